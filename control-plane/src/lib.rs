@@ -1,0 +1,4 @@
+//! Weir.
+mod job_master {
+    pub mod view;
+}

@@ -1,0 +1,10 @@
+//! The programming model: what flows, and what operators do with it.
+//!
+//! Plain synchronous code over Arrow batches. Knows no network, no RPC, no storage and no async runtime: the
+//! worker's slot threads drive it, batch by batch.
+
+pub mod element;
+pub mod operator;
+pub mod registry;
+pub mod source;
+pub mod state;

@@ -1,0 +1,16 @@
+//! What Weir's processes say to each other, and what outlives them.
+//!
+//! A thing enters this crate only if it crosses a process, outlives one, or is a rule that both ends must
+//! apply identically. Apart from [`world`], the one seam through which time,
+//! randomness and tasks reach the rest, it knows no clock, no network and no disk.
+
+pub mod checkpoint;
+pub mod epoch;
+pub mod ids;
+pub mod job_graph;
+pub mod job_status;
+pub mod link;
+pub mod world;
+
+pub use epoch::{EpochFence, Generation, LeaderEpoch, StaleEpoch};
+pub use ids::{AllocationId, CheckpointId, ExecutionAttemptId, ExecutionVertexId, JobId, JobVertexId, TaskManagerId};
