@@ -60,6 +60,23 @@ pub trait Operator: Send {
         let _ = checkpoint;
     }
 
+    /// Asked by the chain after each call of `process`: a watermark this operator generates, to pass on after what it collected.
+    fn take_watermark(&mut self) -> Option<EventTime> {
+        None
+    }
+
+    /// Whether this operator, a watermark generator, has seen nothing for so long that nobody should wait for its watermark.
+    fn is_idle(&self) -> bool {
+        false
+    }
+
+    /// Whether rows leave with this input column unchanged and keep their place among the subtasks, so that keyed operators
+    /// after this one may rely on the partitioning by it.
+    fn keeps_column(&self, name: &str) -> bool {
+        let _ = name;
+        false
+    }
+
     /// Rows dropped because they were too late, since the start of this attempt.
     fn late_records(&self) -> u64 {
         0
@@ -85,8 +102,8 @@ pub struct OperatorContext {
     pub max_parallelism: u32,
     /// Schemas of its inputs, by input number; empty for sources.
     pub input_schemas: Vec<SchemaRef>,
-    /// For keyed operators: the key columns the input is partitioned by, empty if it is not.
-    pub key_columns: Vec<String>,
+    /// For keyed operators, by input number: the key columns the input is partitioned by, empty if it is not.
+    pub key_columns: Vec<Vec<String>>,
 }
 
 impl OperatorContext {

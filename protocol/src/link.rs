@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{CheckpointBarrier, SubtaskCheckpointStats, SubtaskSnapshot};
-use crate::job_graph::{JobVertex, Partitioning};
+use crate::job_graph::{Field, JobVertex, Partitioning};
 use crate::job_status::ExecutionState;
 use crate::{AllocationId, CheckpointId, ExecutionAttemptId, JobId, LeaderEpoch, TaskManagerId};
 
@@ -230,6 +230,10 @@ pub struct InputDeployment {
     pub edge: u32,
     /// Which input of the chain it feeds.
     pub input: u32,
+    /// What the producers emit: `output_schema` of the producing vertex. The chain is planned against it.
+    pub schema: Vec<Field>,
+    /// How rows are dealt to this task: keyed operators check that it is by their keys.
+    pub partitioning: Partitioning,
     /// The producers, with the address to fetch from.
     pub producers: Vec<ProducerLocation>,
 }
