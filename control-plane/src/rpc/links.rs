@@ -1,0 +1,195 @@
+//! The leader's open streams to TaskManagers.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{mpsc, watch};
+use weir_protocol::link::{Order, ToTaskManager};
+use weir_protocol::{LeaderEpoch, TaskManagerId};
+
+/// Orders that may wait for one TaskManager. A TaskManager that doesn't take them is disconnected.
+pub const LINK_QUEUE_ORDERS: usize = 1024;
+
+/// Tells one stream of a TaskManager from an earlier or later one of the same TaskManager.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkId(pub u64);
+
+/// An order could not be sent: the TaskManager has no stream, or it was just broken because its queue is full.
+/// The ResourceManager tells every JobMaster concerned; nothing needs to be retried.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no link to TaskManager {task_manager}: {reason}")]
+pub struct LinkLost {
+    /// Which TaskManager.
+    pub task_manager: TaskManagerId,
+    /// Why, for people.
+    pub reason: String,
+}
+
+/// Every registered TaskManager's stream, by its id. Every order carries this leader's epoch (E4).
+#[derive(Clone)]
+pub struct TaskManagerLinks {
+    shared: Arc<Links>,
+}
+
+struct Links {
+    epoch: LeaderEpoch,
+    open: Mutex<Open>,
+}
+
+#[derive(Default)]
+struct Open {
+    next: u64,
+    closed: bool,
+    links: BTreeMap<TaskManagerId, Link>,
+}
+
+struct Link {
+    id: LinkId,
+    orders: mpsc::Sender<ToTaskManager>,
+    broken: watch::Sender<Option<String>>,
+}
+
+/// The stream's end of a link: what to send, and when to stop.
+#[derive(Debug)]
+pub struct LinkEnd {
+    /// Which link.
+    pub id: LinkId,
+    /// Orders to send, in order.
+    pub orders: mpsc::Receiver<ToTaskManager>,
+    /// Set to the reason once the link is broken.
+    pub broken: watch::Receiver<Option<String>>,
+}
+
+impl fmt::Debug for TaskManagerLinks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TaskManagerLinks").field("epoch", &self.shared.epoch).finish_non_exhaustive()
+    }
+}
+
+impl TaskManagerLinks {
+    /// No links, under this epoch.
+    pub fn new(epoch: LeaderEpoch) -> Self {
+        Self { shared: Arc::new(Links { epoch, open: Mutex::default() }) }
+    }
+
+    /// The epoch every order carries.
+    pub fn epoch(&self) -> LeaderEpoch {
+        self.shared.epoch
+    }
+
+    /// Queues an order. Never blocks: a full queue breaks the link, and the TaskManager has to register again.
+    pub fn send(&self, task_manager: &TaskManagerId, order: Order) -> Result<(), LinkLost> {
+        let lost = |reason: &str| LinkLost { task_manager: task_manager.clone(), reason: reason.to_string() };
+        let mut open = self.lock();
+        let Some(link) = open.links.get(task_manager) else { return Err(lost("not connected")) };
+        match link.orders.try_send(ToTaskManager { epoch: self.shared.epoch, order }) {
+            Ok(()) => Ok(()),
+            Err(mpsc::error::TrySendError::Closed(_)) => Err(lost("the stream has ended")),
+            Err(mpsc::error::TrySendError::Full(_)) => {
+                let reason = format!("{LINK_QUEUE_ORDERS} orders wait for it");
+                tracing::warn!(%task_manager, reason, "breaking the link: the TaskManager doesn't take its orders");
+                if let Some(link) = open.links.remove(task_manager) {
+                    link.broken.send_replace(Some(reason.clone()));
+                }
+                Err(lost(&reason))
+            }
+        }
+    }
+
+    /// Opens a link; an earlier one of the same TaskManager is broken. `None` once [`Self::close`] was called.
+    pub fn open(&self, task_manager: &TaskManagerId) -> Option<LinkEnd> {
+        let mut open = self.lock();
+        if open.closed {
+            return None;
+        }
+        open.next += 1;
+        let id = LinkId(open.next);
+        let (orders, orders_end) = mpsc::channel(LINK_QUEUE_ORDERS);
+        let (broken, broken_end) = watch::channel(None);
+        if let Some(earlier) = open.links.insert(task_manager.clone(), Link { id, orders, broken }) {
+            earlier.broken.send_replace(Some("the TaskManager connected again".to_string()));
+        }
+        Some(LinkEnd { id, orders: orders_end, broken: broken_end })
+    }
+
+    /// Breaks the TaskManager's link, whichever it is.
+    pub fn break_link(&self, task_manager: &TaskManagerId, reason: &str) {
+        if let Some(link) = self.lock().links.remove(task_manager) {
+            link.broken.send_replace(Some(reason.to_string()));
+        }
+    }
+
+    /// Forgets the link if it is still this one.
+    pub fn remove(&self, task_manager: &TaskManagerId, id: LinkId) {
+        let mut open = self.lock();
+        if open.links.get(task_manager).is_some_and(|link| link.id == id) {
+            open.links.remove(task_manager);
+        }
+    }
+
+    /// Breaks all links and opens none any more: leadership is over.
+    pub fn close(&self, reason: &str) {
+        let mut open = self.lock();
+        open.closed = true;
+        for (_, link) in std::mem::take(&mut open.links) {
+            link.broken.send_replace(Some(reason.to_string()));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        self.shared.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tm(name: &str) -> TaskManagerId {
+        TaskManagerId(name.to_string())
+    }
+
+    #[test]
+    fn orders_arrive_in_order_and_carry_the_epoch() {
+        let links = TaskManagerLinks::new(LeaderEpoch(7));
+        let mut end = links.open(&tm("a")).expect("open");
+        links.send(&tm("a"), Order::Registered).expect("sent");
+        links.send(&tm("a"), Order::HeartbeatAck).expect("sent");
+        let sent: Vec<_> = std::iter::from_fn(|| end.orders.try_recv().ok()).collect();
+        let orders = [Order::Registered, Order::HeartbeatAck];
+        assert_eq!(sent, orders.map(|order| ToTaskManager { epoch: LeaderEpoch(7), order }));
+    }
+
+    #[test]
+    fn a_full_queue_breaks_the_link_and_nothing_is_silently_lost() {
+        let links = TaskManagerLinks::new(LeaderEpoch(1));
+        let end = links.open(&tm("a")).expect("open");
+        for _ in 0..LINK_QUEUE_ORDERS {
+            links.send(&tm("a"), Order::HeartbeatAck).expect("there is room");
+        }
+        assert!(links.send(&tm("a"), Order::HeartbeatAck).is_err());
+        assert!(end.broken.borrow().is_some());
+        assert!(links.send(&tm("a"), Order::HeartbeatAck).is_err(), "the link is gone");
+    }
+
+    #[test]
+    fn a_new_link_of_the_same_task_manager_breaks_the_old_one_whose_end_leaves_the_new_one_alone() {
+        let links = TaskManagerLinks::new(LeaderEpoch(1));
+        let old = links.open(&tm("a")).expect("open");
+        let new = links.open(&tm("a")).expect("open");
+        assert!(old.broken.borrow().is_some());
+        links.remove(&tm("a"), old.id);
+        links.send(&tm("a"), Order::Registered).expect("the new link is there");
+        assert!(new.broken.borrow().is_none());
+    }
+
+    #[test]
+    fn after_close_nothing_opens() {
+        let links = TaskManagerLinks::new(LeaderEpoch(1));
+        let end = links.open(&tm("a")).expect("open");
+        links.close("over");
+        assert_eq!(end.broken.borrow().as_deref(), Some("over"));
+        assert!(links.open(&tm("b")).is_none());
+    }
+}

@@ -1,0 +1,3 @@
+//! The gRPC service for TaskManagers.
+
+pub mod links;
