@@ -5,11 +5,14 @@
 //! randomness and tasks reach the rest, it knows no clock, no network and no disk.
 
 pub mod checkpoint;
+pub mod convert;
 pub mod epoch;
 pub mod ids;
 pub mod job_graph;
 pub mod job_status;
 pub mod link;
+pub mod pb;
+pub mod rpc;
 pub mod world;
 
 pub use epoch::{EpochFence, Generation, LeaderEpoch, StaleEpoch};

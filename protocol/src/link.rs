@@ -77,6 +77,19 @@ pub enum Order {
     },
 }
 
+/// Who leads and where it is reached, as `WatchLeader` tells it. Of several, the one of the highest epoch counts (E8).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaderAddress {
+    /// The leader's epoch.
+    pub epoch: LeaderEpoch,
+    /// Stable name of the JobManager, e.g. `jm-1`.
+    pub name: String,
+    /// `host:port` of its gRPC service for TaskManagers.
+    pub rpc_address: String,
+    /// `host:port` of its REST service.
+    pub rest_address: String,
+}
+
 /// Who a TaskManager is and what it holds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Registration {

@@ -1,0 +1,109 @@
+//! Where wire types meet domain types: nobody else names `pb` types' fields.
+//!
+//! Encoding can't fail. Decoding answers a coded [`DecodeError`], never panics, and needs memory in proportion to
+//! its input, which every caller bounds before (message size limits, file size limits). `prost` bounds the nesting.
+
+mod checkpoint;
+mod job_graph;
+mod link;
+
+use bytes::Bytes;
+
+/// Bytes that are not what they were to be. A retry can't help: they stay wrong.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// Not protobuf, or cut short.
+    #[error("PB-MALFORMED: {what} is not well-formed: {reason}")]
+    Malformed {
+        /// What was being read.
+        what: &'static str,
+        /// The decoder's words.
+        reason: String,
+    },
+    /// A part that must be there is not.
+    #[error("PB-MISSING: {field} is missing")]
+    Missing {
+        /// Message and field.
+        field: &'static str,
+    },
+    /// A value outside its range: an enum value of a newer version, an id of the wrong length.
+    #[error("PB-RANGE: {field} has the unusable value {value}")]
+    Range {
+        /// Message and field.
+        field: &'static str,
+        /// What was there.
+        value: String,
+    },
+    /// Not a file of this kind at all.
+    #[error("PB-MAGIC: this is not {what}")]
+    Magic {
+        /// What it was to be.
+        what: &'static str,
+    },
+    /// Written by a version that this build can't read.
+    #[error("PB-VERSION: {what} has format version {found}; this build reads up to {supported}. Upgrade this process first")]
+    Version {
+        /// What was being read.
+        what: &'static str,
+        /// Its version.
+        found: u32,
+        /// The newest version this build reads.
+        supported: u32,
+    },
+    /// More bytes than allowed.
+    #[error("PB-TOO-LARGE: {what} has {size} bytes; the limit is {limit}")]
+    TooLarge {
+        /// What was being read.
+        what: &'static str,
+        /// Its size.
+        size: usize,
+        /// The limit.
+        limit: usize,
+    },
+}
+
+impl DecodeError {
+    /// The stable code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Malformed { .. } => "PB-MALFORMED",
+            Self::Missing { .. } => "PB-MISSING",
+            Self::Range { .. } => "PB-RANGE",
+            Self::Magic { .. } => "PB-MAGIC",
+            Self::Version { .. } => "PB-VERSION",
+            Self::TooLarge { .. } => "PB-TOO-LARGE",
+        }
+    }
+}
+
+fn required<T>(value: Option<T>, field: &'static str) -> Result<T, DecodeError> {
+    value.ok_or(DecodeError::Missing { field })
+}
+
+fn id_bytes(id: u128) -> Bytes {
+    Bytes::copy_from_slice(&id.to_be_bytes())
+}
+
+fn id_from(bytes: &Bytes, field: &'static str) -> Result<u128, DecodeError> {
+    let array: [u8; 16] = bytes
+        .as_ref()
+        .try_into()
+        .map_err(|_| DecodeError::Range { field, value: format!("of {} bytes instead of 16", bytes.len()) })?;
+    Ok(u128::from_be_bytes(array))
+}
+
+fn enum_from<E: TryFrom<i32>>(value: i32, field: &'static str) -> Result<E, DecodeError> {
+    E::try_from(value).map_err(|_| DecodeError::Range { field, value: value.to_string() })
+}
+
+fn unspecified(field: &'static str) -> DecodeError {
+    DecodeError::Range { field, value: "UNSPECIFIED".to_owned() }
+}
+
+fn all<P, D: From<P>>(items: Vec<P>) -> Vec<D> {
+    items.into_iter().map(D::from).collect()
+}
+
+fn try_all<P, D: TryFrom<P, Error = DecodeError>>(items: Vec<P>) -> Result<Vec<D>, DecodeError> {
+    items.into_iter().map(D::try_from).collect()
+}
