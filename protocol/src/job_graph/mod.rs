@@ -1,5 +1,7 @@
 //! The JobGraph: what a client submits and the cluster executes as it is.
 
+pub mod catalog;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};

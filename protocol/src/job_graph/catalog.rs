@@ -1,0 +1,359 @@
+//! The operator kinds that every Weir process knows, and their options. Clients and the Dispatcher check graphs
+//! against it; the worker's operators read their options by it.
+
+/// A job author's own operators have kinds that start with this; they live in the author's binary and pass unchecked.
+pub const CUSTOM_PREFIX: &str = "x.";
+
+/// Longest duration an option may hold, in milliseconds: 100 years.
+pub const MAX_DURATION_MS: i64 = 100 * 366 * 24 * 3_600_000;
+
+/// Where in a chain an operator may stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OperatorRole {
+    /// First; has no input.
+    Source,
+    /// Anywhere between; if it has several inputs, first.
+    Transform,
+    /// Last; has no output.
+    Sink,
+}
+
+/// One operator kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OperatorSpec {
+    /// Its name in a job graph.
+    pub kind: &'static str,
+    /// Where it may stand.
+    pub role: OperatorRole,
+    /// Number of its inputs.
+    pub inputs: u32,
+    /// For keyed operators: per input, the option that names its key columns.
+    pub key_options: &'static [&'static str],
+    /// Its options.
+    pub options: &'static [OptionSpec],
+    /// What it does, in one sentence.
+    pub doc: &'static str,
+}
+
+impl OperatorSpec {
+    /// The option of this name.
+    pub fn option(&self, name: &str) -> Option<&'static OptionSpec> {
+        self.options.iter().find(|option| option.name == name)
+    }
+}
+
+/// One option of an operator, or one member of an object in an option.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OptionSpec {
+    /// Its name.
+    pub name: &'static str,
+    /// What it may hold.
+    pub option_type: OptionType,
+    /// Whether it must be given.
+    pub required: bool,
+    /// What it means, with unit and default, in one sentence.
+    pub doc: &'static str,
+}
+
+/// What an option may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OptionType {
+    /// Any text, not empty.
+    Text,
+    /// Text that may be empty.
+    TextOrEmpty,
+    /// One ASCII character.
+    Character,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// True or false.
+    Flag,
+    /// A whole number of this range, both ends included.
+    Integer(i64, i64),
+    /// A finite number.
+    Number,
+    /// A list of at least one scalar.
+    Values,
+    /// The name of a column.
+    Column,
+    /// A list of distinct column names; the flag says whether it may be empty.
+    Columns(bool),
+    /// A list of fields with distinct names.
+    Schema,
+    /// The name of a column type.
+    DataType,
+    /// A list of at least one object with these members; members called `name` are distinct.
+    Objects(&'static [OptionSpec]),
+}
+
+const fn required(name: &'static str, option_type: OptionType, doc: &'static str) -> OptionSpec {
+    OptionSpec { name, option_type, required: true, doc }
+}
+
+const fn optional(name: &'static str, option_type: OptionType, doc: &'static str) -> OptionSpec {
+    OptionSpec { name, option_type, required: false, doc }
+}
+
+const DURATION: OptionType = OptionType::Integer(0, MAX_DURATION_MS);
+const POSITIVE_DURATION: OptionType = OptionType::Integer(1, MAX_DURATION_MS);
+const POSITIVE: OptionType = OptionType::Integer(1, i64::MAX);
+const FORMAT: OptionSpec =
+    required("format", OptionType::Choice(&["csv", "json", "parquet"]), "Format of the files; json has one object per line.");
+
+const DATAGEN_FIELD: &[OptionSpec] = &[
+    required("name", OptionType::Column, "Name of the column."),
+    required("type", OptionType::DataType, "Type of the column."),
+    required(
+        "kind",
+        OptionType::Choice(&["sequence", "random", "constant", "timestamp"]),
+        "How values come about: row number, random of the range or the list, always the first of the list, or a time per row.",
+    ),
+    optional(
+        "min",
+        OptionType::Number,
+        "Least value, or first of a sequence, or first timestamp in milliseconds since 1970; default 0.",
+    ),
+    optional("max", OptionType::Number, "Greatest value of a random column, included."),
+    optional("values", OptionType::Values, "Values to choose from, or the constant."),
+    optional("step_ms", OptionType::Number, "Milliseconds from one row's timestamp to the next's; default 1."),
+];
+
+const AGGREGATE: &[OptionSpec] = &[
+    required("name", OptionType::Column, "Name of the output column."),
+    required(
+        "function",
+        OptionType::Choice(&["count", "sum", "min", "max", "avg", "count_distinct"]),
+        "What to compute over the window; null values are left out.",
+    ),
+    optional("column", OptionType::Column, "The input column; only count may do without, and then counts rows."),
+];
+
+const TIME_COLUMN: OptionSpec =
+    required("time_column", OptionType::Column, "The timestamp column that places a row in its window.");
+const SIZE: OptionSpec = required("size_ms", POSITIVE_DURATION, "Length of a window in milliseconds.");
+const KEYS: OptionSpec =
+    required("keys", OptionType::Columns(true), "Columns to group by; the input is hashed by exactly these. Empty: one group.");
+const AGGREGATES: OptionSpec =
+    required("aggregates", OptionType::Objects(AGGREGATE), "The columns to compute per window and key.");
+const ALLOWED_LATENESS: OptionSpec =
+    optional("allowed_lateness_ms", DURATION, "How far behind the watermark a row is still taken, in milliseconds; default 0.");
+const WINDOW_START: OptionSpec =
+    optional("window_start", OptionType::Column, "Name of the output column with the window's start; default window_start.");
+const WINDOW_END: OptionSpec = optional(
+    "window_end",
+    OptionType::Column,
+    "Name of an output column with the window's end (excluded); left out if not given.",
+);
+
+/// Every kind, in the order of a reference page.
+pub const CATALOG: &[OperatorSpec] = &[
+    OperatorSpec {
+        kind: "source.file",
+        role: OperatorRole::Source,
+        inputs: 0,
+        key_options: &[],
+        options: &[
+            required(
+                "path",
+                OptionType::Text,
+                "A file, or a directory whose files are read; names that start with . or _ are skipped.",
+            ),
+            FORMAT,
+            required("schema", OptionType::Schema, "The columns, in file order."),
+            optional("delimiter", OptionType::Character, "What separates CSV fields; default a comma."),
+            optional("header", OptionType::Flag, "Whether CSV files begin with a line of column names; default true."),
+            optional("rows_per_second", POSITIVE, "Most rows per second of each subtask; default unlimited."),
+            optional(
+                "max_bad_rows",
+                OptionType::Integer(0, i64::MAX),
+                "How many unreadable rows to skip before failing; default 0.",
+            ),
+        ],
+        doc: "Reads files to their end, exactly once.",
+    },
+    OperatorSpec {
+        kind: "source.datagen",
+        role: OperatorRole::Source,
+        inputs: 0,
+        key_options: &[],
+        options: &[
+            required("fields", OptionType::Objects(DATAGEN_FIELD), "The columns."),
+            optional("rows", OptionType::Integer(0, i64::MAX), "Rows in all; default unbounded."),
+            optional("rows_per_second", POSITIVE, "Rows per second in all; default unlimited."),
+            optional(
+                "seed",
+                OptionType::Integer(0, i64::MAX),
+                "Seed of random columns: the same seed, the same rows; default 0.",
+            ),
+        ],
+        doc: "Makes rows up; row i depends on the seed and i alone.",
+    },
+    OperatorSpec {
+        kind: "watermark",
+        role: OperatorRole::Transform,
+        inputs: 1,
+        key_options: &[],
+        options: &[
+            required("column", OptionType::Column, "The timestamp column that event time follows."),
+            required("out_of_orderness_ms", DURATION, "How much later than a newer row an older one may come, in milliseconds."),
+            optional(
+                "idle_timeout_ms",
+                DURATION,
+                "After this long without rows the watermark no longer waits for this input; default 0, never.",
+            ),
+        ],
+        doc: "Derives watermarks from a timestamp column.",
+    },
+    OperatorSpec {
+        kind: "filter",
+        role: OperatorRole::Transform,
+        inputs: 1,
+        key_options: &[],
+        options: &[required(
+            "predicate",
+            OptionType::Text,
+            "A SQL expression of type boolean; rows where it is not true are dropped.",
+        )],
+        doc: "Keeps the rows that satisfy a predicate.",
+    },
+    OperatorSpec {
+        kind: "project",
+        role: OperatorRole::Transform,
+        inputs: 1,
+        key_options: &[],
+        options: &[required(
+            "columns",
+            OptionType::Objects(&[
+                required("name", OptionType::Column, "Name of the output column."),
+                required("expr", OptionType::Text, "A SQL expression over the input columns."),
+            ]),
+            "The output columns.",
+        )],
+        doc: "Computes columns.",
+    },
+    OperatorSpec {
+        kind: "window.tumbling",
+        role: OperatorRole::Transform,
+        inputs: 1,
+        key_options: &["keys"],
+        options: &[TIME_COLUMN, SIZE, KEYS, AGGREGATES, ALLOWED_LATENESS, WINDOW_START, WINDOW_END],
+        doc: "Aggregates over windows that follow each other without gap.",
+    },
+    OperatorSpec {
+        kind: "window.hopping",
+        role: OperatorRole::Transform,
+        inputs: 1,
+        key_options: &["keys"],
+        options: &[
+            TIME_COLUMN,
+            SIZE,
+            required("slide_ms", POSITIVE_DURATION, "Time from one window's start to the next's, in milliseconds."),
+            KEYS,
+            AGGREGATES,
+            ALLOWED_LATENESS,
+            WINDOW_START,
+            WINDOW_END,
+        ],
+        doc: "Aggregates over windows that overlap.",
+    },
+    OperatorSpec {
+        kind: "join.latest",
+        role: OperatorRole::Transform,
+        inputs: 2,
+        key_options: &["keys", "right_keys"],
+        options: &[
+            required("keys", OptionType::Columns(false), "Key columns of input 0."),
+            required("right_keys", OptionType::Columns(false), "Key columns of input 1, in the same order."),
+            required("right_columns", OptionType::Columns(false), "Columns of input 1 to add to every row of input 0."),
+        ],
+        doc: "Enriches the rows of input 0 with the latest row of input 1 of the same key, with nulls if there was none.",
+    },
+    OperatorSpec {
+        kind: "sink.file",
+        role: OperatorRole::Sink,
+        inputs: 1,
+        key_options: &[],
+        options: &[
+            required("path", OptionType::Text, "The directory to write to."),
+            FORMAT,
+            optional("header", OptionType::Flag, "Whether CSV files begin with a line of column names; default true."),
+        ],
+        doc: "Writes files that appear when a checkpoint has made them final, exactly once.",
+    },
+    OperatorSpec {
+        kind: "sink.print",
+        role: OperatorRole::Sink,
+        inputs: 1,
+        key_options: &[],
+        options: &[optional("prefix", OptionType::TextOrEmpty, "Put before every line; default nothing.")],
+        doc: "Prints rows to the TaskManager's standard output, at least once.",
+    },
+    OperatorSpec {
+        kind: "sink.blackhole",
+        role: OperatorRole::Sink,
+        inputs: 1,
+        key_options: &[],
+        options: &[],
+        doc: "Drops its rows.",
+    },
+];
+
+/// The operator of this kind, if the catalog has it.
+pub fn lookup(kind: &str) -> Option<&'static OperatorSpec> {
+    CATALOG.iter().find(|operator| operator.kind == kind)
+}
+
+/// Whether `kind` names a job author's own operator.
+pub fn is_custom(kind: &str) -> bool {
+    kind.strip_prefix(CUSTOM_PREFIX).is_some_and(|name| !name.is_empty())
+}
+
+/// The candidate that `word` was most likely meant to be.
+pub fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // The distance takes time in proportion to the product of the lengths; no name of ours is this long.
+    if word.len() > 64 {
+        return None;
+    }
+    candidates
+        .into_iter()
+        .map(|candidate| (strsim::jaro_winkler(word, candidate), candidate))
+        .filter(|(similarity, _)| *similarity >= 0.8)
+        .max_by(|(a, _), (b, _)| a.total_cmp(b))
+        .map(|(_, candidate)| candidate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_and_options_are_unique_and_documented() {
+        fn check(options: &[OptionSpec]) {
+            for (i, option) in options.iter().enumerate() {
+                assert!(option.doc.ends_with('.'), "{}", option.name);
+                assert!(options[..i].iter().all(|other| other.name != option.name), "{}", option.name);
+                if let OptionType::Objects(members) = option.option_type {
+                    check(members);
+                }
+            }
+        }
+        for (i, operator) in CATALOG.iter().enumerate() {
+            assert!(CATALOG[..i].iter().all(|other| other.kind != operator.kind));
+            assert!(operator.doc.ends_with('.'));
+            assert_eq!(operator.inputs == 0, operator.role == OperatorRole::Source);
+            check(operator.options);
+            for key_option in operator.key_options {
+                assert!(matches!(operator.option(key_option).map(|o| o.option_type), Some(OptionType::Columns(_))));
+            }
+        }
+    }
+
+    #[test]
+    fn a_typo_finds_the_word_that_was_meant() {
+        let kinds = || CATALOG.iter().map(|operator| operator.kind);
+        assert_eq!(closest("window.tumblign", kinds()), Some("window.tumbling"));
+        assert_eq!(closest("sorce.file", kinds()), Some("source.file"));
+        assert_eq!(closest("zzz", kinds()), None);
+        assert_eq!(closest(&"s".repeat(100_000), kinds()), None);
+    }
+}
