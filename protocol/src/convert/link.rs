@@ -368,14 +368,26 @@ impl TryFrom<pb::TaskDeployment> for TaskDeployment {
 
 impl From<InputDeployment> for pb::Input {
     fn from(input: InputDeployment) -> Self {
-        Self { edge: input.edge, input: input.input, producers: all(input.producers) }
+        Self {
+            edge: input.edge,
+            input: input.input,
+            schema: all(input.schema),
+            partitioning: Some(input.partitioning.into()),
+            producers: all(input.producers),
+        }
     }
 }
 
 impl TryFrom<pb::Input> for InputDeployment {
     type Error = DecodeError;
     fn try_from(input: pb::Input) -> Result<Self, DecodeError> {
-        Ok(Self { edge: input.edge, input: input.input, producers: try_all(input.producers)? })
+        Ok(Self {
+            edge: input.edge,
+            input: input.input,
+            schema: try_all(input.schema)?,
+            partitioning: required(input.partitioning, "Input.partitioning")?.try_into()?,
+            producers: try_all(input.producers)?,
+        })
     }
 }
 
