@@ -4,6 +4,21 @@
 //! Everything a leader writes is conditional on its [`LeaderEpoch`] in the same atomic operation (E3), so a
 //! superseded leader's write is refused by the store no matter how late it arrives.
 
+mod checkpoint_id_counter;
+mod completed_checkpoint_store;
+mod job_graph_store;
+mod job_result_store;
+pub mod keys;
+mod record;
+mod resolved_commit;
+mod store_error;
+
+pub use checkpoint_id_counter::CheckpointIdCounter;
+pub use completed_checkpoint_store::{CompletedCheckpoint, CompletedCheckpointStore};
+pub use job_graph_store::{GRAPH_LIMIT, INLINE_GRAPH_LIMIT, JobGraphStore, RecoveredJob, Submission};
+pub use job_result_store::{JobResult, JobResultStore};
+pub use store_error::StoreError;
+
 use std::fmt;
 use std::sync::Arc;
 

@@ -1,3 +1,4 @@
-//! Durable bytes: file systems, checkpoint layout and metadata, blobs. Knows no leadership and no network peers.
+//! Durable bytes: file systems, checkpoint layout and metadata. Knows no leadership and no network peers.
 
+pub mod checkpoint;
 pub mod file_system;

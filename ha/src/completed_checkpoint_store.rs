@@ -1,0 +1,167 @@
+//! The completed checkpoints of every job. The fenced append of a pointer is what completes a checkpoint (ha.md 2.3).
+
+use serde::{Deserialize, Serialize};
+use weir_protocol::checkpoint::CheckpointKind;
+use weir_protocol::{CheckpointId, Generation, JobId, LeaderEpoch};
+use weir_storage::checkpoint::MetadataHandle;
+
+use crate::resolved_commit::{self, Resolved};
+use crate::{Expect, HaServices, Leadership, Operation, StoreError, keys, record};
+
+/// Keys removed by one commit.
+const REMOVED_PER_COMMIT: usize = 500;
+
+/// How often an append is tried when the head changes under it.
+const ATTEMPTS: u32 = 4;
+
+/// A completed checkpoint as the coordination store knows it: small; everything else is in its metadata file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CompletedCheckpoint {
+    /// The job that took it.
+    pub job: JobId,
+    /// Its id.
+    pub id: CheckpointId,
+    /// Why it was taken.
+    pub kind: CheckpointKind,
+    /// Its metadata file.
+    pub metadata: MetadataHandle,
+    /// Epoch of the leader that completed it.
+    pub epoch: LeaderEpoch,
+    /// Generation of the tasks that took it.
+    pub generation: Generation,
+    /// Wall-clock milliseconds since 1970; for people.
+    pub completed_at_ms: u64,
+    /// Where a user finds it: the directory of a savepoint, or of an externalised checkpoint.
+    pub external_path: Option<String>,
+}
+
+/// The value of a job's `head` key. Every append changes it, so a late or repeated append is refused by the store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Head {
+    newest: CheckpointId,
+    epoch: LeaderEpoch,
+}
+
+/// What the store holds of one job.
+struct Chain {
+    head: Option<(Head, u64)>,
+    /// Oldest first.
+    checkpoints: Vec<CompletedCheckpoint>,
+}
+
+/// The completed checkpoints of every job, oldest first per job.
+#[derive(Clone)]
+pub struct CompletedCheckpointStore {
+    ha: HaServices,
+}
+
+impl CompletedCheckpointStore {
+    /// The completed checkpoints in this store.
+    pub fn new(ha: HaServices) -> Self {
+        Self { ha }
+    }
+
+    /// Completes a checkpoint: `Ok` means durable and visible to every later leader (C3).
+    ///
+    /// Its id must be above every id ever appended for the job (C2). Appending the same checkpoint again is fine (T35).
+    pub async fn append(&self, leadership: &Leadership, checkpoint: &CompletedCheckpoint) -> Result<(), StoreError> {
+        let head_key = keys::checkpoint_head(checkpoint.job);
+        let key = keys::checkpoint(checkpoint.job, checkpoint.id);
+        for _ in 0..ATTEMPTS {
+            let chain = self.read(checkpoint.job).await?;
+            let conflict = |reason: String| StoreError::Conflict { key: key.clone(), reason };
+            if let Some(known) = chain.checkpoints.iter().find(|known| known.id == checkpoint.id) {
+                return if known == checkpoint { Ok(()) } else { Err(conflict("another checkpoint has this id".to_owned())) };
+            }
+            let expect = match &chain.head {
+                Some((head, _)) if head.newest >= checkpoint.id => {
+                    return Err(conflict(format!("checkpoint {} is newer or the same, ids must increase", head.newest)));
+                }
+                Some((_, version)) => Expect::Version(*version),
+                None => Expect::Absent,
+            };
+            let head = Head { newest: checkpoint.id, epoch: leadership.epoch() };
+            let operations = vec![
+                Operation::Put { key: key.clone(), value: record::encode(&key, checkpoint)?, expect: Expect::Absent },
+                Operation::Put { key: head_key.clone(), value: record::encode(&head_key, &head)?, expect },
+            ];
+            match resolved_commit::commit(&*self.ha, leadership, operations).await? {
+                Resolved::Applied => return Ok(()),
+                Resolved::Conflict { .. } => {}
+            }
+        }
+        Err(StoreError::Conflict { key: head_key, reason: "others append for this job at the same time".to_owned() })
+    }
+
+    /// The retained checkpoints of a job, oldest first. Any unreadable one is an error: never a shorter list (C6).
+    pub async fn list(&self, job: JobId) -> Result<Vec<CompletedCheckpoint>, StoreError> {
+        Ok(self.read(job).await?.checkpoints)
+    }
+
+    /// The newest checkpoint of a job, `None` if it never completed one. Never an older one in its place (C6).
+    pub async fn latest(&self, job: JobId) -> Result<Option<CompletedCheckpoint>, StoreError> {
+        Ok(self.read(job).await?.checkpoints.pop())
+    }
+
+    /// Forgets subsumed checkpoints; ids that are not there are fine. The newest can't be removed this way (C6).
+    ///
+    /// Their files may be deleted after this returned `Ok`, and not before.
+    pub async fn remove(&self, leadership: &Leadership, job: JobId, ids: &[CheckpointId]) -> Result<(), StoreError> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        if let Some((head, _)) = self.read(job).await?.head
+            && ids.contains(&head.newest)
+        {
+            return Err(StoreError::Refused { reason: format!("checkpoint {} of {job} is the newest", head.newest) });
+        }
+        self.delete(leadership, ids.iter().map(|id| keys::checkpoint(job, *id)).collect()).await
+    }
+
+    /// Forgets everything about the checkpoints of a job that has ended, its id counter included. Idempotent.
+    pub async fn remove_all(&self, leadership: &Leadership, job: JobId) -> Result<(), StoreError> {
+        let mut keys: Vec<String> = self.ha.list(&keys::checkpoints(job)).await?.into_iter().map(|(key, _)| key).collect();
+        keys.push(keys::checkpoint_ids(job));
+        self.delete(leadership, keys).await
+    }
+
+    async fn delete(&self, leadership: &Leadership, keys: Vec<String>) -> Result<(), StoreError> {
+        for chunk in keys.chunks(REMOVED_PER_COMMIT) {
+            let delete = |key: &String| Operation::Delete { key: key.clone(), expect: Expect::Any };
+            let operations = chunk.iter().map(delete).collect();
+            match resolved_commit::commit(&*self.ha, leadership, operations).await? {
+                Resolved::Applied => {}
+                Resolved::Conflict { key } => {
+                    return Err(StoreError::Conflict { key, reason: "an unconditional delete was refused".to_owned() });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn read(&self, job: JobId) -> Result<Chain, StoreError> {
+        let prefix = keys::checkpoints(job);
+        let head_key = keys::checkpoint_head(job);
+        let mut chain = Chain { head: None, checkpoints: Vec::new() };
+        for (key, found) in self.ha.list(&prefix).await? {
+            if key == head_key {
+                chain.head = Some((record::decode(&key, &found.value)?, found.version));
+                continue;
+            }
+            let checkpoint: CompletedCheckpoint = record::decode(&key, &found.value)?;
+            if key != keys::checkpoint(checkpoint.job, checkpoint.id) {
+                let reason = format!("holds checkpoint {} of job {}", checkpoint.id, checkpoint.job);
+                return Err(StoreError::Corrupt { key, reason });
+            }
+            chain.checkpoints.push(checkpoint);
+        }
+        let head = chain.head.as_ref().map(|(head, _)| head.newest);
+        let newest = chain.checkpoints.last().map(|newest| newest.id);
+        if head != newest {
+            let number = |id: Option<CheckpointId>| id.map_or_else(|| "none".to_owned(), |id| id.to_string());
+            let reason = format!("the newest checkpoint is {}, found {}", number(head), number(newest));
+            return Err(StoreError::Corrupt { key: head_key, reason });
+        }
+        Ok(chain)
+    }
+}

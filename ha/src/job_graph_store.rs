@@ -1,0 +1,288 @@
+//! The graphs of submitted jobs: bytes in file storage, a small handle in the coordination store (ha.md 2.2).
+
+use std::fmt::Write;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use weir_protocol::job_graph::JobGraph;
+use weir_protocol::{JobId, LeaderEpoch};
+use weir_storage::file_system::{FileError, FileSystemRef};
+
+use crate::resolved_commit::{self, Resolved};
+use crate::{Expect, HaServices, Leadership, Operation, ReadError, StoreError, keys, record};
+
+/// Graphs of at most this many bytes are kept in the handle itself.
+pub const INLINE_GRAPH_LIMIT: usize = 16 * 1024;
+
+/// The largest graph.
+pub const GRAPH_LIMIT: usize = 8 * 1024 * 1024;
+
+/// How often recovery reads a file that fails for a reason that may pass.
+const READ_ATTEMPTS: u32 = 3;
+
+/// What a submission came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Submission {
+    /// The job is durable and will be recovered by every later leader.
+    Created,
+    /// This submission was made before, and created this job (G2).
+    AlreadySubmitted {
+        /// The job.
+        job: JobId,
+    },
+}
+
+/// A job found in the store by a new leader.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RecoveredJob {
+    /// Its graph is whole.
+    Readable {
+        /// The job.
+        job: JobId,
+        /// Its graph, with the job's id set.
+        graph: JobGraph,
+        /// Wall-clock milliseconds since 1970 of its submission.
+        submitted_at_ms: u64,
+    },
+    /// Its graph can't be had: this one job is quarantined, the others go on (G5).
+    Unreadable {
+        /// The job.
+        job: JobId,
+        /// What is wrong, for people.
+        reason: String,
+        /// Whether recovering again may help: file storage is down, not damaged.
+        retryable: bool,
+    },
+}
+
+/// The value of `jobs/<job>/graph`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct GraphHandle {
+    /// Path in file storage, unless the graph is inline.
+    path: Option<String>,
+    /// The graph in hexadecimal, if it is small.
+    inline: Option<String>,
+    /// Length of the graph in bytes.
+    length: u64,
+    /// CRC32C of the graph.
+    crc32c: u32,
+    /// The client's token.
+    token: Option<String>,
+    /// Wall-clock milliseconds since 1970.
+    submitted_at_ms: u64,
+    /// Epoch of the leader that accepted it.
+    epoch: LeaderEpoch,
+}
+
+/// The value of `tokens/<token>`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct TokenRecord {
+    /// The job that the submission created.
+    pub(crate) job: JobId,
+}
+
+/// The graphs of all jobs that have not been cleaned up.
+#[derive(Clone)]
+pub struct JobGraphStore {
+    ha: HaServices,
+    files: FileSystemRef,
+}
+
+impl JobGraphStore {
+    /// The graphs in this store, the big ones in `files` under `job-graphs/`.
+    pub fn new(ha: HaServices, files: FileSystemRef) -> Self {
+        Self { ha, files }
+    }
+
+    /// Makes a job durable. Only when this returned `Ok` may the client be told so.
+    ///
+    /// A repetition (the same token, or the same id and graph) returns the first outcome (G2). A job that has a
+    /// result can't be submitted again (R1), nor can another graph under a known id: `Conflict`.
+    pub async fn submit(
+        &self,
+        leadership: &Leadership,
+        graph: &JobGraph,
+        client_token: Option<&str>,
+        submitted_at_ms: u64,
+    ) -> Result<Submission, StoreError> {
+        let refused = |reason: String| StoreError::Refused { reason };
+        let job = graph.job_id.ok_or_else(|| refused("a job graph without id can't be submitted".to_owned()))?;
+        let token_key = match client_token {
+            Some(token) => Some(keys::token(token).ok_or_else(|| {
+                refused(format!("a client token is 1 to {} letters, digits, '.', '_' or '-'", keys::TOKEN_LIMIT))
+            })?),
+            None => None,
+        };
+        let bytes = encode_graph(graph)?;
+        if bytes.len() > GRAPH_LIMIT {
+            return Err(refused(format!("the job graph is {} bytes, the limit is {GRAPH_LIMIT}", bytes.len())));
+        }
+        if let Some(known) = self.earlier_submission(job, &bytes, token_key.as_deref()).await? {
+            return Ok(known);
+        }
+
+        let (path, inline) = if bytes.len() <= INLINE_GRAPH_LIMIT {
+            (None, Some(to_hex(&bytes)))
+        } else {
+            (Some(self.write_bytes(job, &bytes).await?), None)
+        };
+        let handle = GraphHandle {
+            path,
+            inline,
+            length: bytes.len() as u64,
+            crc32c: crc32c::crc32c(&bytes),
+            token: client_token.map(str::to_owned),
+            submitted_at_ms,
+            epoch: leadership.epoch(),
+        };
+        let key = keys::graph(job);
+        let put = |key: String, value: Bytes| Operation::Put { key, value, expect: Expect::Absent };
+        let mut operations = vec![put(key.clone(), record::encode(&key, &handle)?)];
+        if let Some(token_key) = &token_key {
+            operations.push(put(token_key.clone(), record::encode(token_key, &TokenRecord { job })?));
+        }
+        // Deletes nothing: it is the condition that the job has not ended already.
+        operations.push(Operation::Delete { key: keys::result(job), expect: Expect::Absent });
+        match resolved_commit::commit(&*self.ha, leadership, operations).await? {
+            Resolved::Applied => Ok(Submission::Created),
+            Resolved::Conflict { key } => match self.earlier_submission(job, &bytes, token_key.as_deref()).await? {
+                Some(known) => Ok(known),
+                None => Err(StoreError::Conflict { key, reason: "the job has ended already".to_owned() }),
+            },
+        }
+    }
+
+    /// Reads every submitted job. One bad graph quarantines one job (G5).
+    pub async fn recover(&self) -> Result<Vec<RecoveredJob>, ReadError> {
+        let mut jobs = Vec::new();
+        for (key, found) in self.ha.list(keys::JOBS).await? {
+            let Some(job) = keys::job_of_graph(&key) else {
+                tracing::error!(key, "unknown key under jobs/: written by something else, or by a newer version; ignored");
+                continue;
+            };
+            jobs.push(match self.read_graph(job, &key, &found.value).await {
+                Ok((graph, submitted_at_ms)) => RecoveredJob::Readable { job, graph, submitted_at_ms },
+                Err(error) => RecoveredJob::Unreadable { job, reason: error.to_string(), retryable: error.is_retryable() },
+            });
+        }
+        Ok(jobs)
+    }
+
+    /// Forgets a job's graph: the handle first, then the bytes. Idempotent (G4). The client's token stays until the
+    /// job's result is forgotten, so that a late repetition of the submission doesn't run the job again.
+    pub async fn remove(&self, leadership: &Leadership, job: JobId) -> Result<(), StoreError> {
+        let key = keys::graph(job);
+        let delete = Operation::Delete { key: key.clone(), expect: Expect::Any };
+        if let Resolved::Conflict { key } = resolved_commit::commit(&*self.ha, leadership, vec![delete]).await? {
+            return Err(StoreError::Conflict { key, reason: "an unconditional delete was refused".to_owned() });
+        }
+        for file in self.files.list(&directory(job)).await? {
+            self.files.delete(&file.path).await?;
+        }
+        Ok(())
+    }
+
+    /// What an earlier submission with this token, or of this job, came to.
+    async fn earlier_submission(
+        &self,
+        job: JobId,
+        bytes: &[u8],
+        token_key: Option<&str>,
+    ) -> Result<Option<Submission>, StoreError> {
+        if let Some(token_key) = token_key
+            && let Some(found) = self.ha.get(token_key).await?
+        {
+            let token: TokenRecord = record::decode(token_key, &found.value)?;
+            return Ok(Some(Submission::AlreadySubmitted { job: token.job }));
+        }
+        let key = keys::graph(job);
+        let Some(found) = self.ha.get(&key).await? else { return Ok(None) };
+        let handle: GraphHandle = record::decode(&key, &found.value)?;
+        if handle.length == bytes.len() as u64 && handle.crc32c == crc32c::crc32c(bytes) {
+            return Ok(Some(Submission::AlreadySubmitted { job }));
+        }
+        Err(StoreError::Conflict { key, reason: "another graph was submitted under this job id".to_owned() })
+    }
+
+    /// Writes the bytes under a name made of their length and checksum; the same bytes may be there already.
+    async fn write_bytes(&self, job: JobId, bytes: &Bytes) -> Result<String, StoreError> {
+        let path = format!("{}/{}-{:08x}", directory(job), bytes.len(), crc32c::crc32c(bytes));
+        match self.files.write_new(&path, bytes.clone()).await {
+            Ok(()) => Ok(path),
+            // Also the answer to a write of ours whose outcome we never learned.
+            Err(FileError::AlreadyExists { .. }) => {
+                if self.files.read(&path, GRAPH_LIMIT as u64).await? == *bytes {
+                    return Ok(path);
+                }
+                Err(StoreError::Conflict { key: path, reason: "the file holds another graph".to_owned() })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn read_graph(&self, job: JobId, key: &str, value: &[u8]) -> Result<(JobGraph, u64), StoreError> {
+        let corrupt = |reason: String| StoreError::Corrupt { key: key.to_owned(), reason };
+        let handle: GraphHandle = record::decode(key, value)?;
+        let (place, bytes) = match (&handle.path, &handle.inline) {
+            (Some(path), None) if path.starts_with(&format!("{}/", directory(job))) => {
+                (path.as_str(), self.read_bytes(path).await?)
+            }
+            (None, Some(hex)) => {
+                ("the handle", from_hex(hex).ok_or_else(|| corrupt("the inline graph is not hexadecimal".to_owned()))?)
+            }
+            _ => return Err(corrupt("names no graph of this job".to_owned())),
+        };
+        let crc32c = crc32c::crc32c(&bytes);
+        if bytes.len() as u64 != handle.length || crc32c != handle.crc32c {
+            return Err(corrupt(format!(
+                "{place} has {} bytes with CRC32C {crc32c:08x}, expected {} bytes with {:08x}",
+                bytes.len(),
+                handle.length,
+                handle.crc32c,
+            )));
+        }
+        let graph = decode_graph(&bytes).map_err(|error| corrupt(format!("{place}: {error}")))?;
+        if graph.job_id != Some(job) {
+            return Err(corrupt(format!("{place} is the graph of another job")));
+        }
+        Ok((graph, handle.submitted_at_ms))
+    }
+
+    async fn read_bytes(&self, path: &str) -> Result<Bytes, FileError> {
+        let mut attempts = 1;
+        loop {
+            match self.files.read(path, GRAPH_LIMIT as u64).await {
+                Err(error) if error.is_retryable() && attempts < READ_ATTEMPTS => attempts += 1,
+                outcome => return outcome,
+            }
+        }
+    }
+}
+
+fn directory(job: JobId) -> String {
+    format!("job-graphs/{job}")
+}
+
+fn encode_graph(graph: &JobGraph) -> Result<Bytes, StoreError> {
+    Ok(graph.encode())
+}
+
+fn decode_graph(bytes: &Bytes) -> Result<JobGraph, String> {
+    JobGraph::decode(bytes).map_err(|error| error.to_string())
+}
+
+fn to_hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
+fn from_hex(hex: &str) -> Option<Bytes> {
+    if !hex.len().is_multiple_of(2) || hex.len() > 2 * INLINE_GRAPH_LIMIT {
+        return None;
+    }
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    let pairs = hex.as_bytes().chunks_exact(2);
+    pairs.map(|pair| Some((digit(pair[0])? * 16 + digit(pair[1])?) as u8)).collect::<Option<Vec<u8>>>().map(Bytes::from)
+}

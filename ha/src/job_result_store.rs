@@ -1,0 +1,143 @@
+//! How jobs ended: absent, then dirty, then clean (ha.md 2.4).
+
+use serde::{Deserialize, Serialize};
+use weir_protocol::JobId;
+use weir_protocol::job_status::JobStatus;
+
+use crate::job_graph_store::TokenRecord;
+use crate::resolved_commit::{self, Resolved};
+use crate::{Expect, HaServices, Leadership, Operation, StoreError, Versioned, keys, record};
+
+/// The longest failure text kept, in bytes.
+const FAILURE_LIMIT: usize = 16 * 1024;
+
+/// Keys removed by one commit.
+const REMOVED_PER_COMMIT: usize = 500;
+
+/// How a job ended. Any result, dirty or clean, means that no leader ever starts tasks of this job again (R1).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobResult {
+    /// The job.
+    pub job: JobId,
+    /// Its name, for people.
+    pub name: String,
+    /// A globally terminal status.
+    pub status: JobStatus,
+    /// Wall-clock milliseconds since 1970 of its submission.
+    pub submitted_at_ms: u64,
+    /// Wall-clock milliseconds since 1970 of its end.
+    pub ended_at_ms: u64,
+    /// Why it failed, for people; cut at 16 KiB.
+    pub failure: Option<String>,
+    /// Whether something of the job may still have to be cleaned up.
+    pub dirty: bool,
+}
+
+/// The results of jobs that have ended.
+#[derive(Clone)]
+pub struct JobResultStore {
+    ha: HaServices,
+}
+
+impl JobResultStore {
+    /// The results in this store.
+    pub fn new(ha: HaServices) -> Self {
+        Self { ha }
+    }
+
+    /// Records how a job ended, before anyone is told and before anything of it is deleted (R2).
+    ///
+    /// The first result stands: recording it again is fine, recording another is a `Conflict`.
+    pub async fn put_dirty(&self, leadership: &Leadership, result: &JobResult) -> Result<(), StoreError> {
+        if !result.status.is_globally_terminal() {
+            return Err(StoreError::Refused { reason: format!("{}: {} is not terminal", result.job, result.status.as_str()) });
+        }
+        let result = JobResult { dirty: true, failure: result.failure.as_deref().map(cut), ..result.clone() };
+        let key = keys::result(result.job);
+        let put = Operation::Put { key: key.clone(), value: record::encode(&key, &result)?, expect: Expect::Absent };
+        match resolved_commit::commit(&*self.ha, leadership, vec![put]).await? {
+            Resolved::Applied => Ok(()),
+            Resolved::Conflict { .. } => match self.get(result.job).await? {
+                Some(known) if (JobResult { dirty: true, ..known.clone() }) == result => Ok(()),
+                Some(known) => {
+                    Err(StoreError::Conflict { key, reason: format!("the job has ended already: {}", known.status.as_str()) })
+                }
+                None => Err(StoreError::Conflict { key, reason: "the result was there and is gone".to_owned() }),
+            },
+        }
+    }
+
+    /// Records that nothing of the job is left to clean up. Idempotent; a job without result is a `Conflict`.
+    pub async fn mark_clean(&self, leadership: &Leadership, job: JobId) -> Result<(), StoreError> {
+        let key = keys::result(job);
+        let Some(found) = self.ha.get(&key).await? else {
+            return Err(StoreError::Conflict { key, reason: "the job has no result".to_owned() });
+        };
+        let known = read(&key, &found)?;
+        if !known.dirty {
+            return Ok(());
+        }
+        let value = record::encode(&key, &JobResult { dirty: false, ..known })?;
+        let put = Operation::Put { key: key.clone(), value, expect: Expect::Version(found.version) };
+        match resolved_commit::commit(&*self.ha, leadership, vec![put]).await? {
+            Resolved::Applied => Ok(()),
+            Resolved::Conflict { key } => match self.get(job).await? {
+                Some(known) if !known.dirty => Ok(()),
+                _ => Err(StoreError::Conflict { key, reason: "the result changed at the same time".to_owned() }),
+            },
+        }
+    }
+
+    /// How a job ended, if it has.
+    pub async fn get(&self, job: JobId) -> Result<Option<JobResult>, StoreError> {
+        let key = keys::result(job);
+        self.ha.get(&key).await?.map(|found| read(&key, &found)).transpose()
+    }
+
+    /// All results, by job. An unreadable one is an error: its job must not be taken for one that has not ended (R1).
+    pub async fn list(&self) -> Result<Vec<JobResult>, StoreError> {
+        let found = self.ha.list(keys::RESULTS).await?;
+        found.iter().map(|(key, value)| read(key, value)).collect()
+    }
+
+    /// Forgets clean results of jobs that ended before `ended_before_ms`, with all else the store may still hold of
+    /// those jobs: client tokens, stray checkpoint pointers. Returns how many results were forgotten.
+    pub async fn forget_clean_before(&self, leadership: &Leadership, ended_before_ms: u64) -> Result<usize, StoreError> {
+        let old = |result: &JobResult| !result.dirty && result.ended_at_ms < ended_before_ms;
+        let jobs: Vec<JobId> = self.list().await?.into_iter().filter(old).map(|result| result.job).collect();
+        if jobs.is_empty() {
+            return Ok(0);
+        }
+        // The result goes last: as long as it is there, the job can't be submitted again.
+        let mut doomed = Vec::new();
+        for (key, found) in self.ha.list(keys::TOKENS).await? {
+            let token: TokenRecord = record::decode(&key, &found.value)?;
+            if jobs.binary_search(&token.job).is_ok() {
+                doomed.push(key);
+            }
+        }
+        for job in &jobs {
+            doomed.extend(self.ha.list(&keys::checkpoints(*job)).await?.into_iter().map(|(key, _)| key));
+            doomed.push(keys::checkpoint_ids(*job));
+        }
+        doomed.extend(jobs.iter().map(|job| keys::result(*job)));
+        for chunk in doomed.chunks(REMOVED_PER_COMMIT) {
+            let delete = |key: &String| Operation::Delete { key: key.clone(), expect: Expect::Any };
+            resolved_commit::commit(&*self.ha, leadership, chunk.iter().map(delete).collect()).await?;
+        }
+        Ok(jobs.len())
+    }
+}
+
+fn read(key: &str, found: &Versioned) -> Result<JobResult, StoreError> {
+    let result: JobResult = record::decode(key, &found.value)?;
+    if keys::result(result.job) != key || !result.status.is_globally_terminal() {
+        let reason = format!("holds {} of job {}", result.status.as_str(), result.job);
+        return Err(StoreError::Corrupt { key: key.to_owned(), reason });
+    }
+    Ok(result)
+}
+
+fn cut(text: &str) -> String {
+    text[..text.floor_char_boundary(FAILURE_LIMIT)].to_owned()
+}

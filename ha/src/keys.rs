@@ -1,0 +1,91 @@
+//! Every key of the coordination store that the typed stores use.
+//!
+//! ```text
+//! jobs/<job>/graph               JobGraphStore: handle of a submitted job's graph; gone when the job has ended
+//! tokens/<client token>          JobGraphStore: which job a submission with this token created (G2)
+//! results/<job>                  JobResultStore: how a job ended; dirty until everything of it is cleaned up (R1, R2)
+//! checkpoints/<job>/head         CompletedCheckpointStore: the newest id ever appended (C2, C6)
+//! checkpoints/<job>/<20 digits>  CompletedCheckpointStore: one retained completed checkpoint
+//! checkpoint-ids/<job>           CheckpointIdCounter: the first id nobody has reserved yet
+//! ```
+//!
+//! Values are JSON records that carry the version of their format (`record.rs`), so that a person can read them.
+
+use weir_protocol::{CheckpointId, JobId};
+
+/// Prefix of everything [`graph`] returns.
+pub const JOBS: &str = "jobs/";
+/// Prefix of everything [`token`] returns.
+pub const TOKENS: &str = "tokens/";
+/// Prefix of everything [`result`] returns.
+pub const RESULTS: &str = "results/";
+
+/// The longest client token in bytes.
+pub const TOKEN_LIMIT: usize = 128;
+
+/// Handle of a job's graph.
+pub fn graph(job: JobId) -> String {
+    format!("{JOBS}{job}/graph")
+}
+
+/// The job of a key that [`graph`] made.
+pub fn job_of_graph(key: &str) -> Option<JobId> {
+    key.strip_prefix(JOBS)?.strip_suffix("/graph")?.parse().ok()
+}
+
+/// The job that a client token stands for; `None` if the token is not 1 to [`TOKEN_LIMIT`] of `A-Z a-z 0-9 . _ -`.
+pub fn token(client_token: &str) -> Option<String> {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    let fits = (1..=TOKEN_LIMIT).contains(&client_token.len());
+    (fits && client_token.bytes().all(legal)).then(|| format!("{TOKENS}{client_token}"))
+}
+
+/// How a job ended.
+pub fn result(job: JobId) -> String {
+    format!("{RESULTS}{job}")
+}
+
+/// Prefix of a job's completed checkpoints, head included.
+pub fn checkpoints(job: JobId) -> String {
+    format!("checkpoints/{job}/")
+}
+
+/// The newest checkpoint id ever appended for a job.
+pub fn checkpoint_head(job: JobId) -> String {
+    format!("checkpoints/{job}/head")
+}
+
+/// One completed checkpoint; keys of one job sort as their ids do.
+pub fn checkpoint(job: JobId, id: CheckpointId) -> String {
+    format!("checkpoints/{job}/{:020}", id.0)
+}
+
+/// The next unreserved checkpoint id of a job.
+pub fn checkpoint_ids(job: JobId) -> String {
+    format!("checkpoint-ids/{job}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_graph_key_leads_back_to_its_job() {
+        assert_eq!(job_of_graph(&graph(JobId(7))), Some(JobId(7)));
+        assert_eq!(job_of_graph("jobs/x/graph"), None);
+    }
+
+    #[test]
+    fn tokens_that_could_leave_their_prefix_are_refused() {
+        for illegal in ["", "a/b", "a b", "ä", &"x".repeat(TOKEN_LIMIT + 1)] {
+            assert_eq!(token(illegal), None, "{illegal:?}");
+        }
+        assert_eq!(token("a.B-1_2"), Some("tokens/a.B-1_2".to_owned()));
+    }
+
+    #[test]
+    fn checkpoint_keys_sort_as_their_ids_do() {
+        assert!(checkpoint(JobId(1), CheckpointId(9)) < checkpoint(JobId(1), CheckpointId(10)));
+        assert!(checkpoint(JobId(1), CheckpointId(u64::MAX)) < checkpoint_head(JobId(1)), "the head sorts last");
+    }
+}

@@ -1,0 +1,89 @@
+//! A fenced commit whose unknown outcome is resolved by reading back under the same epoch (G3).
+
+use std::time::Duration;
+
+use crate::{CommitOutcome, HaProvider, Leadership, Operation, Rejection, StoreError};
+
+/// How often a commit of unknown outcome is sent before the caller is told so.
+const ATTEMPTS: u32 = 5;
+
+/// Wait before the second attempt; doubles.
+const FIRST_BACKOFF: Duration = Duration::from_millis(20);
+
+/// What became of a commit, for certain.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Resolved {
+    /// Applied.
+    Applied,
+    /// Not applied: a key was not as expected.
+    Conflict {
+        /// Which.
+        key: String,
+    },
+}
+
+/// Commits `operations`, and when the outcome is unknown looks whether they are in the store and sends them again.
+///
+/// Sound only if applying `operations` a second time is refused or changes nothing, and if the values put are told
+/// apart from everybody else's: then finding them in the store proves that this commit put them there.
+pub(crate) async fn commit(
+    ha: &dyn HaProvider,
+    leadership: &Leadership,
+    operations: Vec<Operation>,
+) -> Result<Resolved, StoreError> {
+    let mut unknown: Option<String> = None;
+    let mut backoff = FIRST_BACKOFF;
+    for _ in 0..ATTEMPTS {
+        match ha.commit(leadership, operations.clone()).await {
+            CommitOutcome::Committed { .. } => return Ok(Resolved::Applied),
+            CommitOutcome::Rejected(Rejection::OverLimit(reason)) => return Err(StoreError::Refused { reason }),
+            // The store refuses this epoch from now on, so what is not there now never will be.
+            CommitOutcome::Rejected(Rejection::StaleEpoch { epoch, current }) => {
+                if unknown.is_some() && is_applied(ha, &operations).await? {
+                    return Ok(Resolved::Applied);
+                }
+                return Err(StoreError::Superseded { epoch, current });
+            }
+            CommitOutcome::Rejected(Rejection::Conflict { key }) => {
+                if unknown.is_some() && is_applied(ha, &operations).await? {
+                    return Ok(Resolved::Applied);
+                }
+                return Ok(Resolved::Conflict { key });
+            }
+            CommitOutcome::Unknown { reason } => {
+                if let Ok(true) = is_applied(ha, &operations).await {
+                    return Ok(Resolved::Applied);
+                }
+                unknown = Some(reason);
+                tokio::time::sleep(backoff).await;
+                backoff *= 2;
+            }
+        }
+    }
+    let key = operations.first().map(|operation| key_of(operation).to_owned()).unwrap_or_default();
+    Err(StoreError::Unresolved { key, reason: unknown.unwrap_or_default() })
+}
+
+/// Whether the store shows every put value and no deleted key.
+async fn is_applied(ha: &dyn HaProvider, operations: &[Operation]) -> Result<bool, StoreError> {
+    for operation in operations {
+        let found = ha.get(key_of(operation)).await.map_err(|error| StoreError::Unresolved {
+            key: key_of(operation).to_owned(),
+            reason: format!("can't be read back: {error}"),
+        })?;
+        let as_put = match operation {
+            Operation::Put { value, .. } => found.is_some_and(|found| found.value == *value),
+            Operation::Delete { .. } => found.is_none(),
+        };
+        if !as_put {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn key_of(operation: &Operation) -> &str {
+    match operation {
+        Operation::Put { key, .. } | Operation::Delete { key, .. } => key,
+    }
+}
