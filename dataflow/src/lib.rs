@@ -3,8 +3,12 @@
 //! Plain synchronous code over Arrow batches. Knows no network, no RPC, no storage and no async runtime: the
 //! worker's slot threads drive it, batch by batch.
 
+pub mod chain;
 pub mod element;
 pub mod operator;
+pub mod options;
 pub mod registry;
+pub mod schema;
 pub mod source;
 pub mod state;
+pub mod watermark;

@@ -1,0 +1,384 @@
+//! The operator chain of one task: built from a job vertex, driven by the worker's slot thread.
+
+use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
+use weir_protocol::CheckpointId;
+use weir_protocol::job_graph::{JobVertex, Partitioning};
+use weir_protocol::link::TaskDeployment;
+
+use crate::element::{CheckpointBarrier, EventTime, MAX_WATERMARK, MIN_WATERMARK};
+use crate::operator::{Collector, Operator, OperatorContext, OperatorError, RestoredState, StateSnapshot};
+use crate::registry::{BuiltOperator, OperatorRegistry};
+use crate::schema;
+use crate::source::{Source, SourcePoll};
+
+/// The operators of one task, called one after the other.
+///
+/// Methods that return `Option<EventTime>` return a watermark for the task to pass on after what was collected. It rises
+/// strictly; so the task can send every `Some` as it is. After an error the chain must not be used again.
+pub struct OperatorChain {
+    source: Option<Box<dyn Source>>,
+    operators: Vec<Box<dyn Operator>>,
+    inputs: u32,
+    output_schema: Option<SchemaRef>,
+    watermark: EventTime,
+    ended: bool,
+}
+
+/// What polling the source of a chain brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChainPoll {
+    /// A batch went through the chain.
+    Processed {
+        /// Number of rows read.
+        rows: u64,
+        /// A watermark to pass on.
+        watermark: Option<EventTime>,
+    },
+    /// Nothing now; poll again at or after this wall-clock time (milliseconds).
+    NothingUntil(u64),
+    /// Nothing ever again: call [`OperatorChain::end_of_input`].
+    End,
+}
+
+impl OperatorContext {
+    /// The context of the head of a deployed task's chain: input schemas and key columns as its edges bring them.
+    /// Errors: `CHAIN-SCHEMA` if edges into one input differ or are not what the vertex expects, `CHAIN-SHAPE` if an input has no edge.
+    pub fn of_task(task: &TaskDeployment, max_parallelism: u32) -> Result<Self, OperatorError> {
+        let edges = task.inputs.iter().map(|edge| (edge.input, edge.schema.as_slice(), &edge.partitioning));
+        Self::of_vertex(&task.vertex, task.attempt, max_parallelism, edges)
+    }
+
+    /// As [`OperatorContext::of_task`], from `(input, schema, partitioning)` of each edge.
+    pub fn of_vertex<'a>(
+        vertex: &JobVertex,
+        attempt: weir_protocol::ExecutionAttemptId,
+        max_parallelism: u32,
+        edges: impl Iterator<Item = (u32, &'a [weir_protocol::job_graph::Field], &'a Partitioning)>,
+    ) -> Result<Self, OperatorError> {
+        let mut inputs: Vec<Option<(SchemaRef, Vec<String>)>> = Vec::new();
+        for (input, fields, partitioning) in edges {
+            let brought = schema::to_arrow(fields)?;
+            let keys = match partitioning {
+                Partitioning::Hash { keys } => keys.clone(),
+                _ => Vec::new(),
+            };
+            if input >= MAX_INPUTS {
+                return Err(OperatorError::fatal(
+                    "CHAIN-SHAPE",
+                    format!("input {input}: a chain has at most {MAX_INPUTS} inputs"),
+                ));
+            }
+            let index = input as usize;
+            if inputs.len() <= index {
+                inputs.resize(index + 1, None);
+            }
+            match &mut inputs[index] {
+                slot @ None => *slot = Some((brought, keys)),
+                Some((schema, _)) if *schema != brought => {
+                    let (one, other) = (schema::describe(schema), schema::describe(&brought));
+                    let message = format!("edges into input {input} bring different columns: {one} and {other}");
+                    return Err(OperatorError::fatal("CHAIN-SCHEMA", message));
+                }
+                Some((_, known)) if *known != keys => known.clear(),
+                Some(_) => {}
+            }
+        }
+        let (mut input_schemas, mut key_columns) = (Vec::new(), Vec::new());
+        for (input, found) in inputs.into_iter().enumerate() {
+            let (mut brought, keys) =
+                found.ok_or_else(|| OperatorError::fatal("CHAIN-SHAPE", format!("input {input} has no edge")))?;
+            if let Some(expected) = vertex.input_schemas.get(input).filter(|fields| !fields.is_empty()) {
+                let expected = schema::to_arrow(expected)?;
+                if let Some(difference) = schema::mismatch(&brought, &expected) {
+                    let message = format!("input {input} brings {difference}");
+                    return Err(OperatorError::fatal("CHAIN-SCHEMA", message));
+                }
+                brought = expected;
+            }
+            input_schemas.push(brought);
+            key_columns.push(keys);
+        }
+        let parallelism = vertex.parallelism;
+        Ok(Self { attempt, operator_index: 0, parallelism, max_parallelism, input_schemas, key_columns })
+    }
+}
+
+/// The most inputs a chain may have.
+const MAX_INPUTS: u32 = 16;
+
+impl OperatorChain {
+    /// Builds the chain of `vertex`. `context` is that of its head ([`OperatorContext::of_task`]); those of the others follow.
+    ///
+    /// Does no I/O. Errors: those of the operators; `CHAIN-SHAPE` if a source is not first, a sink not last, or a chain without
+    /// source has no input; `CHAIN-SCHEMA` if what the chain yields is not the vertex's `output_schema`.
+    pub fn build(vertex: &JobVertex, registry: &OperatorRegistry, context: OperatorContext) -> Result<Self, OperatorError> {
+        let inputs = context.input_schemas.len() as u32;
+        let mut chain =
+            Self { source: None, operators: Vec::new(), inputs, output_schema: None, watermark: MIN_WATERMARK, ended: false };
+        let mut context = context;
+        let mut yields = None;
+        let last = vertex.operators.len().saturating_sub(1);
+        for (index, descriptor) in vertex.operators.iter().enumerate() {
+            let shape = |what: &str| {
+                OperatorError::fatal(
+                    "CHAIN-SHAPE",
+                    format!("operator {index} ({}) of vertex {:?} {what}", descriptor.kind, vertex.uid),
+                )
+            };
+            context.operator_index = index as u32;
+            let built = registry.build(descriptor, &context).map_err(|mut error| {
+                error.message = format!("operator {index} ({}) of vertex {:?}: {}", descriptor.kind, vertex.uid, error.message);
+                error
+            })?;
+            let schema = match built {
+                BuiltOperator::Source(..) if index > 0 => return Err(shape("is a source and must come first")),
+                BuiltOperator::Source(..) if inputs > 0 => return Err(shape("is a source, so the vertex can't have inputs")),
+                BuiltOperator::Source(source, schema) => {
+                    chain.source = Some(source);
+                    context.key_columns = vec![Vec::new()];
+                    schema
+                }
+                _ if index == 0 && inputs == 0 => return Err(shape("needs an input; add an edge to the vertex")),
+                BuiltOperator::Transform(operator, schema) => {
+                    let kept =
+                        |keys: Vec<String>| if keys.iter().all(|key| operator.keeps_column(key)) { keys } else { Vec::new() };
+                    context.key_columns = vec![context.key_columns.into_iter().next().map(kept).unwrap_or_default()];
+                    chain.operators.push(operator);
+                    schema
+                }
+                BuiltOperator::Sink(_) if index < last => return Err(shape("is a sink and must come last")),
+                BuiltOperator::Sink(operator) => {
+                    chain.operators.push(operator);
+                    yields = None;
+                    continue;
+                }
+            };
+            context.input_schemas = vec![schema.clone()];
+            yields = Some(schema);
+        }
+        if vertex.operators.is_empty() {
+            return Err(OperatorError::fatal("CHAIN-SHAPE", format!("vertex {:?} has no operators", vertex.uid)));
+        }
+        chain.output_schema = declared_output(vertex, yields)?;
+        Ok(chain)
+    }
+
+    /// What the chain emits; `None` if it ends in a sink.
+    pub fn output_schema(&self) -> Option<&SchemaRef> {
+        self.output_schema.as_ref()
+    }
+
+    /// Whether the head is a source, to be polled.
+    pub fn has_source(&self) -> bool {
+        self.source.is_some()
+    }
+
+    /// Number of operators, source and sink included: so many states [`OperatorChain::snapshot`] returns.
+    pub fn operators(&self) -> usize {
+        self.operators.len() + usize::from(self.source.is_some())
+    }
+
+    /// Lets the source read up to about `max_rows` rows and processes them.
+    pub fn poll_source(&mut self, now_ms: u64, max_rows: usize, out: &mut dyn Collector) -> Result<ChainPoll, OperatorError> {
+        let Some(source) = self.source.as_mut().filter(|_| !self.ended) else { return Ok(ChainPoll::End) };
+        match source.poll(now_ms, max_rows)? {
+            SourcePoll::Batch(batch) => {
+                let rows = batch.num_rows() as u64;
+                self.push(0, batch, out)?;
+                Ok(ChainPoll::Processed { rows, watermark: self.advance(None, None, out)? })
+            }
+            SourcePoll::NothingUntil(time) => Ok(ChainPoll::NothingUntil(time)),
+            SourcePoll::End => Ok(ChainPoll::End),
+        }
+    }
+
+    /// Processes rows that arrived on `input`.
+    pub fn process(
+        &mut self,
+        input: u32,
+        batch: RecordBatch,
+        out: &mut dyn Collector,
+    ) -> Result<Option<EventTime>, OperatorError> {
+        if input >= self.inputs {
+            return Err(OperatorError::fatal(
+                "CHAIN-SHAPE",
+                format!("rows on input {input} of a chain with {} inputs", self.inputs),
+            ));
+        }
+        self.push(input, batch, out)?;
+        self.advance(None, None, out)
+    }
+
+    /// The combined watermark of the inputs has advanced.
+    pub fn watermark(&mut self, watermark: EventTime, out: &mut dyn Collector) -> Result<Option<EventTime>, OperatorError> {
+        self.advance(Some(watermark), None, out)
+    }
+
+    /// The wall clock goes on, input or not.
+    pub fn tick(&mut self, now_ms: u64, out: &mut dyn Collector) -> Result<Option<EventTime>, OperatorError> {
+        if self.ended {
+            return Ok(None);
+        }
+        self.advance(None, Some(now_ms), out)
+    }
+
+    /// All inputs, or the source, have ended: the end of time passes through the chain, and every operator emits what it has
+    /// left. Returns the last watermark, the first time it is called.
+    pub fn end_of_input(&mut self, out: &mut dyn Collector) -> Result<Option<EventTime>, OperatorError> {
+        if self.ended {
+            return Ok(None);
+        }
+        self.ended = true;
+        for index in 0..self.operators.len() {
+            let (operator, mut downstream) = self.split(index, out);
+            operator.on_watermark(MAX_WATERMARK, &mut downstream)?;
+            operator.on_end_of_input(&mut downstream)?;
+        }
+        Ok(self.rise(Some(MAX_WATERMARK)))
+    }
+
+    /// The synchronous part of a checkpoint: one state per operator, in chain order, source included.
+    pub fn snapshot(&mut self, barrier: &CheckpointBarrier) -> Result<Vec<StateSnapshot>, OperatorError> {
+        let source = self.source.iter_mut().map(|source| source.snapshot(barrier));
+        let operators = self.operators.iter_mut().map(|operator| operator.snapshot(barrier));
+        source.chain(operators).collect()
+    }
+
+    /// Takes back what former subtasks saved: one entry per operator, in chain order. Called once, before anything else.
+    pub fn restore(&mut self, restored: Vec<RestoredState>) -> Result<(), OperatorError> {
+        if restored.len() != self.operators() {
+            let message = format!(
+                "the checkpoint holds {} operators for this vertex, the graph has {}; \
+                 start without the checkpoint, or give the changed vertex a new id",
+                restored.len(),
+                self.operators()
+            );
+            return Err(OperatorError::fatal("CHAIN-RESTORE", message));
+        }
+        let mut restored = restored.into_iter();
+        if let Some(source) = &mut self.source
+            && let Some(state) = restored.next()
+        {
+            source.restore(state)?;
+        }
+        for (operator, state) in self.operators.iter_mut().zip(restored) {
+            operator.restore(state)?;
+        }
+        Ok(())
+    }
+
+    /// The checkpoint is durable: commit. Idempotent.
+    pub fn notify_checkpoint_complete(&mut self, checkpoint: CheckpointId) -> Result<(), OperatorError> {
+        if let Some(source) = &mut self.source {
+            source.notify_checkpoint_complete(checkpoint)?;
+        }
+        self.operators.iter_mut().try_for_each(|operator| operator.notify_checkpoint_complete(checkpoint))
+    }
+
+    /// The checkpoint will never complete.
+    pub fn notify_checkpoint_aborted(&mut self, checkpoint: CheckpointId) {
+        for operator in &mut self.operators {
+            operator.notify_checkpoint_aborted(checkpoint);
+        }
+    }
+
+    /// Whether a watermark generator in the chain finds the stream idle: the task then says so downstream, until the next element.
+    pub fn is_idle(&self) -> bool {
+        self.operators.iter().any(|operator| operator.is_idle())
+    }
+
+    /// The watermark last returned.
+    pub fn current_watermark(&self) -> EventTime {
+        self.watermark
+    }
+
+    /// Rows dropped because they were too late, since the start of this attempt.
+    pub fn late_records(&self) -> u64 {
+        self.operators.iter().map(|operator| operator.late_records()).sum()
+    }
+
+    fn push(&mut self, input: u32, batch: RecordBatch, out: &mut dyn Collector) -> Result<(), OperatorError> {
+        let schema = self.output_schema.as_ref();
+        match self.operators.split_first_mut() {
+            Some((head, operators)) => head.process(input, batch, &mut Downstream { operators, schema, out }),
+            None => Downstream { operators: &mut [], schema, out }.collect(batch),
+        }
+    }
+
+    /// Passes a watermark, or the time of day, down the chain, and with it what the generators in it have to say.
+    fn advance(
+        &mut self,
+        watermark: Option<EventTime>,
+        tick: Option<u64>,
+        out: &mut dyn Collector,
+    ) -> Result<Option<EventTime>, OperatorError> {
+        let mut incoming = watermark;
+        for index in 0..self.operators.len() {
+            let (operator, mut downstream) = self.split(index, out);
+            let mut outgoing = None;
+            if let Some(watermark) = incoming {
+                outgoing = operator.on_watermark(watermark, &mut downstream)?;
+            }
+            if let Some(now_ms) = tick {
+                outgoing = outgoing.max(operator.on_tick(now_ms, &mut downstream)?);
+            }
+            incoming = outgoing.max(operator.take_watermark());
+        }
+        Ok(self.rise(incoming))
+    }
+
+    fn split<'a>(&'a mut self, index: usize, out: &'a mut dyn Collector) -> (&'a mut dyn Operator, Downstream<'a>) {
+        let (until, operators) = self.operators.split_at_mut(index + 1);
+        (until[index].as_mut(), Downstream { operators, schema: self.output_schema.as_ref(), out })
+    }
+
+    fn rise(&mut self, watermark: Option<EventTime>) -> Option<EventTime> {
+        let risen = watermark.filter(|watermark| *watermark > self.watermark)?;
+        self.watermark = risen;
+        Some(risen)
+    }
+}
+
+/// The schema in which batches leave the chain: the declared one if there is one.
+fn declared_output(vertex: &JobVertex, yields: Option<SchemaRef>) -> Result<Option<SchemaRef>, OperatorError> {
+    if vertex.output_schema.is_empty() {
+        return Ok(yields);
+    }
+    let mismatch = |what: &str| {
+        OperatorError::fatal("CHAIN-SCHEMA", format!("vertex {:?} yields {what}; correct its output_schema", vertex.uid))
+    };
+    let declared = schema::to_arrow(&vertex.output_schema)?;
+    let yields = yields.ok_or_else(|| mismatch("nothing, as it ends in a sink"))?;
+    match schema::mismatch(&yields, &declared) {
+        Some(difference) => Err(mismatch(&difference)),
+        None => Ok(Some(declared)),
+    }
+}
+
+/// The rest of the chain as the collector of the operator before it.
+struct Downstream<'a> {
+    operators: &'a mut [Box<dyn Operator>],
+    schema: Option<&'a SchemaRef>,
+    out: &'a mut dyn Collector,
+}
+
+impl Collector for Downstream<'_> {
+    fn collect(&mut self, batch: RecordBatch) -> Result<(), OperatorError> {
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
+        match self.operators.split_first_mut() {
+            Some((operator, operators)) => {
+                operator.process(0, batch, &mut Downstream { operators, schema: self.schema, out: self.out })
+            }
+            None => match self.schema {
+                Some(schema) if batch.schema_ref() != schema => {
+                    let as_declared = batch.with_schema(schema.clone());
+                    self.out.collect(as_declared.map_err(|e| OperatorError::fatal("CHAIN-SCHEMA", e.to_string()))?)
+                }
+                _ => self.out.collect(batch),
+            },
+        }
+    }
+}
