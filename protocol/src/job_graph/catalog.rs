@@ -316,7 +316,10 @@ pub fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
     }
     candidates
         .into_iter()
-        .map(|candidate| (strsim::jaro_winkler(word, candidate), candidate))
+        .map(|candidate| {
+            let one_slip = word.len() >= 3 && strsim::osa_distance(word, candidate) == 1;
+            (if one_slip { 0.99 } else { strsim::jaro_winkler(word, candidate) }, candidate)
+        })
         .filter(|(similarity, _)| *similarity >= 0.8)
         .max_by(|(a, _), (b, _)| a.total_cmp(b))
         .map(|(_, candidate)| candidate)

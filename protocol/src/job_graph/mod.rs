@@ -1,6 +1,7 @@
 //! The JobGraph: what a client submits and the cluster executes as it is.
 
 pub mod catalog;
+pub mod validate;
 
 use std::collections::BTreeMap;
 
