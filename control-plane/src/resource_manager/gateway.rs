@@ -22,7 +22,7 @@ pub struct GrantedSlot {
 
 /// What jobs want, until the ResourceManager looks. Wishes of one job merge, so that what waits is bounded by the
 /// number of jobs and slots, nothing is dropped and no caller ever blocks.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Wishes {
     /// Give back every slot first (a declaration of 0 was made).
     pub release_all: bool,

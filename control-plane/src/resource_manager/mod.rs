@@ -1,3 +1,175 @@
 //! The ResourceManager: which TaskManagers there are, and which job may use which of their slots.
+//!
+//! Its state dies with the leadership; TaskManagers register again with the next leader and say what they hold.
+//! A slot is granted only when nothing runs in it: what a registering TaskManager still holds is cancelled first,
+//! and the slot stays out of use until every such attempt is reported terminal.
 
+pub mod effect;
+pub mod event;
 pub mod gateway;
+mod slot_manager;
+#[cfg(test)]
+mod tests;
+mod view;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use weir_protocol::link::{Order, Registration};
+use weir_protocol::world::Millis;
+use weir_protocol::{LeaderEpoch, TaskManagerId};
+
+use self::effect::Effect;
+use self::event::Event;
+use self::slot_manager::SlotManager;
+pub use self::view::{ResourcesView, TaskManagerView};
+use crate::rpc::links::LinkId;
+
+/// How the ResourceManager judges silence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeartbeatOptions {
+    /// How often TaskManagers beat, milliseconds.
+    pub interval_ms: u64,
+    /// Silence for this long makes a TaskManager lost, milliseconds.
+    pub timeout_ms: u64,
+}
+
+/// At least this many TaskManagers must be registered before a common silence is taken for a mass suspicion.
+const MASS_SUSPICION_FROM: usize = 3;
+
+/// The pure core.
+#[derive(Debug)]
+pub struct ResourceManager {
+    heartbeat: HeartbeatOptions,
+    task_managers: BTreeMap<TaskManagerId, Registered>,
+    slots: SlotManager,
+    last_tick: Millis,
+    suspicious: bool,
+}
+
+#[derive(Debug)]
+struct Registered {
+    link: LinkId,
+    registration: Registration,
+    last_heartbeat: Millis,
+}
+
+impl ResourceManager {
+    /// No TaskManagers and no jobs.
+    pub fn new(epoch: LeaderEpoch, heartbeat: HeartbeatOptions, now: Millis) -> Self {
+        Self { heartbeat, task_managers: BTreeMap::new(), slots: SlotManager::new(epoch), last_tick: now, suspicious: false }
+    }
+
+    /// Takes in one event and says what to do.
+    pub fn handle(&mut self, event: Event, now: Millis) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        match event {
+            Event::Register { registration, link } => self.register(registration, link, now, &mut effects),
+            Event::LinkLost { task_manager, link, reason } => {
+                if self.is_current(&task_manager, link) {
+                    self.lose(&task_manager, &reason, &mut effects);
+                }
+            }
+            Event::Heartbeat { task_manager, link } => {
+                if let Some(registered) = self.task_managers.get_mut(&task_manager).filter(|known| known.link == link) {
+                    registered.last_heartbeat = now;
+                    effects.push(Effect::Send { task_manager, order: Order::HeartbeatAck });
+                }
+                return effects;
+            }
+            Event::AttemptEnded { task_manager, link, attempt } => {
+                if !self.is_current(&task_manager, link) || !self.slots.cleared(&task_manager, &attempt) {
+                    return effects;
+                }
+            }
+            Event::JobRegistered { job } => self.slots.register_job(job),
+            Event::JobGone { job } => self.slots.remove_job(job),
+            Event::Wished { job, wishes } => self.slots.apply(job, wishes),
+            Event::Tick => self.tick(now, &mut effects),
+        }
+        let task_managers = &self.task_managers;
+        let address =
+            |id: &TaskManagerId| task_managers.get(id).map_or_else(String::new, |known| known.registration.data_address.clone());
+        self.slots.allocate(&address, &mut effects);
+        effects
+    }
+
+    /// What to show.
+    pub fn view(&self, now: Millis, wall_clock_ms: u64) -> ResourcesView {
+        let task_managers = self.task_managers.iter().map(|(id, registered)| TaskManagerView {
+            id: id.clone(),
+            data_address: registered.registration.data_address.clone(),
+            http_address: registered.registration.http_address.clone(),
+            memory_bytes: registered.registration.memory_bytes,
+            slots: registered.registration.slots,
+            free_slots: self.slots.free_on(id),
+            slots_by_job: self.slots.granted_on(id),
+            last_heartbeat_ms: wall_clock_ms.saturating_sub(now.since(registered.last_heartbeat)),
+        });
+        ResourcesView { task_managers: task_managers.collect(), mass_suspicion: self.suspicious }
+    }
+
+    fn register(&mut self, registration: Registration, link: LinkId, now: Millis, effects: &mut Vec<Effect>) {
+        let task_manager = registration.task_manager.clone();
+        if self.task_managers.get(&task_manager).is_some_and(|known| known.link >= link) {
+            return;
+        }
+        self.lose(&task_manager, "it registered again", effects);
+        let mut held: BTreeMap<u32, BTreeSet<_>> = BTreeMap::new();
+        for attempt in registration.attempts.iter().filter(|held| !held.state.is_terminal()) {
+            held.entry(attempt.slot).or_default().insert(attempt.attempt);
+        }
+        effects.push(Effect::Send { task_manager: task_manager.clone(), order: Order::Registered });
+        let cancel: Vec<_> = held.values().flatten().copied().collect();
+        if !cancel.is_empty() {
+            effects.push(Effect::Send { task_manager: task_manager.clone(), order: Order::Cancel(cancel) });
+        }
+        self.slots.add(task_manager.clone(), registration.slots, held);
+        self.task_managers.insert(task_manager, Registered { link, registration, last_heartbeat: now });
+    }
+
+    /// Forgets a TaskManager, if it is known, and tells the jobs that had slots there.
+    fn lose(&mut self, task_manager: &TaskManagerId, reason: &str, effects: &mut Vec<Effect>) {
+        if self.task_managers.remove(task_manager).is_none() {
+            return;
+        }
+        for job in self.slots.remove(task_manager) {
+            effects.push(Effect::TaskManagerLost { job, task_manager: task_manager.clone(), reason: reason.to_string() });
+        }
+    }
+
+    fn tick(&mut self, now: Millis, effects: &mut Vec<Effect>) {
+        let stalled = now.since(self.last_tick) >= self.heartbeat.timeout_ms / 2;
+        self.last_tick = now;
+        if stalled {
+            // This process slept: the silence is its own, so every deadline starts anew.
+            for registered in self.task_managers.values_mut() {
+                registered.last_heartbeat = now;
+            }
+            return;
+        }
+        let timeout = self.heartbeat.timeout_ms;
+        let silent = self.task_managers.iter().filter(|(_, known)| now.since(known.last_heartbeat) >= timeout);
+        let silent: Vec<_> = silent.map(|(id, _)| id.clone()).collect();
+        let registered = self.task_managers.len();
+        if registered >= MASS_SUSPICION_FROM && silent.len() * 2 > registered {
+            if !self.suspicious {
+                self.suspicious = true;
+                effects.push(Effect::MassSuspicion { silent: silent.len() as u32, registered: registered as u32 });
+            }
+            return;
+        }
+        if self.suspicious {
+            self.suspicious = false;
+            effects.push(Effect::SuspicionOver);
+        }
+        for task_manager in silent {
+            let reason = format!("no heartbeat for {timeout} ms");
+            effects.push(Effect::BreakLink { task_manager: task_manager.clone(), reason: reason.clone() });
+            self.lose(&task_manager, &reason, effects);
+        }
+    }
+
+    fn is_current(&self, task_manager: &TaskManagerId, link: LinkId) -> bool {
+        self.task_managers.get(task_manager).is_some_and(|known| known.link == link)
+    }
+}

@@ -1,0 +1,59 @@
+//! What the ResourceManager decides.
+
+use weir_protocol::link::Order;
+use weir_protocol::{JobId, TaskManagerId};
+
+use super::gateway::GrantedSlot;
+
+/// Everything the ResourceManager's runner carries out, in order.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Send an order to a TaskManager.
+    Send {
+        /// To which.
+        task_manager: TaskManagerId,
+        /// What.
+        order: Order,
+    },
+    /// Break a TaskManager's stream; it has to register again.
+    BreakLink {
+        /// Whose.
+        task_manager: TaskManagerId,
+        /// Why, for people.
+        reason: String,
+    },
+    /// Give slots to a job.
+    Grant {
+        /// Which job.
+        job: JobId,
+        /// The slots; all that were missing.
+        slots: Vec<GrantedSlot>,
+    },
+    /// Tell a job that it has to wait.
+    Shortage {
+        /// Which job.
+        job: JobId,
+        /// How many slots it lacks.
+        missing: u32,
+        /// Why, for people.
+        reason: String,
+    },
+    /// Tell a job that a TaskManager on which it had slots is gone, and those slots with it.
+    TaskManagerLost {
+        /// Which job.
+        job: JobId,
+        /// Which TaskManager.
+        task_manager: TaskManagerId,
+        /// Why, for people.
+        reason: String,
+    },
+    /// Most TaskManagers fell silent at once: rather the network, or this process, than they (H2). Nobody is evicted.
+    MassSuspicion {
+        /// How many are silent.
+        silent: u32,
+        /// Of how many.
+        registered: u32,
+    },
+    /// The mass suspicion is over.
+    SuspicionOver,
+}

@@ -1,0 +1,223 @@
+use weir_protocol::job_status::ExecutionState;
+use weir_protocol::link::HeldAttempt;
+use weir_protocol::{AllocationId, ExecutionAttemptId, ExecutionVertexId, Generation, JobId, JobVertexId};
+
+use super::gateway::{GrantedSlot, Wishes};
+use super::*;
+
+const OPTIONS: HeartbeatOptions = HeartbeatOptions { interval_ms: 100, timeout_ms: 1000 };
+
+fn manager() -> ResourceManager {
+    ResourceManager::new(LeaderEpoch(3), OPTIONS, Millis(0))
+}
+
+fn tm(name: &str) -> TaskManagerId {
+    TaskManagerId(name.to_string())
+}
+
+fn registration(name: &str, slots: u32) -> Registration {
+    Registration {
+        task_manager: tm(name),
+        highest_epoch: LeaderEpoch(3),
+        data_address: format!("{name}:1"),
+        http_address: format!("{name}:2"),
+        slots,
+        memory_bytes: 1 << 30,
+        attempts: Vec::new(),
+    }
+}
+
+fn register(name: &str, slots: u32, link: u64) -> Event {
+    Event::Register { registration: registration(name, slots), link: LinkId(link) }
+}
+
+fn declare(job: u128, slots: u32) -> Event {
+    Event::Wished { job: JobId(job), wishes: Wishes { slots: Some(slots), ..Wishes::default() } }
+}
+
+fn attempt(job: u128, subtask: u32) -> ExecutionAttemptId {
+    ExecutionAttemptId {
+        job: JobId(job),
+        execution_vertex: ExecutionVertexId { vertex: JobVertexId(1), subtask },
+        generation: Generation { epoch: LeaderEpoch(2), attempt: 1 },
+    }
+}
+
+fn grants(effects: &[Effect]) -> Vec<(JobId, Vec<GrantedSlot>)> {
+    let grants = effects.iter().filter_map(|effect| match effect {
+        Effect::Grant { job, slots } => Some((*job, slots.clone())),
+        _ => None,
+    });
+    grants.collect()
+}
+
+fn places(slots: &[GrantedSlot]) -> Vec<(&str, u32)> {
+    slots.iter().map(|slot| (slot.task_manager.0.as_str(), slot.slot)).collect()
+}
+
+#[test]
+fn a_job_gets_its_slots_spread_evenly_over_the_task_managers() {
+    let mut manager = manager();
+    manager.handle(register("a", 2, 1), Millis(0));
+    manager.handle(register("b", 2, 2), Millis(0));
+    let effects = manager.handle(declare(1, 2), Millis(0));
+    let granted = grants(&effects);
+    assert_eq!(places(&granted[0].1), [("a", 0), ("b", 0)]);
+    assert_eq!(granted[0].1[1].data_address, "b:1");
+    assert_ne!(granted[0].1[0].allocation, granted[0].1[1].allocation);
+}
+
+#[test]
+fn a_job_that_lacks_slots_gets_none_and_is_told_why_once() {
+    let mut manager = manager();
+    manager.handle(register("a", 1, 1), Millis(0));
+    let effects = manager.handle(declare(1, 2), Millis(0));
+    let reason = "1 TaskManager registered with 1 slots, 1 free".to_string();
+    assert_eq!(effects, [Effect::Shortage { job: JobId(1), missing: 2, reason }]);
+    assert_eq!(manager.handle(Event::Tick, Millis(10)), []);
+    let effects = manager.handle(register("b", 1, 2), Millis(20));
+    assert_eq!(places(&grants(&effects)[0].1), [("a", 0), ("b", 0)]);
+}
+
+#[test]
+fn the_oldest_job_is_served_first_but_does_not_block_a_younger_one_that_fits() {
+    let mut manager = manager();
+    manager.handle(Event::JobRegistered { job: JobId(9) }, Millis(0));
+    manager.handle(Event::JobRegistered { job: JobId(1) }, Millis(0));
+    manager.handle(declare(1, 2), Millis(0));
+    manager.handle(declare(9, 2), Millis(0));
+    let effects = manager.handle(register("a", 2, 1), Millis(0));
+    assert_eq!(grants(&effects)[0].0, JobId(9), "registered first");
+
+    manager.handle(declare(5, 3), Millis(0));
+    manager.handle(declare(6, 1), Millis(0));
+    let effects = manager.handle(register("b", 1, 2), Millis(0));
+    assert_eq!(grants(&effects).iter().map(|(job, _)| *job).collect::<Vec<_>>(), [JobId(6)], "1 and 5 need more");
+}
+
+#[test]
+fn a_lost_link_takes_the_slots_at_once_and_the_jobs_are_told_before_they_get_others() {
+    let mut manager = manager();
+    manager.handle(register("a", 1, 1), Millis(0));
+    manager.handle(declare(1, 1), Millis(0));
+    manager.handle(register("b", 1, 2), Millis(0));
+    let lost = Event::LinkLost { task_manager: tm("a"), link: LinkId(1), reason: "reset".to_string() };
+    let effects = manager.handle(lost, Millis(5));
+    assert_eq!(effects[0], Effect::TaskManagerLost { job: JobId(1), task_manager: tm("a"), reason: "reset".to_string() });
+    assert_eq!(places(&grants(&effects)[0].1), [("b", 0)]);
+}
+
+#[test]
+fn h1_the_end_of_an_earlier_link_means_nothing() {
+    let mut manager = manager();
+    manager.handle(register("a", 1, 1), Millis(0));
+    manager.handle(register("a", 1, 2), Millis(0));
+    let late = Event::LinkLost { task_manager: tm("a"), link: LinkId(1), reason: "reset".to_string() };
+    assert_eq!(manager.handle(late, Millis(5)), []);
+    assert_eq!(manager.view(Millis(5), 0).task_managers.len(), 1);
+    let stale = Event::Heartbeat { task_manager: tm("a"), link: LinkId(1) };
+    assert_eq!(manager.handle(stale, Millis(5)), []);
+}
+
+#[test]
+fn what_a_registering_task_manager_holds_is_cancelled_and_its_slot_granted_only_once_all_of_it_is_terminal() {
+    let mut manager = manager();
+    manager.handle(declare(1, 1), Millis(0));
+    let mut registration = registration("a", 1);
+    let held = |subtask, state| HeldAttempt { attempt: attempt(1, subtask), state, slot: 0, allocation: AllocationId(8) };
+    registration.attempts =
+        vec![held(0, ExecutionState::Running), held(1, ExecutionState::Running), held(2, ExecutionState::Failed)];
+    let effects = manager.handle(Event::Register { registration, link: LinkId(1) }, Millis(0));
+    assert_eq!(effects[0], Effect::Send { task_manager: tm("a"), order: Order::Registered });
+    let cancel = Order::Cancel(vec![attempt(1, 0), attempt(1, 1)]);
+    assert_eq!(effects[1], Effect::Send { task_manager: tm("a"), order: cancel });
+    assert!(grants(&effects).is_empty());
+
+    let ended = |subtask| Event::AttemptEnded { task_manager: tm("a"), link: LinkId(1), attempt: attempt(1, subtask) };
+    assert!(grants(&manager.handle(ended(0), Millis(1))).is_empty());
+    assert_eq!(places(&grants(&manager.handle(ended(1), Millis(2)))[0].1), [("a", 0)]);
+}
+
+#[test]
+fn silence_makes_a_task_manager_lost_and_breaks_its_link() {
+    let mut manager = manager();
+    manager.handle(register("a", 1, 1), Millis(0));
+    manager.handle(declare(1, 1), Millis(0));
+    for now in (100..1000).step_by(100) {
+        assert_eq!(manager.handle(Event::Tick, Millis(now)), []);
+    }
+    let effects = manager.handle(Event::Tick, Millis(1000));
+    assert!(matches!(&effects[0], Effect::BreakLink { task_manager, .. } if *task_manager == tm("a")));
+    assert!(matches!(&effects[1], Effect::TaskManagerLost { job: JobId(1), .. }));
+    assert!(matches!(&effects[2], Effect::Shortage { job: JobId(1), missing: 1, .. }));
+}
+
+#[test]
+fn a_heartbeat_is_answered_and_keeps_a_task_manager() {
+    let mut manager = manager();
+    manager.handle(register("a", 1, 1), Millis(0));
+    for now in (100..5000).step_by(100) {
+        let beat = Event::Heartbeat { task_manager: tm("a"), link: LinkId(1) };
+        let effects = manager.handle(beat, Millis(now));
+        assert_eq!(effects, [Effect::Send { task_manager: tm("a"), order: Order::HeartbeatAck }]);
+        assert_eq!(manager.handle(Event::Tick, Millis(now)), []);
+    }
+}
+
+#[test]
+fn h2_common_silence_evicts_nobody_and_is_told_once_until_it_is_over() {
+    let mut manager = manager();
+    for (index, name) in ["a", "b", "c"].into_iter().enumerate() {
+        manager.handle(register(name, 1, index as u64 + 1), Millis(0));
+    }
+    for now in (100..1000).step_by(100) {
+        manager.handle(Event::Tick, Millis(now));
+    }
+    let effects = manager.handle(Event::Tick, Millis(1000));
+    assert_eq!(effects, [Effect::MassSuspicion { silent: 3, registered: 3 }]);
+    assert_eq!(manager.handle(Event::Tick, Millis(1100)), []);
+    for (index, name) in ["a", "b"].into_iter().enumerate() {
+        manager.handle(Event::Heartbeat { task_manager: tm(name), link: LinkId(index as u64 + 1) }, Millis(1150));
+    }
+    let effects = manager.handle(Event::Tick, Millis(1200));
+    assert_eq!(effects[0], Effect::SuspicionOver);
+    assert!(matches!(&effects[1], Effect::BreakLink { task_manager, .. } if *task_manager == tm("c")));
+}
+
+#[test]
+fn a_process_that_slept_blames_nobody() {
+    let mut manager = manager();
+    manager.handle(register("a", 1, 1), Millis(0));
+    assert_eq!(manager.handle(Event::Tick, Millis(60_000)), []);
+    assert_eq!(manager.view(Millis(60_000), 0).task_managers.len(), 1);
+}
+
+#[test]
+fn released_slots_and_slots_of_ended_jobs_are_granted_again() {
+    let mut manager = manager();
+    manager.handle(register("a", 2, 1), Millis(0));
+    let first = grants(&manager.handle(declare(1, 2), Millis(0)));
+    manager.handle(declare(2, 1), Millis(0));
+    let wishes = Wishes { slots: Some(1), releases: BTreeSet::from([first[0].1[0].allocation]), ..Wishes::default() };
+    let second = grants(&manager.handle(Event::Wished { job: JobId(1), wishes }, Millis(0)));
+    assert_eq!((second[0].0, places(&second[0].1)), (JobId(2), vec![("a", 0)]));
+
+    manager.handle(declare(3, 1), Millis(0));
+    let third = grants(&manager.handle(Event::JobGone { job: JobId(1) }, Millis(0)));
+    assert_eq!((third[0].0, places(&third[0].1)), (JobId(3), vec![("a", 1)]));
+    assert_ne!(third[0].1[0].allocation, first[0].1[1].allocation, "S1: a grant is never used twice");
+}
+
+#[test]
+fn the_same_events_give_the_same_effects() {
+    let run = || {
+        let mut manager = manager();
+        let mut effects = Vec::new();
+        for index in 0..7 {
+            effects.extend(manager.handle(register(&format!("tm-{index}"), 3, index + 1), Millis(index)));
+            effects.extend(manager.handle(declare(u128::from(index % 3), index as u32), Millis(index)));
+        }
+        effects
+    };
+    assert_eq!(run(), run());
+}
