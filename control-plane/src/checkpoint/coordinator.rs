@@ -1,0 +1,489 @@
+//! The CheckpointCoordinator: when a checkpoint is taken, and what makes it complete (ha.md 2.3, 2.9, 2.10).
+//!
+//! A checkpoint is complete when its pointer is durable in the coordination store under this leader's epoch, not
+//! before (C3). Whoever takes part is fixed at the trigger: every task of the job, all running (B4).
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
+
+use weir_ha::CompletedCheckpoint;
+use weir_protocol::checkpoint::{CheckpointBarrier, CheckpointKind, CheckpointMetadata};
+use weir_protocol::job_graph::CheckpointConfig;
+use weir_protocol::link::{CheckpointAcknowledgement, CheckpointDecline};
+use weir_protocol::world::Millis;
+use weir_protocol::{CheckpointId, ExecutionAttemptId, Generation, JobId, LeaderEpoch};
+
+use super::completed::CompletedCheckpoints;
+use super::effect::CheckpointEffect;
+use super::pending::{Acknowledged, CheckpointRequest, PendingCheckpoint, PendingPhase};
+use super::stats::CheckpointStats;
+use super::{AppendOutcome, WrittenMetadata};
+use crate::job_master::gateway::SavepointOutcome;
+
+/// Ids reserved with one write.
+pub const RESERVED_IDS: u64 = 1_000;
+
+/// Requests that may wait for their turn.
+pub const WAITING_REQUESTS: usize = 16;
+
+/// Wait before a store is asked again, and before a failed final checkpoint is tried again.
+pub const RETRY_MS: u64 = 1_000;
+
+/// What every checkpoint of the job says about the job (B6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CheckpointedJob {
+    /// The job.
+    pub job: JobId,
+    /// This leader's epoch.
+    pub epoch: LeaderEpoch,
+    /// Number of key groups.
+    pub max_parallelism: u32,
+    /// Fingerprint of the job graph.
+    pub graph_crc32c: u32,
+}
+
+/// The two clocks: monotonic for decisions, wall clock for records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    /// For decisions.
+    pub now: Millis,
+    /// Wall-clock milliseconds since 1970.
+    pub wall_ms: u64,
+}
+
+/// Everyone who takes part while all tasks run.
+#[derive(Debug, Clone, PartialEq)]
+struct Plan {
+    attempts: Vec<ExecutionAttemptId>,
+    generation: Generation,
+    /// All input has been processed: only a final checkpoint is of use.
+    input_ended: bool,
+    /// The last checkpoint is complete, tasks finish: nothing is triggered any more.
+    finishing: bool,
+}
+
+/// Why a checkpoint came to nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    /// Its own failure: counts towards the tolerable ones.
+    Itself,
+    /// Something else: the tasks stopped, a later one is complete.
+    Other,
+}
+
+/// Decides about the checkpoints of one job.
+#[derive(Debug)]
+pub struct CheckpointCoordinator {
+    config: CheckpointConfig,
+    job: CheckpointedJob,
+    plan: Option<Plan>,
+    ids: Range<u64>,
+    reserving: bool,
+    reserve_again_at: Option<Millis>,
+    pending: BTreeMap<CheckpointId, PendingCheckpoint>,
+    completed: CompletedCheckpoints,
+    requests: VecDeque<CheckpointRequest>,
+    next_periodic: Millis,
+    last_end: Option<Millis>,
+    final_not_before: Millis,
+    failures_in_a_row: u32,
+    removing: bool,
+    stats: CheckpointStats,
+}
+
+impl CheckpointCoordinator {
+    /// A coordinator that knows of no checkpoint. The newest `history` checkpoints are shown.
+    pub fn new(config: CheckpointConfig, job: CheckpointedJob, history: usize) -> Self {
+        let completed = CompletedCheckpoints::new(config.retained);
+        Self {
+            config,
+            job,
+            plan: None,
+            ids: 0..0,
+            reserving: false,
+            reserve_again_at: None,
+            pending: BTreeMap::new(),
+            completed,
+            requests: VecDeque::new(),
+            next_periodic: Millis(0),
+            last_end: None,
+            final_not_before: Millis(0),
+            failures_in_a_row: 0,
+            removing: false,
+            stats: CheckpointStats::new(history),
+        }
+    }
+
+    /// The counts and the history.
+    pub fn stats(&self) -> &CheckpointStats {
+        &self.stats
+    }
+
+    /// The completed checkpoints.
+    pub fn completed(&self) -> &CompletedCheckpoints {
+        &self.completed
+    }
+
+    /// Whether it is certain which checkpoint is the newest: no append is under way or of unknown outcome. Only then may
+    /// tasks be restored, or the job end.
+    pub fn is_settled(&self) -> bool {
+        !self.pending.values().any(PendingCheckpoint::is_completing)
+    }
+
+    /// Whether tasks have been told to finish.
+    pub fn is_finishing(&self) -> bool {
+        self.plan.as_ref().is_some_and(|plan| plan.finishing)
+    }
+
+    /// Whether checkpoints are being taken.
+    pub fn is_active(&self) -> bool {
+        self.plan.is_some()
+    }
+
+    /// The job goes back to what the store holds; `restored` is what its tasks restore from.
+    pub fn load(&mut self, completed: Vec<CompletedCheckpoint>, restored: Option<CheckpointId>, at: Moment) {
+        debug_assert!(self.is_settled(), "C6: the newest checkpoint is not certain");
+        self.completed.load(completed);
+        if let Some(id) = restored {
+            self.stats.restored(id, at.wall_ms);
+        }
+    }
+
+    /// All tasks run: from now on checkpoints are taken (B4).
+    pub fn tasks_running(
+        &mut self,
+        attempts: Vec<ExecutionAttemptId>,
+        generation: Generation,
+        at: Moment,
+        out: &mut Vec<CheckpointEffect>,
+    ) {
+        self.plan = Some(Plan { attempts, generation, input_ended: false, finishing: false });
+        self.next_periodic = at.now.after(self.config.interval_ms);
+        self.proceed(at, out);
+    }
+
+    /// Every task has processed all of its input.
+    pub fn input_ended(&mut self, at: Moment, out: &mut Vec<CheckpointEffect>) {
+        match &mut self.plan {
+            Some(plan) if !plan.input_ended => plan.input_ended = true,
+            _ => return,
+        }
+        self.proceed(at, out);
+    }
+
+    /// Not all tasks run any more. What the stores are already asked for goes on (C3), the rest is aborted.
+    pub fn tasks_stopped(&mut self, reason: &str, at: Moment, out: &mut Vec<CheckpointEffect>) {
+        self.plan = None;
+        let aborted: Vec<_> = self.pending.values().filter(|one| !one.is_completing()).map(PendingCheckpoint::id).collect();
+        for id in aborted {
+            self.abort(id, reason, Cause::Other, at, out);
+        }
+        for request in std::mem::take(&mut self.requests) {
+            out.push(refusal(&request, reason));
+        }
+    }
+
+    /// Someone asks for a savepoint or a checkpoint.
+    pub fn request(&mut self, request: CheckpointRequest, at: Moment, out: &mut Vec<CheckpointEffect>) {
+        let refused = match &self.plan {
+            None => Some("not all tasks of the job are running".to_string()),
+            Some(plan) if plan.finishing => Some("the job is finishing".to_string()),
+            Some(_) if self.requests.len() >= WAITING_REQUESTS => Some(format!("{WAITING_REQUESTS} requests wait already")),
+            Some(_) => None,
+        };
+        match refused {
+            Some(reason) => out.push(refusal(&request, &reason)),
+            None => self.requests.push_back(request),
+        }
+        self.proceed(at, out);
+    }
+
+    /// A block of ids is ours.
+    pub fn ids_reserved(&mut self, ids: Range<u64>, at: Moment, out: &mut Vec<CheckpointEffect>) {
+        self.reserving = false;
+        self.ids = ids;
+        self.proceed(at, out);
+    }
+
+    /// There are no ids now.
+    pub fn ids_not_reserved(&mut self, at: Moment) {
+        self.reserving = false;
+        self.reserve_again_at = Some(at.now.after(RETRY_MS));
+    }
+
+    /// A subtask's part is durable.
+    pub fn acknowledge(&mut self, ack: &CheckpointAcknowledgement, at: Moment, out: &mut Vec<CheckpointEffect>) {
+        let Some(pending) = self.pending.get_mut(&ack.checkpoint) else { return };
+        match pending.acknowledge(ack) {
+            Acknowledged::Ignored => {}
+            Acknowledged::Malformed(reason) => self.abort(ack.checkpoint, &reason, Cause::Itself, at, out),
+            Acknowledged::Partly => self.stats.acknowledged(ack.checkpoint, &ack.stats, at.wall_ms),
+            Acknowledged::Fully => {
+                self.stats.acknowledged(ack.checkpoint, &ack.stats, at.wall_ms);
+                pending.phase = PendingPhase::Acknowledged;
+                let older = self.pending.range(..ack.checkpoint);
+                let subsumed: Vec<_> =
+                    older.filter(|(_, one)| one.phase == PendingPhase::Collecting).map(|(id, _)| *id).collect();
+                for id in subsumed {
+                    self.abort(id, "a later checkpoint is complete", Cause::Other, at, out);
+                }
+            }
+        }
+        self.proceed(at, out);
+    }
+
+    /// A subtask can't take part.
+    pub fn decline(&mut self, decline: &CheckpointDecline, at: Moment, out: &mut Vec<CheckpointEffect>) {
+        let Some(pending) = self.pending.get(&decline.checkpoint) else { return };
+        if pending.phase != PendingPhase::Collecting || !pending.attempts.contains(&decline.attempt) {
+            return;
+        }
+        let reason = format!("subtask {} declined: {}", decline.attempt.execution_vertex, decline.reason);
+        self.abort(decline.checkpoint, &reason, Cause::Itself, at, out);
+        self.proceed(at, out);
+    }
+
+    /// The metadata file is written, or is not.
+    pub fn metadata_written(
+        &mut self,
+        id: CheckpointId,
+        result: Result<WrittenMetadata, String>,
+        at: Moment,
+        out: &mut Vec<CheckpointEffect>,
+    ) {
+        let Some(pending) = self.pending.get_mut(&id) else { return };
+        if pending.phase != PendingPhase::Writing {
+            return;
+        }
+        match result {
+            Ok(written) => {
+                let pointer = Box::new(CompletedCheckpoint {
+                    job: self.job.job,
+                    id,
+                    kind: pending.barrier.kind,
+                    metadata: written.handle,
+                    epoch: self.job.epoch,
+                    generation: pending.generation,
+                    completed_at_ms: at.wall_ms,
+                    external_path: Some(written.external_path),
+                });
+                pending.phase = PendingPhase::Appending(pointer.clone());
+                out.push(CheckpointEffect::AppendPointer { pointer });
+            }
+            Err(reason) => self.abort(id, &format!("its metadata could not be written: {reason}"), Cause::Itself, at, out),
+        }
+        self.proceed(at, out);
+    }
+
+    /// What is known about the append of a pointer.
+    pub fn pointer_appended(&mut self, id: CheckpointId, outcome: AppendOutcome, at: Moment, out: &mut Vec<CheckpointEffect>) {
+        let Some(pending) = self.pending.get_mut(&id) else { return };
+        let PendingPhase::Appending(pointer) = &pending.phase else { return };
+        let pointer = pointer.clone();
+        match outcome {
+            AppendOutcome::Committed => self.complete(*pointer, at, out),
+            AppendOutcome::Unknown(_) => pending.phase = PendingPhase::Held(pointer, at.now.after(RETRY_MS)),
+            AppendOutcome::Refused(reason) => {
+                self.abort(id, &format!("its pointer was refused: {reason}"), Cause::Itself, at, out);
+            }
+        }
+        self.proceed(at, out);
+    }
+
+    /// Pointers are gone from the store, or may still be there: then they are removed with the next ones.
+    pub fn pointers_removed(&mut self, ids: &[CheckpointId], removed: bool, out: &mut Vec<CheckpointEffect>) {
+        self.removing = false;
+        if !removed {
+            return;
+        }
+        // Files of what was just removed stay until the next collection: a task that has not heard of the newest
+        // checkpoint yet may still refer to the one before in the checkpoint it is taking (C4).
+        let keep = self.completed.iter().cloned().collect();
+        self.completed.remove(ids);
+        let next = CheckpointId(self.ids.start.max(1));
+        let first_pending = self.pending.keys().next().copied().unwrap_or(next);
+        out.push(CheckpointEffect::CollectGarbage { keep, first_pending });
+    }
+
+    /// Time has passed.
+    pub fn tick(&mut self, at: Moment, out: &mut Vec<CheckpointEffect>) {
+        let late = |one: &&PendingCheckpoint| one.phase == PendingPhase::Collecting && one.deadline <= at.now;
+        let late: Vec<_> = self.pending.values().filter(late).map(|one| (one.id(), one.missing())).collect();
+        for (id, missing) in late {
+            let reason = format!("timed out after {} ms: {missing} subtasks did not acknowledge", self.config.timeout_ms);
+            self.abort(id, &reason, Cause::Itself, at, out);
+        }
+        for pending in self.pending.values_mut() {
+            if let PendingPhase::Held(pointer, again_at) = &pending.phase
+                && *again_at <= at.now
+            {
+                let pointer = pointer.clone();
+                out.push(CheckpointEffect::AppendPointer { pointer: pointer.clone() });
+                pending.phase = PendingPhase::Appending(pointer);
+            }
+        }
+        if self.reserve_again_at.is_some_and(|again_at| again_at <= at.now) {
+            self.reserve_again_at = None;
+        }
+        self.proceed(at, out);
+    }
+
+    /// When [`Self::tick`] has something to do.
+    pub fn next_deadline(&self) -> Option<Millis> {
+        let pending = self.pending.values().filter_map(|one| match &one.phase {
+            PendingPhase::Collecting => Some(one.deadline),
+            PendingPhase::Held(_, again_at) => Some(*again_at),
+            _ => None,
+        });
+        pending.chain(self.reserve_again_at).chain(self.next_trigger()).min()
+    }
+
+    /// When the next checkpoint is due by time alone; `None` if it waits for something else.
+    fn next_trigger(&self) -> Option<Millis> {
+        let plan = self.plan.as_ref()?;
+        if plan.finishing || self.reserving || self.reserve_again_at.is_some() {
+            return None;
+        }
+        if plan.input_ended {
+            return self.pending.is_empty().then_some(self.final_not_before);
+        }
+        let exclusive = |one: &PendingCheckpoint| one.request.is_some() || one.barrier.kind != CheckpointKind::Checkpoint;
+        let room = self.pending.len() < self.config.max_concurrent.max(1) as usize;
+        if self.config.interval_ms == 0 || !room || !self.requests.is_empty() || self.pending.values().any(exclusive) {
+            return None;
+        }
+        let rested = self.last_end.map_or(Millis(0), |end| end.after(self.config.min_pause_ms));
+        Some(self.next_periodic.max(rested))
+    }
+
+    /// Does what is due: completes what is acknowledged, triggers what is next.
+    fn proceed(&mut self, at: Moment, out: &mut Vec<CheckpointEffect>) {
+        self.write_next(at, out);
+        self.trigger_next(at, out);
+    }
+
+    /// One after the other, in order of ids (B1).
+    fn write_next(&mut self, at: Moment, out: &mut Vec<CheckpointEffect>) {
+        if !self.is_settled() {
+            return;
+        }
+        let Some(next) = self.pending.values_mut().find(|one| one.phase == PendingPhase::Acknowledged) else { return };
+        next.phase = PendingPhase::Writing;
+        let metadata = CheckpointMetadata {
+            job: self.job.job,
+            id: next.id(),
+            kind: next.barrier.kind,
+            epoch: self.job.epoch,
+            generation: next.generation,
+            max_parallelism: self.job.max_parallelism,
+            graph_crc32c: self.job.graph_crc32c,
+            triggered_at_ms: next.barrier.timestamp_ms,
+            completed_at_ms: at.wall_ms,
+            subtasks: next.take_parts(),
+        };
+        let target_directory = next.request.as_ref().and_then(|request| request.target_directory.clone());
+        out.push(CheckpointEffect::WriteMetadata { metadata: Box::new(metadata), target_directory });
+    }
+
+    fn trigger_next(&mut self, at: Moment, out: &mut Vec<CheckpointEffect>) {
+        let Some(plan) = &self.plan else { return };
+        if plan.finishing {
+            return;
+        }
+        let asked = !self.requests.is_empty() && self.pending.is_empty();
+        let due = self.next_trigger().is_some_and(|trigger_at| trigger_at <= at.now);
+        if self.ids.is_empty() {
+            // Reserved ahead, so that the first checkpoint does not have to wait.
+            if !self.reserving && self.reserve_again_at.is_none() {
+                self.reserving = true;
+                out.push(CheckpointEffect::ReserveIds { count: RESERVED_IDS });
+            }
+            return;
+        }
+        if asked && let Some(request) = self.requests.pop_front() {
+            let kind = if request.savepoint { CheckpointKind::Savepoint } else { CheckpointKind::Checkpoint };
+            self.trigger(kind, Some(request), at, out);
+        } else if due {
+            let kind = if plan.input_ended { CheckpointKind::Final } else { CheckpointKind::Checkpoint };
+            self.next_periodic = at.now.after(self.config.interval_ms);
+            self.trigger(kind, None, at, out);
+        }
+    }
+
+    fn trigger(&mut self, kind: CheckpointKind, request: Option<CheckpointRequest>, at: Moment, out: &mut Vec<CheckpointEffect>) {
+        let Some(plan) = &self.plan else { return };
+        let Some(id) = self.ids.next().map(CheckpointId) else { return };
+        debug_assert!(self.completed.newest().is_none_or(|newest| newest.id < id), "C2: ids increase over leaders");
+        let barrier = CheckpointBarrier { id, kind, timestamp_ms: at.wall_ms };
+        let deadline = at.now.after(self.config.timeout_ms);
+        let attempts = plan.attempts.clone();
+        self.stats.triggered(&barrier, attempts.len() as u32);
+        self.pending.insert(id, PendingCheckpoint::new(barrier, plan.generation, attempts.clone(), deadline, request));
+        out.push(CheckpointEffect::Trigger { barrier, attempts });
+    }
+
+    /// C3: called for a durable pointer only.
+    fn complete(&mut self, pointer: CompletedCheckpoint, at: Moment, out: &mut Vec<CheckpointEffect>) {
+        let Some(pending) = self.pending.remove(&pointer.id) else { return };
+        let id = pointer.id;
+        self.last_end = Some(at.now);
+        self.failures_in_a_row = 0;
+        self.stats.completed(id, pointer.external_path.clone(), at.wall_ms);
+        let location = pointer.external_path.clone().unwrap_or_default();
+        self.completed.add(pointer);
+
+        let stops = pending.request.as_ref().is_some_and(|request| request.stop);
+        // Tasks finish only if all of them still run: finishing some of them would leave the rest without their peers.
+        let last = (stops || pending.barrier.kind == CheckpointKind::Final) && self.plan.is_some();
+        if last && let Some(plan) = &mut self.plan {
+            plan.finishing = true;
+        }
+        out.push(CheckpointEffect::NotifyComplete { checkpoint: id, attempts: pending.attempts, last });
+        if let Some(CheckpointRequest { request, .. }) = pending.request {
+            let outcome = SavepointOutcome::Completed { checkpoint: id, location };
+            out.push(if stops {
+                CheckpointEffect::StoppedWithSavepoint { request, outcome }
+            } else {
+                CheckpointEffect::Answer { request, outcome }
+            });
+        }
+        if last {
+            for request in std::mem::take(&mut self.requests) {
+                out.push(refusal(&request, "the job is finishing"));
+            }
+        }
+        let subsumed = self.completed.subsumed();
+        if !subsumed.is_empty() && !self.removing {
+            self.removing = true;
+            out.push(CheckpointEffect::RemovePointers { checkpoints: subsumed });
+        }
+    }
+
+    fn abort(&mut self, id: CheckpointId, reason: &str, cause: Cause, at: Moment, out: &mut Vec<CheckpointEffect>) {
+        let Some(pending) = self.pending.remove(&id) else { return };
+        self.last_end = Some(at.now);
+        self.final_not_before = at.now.after(RETRY_MS);
+        self.stats.failed(id, reason, at.wall_ms);
+        out.push(CheckpointEffect::NotifyAborted { checkpoint: id, attempts: pending.attempts });
+        if let Some(request) = &pending.request {
+            out.push(refusal(request, reason));
+        }
+        let counts = self.plan.is_some() && pending.barrier.kind != CheckpointKind::Savepoint;
+        if cause == Cause::Itself && counts {
+            self.failures_in_a_row += 1;
+            if self.failures_in_a_row > self.config.tolerable_failures {
+                let (failures, tolerable) = (self.failures_in_a_row, self.config.tolerable_failures);
+                self.failures_in_a_row = 0;
+                let message =
+                    format!("{failures} checkpoints failed in a row, {tolerable} are tolerable; checkpoint {id}: {reason}");
+                out.push(CheckpointEffect::FailJob { message });
+            }
+        }
+    }
+}
+
+fn refusal(request: &CheckpointRequest, reason: &str) -> CheckpointEffect {
+    let code = if request.savepoint { "SAVEPOINT-FAILED" } else { "CHECKPOINT-FAILED" };
+    let outcome = SavepointOutcome::Failed { code: code.to_string(), reason: reason.to_string() };
+    CheckpointEffect::Answer { request: request.request, outcome }
+}

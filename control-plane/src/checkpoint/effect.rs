@@ -1,0 +1,83 @@
+//! What the CheckpointCoordinator wants done.
+
+use weir_ha::CompletedCheckpoint;
+use weir_protocol::checkpoint::{CheckpointBarrier, CheckpointMetadata};
+use weir_protocol::{CheckpointId, ExecutionAttemptId};
+
+use crate::job_master::gateway::SavepointOutcome;
+
+/// What the JobMaster is to do for the coordinator, in this order.
+#[derive(Debug, Clone, PartialEq)]
+pub enum CheckpointEffect {
+    /// Reserve a block of ids in the store.
+    ReserveIds {
+        /// How many.
+        count: u64,
+    },
+    /// Have the sources inject this barrier.
+    Trigger {
+        /// The barrier.
+        barrier: CheckpointBarrier,
+        /// Everyone who takes part.
+        attempts: Vec<ExecutionAttemptId>,
+    },
+    /// Write the metadata file.
+    WriteMetadata {
+        /// What.
+        metadata: Box<CheckpointMetadata>,
+        /// For a savepoint: the directory the user asked for.
+        target_directory: Option<String>,
+    },
+    /// Append the pointer: the commit point.
+    AppendPointer {
+        /// The pointer.
+        pointer: Box<CompletedCheckpoint>,
+    },
+    /// The checkpoint is complete: those who took part and still live commit.
+    NotifyComplete {
+        /// Which.
+        checkpoint: CheckpointId,
+        /// Who took part.
+        attempts: Vec<ExecutionAttemptId>,
+        /// Tasks finish after committing.
+        last: bool,
+    },
+    /// The checkpoint will never complete.
+    NotifyAborted {
+        /// Which.
+        checkpoint: CheckpointId,
+        /// Who took part.
+        attempts: Vec<ExecutionAttemptId>,
+    },
+    /// Remove these pointers from the store.
+    RemovePointers {
+        /// Which.
+        checkpoints: Vec<CheckpointId>,
+    },
+    /// Delete files that nothing references.
+    CollectGarbage {
+        /// Completed checkpoints whose files stay, oldest first.
+        keep: Vec<CompletedCheckpoint>,
+        /// Every checkpoint under way has this id or a later one: files of these ids stay.
+        first_pending: CheckpointId,
+    },
+    /// Answer a request.
+    Answer {
+        /// Number of the request.
+        request: u64,
+        /// The answer.
+        outcome: SavepointOutcome,
+    },
+    /// The savepoint to stop with is durable; the request is answered when the job has ended.
+    StoppedWithSavepoint {
+        /// Number of the request.
+        request: u64,
+        /// The answer.
+        outcome: SavepointOutcome,
+    },
+    /// Too many checkpoints failed in a row: the job has to fail over.
+    FailJob {
+        /// What happened, for people.
+        message: String,
+    },
+}

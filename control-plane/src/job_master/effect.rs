@@ -1,0 +1,94 @@
+//! What a JobMaster wants done.
+
+use weir_ha::CompletedCheckpoint;
+use weir_protocol::checkpoint::CheckpointMetadata;
+use weir_protocol::job_status::JobStatus;
+use weir_protocol::link::Order;
+use weir_protocol::{AllocationId, CheckpointId, JobId, TaskManagerId};
+
+use super::gateway::SavepointOutcome;
+
+/// What the runner is to do, in this order.
+#[derive(Debug, Clone, PartialEq)]
+pub enum JobMasterEffect {
+    /// Read and verify the newest completed checkpoint; answered with this question's number.
+    ReadNewestCheckpoint {
+        /// Number of the question.
+        question: u64,
+    },
+    /// Tell the ResourceManager how many slots the job wants in all; 0 gives everything back.
+    DeclareRequirements {
+        /// How many.
+        slots: u32,
+    },
+    /// Give one slot back.
+    ReleaseSlot {
+        /// Which grant.
+        allocation: AllocationId,
+    },
+    /// Send an order to a TaskManager.
+    Send {
+        /// Which.
+        task_manager: TaskManagerId,
+        /// What.
+        order: Order,
+    },
+    /// Break the link to a TaskManager: it has to register again.
+    Disconnect {
+        /// Which.
+        task_manager: TaskManagerId,
+        /// Why, for people.
+        reason: String,
+    },
+    /// Reserve a block of checkpoint ids in the store (fenced).
+    ReserveCheckpointIds {
+        /// How many.
+        count: u64,
+    },
+    /// Write a checkpoint's metadata file.
+    WriteCheckpointMetadata {
+        /// What.
+        metadata: Box<CheckpointMetadata>,
+        /// For a savepoint: the directory the user asked for.
+        target_directory: Option<String>,
+    },
+    /// Append a checkpoint's pointer to the store (fenced): the commit point. Safe to repeat.
+    AppendCheckpointPointer {
+        /// The pointer.
+        pointer: Box<CompletedCheckpoint>,
+    },
+    /// Remove these pointers from the store (fenced); files follow once that is certain.
+    RemoveCheckpointPointers {
+        /// Which.
+        checkpoints: Vec<CheckpointId>,
+    },
+    /// Delete files that nothing references any more.
+    CollectGarbage {
+        /// Completed checkpoints whose files stay, oldest first.
+        keep: Vec<CompletedCheckpoint>,
+        /// Every checkpoint under way has this id or a later one: files of these ids stay.
+        first_pending: CheckpointId,
+    },
+    /// Answer a savepoint or checkpoint request.
+    Answer {
+        /// Number of the request.
+        request: u64,
+        /// The answer.
+        outcome: SavepointOutcome,
+    },
+    /// The job has ended for good. Last effect.
+    End(JobEnded),
+    /// A newer leader took over: stop without a trace. Last effect.
+    StopSuperseded,
+}
+
+/// How a job ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobEnded {
+    /// The job.
+    pub job: JobId,
+    /// A globally terminal status.
+    pub status: JobStatus,
+    /// Why it failed, if it did: code and message.
+    pub failure: Option<String>,
+}

@@ -1,0 +1,117 @@
+//! What a JobMaster learns.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use weir_ha::CompletedCheckpoint;
+use weir_protocol::checkpoint::CheckpointMetadata;
+use weir_protocol::{CheckpointId, TaskManagerId};
+
+use super::gateway::TaskManagerReport;
+use crate::checkpoint::{AppendOutcome, WrittenMetadata};
+use crate::resource_manager::gateway::GrantedSlot;
+
+/// What happened, as the state machine takes it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum JobMasterEvent {
+    /// The JobMaster begins its work. First event, once.
+    Start,
+    /// Time has passed; sent at [`super::JobMaster::next_deadline`].
+    Tick,
+    /// Answer to `ReadNewestCheckpoint`: the newest completed checkpoint, read and verified.
+    CheckpointRead {
+        /// Which question this answers.
+        question: u64,
+        /// What was found.
+        restore: RestorePoint,
+    },
+    /// Answer to `ReadNewestCheckpoint`: it can't be read. Never answered with an older one (C6).
+    CheckpointUnreadable {
+        /// Which question this answers.
+        question: u64,
+        /// What is wrong and what to do, for people.
+        reason: String,
+        /// Whether it may be readable later; if not, the job fails.
+        retryable: bool,
+    },
+    /// Slots the job may deploy into.
+    SlotsGranted(Vec<GrantedSlot>),
+    /// So many slots can't be had now.
+    SlotShortage {
+        /// How many.
+        missing: u32,
+        /// Why, for people.
+        reason: String,
+    },
+    /// The TaskManager is gone, with all it held.
+    TaskManagerLost {
+        /// Which.
+        task_manager: TaskManagerId,
+        /// Why, for people.
+        reason: String,
+    },
+    /// A TaskManager reports.
+    Report {
+        /// Which.
+        task_manager: TaskManagerId,
+        /// What.
+        report: TaskManagerReport,
+    },
+    /// Messages to this JobMaster were dropped: it can't know what runs any more.
+    MessagesLost,
+    /// The user cancels the job.
+    Cancel,
+    /// The user asks for a savepoint.
+    TriggerSavepoint {
+        /// Number of the request, for the answer.
+        request: u64,
+        /// Where to; the job's checkpoint directory if absent.
+        target_directory: Option<String>,
+        /// Whether the job is to end with it.
+        stop: bool,
+    },
+    /// The user asks for a checkpoint.
+    TriggerCheckpoint {
+        /// Number of the request, for the answer.
+        request: u64,
+    },
+    /// Answer to `ReserveCheckpointIds`.
+    CheckpointIdsReserved(Range<u64>),
+    /// Answer to `ReserveCheckpointIds`: not now.
+    CheckpointIdsNotReserved {
+        /// Why, for people.
+        reason: String,
+    },
+    /// Answer to `WriteCheckpointMetadata`.
+    MetadataWritten {
+        /// Which checkpoint.
+        checkpoint: CheckpointId,
+        /// Where it is, or why it is not.
+        result: Result<WrittenMetadata, String>,
+    },
+    /// Answer to `AppendCheckpointPointer`.
+    PointerAppended {
+        /// Which checkpoint.
+        checkpoint: CheckpointId,
+        /// What is known.
+        outcome: AppendOutcome,
+    },
+    /// Answer to `RemoveCheckpointPointers`: these are gone from the store, or why they may not be.
+    PointersRemoved {
+        /// Which.
+        checkpoints: Vec<CheckpointId>,
+        /// Whether it worked.
+        result: Result<(), String>,
+    },
+    /// A newer leader has been elected: this JobMaster's writes are refused.
+    Superseded,
+}
+
+/// What there is to restore from, and what else is retained.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct RestorePoint {
+    /// The job's completed checkpoints, oldest first.
+    pub completed: Vec<CompletedCheckpoint>,
+    /// The one to restore from, if any: the newest of `completed`, or what the job graph names when there is none.
+    pub newest: Option<Arc<CheckpointMetadata>>,
+}

@@ -1,0 +1,145 @@
+//! The ExecutionGraph: the job graph with one node per subtask, and how far each has come.
+
+pub mod execution;
+pub mod vertex;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use weir_protocol::job_graph::{JobGraph, Partitioning};
+use weir_protocol::job_status::ExecutionState;
+use weir_protocol::{ExecutionAttemptId, ExecutionVertexId, JobVertexId, TaskManagerId};
+
+use execution::Execution;
+use vertex::{ExecutionJobVertex, ExecutionVertex};
+
+/// A subtask by its place in the graph: number of the vertex in the job graph's order, number of the subtask.
+pub type Place = (usize, u32);
+
+/// An edge between vertices by their numbers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ExecutionEdge {
+    /// Number of the producing vertex.
+    pub from: usize,
+    /// Number of the consuming vertex.
+    pub to: usize,
+    /// Which input of the consumer.
+    pub input: u32,
+    /// How records travel.
+    pub partitioning: Partitioning,
+}
+
+/// The job graph at run time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ExecutionGraph {
+    /// What is run.
+    pub graph: Arc<JobGraph>,
+    /// The vertices, in the job graph's order.
+    pub vertices: Vec<ExecutionJobVertex>,
+    /// The edges, in the job graph's order: an edge's number is its place here.
+    pub edges: Vec<ExecutionEdge>,
+    numbers: BTreeMap<JobVertexId, usize>,
+}
+
+/// A job graph that can't be executed; validation lets none such through.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("JG-DANGLING-EDGE: an edge names vertex {0:?}, which the job graph does not have")]
+pub struct DanglingEdge(pub String);
+
+impl ExecutionGraph {
+    /// The graph before anything is deployed.
+    pub fn new(graph: Arc<JobGraph>) -> Result<Self, DanglingEdge> {
+        let vertices: Vec<_> = graph.vertices.iter().cloned().map(ExecutionJobVertex::new).collect();
+        let by_uid: BTreeMap<&str, usize> =
+            graph.vertices.iter().enumerate().map(|(number, vertex)| (vertex.uid.as_str(), number)).collect();
+        let number_of = |uid: &str| by_uid.get(uid).copied().ok_or_else(|| DanglingEdge(uid.to_string()));
+        let mut edges = Vec::with_capacity(graph.edges.len());
+        for edge in &graph.edges {
+            let (from, to) = (number_of(&edge.from)?, number_of(&edge.to)?);
+            edges.push(ExecutionEdge { from, to, input: edge.input, partitioning: edge.partitioning.clone() });
+        }
+        let numbers = vertices.iter().enumerate().map(|(number, vertex)| (vertex.id, number)).collect();
+        Ok(Self { graph, vertices, edges, numbers })
+    }
+
+    /// Every subtask's place, by vertex and subtask.
+    pub fn places(&self) -> impl Iterator<Item = Place> + '_ {
+        let subtasks = |(number, vertex): (usize, &ExecutionJobVertex)| {
+            (0..vertex.descriptor.parallelism).map(move |subtask| (number, subtask))
+        };
+        self.vertices.iter().enumerate().flat_map(subtasks)
+    }
+
+    /// The place of a subtask, if the graph has it.
+    pub fn place_of(&self, id: ExecutionVertexId) -> Option<Place> {
+        let number = *self.numbers.get(&id.vertex)?;
+        (id.subtask < self.vertices[number].descriptor.parallelism).then_some((number, id.subtask))
+    }
+
+    /// The subtask at a place.
+    pub fn subtask(&self, place: Place) -> &ExecutionVertex {
+        &self.vertices[place.0].subtasks[place.1 as usize]
+    }
+
+    /// The subtask at a place.
+    pub fn subtask_mut(&mut self, place: Place) -> &mut ExecutionVertex {
+        &mut self.vertices[place.0].subtasks[place.1 as usize]
+    }
+
+    /// The last attempt at a place.
+    pub fn execution(&self, place: Place) -> Option<&Execution> {
+        self.subtask(place).execution.as_ref()
+    }
+
+    /// The current execution that `attempt` names; `None` for former attempts and strangers.
+    pub fn current(&mut self, attempt: ExecutionAttemptId) -> Option<(Place, &mut Execution)> {
+        let place = self.place_of(attempt.execution_vertex)?;
+        let execution = self.subtask_mut(place).execution.as_mut()?;
+        (execution.attempt == attempt).then_some((place, execution))
+    }
+
+    /// Every execution.
+    pub fn executions(&self) -> impl Iterator<Item = &Execution> {
+        self.vertices.iter().flat_map(|vertex| &vertex.subtasks).filter_map(|subtask| subtask.execution.as_ref())
+    }
+
+    /// Whether the last attempt of every subtask is in this state.
+    pub fn all_are(&self, state: ExecutionState) -> bool {
+        let is = |subtask: &ExecutionVertex| subtask.execution.as_ref().is_some_and(|execution| execution.state() == state);
+        self.vertices.iter().all(|vertex| vertex.subtasks.iter().all(is))
+    }
+
+    /// Whether nothing may still do something.
+    pub fn nothing_lives(&self) -> bool {
+        !self.executions().any(Execution::is_live)
+    }
+
+    /// The places whose live executions are on this TaskManager.
+    pub fn live_on(&self, task_manager: &TaskManagerId) -> BTreeSet<Place> {
+        let on_it = |execution: &Execution| execution.is_live() && execution.task_manager() == task_manager;
+        self.places().filter(|place| self.execution(*place).is_some_and(on_it)).collect()
+    }
+
+    /// These attempts by TaskManager; attempts that are not current or have ended are left out.
+    pub fn by_task_manager(
+        &self,
+        attempts: impl IntoIterator<Item = ExecutionAttemptId>,
+    ) -> BTreeMap<TaskManagerId, Vec<ExecutionAttemptId>> {
+        let mut grouped: BTreeMap<TaskManagerId, Vec<ExecutionAttemptId>> = BTreeMap::new();
+        for attempt in attempts {
+            let Some(place) = self.place_of(attempt.execution_vertex) else { continue };
+            let Some(execution) = self.execution(place) else { continue };
+            if execution.attempt == attempt && execution.is_live() {
+                grouped.entry(execution.task_manager().clone()).or_default().push(attempt);
+            }
+        }
+        grouped
+    }
+
+    /// For people: `name (3/4)`.
+    pub fn describe(&self, place: Place) -> String {
+        let vertex = &self.vertices[place.0].descriptor;
+        let name = if vertex.name.is_empty() { &vertex.uid } else { &vertex.name };
+        format!("{name} ({}/{})", place.1 + 1, vertex.parallelism)
+    }
+}

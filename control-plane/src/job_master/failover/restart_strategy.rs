@@ -1,0 +1,164 @@
+//! Whether and when a job restarts after a failure: Flink's strategies.
+
+use std::collections::VecDeque;
+
+use weir_protocol::job_graph::RestartStrategyConfig;
+use weir_protocol::world::Millis;
+
+/// The answer to a failure.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RestartDecision {
+    /// Restart after so many milliseconds.
+    After(u64),
+    /// Fail the job, because of this.
+    GiveUp(String),
+}
+
+/// A restart strategy and what it remembers. Counts start anew under a new leader.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RestartStrategy {
+    config: RestartStrategyConfig,
+    restarts: u32,
+    recent: VecDeque<Millis>,
+    backoff_ms: f64,
+    last_restart: Option<Millis>,
+    random: u64,
+}
+
+/// The most failures a `failure-rate` strategy remembers, whatever its configuration says.
+const REMEMBERED_FAILURES: u32 = 10_000;
+
+impl RestartStrategy {
+    /// A strategy that has seen no failure. `seed` drives the jitter.
+    pub fn new(config: RestartStrategyConfig, seed: u64) -> Self {
+        let backoff_ms = match &config {
+            RestartStrategyConfig::ExponentialDelay { initial_backoff_ms, .. } => *initial_backoff_ms as f64,
+            _ => 0.0,
+        };
+        Self { config, restarts: 0, recent: VecDeque::new(), backoff_ms, last_restart: None, random: seed }
+    }
+
+    /// Takes note of a failure and decides.
+    pub fn on_failure(&mut self, now: Millis) -> RestartDecision {
+        match self.config.clone() {
+            RestartStrategyConfig::None => RestartDecision::GiveUp("the restart strategy is \"none\"".to_string()),
+            RestartStrategyConfig::FixedDelay { attempts, delay_ms } => {
+                if self.restarts >= attempts {
+                    return RestartDecision::GiveUp(format!("all {attempts} restarts of the fixed-delay strategy are used up"));
+                }
+                self.restarts += 1;
+                RestartDecision::After(delay_ms)
+            }
+            RestartStrategyConfig::FailureRate { max_failures_per_interval, interval_ms, delay_ms } => {
+                let limit = max_failures_per_interval.min(REMEMBERED_FAILURES);
+                self.recent.retain(|failure| now.since(*failure) < interval_ms);
+                if self.recent.len() >= limit as usize {
+                    return RestartDecision::GiveUp(format!("more than {limit} failures within {interval_ms} ms"));
+                }
+                self.recent.push_back(now);
+                RestartDecision::After(delay_ms)
+            }
+            RestartStrategyConfig::ExponentialDelay {
+                initial_backoff_ms,
+                max_backoff_ms,
+                backoff_multiplier,
+                reset_backoff_threshold_ms,
+                jitter_factor,
+            } => {
+                let ran_well = self.last_restart.is_some_and(|restart| now.since(restart) >= reset_backoff_threshold_ms);
+                if ran_well {
+                    self.backoff_ms = initial_backoff_ms as f64;
+                }
+                let delay = self.jittered(self.backoff_ms, jitter_factor).min(max_backoff_ms as f64).max(0.0) as u64;
+                let multiplier = if backoff_multiplier.is_finite() { backoff_multiplier.max(1.0) } else { 1.0 };
+                self.backoff_ms = (self.backoff_ms * multiplier).min(max_backoff_ms as f64);
+                self.last_restart = Some(now.after(delay));
+                RestartDecision::After(delay)
+            }
+        }
+    }
+
+    fn jittered(&mut self, milliseconds: f64, factor: f64) -> f64 {
+        let factor = if factor.is_finite() { factor.clamp(0.0, 1.0) } else { 0.0 };
+        // splitmix64: good enough for spreading restarts, and the same under the same seed.
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut bits = self.random;
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        bits ^= bits >> 31;
+        let unit = (bits >> 11) as f64 / (1_u64 << 53) as f64;
+        milliseconds * (1.0 + factor * (2.0 * unit - 1.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(decision: RestartDecision) -> u64 {
+        match decision {
+            RestartDecision::After(milliseconds) => milliseconds,
+            RestartDecision::GiveUp(reason) => panic!("gave up: {reason}"),
+        }
+    }
+
+    #[test]
+    fn none_gives_up_at_the_first_failure() {
+        let mut strategy = RestartStrategy::new(RestartStrategyConfig::None, 1);
+        assert!(matches!(strategy.on_failure(Millis(0)), RestartDecision::GiveUp(_)));
+    }
+
+    #[test]
+    fn fixed_delay_restarts_so_many_times_and_then_gives_up() {
+        let mut strategy = RestartStrategy::new(RestartStrategyConfig::FixedDelay { attempts: 2, delay_ms: 70 }, 1);
+        assert_eq!(after(strategy.on_failure(Millis(0))), 70);
+        assert_eq!(after(strategy.on_failure(Millis(1_000_000))), 70);
+        assert!(matches!(strategy.on_failure(Millis(2_000_000)), RestartDecision::GiveUp(_)));
+    }
+
+    #[test]
+    fn failure_rate_gives_up_only_when_failures_come_too_close() {
+        let config = RestartStrategyConfig::FailureRate { max_failures_per_interval: 2, interval_ms: 100, delay_ms: 5 };
+        let mut strategy = RestartStrategy::new(config, 1);
+        for at in [0, 60, 120, 180, 240] {
+            assert_eq!(after(strategy.on_failure(Millis(at))), 5, "at {at}");
+        }
+        assert!(matches!(strategy.on_failure(Millis(250)), RestartDecision::GiveUp(_)));
+    }
+
+    #[test]
+    fn exponential_delay_grows_to_its_maximum_and_resets_after_a_good_run() {
+        let config = RestartStrategyConfig::ExponentialDelay {
+            initial_backoff_ms: 100,
+            max_backoff_ms: 1_000,
+            backoff_multiplier: 3.0,
+            reset_backoff_threshold_ms: 10_000,
+            jitter_factor: 0.0,
+        };
+        let mut strategy = RestartStrategy::new(config, 1);
+        let delays: Vec<u64> = (0..5).map(|n| after(strategy.on_failure(Millis(n * 1_000)))).collect();
+        assert_eq!(delays, [100, 300, 900, 1_000, 1_000]);
+        assert_eq!(after(strategy.on_failure(Millis(14_000))), 1_000, "less than the threshold after the last restart");
+        assert_eq!(after(strategy.on_failure(Millis(25_000))), 100);
+    }
+
+    #[test]
+    fn jitter_stays_within_its_factor_and_is_the_same_under_the_same_seed() {
+        let config = RestartStrategyConfig::ExponentialDelay {
+            initial_backoff_ms: 1_000,
+            max_backoff_ms: 60_000,
+            backoff_multiplier: 1.0,
+            reset_backoff_threshold_ms: 3_600_000,
+            jitter_factor: 0.1,
+        };
+        let run = |seed| {
+            let mut strategy = RestartStrategy::new(config.clone(), seed);
+            (0..50).map(|n| after(strategy.on_failure(Millis(n)))).collect::<Vec<_>>()
+        };
+        let delays = run(7);
+        assert!(delays.iter().all(|delay| (900..=1_100).contains(delay)), "{delays:?}");
+        assert!(delays.iter().any(|delay| delay != &delays[0]));
+        assert_eq!(delays, run(7));
+        assert_ne!(delays, run(8));
+    }
+}

@@ -1,0 +1,459 @@
+//! The JobMaster: one job's life, from its JobGraph to its end.
+//!
+//! Everything that is to run and does not is in `to_deploy`; the stage says what has to happen before it can be
+//! deployed: former attempts end, the restart delay passes, the newest checkpoint is read, slots are there. The first
+//! deployment goes the same way as every restart after it.
+
+pub mod effect;
+mod ending;
+pub mod event;
+pub mod execution_graph;
+pub mod failover;
+pub mod gateway;
+mod recovery;
+mod reports;
+pub mod restore;
+pub mod scheduler;
+mod show;
+pub mod slot_pool;
+#[cfg(test)]
+pub(crate) mod testing;
+pub mod view;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use weir_protocol::checkpoint::CheckpointMetadata;
+use weir_protocol::job_graph::JobGraph;
+use weir_protocol::job_status::{ExecutionState, JobStatus};
+use weir_protocol::link::Order;
+use weir_protocol::world::Millis;
+use weir_protocol::{Generation, JobId, LeaderEpoch};
+
+use self::effect::JobMasterEffect;
+use self::event::JobMasterEvent;
+use self::execution_graph::{DanglingEdge, ExecutionGraph, Place};
+use self::failover::region::FailoverRegions;
+use self::failover::restart_strategy::RestartStrategy;
+use self::gateway::SavepointOutcome;
+use self::scheduler::DeploymentPlan;
+use self::slot_pool::SlotPool;
+use self::view::ExceptionView;
+use crate::checkpoint::coordinator::{CheckpointCoordinator, CheckpointedJob, Moment};
+use crate::checkpoint::effect::CheckpointEffect;
+use crate::checkpoint::pending::CheckpointRequest;
+
+/// What can be set about JobMasters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JobMasterOptions {
+    /// How long a job waits for slots before that counts as a failure, milliseconds (`slot.request.timeout`).
+    pub slot_request_timeout_ms: u64,
+    /// Time between two orders to cancel the same task, milliseconds (`task.cancellation.interval`).
+    pub cancellation_interval_ms: u64,
+    /// A TaskManager with tasks that have not stopped by then is disconnected, milliseconds (`task.cancellation.timeout`).
+    pub cancellation_timeout_ms: u64,
+    /// How many checkpoints are shown (`web.checkpoints.history`).
+    pub checkpoint_history: usize,
+    /// How many failures are shown (`web.exception-history-size`).
+    pub exception_history: usize,
+}
+
+impl Default for JobMasterOptions {
+    fn default() -> Self {
+        Self {
+            slot_request_timeout_ms: 300_000,
+            cancellation_interval_ms: 30_000,
+            cancellation_timeout_ms: 180_000,
+            checkpoint_history: 10,
+            exception_history: 16,
+        }
+    }
+}
+
+/// What a JobMaster is made from.
+#[derive(Debug, Clone)]
+pub struct JobToRun {
+    /// The job.
+    pub job: JobId,
+    /// What to run.
+    pub graph: Arc<JobGraph>,
+    /// Fingerprint of the job graph (B6).
+    pub graph_crc32c: u32,
+    /// Wall-clock milliseconds of its submission.
+    pub submitted_at_ms: u64,
+    /// This leader's epoch.
+    pub epoch: LeaderEpoch,
+    /// URI of the root of all checkpoints, for the tasks.
+    pub checkpoint_dir: String,
+    /// Wall-clock milliseconds at monotonic time 0.
+    pub wall_at_zero_ms: u64,
+    /// Drives the jitter of restarts.
+    pub seed: u64,
+}
+
+/// What has to happen next for the job to run, or to end.
+#[derive(Debug, Clone, PartialEq)]
+enum Stage {
+    /// Nothing was done yet.
+    New,
+    /// Former attempts are being stopped; not before `restart_at` it goes on.
+    Stopping { restart_at: Millis, cancellation: Cancellation },
+    /// The newest checkpoint is being read; `again_at` is set while it can't be.
+    Reading { question: u64, again_at: Option<Millis> },
+    /// Slots are missing.
+    WaitingForSlots { since: Millis },
+    /// Everything is deployed.
+    Deployed,
+    /// Everything is being stopped for good.
+    Ending { status: JobStatus, failure: Option<String>, cancellation: Cancellation },
+    /// The job has ended, or another leader has taken over.
+    Ended,
+}
+
+/// When tasks that don't stop are reminded, and when their TaskManager is disconnected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Cancellation {
+    again_at: Millis,
+    give_up_at: Millis,
+}
+
+/// One job under one leader. Pure: time comes in, effects go out.
+#[derive(Debug)]
+pub struct JobMaster {
+    what: JobToRun,
+    options: JobMasterOptions,
+    graph: ExecutionGraph,
+    regions: FailoverRegions,
+    pool: SlotPool,
+    restart_strategy: RestartStrategy,
+    coordinator: CheckpointCoordinator,
+    status: JobStatus,
+    stage: Stage,
+    to_deploy: BTreeSet<Place>,
+    restore: Option<Arc<CheckpointMetadata>>,
+    generation: Generation,
+    questions: u64,
+    /// Granted slots may have been missed: ask for all of them anew before the next deployment.
+    slots_uncertain: bool,
+    /// Why the newest checkpoint can't be read, or slots can't be had, or the job failed.
+    trouble: Option<String>,
+    /// A savepoint to stop with is durable: the job ends with it whatever happens.
+    stopped_with: Option<(u64, SavepointOutcome)>,
+    restarts: u32,
+    timestamps: BTreeMap<JobStatus, u64>,
+    exceptions: VecDeque<ExceptionView>,
+}
+
+impl JobMaster {
+    /// A JobMaster that has done nothing yet.
+    pub fn new(what: JobToRun, options: JobMasterOptions) -> Result<Self, DanglingEdge> {
+        let graph = ExecutionGraph::new(Arc::clone(&what.graph))?;
+        let checkpointed = CheckpointedJob {
+            job: what.job,
+            epoch: what.epoch,
+            max_parallelism: what.graph.max_parallelism,
+            graph_crc32c: what.graph_crc32c,
+        };
+        let coordinator = CheckpointCoordinator::new(what.graph.checkpointing.clone(), checkpointed, options.checkpoint_history);
+        Ok(Self {
+            regions: FailoverRegions::of(&graph),
+            pool: SlotPool::new(scheduler::slots_needed(&what.graph)),
+            restart_strategy: RestartStrategy::new(what.graph.restart_strategy.clone(), what.seed),
+            coordinator,
+            status: JobStatus::Initializing,
+            stage: Stage::New,
+            to_deploy: graph.places().collect(),
+            restore: None,
+            generation: Generation { epoch: what.epoch, attempt: 0 },
+            questions: 0,
+            slots_uncertain: false,
+            trouble: None,
+            stopped_with: None,
+            restarts: 0,
+            timestamps: BTreeMap::new(),
+            exceptions: VecDeque::new(),
+            graph,
+            options,
+            what,
+        })
+    }
+
+    /// The job's state.
+    pub fn status(&self) -> JobStatus {
+        self.status
+    }
+
+    /// Takes in what happened and says what to do about it.
+    pub fn handle(&mut self, event: JobMasterEvent, now: Millis) -> Vec<JobMasterEffect> {
+        let mut out = Vec::new();
+        if self.stage == Stage::Ended {
+            return out;
+        }
+        match event {
+            JobMasterEvent::Start => self.start(now, &mut out),
+            JobMasterEvent::Tick => self.tick(now, &mut out),
+            JobMasterEvent::CheckpointRead { question, restore } => self.checkpoint_read(question, restore, now, &mut out),
+            JobMasterEvent::CheckpointUnreadable { question, reason, retryable } => {
+                self.checkpoint_unreadable(question, reason, retryable, now, &mut out);
+            }
+            JobMasterEvent::SlotsGranted(slots) => {
+                let surplus = self.pool.offer(slots);
+                out.extend(surplus.into_iter().map(|allocation| JobMasterEffect::ReleaseSlot { allocation }));
+            }
+            JobMasterEvent::SlotShortage { reason, .. } => {
+                if matches!(self.stage, Stage::WaitingForSlots { .. }) {
+                    self.trouble = Some(reason);
+                }
+            }
+            JobMasterEvent::TaskManagerLost { task_manager, reason } => {
+                self.task_manager_lost(&task_manager, &reason, now, &mut out);
+            }
+            JobMasterEvent::Report { task_manager, report } => self.report(&task_manager, report, now, &mut out),
+            JobMasterEvent::MessagesLost => self.messages_lost(now, &mut out),
+            JobMasterEvent::Cancel => self.end(JobStatus::Canceled, None, now, &mut out),
+            JobMasterEvent::TriggerSavepoint { request, target_directory, stop } => {
+                let request = CheckpointRequest { request, savepoint: true, target_directory, stop };
+                self.coordinate(now, &mut out, |coordinator, at, effects| coordinator.request(request, at, effects));
+            }
+            JobMasterEvent::TriggerCheckpoint { request } => {
+                let request = CheckpointRequest { request, savepoint: false, target_directory: None, stop: false };
+                self.coordinate(now, &mut out, |coordinator, at, effects| coordinator.request(request, at, effects));
+            }
+            JobMasterEvent::CheckpointIdsReserved(ids) => {
+                self.coordinate(now, &mut out, |coordinator, at, effects| coordinator.ids_reserved(ids, at, effects));
+            }
+            JobMasterEvent::CheckpointIdsNotReserved { .. } => {
+                self.coordinate(now, &mut out, |coordinator, at, _| coordinator.ids_not_reserved(at));
+            }
+            JobMasterEvent::MetadataWritten { checkpoint, result } => {
+                self.coordinate(now, &mut out, |coordinator, at, effects| {
+                    coordinator.metadata_written(checkpoint, result, at, effects);
+                })
+            }
+            JobMasterEvent::PointerAppended { checkpoint, outcome } => {
+                self.coordinate(now, &mut out, |coordinator, at, effects| {
+                    coordinator.pointer_appended(checkpoint, outcome, at, effects);
+                });
+            }
+            JobMasterEvent::PointersRemoved { checkpoints, result } => {
+                let removed = result.is_ok();
+                self.coordinate(now, &mut out, |coordinator, _, effects| {
+                    coordinator.pointers_removed(&checkpoints, removed, effects);
+                });
+            }
+            JobMasterEvent::Superseded => {
+                self.stage = Stage::Ended;
+                out.push(JobMasterEffect::StopSuperseded);
+            }
+        }
+        self.advance(now, &mut out);
+        out
+    }
+
+    /// When the next [`JobMasterEvent::Tick`] is due.
+    pub fn next_deadline(&self) -> Option<Millis> {
+        let own = match &self.stage {
+            Stage::New | Stage::Deployed | Stage::Ended => None,
+            Stage::Stopping { restart_at, cancellation } => {
+                let settled = !self.anything_lives(&self.to_deploy);
+                Some(if settled { *restart_at } else { cancellation.next() })
+                    .filter(|_| !settled || self.coordinator.is_settled())
+            }
+            Stage::Ending { cancellation, .. } => (!self.graph.nothing_lives()).then(|| cancellation.next()),
+            Stage::Reading { again_at, .. } => *again_at,
+            Stage::WaitingForSlots { since } => Some(since.after(self.options.slot_request_timeout_ms)),
+        };
+        if self.stage == Stage::Ended {
+            return None;
+        }
+        own.into_iter().chain(self.coordinator.next_deadline()).min()
+    }
+
+    fn start(&mut self, now: Millis, out: &mut Vec<JobMasterEffect>) {
+        if self.stage != Stage::New {
+            return;
+        }
+        self.timestamps.insert(JobStatus::Initializing, self.wall(now));
+        self.declare(out);
+        self.ask_for_checkpoint(out);
+    }
+
+    fn tick(&mut self, now: Millis, out: &mut Vec<JobMasterEffect>) {
+        self.coordinate(now, out, |coordinator, at, effects| coordinator.tick(at, effects));
+        match self.stage.clone() {
+            Stage::Reading { again_at: Some(again_at), .. } if again_at <= now => self.ask_for_checkpoint(out),
+            Stage::WaitingForSlots { since } if now.since(since) >= self.options.slot_request_timeout_ms => {
+                self.slots_timed_out(now, out);
+            }
+            Stage::Stopping { .. } | Stage::Ending { .. } => self.remind(now, out),
+            _ => {}
+        }
+    }
+
+    /// Goes as far as it can.
+    fn advance(&mut self, now: Millis, out: &mut Vec<JobMasterEffect>) {
+        loop {
+            let before = self.stage.clone();
+            match &self.stage {
+                Stage::Stopping { restart_at, .. } => {
+                    if self.graph.all_are(ExecutionState::Finished) {
+                        self.ended(JobStatus::Finished, None, now, out);
+                    } else if *restart_at <= now && !self.anything_lives(&self.to_deploy) && self.coordinator.is_settled() {
+                        self.declare(out);
+                        self.ask_for_checkpoint(out);
+                    }
+                }
+                Stage::WaitingForSlots { .. } if self.pool.missing() == 0 => self.deploy(now, out),
+                Stage::Deployed => self.watch_over(now, out),
+                Stage::Ending { status, failure, .. } => {
+                    if self.graph.nothing_lives() && self.coordinator.is_settled() {
+                        // Tasks that finished while they were to be canceled have finished the job (ha.md 2.10).
+                        let finished = *status == JobStatus::Canceled && self.graph.all_are(ExecutionState::Finished);
+                        let status = if finished { JobStatus::Finished } else { *status };
+                        let failure = failure.clone();
+                        self.ended(status, failure, now, out);
+                    }
+                }
+                Stage::New | Stage::Reading { .. } | Stage::WaitingForSlots { .. } | Stage::Ended => {}
+            }
+            if self.stage == before {
+                return;
+            }
+        }
+    }
+
+    /// All is deployed: begins with checkpoints when all tasks run (B4), with the final one when all input is processed,
+    /// and ends when all have finished.
+    fn watch_over(&mut self, now: Millis, out: &mut Vec<JobMasterEffect>) {
+        if self.graph.all_are(ExecutionState::Finished) {
+            self.ended(JobStatus::Finished, None, now, out);
+            return;
+        }
+        if !self.graph.all_are(ExecutionState::Running) {
+            return;
+        }
+        if self.stopped_with.is_some() && !self.coordinator.is_finishing() {
+            // The savepoint is durable and every sink has committed it while restoring: nothing is left to do.
+            self.end(JobStatus::Finished, None, now, out);
+            return;
+        }
+        if !self.coordinator.is_active() {
+            let attempts = self.graph.executions().map(|execution| execution.attempt).collect();
+            let generation = self.generation;
+            self.coordinate(now, out, |coordinator, at, effects| {
+                coordinator.tasks_running(attempts, generation, at, effects);
+            });
+        }
+        if self.graph.executions().all(|execution| execution.input_ended) {
+            self.coordinate(now, out, |coordinator, at, effects| coordinator.input_ended(at, effects));
+        }
+    }
+
+    fn deploy(&mut self, now: Millis, out: &mut Vec<JobMasterEffect>) {
+        self.trouble = None;
+        self.generation.attempt += 1; // F2: before the first new task is deployed.
+        let places = std::mem::take(&mut self.to_deploy);
+        let plan = DeploymentPlan {
+            job: self.what.job,
+            generation: self.generation,
+            places: &places,
+            slots: self.pool.assign(),
+            checkpoint_dir: &self.what.checkpoint_dir,
+            restore: self.restore.as_deref(),
+            wall_ms: self.what.wall_at_zero_ms.saturating_add(now.0),
+        };
+        for (task_manager, deployment) in scheduler::deploy(&mut self.graph, &plan) {
+            out.push(JobMasterEffect::Send { task_manager, order: Order::Deploy(deployment) });
+        }
+        self.restore = None;
+        self.stage = Stage::Deployed;
+        self.set_status(JobStatus::Running, now);
+    }
+
+    fn declare(&mut self, out: &mut Vec<JobMasterEffect>) {
+        if self.slots_uncertain && self.graph.nothing_lives() {
+            self.slots_uncertain = false;
+            self.pool.clear();
+            out.push(JobMasterEffect::DeclareRequirements { slots: 0 });
+        }
+        out.push(JobMasterEffect::DeclareRequirements { slots: self.pool.needed() });
+    }
+
+    /// Lets the coordinator decide and passes on what it wants.
+    fn coordinate(
+        &mut self,
+        now: Millis,
+        out: &mut Vec<JobMasterEffect>,
+        decide: impl FnOnce(&mut CheckpointCoordinator, Moment, &mut Vec<CheckpointEffect>),
+    ) {
+        let mut effects = Vec::new();
+        let at = Moment { now, wall_ms: self.wall(now) };
+        decide(&mut self.coordinator, at, &mut effects);
+        for effect in effects {
+            self.pass_on(effect, now, out);
+        }
+    }
+
+    fn pass_on(&mut self, effect: CheckpointEffect, now: Millis, out: &mut Vec<JobMasterEffect>) {
+        let job = self.what.job;
+        match effect {
+            CheckpointEffect::ReserveIds { count } => out.push(JobMasterEffect::ReserveCheckpointIds { count }),
+            CheckpointEffect::Trigger { barrier, attempts } => {
+                self.send_grouped(attempts, out, |attempts| Order::TriggerCheckpoint { attempts, barrier });
+            }
+            CheckpointEffect::WriteMetadata { metadata, target_directory } => {
+                out.push(JobMasterEffect::WriteCheckpointMetadata { metadata, target_directory });
+            }
+            CheckpointEffect::AppendPointer { pointer } => out.push(JobMasterEffect::AppendCheckpointPointer { pointer }),
+            CheckpointEffect::NotifyComplete { checkpoint, attempts, last } => {
+                self.send_grouped(attempts, out, |attempts| Order::NotifyCheckpointComplete { job, attempts, checkpoint, last });
+            }
+            CheckpointEffect::NotifyAborted { checkpoint, attempts } => {
+                self.send_grouped(attempts, out, |attempts| Order::NotifyCheckpointAborted { job, attempts, checkpoint });
+            }
+            CheckpointEffect::RemovePointers { checkpoints } => {
+                out.push(JobMasterEffect::RemoveCheckpointPointers { checkpoints });
+            }
+            CheckpointEffect::CollectGarbage { keep, first_pending } => {
+                out.push(JobMasterEffect::CollectGarbage { keep, first_pending });
+            }
+            CheckpointEffect::Answer { request, outcome } => out.push(JobMasterEffect::Answer { request, outcome }),
+            CheckpointEffect::StoppedWithSavepoint { request, outcome } => self.stopped_with = Some((request, outcome)),
+            CheckpointEffect::FailJob { message } => self.checkpoints_failed(message, now, out),
+        }
+    }
+
+    fn send_grouped(
+        &self,
+        attempts: Vec<weir_protocol::ExecutionAttemptId>,
+        out: &mut Vec<JobMasterEffect>,
+        order: impl Fn(Vec<weir_protocol::ExecutionAttemptId>) -> Order,
+    ) {
+        for (task_manager, attempts) in self.graph.by_task_manager(attempts) {
+            out.push(JobMasterEffect::Send { task_manager, order: order(attempts) });
+        }
+    }
+
+    fn anything_lives(&self, places: &BTreeSet<Place>) -> bool {
+        places.iter().any(|place| self.graph.execution(*place).is_some_and(|execution| execution.is_live()))
+    }
+
+    fn set_status(&mut self, status: JobStatus, now: Millis) {
+        if self.status == status {
+            return;
+        }
+        debug_assert!(self.status.may_become(status), "{:?} can't become {status:?}", self.status);
+        self.status = status;
+        self.timestamps.insert(status, self.wall(now));
+    }
+
+    fn wall(&self, now: Millis) -> u64 {
+        self.what.wall_at_zero_ms.saturating_add(now.0)
+    }
+}
+
+impl Cancellation {
+    fn next(&self) -> Millis {
+        self.again_at.min(self.give_up_at)
+    }
+}

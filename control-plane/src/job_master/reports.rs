@@ -1,0 +1,86 @@
+//! What TaskManagers report, and what it means for the job.
+
+use std::collections::BTreeSet;
+
+use weir_protocol::TaskManagerId;
+use weir_protocol::job_status::ExecutionState;
+use weir_protocol::link::{TaskMetrics, TaskStateUpdate};
+use weir_protocol::world::Millis;
+
+use super::JobMaster;
+use super::effect::JobMasterEffect;
+use super::ending::Failure;
+use super::gateway::TaskManagerReport;
+
+impl JobMaster {
+    pub(super) fn report(
+        &mut self,
+        task_manager: &TaskManagerId,
+        report: TaskManagerReport,
+        now: Millis,
+        out: &mut Vec<JobMasterEffect>,
+    ) {
+        match report {
+            TaskManagerReport::TaskState(update) => self.task_state(task_manager, update, now, out),
+            TaskManagerReport::Acknowledge(acknowledgement) => {
+                if self.graph.current(acknowledgement.attempt).is_some() {
+                    self.coordinate(now, out, |coordinator, at, effects| {
+                        coordinator.acknowledge(&acknowledgement, at, effects);
+                    });
+                }
+            }
+            TaskManagerReport::Decline(decline) => {
+                if self.graph.current(decline.attempt).is_some() {
+                    self.coordinate(now, out, |coordinator, at, effects| coordinator.decline(&decline, at, effects));
+                }
+            }
+            TaskManagerReport::InputEnded(attempt) => {
+                if let Some((_, execution)) = self.graph.current(attempt) {
+                    execution.input_ended = true;
+                }
+            }
+            TaskManagerReport::Metrics(metrics) => self.metrics(&metrics),
+        }
+    }
+
+    fn task_state(&mut self, task_manager: &TaskManagerId, update: TaskStateUpdate, now: Millis, out: &mut Vec<JobMasterEffect>) {
+        let Some((place, execution)) = self.graph.current(update.attempt) else { return };
+        if execution.task_manager() != task_manager {
+            return;
+        }
+        let before = execution.state();
+        if !self.set_execution_state(place, update.state, now) {
+            return;
+        }
+        let unasked = before != ExecutionState::Canceling;
+        let failure = match update.state {
+            ExecutionState::Failed => {
+                let failure = update.failure.unwrap_or_else(|| weir_protocol::link::TaskFailure {
+                    code: "TASK-FAILED".to_string(),
+                    message: "the TaskManager gave no reason".to_string(),
+                    retryable: true,
+                });
+                (failure.code, failure.message, failure.retryable)
+            }
+            ExecutionState::Canceled if unasked => {
+                ("TASK-CANCELED".to_string(), "the task was canceled, but not by its JobMaster".to_string(), true)
+            }
+            ExecutionState::Finished if unasked && !self.coordinator.is_finishing() => {
+                ("TASK-FINISHED-EARLY".to_string(), "the task finished before the final checkpoint".to_string(), true)
+            }
+            _ => return,
+        };
+        let (code, message, retryable) = failure;
+        let task_manager = Some(task_manager.clone());
+        let failure = Failure { code, message, retryable, task: Some(place), task_manager };
+        self.fail(&BTreeSet::from([place]), failure, now, out);
+    }
+
+    fn metrics(&mut self, metrics: &[TaskMetrics]) {
+        for counters in metrics {
+            if let Some((_, execution)) = self.graph.current(counters.attempt) {
+                execution.metrics = Some(*counters);
+            }
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! The slots a job holds.
+//!
+//! One slot holds one subtask of every vertex (slot sharing), so a job needs as many slots as its widest vertex has
+//! subtasks. A slot keeps its number over restarts, so that tasks go back to where they were.
+
+use std::collections::BTreeMap;
+
+use weir_protocol::{AllocationId, TaskManagerId};
+
+use crate::resource_manager::gateway::GrantedSlot;
+
+/// The slots granted to a job: those in use, by number, and those not assigned yet.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SlotPool {
+    needed: u32,
+    assigned: BTreeMap<u32, GrantedSlot>,
+    free: BTreeMap<AllocationId, GrantedSlot>,
+}
+
+impl SlotPool {
+    /// A pool that is to hold `needed` slots.
+    pub fn new(needed: u32) -> Self {
+        Self { needed, assigned: BTreeMap::new(), free: BTreeMap::new() }
+    }
+
+    /// How many slots the job needs.
+    pub fn needed(&self) -> u32 {
+        self.needed
+    }
+
+    /// How many are still to come.
+    pub fn missing(&self) -> u32 {
+        self.needed.saturating_sub((self.assigned.len() + self.free.len()) as u32)
+    }
+
+    /// Takes granted slots in. Returns those that are too many, to be released.
+    pub fn offer(&mut self, slots: Vec<GrantedSlot>) -> Vec<AllocationId> {
+        let mut surplus = Vec::new();
+        for slot in slots {
+            let known =
+                self.free.contains_key(&slot.allocation) || self.assigned.values().any(|held| held.allocation == slot.allocation);
+            if known {
+                continue; // S2: a repeated grant changes nothing.
+            }
+            if self.missing() == 0 {
+                surplus.push(slot.allocation);
+            } else {
+                self.free.insert(slot.allocation, slot);
+            }
+        }
+        surplus
+    }
+
+    /// Forgets every slot of a TaskManager. Returns how many there were.
+    pub fn lose(&mut self, task_manager: &TaskManagerId) -> usize {
+        let before = self.assigned.len() + self.free.len();
+        self.assigned.retain(|_, slot| &slot.task_manager != task_manager);
+        self.free.retain(|_, slot| &slot.task_manager != task_manager);
+        before - self.assigned.len() - self.free.len()
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        self.assigned.clear();
+        self.free.clear();
+    }
+
+    /// Forgets one slot. Returns whether it was there.
+    pub fn remove(&mut self, allocation: AllocationId) -> bool {
+        let before = self.assigned.len();
+        self.assigned.retain(|_, slot| slot.allocation != allocation);
+        self.free.remove(&allocation).is_some() || self.assigned.len() < before
+    }
+
+    /// Gives every number a slot, keeping the ones it has, each new one from the TaskManager that has the fewest. Call
+    /// when nothing is missing.
+    pub fn assign(&mut self) -> &BTreeMap<u32, GrantedSlot> {
+        for number in 0..self.needed {
+            if self.assigned.contains_key(&number) {
+                continue;
+            }
+            let load =
+                |task_manager: &TaskManagerId| self.assigned.values().filter(|slot| &slot.task_manager == task_manager).count();
+            let order = |slot: &&GrantedSlot| (load(&slot.task_manager), slot.task_manager.clone(), slot.slot);
+            let Some(next) = self.free.values().min_by_key(order).map(|slot| slot.allocation) else { break };
+            if let Some(slot) = self.free.remove(&next) {
+                self.assigned.insert(number, slot);
+            }
+        }
+        &self.assigned
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job_master::testing::slot;
+
+    fn homes(pool: &mut SlotPool) -> Vec<(String, u32)> {
+        pool.assign().values().map(|slot| (slot.task_manager.0.clone(), slot.slot)).collect()
+    }
+
+    #[test]
+    fn slots_alternate_between_task_managers_whatever_order_they_were_granted_in() {
+        let grants = [slot(1, "a", 0), slot(2, "a", 1), slot(3, "b", 0), slot(4, "b", 1)];
+        let expected = [("a", 0), ("b", 0), ("a", 1), ("b", 1)].map(|(name, slot)| (name.to_string(), slot));
+        for rotation in 0..4 {
+            let mut grants = grants.to_vec();
+            grants.rotate_left(rotation);
+            let mut pool = SlotPool::new(4);
+            assert!(pool.offer(grants).is_empty());
+            assert_eq!(homes(&mut pool), expected);
+        }
+    }
+
+    #[test]
+    fn s2_a_repeated_grant_changes_nothing_and_a_surplus_one_goes_back() {
+        let mut pool = SlotPool::new(1);
+        assert!(pool.offer(vec![slot(1, "a", 0), slot(1, "a", 0)]).is_empty());
+        pool.assign();
+        assert!(pool.offer(vec![slot(1, "a", 0)]).is_empty());
+        assert_eq!(pool.offer(vec![slot(2, "a", 1)]), [AllocationId(2)]);
+    }
+
+    #[test]
+    fn a_lost_task_manager_leaves_the_others_slots_where_they_are() {
+        let mut pool = SlotPool::new(4);
+        pool.offer(vec![slot(1, "a", 0), slot(2, "a", 1), slot(3, "b", 0), slot(4, "b", 1)]);
+        let before = homes(&mut pool);
+        assert_eq!(pool.lose(&TaskManagerId("b".into())), 2);
+        assert_eq!(pool.missing(), 2);
+        pool.offer(vec![slot(5, "c", 0), slot(6, "c", 1)]);
+        let after = homes(&mut pool);
+        assert_eq!((&before[0], &before[2]), (&after[0], &after[2]));
+        assert_eq!((after[1].0.as_str(), after[3].0.as_str()), ("c", "c"));
+    }
+}

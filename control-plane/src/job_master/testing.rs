@@ -1,0 +1,73 @@
+//! What the tests of this folder build with.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use weir_protocol::checkpoint::{CheckpointKind, CheckpointMetadata, OperatorSnapshot, SubtaskSnapshot};
+use weir_protocol::job_graph::{
+    CheckpointConfig, JobEdge, JobGraph, JobVertex, OperatorDescriptor, Partitioning, RestartStrategyConfig,
+};
+use weir_protocol::{AllocationId, CheckpointId, ExecutionVertexId, Generation, JobId, LeaderEpoch, TaskManagerId};
+
+use crate::resource_manager::gateway::GrantedSlot;
+
+/// The job of all tests.
+pub(crate) const JOB: JobId = JobId(0xabc);
+
+pub(crate) fn vertex(uid: &str, parallelism: u32) -> JobVertex {
+    let operators = vec![OperatorDescriptor { kind: "x.test".to_string(), options: BTreeMap::new() }];
+    let (input_schemas, output_schema) = (Vec::new(), Vec::new());
+    JobVertex { uid: uid.to_string(), name: String::new(), parallelism, operators, output_schema, input_schemas }
+}
+
+pub(crate) fn edge(from: &str, to: &str, partitioning: Partitioning) -> JobEdge {
+    JobEdge { from: from.to_string(), to: to.to_string(), input: 0, partitioning }
+}
+
+pub(crate) fn graph(vertices: Vec<JobVertex>, edges: Vec<JobEdge>) -> Arc<JobGraph> {
+    Arc::new(JobGraph {
+        version: JobGraph::VERSION,
+        job_id: Some(JOB),
+        name: "test".to_string(),
+        max_parallelism: 128,
+        vertices,
+        edges,
+        checkpointing: CheckpointConfig { interval_ms: 1_000, timeout_ms: 5_000, ..CheckpointConfig::default() },
+        restart_strategy: RestartStrategyConfig::FixedDelay { attempts: 3, delay_ms: 100 },
+        restore_from: None,
+    })
+}
+
+pub(crate) fn slot(allocation: u128, task_manager: &str, slot: u32) -> GrantedSlot {
+    GrantedSlot {
+        allocation: AllocationId(allocation),
+        task_manager: TaskManagerId(task_manager.to_string()),
+        slot,
+        data_address: format!("{task_manager}:7000"),
+    }
+}
+
+/// A checkpoint of every subtask of a graph, without state.
+pub(crate) fn metadata(id: u64, graph: &JobGraph) -> CheckpointMetadata {
+    let mut subtasks = Vec::new();
+    for vertex in &graph.vertices {
+        for subtask in 0..vertex.parallelism {
+            let execution_vertex = ExecutionVertexId { vertex: vertex.id(), subtask };
+            let operators = vec![OperatorSnapshot::default(); vertex.operators.len()];
+            subtasks.push(SubtaskSnapshot { execution_vertex, operators });
+        }
+    }
+    subtasks.sort_by_key(|part| part.execution_vertex);
+    CheckpointMetadata {
+        job: JOB,
+        id: CheckpointId(id),
+        kind: CheckpointKind::Checkpoint,
+        epoch: LeaderEpoch(1),
+        generation: Generation { epoch: LeaderEpoch(1), attempt: 1 },
+        max_parallelism: graph.max_parallelism,
+        graph_crc32c: 7,
+        triggered_at_ms: 1,
+        completed_at_ms: 2,
+        subtasks,
+    }
+}
