@@ -2,3 +2,5 @@
 
 pub mod checkpoint;
 pub mod file_system;
+
+pub use file_system::{FileSystemRef, OpenError, StorageOptions, open};

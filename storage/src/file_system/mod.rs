@@ -1,5 +1,17 @@
 //! Durable files, wherever they are.
 
+pub mod local;
+mod memory;
+mod object_store;
+mod path;
+mod uri;
+
+pub use local::LocalFileSystem;
+pub use memory::{MemoryFault, MemoryFileSystem};
+pub use object_store::{ObjectStoreFileSystem, S3Options};
+pub use path::{PART_LIMIT, PATH_LIMIT, check_path};
+pub use uri::{OpenError, StorageOptions, open};
+
 use std::ops::Range;
 use std::sync::Arc;
 

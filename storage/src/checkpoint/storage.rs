@@ -1,0 +1,159 @@
+//! The files of checkpoints under one root.
+
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt};
+use weir_protocol::JobId;
+use weir_protocol::checkpoint::{CheckpointMetadata, StateHandle};
+
+use super::metadata::{METADATA_LIMIT, decode, encode, segments};
+use super::{CheckpointError, MetadataHandle, layout};
+use crate::file_system::{FileError, FileSystemRef};
+
+/// Files looked at at a time when a checkpoint is verified.
+const CONCURRENT_LOOKS: usize = 16;
+
+/// The files of checkpoints under one root.
+#[derive(Clone)]
+pub struct CheckpointStorage {
+    files: FileSystemRef,
+}
+
+impl CheckpointStorage {
+    /// The checkpoints under the root of `files`.
+    pub fn new(files: FileSystemRef) -> Self {
+        Self { files }
+    }
+
+    /// The file system under it.
+    pub fn files(&self) -> &FileSystemRef {
+        &self.files
+    }
+
+    /// The URI of a job's checkpoint directory, which the paths of state handles are relative to.
+    pub fn job_uri(&self, job: JobId) -> String {
+        format!("{}/{}", self.files.uri().trim_end_matches('/'), layout::job_directory(job))
+    }
+
+    /// Writes a checkpoint's metadata file. Writing the same metadata again is fine; other metadata of the same
+    /// checkpoint is refused (`CKPT-EXISTS`).
+    ///
+    /// The checkpoint is not complete by this, only when the handle has been appended in the coordination store.
+    pub async fn write_metadata(&self, metadata: &CheckpointMetadata) -> Result<MetadataHandle, CheckpointError> {
+        let path = layout::metadata_path(metadata.job, metadata.id);
+        write_metadata_at(&self.files, path, metadata).await
+    }
+
+    /// Reads the metadata file that a handle points to: whole, of this job, and exactly the file that was recorded.
+    pub async fn read_metadata(&self, job: JobId, handle: &MetadataHandle) -> Result<CheckpointMetadata, CheckpointError> {
+        let file = read_limited(&self.files, &handle.path).await?;
+        let metadata = decode(&handle.path, Some(job), &file)?;
+        let (length, crc32c) = (file.len() as u64, crc32c::crc32c(&file));
+        if length != handle.length || crc32c != handle.crc32c {
+            let reason = format!(
+                "{length} bytes with CRC32C {crc32c:08x}, recorded were {} bytes with {:08x}",
+                handle.length, handle.crc32c
+            );
+            return Err(CheckpointError::NotAsRecorded { path: handle.path.clone(), reason });
+        }
+        Ok(metadata)
+    }
+
+    /// Writes a state file at `path`, relative to the job's directory. Writing the same bytes again is fine.
+    pub async fn write_state(&self, job: JobId, path: &str, bytes: Bytes) -> Result<(), CheckpointError> {
+        write_once(&self.files, &in_job(job, path), bytes).await
+    }
+
+    /// Reads one piece of state and verifies its checksum.
+    pub async fn read_state(&self, job: JobId, state: &StateHandle) -> Result<Bytes, CheckpointError> {
+        read_state_from(&self.files, &layout::job_directory(job), state).await
+    }
+
+    /// Whether every file that a checkpoint refers to exists and is long enough (C1): what is wrong, a line each;
+    /// empty if all is well.
+    pub async fn verify(&self, metadata: &CheckpointMetadata) -> Result<Vec<String>, CheckpointError> {
+        let mut needed = std::collections::BTreeMap::<&str, u64>::new();
+        for segment in segments(metadata) {
+            let end = needed.entry(segment.path.as_str()).or_default();
+            *end = (*end).max(segment.offset.saturating_add(segment.length));
+        }
+        let looks = needed.into_iter().map(|(path, end)| async move {
+            let full = in_job(metadata.job, path);
+            match self.files.size(&full).await {
+                Ok(size) if size >= end => Ok(None),
+                Ok(size) => Ok(Some(format!("{full} has {size} bytes of {end}"))),
+                Err(FileError::NotFound { .. }) => Ok(Some(format!("{full} is missing"))),
+                Err(error) => Err(CheckpointError::from(error)),
+            }
+        });
+        let found: Vec<Option<String>> = futures::stream::iter(looks).buffered(CONCURRENT_LOOKS).try_collect().await?;
+        Ok(found.into_iter().flatten().collect())
+    }
+}
+
+/// A path relative to a job's directory, from the root.
+fn in_job(job: JobId, path: &str) -> String {
+    format!("{}/{path}", layout::job_directory(job))
+}
+
+pub(super) async fn write_metadata_at(
+    files: &FileSystemRef,
+    path: String,
+    metadata: &CheckpointMetadata,
+) -> Result<MetadataHandle, CheckpointError> {
+    let file = encode(&path, metadata)?;
+    let handle = MetadataHandle { length: file.len() as u64, crc32c: crc32c::crc32c(&file), path };
+    write_once(files, &handle.path, file).await?;
+    Ok(handle)
+}
+
+pub(super) async fn read_limited(files: &FileSystemRef, path: &str) -> Result<Bytes, CheckpointError> {
+    files.read(path, METADATA_LIMIT).await.map_err(|error| match error {
+        FileError::WrongSize { path, size, .. } => CheckpointError::TooLarge { path, found: size, limit: METADATA_LIMIT },
+        error => error.into(),
+    })
+}
+
+/// Creates a file; that it is there already with the same bytes is success (T35).
+pub(super) async fn write_once(files: &FileSystemRef, path: &str, bytes: Bytes) -> Result<(), CheckpointError> {
+    let outcome = files.write_new(path, bytes.clone()).await;
+    match outcome {
+        Ok(()) => Ok(()),
+        Err(error @ (FileError::AlreadyExists { .. } | FileError::Unknown { .. })) => {
+            match files.read(path, bytes.len() as u64).await {
+                Ok(found) if found == bytes => Ok(()),
+                Ok(_) | Err(FileError::WrongSize { .. }) => Err(CheckpointError::Exists { path: path.to_owned() }),
+                // Not there yet, or not to be seen: what is known is what the write said.
+                Err(_) if matches!(error, FileError::Unknown { .. }) => Err(error.into()),
+                Err(error) => Err(error.into()),
+            }
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Reads one piece of state; file paths are relative to `directory`, which may be empty.
+pub(super) async fn read_state_from(
+    files: &FileSystemRef,
+    directory: &str,
+    state: &StateHandle,
+) -> Result<Bytes, CheckpointError> {
+    let segment = match state {
+        StateHandle::Inline(bytes) => return Ok(bytes.clone()),
+        StateHandle::File(segment) => segment,
+    };
+    let path = if directory.is_empty() { segment.path.clone() } else { format!("{directory}/{}", segment.path) };
+    let end = segment
+        .offset
+        .checked_add(segment.length)
+        .ok_or_else(|| CheckpointError::Invalid { path: path.clone(), reason: "the segment ends beyond any file".to_owned() })?;
+    let bytes = files.read_range(&path, segment.offset..end).await.map_err(|error| match error {
+        FileError::WrongSize { path, size, .. } => CheckpointError::Truncated { path, found: size, expected: end },
+        FileError::IllegalPath { path: reference } => CheckpointError::IllegalReference { path: path.clone(), reference },
+        error => error.into(),
+    })?;
+    let found = crc32c::crc32c(&bytes);
+    if found != segment.crc32c {
+        return Err(CheckpointError::Checksum { path, part: "state", found, expected: segment.crc32c });
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,276 @@
+//! Files on a local or mounted file system.
+
+mod durable;
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use tokio::sync::Semaphore;
+use weir_protocol::world::{random_id, wall_clock_ms};
+
+use super::path::{check_directory, check_path};
+use super::{FileEntry, FileError, FileSystem};
+use durable::failed;
+pub use durable::{Published, create_directories, publish, sync_directory, sync_file};
+
+/// Blocking operations of one file system at a time.
+const CONCURRENT_OPERATIONS: usize = 16;
+
+/// Temporary files of writers that died are removed by a listing when they are older than this.
+const LEFTOVER_AGE_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// What the name of a temporary file starts with. `check_path` refuses such names.
+const TEMPORARY: &str = ".tmp-";
+
+/// How often a write starts over when its directory is removed under it.
+const WRITE_ATTEMPTS: u32 = 3;
+
+/// Directories remembered as durable.
+const REMEMBERED_DIRECTORIES: usize = 4096;
+
+/// Files on a local or mounted file system, written so that they survive power loss.
+///
+/// A file is written under a temporary name, synced, given its name only if nobody has it, and then the directory is
+/// synced. Between the last two steps a reader may see the whole file a moment before it is certain to survive.
+#[derive(Clone)]
+pub struct LocalFileSystem {
+    disk: Arc<Disk>,
+    operations: Arc<Semaphore>,
+    uri: String,
+}
+
+struct Disk {
+    root: PathBuf,
+    /// Directories whose own names are known to be durable, with their inode numbers: another process may remove
+    /// and create one again.
+    durable: Mutex<BTreeMap<PathBuf, u64>>,
+}
+
+impl LocalFileSystem {
+    /// The files under `root`, an absolute path. It is created by the first write.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        let root = root.into();
+        let uri = format!("file://{}", root.display());
+        Self {
+            disk: Arc::new(Disk { root, durable: Mutex::new(BTreeMap::new()) }),
+            operations: Arc::new(Semaphore::new(CONCURRENT_OPERATIONS)),
+            uri,
+        }
+    }
+
+    /// Runs a blocking operation off the async threads.
+    fn run<'a, T: Send + 'static>(
+        &'a self,
+        path: &'a str,
+        operation: impl FnOnce(&Disk, &str) -> Result<T, FileError> + Send + 'static,
+    ) -> BoxFuture<'a, Result<T, FileError>> {
+        let broken = |reason: String| FileError::Failed { path: path.to_owned(), reason, retryable: false };
+        async move {
+            let permit = self.operations.clone().acquire_owned().await.map_err(|error| broken(error.to_string()))?;
+            let (disk, owned) = (self.disk.clone(), path.to_owned());
+            let blocking = tokio::task::spawn_blocking(move || {
+                let outcome = operation(&disk, &owned);
+                drop(permit);
+                outcome
+            });
+            blocking.await.map_err(|error| broken(format!("the file operation panicked: {error}")))?
+        }
+        .boxed()
+    }
+}
+
+impl FileSystem for LocalFileSystem {
+    fn write_new<'a>(&'a self, path: &'a str, bytes: Bytes) -> BoxFuture<'a, Result<(), FileError>> {
+        self.run(path, move |disk, path| disk.write_new(path, &bytes))
+    }
+
+    fn read<'a>(&'a self, path: &'a str, limit: u64) -> BoxFuture<'a, Result<Bytes, FileError>> {
+        self.run(path, move |disk, path| disk.read(path, limit))
+    }
+
+    fn read_range<'a>(&'a self, path: &'a str, range: Range<u64>) -> BoxFuture<'a, Result<Bytes, FileError>> {
+        self.run(path, move |disk, path| disk.read_range(path, range))
+    }
+
+    fn size<'a>(&'a self, path: &'a str) -> BoxFuture<'a, Result<u64, FileError>> {
+        self.run(path, move |disk, path| disk.open(path).map(|(_, size)| size))
+    }
+
+    fn list<'a>(&'a self, directory: &'a str) -> BoxFuture<'a, Result<Vec<FileEntry>, FileError>> {
+        self.run(directory, move |disk, directory| disk.list(directory))
+    }
+
+    fn delete<'a>(&'a self, path: &'a str) -> BoxFuture<'a, Result<(), FileError>> {
+        self.run(path, move |disk, path| disk.delete(path))
+    }
+
+    fn uri(&self) -> &str {
+        &self.uri
+    }
+}
+
+impl Disk {
+    fn write_new(&self, path: &str, bytes: &[u8]) -> Result<(), FileError> {
+        check_path(path)?;
+        let full = self.root.join(path);
+        let directory = full.parent().unwrap_or(&self.root);
+        for _ in 0..WRITE_ATTEMPTS {
+            self.make_durable(directory)?;
+            let temporary = directory.join(format!("{TEMPORARY}{:032x}", random_id()));
+            let written = write_synced(&temporary, bytes).and_then(|()| durable::rename_new(&temporary, &full));
+            let Err(error) = written else {
+                return sync_directory(directory)
+                    .map_err(|error| FileError::Unknown { path: path.to_owned(), reason: error.to_string() });
+            };
+            // Left behind if this fails; a listing removes it when it is old.
+            let _ = fs::remove_file(&temporary);
+            match error.kind() {
+                ErrorKind::AlreadyExists => {
+                    // The caller may take "exists" for "is durable", and the one who wrote it may not have come that far.
+                    sync_directory(directory)?;
+                    return Err(FileError::AlreadyExists { path: path.to_owned() });
+                }
+                // Somebody removed the directory while it was empty.
+                ErrorKind::NotFound => {}
+                _ => return Err(failed(&full, &error)),
+            }
+        }
+        Err(FileError::Failed { path: path.to_owned(), reason: "its directory keeps being removed".to_owned(), retryable: true })
+    }
+
+    /// Creates a directory and sees to it that its name and its parents' survive power loss.
+    fn make_durable(&self, directory: &Path) -> Result<(), FileError> {
+        let inode = |path: &Path| fs::metadata(path).map(|metadata| metadata.ino()).ok();
+        let known = self.durable.lock().unwrap_or_else(PoisonError::into_inner).get(directory).copied();
+        if known.is_some() && known == inode(directory) {
+            return Ok(());
+        }
+        create_directories(directory)?;
+        // Whoever else created it may not have synced its name yet.
+        for parent in directory.ancestors().skip(1).take_while(|parent| parent.starts_with(&self.root)) {
+            sync_directory(parent)?;
+        }
+        if let Some(inode) = inode(directory) {
+            let mut durable = self.durable.lock().unwrap_or_else(PoisonError::into_inner);
+            if durable.len() >= REMEMBERED_DIRECTORIES {
+                durable.clear();
+            }
+            durable.insert(directory.to_owned(), inode);
+        }
+        Ok(())
+    }
+
+    /// Opens a regular file for reading; never waits on a FIFO or a device.
+    fn open(&self, path: &str) -> Result<(File, u64), FileError> {
+        check_path(path)?;
+        let full = self.root.join(path);
+        let mut options = OpenOptions::new();
+        let file = options.read(true).custom_flags(nix::libc::O_NONBLOCK).open(&full).map_err(|error| match error.kind() {
+            ErrorKind::NotFound | ErrorKind::NotADirectory => FileError::NotFound { path: path.to_owned() },
+            _ => failed(&full, &error),
+        })?;
+        let metadata = file.metadata().map_err(|error| failed(&full, &error))?;
+        if !metadata.is_file() {
+            let reason = "not a regular file".to_owned();
+            return Err(FileError::Failed { path: path.to_owned(), reason, retryable: false });
+        }
+        Ok((file, metadata.len()))
+    }
+
+    fn read(&self, path: &str, limit: u64) -> Result<Bytes, FileError> {
+        let (file, size) = self.open(path)?;
+        if size > limit {
+            let expected = format!("at most {limit} expected");
+            return Err(FileError::WrongSize { path: path.to_owned(), size, expected });
+        }
+        let mut bytes = Vec::with_capacity(size as usize);
+        file.take(limit).read_to_end(&mut bytes).map_err(|error| failed(&self.root.join(path), &error))?;
+        Ok(bytes.into())
+    }
+
+    fn read_range(&self, path: &str, range: Range<u64>) -> Result<Bytes, FileError> {
+        let (mut file, size) = self.open(path)?;
+        if range.start > range.end || range.end > size {
+            let expected = format!("bytes {} to {} expected", range.start, range.end);
+            return Err(FileError::WrongSize { path: path.to_owned(), size, expected });
+        }
+        let mut bytes = vec![0; (range.end - range.start) as usize];
+        let read = file.seek(SeekFrom::Start(range.start)).and_then(|_| file.read_exact(&mut bytes));
+        read.map_err(|error| failed(&self.root.join(path), &error))?;
+        Ok(bytes.into())
+    }
+
+    fn list(&self, directory: &str) -> Result<Vec<FileEntry>, FileError> {
+        check_directory(directory)?;
+        let mut found = Vec::new();
+        let mut pending = vec![directory.to_owned()];
+        while let Some(directory) = pending.pop() {
+            let full = self.root.join(&directory);
+            let entries = match fs::read_dir(&full) {
+                Ok(entries) => entries,
+                Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => continue,
+                Err(error) => return Err(failed(&full, &error)),
+            };
+            for entry in entries {
+                let entry = entry.map_err(|error| failed(&full, &error))?;
+                let Ok(name) = entry.file_name().into_string() else { continue };
+                if name.starts_with(TEMPORARY) {
+                    remove_if_old(&entry.path());
+                    continue;
+                }
+                let path = if directory.is_empty() { name } else { format!("{directory}/{name}") };
+                if check_path(&path).is_err() {
+                    continue;
+                }
+                match entry.metadata() {
+                    Ok(metadata) if metadata.is_dir() => pending.push(path),
+                    Ok(metadata) if metadata.is_file() => found.push(FileEntry { path, size: metadata.len() }),
+                    Ok(_) => {}
+                    Err(error) if error.kind() == ErrorKind::NotFound => {}
+                    Err(error) => return Err(failed(&entry.path(), &error)),
+                }
+            }
+        }
+        found.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(found)
+    }
+
+    /// Removes a file and the directories that this leaves empty. Not synced: a file that comes back is an orphan.
+    fn delete(&self, path: &str) -> Result<(), FileError> {
+        check_path(path)?;
+        let full = self.root.join(path);
+        match fs::remove_file(&full) {
+            Ok(()) => {}
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
+            Err(error) => return Err(failed(&full, &error)),
+        }
+        for parent in full.ancestors().skip(1).take_while(|parent| parent.starts_with(&self.root) && *parent != self.root) {
+            if fs::remove_dir(parent).is_err() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+fn remove_if_old(temporary: &Path) {
+    let Ok(metadata) = fs::symlink_metadata(temporary) else { return };
+    let modified_ms = u64::try_from(metadata.mtime()).unwrap_or(0).saturating_mul(1000);
+    if wall_clock_ms().saturating_sub(modified_ms) > LEFTOVER_AGE_MS && fs::remove_file(temporary).is_ok() {
+        tracing::info!(file = %temporary.display(), "removed what a writer that died left behind");
+    }
+}
