@@ -7,11 +7,13 @@
 pub mod checkpoint;
 pub mod convert;
 pub mod epoch;
+pub mod heartbeat;
 pub mod ids;
 pub mod job_graph;
 pub mod job_status;
 pub mod link;
 pub mod pb;
+pub mod rest;
 pub mod rpc;
 pub mod world;
 

@@ -91,6 +91,11 @@ impl JobVertex {
     pub fn id(&self) -> JobVertexId {
         JobVertexId::from_uid(&self.uid)
     }
+
+    /// The name for people: `name`, or `uid` if that is empty.
+    pub fn display_name(&self) -> &str {
+        if self.name.is_empty() { &self.uid } else { &self.name }
+    }
 }
 
 /// One operator: a kind from the catalog and its options.

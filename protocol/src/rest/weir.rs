@@ -1,0 +1,248 @@
+//! Our own endpoints, under `/weir/v1`.
+
+use serde::{Deserialize, Serialize};
+
+use super::{CheckpointCounts, CheckpointEntry, RestoredCheckpoint};
+use crate::job_graph::JobGraph;
+use crate::job_status::{ExecutionState, JobStatus};
+use crate::link::LeaderAddress;
+use crate::{JobId, JobVertexId, LeaderEpoch, TaskManagerId};
+
+/// Body of `POST /weir/v1/jobs`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SubmitRequest {
+    /// What to run.
+    pub job_graph: JobGraph,
+    /// Drawn by the client. The same token again, also at another leader, submits nothing new: at most
+    /// [`SubmitRequest::MAX_TOKEN_BYTES`] printable ASCII characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_token: Option<String>,
+}
+
+impl SubmitRequest {
+    /// Longest client token.
+    pub const MAX_TOKEN_BYTES: usize = 128;
+
+    /// Whether `token` may be a client token.
+    pub fn is_token(token: &str) -> bool {
+        !token.is_empty() && token.len() <= Self::MAX_TOKEN_BYTES && token.bytes().all(|byte| byte.is_ascii_graphic())
+    }
+}
+
+/// Answer to a submission; given only once the job is durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubmitResponse {
+    /// The job.
+    pub job_id: JobId,
+    /// Whether this submission made it.
+    pub status: SubmitStatus,
+}
+
+/// Whether a submission made the job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SubmitStatus {
+    /// It did.
+    Created,
+    /// An earlier one with the same client token or job id had.
+    AlreadySubmitted,
+}
+
+/// `GET /weir/v1/ha`: the coordination group as the answering process sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct HaResponse {
+    /// Name of the JobManager that answers.
+    pub answered_by: String,
+    /// `raft`, `memory`, ...
+    pub provider: String,
+    /// The published leader, if known.
+    pub leader: Option<LeaderAddress>,
+    /// The newest epoch known.
+    pub epoch: LeaderEpoch,
+    /// Whether the answering process reaches a quorum right now.
+    pub has_quorum: bool,
+    /// How many further members may fail before the group stops.
+    pub failures_tolerated: u32,
+    /// The members.
+    pub members: Vec<HaMemberInfo>,
+    /// The newest leaderships, newest first.
+    pub leader_history: Vec<LeaderHistoryEntry>,
+}
+
+/// One member of the coordination group.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct HaMemberInfo {
+    /// Stable name, e.g. `jm-1`.
+    pub name: String,
+    /// `host:port` of its peer service.
+    pub address: String,
+    /// Whether it votes.
+    pub voter: bool,
+    /// Whether it leads the group, as far as known.
+    pub leader: bool,
+    /// Whether it answered lately; `null` where this can't be known.
+    pub reachable: Option<bool>,
+    /// Log entries it is behind; `null` where this can't be known.
+    pub lag_entries: Option<u64>,
+}
+
+/// One leadership of the past or the present.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct LeaderHistoryEntry {
+    /// Its epoch.
+    pub epoch: LeaderEpoch,
+    /// Who led.
+    pub name: String,
+    /// When it was granted.
+    pub granted_at_ms: u64,
+}
+
+/// Body of `POST /weir/v1/ha/transfer`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TransferRequest {
+    /// The member to lead; the most caught-up one if absent.
+    pub to: Option<String>,
+}
+
+/// Answer to a transfer, given when another member leads.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct TransferResponse {
+    /// Who leads now, if known already.
+    pub leader: Option<String>,
+    /// The newest epoch known.
+    pub epoch: LeaderEpoch,
+}
+
+/// `GET /weir/v1/jobs/:jobid`: everything about one job in one answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JobDescription {
+    /// The job.
+    pub job_id: JobId,
+    /// Its name.
+    pub name: String,
+    /// Its state.
+    pub status: JobStatus,
+    /// Why it waits or failed, in words.
+    pub reason: Option<String>,
+    /// When it was submitted.
+    pub submitted_at_ms: u64,
+    /// When it ended, if it has.
+    pub ended_at_ms: Option<u64>,
+    /// Restarts under the present leader.
+    pub restarts: u32,
+    /// Number of key groups.
+    pub max_parallelism: u32,
+    /// Epoch of the leader that answers.
+    pub epoch: LeaderEpoch,
+    /// Its vertices, in graph order.
+    pub vertices: Vec<VertexDescription>,
+    /// Its checkpoints.
+    pub checkpoints: CheckpointsDescription,
+    /// Its failures, newest first; bounded.
+    pub exceptions: Vec<ExceptionDescription>,
+}
+
+/// A vertex.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VertexDescription {
+    /// The user-chosen id.
+    pub id: String,
+    /// The id derived from it, as Flink's endpoints show it.
+    pub vertex_id: JobVertexId,
+    /// Its name.
+    pub name: String,
+    /// Number of subtasks.
+    pub parallelism: u32,
+    /// The state of its subtasks taken together.
+    pub state: ExecutionState,
+    /// Its subtasks.
+    pub subtasks: Vec<SubtaskDescription>,
+}
+
+/// One parallel instance.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SubtaskDescription {
+    /// Which, from 0.
+    pub subtask: u32,
+    /// The state of its current attempt.
+    pub state: ExecutionState,
+    /// Number of attempts before it under the present leader.
+    pub attempt_number: u32,
+    /// The attempt's generation, e.g. `3-1`, if one was deployed.
+    pub generation: Option<String>,
+    /// Where it runs.
+    pub task_manager: Option<TaskManagerId>,
+    /// When it was deployed.
+    pub started_at_ms: Option<u64>,
+    /// When it ended.
+    pub ended_at_ms: Option<u64>,
+    /// Its newest counters.
+    pub metrics: Option<SubtaskMetrics>,
+}
+
+/// Counters of one attempt since its start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct SubtaskMetrics {
+    /// Rows received, or read by a source.
+    pub records_in: u64,
+    /// Rows sent, or written by a sink.
+    pub records_out: u64,
+    /// Bytes received.
+    pub bytes_in: u64,
+    /// Bytes sent.
+    pub bytes_out: u64,
+    /// Milliseconds spent processing.
+    pub busy_ms: u64,
+    /// Milliseconds spent waiting for room downstream.
+    pub backpressured_ms: u64,
+    /// Milliseconds spent waiting for input.
+    pub idle_ms: u64,
+    /// Current watermark; `null` before the first.
+    pub watermark_ms: Option<i64>,
+    /// Rows that came too late for their window.
+    pub late_records: u64,
+}
+
+impl From<&crate::link::TaskMetrics> for SubtaskMetrics {
+    fn from(metrics: &crate::link::TaskMetrics) -> Self {
+        Self {
+            records_in: metrics.records_in,
+            records_out: metrics.records_out,
+            bytes_in: metrics.bytes_in,
+            bytes_out: metrics.bytes_out,
+            busy_ms: metrics.busy_ms,
+            backpressured_ms: metrics.backpressured_ms,
+            idle_ms: metrics.idle_ms,
+            watermark_ms: (metrics.watermark_ms != i64::MIN).then_some(metrics.watermark_ms),
+            late_records: metrics.late_records,
+        }
+    }
+}
+
+/// A job's checkpoints in short.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct CheckpointsDescription {
+    /// How many.
+    pub counts: CheckpointCounts,
+    /// The newest completed one.
+    pub latest_completed: Option<CheckpointEntry>,
+    /// The one last restored from.
+    pub latest_restored: Option<RestoredCheckpoint>,
+}
+
+/// A failure.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ExceptionDescription {
+    /// When.
+    pub timestamp_ms: u64,
+    /// Stable code.
+    pub code: String,
+    /// What happened.
+    pub message: String,
+    /// Vertex and subtask, if it was a task's.
+    pub task: Option<String>,
+    /// Where it ran.
+    pub task_manager: Option<TaskManagerId>,
+}
