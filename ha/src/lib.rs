@@ -6,20 +6,17 @@
 
 mod checkpoint_id_counter;
 mod completed_checkpoint_store;
+mod election;
+pub mod fenced_store;
 mod job_graph_store;
 mod job_result_store;
 pub mod keys;
+pub mod memory;
 mod record;
 mod resolved_commit;
 mod store_error;
+mod watchers;
 
-pub use checkpoint_id_counter::CheckpointIdCounter;
-pub use completed_checkpoint_store::{CompletedCheckpoint, CompletedCheckpointStore};
-pub use job_graph_store::{GRAPH_LIMIT, INLINE_GRAPH_LIMIT, JobGraphStore, RecoveredJob, Submission};
-pub use job_result_store::{JobResult, JobResultStore};
-pub use store_error::StoreError;
-
-use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -27,6 +24,14 @@ use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, watch};
 use weir_protocol::LeaderEpoch;
+
+pub use checkpoint_id_counter::CheckpointIdCounter;
+pub use completed_checkpoint_store::{CompletedCheckpoint, CompletedCheckpointStore};
+pub use election::LeaderElection;
+pub use job_graph_store::{GRAPH_LIMIT, INLINE_GRAPH_LIMIT, JobGraphStore, RecoveredJob, Submission};
+pub use job_result_store::{JobResult, JobResultStore};
+pub use memory::{MemoryProvider, MemoryStore, UnknownCommit};
+pub use store_error::StoreError;
 
 /// A coordination system: elects one leader and keeps a small, linearizable, fenced key-value store.
 ///
@@ -125,28 +130,6 @@ pub enum LeadershipEvent {
     Granted(Leadership),
     /// This process no longer leads. Who does may be unknown.
     Revoked,
-}
-
-/// A contender's place in the election; dropping it withdraws.
-pub struct LeaderElection {
-    events: mpsc::Receiver<LeadershipEvent>,
-}
-
-impl fmt::Debug for LeaderElection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("LeaderElection")
-    }
-}
-
-impl LeaderElection {
-    pub(crate) fn new(events: mpsc::Receiver<LeadershipEvent>) -> Self {
-        Self { events }
-    }
-
-    /// The next event; `None` when the provider has stopped.
-    pub async fn next(&mut self) -> Option<LeadershipEvent> {
-        self.events.recv().await
-    }
 }
 
 /// A value and the store version of its last change; versions of one key strictly increase, also over deletion.

@@ -1,0 +1,370 @@
+//! One process's coordination store: for tests, and for `high-availability.type: none`.
+//!
+//! A [`MemoryStore`] is the coordination system; [`MemoryProvider`]s are the members contending on it. It keeps every
+//! promise of [`HaProvider`] except to survive the process. Its switches let a test take leadership away, stop a
+//! member as `SIGSTOP` would, lose the answer of a commit and make the store unavailable.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use tokio::sync::{mpsc, watch};
+use weir_protocol::world::wall_clock_ms;
+
+use crate::election::{Contender, LeaderElection, election};
+use crate::fenced_store::{Applied, Command, FencedStore};
+use crate::watchers::Watchers;
+use crate::{
+    Candidate, CommitOutcome, HaMember, HaProvider, HaStatus, LeaderRecord, Leadership, Operation, ReadError, TransferError,
+    Versioned, WatchEvent,
+};
+
+/// The store that members contend on. Clones are the same store.
+#[derive(Debug, Clone)]
+pub struct MemoryStore {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    published: watch::Sender<Option<LeaderRecord>>,
+    /// Changes whenever a member is paused or resumed.
+    pauses: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    store: FencedStore,
+    watchers: Watchers,
+    members: BTreeMap<String, Member>,
+    /// Names of contenders; the first that is not paused leads next.
+    queue: Vec<String>,
+    leader: Option<String>,
+    elections_stopped: bool,
+    reads_unavailable: bool,
+    next_commit: Option<UnknownCommit>,
+    next_campaign: u64,
+}
+
+#[derive(Debug, Default)]
+struct Member {
+    campaign: Option<Campaign>,
+    paused: bool,
+    stopped: bool,
+}
+
+#[derive(Debug)]
+struct Campaign {
+    number: u64,
+    candidate: Candidate,
+    contender: Contender,
+}
+
+/// What really happens to a commit whose answer is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnknownCommit {
+    /// It was applied.
+    Applied,
+    /// It was not.
+    Lost,
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl MemoryStore {
+    /// An empty store without members.
+    pub fn new() -> Self {
+        let shared = Shared { state: Mutex::default(), published: watch::Sender::new(None), pauses: watch::Sender::new(0) };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// The member of this name. A member that was there under it before has lost its place (its process died).
+    pub fn member(&self, name: &str) -> MemoryProvider {
+        let mut state = self.lock();
+        state.members.insert(name.to_owned(), Member::default());
+        state.depart(name);
+        drop(state);
+        MemoryProvider { name: name.to_owned(), shared: Arc::clone(&self.shared) }
+    }
+
+    /// Takes leadership away from whoever leads. The next in line leads: the same again if nobody else contends.
+    pub fn revoke_leader(&self) {
+        let mut state = self.lock();
+        if let Some(leader) = state.leader.clone() {
+            state.demote();
+            state.queue.retain(|name| *name != leader);
+            state.queue.push(leader);
+            state.elect();
+        }
+    }
+
+    /// With `false` nobody is elected until `true`; whoever leads keeps leading until revoked.
+    pub fn set_elections(&self, on: bool) {
+        let mut state = self.lock();
+        state.elections_stopped = !on;
+        state.elect();
+    }
+
+    /// Stops a member as `SIGSTOP` does: its calls hang, it hears nothing, and others elect a leader without it.
+    pub fn pause(&self, name: &str) {
+        let mut state = self.lock();
+        if let Some(member) = state.members.get_mut(name) {
+            member.paused = true;
+        }
+        if state.leader.as_deref() == Some(name) {
+            state.leader = None;
+        }
+        state.elect();
+        drop(state);
+        self.shared.pauses.send_modify(|count| *count += 1);
+    }
+
+    /// Lets a paused member go on. What it had in flight is decided now, and then it learns what it missed.
+    pub fn resume(&self, name: &str) {
+        let mut state = self.lock();
+        let leads = state.leader.as_deref() == Some(name);
+        if let Some(member) = state.members.get_mut(name) {
+            member.paused = false;
+            if let Some(campaign) = &member.campaign
+                && !leads
+            {
+                campaign.contender.revoke();
+            }
+        }
+        state.elect();
+        drop(state);
+        self.shared.pauses.send_modify(|count| *count += 1);
+    }
+
+    /// The outcome of the next commit or publication is `Unknown`.
+    pub fn next_commit_unknown(&self, truth: UnknownCommit) {
+        self.lock().next_commit = Some(truth);
+    }
+
+    /// With `false` every read fails with [`ReadError::Unavailable`] until `true`.
+    pub fn set_reads_available(&self, on: bool) {
+        self.lock().reads_unavailable = !on;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.shared.lock()
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing under this lock can leave the state half changed.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// `name` no longer contends.
+    fn depart(&mut self, name: &str) {
+        self.queue.retain(|other| other != name);
+        if self.leader.as_deref() == Some(name) {
+            self.demote();
+        }
+        self.elect();
+    }
+
+    fn demote(&mut self) {
+        let Some(leader) = self.leader.take() else { return };
+        if let Some(campaign) = self.members.get(&leader).and_then(|member| member.campaign.as_ref()) {
+            campaign.contender.revoke();
+        }
+    }
+
+    fn elect(&mut self) {
+        if self.leader.is_some() || self.elections_stopped {
+            return;
+        }
+        let running = |name: &&String| self.members.get(*name).is_some_and(|member| !member.paused);
+        let Some(name) = self.queue.iter().find(running).cloned() else { return };
+        let Some(campaign) = self.members.get(&name).and_then(|member| member.campaign.as_ref()) else { return };
+        let candidate = campaign.candidate.clone();
+        if let (Applied::Acquired(epoch), _) = self.store.apply(&Command::Acquire { candidate: candidate.clone() }, 0) {
+            campaign.contender.grant(Leadership::grant(epoch, candidate, wall_clock_ms()));
+            self.leader = Some(name);
+        }
+    }
+
+    fn withdraw(&mut self, name: &str, number: u64) {
+        let Some(member) = self.members.get_mut(name) else { return };
+        if member.campaign.as_ref().is_some_and(|campaign| campaign.number == number) {
+            member.campaign = None;
+            self.depart(name);
+        }
+    }
+}
+
+/// A member: one process's way to the store.
+#[derive(Debug, Clone)]
+pub struct MemoryProvider {
+    name: String,
+    shared: Arc<Shared>,
+}
+
+impl MemoryProvider {
+    /// Waits while the member is paused; `Err` once it is stopped.
+    async fn running(&self) -> Result<MutexGuard<'_, State>, Stopped> {
+        let mut pauses = self.shared.pauses.subscribe();
+        loop {
+            pauses.borrow_and_update();
+            {
+                let state = self.shared.lock();
+                match state.members.get(&self.name) {
+                    Some(member) if member.stopped => return Err(Stopped),
+                    Some(member) if !member.paused => return Ok(state),
+                    _ => {}
+                }
+            }
+            if pauses.changed().await.is_err() {
+                return Err(Stopped);
+            }
+        }
+    }
+
+    async fn apply(&self, command: Command) -> CommitOutcome {
+        let Ok(mut state) = self.running().await else {
+            return CommitOutcome::Unknown { reason: "the provider was shut down".into() };
+        };
+        let unknown = state.next_commit.take();
+        if unknown == Some(UnknownCommit::Lost) {
+            return CommitOutcome::Unknown { reason: "the request was lost".into() };
+        }
+        let (applied, changes) = state.store.apply(&command, 0);
+        state.watchers.notify(&changes);
+        if let (Command::Publish { record }, Applied::Committed { .. }) = (&command, &applied) {
+            self.shared.published.send_replace(Some(record.clone()));
+        }
+        match unknown {
+            Some(_) => CommitOutcome::Unknown { reason: "the answer was lost".into() },
+            None => applied.outcome(),
+        }
+    }
+
+    async fn read<T>(&self, read: impl FnOnce(&mut State) -> T) -> Result<T, ReadError> {
+        let Ok(mut state) = self.running().await else {
+            return Err(ReadError::Unavailable("the provider was shut down".into()));
+        };
+        if state.reads_unavailable {
+            return Err(ReadError::Unavailable("switched off".into()));
+        }
+        Ok(read(&mut state))
+    }
+}
+
+struct Stopped;
+
+impl HaProvider for MemoryProvider {
+    fn campaign(&self, candidate: Candidate) -> LeaderElection {
+        let mut state = self.shared.lock();
+        state.next_campaign += 1;
+        let number = state.next_campaign;
+        let (shared, name) = (Arc::downgrade(&self.shared), self.name.clone());
+        let (contender, election) = election(move || {
+            if let Some(shared) = shared.upgrade() {
+                shared.lock().withdraw(&name, number);
+            }
+        });
+        state.depart(&self.name);
+        if let Some(member) = state.members.get_mut(&self.name)
+            && !member.stopped
+        {
+            member.campaign = Some(Campaign { number, candidate, contender });
+            state.queue.push(self.name.clone());
+            state.elect();
+        }
+        election
+    }
+
+    fn leader(&self) -> watch::Receiver<Option<LeaderRecord>> {
+        self.shared.published.subscribe()
+    }
+
+    fn publish<'a>(&'a self, leadership: &'a Leadership) -> BoxFuture<'a, CommitOutcome> {
+        self.apply(Command::Publish { record: leadership.record() }).boxed()
+    }
+
+    fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Versioned>, ReadError>> {
+        self.read(|state| state.store.get(key)).boxed()
+    }
+
+    fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<(String, Versioned)>, ReadError>> {
+        self.read(|state| state.store.list(prefix)).boxed()
+    }
+
+    fn commit<'a>(&'a self, leadership: &'a Leadership, operations: Vec<Operation>) -> BoxFuture<'a, CommitOutcome> {
+        self.apply(Command::Commit { epoch: leadership.epoch(), operations }).boxed()
+    }
+
+    fn watch<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<mpsc::Receiver<WatchEvent>, ReadError>> {
+        self.read(|state| state.watchers.watch(prefix)).boxed()
+    }
+
+    fn status(&self) -> HaStatus {
+        let state = self.shared.lock();
+        let members = state.members.iter().filter(|(_, member)| !member.stopped).map(|(name, member)| HaMember {
+            name: name.clone(),
+            address: String::new(),
+            voter: true,
+            reachable: Some(!member.paused),
+            lag_entries: Some(0),
+        });
+        HaStatus {
+            provider: "memory".into(),
+            epoch: state.store.epoch(),
+            leader: state.leader.clone(),
+            has_quorum: !state.reads_unavailable,
+            // The store ends with the process.
+            failures_tolerated: 0,
+            members: members.collect(),
+        }
+    }
+
+    fn transfer_leadership<'a>(&'a self, to: Option<&'a str>) -> BoxFuture<'a, Result<(), TransferError>> {
+        let transfer = async move {
+            let Ok(mut state) = self.running().await else { return Err(TransferError::NotLeader) };
+            if state.leader.as_deref() != Some(&self.name) {
+                return Err(TransferError::NotLeader);
+            }
+            let able = |name: &&String| **name != self.name && state.members.get(*name).is_some_and(|member| !member.paused);
+            let wanted = |name: &&String| to.is_none_or(|to| to == name.as_str());
+            let Some(target) = state.queue.iter().find(|name| able(name) && wanted(name)).cloned() else {
+                return Err(TransferError::NoTarget(to.unwrap_or("nobody else contends").to_owned()));
+            };
+            state.demote();
+            state.queue.retain(|name| *name != target && *name != self.name);
+            state.queue.insert(0, target);
+            state.queue.push(self.name.clone());
+            state.elect();
+            Ok(())
+        };
+        transfer.boxed()
+    }
+
+    fn shutdown<'a>(&'a self) -> BoxFuture<'a, ()> {
+        let stop = async move {
+            let mut state = self.shared.lock();
+            if let Some(member) = state.members.get_mut(&self.name) {
+                member.stopped = true;
+                // Dropping its end tells the contender that the provider has stopped.
+                member.campaign = None;
+            }
+            state.depart(&self.name);
+            drop(state);
+            self.shared.pauses.send_modify(|count| *count += 1);
+        };
+        stop.boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests;
