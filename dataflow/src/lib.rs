@@ -4,8 +4,11 @@
 //! worker's slot threads drive it, batch by batch.
 
 pub mod chain;
+pub mod codec;
 pub mod element;
+pub mod key_group;
 pub mod operator;
+pub mod operators;
 pub mod options;
 pub mod registry;
 pub mod schema;

@@ -42,3 +42,11 @@ impl OperatorRegistry {
         build(descriptor, context)
     }
 }
+
+/// The schema of the input of an operator that has just one. Error: `CHAIN-SHAPE`.
+pub fn only_input(context: &OperatorContext) -> Result<&SchemaRef, OperatorError> {
+    match context.input_schemas.as_slice() {
+        [input] => Ok(input),
+        inputs => Err(OperatorError::fatal("CHAIN-SHAPE", format!("takes one input, not {}", inputs.len()))),
+    }
+}

@@ -1,0 +1,224 @@
+//! From key columns to key groups, the unit of state and of rescaling.
+//!
+//! The hash of a key is part of the format of state: checkpoints are found by it, so it never changes. Per column: whole
+//! numbers and timestamps are mixed as 64-bit integers (int and bigint of one value hash alike), doubles as their bits with
+//! -0 as 0 and one NaN, booleans as 0 and 1, text by XXH3-64; NULL is a constant. Columns are combined left to right.
+
+use std::ops::Range;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float64Type, Int32Type, Int64Type, TimestampMillisecondType};
+use arrow_array::{Array, ArrayRef, RecordBatch, UInt32Array};
+use arrow_schema::{DataType, Schema, TimeUnit};
+use arrow_select::take::take_record_batch;
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::operator::{OperatorError, subtask_of_key_group};
+use crate::schema;
+
+/// The hash of NULL, and of a key without columns.
+const NULL_HASH: u64 = 0x9ae1_6a3b_2f90_404f;
+
+/// The hash of a 64-bit integer: the finaliser of SplitMix64.
+#[inline]
+pub fn hash_i64(value: i64) -> u64 {
+    let mut hash = (value as u64).wrapping_add(0x9e37_79b9_7f4a_7c15);
+    hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    hash ^ (hash >> 31)
+}
+
+/// A double as keys compare it: one zero, one NaN.
+#[inline]
+pub(crate) fn canonical_double(value: f64) -> f64 {
+    if value.is_nan() { f64::NAN } else { value + 0.0 }
+}
+
+/// The key group of a hash. Uses the low 32 bits, so that the high ones stay good for hash tables.
+#[inline]
+pub fn key_group_of(hash: u64, max_parallelism: u32) -> u32 {
+    (((hash & 0xffff_ffff) * u64::from(max_parallelism)) >> 32) as u32
+}
+
+/// The hash of each row's key. `hashes` is cleared first. Errors: `KEY-TYPE` for a column that can't be a key.
+pub fn hash_rows(columns: &[ArrayRef], rows: usize, hashes: &mut Vec<u64>) -> Result<(), OperatorError> {
+    hashes.clear();
+    hashes.resize(rows, NULL_HASH);
+    for (index, column) in columns.iter().enumerate() {
+        hash_column(column.as_ref(), index == 0, hashes)?;
+    }
+    Ok(())
+}
+
+#[inline]
+fn combine(hash: &mut u64, of_value: u64, first: bool) {
+    *hash = if first { of_value } else { hash_i64((hash.rotate_left(23) ^ of_value) as i64) };
+}
+
+fn hash_column(column: &dyn Array, first: bool, hashes: &mut [u64]) -> Result<(), OperatorError> {
+    macro_rules! each {
+        ($array:expr, $hash:expr) => {{
+            let array = $array;
+            if array.null_count() == 0 {
+                hashes.iter_mut().enumerate().for_each(|(row, hash)| combine(hash, $hash(array.value(row)), first));
+            } else {
+                for (row, hash) in hashes.iter_mut().enumerate() {
+                    combine(hash, if array.is_null(row) { NULL_HASH } else { $hash(array.value(row)) }, first);
+                }
+            }
+        }};
+    }
+    match column.data_type() {
+        DataType::Int64 => each!(column.as_primitive::<Int64Type>(), hash_i64),
+        DataType::Int32 => each!(column.as_primitive::<Int32Type>(), |v| hash_i64(i64::from(v))),
+        DataType::Timestamp(TimeUnit::Millisecond, None) => each!(column.as_primitive::<TimestampMillisecondType>(), hash_i64),
+        DataType::Float64 => each!(column.as_primitive::<Float64Type>(), |v| hash_i64(canonical_double(v).to_bits() as i64)),
+        DataType::Boolean => each!(column.as_boolean(), |v| hash_i64(i64::from(v))),
+        DataType::Utf8 => each!(column.as_string::<i32>(), |v: &str| xxh3_64(v.as_bytes())),
+        other => return Err(OperatorError::fatal("KEY-TYPE", format!("a column of type {other} can't be a key; cast it"))),
+    }
+    Ok(())
+}
+
+/// Deals the rows of batches to the subtasks that own their key groups.
+#[derive(Debug)]
+pub struct KeyPartitioner {
+    columns: Vec<usize>,
+    max_parallelism: u32,
+    channels: u32,
+    hashes: Vec<u64>,
+}
+
+impl KeyPartitioner {
+    /// Deals by these columns of `schema` to `channels` subtasks. Errors: `SCHEMA-COLUMN`, `KEY-TYPE`.
+    pub fn new(schema: &Schema, keys: &[String], max_parallelism: u32, channels: u32) -> Result<Self, OperatorError> {
+        let columns: Vec<_> = keys.iter().map(|key| schema::column_index(schema, key)).collect::<Result<_, _>>()?;
+        for column in &columns {
+            hash_column(arrow_array::new_empty_array(schema.field(*column).data_type()).as_ref(), true, &mut [])?;
+        }
+        Ok(Self { columns, max_parallelism, channels, hashes: Vec::new() })
+    }
+
+    /// The rows for each subtask, in their order; `None` where there are none. With one subtask nothing is copied.
+    pub fn partition(&mut self, batch: &RecordBatch) -> Result<Vec<Option<RecordBatch>>, OperatorError> {
+        if batch.num_rows() == 0 {
+            return Ok(vec![None; self.channels as usize]);
+        }
+        if self.channels == 1 {
+            return Ok(vec![Some(batch.clone())]);
+        }
+        let keys: Vec<_> = self.columns.iter().map(|column| batch.column(*column).clone()).collect();
+        hash_rows(&keys, batch.num_rows(), &mut self.hashes)?;
+        // Counting sort: sizes, then where each subtask's rows begin, then the rows in their places.
+        let channel = |hash: &u64| {
+            subtask_of_key_group(self.max_parallelism, self.channels, key_group_of(*hash, self.max_parallelism)) as usize
+        };
+        let mut starts = vec![0usize; self.channels as usize + 1];
+        for hash in &self.hashes {
+            starts[channel(hash) + 1] += 1;
+        }
+        for index in 1..starts.len() {
+            starts[index] += starts[index - 1];
+        }
+        if let Some(only) = starts.windows(2).position(|pair| pair[1] - pair[0] == batch.num_rows()) {
+            return Ok((0..self.channels as usize).map(|index| (index == only).then(|| batch.clone())).collect());
+        }
+        let mut next = starts.clone();
+        let mut order = vec![0u32; batch.num_rows()];
+        for (row, hash) in self.hashes.iter().enumerate() {
+            let place = &mut next[channel(hash)];
+            order[*place] = row as u32;
+            *place += 1;
+        }
+        let sorted = take_record_batch(batch, &UInt32Array::from(order)).map_err(internal)?;
+        let ranges = starts.windows(2).map(|pair| Range { start: pair[0], end: pair[1] });
+        Ok(ranges.map(|range| (!range.is_empty()).then(|| sorted.slice(range.start, range.len()))).collect())
+    }
+}
+
+/// An Arrow kernel failed on arrays it was made for.
+pub(crate) fn internal(error: arrow_schema::ArrowError) -> OperatorError {
+    OperatorError::fatal("ARROW", format!("a column operation failed: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow_array::{BooleanArray, Float64Array, Int32Array, Int64Array, StringArray, TimestampMillisecondArray};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::operator::key_group_range;
+
+    fn hashes_of(columns: Vec<ArrayRef>) -> Vec<u64> {
+        let mut hashes = Vec::new();
+        hash_rows(&columns, columns[0].len(), &mut hashes).unwrap();
+        hashes
+    }
+
+    #[test]
+    fn the_hash_is_part_of_the_state_format_and_does_not_change() {
+        let ints: ArrayRef = Arc::new(Int64Array::from(vec![Some(0), Some(1), Some(-7), None]));
+        let texts: ArrayRef = Arc::new(StringArray::from(vec![Some(""), Some("a"), Some("river"), None]));
+        assert_eq!(hashes_of(vec![ints.clone()])[..2], [0xe220_a839_7b1d_cdaf, 0x910a_2dec_8902_5cc1]);
+        assert_eq!(hashes_of(vec![ints.clone()])[3], NULL_HASH);
+        assert_eq!(hashes_of(vec![texts.clone()])[..2], [0x2d06_8005_38d3_94c2, 0xe6c6_32b6_1e96_4e1f]);
+        let both = hashes_of(vec![ints, texts]);
+        assert_eq!(both.iter().map(|h| key_group_of(*h, 128)).collect::<Vec<_>>(), KEY_GROUPS_OF_BOTH);
+    }
+
+    const KEY_GROUPS_OF_BOTH: [u32; 4] = [75, 26, 82, 17];
+
+    #[test]
+    fn equal_values_hash_alike_whatever_their_width_or_bits() {
+        let wide: ArrayRef = Arc::new(Int64Array::from(vec![5, -5]));
+        let narrow: ArrayRef = Arc::new(Int32Array::from(vec![5, -5]));
+        let times: ArrayRef = Arc::new(TimestampMillisecondArray::from(vec![5, -5]));
+        assert_eq!(hashes_of(vec![wide.clone()]), hashes_of(vec![narrow]));
+        assert_eq!(hashes_of(vec![wide]), hashes_of(vec![times]));
+        let zeros = hashes_of(vec![Arc::new(Float64Array::from(vec![0.0, -0.0, f64::NAN, -f64::NAN]))]);
+        assert_eq!(zeros[0], zeros[1]);
+        assert_eq!(zeros[2], zeros[3]);
+        let flags = hashes_of(vec![Arc::new(BooleanArray::from(vec![true, false]))]);
+        assert_ne!(flags[0], flags[1]);
+    }
+
+    proptest! {
+        #[test]
+        fn each_row_goes_in_order_to_the_subtask_that_owns_its_key_group(
+            rows in prop::collection::vec((any::<Option<i64>>(), "[a-c]{0,2}"), 0..200),
+            channels in 1u32..6,
+        ) {
+            let batch = RecordBatch::try_from_iter([
+                ("k", Arc::new(rows.iter().map(|r| r.0).collect::<Int64Array>()) as ArrayRef),
+                ("s", Arc::new(rows.iter().map(|r| Some(r.1.as_str())).collect::<StringArray>()) as ArrayRef),
+                ("n", Arc::new((0..rows.len() as i64).map(Some).collect::<Int64Array>()) as ArrayRef),
+            ]).unwrap();
+            let keys = ["k".to_string(), "s".to_string()];
+            let mut partitioner = KeyPartitioner::new(batch.schema_ref(), &keys, 16, channels).unwrap();
+            let parts = partitioner.partition(&batch).unwrap();
+            prop_assert_eq!(parts.len(), channels as usize);
+            let mut seen = 0;
+            for (subtask, part) in parts.iter().enumerate() {
+                let Some(part) = part else { continue };
+                let owned = key_group_range(16, channels, subtask as u32);
+                let hashes = hashes_of(vec![part.column(0).clone(), part.column(1).clone()]);
+                prop_assert!(hashes.iter().all(|hash| owned.contains(&key_group_of(*hash, 16))));
+                let numbers = part.column(2).as_primitive::<Int64Type>().values();
+                prop_assert!(numbers.windows(2).all(|pair| pair[0] < pair[1]));
+                for (row, number) in numbers.iter().enumerate() {
+                    prop_assert_eq!(part.slice(row, 1), batch.slice(*number as usize, 1));
+                }
+                seen += part.num_rows();
+            }
+            prop_assert_eq!(seen, rows.len());
+        }
+    }
+
+    #[test]
+    fn an_unknown_key_column_is_named() {
+        let error = KeyPartitioner::new(&Schema::empty(), &["k".into()], 8, 2).unwrap_err();
+        assert_eq!(error.code, "SCHEMA-COLUMN");
+    }
+}

@@ -1,0 +1,123 @@
+//! `watermark`: derives event time from a timestamp column, bounded out-of-orderness.
+
+use arrow_array::RecordBatch;
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Int64Type, TimestampMillisecondType};
+use arrow_schema::{DataType, Schema};
+use bytes::Bytes;
+use weir_protocol::job_graph::OperatorDescriptor;
+
+use crate::element::{CheckpointBarrier, EventTime, MAX_WATERMARK};
+use crate::operator::{Collector, Operator, OperatorContext, OperatorError, RestoredState, StateSnapshot};
+use crate::options::Options;
+use crate::registry::{BuiltOperator, only_input};
+use crate::schema;
+
+/// Emits `highest timestamp - out_of_orderness - 1` after each batch (Flink's BoundedOutOfOrdernessWatermarks).
+/// Watermarks from upstream are replaced by it, save the end of time.
+struct WatermarkGenerator {
+    column: usize,
+    out_of_orderness_ms: i64,
+    idle_timeout_ms: u64,
+    highest: Option<EventTime>,
+    emitted: Option<EventTime>,
+    rows_since_tick: bool,
+    active_at_ms: Option<u64>,
+    idle: bool,
+}
+
+pub(super) fn build(descriptor: &OperatorDescriptor, context: &OperatorContext) -> Result<BuiltOperator, OperatorError> {
+    let input = only_input(context)?;
+    let options = Options::of(descriptor);
+    let generator = WatermarkGenerator {
+        column: time_column(input, options.string("column")?)?,
+        out_of_orderness_ms: options.millis("out_of_orderness_ms", 0)?,
+        idle_timeout_ms: options.optional_millis("idle_timeout_ms", 0)?.unwrap_or(0).unsigned_abs(),
+        highest: None,
+        emitted: None,
+        rows_since_tick: false,
+        active_at_ms: None,
+        idle: false,
+    };
+    Ok(BuiltOperator::Transform(Box::new(generator), input.clone()))
+}
+
+/// The position of a column that can hold event time: a timestamp, or a bigint of milliseconds since 1970.
+pub(super) fn time_column(schema: &Schema, name: &str) -> Result<usize, OperatorError> {
+    let index = schema::column_index(schema, name)?;
+    match schema::column_type(schema.field(index).data_type()) {
+        Some(weir_protocol::job_graph::DataType::TimestampMs | weir_protocol::job_graph::DataType::Bigint) => Ok(index),
+        _ => {
+            let found = schema::type_name(schema.field(index).data_type());
+            let message = format!("column {name:?} is of type {found}; event time needs timestamp_ms, or bigint milliseconds");
+            Err(OperatorError::fatal("TIME-TYPE", message))
+        }
+    }
+}
+
+/// The values of a column found by [`time_column`].
+pub(super) fn times(batch: &RecordBatch, column: usize) -> &[i64] {
+    let column = batch.column(column);
+    match column.data_type() {
+        DataType::Int64 => column.as_primitive::<Int64Type>().values(),
+        _ => column.as_primitive::<TimestampMillisecondType>().values(),
+    }
+}
+
+impl Operator for WatermarkGenerator {
+    fn process(&mut self, _: u32, batch: RecordBatch, out: &mut dyn Collector) -> Result<(), OperatorError> {
+        let highest = match batch.column(self.column).nulls().filter(|nulls| nulls.null_count() > 0) {
+            None => times(&batch, self.column).iter().copied().max(),
+            Some(nulls) => nulls.valid_indices().map(|row| times(&batch, self.column)[row]).max(),
+        };
+        self.highest = self.highest.max(highest);
+        self.rows_since_tick = true;
+        self.idle = false;
+        out.collect(batch)
+    }
+
+    fn take_watermark(&mut self) -> Option<EventTime> {
+        // The end of time is the task's to say, not a row's.
+        let watermark = self.highest?.saturating_sub(self.out_of_orderness_ms).saturating_sub(1).min(MAX_WATERMARK - 1);
+        if self.emitted.is_some_and(|emitted| emitted >= watermark) {
+            return None;
+        }
+        self.emitted = Some(watermark);
+        Some(watermark)
+    }
+
+    fn on_watermark(&mut self, watermark: EventTime, _: &mut dyn Collector) -> Result<Option<EventTime>, OperatorError> {
+        Ok((watermark == MAX_WATERMARK).then_some(watermark))
+    }
+
+    fn on_tick(&mut self, now_ms: u64, _: &mut dyn Collector) -> Result<Option<EventTime>, OperatorError> {
+        if std::mem::take(&mut self.rows_since_tick) || self.active_at_ms.is_none() {
+            self.active_at_ms = Some(now_ms);
+        }
+        let silent_for = now_ms.saturating_sub(self.active_at_ms.unwrap_or(now_ms));
+        self.idle = self.idle_timeout_ms > 0 && silent_for >= self.idle_timeout_ms;
+        Ok(None)
+    }
+
+    fn is_idle(&self) -> bool {
+        self.idle
+    }
+
+    fn keeps_column(&self, _: &str) -> bool {
+        true
+    }
+
+    fn snapshot(&mut self, _: &CheckpointBarrier) -> Result<StateSnapshot, OperatorError> {
+        let state = self.highest.map(|highest| Bytes::copy_from_slice(&highest.to_le_bytes()));
+        Ok(StateSnapshot { operator_state: state, key_groups: Vec::new() })
+    }
+
+    /// The slowest of the former subtasks decides; one that had seen nothing says nothing.
+    fn restore(&mut self, restored: RestoredState) -> Result<(), OperatorError> {
+        let time = |(_, bytes): &(u32, Bytes)| bytes.as_ref().try_into().map(i64::from_le_bytes);
+        let times: Result<Vec<_>, _> = restored.operator_state.iter().map(time).collect();
+        let times = times.map_err(|_| OperatorError::fatal("STATE-CORRUPT", "the saved watermark is not 8 bytes"))?;
+        self.highest = times.into_iter().min();
+        Ok(())
+    }
+}
