@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 
 use weir_ha::CompletedCheckpoint;
 use weir_protocol::CheckpointId;
-use weir_protocol::checkpoint::CheckpointKind;
 
 /// The completed checkpoints a job retains, oldest first.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -41,17 +40,15 @@ impl CompletedCheckpoints {
         self.checkpoints.push_back(checkpoint);
     }
 
-    /// Those that may go: all but the newest ones and all but savepoints, which belong to the user.
+    /// Those that may go: all but the newest ones. A savepoint is no exception: what belongs to the user is the copy that
+    /// was exported before this pointer was appended.
     pub fn subsumed(&self) -> Vec<CheckpointId> {
-        let system = self.checkpoints.iter().filter(|checkpoint| checkpoint.kind != CheckpointKind::Savepoint);
-        let surplus = system.clone().count().saturating_sub(self.retained);
-        system.take(surplus).map(|checkpoint| checkpoint.id).collect()
+        let surplus = self.checkpoints.len().saturating_sub(self.retained);
+        self.checkpoints.iter().take(surplus).map(|checkpoint| checkpoint.id).collect()
     }
 
     /// Takes out those whose pointers are gone.
-    pub fn remove(&mut self, ids: &[CheckpointId]) -> Vec<CompletedCheckpoint> {
-        let (gone, kept) = self.checkpoints.drain(..).partition(|checkpoint| ids.contains(&checkpoint.id));
-        self.checkpoints = kept;
-        Vec::from_iter::<VecDeque<_>>(gone)
+    pub fn remove(&mut self, ids: &[CheckpointId]) {
+        self.checkpoints.retain(|checkpoint| !ids.contains(&checkpoint.id));
     }
 }

@@ -300,9 +300,8 @@ impl CheckpointCoordinator {
         // checkpoint yet may still refer to the one before in the checkpoint it is taking (C4).
         let keep = self.completed.iter().cloned().collect();
         self.completed.remove(ids);
-        let next = CheckpointId(self.ids.start.max(1));
-        let first_pending = self.pending.keys().next().copied().unwrap_or(next);
-        out.push(CheckpointEffect::CollectGarbage { keep, first_pending });
+        let pending = self.pending.keys().copied().collect();
+        out.push(CheckpointEffect::CollectGarbage { keep, pending, removed: ids.to_vec() });
     }
 
     /// Time has passed.

@@ -5,6 +5,7 @@ pub mod coordinator;
 pub mod effect;
 pub mod pending;
 pub mod stats;
+pub mod stores;
 
 use weir_storage::checkpoint::MetadataHandle;
 

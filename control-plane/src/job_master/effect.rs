@@ -1,5 +1,7 @@
 //! What a JobMaster wants done.
 
+use std::collections::BTreeSet;
+
 use weir_ha::CompletedCheckpoint;
 use weir_protocol::checkpoint::CheckpointMetadata;
 use weir_protocol::job_status::JobStatus;
@@ -66,8 +68,11 @@ pub enum JobMasterEffect {
     CollectGarbage {
         /// Completed checkpoints whose files stay, oldest first.
         keep: Vec<CompletedCheckpoint>,
-        /// Every checkpoint under way has this id or a later one: files of these ids stay.
-        first_pending: CheckpointId,
+        /// Checkpoints under way: their files stay.
+        pending: BTreeSet<CheckpointId>,
+        /// Pointers that were just removed. Removing them again is refused once there is a newer leader, which then has
+        /// the say over files (C5).
+        removed: Vec<CheckpointId>,
     },
     /// Answer a savepoint or checkpoint request.
     Answer {

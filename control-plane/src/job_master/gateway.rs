@@ -67,7 +67,7 @@ pub struct JobMasterGateway {
 struct Mailbox {
     job: JobId,
     messages: mpsc::Sender<Message>,
-    overrun: AtomicBool,
+    overrun: Arc<AtomicBool>,
     view: watch::Receiver<Arc<JobView>>,
     suspended: watch::Sender<bool>,
 }
@@ -97,13 +97,13 @@ pub(super) struct MailboxEnd {
     pub(super) messages: mpsc::Receiver<Message>,
     pub(super) view: watch::Sender<Arc<JobView>>,
     pub(super) suspended: watch::Receiver<bool>,
-    gateway: JobMasterGateway,
+    overrun: Arc<AtomicBool>,
 }
 
 impl MailboxEnd {
     /// Whether messages were dropped since this was last asked.
     pub(super) fn take_overrun(&self) -> bool {
-        self.gateway.shared.overrun.swap(false, Ordering::AcqRel)
+        self.overrun.swap(false, Ordering::AcqRel)
     }
 }
 
@@ -138,9 +138,10 @@ pub(super) fn mailbox(initial: Arc<JobView>) -> (JobMasterGateway, MailboxEnd) {
     let job = initial.job;
     let (view, view_end) = watch::channel(initial);
     let (suspended, suspended_end) = watch::channel(false);
-    let shared = Mailbox { job, messages, overrun: AtomicBool::new(false), view: view_end, suspended };
+    let overrun = Arc::new(AtomicBool::new(false));
+    let shared = Mailbox { job, messages, overrun: Arc::clone(&overrun), view: view_end, suspended };
     let gateway = JobMasterGateway { shared: Arc::new(shared) };
-    let end = MailboxEnd { messages: messages_end, view, suspended: suspended_end, gateway: gateway.clone() };
+    let end = MailboxEnd { messages: messages_end, view, suspended: suspended_end, overrun };
     (gateway, end)
 }
 

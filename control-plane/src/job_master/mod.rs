@@ -13,6 +13,7 @@ pub mod gateway;
 mod recovery;
 mod reports;
 pub mod restore;
+pub mod runner;
 pub mod scheduler;
 mod show;
 pub mod slot_pool;
@@ -190,7 +191,7 @@ impl JobMaster {
             return out;
         }
         match event {
-            JobMasterEvent::Start => self.start(now, &mut out),
+            JobMasterEvent::Start => self.begin(now, &mut out),
             JobMasterEvent::Tick => self.tick(now, &mut out),
             JobMasterEvent::CheckpointRead { question, restore } => self.checkpoint_read(question, restore, now, &mut out),
             JobMasterEvent::CheckpointUnreadable { question, reason, retryable } => {
@@ -269,7 +270,7 @@ impl JobMaster {
         own.into_iter().chain(self.coordinator.next_deadline()).min()
     }
 
-    fn start(&mut self, now: Millis, out: &mut Vec<JobMasterEffect>) {
+    fn begin(&mut self, now: Millis, out: &mut Vec<JobMasterEffect>) {
         if self.stage != Stage::New {
             return;
         }
@@ -414,8 +415,8 @@ impl JobMaster {
             CheckpointEffect::RemovePointers { checkpoints } => {
                 out.push(JobMasterEffect::RemoveCheckpointPointers { checkpoints });
             }
-            CheckpointEffect::CollectGarbage { keep, first_pending } => {
-                out.push(JobMasterEffect::CollectGarbage { keep, first_pending });
+            CheckpointEffect::CollectGarbage { keep, pending, removed } => {
+                out.push(JobMasterEffect::CollectGarbage { keep, pending, removed });
             }
             CheckpointEffect::Answer { request, outcome } => out.push(JobMasterEffect::Answer { request, outcome }),
             CheckpointEffect::StoppedWithSavepoint { request, outcome } => self.stopped_with = Some((request, outcome)),

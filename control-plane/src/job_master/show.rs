@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use weir_protocol::JobId;
+use weir_protocol::job_graph::JobGraph;
 use weir_protocol::job_status::{ExecutionState, JobStatus};
 use weir_protocol::world::Millis;
 
 use super::execution_graph::vertex::ExecutionVertex;
-use super::view::{JobView, SubtaskView, VertexView};
+use super::view::{CheckpointsView, JobView, SubtaskView, VertexView};
 use super::{JobMaster, Stage};
 
 impl JobMaster {
@@ -71,6 +73,25 @@ impl JobMaster {
                 })
             }
             Stage::Ended => (self.status == JobStatus::Failed).then(|| trouble.map(str::to_string)).flatten(),
+        }
+    }
+}
+
+impl JobView {
+    /// A job that was stored but can't be executed.
+    pub(super) fn failed(job: JobId, graph: Arc<JobGraph>, submitted_at: u64, reason: String, wall_ms: u64) -> Self {
+        Self {
+            job,
+            graph,
+            status: JobStatus::Failed,
+            reason: Some(reason),
+            submitted_at,
+            ended_at: Some(wall_ms),
+            timestamps: [(JobStatus::Failed, wall_ms)].into(),
+            vertices: Vec::new(),
+            restarts: 0,
+            checkpoints: CheckpointsView::default(),
+            exceptions: Vec::new(),
         }
     }
 }

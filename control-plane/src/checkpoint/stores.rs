@@ -1,0 +1,255 @@
+//! Where checkpoints are kept: files in checkpoint storage, pointers and ids in the coordination store. The only async
+//! part of this folder; every call has a deadline.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use weir_ha::{CheckpointIdCounter, CompletedCheckpoint, CompletedCheckpointStore, Leadership, StoreError};
+use weir_protocol::checkpoint::{CheckpointKind, CheckpointMetadata};
+use weir_protocol::job_graph::JobGraph;
+use weir_protocol::world::random_id;
+use weir_protocol::{CheckpointId, JobId};
+use weir_storage::checkpoint::gc::{self, Roots};
+use weir_storage::checkpoint::resolve::{self, Pointer};
+use weir_storage::checkpoint::{CheckpointError, CheckpointStorage, ExternalCheckpoint, layout};
+use weir_storage::{StorageOptions, open};
+
+use super::{AppendOutcome, WrittenMetadata};
+use crate::job_master::event::RestorePoint;
+use crate::job_master::restore;
+
+/// How long a call to the coordination store may take.
+const STORE_DEADLINE: Duration = Duration::from_secs(30);
+
+/// How long reading or writing metadata may take.
+const FILE_DEADLINE: Duration = Duration::from_secs(120);
+
+/// How long copying a savepoint, or collecting garbage, may take.
+const COPY_DEADLINE: Duration = Duration::from_secs(1_800);
+
+/// The stores as one job's JobMaster uses them under one leadership.
+pub struct CheckpointStores {
+    /// The right to write.
+    pub leadership: Leadership,
+    /// The job.
+    pub job: JobId,
+    /// Files.
+    pub storage: CheckpointStorage,
+    /// URI of the root of all checkpoints.
+    pub root_uri: String,
+    /// How to open directories that users name.
+    pub options: StorageOptions,
+    /// Pointers.
+    pub completed: CompletedCheckpointStore,
+    /// Ids.
+    pub ids: CheckpointIdCounter,
+    /// Metadata of the checkpoints that are kept, so that it need not be read again.
+    pub known: Mutex<BTreeMap<CheckpointId, Arc<CheckpointMetadata>>>,
+}
+
+/// A newer leader exists; there is nothing to be done here any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a newer leader has been elected")]
+pub struct Superseded;
+
+/// Why a job has nothing to start from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreadable {
+    /// What is wrong and what to do, for people.
+    pub reason: String,
+    /// Whether to try again.
+    pub retryable: bool,
+}
+
+impl Unreadable {
+    fn for_now(reason: String) -> Self {
+        Self { reason, retryable: true }
+    }
+}
+
+impl CheckpointStores {
+    /// Reads and verifies the newest checkpoint. A job that has none takes the one its graph names, as its own.
+    ///
+    /// What is damaged is asked for again and again, as somebody may restore the file; it is never passed over (C6).
+    pub async fn read_newest(&self, graph: &JobGraph) -> Result<RestorePoint, Unreadable> {
+        within(FILE_DEADLINE + COPY_DEADLINE, self.read_newest_in_time(graph))
+            .await
+            .unwrap_or_else(|| Err(Unreadable::for_now("reading the newest checkpoint takes too long".to_string())))
+    }
+
+    async fn read_newest_in_time(&self, graph: &JobGraph) -> Result<RestorePoint, Unreadable> {
+        let advice = "restore it or cancel the job";
+        let listed = within(STORE_DEADLINE, self.completed.list(self.job)).await;
+        let mut completed = match listed {
+            Some(Ok(completed)) => completed,
+            Some(Err(error)) => return Err(Unreadable::for_now(format!("the list of checkpoints can't be read: {error}"))),
+            None => return Err(Unreadable::for_now("the coordination store does not answer".to_string())),
+        };
+        if completed.is_empty()
+            && let Some(uri) = &graph.restore_from
+        {
+            completed.push(self.import(graph, uri).await?);
+        }
+        let pointers: Vec<_> = completed.iter().map(|one| Pointer { id: one.id, metadata: one.metadata.clone() }).collect();
+        let newest = resolve::restore_newest(&self.storage, self.job, graph.max_parallelism, &pointers)
+            .await
+            .map_err(|error| Unreadable::for_now(format!("{error}; {advice}")))?
+            .map(Arc::new);
+        if let Some(newest) = &newest {
+            self.known().insert(newest.id, Arc::clone(newest));
+        }
+        Ok(RestorePoint { completed, newest })
+    }
+
+    /// Makes the checkpoint that the job graph names this job's checkpoint 0. Can be repeated after any failure.
+    async fn import(&self, graph: &JobGraph, uri: &str) -> Result<CompletedCheckpoint, Unreadable> {
+        let refused = |reason: String, retryable| Unreadable { reason: format!("can't start from {uri}: {reason}"), retryable };
+        let external = ExternalCheckpoint::open(uri, &self.options).map_err(|error| refused(error.to_string(), false))?;
+        let failed = |error: CheckpointError| refused(error.to_string(), error.is_retryable());
+        let found = external.metadata().await.map_err(failed)?;
+        restore::check(&found, graph).map_err(|mismatch| refused(mismatch.to_string(), false))?;
+        let imported = self.storage.import(self.job, &external).await.map_err(failed)?;
+        let metadata = self.storage.write_metadata(&imported).await.map_err(failed)?;
+        let pointer = CompletedCheckpoint {
+            job: self.job,
+            id: imported.id,
+            kind: imported.kind,
+            metadata,
+            epoch: self.leadership.epoch(),
+            generation: imported.generation,
+            completed_at_ms: imported.completed_at_ms,
+            external_path: Some(uri.to_string()),
+        };
+        let appended = self.completed.append(&self.leadership, &pointer).await;
+        appended.map_err(|error| refused(error.to_string(), true))?;
+        Ok(pointer)
+    }
+
+    /// Reserves a block of ids.
+    pub async fn reserve(&self, count: u64) -> Result<Result<Range<u64>, String>, Superseded> {
+        match within(STORE_DEADLINE, self.ids.reserve(&self.leadership, self.job, count)).await {
+            Some(Ok(ids)) => Ok(Ok(ids)),
+            Some(Err(StoreError::Superseded { .. })) => Err(Superseded),
+            Some(Err(error)) => Ok(Err(error.to_string())),
+            None => Ok(Err("the coordination store does not answer".to_string())),
+        }
+    }
+
+    /// Writes a checkpoint's metadata file. A savepoint is exported as well, before anyone calls it complete, so that a
+    /// job never stops with a savepoint that its user can't find.
+    pub async fn write_metadata(
+        &self,
+        metadata: Arc<CheckpointMetadata>,
+        target_directory: Option<String>,
+    ) -> Result<WrittenMetadata, String> {
+        {
+            let known = self.known();
+            let kept: Vec<_> = known.values().map(|one| &**one).collect();
+            if let Some(path) = gc::foreign_references(&metadata, &kept).into_iter().next() {
+                return Err(format!("it refers to {path}, which is of no checkpoint that is kept (C4)"));
+            }
+        }
+        let written = within(FILE_DEADLINE, self.storage.write_metadata(&metadata)).await;
+        let handle = written.ok_or("writing takes too long")?.map_err(|error| error.to_string())?;
+        let external_path = if metadata.kind == CheckpointKind::Savepoint {
+            let target = target_directory.unwrap_or_else(|| format!("{}/savepoints", self.root_uri.trim_end_matches('/')));
+            let exported = within(COPY_DEADLINE, self.export(&metadata, &target)).await;
+            exported.ok_or("exporting takes too long")??
+        } else {
+            format!("{}/{}", self.storage.job_uri(self.job), layout::checkpoint_directory(metadata.id))
+        };
+        self.known().insert(metadata.id, metadata);
+        Ok(WrittenMetadata { handle, external_path })
+    }
+
+    async fn export(&self, metadata: &CheckpointMetadata, target: &str) -> Result<String, String> {
+        let files = open(target, &self.options).map_err(|error| format!("{target}: {error}"))?;
+        let exported = self.storage.export_savepoint(metadata, &files, random_id()).await;
+        exported.map(|location| location.uri).map_err(|error| error.to_string())
+    }
+
+    /// Appends a pointer, which completes the checkpoint. Safe to repeat with the same pointer.
+    pub async fn append(&self, pointer: &CompletedCheckpoint) -> Result<AppendOutcome, Superseded> {
+        match within(STORE_DEADLINE, self.completed.append(&self.leadership, pointer)).await {
+            Some(Ok(())) => Ok(AppendOutcome::Committed),
+            Some(Err(StoreError::Superseded { .. })) => Err(Superseded),
+            // Also what an earlier try may have left behind is not certain while the store gives no answer.
+            Some(Err(error)) if error.is_retryable() => Ok(AppendOutcome::Unknown(error.to_string())),
+            Some(Err(error)) => Ok(AppendOutcome::Refused(error.to_string())),
+            None => Ok(AppendOutcome::Unknown("the coordination store does not answer".to_string())),
+        }
+    }
+
+    /// Removes pointers of subsumed checkpoints.
+    pub async fn remove(&self, checkpoints: &[CheckpointId]) -> Result<Result<(), String>, Superseded> {
+        match within(STORE_DEADLINE, self.completed.remove(&self.leadership, self.job, checkpoints)).await {
+            Some(Ok(())) => Ok(Ok(())),
+            Some(Err(StoreError::Superseded { .. })) => Err(Superseded),
+            Some(Err(error)) => Ok(Err(error.to_string())),
+            None => Ok(Err("the coordination store does not answer".to_string())),
+        }
+    }
+
+    /// Deletes the files that neither `keep` nor a pending checkpoint refers to (C4), as long as this leader leads (C5).
+    pub async fn collect(
+        self: &Arc<Self>,
+        keep: &[CompletedCheckpoint],
+        pending: BTreeSet<CheckpointId>,
+        removed: &[CheckpointId],
+    ) {
+        if within(COPY_DEADLINE, self.collect_in_time(keep, pending, removed)).await.is_none() {
+            tracing::warn!(job = %self.job, "collecting checkpoint files takes too long; the next run goes on");
+        }
+    }
+
+    async fn collect_in_time(
+        self: &Arc<Self>,
+        keep: &[CompletedCheckpoint],
+        pending: BTreeSet<CheckpointId>,
+        removed: &[CheckpointId],
+    ) {
+        let mut kept = Vec::with_capacity(keep.len());
+        for one in keep {
+            let known = self.known().get(&one.id).cloned();
+            match known {
+                Some(metadata) => kept.push(metadata),
+                None => match self.storage.read_metadata(self.job, &one.metadata).await {
+                    Ok(metadata) => kept.push(Arc::new(metadata)),
+                    Err(error) => {
+                        tracing::warn!(job = %self.job, checkpoint = %one.id, %error, "no files are deleted: can't tell what is needed");
+                        return;
+                    }
+                },
+            }
+        }
+        // What is deleted now must not be referred to by any checkpoint from now on.
+        self.known()
+            .retain(|id, _| keep.iter().any(|one| one.id == *id) || pending.contains(id) || keep.iter().all(|one| one.id < *id));
+        let roots = Roots { kept: kept.iter().map(|one| &**one).collect(), pending };
+        let still_ours = || {
+            let (stores, removed) = (Arc::clone(self), removed.to_vec());
+            async move { matches!(stores.remove(&removed).await, Ok(Ok(()))) }
+        };
+        match gc::collect(&self.storage, self.job, &roots, still_ours).await {
+            Ok(collected) => {
+                if let Some(error) = collected.failed.first() {
+                    let failed = collected.failed.len();
+                    tracing::warn!(job = %self.job, failed, %error, "checkpoint files could not be deleted; the next run tries again");
+                }
+                tracing::debug!(job = %self.job, deleted = collected.deleted, "collected checkpoint files");
+            }
+            Err(error) => tracing::warn!(job = %self.job, %error, "checkpoint files can't be listed; the next run tries again"),
+        }
+    }
+
+    fn known(&self) -> MutexGuard<'_, BTreeMap<CheckpointId, Arc<CheckpointMetadata>>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn within<T>(deadline: Duration, future: impl Future<Output = T>) -> Option<T> {
+    tokio::time::timeout(deadline, future).await.ok()
+}

@@ -1,0 +1,336 @@
+//! The JobMaster's async shell: takes messages in, has the state machine decide, does what it says.
+//!
+//! Calls to stores run as futures of this one task, so that when it stops, they stop (ha.md 2.6).
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use tokio::sync::oneshot;
+use weir_ha::{CheckpointIdCounter, CompletedCheckpointStore, Leadership};
+use weir_protocol::job_graph::JobGraph;
+use weir_protocol::job_status::JobStatus;
+use weir_protocol::world::{self, Millis, MonotonicClock, random_id, wall_clock_ms};
+use weir_storage::StorageOptions;
+use weir_storage::checkpoint::CheckpointStorage;
+
+use super::effect::{JobEnded, JobMasterEffect};
+use super::event::JobMasterEvent;
+use super::gateway::{JobMasterGateway, MailboxEnd, Message, SavepointOutcome, TaskManagerReport, mailbox};
+use super::view::JobView;
+use super::{JobMaster, JobMasterOptions, JobToRun};
+use crate::checkpoint::stores::{CheckpointStores, Superseded, Unreadable};
+use crate::resource_manager::gateway::ResourceManagerGateway;
+use crate::rpc::links::TaskManagerLinks;
+
+/// Least time between two views that differ in figures only.
+const VIEW_INTERVAL_MS: u64 = 50;
+
+/// Told how a job ended and what it looked like in the end. The view with the terminal state is given to nobody else: the
+/// result has to be durable before it is shown (R2).
+pub type OnJobEnded = Arc<dyn Fn(JobEnded, Arc<JobView>) -> BoxFuture<'static, ()> + Send + Sync>;
+
+/// What a JobMaster works with.
+#[derive(Clone)]
+pub struct JobMasterContext {
+    /// The right to write.
+    pub leadership: Leadership,
+    /// Checkpoint files.
+    pub checkpoints: CheckpointStorage,
+    /// URI of the root of all checkpoints; TaskManagers open it, too.
+    pub checkpoint_root_uri: String,
+    /// How to open savepoint directories that users name.
+    pub storage_options: StorageOptions,
+    /// Pointers to completed checkpoints.
+    pub completed_checkpoints: CompletedCheckpointStore,
+    /// Checkpoint ids.
+    pub checkpoint_ids: CheckpointIdCounter,
+    /// Who grants slots.
+    pub resource_manager: ResourceManagerGateway,
+    /// The way to TaskManagers.
+    pub links: TaskManagerLinks,
+    /// Told when the job has ended for good.
+    pub ended: OnJobEnded,
+    /// What can be set.
+    pub options: JobMasterOptions,
+}
+
+impl fmt::Debug for JobMasterContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JobMasterContext").field("leadership", &self.leadership).finish_non_exhaustive()
+    }
+}
+
+/// A durable job.
+#[derive(Debug, Clone)]
+pub struct SubmittedJob {
+    /// What to run; its id is set.
+    pub graph: Arc<JobGraph>,
+    /// Wall-clock milliseconds of its submission.
+    pub submitted_at_ms: u64,
+}
+
+impl JobMaster {
+    /// Starts the JobMaster of a durable job.
+    pub fn start(context: JobMasterContext, submitted: SubmittedJob) -> JobMasterGateway {
+        let clock = MonotonicClock::start();
+        let SubmittedJob { graph, submitted_at_ms } = submitted;
+        let job = graph.job_id.unwrap_or_default();
+        let what = JobToRun {
+            job,
+            graph_crc32c: graph.fingerprint(),
+            graph: Arc::clone(&graph),
+            submitted_at_ms,
+            epoch: context.leadership.epoch(),
+            checkpoint_dir: context.checkpoint_root_uri.clone(),
+            wall_at_zero_ms: wall_clock_ms(),
+            seed: random_id() as u64,
+        };
+        match JobMaster::new(what, context.options) {
+            Ok(core) => {
+                let (gateway, mailbox) = mailbox(Arc::new(core.view(clock.now())));
+                world::spawn("job-master", Runner::new(core, clock, mailbox, context, graph).run());
+                gateway
+            }
+            Err(dangling) => {
+                // Validation lets no such graph through; a graph that was stored nevertheless fails, and only it.
+                let view = Arc::new(JobView::failed(job, graph, submitted_at_ms, dangling.to_string(), wall_clock_ms()));
+                let (gateway, _) = mailbox(Arc::new(JobView { status: JobStatus::Initializing, ..JobView::clone(&view) }));
+                let ended = JobEnded { job, status: JobStatus::Failed, failure: Some(dangling.to_string()) };
+                world::spawn("job-master-broken", (context.ended)(ended, view));
+                gateway
+            }
+        }
+    }
+}
+
+struct Runner {
+    core: JobMaster,
+    clock: MonotonicClock,
+    mailbox: MailboxEnd,
+    context: JobMasterContext,
+    graph: Arc<JobGraph>,
+    stores: Arc<CheckpointStores>,
+    running: FuturesUnordered<BoxFuture<'static, Option<JobMasterEvent>>>,
+    requests: u64,
+    askers: BTreeMap<u64, oneshot::Sender<SavepointOutcome>>,
+    published_at: Millis,
+    view_is_old: bool,
+    last_word: Option<LastWord>,
+}
+
+enum LastWord {
+    Ended(JobEnded),
+    Superseded,
+}
+
+impl Runner {
+    fn new(core: JobMaster, clock: MonotonicClock, mailbox: MailboxEnd, context: JobMasterContext, graph: Arc<JobGraph>) -> Self {
+        let stores = CheckpointStores {
+            leadership: context.leadership.clone(),
+            job: graph.job_id.unwrap_or_default(),
+            storage: context.checkpoints.clone(),
+            root_uri: context.checkpoint_root_uri.clone(),
+            options: context.storage_options.clone(),
+            completed: context.completed_checkpoints.clone(),
+            ids: context.checkpoint_ids.clone(),
+            known: Mutex::default(),
+        };
+        Self {
+            core,
+            clock,
+            mailbox,
+            context,
+            graph,
+            stores: Arc::new(stores),
+            running: FuturesUnordered::new(),
+            requests: 0,
+            askers: BTreeMap::new(),
+            published_at: Millis(0),
+            view_is_old: false,
+            last_word: None,
+        }
+    }
+
+    async fn run(mut self) {
+        self.handle(JobMasterEvent::Start, false);
+        while self.last_word.is_none() {
+            if self.mailbox.take_overrun() {
+                self.handle(JobMasterEvent::MessagesLost, false);
+            }
+            // Asked here, too, so that a flood of messages can't hold time back.
+            let deadline = self.core.next_deadline();
+            if deadline.is_some_and(|deadline| deadline <= self.clock.now()) {
+                self.handle(JobMasterEvent::Tick, false);
+                tokio::task::yield_now().await;
+            }
+            self.publish(false);
+            let publish_at = self.view_is_old.then(|| self.published_at.after(VIEW_INTERVAL_MS));
+            let wake_at = self.core.next_deadline().into_iter().chain(publish_at).min();
+            tokio::select! {
+                biased;
+                _ = self.mailbox.suspended.changed() => return,
+                Some(outcome) = self.running.next(), if !self.running.is_empty() => {
+                    if let Some(event) = outcome {
+                        self.handle(event, false);
+                    }
+                }
+                message = self.mailbox.messages.recv() => match message {
+                    Some(message) => self.take(message),
+                    None => return, // Nobody holds a handle: leadership is over.
+                },
+                () = self.clock.sleep_until(wake_at.unwrap_or_default()), if wake_at.is_some() => {}
+            }
+        }
+        match self.last_word.take() {
+            Some(LastWord::Ended(ended)) => {
+                tracing::info!(job = %ended.job, status = ended.status.as_str(), failure = ended.failure, "the job has ended");
+                let view = Arc::new(self.core.view(self.clock.now()));
+                (self.context.ended)(ended, view).await;
+            }
+            Some(LastWord::Superseded) => {
+                tracing::info!(job = %self.stores.job, "a newer leader has taken over; this JobMaster stops");
+            }
+            None => {}
+        }
+    }
+
+    fn take(&mut self, message: Message) {
+        match message {
+            Message::Event(event) => {
+                let figures_only = matches!(
+                    &event,
+                    JobMasterEvent::Report {
+                        report: TaskManagerReport::Metrics(_)
+                            | TaskManagerReport::Acknowledge(_)
+                            | TaskManagerReport::InputEnded(_),
+                        ..
+                    }
+                );
+                self.handle(event, figures_only);
+            }
+            Message::Savepoint { target_directory, stop, reply } => {
+                let request = self.ask(reply);
+                self.handle(JobMasterEvent::TriggerSavepoint { request, target_directory, stop }, false);
+            }
+            Message::Checkpoint { reply } => {
+                let request = self.ask(reply);
+                self.handle(JobMasterEvent::TriggerCheckpoint { request }, false);
+            }
+        }
+    }
+
+    fn ask(&mut self, reply: oneshot::Sender<SavepointOutcome>) -> u64 {
+        self.requests += 1;
+        self.askers.insert(self.requests, reply);
+        self.requests
+    }
+
+    fn handle(&mut self, event: JobMasterEvent, figures_only: bool) {
+        let effects = self.core.handle(event, self.clock.now());
+        let mut lost = Vec::new();
+        for effect in effects {
+            self.perform(effect, &mut lost);
+        }
+        for event in lost {
+            self.handle(event, false);
+        }
+        self.view_is_old = true;
+        if !figures_only {
+            self.publish(true);
+        }
+    }
+
+    fn perform(&mut self, effect: JobMasterEffect, lost: &mut Vec<JobMasterEvent>) {
+        let job = self.stores.job;
+        match effect {
+            JobMasterEffect::DeclareRequirements { slots } => self.context.resource_manager.declare_requirements(job, slots),
+            JobMasterEffect::ReleaseSlot { allocation } => self.context.resource_manager.release(job, allocation),
+            JobMasterEffect::Send { task_manager, order } => {
+                if let Err(error) = self.context.links.send(&task_manager, order) {
+                    lost.push(JobMasterEvent::TaskManagerLost { task_manager, reason: error.reason });
+                }
+            }
+            JobMasterEffect::Disconnect { task_manager, reason } => {
+                tracing::error!(%job, %task_manager, reason, "disconnecting a TaskManager whose tasks don't stop; look at that process");
+                self.context.links.break_link(&task_manager, &reason);
+                lost.push(JobMasterEvent::TaskManagerLost { task_manager, reason });
+            }
+            JobMasterEffect::Answer { request, outcome } => {
+                if let Some(asker) = self.askers.remove(&request) {
+                    let _ = asker.send(outcome); // Whoever asked may have gone.
+                }
+            }
+            JobMasterEffect::End(ended) => self.last_word = Some(LastWord::Ended(ended)),
+            JobMasterEffect::StopSuperseded => self.last_word = Some(LastWord::Superseded),
+            effect => {
+                let call = store_call(effect, Arc::clone(&self.stores), Arc::clone(&self.graph));
+                self.running.push(call);
+            }
+        }
+    }
+
+    fn publish(&mut self, now: bool) {
+        let at = self.clock.now();
+        let due = now || at.since(self.published_at) >= VIEW_INTERVAL_MS;
+        // R2: a terminal state is shown by those who made it durable.
+        if !self.view_is_old || !due || self.core.status().is_globally_terminal() {
+            return;
+        }
+        self.view_is_old = false;
+        self.published_at = at;
+        self.mailbox.view.send_replace(Arc::new(self.core.view(at)));
+    }
+}
+
+/// The call that an effect on the stores stands for; its outcome is the next event.
+fn store_call(
+    effect: JobMasterEffect,
+    stores: Arc<CheckpointStores>,
+    graph: Arc<JobGraph>,
+) -> BoxFuture<'static, Option<JobMasterEvent>> {
+    Box::pin(async move {
+        let event = match effect {
+            JobMasterEffect::ReadNewestCheckpoint { question } => match stores.read_newest(&graph).await {
+                Ok(restore) => JobMasterEvent::CheckpointRead { question, restore },
+                Err(Unreadable { reason, retryable }) => JobMasterEvent::CheckpointUnreadable { question, reason, retryable },
+            },
+            JobMasterEffect::ReserveCheckpointIds { count } => match stores.reserve(count).await {
+                Ok(Ok(ids)) => JobMasterEvent::CheckpointIdsReserved(ids),
+                Ok(Err(reason)) => {
+                    tracing::warn!(job = %stores.job, reason, "no checkpoint ids now; trying again");
+                    JobMasterEvent::CheckpointIdsNotReserved { reason }
+                }
+                Err(Superseded) => JobMasterEvent::Superseded,
+            },
+            JobMasterEffect::WriteCheckpointMetadata { metadata, target_directory } => {
+                let checkpoint = metadata.id;
+                let result = stores.write_metadata(Arc::from(metadata), target_directory).await;
+                JobMasterEvent::MetadataWritten { checkpoint, result }
+            }
+            JobMasterEffect::AppendCheckpointPointer { pointer } => match stores.append(&pointer).await {
+                Ok(outcome) => JobMasterEvent::PointerAppended { checkpoint: pointer.id, outcome },
+                Err(Superseded) => JobMasterEvent::Superseded,
+            },
+            JobMasterEffect::RemoveCheckpointPointers { checkpoints } => match stores.remove(&checkpoints).await {
+                Ok(result) => JobMasterEvent::PointersRemoved { checkpoints, result },
+                Err(Superseded) => JobMasterEvent::Superseded,
+            },
+            JobMasterEffect::CollectGarbage { keep, pending, removed } => {
+                stores.collect(&keep, pending, &removed).await;
+                return None;
+            }
+            JobMasterEffect::DeclareRequirements { .. }
+            | JobMasterEffect::ReleaseSlot { .. }
+            | JobMasterEffect::Send { .. }
+            | JobMasterEffect::Disconnect { .. }
+            | JobMasterEffect::Answer { .. }
+            | JobMasterEffect::End(_)
+            | JobMasterEffect::StopSuperseded => return None,
+        };
+        Some(event)
+    })
+}
