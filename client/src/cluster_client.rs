@@ -1,0 +1,416 @@
+//! REST calls that survive a change of leader.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use reqwest::{Method, StatusCode, Url};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use weir_protocol::JobId;
+use weir_protocol::job_graph::JobGraph;
+use weir_protocol::job_graph::validate::validate;
+use weir_protocol::rest::{
+    AsyncOperationResponse, CheckpointStatistics, ClusterOverview, Empty, ErrorResponse, HaResponse, JobDescription,
+    JobsOverview, QueueStatusId, SavepointInfo, SavepointTriggerRequest, StopRequest, SubmitRequest, SubmitResponse,
+    TaskManagersInfo, TransferRequest, TransferResponse, TriggerResponse,
+};
+use weir_protocol::world::{Millis, MonotonicClock, random_id};
+
+use crate::ClientError;
+
+/// Most JobManagers a client is told of.
+const MAX_ADDRESSES: usize = 64;
+/// Longest answer that is read, in bytes.
+const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
+/// Longest wait for a connection, in milliseconds; a dead host costs this much before the next is tried.
+const CONNECT_TIMEOUT_MS: u64 = 1_000;
+/// Longest wait for one answer, in milliseconds; a frozen JobManager costs this much before the next is tried.
+const ATTEMPT_TIMEOUT_MS: u64 = 10_000;
+/// First and longest pause after all JobManagers were tried in vain, in milliseconds.
+const PAUSE_MS: (u64, u64) = (50, 1_000);
+/// First and longest pause between polls of something that takes time, in milliseconds.
+const POLL_MS: (u64, u64) = (50, 500);
+
+/// A cluster, seen from outside. Tries its JobManagers in turn: every one answers for the leader, and while there is
+/// none, or one does not answer, the call is repeated until its deadline.
+#[derive(Debug)]
+pub struct ClusterClient {
+    addresses: Vec<Url>,
+    /// Which JobManager answered last: the one to begin with.
+    answered_last: AtomicUsize,
+    http: reqwest::Client,
+    clock: MonotonicClock,
+}
+
+/// Until when a call may go on, and since when it does.
+#[derive(Clone, Copy)]
+struct Deadline {
+    start: Millis,
+    end: Millis,
+}
+
+/// What one attempt at one JobManager brought, if not an answer.
+enum Failure {
+    /// The request certainly did nothing; another JobManager, or this one later, may do it.
+    NotDone(String),
+    /// It may have been done, the answer is lost.
+    Unknown(String),
+    /// The cluster's answer is an error.
+    Final(ClientError),
+}
+
+/// Whether repeating a request that may have been done already does harm.
+#[derive(Clone, Copy, PartialEq)]
+enum Repeat {
+    Harmless,
+    Harmful,
+}
+
+impl ClusterClient {
+    /// A client of the JobManagers with these REST addresses: `host:port` or `http://host:port`. Connects to nothing yet.
+    pub fn new(addresses: Vec<String>) -> Result<Self, ClientError> {
+        if addresses.is_empty() || addresses.len() > MAX_ADDRESSES {
+            let message = format!("CLIENT-ADDRESS: {} JobManager addresses given; give 1 to {MAX_ADDRESSES}", addresses.len());
+            return Err(ClientError::other(message));
+        }
+        let addresses = addresses.iter().map(|address| parse_address(address)).collect::<Result<_, _>>()?;
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(Duration::from_millis(CONNECT_TIMEOUT_MS))
+            .tcp_nodelay(true)
+            .build()
+            .map_err(|error| ClientError::other(format!("CLIENT-HTTP: {error}")))?;
+        Ok(Self { addresses, answered_last: AtomicUsize::new(0), http, clock: MonotonicClock::start() })
+    }
+
+    /// Submits a job and returns once it is durable. The submission is repeated across leader changes under one client
+    /// token (drawn here unless given), so that it makes exactly one job.
+    pub async fn submit(&self, graph: &JobGraph, token: Option<&str>, deadline: Duration) -> Result<SubmitResponse, ClientError> {
+        if let Err(errors) = validate(graph) {
+            return Err(ClientError::Refused { errors: errors.iter().map(ToString::to_string).collect() });
+        }
+        let client_token = token.map_or_else(draw_token, str::to_owned);
+        if !SubmitRequest::is_token(&client_token) {
+            let message =
+                format!("CLIENT-TOKEN: a client token has 1 to {} printable ASCII characters", SubmitRequest::MAX_TOKEN_BYTES);
+            return Err(ClientError::Refused { errors: vec![message] });
+        }
+        let request = SubmitRequest { job_graph: graph.clone(), client_token: Some(client_token) };
+        self.post("/weir/v1/jobs", &request, Repeat::Harmless, self.within(deadline)).await
+    }
+
+    /// All jobs, running ones and ended ones.
+    pub async fn list(&self, deadline: Duration) -> Result<JobsOverview, ClientError> {
+        self.get("/jobs/overview", self.within(deadline)).await
+    }
+
+    /// Everything about one job.
+    pub async fn describe(&self, job: JobId, deadline: Duration) -> Result<JobDescription, ClientError> {
+        self.get(&format!("/weir/v1/jobs/{job}"), self.within(deadline)).await
+    }
+
+    /// A job's checkpoints.
+    pub async fn checkpoints(&self, job: JobId, deadline: Duration) -> Result<CheckpointStatistics, ClientError> {
+        self.get(&format!("/jobs/{job}/checkpoints"), self.within(deadline)).await
+    }
+
+    /// Asks for a job's cancellation; [`ClusterClient::wait`] sees its end.
+    pub async fn cancel(&self, job: JobId, deadline: Duration) -> Result<(), ClientError> {
+        let path = format!("/jobs/{job}?mode=cancel");
+        let Empty {} = self
+            .call(Method::PATCH, &path, Some(Value::Object(Default::default())), Repeat::Harmless, self.within(deadline))
+            .await?;
+        Ok(())
+    }
+
+    /// Takes a savepoint and returns where it is. `target` is the directory; the cluster's own if absent.
+    pub async fn savepoint(&self, job: JobId, target: Option<&str>, deadline: Duration) -> Result<String, ClientError> {
+        let trigger_id = draw_token();
+        let request = SavepointTriggerRequest {
+            target_directory: target.map(str::to_owned),
+            trigger_id: Some(trigger_id),
+            ..SavepointTriggerRequest::default()
+        };
+        self.savepoint_operation(job, &format!("/jobs/{job}/savepoints"), &request, self.within(deadline)).await
+    }
+
+    /// Stops a job with a savepoint and returns where that is. `drain` fires all windows first.
+    pub async fn stop(&self, job: JobId, target: Option<&str>, drain: bool, deadline: Duration) -> Result<String, ClientError> {
+        let request = StopRequest {
+            target_directory: target.map(str::to_owned),
+            drain,
+            trigger_id: Some(draw_token()),
+            ..StopRequest::default()
+        };
+        self.savepoint_operation(job, &format!("/jobs/{job}/stop"), &request, self.within(deadline)).await
+    }
+
+    /// Waits until a job has ended for good, across leader changes, and returns its last description.
+    pub async fn wait(&self, job: JobId, deadline: Duration) -> Result<JobDescription, ClientError> {
+        let deadline = self.within(deadline);
+        let mut pause = POLL_MS.0;
+        loop {
+            let description: JobDescription = self.get(&format!("/weir/v1/jobs/{job}"), deadline).await?;
+            if description.status.is_globally_terminal() {
+                return Ok(description);
+            }
+            if !self.pause(&mut pause, POLL_MS.1, deadline).await {
+                return Err(self.timed_out(deadline, format!("job {job} is {}", description.status.as_str())));
+            }
+        }
+    }
+
+    /// The cluster in figures.
+    pub async fn overview(&self, deadline: Duration) -> Result<ClusterOverview, ClientError> {
+        self.get("/overview", self.within(deadline)).await
+    }
+
+    /// The registered TaskManagers.
+    pub async fn taskmanagers(&self, deadline: Duration) -> Result<TaskManagersInfo, ClientError> {
+        self.get("/taskmanagers", self.within(deadline)).await
+    }
+
+    /// The coordination group as the first JobManager that answers sees it; answered also while nobody leads.
+    pub async fn ha_status(&self, deadline: Duration) -> Result<HaResponse, ClientError> {
+        self.get("/weir/v1/ha", self.within(deadline)).await
+    }
+
+    /// The coordination group as each JobManager sees it, by address; each is asked once.
+    pub async fn ha_status_of_each(&self, deadline: Duration) -> Vec<(String, Result<HaResponse, ClientError>)> {
+        let deadline = self.within(deadline);
+        let mut answers = Vec::with_capacity(self.addresses.len());
+        for address in &self.addresses {
+            let answer = match self.attempt(address, &Method::GET, "/weir/v1/ha", None, deadline).await {
+                Ok(bytes) => decode(&bytes),
+                Err(Failure::Final(error)) => Err(error),
+                Err(Failure::NotDone(last) | Failure::Unknown(last)) => {
+                    Err(ClientError::NoLeader { waited_ms: self.clock.now().since(deadline.start), last })
+                }
+            };
+            answers.push((authority(address), answer));
+        }
+        answers
+    }
+
+    /// Hands leadership to `to`, or to the most caught-up member; returns when another leads.
+    pub async fn ha_transfer(&self, to: Option<&str>, deadline: Duration) -> Result<TransferResponse, ClientError> {
+        let request = TransferRequest { to: to.map(str::to_owned) };
+        // With a named target, a second transfer changes nothing; without one, it would move leadership again.
+        let repeat = if to.is_some() { Repeat::Harmless } else { Repeat::Harmful };
+        self.post("/weir/v1/ha/transfer", &request, repeat, self.within(deadline)).await
+    }
+
+    /// Triggers and polls. A leader that does not know the trigger (a new one may not) is given it again: under the same
+    /// trigger id, so that it starts nothing it has already done.
+    async fn savepoint_operation(
+        &self,
+        job: JobId,
+        path: &str,
+        request: &impl Serialize,
+        deadline: Deadline,
+    ) -> Result<String, ClientError> {
+        loop {
+            let TriggerResponse { request_id } = self.post(path, request, Repeat::Harmless, deadline).await?;
+            if request_id.is_empty() || !request_id.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-') {
+                return Err(ClientError::other("CLIENT-ANSWER: the cluster's answer has no usable request-id"));
+            }
+            let poll = format!("/jobs/{job}/savepoints/{request_id}");
+            let mut pause = POLL_MS.0;
+            loop {
+                match self.get::<AsyncOperationResponse<SavepointInfo>>(&poll, deadline).await {
+                    Ok(AsyncOperationResponse { operation: Some(savepoint), .. }) => return Ok(savepoint.location),
+                    Ok(answer) if answer.status.id == QueueStatusId::Completed => {
+                        return Err(ClientError::other("CLIENT-ANSWER: the savepoint ended without a location"));
+                    }
+                    Ok(_) => {}
+                    Err(ClientError::NotFound { .. }) => break,
+                    Err(error) => return Err(error),
+                }
+                if !self.pause(&mut pause, POLL_MS.1, deadline).await {
+                    return Err(self.timed_out(deadline, format!("the savepoint of job {job} is not complete")));
+                }
+            }
+            let mut pause = POLL_MS.1;
+            if !self.pause(&mut pause, POLL_MS.1, deadline).await {
+                return Err(self.timed_out(deadline, format!("the savepoint of job {job} is unknown to the leader")));
+            }
+        }
+    }
+
+    fn within(&self, duration: Duration) -> Deadline {
+        let start = self.clock.now();
+        Deadline { start, end: start.after(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)) }
+    }
+
+    fn timed_out(&self, deadline: Deadline, what: String) -> ClientError {
+        ClientError::TimedOut { waited_ms: self.clock.now().since(deadline.start), what }
+    }
+
+    /// Sleeps, longer each time. `false` if that would reach the deadline.
+    async fn pause(&self, pause: &mut u64, longest: u64, deadline: Deadline) -> bool {
+        let until = self.clock.now().after(*pause);
+        *pause = (*pause * 2).min(longest);
+        if until >= deadline.end {
+            return false;
+        }
+        self.clock.sleep_until(until).await;
+        true
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str, deadline: Deadline) -> Result<T, ClientError> {
+        self.call(Method::GET, path, None, Repeat::Harmless, deadline).await
+    }
+
+    async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+        repeat: Repeat,
+        deadline: Deadline,
+    ) -> Result<T, ClientError> {
+        let body = serde_json::to_value(body).map_err(|error| ClientError::other(format!("CLIENT-REQUEST: {error}")))?;
+        self.call(Method::POST, path, Some(body), repeat, deadline).await
+    }
+
+    async fn call<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+        repeat: Repeat,
+        deadline: Deadline,
+    ) -> Result<T, ClientError> {
+        let mut pause = PAUSE_MS.0;
+        let mut last;
+        loop {
+            let first = self.answered_last.load(Ordering::Relaxed);
+            last = String::new();
+            for index in (first..first + self.addresses.len()).map(|index| index % self.addresses.len()) {
+                let address = &self.addresses[index];
+                match self.attempt(address, &method, path, body.as_ref(), deadline).await {
+                    Ok(answer) => {
+                        self.answered_last.store(index, Ordering::Relaxed);
+                        return decode(&answer);
+                    }
+                    Err(Failure::Final(error)) => {
+                        self.answered_last.store(index, Ordering::Relaxed);
+                        return Err(error);
+                    }
+                    Err(Failure::Unknown(why)) if repeat == Repeat::Harmful => {
+                        let message =
+                            format!("CLIENT-UNKNOWN: the answer was lost, the request may have been carried out: {why}");
+                        return Err(ClientError::other(message));
+                    }
+                    Err(Failure::NotDone(why) | Failure::Unknown(why)) => last = why,
+                }
+                if self.clock.now() >= deadline.end {
+                    break;
+                }
+            }
+            if self.clock.now() >= deadline.end || !self.pause(&mut pause, PAUSE_MS.1, deadline).await {
+                return Err(ClientError::NoLeader { waited_ms: self.clock.now().since(deadline.start), last });
+            }
+        }
+    }
+
+    /// One request to one JobManager.
+    async fn attempt(
+        &self,
+        address: &Url,
+        method: &Method,
+        path: &str,
+        body: Option<&Value>,
+        deadline: Deadline,
+    ) -> Result<Vec<u8>, Failure> {
+        let name = authority(address);
+        let url = address.join(path).map_err(|error| Failure::Final(ClientError::other(format!("CLIENT-ADDRESS: {error}"))))?;
+        let left = deadline.end.since(self.clock.now()).clamp(1, ATTEMPT_TIMEOUT_MS);
+        let mut request = self.http.request(method.clone(), url).timeout(Duration::from_millis(left));
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let lost = |error: reqwest::Error| {
+            let why = format!("{name}: {}", causes(&error));
+            if error.is_connect() { Failure::NotDone(why) } else { Failure::Unknown(why) }
+        };
+        let mut response = request.send().await.map_err(lost)?;
+        let status = response.status();
+        let mut answer = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(lost)? {
+            if answer.len() + chunk.len() > MAX_ANSWER_BYTES {
+                let message = format!("CLIENT-ANSWER: {name} answers with more than {MAX_ANSWER_BYTES} bytes");
+                return Err(Failure::Final(ClientError::other(message)));
+            }
+            answer.extend_from_slice(&chunk);
+        }
+        judge(&name, status, answer)
+    }
+}
+
+/// Sorts an HTTP answer.
+fn judge(name: &str, status: StatusCode, answer: Vec<u8>) -> Result<Vec<u8>, Failure> {
+    if status.is_success() {
+        return Ok(answer);
+    }
+    let errors = match serde_json::from_slice::<ErrorResponse>(&answer) {
+        Ok(response) if !response.errors.is_empty() => response.errors,
+        _ => vec![format!("HTTP {status}")],
+    };
+    Err(match status {
+        // Answered while nobody leads, and by a proxying standby that knows the leader did not get the request.
+        StatusCode::SERVICE_UNAVAILABLE => Failure::NotDone(format!("{name}: {}", errors.join("; "))),
+        StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => Failure::Unknown(format!("{name}: {}", errors.join("; "))),
+        StatusCode::NOT_FOUND => Failure::Final(ClientError::NotFound { errors }),
+        status if status.is_client_error() => Failure::Final(ClientError::Refused { errors }),
+        status => Failure::Final(ClientError::other(format!("{name} answers HTTP {status}: {}", errors.join("; ")))),
+    })
+}
+
+fn decode<T: DeserializeOwned>(answer: &[u8]) -> Result<T, ClientError> {
+    serde_json::from_slice(answer)
+        .map_err(|error| ClientError::other(format!("CLIENT-ANSWER: the answer is not what a Weir JobManager says: {error}")))
+}
+
+fn draw_token() -> String {
+    format!("{:032x}", random_id())
+}
+
+fn authority(address: &Url) -> String {
+    address.authority().to_owned()
+}
+
+/// An error with its causes: reqwest's own text leaves out why.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+fn parse_address(address: &str) -> Result<Url, ClientError> {
+    let invalid = |why: &str| {
+        let shown: String = address.chars().take(128).collect();
+        ClientError::other(format!("CLIENT-ADDRESS: {shown:?} is not the address of a JobManager ({why}); give host:port"))
+    };
+    let address = address.trim();
+    if address.starts_with("https://") {
+        return Err(invalid("this build speaks no TLS"));
+    }
+    let text = if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
+    let url = Url::parse(&text).map_err(|error| invalid(&error.to_string()))?;
+    if url.scheme() != "http" {
+        return Err(invalid("not http"));
+    }
+    if url.path() != "/" || url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() {
+        return Err(invalid("more than host and port"));
+    }
+    Ok(url)
+}
+
+#[cfg(test)]
+mod tests;

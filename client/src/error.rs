@@ -1,0 +1,57 @@
+//! What a call to the cluster can end in.
+
+/// A call that brought no answer of the wanted kind. Each kind has its exit code on the command line.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ClientError {
+    /// There is no such job, savepoint or member. A retry can't help.
+    #[error("not found: {}", .errors.join("; "))]
+    NotFound {
+        /// The cluster's words.
+        errors: Vec<String>,
+    },
+    /// No JobManager could answer as leader within the deadline: none reachable, or none leads. A retry may help.
+    /// A submission is safe to repeat with the same client token.
+    #[error("no leading JobManager answered within {waited_ms} ms; last: {last}")]
+    NoLeader {
+        /// How long was tried.
+        waited_ms: u64,
+        /// What the last attempt brought.
+        last: String,
+    },
+    /// The cluster answers, but what was waited for did not come within the deadline.
+    #[error("timed out after {waited_ms} ms: {what}")]
+    TimedOut {
+        /// How long was waited.
+        waited_ms: u64,
+        /// What for.
+        what: String,
+    },
+    /// The cluster refuses the request as it is. A retry can't help.
+    #[error("refused: {}", .errors.join("; "))]
+    Refused {
+        /// The cluster's words, one entry per fault.
+        errors: Vec<String>,
+    },
+    /// Anything else: an internal error of the cluster, an answer that is none of Weir's.
+    #[error("{message}")]
+    Other {
+        /// What happened.
+        message: String,
+    },
+}
+
+impl ClientError {
+    /// The exit code of a command that ends in this: 3 not found, 4 no leader, 5 timed out, 1 otherwise.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::NotFound { .. } => 3,
+            Self::NoLeader { .. } => 4,
+            Self::TimedOut { .. } => 5,
+            Self::Refused { .. } | Self::Other { .. } => 1,
+        }
+    }
+
+    pub(crate) fn other(message: impl Into<String>) -> Self {
+        Self::Other { message: message.into() }
+    }
+}

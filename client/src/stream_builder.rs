@@ -1,0 +1,411 @@
+//! Job graphs made in Rust: streams that are transformed one after the other.
+//!
+//! Neighbours without an exchange in between are chained into one vertex. A vertex gets an id from the operator that
+//! begins it; give it one of your own with [`Stream::uid`] where state must be found again after the program is edited.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+use weir_protocol::job_graph::validate::{GraphError, validate};
+use weir_protocol::job_graph::{
+    CheckpointConfig, DataType, Field, JobEdge, JobGraph, JobVertex, OperatorDescriptor, Partitioning, RestartStrategyConfig,
+};
+
+/// A job graph in the making.
+#[derive(Debug)]
+pub struct StreamBuilder {
+    parallelism: u32,
+    graph: RefCell<JobGraph>,
+    /// Positions of vertices whose output has several readers, and whose chain so can't be continued.
+    branched: RefCell<BTreeSet<usize>>,
+}
+
+/// The output of the operators so far. To use it twice, take a [`Stream::branch`].
+#[derive(Debug)]
+pub struct Stream<'a> {
+    builder: &'a StreamBuilder,
+    /// Position of the vertex that ends in this stream.
+    vertex: usize,
+    schema: Vec<Field>,
+    /// How the next operator gets its rows; `None` chains it.
+    exchange: Option<Partitioning>,
+}
+
+/// A column that a window computes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Aggregate {
+    name: String,
+    function: &'static str,
+    column: Option<String>,
+}
+
+impl Aggregate {
+    /// Number of rows.
+    pub fn count(name: &str) -> Self {
+        Self { name: name.to_owned(), function: "count", column: None }
+    }
+
+    /// Sum of a column.
+    pub fn sum(name: &str, column: &str) -> Self {
+        Self::over(name, "sum", column)
+    }
+
+    /// Least value of a column.
+    pub fn min(name: &str, column: &str) -> Self {
+        Self::over(name, "min", column)
+    }
+
+    /// Greatest value of a column.
+    pub fn max(name: &str, column: &str) -> Self {
+        Self::over(name, "max", column)
+    }
+
+    /// Mean of a column.
+    pub fn avg(name: &str, column: &str) -> Self {
+        Self::over(name, "avg", column)
+    }
+
+    /// Number of distinct values of a column.
+    pub fn count_distinct(name: &str, column: &str) -> Self {
+        Self::over(name, "count_distinct", column)
+    }
+
+    fn over(name: &str, function: &'static str, column: &str) -> Self {
+        Self { name: name.to_owned(), function, column: Some(column.to_owned()) }
+    }
+}
+
+/// Which windows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WindowSpec {
+    /// One after the other.
+    Tumbling {
+        /// Length in milliseconds.
+        size_ms: u64,
+    },
+    /// Overlapping.
+    Hopping {
+        /// Length in milliseconds.
+        size_ms: u64,
+        /// From one start to the next, in milliseconds.
+        slide_ms: u64,
+    },
+}
+
+impl StreamBuilder {
+    /// A job of this name; its vertices get this parallelism.
+    pub fn new(name: &str, parallelism: u32) -> Self {
+        let graph = JobGraph {
+            version: JobGraph::VERSION,
+            job_id: None,
+            name: name.to_owned(),
+            max_parallelism: 128,
+            vertices: Vec::new(),
+            edges: Vec::new(),
+            checkpointing: CheckpointConfig::default(),
+            restart_strategy: RestartStrategyConfig::default(),
+            restore_from: None,
+        };
+        Self { parallelism, graph: RefCell::new(graph), branched: RefCell::default() }
+    }
+
+    /// Sets when and how to checkpoint.
+    pub fn checkpointing(&self, config: CheckpointConfig) -> &Self {
+        self.graph.borrow_mut().checkpointing = config;
+        self
+    }
+
+    /// Sets what to do when a task fails.
+    pub fn restart_strategy(&self, strategy: RestartStrategyConfig) -> &Self {
+        self.graph.borrow_mut().restart_strategy = strategy;
+        self
+    }
+
+    /// Sets the number of key groups.
+    pub fn max_parallelism(&self, max_parallelism: u32) -> &Self {
+        self.graph.borrow_mut().max_parallelism = max_parallelism;
+        self
+    }
+
+    /// Reads files: `source.file`. Further options of the catalog may be given.
+    pub fn read_files(&self, path: &str, format: &str, schema: Vec<Field>, options: &[(&str, Value)]) -> Stream<'_> {
+        let mut all = vec![("path", json!(path)), ("format", json!(format)), ("schema", json!(schema))];
+        all.extend(options.iter().cloned());
+        self.source(operator("source.file", all), schema)
+    }
+
+    /// Begins with any source, e.g. one of your own.
+    pub fn source(&self, source: OperatorDescriptor, schema: Vec<Field>) -> Stream<'_> {
+        let vertex = self.add_vertex(source, self.parallelism);
+        Stream { builder: self, vertex, schema, exchange: None }
+    }
+
+    /// The graph, checked.
+    pub fn build(self) -> Result<JobGraph, Vec<GraphError>> {
+        let graph = self.graph.into_inner();
+        validate(&graph).map(|()| graph)
+    }
+
+    fn add_vertex(&self, first: OperatorDescriptor, parallelism: u32) -> usize {
+        let mut graph = self.graph.borrow_mut();
+        let kind = first.kind.replace('.', "-");
+        let taken = |uid: &String| graph.vertices.iter().any(|vertex| vertex.uid == *uid);
+        let uid = (1..).map(|n| format!("{kind}-{n}")).find(|uid| !taken(uid)).unwrap_or(kind);
+        graph.vertices.push(JobVertex {
+            uid,
+            name: String::new(),
+            parallelism,
+            operators: vec![first],
+            output_schema: Vec::new(),
+            input_schemas: Vec::new(),
+        });
+        graph.vertices.len() - 1
+    }
+}
+
+impl<'a> Stream<'a> {
+    /// The columns at this point.
+    pub fn schema(&self) -> &[Field] {
+        &self.schema
+    }
+
+    /// Names the vertex that this stream comes out of.
+    pub fn uid(self, uid: &str) -> Self {
+        {
+            let mut graph = self.builder.graph.borrow_mut();
+            let old = std::mem::replace(&mut graph.vertices[self.vertex].uid, uid.to_owned());
+            for edge in &mut graph.edges {
+                for end in [&mut edge.from, &mut edge.to] {
+                    if *end == old {
+                        uid.clone_into(end);
+                    }
+                }
+            }
+        }
+        self
+    }
+
+    /// The same stream once more. Both go on in vertices of their own.
+    pub fn branch(&self) -> Self {
+        self.builder.branched.borrow_mut().insert(self.vertex);
+        Self { builder: self.builder, vertex: self.vertex, schema: self.schema.clone(), exchange: self.exchange.clone() }
+    }
+
+    /// Keeps the rows that satisfy a SQL predicate.
+    pub fn filter(self, predicate: &str) -> Self {
+        let schema = self.schema.clone();
+        self.then(operator("filter", vec![("predicate", json!(predicate))]), schema)
+    }
+
+    /// Computes columns: name, SQL expression, type.
+    pub fn project(self, columns: &[(&str, &str, DataType)]) -> Self {
+        let options: Vec<_> = columns.iter().map(|(name, expr, _)| json!({"name": name, "expr": expr})).collect();
+        let schema = columns.iter().map(|(name, _, data_type)| field(name, *data_type)).collect();
+        self.then(operator("project", vec![("columns", Value::from(options))]), schema)
+    }
+
+    /// Derives watermarks from a timestamp column.
+    pub fn watermark(self, column: &str, out_of_orderness_ms: u64) -> Self {
+        let schema = self.schema.clone();
+        let options = vec![("column", json!(column)), ("out_of_orderness_ms", json!(out_of_orderness_ms))];
+        self.then(operator("watermark", options), schema)
+    }
+
+    /// Any transformation, e.g. one of your own, and the columns that come out of it.
+    pub fn transform(self, transform: OperatorDescriptor, schema: Vec<Field>) -> Self {
+        self.then(transform, schema)
+    }
+
+    /// Deals rows out by these columns.
+    pub fn key_by(self, keys: &[&str]) -> Self {
+        let keys = keys.iter().map(|key| (*key).to_owned()).collect();
+        Self { exchange: Some(Partitioning::Hash { keys }), ..self }
+    }
+
+    /// Deals batches out in turn.
+    pub fn rebalance(self) -> Self {
+        Self { exchange: Some(Partitioning::Rebalance), ..self }
+    }
+
+    /// Sends every row to every subtask.
+    pub fn broadcast(self) -> Self {
+        Self { exchange: Some(Partitioning::Broadcast), ..self }
+    }
+
+    /// Aggregates over windows of `time_column`, by the columns of the [`Stream::key_by`] just before, or all rows
+    /// together in one subtask. Emits `window_start`, the keys, the aggregates.
+    pub fn window(self, time_column: &str, window: WindowSpec, aggregates: &[Aggregate]) -> Self {
+        let keys = match &self.exchange {
+            Some(Partitioning::Hash { keys }) => keys.clone(),
+            _ => Vec::new(),
+        };
+        let column = |name: &str| self.schema.iter().find(|field| field.name == name);
+        let mut schema = vec![field("window_start", DataType::TimestampMs)];
+        schema.extend(keys.iter().filter_map(|key| column(key).cloned()));
+        let mut list = Vec::with_capacity(aggregates.len());
+        for Aggregate { name, function, column: over } in aggregates {
+            let of = over.as_deref().and_then(column).map(|field| field.data_type);
+            let data_type = match (*function, of) {
+                ("avg", _) => DataType::Double,
+                ("sum", Some(DataType::Double)) => DataType::Double,
+                ("min" | "max", Some(data_type)) => data_type,
+                _ => DataType::Bigint,
+            };
+            schema.push(field(name, data_type));
+            list.push(match over {
+                Some(over) => json!({"name": name, "function": function, "column": over}),
+                None => json!({"name": name, "function": function}),
+            });
+        }
+        let mut options = vec![("time_column", json!(time_column)), ("keys", json!(keys)), ("aggregates", Value::from(list))];
+        let kind = match window {
+            WindowSpec::Tumbling { size_ms } => {
+                options.push(("size_ms", json!(size_ms)));
+                "window.tumbling"
+            }
+            WindowSpec::Hopping { size_ms, slide_ms } => {
+                options.extend([("size_ms", json!(size_ms)), ("slide_ms", json!(slide_ms))]);
+                "window.hopping"
+            }
+        };
+        let descriptor = operator(kind, options);
+        if keys.is_empty() {
+            return Self { exchange: Some(Partitioning::Rebalance), ..self }.begin(descriptor, schema, 1);
+        }
+        self.then(descriptor, schema)
+    }
+
+    /// Adds `columns` of the latest row of `right` with equal keys, null if there was none.
+    pub fn join_latest(self, keys: &[&str], right: Self, right_keys: &[&str], columns: &[&str]) -> Self {
+        let added = right.schema.iter().filter(|field| columns.contains(&field.name.as_str()));
+        let mut schema = self.schema.clone();
+        schema.extend(added.map(|added| field(&added.name, added.data_type)));
+        let options = vec![("keys", json!(keys)), ("right_keys", json!(right_keys)), ("right_columns", json!(columns))];
+        let parallelism = self.builder.parallelism;
+        let joined = self.key_by(keys).begin(operator("join.latest", options), schema, parallelism);
+        right.key_by(right_keys).connect(joined.vertex, 1);
+        joined
+    }
+
+    /// Writes files exactly once: `sink.file`.
+    pub fn write_files(self, path: &str, format: &str) {
+        self.sink(operator("sink.file", vec![("path", json!(path)), ("format", json!(format))]));
+    }
+
+    /// Prints rows.
+    pub fn print(self, prefix: &str) {
+        self.sink(operator("sink.print", vec![("prefix", json!(prefix))]));
+    }
+
+    /// Ends in any sink, e.g. one of your own.
+    pub fn sink(self, sink: OperatorDescriptor) {
+        self.then(sink, Vec::new());
+    }
+
+    /// Appends an operator: to the chain if nothing stands between, as a new vertex otherwise.
+    fn then(self, next: OperatorDescriptor, schema: Vec<Field>) -> Self {
+        let chains = self.exchange.is_none() && !self.builder.branched.borrow().contains(&self.vertex);
+        if !chains {
+            let parallelism = self.builder.parallelism;
+            return self.begin(next, schema, parallelism);
+        }
+        self.builder.graph.borrow_mut().vertices[self.vertex].operators.push(next);
+        Self { schema, ..self }
+    }
+
+    /// Begins a new vertex behind this stream.
+    fn begin(self, first: OperatorDescriptor, schema: Vec<Field>, parallelism: u32) -> Self {
+        let builder = self.builder;
+        let vertex = builder.add_vertex(first, parallelism);
+        self.connect(vertex, 0);
+        Self { builder, vertex, schema, exchange: None }
+    }
+
+    /// Leads this stream into an input of a vertex.
+    fn connect(self, to: usize, input: u32) {
+        let mut graph = self.builder.graph.borrow_mut();
+        let equal = graph.vertices[self.vertex].parallelism == graph.vertices[to].parallelism;
+        let unasked = if equal { Partitioning::Forward } else { Partitioning::Rebalance };
+        let edge = JobEdge {
+            from: graph.vertices[self.vertex].uid.clone(),
+            to: graph.vertices[to].uid.clone(),
+            input,
+            partitioning: self.exchange.unwrap_or(unasked),
+        };
+        graph.edges.push(edge);
+        graph.vertices[self.vertex].output_schema = self.schema;
+    }
+}
+
+fn field(name: &str, data_type: DataType) -> Field {
+    Field { name: name.to_owned(), data_type, nullable: true }
+}
+
+fn operator(kind: &str, options: Vec<(&str, Value)>) -> OperatorDescriptor {
+    let options: BTreeMap<_, _> = options.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    OperatorDescriptor { kind: kind.to_owned(), options }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bids() -> Vec<Field> {
+        vec![field("auction", DataType::Bigint), field("price", DataType::Double), field("ts", DataType::TimestampMs)]
+    }
+
+    #[test]
+    fn neighbours_are_chained_and_exchanges_begin_a_vertex() {
+        let job = StreamBuilder::new("bids", 2);
+        job.read_files("/in", "csv", bids(), &[("header", json!(false))])
+            .uid("bids")
+            .filter("price > 0")
+            .watermark("ts", 0)
+            .key_by(&["auction"])
+            .window("ts", WindowSpec::Tumbling { size_ms: 1_000 }, &[Aggregate::count("n"), Aggregate::sum("total", "price")])
+            .uid("per-auction")
+            .write_files("/out", "csv");
+        let graph = job.build().unwrap();
+        let kinds: Vec<Vec<&str>> =
+            graph.vertices.iter().map(|vertex| vertex.operators.iter().map(|o| o.kind.as_str()).collect()).collect();
+        assert_eq!(kinds, [vec!["source.file", "filter", "watermark"], vec!["window.tumbling", "sink.file"]]);
+        assert_eq!(graph.vertices[0].output_schema, bids());
+        assert_eq!((graph.edges[0].from.as_str(), graph.edges[0].to.as_str()), ("bids", "per-auction"));
+    }
+
+    #[test]
+    fn a_window_without_keys_runs_in_one_subtask_and_its_columns_have_types() {
+        let job = StreamBuilder::new("bids", 2);
+        let window = job.read_files("/in", "csv", bids(), &[]).watermark("ts", 0).window(
+            "ts",
+            WindowSpec::Hopping { size_ms: 1_000, slide_ms: 500 },
+            &[
+                Aggregate::max("latest", "ts"),
+                Aggregate::avg("mean", "auction"),
+                Aggregate::count_distinct("auctions", "auction"),
+            ],
+        );
+        let types: Vec<_> = window.schema().iter().map(|field| field.data_type).collect();
+        assert_eq!(types, [DataType::TimestampMs, DataType::TimestampMs, DataType::Double, DataType::Bigint]);
+        window.print("");
+        let graph = job.build().unwrap();
+        assert_eq!((graph.vertices[1].parallelism, &graph.edges[0].partitioning), (1, &Partitioning::Rebalance));
+    }
+
+    #[test]
+    fn a_stream_may_be_continued_twice_and_joined() {
+        let job = StreamBuilder::new("bids", 2);
+        let all = job.read_files("/in", "csv", bids(), &[]);
+        let names = job.read_files("/names", "json", vec![field("id", DataType::Bigint), field("name", DataType::String)], &[]);
+        all.branch().print("all");
+        let joined = all.join_latest(&["auction"], names, &["id"], &["name"]);
+        assert_eq!(joined.schema().last().map(|field| field.name.as_str()), Some("name"));
+        joined.write_files("/out", "parquet");
+        let graph = job.build().unwrap();
+        let edges: Vec<_> = graph.edges.iter().map(|edge| (edge.from.as_str(), edge.to.as_str(), edge.input)).collect();
+        let expected =
+            [("source-file-1", "sink-print-1", 0), ("source-file-1", "join-latest-1", 0), ("source-file-2", "join-latest-1", 1)];
+        assert_eq!(edges, expected);
+    }
+}
