@@ -1,1 +1,312 @@
-//! Weir.
+//! The TaskManager role: runs tasks in slots, exchanges their rows, and takes part in checkpoints.
+//!
+//! Three kinds of threads that never wait for each other: one per slot runs the tasks (`slot-N`), the I/O runtime serves the
+//! exchange and uploads (`io`), and the agent talks to the leader (`agent`), so that load starves no heartbeat.
+
+pub mod checkpoint;
+pub mod checkpoint_storages;
+pub mod http;
+pub mod metrics;
+pub mod network;
+pub mod task;
+pub mod task_executor;
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::runtime::{self, Runtime};
+use tokio::sync::watch;
+use weir_dataflow::registry::OperatorRegistry;
+use weir_protocol::{TaskManagerId, world};
+use weir_storage::StorageOptions;
+
+use checkpoint_storages::CheckpointStorages;
+use network::NetworkOptions;
+use network::client::Connections;
+use network::registry::ChannelRegistry;
+use network::server::DataService;
+use task::deploy::Deployer;
+use task::slot::Slot;
+use task_executor::Identity;
+use task_executor::gateway::{TaskExecutorGateway, TaskExecutorStatus};
+use task_executor::runner::{Runner, RunnerParts};
+
+/// Threads of the I/O runtime.
+const IO_THREADS: usize = 2;
+/// Threads for blocking work of tasks: restoring, serialising, files.
+const BLOCKING_THREADS: usize = 8;
+
+/// What a TaskManager is started with.
+#[derive(Clone)]
+pub struct TaskManagerOptions {
+    /// Resource id; this process's incarnation is appended.
+    pub id: String,
+    /// `host:port` of the gRPC services of all JobManagers.
+    pub jobmanagers: Vec<String>,
+    /// Host to listen at, and to be reached at by other TaskManagers.
+    pub bind_host: String,
+    /// Port of the data service; 0 = any.
+    pub data_port: u16,
+    /// Port of `/metrics` and `/healthz`; 0 = any.
+    pub http_port: u16,
+    /// Number of slots.
+    pub slots: u32,
+    /// Memory budget in bytes, as told to the JobManager.
+    pub memory_bytes: u64,
+    /// Time between two heartbeats, in milliseconds.
+    pub heartbeat_interval_ms: u64,
+    /// A leader silent for so long, in milliseconds, is lost; tasks go on.
+    pub heartbeat_timeout_ms: u64,
+    /// How to reach checkpoint storage.
+    pub storage: StorageOptions,
+    /// The kinds of operators this process can run.
+    pub registry: OperatorRegistry,
+    /// Limits of the exchange between tasks.
+    pub network: NetworkOptions,
+    /// Rows a source reads at a time.
+    pub max_batch_rows: usize,
+    /// Renders `/metrics`: the recorder is installed once per process, by whoever composes it.
+    pub metrics: Option<PrometheusHandle>,
+}
+
+impl TaskManagerOptions {
+    /// Options with the usual values: one slot, loopback, any port.
+    pub fn new(id: impl Into<String>, jobmanagers: Vec<String>, registry: OperatorRegistry) -> Self {
+        Self {
+            id: id.into(),
+            jobmanagers,
+            bind_host: "127.0.0.1".into(),
+            data_port: 0,
+            http_port: 0,
+            slots: 1,
+            memory_bytes: 1024 * 1024 * 1024,
+            heartbeat_interval_ms: 1_000,
+            heartbeat_timeout_ms: 10_000,
+            storage: StorageOptions::default(),
+            registry,
+            network: NetworkOptions::default(),
+            max_batch_rows: 8_192,
+            metrics: None,
+        }
+    }
+}
+
+/// Why a TaskManager could not start. Nothing is left behind.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An option makes no sense.
+    #[error("TM-OPTION: {0}")]
+    Option(String),
+    /// A port can't be had.
+    #[error("TM-BIND: can't listen at {address}: {source}; is another process using the port?")]
+    Bind {
+        /// Where.
+        address: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A thread could not be started.
+    #[error("TM-THREAD: can't start a thread: {0}")]
+    Thread(std::io::Error),
+}
+
+/// Where a TaskManager can be reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Addresses {
+    /// `host:port` of its data service.
+    pub data: String,
+    /// `host:port` of its HTTP service.
+    pub http: String,
+}
+
+/// A running TaskManager. Dropping it stops it without waiting.
+pub struct TaskManager {
+    id: TaskManagerId,
+    addresses: Addresses,
+    executor: TaskExecutorGateway,
+    slots: Vec<Slot>,
+    end: watch::Sender<bool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl TaskManager {
+    /// Starts the threads and listens; finding the leader goes on in the background.
+    pub fn start(options: TaskManagerOptions) -> Result<Self, StartError> {
+        check(&options)?;
+        metrics::describe();
+        let id = TaskManagerId(format!("{}-{:016x}", options.id, world::random_id() as u64));
+        let (data_listener, data) = bind(&options.bind_host, options.data_port)?;
+        let (http_listener, http) = bind(&options.bind_host, options.http_port)?;
+        let addresses = Addresses { data, http };
+
+        let io = runtime::Builder::new_multi_thread()
+            .worker_threads(IO_THREADS)
+            .max_blocking_threads(BLOCKING_THREADS)
+            .thread_name("io")
+            .enable_all()
+            .build()
+            .map_err(StartError::Thread)?;
+        let agent = runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::Thread)?;
+
+        let channels = Arc::new(ChannelRegistry::default());
+        let mut threads = Vec::new();
+        let mut slots = Vec::new();
+        for index in 0..options.slots {
+            let (slot, thread) = Slot::start(index, channels.clone()).map_err(StartError::Thread)?;
+            slots.push(slot);
+            threads.push(thread);
+        }
+        let deployer = Arc::new(Deployer {
+            task_manager: id.clone(),
+            operators: options.registry,
+            channels: channels.clone(),
+            connections: Connections::new(id.clone(), options.network.clone()),
+            network: options.network.clone(),
+            max_batch_rows: options.max_batch_rows.max(1),
+        });
+        let identity = Identity {
+            task_manager: id.clone(),
+            data_address: addresses.data.clone(),
+            http_address: addresses.http.clone(),
+            slots: options.slots,
+            memory_bytes: options.memory_bytes,
+            heartbeat_interval_ms: options.heartbeat_interval_ms.max(1),
+            heartbeat_timeout_ms: options.heartbeat_timeout_ms.max(1),
+            seed: world::random_id() as u64,
+        };
+        let parts = RunnerParts {
+            identity,
+            jobmanagers: options.jobmanagers,
+            deployer,
+            slots: slots.clone(),
+            storages: Arc::new(CheckpointStorages::new(options.storage)),
+            io: io.handle().clone(),
+        };
+        let (runner, executor) = Runner::new(parts);
+        let pages = http::Pages { metrics: options.metrics, executor: executor.clone() };
+        let service = Arc::new(DataService { task_manager: id.clone(), registry: channels, options: options.network });
+        let (end, ended) = watch::channel(false);
+        threads.push(thread("io-main", io_main(io, service, data_listener, ended.clone()))?);
+        threads.push(thread("agent", agent_main(agent, runner, pages, http_listener, ended))?);
+        tracing::info!(task_manager = %id, data = addresses.data, http = addresses.http, slots = slots.len(), "TaskManager started");
+        Ok(Self { id, addresses, executor, slots, end, threads })
+    }
+
+    /// Its id, incarnation included.
+    pub fn id(&self) -> &TaskManagerId {
+        &self.id
+    }
+
+    /// Where it can be reached.
+    pub fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+
+    /// How it stands.
+    pub fn status(&self) -> TaskExecutorStatus {
+        self.executor.status()
+    }
+
+    /// Stops its tasks, tells the leader, and ends all threads. Takes a few seconds at most, save for an operator that does not return.
+    pub async fn shutdown(mut self) {
+        self.executor.stop();
+        self.executor.stopped().await;
+        self.end_threads();
+        let threads = std::mem::take(&mut self.threads);
+        let joined = tokio::task::spawn_blocking(move || threads.into_iter().for_each(|thread| drop(thread.join())));
+        let _ = tokio::time::timeout(Duration::from_secs(5), joined).await;
+    }
+
+    fn end_threads(&self) {
+        for slot in &self.slots {
+            slot.stop();
+        }
+        self.end.send_replace(true);
+    }
+}
+
+impl Drop for TaskManager {
+    fn drop(&mut self) {
+        self.executor.stop();
+        self.end_threads();
+    }
+}
+
+fn check(options: &TaskManagerOptions) -> Result<(), StartError> {
+    let refuse = |message: &str| Err(StartError::Option(message.to_owned()));
+    if options.id.is_empty() || options.id.len() > 200 {
+        return refuse("the id must have 1 to 200 characters");
+    }
+    if options.slots == 0 || options.slots > 1024 {
+        return refuse("slots must be from 1 to 1024");
+    }
+    if options.jobmanagers.is_empty() {
+        return refuse("name at least one JobManager");
+    }
+    if options.heartbeat_timeout_ms <= options.heartbeat_interval_ms {
+        return refuse("the heartbeat timeout must exceed the interval");
+    }
+    Ok(())
+}
+
+fn bind(host: &str, port: u16) -> Result<(TcpListener, String), StartError> {
+    let address = format!("{host}:{port}");
+    let listen = || {
+        let listener = TcpListener::bind(&address)?;
+        listener.set_nonblocking(true)?;
+        let local: SocketAddr = listener.local_addr()?;
+        Ok((listener, format!("{host}:{}", local.port())))
+    };
+    listen().map_err(|source| StartError::Bind { address: address.clone(), source })
+}
+
+fn thread(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(body).map_err(StartError::Thread)
+}
+
+fn io_main(
+    runtime: Runtime,
+    service: Arc<DataService>,
+    listener: TcpListener,
+    mut ended: watch::Receiver<bool>,
+) -> impl FnOnce() + Send {
+    move || {
+        runtime.block_on(async {
+            match tokio::net::TcpListener::from_std(listener) {
+                Ok(listener) => drop(world::spawn("data-service", service.serve(listener))),
+                Err(error) => tracing::error!(%error, "the data service can't listen"),
+            }
+            let _ = ended.wait_for(|ended| *ended).await;
+        });
+        runtime.shutdown_timeout(Duration::from_secs(1));
+    }
+}
+
+fn agent_main(
+    runtime: Runtime,
+    runner: impl Future<Output = ()> + Send + 'static,
+    pages: http::Pages,
+    listener: TcpListener,
+    mut ended: watch::Receiver<bool>,
+) -> impl FnOnce() + Send {
+    move || {
+        runtime.block_on(async {
+            match tokio::net::TcpListener::from_std(listener) {
+                Ok(listener) => {
+                    world::spawn("http", async move {
+                        let _ = axum::serve(listener, http::router(pages)).await;
+                    });
+                }
+                Err(error) => tracing::error!(%error, "the HTTP service can't listen"),
+            }
+            tokio::select! {
+                () = runner => {}
+                _ = ended.wait_for(|ended| *ended) => {}
+            }
+        });
+        runtime.shutdown_timeout(Duration::from_secs(1));
+    }
+}

@@ -1,0 +1,110 @@
+//! Aligned exactly-once over all channels of all inputs of a task (ha.md 2.9). Pure.
+//!
+//! The first barrier of a checkpoint blocks its channel; the last one lets the task snapshot, and unblocks. Ended channels still
+//! deliver barriers: producers stay alive until the final checkpoint is complete.
+
+use std::collections::BTreeSet;
+
+use weir_protocol::CheckpointId;
+use weir_protocol::checkpoint::CheckpointBarrier;
+
+/// Ids of aborted checkpoints remembered, so that their late barriers are dropped; ids older than all of them are judged by
+/// the highest id handled.
+const REMEMBERED_ABORTS: usize = 64;
+
+/// What the task is to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AlignmentEffect {
+    /// Stop reading this channel.
+    Block(usize),
+    /// Read all channels again.
+    UnblockAll,
+    /// All channels have delivered the barrier: snapshot now, before anything else, and pass the barrier on.
+    Snapshot(CheckpointBarrier),
+    /// The alignment is given up: a newer checkpoint has overtaken it. Decline it.
+    GiveUp(CheckpointId),
+}
+
+/// Aligns the barriers of one task.
+#[derive(Debug)]
+pub struct BarrierAligner {
+    channels: usize,
+    /// Whether each channel has delivered the barrier of the running alignment.
+    arrived: Vec<bool>,
+    current: Option<CheckpointBarrier>,
+    /// Highest id snapshotted, given up, or aborted while aligning: barriers up to it are late.
+    handled_up_to: CheckpointId,
+    aborted: BTreeSet<CheckpointId>,
+}
+
+impl BarrierAligner {
+    /// For a task with this many channels over all inputs.
+    pub fn new(channels: usize) -> Self {
+        Self { channels, arrived: vec![false; channels], current: None, handled_up_to: CheckpointId(0), aborted: BTreeSet::new() }
+    }
+
+    /// The checkpoint being aligned.
+    pub fn aligning(&self) -> Option<CheckpointId> {
+        self.current.map(|barrier| barrier.id)
+    }
+
+    /// Whether this channel has delivered its barrier and must wait.
+    pub fn is_blocked(&self, channel: usize) -> bool {
+        self.current.is_some() && self.arrived.get(channel).copied().unwrap_or(false)
+    }
+
+    /// A barrier has come out of `channel`.
+    pub fn on_barrier(&mut self, channel: usize, barrier: CheckpointBarrier) -> Vec<AlignmentEffect> {
+        let mut effects = Vec::new();
+        // B3: late barriers of checkpoints that are over are dropped.
+        if barrier.id <= self.handled_up_to || self.aborted.contains(&barrier.id) || channel >= self.channels {
+            return effects;
+        }
+        match self.current {
+            Some(current) if barrier.id < current.id => return effects,
+            Some(current) if barrier.id > current.id => {
+                effects.push(AlignmentEffect::GiveUp(current.id));
+                effects.push(AlignmentEffect::UnblockAll);
+                self.finish(current.id);
+                self.current = Some(barrier);
+            }
+            Some(_) => {}
+            None => self.current = Some(barrier),
+        }
+        self.arrived[channel] = true;
+        if self.arrived.iter().all(|&arrived| arrived) {
+            self.finish(barrier.id);
+            effects.push(AlignmentEffect::Snapshot(barrier));
+            effects.push(AlignmentEffect::UnblockAll);
+        } else {
+            effects.push(AlignmentEffect::Block(channel));
+        }
+        effects
+    }
+
+    /// The JobManager says that this checkpoint will never complete: release what waits for it and drop its late barriers.
+    pub fn on_aborted(&mut self, checkpoint: CheckpointId) -> Vec<AlignmentEffect> {
+        if checkpoint <= self.handled_up_to {
+            return Vec::new();
+        }
+        self.aborted.insert(checkpoint);
+        while self.aborted.len() > REMEMBERED_ABORTS {
+            self.aborted.pop_first();
+        }
+        if self.aligning() == Some(checkpoint) {
+            self.finish(checkpoint);
+            return vec![AlignmentEffect::UnblockAll];
+        }
+        Vec::new()
+    }
+
+    fn finish(&mut self, checkpoint: CheckpointId) {
+        self.handled_up_to = self.handled_up_to.max(checkpoint);
+        self.aborted.retain(|&aborted| aborted > checkpoint);
+        self.current = None;
+        self.arrived.fill(false);
+    }
+}
+
+#[cfg(test)]
+mod tests;

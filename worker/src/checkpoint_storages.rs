@@ -1,0 +1,50 @@
+//! The checkpoint storages in use, by URI: opened once.
+
+use std::collections::BTreeMap;
+
+use tokio::sync::Mutex;
+use weir_protocol::link::TaskFailure;
+use weir_storage::StorageOptions;
+use weir_storage::checkpoint::CheckpointStorage;
+
+use crate::task::report::failure;
+
+/// Most storages kept open; jobs rarely use more than one.
+const LIMIT: usize = 64;
+
+/// Opens checkpoint storages as deployments name them.
+pub struct CheckpointStorages {
+    options: StorageOptions,
+    open: Mutex<BTreeMap<String, CheckpointStorage>>,
+}
+
+impl CheckpointStorages {
+    /// None is open.
+    pub fn new(options: StorageOptions) -> Self {
+        Self { options, open: Mutex::new(BTreeMap::new()) }
+    }
+
+    /// The storage at `uri`, the root of all checkpoints.
+    pub async fn open(&self, uri: &str) -> Result<CheckpointStorage, TaskFailure> {
+        let mut open = self.open.lock().await;
+        if let Some(storage) = open.get(uri) {
+            return Ok(storage.clone());
+        }
+        let (at, options) = (uri.to_owned(), self.options.clone());
+        let opened = tokio::task::spawn_blocking(move || weir_storage::open(&at, &options)).await;
+        let files = match opened {
+            Ok(Ok(files)) => files,
+            Ok(Err(error)) => {
+                let message = format!("checkpoint directory {uri:?} can't be opened: {error}");
+                return Err(failure("TASK-STORAGE", message, true));
+            }
+            Err(_) => return Err(failure("TASK-STORAGE", format!("opening {uri:?} panicked"), true)),
+        };
+        if open.len() >= LIMIT {
+            open.pop_first();
+        }
+        let storage = CheckpointStorage::new(files);
+        open.insert(uri.to_owned(), storage.clone());
+        Ok(storage)
+    }
+}

@@ -1,0 +1,211 @@
+//! The TaskManager's metrics: names, units and meaning; and the counters of one task.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use weir_protocol::ExecutionAttemptId;
+use weir_protocol::link::TaskMetrics;
+
+/// Slots of this TaskManager.
+pub const SLOTS: &str = "weir_taskmanager_slots";
+/// Tasks held, by state.
+pub const TASKS: &str = "weir_taskmanager_tasks";
+/// Whether a leader has accepted this TaskManager.
+pub const REGISTERED: &str = "weir_taskmanager_registered";
+/// Orders refused because of their epoch.
+pub const STALE_ORDERS: &str = "weir_taskmanager_stale_orders_total";
+/// Times a leader was lost.
+pub const LEADER_LOST: &str = "weir_taskmanager_leader_lost_total";
+/// Messages that found no leader and no room in the outbox.
+pub const OUTBOX_DROPPED: &str = "weir_taskmanager_outbox_dropped_total";
+/// Tasks failed, by code.
+pub const TASK_FAILURES: &str = "weir_task_failures_total";
+/// Rows into tasks.
+pub const RECORDS_IN: &str = "weir_task_records_in_total";
+/// Rows out of tasks.
+pub const RECORDS_OUT: &str = "weir_task_records_out_total";
+/// Bytes into tasks.
+pub const BYTES_IN: &str = "weir_task_bytes_in_total";
+/// Bytes out of tasks.
+pub const BYTES_OUT: &str = "weir_task_bytes_out_total";
+/// Time spent processing.
+pub const BUSY: &str = "weir_task_busy_milliseconds_total";
+/// Time spent waiting for room.
+pub const BACKPRESSURED: &str = "weir_task_backpressured_milliseconds_total";
+/// Time spent waiting for input.
+pub const IDLE: &str = "weir_task_idle_milliseconds_total";
+/// Current watermark.
+pub const WATERMARK: &str = "weir_task_watermark_milliseconds";
+/// Rows that came too late.
+pub const LATE_RECORDS: &str = "weir_task_late_records_total";
+/// Bytes sent to other TaskManagers.
+pub const NETWORK_SENT: &str = "weir_network_sent_bytes_total";
+/// Bytes received from other TaskManagers.
+pub const NETWORK_RECEIVED: &str = "weir_network_received_bytes_total";
+/// Time of aligning barriers.
+pub const ALIGNMENT: &str = "weir_checkpoint_alignment_seconds";
+/// Time of the synchronous part of snapshots.
+pub const SNAPSHOT_SYNC: &str = "weir_checkpoint_sync_seconds";
+/// Time of the asynchronous part of snapshots.
+pub const SNAPSHOT_ASYNC: &str = "weir_checkpoint_async_seconds";
+/// Bytes of state written.
+pub const SNAPSHOT_BYTES: &str = "weir_checkpoint_written_bytes_total";
+/// Snapshots that could not be made durable.
+pub const SNAPSHOT_DECLINED: &str = "weir_checkpoint_declined_total";
+
+/// Tells the recorder what each metric means.
+pub fn describe() {
+    describe_gauge!(SLOTS, Unit::Count, "Slots of this TaskManager.");
+    describe_gauge!(TASKS, Unit::Count, "Tasks this TaskManager holds.");
+    describe_gauge!(REGISTERED, Unit::Count, "1 while a leader has accepted this TaskManager, else 0.");
+    describe_counter!(STALE_ORDERS, Unit::Count, "Orders refused because they carried the epoch of a superseded leader.");
+    describe_counter!(LEADER_LOST, Unit::Count, "Times the conversation with a leader ended.");
+    describe_counter!(OUTBOX_DROPPED, Unit::Count, "Messages dropped because there was no leader and the outbox was full.");
+    describe_counter!(TASK_FAILURES, Unit::Count, "Tasks that failed, by code.");
+    describe_counter!(RECORDS_IN, Unit::Count, "Rows received from channels, or read by a source.");
+    describe_counter!(RECORDS_OUT, Unit::Count, "Rows sent into channels, or written by a sink.");
+    describe_counter!(BYTES_IN, Unit::Bytes, "Bytes received from channels.");
+    describe_counter!(BYTES_OUT, Unit::Bytes, "Bytes sent into channels.");
+    describe_counter!(BUSY, Unit::Milliseconds, "Time a task spent processing.");
+    describe_counter!(BACKPRESSURED, Unit::Milliseconds, "Time a task spent waiting for room downstream.");
+    describe_counter!(IDLE, Unit::Milliseconds, "Time a task spent waiting for input.");
+    describe_gauge!(WATERMARK, Unit::Milliseconds, "Current watermark of a task, milliseconds since 1970.");
+    describe_counter!(LATE_RECORDS, Unit::Count, "Rows dropped because they came too late for their window.");
+    describe_counter!(NETWORK_SENT, Unit::Bytes, "Bytes of stream elements sent to other TaskManagers.");
+    describe_counter!(NETWORK_RECEIVED, Unit::Bytes, "Bytes of stream elements received from other TaskManagers.");
+    describe_histogram!(ALIGNMENT, Unit::Seconds, "From a checkpoint's first barrier to its last, per task.");
+    describe_histogram!(SNAPSHOT_SYNC, Unit::Seconds, "Time a task stands still for a snapshot.");
+    describe_histogram!(SNAPSHOT_ASYNC, Unit::Seconds, "Time to serialise and upload a snapshot in the background.");
+    describe_counter!(SNAPSHOT_BYTES, Unit::Bytes, "Bytes of state written for checkpoints.");
+    describe_counter!(SNAPSHOT_DECLINED, Unit::Count, "Snapshots declined because they could not be made durable.");
+}
+
+/// Bytes of an element sent to another TaskManager.
+pub(crate) fn network_bytes_sent(bytes: usize) {
+    counter!(NETWORK_SENT).increment(bytes as u64);
+}
+
+/// Bytes of an element received from another TaskManager.
+pub(crate) fn network_bytes_received(bytes: usize) {
+    counter!(NETWORK_RECEIVED).increment(bytes as u64);
+}
+
+/// A snapshot is durable.
+pub(crate) fn snapshot_written(stats: &weir_protocol::checkpoint::SubtaskCheckpointStats) {
+    histogram!(ALIGNMENT).record(stats.alignment_us as f64 / 1e6);
+    histogram!(SNAPSHOT_SYNC).record(stats.sync_us as f64 / 1e6);
+    histogram!(SNAPSHOT_ASYNC).record(stats.async_us as f64 / 1e6);
+    counter!(SNAPSHOT_BYTES).increment(stats.checkpointed_bytes);
+}
+
+/// Counters of one attempt since its start, written by its slot thread and read by the agent.
+#[derive(Debug)]
+pub struct TaskCounters {
+    records_in: AtomicU64,
+    records_out: AtomicU64,
+    bytes_in: AtomicU64,
+    bytes_out: AtomicU64,
+    busy_ns: AtomicU64,
+    backpressured_ns: AtomicU64,
+    idle_ns: AtomicU64,
+    watermark_ms: AtomicI64,
+    late_records: AtomicU64,
+}
+
+impl Default for TaskCounters {
+    fn default() -> Self {
+        Self {
+            records_in: AtomicU64::new(0),
+            records_out: AtomicU64::new(0),
+            bytes_in: AtomicU64::new(0),
+            bytes_out: AtomicU64::new(0),
+            busy_ns: AtomicU64::new(0),
+            backpressured_ns: AtomicU64::new(0),
+            idle_ns: AtomicU64::new(0),
+            watermark_ms: AtomicI64::new(i64::MIN),
+            late_records: AtomicU64::new(0),
+        }
+    }
+}
+
+/// What a task did with a stretch of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TimeSpent {
+    /// Processing.
+    Busy,
+    /// Waiting for room downstream.
+    Backpressured,
+    /// Waiting for input.
+    Idle,
+}
+
+impl TaskCounters {
+    /// Rows came in.
+    pub fn received(&self, rows: u64, bytes: u64) {
+        self.records_in.fetch_add(rows, Ordering::Relaxed);
+        self.bytes_in.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Rows went out.
+    pub fn sent(&self, rows: u64, bytes: u64) {
+        self.records_out.fetch_add(rows, Ordering::Relaxed);
+        self.bytes_out.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Time went by.
+    pub fn spent(&self, on: TimeSpent, nanoseconds: u64) {
+        let counter = match on {
+            TimeSpent::Busy => &self.busy_ns,
+            TimeSpent::Backpressured => &self.backpressured_ns,
+            TimeSpent::Idle => &self.idle_ns,
+        };
+        counter.fetch_add(nanoseconds, Ordering::Relaxed);
+    }
+
+    /// Event time as the task has it.
+    pub fn progressed(&self, watermark_ms: i64, late_records: u64) {
+        self.watermark_ms.store(watermark_ms, Ordering::Relaxed);
+        self.late_records.store(late_records, Ordering::Relaxed);
+    }
+
+    /// All of them, for a heartbeat.
+    pub fn read(&self, attempt: ExecutionAttemptId) -> TaskMetrics {
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        TaskMetrics {
+            attempt,
+            records_in: load(&self.records_in),
+            records_out: load(&self.records_out),
+            bytes_in: load(&self.bytes_in),
+            bytes_out: load(&self.bytes_out),
+            busy_ms: load(&self.busy_ns) / 1_000_000,
+            backpressured_ms: load(&self.backpressured_ns) / 1_000_000,
+            idle_ms: load(&self.idle_ns) / 1_000_000,
+            watermark_ms: self.watermark_ms.load(Ordering::Relaxed),
+            late_records: load(&self.late_records),
+        }
+    }
+}
+
+/// Shows the counters of one running attempt. Series are per job, vertex and subtask: counters go on over attempts.
+pub(crate) fn publish_task(now: &TaskMetrics, before: Option<&TaskMetrics>) {
+    let attempt = &now.attempt;
+    let labels = [
+        ("job", attempt.job.to_string()),
+        ("vertex", attempt.execution_vertex.vertex.to_string()),
+        ("subtask", attempt.execution_vertex.subtask.to_string()),
+    ];
+    let rise = |name: &'static str, read: fn(&TaskMetrics) -> u64| {
+        counter!(name, &labels).increment(read(now).saturating_sub(before.map_or(0, read)));
+    };
+    rise(RECORDS_IN, |task| task.records_in);
+    rise(RECORDS_OUT, |task| task.records_out);
+    rise(BYTES_IN, |task| task.bytes_in);
+    rise(BYTES_OUT, |task| task.bytes_out);
+    rise(BUSY, |task| task.busy_ms);
+    rise(BACKPRESSURED, |task| task.backpressured_ms);
+    rise(IDLE, |task| task.idle_ms);
+    rise(LATE_RECORDS, |task| task.late_records);
+    if now.watermark_ms != i64::MIN {
+        gauge!(WATERMARK, &labels).set(now.watermark_ms as f64);
+    }
+}

@@ -1,0 +1,164 @@
+//! A task's inputs: all channels of all of them, read in turn.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use weir_dataflow::element::StreamElement;
+use weir_protocol::ExecutionAttemptId;
+
+use super::channel::{Channel, Closure, Polled};
+use super::client::RemoteChannel;
+
+/// The consuming end of a channel.
+pub enum InputChannel {
+    /// The producer is in this process.
+    Local(Arc<Channel>),
+    /// The producer is in another one.
+    Remote(RemoteChannel),
+}
+
+impl InputChannel {
+    /// The queue elements arrive in.
+    pub fn channel(&self) -> &Arc<Channel> {
+        match self {
+            Self::Local(channel) => channel,
+            Self::Remote(remote) => &remote.channel,
+        }
+    }
+}
+
+struct GateChannel {
+    source: InputChannel,
+    input: u32,
+    producer: ExecutionAttemptId,
+    blocked: bool,
+    ended: bool,
+    done: bool,
+    stopped_since: Option<Instant>,
+}
+
+/// All channels into a task.
+pub struct InputGate {
+    channels: Vec<GateChannel>,
+    next: usize,
+    grace: Duration,
+}
+
+/// What a look at the channels found.
+#[derive(Debug)]
+pub enum GatePoll {
+    /// The next element of one of them.
+    Element {
+        /// Its number over all inputs.
+        channel: usize,
+        /// The element.
+        element: StreamElement,
+        /// Bytes of its rows.
+        bytes: usize,
+    },
+    /// Nothing in any channel that may be read.
+    Empty,
+    /// A channel is lost; the task can't go on.
+    Lost(String),
+}
+
+impl InputGate {
+    /// Reads `channels`, each `(input of the chain, producer, channel)`. After a producer was stopped the task has `grace` to be stopped too.
+    pub fn new(channels: Vec<(u32, ExecutionAttemptId, InputChannel)>, grace: Duration) -> Self {
+        let channels = channels.into_iter().map(|(input, producer, source)| GateChannel {
+            source,
+            input,
+            producer,
+            blocked: false,
+            ended: false,
+            done: false,
+            stopped_since: None,
+        });
+        Self { channels: channels.collect(), next: 0, grace }
+    }
+
+    /// Number of channels.
+    pub fn len(&self) -> usize {
+        self.channels.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.channels.is_empty()
+    }
+
+    /// Which input of the chain a channel feeds.
+    pub fn input_of(&self, channel: usize) -> u32 {
+        self.channels[channel].input
+    }
+
+    /// Stops reading a channel.
+    pub fn block(&mut self, channel: usize) {
+        self.channels[channel].blocked = true;
+    }
+
+    /// Reads all channels again.
+    pub fn unblock_all(&mut self) {
+        for channel in &mut self.channels {
+            channel.blocked = false;
+        }
+    }
+
+    /// Notes that a channel's input has ended. Returns whether it was the last.
+    pub fn end(&mut self, channel: usize) -> bool {
+        self.channels[channel].ended = true;
+        self.channels.iter().all(|channel| channel.ended)
+    }
+
+    /// The next element, from each channel in turn. Never waits.
+    pub fn poll(&mut self) -> GatePoll {
+        let count = self.channels.len();
+        for turn in 0..count {
+            let index = (self.next + turn) % count;
+            let channel = &mut self.channels[index];
+            if channel.done {
+                continue;
+            }
+            let closure = if channel.blocked {
+                match channel.source.channel().failure() {
+                    None => continue,
+                    Some(closure) => closure,
+                }
+            } else {
+                match channel.source.channel().poll() {
+                    (Polled::Empty, _) => continue,
+                    (Polled::Closed(closure), _) => closure,
+                    (Polled::Element(element), bytes) => {
+                        if let InputChannel::Remote(remote) = &mut channel.source {
+                            remote.consumed();
+                        }
+                        self.next = (index + 1) % count;
+                        return GatePoll::Element { channel: index, element, bytes };
+                    }
+                }
+            };
+            if let Some(lost) = channel.closed(closure, self.grace) {
+                return GatePoll::Lost(lost);
+            }
+        }
+        GatePoll::Empty
+    }
+}
+
+impl GateChannel {
+    /// Judges the end of the channel: `Some(why)` if the task can't go on.
+    fn closed(&mut self, closure: Closure, grace: Duration) -> Option<String> {
+        match closure {
+            Closure::Finished if self.ended => {
+                self.done = true;
+                None
+            }
+            Closure::Finished => Some(format!("lost channel to {}: it finished before its input ended", self.producer)),
+            Closure::Lost(reason) => Some(format!("lost channel to {}: {reason}", self.producer)),
+            Closure::ProducerStopped(reason) => {
+                let since = *self.stopped_since.get_or_insert_with(Instant::now);
+                (since.elapsed() >= grace).then(|| format!("lost channel to {}: {reason}", self.producer))
+            }
+        }
+    }
+}

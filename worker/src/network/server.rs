@@ -1,0 +1,293 @@
+//! The data service: hands the channels of this TaskManager's tasks to consumers in other TaskManagers.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::task::JoinHandle;
+use weir_dataflow::codec::BatchCodec;
+use weir_dataflow::element::StreamElement;
+use weir_protocol::{TaskManagerId, world};
+
+use super::NetworkOptions;
+use super::channel::{Channel, Closure, Polled, Waker};
+use super::element::{self, SplitBatch};
+use super::frame::FrameKind;
+use super::message::{self, CloseReason, Open};
+use super::registry::ChannelRegistry;
+use super::wire::{FrameReader, FrameWriter, OutFrame, WireError};
+use crate::metrics;
+
+/// Frames waiting for a connection's writer.
+const OUT_QUEUE: usize = 16;
+/// Most channels over one connection.
+const MAX_CHANNELS: usize = 65_536;
+
+/// What every connection of the service needs.
+#[derive(Debug)]
+pub struct DataService {
+    /// This process.
+    pub task_manager: TaskManagerId,
+    /// Its channels.
+    pub registry: Arc<ChannelRegistry>,
+    /// Its limits.
+    pub options: NetworkOptions,
+}
+
+impl DataService {
+    /// Accepts consumers until the task is dropped.
+    pub async fn serve(self: Arc<Self>, listener: TcpListener) {
+        let slots = Arc::new(Semaphore::new(self.options.max_connections));
+        loop {
+            let Ok(permit) = slots.clone().acquire_owned().await else { return };
+            let stream = match listener.accept().await {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    // Out of file descriptors, most likely: wait for some to be freed.
+                    tracing::warn!(%error, "the data service can't accept a connection");
+                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                    continue;
+                }
+            };
+            let service = self.clone();
+            world::spawn("data-connection", async move {
+                let _permit = permit;
+                if let Err(error) = service.connection(stream).await {
+                    tracing::debug!(%error, "a data connection ended");
+                }
+            });
+        }
+    }
+
+    async fn connection(self: Arc<Self>, stream: TcpStream) -> Result<(), WireError> {
+        stream.set_nodelay(true)?;
+        let (read, write) = stream.into_split();
+        let silence = self.options.peer_timeout;
+        let mut reader = FrameReader::new(read, self.options.max_frame_bytes, silence);
+        let mut writer = FrameWriter::new(write, silence);
+
+        let (header, body) = reader.next().await?;
+        if header.kind != FrameKind::Hello {
+            return Err(WireError::Protocol("the first frame is not a hello".into()));
+        }
+        let hello = message::decode_hello(&body)?;
+        if hello.producer != self.task_manager {
+            let reason = format!("NET-WRONG-TASK-MANAGER: {} was expected, this is {}", hello.producer, self.task_manager);
+            let body = message::encode_close(&CloseReason::Refused(reason.clone()));
+            writer.write(&OutFrame::new(FrameKind::Closed, 0, 0, 0, body)).await?;
+            writer.flush().await?;
+            return Err(WireError::Protocol(reason));
+        }
+        writer.write(&OutFrame::new(FrameKind::Welcome, 0, 0, 0, Bytes::new())).await?;
+        writer.flush().await?;
+
+        let (out, frames) = mpsc::channel(OUT_QUEUE);
+        let writing = AbortOnDrop(world::spawn("data-writer", write_frames(writer, frames, silence / 3)));
+        let mut channels = BTreeMap::new();
+        let ended = self.read_requests(&mut reader, &out, &mut channels).await;
+        drop(writing);
+        ended
+    }
+
+    async fn read_requests<R: tokio::io::AsyncRead + Unpin>(
+        &self,
+        reader: &mut FrameReader<R>,
+        out: &mpsc::Sender<OutFrame>,
+        channels: &mut BTreeMap<u32, OpenChannel>,
+    ) -> Result<(), WireError> {
+        loop {
+            let (header, body) = reader.next().await?;
+            match header.kind {
+                FrameKind::Open => {
+                    let open = message::decode_open(&body)?;
+                    channels.retain(|_, channel| !channel.sending.0.is_finished());
+                    if channels.contains_key(&header.channel) || channels.len() >= MAX_CHANNELS {
+                        return Err(WireError::Protocol(format!("channel {} can't be opened", header.channel)));
+                    }
+                    let credits = Arc::new(Semaphore::new(open.credits as usize));
+                    let sender = ChannelSender {
+                        id: header.channel,
+                        open,
+                        credits: credits.clone(),
+                        registry: self.registry.clone(),
+                        options: self.options.clone(),
+                        out: out.clone(),
+                        sequence: 0,
+                        codec: None,
+                    };
+                    let sending = AbortOnDrop(world::spawn("data-channel", sender.run()));
+                    channels.insert(header.channel, OpenChannel { credits, sending });
+                }
+                FrameKind::Credit => {
+                    let granted = message::decode_credit(&body)? as usize;
+                    if let Some(channel) = channels.get(&header.channel) {
+                        if channel.credits.available_permits().saturating_add(granted) > Semaphore::MAX_PERMITS / 2 {
+                            return Err(WireError::Protocol("more credits than can be counted".into()));
+                        }
+                        channel.credits.add_permits(granted);
+                    }
+                }
+                FrameKind::Release => {
+                    channels.remove(&header.channel);
+                }
+                kind => return Err(WireError::Protocol(format!("a consumer sent {kind:?}"))),
+            }
+        }
+    }
+}
+
+struct OpenChannel {
+    credits: Arc<Semaphore>,
+    sending: AbortOnDrop,
+}
+
+/// Ends a task with its owner.
+pub(crate) struct AbortOnDrop(pub(crate) JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+async fn write_frames<W: tokio::io::AsyncWrite + Unpin>(
+    mut writer: FrameWriter<W>,
+    mut frames: mpsc::Receiver<OutFrame>,
+    ping: std::time::Duration,
+) {
+    loop {
+        let frame = match tokio::time::timeout(ping, frames.recv()).await {
+            Ok(Some(frame)) => frame,
+            Ok(None) => return,
+            Err(_) => OutFrame::ping(),
+        };
+        let mut written = writer.write(&frame).await;
+        while let (Ok(()), Ok(next)) = (&written, frames.try_recv()) {
+            written = writer.write(&next).await;
+        }
+        if written.is_err() || writer.flush().await.is_err() {
+            // The reader of this connection notices too and ends it.
+            return;
+        }
+    }
+}
+
+/// Empties one channel onto the connection, as far as there are credits.
+struct ChannelSender {
+    id: u32,
+    open: Open,
+    credits: Arc<Semaphore>,
+    registry: Arc<ChannelRegistry>,
+    options: NetworkOptions,
+    out: mpsc::Sender<OutFrame>,
+    sequence: u64,
+    /// Made for the first batch.
+    codec: Option<BatchCodec>,
+}
+
+/// The connection is gone, or the channel was closed: nothing more is to be sent.
+struct ChannelOver;
+
+impl ChannelSender {
+    async fn run(mut self) {
+        let taken = self.registry.take(self.open.key, self.open.consumer, self.options.open_timeout).await;
+        let _gone = match taken {
+            Ok(channel) => self.send_all(&channel).await,
+            Err(error) => self.close(CloseReason::Refused(error.to_string())).await,
+        };
+    }
+
+    async fn send_all(&mut self, channel: &Channel) -> Result<(), ChannelOver> {
+        let news = Arc::new(Notify::new());
+        channel.set_consumer(Waker::Io(news.clone()));
+        self.control(FrameKind::Opened, Bytes::new()).await?;
+        loop {
+            if let Some(closure) = channel.failure() {
+                return self.close(reason_of(closure)).await;
+            }
+            tokio::select! {
+                credit = self.credits.acquire() => match credit {
+                    Ok(credit) => credit.forget(),
+                    Err(_) => return Ok(()),
+                },
+                () = news.notified() => continue,
+            }
+            let element = loop {
+                match channel.poll().0 {
+                    Polled::Element(element) => break element,
+                    Polled::Empty => news.notified().await,
+                    Polled::Closed(closure) => return self.close(reason_of(closure)).await,
+                }
+            };
+            self.send(element).await?;
+        }
+    }
+
+    /// Sends one element for which a credit was taken; further pieces of a large batch take theirs.
+    async fn send(&mut self, element: StreamElement) -> Result<(), ChannelOver> {
+        let (kind, body) = match element {
+            StreamElement::Batch(batch) => return self.send_batch(batch).await,
+            StreamElement::Watermark(watermark) => {
+                (FrameKind::Watermark, Bytes::copy_from_slice(&message::encode_watermark(watermark)))
+            }
+            StreamElement::Idle => (FrameKind::Idle, Bytes::new()),
+            StreamElement::Barrier(barrier) => (FrameKind::Barrier, message::encode_barrier(&barrier)),
+            StreamElement::EndOfInput => (FrameKind::EndOfInput, Bytes::new()),
+        };
+        self.element(kind, body).await
+    }
+
+    async fn send_batch(&mut self, batch: arrow_array::RecordBatch) -> Result<(), ChannelOver> {
+        let codec = match &self.codec {
+            Some(codec) => codec.clone(),
+            None => match BatchCodec::new(batch.schema()) {
+                Ok(codec) => self.codec.insert(codec).clone(),
+                Err(error) => return self.close(CloseReason::Refused(error.to_string())).await.and(Err(ChannelOver)),
+            },
+        };
+        let mut pieces = vec![batch];
+        let mut first = true;
+        while let Some(piece) = pieces.pop() {
+            match element::encode_batch(&codec, &piece, self.options.max_frame_bytes) {
+                Ok(SplitBatch::Whole(body)) => {
+                    if !std::mem::take(&mut first) {
+                        match self.credits.acquire().await {
+                            Ok(credit) => credit.forget(),
+                            Err(_) => return Err(ChannelOver),
+                        }
+                    }
+                    self.element(FrameKind::Batch, body).await?;
+                }
+                Ok(SplitBatch::TooLong(halves)) => pieces.extend(halves.into_iter().rev()),
+                Err(error) => return self.close(CloseReason::Refused(error.to_string())).await.and(Err(ChannelOver)),
+            }
+        }
+        Ok(())
+    }
+
+    async fn element(&mut self, kind: FrameKind, body: Bytes) -> Result<(), ChannelOver> {
+        metrics::network_bytes_sent(body.len());
+        let frame = OutFrame::new(kind, self.id, self.sequence, self.open.tag(), body);
+        self.sequence += 1;
+        self.out.send(frame).await.map_err(|_| ChannelOver)
+    }
+
+    async fn close(&self, reason: CloseReason) -> Result<(), ChannelOver> {
+        self.control(FrameKind::Closed, message::encode_close(&reason)).await
+    }
+
+    async fn control(&self, kind: FrameKind, body: Bytes) -> Result<(), ChannelOver> {
+        let frame = OutFrame::new(kind, self.id, 0, self.open.tag(), body);
+        self.out.send(frame).await.map_err(|_| ChannelOver)
+    }
+}
+
+fn reason_of(closure: Closure) -> CloseReason {
+    match closure {
+        Closure::Finished => CloseReason::Finished,
+        Closure::ProducerStopped(reason) => CloseReason::ProducerStopped(reason),
+        Closure::Lost(reason) => CloseReason::Refused(reason),
+    }
+}

@@ -1,0 +1,172 @@
+//! From a deployment to a task ready to run: outputs first, then inputs, operators and their state.
+
+use std::sync::Arc;
+
+use weir_dataflow::chain::OperatorChain;
+use weir_dataflow::codec::BatchCodec;
+use weir_dataflow::operator::{OperatorContext, RestoredState, key_group_range};
+use weir_dataflow::registry::OperatorRegistry;
+use weir_dataflow::schema;
+use weir_protocol::TaskManagerId;
+use weir_protocol::link::{InputDeployment, ProducerLocation, TaskDeployment, TaskFailure};
+use weir_storage::checkpoint::CheckpointStorage;
+
+use super::control::TaskControl;
+use super::report::{TaskReports, failure};
+use super::slot::panic_failure;
+use super::{Task, TaskParts, task_failure};
+use crate::checkpoint::restore::{self, Restorer};
+use crate::checkpoint::snapshot_writer::SnapshotWriter;
+use crate::network::NetworkOptions;
+use crate::network::channel::Waker;
+use crate::network::client::Connections;
+use crate::network::gate::{InputChannel, InputGate};
+use crate::network::message::ChannelKey;
+use crate::network::partition::{Outputs, ResultPartition};
+use crate::network::registry::ChannelRegistry;
+
+/// What deploying needs of the TaskManager.
+pub struct Deployer {
+    /// This process.
+    pub task_manager: TaskManagerId,
+    /// The kinds of operators it can run.
+    pub operators: OperatorRegistry,
+    /// Channels its tasks produce into.
+    pub channels: Arc<ChannelRegistry>,
+    /// Connections to other TaskManagers.
+    pub connections: Connections,
+    /// Limits of the exchange.
+    pub network: NetworkOptions,
+    /// Rows a source reads at a time.
+    pub max_batch_rows: usize,
+}
+
+/// A task as ordered, with what it shares with the others of its deployment.
+pub struct Order {
+    /// The task.
+    pub task: TaskDeployment,
+    /// Number of key groups of the job.
+    pub max_parallelism: u32,
+    /// Where its checkpoints go, and come from.
+    pub storage: CheckpointStorage,
+    /// Whether the task restores from a checkpoint.
+    pub restoring: bool,
+}
+
+/// Why a task did not come to run.
+#[derive(Debug)]
+pub enum Unprepared {
+    /// It was canceled before.
+    Canceled,
+    /// It can't run.
+    Failed(TaskFailure),
+}
+
+impl From<TaskFailure> for Unprepared {
+    fn from(failure: TaskFailure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl Deployer {
+    /// Creates the outputs of a task, so that its consumers find them. The first step, and it does not wait.
+    pub fn offer_outputs(&self, task: &TaskDeployment, max_parallelism: u32, control: &TaskControl) -> Outputs {
+        let offer = |output| {
+            ResultPartition::offer(output, task.attempt, max_parallelism, &self.network, &self.channels, control.waker())
+        };
+        Outputs::new(task.outputs.iter().map(offer).collect(), control.counters().clone())
+    }
+
+    /// Connects the inputs, builds the operators and restores their state. A failed or canceled task's outputs are closed.
+    pub async fn prepare(
+        &self,
+        order: Order,
+        outputs: Outputs,
+        control: Arc<TaskControl>,
+        reports: TaskReports,
+    ) -> Result<Box<Task>, Unprepared> {
+        let Order { task, max_parallelism, storage, restoring } = order;
+        let ready =
+            async { futures::try_join!(self.connect(&task, &control), read_state(&storage, &task, max_parallelism, restoring)) };
+        let (channels, restored) = tokio::select! {
+            ready = ready => ready?,
+            () = control.canceled() => return Err(Unprepared::Canceled),
+        };
+        let attempt = task.attempt;
+        let gate = (!channels.is_empty()).then(|| InputGate::new(channels, self.network.stopped_producer_grace));
+        let operators = self.operators.clone();
+        // Restoring a sink may commit files, a source may look at directories: not on the I/O threads. It is waited for even
+        // when the task is canceled: only then has the attempt let go of what the next one may touch.
+        let build = tokio::task::spawn_blocking(move || build(&task, &operators, max_parallelism, restored));
+        let chain = match build.await {
+            Ok(chain) => chain?,
+            Err(error) if error.is_panic() => return Err(panic_failure(error.into_panic().as_ref()).into()),
+            Err(_) => return Err(failure("TASK-SHUTDOWN", "the TaskManager is shutting down", true).into()),
+        };
+        let snapshots = SnapshotWriter::start(attempt, storage, reports.clone());
+        let max_batch_rows = self.max_batch_rows;
+        Ok(Box::new(Task::new(TaskParts { control, chain, gate, outputs, snapshots, reports, max_batch_rows })))
+    }
+
+    async fn connect(
+        &self,
+        task: &TaskDeployment,
+        control: &TaskControl,
+    ) -> Result<Vec<(u32, weir_protocol::ExecutionAttemptId, InputChannel)>, TaskFailure> {
+        let opens = task.inputs.iter().flat_map(|input| input.producers.iter().map(move |producer| (input, producer)));
+        let opens = opens.map(|(input, producer)| async move {
+            let channel = self.open(task, input, producer).await?;
+            channel.channel().set_consumer(Waker::Slot(control.waker().clone()));
+            Ok((input.input, producer.attempt, channel))
+        });
+        futures::future::try_join_all(opens).await
+    }
+
+    async fn open(
+        &self,
+        task: &TaskDeployment,
+        input: &InputDeployment,
+        producer: &ProducerLocation,
+    ) -> Result<InputChannel, TaskFailure> {
+        let consumer_subtask = task.attempt.execution_vertex.subtask;
+        let key = ChannelKey { producer: producer.attempt, edge: input.edge, consumer_subtask };
+        let lost = |reason: String| failure("TASK-CHANNEL-LOST", format!("lost channel to {}: {reason}", producer.attempt), true);
+        if producer.task_manager == self.task_manager {
+            let taken = self.channels.take(key, task.attempt, self.network.open_timeout).await;
+            return taken.map(InputChannel::Local).map_err(|error| lost(error.to_string()));
+        }
+        let codec = schema::to_arrow(&input.schema).and_then(BatchCodec::new).map_err(task_failure)?;
+        let opened = self.connections.open(&producer.task_manager, &producer.data_address, key, task.attempt, codec).await;
+        opened.map(InputChannel::Remote).map_err(|error| lost(error.to_string()))
+    }
+}
+
+async fn read_state(
+    storage: &CheckpointStorage,
+    task: &TaskDeployment,
+    max_parallelism: u32,
+    restoring: bool,
+) -> Result<Option<Vec<RestoredState>>, TaskFailure> {
+    if !restoring || task.restore.is_empty() {
+        return Ok(None);
+    }
+    let subtask = task.attempt.execution_vertex.subtask;
+    let parallelism = task.vertex.parallelism;
+    let key_groups = key_group_range(max_parallelism, parallelism.max(1), subtask);
+    let restorer = Restorer { subtask, parallelism, key_groups };
+    restore::read(storage, task.attempt.job, &restorer, &task.restore).await.map(Some)
+}
+
+fn build(
+    task: &TaskDeployment,
+    operators: &OperatorRegistry,
+    max_parallelism: u32,
+    restored: Option<Vec<RestoredState>>,
+) -> Result<OperatorChain, TaskFailure> {
+    let context = OperatorContext::of_task(task, max_parallelism).map_err(task_failure)?;
+    let mut chain = OperatorChain::build(&task.vertex, operators, context).map_err(task_failure)?;
+    if let Some(restored) = restored {
+        chain.restore(restored).map_err(task_failure)?;
+    }
+    Ok(chain)
+}

@@ -1,0 +1,343 @@
+//! A task: one attempt of one subtask, a non-blocking state machine driven by its slot's thread.
+
+pub mod control;
+pub mod deploy;
+pub mod report;
+pub mod slot;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use weir_dataflow::chain::{ChainPoll, OperatorChain};
+use weir_dataflow::element::{CheckpointBarrier, EventTime, StreamElement};
+use weir_dataflow::operator::OperatorError;
+use weir_dataflow::watermark::{ValveOutput, WatermarkValve};
+use weir_protocol::job_status::ExecutionState;
+use weir_protocol::link::{CheckpointDecline, TaskFailure};
+use weir_protocol::{CheckpointId, ExecutionAttemptId};
+
+use crate::checkpoint::barrier_aligner::{AlignmentEffect, BarrierAligner};
+use crate::checkpoint::snapshot_writer::{FrozenSnapshot, SnapshotWriter};
+use crate::metrics::TimeSpent;
+use crate::network::channel::Closure;
+use crate::network::gate::{GatePoll, InputGate};
+use crate::network::partition::Outputs;
+use control::{TaskControl, TaskOrder};
+use report::{TaskReport, TaskReports, failure};
+
+/// Least time between two ticks of a chain, in milliseconds.
+const TICK_MS: u64 = 50;
+
+/// What a step of a task brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// Something was done; step again.
+    Worked,
+    /// No room downstream: a wake-up comes when there is.
+    Backpressured,
+    /// No input: a wake-up comes with some, or at this wall-clock time (milliseconds).
+    Idle {
+        /// When to step again, news or not.
+        until_ms: u64,
+    },
+    /// The task has finished and is to be dropped.
+    Finished,
+}
+
+/// The inputs of a task that is not a source.
+struct Inputs {
+    gate: InputGate,
+    valve: WatermarkValve,
+    aligner: BarrierAligner,
+    alignment_started: Option<Instant>,
+}
+
+/// One running attempt. Built by [`deploy`], restored, and handed to its slot's thread.
+pub struct Task {
+    control: Arc<TaskControl>,
+    chain: OperatorChain,
+    inputs: Option<Inputs>,
+    outputs: Outputs,
+    snapshots: SnapshotWriter,
+    reports: TaskReports,
+    max_batch_rows: usize,
+    ended: bool,
+    last_triggered: CheckpointId,
+    next_poll_ms: u64,
+    next_tick_ms: u64,
+}
+
+/// The parts a task is made of.
+pub struct TaskParts {
+    /// The agent's handle.
+    pub control: Arc<TaskControl>,
+    /// The operators, restored.
+    pub chain: OperatorChain,
+    /// The channels into the task; none for a source.
+    pub gate: Option<InputGate>,
+    /// The channels out of it.
+    pub outputs: Outputs,
+    /// Where snapshots go.
+    pub snapshots: SnapshotWriter,
+    /// The line to the agent.
+    pub reports: TaskReports,
+    /// Rows a source reads at a time.
+    pub max_batch_rows: usize,
+}
+
+impl Task {
+    /// Puts a task together.
+    pub fn new(parts: TaskParts) -> Self {
+        let TaskParts { control, chain, gate, outputs, snapshots, reports, max_batch_rows } = parts;
+        let inputs = gate.map(|gate| Inputs {
+            valve: WatermarkValve::new(gate.len()),
+            aligner: BarrierAligner::new(gate.len()),
+            gate,
+            alignment_started: None,
+        });
+        Self {
+            control,
+            chain,
+            inputs,
+            outputs,
+            snapshots,
+            reports,
+            max_batch_rows,
+            ended: false,
+            last_triggered: CheckpointId(0),
+            next_poll_ms: 0,
+            next_tick_ms: 0,
+        }
+    }
+
+    /// Which attempt.
+    pub fn attempt(&self) -> ExecutionAttemptId {
+        self.control.attempt()
+    }
+
+    /// The agent's handle.
+    pub fn control(&self) -> &Arc<TaskControl> {
+        &self.control
+    }
+
+    /// The line to the agent.
+    pub fn reports(&self) -> &TaskReports {
+        &self.reports
+    }
+
+    /// Ends the task's outputs.
+    pub fn close_outputs(&self, closure: &Closure) {
+        self.outputs.close(closure);
+    }
+
+    /// Does one thing, if there is one to do. `now_ms` is the wall clock. After an error the task must be dropped.
+    pub fn step(&mut self, now_ms: u64) -> Result<Progress, TaskFailure> {
+        if let Some(order) = self.control.next_order() {
+            return self.obey(order);
+        }
+        if !self.outputs.has_room() {
+            return Ok(Progress::Backpressured);
+        }
+        if now_ms >= self.next_tick_ms {
+            self.next_tick_ms = now_ms + TICK_MS;
+            let watermark = self.chain.tick(now_ms, &mut self.outputs).map_err(task_failure)?;
+            self.pass_on(watermark);
+            if self.chain.is_idle() && !self.ended {
+                self.outputs.broadcast(&StreamElement::Idle);
+            }
+            self.control.counters().progressed(self.chain.current_watermark(), self.chain.late_records());
+        }
+        match &mut self.inputs {
+            None => self.poll_source(now_ms),
+            Some(inputs) => match inputs.gate.poll() {
+                GatePoll::Empty => Ok(Progress::Idle { until_ms: self.next_tick_ms }),
+                GatePoll::Lost(reason) => Err(failure("TASK-CHANNEL-LOST", reason, true)),
+                GatePoll::Element { channel, element, bytes } => {
+                    self.take_in(channel, element, bytes)?;
+                    Ok(Progress::Worked)
+                }
+            },
+        }
+    }
+
+    fn obey(&mut self, order: TaskOrder) -> Result<Progress, TaskFailure> {
+        match order {
+            TaskOrder::Trigger(barrier) => {
+                // Only sources are triggered; barriers reach the others through their inputs. A repeated or late order is void.
+                if self.inputs.is_none() && barrier.id > self.last_triggered {
+                    self.last_triggered = barrier.id;
+                    self.checkpoint(barrier, 0)?;
+                }
+            }
+            TaskOrder::Complete { checkpoint, last } => {
+                self.chain.notify_checkpoint_complete(checkpoint).map_err(task_failure)?;
+                self.snapshots.confirm(checkpoint);
+                if last && self.ended {
+                    self.outputs.close(&Closure::Finished);
+                    return Ok(Progress::Finished);
+                }
+            }
+            TaskOrder::Aborted(checkpoint) => {
+                if let Some(inputs) = &mut self.inputs {
+                    let effects = inputs.aligner.on_aborted(checkpoint);
+                    self.align(effects)?;
+                } else {
+                    self.last_triggered = self.last_triggered.max(checkpoint);
+                }
+                self.snapshots.abort(checkpoint);
+                self.chain.notify_checkpoint_aborted(checkpoint);
+            }
+        }
+        Ok(Progress::Worked)
+    }
+
+    fn poll_source(&mut self, now_ms: u64) -> Result<Progress, TaskFailure> {
+        if self.ended || now_ms < self.next_poll_ms {
+            let until_ms = if self.ended { self.next_tick_ms } else { self.next_tick_ms.min(self.next_poll_ms) };
+            return Ok(Progress::Idle { until_ms });
+        }
+        match self.chain.poll_source(now_ms, self.max_batch_rows, &mut self.outputs).map_err(task_failure)? {
+            ChainPoll::Processed { rows, watermark } => {
+                self.control.counters().received(rows, 0);
+                if self.outputs.is_empty() {
+                    self.control.counters().sent(rows, 0);
+                }
+                self.pass_on(watermark);
+                Ok(Progress::Worked)
+            }
+            ChainPoll::NothingUntil(time) => {
+                self.next_poll_ms = time;
+                Ok(Progress::Idle { until_ms: time.min(self.next_tick_ms) })
+            }
+            ChainPoll::End => {
+                self.end()?;
+                Ok(Progress::Worked)
+            }
+        }
+    }
+
+    fn take_in(&mut self, channel: usize, element: StreamElement, bytes: usize) -> Result<(), TaskFailure> {
+        let Some(inputs) = &mut self.inputs else { return Ok(()) };
+        match element {
+            StreamElement::Batch(batch) => {
+                inputs.valve.on_batch(channel);
+                let rows = batch.num_rows() as u64;
+                self.control.counters().received(rows, bytes as u64);
+                let input = inputs.gate.input_of(channel);
+                let watermark = self.chain.process(input, batch, &mut self.outputs).map_err(task_failure)?;
+                if self.outputs.is_empty() {
+                    self.control.counters().sent(rows, 0);
+                }
+                self.pass_on(watermark);
+            }
+            StreamElement::Watermark(watermark) => {
+                let output = inputs.valve.on_watermark(channel, watermark);
+                self.advance(output)?;
+            }
+            StreamElement::Idle => {
+                let output = inputs.valve.on_idle(channel);
+                self.advance(output)?;
+            }
+            StreamElement::Barrier(barrier) => {
+                inputs.alignment_started.get_or_insert_with(Instant::now);
+                let effects = inputs.aligner.on_barrier(channel, barrier);
+                self.align(effects)?;
+            }
+            StreamElement::EndOfInput => {
+                if inputs.gate.end(channel) {
+                    // The end of time comes with the end of input, below.
+                    self.end()?;
+                } else {
+                    let output = inputs.valve.on_end(channel);
+                    self.advance(output)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn advance(&mut self, output: ValveOutput) -> Result<(), TaskFailure> {
+        if let Some(watermark) = output.watermark {
+            let passed = self.chain.watermark(watermark, &mut self.outputs).map_err(task_failure)?;
+            self.pass_on(passed);
+        }
+        if output.became_idle {
+            self.outputs.broadcast(&StreamElement::Idle);
+        }
+        Ok(())
+    }
+
+    fn pass_on(&mut self, watermark: Option<EventTime>) {
+        if let Some(watermark) = watermark {
+            self.outputs.broadcast(&StreamElement::Watermark(watermark));
+        }
+    }
+
+    /// All input is processed. The task stays, and takes part in checkpoints until the final one is complete.
+    fn end(&mut self) -> Result<(), TaskFailure> {
+        if self.ended {
+            return Ok(());
+        }
+        self.ended = true;
+        let watermark = self.chain.end_of_input(&mut self.outputs).map_err(task_failure)?;
+        self.pass_on(watermark);
+        self.outputs.broadcast(&StreamElement::EndOfInput);
+        self.control.counters().progressed(self.chain.current_watermark(), self.chain.late_records());
+        self.reports.tell_blocking(TaskReport::InputEnded(self.attempt()));
+        Ok(())
+    }
+
+    fn align(&mut self, effects: Vec<AlignmentEffect>) -> Result<(), TaskFailure> {
+        for effect in effects {
+            let Some(inputs) = &mut self.inputs else { return Ok(()) };
+            match effect {
+                AlignmentEffect::Block(channel) => inputs.gate.block(channel),
+                AlignmentEffect::UnblockAll => {
+                    inputs.gate.unblock_all();
+                    inputs.alignment_started = None;
+                }
+                AlignmentEffect::GiveUp(checkpoint) => {
+                    self.decline(checkpoint, "the barrier of a newer checkpoint arrived before all of this one's");
+                }
+                AlignmentEffect::Snapshot(barrier) => {
+                    let waited = inputs.alignment_started.take().map_or(0, |start| start.elapsed().as_micros() as u64);
+                    self.checkpoint(barrier, waited)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Freezes the state, passes the barrier on, and leaves the rest to the background.
+    fn checkpoint(&mut self, barrier: CheckpointBarrier, alignment_us: u64) -> Result<(), TaskFailure> {
+        let start = Instant::now();
+        let operators = self.chain.snapshot(&barrier).map_err(task_failure)?;
+        self.outputs.broadcast(&StreamElement::Barrier(barrier));
+        let sync_us = start.elapsed().as_micros() as u64;
+        let frozen = FrozenSnapshot { barrier, operators, alignment_us, sync_us };
+        if self.snapshots.submit(frozen).is_err() {
+            self.decline(barrier.id, "too many snapshots wait to be written");
+        }
+        Ok(())
+    }
+
+    fn decline(&self, checkpoint: CheckpointId, reason: &str) {
+        let decline = CheckpointDecline { attempt: self.attempt(), checkpoint, reason: reason.to_owned() };
+        self.reports.tell_blocking(TaskReport::Declined(decline));
+    }
+
+    /// Notes how time went by.
+    pub fn spent(&self, on: TimeSpent, nanoseconds: u64) {
+        self.control.counters().spent(on, nanoseconds);
+    }
+
+    /// Reports a change of state.
+    pub fn report_state(&self, state: ExecutionState) {
+        self.reports.tell_blocking(report::state(self.attempt(), state));
+    }
+}
+
+/// An operator's error as the reason of a failure.
+pub fn task_failure(error: OperatorError) -> TaskFailure {
+    failure(error.code, error.message, error.retryable)
+}

@@ -1,0 +1,75 @@
+//! What tasks tell the agent.
+
+use tokio::sync::mpsc;
+use weir_protocol::ExecutionAttemptId;
+use weir_protocol::job_status::ExecutionState;
+use weir_protocol::link::{CheckpointAcknowledgement, CheckpointDecline, TaskFailure, TaskStateUpdate};
+
+/// News of one task.
+#[derive(Debug, Clone, PartialEq)]
+pub enum TaskReport {
+    /// The attempt changed state.
+    State(TaskStateUpdate),
+    /// The attempt has processed all of its input.
+    InputEnded(ExecutionAttemptId),
+    /// Its part of a checkpoint is durable.
+    Acknowledged(CheckpointAcknowledgement),
+    /// It can't take part in a checkpoint.
+    Declined(CheckpointDecline),
+}
+
+/// Reports waiting for the agent; a slot thread that finds no room waits, as the agent never waits for slot threads.
+const QUEUE: usize = 4096;
+
+/// The tasks' end of the line to the agent.
+#[derive(Debug, Clone)]
+pub struct TaskReports {
+    sender: mpsc::Sender<TaskReport>,
+}
+
+/// The agent's end.
+#[derive(Debug)]
+pub struct TaskReportReceiver {
+    receiver: mpsc::Receiver<TaskReport>,
+}
+
+/// A line from tasks to the agent.
+pub fn task_reports() -> (TaskReports, TaskReportReceiver) {
+    let (sender, receiver) = mpsc::channel(QUEUE);
+    (TaskReports { sender }, TaskReportReceiver { receiver })
+}
+
+impl TaskReports {
+    /// From a slot thread.
+    pub fn tell_blocking(&self, report: TaskReport) {
+        // Nobody listens only when the process is shutting down.
+        let _ = self.sender.blocking_send(report);
+    }
+
+    /// From the I/O runtime.
+    pub async fn tell(&self, report: TaskReport) {
+        let _ = self.sender.send(report).await;
+    }
+}
+
+impl TaskReportReceiver {
+    /// The next report; `None` when no task is left to report.
+    pub async fn next(&mut self) -> Option<TaskReport> {
+        self.receiver.recv().await
+    }
+}
+
+/// A state change without failure.
+pub fn state(attempt: ExecutionAttemptId, state: ExecutionState) -> TaskReport {
+    TaskReport::State(TaskStateUpdate { attempt, state, failure: None })
+}
+
+/// The end of an attempt that failed.
+pub fn failed(attempt: ExecutionAttemptId, failure: TaskFailure) -> TaskReport {
+    TaskReport::State(TaskStateUpdate { attempt, state: ExecutionState::Failed, failure: Some(failure) })
+}
+
+/// A failure with a code.
+pub fn failure(code: &str, message: impl Into<String>, retryable: bool) -> TaskFailure {
+    TaskFailure { code: code.to_owned(), message: message.into(), retryable }
+}

@@ -1,0 +1,182 @@
+//! A slot's thread: steps its tasks in turn, and sleeps when none of them can go on.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use weir_protocol::job_status::ExecutionState;
+use weir_protocol::link::TaskFailure;
+use weir_protocol::world;
+
+use super::report::{self, failure};
+use super::{Progress, Task};
+use crate::metrics::TimeSpent;
+use crate::network::channel::{Closure, SlotWaker};
+use crate::network::registry::ChannelRegistry;
+
+/// Longest sleep, in milliseconds.
+const MAX_SLEEP_MS: u64 = 100;
+
+/// The handle on a slot's thread.
+#[derive(Clone)]
+pub struct Slot {
+    shared: Arc<SlotShared>,
+}
+
+struct SlotShared {
+    inbox: Mutex<Vec<Box<Task>>>,
+    stopping: AtomicBool,
+    waker: SlotWaker,
+    registry: Arc<ChannelRegistry>,
+}
+
+impl Slot {
+    /// Starts the thread `slot-<index>`.
+    pub fn start(index: u32, registry: Arc<ChannelRegistry>) -> std::io::Result<(Self, JoinHandle<()>)> {
+        let waker = SlotWaker::default();
+        let shared = Arc::new(SlotShared { inbox: Mutex::new(Vec::new()), stopping: AtomicBool::new(false), waker, registry });
+        let thread = {
+            let shared = shared.clone();
+            std::thread::Builder::new().name(format!("slot-{index}")).spawn(move || shared.run())?
+        };
+        Ok((Self { shared }, thread))
+    }
+
+    /// Wakes the thread.
+    pub fn waker(&self) -> &SlotWaker {
+        &self.shared.waker
+    }
+
+    /// Hands over a task that is ready to run.
+    pub fn add(&self, task: Box<Task>) {
+        self.shared.inbox.lock().unwrap_or_else(PoisonError::into_inner).push(task);
+        self.shared.waker.wake();
+    }
+
+    /// Ends the thread; its tasks are stopped as if canceled.
+    pub fn stop(&self) {
+        self.shared.stopping.store(true, Ordering::Release);
+        self.shared.waker.wake();
+    }
+}
+
+/// A task on its slot, and what it last did.
+struct Stepping {
+    task: Box<Task>,
+    last: TimeSpent,
+    since: Instant,
+}
+
+impl SlotShared {
+    fn run(&self) {
+        self.waker.bind_current_thread();
+        let mut tasks: Vec<Stepping> = Vec::new();
+        loop {
+            self.waker.take_pending();
+            let arrived = std::mem::take(&mut *self.inbox.lock().unwrap_or_else(PoisonError::into_inner));
+            for task in arrived {
+                if !task.control().is_canceled() {
+                    task.report_state(ExecutionState::Running);
+                }
+                tasks.push(Stepping { task, last: TimeSpent::Idle, since: Instant::now() });
+            }
+            let stopping = self.stopping.load(Ordering::Acquire);
+            let mut worked = false;
+            let mut wake_at = u64::MAX;
+            let mut index = 0;
+            while index < tasks.len() {
+                match self.step(&mut tasks[index], stopping) {
+                    Stepped::On(Progress::Worked) => worked = true,
+                    Stepped::On(Progress::Idle { until_ms }) => wake_at = wake_at.min(until_ms),
+                    Stepped::On(_) => {}
+                    Stepped::Ended(end) => {
+                        self.bury(tasks.remove(index).task, end);
+                        continue;
+                    }
+                }
+                index += 1;
+            }
+            if stopping && tasks.is_empty() {
+                return;
+            }
+            if !worked && !self.waker.take_pending() {
+                let sleep = wake_at.saturating_sub(world::wall_clock_ms()).min(MAX_SLEEP_MS);
+                if sleep > 0 {
+                    std::thread::park_timeout(Duration::from_millis(sleep));
+                }
+            }
+        }
+    }
+
+    fn step(&self, stepping: &mut Stepping, stopping: bool) -> Stepped {
+        if stopping || stepping.task.control().is_canceled() {
+            return Stepped::Ended(End::Canceled);
+        }
+        let start = Instant::now();
+        let task = &mut stepping.task;
+        let stepped = catch_unwind(AssertUnwindSafe(|| task.step(world::wall_clock_ms())));
+        let spent = match &stepped {
+            Ok(Ok(Progress::Backpressured)) => TimeSpent::Backpressured,
+            Ok(Ok(Progress::Idle { .. })) => TimeSpent::Idle,
+            _ => TimeSpent::Busy,
+        };
+        let now = Instant::now();
+        // The time since the last step went by in the state that step found; a busy task merely waited for its turn.
+        let waited = start.duration_since(stepping.since).as_nanos() as u64;
+        let waiting = if stepping.last == TimeSpent::Busy { TimeSpent::Idle } else { stepping.last };
+        stepping.task.spent(waiting, waited);
+        stepping.task.spent(spent, now.duration_since(start).as_nanos() as u64);
+        stepping.last = spent;
+        stepping.since = now;
+        match stepped {
+            Ok(Ok(Progress::Finished)) => Stepped::Ended(End::Finished),
+            Ok(Ok(progress)) => Stepped::On(progress),
+            Ok(Err(failure)) => Stepped::Ended(End::Failed(failure)),
+            Err(panic) => Stepped::Ended(End::Failed(panic_failure(panic.as_ref()))),
+        }
+    }
+
+    /// Lets go of a task, then says so.
+    fn bury(&self, task: Box<Task>, end: End) {
+        let (attempt, reports) = (task.attempt(), task.reports().clone());
+        self.registry.withdraw(&attempt);
+        task.close_outputs(&match &end {
+            End::Finished => Closure::Finished,
+            End::Canceled => Closure::ProducerStopped("the producer was canceled".into()),
+            End::Failed(failure) => Closure::ProducerStopped(format!("the producer failed: {}", failure.code)),
+        });
+        if catch_unwind(AssertUnwindSafe(|| drop(task))).is_err() {
+            tracing::warn!(%attempt, "an operator panicked while it was dropped");
+        }
+        reports.tell_blocking(match end {
+            End::Finished => report::state(attempt, ExecutionState::Finished),
+            End::Canceled => report::state(attempt, ExecutionState::Canceled),
+            End::Failed(failure) => report::failed(attempt, failure),
+        });
+    }
+}
+
+enum Stepped {
+    On(Progress),
+    Ended(End),
+}
+
+enum End {
+    Finished,
+    Canceled,
+    Failed(TaskFailure),
+}
+
+/// What an operator said when it panicked.
+pub fn panic_failure(panic: &(dyn Any + Send)) -> TaskFailure {
+    let text = panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "no message".to_owned());
+    let message = format!("an operator panicked: {text}; this is a bug in the operator, please report it with the log");
+    failure("TASK-PANIC", message, true)
+}

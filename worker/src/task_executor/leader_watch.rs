@@ -1,0 +1,44 @@
+//! Asks every configured JobManager who leads, all the time: whoever learns it first tells.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use weir_protocol::link::LeaderAddress;
+use weir_protocol::pb::link::v1::WatchLeaderRequest;
+use weir_protocol::rpc::JobManagerServiceClient;
+use weir_protocol::world;
+
+use super::link::{LinkError, endpoint};
+
+/// First and last wait between two tries.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+
+/// Keeps a stream to the JobManager at `address` and passes on the leaders it names, until nobody listens.
+pub async fn watch(address: String, leaders: mpsc::Sender<LeaderAddress>) {
+    let mut backoff = BACKOFF.0;
+    while !leaders.is_closed() {
+        match stream(&address, &leaders, &mut backoff).await {
+            Ok(()) => {}
+            Err(error) => tracing::debug!(address, %error, "can't watch for a leader there"),
+        }
+        let jitter = (world::random_id() % 512) as u32;
+        tokio::time::sleep(backoff * (512 + jitter) / 1024).await;
+        backoff = (backoff * 2).min(BACKOFF.1);
+    }
+}
+
+async fn stream(address: &str, leaders: &mpsc::Sender<LeaderAddress>, backoff: &mut Duration) -> Result<(), LinkError> {
+    let channel = endpoint(address)?.connect().await?;
+    let mut client = JobManagerServiceClient::new(channel);
+    let mut infos = client.watch_leader(WatchLeaderRequest {}).await?.into_inner();
+    while let Some(info) = infos.message().await? {
+        *backoff = BACKOFF.0;
+        let leader: Option<LeaderAddress> = info.into();
+        if let Some(leader) = leader
+            && leaders.send(leader).await.is_err()
+        {
+            return Ok(());
+        }
+    }
+    Ok(())
+}

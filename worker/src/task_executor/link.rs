@@ -1,0 +1,120 @@
+//! The gRPC stream to the leader.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Endpoint;
+use weir_protocol::convert::DecodeError;
+use weir_protocol::link::{LeaderAddress, ToJobManager, ToTaskManager};
+use weir_protocol::pb::link::v1 as pb;
+use weir_protocol::rpc::{self, JobManagerServiceClient, MAX_MESSAGE_BYTES};
+use weir_protocol::world;
+
+use super::event::{Event, LinkNumber};
+use crate::network::server::AbortOnDrop;
+
+/// Messages that may wait for the connection; more means that it does not move.
+const OUT_QUEUE: usize = 4096;
+/// Longest wait for a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// HTTP/2 pings: interval and how long an answer may take.
+const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(5));
+
+/// Why a conversation could not begin or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// The address is none.
+    #[error("LINK-ADDRESS: {0:?} is not host:port")]
+    Address(String),
+    /// The connection failed.
+    #[error("LINK-TRANSPORT: {0}")]
+    Transport(#[from] tonic::transport::Error),
+    /// The other side refused or broke off.
+    #[error("LINK-STATUS: {0}")]
+    Status(Box<tonic::Status>),
+    /// What came can't be read.
+    #[error("{0}")]
+    Decode(#[from] DecodeError),
+    /// The other side ended the stream.
+    #[error("LINK-ENDED: the JobManager ended the conversation")]
+    Ended,
+}
+
+impl From<tonic::Status> for LinkError {
+    fn from(status: tonic::Status) -> Self {
+        Self::Status(Box::new(status))
+    }
+}
+
+/// How to reach a JobManager.
+pub fn endpoint(address: &str) -> Result<Endpoint, LinkError> {
+    let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(|_| LinkError::Address(address.to_owned()))?;
+    Ok(endpoint
+        .connect_timeout(CONNECT_TIMEOUT)
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(KEEP_ALIVE.0)
+        .keep_alive_timeout(KEEP_ALIVE.1)
+        .keep_alive_while_idle(true)
+        .initial_stream_window_size(4 * 1024 * 1024)
+        .initial_connection_window_size(16 * 1024 * 1024))
+}
+
+/// The conversation with one leader; dropping it ends it.
+pub struct LeaderLink {
+    out: mpsc::Sender<pb::ToJobManager>,
+    _task: AbortOnDrop,
+}
+
+/// The connection does not take messages any more.
+#[derive(Debug)]
+pub struct LinkClosed;
+
+impl LeaderLink {
+    /// Starts to connect to `leader`; news come as events.
+    pub fn open(number: LinkNumber, leader: LeaderAddress, events: mpsc::Sender<Event>) -> Self {
+        let (out, messages) = mpsc::channel(OUT_QUEUE);
+        let task = world::spawn("leader-link", async move {
+            let error = match converse(number, &leader, messages, &events).await {
+                Ok(()) => LinkError::Ended,
+                Err(error) => error,
+            };
+            if let LinkError::Status(status) = &error
+                && let Some(hint) = rpc::leader_hint(status)
+            {
+                let _ = events.send(Event::LeaderSeen(hint)).await;
+            }
+            let _ = events.send(Event::LinkLost { link: number, reason: error.to_string() }).await;
+        });
+        Self { out, _task: AbortOnDrop(task) }
+    }
+
+    /// Queues a message.
+    pub fn send(&self, message: ToJobManager) -> Result<(), LinkClosed> {
+        self.out.try_send(message.into()).map_err(|_| LinkClosed)
+    }
+}
+
+async fn converse(
+    number: LinkNumber,
+    leader: &LeaderAddress,
+    messages: mpsc::Receiver<pb::ToJobManager>,
+    events: &mpsc::Sender<Event>,
+) -> Result<(), LinkError> {
+    let channel = endpoint(&leader.rpc_address)?.connect().await?;
+    // The registration goes out with the call: the other side may want it before it answers.
+    if events.send(Event::LinkUp(number)).await.is_err() {
+        return Ok(());
+    }
+    let mut client = JobManagerServiceClient::new(channel)
+        .max_decoding_message_size(MAX_MESSAGE_BYTES)
+        .max_encoding_message_size(MAX_MESSAGE_BYTES);
+    let mut orders = client.connect(ReceiverStream::new(messages)).await?.into_inner();
+    while let Some(order) = orders.message().await? {
+        let message = ToTaskManager::try_from(order)?;
+        if events.send(Event::FromLeader { link: number, message }).await.is_err() {
+            return Ok(());
+        }
+    }
+    Ok(())
+}

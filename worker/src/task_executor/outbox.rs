@@ -1,0 +1,31 @@
+//! What could not be told because there was no leader. Bounded; the oldest goes first. Pure.
+
+use std::collections::VecDeque;
+
+use weir_protocol::link::ToJobManager;
+
+/// Most messages kept.
+const LIMIT: usize = 4096;
+
+/// Messages for the next leader.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    messages: VecDeque<ToJobManager>,
+}
+
+impl Outbox {
+    /// Keeps a message. Returns whether an older one had to go for it.
+    pub fn keep(&mut self, message: ToJobManager) -> bool {
+        let full = self.messages.len() >= LIMIT;
+        if full {
+            self.messages.pop_front();
+        }
+        self.messages.push_back(message);
+        full
+    }
+
+    /// All messages, oldest first.
+    pub fn take(&mut self) -> impl Iterator<Item = ToJobManager> + use<> {
+        std::mem::take(&mut self.messages).into_iter()
+    }
+}
