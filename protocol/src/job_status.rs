@@ -161,3 +161,108 @@ impl ExecutionState {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Everything reachable from `start`.
+    fn reachable<S: Copy + PartialEq>(start: S, all: &[S], may_become: fn(S, S) -> bool) -> Vec<S> {
+        let mut found = vec![start];
+        let mut next = 0;
+        while let Some(&from) = found.get(next) {
+            next += 1;
+            for &to in all {
+                if may_become(from, to) && !found.contains(&to) {
+                    found.push(to);
+                }
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn a_job_moves_exactly_as_the_table_says() {
+        // Rows: from; columns: to, both in the order of ALL:
+        // INITIALIZING CREATED RUNNING FAILING FAILED CANCELLING CANCELED FINISHED RESTARTING SUSPENDED RECONCILING
+        let table = [
+            ".x..xxx..xx", // INITIALIZING
+            "..xx.x..xx.", // CREATED
+            "...x.x.xxx.", // RUNNING
+            "....x....x.", // FAILING
+            "...........", // FAILED
+            "...x..xx.x.", // CANCELLING
+            "...........", // CANCELED
+            "...........", // FINISHED
+            ".xxx.x...x.", // RESTARTING
+            "...........", // SUSPENDED
+            ".xxx.x..xx.", // RECONCILING
+        ];
+        for (from, row) in JobStatus::ALL.into_iter().zip(table) {
+            for (to, mark) in JobStatus::ALL.into_iter().zip(row.chars()) {
+                assert_eq!(from.may_become(to), mark == 'x', "{} -> {}", from.as_str(), to.as_str());
+            }
+        }
+    }
+
+    #[test]
+    fn an_execution_moves_exactly_as_the_table_says() {
+        // CREATED SCHEDULED DEPLOYING INITIALIZING RUNNING FINISHED CANCELING CANCELED FAILED RECONCILING
+        let table = [
+            ".x.....xxx", // CREATED
+            "..x....xx.", // SCHEDULED
+            "...xxxxxx.", // DEPLOYING
+            "....xxxxx.", // INITIALIZING
+            ".....xxxx.", // RUNNING
+            "..........", // FINISHED
+            ".....x.xx.", // CANCELING
+            "..........", // CANCELED
+            "..........", // FAILED
+            "...xxxxxx.", // RECONCILING
+        ];
+        for (from, row) in ExecutionState::ALL.into_iter().zip(table) {
+            for (to, mark) in ExecutionState::ALL.into_iter().zip(row.chars()) {
+                assert_eq!(from.may_become(to), mark == 'x', "{} -> {}", from.as_str(), to.as_str());
+            }
+        }
+    }
+
+    #[test]
+    fn what_has_ended_stays_as_it_is_and_everything_else_can_end() {
+        for status in JobStatus::ALL {
+            let ends = JobStatus::ALL.into_iter().all(|next| !status.may_become(next));
+            assert_eq!(ends, status.is_globally_terminal() || status == JobStatus::Suspended);
+            let can_end = reachable(status, &JobStatus::ALL, JobStatus::may_become);
+            assert!(status == JobStatus::Suspended || can_end.iter().any(|status| status.is_globally_terminal()));
+            if !ends {
+                // Leadership may be lost at any moment, and the user may cancel at any moment.
+                assert!(status.may_become(JobStatus::Suspended));
+                assert!(matches!(status, JobStatus::Failing | JobStatus::Cancelling) || status.may_become(JobStatus::Cancelling));
+            }
+        }
+        for state in ExecutionState::ALL {
+            assert_eq!(state.is_terminal(), ExecutionState::ALL.into_iter().all(|next| !state.may_become(next)));
+            assert!(state.is_terminal() || state.may_become(ExecutionState::Failed));
+        }
+    }
+
+    #[test]
+    fn every_state_is_reached_from_the_first() {
+        for status in JobStatus::ALL {
+            assert!(reachable(JobStatus::Initializing, &JobStatus::ALL, JobStatus::may_become).contains(&status));
+        }
+        for state in ExecutionState::ALL {
+            assert!(reachable(ExecutionState::Created, &ExecutionState::ALL, ExecutionState::may_become).contains(&state));
+        }
+    }
+
+    #[test]
+    fn the_spelling_is_the_same_everywhere() {
+        for status in JobStatus::ALL {
+            assert_eq!(serde_json::to_value(status).unwrap(), status.as_str());
+        }
+        for state in ExecutionState::ALL {
+            assert_eq!(serde_json::to_value(state).unwrap(), state.as_str());
+        }
+    }
+}

@@ -107,3 +107,6 @@ fn all<P, D: From<P>>(items: Vec<P>) -> Vec<D> {
 fn try_all<P, D: TryFrom<P, Error = DecodeError>>(items: Vec<P>) -> Result<Vec<D>, DecodeError> {
     items.into_iter().map(D::try_from).collect()
 }
+
+#[cfg(test)]
+mod tests;

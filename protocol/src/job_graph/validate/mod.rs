@@ -370,4 +370,4 @@ fn clip(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
