@@ -249,7 +249,7 @@ fn every_fault_of_a_message_has_its_code() {
     let state =
         |attempt, state| pb::ToJobManager { message: Some(M::TaskState(pb::TaskState { attempt, state, failure: None })) };
     let id = Bytes::from_static(&[0; 16]);
-    let attempt = pb::AttemptId { job: id.clone(), vertex: id.clone(), subtask: 0, generation_epoch: 1, generation_attempt: 1 };
+    let attempt = pb::AttemptId { job: id.clone(), vertex: id, subtask: 0, generation_epoch: 1, generation_attempt: 1 };
     assert_eq!(code(state(None, 1)), Err("PB-MISSING"));
     assert_eq!(code(state(Some(attempt.clone()), 0)), Err("PB-RANGE"));
     assert_eq!(code(state(Some(attempt.clone()), 99)), Err("PB-RANGE"));
