@@ -1,0 +1,155 @@
+//! What the Dispatcher decides.
+
+use weir_ha::JobResult;
+use weir_protocol::JobId;
+use weir_protocol::job_graph::JobGraph;
+
+use super::event::Ticket;
+
+/// What has to go once a job has ended, in this order: pointers before what they point to (ha.md 2.4). Each step is
+/// idempotent, so that a later leader can start over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CleanupStep {
+    /// Its completed checkpoints, files included.
+    DiscardCheckpoints,
+    /// Only what the store knows of its checkpoints: the files are retained for the user.
+    ReleaseCheckpoints,
+    /// Its job graph.
+    JobGraph,
+    /// The mark that nothing is left.
+    MarkClean,
+}
+
+/// A job's way into the cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Submitted {
+    /// The job.
+    pub job: JobId,
+    /// The same submission was made before and created this job.
+    pub already: bool,
+}
+
+/// Why a job was not accepted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SubmitError {
+    /// The graph or the token is not acceptable; one sentence with a code for each reason.
+    #[error("{}", .0.join("; "))]
+    Invalid(Vec<String>),
+    /// The job id is taken, or that job has ended.
+    #[error("{0}")]
+    Conflict(String),
+    /// Too many jobs, or too many submissions at once.
+    #[error("{0}")]
+    Busy(String),
+    /// It is not known whether the job was accepted: submit again with the same client token.
+    #[error("{0}")]
+    Unknown(String),
+    /// Certainly not accepted, but a later try may be: no leader, or its store is unavailable.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+/// Why a job can't be cancelled.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CancelError {
+    /// No such job.
+    #[error("JOB-NOT-FOUND: there is no job {0}")]
+    NotFound(JobId),
+    /// It has ended another way.
+    #[error("JOB-ENDED: job {job} has already ended: {status}")]
+    Ended {
+        /// The job.
+        job: JobId,
+        /// How it ended.
+        status: &'static str,
+    },
+    /// This JobManager no longer leads.
+    #[error("NO-LEADER: this JobManager stopped leading; try again")]
+    NotLeader,
+}
+
+/// Everything the Dispatcher's runner carries out, in order.
+#[derive(Debug)]
+pub enum Effect {
+    /// Make a submitted job durable; answer with `Persisted`.
+    Persist {
+        /// Who asked.
+        ticket: Ticket,
+        /// The job.
+        graph: Box<JobGraph>,
+        /// The client's token.
+        client_token: Option<String>,
+        /// When it was submitted.
+        submitted_at_ms: u64,
+    },
+    /// Answer a submission.
+    AnswerSubmit {
+        /// Whose.
+        ticket: Ticket,
+        /// What came of it.
+        answer: Result<Submitted, SubmitError>,
+    },
+    /// Answer a cancellation.
+    AnswerCancel {
+        /// Whose.
+        ticket: Ticket,
+        /// What came of it.
+        answer: Result<(), CancelError>,
+    },
+    /// Start the JobMaster of a durable job.
+    StartJobMaster {
+        /// The job, with its id set.
+        graph: Box<JobGraph>,
+        /// When it was submitted.
+        submitted_at_ms: u64,
+    },
+    /// Tell a job's JobMaster to cancel it.
+    CancelJob {
+        /// Which.
+        job: JobId,
+    },
+    /// Show a job that can't be started, and why.
+    ShowQuarantined {
+        /// Which.
+        job: JobId,
+        /// Why, for people.
+        reason: String,
+    },
+    /// Read a job from the store; answer with `Reread`.
+    Reread {
+        /// Which.
+        job: JobId,
+    },
+    /// Record how a job ended, before anyone is told (R2); answer with `ResultStored`.
+    StoreResult {
+        /// How it ended.
+        result: JobResult,
+    },
+    /// The result is durable: show it, and let go of the job's JobMaster and slots.
+    ShowEnded {
+        /// How it ended.
+        result: JobResult,
+    },
+    /// Try a cleanup step; answer with `CleanedUp`.
+    CleanUp {
+        /// Whose.
+        job: JobId,
+        /// Which.
+        step: CleanupStep,
+    },
+    /// Stop showing an ended job.
+    Forget {
+        /// Which.
+        job: JobId,
+    },
+    /// Remove clean results of jobs that ended before this moment from the store.
+    ForgetResults {
+        /// Wall-clock milliseconds since 1970.
+        ended_before_ms: u64,
+    },
+    /// The store says that a newer leader exists: stop leading, silently.
+    StepDown {
+        /// What the store said.
+        reason: String,
+    },
+}

@@ -1,0 +1,423 @@
+//! The Dispatcher: takes job graphs in, has a JobMaster run each, and sees ended jobs off.
+//!
+//! A client is answered only when its job is durable (ha.md 2.2); a job's end is durable before anyone is told (R2)
+//! and before anything of it is deleted (2.4).
+
+pub mod effect;
+pub mod event;
+pub mod recovery;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use weir_ha::{JobResult, RecoveredJob, StoreError, Submission};
+use weir_protocol::JobId;
+use weir_protocol::job_graph::JobGraph;
+use weir_protocol::job_status::JobStatus;
+use weir_protocol::world::Millis;
+
+use self::effect::{CancelError, CleanupStep, Effect, SubmitError, Submitted};
+use self::event::{Event, Ticket};
+
+/// Limits of the Dispatcher.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DispatcherOptions {
+    /// Jobs that may be live at once.
+    pub max_jobs: usize,
+    /// Ended jobs that are remembered (`jobstore.max-capacity`).
+    pub max_results: usize,
+    /// How long ended jobs are remembered, milliseconds (`jobstore.expiration-time`).
+    pub result_retention_ms: u64,
+}
+
+impl Default for DispatcherOptions {
+    fn default() -> Self {
+        Self { max_jobs: 10_000, max_results: 10_000, result_retention_ms: 24 * 3_600_000 }
+    }
+}
+
+/// Submissions that may wait for the store at once.
+const MAX_SUBMISSIONS: usize = 256;
+/// First wait before a store operation is tried again, milliseconds.
+const RETRY_MIN_MS: u64 = 100;
+/// Longest wait, milliseconds.
+const RETRY_MAX_MS: u64 = 30_000;
+/// How often a job of unknown submission is looked for before it is taken for never submitted.
+const REREADS_OF_UNKNOWN: u32 = 12;
+/// How often ended jobs are checked for their age, milliseconds.
+const RETENTION_CHECK_MS: u64 = 60_000;
+
+/// The pure core.
+#[derive(Debug)]
+pub struct Dispatcher {
+    options: DispatcherOptions,
+    submissions: BTreeMap<Ticket, Submitting>,
+    jobs: BTreeMap<JobId, Phase>,
+    retries: BTreeMap<JobId, Retry>,
+    next_retention_check: Millis,
+}
+
+#[derive(Debug)]
+struct Submitting {
+    graph: Box<JobGraph>,
+    submitted_at_ms: u64,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// It may be in the store and is looked for there.
+    Unknown,
+    /// Its graph can't be read.
+    Quarantined,
+    /// Its JobMaster runs it.
+    Live { name: String, retain_on_cancellation: bool, submitted_at_ms: u64 },
+    /// It has ended; its result is not durable yet.
+    Ending { result: JobResult, first_step: CleanupStep },
+    /// Its result is durable; something of it is still there.
+    Dirty { result: JobResult, step: CleanupStep },
+    /// Nothing of it is left but its result.
+    Ended { result: JobResult },
+}
+
+/// Something to try again later: a store operation of a job.
+#[derive(Debug)]
+struct Retry {
+    attempts: u32,
+    at: Option<Millis>,
+}
+
+impl Dispatcher {
+    /// No jobs.
+    pub fn new(options: DispatcherOptions, now: Millis) -> Self {
+        Self { options, submissions: BTreeMap::new(), jobs: BTreeMap::new(), retries: BTreeMap::new(), next_retention_check: now }
+    }
+
+    /// Takes in one event and says what to do.
+    pub fn handle(&mut self, event: Event, now: Millis) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        match event {
+            Event::Recovered { jobs, results } => self.recover(jobs, results, now, &mut effects),
+            Event::Submit { ticket, graph, client_token, wall_clock_ms } => {
+                self.submit(ticket, graph, client_token, wall_clock_ms, &mut effects);
+            }
+            Event::Persisted { ticket, outcome } => self.persisted(ticket, outcome, now, &mut effects),
+            Event::Reread { job, outcome } => self.reread(job, outcome, now, &mut effects),
+            Event::Cancel { ticket, job, wall_clock_ms } => self.cancel(ticket, job, wall_clock_ms, &mut effects),
+            Event::JobEnded { job, status, failure, wall_clock_ms } => {
+                self.job_ended(job, status, failure, wall_clock_ms, &mut effects);
+            }
+            Event::ResultStored { job, outcome } => self.result_stored(job, outcome, now, &mut effects),
+            Event::CleanedUp { job, step, outcome } => self.cleaned_up(job, step, outcome, now, &mut effects),
+            Event::Tick { wall_clock_ms } => self.tick(now, wall_clock_ms, &mut effects),
+        }
+        effects
+    }
+
+    /// When `Tick` is wanted next.
+    pub fn next_deadline(&self) -> Millis {
+        let retries = self.retries.values().filter_map(|retry| retry.at);
+        retries.chain([self.next_retention_check]).min().unwrap_or(self.next_retention_check)
+    }
+
+    fn recover(&mut self, jobs: Vec<RecoveredJob>, results: Vec<JobResult>, now: Millis, effects: &mut Vec<Effect>) {
+        let plan = recovery::plan(jobs, results);
+        for result in plan.ended {
+            self.jobs.insert(result.job, Phase::Ended { result: result.clone() });
+            effects.push(Effect::ShowEnded { result });
+        }
+        for (result, step) in plan.clean_up {
+            let job = result.job;
+            self.jobs.insert(job, Phase::Dirty { result: result.clone(), step });
+            effects.push(Effect::ShowEnded { result });
+            effects.push(Effect::CleanUp { job, step });
+        }
+        for quarantine in plan.quarantine {
+            self.quarantine(quarantine.job, quarantine.reason, quarantine.retryable, now, effects);
+        }
+        for (graph, submitted_at_ms) in plan.start {
+            self.start(Box::new(graph), submitted_at_ms, effects);
+        }
+    }
+
+    fn submit(
+        &mut self,
+        ticket: Ticket,
+        graph: Box<JobGraph>,
+        client_token: Option<String>,
+        submitted_at_ms: u64,
+        effects: &mut Vec<Effect>,
+    ) {
+        let live = self.jobs.values().filter(|phase| !matches!(phase, Phase::Ended { .. })).count();
+        let refusal = match graph.job_id {
+            None => Some(SubmitError::Invalid(vec!["JG-NO-ID: the job graph has no id".to_string()])),
+            Some(_) if self.submissions.len() >= MAX_SUBMISSIONS => {
+                Some(SubmitError::Busy(format!("JOB-BUSY: {MAX_SUBMISSIONS} submissions are under way; try again")))
+            }
+            Some(_) if live + self.submissions.len() >= self.options.max_jobs => {
+                let limit = self.options.max_jobs;
+                Some(SubmitError::Busy(format!("JOB-LIMIT: the cluster runs {live} jobs; the limit is {limit}")))
+            }
+            Some(job) => match self.jobs.get(&job) {
+                // With a token it may be a repetition, which the store decides.
+                Some(Phase::Ended { result } | Phase::Dirty { result, .. } | Phase::Ending { result, .. })
+                    if client_token.is_none() =>
+                {
+                    let status = result.status.as_str();
+                    Some(SubmitError::Conflict(format!("JOB-ENDED: job {job} has already ended: {status}")))
+                }
+                _ => None,
+            },
+        };
+        if let Some(refusal) = refusal {
+            effects.push(Effect::AnswerSubmit { ticket, answer: Err(refusal) });
+            return;
+        }
+        self.submissions.insert(ticket, Submitting { graph: graph.clone(), submitted_at_ms });
+        effects.push(Effect::Persist { ticket, graph, client_token, submitted_at_ms });
+    }
+
+    fn persisted(&mut self, ticket: Ticket, outcome: Result<Submission, StoreError>, now: Millis, effects: &mut Vec<Effect>) {
+        let Some(Submitting { graph, submitted_at_ms }) = self.submissions.remove(&ticket) else { return };
+        let Some(job) = graph.job_id else { return };
+        let answer = match outcome {
+            Ok(Submission::Created) => {
+                self.start(graph, submitted_at_ms, effects);
+                Ok(Submitted { job, already: false })
+            }
+            Ok(Submission::AlreadySubmitted { job }) => {
+                if !self.jobs.contains_key(&job) {
+                    // Its submission's outcome was unknown, so nobody has started it yet.
+                    self.look_for(job, effects);
+                }
+                Ok(Submitted { job, already: true })
+            }
+            Err(error @ StoreError::Unresolved { .. }) => {
+                if !self.jobs.contains_key(&job) {
+                    self.jobs.insert(job, Phase::Unknown);
+                    self.retry_later(job, now);
+                }
+                Err(SubmitError::Unknown(format!("{error}; submit again with the same client token")))
+            }
+            Err(error) => {
+                if let StoreError::Superseded { .. } = error {
+                    effects.push(Effect::StepDown { reason: error.to_string() });
+                }
+                Err(refusal(&error))
+            }
+        };
+        effects.push(Effect::AnswerSubmit { ticket, answer });
+    }
+
+    fn look_for(&mut self, job: JobId, effects: &mut Vec<Effect>) {
+        self.jobs.insert(job, Phase::Unknown);
+        self.retries.insert(job, Retry { attempts: 0, at: None });
+        effects.push(Effect::Reread { job });
+    }
+
+    fn reread(&mut self, job: JobId, outcome: Result<Option<RecoveredJob>, StoreError>, now: Millis, effects: &mut Vec<Effect>) {
+        let unknown = match self.jobs.get(&job) {
+            Some(Phase::Unknown) => true,
+            Some(Phase::Quarantined) => false,
+            _ => return,
+        };
+        match outcome {
+            Ok(Some(RecoveredJob::Readable { graph, submitted_at_ms, .. })) => {
+                self.retries.remove(&job);
+                self.start(Box::new(graph), submitted_at_ms, effects);
+            }
+            Ok(Some(RecoveredJob::Unreadable { reason, retryable, .. })) => {
+                self.quarantine(job, reason, retryable, now, effects);
+            }
+            Ok(None) if unknown => {
+                let attempts = self.retries.get(&job).map_or(0, |retry| retry.attempts);
+                if attempts >= REREADS_OF_UNKNOWN {
+                    self.retries.remove(&job);
+                    self.jobs.remove(&job);
+                } else {
+                    self.retry_later(job, now);
+                }
+            }
+            Ok(None) | Err(_) => {
+                self.retry_later(job, now);
+            }
+        }
+    }
+
+    fn cancel(&mut self, ticket: Ticket, job: JobId, wall_clock_ms: u64, effects: &mut Vec<Effect>) {
+        let answer = match self.jobs.get(&job) {
+            None | Some(Phase::Unknown) => Err(CancelError::NotFound(job)),
+            Some(Phase::Live { .. }) => {
+                effects.push(Effect::CancelJob { job });
+                Ok(())
+            }
+            Some(Phase::Quarantined) => {
+                // Nothing of it runs, so it ends at once.
+                self.job_ended(job, JobStatus::Canceled, None, wall_clock_ms, effects);
+                Ok(())
+            }
+            Some(Phase::Ending { result, .. } | Phase::Dirty { result, .. } | Phase::Ended { result }) => match result.status {
+                JobStatus::Canceled => Ok(()),
+                status => Err(CancelError::Ended { job, status: status.as_str() }),
+            },
+        };
+        effects.push(Effect::AnswerCancel { ticket, answer });
+    }
+
+    fn job_ended(&mut self, job: JobId, status: JobStatus, failure: Option<String>, ended_at_ms: u64, effects: &mut Vec<Effect>) {
+        let (name, submitted_at_ms, retained) = match self.jobs.get(&job) {
+            Some(Phase::Live { name, retain_on_cancellation, submitted_at_ms }) => {
+                (name.clone(), *submitted_at_ms, *retain_on_cancellation)
+            }
+            // Nobody knows what it was called or whether its checkpoints are wanted: they are kept.
+            Some(Phase::Quarantined) => (String::new(), ended_at_ms, true),
+            _ => return,
+        };
+        let result = JobResult { job, name, status, submitted_at_ms, ended_at_ms, failure, dirty: true };
+        let keep = retained && status != JobStatus::Finished;
+        let first_step = if keep { CleanupStep::ReleaseCheckpoints } else { CleanupStep::DiscardCheckpoints };
+        self.jobs.insert(job, Phase::Ending { result: result.clone(), first_step });
+        self.retries.insert(job, Retry { attempts: 0, at: None });
+        effects.push(Effect::StoreResult { result });
+    }
+
+    fn result_stored(&mut self, job: JobId, outcome: Result<(), StoreError>, now: Millis, effects: &mut Vec<Effect>) {
+        let Some(Phase::Ending { result, first_step }) = self.jobs.get(&job) else { return };
+        let (result, step) = (result.clone(), *first_step);
+        match outcome {
+            Ok(()) => {
+                self.retries.insert(job, Retry { attempts: 0, at: None });
+                self.jobs.insert(job, Phase::Dirty { result: result.clone(), step });
+                effects.push(Effect::ShowEnded { result });
+                effects.push(Effect::CleanUp { job, step });
+            }
+            Err(error) => self.failed(job, &error, "the result of a job that has ended", now, effects),
+        }
+    }
+
+    fn cleaned_up(
+        &mut self,
+        job: JobId,
+        done: CleanupStep,
+        outcome: Result<(), StoreError>,
+        now: Millis,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(Phase::Dirty { result, step }) = self.jobs.get_mut(&job) else { return };
+        if *step != done {
+            return;
+        }
+        if let Err(error) = outcome {
+            self.failed(job, &error, "a cleanup step of a job that has ended", now, effects);
+            return;
+        }
+        let next = match done {
+            CleanupStep::DiscardCheckpoints | CleanupStep::ReleaseCheckpoints => CleanupStep::JobGraph,
+            CleanupStep::JobGraph => CleanupStep::MarkClean,
+            CleanupStep::MarkClean => {
+                let result = JobResult { dirty: false, ..result.clone() };
+                self.jobs.insert(job, Phase::Ended { result });
+                self.retries.remove(&job);
+                return;
+            }
+        };
+        *step = next;
+        self.retries.insert(job, Retry { attempts: 0, at: None });
+        effects.push(Effect::CleanUp { job, step: next });
+    }
+
+    /// A store operation failed: try it again, for ever, unless a newer leader does it.
+    fn failed(&mut self, job: JobId, error: &StoreError, what: &str, now: Millis, effects: &mut Vec<Effect>) {
+        if let StoreError::Superseded { .. } = error {
+            effects.push(Effect::StepDown { reason: error.to_string() });
+            return;
+        }
+        let attempts = self.retry_later(job, now);
+        if error.is_retryable() {
+            tracing::warn!(%job, attempts, %error, "{what} could not be written; trying again");
+        } else if attempts == 1 {
+            tracing::error!(%job, %error, "{what} can't be written; trying again for ever, but somebody must look");
+        }
+    }
+
+    /// Sets the job's next attempt; the number of attempts so far.
+    fn retry_later(&mut self, job: JobId, now: Millis) -> u32 {
+        let retry = self.retries.entry(job).or_insert(Retry { attempts: 0, at: None });
+        retry.attempts = retry.attempts.saturating_add(1);
+        let wait = RETRY_MIN_MS.saturating_mul(1 << (retry.attempts - 1).min(16)).min(RETRY_MAX_MS);
+        retry.at = Some(now.after(wait));
+        retry.attempts
+    }
+
+    fn tick(&mut self, now: Millis, wall_clock_ms: u64, effects: &mut Vec<Effect>) {
+        for (job, retry) in &mut self.retries {
+            if retry.at.is_some_and(|at| at <= now) {
+                retry.at = None;
+                match self.jobs.get(job) {
+                    Some(Phase::Unknown | Phase::Quarantined) => effects.push(Effect::Reread { job: *job }),
+                    Some(Phase::Ending { result, .. }) => effects.push(Effect::StoreResult { result: result.clone() }),
+                    Some(Phase::Dirty { step, .. }) => effects.push(Effect::CleanUp { job: *job, step: *step }),
+                    Some(Phase::Live { .. } | Phase::Ended { .. }) | None => {}
+                }
+            }
+        }
+        if self.next_retention_check <= now {
+            self.next_retention_check = now.after(RETENTION_CHECK_MS);
+            self.forget_old_results(wall_clock_ms, effects);
+        }
+    }
+
+    fn forget_old_results(&mut self, wall_clock_ms: u64, effects: &mut Vec<Effect>) {
+        let ended = self.jobs.iter().filter_map(|(job, phase)| match phase {
+            Phase::Ended { result } => Some((result.ended_at_ms, *job)),
+            _ => None,
+        });
+        let mut ended: Vec<_> = ended.collect();
+        ended.sort_unstable();
+        let surplus = ended.len().saturating_sub(self.options.max_results);
+        let oldest_kept = ended.get(surplus).map_or(u64::MAX, |(ended_at_ms, _)| *ended_at_ms);
+        let of_age = wall_clock_ms.saturating_sub(self.options.result_retention_ms);
+        let before = if surplus > 0 { of_age.max(oldest_kept) } else { of_age };
+        let doomed: BTreeSet<JobId> =
+            ended.iter().filter(|(ended_at_ms, _)| *ended_at_ms < before).map(|(_, job)| *job).collect();
+        if doomed.is_empty() {
+            return;
+        }
+        effects.push(Effect::ForgetResults { ended_before_ms: before });
+        for job in doomed {
+            self.jobs.remove(&job);
+            effects.push(Effect::Forget { job });
+        }
+    }
+
+    fn start(&mut self, graph: Box<JobGraph>, submitted_at_ms: u64, effects: &mut Vec<Effect>) {
+        let Some(job) = graph.job_id else { return };
+        let retain_on_cancellation = graph.checkpointing.retain_on_cancellation;
+        self.jobs.insert(job, Phase::Live { name: graph.name.clone(), retain_on_cancellation, submitted_at_ms });
+        effects.push(Effect::StartJobMaster { graph, submitted_at_ms });
+    }
+
+    fn quarantine(&mut self, job: JobId, reason: String, retryable: bool, now: Millis, effects: &mut Vec<Effect>) {
+        let known = matches!(self.jobs.insert(job, Phase::Quarantined), Some(Phase::Quarantined));
+        if !known {
+            tracing::error!(%job, reason, "quarantined: the job's graph can't be read; restore it or cancel the job");
+        }
+        effects.push(Effect::ShowQuarantined { job, reason });
+        if retryable {
+            self.retry_later(job, now);
+        } else {
+            self.retries.remove(&job);
+        }
+    }
+}
+
+fn refusal(error: &StoreError) -> SubmitError {
+    match error {
+        StoreError::Refused { .. } => SubmitError::Invalid(vec![error.to_string()]),
+        StoreError::Conflict { .. } => SubmitError::Conflict(error.to_string()),
+        StoreError::Unresolved { .. } => SubmitError::Unknown(error.to_string()),
+        StoreError::Superseded { .. } | StoreError::Unavailable(_) | StoreError::Corrupt { .. } | StoreError::File(_) => {
+            SubmitError::Unavailable(error.to_string())
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! What a new leader makes of what the store holds (ha.md 2.5): live jobs are started, ended ones never again (R1),
+//! one that can't be read harms no other (G5).
+
+use std::collections::BTreeMap;
+
+use weir_ha::{JobResult, RecoveredJob};
+use weir_protocol::JobId;
+use weir_protocol::job_graph::JobGraph;
+
+use super::effect::CleanupStep;
+
+/// A new leader's work.
+#[derive(Debug, Default, PartialEq)]
+pub struct RecoveryPlan {
+    /// Jobs to start, oldest submission first.
+    pub start: Vec<(JobGraph, u64)>,
+    /// Jobs that can't be started.
+    pub quarantine: Vec<Quarantine>,
+    /// Ended jobs of which something may be left, with the step to begin with.
+    pub clean_up: Vec<(JobResult, CleanupStep)>,
+    /// Ended jobs of which nothing is left.
+    pub ended: Vec<JobResult>,
+}
+
+/// A job whose graph can't be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quarantine {
+    /// Which.
+    pub job: JobId,
+    /// Why, for people.
+    pub reason: String,
+    /// Whether reading it again may help.
+    pub retryable: bool,
+}
+
+/// Decides what to do with everything the store holds.
+pub fn plan(jobs: Vec<RecoveredJob>, results: Vec<JobResult>) -> RecoveryPlan {
+    let mut plan = RecoveryPlan::default();
+    let results: BTreeMap<JobId, JobResult> = results.into_iter().map(|result| (result.job, result)).collect();
+    let mut graphs: BTreeMap<JobId, Option<JobGraph>> = BTreeMap::new();
+    for job in jobs {
+        match job {
+            RecoveredJob::Readable { job, graph, .. } if results.contains_key(&job) => {
+                graphs.insert(job, Some(graph));
+            }
+            RecoveredJob::Unreadable { job, .. } if results.contains_key(&job) => {
+                graphs.insert(job, None);
+            }
+            RecoveredJob::Readable { graph, submitted_at_ms, .. } => plan.start.push((graph, submitted_at_ms)),
+            RecoveredJob::Unreadable { job, reason, retryable } => plan.quarantine.push(Quarantine { job, reason, retryable }),
+        }
+    }
+    plan.start.sort_by_key(|(graph, submitted_at_ms)| (*submitted_at_ms, graph.job_id));
+    for (job, result) in results {
+        if !result.dirty {
+            plan.ended.push(result);
+            continue;
+        }
+        let step = match graphs.get(&job) {
+            Some(graph) => first_step(&result, graph.as_ref()),
+            // Checkpoints go before the graph, so without a graph no checkpoints are left.
+            None => CleanupStep::JobGraph,
+        };
+        plan.clean_up.push((result, step));
+    }
+    plan
+}
+
+/// What cleanup begins with: whether the job's checkpoints are kept for the user. In doubt (no readable graph, so no
+/// known wish) they are.
+pub fn first_step(result: &JobResult, graph: Option<&JobGraph>) -> CleanupStep {
+    use weir_protocol::job_status::JobStatus::Finished;
+    match graph {
+        Some(graph) if result.status == Finished || !graph.checkpointing.retain_on_cancellation => {
+            CleanupStep::DiscardCheckpoints
+        }
+        _ => CleanupStep::ReleaseCheckpoints,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_protocol::job_status::JobStatus;
+
+    use super::super::tests::{graph, result};
+    use super::*;
+
+    fn readable(job: u128, submitted_at_ms: u64) -> RecoveredJob {
+        RecoveredJob::Readable { job: JobId(job), graph: graph(job), submitted_at_ms }
+    }
+
+    #[test]
+    fn jobs_start_oldest_first_and_an_unreadable_one_harms_no_other() {
+        let unreadable = RecoveredJob::Unreadable { job: JobId(3), reason: "bad".to_string(), retryable: false };
+        let plan = plan(vec![readable(1, 20), readable(2, 10), unreadable], Vec::new());
+        assert_eq!(plan.start, [(graph(2), 10), (graph(1), 20)]);
+        assert_eq!(plan.quarantine, [Quarantine { job: JobId(3), reason: "bad".to_string(), retryable: false }]);
+    }
+
+    #[test]
+    fn r1_a_job_with_a_result_is_never_started_dirty_or_clean() {
+        let dirty = result(1, JobStatus::Finished);
+        let clean = JobResult { dirty: false, ..result(2, JobStatus::Failed) };
+        let plan = plan(vec![readable(1, 0), readable(2, 0)], vec![dirty.clone(), clean.clone()]);
+        assert_eq!(plan.start, []);
+        assert_eq!(plan.clean_up, [(dirty, CleanupStep::DiscardCheckpoints)]);
+        assert_eq!(plan.ended, [clean]);
+    }
+
+    #[test]
+    fn checkpoints_of_a_cancelled_or_failed_job_are_kept_if_it_asked_for_that_or_can_not_be_asked() {
+        let mut retaining = graph(1);
+        retaining.checkpointing.retain_on_cancellation = true;
+        for status in [JobStatus::Canceled, JobStatus::Failed] {
+            assert_eq!(first_step(&result(1, status), Some(&retaining)), CleanupStep::ReleaseCheckpoints);
+            assert_eq!(first_step(&result(1, status), None), CleanupStep::ReleaseCheckpoints);
+            assert_eq!(first_step(&result(1, status), Some(&graph(1))), CleanupStep::DiscardCheckpoints);
+        }
+        assert_eq!(first_step(&result(1, JobStatus::Finished), Some(&retaining)), CleanupStep::DiscardCheckpoints);
+    }
+
+    #[test]
+    fn cleanup_of_a_job_whose_graph_is_gone_goes_on_after_the_checkpoints() {
+        let plan = plan(Vec::new(), vec![result(1, JobStatus::Finished)]);
+        assert_eq!(plan.clean_up[0].1, CleanupStep::JobGraph);
+    }
+}

@@ -1,0 +1,248 @@
+use weir_protocol::job_graph::{CheckpointConfig, JobVertex, OperatorDescriptor, RestartStrategyConfig};
+
+use super::*;
+
+pub(super) fn graph(job: u128) -> JobGraph {
+    let operator = |kind: &str| OperatorDescriptor { kind: kind.to_string(), options: BTreeMap::new() };
+    JobGraph {
+        version: JobGraph::VERSION,
+        job_id: Some(JobId(job)),
+        name: format!("job-{job}"),
+        max_parallelism: 128,
+        vertices: vec![JobVertex {
+            uid: "all".to_string(),
+            name: String::new(),
+            parallelism: 1,
+            operators: vec![operator("source.datagen"), operator("sink.blackhole")],
+            output_schema: Vec::new(),
+            input_schemas: Vec::new(),
+        }],
+        edges: Vec::new(),
+        checkpointing: CheckpointConfig::default(),
+        restart_strategy: RestartStrategyConfig::default(),
+        restore_from: None,
+    }
+}
+
+pub(super) fn result(job: u128, status: JobStatus) -> JobResult {
+    JobResult {
+        job: JobId(job),
+        name: format!("job-{job}"),
+        status,
+        submitted_at_ms: 5,
+        ended_at_ms: 9,
+        failure: None,
+        dirty: true,
+    }
+}
+
+fn dispatcher() -> Dispatcher {
+    Dispatcher::new(DispatcherOptions { max_jobs: 3, max_results: 2, result_retention_ms: 1000 }, Millis(0))
+}
+
+fn submit(ticket: u64, job: u128, token: Option<&str>) -> Event {
+    Event::Submit {
+        ticket: Ticket(ticket),
+        graph: Box::new(graph(job)),
+        client_token: token.map(str::to_string),
+        wall_clock_ms: 5,
+    }
+}
+
+fn persisted(ticket: u64, outcome: Result<Submission, StoreError>) -> Event {
+    Event::Persisted { ticket: Ticket(ticket), outcome }
+}
+
+fn ended(job: u128, status: JobStatus) -> Event {
+    Event::JobEnded { job: JobId(job), status, failure: None, wall_clock_ms: 9 }
+}
+
+fn unavailable() -> StoreError {
+    StoreError::Unavailable("no quorum".to_string())
+}
+
+/// What the effects are, in a form that reads well.
+fn words(effects: &[Effect]) -> Vec<String> {
+    let word = |effect: &Effect| match effect {
+        Effect::Persist { graph, .. } => format!("persist {}", graph.name),
+        Effect::AnswerSubmit { answer: Ok(submitted), .. } if submitted.already => format!("already {:x}", submitted.job.0),
+        Effect::AnswerSubmit { answer: Ok(submitted), .. } => format!("created {:x}", submitted.job.0),
+        Effect::AnswerSubmit { answer: Err(error), .. } => {
+            format!("refused {}", format!("{error:?}").split('(').next().unwrap_or_default())
+        }
+        Effect::AnswerCancel { answer: Ok(()), .. } => "cancel accepted".to_string(),
+        Effect::AnswerCancel { answer: Err(error), .. } => error.to_string().split(':').next().unwrap_or_default().to_string(),
+        Effect::StartJobMaster { graph, .. } => format!("start {}", graph.name),
+        Effect::CancelJob { job } => format!("cancel {:x}", job.0),
+        Effect::ShowQuarantined { job, .. } => format!("quarantined {:x}", job.0),
+        Effect::Reread { job } => format!("reread {:x}", job.0),
+        Effect::StoreResult { result } => format!("store {:x} {}", result.job.0, result.status.as_str()),
+        Effect::ShowEnded { result } => format!("ended {:x} {}", result.job.0, result.status.as_str()),
+        Effect::CleanUp { job, step } => format!("clean {:x} {step:?}", job.0),
+        Effect::Forget { job } => format!("forget {:x}", job.0),
+        Effect::ForgetResults { ended_before_ms } => format!("forget before {ended_before_ms}"),
+        Effect::StepDown { .. } => "step down".to_string(),
+    };
+    effects.iter().map(word).collect()
+}
+
+#[test]
+fn a_client_is_answered_and_the_job_started_only_once_it_is_durable() {
+    let mut dispatcher = dispatcher();
+    assert_eq!(words(&dispatcher.handle(submit(1, 1, None), Millis(0))), ["persist job-1"]);
+    let effects = dispatcher.handle(persisted(1, Ok(Submission::Created)), Millis(1));
+    assert_eq!(words(&effects), ["start job-1", "created 1"]);
+}
+
+#[test]
+fn g2_a_repeated_submission_starts_nothing_twice() {
+    let mut dispatcher = dispatcher();
+    dispatcher.handle(submit(1, 1, Some("t")), Millis(0));
+    dispatcher.handle(persisted(1, Ok(Submission::Created)), Millis(0));
+    dispatcher.handle(submit(2, 2, Some("t")), Millis(0));
+    let outcome = Ok(Submission::AlreadySubmitted { job: JobId(1) });
+    assert_eq!(words(&dispatcher.handle(persisted(2, outcome), Millis(1))), ["already 1"]);
+}
+
+#[test]
+fn g3_a_submission_of_unknown_outcome_is_looked_for_until_it_is_found_and_started() {
+    let mut dispatcher = dispatcher();
+    dispatcher.handle(submit(1, 1, None), Millis(0));
+    let unknown = StoreError::Unresolved { key: "k".to_string(), reason: "timeout".to_string() };
+    assert_eq!(words(&dispatcher.handle(persisted(1, Err(unknown)), Millis(0))), ["refused Unknown"]);
+    assert_eq!(dispatcher.next_deadline(), Millis(0), "the first retention check");
+    dispatcher.handle(Event::Tick { wall_clock_ms: 0 }, Millis(0));
+    assert_eq!(dispatcher.next_deadline(), Millis(100));
+    let effects = dispatcher.handle(Event::Tick { wall_clock_ms: 0 }, Millis(100));
+    assert_eq!(words(&effects), ["reread 1"]);
+    let nothing_yet = Event::Reread { job: JobId(1), outcome: Ok(None) };
+    assert_eq!(words(&dispatcher.handle(nothing_yet, Millis(100))), [""; 0]);
+    assert_eq!(words(&dispatcher.handle(Event::Tick { wall_clock_ms: 0 }, Millis(300))), ["reread 1"]);
+    let found = RecoveredJob::Readable { job: JobId(1), graph: graph(1), submitted_at_ms: 5 };
+    let effects = dispatcher.handle(Event::Reread { job: JobId(1), outcome: Ok(Some(found)) }, Millis(300));
+    assert_eq!(words(&effects), ["start job-1"]);
+}
+
+#[test]
+fn a_repetition_that_finds_a_job_nobody_runs_has_it_read_and_started() {
+    let mut dispatcher = dispatcher();
+    dispatcher.handle(submit(1, 2, Some("t")), Millis(0));
+    let outcome = Ok(Submission::AlreadySubmitted { job: JobId(1) });
+    assert_eq!(words(&dispatcher.handle(persisted(1, outcome), Millis(0))), ["reread 1", "already 1"]);
+}
+
+#[test]
+fn a_submission_the_store_refuses_is_refused_with_its_kind() {
+    let refusals = [
+        (unavailable(), "refused Unavailable"),
+        (StoreError::Conflict { key: "k".to_string(), reason: "taken".to_string() }, "refused Conflict"),
+        (StoreError::Refused { reason: "token".to_string() }, "refused Invalid"),
+    ];
+    for (error, expected) in refusals {
+        let mut dispatcher = dispatcher();
+        dispatcher.handle(submit(1, 1, None), Millis(0));
+        assert_eq!(words(&dispatcher.handle(persisted(1, Err(error)), Millis(0))), [expected]);
+    }
+}
+
+#[test]
+fn e3_a_store_that_knows_a_newer_leader_makes_this_one_step_down() {
+    let mut dispatcher = dispatcher();
+    dispatcher.handle(submit(1, 1, None), Millis(0));
+    let superseded = StoreError::Superseded { epoch: weir_protocol::LeaderEpoch(1), current: weir_protocol::LeaderEpoch(2) };
+    let effects = dispatcher.handle(persisted(1, Err(superseded)), Millis(0));
+    assert_eq!(words(&effects), ["step down", "refused Unavailable"]);
+}
+
+#[test]
+fn there_is_a_limit_to_live_jobs() {
+    let mut dispatcher = dispatcher();
+    for job in 1..=3 {
+        dispatcher.handle(submit(job, u128::from(job), None), Millis(0));
+    }
+    assert_eq!(words(&dispatcher.handle(submit(4, 4, None), Millis(0))), ["refused Busy"]);
+}
+
+#[test]
+fn r2_an_end_is_durable_before_anyone_is_told_and_cleaned_up_in_order_step_by_step() {
+    let mut dispatcher = dispatcher();
+    dispatcher.handle(submit(1, 1, None), Millis(0));
+    dispatcher.handle(persisted(1, Ok(Submission::Created)), Millis(0));
+    assert_eq!(words(&dispatcher.handle(ended(1, JobStatus::Finished), Millis(1))), ["store 1 FINISHED"]);
+    assert_eq!(words(&dispatcher.handle(ended(1, JobStatus::Failed), Millis(1))), [""; 0], "the first end stands");
+    let stored = Event::ResultStored { job: JobId(1), outcome: Ok(()) };
+    assert_eq!(words(&dispatcher.handle(stored, Millis(2))), ["ended 1 FINISHED", "clean 1 DiscardCheckpoints"]);
+    let done = |step| Event::CleanedUp { job: JobId(1), step, outcome: Ok(()) };
+    assert_eq!(words(&dispatcher.handle(done(CleanupStep::DiscardCheckpoints), Millis(2))), ["clean 1 JobGraph"]);
+    assert_eq!(words(&dispatcher.handle(done(CleanupStep::JobGraph), Millis(2))), ["clean 1 MarkClean"]);
+    assert_eq!(words(&dispatcher.handle(done(CleanupStep::MarkClean), Millis(2))), [""; 0]);
+    assert_eq!(words(&dispatcher.handle(submit(2, 1, None), Millis(3))), ["refused Conflict"], "R1");
+}
+
+#[test]
+fn a_failed_store_operation_is_tried_again_for_ever_with_growing_waits() {
+    let mut dispatcher = dispatcher();
+    let recovered = Event::Recovered { jobs: Vec::new(), results: vec![result(1, JobStatus::Finished)] };
+    let effects = dispatcher.handle(recovered, Millis(0));
+    assert_eq!(words(&effects), ["ended 1 FINISHED", "clean 1 JobGraph"]);
+    dispatcher.handle(Event::Tick { wall_clock_ms: 0 }, Millis(0));
+    let mut now = Millis(0);
+    let mut waits = Vec::new();
+    for _ in 0..12 {
+        let failed = Event::CleanedUp { job: JobId(1), step: CleanupStep::JobGraph, outcome: Err(unavailable()) };
+        assert_eq!(words(&dispatcher.handle(failed, now)), [""; 0]);
+        let mut effects = Vec::new();
+        let failed_at = now;
+        while effects.is_empty() {
+            now = dispatcher.next_deadline();
+            effects = dispatcher.handle(Event::Tick { wall_clock_ms: 0 }, now);
+        }
+        assert_eq!(words(&effects), ["clean 1 JobGraph"]);
+        waits.push(now.since(failed_at));
+    }
+    assert_eq!(&waits[..4], [100, 200, 400, 800]);
+    assert_eq!(waits[11], RETRY_MAX_MS);
+}
+
+#[test]
+fn a_live_job_is_cancelled_by_its_job_master_an_ended_one_can_not_be() {
+    let mut dispatcher = dispatcher();
+    let jobs = vec![RecoveredJob::Readable { job: JobId(1), graph: graph(1), submitted_at_ms: 5 }];
+    let results = vec![result(2, JobStatus::Finished), result(3, JobStatus::Canceled)];
+    dispatcher.handle(Event::Recovered { jobs, results }, Millis(0));
+    let cancel = |job| Event::Cancel { ticket: Ticket(9), job: JobId(job), wall_clock_ms: 9 };
+    assert_eq!(words(&dispatcher.handle(cancel(1), Millis(0))), ["cancel 1", "cancel accepted"]);
+    assert_eq!(words(&dispatcher.handle(cancel(2), Millis(0))), ["JOB-ENDED"]);
+    assert_eq!(words(&dispatcher.handle(cancel(3), Millis(0))), ["cancel accepted"], "it is what was wanted");
+    assert_eq!(words(&dispatcher.handle(cancel(4), Millis(0))), ["JOB-NOT-FOUND"]);
+}
+
+#[test]
+fn g5_a_quarantined_job_is_shown_retried_if_that_may_help_and_can_be_cancelled() {
+    let mut dispatcher = dispatcher();
+    let unreadable = |job, retryable| RecoveredJob::Unreadable { job: JobId(job), reason: "bad".to_string(), retryable };
+    let jobs = vec![unreadable(1, false), unreadable(2, true)];
+    let effects = dispatcher.handle(Event::Recovered { jobs, results: Vec::new() }, Millis(0));
+    assert_eq!(words(&effects), ["quarantined 1", "quarantined 2"]);
+    assert_eq!(words(&dispatcher.handle(Event::Tick { wall_clock_ms: 0 }, Millis(200))), ["reread 2"]);
+    let cancel = Event::Cancel { ticket: Ticket(9), job: JobId(1), wall_clock_ms: 9 };
+    assert_eq!(words(&dispatcher.handle(cancel, Millis(200))), ["store 1 CANCELED", "cancel accepted"]);
+    let stored = Event::ResultStored { job: JobId(1), outcome: Ok(()) };
+    assert_eq!(
+        words(&dispatcher.handle(stored, Millis(200))),
+        ["ended 1 CANCELED", "clean 1 ReleaseCheckpoints"],
+        "files of a job that can't be read are kept"
+    );
+}
+
+#[test]
+fn old_results_and_those_over_the_limit_are_forgotten() {
+    let mut dispatcher = dispatcher();
+    let clean = |job, ended_at_ms| JobResult { ended_at_ms, dirty: false, ..result(job, JobStatus::Finished) };
+    let results = vec![clean(1, 100), clean(2, 5_000), clean(3, 5_001), clean(4, 5_002)];
+    dispatcher.handle(Event::Recovered { jobs: Vec::new(), results }, Millis(0));
+    let effects = dispatcher.handle(Event::Tick { wall_clock_ms: 5_500 }, Millis(0));
+    assert_eq!(words(&effects), ["forget before 5001", "forget 1", "forget 2"]);
+    let effects = dispatcher.handle(Event::Tick { wall_clock_ms: 6_002 }, Millis(60_000));
+    assert_eq!(words(&effects), ["forget before 5002", "forget 3"]);
+}
