@@ -1,7 +1,15 @@
 //! The JobManager role: everything that only a leader does, and the REST service that every JobManager offers.
 
 pub mod checkpoint;
+mod cluster_metrics;
 pub mod dispatcher;
+pub mod job_manager;
 pub mod job_master;
+mod leader;
+mod leader_history;
+pub mod metrics;
 pub mod resource_manager;
+mod rest;
 pub mod rpc;
+
+pub use job_manager::{JobManager, JobManagerOptions, StartError};

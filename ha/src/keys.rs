@@ -7,6 +7,7 @@
 //! checkpoints/<job>/head         CompletedCheckpointStore: the newest id ever appended (C2, C6)
 //! checkpoints/<job>/<20 digits>  CompletedCheckpointStore: one retained completed checkpoint
 //! checkpoint-ids/<job>           CheckpointIdCounter: the first id nobody has reserved yet
+//! leader-history                 the newest leaderships, for people; nothing depends on it
 //! ```
 //!
 //! Values are JSON records that carry the version of their format (`record.rs`), so that a person can read them.
@@ -19,6 +20,8 @@ pub const JOBS: &str = "jobs/";
 pub const TOKENS: &str = "tokens/";
 /// Prefix of everything [`result`] returns.
 pub const RESULTS: &str = "results/";
+/// The newest leaderships.
+pub const LEADER_HISTORY: &str = "leader-history";
 
 /// The longest client token in bytes.
 pub const TOKEN_LIMIT: usize = 128;

@@ -3,9 +3,13 @@
 //! A client is answered only when its job is durable (ha.md 2.2); a job's end is durable before anyone is told (R2)
 //! and before anything of it is deleted (2.4).
 
+pub(crate) mod cleanup;
 pub mod effect;
 pub mod event;
+pub mod gateway;
+pub mod job_registry;
 pub mod recovery;
+pub(crate) mod runner;
 #[cfg(test)]
 mod tests;
 

@@ -47,11 +47,10 @@ pub enum Effect {
         /// Why, for people.
         reason: String,
     },
-    /// Most TaskManagers fell silent at once: rather the network, or this process, than they (H2). Nobody is evicted.
+    /// Most TaskManagers fell silent at once: rather the network, or this process, than they (H2). They are given one
+    /// more timeout.
     MassSuspicion {
-        /// How many are silent.
-        silent: u32,
-        /// Of how many.
+        /// How many are registered.
         registered: u32,
     },
     /// The mass suspicion is over.

@@ -7,6 +7,7 @@
 pub mod effect;
 pub mod event;
 pub mod gateway;
+pub(crate) mod runner;
 mod slot_manager;
 #[cfg(test)]
 mod tests;
@@ -14,6 +15,7 @@ mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use weir_protocol::heartbeat::HeartbeatMonitor;
 use weir_protocol::link::{Order, Registration};
 use weir_protocol::world::Millis;
 use weir_protocol::{LeaderEpoch, TaskManagerId};
@@ -33,30 +35,35 @@ pub struct HeartbeatOptions {
     pub timeout_ms: u64,
 }
 
-/// At least this many TaskManagers must be registered before a common silence is taken for a mass suspicion.
-const MASS_SUSPICION_FROM: usize = 3;
-
 /// The pure core.
 #[derive(Debug)]
 pub struct ResourceManager {
     heartbeat: HeartbeatOptions,
+    heartbeats: HeartbeatMonitor<TaskManagerId>,
+    /// Silent once together with most others, and given one more timeout for that (H2).
+    suspects: BTreeSet<TaskManagerId>,
     task_managers: BTreeMap<TaskManagerId, Registered>,
     slots: SlotManager,
     last_tick: Millis,
-    suspicious: bool,
 }
 
 #[derive(Debug)]
 struct Registered {
     link: LinkId,
     registration: Registration,
-    last_heartbeat: Millis,
 }
 
 impl ResourceManager {
     /// No TaskManagers and no jobs.
     pub fn new(epoch: LeaderEpoch, heartbeat: HeartbeatOptions, now: Millis) -> Self {
-        Self { heartbeat, task_managers: BTreeMap::new(), slots: SlotManager::new(epoch), last_tick: now, suspicious: false }
+        Self {
+            heartbeat,
+            heartbeats: HeartbeatMonitor::new(heartbeat.timeout_ms),
+            suspects: BTreeSet::new(),
+            task_managers: BTreeMap::new(),
+            slots: SlotManager::new(epoch),
+            last_tick: now,
+        }
     }
 
     /// Takes in one event and says what to do.
@@ -70,8 +77,11 @@ impl ResourceManager {
                 }
             }
             Event::Heartbeat { task_manager, link } => {
-                if let Some(registered) = self.task_managers.get_mut(&task_manager).filter(|known| known.link == link) {
-                    registered.last_heartbeat = now;
+                if self.is_current(&task_manager, link) {
+                    self.heartbeats.beat(&task_manager, now);
+                    if self.suspects.remove(&task_manager) && self.suspects.is_empty() {
+                        effects.push(Effect::SuspicionOver);
+                    }
                     effects.push(Effect::Send { task_manager, order: Order::HeartbeatAck });
                 }
                 return effects;
@@ -103,9 +113,9 @@ impl ResourceManager {
             slots: registered.registration.slots,
             free_slots: self.slots.free_on(id),
             slots_by_job: self.slots.granted_on(id),
-            last_heartbeat_ms: wall_clock_ms.saturating_sub(now.since(registered.last_heartbeat)),
+            last_heartbeat_ms: wall_clock_ms.saturating_sub(self.heartbeats.last_heard(id).map_or(0, |heard| now.since(heard))),
         });
-        ResourcesView { task_managers: task_managers.collect(), mass_suspicion: self.suspicious }
+        ResourcesView { task_managers: task_managers.collect(), mass_suspicion: !self.suspects.is_empty() }
     }
 
     fn register(&mut self, registration: Registration, link: LinkId, now: Millis, effects: &mut Vec<Effect>) {
@@ -124,13 +134,18 @@ impl ResourceManager {
             effects.push(Effect::Send { task_manager: task_manager.clone(), order: Order::Cancel(cancel) });
         }
         self.slots.add(task_manager.clone(), registration.slots, held);
-        self.task_managers.insert(task_manager, Registered { link, registration, last_heartbeat: now });
+        self.heartbeats.watch(task_manager.clone(), now);
+        self.task_managers.insert(task_manager, Registered { link, registration });
     }
 
     /// Forgets a TaskManager, if it is known, and tells the jobs that had slots there.
     fn lose(&mut self, task_manager: &TaskManagerId, reason: &str, effects: &mut Vec<Effect>) {
         if self.task_managers.remove(task_manager).is_none() {
             return;
+        }
+        self.heartbeats.forget(task_manager);
+        if self.suspects.remove(task_manager) && self.suspects.is_empty() {
+            effects.push(Effect::SuspicionOver);
         }
         for job in self.slots.remove(task_manager) {
             effects.push(Effect::TaskManagerLost { job, task_manager: task_manager.clone(), reason: reason.to_string() });
@@ -141,29 +156,21 @@ impl ResourceManager {
         let stalled = now.since(self.last_tick) >= self.heartbeat.timeout_ms / 2;
         self.last_tick = now;
         if stalled {
-            // This process slept: the silence is its own, so every deadline starts anew.
-            for registered in self.task_managers.values_mut() {
-                registered.last_heartbeat = now;
-            }
+            // This process slept: the silence is its own, so every deadline starts anew (H1).
+            self.heartbeats.reset(now);
             return;
         }
-        let timeout = self.heartbeat.timeout_ms;
-        let silent = self.task_managers.iter().filter(|(_, known)| now.since(known.last_heartbeat) >= timeout);
-        let silent: Vec<_> = silent.map(|(id, _)| id.clone()).collect();
-        let registered = self.task_managers.len();
-        if registered >= MASS_SUSPICION_FROM && silent.len() * 2 > registered {
-            if !self.suspicious {
-                self.suspicious = true;
-                effects.push(Effect::MassSuspicion { silent: silent.len() as u32, registered: registered as u32 });
+        let expiry = self.heartbeats.tick(now);
+        for task_manager in expiry.expired {
+            if expiry.mass_suspicion && !self.suspects.contains(&task_manager) {
+                if self.suspects.is_empty() {
+                    effects.push(Effect::MassSuspicion { registered: self.task_managers.len() as u32 });
+                }
+                self.heartbeats.watch(task_manager.clone(), now);
+                self.suspects.insert(task_manager);
+                continue;
             }
-            return;
-        }
-        if self.suspicious {
-            self.suspicious = false;
-            effects.push(Effect::SuspicionOver);
-        }
-        for task_manager in silent {
-            let reason = format!("no heartbeat for {timeout} ms");
+            let reason = format!("no heartbeat for {} ms", self.heartbeat.timeout_ms);
             effects.push(Effect::BreakLink { task_manager: task_manager.clone(), reason: reason.clone() });
             self.lose(&task_manager, &reason, effects);
         }

@@ -165,7 +165,7 @@ fn a_heartbeat_is_answered_and_keeps_a_task_manager() {
 }
 
 #[test]
-fn h2_common_silence_evicts_nobody_and_is_told_once_until_it_is_over() {
+fn h2_common_silence_is_told_once_and_costs_nobody_a_slot_until_it_lasts_another_timeout() {
     let mut manager = manager();
     for (index, name) in ["a", "b", "c"].into_iter().enumerate() {
         manager.handle(register(name, 1, index as u64 + 1), Millis(0));
@@ -173,15 +173,18 @@ fn h2_common_silence_evicts_nobody_and_is_told_once_until_it_is_over() {
     for now in (100..1000).step_by(100) {
         manager.handle(Event::Tick, Millis(now));
     }
-    let effects = manager.handle(Event::Tick, Millis(1000));
-    assert_eq!(effects, [Effect::MassSuspicion { silent: 3, registered: 3 }]);
-    assert_eq!(manager.handle(Event::Tick, Millis(1100)), []);
-    for (index, name) in ["a", "b"].into_iter().enumerate() {
-        manager.handle(Event::Heartbeat { task_manager: tm(name), link: LinkId(index as u64 + 1) }, Millis(1150));
+    assert_eq!(manager.handle(Event::Tick, Millis(1000)), [Effect::MassSuspicion { registered: 3 }]);
+    assert!(manager.view(Millis(1000), 0).mass_suspicion);
+    for now in (1100..2000).step_by(100) {
+        assert_eq!(manager.handle(Event::Tick, Millis(now)), []);
+        for (index, name) in ["a", "b"].into_iter().enumerate() {
+            manager.handle(Event::Heartbeat { task_manager: tm(name), link: LinkId(index as u64 + 1) }, Millis(now));
+        }
     }
-    let effects = manager.handle(Event::Tick, Millis(1200));
-    assert_eq!(effects[0], Effect::SuspicionOver);
-    assert!(matches!(&effects[1], Effect::BreakLink { task_manager, .. } if *task_manager == tm("c")));
+    let effects = manager.handle(Event::Tick, Millis(2000));
+    assert!(matches!(&effects[0], Effect::BreakLink { task_manager, .. } if *task_manager == tm("c")));
+    assert_eq!(effects[1], Effect::SuspicionOver);
+    assert_eq!(manager.view(Millis(2000), 0).task_managers.len(), 2);
 }
 
 #[test]

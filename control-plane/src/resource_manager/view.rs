@@ -9,7 +9,7 @@ use weir_protocol::{JobId, TaskManagerId};
 pub struct ResourcesView {
     /// By id.
     pub task_managers: Vec<TaskManagerView>,
-    /// Most TaskManagers are silent at once, so nobody is evicted (H2).
+    /// Most TaskManagers fell silent at once and were given one more timeout (H2).
     pub mass_suspicion: bool,
 }
 

@@ -1,3 +1,4 @@
-//! The gRPC service for TaskManagers.
+//! The gRPC service for TaskManagers. Every JobManager offers it; only the leader takes TaskManagers in.
 
 pub mod links;
+pub(crate) mod service;

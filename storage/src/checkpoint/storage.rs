@@ -76,17 +76,21 @@ impl CheckpointStorage {
             let end = needed.entry(segment.path.as_str()).or_default();
             *end = (*end).max(segment.offset.saturating_add(segment.length));
         }
-        let looks = needed.into_iter().map(|(path, end)| async move {
-            let full = in_job(metadata.job, path);
-            match self.files.size(&full).await {
-                Ok(size) if size >= end => Ok(None),
-                Ok(size) => Ok(Some(format!("{full} has {size} bytes of {end}"))),
-                Err(FileError::NotFound { .. }) => Ok(Some(format!("{full} is missing"))),
-                Err(error) => Err(CheckpointError::from(error)),
-            }
-        });
+        // Owned paths: a stream over closures that borrow them is not `Send` for every lifetime.
+        let needed: Vec<(String, u64)> = needed.into_iter().map(|(path, end)| (in_job(metadata.job, path), end)).collect();
+        let looks = needed.into_iter().map(|(path, end)| self.lacks(path, end));
         let found: Vec<Option<String>> = futures::stream::iter(looks).buffered(CONCURRENT_LOOKS).try_collect().await?;
         Ok(found.into_iter().flatten().collect())
+    }
+
+    /// What is wrong with a file that must have at least this many bytes, if anything.
+    async fn lacks(&self, path: String, end: u64) -> Result<Option<String>, CheckpointError> {
+        match self.files().size(&path).await {
+            Ok(size) if size >= end => Ok(None),
+            Ok(size) => Ok(Some(format!("{path} has {size} bytes of {end}"))),
+            Err(FileError::NotFound { .. }) => Ok(Some(format!("{path} is missing"))),
+            Err(error) => Err(CheckpointError::from(error)),
+        }
     }
 }
 

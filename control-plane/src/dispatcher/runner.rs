@@ -1,0 +1,229 @@
+//! The Dispatcher's async shell. Store operations run as futures of this one task: when it is stopped, they stop.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use tokio::sync::{oneshot, watch};
+use weir_ha::{JobResult, Leadership, RecoveredJob, StoreError};
+use weir_protocol::JobId;
+use weir_protocol::job_graph::JobGraph;
+use weir_protocol::world::{MonotonicClock, random_id, wall_clock_ms};
+
+use super::cleanup::Stores;
+use super::effect::{CancelError, Effect, SubmitError, Submitted};
+use super::event::{Event, Ticket};
+use super::gateway::{DispatcherGateway, Request, Requests};
+use super::job_registry::JobRegistry;
+use super::{Dispatcher, DispatcherOptions};
+use crate::job_master::effect::JobEnded;
+use crate::job_master::gateway::JobMasterGateway;
+use crate::job_master::view::JobView;
+use crate::resource_manager::gateway::ResourceManagerGateway;
+
+/// Starts the JobMaster of a durable job (its id is set) that was submitted at this wall-clock time.
+pub(crate) type StartJobMaster = Box<dyn Fn(JobGraph, u64, &DispatcherGateway) -> JobMasterGateway + Send>;
+
+/// What the Dispatcher of one leadership works with.
+pub(crate) struct DispatcherContext {
+    pub(crate) options: DispatcherOptions,
+    pub(crate) leadership: Leadership,
+    pub(crate) stores: Stores,
+    pub(crate) registry: JobRegistry,
+    pub(crate) resource_manager: ResourceManagerGateway,
+    pub(crate) start_job_master: StartJobMaster,
+    /// Set when the store says that a newer leader exists.
+    pub(crate) superseded: watch::Sender<bool>,
+}
+
+/// What the store held when leadership was granted.
+#[derive(Debug, Default)]
+pub(crate) struct Recovered {
+    pub(crate) jobs: Vec<RecoveredJob>,
+    pub(crate) results: Vec<JobResult>,
+}
+
+/// A Dispatcher that has yet to run; its gateway.
+pub(crate) fn prepare(context: DispatcherContext) -> (DispatcherGateway, Runner) {
+    let (gateway, requests) = super::gateway::channel();
+    let clock = MonotonicClock::start();
+    let core = Dispatcher::new(context.options, clock.now());
+    let runner = Runner {
+        clock,
+        core,
+        context,
+        gateway: gateway.clone(),
+        requests,
+        running: FuturesUnordered::new(),
+        tickets: 0,
+        submitters: BTreeMap::new(),
+        cancellers: BTreeMap::new(),
+        last_views: BTreeMap::new(),
+    };
+    (gateway, runner)
+}
+
+/// The shell around the pure core.
+pub(crate) struct Runner {
+    clock: MonotonicClock,
+    core: Dispatcher,
+    context: DispatcherContext,
+    gateway: DispatcherGateway,
+    requests: Requests,
+    running: FuturesUnordered<BoxFuture<'static, Option<Event>>>,
+    tickets: u64,
+    submitters: BTreeMap<Ticket, oneshot::Sender<Result<Submitted, SubmitError>>>,
+    cancellers: BTreeMap<Ticket, oneshot::Sender<Result<(), CancelError>>>,
+    /// What ended jobs looked like in the end, until their results are durable.
+    last_views: BTreeMap<JobId, Arc<JobView>>,
+}
+
+impl Runner {
+    /// Starts what was recovered; every job is shown when this returns.
+    pub(crate) fn recover(&mut self, recovered: Recovered) {
+        self.handle(Event::Recovered { jobs: recovered.jobs, results: recovered.results });
+    }
+
+    /// Runs until dropped.
+    pub(crate) async fn run(mut self) {
+        loop {
+            let deadline = self.core.next_deadline();
+            tokio::select! {
+                biased;
+                Some(outcome) = self.running.next(), if !self.running.is_empty() => {
+                    if let Some(event) = outcome {
+                        self.handle(event);
+                    }
+                }
+                Some(request) = self.requests.recv() => self.take(request),
+                () = self.clock.sleep_until(deadline) => self.handle(Event::Tick { wall_clock_ms: wall_clock_ms() }),
+            }
+        }
+    }
+
+    fn take(&mut self, request: Request) {
+        self.tickets += 1;
+        let ticket = Ticket(self.tickets);
+        match request {
+            Request::Submit { mut graph, client_token, reply } => {
+                graph.job_id.get_or_insert_with(|| JobId(random_id()));
+                self.submitters.insert(ticket, reply);
+                self.handle(Event::Submit { ticket, graph, client_token, wall_clock_ms: wall_clock_ms() });
+            }
+            Request::Cancel { job, reply } => {
+                self.cancellers.insert(ticket, reply);
+                self.handle(Event::Cancel { ticket, job, wall_clock_ms: wall_clock_ms() });
+            }
+            Request::JobEnded { ended: JobEnded { job, status, failure }, last_view } => {
+                tracing::info!(%job, status = status.as_str(), failure, "job ended");
+                self.last_views.insert(job, last_view);
+                self.handle(Event::JobEnded { job, status, failure, wall_clock_ms: wall_clock_ms() });
+            }
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        for effect in self.core.handle(event, self.clock.now()) {
+            self.perform(effect);
+        }
+    }
+
+    fn perform(&mut self, effect: Effect) {
+        let registry = &self.context.registry;
+        match effect {
+            Effect::Persist { ticket, graph, client_token, submitted_at_ms } => {
+                self.persist(ticket, *graph, client_token, submitted_at_ms);
+            }
+            Effect::AnswerSubmit { ticket, answer } => {
+                if let Some(reply) = self.submitters.remove(&ticket) {
+                    // A client that went away submits again with its token.
+                    let _ = reply.send(answer);
+                }
+            }
+            Effect::AnswerCancel { ticket, answer } => {
+                if let Some(reply) = self.cancellers.remove(&ticket) {
+                    let _ = reply.send(answer);
+                }
+            }
+            Effect::StartJobMaster { graph, submitted_at_ms } => {
+                let job_master = (self.context.start_job_master)(*graph, submitted_at_ms, &self.gateway);
+                tracing::info!(job = %job_master.job(), "JobMaster started");
+                self.context.resource_manager.register_job(job_master.clone());
+                registry.show_live(job_master);
+            }
+            Effect::CancelJob { job } => {
+                if let Some(job_master) = registry.job_master(job) {
+                    self.spawn(async move {
+                        // A JobMaster that is gone has ended its job, which the Dispatcher hears anyway.
+                        let _ = job_master.cancel().await;
+                        None
+                    });
+                }
+            }
+            Effect::ShowQuarantined { job, reason } => registry.show_quarantined(job, reason, wall_clock_ms()),
+            Effect::Reread { job } => {
+                let graphs = self.context.stores.graphs.clone();
+                self.spawn(async move {
+                    let found = graphs.recover().await.map_err(StoreError::from);
+                    let outcome = found.map(|jobs| jobs.into_iter().find(|found| id_of(found) == job));
+                    Some(Event::Reread { job, outcome })
+                });
+            }
+            Effect::StoreResult { result } => {
+                let (results, leadership) = (self.context.stores.results.clone(), self.context.leadership.clone());
+                self.spawn(async move {
+                    let outcome = results.put_dirty(&leadership, &result).await;
+                    Some(Event::ResultStored { job: result.job, outcome })
+                });
+            }
+            Effect::ShowEnded { result } => {
+                self.context.resource_manager.job_gone(result.job);
+                let last_view = self.last_views.remove(&result.job);
+                registry.show_ended(result, last_view);
+            }
+            Effect::CleanUp { job, step } => {
+                let (stores, leadership) = (self.context.stores.clone(), self.context.leadership.clone());
+                self.spawn(async move {
+                    let outcome = stores.clean_up(&leadership, job, step).await;
+                    Some(Event::CleanedUp { job, step, outcome })
+                });
+            }
+            Effect::Forget { job } => registry.forget(job),
+            Effect::ForgetResults { ended_before_ms } => self.forget_results(ended_before_ms),
+            Effect::StepDown { reason } => {
+                tracing::warn!(reason, "a newer leader exists: stepping down");
+                self.context.superseded.send_replace(true);
+            }
+        }
+    }
+
+    fn persist(&mut self, ticket: Ticket, graph: JobGraph, client_token: Option<String>, submitted_at_ms: u64) {
+        let (graphs, leadership) = (self.context.stores.graphs.clone(), self.context.leadership.clone());
+        self.spawn(async move {
+            let outcome = graphs.submit(&leadership, &graph, client_token.as_deref(), submitted_at_ms).await;
+            Some(Event::Persisted { ticket, outcome })
+        });
+    }
+
+    fn forget_results(&mut self, ended_before_ms: u64) {
+        let (results, leadership) = (self.context.stores.results.clone(), self.context.leadership.clone());
+        self.spawn(async move {
+            if let Err(error) = results.forget_clean_before(&leadership, ended_before_ms).await {
+                tracing::warn!(%error, "old results could not be removed from the store; the next leader, or a later check, does it");
+            }
+            None
+        });
+    }
+
+    fn spawn(&mut self, operation: impl Future<Output = Option<Event>> + Send + 'static) {
+        self.running.push(Box::pin(operation));
+    }
+}
+
+fn id_of(job: &RecoveredJob) -> JobId {
+    match job {
+        RecoveredJob::Readable { job, .. } | RecoveredJob::Unreadable { job, .. } => *job,
+    }
+}

@@ -1,0 +1,254 @@
+//! Leadership as a value: everything that only a leader has lives in [`Leader`], and ends with it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+use weir_ha::{
+    CheckpointIdCounter, CommitOutcome, CompletedCheckpointStore, HaServices, Leadership, ReadError, Rejection, StoreError,
+};
+use weir_protocol::LeaderEpoch;
+use weir_protocol::world::{self, MonotonicClock};
+use weir_storage::StorageOptions;
+use weir_storage::checkpoint::CheckpointStorage;
+use weir_storage::file_system::FileSystemRef;
+
+use crate::dispatcher::DispatcherOptions;
+use crate::dispatcher::cleanup::Stores;
+use crate::dispatcher::gateway::DispatcherGateway;
+use crate::dispatcher::job_registry::JobRegistry;
+use crate::dispatcher::runner::{self as dispatcher_runner, DispatcherContext, Recovered, StartJobMaster};
+use crate::job_master::runner::{JobMasterContext, SubmittedJob};
+use crate::job_master::{JobMaster, JobMasterOptions};
+use crate::leader_history;
+use crate::metrics;
+use crate::resource_manager::HeartbeatOptions;
+use crate::resource_manager::gateway::ResourceManagerGateway;
+use crate::rest::operations::Operations;
+use crate::rpc::links::TaskManagerLinks;
+
+/// First wait before the store is read or written again, milliseconds.
+const RETRY_MIN_MS: u64 = 20;
+/// Longest wait, milliseconds.
+const RETRY_MAX_MS: u64 = 1_000;
+
+/// What a leader offers to REST and to TaskManagers. Clones are the same leader.
+#[derive(Clone, Debug)]
+pub(crate) struct Leading {
+    pub(crate) leadership: Arc<Leadership>,
+    pub(crate) jobs: JobRegistry,
+    pub(crate) dispatcher: DispatcherGateway,
+    pub(crate) resource_manager: ResourceManagerGateway,
+    pub(crate) links: TaskManagerLinks,
+    pub(crate) operations: Operations,
+}
+
+impl Leading {
+    pub(crate) fn epoch(&self) -> LeaderEpoch {
+        self.leadership.epoch()
+    }
+}
+
+/// What every leadership of this process is made from.
+#[derive(Clone)]
+pub(crate) struct LeaderContext {
+    pub(crate) ha: HaServices,
+    pub(crate) files: FileSystemRef,
+    pub(crate) checkpoints: CheckpointStorage,
+    /// How to open savepoint directories that users name.
+    pub(crate) storage_options: StorageOptions,
+    pub(crate) heartbeat: HeartbeatOptions,
+    pub(crate) dispatcher: DispatcherOptions,
+    pub(crate) job_master: JobMasterOptions,
+    /// Where REST and the TaskManager service look for the leader in this process.
+    pub(crate) leading: watch::Sender<Option<Leading>>,
+}
+
+/// A leadership being exercised. Dropping it is not enough: [`Self::stop`] it.
+pub(crate) struct Leader {
+    context: LeaderContext,
+    jobs: JobRegistry,
+    links: TaskManagerLinks,
+    tasks: Vec<JoinHandle<()>>,
+    superseded: watch::Receiver<bool>,
+}
+
+impl Leader {
+    /// Begins to lead: reads, recovers, opens the services and publishes, in this order, in the background
+    /// (ha.md 2.5).
+    pub(crate) fn start(context: LeaderContext, leadership: Leadership) -> Self {
+        let jobs = JobRegistry::default();
+        let links = TaskManagerLinks::new(leadership.epoch());
+        let (superseded, superseded_end) = watch::channel(false);
+        let (resource_manager, requests) = crate::resource_manager::gateway::channel();
+        let stores = Stores::new(context.ha.clone(), context.files.clone(), context.checkpoints.clone());
+        let (dispatcher, runner) = dispatcher_runner::prepare(DispatcherContext {
+            options: context.dispatcher,
+            leadership: leadership.clone(),
+            stores: stores.clone(),
+            registry: jobs.clone(),
+            resource_manager: resource_manager.clone(),
+            start_job_master: job_master_starter(&context, &leadership, &resource_manager, &links),
+            superseded: superseded.clone(),
+        });
+        let leading = Leading {
+            leadership: Arc::new(leadership),
+            jobs: jobs.clone(),
+            dispatcher,
+            resource_manager,
+            links: links.clone(),
+            operations: Operations::default(),
+        };
+        let (recovered, recovered_end) = oneshot::channel();
+        let takeover = TakeOver { context: context.clone(), leading: leading.clone(), stores, superseded };
+        let tasks = vec![
+            world::spawn("resource-manager", crate::resource_manager::runner::run(requests, links.clone(), context.heartbeat)),
+            world::spawn("dispatcher", run_dispatcher(runner, recovered_end)),
+            world::spawn("take-over", takeover.run(recovered)),
+            world::spawn("leader-metrics", crate::cluster_metrics::run(leading)),
+        ];
+        Self { context, jobs, links, tasks, superseded: superseded_end }
+    }
+
+    /// Waits until the store says that a newer leader exists.
+    pub(crate) async fn superseded(&mut self) {
+        if self.superseded.wait_for(|superseded| *superseded).await.is_err() {
+            std::future::pending().await
+        }
+    }
+
+    /// Stops leading (ha.md 2.6): no more commands, no more orders, nothing deleted, no task cancelled.
+    pub(crate) async fn stop(mut self, reason: &str) {
+        self.context.leading.send_replace(None);
+        self.links.close(reason);
+        for task in &self.tasks {
+            task.abort();
+        }
+        for task in self.tasks.drain(..) {
+            // Cancelled, as was asked.
+            let _ = task.await;
+        }
+        for job_master in self.jobs.take_job_masters() {
+            job_master.suspend();
+        }
+        crate::cluster_metrics::clear();
+    }
+}
+
+async fn run_dispatcher(mut runner: dispatcher_runner::Runner, recovered: oneshot::Receiver<(Recovered, oneshot::Sender<()>)>) {
+    let Ok((recovered, done)) = recovered.await else { return };
+    runner.recover(recovered);
+    // The takeover may have ended, with the leadership.
+    let _ = done.send(());
+    runner.run().await;
+}
+
+/// A leader's first acts.
+struct TakeOver {
+    context: LeaderContext,
+    leading: Leading,
+    stores: Stores,
+    superseded: watch::Sender<bool>,
+}
+
+impl TakeOver {
+    async fn run(self, dispatcher: oneshot::Sender<(Recovered, oneshot::Sender<()>)>) {
+        let clock = MonotonicClock::start();
+        let since_grant = |phase: &'static str| {
+            let seconds = clock.now().0 as f64 / 1000.0;
+            ::metrics::histogram!(metrics::TAKEOVER_SECONDS, "phase" => phase).record(seconds);
+        };
+        let epoch = self.leading.epoch();
+        let recovered = self.read().await;
+        since_grant("read");
+        let (jobs, results) = (recovered.jobs.len(), recovered.results.len());
+        let (done, done_end) = oneshot::channel();
+        if dispatcher.send((recovered, done)).is_err() || done_end.await.is_err() {
+            return;
+        }
+        since_grant("recovered");
+        self.context.leading.send_replace(Some(self.leading.clone()));
+        self.publish().await;
+        since_grant("published");
+        let took_ms = clock.now().0;
+        tracing::info!(%epoch, jobs, results, took_ms, "leading");
+        leader_history::record(&*self.context.ha, &self.leading.leadership).await;
+    }
+
+    /// Reads everything the store holds; only the end of leadership ends the attempts.
+    async fn read(&self) -> Recovered {
+        let mut wait_ms = RETRY_MIN_MS;
+        loop {
+            match self.try_read().await {
+                Ok(recovered) => return recovered,
+                Err(error) if error.is_retryable() => {
+                    tracing::warn!(%error, "taking over: the store can't be read; trying again")
+                }
+                Err(error) => tracing::error!(%error, "taking over: the store is damaged, and no job can be run; trying again"),
+            }
+            tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+            wait_ms = (wait_ms * 2).min(RETRY_MAX_MS);
+        }
+    }
+
+    async fn try_read(&self) -> Result<Recovered, StoreError> {
+        let jobs = self.stores.graphs.recover().await.map_err(|error: ReadError| StoreError::from(error))?;
+        let results = self.stores.results.list().await?;
+        Ok(Recovered { jobs, results })
+    }
+
+    /// Makes the leader findable, last of all.
+    async fn publish(&self) {
+        let mut wait_ms = RETRY_MIN_MS;
+        loop {
+            match self.context.ha.publish(&self.leading.leadership).await {
+                CommitOutcome::Committed { .. } => return,
+                CommitOutcome::Rejected(rejection @ Rejection::StaleEpoch { .. }) => {
+                    tracing::warn!(%rejection, "a newer leader exists: stepping down");
+                    self.superseded.send_replace(true);
+                    return std::future::pending().await;
+                }
+                CommitOutcome::Rejected(rejection) => tracing::error!(%rejection, "the leader record was refused; trying again"),
+                CommitOutcome::Unknown { reason } => {
+                    tracing::warn!(reason, "it is not known whether the leader record was published; trying again");
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+            wait_ms = (wait_ms * 2).min(RETRY_MAX_MS);
+        }
+    }
+}
+
+fn job_master_starter(
+    context: &LeaderContext,
+    leadership: &Leadership,
+    resource_manager: &ResourceManagerGateway,
+    links: &TaskManagerLinks,
+) -> StartJobMaster {
+    let (context, leadership) = (context.clone(), leadership.clone());
+    let (resource_manager, links) = (resource_manager.clone(), links.clone());
+    let completed_checkpoints = CompletedCheckpointStore::new(context.ha.clone());
+    let checkpoint_ids = CheckpointIdCounter::new(context.ha.clone());
+    Box::new(move |graph, submitted_at_ms, dispatcher| {
+        let dispatcher = dispatcher.clone();
+        let ended = move |ended, last_view| {
+            let dispatcher = dispatcher.clone();
+            Box::pin(async move { dispatcher.job_ended(ended, last_view).await }) as BoxFuture<'static, ()>
+        };
+        let context = JobMasterContext {
+            leadership: leadership.clone(),
+            checkpoints: context.checkpoints.clone(),
+            checkpoint_root_uri: context.checkpoints.files().uri().to_string(),
+            storage_options: context.storage_options.clone(),
+            completed_checkpoints: completed_checkpoints.clone(),
+            checkpoint_ids: checkpoint_ids.clone(),
+            resource_manager: resource_manager.clone(),
+            links: links.clone(),
+            ended: Arc::new(ended),
+            options: context.job_master,
+        };
+        JobMaster::start(context, SubmittedJob { graph: Arc::new(graph), submitted_at_ms })
+    })
+}

@@ -1,0 +1,158 @@
+//! The REST service: Flink's paths and field names, and ours under `/weir/v1`. Every JobManager answers; one that
+//! does not lead asks the leader and passes the answer on.
+
+mod checkpoints;
+mod cluster;
+mod error;
+mod jobs;
+mod leader_only;
+pub(crate) mod operations;
+mod savepoints;
+mod task_managers;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, patch, post};
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::sync::watch;
+use weir_ha::HaServices;
+
+use self::error::RestError;
+use crate::leader::Leading;
+use crate::metrics;
+
+/// Longest request body, bytes.
+pub(crate) const BODY_LIMIT: usize = 8 * 1024 * 1024;
+/// A request not answered by then is answered with 503.
+const REQUEST_DEADLINE: Duration = Duration::from_secs(60);
+/// A proxied request may take a little less, so that the answer names the cause.
+const PROXY_DEADLINE: Duration = Duration::from_secs(55);
+/// A leader that can't be connected to within this time is taken for gone.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(2);
+
+/// What REST answers from.
+#[derive(Clone)]
+pub(crate) struct Rest {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    name: String,
+    ha: HaServices,
+    leading: watch::Receiver<Option<Leading>>,
+    config: BTreeMap<String, String>,
+    metrics: Option<PrometheusHandle>,
+    client: reqwest::Client,
+}
+
+impl Rest {
+    pub(crate) fn new(
+        name: String,
+        ha: HaServices,
+        leading: watch::Receiver<Option<Leading>>,
+        config: BTreeMap<String, String>,
+        metrics: Option<PrometheusHandle>,
+    ) -> Self {
+        let client = reqwest::Client::builder()
+            .connect_timeout(CONNECT_DEADLINE)
+            .timeout(PROXY_DEADLINE)
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .tcp_nodelay(true)
+            .build()
+            // Only a TLS or DNS setup can fail, and neither is configured.
+            .unwrap_or_default();
+        Self { shared: Arc::new(Shared { name, ha, leading, config, metrics, client }) }
+    }
+}
+
+/// Serves until dropped.
+pub(crate) async fn serve(rest: Rest, listener: std::net::TcpListener) -> Result<(), std::io::Error> {
+    use axum::serve::ListenerExt;
+    let listener = tokio::net::TcpListener::from_std(listener)?.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY could not be set");
+        }
+    });
+    axum::serve(listener, router(rest)).await
+}
+
+fn router(rest: Rest) -> Router {
+    let led = Router::new().merge(flink()).nest("/v1", flink()).merge(weir());
+    let led = led.route_layer(from_fn_with_state(rest.clone(), leader_only::answer_or_proxy));
+    Router::new()
+        .merge(led)
+        .merge(local())
+        .fallback(|| async { RestError::not_found("no such path; see docs/rest.md for all of them") })
+        .method_not_allowed_fallback(|| async { RestError::method_not_allowed() })
+        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .layer(from_fn(observe))
+        .with_state(rest)
+}
+
+/// Flink's paths, which only the leader can answer.
+fn flink() -> Router<Rest> {
+    Router::new()
+        .route("/overview", get(cluster::overview))
+        .route("/config", get(cluster::dashboard_config))
+        .route("/jobmanager/config", get(cluster::job_manager_config))
+        .route("/jobs", get(jobs::ids))
+        .route("/jobs/overview", get(jobs::overview))
+        .route("/jobs/{job}", get(jobs::detail).patch(jobs::terminate))
+        .route("/jobs/{job}/yarn-cancel", get(jobs::cancel))
+        .route("/jobs/{job}/status", get(jobs::status))
+        .route("/jobs/{job}/plan", get(jobs::plan))
+        .route("/jobs/{job}/config", get(jobs::config))
+        .route("/jobs/{job}/exceptions", get(jobs::exceptions))
+        .route("/jobs/{job}/checkpoints", get(checkpoints::statistics).post(savepoints::trigger_checkpoint))
+        .route("/jobs/{job}/checkpoints/config", get(checkpoints::config))
+        .route("/jobs/{job}/checkpoints/{trigger}", get(savepoints::poll_checkpoint))
+        .route("/jobs/{job}/savepoints", post(savepoints::trigger_savepoint))
+        .route("/jobs/{job}/savepoints/{trigger}", get(savepoints::poll_savepoint))
+        .route("/jobs/{job}/stop", post(savepoints::stop))
+        .route("/applications/overview", get(jobs::applications))
+        .route("/taskmanagers", get(task_managers::list))
+        .route("/taskmanagers/{id}", get(task_managers::detail))
+}
+
+/// Ours, which only the leader can answer.
+fn weir() -> Router<Rest> {
+    Router::new()
+        .route("/weir/v1/jobs", post(jobs::submit))
+        .route("/weir/v1/jobs/{job}", get(jobs::describe).merge(patch(jobs::terminate)))
+        .route("/weir/v1/ha/transfer", post(cluster::transfer))
+}
+
+/// What every process answers about itself.
+fn local() -> Router<Rest> {
+    Router::new()
+        .route("/weir/v1/ha", get(cluster::ha))
+        .route("/metrics", get(cluster::metrics))
+        .route("/healthz", get(cluster::health))
+}
+
+/// Bounds the time of a request and counts it.
+async fn observe(request: Request, next: Next) -> Response {
+    let started = tokio::time::Instant::now();
+    let method = match request.method().as_str() {
+        "GET" => "GET",
+        "POST" => "POST",
+        "PATCH" => "PATCH",
+        _ => "other",
+    };
+    let late = || RestError::unavailable("REST-TIMEOUT: no answer within 60 s; whether it was carried out is not known");
+    let response = tokio::time::timeout(REQUEST_DEADLINE, next.run(request)).await.unwrap_or_else(|_| late().into_response());
+    let status = response.status().as_u16().to_string();
+    ::metrics::counter!(metrics::REST_REQUESTS, "method" => method, "status" => status).increment(1);
+    ::metrics::histogram!(metrics::REST_SECONDS).record(started.elapsed().as_secs_f64());
+    response
+}
+
+/// The state as handlers ask for it.
+type RestState = State<Rest>;
