@@ -60,3 +60,6 @@ impl CheckpointIdCounter {
         Err(StoreError::Unavailable(format!("{key}: {ATTEMPTS} reservations in a row lost to others")))
     }
 }
+
+#[cfg(test)]
+mod tests;

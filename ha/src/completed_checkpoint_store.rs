@@ -1,5 +1,7 @@
 //! The completed checkpoints of every job. The fenced append of a pointer is what completes a checkpoint (ha.md 2.3).
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use weir_protocol::checkpoint::CheckpointKind;
 use weir_protocol::{CheckpointId, Generation, JobId, LeaderEpoch};
@@ -115,7 +117,8 @@ impl CompletedCheckpointStore {
         {
             return Err(StoreError::Refused { reason: format!("checkpoint {} of {job} is the newest", head.newest) });
         }
-        self.delete(leadership, ids.iter().map(|id| keys::checkpoint(job, *id)).collect()).await
+        let ids: BTreeSet<&CheckpointId> = ids.iter().collect();
+        self.delete(leadership, ids.into_iter().map(|id| keys::checkpoint(job, *id)).collect()).await
     }
 
     /// Forgets everything about the checkpoints of a job that has ended, its id counter included. Idempotent.
@@ -165,3 +168,6 @@ impl CompletedCheckpointStore {
         Ok(chain)
     }
 }
+
+#[cfg(test)]
+mod tests;

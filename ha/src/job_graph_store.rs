@@ -286,3 +286,6 @@ fn from_hex(hex: &str) -> Option<Bytes> {
     let pairs = hex.as_bytes().chunks_exact(2);
     pairs.map(|pair| Some((digit(pair[0])? * 16 + digit(pair[1])?) as u8)).collect::<Option<Vec<u8>>>().map(Bytes::from)
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

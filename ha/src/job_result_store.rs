@@ -141,3 +141,6 @@ fn read(key: &str, found: &Versioned) -> Result<JobResult, StoreError> {
 fn cut(text: &str) -> String {
     text[..text.floor_char_boundary(FAILURE_LIMIT)].to_owned()
 }
+
+#[cfg(test)]
+mod tests;

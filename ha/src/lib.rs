@@ -6,6 +6,8 @@
 
 mod checkpoint_id_counter;
 mod completed_checkpoint_store;
+#[cfg(test)]
+mod contest;
 mod election;
 pub mod fenced_store;
 mod job_graph_store;

@@ -87,3 +87,47 @@ fn key_of(operation: &Operation) -> &str {
         Operation::Put { key, .. } | Operation::Delete { key, .. } => key,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::contest::Contest;
+    use crate::{Expect, UnknownCommit};
+
+    fn put() -> Vec<Operation> {
+        vec![Operation::Put { key: "k".to_owned(), value: Bytes::from_static(b"mine"), expect: Expect::Absent }]
+    }
+
+    #[tokio::test]
+    async fn g3_an_unknown_outcome_that_can_not_be_read_back_stays_unresolved_and_may_be_repeated() {
+        let contest = Contest::start().await;
+        contest.store.next_commit_unknown(UnknownCommit::Applied);
+        contest.store.set_reads_available(false);
+        let outcome = commit(&*contest.ha(), &contest.leadership, put()).await;
+        assert!(matches!(&outcome, Err(error @ StoreError::Unresolved { .. }) if error.is_retryable()), "{outcome:?}");
+        contest.store.set_reads_available(true);
+        let outcome = commit(&*contest.ha(), &contest.leadership, put()).await;
+        assert_eq!(outcome, Ok(Resolved::Conflict { key: "k".to_owned() }), "the caller reads whose value it is");
+        assert_eq!(contest.dump().await, [("k".to_owned(), Bytes::from_static(b"mine"))]);
+    }
+
+    #[tokio::test]
+    async fn a_conflict_after_an_unknown_outcome_is_ones_own_only_if_the_value_is() {
+        let contest = Contest::start().await;
+        contest.damage(&contest.leadership, "k", "somebody else's").await;
+        contest.store.next_commit_unknown(UnknownCommit::Lost);
+        let outcome = commit(&*contest.ha(), &contest.leadership, put()).await;
+        assert_eq!(outcome, Ok(Resolved::Conflict { key: "k".to_owned() }));
+    }
+
+    #[tokio::test]
+    async fn over_the_limit_is_refused() {
+        let contest = Contest::start().await;
+        let value = Bytes::from(vec![0; 2 * 1024 * 1024]);
+        let huge = vec![Operation::Put { key: "k".to_owned(), value, expect: Expect::Any }];
+        let outcome = commit(&*contest.ha(), &contest.leadership, huge).await;
+        assert!(matches!(outcome, Err(StoreError::Refused { .. })), "{outcome:?}");
+    }
+}

@@ -143,3 +143,6 @@ impl StateFile {
         Ok(StateHandle::File(FileSegment { path: self.path.clone(), offset, length: segment.length, crc32c: segment.crc32c }))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -116,3 +116,6 @@ where
     }
     collected
 }
+
+#[cfg(test)]
+mod tests;

@@ -174,3 +174,6 @@ fn check(path: &str, metadata: &CheckpointMetadata) -> Result<(), CheckpointErro
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

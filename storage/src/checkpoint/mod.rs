@@ -8,6 +8,8 @@ mod handle;
 pub mod layout;
 pub mod metadata;
 pub mod resolve;
+#[cfg(test)]
+mod sample;
 mod storage;
 
 pub use error::CheckpointError;

@@ -132,3 +132,6 @@ pub async fn restore_newest(
     };
     judge(job, max_parallelism, pointer, read.await).map(Some)
 }
+
+#[cfg(test)]
+mod tests;

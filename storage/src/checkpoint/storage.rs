@@ -161,3 +161,6 @@ pub(super) async fn read_state_from(
     }
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests;

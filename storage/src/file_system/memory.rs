@@ -50,7 +50,7 @@ impl Default for MemoryFileSystem {
 impl MemoryFileSystem {
     /// No files.
     pub fn new() -> Self {
-        Self { state: Arc::default(), uri: "memory:///".to_owned() }
+        Self { state: Arc::default(), uri: "memory://files".to_owned() }
     }
 
     /// From now on, this goes wrong.
@@ -175,5 +175,37 @@ impl FileSystem for MemoryFileSystem {
 
     fn uri(&self) -> &str {
         &self.uri
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conformance;
+    use crate::file_system::FileSystemRef;
+
+    #[tokio::test]
+    async fn files_in_memory_conform() {
+        let files = MemoryFileSystem::new();
+        let (one, other): (FileSystemRef, FileSystemRef) = (Arc::new(files.clone()), Arc::new(files));
+        conformance::run(&one, &other).await;
+    }
+
+    #[tokio::test]
+    async fn each_fault_bites_and_ends() {
+        let files = MemoryFileSystem::new();
+        let bytes = Bytes::from_static(b"x");
+        files.set_fault(MemoryFault::FailWrites);
+        assert!(matches!(files.write_new("a", bytes.clone()).await, Err(FileError::Failed { .. })));
+        files.set_fault(MemoryFault::UnknownLost);
+        assert!(matches!(files.write_new("a", bytes.clone()).await, Err(FileError::Unknown { .. })));
+        assert!(files.files().is_empty());
+        files.set_fault(MemoryFault::UnknownApplied);
+        assert!(matches!(files.write_new("a", bytes.clone()).await, Err(FileError::Unknown { .. })));
+        files.set_fault(MemoryFault::Unavailable);
+        assert!(matches!(files.read("a", 1).await, Err(FileError::Failed { retryable: true, .. })));
+        files.set_fault(MemoryFault::None);
+        assert_eq!(files.read("a", 1).await, Ok(bytes));
+        assert_eq!(files.changes(), ["write a"]);
     }
 }

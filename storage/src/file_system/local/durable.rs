@@ -106,6 +106,7 @@ pub(super) fn failed(path: &Path, error: &io::Error) -> FileError {
     let hopeless = matches!(
         error.kind(),
         ErrorKind::PermissionDenied
+            | ErrorKind::AlreadyExists
             | ErrorKind::NotADirectory
             | ErrorKind::IsADirectory
             | ErrorKind::InvalidInput

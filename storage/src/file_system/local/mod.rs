@@ -274,3 +274,6 @@ fn remove_if_old(temporary: &Path) {
         tracing::info!(file = %temporary.display(), "removed what a writer that died left behind");
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,175 @@
+use proptest::prelude::*;
+use weir_protocol::CheckpointId;
+
+use super::*;
+use crate::checkpoint::sample::{JOB, checkpoint, state_path};
+
+const PATH: &str = "job/chk-7/_metadata";
+
+fn sample() -> CheckpointMetadata {
+    let (zero, one) = ([(state_path(0, 7), b"zero".as_slice())], [(state_path(1, 6), b"one".as_slice())]);
+    checkpoint(7, [&zero, &one])
+}
+
+fn file() -> Bytes {
+    encode(PATH, &sample()).unwrap()
+}
+
+/// A file whose body is `body`, with right checksums.
+fn file_of(version: u32, body: &[u8]) -> Bytes {
+    let mut file = BytesMut::new();
+    file.put_slice(MAGIC);
+    file.put_u32_le(version);
+    file.put_u32_le(HEADER as u32);
+    file.put_u64_le(body.len() as u64);
+    file.put_u32_le(crc32c::crc32c(body));
+    file.put_u32_le(crc32c::crc32c(&file));
+    file.put_slice(body);
+    file.freeze()
+}
+
+fn code(file: impl Into<Bytes>) -> &'static str {
+    decode(PATH, Some(JOB), &file.into()).map_or_else(|error| error.code(), |_| "ok")
+}
+
+#[test]
+fn a_written_file_reads_back_the_same() {
+    assert_eq!(decode(PATH, Some(JOB), &file()), Ok(sample()));
+    assert_eq!(decode(PATH, None, &file()), Ok(sample()));
+    assert_eq!(file(), encode(PATH, &sample()).unwrap(), "the same checkpoint gives the same bytes");
+}
+
+#[test]
+fn every_single_bit_flip_is_detected() {
+    let good = file();
+    for bit in 0..good.len() * 8 {
+        let mut bad = good.to_vec();
+        bad[bit / 8] ^= 1 << (bit % 8);
+        let code = code(bad);
+        let expected: &[&str] = match bit / 8 {
+            0..8 => &["CKPT-MAGIC"],
+            // A longer header may end behind a short file.
+            12..16 => &["CKPT-CRC", "CKPT-TRUNCATED"],
+            _ => &["CKPT-CRC"],
+        };
+        assert!(expected.contains(&code), "bit {bit}: {code}");
+    }
+}
+
+#[test]
+fn every_truncation_is_detected_and_so_are_bytes_behind_the_end() {
+    let good = file();
+    for length in 0..good.len() {
+        assert_eq!(code(good.slice(..length)), "CKPT-TRUNCATED", "{length} bytes");
+    }
+    assert_eq!(code([&good[..], b"x"].concat()), "CKPT-INVALID");
+}
+
+#[test]
+fn other_files_are_told_apart() {
+    assert_eq!(code(Bytes::from_static(b"PK\x03\x04")), "CKPT-MAGIC");
+    let flink = decode(PATH, None, &Bytes::from_static(&[0x49, 0x60, 0x67, 0x2d, 0, 0, 0, 4])).unwrap_err();
+    assert!(flink.to_string().contains("Apache Flink"), "{flink}");
+}
+
+#[test]
+fn a_newer_version_is_refused_as_such_and_not_as_damage() {
+    let body = sample().encode_body();
+    assert_eq!(code(file_of(FORMAT_VERSION, &body)), "ok");
+    assert_eq!(code(file_of(FORMAT_VERSION + 1, &body)), "CKPT-VERSION");
+    assert_eq!(code(file_of(0, &body)), "CKPT-VERSION");
+    // With a longer header, as a later version may have.
+    let mut newer = BytesMut::new();
+    newer.put_slice(MAGIC);
+    newer.put_u32_le(2);
+    newer.put_u32_le(40);
+    newer.put_slice(&[7; 20]);
+    newer.put_u32_le(crc32c::crc32c(&newer));
+    assert_eq!(code(newer), "CKPT-VERSION");
+}
+
+#[test]
+fn a_body_that_is_no_checkpoint_is_refused() {
+    assert_eq!(code(file_of(FORMAT_VERSION, b"")), "CKPT-BODY");
+    assert_eq!(code(file_of(FORMAT_VERSION, &[0xff; 100])), "CKPT-BODY");
+}
+
+#[test]
+fn another_jobs_file_is_refused() {
+    let error = decode(PATH, Some(JobId(1)), &file()).unwrap_err();
+    assert_eq!(error, CheckpointError::ForeignJob { path: PATH.to_owned(), found: JOB, expected: JobId(1) });
+}
+
+#[test]
+fn references_that_leave_the_directory_are_refused_when_read_and_when_written() {
+    for path in ["/etc/passwd", "../other-job/chk-1/x.state", "chk-7/../../x", "chk-7\\x", "", "a\0b"] {
+        let bad = checkpoint(7, [&[(path.to_owned(), b"x")], &[]]);
+        assert_eq!(code(file_of(FORMAT_VERSION, &bad.encode_body())), "CKPT-PATH", "{path:?}");
+        assert_eq!(encode(PATH, &bad).unwrap_err().code(), "CKPT-PATH", "{path:?}");
+    }
+}
+
+#[test]
+fn broken_rules_are_refused() {
+    let state = |group: u32| [(state_path(0, 7), b"x".as_slice()), (state_path(0, group.into()), b"y".as_slice())];
+    let mut doubled = checkpoint(7, [&state(7), &[]]);
+    doubled.subtasks[0].operators[1].key_groups[1].key_group = 0;
+    let mut beyond = checkpoint(7, [&state(7), &[]]);
+    beyond.max_parallelism = 1;
+    let mut across = checkpoint(7, [&state(7), &state(7)]);
+    across.subtasks[1].operators[1].key_groups[0].key_group = 0;
+    let mut unordered = checkpoint(7, [&[], &[]]);
+    unordered.subtasks.reverse();
+    let mut twice = checkpoint(7, [&[], &[]]);
+    twice.subtasks[1] = twice.subtasks[0].clone();
+    let mut endless = checkpoint(7, [&state(7), &[]]);
+    if let StateHandle::File(segment) = &mut endless.subtasks[0].operators[1].key_groups[0].state {
+        segment.offset = u64::MAX;
+    }
+    for bad in [doubled, beyond, across, unordered, twice, endless] {
+        assert_eq!(code(file_of(FORMAT_VERSION, &bad.encode_body())), "CKPT-INVALID", "{bad:?}");
+        assert_eq!(encode(PATH, &bad).unwrap_err().code(), "CKPT-INVALID");
+    }
+}
+
+#[test]
+fn files_over_the_limit_are_refused_in_both_directions() {
+    let over = METADATA_LIMIT as usize + 1;
+    assert_eq!(code(vec![0; over]), "CKPT-SIZE");
+    let mut big = sample();
+    big.subtasks[0].operators[1].operator_state = Some(StateHandle::Inline(vec![0; over].into()));
+    assert_eq!(encode(PATH, &big).unwrap_err().code(), "CKPT-SIZE");
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_bytes_are_an_error_and_never_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..512)) {
+        prop_assert!(decode(PATH, None, &bytes.into()).is_err());
+    }
+
+    #[test]
+    fn arbitrary_bodies_with_right_checksums_never_panic(body in proptest::collection::vec(any::<u8>(), 0..512)) {
+        let _ = decode(PATH, None, &file_of(FORMAT_VERSION, &body));
+    }
+
+    #[test]
+    fn a_damaged_body_with_right_checksums_never_panics(at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+        let mut body = sample().encode_body().to_vec();
+        let at = at.index(body.len());
+        body[at] = byte;
+        let _ = decode(PATH, Some(JOB), &file_of(FORMAT_VERSION, &body));
+    }
+
+    #[test]
+    fn arbitrary_headers_behind_the_magic_never_panic(rest in proptest::collection::vec(any::<u8>(), 0..128)) {
+        prop_assert!(decode(PATH, None, &[&MAGIC[..], &rest].concat().into()).is_err());
+    }
+
+    #[test]
+    fn any_checkpoint_reads_back_the_same(id in any::<u64>(), state in proptest::collection::vec(any::<u8>(), 0..64)) {
+        let mut metadata = checkpoint(7, [&[(state_path(0, id), &state)], &[]]);
+        metadata.id = CheckpointId(id);
+        let file = encode(PATH, &metadata).unwrap();
+        prop_assert_eq!(decode(PATH, Some(JOB), &file), Ok(metadata));
+    }
+}

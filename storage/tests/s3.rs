@@ -1,0 +1,234 @@
+//! The S3 file system against real S3 servers, which `ops/test-servers.sh` installs.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use weir_storage::file_system::{FileError, FileSystemRef, S3Options};
+use weir_storage::{StorageOptions, conformance, open};
+
+/// How long a server may take to start on a busy machine.
+const START: Duration = Duration::from_secs(120);
+
+const BUCKET: &str = "weir-test";
+
+fn program(name: &str) -> PathBuf {
+    let directory = std::env::var_os("WEIR_TEST_SERVERS").map(PathBuf::from);
+    let directory = directory.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/test-servers"));
+    let program = directory.join("bin").join(name);
+    assert!(program.exists(), "{} is missing: run ops/test-servers.sh first", program.display());
+    program
+}
+
+/// A server process that dies with the test.
+struct Server {
+    process: Child,
+    address: SocketAddr,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+impl Server {
+    fn start(command: &mut Command, address: SocketAddr) -> Self {
+        let process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut server = Self { process, address };
+        let started = Instant::now();
+        while !server.answers() {
+            assert_eq!(server.process.try_wait().unwrap(), None, "the server ended by itself");
+            assert!(started.elapsed() < START, "the server did not start");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        server
+    }
+
+    fn moto() -> Self {
+        let address = free_address();
+        let port = address.port().to_string();
+        Self::start(Command::new(program("moto_server")).args(["-H", "127.0.0.1", "-p", &port]), address)
+    }
+
+    /// SeaweedFS keeps its files in `directory`, so it can be killed and started again.
+    fn seaweed(directory: &Path) -> Self {
+        let address = free_address();
+        let option = |name: &str, value: String| format!("-{name}={value}");
+        let mut command = Command::new(program("weed"));
+        command.args(["server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3", "-volume.max=20"]);
+        command.args(["-master.volumeSizeLimitMB=64", "-master.telemetry=false"]);
+        command.arg(option("dir", directory.display().to_string()));
+        command.arg(option("s3.port", address.port().to_string()));
+        for port in ["master.port", "master.port.grpc", "volume.port", "volume.port.grpc"] {
+            command.arg(option(port, free_address().port().to_string()));
+        }
+        for port in ["filer.port", "filer.port.grpc", "s3.port.grpc"] {
+            command.arg(option(port, free_address().port().to_string()));
+        }
+        Self::start(&mut command, address)
+    }
+
+    /// Whether the bucket can be made, or is there.
+    fn answers(&self) -> bool {
+        let request =
+            format!("PUT /{BUCKET} HTTP/1.1\r\nHost: {}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", self.address);
+        let answer = || -> std::io::Result<String> {
+            let mut stream = TcpStream::connect_timeout(&self.address, Duration::from_secs(1))?;
+            stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+            stream.write_all(request.as_bytes())?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer)?;
+            Ok(answer)
+        };
+        answer().is_ok_and(|answer| answer.starts_with("HTTP/1.1 200") || answer.starts_with("HTTP/1.1 409"))
+    }
+
+    fn open(&self, prefix: &str) -> FileSystemRef {
+        open_at(self.address, prefix)
+    }
+}
+
+fn open_at(address: SocketAddr, prefix: &str) -> FileSystemRef {
+    let s3 = S3Options {
+        endpoint: Some(format!("http://{address}")),
+        access_key: Some("test".to_owned()),
+        secret_key: Some("test".to_owned()),
+        region: None,
+        path_style: true,
+    };
+    open(&format!("s3://{BUCKET}/{prefix}"), &StorageOptions { s3 }).unwrap()
+}
+
+#[tokio::test]
+async fn s3_conforms_on_moto() {
+    let server = Server::moto();
+    conformance::run(&server.open("some/prefix"), &server.open("some/prefix/")).await;
+    conformance::run(&server.open(""), &server.open("")).await;
+    assert!(matches!(server.open("some/other").list("").await.as_deref(), Ok([])), "prefixes don't see each other");
+}
+
+#[tokio::test]
+async fn s3_conforms_on_seaweedfs_and_acknowledged_files_survive_its_kill() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::seaweed(directory.path());
+    let files = server.open("p");
+    conformance::run(&files, &server.open("p")).await;
+    files.write_new("kept", Bytes::from_static(b"acknowledged")).await.unwrap();
+    drop(server);
+    let server = Server::seaweed(directory.path());
+    let files = server.open("p");
+    assert_eq!(files.read("kept", 100).await, Ok(Bytes::from_static(b"acknowledged")));
+    assert!(matches!(files.write_new("kept", Bytes::new()).await, Err(FileError::AlreadyExists { .. })));
+}
+
+#[tokio::test]
+async fn a_write_whose_answer_is_lost_is_recognised_as_ones_own() {
+    let server = Server::moto();
+    let lost = Arc::new(AtomicUsize::new(0));
+    let files = open_at(losing_proxy(server.address, 1, lost.clone()), "p");
+    assert_eq!(files.write_new("a", Bytes::from_static(b"mine")).await, Ok(()));
+    assert_eq!(lost.load(Ordering::SeqCst), 1, "the fault did bite");
+    assert_eq!(files.read("a", 10).await, Ok(Bytes::from_static(b"mine")));
+
+    // Somebody else has the name: losing the answer must not make the file ours, not even with the same bytes.
+    server.open("p").write_new("b", Bytes::from_static(b"same")).await.unwrap();
+    let files = open_at(losing_proxy(server.address, 1, lost.clone()), "p");
+    let outcome = files.write_new("b", Bytes::from_static(b"same")).await;
+    assert!(matches!(outcome, Err(FileError::AlreadyExists { .. })), "{outcome:?}");
+    assert_eq!(lost.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn a_dead_endpoint_fails_retryably_and_has_written_nothing() {
+    let files = open_at(free_address(), "p");
+    let outcome = files.write_new("a", Bytes::from_static(b"x")).await;
+    assert!(matches!(outcome, Err(FileError::Failed { retryable: true, .. })), "{outcome:?}");
+    let outcome = files.read("a", 10).await;
+    assert!(matches!(outcome, Err(FileError::Failed { retryable: true, .. })), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn an_endpoint_that_never_answers_leaves_a_write_unknown() {
+    let lost = Arc::new(AtomicUsize::new(0));
+    let server = Server::moto();
+    let files = open_at(losing_proxy(server.address, usize::MAX, lost), "p");
+    let outcome = files.write_new("a", Bytes::from_static(b"x")).await;
+    assert!(matches!(outcome, Err(FileError::Unknown { .. })), "{outcome:?}");
+    assert_eq!(server.open("p").read("a", 10).await, Ok(Bytes::from_static(b"x")), "and indeed it was written");
+}
+
+#[tokio::test]
+async fn a_missing_bucket_is_an_error_that_no_retry_helps() {
+    let server = Server::moto();
+    let s3 = S3Options {
+        endpoint: Some(format!("http://{}", server.address)),
+        access_key: Some("test".to_owned()),
+        secret_key: Some("test".to_owned()),
+        region: None,
+        path_style: true,
+    };
+    let files = open("s3://no-such-bucket", &StorageOptions { s3 }).unwrap();
+    let outcome = files.write_new("a", Bytes::new()).await;
+    assert!(matches!(outcome, Err(FileError::Failed { retryable: false, .. })), "{outcome:?}");
+}
+
+/// A proxy, one request per connection, that hands every request on and keeps the first `answers_to_lose` answers.
+fn losing_proxy(server: SocketAddr, answers_to_lose: usize, lost: Arc<AtomicUsize>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let mut to_lose = answers_to_lose;
+        for client in listener.incoming() {
+            let Ok(mut client) = client else { return };
+            let Ok(request) = read_request(&mut client) else { continue };
+            let Ok(answer) = ask(server, &request) else { continue };
+            if to_lose > 0 {
+                to_lose -= 1;
+                lost.fetch_add(1, Ordering::SeqCst);
+                continue;
+            }
+            let _ = client.write_all(&answer);
+        }
+    });
+    address
+}
+
+fn ask(server: SocketAddr, request: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut stream = TcpStream::connect(server)?;
+    stream.write_all(request)?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    Ok(answer)
+}
+
+/// Reads one request and asks for the connection to be closed after its answer.
+fn read_request(client: &mut TcpStream) -> std::io::Result<Vec<u8>> {
+    let mut request = Vec::new();
+    let mut byte = [0];
+    while !request.ends_with(b"\r\n\r\n") {
+        client.read_exact(&mut byte)?;
+        request.push(byte[0]);
+    }
+    let head = String::from_utf8_lossy(&request).into_owned();
+    let length = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().ok())?
+    });
+    let mut body = vec![0; length.unwrap_or(0)];
+    client.read_exact(&mut body)?;
+    request.truncate(request.len() - 2);
+    request.extend_from_slice(b"Connection: close\r\n\r\n");
+    request.extend_from_slice(&body);
+    Ok(request)
+}
