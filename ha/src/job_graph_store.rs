@@ -34,6 +34,7 @@ pub enum Submission {
 
 /// A job found in the store by a new leader.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "almost all are readable")]
 pub enum RecoveredJob {
     /// Its graph is whole.
     Readable {

@@ -1,5 +1,7 @@
 //! The S3 file system against real S3 servers, which `ops/test-servers.sh` installs.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic, its setup too")]
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};

@@ -38,7 +38,8 @@ async fn the_newest_whole_checkpoint_is_restored() {
 
 #[tokio::test]
 async fn c6_whatever_is_wrong_with_the_newest_an_older_one_is_never_taken_and_nothing_is_deleted() {
-    let damages: [(&str, fn(&mut Vec<u8>)); 4] = [
+    type Damage = fn(&mut Vec<u8>);
+    let damages: [(&str, Damage); 4] = [
         ("CKPT-TRUNCATED", |file| file.truncate(40)),
         ("CKPT-CRC", |file| file[50] ^= 1),
         ("CKPT-MAGIC", |file| file[0] = b'X'),
