@@ -486,3 +486,6 @@ fn refusal(request: &CheckpointRequest, reason: &str) -> CheckpointEffect {
     let outcome = SavepointOutcome::Failed { code: code.to_string(), reason: reason.to_string() };
     CheckpointEffect::Answer { request: request.request, outcome }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use weir_ha::{CheckpointIdCounter, CompletedCheckpoint, CompletedCheckpointStore, Leadership, StoreError};
 use weir_protocol::checkpoint::{CheckpointKind, CheckpointMetadata};
 use weir_protocol::job_graph::JobGraph;
@@ -231,7 +232,9 @@ impl CheckpointStores {
         let roots = Roots { kept: kept.iter().map(|one| &**one).collect(), pending };
         let still_ours = || {
             let (stores, removed) = (Arc::clone(self), removed.to_vec());
-            async move { matches!(stores.remove(&removed).await, Ok(Ok(()))) }
+            // Boxed, or the compiler can't see that it may move between threads.
+            let ours: BoxFuture<'static, bool> = Box::pin(async move { matches!(stores.remove(&removed).await, Ok(Ok(()))) });
+            ours
         };
         match gc::collect(&self.storage, self.job, &roots, still_ours).await {
             Ok(collected) => {

@@ -64,6 +64,10 @@ impl JobMaster {
             return;
         }
         self.slots_uncertain = true;
+        if self.graph.nothing_lives() {
+            self.declare(out);
+            return;
+        }
         let everything = self.graph.places().collect();
         let message = "the JobMaster was overrun by messages and dropped some of them";
         self.fail(&everything, Failure::of_job("JOB-OVERRUN", message.to_string()), now, out);

@@ -19,6 +19,8 @@ mod show;
 pub mod slot_pool;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 pub mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -297,9 +299,11 @@ impl JobMaster {
             let before = self.stage.clone();
             match &self.stage {
                 Stage::Stopping { restart_at, .. } => {
-                    if self.graph.all_are(ExecutionState::Finished) {
+                    if !self.coordinator.is_settled() {
+                        // It is not certain yet which checkpoint is the newest (C6).
+                    } else if self.graph.all_are(ExecutionState::Finished) {
                         self.ended(JobStatus::Finished, None, now, out);
-                    } else if *restart_at <= now && !self.anything_lives(&self.to_deploy) && self.coordinator.is_settled() {
+                    } else if *restart_at <= now && !self.anything_lives(&self.to_deploy) {
                         self.declare(out);
                         self.ask_for_checkpoint(out);
                     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use weir_protocol::TaskManagerId;
 use weir_protocol::job_status::ExecutionState;
-use weir_protocol::link::{TaskMetrics, TaskStateUpdate};
+use weir_protocol::link::{CheckpointAcknowledgement, CheckpointDecline, TaskMetrics, TaskStateUpdate};
 use weir_protocol::world::Millis;
 
 use super::JobMaster;
@@ -23,11 +23,20 @@ impl JobMaster {
         match report {
             TaskManagerReport::TaskState(update) => self.task_state(task_manager, update, now, out),
             TaskManagerReport::Acknowledge(acknowledgement) => {
-                if self.graph.current(acknowledgement.attempt).is_some() {
-                    self.coordinate(now, out, |coordinator, at, effects| {
-                        coordinator.acknowledge(&acknowledgement, at, effects);
-                    });
+                let Some((place, _)) = self.graph.current(acknowledgement.attempt) else { return };
+                let (saved, expected) =
+                    (acknowledgement.snapshot.operators.len(), self.graph.vertices[place.0].descriptor.operators.len());
+                if saved != expected {
+                    // It could never be restored from.
+                    let reason = format!("it saved the state of {saved} operators, its chain has {expected}");
+                    let CheckpointAcknowledgement { attempt, checkpoint, .. } = acknowledgement;
+                    let decline = CheckpointDecline { attempt, checkpoint, reason };
+                    self.coordinate(now, out, |coordinator, at, effects| coordinator.decline(&decline, at, effects));
+                    return;
                 }
+                self.coordinate(now, out, |coordinator, at, effects| {
+                    coordinator.acknowledge(&acknowledgement, at, effects);
+                });
             }
             TaskManagerReport::Decline(decline) => {
                 if self.graph.current(decline.attempt).is_some() {

@@ -1,0 +1,367 @@
+use weir_protocol::checkpoint::{OperatorSnapshot, SubtaskCheckpointStats, SubtaskSnapshot};
+use weir_protocol::{ExecutionVertexId, JobVertexId};
+use weir_storage::checkpoint::MetadataHandle;
+
+use super::*;
+
+const JOB: JobId = JobId(5);
+
+fn attempt(subtask: u32, generation: u32) -> ExecutionAttemptId {
+    ExecutionAttemptId {
+        job: JOB,
+        execution_vertex: ExecutionVertexId { vertex: JobVertexId(1), subtask },
+        generation: Generation { epoch: LeaderEpoch(1), attempt: generation },
+    }
+}
+
+/// A coordinator of a job with two subtasks, and a clock.
+struct Bench {
+    coordinator: CheckpointCoordinator,
+    now: u64,
+}
+
+impl Bench {
+    fn new(config: CheckpointConfig) -> Self {
+        let job = CheckpointedJob { job: JOB, epoch: LeaderEpoch(1), max_parallelism: 128, graph_crc32c: 7 };
+        Self { coordinator: CheckpointCoordinator::new(config, job, 10), now: 0 }
+    }
+
+    /// One whose tasks run and that has ids, checkpointing every 1000 ms.
+    fn running(change: impl FnOnce(&mut CheckpointConfig)) -> Self {
+        let mut config = CheckpointConfig { interval_ms: 1_000, timeout_ms: 5_000, ..CheckpointConfig::default() };
+        change(&mut config);
+        let mut bench = Self::new(config);
+        let reserve = bench.start_tasks(1);
+        assert_eq!(reserve, [CheckpointEffect::ReserveIds { count: RESERVED_IDS }]);
+        assert_eq!(bench.act(|coordinator, at, out| coordinator.ids_reserved(1..1_001, at, out)), []);
+        bench
+    }
+
+    fn act(&mut self, act: impl FnOnce(&mut CheckpointCoordinator, Moment, &mut Vec<CheckpointEffect>)) -> Vec<CheckpointEffect> {
+        let mut out = Vec::new();
+        act(&mut self.coordinator, Moment { now: Millis(self.now), wall_ms: 1_000_000 + self.now }, &mut out);
+        out
+    }
+
+    fn start_tasks(&mut self, generation: u32) -> Vec<CheckpointEffect> {
+        let attempts = vec![attempt(0, generation), attempt(1, generation)];
+        let generation = attempts[0].generation;
+        self.act(|coordinator, at, out| coordinator.tasks_running(attempts, generation, at, out))
+    }
+
+    fn tick(&mut self, to: u64) -> Vec<CheckpointEffect> {
+        self.now = to;
+        self.act(CheckpointCoordinator::tick)
+    }
+
+    /// Ticks to `to` and expects exactly a trigger.
+    fn trigger(&mut self, to: u64) -> CheckpointBarrier {
+        match self.tick(to).as_slice() {
+            [CheckpointEffect::Trigger { barrier, attempts }] if attempts.len() == 2 => *barrier,
+            other => panic!("no trigger at {to}: {other:?}"),
+        }
+    }
+
+    fn ack(&mut self, id: u64, attempt: ExecutionAttemptId) -> Vec<CheckpointEffect> {
+        let snapshot =
+            SubtaskSnapshot { execution_vertex: attempt.execution_vertex, operators: vec![OperatorSnapshot::default()] };
+        let stats = SubtaskCheckpointStats { checkpointed_bytes: 10, ..SubtaskCheckpointStats::default() };
+        let ack = CheckpointAcknowledgement { attempt, checkpoint: CheckpointId(id), snapshot, stats };
+        self.act(|coordinator, at, out| coordinator.acknowledge(&ack, at, out))
+    }
+
+    fn ack_all(&mut self, id: u64, generation: u32) -> Vec<CheckpointEffect> {
+        let mut effects = self.ack(id, attempt(0, generation));
+        effects.extend(self.ack(id, attempt(1, generation)));
+        effects
+    }
+
+    fn written(&mut self, id: u64) -> Vec<CheckpointEffect> {
+        let handle = MetadataHandle { path: format!("chk-{id}"), length: 1, crc32c: 1 };
+        let written = WrittenMetadata { handle, external_path: format!("file:///chk-{id}") };
+        self.act(|coordinator, at, out| coordinator.metadata_written(CheckpointId(id), Ok(written), at, out))
+    }
+
+    fn appended(&mut self, id: u64, outcome: AppendOutcome) -> Vec<CheckpointEffect> {
+        self.act(|coordinator, at, out| coordinator.pointer_appended(CheckpointId(id), outcome, at, out))
+    }
+
+    /// From acknowledged to complete.
+    fn complete(&mut self, id: u64, generation: u32) -> Vec<CheckpointEffect> {
+        assert!(matches!(self.ack_all(id, generation).as_slice(), [CheckpointEffect::WriteMetadata { .. }]));
+        assert!(matches!(self.written(id).as_slice(), [CheckpointEffect::AppendPointer { .. }]));
+        self.appended(id, AppendOutcome::Committed)
+    }
+
+    fn decline(&mut self, id: u64) -> Vec<CheckpointEffect> {
+        let decline = CheckpointDecline { attempt: attempt(0, 1), checkpoint: CheckpointId(id), reason: "no".to_string() };
+        self.act(|coordinator, at, out| coordinator.decline(&decline, at, out))
+    }
+
+    fn ask(&mut self, savepoint: bool, stop: bool) -> Vec<CheckpointEffect> {
+        let request = CheckpointRequest { request: 77, savepoint, target_directory: Some("file:///s".to_string()), stop };
+        self.act(|coordinator, at, out| coordinator.request(request, at, out))
+    }
+}
+
+fn notify(id: u64, last: bool) -> CheckpointEffect {
+    CheckpointEffect::NotifyComplete { checkpoint: CheckpointId(id), attempts: vec![attempt(0, 1), attempt(1, 1)], last }
+}
+
+fn aborted(id: u64) -> CheckpointEffect {
+    CheckpointEffect::NotifyAborted { checkpoint: CheckpointId(id), attempts: vec![attempt(0, 1), attempt(1, 1)] }
+}
+
+fn failed(effect: &CheckpointEffect) -> bool {
+    matches!(effect, CheckpointEffect::Answer { request: 77, outcome: SavepointOutcome::Failed { .. } })
+}
+
+#[test]
+fn a_checkpoint_goes_from_trigger_over_metadata_and_pointer_to_completion() {
+    let mut bench = Bench::running(|_| {});
+    assert_eq!(bench.coordinator.next_deadline(), Some(Millis(1_000)));
+    assert_eq!(bench.tick(999), []);
+    let barrier = bench.trigger(1_000);
+    assert_eq!((barrier.id, barrier.kind, barrier.timestamp_ms), (CheckpointId(1), CheckpointKind::Checkpoint, 1_001_000));
+    assert_eq!(bench.ack(1, attempt(1, 1)), []);
+    match bench.ack(1, attempt(0, 1)).as_slice() {
+        [CheckpointEffect::WriteMetadata { metadata, target_directory: None }] => {
+            let subtasks: Vec<_> = metadata.subtasks.iter().map(|part| part.execution_vertex.subtask).collect();
+            assert_eq!(subtasks, [0, 1], "ordered, whatever order they came in");
+        }
+        other => panic!("{other:?}"),
+    }
+    match bench.written(1).as_slice() {
+        [CheckpointEffect::AppendPointer { pointer }] => assert_eq!(pointer.id, CheckpointId(1)),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(bench.appended(1, AppendOutcome::Committed), [notify(1, false)]);
+    let view = bench.coordinator.stats().view();
+    assert_eq!((view.total, view.completed, view.in_progress, view.failed), (1, 1, 0, 0));
+    assert_eq!(view.history[0].checkpointed_bytes, 20);
+}
+
+#[test]
+fn b4_nothing_is_triggered_unless_all_tasks_run() {
+    let mut bench = Bench::running(|_| {});
+    assert_eq!(bench.act(|coordinator, at, out| coordinator.tasks_stopped("x", at, out)), []);
+    assert_eq!(bench.tick(10_000), []);
+    assert!(failed(&bench.ask(true, false)[0]));
+    bench.start_tasks(2);
+    assert_eq!(bench.trigger(11_000).id, CheckpointId(1));
+}
+
+#[test]
+fn c3_nobody_hears_of_completion_before_the_pointer_is_certainly_durable() {
+    let mut bench = Bench::running(|_| {});
+    bench.trigger(1_000);
+    bench.ack_all(1, 1);
+    let first = bench.written(1);
+    assert_eq!(bench.appended(1, AppendOutcome::Unknown("no quorum".to_string())), []);
+    assert!(!bench.coordinator.is_settled());
+    // Held beyond its timeout and beyond the tasks that took it: neither deleted nor reported.
+    assert_eq!(bench.act(|coordinator, at, out| coordinator.tasks_stopped("x", at, out)), []);
+    assert_eq!(bench.tick(2_000), first, "the very same pointer is appended again");
+    bench.appended(1, AppendOutcome::Unknown("no quorum".to_string()));
+    assert_eq!(bench.tick(500_000), first);
+    assert_eq!(bench.appended(1, AppendOutcome::Committed), [notify(1, false)]);
+    assert!(bench.coordinator.is_settled());
+}
+
+#[test]
+fn an_attempt_counts_once_and_attempts_of_another_generation_never() {
+    let mut bench = Bench::running(|_| {});
+    bench.trigger(1_000);
+    assert_eq!(bench.ack(1, attempt(0, 1)), []);
+    assert_eq!(bench.ack(1, attempt(0, 1)), []);
+    assert_eq!(bench.ack(1, attempt(1, 0)), []);
+    assert_eq!(bench.ack(9, attempt(1, 1)), []);
+    assert_eq!(bench.ack(1, attempt(1, 1)).len(), 1);
+    assert_eq!(bench.ack(1, attempt(1, 1)), []);
+}
+
+#[test]
+fn a_checkpoint_that_is_not_acknowledged_in_time_is_aborted_and_the_next_one_has_another_id() {
+    let mut bench = Bench::running(|config| config.tolerable_failures = 1);
+    bench.trigger(1_000);
+    bench.ack(1, attempt(0, 1));
+    let effects = bench.tick(6_000);
+    assert_eq!(effects[0], aborted(1));
+    assert!(matches!(&effects[1], CheckpointEffect::Trigger { barrier, .. } if barrier.id == CheckpointId(2)), "{effects:?}");
+    assert_eq!(bench.ack(1, attempt(1, 1)), [], "too late");
+}
+
+#[test]
+fn too_many_failures_in_a_row_fail_the_job_and_a_success_starts_the_count_anew() {
+    let mut bench = Bench::running(|config| config.tolerable_failures = 1);
+    let fails = |effects: &[CheckpointEffect]| effects.iter().any(|effect| matches!(effect, CheckpointEffect::FailJob { .. }));
+    bench.trigger(1_000);
+    assert!(!fails(&bench.decline(1)));
+    bench.trigger(2_000);
+    bench.complete(2, 1);
+    bench.trigger(3_000);
+    assert!(!fails(&bench.decline(3)));
+    bench.trigger(4_000);
+    assert!(fails(&bench.decline(4)));
+}
+
+#[test]
+fn stopping_the_tasks_aborts_what_is_not_acknowledged_and_counts_no_failure() {
+    let mut bench = Bench::running(|_| {});
+    bench.trigger(1_000);
+    assert_eq!(bench.act(|coordinator, at, out| coordinator.tasks_stopped("x", at, out)), [aborted(1)]);
+    assert!(bench.coordinator.is_settled());
+}
+
+#[test]
+fn subsumed_pointers_go_before_files_and_the_one_before_the_newest_keeps_its_files_for_a_while() {
+    let mut bench = Bench::running(|_| {});
+    bench.trigger(1_000);
+    bench.complete(1, 1);
+    bench.trigger(2_000);
+    let remove = CheckpointEffect::RemovePointers { checkpoints: vec![CheckpointId(1)] };
+    assert_eq!(bench.complete(2, 1), [notify(2, false), remove.clone()]);
+    let ids = [CheckpointId(1)];
+    assert_eq!(bench.act(|coordinator, _, out| coordinator.pointers_removed(&ids, false, out)), [], "no files without that");
+
+    bench.trigger(3_000);
+    let remove = CheckpointEffect::RemovePointers { checkpoints: vec![CheckpointId(1), CheckpointId(2)] };
+    assert_eq!(bench.complete(3, 1), [notify(3, false), remove]);
+    bench.trigger(4_000);
+    let ids = [CheckpointId(1), CheckpointId(2)];
+    match bench.act(|coordinator, _, out| coordinator.pointers_removed(&ids, true, out)).as_slice() {
+        [CheckpointEffect::CollectGarbage { keep, pending, removed }] => {
+            assert!(keep.iter().any(|one| one.id == CheckpointId(3)));
+            assert_eq!((pending.len(), removed.as_slice()), (1, ids.as_slice()));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn b1_a_later_checkpoint_that_is_acknowledged_first_subsumes_the_earlier_one() {
+    let mut bench = Bench::running(|config| config.max_concurrent = 2);
+    bench.trigger(1_000);
+    bench.trigger(2_000);
+    let effects = bench.ack_all(2, 1);
+    assert_eq!(effects[0], aborted(1));
+    assert!(matches!(&effects[1], CheckpointEffect::WriteMetadata { metadata, .. } if metadata.id == CheckpointId(2)));
+    assert_eq!(bench.ack_all(1, 1), []);
+}
+
+#[test]
+fn b1_a_checkpoint_waits_for_the_earlier_one_whose_pointer_is_uncertain() {
+    let mut bench = Bench::running(|config| config.max_concurrent = 2);
+    bench.trigger(1_000);
+    bench.trigger(2_000);
+    bench.ack_all(1, 1);
+    bench.written(1);
+    bench.appended(1, AppendOutcome::Unknown("?".to_string()));
+    assert_eq!(bench.ack_all(2, 1), []);
+    bench.tick(4_000);
+    let effects = bench.appended(1, AppendOutcome::Committed);
+    assert_eq!(effects[0], notify(1, false));
+    assert!(
+        effects.iter().any(|effect| matches!(effect, CheckpointEffect::WriteMetadata { metadata, .. } if metadata.id.0 == 2))
+    );
+}
+
+#[test]
+fn min_pause_is_kept_between_the_end_of_one_and_the_start_of_the_next() {
+    let mut bench = Bench::running(|config| config.min_pause_ms = 900);
+    bench.trigger(1_000);
+    bench.now = 1_800;
+    bench.complete(1, 1);
+    assert_eq!(bench.tick(2_699), []);
+    assert_eq!(bench.coordinator.next_deadline(), Some(Millis(2_700)));
+    bench.trigger(2_700);
+}
+
+#[test]
+fn ids_are_reserved_anew_when_they_are_used_up_and_asked_for_again_after_a_while() {
+    let mut bench = Bench::running(|_| {});
+    bench.coordinator.ids = 1..2;
+    bench.trigger(1_000);
+    assert_eq!(bench.ack(1, attempt(0, 1)), [CheckpointEffect::ReserveIds { count: RESERVED_IDS }]);
+    bench.ack(1, attempt(1, 1));
+    bench.written(1);
+    bench.appended(1, AppendOutcome::Committed);
+    bench.act(|coordinator, at, _| coordinator.ids_not_reserved(at));
+    assert_eq!(bench.tick(2_000), [CheckpointEffect::ReserveIds { count: RESERVED_IDS }]);
+    let effects = bench.act(|coordinator, at, out| coordinator.ids_reserved(2_001..3_001, at, out));
+    assert!(matches!(&effects[0], CheckpointEffect::Trigger { barrier, .. } if barrier.id == CheckpointId(2_001)));
+}
+
+#[test]
+fn when_all_input_has_ended_one_final_checkpoint_finishes_the_job_even_without_periodic_ones() {
+    let mut bench = Bench::running(|config| config.interval_ms = 0);
+    assert_eq!(bench.coordinator.next_deadline(), None);
+    match bench.act(CheckpointCoordinator::input_ended).as_slice() {
+        [CheckpointEffect::Trigger { barrier, .. }] => assert_eq!(barrier.kind, CheckpointKind::Final),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(bench.complete(1, 1), [notify(1, true)]);
+    assert!(bench.coordinator.is_finishing());
+    assert_eq!(bench.tick(100_000), []);
+    assert!(failed(&bench.ask(true, false)[0]));
+}
+
+#[test]
+fn a_final_checkpoint_that_fails_tolerably_is_tried_again_after_a_while() {
+    let mut bench = Bench::running(|config| config.tolerable_failures = 1);
+    bench.act(CheckpointCoordinator::input_ended);
+    assert_eq!(bench.decline(1), [aborted(1)]);
+    assert_eq!(bench.coordinator.next_deadline(), Some(Millis(RETRY_MS)));
+    assert_eq!(bench.trigger(RETRY_MS).kind, CheckpointKind::Final);
+}
+
+#[test]
+fn a_savepoint_waits_for_its_turn_and_is_answered_when_it_is_durable() {
+    let mut bench = Bench::running(|_| {});
+    bench.trigger(1_000);
+    assert_eq!(bench.ask(true, false), []);
+    let effects = bench.complete(1, 1);
+    assert!(matches!(&effects[1], CheckpointEffect::Trigger { barrier, .. } if barrier.kind == CheckpointKind::Savepoint));
+    assert_eq!(bench.tick(2_500), [], "nothing beside it");
+    match bench.ack_all(2, 1).as_slice() {
+        [CheckpointEffect::WriteMetadata { target_directory: Some(target), .. }] => assert_eq!(target, "file:///s"),
+        other => panic!("{other:?}"),
+    }
+    bench.written(2);
+    let location = "file:///chk-2".to_string();
+    let outcome = SavepointOutcome::Completed { checkpoint: CheckpointId(2), location };
+    let effects = bench.appended(2, AppendOutcome::Committed);
+    assert_eq!(effects[..2], [notify(2, false), CheckpointEffect::Answer { request: 77, outcome }]);
+}
+
+#[test]
+fn stopping_with_a_savepoint_finishes_the_tasks_and_answers_later() {
+    let mut bench = Bench::running(|_| {});
+    bench.ask(true, true);
+    let effects = bench.complete(1, 1);
+    assert_eq!(effects[0], notify(1, true));
+    assert!(matches!(effects[1], CheckpointEffect::StoppedWithSavepoint { request: 77, .. }));
+    assert_eq!(bench.tick(60_000), []);
+}
+
+#[test]
+fn a_failed_savepoint_is_answered_and_does_not_count_against_the_job() {
+    let mut bench = Bench::running(|_| {});
+    bench.ask(true, true);
+    bench.ack_all(1, 1);
+    let error = Err("disk full".to_string());
+    let effects = bench.act(|coordinator, at, out| coordinator.metadata_written(CheckpointId(1), error, at, out));
+    assert_eq!(effects[0], aborted(1));
+    assert!(failed(&effects[1]) && effects.len() == 2, "{effects:?}");
+    bench.trigger(1_000);
+}
+
+#[test]
+fn requests_are_bounded() {
+    let mut bench = Bench::running(|_| {});
+    bench.trigger(1_000);
+    for _ in 0..WAITING_REQUESTS {
+        assert_eq!(bench.ask(false, false), []);
+    }
+    assert!(failed(&bench.ask(false, false)[0]));
+}
