@@ -1,1 +1,25 @@
-//! Weir.
+//! Sources and sinks: where rows come from and where they go.
+//!
+//! `source.file`, `source.datagen`, `sink.file`, `sink.print`, `sink.blackhole`. They run on slot threads as part of a chain;
+//! their reads and writes are plain synchronous calls.
+
+mod datagen;
+mod filesystem;
+pub mod metrics;
+mod options;
+mod print;
+mod rate;
+mod rows;
+#[cfg(test)]
+mod testing;
+
+use weir_dataflow::registry::OperatorRegistry;
+
+/// Adds all operator kinds of this crate.
+pub fn register_connectors(registry: &mut OperatorRegistry) {
+    registry.register("source.file", filesystem::source::build);
+    registry.register("source.datagen", datagen::build);
+    registry.register("sink.file", filesystem::sink::build);
+    registry.register("sink.print", print::build_print);
+    registry.register("sink.blackhole", print::build_blackhole);
+}

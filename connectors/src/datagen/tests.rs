@@ -1,0 +1,142 @@
+use arrow_array::RecordBatch;
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+use crate::testing::{barrier, context, descriptor, drain, restored, state};
+
+fn options(rows: u64) -> Value {
+    json!({
+        "fields": [
+            {"name": "id", "type": "bigint", "kind": "sequence", "min": 0},
+            {"name": "n", "type": "int", "kind": "random", "min": -3, "max": 3},
+            {"name": "x", "type": "double", "kind": "random", "min": 1, "max": 2},
+            {"name": "city", "type": "string", "kind": "random", "values": ["Oslo", "Rome", "Lima"]},
+            {"name": "token", "type": "string", "kind": "random"},
+            {"name": "ok", "type": "boolean", "kind": "random"},
+            {"name": "unit", "type": "string", "kind": "constant", "values": ["EUR"]},
+            {"name": "at", "type": "timestamp_ms", "kind": "timestamp", "min": 1000, "step_ms": 10}
+        ],
+        "rows": rows, "seed": 5
+    })
+}
+
+fn datagen(options: Value, subtask: u32, parallelism: u32) -> Datagen {
+    Datagen::new(&descriptor("source.datagen", options), &context(subtask, parallelism, 1, vec![])).unwrap()
+}
+
+fn lines(batches: &[RecordBatch]) -> Vec<String> {
+    let mut out = Vec::new();
+    for batch in batches {
+        crate::rows::text::append_csv(&mut out, batch).unwrap();
+    }
+    String::from_utf8(out).unwrap().lines().map(str::to_owned).collect()
+}
+
+fn sorted(mut lines: Vec<String>) -> Vec<String> {
+    lines.sort_by_key(|line| line.split(',').next().unwrap().parse::<i64>().unwrap());
+    lines
+}
+
+#[test]
+fn rows_depend_on_the_seed_and_their_number_alone() {
+    let alone = lines(&drain(&mut datagen(options(100), 0, 1), 7, usize::MAX).unwrap());
+    assert_eq!(alone.len(), 100);
+    let together: Vec<_> =
+        (0..3).flat_map(|subtask| lines(&drain(&mut datagen(options(100), subtask, 3), 11, usize::MAX).unwrap())).collect();
+    assert_eq!(sorted(together), alone);
+    assert!(alone[7].starts_with("7,") && alone[7].ends_with(",EUR,1970-01-01T00:00:01.070Z"), "{}", alone[7]);
+    let mut other = options(100);
+    other["seed"] = json!(6);
+    assert_ne!(lines(&drain(&mut datagen(other, 0, 1), 7, usize::MAX).unwrap()), alone);
+}
+
+#[test]
+fn random_values_cover_their_range_and_stay_in_it() {
+    let rows = lines(&drain(&mut datagen(options(500), 0, 1), 100, usize::MAX).unwrap());
+    let column = |index: usize| {
+        rows.iter().map(|row| row.split(',').nth(index).unwrap().to_owned()).collect::<std::collections::BTreeSet<_>>()
+    };
+    assert_eq!(column(1).len(), 7);
+    assert_eq!(column(3).len(), 3);
+    assert_eq!(column(4).len(), 500);
+    assert_eq!(column(5).len(), 2);
+    assert!(column(2).iter().all(|x| (1.0..2.0).contains(&x.parse::<f64>().unwrap())));
+}
+
+#[test]
+fn options_that_make_no_sense_are_refused() {
+    for field in [
+        json!({"name": "a", "type": "string", "kind": "sequence"}),
+        json!({"name": "a", "type": "string", "kind": "timestamp"}),
+        json!({"name": "a", "type": "int", "kind": "constant"}),
+        json!({"name": "a", "type": "int", "kind": "constant", "values": ["x"]}),
+        json!({"name": "a", "type": "int", "kind": "constant", "values": [null]}),
+        json!({"name": "a", "type": "int", "kind": "random", "min": 5, "max": 4}),
+        json!({"name": "a", "type": "int", "kind": "random", "max": 3_000_000_000_i64}),
+        json!({"name": "a", "type": "int", "kind": "random", "values": []}),
+        json!({"name": "a", "type": "bigint", "kind": "sequence", "min": 1.5}),
+        json!({"name": "a", "type": "int", "kind": "wobbly"}),
+    ] {
+        let built = build(&descriptor("source.datagen", json!({"fields": [field.clone()]})), &context(0, 1, 1, vec![]));
+        assert_eq!(built.err().map(|error| error.code), Some("CONN-OPTION"), "{field}");
+    }
+}
+
+#[test]
+fn running_out_of_the_type_is_an_error_and_not_a_wrong_row() {
+    let field = json!({"name": "a", "type": "int", "kind": "sequence", "min": i32::MAX - 1});
+    let mut source = datagen(json!({"fields": [field]}), 0, 1);
+    assert_eq!(source.poll(0, 5).unwrap_err().code, "DATAGEN-RANGE");
+}
+
+#[test]
+fn the_rate_is_shared_by_all_subtasks() {
+    let mut limited = options(1_000_000);
+    limited["rows_per_second"] = json!(1000);
+    let mut rows = 0;
+    for subtask in 0..4 {
+        let mut source = datagen(limited.clone(), subtask, 4);
+        let mut now = 0;
+        while now < 10_000 {
+            match source.poll(now, 8192).unwrap() {
+                SourcePoll::Batch(batch) => rows += batch.num_rows(),
+                SourcePoll::NothingUntil(until) => now = until,
+                SourcePoll::End => break,
+            }
+        }
+    }
+    assert!((9_800..=10_000).contains(&rows), "{rows}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+    #[test]
+    fn restoring_anywhere_at_any_parallelism_makes_every_row_once(
+        rows in 0_u64..200, phases in proptest::collection::vec((1_u32..5, proptest::collection::vec(0_usize..6, 5)), 1..5),
+    ) {
+        let mut made = Vec::new();
+        let mut states: Vec<Bytes> = Vec::new();
+        for (phase, (parallelism, polls)) in phases.iter().enumerate() {
+            let last = phase + 1 == phases.len();
+            let mut next = Vec::new();
+            for subtask in 0..*parallelism {
+                let mut source = datagen(options(rows), subtask, *parallelism);
+                if phase > 0 {
+                    source.restore(restored(&states, subtask, *parallelism)).unwrap();
+                }
+                let polls = if last { usize::MAX } else { polls[subtask as usize] };
+                made.extend(lines(&drain(&mut source, 7, polls).unwrap()));
+                next.push(state(source.snapshot(&barrier(1)).unwrap()));
+            }
+            states = next;
+        }
+        prop_assert_eq!(sorted(made), lines(&drain(&mut datagen(options(rows), 0, 1), 50, usize::MAX).unwrap()));
+    }
+
+    #[test]
+    fn arbitrary_state_is_an_error_and_never_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
+        let mut source = datagen(options(5), 0, 1);
+        prop_assert!(source.restore(restored(&[Bytes::from(bytes)], 0, 1)).is_err());
+    }
+}

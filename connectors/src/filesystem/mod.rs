@@ -1,0 +1,43 @@
+//! Files of rows in a directory: `source.file` and `sink.file`.
+
+pub(crate) mod csv;
+pub(crate) mod json;
+pub(crate) mod sink;
+pub(crate) mod source;
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use weir_dataflow::operator::OperatorError;
+
+/// How rows are laid out in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Format {
+    /// Delimited text, RFC 4180 save that a line feed always ends a row.
+    Csv,
+    /// One JSON object per line.
+    Json,
+    /// Apache Parquet.
+    Parquet,
+}
+
+impl Format {
+    /// The ending of file names, without the dot.
+    pub(crate) fn extension(self) -> &'static str {
+        match self {
+            Self::Csv => "csv",
+            Self::Json => "json",
+            Self::Parquet => "parquet",
+        }
+    }
+}
+
+/// The local path that a `path` option names: a path, or a `file://` URI without host.
+pub(crate) fn local_path(kind: &str, path: &str) -> Result<PathBuf, OperatorError> {
+    let local = path.strip_prefix("file://").unwrap_or(path);
+    if local.is_empty() || local.contains('\0') || (local.contains("://") && !local.starts_with('/')) {
+        return Err(crate::options::invalid(kind, format!("path {path:?} is not a local path or file:// URI")));
+    }
+    Ok(PathBuf::from(local))
+}

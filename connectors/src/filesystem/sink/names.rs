@@ -1,0 +1,118 @@
+//! Names of part files: enumerable (T2), so that leftovers can be told from what others write, and unique for ever.
+
+use weir_protocol::{CheckpointId, ExecutionAttemptId, Generation, LeaderEpoch};
+
+use crate::filesystem::Format;
+
+/// Makes the names of one attempt of one sink subtask, and recognises those of others.
+#[derive(Debug, Clone)]
+pub(crate) struct PartNames {
+    /// Tells jobs and vertices that write to one directory apart.
+    owner: String,
+    subtask: u32,
+    generation: Generation,
+    extension: &'static str,
+}
+
+const HIDDEN_PREFIX: &str = ".part-";
+const HIDDEN_SUFFIX: &str = ".inprogress";
+const VISIBLE_PREFIX: &str = "part-";
+
+impl PartNames {
+    /// The names of this attempt.
+    pub(crate) fn new(attempt: &ExecutionAttemptId, format: Format) -> Self {
+        let job = attempt.job.to_string();
+        let vertex = attempt.execution_vertex.vertex.to_string();
+        Self {
+            // Job ids are random and vertex ids a hash: twelve digits of each are enough.
+            owner: format!("{}{}", &job[..12], &vertex[20..]),
+            subtask: attempt.execution_vertex.subtask,
+            generation: attempt.generation,
+            extension: format.extension(),
+        }
+    }
+
+    /// The hidden name of this attempt's part number `number`, while its rows are not committed.
+    pub(crate) fn hidden(&self, number: u64) -> String {
+        let Self { owner, subtask, generation, .. } = self;
+        format!("{HIDDEN_PREFIX}{owner}-{subtask}-{generation}-{number}{HIDDEN_SUFFIX}")
+    }
+
+    /// The name under which readers will see it.
+    pub(crate) fn visible(&self, number: u64, checkpoint: CheckpointId) -> String {
+        let Self { owner, subtask, generation, extension } = self;
+        format!("{VISIBLE_PREFIX}{subtask}-{checkpoint}-{generation}-{number}-{owner}.{extension}")
+    }
+
+    /// Whether `name` is the hidden name of a part that an older generation of this sink left behind and this subtask is to
+    /// remove: its own, and subtask 0 those of subtasks that are no more.
+    pub(crate) fn is_leftover(&self, name: &str, parallelism: u32) -> bool {
+        let Some(parts) = name
+            .strip_prefix(HIDDEN_PREFIX)
+            .and_then(|rest| rest.strip_prefix(self.owner.as_str()))
+            .and_then(|rest| rest.strip_prefix('-'))
+            .and_then(|rest| rest.strip_suffix(HIDDEN_SUFFIX))
+        else {
+            return false;
+        };
+        let mut numbers = parts.split('-').map(str::parse::<u64>);
+        let (Some(Ok(subtask)), Some(Ok(epoch)), Some(Ok(attempt)), Some(Ok(_)), None) =
+            (numbers.next(), numbers.next(), numbers.next(), numbers.next(), numbers.next())
+        else {
+            return false;
+        };
+        let Ok(attempt) = u32::try_from(attempt) else {
+            return false;
+        };
+        let older = Generation { epoch: LeaderEpoch(epoch), attempt } < self.generation;
+        older && (subtask == u64::from(self.subtask) || (self.subtask == 0 && subtask >= u64::from(parallelism)))
+    }
+
+    /// Whether a state may name these two files: nothing outside the directory, nothing but parts.
+    pub(crate) fn are_legal(hidden: &str, visible: &str) -> bool {
+        let plain = |name: &str| !name.contains(['/', '\0']) && name.len() <= 255;
+        plain(hidden) && plain(visible) && hidden.starts_with(HIDDEN_PREFIX) && visible.starts_with(VISIBLE_PREFIX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_protocol::{ExecutionVertexId, JobId, JobVertexId};
+
+    use super::*;
+
+    fn names(job: u128, subtask: u32, epoch: u64, attempt: u32) -> PartNames {
+        let execution_vertex = ExecutionVertexId { vertex: JobVertexId::from_uid("sink"), subtask };
+        let generation = Generation { epoch: LeaderEpoch(epoch), attempt };
+        PartNames::new(&ExecutionAttemptId { job: JobId(job << 64), execution_vertex, generation }, Format::Csv)
+    }
+
+    #[test]
+    fn only_older_generations_of_ones_own_parts_are_leftovers() {
+        let mine = names(1 << 60, 2, 3, 5);
+        for (name, leftover) in [
+            (names(1 << 60, 2, 3, 4).hidden(0), true),
+            (names(1 << 60, 2, 2, 9).hidden(7), true),
+            (names(1 << 60, 2, 3, 5).hidden(0), false),
+            (names(1 << 60, 2, 4, 1).hidden(0), false),
+            (names(1 << 60, 1, 3, 4).hidden(0), false),
+            (names(1 << 60, 7, 3, 4).hidden(0), false),
+            (names(2 << 60, 2, 3, 4).hidden(0), false),
+            (names(1 << 60, 2, 3, 4).visible(0, CheckpointId(1)), false),
+            (".part-x".to_owned(), false),
+        ] {
+            assert_eq!(mine.is_leftover(&name, 4), leftover, "{name}");
+        }
+        assert!(names(1 << 60, 0, 3, 5).is_leftover(&names(1 << 60, 7, 3, 4).hidden(0), 4));
+        assert!(!names(1 << 60, 0, 3, 5).is_leftover(&names(1 << 60, 3, 3, 4).hidden(0), 4));
+    }
+
+    #[test]
+    fn states_can_not_name_files_elsewhere() {
+        let mine = names(1, 0, 1, 1);
+        assert!(PartNames::are_legal(&mine.hidden(3), &mine.visible(3, CheckpointId(9))));
+        assert!(!PartNames::are_legal(".part-/../../x", "part-a"));
+        assert!(!PartNames::are_legal(".part-a", "/etc/passwd"));
+        assert!(!PartNames::are_legal("data.csv", "part-a"));
+    }
+}

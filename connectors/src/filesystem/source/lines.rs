@@ -1,0 +1,259 @@
+//! Lines of a stretch of a file.
+
+use std::fs::File;
+use std::io::ErrorKind;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use memchr::memchr;
+use weir_dataflow::operator::OperatorError;
+
+/// Bytes read at once.
+pub(crate) const BLOCK_BYTES: usize = 1 << 20;
+
+/// A line longer than this is an error: memory stays bounded whatever the file.
+pub(crate) const MAX_LINE_BYTES: usize = 4 << 20;
+
+/// Opens a file that was seen with `size` bytes.
+pub(crate) fn open(path: &Path, size: u64) -> Result<File, OperatorError> {
+    let file = File::open(path).map_err(|error| read_failed(path, &error))?;
+    let found = file.metadata().map_err(|error| read_failed(path, &error))?.len();
+    if found < size { Err(shrunk(path, size, found)) } else { Ok(file) }
+}
+
+/// The error for a file that can't be read.
+pub(crate) fn read_failed(path: &Path, error: &std::io::Error) -> OperatorError {
+    let path = path.display();
+    match error.kind() {
+        ErrorKind::NotFound => OperatorError::fatal(
+            "SOURCE-FILE-GONE",
+            format!("{path}: the file is gone; files must stay as they are while a job reads them"),
+        ),
+        ErrorKind::PermissionDenied => OperatorError::fatal("SOURCE-PATH", format!("{path}: {error}")),
+        _ => OperatorError::retryable("SOURCE-IO", format!("{path}: {error}")),
+    }
+}
+
+fn shrunk(path: &Path, size: u64, found: u64) -> OperatorError {
+    OperatorError::fatal(
+        "SOURCE-FILE-SHRUNK",
+        format!(
+            "{}: {found} bytes, but {size} when the job began; files must stay as they are while a job reads them",
+            path.display()
+        ),
+    )
+}
+
+/// Reads the lines that *start* in a range of a file, the last of them to its end. The file counts as `size` bytes long.
+pub(crate) struct LineReader {
+    path: PathBuf,
+    file: File,
+    size: u64,
+    /// No line starting here or later.
+    end: u64,
+    buffer: Vec<u8>,
+    /// Bytes of `buffer` that hold file contents; those before `cursor` are used up.
+    filled: usize,
+    cursor: usize,
+    /// Where in the file `buffer[cursor]` is.
+    offset: u64,
+    block: usize,
+}
+
+impl LineReader {
+    /// Opens `path` and goes to the first line that starts at or after `start`.
+    pub(crate) fn open(path: &Path, size: u64, start: u64, end: u64, block: usize) -> Result<Self, OperatorError> {
+        let file = open(path, size)?;
+        let mut reader = Self {
+            path: path.to_owned(),
+            file,
+            size,
+            end: size,
+            buffer: Vec::new(),
+            filled: 0,
+            cursor: 0,
+            offset: start.saturating_sub(1).min(size),
+            block: block.max(1),
+        };
+        if start > 0 {
+            // The byte before tells whether a line starts here; if none does, the rest of this line belongs to the range before.
+            reader.skip_line()?;
+        }
+        reader.end = end.min(size);
+        Ok(reader)
+    }
+
+    /// Where the next line starts.
+    pub(crate) fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// The next line without its end (`\n` or `\r\n`), or `None` behind the last.
+    #[inline]
+    pub(crate) fn next_line(&mut self) -> Result<Option<&[u8]>, OperatorError> {
+        if self.offset >= self.end {
+            return Ok(None);
+        }
+        let length = match memchr(b'\n', &self.buffer[self.cursor..self.filled]) {
+            Some(length) => length,
+            None => self.find_line_end()?,
+        };
+        let start = self.cursor;
+        let used = (length + 1).min(self.filled - start);
+        self.cursor += used;
+        self.offset += used as u64;
+        let mut line = &self.buffer[start..start + length];
+        if let [before @ .., b'\r'] = line {
+            line = before;
+        }
+        Ok(Some(line))
+    }
+
+    /// Reads on until the line at the cursor ends; its length.
+    fn find_line_end(&mut self) -> Result<usize, OperatorError> {
+        loop {
+            let scanned = self.filled - self.cursor;
+            if !self.fill()? {
+                // The file ends without a line feed. If it has grown since, the line is perhaps only half of one.
+                let found = self.file.metadata().map_err(|error| read_failed(&self.path, &error))?.len();
+                if found > self.size {
+                    return Err(OperatorError::fatal(
+                        "SOURCE-FILE-CHANGED",
+                        format!("{}: grown in the middle of a line while a job reads it", self.path.display()),
+                    ));
+                }
+                return Ok(scanned);
+            }
+            if let Some(length) = memchr(b'\n', &self.buffer[self.cursor + scanned..self.filled]) {
+                return Ok(scanned + length);
+            }
+            if self.filled - self.cursor > MAX_LINE_BYTES {
+                return Err(OperatorError::fatal(
+                    "SOURCE-LINE-TOO-LONG",
+                    format!("{}: the line at byte {} is longer than {MAX_LINE_BYTES} bytes", self.path.display(), self.offset),
+                ));
+            }
+        }
+    }
+
+    /// Skips to the next line start, without holding what is skipped.
+    fn skip_line(&mut self) -> Result<(), OperatorError> {
+        loop {
+            if let Some(length) = memchr(b'\n', &self.buffer[self.cursor..self.filled]) {
+                self.cursor += length + 1;
+                self.offset += length as u64 + 1;
+                return Ok(());
+            }
+            self.offset += (self.filled - self.cursor) as u64;
+            self.cursor = self.filled;
+            if !self.fill()? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Reads another block behind what is not used up; `false` at the end of the file.
+    fn fill(&mut self) -> Result<bool, OperatorError> {
+        self.buffer.copy_within(self.cursor..self.filled, 0);
+        self.filled -= self.cursor;
+        self.cursor = 0;
+        let position = self.offset + self.filled as u64;
+        let wanted = self.size.saturating_sub(position).min(self.block as u64) as usize;
+        if wanted == 0 {
+            return Ok(false);
+        }
+        if self.buffer.len() < self.filled + wanted {
+            self.buffer.resize(self.filled + wanted, 0);
+        }
+        let target = &mut self.buffer[self.filled..self.filled + wanted];
+        match self.file.read_at(target, position) {
+            Ok(0) => Err(shrunk(&self.path, self.size, position)),
+            Ok(read) => {
+                self.filled += read;
+                Ok(true)
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => Ok(true),
+            Err(error) => Err(read_failed(&self.path, &error)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn lines(path: &Path, start: u64, end: u64, block: usize) -> Vec<Vec<u8>> {
+        let size = std::fs::metadata(path).unwrap().len();
+        let mut reader = LineReader::open(path, size, start, end, block).unwrap();
+        let mut lines = Vec::new();
+        while let Some(line) = reader.next_line().unwrap() {
+            lines.push(line.to_vec());
+        }
+        lines
+    }
+
+    proptest! {
+        #[test]
+        fn ranges_cut_anywhere_yield_every_line_once_in_order(
+            bytes in proptest::collection::vec(proptest::sample::select(b"ab\n\r".to_vec()), 0..60),
+            mut cuts in proptest::collection::vec(0_u64..61, 0..5),
+            block in 1_usize..20,
+        ) {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), &bytes).unwrap();
+            let size = bytes.len() as u64;
+            cuts.retain(|cut| *cut <= size);
+            cuts.extend([0, size]);
+            cuts.sort_unstable();
+            let cut: Vec<_> = cuts.windows(2).flat_map(|range| lines(file.path(), range[0], range[1], block)).collect();
+            let mut expected: Vec<Vec<u8>> = bytes.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line).to_vec()).collect();
+            if bytes.last().is_none_or(|byte| *byte == b'\n') {
+                expected.pop();
+            }
+            prop_assert_eq!(cut, expected);
+        }
+
+        #[test]
+        fn reading_on_from_any_line_start_yields_the_rest(
+            bytes in proptest::collection::vec(proptest::sample::select(b"ab\n".to_vec()), 0..60), stop in 0_usize..20,
+        ) {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), &bytes).unwrap();
+            let size = bytes.len() as u64;
+            let whole = lines(file.path(), 0, size, 7);
+            let mut reader = LineReader::open(file.path(), size, 0, size, 7).unwrap();
+            let stop = stop.min(whole.len());
+            for _ in 0..stop {
+                reader.next_line().unwrap();
+            }
+            prop_assert_eq!(lines(file.path(), reader.offset(), size, 5), whole[stop..].to_vec());
+        }
+    }
+
+    #[test]
+    fn a_line_without_end_is_refused_with_bounded_memory() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), vec![b'x'; MAX_LINE_BYTES + 2 * BLOCK_BYTES]).unwrap();
+        let size = std::fs::metadata(file.path()).unwrap().len();
+        let mut reader = LineReader::open(file.path(), size, 0, size, BLOCK_BYTES).unwrap();
+        assert_eq!(reader.next_line().unwrap_err().code, "SOURCE-LINE-TOO-LONG");
+    }
+
+    #[test]
+    fn files_that_change_while_they_are_read_are_noticed() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), b"abc\nde").unwrap();
+        let mut reader = LineReader::open(file.path(), 6, 0, 6, 2).unwrap();
+        assert_eq!(reader.next_line().unwrap(), Some(&b"abc"[..]));
+        std::fs::write(file.path(), b"abc\ndefg\n").unwrap();
+        assert_eq!(reader.next_line().unwrap_err().code, "SOURCE-FILE-CHANGED");
+        std::fs::write(file.path(), b"ab").unwrap();
+        assert_eq!(LineReader::open(file.path(), 6, 0, 6, 2).err().unwrap().code, "SOURCE-FILE-SHRUNK");
+        let mut reader = LineReader::open(file.path(), 2, 0, 2, 1).unwrap();
+        std::fs::write(file.path(), b"").unwrap();
+        assert_eq!(reader.next_line().unwrap_err().code, "SOURCE-FILE-SHRUNK");
+        assert_eq!(LineReader::open(Path::new("/nowhere/at/all"), 0, 0, 0, 1).err().unwrap().code, "SOURCE-FILE-GONE");
+    }
+}

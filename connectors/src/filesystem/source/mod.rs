@@ -1,0 +1,404 @@
+//! `source.file`: reads files of rows to their end, exactly once.
+//!
+//! There is no coordinator. Each subtask lists the files itself and takes its share by a pure function ([`split::deal`]);
+//! from then on its state says what is left. Files must stay as they are while a job reads them.
+
+pub(crate) mod lines;
+mod listing;
+mod parquet;
+pub(crate) mod split;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use weir_dataflow::element::CheckpointBarrier;
+use weir_dataflow::operator::{OperatorContext, OperatorError, RestoredState, StateSnapshot};
+use weir_dataflow::registry::BuiltOperator;
+use weir_dataflow::schema::to_arrow;
+use weir_dataflow::source::{Source, SourcePoll};
+use weir_protocol::job_graph::{Field, OperatorDescriptor};
+
+use self::lines::{BLOCK_BYTES, LineReader};
+use self::parquet::ParquetReader;
+use self::split::{CUT_BYTES, Split, deal};
+use super::csv::CsvParser;
+use super::json::parse_json_row;
+use super::{Format, local_path};
+use crate::metrics::SOURCE_BAD_ROWS;
+use crate::options;
+use crate::rate::RateLimiter;
+use crate::rows::RowBuffer;
+use crate::rows::buffer::BadValue;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileSourceOptions {
+    path: String,
+    format: Format,
+    schema: Vec<Field>,
+    #[serde(default = "comma")]
+    delimiter: char,
+    #[serde(default = "yes")]
+    header: bool,
+    #[serde(default)]
+    rows_per_second: Option<u64>,
+    #[serde(default)]
+    max_bad_rows: u64,
+}
+
+fn comma() -> char {
+    ','
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// Builds `source.file`.
+pub(crate) fn build(descriptor: &OperatorDescriptor, context: &OperatorContext) -> Result<BuiltOperator, OperatorError> {
+    let source = FileSource::new(descriptor, context)?;
+    let schema = Arc::clone(&source.schema);
+    Ok(BuiltOperator::Source(Box::new(source), schema))
+}
+
+/// A batch ends at this many bytes of text, however few rows that is.
+const BATCH_BYTES: usize = 4 << 20;
+
+/// Bad rows logged one by one, per attempt.
+const LOGGED_BAD_ROWS: u64 = 10;
+
+/// To name a line by its number, at most so much of the file before it is counted.
+const COUNTED_BYTES: u64 = 1 << 30;
+
+pub(crate) struct FileSource {
+    root: PathBuf,
+    format: Format,
+    delimiter: u8,
+    header: bool,
+    max_bad_rows: u64,
+    schema: SchemaRef,
+    subtask: u32,
+    parallelism: u32,
+    limiter: Option<RateLimiter>,
+    /// What is left to read; `None` until the files have been listed or a state restored.
+    splits: Option<VecDeque<Split>>,
+    /// Reads the first of `splits`.
+    reader: Option<SplitReader>,
+    rows: RowBuffer,
+    bad_rows: u64,
+    logged_bad_rows: u64,
+}
+
+enum SplitReader {
+    Csv(LineReader, CsvParser),
+    Json(LineReader),
+    Parquet(ParquetReader),
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct FileSourceState {
+    version: u32,
+    splits: Vec<Split>,
+    bad_rows: u64,
+}
+
+const STATE_VERSION: u32 = 1;
+
+impl FileSource {
+    pub(crate) fn new(descriptor: &OperatorDescriptor, context: &OperatorContext) -> Result<Self, OperatorError> {
+        let options: FileSourceOptions = options::read(descriptor)?;
+        let invalid = |reason: &str| options::invalid(&descriptor.kind, reason);
+        if options.schema.is_empty() {
+            return Err(invalid("the schema has no columns"));
+        }
+        if !options.delimiter.is_ascii() || matches!(options.delimiter, '"' | '\n' | '\r' | '-' | '0'..='9') {
+            return Err(invalid("the delimiter must be one ASCII character, not a quote, line end, digit or minus"));
+        }
+        if options.rows_per_second == Some(0) {
+            return Err(invalid("rows_per_second must be at least 1"));
+        }
+        let schema = to_arrow(&options.schema)?;
+        Ok(Self {
+            root: local_path(&descriptor.kind, &options.path)?,
+            format: options.format,
+            delimiter: options.delimiter as u8,
+            header: options.header,
+            max_bad_rows: options.max_bad_rows,
+            rows: RowBuffer::new(Arc::clone(&schema))?,
+            schema,
+            subtask: context.subtask(),
+            parallelism: context.parallelism,
+            limiter: options.rows_per_second.map(|rows| RateLimiter::new(rows, 1)),
+            splits: None,
+            reader: None,
+            bad_rows: 0,
+            logged_bad_rows: 0,
+        })
+    }
+
+    fn own_share(&self, stretches: Vec<Split>) -> VecDeque<Split> {
+        deal(stretches, self.parallelism, CUT_BYTES).into_iter().nth(self.subtask as usize).unwrap_or_default().into()
+    }
+
+    fn ensure_listed(&mut self) -> Result<(), OperatorError> {
+        if self.splits.is_none() {
+            self.splits = Some(self.own_share(listing::list(&self.root)?));
+        }
+        Ok(())
+    }
+
+    fn path_of(&self, split: &Split) -> PathBuf {
+        if split.file.is_empty() { self.root.clone() } else { self.root.join(&split.file) }
+    }
+
+    fn open(&self, split: &Split) -> Result<SplitReader, OperatorError> {
+        let path = self.path_of(split);
+        let open_lines = || LineReader::open(&path, split.size, split.start, split.end, BLOCK_BYTES);
+        match self.format {
+            Format::Parquet => Ok(SplitReader::Parquet(ParquetReader::open(&path, split, &self.schema)?)),
+            Format::Json => Ok(SplitReader::Json(open_lines()?)),
+            Format::Csv if self.header => {
+                let mut reader = open_lines()?;
+                let parser = if split.start == 0 {
+                    let header = reader.next_line()?.unwrap_or_default();
+                    self.parser_for(header, &path)?
+                } else {
+                    let mut beginning = LineReader::open(&path, split.size, 0, split.size, 1 << 16)?;
+                    let header = beginning.next_line()?.unwrap_or_default();
+                    self.parser_for(header, &path)?
+                };
+                Ok(SplitReader::Csv(reader, parser))
+            }
+            Format::Csv => Ok(SplitReader::Csv(open_lines()?, CsvParser::positional(self.delimiter, self.schema.fields().len()))),
+        }
+    }
+
+    fn parser_for(&self, header: &[u8], path: &Path) -> Result<CsvParser, OperatorError> {
+        let header = header.strip_prefix(BYTE_ORDER_MARK).unwrap_or(header);
+        let columns: Vec<_> = self.schema.fields().iter().map(|field| field.name().as_str()).collect();
+        CsvParser::from_header(self.delimiter, header, &columns).map_err(|reason| {
+            OperatorError::fatal(
+                "SOURCE-HEADER",
+                format!("{}: {reason}; if the file has no header, set \"header\": false", path.display()),
+            )
+        })
+    }
+
+    /// Reads lines of the split into `rows` until there are `target` rows, or enough was looked at. Whether the split is done.
+    fn read_lines(&mut self, split: &mut Split, reader: &mut SplitReader, target: usize) -> Result<bool, OperatorError> {
+        let (lines, mut parser) = match reader {
+            SplitReader::Csv(lines, parser) => (lines, Some(parser)),
+            SplitReader::Json(lines) => (lines, None),
+            SplitReader::Parquet(_) => return Ok(true),
+        };
+        // Blank and bad lines yield no rows, but looking at them takes time too.
+        for _ in 0..target.saturating_mul(4) {
+            if self.rows.rows() >= target || self.rows.text_bytes() >= BATCH_BYTES {
+                return Ok(false);
+            }
+            let start = lines.offset();
+            let Some(mut line) = lines.next_line()? else {
+                return Ok(true);
+            };
+            if start == 0 {
+                line = line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line);
+            }
+            if line.is_empty() {
+                continue;
+            }
+            let parsed = match &mut parser {
+                Some(parser) => parser.parse(line, &mut self.rows),
+                None => parse_json_row(line, &mut self.rows),
+            };
+            match parsed {
+                Ok(()) => self.rows.commit_row(line.len()),
+                Err(reason) => {
+                    self.rows.rollback_row();
+                    let path = self.path_of(split);
+                    let bad = BadRow { path: &path, start, line, reason };
+                    self.bad_rows += 1;
+                    if self.bad_rows > self.max_bad_rows {
+                        return Err(bad.error(self.bad_rows, self.max_bad_rows));
+                    }
+                    ::metrics::counter!(SOURCE_BAD_ROWS).increment(1);
+                    self.logged_bad_rows += 1;
+                    if self.logged_bad_rows <= LOGGED_BAD_ROWS {
+                        tracing::warn!(row = %bad.describe(None), "bad row skipped");
+                    }
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// Reads up to `target` rows, over several splits if need be.
+    fn read(&mut self, target: usize) -> Result<Reading, OperatorError> {
+        loop {
+            let Some(mut split) = self.splits.as_mut().and_then(VecDeque::pop_front) else {
+                return if self.rows.rows() > 0 { self.finish_batch().map(Reading::Rows) } else { Ok(Reading::End) };
+            };
+            let mut reader = match self.reader.take() {
+                Some(reader) => reader,
+                None => self.open(&split)?,
+            };
+            let mut parquet_batch = None;
+            let done = match &mut reader {
+                SplitReader::Parquet(parquet) => {
+                    parquet_batch = parquet.next(target)?;
+                    split.rows += parquet_batch.as_ref().map_or(0, |batch| batch.num_rows() as u64);
+                    parquet_batch.is_none()
+                }
+                SplitReader::Csv(..) | SplitReader::Json(_) => self.read_lines(&mut split, &mut reader, target)?,
+            };
+            if let SplitReader::Csv(lines, _) | SplitReader::Json(lines) = &reader {
+                split.start = lines.offset();
+            }
+            if !done {
+                self.reader = Some(reader);
+                if let Some(splits) = &mut self.splits {
+                    splits.push_front(split);
+                }
+                return match parquet_batch {
+                    Some(batch) if batch.num_rows() > 0 => Ok(Reading::Rows(batch)),
+                    None if self.rows.rows() > 0 => self.finish_batch().map(Reading::Rows),
+                    _ => Ok(Reading::NothingYet),
+                };
+            }
+            if self.rows.rows() >= target {
+                return self.finish_batch().map(Reading::Rows);
+            }
+        }
+    }
+
+    fn finish_batch(&mut self) -> Result<RecordBatch, OperatorError> {
+        self.rows.finish().map_err(|error| OperatorError::fatal("SOURCE-SCHEMA", error.to_string()))
+    }
+}
+
+enum Reading {
+    Rows(RecordBatch),
+    /// Looked at much that was no row; there may be more.
+    NothingYet,
+    End,
+}
+
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+impl Source for FileSource {
+    fn poll(&mut self, now_ms: u64, max_rows: usize) -> Result<SourcePoll, OperatorError> {
+        self.ensure_listed()?;
+        if self.splits.as_ref().is_some_and(VecDeque::is_empty) {
+            return Ok(SourcePoll::End);
+        }
+        let mut target = max_rows.max(1);
+        if let Some(limiter) = &mut self.limiter {
+            match limiter.available(now_ms) {
+                Ok(available) => target = target.min(available),
+                Err(until) => return Ok(SourcePoll::NothingUntil(until)),
+            }
+        }
+        match self.read(target)? {
+            Reading::Rows(batch) => {
+                if let Some(limiter) = &mut self.limiter {
+                    limiter.spend(batch.num_rows());
+                }
+                Ok(SourcePoll::Batch(batch))
+            }
+            Reading::NothingYet => Ok(SourcePoll::NothingUntil(now_ms)),
+            Reading::End => Ok(SourcePoll::End),
+        }
+    }
+
+    fn snapshot(&mut self, _barrier: &CheckpointBarrier) -> Result<StateSnapshot, OperatorError> {
+        self.ensure_listed()?;
+        let splits = self.splits.iter().flatten().cloned().collect();
+        let state = FileSourceState { version: STATE_VERSION, splits, bad_rows: self.bad_rows };
+        let bytes = serde_json::to_vec(&state).map_err(|error| OperatorError::fatal("SOURCE-STATE", error.to_string()))?;
+        Ok(StateSnapshot { operator_state: Some(Bytes::from(bytes)), ..StateSnapshot::default() })
+    }
+
+    fn restore(&mut self, restored: RestoredState) -> Result<(), OperatorError> {
+        let rescaled = restored.former_parallelism != self.parallelism;
+        let mut splits = Vec::new();
+        let mut bad_rows = 0;
+        for (former, bytes) in &restored.operator_state {
+            if !rescaled && *former != self.subtask {
+                continue;
+            }
+            let state: FileSourceState = serde_json::from_slice(bytes)
+                .map_err(|error| OperatorError::fatal("SOURCE-STATE", format!("source.file: unreadable state: {error}")))?;
+            if state.version != STATE_VERSION {
+                return Err(OperatorError::fatal(
+                    "SOURCE-STATE",
+                    format!("source.file: unknown state version {}", state.version),
+                ));
+            }
+            if let Some(split) = state.splits.iter().find(|split| leaves_root(&split.file)) {
+                return Err(OperatorError::fatal("SOURCE-STATE", format!("source.file: illegal path {:?} in state", split.file)));
+            }
+            splits.extend(state.splits);
+            bad_rows += state.bad_rows;
+        }
+        if restored.operator_state.is_empty() {
+            // The checkpoint is older than this operator: begin at the beginning.
+            return Ok(());
+        }
+        if rescaled {
+            self.splits = Some(self.own_share(splits));
+            self.bad_rows = if self.subtask == 0 { bad_rows } else { 0 };
+        } else {
+            self.splits = Some(splits.into());
+            self.bad_rows = bad_rows;
+        }
+        Ok(())
+    }
+}
+
+fn leaves_root(file: &str) -> bool {
+    file.starts_with('/') || file.split('/').any(|part| part == "..")
+}
+
+struct BadRow<'a> {
+    path: &'a Path,
+    start: u64,
+    line: &'a [u8],
+    reason: BadValue,
+}
+
+impl BadRow<'_> {
+    fn describe(&self, line_number: Option<u64>) -> String {
+        let line = line_number.map_or_else(String::new, |number| format!("line {number}, "));
+        let text: String = String::from_utf8_lossy(&self.line[..self.line.len().min(1000)]).chars().take(200).collect();
+        let more = if text.len() < self.line.len() { "…" } else { "" };
+        format!("{}: {line}byte {}: {}; the row: {text:?}{more}", self.path.display(), self.start, self.reason.0)
+    }
+
+    fn error(&self, bad_rows: u64, allowed: u64) -> OperatorError {
+        let count = if allowed > 0 { format!("bad row number {bad_rows}, max_bad_rows is {allowed}: ") } else { String::new() };
+        OperatorError::fatal("SOURCE-BAD-ROW", format!("{count}{}", self.describe(self.line_number())))
+    }
+
+    /// Counts the lines before this one, if that isn't too far.
+    fn line_number(&self) -> Option<u64> {
+        use std::io::Read;
+        if self.start > COUNTED_BYTES {
+            return None;
+        }
+        let mut before = std::fs::File::open(self.path).ok()?.take(self.start);
+        let mut block = vec![0; BLOCK_BYTES];
+        let mut lines = 1;
+        loop {
+            match before.read(&mut block).ok()? {
+                0 => return Some(lines),
+                read => lines += memchr::memchr_iter(b'\n', &block[..read]).count() as u64,
+            }
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Splits: which subtask reads which stretch of which file. A pure function of the files and the parallelism.
+
+use serde::{Deserialize, Serialize};
+
+/// A stretch of a file that one subtask reads, and how far it has come.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct Split {
+    /// Path of the file below the source's directory; empty if the source's path is the file itself.
+    pub(crate) file: String,
+    /// Text: lines that start before this byte are read or belong to others. Parquet: row groups that start at or after
+    /// this byte belong to the split.
+    pub(crate) start: u64,
+    /// First byte of which the lines, or row groups, that start there no longer belong to the split.
+    pub(crate) end: u64,
+    /// Size of the file when it was listed.
+    pub(crate) size: u64,
+    /// Parquet: rows of the split that are read.
+    #[serde(default)]
+    pub(crate) rows: u64,
+}
+
+/// Stretches smaller than this are cut only if there are fewer of them than subtasks.
+pub(crate) const CUT_BYTES: u64 = 16 << 20;
+
+/// Deals stretches out to subtasks; the result is indexed by subtask. Every subtask gets its piece of each big stretch, so
+/// that all of them advance through the files together; small ones go round whole.
+pub(crate) fn deal(mut stretches: Vec<Split>, parallelism: u32, cut_bytes: u64) -> Vec<Vec<Split>> {
+    let subtasks = parallelism.max(1) as usize;
+    stretches.retain(|split| split.start < split.end);
+    stretches.sort();
+    let scarce = stretches.len() < subtasks;
+    let mut hands = vec![Vec::new(); subtasks];
+    let mut turn = 0;
+    for stretch in stretches {
+        let length = stretch.end - stretch.start;
+        if stretch.rows > 0 || !(scarce || length >= cut_bytes) {
+            hands[turn % subtasks].push(stretch);
+            turn += 1;
+            continue;
+        }
+        let boundary = |subtask: usize| stretch.start + (u128::from(length) * subtask as u128 / subtasks as u128) as u64;
+        for (subtask, hand) in hands.iter_mut().enumerate() {
+            let (start, end) = (boundary(subtask), boundary(subtask + 1));
+            if start < end {
+                hand.push(Split { start, end, ..stretch.clone() });
+            }
+        }
+    }
+    hands
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn file(name: &str, size: u64) -> Split {
+        Split { file: name.to_owned(), start: 0, end: size, size, rows: 0 }
+    }
+
+    #[test]
+    fn one_file_is_cut_into_as_many_pieces_as_there_are_subtasks() {
+        let hands = deal(vec![file("a", 10)], 3, 100);
+        let ranges: Vec<_> = hands.iter().map(|hand| (hand[0].start, hand[0].end)).collect();
+        assert_eq!(ranges, [(0, 3), (3, 6), (6, 10)]);
+    }
+
+    #[test]
+    fn many_small_files_go_round_whole_and_big_ones_are_cut() {
+        let hands = deal(vec![file("c", 100), file("a", 1), file("b", 2), file("d", 0), file("e", 5)], 2, 50);
+        let names: Vec<Vec<_>> =
+            hands.iter().map(|hand| hand.iter().map(|split| (split.file.as_str(), split.start, split.end)).collect()).collect();
+        assert_eq!(names, [vec![("a", 0, 1), ("c", 0, 50), ("e", 0, 5)], vec![("b", 0, 2), ("c", 50, 100)]]);
+    }
+
+    #[test]
+    fn a_stretch_whose_rows_are_partly_read_stays_whole() {
+        let started = Split { rows: 7, ..file("a", 100) };
+        assert_eq!(deal(vec![started.clone()], 2, 1), [vec![started], vec![]]);
+    }
+
+    proptest! {
+        #[test]
+        fn every_byte_is_dealt_once_at_every_parallelism(
+            sizes in proptest::collection::vec(0_u64..200, 0..12), parallelism in 1_u32..9, next in 1_u32..9, cut in 0_u64..150,
+        ) {
+            let files: Vec<_> = sizes.iter().enumerate().map(|(index, size)| file(&format!("{index:02}"), *size)).collect();
+            let once = deal(files, parallelism, cut);
+            prop_assert_eq!(once.len(), parallelism as usize);
+            for hands in [once.clone(), deal(once.concat(), next, cut)] {
+                let mut all = hands.concat();
+                all.sort();
+                for (index, size) in sizes.iter().enumerate() {
+                    let name = format!("{index:02}");
+                    let mut position = 0;
+                    for split in all.iter().filter(|split| split.file == name) {
+                        prop_assert_eq!(split.start, position);
+                        prop_assert!(split.end > split.start);
+                        position = split.end;
+                    }
+                    prop_assert_eq!(position, *size);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,267 @@
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::testing::{barrier, context, descriptor, drain, restored, state};
+
+fn source(options: &Value, subtask: u32, parallelism: u32) -> FileSource {
+    FileSource::new(&descriptor("source.file", options.clone()), &context(subtask, parallelism, 1, vec![])).unwrap()
+}
+
+fn options(path: &Path, format: &str) -> Value {
+    json!({
+        "path": path, "format": format, "header": false,
+        "schema": [{"name": "id", "type": "bigint", "nullable": false}, {"name": "name", "type": "string"}]
+    })
+}
+
+fn lines(batches: &[RecordBatch]) -> Vec<String> {
+    let mut out = Vec::new();
+    for batch in batches {
+        crate::rows::text::append_csv(&mut out, batch).unwrap();
+    }
+    String::from_utf8(out).unwrap().lines().map(str::to_owned).collect()
+}
+
+fn read(options: &Value) -> Result<Vec<String>, OperatorError> {
+    drain(&mut source(options, 0, 1), 3, usize::MAX).map(|batches| lines(&batches))
+}
+
+fn read_bytes(bytes: &[u8], change: impl FnOnce(&mut Value)) -> Result<Vec<String>, OperatorError> {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("data"), bytes).unwrap();
+    let mut options = options(directory.path(), "csv");
+    change(&mut options);
+    read(&options)
+}
+
+/// Writes rows `0..rows` into `files` files of a format.
+fn write_files(directory: &Path, format: Format, files: usize, rows: usize) -> Vec<String> {
+    let schema = to_arrow(&serde_json::from_value::<Vec<Field>>(options(directory, "csv")["schema"].clone()).unwrap()).unwrap();
+    let mut expected = Vec::new();
+    for file in 0..files {
+        let mut buffer = RowBuffer::new(Arc::clone(&schema)).unwrap();
+        let mut batches = Vec::new();
+        for row in (0..rows).filter(|row| row % files == file) {
+            buffer.column(0).push_i64(row as i64).unwrap();
+            buffer.column(1).push_str(&format!("r{}", "x".repeat(row % 7))).unwrap();
+            buffer.commit_row(0);
+            if buffer.rows() == 4 {
+                batches.push(buffer.finish().unwrap());
+            }
+        }
+        batches.push(buffer.finish().unwrap());
+        expected.extend(lines(&batches));
+        let path = directory.join(format!("f{file:03}"));
+        let mut text = Vec::new();
+        match format {
+            Format::Csv => batches.iter().for_each(|batch| crate::rows::text::append_csv(&mut text, batch).unwrap()),
+            Format::Json => batches.iter().for_each(|batch| crate::rows::text::append_json(&mut text, batch).unwrap()),
+            Format::Parquet => {
+                let properties =
+                    ::parquet::file::properties::WriterProperties::builder().set_max_row_group_row_count(Some(5)).build();
+                let mut writer =
+                    ::parquet::arrow::ArrowWriter::try_new(&mut text, Arc::clone(&schema), Some(properties)).unwrap();
+                batches.iter().for_each(|batch| writer.write(batch).unwrap());
+                writer.close().unwrap();
+            }
+        }
+        std::fs::write(path, text).unwrap();
+    }
+    expected.sort();
+    expected
+}
+
+fn format_of(index: usize) -> (Format, &'static str) {
+    [(Format::Csv, "csv"), (Format::Json, "json"), (Format::Parquet, "parquet")][index]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn stopping_and_rescaling_anywhere_reads_every_row_once(
+        format in 0_usize..3, files in 1_usize..5, rows in 0_usize..60,
+        phases in proptest::collection::vec((1_u32..5, proptest::collection::vec(0_usize..4, 5)), 1..5),
+    ) {
+        let directory = tempfile::tempdir().unwrap();
+        let (format, name) = format_of(format);
+        let expected = write_files(directory.path(), format, files, rows);
+        let options = options(directory.path(), name);
+        let mut seen = Vec::new();
+        let mut states: Vec<Bytes> = Vec::new();
+        for (phase, (parallelism, polls)) in phases.iter().enumerate() {
+            let last = phase + 1 == phases.len();
+            let mut next = Vec::new();
+            for subtask in 0..*parallelism {
+                let mut source = source(&options, subtask, *parallelism);
+                if phase > 0 {
+                    source.restore(restored(&states, subtask, *parallelism)).unwrap();
+                }
+                let polls = if last { usize::MAX } else { polls[subtask as usize] };
+                seen.extend(lines(&drain(&mut source, 3, polls).unwrap()));
+                next.push(state(source.snapshot(&barrier(1)).unwrap()));
+            }
+            states = next;
+        }
+        seen.sort();
+        prop_assert_eq!(seen, expected);
+    }
+
+    #[test]
+    fn arbitrary_files_are_read_or_refused_and_never_panic(
+        bytes in proptest::collection::vec(prop_oneof![4 => proptest::sample::select(b",\"\n\r19a{}:".to_vec()), 1 => any::<u8>()], 0..200),
+        format in 0_usize..3, header in any::<bool>(), max_bad_rows in 0_u64..20,
+    ) {
+        let result = read_bytes(&bytes, |options| {
+            options["format"] = json!(format_of(format).1);
+            options["header"] = json!(header);
+            options["max_bad_rows"] = json!(max_bad_rows);
+        });
+        if let Err(error) = result {
+            prop_assert!(!error.retryable && error.code.starts_with("SOURCE-"), "{error}");
+            prop_assert!(error.message.len() < 2000);
+        }
+    }
+
+    #[test]
+    fn arbitrary_state_is_an_error_and_never_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
+        let mut source = source(&options(Path::new("/nowhere"), "csv"), 0, 1);
+        prop_assert_eq!(source.restore(restored(&[Bytes::from(bytes)], 0, 1)).unwrap_err().code, "SOURCE-STATE");
+    }
+}
+
+#[test]
+fn line_ends_blank_lines_and_a_byte_order_mark_are_no_rows() {
+    assert_eq!(read_bytes(b"\xef\xbb\xbf1,a\r\n\r\n\n2,b", |_| {}).unwrap(), ["1,a", "2,b"]);
+    assert_eq!(read_bytes(b"", |_| {}).unwrap(), [""; 0]);
+    assert_eq!(read_bytes(b"", |options| options["format"] = json!("json")).unwrap(), [""; 0]);
+}
+
+#[test]
+fn a_header_is_skipped_once_per_file_at_every_parallelism_and_places_the_columns() {
+    let directory = tempfile::tempdir().unwrap();
+    let body: String = (0..50).map(|row| format!("n{row};{row};x\n")).collect();
+    std::fs::write(directory.path().join("data.csv"), format!("\u{feff}NAME;id;other\r\n{body}")).unwrap();
+    let mut options = options(directory.path(), "csv");
+    options["header"] = json!(true);
+    options["delimiter"] = json!(";");
+    for parallelism in 1..9 {
+        let mut seen: Vec<_> = (0..parallelism)
+            .flat_map(|subtask| lines(&drain(&mut source(&options, subtask, parallelism), 4, usize::MAX).unwrap()))
+            .collect();
+        seen.sort_by_key(|line| line.split(',').next().unwrap().parse::<u32>().unwrap());
+        assert_eq!(seen, (0..50).map(|row| format!("{row},n{row}")).collect::<Vec<_>>(), "{parallelism}");
+    }
+}
+
+#[test]
+fn a_missing_header_is_noticed() {
+    let error = read_bytes(b"1,a\n2,b\n", |options| options["header"] = json!(true)).unwrap_err();
+    assert_eq!(error.code, "SOURCE-HEADER");
+    assert!(error.message.contains("\"header\": false"), "{error}");
+}
+
+#[test]
+fn a_bad_row_is_named_by_file_line_and_text() {
+    let error = read_bytes(b"1,a\nx,b\n", |_| {}).unwrap_err();
+    assert_eq!(error.code, "SOURCE-BAD-ROW");
+    assert!(error.message.contains("/data: line 2, byte 4: column \"id\": \"x\" is not a bigint; the row: \"x,b\""), "{error}");
+    let long = format!("1,a\nx,{}\n", "b".repeat(100_000));
+    assert!(read_bytes(long.as_bytes(), |_| {}).unwrap_err().message.len() < 600);
+    assert_eq!(read_bytes(b"1,\xff\xfe\n", |_| {}).unwrap_err().code, "SOURCE-BAD-ROW");
+}
+
+#[test]
+fn as_many_bad_rows_are_skipped_as_allowed_also_across_a_restore() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("data"), "x\n1,a\nx\n2,b\n3,c\n4,d\nx\n5,e\n").unwrap();
+    let mut options = options(directory.path(), "csv");
+    options["max_bad_rows"] = json!(3);
+    assert_eq!(read(&options).unwrap().len(), 5);
+    options["max_bad_rows"] = json!(2);
+    let mut first = source(&options, 0, 1);
+    assert_eq!(lines(&drain(&mut first, 3, 1).unwrap()), ["1,a", "2,b", "3,c"]);
+    let saved = state(first.snapshot(&barrier(1)).unwrap());
+    let mut second = source(&options, 0, 1);
+    second.restore(restored(&[saved], 0, 1)).unwrap();
+    let error = drain(&mut second, 10, usize::MAX).unwrap_err();
+    assert!(error.message.contains("bad row number 3, max_bad_rows is 2"), "{error}");
+}
+
+#[test]
+fn files_that_vanish_or_shrink_are_fatal() {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, change) in [("gone", "SOURCE-FILE-GONE"), ("shrunk", "SOURCE-FILE-SHRUNK")] {
+        let path = directory.path().join(name);
+        std::fs::write(&path, "1,a\n2,b\n").unwrap();
+        let mut first = source(&options(&path, "csv"), 0, 1);
+        let saved = state(first.snapshot(&barrier(1)).unwrap());
+        if name == "gone" {
+            std::fs::remove_file(&path).unwrap()
+        } else {
+            std::fs::write(&path, "1,a\n").unwrap()
+        }
+        let mut second = source(&options(&path, "csv"), 0, 1);
+        second.restore(restored(&[saved], 0, 1)).unwrap();
+        let error = drain(&mut second, 10, usize::MAX).unwrap_err();
+        assert_eq!((error.code, error.retryable), (change, false));
+    }
+    assert_eq!(read(&options(&directory.path().join("never"), "csv")).unwrap_err().code, "SOURCE-PATH");
+}
+
+#[test]
+fn a_restored_source_resumes_the_rate_without_a_burst() {
+    let directory = tempfile::tempdir().unwrap();
+    let body: String = (0..5000).map(|row| format!("{row},a\n")).collect();
+    std::fs::write(directory.path().join("data"), body).unwrap();
+    let mut options = options(directory.path(), "csv");
+    options["rows_per_second"] = json!(1000);
+    let mut first = source(&options, 0, 1);
+    assert!(matches!(first.poll(0, 8192).unwrap(), SourcePoll::NothingUntil(20)));
+    let SourcePoll::Batch(batch) = first.poll(20, 8192).unwrap() else { panic!("rows are due") };
+    assert_eq!(batch.num_rows(), 20);
+    let saved = state(first.snapshot(&barrier(1)).unwrap());
+    let mut second = source(&options, 0, 1);
+    second.restore(restored(&[saved], 0, 1)).unwrap();
+    assert!(matches!(second.poll(3_600_000, 8192).unwrap(), SourcePoll::NothingUntil(3_600_020)));
+    let SourcePoll::Batch(batch) = second.poll(3_600_020, 8192).unwrap() else { panic!("rows are due") };
+    assert_eq!(lines(&[batch])[0], "20,a");
+}
+
+#[test]
+fn parquet_columns_go_by_name_and_are_cast() {
+    let directory = tempfile::tempdir().unwrap();
+    write_files(directory.path(), Format::Parquet, 1, 3);
+    let mut options = options(directory.path(), "parquet");
+    options["schema"] = json!([{"name": "name", "type": "string"}, {"name": "id", "type": "int"}]);
+    assert_eq!(read(&options).unwrap(), ["r,0", "rx,1", "rxx,2"]);
+    options["schema"] = json!([{"name": "nome", "type": "string"}]);
+    assert_eq!(read(&options).unwrap_err().code, "SOURCE-SCHEMA");
+    options["schema"] = json!([{"name": "name", "type": "bigint"}]);
+    assert_eq!(read(&options).unwrap_err().code, "SOURCE-SCHEMA");
+    options["format"] = json!("csv");
+    assert_eq!(read(&options).unwrap_err().code, "SOURCE-BAD-ROW");
+}
+
+#[test]
+fn options_that_make_no_sense_are_refused() {
+    let path = Path::new("/data");
+    for (name, value) in [
+        ("path", json!("")),
+        ("path", json!("s3://bucket/x")),
+        ("path", json!("a\0b")),
+        ("format", json!("xml")),
+        ("schema", json!([])),
+        ("delimiter", json!("\"")),
+        ("delimiter", json!("ab")),
+        ("delimiter", json!("é")),
+        ("rows_per_second", json!(0)),
+        ("max_bad_rows", json!(-1)),
+        ("colour", json!("red")),
+    ] {
+        let mut options = options(path, "csv");
+        options[name] = value;
+        let built = build(&descriptor("source.file", options), &context(0, 1, 1, vec![]));
+        assert_eq!(built.err().map(|error| error.code), Some("CONN-OPTION"), "{name}");
+    }
+}

@@ -1,0 +1,73 @@
+//! Descriptors and contexts for tests.
+
+use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
+use bytes::Bytes;
+use serde_json::Value;
+use weir_dataflow::element::CheckpointBarrier;
+use weir_dataflow::operator::{Collector, OperatorContext, OperatorError, RestoredState, StateSnapshot};
+use weir_dataflow::source::{Source, SourcePoll};
+use weir_protocol::checkpoint::CheckpointKind;
+use weir_protocol::job_graph::OperatorDescriptor;
+use weir_protocol::{CheckpointId, ExecutionAttemptId, ExecutionVertexId, Generation, JobId, JobVertexId, LeaderEpoch};
+
+pub(crate) fn descriptor(kind: &str, options: Value) -> OperatorDescriptor {
+    let Value::Object(options) = options else { panic!("options are an object") };
+    OperatorDescriptor { kind: kind.to_owned(), options: options.into_iter().collect() }
+}
+
+pub(crate) fn context(subtask: u32, parallelism: u32, attempt: u32, inputs: Vec<SchemaRef>) -> OperatorContext {
+    OperatorContext {
+        attempt: ExecutionAttemptId {
+            job: JobId(7 << 100),
+            execution_vertex: ExecutionVertexId { vertex: JobVertexId::from_uid("vertex"), subtask },
+            generation: Generation { epoch: LeaderEpoch(1), attempt },
+        },
+        operator_index: 0,
+        parallelism,
+        max_parallelism: 128,
+        input_schemas: inputs,
+        key_columns: Vec::new(),
+    }
+}
+
+pub(crate) fn barrier(id: u64) -> CheckpointBarrier {
+    CheckpointBarrier { id: CheckpointId(id), kind: CheckpointKind::Checkpoint, timestamp_ms: 0 }
+}
+
+pub(crate) fn state(snapshot: StateSnapshot) -> Bytes {
+    snapshot.operator_state.unwrap()
+}
+
+/// What the worker hands to `subtask`: its own state, or everybody's when rescaled.
+pub(crate) fn restored(states: &[Bytes], subtask: u32, parallelism: u32) -> RestoredState {
+    let former_parallelism = states.len() as u32;
+    let all = (0..).zip(states.iter().cloned());
+    let operator_state = all.filter(|(former, _)| former_parallelism != parallelism || *former == subtask).collect();
+    RestoredState { operator_state, former_parallelism, key_groups: Vec::new() }
+}
+
+/// Polls with a clock that runs as asked, until the end or `polls` batches.
+pub(crate) fn drain(source: &mut dyn Source, max_rows: usize, polls: usize) -> Result<Vec<RecordBatch>, OperatorError> {
+    let (mut now, mut batches) = (1_000, Vec::new());
+    while batches.len() < polls {
+        match source.poll(now, max_rows)? {
+            SourcePoll::Batch(batch) => {
+                assert!(batch.num_rows() > 0);
+                batches.push(batch);
+            }
+            SourcePoll::NothingUntil(until) => now = until.max(now),
+            SourcePoll::End => break,
+        }
+    }
+    Ok(batches)
+}
+
+/// A sink's output: there is none.
+pub(crate) struct NoOutput;
+
+impl Collector for NoOutput {
+    fn collect(&mut self, _batch: RecordBatch) -> Result<(), OperatorError> {
+        panic!("a sink emits nothing");
+    }
+}
