@@ -334,3 +334,6 @@ fn store_call(
         Some(event)
     })
 }
+
+#[cfg(test)]
+mod tests;
