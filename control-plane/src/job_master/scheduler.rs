@@ -151,14 +151,14 @@ mod tests {
     fn one_deployment_per_task_manager_with_one_subtask_of_every_vertex_per_slot() {
         let (graph, deployments) = deployed();
         assert_eq!(slots_needed(&graph.graph), 2);
-        let shape: Vec<(String, Vec<(String, u32, u32)>)> = deployments
+        let shape: Vec<_> = deployments
             .iter()
             .map(|(task_manager, deployment)| {
                 let tasks = deployment
                     .tasks
                     .iter()
                     .map(|task| (task.vertex.uid.clone(), task.attempt.execution_vertex.subtask, task.slot));
-                (task_manager.0.clone(), tasks.collect())
+                (task_manager.0.clone(), tasks.collect::<Vec<_>>())
             })
             .collect();
         let expected = [

@@ -220,7 +220,7 @@ fn subsumed_pointers_go_before_files_and_the_one_before_the_newest_keeps_its_fil
     bench.complete(1, 1);
     bench.trigger(2_000);
     let remove = CheckpointEffect::RemovePointers { checkpoints: vec![CheckpointId(1)] };
-    assert_eq!(bench.complete(2, 1), [notify(2, false), remove.clone()]);
+    assert_eq!(bench.complete(2, 1), [notify(2, false), remove]);
     let ids = [CheckpointId(1)];
     assert_eq!(bench.act(|coordinator, _, out| coordinator.pointers_removed(&ids, false, out)), [], "no files without that");
 
