@@ -13,6 +13,7 @@ pub(crate) mod runner;
 #[cfg(test)]
 mod tests;
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use weir_ha::{JobResult, RecoveredJob, StoreError, Submission};
@@ -197,8 +198,8 @@ impl Dispatcher {
                 Ok(Submitted { job, already: true })
             }
             Err(error @ StoreError::Unresolved { .. }) => {
-                if !self.jobs.contains_key(&job) {
-                    self.jobs.insert(job, Phase::Unknown);
+                if let Entry::Vacant(entry) = self.jobs.entry(job) {
+                    entry.insert(Phase::Unknown);
                     self.retry_later(job, now);
                 }
                 Err(SubmitError::Unknown(format!("{error}; submit again with the same client token")))

@@ -1,5 +1,6 @@
 //! Whole JobManagers in one process: REST, RPC and leadership are real, the coordination store is in memory, and the
 //! TaskManagers are fake.
+#![allow(clippy::unwrap_used)]
 
 mod fake_task_manager;
 
@@ -110,6 +111,16 @@ impl Cluster {
         .await;
     }
 
+    /// The job is running as soon as its first task is; this waits for all of them.
+    async fn wait_until_all_run(&self, at: usize, job: &str) {
+        eventually(&format!("every task of {job} runs"), || async {
+            let (_, body) = self.get(at, &format!("/jobs/{job}")).await;
+            let vertices = body["vertices"].as_array().cloned().unwrap_or_default();
+            (vertices.len() == 2 && vertices.iter().all(|vertex| vertex["tasks"]["RUNNING"] == 2)).then_some(())
+        })
+        .await;
+    }
+
     async fn stop(self) {
         for job_manager in self.job_managers {
             job_manager.shutdown().await;
@@ -166,7 +177,7 @@ async fn a_job_outlives_its_leader_and_goes_on_from_its_newest_checkpoint() {
     let job = cluster.submit(standby, "token-1").await;
     let again = cluster.post(first, "/weir/v1/jobs", &json!({"job_graph": graph(), "client_token": "token-1"})).await;
     assert_eq!(again, (200, json!({"job_id": job, "status": "already_submitted"})));
-    cluster.wait_for_status(standby, &job, "RUNNING").await;
+    cluster.wait_until_all_run(standby, &job).await;
     let (_, overview) = cluster.get(standby, "/overview").await;
     assert_eq!(
         (&overview["taskmanagers"], &overview["slots-total"], &overview["slots-available"]),
@@ -217,7 +228,7 @@ async fn a_bounded_job_finishes_with_a_final_checkpoint_and_leaves_only_its_resu
     let cluster = Cluster::start(1);
     let task_manager = cluster.task_manager("tm", 2);
     let job = cluster.submit(cluster.leader().await, "t").await;
-    cluster.wait_for_status(0, &job, "RUNNING").await;
+    cluster.wait_until_all_run(0, &job).await;
     task_manager.end_input().await;
     cluster.wait_for_status(0, &job, "FINISHED").await;
     let (_, body) = cluster.get(0, &format!("/jobs/{job}")).await;
@@ -241,7 +252,7 @@ async fn a_lost_task_manager_costs_a_restart_and_its_slots_are_taken_over() {
     let cluster = Cluster::start(1);
     let lost = cluster.task_manager("tm-a", 2);
     let job = cluster.submit(cluster.leader().await, "t").await;
-    cluster.wait_for_status(0, &job, "RUNNING").await;
+    cluster.wait_until_all_run(0, &job).await;
     drop(lost);
     let spare = cluster.task_manager("tm-b", 2);
     eventually("the job runs on the spare", || async {
@@ -263,7 +274,7 @@ async fn slots_with_former_tasks_are_granted_only_once_those_are_gone() {
     let first = cluster.leader().await;
     let task_manager = cluster.task_manager("tm", 2);
     let job = cluster.submit(first, "t").await;
-    cluster.wait_for_status(first, &job, "RUNNING").await;
+    cluster.wait_until_all_run(first, &job).await;
     let before = task_manager.held();
     task_manager.set_stubborn(true);
     cluster.store.revoke_leader();
@@ -276,7 +287,7 @@ async fn slots_with_former_tasks_are_granted_only_once_those_are_gone() {
     // Its connection is cut and it comes again: this time it does as it is told.
     task_manager.set_stubborn(false);
     cluster.store.revoke_leader();
-    cluster.wait_for_status(first, &job, "RUNNING").await;
+    cluster.wait_until_all_run(first, &job).await;
     cluster.stop().await;
 }
 
@@ -366,7 +377,7 @@ async fn answers_have_flinks_fields_bare_and_under_v1() {
     let cluster = Cluster::start(1);
     let _task_manager = cluster.task_manager("tm", 2);
     let job = cluster.submit(cluster.leader().await, "t").await;
-    cluster.wait_for_status(0, &job, "RUNNING").await;
+    cluster.wait_until_all_run(0, &job).await;
     let fields = [
         (
             "/overview",
@@ -420,7 +431,7 @@ async fn a_job_stops_with_a_savepoint_that_is_polled_for() {
     let task_manager = cluster.task_manager("tm", 2);
     let directory = tempfile::tempdir().unwrap();
     let job = cluster.submit(cluster.leader().await, "t").await;
-    cluster.wait_for_status(0, &job, "RUNNING").await;
+    cluster.wait_until_all_run(0, &job).await;
     let trigger = "0123456789abcdef0123456789abcdef";
     let body = json!({"targetDirectory": directory.path(), "drain": false, "formatType": "CANONICAL", "triggerId": trigger});
     for _ in 0..2 {
