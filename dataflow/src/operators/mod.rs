@@ -2,14 +2,36 @@
 
 pub mod expression;
 mod filter;
+mod join_latest;
 mod project;
+#[cfg(test)]
+pub(crate) mod tests;
 mod watermark;
+mod window;
 
+use crate::operator::{OperatorContext, OperatorError};
 use crate::registry::OperatorRegistry;
 
-/// Registers `filter`, `project` and `watermark`.
+/// Registers `filter`, `project`, `watermark`, `window.tumbling`, `window.hopping` and `join.latest`.
 pub fn register_operators(registry: &mut OperatorRegistry) {
     registry.register("filter", filter::build);
     registry.register("project", project::build);
     registry.register("watermark", watermark::build);
+    registry.register("window.tumbling", window::build_tumbling);
+    registry.register("window.hopping", window::build_hopping);
+    registry.register("join.latest", join_latest::build);
+}
+
+/// Checks that all rows of a key reach one subtask: that `input` is partitioned by exactly these keys, or there is just one
+/// subtask. Error: `KEY-PARTITIONING`.
+fn keyed_by(context: &OperatorContext, input: usize, keys: &[String]) -> Result<(), OperatorError> {
+    if context.parallelism == 1 || context.key_columns.get(input).is_some_and(|columns| !keys.is_empty() && columns == keys) {
+        return Ok(());
+    }
+    let wanted = if keys.is_empty() {
+        "needs parallelism 1, as it has no keys".to_owned()
+    } else {
+        format!("must be hash-partitioned by exactly {keys:?}, in this order")
+    };
+    Err(OperatorError::fatal("KEY-PARTITIONING", format!("input {input} {wanted}")))
 }

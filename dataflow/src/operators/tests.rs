@@ -1,0 +1,286 @@
+//! Operators and chains of them, driven as a task drives them.
+
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float64Type, Int32Type, Int64Type, TimestampMillisecondType};
+use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray};
+use arrow_schema::{DataType, SchemaRef};
+use serde_json::{Value, json};
+use weir_protocol::checkpoint::CheckpointKind;
+use weir_protocol::job_graph::{DataType as ColumnType, Field, JobVertex};
+use weir_protocol::{CheckpointId, ExecutionAttemptId, ExecutionVertexId, Generation, JobId, JobVertexId, LeaderEpoch};
+
+use crate::chain::{ChainPoll, OperatorChain};
+use crate::element::{CheckpointBarrier, MAX_WATERMARK};
+use crate::key_group::KeyPartitioner;
+use crate::operator::{Collector, Operator, OperatorContext, OperatorError, RestoredState, StateSnapshot, subtask_of_key_group};
+use crate::operators::register_operators;
+use crate::registry::{BuiltOperator, OperatorRegistry};
+use crate::schema;
+use crate::source::{Source, SourcePoll};
+
+/// The context of one subtask of a job with 128 key groups.
+pub(crate) fn context(parallelism: u32, subtask: u32, inputs: Vec<(SchemaRef, Vec<String>)>) -> OperatorContext {
+    let vertex = JobVertexId::from_uid("test");
+    let (input_schemas, key_columns) = inputs.into_iter().unzip();
+    OperatorContext {
+        attempt: ExecutionAttemptId {
+            job: JobId(1),
+            execution_vertex: ExecutionVertexId { vertex, subtask },
+            generation: Generation { epoch: LeaderEpoch(1), attempt: 1 },
+        },
+        operator_index: 0,
+        parallelism,
+        max_parallelism: 128,
+        input_schemas,
+        key_columns,
+    }
+}
+
+/// A collector that keeps everything.
+#[derive(Default)]
+pub(crate) struct Collected {
+    pub(crate) batches: Vec<RecordBatch>,
+}
+
+impl Collector for Collected {
+    fn collect(&mut self, batch: RecordBatch) -> Result<(), OperatorError> {
+        self.batches.push(batch);
+        Ok(())
+    }
+}
+
+impl Collected {
+    /// Every row as texts.
+    pub(crate) fn lines(&self) -> Vec<Vec<String>> {
+        let row_of = |batch: &RecordBatch, row: usize| batch.columns().iter().map(|column| cell(column, row)).collect();
+        self.batches.iter().flat_map(|batch| (0..batch.num_rows()).map(|row| row_of(batch, row)).collect::<Vec<_>>()).collect()
+    }
+}
+
+/// A value as text.
+pub(crate) fn cell(column: &ArrayRef, row: usize) -> String {
+    if column.is_null(row) {
+        return "NULL".into();
+    }
+    match column.data_type() {
+        DataType::Int32 => column.as_primitive::<Int32Type>().value(row).to_string(),
+        DataType::Int64 => column.as_primitive::<Int64Type>().value(row).to_string(),
+        DataType::Float64 => format!("{:?}", column.as_primitive::<Float64Type>().value(row)),
+        DataType::Boolean => column.as_boolean().value(row).to_string(),
+        DataType::Utf8 => column.as_string::<i32>().value(row).to_owned(),
+        _ => column.as_primitive::<TimestampMillisecondType>().value(row).to_string(),
+    }
+}
+
+pub(crate) fn barrier(id: u64) -> CheckpointBarrier {
+    CheckpointBarrier { id: CheckpointId(id), kind: CheckpointKind::Checkpoint, timestamp_ms: 0 }
+}
+
+/// The operator of a descriptor given as JSON, and what it emits.
+pub(crate) fn build(descriptor: &Value, context: &OperatorContext) -> Result<(Box<dyn Operator>, SchemaRef), OperatorError> {
+    match registry().build(&serde_json::from_value(descriptor.clone()).unwrap(), context)? {
+        BuiltOperator::Transform(operator, schema) => Ok((operator, schema)),
+        _ => panic!("not a transformation"),
+    }
+}
+
+/// What each of `parallelism` new subtasks gets of the snapshots of the former ones.
+pub(crate) fn restored_for(snapshots: Vec<StateSnapshot>, parallelism: u32) -> Vec<RestoredState> {
+    let former_parallelism = snapshots.len() as u32;
+    let mut restored: Vec<_> =
+        (0..parallelism).map(|_| RestoredState { former_parallelism, ..RestoredState::default() }).collect();
+    for (former, snapshot) in snapshots.into_iter().enumerate() {
+        if let Some(state) = snapshot.operator_state {
+            restored.iter_mut().for_each(|restored| restored.operator_state.push((former as u32, state.clone())));
+        }
+        for group in snapshot.key_groups {
+            let owner = subtask_of_key_group(128, parallelism, group.key_group) as usize;
+            restored[owner].key_groups.push((group.key_group, (group.serialize)().unwrap()));
+        }
+    }
+    restored
+}
+
+fn registry() -> OperatorRegistry {
+    let mut registry = OperatorRegistry::default();
+    register_operators(&mut registry);
+    registry.register("x.numbers", |_, _| Ok(BuiltOperator::Source(Box::new(Numbers { next: 0 }), numbers_schema())));
+    registry.register("x.drop", |_, _| Ok(BuiltOperator::Sink(Box::new(Drop))));
+    registry
+}
+
+fn numbers_schema() -> SchemaRef {
+    let field = |name: &str, data_type| Field { name: name.into(), data_type, nullable: false };
+    schema::to_arrow(&[field("n", ColumnType::Bigint), field("t", ColumnType::TimestampMs)]).unwrap()
+}
+
+fn numbers(from: i64, to: i64) -> RecordBatch {
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(Int64Array::from_iter_values(from..to)),
+        Arc::new(TimestampMillisecondArray::from_iter_values((from..to).map(|n| n * 10))),
+    ];
+    RecordBatch::try_new(numbers_schema(), columns).unwrap()
+}
+
+/// Reads 0 to 100, ten at a time; number n has time 10 n.
+struct Numbers {
+    next: i64,
+}
+
+impl Source for Numbers {
+    fn poll(&mut self, _: u64, _: usize) -> Result<SourcePoll, OperatorError> {
+        if self.next >= 100 {
+            return Ok(SourcePoll::End);
+        }
+        self.next += 10;
+        Ok(SourcePoll::Batch(numbers(self.next - 10, self.next)))
+    }
+
+    fn snapshot(&mut self, _: &CheckpointBarrier) -> Result<StateSnapshot, OperatorError> {
+        let state = Some(bytes::Bytes::copy_from_slice(&self.next.to_le_bytes()));
+        Ok(StateSnapshot { operator_state: state, key_groups: Vec::new() })
+    }
+
+    fn restore(&mut self, restored: RestoredState) -> Result<(), OperatorError> {
+        self.next = i64::from_le_bytes(restored.operator_state[0].1.as_ref().try_into().unwrap());
+        Ok(())
+    }
+}
+
+struct Drop;
+
+impl Operator for Drop {
+    fn process(&mut self, _: u32, _: RecordBatch, _: &mut dyn Collector) -> Result<(), OperatorError> {
+        Ok(())
+    }
+}
+
+fn vertex(operators: Value, output: Value) -> JobVertex {
+    serde_json::from_value(json!({"id": "v", "parallelism": 1, "operators": operators, "output_schema": output})).unwrap()
+}
+
+fn tens(output: Value) -> JobVertex {
+    let operators = json!([
+        {"kind": "x.numbers"},
+        {"kind": "filter", "options": {"predicate": "n % 2 = 0"}},
+        {"kind": "watermark", "options": {"column": "t", "out_of_orderness_ms": 0, "idle_timeout_ms": 50}},
+        {"kind": "project", "options": {"columns": [{"name": "t", "expr": "t"}, {"name": "parity", "expr": "n % 4"}, {"name": "n", "expr": "n"}]}},
+        {"kind": "window.tumbling", "options": {"time_column": "t", "size_ms": 200, "keys": ["parity"], "aggregates": [
+            {"name": "sum", "function": "sum", "column": "n"}]}},
+    ]);
+    vertex(operators, output)
+}
+
+fn chain(vertex: &JobVertex) -> Result<OperatorChain, OperatorError> {
+    OperatorChain::build(vertex, &registry(), context(1, 0, vec![]))
+}
+
+fn finish(chain: &mut OperatorChain, out: &mut Collected, watermarks: &mut Vec<i64>) {
+    while let ChainPoll::Processed { watermark, .. } = chain.poll_source(0, 100, out).unwrap() {
+        watermarks.extend(watermark);
+    }
+    watermarks.extend(chain.end_of_input(out).unwrap());
+}
+
+#[test]
+fn a_chain_runs_from_source_to_window_and_ends_with_the_end_of_time() {
+    let output = json!([{"name": "window_start", "type": "timestamp_ms"}, {"name": "parity", "type": "bigint"}, {"name": "sum", "type": "bigint"}]);
+    let mut chain = chain(&tens(output)).unwrap();
+    let (mut out, mut watermarks) = (Collected::default(), Vec::new());
+    finish(&mut chain, &mut out, &mut watermarks);
+    assert_eq!(out.lines().len(), 10);
+    assert_eq!(out.lines()[..3], [["0", "0", "40"], ["0", "2", "50"], ["200", "0", "140"]]);
+    assert_eq!(watermarks[..2], [79, 179]);
+    assert_eq!(watermarks.last(), Some(&MAX_WATERMARK));
+    assert!(watermarks.is_sorted_by(|a, b| a < b));
+    assert!(out.batches.iter().all(|batch| Some(batch.schema_ref()) == chain.output_schema()));
+    assert_eq!(chain.end_of_input(&mut out).unwrap(), None);
+    assert_eq!(chain.poll_source(0, 100, &mut out).unwrap(), ChainPoll::End);
+}
+
+#[test]
+fn a_chain_restored_at_any_point_goes_on_as_if_nothing_had_happened() {
+    let mut whole = Collected::default();
+    finish(&mut chain(&tens(json!([]))).unwrap(), &mut whole, &mut Vec::new());
+    for stop in 0..10 {
+        let (mut first, mut out) = (chain(&tens(json!([]))).unwrap(), Collected::default());
+        (0..stop).for_each(|_| {
+            first.poll_source(0, 100, &mut out).unwrap();
+        });
+        let snapshots = first.snapshot(&barrier(1)).unwrap();
+        assert_eq!(snapshots.len(), first.operators());
+        let restored = snapshots.into_iter().map(|snapshot| restored_for(vec![snapshot], 1).remove(0)).collect();
+        let mut second = chain(&tens(json!([]))).unwrap();
+        second.restore(restored).unwrap();
+        finish(&mut second, &mut out, &mut Vec::new());
+        assert_eq!(out.lines(), whole.lines(), "stopped after {stop} polls");
+    }
+}
+
+#[test]
+fn a_chain_that_cannot_be_is_refused_with_a_code() {
+    let refused = |vertex: JobVertex| chain(&vertex).err().map(|e| e.code);
+    assert_eq!(refused(tens(json!([{"name": "sum", "type": "bigint"}]))), Some("CHAIN-SCHEMA"));
+    let filter = json!({"kind": "filter", "options": {"predicate": "n = 1"}});
+    assert_eq!(refused(vertex(json!([filter]), json!([]))), Some("CHAIN-SHAPE"));
+    assert_eq!(refused(vertex(json!([{"kind": "x.numbers"}, {"kind": "x.numbers"}]), json!([]))), Some("CHAIN-SHAPE"));
+    assert_eq!(refused(vertex(json!([{"kind": "x.numbers"}, {"kind": "x.drop"}, filter]), json!([]))), Some("CHAIN-SHAPE"));
+    assert_eq!(refused(vertex(json!([{"kind": "x.numbers"}, {"kind": "x.none"}]), json!([]))), Some("OP-UNKNOWN"));
+    let error = chain(&vertex(json!([{"kind": "x.numbers"}, {"kind": "filter", "options": {"predicate": "m = 1"}}]), json!([])))
+        .err()
+        .unwrap();
+    assert!(error.code == "EXPR-COLUMN" && error.message.starts_with("operator 1 (filter) of vertex \"v\": "), "{error}");
+}
+
+#[test]
+fn a_generator_finds_the_stream_idle_until_the_next_row() {
+    let descriptor = json!({"kind": "watermark", "options": {"column": "t", "out_of_orderness_ms": 5, "idle_timeout_ms": 50}});
+    let (mut generator, _) = build(&descriptor, &context(1, 0, vec![(numbers_schema(), vec![])])).unwrap();
+    let mut out = Collected::default();
+    generator.on_tick(1_000, &mut out).unwrap();
+    generator.on_tick(1_049, &mut out).unwrap();
+    assert!(!generator.is_idle());
+    generator.on_tick(1_050, &mut out).unwrap();
+    assert!(generator.is_idle());
+    generator.process(0, numbers(0, 3), &mut out).unwrap();
+    assert!(!generator.is_idle());
+    assert_eq!((generator.take_watermark(), generator.take_watermark()), (Some(14), None));
+    assert_eq!(generator.on_watermark(7_000, &mut out).unwrap(), None);
+}
+
+#[test]
+fn the_latest_right_row_of_the_key_enriches_left_rows_also_after_rescaling() {
+    let field = |name: &str, data_type, nullable| Field { name: name.into(), data_type, nullable };
+    let right = schema::to_arrow(&[field("id", ColumnType::Bigint, true), field("city", ColumnType::String, true)]).unwrap();
+    let descriptor = json!({"kind": "join.latest", "options": {"keys": ["n"], "right_keys": ["id"], "right_columns": ["city"]}});
+    let contexts = |parallelism: u32| {
+        let right = right.clone();
+        (0..parallelism).map(move |subtask| {
+            context(parallelism, subtask, vec![(numbers_schema(), vec!["n".into()]), (right.clone(), vec!["id".into()])])
+        })
+    };
+    let (mut one, output) = build(&descriptor, &contexts(1).next().unwrap()).unwrap();
+    assert_eq!(schema::describe(&output), "(n bigint, t timestamp_ms, city string)");
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(Int64Array::from(vec![Some(1), Some(2), None, Some(1), Some(3)])),
+        Arc::new(StringArray::from(vec![Some("Rom"), Some("Wien"), Some("Oslo"), Some("Bern"), None])),
+    ];
+    let cities = RecordBatch::try_new(right.clone(), columns).unwrap();
+    one.process(1, cities, &mut Collected::default()).unwrap();
+    let mut parts: Vec<_> = contexts(3).map(|context| build(&descriptor, &context).unwrap().0).collect();
+    for (restored, part) in restored_for(vec![one.snapshot(&barrier(1)).unwrap()], 3).into_iter().zip(&mut parts) {
+        part.restore(restored).unwrap();
+    }
+    let mut out = Collected::default();
+    let dealt = KeyPartitioner::new(&numbers_schema(), &["n".into()], 128, 3).unwrap().partition(&numbers(0, 4)).unwrap();
+    for (rows, part) in dealt.into_iter().zip(&mut parts) {
+        rows.into_iter().for_each(|rows| part.process(0, rows, &mut out).unwrap());
+    }
+    let mut lines = out.lines();
+    lines.sort();
+    assert_eq!(lines, [["0", "0", "NULL"], ["1", "10", "Bern"], ["2", "20", "Wien"], ["3", "30", "NULL"]]);
+    let unkeyed = context(2, 0, vec![(numbers_schema(), vec!["n".into()]), (right.clone(), vec![])]);
+    assert_eq!(build(&descriptor, &unkeyed).err().unwrap().code, "KEY-PARTITIONING");
+}

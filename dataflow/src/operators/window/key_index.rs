@@ -1,0 +1,213 @@
+//! From keys to dense slots, so that accumulators are plain vectors.
+
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Int32Type, Int64Type, TimestampMillisecondType};
+use arrow_array::{Array, ArrayRef, Int32Array, Int64Array, TimestampMillisecondArray};
+use arrow_buffer::NullBuffer;
+use arrow_schema::{DataType, TimeUnit};
+use hashbrown::HashTable;
+
+use crate::key_group::{hash_i64, hash_rows};
+use crate::operator::OperatorError;
+use crate::state::{RowFormat, Rows};
+
+/// Which rows of a batch.
+#[derive(Clone, Copy)]
+pub(super) enum Selection<'a> {
+    /// All.
+    All,
+    /// These.
+    Rows(&'a [u32]),
+}
+
+/// The keys of a batch, hashed once.
+pub(super) struct BatchKeys {
+    pub(super) hashes: Vec<u64>,
+    columns: KeyColumns,
+}
+
+enum KeyColumns {
+    Int(Vec<i64>, Option<NullBuffer>),
+    Rows(Rows),
+}
+
+/// How keys of some column types are held.
+#[derive(Debug, Clone)]
+pub(super) struct KeyLayout {
+    pub(super) format: RowFormat,
+}
+
+impl KeyLayout {
+    pub(super) fn new(types: Vec<DataType>) -> Result<Self, OperatorError> {
+        Ok(Self { format: RowFormat::of_keys(types)? })
+    }
+
+    /// A single whole-number or timestamp column: keys are compared as numbers.
+    fn is_int(&self) -> bool {
+        matches!(self.format.types(), [DataType::Int32 | DataType::Int64 | DataType::Timestamp(TimeUnit::Millisecond, None)])
+    }
+
+    pub(super) fn empty_index(&self) -> KeyIndex {
+        if self.is_int() { KeyIndex::Int(IntKeys::default()) } else { KeyIndex::Rows(RowKeys::default()) }
+    }
+
+    pub(super) fn batch_keys(&self, columns: &[ArrayRef], rows: usize) -> Result<BatchKeys, OperatorError> {
+        let mut hashes = Vec::new();
+        hash_rows(columns, rows, &mut hashes)?;
+        let keys = if self.is_int() {
+            let column = &columns[0];
+            let values = match column.data_type() {
+                DataType::Int32 => column.as_primitive::<Int32Type>().values().iter().map(|v| i64::from(*v)).collect(),
+                DataType::Int64 => column.as_primitive::<Int64Type>().values().to_vec(),
+                _ => column.as_primitive::<TimestampMillisecondType>().values().to_vec(),
+            };
+            KeyColumns::Int(values, column.nulls().filter(|nulls| nulls.null_count() > 0).cloned())
+        } else {
+            KeyColumns::Rows(self.format.encode(columns, rows))
+        };
+        Ok(BatchKeys { hashes, columns: keys })
+    }
+
+    /// The key columns of these slots.
+    pub(super) fn columns(&self, index: &KeyIndex, slots: &[u32]) -> Result<Vec<ArrayRef>, OperatorError> {
+        match index {
+            KeyIndex::Int(IntKeys { keys, null, .. }) => {
+                let values = slots.iter().map(|slot| (Some(*slot) != *null).then(|| keys[*slot as usize]));
+                Ok(vec![match self.format.types() {
+                    // The narrow type's values were widened, so they fit.
+                    [DataType::Int32] => Arc::new(values.map(|v| v.map(|v| v as i32)).collect::<Int32Array>()) as ArrayRef,
+                    [DataType::Int64] => Arc::new(values.collect::<Int64Array>()),
+                    _ => Arc::new(values.collect::<TimestampMillisecondArray>()),
+                }])
+            }
+            KeyIndex::Rows(keys) => self.format.decode(slots.iter().map(|slot| keys.row(*slot as usize))),
+        }
+    }
+}
+
+/// No slot.
+pub(super) const NO_SLOT: u32 = u32::MAX;
+
+/// Keys in the order of their first appearance; the position is the slot.
+#[derive(Clone)]
+pub(super) enum KeyIndex {
+    /// Single whole-number keys.
+    Int(IntKeys),
+    /// Keys as bytes of [`RowFormat`].
+    Rows(RowKeys),
+}
+
+/// Whole-number keys. The slot of NULL has 0 in `keys`.
+#[derive(Clone, Default)]
+pub(super) struct IntKeys {
+    table: HashTable<(i64, u32)>,
+    keys: Vec<i64>,
+    null: Option<u32>,
+}
+
+impl IntKeys {
+    /// The slot of a key; if it is new, it gets one if `add`, else [`NO_SLOT`].
+    #[inline]
+    fn slot(&mut self, hash: u64, key: i64, add: bool) -> u32 {
+        if let Some((_, slot)) = self.table.find(hash, |entry| entry.0 == key) {
+            return *slot;
+        }
+        if !add {
+            return NO_SLOT;
+        }
+        let slot = self.keys.len() as u32;
+        self.keys.push(key);
+        self.table.insert_unique(hash, (key, slot), |entry| hash_i64(entry.0));
+        slot
+    }
+
+    fn null_slot(&mut self, add: bool) -> u32 {
+        if self.null.is_none() && add {
+            self.null = Some(self.keys.len() as u32);
+            self.keys.push(0);
+        }
+        self.null.unwrap_or(NO_SLOT)
+    }
+}
+
+/// Keys as bytes, one after the other.
+#[derive(Clone, Default)]
+pub(super) struct RowKeys {
+    table: HashTable<u32>,
+    hashes: Vec<u64>,
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl RowKeys {
+    fn row(&self, slot: usize) -> &[u8] {
+        let start = if slot == 0 { 0 } else { self.ends[slot - 1] };
+        &self.bytes[start..self.ends[slot]]
+    }
+
+    /// As [`IntKeys::slot`].
+    fn slot(&mut self, hash: u64, key: &[u8], add: bool) -> u32 {
+        let same = |slot: &u32| self.hashes[*slot as usize] == hash && self.row(*slot as usize) == key;
+        if let Some(slot) = self.table.find(hash, same) {
+            return *slot;
+        }
+        if !add {
+            return NO_SLOT;
+        }
+        let slot = self.ends.len() as u32;
+        self.hashes.push(hash);
+        self.bytes.extend_from_slice(key);
+        self.ends.push(self.bytes.len());
+        self.table.insert_unique(hash, slot, |slot| self.hashes[*slot as usize]);
+        slot
+    }
+}
+
+impl KeyIndex {
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Int(keys) => keys.keys.len(),
+            Self::Rows(keys) => keys.ends.len(),
+        }
+    }
+
+    /// The slot of each selected row's key, new ones being added.
+    pub(super) fn slots(&mut self, batch: &BatchKeys, selection: Selection<'_>, slots: &mut Vec<u32>) {
+        slots.clear();
+        match selection {
+            Selection::All => self.add_slots(batch, 0..batch.hashes.len(), slots),
+            Selection::Rows(rows) => self.add_slots(batch, rows.iter().map(|row| *row as usize), slots),
+        }
+    }
+
+    fn add_slots(&mut self, batch: &BatchKeys, rows: impl Iterator<Item = usize>, slots: &mut Vec<u32>) {
+        match (self, &batch.columns) {
+            (Self::Int(index), KeyColumns::Int(values, None)) => {
+                slots.extend(rows.map(|row| index.slot(batch.hashes[row], values[row], true)));
+            }
+            (Self::Int(index), KeyColumns::Int(values, Some(nulls))) => slots.extend(rows.map(|row| {
+                if nulls.is_null(row) { index.null_slot(true) } else { index.slot(batch.hashes[row], values[row], true) }
+            })),
+            (Self::Rows(index), KeyColumns::Rows(keys)) => {
+                slots.extend(rows.map(|row| index.slot(batch.hashes[row], keys.row(row), true)));
+            }
+            _ => unreachable!("an index and the keys of a batch come from one layout"),
+        }
+    }
+
+    /// For each slot of `other` this index's slot of the same key: added if it is new, or [`NO_SLOT`] unless `add`.
+    pub(super) fn slots_of(&mut self, other: &Self, add: bool, slots: &mut Vec<u32>) {
+        slots.clear();
+        match (self, other) {
+            (Self::Int(index), Self::Int(other)) => slots.extend(other.keys.iter().enumerate().map(|(slot, key)| {
+                if other.null == Some(slot as u32) { index.null_slot(add) } else { index.slot(hash_i64(*key), *key, add) }
+            })),
+            (Self::Rows(index), Self::Rows(other)) => {
+                slots.extend(other.hashes.iter().enumerate().map(|(slot, hash)| index.slot(*hash, other.row(slot), add)));
+            }
+            _ => unreachable!("indexes of one operator come from one layout"),
+        }
+    }
+}

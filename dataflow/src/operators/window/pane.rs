@@ -1,0 +1,108 @@
+//! The rows of one pane, aggregated per key.
+
+use arrow_array::{ArrayRef, RecordBatch};
+
+use crate::key_group::key_group_of;
+use crate::operator::OperatorError;
+use crate::operators::window::accumulator::{Accumulator, Aggregate};
+use crate::operators::window::key_index::{BatchKeys, KeyIndex, KeyLayout, NO_SLOT, Selection};
+
+/// Keys and aggregates of a window operator: what gives panes their shape.
+pub(super) struct Layout {
+    pub(super) keys: KeyLayout,
+    pub(super) aggregates: Vec<Aggregate>,
+    pub(super) max_parallelism: u32,
+}
+
+/// Keys and their accumulators; entries of `groups` and of each accumulator are at the key's slot.
+#[derive(Clone)]
+pub(super) struct Pane {
+    pub(super) index: KeyIndex,
+    /// The key group of each slot.
+    pub(super) groups: Vec<u32>,
+    pub(super) accumulators: Vec<Accumulator>,
+}
+
+impl Layout {
+    pub(super) fn empty_pane(&self) -> Pane {
+        let accumulators = self.aggregates.iter().map(Aggregate::accumulator).collect();
+        Pane { index: self.keys.empty_index(), groups: Vec::new(), accumulators }
+    }
+
+    /// Takes the selected rows of a batch into `pane`. Leaves the slot of each in `slots`.
+    pub(super) fn update(
+        &self,
+        pane: &mut Pane,
+        batch: &RecordBatch,
+        keys: &BatchKeys,
+        selection: Selection<'_>,
+        slots: &mut Vec<u32>,
+    ) {
+        let known = pane.index.len();
+        pane.index.slots(keys, selection, slots);
+        if pane.index.len() > known {
+            pane.accumulators.iter_mut().for_each(|accumulator| accumulator.grow(pane.index.len()));
+            pane.groups.resize(pane.index.len(), 0);
+            let mut learn = |row: usize, slot: u32| {
+                if slot as usize >= known {
+                    pane.groups[slot as usize] = key_group_of(keys.hashes[row], self.max_parallelism);
+                }
+            };
+            match selection {
+                Selection::All => slots.iter().enumerate().for_each(|(row, slot)| learn(row, *slot)),
+                Selection::Rows(rows) => rows.iter().zip(slots.iter()).for_each(|(row, slot)| learn(*row as usize, *slot)),
+            }
+        }
+        for (aggregate, accumulator) in self.aggregates.iter().zip(&mut pane.accumulators) {
+            aggregate.update(accumulator, aggregate.column.map(|column| batch.column(column)), selection, slots);
+        }
+    }
+
+    /// Adds `from` to `into`: all its keys, or only those that `into` has.
+    pub(super) fn merge(&self, into: &mut Pane, from: &Pane, only_known: bool, slots: &mut Vec<u32>) {
+        into.index.slots_of(&from.index, !only_known, slots);
+        into.groups.resize(into.index.len(), 0);
+        for (theirs, ours) in slots.iter().enumerate().filter(|(_, slot)| **slot != NO_SLOT) {
+            into.groups[*ours as usize] = from.groups[theirs];
+        }
+        let both = into.accumulators.iter_mut().zip(&from.accumulators);
+        for (aggregate, (ours, theirs)) in self.aggregates.iter().zip(both) {
+            ours.grow(into.index.len());
+            aggregate.merge(ours, theirs, slots);
+        }
+    }
+
+    /// An empty pane that knows the keys of these slots of `pane`.
+    pub(super) fn keys_of(&self, pane: &Pane, slots: &[u32]) -> Result<Pane, OperatorError> {
+        let mut known = self.empty_pane();
+        let columns = self.keys.columns(&pane.index, slots)?;
+        let keys = self.keys.batch_keys(&columns, slots.len())?;
+        known.index.slots(&keys, Selection::All, &mut Vec::new());
+        known.groups.resize(known.index.len(), 0);
+        known.accumulators.iter_mut().for_each(|accumulator| accumulator.grow(known.index.len()));
+        Ok(known)
+    }
+
+    /// Key columns and aggregate columns of a pane, sorted by key, nulls first.
+    pub(super) fn finish(&self, pane: &Pane) -> Result<Vec<ArrayRef>, OperatorError> {
+        let all: Vec<u32> = (0..pane.index.len() as u32).collect();
+        let keys = self.keys.columns(&pane.index, &all)?;
+        let slots = if keys.is_empty() { all } else { sorted(&keys)? };
+        let order = arrow_array::UInt32Array::from(slots.clone());
+        let mut columns = Vec::with_capacity(keys.len() + self.aggregates.len());
+        for key in &keys {
+            columns.push(arrow_select::take::take(key.as_ref(), &order, None).map_err(crate::key_group::internal)?);
+        }
+        for (aggregate, accumulator) in self.aggregates.iter().zip(&pane.accumulators) {
+            columns.push(aggregate.finish(accumulator, &slots)?);
+        }
+        Ok(columns)
+    }
+}
+
+fn sorted(columns: &[ArrayRef]) -> Result<Vec<u32>, OperatorError> {
+    let columns: Vec<_> =
+        columns.iter().map(|values| arrow_ord::sort::SortColumn { values: values.clone(), options: None }).collect();
+    let order = arrow_ord::sort::lexsort_to_indices(&columns, None).map_err(crate::key_group::internal)?;
+    Ok(order.values().to_vec())
+}

@@ -1,0 +1,375 @@
+//! Windows against a model that keeps every row and recomputes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use arrow_array::{Float64Array, StringArray};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::element::MAX_WATERMARK;
+use crate::key_group::KeyPartitioner;
+use crate::operators::tests::{Collected, barrier, build, context, restored_for};
+
+/// key, second key, time, value.
+type Row = (Option<i64>, Option<String>, i64, Option<i64>);
+
+#[derive(Debug, Clone)]
+enum Event {
+    Rows(Vec<Row>),
+    Watermark(i64),
+    Restore(u32),
+}
+
+fn batch_of(rows: &[Row]) -> RecordBatch {
+    RecordBatch::try_new(
+        input(),
+        vec![
+            Arc::new(rows.iter().map(|r| r.0).collect::<Int64Array>()),
+            Arc::new(rows.iter().map(|r| r.1.clone()).collect::<StringArray>()),
+            Arc::new(rows.iter().map(|r| Some(r.2)).collect::<TimestampMillisecondArray>()),
+            Arc::new(rows.iter().map(|r| r.3).collect::<Int64Array>()),
+            Arc::new(rows.iter().map(|r| r.3.map(|v| v as f64 / 2.0)).collect::<Float64Array>()),
+        ],
+    )
+    .unwrap()
+}
+
+fn input() -> SchemaRef {
+    let time = DataType::Timestamp(arrow_schema::TimeUnit::Millisecond, None);
+    Arc::new(Schema::new(vec![
+        Field::new("k", DataType::Int64, true),
+        Field::new("s", DataType::Utf8, true),
+        Field::new("t", time, false),
+        Field::new("v", DataType::Int64, true),
+        Field::new("d", DataType::Float64, true),
+    ]))
+}
+
+fn options(size: i64, slide: i64, lateness: i64, keys: &[&str]) -> Value {
+    json!({"kind": "window.hopping", "options": {
+    "time_column": "t", "size_ms": size, "slide_ms": slide, "allowed_lateness_ms": lateness, "keys": keys, "window_end": "end",
+    "aggregates": [
+        {"name": "rows", "function": "count"},
+        {"name": "values", "function": "count", "column": "v"},
+        {"name": "sum", "function": "sum", "column": "v"},
+        {"name": "min", "function": "min", "column": "v"},
+        {"name": "max", "function": "max", "column": "v"},
+        {"name": "avg", "function": "avg", "column": "v"},
+        {"name": "distinct", "function": "count_distinct", "column": "v"},
+        {"name": "half", "function": "sum", "column": "d"},
+        {"name": "most", "function": "max", "column": "d"},
+        {"name": "least_text", "function": "min", "column": "s"},
+        {"name": "last", "function": "max", "column": "t"},
+        {"name": "texts", "function": "count_distinct", "column": "s"},
+    ]}})
+}
+
+/// A window's line as the operator writes it, from all its rows.
+fn line(start: i64, size: i64, key: &[String], rows: &[Row]) -> Vec<String> {
+    let shown = |v: Option<String>| v.unwrap_or("NULL".into());
+    let values: Vec<i64> = rows.iter().filter_map(|r| r.3).collect();
+    let texts: BTreeSet<&String> = rows.iter().filter_map(|r| r.1.as_ref()).collect();
+    let sum: i64 = values.iter().sum();
+    let some = !values.is_empty();
+    let mut line = vec![start.to_string(), (start + size).to_string()];
+    line.extend(key.iter().cloned());
+    line.push(rows.len().to_string());
+    line.push(values.len().to_string());
+    line.push(shown(some.then(|| sum.to_string())));
+    line.push(shown(values.iter().min().map(ToString::to_string)));
+    line.push(shown(values.iter().max().map(ToString::to_string)));
+    line.push(shown(some.then(|| format!("{:?}", sum as f64 / values.len() as f64))));
+    line.push(values.iter().collect::<BTreeSet<_>>().len().to_string());
+    line.push(shown(some.then(|| format!("{:?}", sum as f64 / 2.0))));
+    line.push(shown(values.iter().max().map(|v| format!("{:?}", *v as f64 / 2.0))));
+    line.push(shown(texts.first().map(ToString::to_string)));
+    line.push(shown(rows.iter().map(|r| r.2).max().map(|t| t.to_string())));
+    line.push(texts.len().to_string());
+    line
+}
+
+#[derive(Default)]
+struct Model {
+    windows: BTreeMap<(i64, Vec<String>), Vec<Row>>,
+    watermark: Option<i64>,
+    lines: Vec<Vec<String>>,
+    late: u64,
+}
+
+impl Model {
+    fn rows(&mut self, rows: &[Row], (size, slide, lateness): (i64, i64, i64), keys: &[&str]) {
+        let watermark = self.watermark.unwrap_or(i64::MIN);
+        let mut again = BTreeSet::new();
+        for row in rows {
+            let key = |name: &&str| match *name {
+                "k" => row.0.map_or("NULL".into(), |k| k.to_string()),
+                _ => row.1.clone().unwrap_or("NULL".into()),
+            };
+            let key: Vec<String> = keys.iter().map(key).collect();
+            let last = row.2 - row.2.rem_euclid(slide);
+            if last + size - 1 + lateness <= watermark {
+                self.late += 1;
+            }
+            for start in (0..).map(|i| last - i * slide).take_while(|start| start + size > row.2) {
+                if start + size - 1 + lateness > watermark {
+                    self.windows.entry((start, key.clone())).or_default().push(row.clone());
+                    if start + size - 1 <= watermark {
+                        again.insert((start, key.clone()));
+                    }
+                }
+            }
+        }
+        self.lines.extend(again.into_iter().map(|(start, key)| line(start, size, &key, &self.windows[&(start, key.clone())])));
+    }
+
+    fn watermark(&mut self, watermark: i64, size: i64) {
+        let before = self.watermark.unwrap_or(i64::MIN);
+        if watermark <= before {
+            return;
+        }
+        self.watermark = Some(watermark);
+        let due = |start: i64| start + size > before.saturating_add(1) && start + size - 1 <= watermark;
+        let fired = self.windows.iter().filter(|((start, _), _)| due(*start));
+        self.lines.extend(fired.map(|((start, key), rows)| line(*start, size, key, rows)));
+    }
+}
+
+struct Parallel {
+    subtasks: Vec<(Box<dyn Operator>, Collected)>,
+    keys: Vec<String>,
+    descriptor: Value,
+}
+
+impl Parallel {
+    fn new(parallelism: u32, keys: &[&str], descriptor: Value) -> Self {
+        let keys: Vec<String> = keys.iter().map(ToString::to_string).collect();
+        let subtasks = (0..parallelism).map(|subtask| {
+            let context = context(parallelism, subtask, vec![(input(), keys.clone())]);
+            (build(&descriptor, &context).unwrap().0, Collected::default())
+        });
+        Self { subtasks: subtasks.collect(), keys: keys.clone(), descriptor: descriptor.clone() }
+    }
+
+    fn rows(&mut self, rows: &[Row]) {
+        let batch = batch_of(rows);
+        let mut partitioner = KeyPartitioner::new(&input(), &self.keys, 128, self.subtasks.len() as u32).unwrap();
+        for (part, (operator, out)) in partitioner.partition(&batch).unwrap().into_iter().zip(&mut self.subtasks) {
+            part.into_iter().for_each(|part| operator.process(0, part, out).unwrap());
+        }
+    }
+
+    fn watermark(&mut self, watermark: i64) {
+        for (operator, out) in &mut self.subtasks {
+            operator.on_watermark(watermark, out).unwrap();
+        }
+    }
+
+    /// Stops at a barrier and starts again with another parallelism; output already emitted stays.
+    fn restore(&mut self, parallelism: u32) {
+        let parallelism = if self.keys.is_empty() { 1 } else { parallelism };
+        let snapshots: Vec<_> = self.subtasks.iter_mut().map(|(operator, _)| operator.snapshot(&barrier(1)).unwrap()).collect();
+        // What comes after the barrier must not show in the snapshot.
+        let lost = batch_of(&[(Some(1), Some("lost".into()), 5, Some(1_000))]);
+        if let [(operator, _)] = self.subtasks.as_mut_slice() {
+            operator.process(0, lost, &mut Collected::default()).unwrap();
+        }
+        let emitted: Vec<_> = self.subtasks.drain(..).flat_map(|(_, out)| out.batches).collect();
+        let mut next = Self::new(parallelism, &self.keys.iter().map(String::as_str).collect::<Vec<_>>(), self.descriptor.clone());
+        for (restored, (operator, _)) in restored_for(snapshots, parallelism).into_iter().zip(&mut next.subtasks) {
+            operator.restore(restored).unwrap();
+        }
+        next.subtasks[0].1.batches = emitted;
+        *self = next;
+    }
+
+    fn late(&self) -> u64 {
+        self.subtasks.iter().map(|(operator, _)| operator.late_records()).sum::<u64>()
+    }
+
+    fn lines(&self) -> Vec<Vec<String>> {
+        self.subtasks.iter().flat_map(|(_, out)| out.lines()).collect()
+    }
+}
+
+fn events(restores: bool) -> impl Strategy<Value = Vec<Event>> {
+    let row = (prop::option::of(0i64..5), prop::option::of("[ab]"), -30i64..90, prop::option::of(-4i64..5));
+    let rows = prop::collection::vec(row, 1..30).prop_map(Event::Rows);
+    let watermark = (-20i64..100).prop_map(Event::Watermark);
+    let restore = if restores { 1 } else { 0 };
+    prop::collection::vec(prop_oneof![4 => rows, 3 => watermark, restore => (1u32..4).prop_map(Event::Restore)], 0..15)
+}
+
+fn keys() -> impl Strategy<Value = Vec<&'static str>> {
+    prop::sample::select(vec![vec!["k"], vec!["k", "s"], vec!["s"], vec![]])
+}
+
+proptest! {
+    #[test]
+    fn windows_are_those_of_the_model_whatever_restores_and_rescalings_come_between(
+        events in events(true), keys in keys(), slide in prop::sample::select(vec![10i64, 5, 4, 3, 1]), parallelism in 1u32..4,
+    ) {
+        let parallelism = if keys.is_empty() { 1 } else { parallelism };
+        let mut model = Model::default();
+        let mut real = Parallel::new(parallelism, &keys, options(10, slide, 0, &keys));
+        for event in events.into_iter().chain([Event::Watermark(MAX_WATERMARK)]) {
+            match event {
+                Event::Rows(rows) => {
+                    model.rows(&rows, (10, slide, 0), &keys);
+                    real.rows(&rows);
+                }
+                Event::Watermark(watermark) => {
+                    model.watermark(watermark, 10);
+                    real.watermark(watermark);
+                }
+                Event::Restore(parallelism) => real.restore(parallelism),
+            }
+        }
+        let (mut expected, mut found) = (model.lines, real.lines());
+        expected.sort();
+        found.sort();
+        prop_assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn late_rows_correct_windows_within_the_allowed_lateness_and_are_counted_beyond(
+        events in events(false), keys in keys(), slide in prop::sample::select(vec![10i64, 5, 4]), lateness in 0i64..25,
+    ) {
+        let mut model = Model::default();
+        let mut real = Parallel::new(1, &keys, options(10, slide, lateness, &keys));
+        for event in events.into_iter().chain([Event::Watermark(MAX_WATERMARK)]) {
+            match event {
+                Event::Rows(rows) => {
+                    model.rows(&rows, (10, slide, lateness), &keys);
+                    real.rows(&rows);
+                }
+                Event::Watermark(watermark) => {
+                    model.watermark(watermark, 10);
+                    real.watermark(watermark);
+                }
+                Event::Restore(_) => {}
+            }
+        }
+        // A batch can bring a window rows in several panes: each emits it again, so only the last word counts.
+        let last_words = |lines: Vec<Vec<String>>| -> BTreeMap<Vec<String>, Vec<String>> {
+            lines.into_iter().map(|line| (line[..2 + keys.len()].to_vec(), line)).collect()
+        };
+        prop_assert_eq!(last_words(real.lines()), last_words(model.lines));
+        prop_assert_eq!(real.late(), model.late);
+    }
+
+    #[test]
+    fn damaged_state_is_refused_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let mut layout_bytes = Layout {
+            keys: KeyLayout::new(vec![DataType::Int64]).unwrap(),
+            aggregates: Vec::new(),
+            max_parallelism: 128,
+        }.signature(10).to_le_bytes().to_vec();
+        let layout = Layout { keys: KeyLayout::new(vec![DataType::Int64]).unwrap(), aggregates: Vec::new(), max_parallelism: 128 };
+        layout_bytes.extend_from_slice(&bytes);
+        let sealed = crate::state::seal(2, 1, &layout_bytes);
+        let _ = layout.restore(layout.signature(10), 3, &sealed, &mut BTreeMap::new());
+        let _ = layout.restore(layout.signature(10), 3, &bytes, &mut BTreeMap::new());
+    }
+}
+
+fn tumbling(aggregates: Value) -> Value {
+    json!({"kind": "window.tumbling", "options": {"time_column": "t", "size_ms": 10, "keys": ["k"], "aggregates": aggregates}})
+}
+
+#[test]
+fn windows_come_out_in_order_sorted_by_key_with_null_first() {
+    let descriptor = tumbling(json!([{"name": "n", "function": "count"}]));
+    let (mut operator, schema) = build(&descriptor, &context(1, 0, vec![(input(), vec![])])).unwrap();
+    assert_eq!(schema::describe(&schema), "(window_start timestamp_ms, k bigint, n bigint)");
+    let mut out = Collected::default();
+    let rows = [(Some(9), 12), (Some(2), 3), (None, 5), (Some(9), 4), (Some(-1), 11), (Some(9), 3)];
+    let rows: Vec<Row> = rows.into_iter().map(|(k, t)| (k, None, t, None)).collect();
+    operator.process(0, batch_of(&rows), &mut out).unwrap();
+    assert_eq!(operator.on_watermark(8, &mut out).unwrap(), Some(8));
+    assert!(out.batches.is_empty());
+    operator.on_watermark(9, &mut out).unwrap();
+    assert_eq!(out.lines(), [["0", "NULL", "1"], ["0", "2", "1"], ["0", "9", "2"]]);
+    operator.on_watermark(MAX_WATERMARK, &mut out).unwrap();
+    assert_eq!(out.lines()[3..], [["10", "-1", "1"], ["10", "9", "1"]]);
+}
+
+#[test]
+fn what_was_late_before_a_restore_is_late_after_it() {
+    let descriptor = tumbling(json!([{"name": "n", "function": "count"}]));
+    let context = context(1, 0, vec![(input(), vec![])]);
+    let (mut operator, _) = build(&descriptor, &context).unwrap();
+    operator.on_watermark(15, &mut Collected::default()).unwrap();
+    let restored = restored_for(vec![operator.snapshot(&barrier(1)).unwrap()], 1).remove(0);
+    let (mut operator, _) = build(&descriptor, &context).unwrap();
+    operator.restore(restored).unwrap();
+    let mut out = Collected::default();
+    operator.process(0, batch_of(&[(Some(1), None, 9, None), (Some(1), None, 10, None)]), &mut out).unwrap();
+    assert_eq!(operator.late_records(), 1);
+    operator.on_watermark(MAX_WATERMARK, &mut out).unwrap();
+    assert_eq!(out.lines(), [["10", "1", "1"]]);
+}
+
+#[test]
+fn sums_are_exact_and_one_beyond_a_bigint_fails_with_a_code() {
+    let descriptor =
+        tumbling(json!([{"name": "sum", "function": "sum", "column": "v"}, {"name": "avg", "function": "avg", "column": "v"}]));
+    let run = |values: &[i64]| {
+        let (mut operator, _) = build(&descriptor, &context(1, 0, vec![(input(), vec![])])).unwrap();
+        let mut out = Collected::default();
+        let rows: Vec<Row> = values.iter().map(|v| (Some(1), None, 0, Some(*v))).collect();
+        operator.process(0, batch_of(&rows), &mut out).unwrap();
+        operator.on_watermark(MAX_WATERMARK, &mut out).map(|_| out.lines())
+    };
+    let max = i64::MAX.to_string();
+    assert_eq!(run(&[i64::MAX, 5, -5]).unwrap(), [["0", "1", max.as_str(), &format!("{:?}", i64::MAX as f64 / 3.0)]]);
+    assert_eq!(run(&[i64::MAX, 1]).unwrap_err().code, "AGG-OVERFLOW");
+}
+
+#[test]
+fn an_unchanged_key_group_keeps_its_version_and_an_emptied_one_disappears() {
+    let descriptor = tumbling(json!([{"name": "n", "function": "count"}]));
+    let (mut operator, _) = build(&descriptor, &context(1, 0, vec![(input(), vec![])])).unwrap();
+    let mut out = Collected::default();
+    let versions = |operator: &mut Box<dyn Operator>| -> BTreeMap<u32, u64> {
+        operator.snapshot(&barrier(1)).unwrap().key_groups.iter().map(|group| (group.key_group, group.version)).collect()
+    };
+    let rows: Vec<Row> = (0..50).map(|k| (Some(k), None, 0, None)).collect();
+    operator.process(0, batch_of(&rows), &mut out).unwrap();
+    let before = versions(&mut operator);
+    operator.process(0, batch_of(&[(Some(7), None, 1, None)]), &mut out).unwrap();
+    let after = versions(&mut operator);
+    assert_eq!(after.iter().filter(|(group, version)| before[group] != **version).count(), 1);
+    operator.on_watermark(9, &mut out).unwrap();
+    assert!(versions(&mut operator).is_empty());
+}
+
+#[test]
+fn bad_options_and_bad_rows_have_codes() {
+    let one = || context(1, 0, vec![(input(), vec![])]);
+    let code = |descriptor: Value, context: &OperatorContext| build(&descriptor, context).err().map(|e| e.code);
+    let count = json!([{"name": "n", "function": "count"}]);
+    assert_eq!(code(tumbling(json!([{"name": "n", "function": "median", "column": "v"}])), &one()), Some("AGG-FUNCTION"));
+    assert_eq!(code(tumbling(json!([{"name": "n", "function": "sum"}])), &one()), Some("AGG-COLUMN"));
+    assert_eq!(code(tumbling(json!([{"name": "n", "function": "sum", "column": "s"}])), &one()), Some("AGG-TYPE"));
+    assert_eq!(code(tumbling(json!([{"name": "k", "function": "count"}])), &one()), Some("SCHEMA-DUPLICATE"));
+    assert_eq!(code(tumbling(count.clone()), &context(2, 0, vec![(input(), vec!["s".into()])])), Some("KEY-PARTITIONING"));
+    assert_eq!(code(tumbling(count.clone()), &context(2, 0, vec![(input(), vec!["k".into()])])), None);
+    let mut late_type = tumbling(count.clone());
+    late_type["options"]["time_column"] = json!("s");
+    assert_eq!(code(late_type, &one()), Some("TIME-TYPE"));
+
+    let (mut operator, _) = build(&tumbling(count), &one()).unwrap();
+    let batch = batch_of(&[(None, None, i64::MAX, None)]);
+    assert_eq!(operator.process(0, batch, &mut Collected::default()).unwrap_err().code, "TIME-RANGE");
+}
+
+#[test]
+fn state_of_other_aggregates_is_refused_with_advice() {
+    let context = context(1, 0, vec![(input(), vec![])]);
+    let (mut before, _) = build(&tumbling(json!([{"name": "n", "function": "count"}])), &context).unwrap();
+    before.process(0, batch_of(&[(Some(1), None, 1, None)]), &mut Collected::default()).unwrap();
+    let restored = restored_for(vec![before.snapshot(&barrier(1)).unwrap()], 1).remove(0);
+    let (mut after, _) = build(&tumbling(json!([{"name": "n", "function": "sum", "column": "v"}])), &context).unwrap();
+    assert_eq!(after.restore(restored).unwrap_err().code, "STATE-INCOMPATIBLE");
+}

@@ -1,1 +1,0 @@
-//! Keyed state: key groups, versioned snapshots.
