@@ -174,7 +174,9 @@ mod tests {
 
     #[test]
     fn rows_that_do_not_fit_are_refused_with_a_reason() {
-        let deep = format!("{{\"n\":1,\"other\":{}1{}}}", "[".repeat(100_000), "]".repeat(100_000));
+        let (open, close) = ("[".repeat(100_000), "]".repeat(100_000));
+        assert!(round_trip(&format!("{{\"n\":1,\"other\":{open}{close}}}")).is_ok());
+        let deep = format!("{{\"n\":1,\"name\":{open}{close}}}");
         for (line, reason) in [
             ("", "EOF"),
             ("[1]", "expected an object"),
@@ -188,7 +190,7 @@ mod tests {
             ("{\"n\":{}}", "a scalar for column"),
             ("{\"n\":null}", "not nullable"),
             ("{\"n\":1,\"name\":\"\\ud800\"}", "hex escape"),
-            (deep.as_str(), "recursion"),
+            (deep.as_str(), "a scalar for column"),
         ] {
             let error = round_trip(line).unwrap_err();
             assert!(error.contains(reason), "{}: {error}", &line[..line.len().min(60)]);
