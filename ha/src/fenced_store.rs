@@ -46,7 +46,7 @@ pub enum Command {
 }
 
 /// The result of applying a command. Unlike [`CommitOutcome`] it is never unknown.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Applied {
     /// `Acquire`: the new epoch.
     Acquired(LeaderEpoch),

@@ -6,6 +6,8 @@
 
 mod checkpoint_id_counter;
 mod completed_checkpoint_store;
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 #[cfg(test)]
 mod contest;
 mod election;
@@ -14,6 +16,8 @@ mod job_graph_store;
 mod job_result_store;
 pub mod keys;
 pub mod memory;
+pub mod metrics;
+pub mod raft;
 mod record;
 mod resolved_commit;
 mod store_error;
@@ -194,7 +198,7 @@ pub enum CommitOutcome {
 }
 
 /// Why a commit was refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum Rejection {
     /// A newer leader has been elected (E3).
     #[error("epoch {epoch} is superseded by epoch {current}")]

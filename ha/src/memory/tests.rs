@@ -1,6 +1,8 @@
 use bytes::Bytes;
 
 use super::*;
+use crate::HaServices;
+use crate::conformance::{self, TestCluster};
 use crate::{Expect, LeadershipEvent, Rejection};
 
 fn candidate(name: &str) -> Candidate {
@@ -111,4 +113,45 @@ async fn shutting_down_revokes_and_ends_the_election() {
     a.shutdown().await;
     assert_eq!(election.next().await, Some(LeadershipEvent::Revoked));
     assert_eq!(election.next().await, None);
+}
+
+struct MemoryCluster(MemoryStore);
+
+impl TestCluster for MemoryCluster {
+    fn names(&self) -> Vec<String> {
+        ["jm-0", "jm-1", "jm-2"].map(str::to_owned).to_vec()
+    }
+
+    fn start<'a>(&'a mut self, name: &'a str) -> BoxFuture<'a, HaServices> {
+        let provider: HaServices = Arc::new(self.0.member(name));
+        futures::future::ready(provider).boxed()
+    }
+
+    fn kill<'a>(&'a mut self, name: &'a str) -> BoxFuture<'a, ()> {
+        // A new process under the same name ends the old one's place; nobody contends for it yet.
+        drop(self.0.member(name));
+        futures::future::ready(()).boxed()
+    }
+
+    fn pause(&mut self, name: &str) {
+        self.0.pause(name);
+    }
+
+    fn resume(&mut self, name: &str) {
+        self.0.resume(name);
+    }
+
+    fn lose_quorum(&mut self, _leader: &str) {
+        self.0.set_elections(false);
+        self.0.revoke_leader();
+    }
+
+    fn regain_quorum(&mut self, _leader: &str) {
+        self.0.set_elections(true);
+    }
+}
+
+#[tokio::test]
+async fn the_memory_provider_keeps_every_promise() {
+    conformance::run(|| MemoryCluster(MemoryStore::new())).await;
 }

@@ -1,0 +1,134 @@
+//! How fast three raft members in one process commit, and how fast leadership moves when the leader is killed.
+//!
+//! `cargo run --release -p weir-ha --example commit_bench [-- SECONDS [KILLS]]`. Real files, loopback connections: all
+//! members share this machine's cores and disk, so a cluster of machines is faster.
+
+use std::error::Error;
+use std::net::TcpListener;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use weir_ha::raft::{Listen, Member, RaftOptions, RaftProvider, StartError};
+use weir_ha::{Candidate, CommitOutcome, Expect, HaProvider, LeaderElection, Leadership, LeadershipEvent, Operation};
+
+const VALUE_BYTES: usize = 256;
+
+struct Running {
+    provider: RaftProvider,
+    election: LeaderElection,
+}
+
+fn start(member: &Member, listen: Listen, members: &[Member], directory: &Path) -> Result<Running, StartError> {
+    let data_dir = directory.join(&member.name);
+    let provider = RaftProvider::start(RaftOptions::new(&member.name, listen, members.to_vec(), data_dir, "bench"))?;
+    let candidate = Candidate { name: member.name.clone(), rpc_address: String::new(), rest_address: String::new() };
+    let election = provider.campaign(candidate);
+    Ok(Running { provider, election })
+}
+
+/// The next grant to anybody who runs.
+async fn granted(members: &mut [Option<Running>]) -> (usize, Leadership) {
+    loop {
+        let contenders = members.iter_mut().enumerate().filter_map(|(number, running)| Some((number, running.as_mut()?)));
+        let waits = contenders.map(|(number, running)| Box::pin(async move { (number, running.election.next().await) }));
+        let ((number, event), _, _) = futures::future::select_all(waits).await;
+        if let Some(LeadershipEvent::Granted(leadership)) = event {
+            return (number, leadership);
+        }
+    }
+}
+
+async fn measure(provider: &RaftProvider, leadership: &Leadership, writers: usize, seconds: u64) -> Result<(), Box<dyn Error>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut tasks = tokio::task::JoinSet::new();
+    let started = Instant::now();
+    for writer in 0..writers {
+        let (provider, leadership, stop) = (provider.clone(), leadership.clone(), Arc::clone(&stop));
+        tasks.spawn(async move {
+            let mut latencies = Vec::new();
+            let value = Bytes::from(vec![writer as u8; VALUE_BYTES]);
+            while !stop.load(Ordering::Relaxed) {
+                let operation = Operation::Put { key: format!("bench/{writer}"), value: value.clone(), expect: Expect::Any };
+                let began = Instant::now();
+                match provider.commit(&leadership, vec![operation]).await {
+                    CommitOutcome::Committed { .. } => latencies.push(began.elapsed()),
+                    other => return Err(format!("{other:?}")),
+                }
+            }
+            Ok(latencies)
+        });
+    }
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
+    stop.store(true, Ordering::Relaxed);
+    let mut latencies = Vec::new();
+    while let Some(done) = tasks.join_next().await {
+        latencies.extend(done??);
+    }
+    let elapsed = started.elapsed();
+    latencies.sort_unstable();
+    let rate = latencies.len() as f64 / elapsed.as_secs_f64();
+    println!("| {writers:>7} | {rate:>9.0} | {:>8.2?} | {:>8.2?} |", percentile(&latencies, 50), percentile(&latencies, 99));
+    Ok(())
+}
+
+fn percentile(sorted: &[Duration], percent: usize) -> Duration {
+    sorted.get((sorted.len() * percent / 100).min(sorted.len().saturating_sub(1))).copied().unwrap_or_default()
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let seconds = arguments.next().map_or(Ok(5), |text| text.parse())?;
+    let kills: usize = arguments.next().map_or(Ok(20), |text| text.parse())?;
+    let directory = std::env::temp_dir().join(format!("weir-commit-bench-{}", std::process::id()));
+    let listeners: Vec<_> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<_, _>>()?;
+    let mut members = Vec::new();
+    for (number, listener) in listeners.iter().enumerate() {
+        members.push(Member { name: format!("jm-{number}"), address: listener.local_addr()?.to_string() });
+    }
+    let mut running = Vec::new();
+    for (member, listener) in members.iter().zip(listeners) {
+        running.push(Some(start(member, Listen::Listener(listener), &members, &directory)?));
+    }
+    let (mut leader, mut leadership) = granted(&mut running).await;
+    println!("fenced commits of one {VALUE_BYTES}-byte value, 3 members, {seconds} s each");
+    println!("| writers | commits/s |      p50 |      p99 |");
+    println!("|--------:|----------:|---------:|---------:|");
+    for writers in [1, 8, 64] {
+        if let Some(running) = &running[leader] {
+            measure(&running.provider, &leadership, writers, seconds).await?;
+        }
+    }
+    let mut times = Vec::new();
+    for _ in 0..kills {
+        let Some(dead) = running[leader].take() else { break };
+        let began = Instant::now();
+        dead.provider.kill().await;
+        let (next, newer) = granted(&mut running).await;
+        times.push(began.elapsed());
+        if newer.epoch() <= leadership.epoch() {
+            return Err(format!("epoch {} after {}", newer.epoch(), leadership.epoch()).into());
+        }
+        let listen = Listen::Address(members[leader].address.clone());
+        running[leader] = Some(start(&members[leader], listen, &members, &directory)?);
+        (leader, leadership) = (next, newer);
+        // The one that came back follows again before the next one goes.
+        if let Some(running) = &running[leader] {
+            while running.provider.status().members.iter().any(|member| member.lag_entries != Some(0)) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        }
+    }
+    times.sort_unstable();
+    println!(
+        "leader killed to next one granted, {} times: p50 {:.1?}, p99 {:.1?}",
+        times.len(),
+        percentile(&times, 50),
+        percentile(&times, 99)
+    );
+    std::fs::remove_dir_all(&directory)?;
+    Ok(())
+}

@@ -1,0 +1,259 @@
+//! When a raft leader may act as leader: pure.
+//!
+//! The raft leader that has a candidate and hears from a quorum proposes `Acquire`; only when that entry is applied
+//! here is leadership granted. So the grant's epoch is durable (E2), everything older is applied, and nobody older
+//! can write any more. Whatever makes one of these untrue revokes at once (E9), successor or not.
+
+use weir_protocol::LeaderEpoch;
+use weir_protocol::world::Millis;
+
+/// Between two attempts to acquire, in milliseconds.
+const RETRY_MS: u64 = 50;
+/// A raft leader without a candidate hands over after so many milliseconds: its own may be about to come.
+const PATIENCE_MS: u64 = 1_000;
+
+/// What the elector is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// How raft is now: the term this node leads in, if it does, and whether a quorum answered lately.
+    Raft {
+        /// The term it leads in.
+        leads: Option<u64>,
+        /// Whether a quorum answered within the lease.
+        quorum: bool,
+    },
+    /// Whether somebody here wants to lead.
+    Candidate(bool),
+    /// The proposal with this number was applied under this epoch.
+    Acquired(u64, LeaderEpoch),
+    /// The proposal with this number failed, or its outcome is unknown.
+    AcquireFailed(u64),
+    /// The newest epoch applied here.
+    Epoch(LeaderEpoch),
+    /// Raft refused a commit because it does not lead.
+    Doubted,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// Propose `Acquire`, and report under this number.
+    Acquire(u64),
+    /// Tell the contender that it leads.
+    Grant(LeaderEpoch),
+    /// Tell the contender that it leads no more.
+    Revoke,
+    /// Stand in raft's elections, or don't.
+    StandInElections(bool),
+    /// Leading without a candidate: let another member lead.
+    HandOver,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Phase {
+    #[default]
+    Idle,
+    Acquiring {
+        number: u64,
+        term: u64,
+    },
+    Granted {
+        epoch: LeaderEpoch,
+        term: u64,
+    },
+}
+
+/// The state of one member's leadership.
+#[derive(Debug, Default)]
+pub(crate) struct Elector {
+    candidate: bool,
+    leads: Option<u64>,
+    quorum: bool,
+    epoch: LeaderEpoch,
+    phase: Phase,
+    proposals: u64,
+    retry_at: Millis,
+    /// When a raft leadership nobody here wants is handed over.
+    hand_over_at: Option<Millis>,
+}
+
+impl Elector {
+    /// Decides.
+    pub(crate) fn handle(&mut self, event: Event, now: Millis) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        match event {
+            Event::Raft { leads, quorum } => (self.leads, self.quorum) = (leads, quorum),
+            Event::Candidate(candidate) => {
+                if self.candidate != candidate {
+                    self.candidate = candidate;
+                    self.hand_over_at = (!candidate).then_some(now);
+                    effects.push(Effect::StandInElections(candidate));
+                }
+            }
+            Event::Acquired(number, epoch) => {
+                self.epoch = self.epoch.max(epoch);
+                if let Phase::Acquiring { number: pending, term } = self.phase
+                    && pending == number
+                {
+                    self.phase = Phase::Idle;
+                    if self.may_lead() == Some(term) && self.epoch == epoch {
+                        self.phase = Phase::Granted { epoch, term };
+                        effects.push(Effect::Grant(epoch));
+                    }
+                }
+            }
+            Event::AcquireFailed(number) => {
+                if matches!(self.phase, Phase::Acquiring { number: pending, .. } if pending == number) {
+                    self.phase = Phase::Idle;
+                    self.retry_at = now.after(RETRY_MS);
+                }
+            }
+            Event::Epoch(epoch) => self.epoch = self.epoch.max(epoch),
+            Event::Doubted => {
+                if let Phase::Granted { .. } = self.phase {
+                    self.phase = Phase::Idle;
+                    self.retry_at = now.after(RETRY_MS);
+                    effects.push(Effect::Revoke);
+                }
+            }
+        }
+        self.settle(now, &mut effects);
+        effects
+    }
+
+    /// The term in which this member may act as leader.
+    fn may_lead(&self) -> Option<u64> {
+        self.leads.filter(|_| self.candidate && self.quorum)
+    }
+
+    fn settle(&mut self, now: Millis, effects: &mut Vec<Effect>) {
+        match self.phase {
+            Phase::Granted { epoch, term } if self.may_lead() != Some(term) || self.epoch > epoch => {
+                self.phase = Phase::Idle;
+                effects.push(Effect::Revoke);
+            }
+            Phase::Acquiring { term, .. } if self.may_lead() != Some(term) => self.phase = Phase::Idle,
+            _ => {}
+        }
+        if let Some(term) = self.may_lead()
+            && self.phase == Phase::Idle
+            && now >= self.retry_at
+        {
+            self.proposals += 1;
+            self.phase = Phase::Acquiring { number: self.proposals, term };
+            effects.push(Effect::Acquire(self.proposals));
+        }
+        if self.leads.is_none() || self.candidate {
+            self.hand_over_at = None;
+        } else if now >= *self.hand_over_at.get_or_insert(now.after(PATIENCE_MS)) {
+            self.hand_over_at = Some(now.after(PATIENCE_MS));
+            effects.push(Effect::HandOver);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Millis = Millis(1_000);
+
+    fn led(elector: &mut Elector, term: u64) -> Vec<Effect> {
+        elector.handle(Event::Raft { leads: Some(term), quorum: true }, NOW)
+    }
+
+    fn granted() -> Elector {
+        let mut elector = Elector::default();
+        assert_eq!(elector.handle(Event::Candidate(true), NOW), [Effect::StandInElections(true)]);
+        assert_eq!(led(&mut elector, 3), [Effect::Acquire(1)]);
+        assert_eq!(elector.handle(Event::Acquired(1, LeaderEpoch(9)), NOW), [Effect::Grant(LeaderEpoch(9))]);
+        elector
+    }
+
+    #[test]
+    fn leadership_is_granted_only_when_the_epoch_is_applied() {
+        let mut elector = granted();
+        assert_eq!(led(&mut elector, 3), []);
+    }
+
+    #[test]
+    fn nobody_is_granted_without_a_candidate_and_leadership_is_handed_over_after_a_while() {
+        let mut elector = Elector::default();
+        assert_eq!(led(&mut elector, 3), []);
+        let later = NOW.after(PATIENCE_MS);
+        let led_later = |elector: &mut Elector| elector.handle(Event::Raft { leads: Some(3), quorum: true }, later);
+        assert_eq!(led_later(&mut elector), [Effect::HandOver]);
+        assert_eq!(led_later(&mut elector), []);
+        let effects = elector.handle(Event::Candidate(true), later);
+        assert_eq!(effects, [Effect::StandInElections(true), Effect::Acquire(1)]);
+    }
+
+    #[test]
+    fn a_lost_quorum_revokes_and_a_regained_one_acquires_a_new_epoch() {
+        let mut elector = granted();
+        assert_eq!(elector.handle(Event::Raft { leads: Some(3), quorum: false }, NOW), [Effect::Revoke]);
+        assert_eq!(led(&mut elector, 3), [Effect::Acquire(2)]);
+    }
+
+    #[test]
+    fn a_lost_raft_leadership_revokes_without_a_successor() {
+        let mut elector = granted();
+        assert_eq!(elector.handle(Event::Raft { leads: None, quorum: false }, NOW), [Effect::Revoke]);
+    }
+
+    #[test]
+    fn leading_again_in_another_term_is_another_leadership() {
+        let mut elector = granted();
+        assert_eq!(led(&mut elector, 4), [Effect::Revoke, Effect::Acquire(2)]);
+    }
+
+    #[test]
+    fn a_newer_epoch_revokes() {
+        let mut elector = granted();
+        let effects = elector.handle(Event::Epoch(LeaderEpoch(10)), NOW);
+        assert_eq!(effects[0], Effect::Revoke);
+    }
+
+    #[test]
+    fn an_answer_that_comes_after_leadership_was_lost_grants_nothing() {
+        let mut elector = Elector::default();
+        elector.handle(Event::Candidate(true), NOW);
+        led(&mut elector, 3);
+        elector.handle(Event::Raft { leads: None, quorum: false }, NOW);
+        assert_eq!(elector.handle(Event::Acquired(1, LeaderEpoch(9)), NOW), []);
+    }
+
+    #[test]
+    fn an_answer_overtaken_by_a_newer_epoch_grants_nothing() {
+        let mut elector = Elector::default();
+        elector.handle(Event::Candidate(true), NOW);
+        led(&mut elector, 3);
+        elector.handle(Event::Epoch(LeaderEpoch(12)), NOW);
+        assert_eq!(elector.handle(Event::Acquired(1, LeaderEpoch(9)), NOW), [Effect::Acquire(2)]);
+    }
+
+    #[test]
+    fn a_failed_proposal_is_repeated_after_a_while() {
+        let mut elector = Elector::default();
+        elector.handle(Event::Candidate(true), NOW);
+        led(&mut elector, 3);
+        assert_eq!(elector.handle(Event::AcquireFailed(1), NOW), []);
+        let later = NOW.after(RETRY_MS);
+        assert_eq!(elector.handle(Event::Raft { leads: Some(3), quorum: true }, later), [Effect::Acquire(2)]);
+    }
+
+    #[test]
+    fn a_doubted_leader_is_revoked_and_tries_again() {
+        let mut elector = granted();
+        assert_eq!(elector.handle(Event::Doubted, NOW), [Effect::Revoke]);
+        let later = NOW.after(RETRY_MS);
+        assert_eq!(elector.handle(Event::Raft { leads: Some(3), quorum: true }, later), [Effect::Acquire(2)]);
+    }
+
+    #[test]
+    fn withdrawing_revokes_and_hands_over() {
+        let mut elector = granted();
+        let effects = elector.handle(Event::Candidate(false), NOW);
+        assert_eq!(effects, [Effect::StandInElections(false), Effect::Revoke, Effect::HandOver]);
+    }
+}

@@ -1,0 +1,157 @@
+//! How a member finds out who it is.
+//!
+//! A member whose directory is empty is one of two: a founder of a group that does not exist yet, or a member that
+//! lost its directory. The second must not vote: it has forgotten what it promised, and with its vote a group could
+//! elect a leader that lacks committed entries. So the two are told apart by asking *all* the others first:
+//!
+//! 1. If every other founder answers and none has a log, it writes down that it is a founder. Only when all have
+//!    done so is the group founded. The first start of a group therefore needs all its members at once.
+//! 2. If any other has a log, then this member had written down its identity before (or the group would not exist),
+//!    and has lost it. It takes a *new* node id, which nobody counts in any quorum, and asks the leader to let it in
+//!    in place of its old self: first as a learner, and with a vote only when it has caught up.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::join_all;
+use tracing::{info, warn};
+use weir_protocol::world::random_id;
+
+use super::group::Group;
+use super::identity::{Identity, save};
+use super::log::LogError;
+use super::messages::{Answer, PeerStatus, Question, Stage};
+use super::network::Peer;
+use super::types::{Member, NodeId, Raft, founder_id};
+
+const RETRY: Duration = Duration::from_millis(100);
+/// A wait that lasts is reported every so many retries.
+const REPORT_EVERY: u32 = 100;
+/// For the leader to let this member in: it has to catch up first.
+const JOIN_DEADLINE: Duration = Duration::from_secs(60);
+
+/// What the answers of the others say about a member with an empty directory.
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict {
+    /// Nothing was founded yet.
+    Founder,
+    /// There is a group already.
+    LateComer,
+    /// Not clear: these did not answer.
+    Unclear(Vec<String>),
+}
+
+fn judge(answers: &[(Member, Result<PeerStatus, String>)]) -> Verdict {
+    let stage = |answer: &Result<PeerStatus, String>| answer.as_ref().ok().map(|status| status.stage);
+    if answers.iter().any(|(_, answer)| matches!(stage(answer), Some(Stage::Member | Stage::Joining))) {
+        return Verdict::LateComer;
+    }
+    let silent: Vec<_> = answers.iter().filter(|(_, answer)| answer.is_err()).map(|(member, _)| member.name.clone()).collect();
+    if silent.is_empty() { Verdict::Founder } else { Verdict::Unclear(silent) }
+}
+
+async fn ask_others(group: &Group) -> Vec<(Member, Result<PeerStatus, String>)> {
+    let others = group.founders.iter().filter(|member| member.name != group.me.name);
+    join_all(others.map(|member| async { (member.clone(), group.probe(&member.address).await) })).await
+}
+
+/// Decides who this member is, and writes it down.
+pub(crate) async fn find_identity(group: &Group, cluster_id: &str, directory: &Path) -> Result<Identity, LogError> {
+    let founding = group.founders.iter().any(|member| member.name == group.me.name);
+    let mut tries: u32 = 0;
+    let founder = loop {
+        if !founding {
+            break false;
+        }
+        match judge(&ask_others(group).await) {
+            Verdict::Founder => break true,
+            Verdict::LateComer => break false,
+            Verdict::Unclear(silent) => {
+                if tries.is_multiple_of(REPORT_EVERY) {
+                    warn!(missing = ?silent, "the first start needs every member once: waiting for the others");
+                }
+            }
+        }
+        tries += 1;
+        tokio::time::sleep(RETRY).await;
+    };
+    let node_id = if founder { founder_id(&group.me.name) } else { (random_id() as u64).max(1) };
+    let name = group.me.name.clone();
+    let identity = Identity { cluster_id: cluster_id.to_owned(), name, node_id, founder, formed: false };
+    save(directory, &identity)?;
+    info!(node = node_id, founder, "this member has an identity now");
+    Ok(identity)
+}
+
+/// Founds the group once every founder has written down that it is one. The first by name does it.
+pub(crate) async fn found(group: &Group, raft: &Raft) {
+    let first = group.founders.iter().map(|member| &member.name).min() == Some(&group.me.name);
+    let members: BTreeMap<NodeId, Member> =
+        group.founders.iter().map(|member| (founder_id(&member.name), member.clone())).collect();
+    while !raft.is_initialized().await.unwrap_or(true) {
+        let ready = |answer: &Result<PeerStatus, String>| {
+            answer.as_ref().is_ok_and(|status| matches!(status.stage, Stage::Founder | Stage::Member))
+        };
+        if first && ask_others(group).await.iter().all(|(_, answer)| ready(answer)) {
+            match raft.initialize(members.clone()).await {
+                Ok(()) => info!(members = members.len(), "the group is founded"),
+                Err(error) => warn!(%error, "could not found the group"),
+            }
+        }
+        tokio::time::sleep(RETRY).await;
+    }
+}
+
+/// Asks to be let in until this member is a voter.
+pub(crate) async fn join(group: &Arc<Group>, node_id: NodeId) {
+    let mut tries: u32 = 0;
+    loop {
+        let voter =
+            |group: &Group| group.metrics().is_some_and(|metrics| metrics.membership_config.voter_ids().any(|id| id == node_id));
+        if voter(group) {
+            info!("this member is a voter now");
+            return;
+        }
+        for (member, answer) in ask_others(group).await {
+            if !answer.is_ok_and(|status| status.leads) {
+                continue;
+            }
+            let peer = Peer::new(Arc::clone(&group.wire), 0, &member.address);
+            let question = Question::Join { member: group.me.clone(), node_id };
+            match peer.ask(&question, JOIN_DEADLINE).await {
+                Ok(Answer::Refused(reason)) if tries.is_multiple_of(REPORT_EVERY) => {
+                    warn!(leader = member.name, reason, "not let into the group yet");
+                }
+                Err(status) if tries.is_multiple_of(REPORT_EVERY) => {
+                    warn!(leader = member.name, reason = status.message(), "could not ask to be let into the group");
+                }
+                _ => {}
+            }
+        }
+        tries += 1;
+        tokio::time::sleep(RETRY).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(name: &str, stage: Option<Stage>) -> (Member, Result<PeerStatus, String>) {
+        let member = Member { name: name.into(), address: "h:1".into() };
+        let status = |stage| PeerStatus { name: name.into(), node_id: None, incarnation: 1, stage, leads: false };
+        (member, stage.map(status).ok_or_else(|| "silent".into()))
+    }
+
+    #[test]
+    fn a_group_is_founded_only_when_every_founder_answers_and_none_has_a_log() {
+        assert_eq!(judge(&[]), Verdict::Founder);
+        let (empty, founder) = (answer("b", Some(Stage::Empty)), answer("c", Some(Stage::Founder)));
+        assert_eq!(judge(&[empty.clone(), founder]), Verdict::Founder);
+        assert_eq!(judge(&[empty.clone(), answer("c", None)]), Verdict::Unclear(vec!["c".into()]));
+        assert_eq!(judge(&[empty, answer("c", Some(Stage::Member))]), Verdict::LateComer);
+        assert_eq!(judge(&[answer("b", None), answer("c", Some(Stage::Member))]), Verdict::LateComer);
+    }
+}

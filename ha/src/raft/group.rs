@@ -1,0 +1,314 @@
+//! One member's raft node, and what is asked of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use openraft::async_runtime::WatchReceiver;
+use openraft::error::{ClientWriteError, RaftError};
+use openraft::{ChangeMembers, Instant, RaftMetrics, ReadPolicy, ServerState};
+use weir_protocol::world::random_id;
+
+use super::identity::Identity;
+use super::machine::Replica;
+use super::messages::{Answer, PeerStatus, Question, Stage, Wire};
+use super::network::Peer;
+use super::types::{LogId, Member, NodeId, Raft, TypeConfig};
+use super::{MembershipError, RaftTiming};
+use crate::fenced_store::{Applied, Command};
+use crate::{CommitOutcome, HaMember, HaStatus, ReadError, Rejection};
+
+/// After this long an operation's outcome is unknown, or a read has failed.
+pub(crate) const OPERATION_DEADLINE: Duration = Duration::from_secs(5);
+/// For one answer of one member.
+const ANSWER_DEADLINE: Duration = Duration::from_millis(500);
+/// For a new member to catch up.
+const JOIN_DEADLINE: Duration = Duration::from_secs(30);
+
+/// A member's raft node and what surrounds it.
+pub(crate) struct Group {
+    /// This member, as configured.
+    pub me: Member,
+    /// The founders, as configured.
+    pub founders: Vec<Member>,
+    pub timing: RaftTiming,
+    pub wire: Arc<Wire>,
+    pub replica: Arc<Replica>,
+    /// Random number of this process.
+    pub incarnation: u128,
+    /// Set once it is known who this member is.
+    pub identity: OnceLock<Identity>,
+    /// Set once there is one.
+    pub raft: OnceLock<Raft>,
+    /// Whether this member stands in elections: it does while somebody here wants to lead.
+    pub standing: AtomicBool,
+    /// A connection to the leader, for read indices.
+    leader_client: Mutex<Option<(NodeId, Arc<Peer>)>>,
+    /// One membership change at a time.
+    changing: tokio::sync::Mutex<()>,
+}
+
+/// Why a write got no result.
+pub(crate) enum WriteError {
+    /// It was certainly not proposed.
+    NotLeader,
+    /// It may have been.
+    Unknown(String),
+}
+
+impl Group {
+    pub(crate) fn new(me: Member, founders: Vec<Member>, timing: RaftTiming, cluster_id: &str) -> Self {
+        Self {
+            me,
+            founders,
+            timing,
+            wire: Wire::new(cluster_id),
+            replica: Arc::new(Replica::new()),
+            incarnation: random_id(),
+            identity: OnceLock::new(),
+            raft: OnceLock::new(),
+            standing: AtomicBool::new(false),
+            leader_client: Mutex::new(None),
+            changing: tokio::sync::Mutex::new(()),
+        }
+    }
+
+    /// Raft's own figures, copied at once: holding on to them would stop raft.
+    pub(crate) fn metrics(&self) -> Option<RaftMetrics<TypeConfig>> {
+        self.raft.get().map(|raft| raft.metrics().borrow_watched().clone())
+    }
+
+    /// Whether this node leads and a quorum answered lately.
+    pub(crate) fn leads_with_quorum(&self, metrics: &RaftMetrics<TypeConfig>) -> bool {
+        if metrics.state != ServerState::Leader {
+            return false;
+        }
+        let alone = metrics.membership_config.voter_ids().all(|id| id == metrics.id);
+        let age = metrics.last_quorum_acked.map(|at| at.into_inner().elapsed());
+        alone || age.is_some_and(|age| age < self.timing.lease())
+    }
+
+    /// How this member is, for the others.
+    pub(crate) fn peer_status(&self) -> PeerStatus {
+        let metrics = self.metrics();
+        let has_log = metrics.as_ref().is_some_and(|metrics| metrics.last_log_index.is_some());
+        let stage = match self.identity.get() {
+            _ if has_log => Stage::Member,
+            None => Stage::Empty,
+            Some(identity) if identity.founder => Stage::Founder,
+            Some(_) => Stage::Joining,
+        };
+        PeerStatus {
+            name: self.me.name.clone(),
+            node_id: self.identity.get().map(|identity| identity.node_id),
+            incarnation: self.incarnation,
+            stage,
+            leads: metrics.is_some_and(|metrics| metrics.state == ServerState::Leader),
+        }
+    }
+
+    /// Asks whoever is at `address` how it is.
+    pub(crate) async fn probe(&self, address: &str) -> Result<PeerStatus, String> {
+        let peer = Peer::new(Arc::clone(&self.wire), 0, address);
+        match peer.ask(&Question::Status, ANSWER_DEADLINE).await {
+            Ok(Answer::Status(status)) => Ok(status),
+            Ok(other) => Err(format!("unexpected answer: {other:?}")),
+            Err(status) => Err(status.message().to_owned()),
+        }
+    }
+
+    /// Proposes a command and waits until it is applied here.
+    pub(crate) async fn write(&self, command: Command) -> Result<Applied, WriteError> {
+        let Some(raft) = self.raft.get() else { return Err(WriteError::NotLeader) };
+        let unknown = |text: String| Err(WriteError::Unknown(text));
+        match tokio::time::timeout(OPERATION_DEADLINE, raft.client_write(command)).await {
+            Ok(Ok(response)) => match response.data {
+                Some(applied) => Ok(applied),
+                None => unknown("the log holds something else at its place".into()),
+            },
+            Ok(Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_)))) => Err(WriteError::NotLeader),
+            Ok(Err(error)) => unknown(error.to_string()),
+            Err(_) => unknown(format!("no outcome within {} s", OPERATION_DEADLINE.as_secs())),
+        }
+    }
+
+    /// A write's outcome as its writer sees it.
+    pub(crate) async fn commit(&self, epoch: weir_protocol::LeaderEpoch, command: Command) -> CommitOutcome {
+        let current = self.replica.read(crate::fenced_store::FencedStore::epoch);
+        if current > epoch {
+            return CommitOutcome::Rejected(Rejection::StaleEpoch { epoch, current });
+        }
+        match self.write(command).await {
+            Ok(applied) => applied.outcome(),
+            Err(WriteError::NotLeader) => CommitOutcome::Rejected(Rejection::StaleEpoch { epoch, current }),
+            Err(WriteError::Unknown(reason)) => CommitOutcome::Unknown { reason },
+        }
+    }
+
+    /// Returns when everything committed before the call is applied here.
+    pub(crate) async fn catch_up(&self) -> Result<(), ReadError> {
+        let reading = async {
+            loop {
+                match self.try_catch_up().await {
+                    Ok(()) => return,
+                    // An election may be under way: the deadline ends the wait.
+                    Err(Retry) => tokio::time::sleep(Duration::from_millis(20)).await,
+                }
+            }
+        };
+        let outcome = tokio::time::timeout(OPERATION_DEADLINE, reading).await;
+        outcome.map_err(|_| ReadError::Unavailable("no leader with a quorum answered in time".into()))
+    }
+
+    async fn try_catch_up(&self) -> Result<(), Retry> {
+        let raft = self.raft.get().ok_or(Retry)?;
+        let leader = self.metrics().and_then(|metrics| metrics.current_leader).ok_or(Retry)?;
+        let own = self.identity.get().is_some_and(|identity| identity.node_id == leader);
+        let read_index = if own { self.read_index().await.map_err(|_| Retry)? } else { self.ask_read_index(leader).await? };
+        let wait = raft.wait(Some(OPERATION_DEADLINE));
+        wait.applied_index_at_least(Some(read_index.index), "read").await.map(|_| ()).map_err(|_| Retry)
+    }
+
+    /// Up to which entry a read at this moment must have applied; only the leader knows.
+    pub(crate) async fn read_index(&self) -> Result<LogId, String> {
+        let raft = self.raft.get().ok_or("this member is not in the group yet")?;
+        let linearizer = raft.get_read_linearizer(ReadPolicy::ReadIndex).await.map_err(|error| error.to_string())?;
+        Ok(*linearizer.read_log_id().log_id())
+    }
+
+    async fn ask_read_index(&self, leader: NodeId) -> Result<LogId, Retry> {
+        let address = self.member(leader).ok_or(Retry)?.address;
+        let peer = {
+            let mut client = self.leader_client.lock().unwrap_or_else(PoisonError::into_inner);
+            match &*client {
+                Some((node, peer)) if *node == leader => Arc::clone(peer),
+                _ => {
+                    let peer = Arc::new(Peer::new(Arc::clone(&self.wire), leader, &address));
+                    *client = Some((leader, Arc::clone(&peer)));
+                    peer
+                }
+            }
+        };
+        match peer.ask(&Question::ReadIndex, ANSWER_DEADLINE).await {
+            Ok(Answer::ReadIndex(log_id)) => Ok(log_id),
+            _ => Err(Retry),
+        }
+    }
+
+    fn member(&self, node: NodeId) -> Option<Member> {
+        self.metrics()?.membership_config.get_node(&node).cloned()
+    }
+
+    /// Node ids of members of this name; more than one while it is being replaced.
+    pub(crate) fn nodes_named(&self, name: &str) -> BTreeSet<NodeId> {
+        let Some(metrics) = self.metrics() else { return BTreeSet::new() };
+        metrics.membership_config.nodes().filter(|(_, member)| member.name == name).map(|(id, _)| *id).collect()
+    }
+
+    /// Lets in a process that is at `member.address` right now, in place of whoever had its name. On the leader.
+    pub(crate) async fn admit(&self, member: Member, expected: Option<NodeId>) -> Result<(), MembershipError> {
+        let _one = self.changing.lock().await;
+        let status = self.probe(&member.address).await.map_err(MembershipError::Unreachable)?;
+        let known = status.node_id.filter(|node| expected.is_none_or(|expected| expected == *node));
+        let (Some(node), true) = (known, status.name == member.name) else {
+            let text = format!("{:?} is there, in stage {:?}", status.name, status.stage);
+            return Err(MembershipError::Refused(text));
+        };
+        let raft = self.raft.get().ok_or(MembershipError::NotLeader)?;
+        let metrics = self.metrics().ok_or(MembershipError::NotLeader)?;
+        let former: BTreeSet<_> = self.nodes_named(&member.name).into_iter().filter(|id| *id != node).collect();
+        let mut voters: BTreeSet<_> = metrics.membership_config.voter_ids().collect();
+        if voters.contains(&node) && former.is_empty() {
+            return Ok(());
+        }
+        // Entries first, the vote after: a member that has nothing must not count towards a quorum.
+        let learning = tokio::time::timeout(JOIN_DEADLINE, raft.add_learner(node, member, true)).await;
+        learning.map_err(|_| MembershipError::TimedOut)?.map_err(|error| MembershipError::from_raft(&error))?;
+        voters.retain(|id| !former.contains(id));
+        voters.insert(node);
+        self.change(raft, ChangeMembers::ReplaceAllVoters(voters)).await?;
+        let left = self.still_there(&former);
+        if left.is_empty() { Ok(()) } else { self.change(raft, ChangeMembers::RemoveNodes(left)).await }
+    }
+
+    fn still_there(&self, ids: &BTreeSet<NodeId>) -> BTreeSet<NodeId> {
+        let Some(metrics) = self.metrics() else { return BTreeSet::new() };
+        metrics.membership_config.nodes().map(|(id, _)| *id).filter(|id| ids.contains(id)).collect()
+    }
+
+    /// Removes the member of this name. On the leader.
+    pub(crate) async fn remove(&self, name: &str) -> Result<(), MembershipError> {
+        let _one = self.changing.lock().await;
+        let raft = self.raft.get().ok_or(MembershipError::NotLeader)?;
+        let metrics = self.metrics().ok_or(MembershipError::NotLeader)?;
+        let gone = self.nodes_named(name);
+        if gone.is_empty() {
+            return Err(MembershipError::Refused(format!("there is no member {name:?}")));
+        }
+        let voters: BTreeSet<_> = metrics.membership_config.voter_ids().collect();
+        let left: BTreeSet<_> = voters.difference(&gone).copied().collect();
+        if left.is_empty() {
+            return Err(MembershipError::Refused(format!("{name:?} is the last voter")));
+        }
+        if left != voters {
+            self.change(raft, ChangeMembers::ReplaceAllVoters(left)).await?;
+        }
+        let learners = self.nodes_named(name);
+        if learners.is_empty() { Ok(()) } else { self.change(raft, ChangeMembers::RemoveNodes(learners)).await }
+    }
+
+    async fn change(&self, raft: &Raft, changes: ChangeMembers<NodeId, Member>) -> Result<(), MembershipError> {
+        let changing = tokio::time::timeout(JOIN_DEADLINE, raft.change_membership(changes, false)).await;
+        changing.map_err(|_| MembershipError::TimedOut)?.map(|_| ()).map_err(|error| MembershipError::from_raft(&error))
+    }
+
+    /// The group as this member sees it.
+    pub(crate) fn status(&self) -> HaStatus {
+        let epoch = self.replica.read(crate::fenced_store::FencedStore::epoch);
+        let Some(metrics) = self.metrics() else {
+            return HaStatus { provider: "raft".into(), epoch, ..HaStatus::default() };
+        };
+        let leads = metrics.state == ServerState::Leader;
+        let voters: BTreeSet<_> = metrics.membership_config.voter_ids().collect();
+        let members: BTreeMap<_, _> = metrics
+            .membership_config
+            .nodes()
+            .map(|(id, member)| (*id, self.member_status(&metrics, *id, member, voters.contains(id))))
+            .collect();
+        let quorum = voters.len() / 2 + 1;
+        let silent = members.values().filter(|member| member.voter && member.reachable == Some(false)).count();
+        let has_quorum = if leads { self.leads_with_quorum(&metrics) } else { metrics.current_leader.is_some() };
+        let leader = metrics.current_leader.and_then(|id| members.get(&id)).map(|member| member.name.clone());
+        HaStatus {
+            provider: "raft".into(),
+            epoch,
+            leader,
+            has_quorum,
+            failures_tolerated: (voters.len() - silent).saturating_sub(quorum) as u32,
+            members: members.into_values().collect(),
+        }
+    }
+
+    fn member_status(&self, metrics: &RaftMetrics<TypeConfig>, id: NodeId, member: &Member, voter: bool) -> HaMember {
+        let heard = metrics.heartbeat.as_ref().map(|heartbeats| {
+            let at = heartbeats.get(&id).copied().flatten();
+            at.is_some_and(|at| at.into_inner().elapsed() < self.timing.election_max)
+        });
+        let last = metrics.last_log_index;
+        let matched = metrics.replication.as_ref().and_then(|replication| replication.get(&id));
+        let lag = matched.map(|matched| {
+            let next = |index: Option<u64>| index.map_or(0, |index| index + 1);
+            next(last).saturating_sub(next(matched.map(|log_id| log_id.index)))
+        });
+        HaMember {
+            name: member.name.clone(),
+            address: member.address.clone(),
+            voter,
+            reachable: if id == metrics.id { Some(true) } else { heard },
+            lag_entries: if id == metrics.id && metrics.state == ServerState::Leader { Some(0) } else { lag },
+        }
+    }
+}
+
+struct Retry;

@@ -1,0 +1,178 @@
+//! What is in the log, in memory: where every entry is, and the newest entries themselves. Pure.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fs::File;
+use std::sync::Arc;
+
+use super::frame::{Place, Record};
+use crate::raft::types::{Entry, LogId, Vote};
+
+/// Bytes of entries kept in memory; older ones are read from disk.
+pub(crate) const CACHE_BYTES: usize = 32 << 20;
+
+/// The log as readers see it: what was appended is readable at once, durable or not.
+#[derive(Debug, Default)]
+pub(crate) struct Index {
+    purged: Option<LogId>,
+    /// Consecutive.
+    slots: VecDeque<Slot>,
+    cached_bytes: usize,
+    bytes: u64,
+    /// Every entry below is not in memory.
+    cached_from: u64,
+    /// The vote last saved.
+    pub vote: Option<Vote>,
+    /// Segments, open for reading.
+    pub files: BTreeMap<u64, Arc<File>>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    log_id: LogId,
+    bytes: u32,
+    cached: Option<Entry>,
+    place: Option<(u64, Place)>,
+}
+
+/// An entry, or where to read it.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// In memory.
+    Cached(Entry),
+    /// On disk.
+    Stored(Arc<File>, Place),
+}
+
+impl Index {
+    /// The log as its records tell it; `Err` says what doesn't fit together.
+    pub(crate) fn replay(&mut self, segment: u64, record: Record, place: Place) -> Result<(), &'static str> {
+        match record {
+            Record::Entry(entry) => {
+                let log_id = entry.log_id;
+                if self.slots.back().is_some_and(|last| last.log_id.index + 1 != log_id.index) {
+                    return Err("an entry does not follow the one before it");
+                }
+                self.append(entry, place.length);
+                self.placed(log_id, segment, place);
+            }
+            Record::TruncateAfter(after) => self.truncate_after(after),
+            Record::PurgeTo(log_id) => self.purge_to(log_id),
+        }
+        Ok(())
+    }
+
+    /// Whether the first entry follows what was purged.
+    pub(crate) fn is_whole(&self) -> bool {
+        let expected = self.purged.map_or(0, |purged| purged.index + 1);
+        self.slots.front().is_none_or(|slot| slot.log_id.index == expected)
+    }
+
+    /// Adds an entry of so many bytes on disk.
+    pub(crate) fn append(&mut self, entry: Entry, bytes: u32) {
+        self.cached_bytes += bytes as usize;
+        self.bytes += u64::from(bytes);
+        self.slots.push_back(Slot { log_id: entry.log_id, bytes, cached: Some(entry), place: None });
+    }
+
+    /// The entry is durable, and there.
+    pub(crate) fn placed(&mut self, log_id: LogId, segment: u64, place: Place) {
+        if let Some(slot) = self.slot_mut(log_id.index)
+            && slot.log_id == log_id
+        {
+            slot.place = Some((segment, place));
+        }
+        self.evict();
+    }
+
+    fn evict(&mut self) {
+        let Some(first) = self.first_index() else { return };
+        self.cached_from = self.cached_from.max(first);
+        while self.cached_bytes > CACHE_BYTES {
+            let index = self.cached_from;
+            let Some(slot) = self.slot_mut(index).filter(|slot| slot.place.is_some()) else { return };
+            let freed = slot.cached.take().map_or(0, |_| slot.bytes as usize);
+            self.cached_bytes -= freed;
+            self.cached_from += 1;
+        }
+    }
+
+    /// Drops entries above `after`; all for `None`.
+    pub(crate) fn truncate_after(&mut self, after: Option<u64>) {
+        while self.slots.back().is_some_and(|slot| after.is_none_or(|after| slot.log_id.index > after)) {
+            let slot = self.slots.pop_back();
+            self.forget(slot);
+        }
+        if let Some(last) = self.slots.back() {
+            self.cached_from = self.cached_from.min(last.log_id.index + 1);
+        }
+    }
+
+    /// Drops entries up to `log_id`.
+    pub(crate) fn purge_to(&mut self, log_id: LogId) {
+        self.purged = self.purged.max(Some(log_id));
+        while self.slots.front().is_some_and(|slot| slot.log_id.index <= log_id.index) {
+            let slot = self.slots.pop_front();
+            self.forget(slot);
+        }
+    }
+
+    fn forget(&mut self, slot: Option<Slot>) {
+        if let Some(slot) = slot {
+            self.bytes -= u64::from(slot.bytes);
+            self.cached_bytes -= slot.cached.map_or(0, |_| slot.bytes as usize);
+        }
+    }
+
+    /// The last entry that was purged.
+    pub(crate) fn purged(&self) -> Option<LogId> {
+        self.purged
+    }
+
+    /// The last entry, or the last purged one if there is none.
+    pub(crate) fn last(&self) -> Option<LogId> {
+        self.slots.back().map(|slot| slot.log_id).or(self.purged)
+    }
+
+    /// Number of entries.
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Bytes of all entries on disk.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    fn first_index(&self) -> Option<u64> {
+        self.slots.front().map(|slot| slot.log_id.index)
+    }
+
+    fn slot_mut(&mut self, index: u64) -> Option<&mut Slot> {
+        let first = self.first_index()?;
+        self.slots.get_mut(usize::try_from(index.checked_sub(first)?).ok()?)
+    }
+
+    /// Entries from `start` up to but without `end`, as far as there are any; after the first, only while they have
+    /// at most `limit` bytes together.
+    pub(crate) fn find(&self, start: u64, end: u64, limit: u64) -> Vec<Found> {
+        let Some(first) = self.first_index() else { return Vec::new() };
+        let skip = usize::try_from(start.saturating_sub(first)).unwrap_or(usize::MAX);
+        let mut bytes = 0;
+        let mut found = Vec::new();
+        for slot in self.slots.iter().skip(skip).take_while(|slot| slot.log_id.index < end) {
+            bytes += u64::from(slot.bytes);
+            if bytes > limit && !found.is_empty() {
+                break;
+            }
+            match (&slot.cached, slot.place) {
+                (Some(entry), _) => found.push(Found::Cached(entry.clone())),
+                (None, Some((segment, place))) => match self.files.get(&segment) {
+                    Some(file) => found.push(Found::Stored(Arc::clone(file), place)),
+                    None => break,
+                },
+                (None, None) => break,
+            }
+        }
+        found
+    }
+}

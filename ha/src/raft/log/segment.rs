@@ -1,0 +1,204 @@
+//! Segment files: creating, listing, opening.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
+
+use weir_protocol::world::random_id;
+
+use super::LogError;
+use super::frame::{HEADER_BYTES, Located, Record, SegmentHeader, encode_header, scan};
+
+/// The segment that is written to.
+#[derive(Debug)]
+pub(crate) struct ActiveSegment {
+    /// Open for writing.
+    pub file: Arc<File>,
+    /// Where it is.
+    pub path: PathBuf,
+    /// Who it is.
+    pub header: SegmentHeader,
+    /// Where the next frame goes.
+    pub end: u64,
+    /// Bytes that were allocated.
+    pub size: u64,
+}
+
+/// What was found on disk.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    /// Where the next frame goes.
+    pub active: ActiveSegment,
+    /// Sequence number of the next frame.
+    pub next_sequence: u64,
+    /// Every record with the number of its segment, oldest first.
+    pub records: Vec<(u64, Located)>,
+    /// Every segment, open for reading.
+    pub files: BTreeMap<u64, Arc<File>>,
+    /// Highest entry index ever written to each segment.
+    pub highest: BTreeMap<u64, Option<u64>>,
+    /// Bytes of a torn last frame that were cut.
+    pub cut: Option<(PathBuf, u64)>,
+}
+
+/// Makes creations, renames and removals in `directory` durable.
+pub(crate) fn sync_directory(directory: &Path) -> Result<(), LogError> {
+    File::open(directory).and_then(|file| file.sync_all()).map_err(LogError::io(directory))
+}
+
+fn segment_path(directory: &Path, number: u64) -> PathBuf {
+    directory.join(format!("{number:020}.log"))
+}
+
+/// Removes a segment. The caller syncs the directory when it is done.
+pub(crate) fn remove_segment(directory: &Path, number: u64) -> Result<(), LogError> {
+    let path = segment_path(directory, number);
+    fs::remove_file(&path).map_err(LogError::io(path))
+}
+
+/// A preallocated file that becomes the next segment by a rename. Zeros are really written: overwriting allocated
+/// blocks needs no journal commit, which halves the cost of every later sync.
+pub(crate) fn prepare(directory: &Path, number: u64, size: u64) -> Result<ActiveSegment, LogError> {
+    let header = SegmentHeader { number, salt: random_id() as u32 };
+    let path = directory.join(format!("{number:020}.new"));
+    let file = write_empty(&path, header, size).map_err(LogError::io(&path))?;
+    Ok(ActiveSegment { file: Arc::new(file), path, header, end: HEADER_BYTES as u64, size })
+}
+
+fn write_empty(path: &Path, header: SegmentHeader, size: u64) -> io::Result<File> {
+    let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)?;
+    file.write_all(&encode_header(header))?;
+    write_zeros(&mut file, size.saturating_sub(HEADER_BYTES as u64))?;
+    file.sync_all()?;
+    Ok(file)
+}
+
+fn write_zeros(file: &mut File, mut count: u64) -> io::Result<()> {
+    let zeros = vec![0; 1 << 16];
+    while count > 0 {
+        let step = count.min(zeros.len() as u64) as usize;
+        file.write_all(&zeros[..step])?;
+        count -= step as u64;
+    }
+    Ok(())
+}
+
+/// Gives a prepared segment its name.
+pub(crate) fn publish(directory: &Path, segment: &mut ActiveSegment) -> Result<(), LogError> {
+    let path = segment_path(directory, segment.header.number);
+    fs::rename(&segment.path, &path).map_err(LogError::io(&path))?;
+    segment.path = path;
+    sync_directory(directory)
+}
+
+/// Prepares the next segment on a thread of its own, so that the writer never waits for 16 MiB of zeros.
+#[derive(Debug)]
+pub(crate) struct Preparation {
+    number: u64,
+    result: Receiver<Result<ActiveSegment, LogError>>,
+}
+
+impl Preparation {
+    /// Starts preparing segment `number`; `None` if there is no thread to do it, then the writer does it itself.
+    pub(crate) fn start(directory: &Path, number: u64, size: u64) -> Option<Self> {
+        let (sender, result) = sync_channel(1);
+        let directory = directory.to_owned();
+        let work = move || {
+            let _ = sender.send(prepare(&directory, number, size));
+        };
+        std::thread::Builder::new().name("raft-log-prepare".into()).spawn(work).ok()?;
+        Some(Self { number, result })
+    }
+
+    /// The segment, if it is `number` and has room for `bytes`.
+    pub(crate) fn take(self, number: u64, bytes: u64) -> Option<Result<ActiveSegment, LogError>> {
+        let segment = self.result.recv().ok()?;
+        match segment {
+            Ok(segment) if self.number != number || segment.size < segment.end + bytes => None,
+            segment => Some(segment),
+        }
+    }
+}
+
+/// Opens all segments in `directory`, creating the first if there is none. A torn last frame is cut.
+pub(crate) fn load(directory: &Path, segment_bytes: u64) -> Result<Loaded, LogError> {
+    let numbers = list(directory)?;
+    if numbers.is_empty() {
+        let mut active = prepare(directory, 0, segment_bytes)?;
+        publish(directory, &mut active)?;
+        let files = BTreeMap::from([(0, Arc::clone(&active.file))]);
+        let highest = BTreeMap::from([(0, None)]);
+        return Ok(Loaded { active, next_sequence: 0, records: Vec::new(), files, highest, cut: None });
+    }
+    let (mut records, mut files, mut highest) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
+    let (mut sequence, mut cut, mut active) = (None, None, None);
+    for (position, number) in numbers.iter().copied().enumerate() {
+        let path = segment_path(directory, number);
+        if position > 0 && numbers[position - 1] + 1 != number {
+            return Err(LogError::Corrupt { path, offset: 0, what: "the segment before it is missing".into() });
+        }
+        let bytes = fs::read(&path).map_err(LogError::io(&path))?;
+        let is_last = position + 1 == numbers.len();
+        let corrupt = |offset, what: &str| LogError::Corrupt { path: path.clone(), offset, what: what.into() };
+        let scan = scan(&bytes, sequence, is_last).map_err(|damage| corrupt(damage.offset as u64, damage.what))?;
+        if scan.header.number != number {
+            return Err(corrupt(0, "the segment's number is not its name's"));
+        }
+        let mut options = OpenOptions::new();
+        let file = Arc::new(options.read(true).write(true).open(&path).map_err(LogError::io(&path))?);
+        if scan.torn {
+            erase(&file, scan.end as u64, bytes.len() as u64).map_err(LogError::io(&path))?;
+            cut = Some((path.clone(), (bytes.len() - scan.end) as u64));
+        }
+        sequence = scan.last_sequence.or(sequence);
+        highest.insert(number, scan.records.iter().filter_map(entry_index).max());
+        records.extend(scan.records.into_iter().map(|located| (number, located)));
+        files.insert(number, Arc::clone(&file));
+        let (end, size) = (scan.end as u64, bytes.len() as u64);
+        active = Some(ActiveSegment { file, path, header: scan.header, end, size });
+    }
+    let Some(active) = active else { unreachable!("there is at least one segment") };
+    let next_sequence = sequence.map_or(0, |sequence| sequence + 1);
+    Ok(Loaded { active, next_sequence, records, files, highest, cut })
+}
+
+fn entry_index(located: &Located) -> Option<u64> {
+    match &located.record {
+        Record::Entry(entry) => Some(entry.log_id.index),
+        _ => None,
+    }
+}
+
+/// Overwrites a torn frame, so that no later frame has its remains behind it.
+fn erase(mut file: &File, from: u64, to: u64) -> io::Result<()> {
+    use std::io::{Seek, SeekFrom};
+    file.seek(SeekFrom::Start(from))?;
+    let zeros = vec![0; (to - from) as usize];
+    file.write_all(&zeros)?;
+    file.sync_all()
+}
+
+fn list(directory: &Path) -> Result<Vec<u64>, LogError> {
+    let mut numbers = Vec::new();
+    for entry in fs::read_dir(directory).map_err(LogError::io(directory))? {
+        let entry = entry.map_err(LogError::io(directory))?;
+        let name = entry.file_name();
+        let Some(name) = name.to_str() else { continue };
+        if name.ends_with(".new") {
+            // A preparation that was never published.
+            fs::remove_file(entry.path()).map_err(LogError::io(entry.path()))?;
+        } else if let Some(number) = name.strip_suffix(".log") {
+            let number = number.parse().map_err(|_| LogError::Corrupt {
+                path: entry.path(),
+                offset: 0,
+                what: "not the name of a segment".into(),
+            })?;
+            numbers.push(number);
+        }
+    }
+    numbers.sort_unstable();
+    Ok(numbers)
+}

@@ -1,0 +1,210 @@
+//! The log as openraft uses it.
+
+use std::fmt::Debug;
+use std::fs;
+use std::io;
+use std::ops::{Bound, RangeBounds};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use openraft::storage::{IOFlushed, RaftLogStorage};
+use openraft::{LogState, OptionalSend, RaftLogReader};
+use tokio::sync::{mpsc, oneshot};
+use tracing::warn;
+
+use super::LogError;
+use super::frame::{Record, decode_body, encode_body};
+use super::index::{Found, Index};
+use super::segment::{Preparation, load, sync_directory};
+use super::vote_file::VoteFile;
+use super::writer::{DiskFailureHook, QUEUE, Request, Writer};
+use crate::raft::types::{Entry, LogId, TypeConfig, Vote};
+
+/// Bytes of entries in one message to a follower, at most (a single bigger entry goes alone).
+const READ_LIMIT: u64 = 2 << 20;
+
+/// The log. Clones are the same log.
+#[derive(Debug, Clone)]
+pub(crate) struct LogStore {
+    index: Arc<Mutex<Index>>,
+    requests: mpsc::Sender<Request>,
+}
+
+impl LogStore {
+    /// Opens or creates the log in `directory`. The writer ends when the last clone is dropped.
+    pub(crate) fn open(
+        directory: &Path,
+        segment_bytes: u64,
+        on_disk_failure: DiskFailureHook,
+    ) -> Result<(Self, JoinHandle<()>), LogError> {
+        fs::create_dir_all(directory).map_err(LogError::io(directory))?;
+        if let Some(parent) = directory.parent() {
+            sync_directory(parent)?;
+        }
+        let loaded = load(directory, segment_bytes)?;
+        if let Some((path, bytes)) = &loaded.cut {
+            warn!(path = %path.display(), bytes, "cut a torn frame that was never acknowledged");
+        }
+        let (vote_file, vote) = VoteFile::open(directory)?;
+        let mut index = Index::default();
+        index.vote = vote;
+        index.files = loaded.files;
+        let mut last_place = (loaded.active.header.number, 0);
+        for (segment, located) in loaded.records {
+            last_place = (segment, located.place.offset);
+            let replayed = index.replay(segment, located.record, located.place);
+            replayed.map_err(|what| corrupt(directory, last_place, what))?;
+        }
+        if !index.is_whole() {
+            return Err(corrupt(directory, last_place, "entries are missing at its start"));
+        }
+        let index = Arc::new(Mutex::new(index));
+        let preparation = Preparation::start(directory, loaded.active.header.number + 1, segment_bytes)
+            .filter(|_| loaded.active.end > loaded.active.size / 2);
+        let writer = Writer {
+            directory: directory.to_owned(),
+            segment_bytes,
+            active: loaded.active,
+            next_sequence: loaded.next_sequence,
+            highest: loaded.highest,
+            vote_file,
+            index: Arc::clone(&index),
+            on_disk_failure,
+            preparation,
+        };
+        let (requests, receiver) = mpsc::channel(QUEUE);
+        let thread = std::thread::Builder::new().name("raft-log".into()).spawn(move || writer.run(receiver));
+        Ok((Self { index, requests }, thread.map_err(LogError::io(directory))?))
+    }
+
+    /// Whether nothing was ever written.
+    pub(crate) fn is_pristine(&self) -> bool {
+        let index = self.lock();
+        index.vote.is_none() && index.last().is_none()
+    }
+
+    /// The last purged entry: a snapshot must cover it.
+    pub(crate) fn purged(&self) -> Option<LogId> {
+        self.lock().purged()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Index> {
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn request(&self, make: impl FnOnce(oneshot::Sender<io::Result<()>>) -> Request) -> io::Result<()> {
+        let (done, result) = oneshot::channel();
+        self.requests.send(make(done)).await.map_err(|_| stopped())?;
+        result.await.map_err(|_| stopped())?
+    }
+
+    fn read(&self, start: u64, end: u64, limit: u64) -> io::Result<Vec<Entry>> {
+        let found = self.lock().find(start, end, limit);
+        found.into_iter().map(read_entry).collect()
+    }
+}
+
+fn corrupt(directory: &Path, (segment, offset): (u64, u64), what: &str) -> LogError {
+    LogError::Corrupt { path: directory.join(format!("{segment:020}.log")), offset, what: what.into() }
+}
+
+fn stopped() -> io::Error {
+    io::Error::other("the log writer has stopped")
+}
+
+fn read_entry(found: Found) -> io::Result<Entry> {
+    let (file, place) = match found {
+        Found::Cached(entry) => return Ok(entry),
+        Found::Stored(file, place) => (file, place),
+    };
+    let mut body = vec![0; place.length as usize];
+    file.read_exact_at(&mut body, place.offset)?;
+    match decode_body(&body, place) {
+        Some(Record::Entry(entry)) => Ok(entry),
+        _ => Err(io::Error::new(io::ErrorKind::InvalidData, "a log entry was damaged after it was written")),
+    }
+}
+
+impl RaftLogReader<TypeConfig> for LogStore {
+    async fn try_get_log_entries<RB: RangeBounds<u64> + Clone + Debug + OptionalSend>(
+        &mut self,
+        range: RB,
+    ) -> Result<Vec<Entry>, io::Error> {
+        let start = match range.start_bound() {
+            Bound::Included(start) => *start,
+            Bound::Excluded(start) => start.saturating_add(1),
+            Bound::Unbounded => 0,
+        };
+        let end = match range.end_bound() {
+            Bound::Included(end) => end.saturating_add(1),
+            Bound::Excluded(end) => *end,
+            Bound::Unbounded => u64::MAX,
+        };
+        self.read(start, end, u64::MAX)
+    }
+
+    async fn read_vote(&mut self) -> Result<Option<Vote>, io::Error> {
+        Ok(self.lock().vote)
+    }
+
+    async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> Result<Vec<Entry>, io::Error> {
+        self.read(start, end, READ_LIMIT)
+    }
+}
+
+impl RaftLogStorage<TypeConfig> for LogStore {
+    type LogReader = Self;
+
+    async fn get_log_state(&mut self) -> Result<LogState<TypeConfig>, io::Error> {
+        let index = self.lock();
+        Ok(LogState { last_purged_log_id: index.purged(), last_log_id: index.last() })
+    }
+
+    async fn get_log_reader(&mut self) -> Self::LogReader {
+        self.clone()
+    }
+
+    async fn save_vote(&mut self, vote: &Vote) -> Result<(), io::Error> {
+        let vote = *vote;
+        self.request(|done| Request::SaveVote { vote, done }).await?;
+        self.lock().vote = Some(vote);
+        Ok(())
+    }
+
+    async fn append<I>(&mut self, entries: I, callback: IOFlushed<TypeConfig>) -> Result<(), io::Error>
+    where
+        I: IntoIterator<Item = Entry> + OptionalSend,
+        I::IntoIter: OptionalSend,
+    {
+        let mut encoded = Vec::new();
+        for entry in entries {
+            let log_id = entry.log_id;
+            let record = Record::Entry(entry);
+            let body = encode_body(&record).map_err(io::Error::other)?;
+            let Record::Entry(entry) = record else { continue };
+            encoded.push((log_id, entry, body));
+        }
+        let mut records = Vec::with_capacity(encoded.len());
+        {
+            let mut index = self.lock();
+            for (log_id, entry, body) in encoded {
+                index.append(entry, body.len() as u32);
+                records.push((log_id, body));
+            }
+        }
+        self.requests.send(Request::Append { records, done: callback }).await.map_err(|_| stopped())
+    }
+
+    async fn truncate_after(&mut self, last_log_id: Option<LogId>) -> Result<(), io::Error> {
+        let after = last_log_id.map(|log_id| log_id.index);
+        self.lock().truncate_after(after);
+        self.request(|done| Request::TruncateAfter { after, done }).await
+    }
+
+    async fn purge(&mut self, log_id: LogId) -> Result<(), io::Error> {
+        self.lock().purge_to(log_id);
+        self.request(|done| Request::PurgeTo { log_id, done }).await
+    }
+}

@@ -1,0 +1,201 @@
+//! What members ask each other, and the envelope it travels in.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use openraft::raft::{TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use tonic::Status;
+
+use super::types::{LogId, Member, NodeId, SnapshotMeta, TypeConfig, Vote};
+use crate::fenced_store::MAX_COMMIT_BYTES;
+
+/// The generated service.
+pub(crate) mod proto {
+    #![allow(missing_docs, unreachable_pub, clippy::all, reason = "generated")]
+    tonic::include_proto!("weir.ha.raft.v1");
+}
+
+pub(crate) use proto::Envelope;
+
+/// Version of the encoding of bodies. Members of different versions refuse each other.
+const ENCODING: u32 = 1;
+
+/// Bytes of one message, at most: the largest commit with room for its surroundings.
+pub(crate) const MAX_MESSAGE_BYTES: usize = 2 * MAX_COMMIT_BYTES;
+/// Bytes of one piece of a snapshot.
+pub(crate) const SNAPSHOT_PIECE_BYTES: usize = 1 << 20;
+
+/// One question.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum Question {
+    /// Vote for me.
+    Vote(VoteRequest<TypeConfig>),
+    /// Would you vote for me?
+    PreVote(VoteRequest<TypeConfig>),
+    /// Lead instead of me.
+    Transfer(TransferLeaderRequest<TypeConfig>),
+    /// Up to which entry must a read at this moment have applied? Asked of the leader.
+    ReadIndex,
+    /// Who and how are you?
+    Status,
+    /// Let me in, in place of the member of my name that I once was. Asked of the leader.
+    Join { member: Member, node_id: NodeId },
+}
+
+/// One answer.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum Answer {
+    /// To `Vote` and `PreVote`.
+    Vote(VoteResponse<TypeConfig>),
+    /// To `Transfer`.
+    Transfer(TransferLeaderResponse<TypeConfig>),
+    /// To `ReadIndex`.
+    ReadIndex(LogId),
+    /// To `Status`.
+    Status(PeerStatus),
+    /// To `Join`: the membership has the member now.
+    Joined,
+    /// The question can't be answered with yes, in words.
+    Refused(String),
+}
+
+/// How a member is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PeerStatus {
+    /// Its name.
+    pub name: String,
+    /// Its node id, once it has one.
+    pub node_id: Option<NodeId>,
+    /// Random number of this process.
+    pub incarnation: u128,
+    /// How far it is in becoming a member.
+    pub stage: Stage,
+    /// Whether it leads.
+    pub leads: bool,
+}
+
+/// How far a process is in becoming a member of the group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Stage {
+    /// Its directory is empty and it has not decided who it is.
+    Empty,
+    /// It will found the group with the others; nothing was agreed on yet.
+    Founder,
+    /// It waits to be let into a group that exists.
+    Joining,
+    /// It has a log.
+    Member,
+}
+
+/// First message of a snapshot; the pieces follow as bare bytes.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct SnapshotHead {
+    /// The leader's vote.
+    pub vote: Vote,
+    /// What the snapshot covers.
+    pub meta: SnapshotMeta,
+    /// Its bytes.
+    pub length: u64,
+}
+
+/// What all connections of one member share.
+#[derive(Debug)]
+pub(crate) struct Wire {
+    cluster_id: String,
+    /// 0 until it is known.
+    me: AtomicU64,
+    isolated: watch::Sender<bool>,
+}
+
+impl Wire {
+    pub(crate) fn new(cluster_id: &str) -> Arc<Self> {
+        Arc::new(Self { cluster_id: cluster_id.to_owned(), me: AtomicU64::new(0), isolated: watch::Sender::new(false) })
+    }
+
+    pub(crate) fn set_me(&self, me: NodeId) {
+        self.me.store(me, Ordering::Relaxed);
+    }
+
+    /// With `true` nothing passes in either direction until `false`: as if the cable were pulled.
+    pub(crate) fn set_isolated(&self, isolated: bool) {
+        self.isolated.send_replace(isolated);
+    }
+
+    /// Waits while isolated.
+    pub(crate) async fn passable(&self) {
+        if !*self.isolated.borrow() {
+            return;
+        }
+        // The sender is `self`: it can't be gone.
+        let _ = self.isolated.subscribe().wait_for(|isolated| !isolated).await;
+    }
+
+    /// A message to node `to` (0: whoever is there).
+    pub(crate) fn seal<T: Serialize>(&self, to: NodeId, body: &T) -> Result<Envelope, Status> {
+        let body = postcard::to_stdvec(body).map_err(|error| Status::internal(error.to_string()))?;
+        Ok(self.seal_bytes(to, body.into()))
+    }
+
+    /// A message whose body is not postcard.
+    pub(crate) fn seal_bytes(&self, to: NodeId, body: bytes::Bytes) -> Envelope {
+        let from = self.me.load(Ordering::Relaxed);
+        Envelope { cluster_id: self.cluster_id.clone(), version: ENCODING, from, to, body }
+    }
+
+    /// Whether a message is for this member.
+    pub(crate) fn check(&self, envelope: &Envelope) -> Result<(), Status> {
+        if envelope.cluster_id != self.cluster_id {
+            let theirs: String = envelope.cluster_id.chars().take(64).collect();
+            return Err(Status::permission_denied(format!("this is cluster {:?}, not {theirs:?}", self.cluster_id)));
+        }
+        if envelope.version != ENCODING {
+            let text = format!("this member speaks encoding {ENCODING}, not {}", envelope.version);
+            return Err(Status::failed_precondition(text));
+        }
+        let me = self.me.load(Ordering::Relaxed);
+        if envelope.to != 0 && envelope.to != me {
+            return Err(Status::not_found(format!("this is node {me}, not {}", envelope.to)));
+        }
+        Ok(())
+    }
+
+    /// The body of a message for this member.
+    pub(crate) fn open<T: DeserializeOwned>(&self, envelope: &Envelope) -> Result<T, Status> {
+        self.check(envelope)?;
+        postcard::from_bytes(&envelope.body).map_err(|error| Status::invalid_argument(format!("unreadable: {error}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_message_of_another_cluster_version_or_node_is_refused() {
+        let (here, there) = (Wire::new("a"), Wire::new("b"));
+        here.set_me(7);
+        let seal = |to| here.seal(to, &Question::Status).expect("encodes");
+        assert!(here.check(&seal(7)).is_ok());
+        assert!(here.check(&seal(0)).is_ok());
+        assert!(here.check(&seal(8)).is_err());
+        assert!(there.check(&seal(0)).is_err());
+        assert!(here.check(&Envelope { version: 9, ..seal(7) }).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_open_without_panic(body in prop::collection::vec(any::<u8>(), 0..200)) {
+            let wire = Wire::new("a");
+            let envelope = wire.seal_bytes(0, body.into());
+            let _ = wire.open::<Question>(&envelope);
+            let _ = wire.open::<Answer>(&envelope);
+            let _ = wire.open::<SnapshotHead>(&envelope);
+            let _ = wire.open::<openraft::raft::AppendEntriesRequest<TypeConfig>>(&envelope);
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! The embedded coordination system: a raft group of the JobManagers themselves.
+//!
+//! The raft leader is the leading JobManager. Its epoch is the log index of its `Acquire` entry; leadership is granted
+//! when that entry is applied, and every write is refused *when applied* if a newer epoch is (E3). Raft runs on a thread
+//! and a runtime of its own, and its log has another thread, so that no load elsewhere in the process costs leadership.
+//!
+//! openraft is named in this folder and nowhere else.
+
+mod detector;
+mod elector;
+mod formation;
+mod group;
+mod identity;
+mod log;
+mod machine;
+mod messages;
+mod network;
+mod options;
+mod peer_service;
+mod runner;
+mod snapshot;
+mod thread;
+mod types;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use ::metrics::{counter, histogram};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use openraft::error::{ChangeMembershipError, ClientWriteError, RaftError};
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use weir_protocol::world::spawn;
+
+pub use log::{DiskFailureHook, LogError};
+pub use options::{Listen, RaftOptions, RaftTiming, StartError};
+pub use types::Member;
+
+use crate::election::{LeaderElection, election};
+use crate::fenced_store::{Command, check_limits};
+use crate::metrics as names;
+use crate::{
+    Candidate, CommitOutcome, HaProvider, HaStatus, LeaderRecord, Leadership, Operation, ReadError, Rejection, TransferError,
+    Versioned, WatchEvent,
+};
+use group::Group;
+use runner::Campaign;
+use thread::RaftThread;
+use types::TypeConfig;
+
+/// One member of the raft group. Clones are the same member; it stops abruptly when the last is dropped.
+#[derive(Clone)]
+pub struct RaftProvider {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    group: Arc<Group>,
+    runtime: Handle,
+    thread: Mutex<Option<RaftThread>>,
+    campaign: watch::Sender<Option<Campaign>>,
+    campaigns: AtomicU64,
+    doubted: Arc<Notify>,
+}
+
+/// The members of the group could not be changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MembershipError {
+    /// Only the leader changes the membership: ask there.
+    #[error("this JobManager does not lead")]
+    NotLeader,
+    /// The new member does not answer; a retry can help once it runs.
+    #[error("the new member can't be reached: {0}")]
+    Unreachable(String),
+    /// It makes no sense; a retry can't help.
+    #[error("refused: {0}")]
+    Refused(String),
+    /// Another change is under way; a retry can help.
+    #[error("another membership change is under way")]
+    InProgress,
+    /// Not done within the deadline; it may still be. Look at the status before a retry.
+    #[error("not done within the deadline")]
+    TimedOut,
+}
+
+impl MembershipError {
+    fn from_raft(error: &RaftError<TypeConfig, ClientWriteError<TypeConfig>>) -> Self {
+        match error {
+            RaftError::APIError(ClientWriteError::ForwardToLeader(_)) => Self::NotLeader,
+            RaftError::APIError(ClientWriteError::ChangeMembershipError(ChangeMembershipError::InProgress(_))) => {
+                Self::InProgress
+            }
+            other => Self::Refused(other.to_string()),
+        }
+    }
+}
+
+impl fmt::Debug for RaftProvider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RaftProvider").field("me", &self.inner.group.me).finish_non_exhaustive()
+    }
+}
+
+impl RaftProvider {
+    /// Opens the log, binds the peer service and starts taking part. Blocks while the log is read; finding and
+    /// founding the group goes on in the background.
+    pub fn start(options: RaftOptions) -> Result<Self, StartError> {
+        let campaign = watch::Sender::new(None);
+        let doubted = Arc::new(Notify::new());
+        let inbox = runner::Inbox { campaign: campaign.subscribe(), doubted: Arc::clone(&doubted) };
+        let (group, thread) = thread::start(options, inbox)?;
+        let runtime = thread.runtime();
+        let thread = Mutex::new(Some(thread));
+        let campaigns = AtomicU64::new(0);
+        Ok(Self { inner: Arc::new(Inner { group, runtime, thread, campaign, campaigns, doubted }) })
+    }
+
+    /// Lets in the process that runs under this name at this address, with an empty directory of its own. On the leader.
+    /// A member of the same name is replaced.
+    pub async fn add_member(&self, member: Member) -> Result<(), MembershipError> {
+        self.on_raft(|group| async move { group.admit(member, None).await }).await.unwrap_or(Err(MembershipError::NotLeader))
+    }
+
+    /// Removes a member for good. On the leader, which may remove itself.
+    pub async fn remove_member(&self, name: &str) -> Result<(), MembershipError> {
+        let name = name.to_owned();
+        self.on_raft(|group| async move { group.remove(&name).await }).await.unwrap_or(Err(MembershipError::NotLeader))
+    }
+
+    /// With `true` nothing passes between this member and the others until `false`, as if its cable were pulled: for
+    /// drills and tests.
+    pub fn set_isolated(&self, isolated: bool) {
+        self.inner.group.wire.set_isolated(isolated);
+    }
+
+    /// Stops at once, telling nobody, as if the process were killed: for drills and tests.
+    pub async fn kill(&self) {
+        self.inner.campaign.send_replace(None);
+        self.stop().await;
+    }
+
+    async fn stop(&self) {
+        let thread = self.inner.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            thread.stop().await;
+        }
+    }
+
+    /// Runs on raft's runtime, whatever the caller's; `None` once that has stopped.
+    async fn on_raft<T, F>(&self, work: impl FnOnce(Arc<Group>) -> F) -> Option<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
+        let (sender, result) = oneshot::channel();
+        let work = work(Arc::clone(&self.inner.group));
+        {
+            let _raft = self.inner.runtime.enter();
+            spawn("raft-operation", async move {
+                // The caller may have gone.
+                let _ = sender.send(work.await);
+            });
+        }
+        result.await.ok()
+    }
+
+    async fn write(&self, leadership: &Leadership, command: Command) -> CommitOutcome {
+        let started = Instant::now();
+        let epoch = leadership.epoch();
+        let outcome = self.on_raft(|group| async move { group.commit(epoch, command).await }).await;
+        histogram!(names::COMMIT_SECONDS).record(started.elapsed().as_secs_f64());
+        let outcome = outcome.unwrap_or_else(|| CommitOutcome::Unknown { reason: "the provider has stopped".into() });
+        match &outcome {
+            CommitOutcome::Rejected(Rejection::StaleEpoch { epoch, current }) => {
+                counter!(names::STALE_EPOCH_REFUSALS).increment(1);
+                if epoch == current {
+                    // Refused by raft itself: then nobody here leads, whatever was granted.
+                    self.inner.doubted.notify_one();
+                }
+            }
+            CommitOutcome::Unknown { .. } => counter!(names::UNKNOWN_OUTCOMES).increment(1),
+            _ => {}
+        }
+        outcome
+    }
+
+    async fn read<T: Send + 'static>(&self, read: impl FnOnce(&Group) -> T + Send + 'static) -> Result<T, ReadError> {
+        let outcome = self.on_raft(|group| async move { group.catch_up().await.map(|()| read(&group)) }).await;
+        outcome.unwrap_or_else(|| Err(ReadError::Unavailable("the provider has stopped".into())))
+    }
+
+    async fn hand_over(&self, to: Option<String>) -> Result<(), TransferError> {
+        let work = |group: Arc<Group>| async move {
+            let raft = group.raft.get().ok_or(TransferError::NotLeader)?;
+            let metrics = group.metrics().ok_or(TransferError::NotLeader)?;
+            if metrics.current_leader != Some(metrics.id) {
+                return Err(TransferError::NotLeader);
+            }
+            let voters: Vec<_> = metrics.membership_config.voter_ids().collect();
+            let target = match &to {
+                Some(name) => group.nodes_named(name).into_iter().find(|id| voters.contains(id) && *id != metrics.id),
+                None => runner::best_successor(&group),
+            };
+            let target = target.ok_or_else(|| TransferError::NoTarget(to.unwrap_or_else(|| "no other voter answers".into())))?;
+            raft.trigger().transfer_leader(target).await.map_err(|_| TransferError::NotLeader)?;
+            let me = metrics.id;
+            let wait = raft.wait(Some(group.timing.election_max * 2));
+            let led = wait.metrics(|metrics| metrics.current_leader.is_some_and(|leader| leader != me), "another leader");
+            led.await.map(|_| ()).map_err(|_| TransferError::TimedOut)
+        };
+        self.on_raft(work).await.unwrap_or(Err(TransferError::NotLeader))
+    }
+}
+
+impl HaProvider for RaftProvider {
+    fn campaign(&self, candidate: Candidate) -> LeaderElection {
+        let number = self.inner.campaigns.fetch_add(1, Ordering::Relaxed) + 1;
+        let campaign = self.inner.campaign.clone();
+        let (contender, election) = election(move || {
+            campaign.send_if_modified(|campaign| {
+                let own = campaign.as_ref().is_some_and(|campaign| campaign.number == number);
+                if own {
+                    *campaign = None;
+                }
+                own
+            });
+        });
+        self.inner.campaign.send_replace(Some(Campaign { number, candidate, contender: Arc::new(contender) }));
+        election
+    }
+
+    fn leader(&self) -> watch::Receiver<Option<LeaderRecord>> {
+        self.inner.group.replica.published()
+    }
+
+    fn publish<'a>(&'a self, leadership: &'a Leadership) -> BoxFuture<'a, CommitOutcome> {
+        self.write(leadership, Command::Publish { record: leadership.record() }).boxed()
+    }
+
+    fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Versioned>, ReadError>> {
+        let key = key.to_owned();
+        self.read(move |group| group.replica.read(|store| store.get(&key))).boxed()
+    }
+
+    fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<(String, Versioned)>, ReadError>> {
+        let prefix = prefix.to_owned();
+        self.read(move |group| group.replica.read(|store| store.list(&prefix))).boxed()
+    }
+
+    fn commit<'a>(&'a self, leadership: &'a Leadership, operations: Vec<Operation>) -> BoxFuture<'a, CommitOutcome> {
+        let commit = async move {
+            if let Err(rejection) = check_limits(&operations) {
+                return CommitOutcome::Rejected(rejection);
+            }
+            self.write(leadership, Command::Commit { epoch: leadership.epoch(), operations }).await
+        };
+        commit.boxed()
+    }
+
+    fn watch<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<mpsc::Receiver<WatchEvent>, ReadError>> {
+        // Changes as this member applies them: in order, and none is missed.
+        async move { Ok(self.inner.group.replica.watch(prefix)) }.boxed()
+    }
+
+    fn status(&self) -> HaStatus {
+        self.inner.group.status()
+    }
+
+    fn transfer_leadership<'a>(&'a self, to: Option<&'a str>) -> BoxFuture<'a, Result<(), TransferError>> {
+        self.hand_over(to.map(str::to_owned)).boxed()
+    }
+
+    fn shutdown<'a>(&'a self) -> BoxFuture<'a, ()> {
+        let stop = async move {
+            // No longer a candidate: the runner revokes at once. Then another may lead.
+            self.inner.campaign.send_replace(None);
+            if let Err(error) = self.hand_over(None).await
+                && error != TransferError::NotLeader
+            {
+                tracing::info!(%error, "stops without handing over");
+            }
+            let stopping = self.on_raft(|group| async move {
+                if let Some(raft) = group.raft.get() {
+                    // It only fails if raft's task panicked, which has been logged.
+                    let _ = tokio::time::timeout(Duration::from_secs(5), raft.shutdown()).await;
+                }
+            });
+            stopping.await;
+            self.stop().await;
+        };
+        stop.boxed()
+    }
+}

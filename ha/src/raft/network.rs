@@ -1,0 +1,272 @@
+//! This member's connections to the others.
+//!
+//! Every client has a TCP connection of its own: votes, heartbeats, entries and snapshots never wait for each other.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use futures::{FutureExt, Stream, StreamExt};
+use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
+use openraft::network::{
+    Backoff, NetBackoff, NetSnapshot, NetStreamAppend, NetTransferLeader, NetVote, RPCOption, RaftNetworkFactory,
+};
+use openraft::raft::{
+    AppendEntriesRequest, SnapshotResponse, StreamAppendResult, TransferLeaderRequest, TransferLeaderResponse, VoteRequest,
+    VoteResponse,
+};
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status};
+
+use super::messages::proto::raft_peer_client::RaftPeerClient;
+use super::messages::{Answer, MAX_MESSAGE_BYTES, Question, SNAPSHOT_PIECE_BYTES, SnapshotHead, Wire};
+use super::types::{Member, NodeId, TypeConfig, Vote};
+
+type OpenraftSnapshot = openraft::type_config::alias::SnapshotOf<TypeConfig, Bytes>;
+
+/// Between two attempts to reach a member that can't be reached.
+const BACKOFF: Duration = Duration::from_millis(100);
+/// A connection on which nothing came back for this long, and then again after a ping, is given up.
+const KEEP_ALIVE: Duration = Duration::from_millis(500);
+/// To connect.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// Makes clients for openraft.
+#[derive(Debug, Clone)]
+pub(crate) struct Network {
+    wire: Arc<Wire>,
+}
+
+impl Network {
+    pub(crate) fn new(wire: Arc<Wire>) -> Self {
+        Self { wire }
+    }
+}
+
+impl RaftNetworkFactory<TypeConfig> for Network {
+    type Network = Peer;
+
+    async fn new_client(&mut self, target: NodeId, node: &Member) -> Peer {
+        Peer::new(Arc::clone(&self.wire), target, &node.address)
+    }
+}
+
+/// A connection to one member.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    wire: Arc<Wire>,
+    target: NodeId,
+    /// `Err`: the address is no address.
+    client: Result<RaftPeerClient<Channel>, String>,
+}
+
+impl Peer {
+    /// Connects when first used. `target` is 0 where the member's node id is not known.
+    pub(crate) fn new(wire: Arc<Wire>, target: NodeId, address: &str) -> Self {
+        let endpoint = Endpoint::from_shared(format!("http://{address}")).map(|endpoint| {
+            endpoint
+                .tcp_nodelay(true)
+                .connect_timeout(CONNECT_TIMEOUT)
+                .http2_keep_alive_interval(KEEP_ALIVE)
+                .keep_alive_timeout(KEEP_ALIVE)
+                .connect_lazy()
+        });
+        let client = endpoint.map_err(|error| format!("{address}: {error}")).map(|channel| {
+            RaftPeerClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES).max_encoding_message_size(MAX_MESSAGE_BYTES)
+        });
+        Self { wire, target, client }
+    }
+
+    fn client(&self) -> Result<RaftPeerClient<Channel>, Status> {
+        self.client.clone().map_err(Status::invalid_argument)
+    }
+
+    /// Asks, and waits so long for the answer.
+    pub(crate) async fn ask(&self, question: &Question, deadline: Duration) -> Result<Answer, Status> {
+        let asking = async {
+            self.wire.passable().await;
+            let envelope = self.wire.seal(self.target, question)?;
+            let answer = self.client()?.call(envelope).await?.into_inner();
+            self.wire.passable().await;
+            self.wire.open(&answer)
+        };
+        tokio::time::timeout(deadline, asking).await.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer in time")))
+    }
+
+    /// Opens a presence stream: who is there, then silence until that process ends.
+    pub(crate) async fn presence(&self, deadline: Duration) -> Result<Presence, Status> {
+        let opening = async {
+            self.wire.passable().await;
+            let envelope = self.wire.seal(self.target, &())?;
+            let mut stream = self.client()?.presence(envelope).await?.into_inner();
+            let hello = stream.message().await?.ok_or_else(|| Status::unavailable("the stream ended"))?;
+            Ok(Presence { incarnation: self.wire.open(&hello)?, stream })
+        };
+        tokio::time::timeout(deadline, opening).await.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer in time")))
+    }
+
+    async fn append_stream<S>(&self, input: S) -> Result<BoxStream<'static, StreamItem>, Status>
+    where
+        S: Stream<Item = AppendEntriesRequest<TypeConfig>> + Send + Unpin + 'static,
+    {
+        let (wire, target) = (Arc::clone(&self.wire), self.target);
+        let outbound = input
+            .then(move |request| {
+                let wire = Arc::clone(&wire);
+                async move {
+                    wire.passable().await;
+                    wire.seal(target, &request)
+                }
+            })
+            // A request that can't be encoded ends the stream; openraft starts another and reports it.
+            .take_while(|sealed| futures::future::ready(sealed.is_ok()))
+            .filter_map(|sealed| futures::future::ready(sealed.ok()));
+        self.wire.passable().await;
+        let inbound = self.client()?.append(outbound).await?.into_inner();
+        let wire = Arc::clone(&self.wire);
+        let answers = inbound.then(move |envelope| {
+            let wire = Arc::clone(&wire);
+            async move {
+                wire.passable().await;
+                let answer = envelope.and_then(|envelope| wire.open::<StreamAppendResult<TypeConfig>>(&envelope));
+                answer.map_err(|status| rpc_error(&status))
+            }
+        });
+        Ok(answers.boxed())
+    }
+
+    async fn send_snapshot(&self, vote: Vote, snapshot: OpenraftSnapshot) -> Result<SnapshotResponse<TypeConfig>, Status> {
+        let head = SnapshotHead { vote, meta: snapshot.meta, length: snapshot.snapshot.len() as u64 };
+        let mut envelopes = vec![self.wire.seal(self.target, &head)?];
+        let mut rest = snapshot.snapshot;
+        while !rest.is_empty() {
+            let piece = rest.split_to(rest.len().min(SNAPSHOT_PIECE_BYTES));
+            envelopes.push(self.wire.seal_bytes(self.target, piece));
+        }
+        let wire = Arc::clone(&self.wire);
+        let outbound = futures::stream::iter(envelopes).then(move |envelope| {
+            let wire = Arc::clone(&wire);
+            async move {
+                wire.passable().await;
+                envelope
+            }
+        });
+        let answer = self.client()?.install_snapshot(outbound).await?.into_inner();
+        self.wire.passable().await;
+        self.wire.open(&answer)
+    }
+}
+
+/// A live presence stream.
+pub(crate) struct Presence {
+    /// Which process is there.
+    pub incarnation: u128,
+    stream: tonic::Streaming<super::messages::Envelope>,
+}
+
+impl Presence {
+    /// Returns when the stream ends, however it ends.
+    pub(crate) async fn ended(&mut self) {
+        while let Ok(Some(_)) = self.stream.message().await {}
+    }
+}
+
+type StreamItem = Result<StreamAppendResult<TypeConfig>, RPCError<TypeConfig>>;
+
+fn rpc_error(status: &Status) -> RPCError<TypeConfig> {
+    match status.code() {
+        Code::Unavailable | Code::NotFound | Code::PermissionDenied | Code::FailedPrecondition | Code::InvalidArgument => {
+            RPCError::Unreachable(Unreachable::new(status))
+        }
+        _ => RPCError::Network(NetworkError::new(status)),
+    }
+}
+
+fn unexpected(answer: &Answer) -> RPCError<TypeConfig> {
+    RPCError::Network(NetworkError::from_string(format!("unexpected answer: {answer:?}")))
+}
+
+impl NetBackoff<TypeConfig> for Peer {
+    fn backoff(&self) -> Option<Backoff> {
+        Some(Backoff::new(std::iter::repeat(BACKOFF)))
+    }
+}
+
+impl NetStreamAppend<TypeConfig> for Peer {
+    fn stream_append<'s, S>(
+        &'s mut self,
+        input: S,
+        option: RPCOption,
+    ) -> BoxFuture<'s, Result<BoxStream<'s, StreamItem>, RPCError<TypeConfig>>>
+    where
+        S: Stream<Item = AppendEntriesRequest<TypeConfig>> + Send + Unpin + 'static,
+    {
+        let opening = async move {
+            let opened = tokio::time::timeout(option.hard_ttl().max(CONNECT_TIMEOUT), self.append_stream(input)).await;
+            let opened = opened.unwrap_or_else(|_| Err(Status::unavailable("no answer in time")));
+            opened.map(|stream| stream as BoxStream<'s, StreamItem>).map_err(|status| rpc_error(&status))
+        };
+        opening.boxed()
+    }
+}
+
+impl NetVote<TypeConfig> for Peer {
+    async fn vote(
+        &mut self,
+        rpc: VoteRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
+        match self.ask(&Question::Vote(rpc), option.soft_ttl()).await.map_err(|status| rpc_error(&status))? {
+            Answer::Vote(response) => Ok(response),
+            answer => Err(unexpected(&answer)),
+        }
+    }
+
+    async fn pre_vote(
+        &mut self,
+        rpc: VoteRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
+        match self.ask(&Question::PreVote(rpc), option.soft_ttl()).await.map_err(|status| rpc_error(&status))? {
+            Answer::Vote(response) => Ok(response),
+            answer => Err(unexpected(&answer)),
+        }
+    }
+}
+
+impl NetSnapshot<TypeConfig> for Peer {
+    type SnapshotData = Bytes;
+
+    async fn full_snapshot(
+        &mut self,
+        vote: Vote,
+        snapshot: OpenraftSnapshot,
+        cancel: impl Future<Output = ReplicationClosed> + Send + 'static,
+        option: RPCOption,
+    ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
+        let sending = tokio::time::timeout(option.hard_ttl(), self.send_snapshot(vote, snapshot));
+        tokio::select! {
+            closed = cancel => Err(StreamingError::Closed(closed)),
+            sent = sending => {
+                let sent = sent.unwrap_or_else(|_| Err(Status::deadline_exceeded("the snapshot was not taken in time")));
+                sent.map_err(|status| rpc_error(&status).into())
+            }
+        }
+    }
+}
+
+impl NetTransferLeader<TypeConfig> for Peer {
+    async fn transfer_leader(
+        &mut self,
+        req: TransferLeaderRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<TransferLeaderResponse<TypeConfig>, RPCError<TypeConfig>> {
+        match self.ask(&Question::Transfer(req), option.soft_ttl()).await.map_err(|status| rpc_error(&status))? {
+            Answer::Transfer(response) => Ok(response),
+            answer => Err(unexpected(&answer)),
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! What this member answers to the others.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use futures::{Stream, StreamExt};
+use openraft::raft::AppendEntriesRequest;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::group::Group;
+use super::messages::proto::raft_peer_server::RaftPeer;
+use super::messages::{Answer, Envelope, Question, SnapshotHead};
+use super::snapshot::MAX_SNAPSHOT_BYTES;
+use super::types::{NodeId, Raft, TypeConfig};
+
+type EnvelopeStream = Pin<Box<dyn Stream<Item = Result<Envelope, Status>> + Send>>;
+type OpenraftSnapshot = openraft::type_config::alias::SnapshotOf<TypeConfig, bytes::Bytes>;
+
+/// The peer service of one member.
+pub(crate) struct PeerService {
+    pub group: Arc<Group>,
+}
+
+impl PeerService {
+    fn raft(&self) -> Result<&Raft, Status> {
+        self.group.raft.get().ok_or_else(|| Status::unavailable("this member is not in the group yet"))
+    }
+
+    async fn answer(&self, question: Question) -> Result<Answer, Status> {
+        let failed = |error: &dyn std::fmt::Display| Status::internal(error.to_string());
+        match question {
+            Question::Vote(request) => self.raft()?.vote(request).await.map(Answer::Vote).map_err(|error| failed(&error)),
+            Question::PreVote(request) => self.raft()?.pre_vote(request).await.map(Answer::Vote).map_err(|error| failed(&error)),
+            Question::Transfer(request) => {
+                self.raft()?.handle_transfer_leader(request).await.map(Answer::Transfer).map_err(|error| failed(&error))
+            }
+            Question::ReadIndex => Ok(self.group.read_index().await.map_or_else(Answer::Refused, Answer::ReadIndex)),
+            Question::Status => Ok(Answer::Status(self.group.peer_status())),
+            Question::Join { member, node_id } => self.join(member, node_id).await,
+        }
+    }
+
+    /// Only who takes the place of a member of its own name is let in unasked; others need `add_member`.
+    async fn join(&self, member: super::Member, node_id: NodeId) -> Result<Answer, Status> {
+        if self.group.nodes_named(&member.name).is_empty() {
+            return Ok(Answer::Refused(format!("there is no member {:?} to take the place of", member.name)));
+        }
+        let admitted = self.group.admit(member, Some(node_id)).await;
+        Ok(admitted.map_or_else(|error| Answer::Refused(error.to_string()), |()| Answer::Joined))
+    }
+}
+
+#[tonic::async_trait]
+impl RaftPeer for PeerService {
+    async fn call(&self, request: Request<Envelope>) -> Result<Response<Envelope>, Status> {
+        let envelope = request.into_inner();
+        let wire = &self.group.wire;
+        wire.passable().await;
+        let question = wire.open(&envelope)?;
+        let answer = self.answer(question).await?;
+        wire.passable().await;
+        Ok(Response::new(wire.seal(0, &answer)?))
+    }
+
+    type AppendStream = EnvelopeStream;
+
+    async fn append(&self, request: Request<Streaming<Envelope>>) -> Result<Response<EnvelopeStream>, Status> {
+        let raft = self.raft()?.clone();
+        let group = Arc::clone(&self.group);
+        let requests = request.into_inner().then(move |envelope| {
+            let group = Arc::clone(&group);
+            async move {
+                group.wire.passable().await;
+                envelope.and_then(|envelope| group.wire.open::<AppendEntriesRequest<TypeConfig>>(&envelope))
+            }
+        });
+        // What can't be read ends the stream; the leader opens another.
+        let requests = requests
+            .take_while(|request| futures::future::ready(request.is_ok()))
+            .filter_map(|request| futures::future::ready(request.ok()));
+        let group = Arc::clone(&self.group);
+        let answers = raft.stream_append(requests.boxed()).then(move |answer| {
+            let group = Arc::clone(&group);
+            async move {
+                group.wire.passable().await;
+                let answer = answer.map_err(|fatal| Status::internal(fatal.to_string()))?;
+                group.wire.seal(0, &answer)
+            }
+        });
+        Ok(Response::new(answers.boxed()))
+    }
+
+    async fn install_snapshot(&self, request: Request<Streaming<Envelope>>) -> Result<Response<Envelope>, Status> {
+        let wire = &self.group.wire;
+        let mut pieces = request.into_inner();
+        let first = pieces.message().await?.ok_or_else(|| Status::invalid_argument("an empty stream"))?;
+        let head: SnapshotHead = wire.open(&first)?;
+        if head.length > MAX_SNAPSHOT_BYTES {
+            return Err(Status::out_of_range(format!("a snapshot of {} bytes", head.length)));
+        }
+        let mut snapshot = BytesMut::new();
+        while let Some(piece) = pieces.message().await? {
+            wire.passable().await;
+            wire.check(&piece)?;
+            snapshot.extend_from_slice(&piece.body);
+            if snapshot.len() as u64 > head.length {
+                return Err(Status::invalid_argument("the snapshot is longer than announced"));
+            }
+        }
+        if snapshot.len() as u64 != head.length {
+            return Err(Status::invalid_argument("the snapshot is shorter than announced"));
+        }
+        let snapshot = OpenraftSnapshot { meta: head.meta, snapshot: snapshot.freeze() };
+        let installed = self.raft()?.install_full_snapshot(head.vote, snapshot).await;
+        let answer = installed.map_err(|fatal| Status::internal(fatal.to_string()))?;
+        wire.passable().await;
+        Ok(Response::new(wire.seal(0, &answer)?))
+    }
+
+    type PresenceStream = EnvelopeStream;
+
+    async fn presence(&self, request: Request<Envelope>) -> Result<Response<EnvelopeStream>, Status> {
+        let wire = &self.group.wire;
+        wire.passable().await;
+        wire.check(&request.into_inner())?;
+        let hello = wire.seal(0, &self.group.incarnation)?;
+        let stream = futures::stream::iter([Ok(hello)]).chain(futures::stream::pending());
+        Ok(Response::new(stream.boxed()))
+    }
+}

@@ -1,0 +1,178 @@
+//! Runs the elector: hears raft, tells the contender.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use metrics::{counter, gauge};
+use openraft::async_runtime::WatchReceiver;
+use openraft::{Instant, ServerState};
+use tokio::sync::{Notify, mpsc, watch};
+use tracing::{info, warn};
+use weir_protocol::LeaderEpoch;
+use weir_protocol::world::{MonotonicClock, spawn, wall_clock_ms};
+
+use super::elector::{Effect, Elector, Event};
+use super::group::{Group, WriteError};
+use super::types::{NodeId, Raft};
+use crate::election::Contender;
+use crate::fenced_store::{Applied, Command};
+use crate::metrics as names;
+use crate::{Candidate, Leadership};
+
+/// Somebody here wants to lead.
+#[derive(Clone)]
+pub(crate) struct Campaign {
+    pub number: u64,
+    pub candidate: Candidate,
+    pub contender: Arc<Contender>,
+}
+
+/// What the provider tells the runner.
+pub(crate) struct Inbox {
+    pub campaign: watch::Receiver<Option<Campaign>>,
+    pub doubted: Arc<Notify>,
+}
+
+struct Runner {
+    group: Arc<Group>,
+    raft: Raft,
+    elector: Elector,
+    clock: MonotonicClock,
+    campaign: Option<Campaign>,
+    results: mpsc::Sender<(u64, Option<LeaderEpoch>)>,
+}
+
+/// Runs until raft or the provider stops.
+pub(crate) async fn run(group: Arc<Group>, raft: Raft, mut inbox: Inbox) {
+    let (results, mut answers) = mpsc::channel(16);
+    let mut server = raft.server_metrics();
+    let mut epoch = group.replica.epoch();
+    let mut tick = tokio::time::interval((group.timing.heartbeat / 2).max(Duration::from_millis(5)));
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let clock = MonotonicClock::start();
+    let mut runner = Runner { group, raft, elector: Elector::default(), clock, campaign: None, results };
+    inbox.campaign.mark_changed();
+    loop {
+        tokio::select! {
+            biased;
+            changed = inbox.campaign.changed() => {
+                if changed.is_err() {
+                    break;
+                }
+                let campaign = inbox.campaign.borrow_and_update().clone();
+                runner.contend(campaign);
+            }
+            changed = server.changed() => {
+                if changed.is_err() {
+                    break;
+                }
+                runner.observe();
+            }
+            Some((number, epoch)) = answers.recv() => {
+                runner.handle(epoch.map_or(Event::AcquireFailed(number), |epoch| Event::Acquired(number, epoch)));
+            }
+            Ok(()) = epoch.changed() => {
+                let epoch = *epoch.borrow_and_update();
+                runner.handle(Event::Epoch(epoch));
+            }
+            () = inbox.doubted.notified() => runner.handle(Event::Doubted),
+            _ = tick.tick() => runner.observe(),
+        }
+    }
+    // Whoever contends learns from the end of its election.
+    runner.handle(Event::Raft { leads: None, quorum: false });
+}
+
+impl Runner {
+    fn contend(&mut self, campaign: Option<Campaign>) {
+        if self.campaign.as_ref().map(|campaign| campaign.number) == campaign.as_ref().map(|campaign| campaign.number) {
+            return;
+        }
+        if self.campaign.is_some() {
+            self.handle(Event::Candidate(false));
+        }
+        let contends = campaign.is_some();
+        self.campaign = campaign;
+        if contends {
+            self.handle(Event::Candidate(true));
+        }
+    }
+
+    fn observe(&mut self) {
+        let Some(metrics) = self.group.metrics() else { return };
+        let running = metrics.running_state.is_ok();
+        let leads = (running && metrics.state == ServerState::Leader).then_some(metrics.current_term);
+        self.handle(Event::Raft { leads, quorum: self.group.leads_with_quorum(&metrics) });
+    }
+
+    fn handle(&mut self, event: Event) {
+        for effect in self.elector.handle(event, self.clock.now()) {
+            self.perform(effect);
+        }
+    }
+
+    fn perform(&self, effect: Effect) {
+        match effect {
+            Effect::Acquire(number) => self.acquire(number),
+            Effect::Grant(epoch) => {
+                let Some(campaign) = &self.campaign else { return };
+                info!(%epoch, "granted leadership");
+                counter!(names::GRANTS).increment(1);
+                gauge!(names::IS_LEADER).set(1.0);
+                campaign.contender.grant(Leadership::grant(epoch, campaign.candidate.clone(), wall_clock_ms()));
+            }
+            Effect::Revoke => {
+                info!("leadership revoked");
+                gauge!(names::IS_LEADER).set(0.0);
+                if let Some(campaign) = &self.campaign {
+                    campaign.contender.revoke();
+                }
+            }
+            Effect::StandInElections(stand) => {
+                self.group.standing.store(stand, Ordering::Relaxed);
+                self.raft.runtime_config().elect(stand);
+            }
+            Effect::HandOver => {
+                let raft = self.raft.clone();
+                if let Some(to) = best_successor(&self.group) {
+                    spawn("raft-hand-over", async move {
+                        if let Err(error) = raft.trigger().transfer_leader(to).await {
+                            warn!(%error, "could not hand over leadership");
+                        }
+                    });
+                }
+            }
+        }
+    }
+
+    fn acquire(&self, number: u64) {
+        let Some(campaign) = &self.campaign else { return };
+        let command = Command::Acquire { candidate: campaign.candidate.clone() };
+        let (group, results) = (Arc::clone(&self.group), self.results.clone());
+        spawn("raft-acquire", async move {
+            let epoch = match group.write(command).await {
+                Ok(Applied::Acquired(epoch)) => Some(epoch),
+                Ok(_) | Err(WriteError::NotLeader) => None,
+                Err(WriteError::Unknown(reason)) => {
+                    warn!(reason, "could not acquire an epoch");
+                    None
+                }
+            };
+            // The runner may have ended meanwhile.
+            let _ = results.send((number, epoch)).await;
+        });
+    }
+}
+
+/// The other voter that has most of the log, among those heard from lately; on the leader only.
+pub(crate) fn best_successor(group: &Group) -> Option<NodeId> {
+    let metrics = group.metrics()?;
+    let replication = metrics.replication.as_ref()?;
+    let heard = |id: &NodeId| {
+        let at = metrics.heartbeat.as_ref().and_then(|heartbeats| heartbeats.get(id).copied().flatten());
+        at.is_some_and(|at| at.into_inner().elapsed() < group.timing.election_max)
+    };
+    let others = metrics.membership_config.voter_ids().filter(|id| *id != metrics.id && heard(id));
+    others.max_by_key(|id| replication.get(id).copied().flatten())
+}

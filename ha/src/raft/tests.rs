@@ -1,0 +1,426 @@
+//! Three members in one process, over loopback and real files.
+
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tempfile::TempDir;
+
+use super::*;
+use crate::conformance::{self, TestCluster};
+use crate::{Expect, HaServices, LeadershipEvent};
+
+/// A deadline for what takes milliseconds on a machine that is not overloaded.
+const SOON: Duration = Duration::from_secs(60);
+
+pub(super) struct TestGroup {
+    pub directory: TempDir,
+    pub members: Vec<Member>,
+    pub providers: Vec<Option<RaftProvider>>,
+    pub timing: RaftTiming,
+    pub snapshot_after_entries: u64,
+}
+
+pub(super) fn candidate(name: &str) -> Candidate {
+    Candidate { name: name.into(), rpc_address: format!("{name}:1"), rest_address: format!("{name}:2") }
+}
+
+pub(super) fn put(key: &str, value: &str) -> Vec<Operation> {
+    vec![Operation::Put { key: key.into(), value: Bytes::copy_from_slice(value.as_bytes()), expect: Expect::Any }]
+}
+
+impl TestGroup {
+    pub(super) fn new(size: usize) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let mut group = Self {
+            directory,
+            members: Vec::new(),
+            providers: Vec::new(),
+            timing: RaftTiming::default(),
+            snapshot_after_entries: 10_000,
+        };
+        let listeners: Vec<_> = (0..size).map(|_| TcpListener::bind("127.0.0.1:0").expect("binds")).collect();
+        for (number, listener) in listeners.iter().enumerate() {
+            let address = listener.local_addr().expect("is bound").to_string();
+            group.members.push(Member { name: format!("jm-{number}"), address });
+        }
+        for (number, listener) in listeners.into_iter().enumerate() {
+            let provider = group.open(number, Listen::Listener(listener)).expect("starts");
+            group.providers.push(Some(provider));
+        }
+        group
+    }
+
+    pub(super) fn data_dir(&self, number: usize) -> PathBuf {
+        self.directory.path().join(&self.members[number].name)
+    }
+
+    pub(super) fn open(&self, number: usize, listen: Listen) -> Result<RaftProvider, StartError> {
+        let name = &self.members[number].name;
+        let mut options = RaftOptions::new(name, listen, self.members.clone(), self.data_dir(number), "test");
+        options.timing = self.timing;
+        options.segment_bytes = 1 << 20;
+        options.snapshot_after_entries = self.snapshot_after_entries;
+        RaftProvider::start(options)
+    }
+
+    pub(super) fn provider(&self, number: usize) -> &RaftProvider {
+        self.providers[number].as_ref().expect("runs")
+    }
+
+    pub(super) async fn kill(&mut self, number: usize) {
+        self.providers[number].take().expect("runs").kill().await;
+    }
+
+    pub(super) fn restart(&mut self, number: usize) {
+        let address = Listen::Address(self.members[number].address.clone());
+        self.providers[number] = Some(self.open(number, address).expect("starts again"));
+    }
+
+    pub(super) fn campaign(&self) -> Vec<LeaderElection> {
+        (0..self.providers.len()).map(|number| self.campaign_of(number)).collect()
+    }
+
+    pub(super) fn campaign_of(&self, number: usize) -> LeaderElection {
+        self.provider(number).campaign(candidate(&self.members[number].name))
+    }
+}
+
+/// Who is granted leadership first.
+pub(super) async fn granted(elections: &mut [LeaderElection]) -> (usize, Leadership) {
+    let first = async {
+        loop {
+            let waits = elections.iter_mut().map(|election| {
+                Box::pin(async move {
+                    match election.next().await {
+                        Some(event) => event,
+                        // Its provider has stopped.
+                        None => futures::future::pending().await,
+                    }
+                })
+            });
+            let (event, number, _) = futures::future::select_all(waits).await;
+            if let LeadershipEvent::Granted(leadership) = event {
+                return (number, leadership);
+            }
+        }
+    };
+    tokio::time::timeout(SOON, first).await.expect("somebody is granted leadership")
+}
+
+/// Waits until `condition` holds.
+pub(super) async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let waiting = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(SOON, waiting).await.unwrap_or_else(|_| panic!("never: {what}"));
+}
+
+fn committed(outcome: &CommitOutcome) -> bool {
+    matches!(outcome, CommitOutcome::Committed { .. })
+}
+
+#[tokio::test]
+async fn three_members_elect_one_leader_whose_writes_all_can_read() {
+    let group = TestGroup::new(3);
+    let mut elections = group.campaign();
+    let (leader, leadership) = granted(&mut elections).await;
+    assert!(committed(&group.provider(leader).commit(&leadership, put("k", "v")).await));
+    for number in 0..3 {
+        let value = group.provider(number).get("k").await.expect("reads").expect("is there");
+        assert_eq!(value.value, "v");
+    }
+    assert!(committed(&group.provider(leader).publish(&leadership).await));
+    for number in 0..3 {
+        let mut leader = group.provider(number).leader();
+        let seen = tokio::time::timeout(SOON, leader.wait_for(|record| record.is_some())).await;
+        assert_eq!(seen.expect("in time").expect("runs").clone(), Some(leadership.record()));
+    }
+}
+
+#[tokio::test]
+async fn a_killed_leader_is_followed_by_another_with_a_higher_epoch_and_nothing_is_lost() {
+    let mut group = TestGroup::new(3);
+    let mut elections = group.campaign();
+    let (leader, leadership) = granted(&mut elections).await;
+    for number in 0..20 {
+        assert!(committed(&group.provider(leader).commit(&leadership, put(&format!("k/{number}"), "v")).await));
+    }
+    group.kill(leader).await;
+    let started = std::time::Instant::now();
+    let mut left = elections;
+    let _ = left.remove(leader);
+    let (next, newer) = granted(&mut left).await;
+    println!("from kill to grant: {:?}", started.elapsed());
+    let next = if next >= leader { next + 1 } else { next };
+    assert!(newer.epoch() > leadership.epoch());
+    let keys = group.provider(next).list("k/").await.expect("reads");
+    assert_eq!(keys.len(), 20);
+    // The dead one comes back and follows.
+    group.restart(leader);
+    let value = group.provider(leader).list("k/").await.expect("reads");
+    assert_eq!(value.len(), 20);
+}
+
+impl TestCluster for TestGroup {
+    fn names(&self) -> Vec<String> {
+        self.members.iter().map(|member| member.name.clone()).collect()
+    }
+
+    fn start<'a>(&'a mut self, name: &'a str) -> BoxFuture<'a, HaServices> {
+        let number = self.number(name);
+        if self.providers[number].is_none() {
+            self.restart(number);
+        }
+        let provider: HaServices = Arc::new(self.provider(number).clone());
+        futures::future::ready(provider).boxed()
+    }
+
+    fn kill<'a>(&'a mut self, name: &'a str) -> BoxFuture<'a, ()> {
+        let number = self.number(name);
+        TestGroup::kill(self, number).boxed()
+    }
+
+    fn pause(&mut self, name: &str) {
+        self.provider(self.number(name)).set_isolated(true);
+    }
+
+    fn resume(&mut self, name: &str) {
+        self.provider(self.number(name)).set_isolated(false);
+    }
+
+    fn lose_quorum(&mut self, _leader: &str) {
+        self.providers.iter().flatten().for_each(|provider| provider.set_isolated(true));
+    }
+
+    fn regain_quorum(&mut self, _leader: &str) {
+        self.providers.iter().flatten().for_each(|provider| provider.set_isolated(false));
+    }
+}
+
+impl TestGroup {
+    fn number(&self, name: &str) -> usize {
+        self.members.iter().position(|member| member.name == name).expect("is a member")
+    }
+}
+
+#[tokio::test]
+async fn the_raft_provider_keeps_every_promise() {
+    conformance::run(|| TestGroup::new(3)).await;
+}
+
+#[tokio::test]
+async fn a_group_stopped_all_at_once_comes_back_with_everything_and_a_higher_epoch() {
+    let mut group = TestGroup::new(3);
+    let mut elections = group.campaign();
+    let (leader, leadership) = granted(&mut elections).await;
+    assert!(committed(&group.provider(leader).commit(&leadership, put("k", "v")).await));
+    drop(elections);
+    for number in 0..3 {
+        group.kill(number).await;
+    }
+    for number in 0..3 {
+        group.restart(number);
+    }
+    let (again, newer) = granted(&mut group.campaign()).await;
+    assert!(newer.epoch() > leadership.epoch());
+    assert!(group.provider(again).get("k").await.expect("reads").is_some());
+}
+
+#[tokio::test]
+async fn one_member_alone_is_a_group() {
+    let mut group = TestGroup::new(1);
+    let mut elections = group.campaign();
+    let (_, leadership) = granted(&mut elections).await;
+    assert!(committed(&group.provider(0).commit(&leadership, put("k", "v")).await));
+    group.kill(0).await;
+    group.restart(0);
+    let (_, newer) = granted(&mut group.campaign()).await;
+    assert!(newer.epoch() > leadership.epoch());
+    assert!(group.provider(0).get("k").await.expect("reads").is_some());
+}
+
+#[tokio::test]
+async fn a_member_far_behind_is_caught_up_by_a_snapshot() {
+    let mut group = TestGroup::new(3);
+    for number in 0..3 {
+        group.kill(number).await;
+    }
+    group.snapshot_after_entries = 50;
+    for number in 0..3 {
+        group.restart(number);
+    }
+    let mut elections = group.campaign();
+    let (leader, leadership) = granted(&mut elections).await;
+    let behind = (leader + 1) % 3;
+    group.kill(behind).await;
+    for number in 0..400 {
+        assert!(committed(&group.provider(leader).commit(&leadership, put(&format!("k/{number}"), "v")).await));
+    }
+    group.restart(behind);
+    let keys = group.provider(behind).list("k/").await.expect("reads");
+    assert_eq!(keys.len(), 400);
+    let snapshots = std::fs::read_dir(group.data_dir(leader).join("snapshots")).expect("lists").count();
+    assert!(snapshots >= 1, "the log was compacted");
+}
+
+#[tokio::test]
+async fn a_member_that_lost_its_directory_joins_again_as_somebody_new() {
+    let mut group = TestGroup::new(3);
+    let mut elections = group.campaign();
+    let (leader, leadership) = granted(&mut elections).await;
+    for number in 0..10 {
+        assert!(committed(&group.provider(leader).commit(&leadership, put(&format!("k/{number}"), "v")).await));
+    }
+    let wiped = (leader + 1) % 3;
+    let former = group.provider(leader).inner.group.nodes_named(&group.members[wiped].name);
+    group.kill(wiped).await;
+    std::fs::remove_dir_all(group.data_dir(wiped)).expect("wipes");
+    group.restart(wiped);
+    let name = group.members[wiped].name.clone();
+    let replaced = || {
+        let nodes = group.provider(leader).inner.group.nodes_named(&name);
+        nodes.len() == 1 && nodes != former && group.provider(leader).status().members.iter().all(|member| member.voter)
+    };
+    eventually("the wiped member is a voter under a new id", replaced).await;
+    assert_eq!(group.provider(wiped).list("k/").await.expect("reads").len(), 10);
+    // It counts: the group goes on without another member.
+    let other = (leader + 2) % 3;
+    group.kill(other).await;
+    assert!(committed(&group.provider(leader).commit(&leadership, put("after", "v")).await));
+}
+
+#[tokio::test]
+async fn members_are_added_and_removed() {
+    let group = TestGroup::new(3);
+    let mut elections = group.campaign();
+    let (leader, leadership) = granted(&mut elections).await;
+    assert!(committed(&group.provider(leader).commit(&leadership, put("k", "v")).await));
+    let listener = TcpListener::bind("127.0.0.1:0").expect("binds");
+    let new = Member { name: "jm-new".into(), address: listener.local_addr().expect("is bound").to_string() };
+    let data_dir = group.directory.path().join("jm-new");
+    let options = RaftOptions::new("jm-new", Listen::Listener(listener), group.members.clone(), data_dir, "test");
+    let added = RaftProvider::start(options).expect("starts");
+    let named = || added.inner.group.identity.get().is_some();
+    eventually("the new member has an identity", named).await;
+    group.provider(leader).add_member(new.clone()).await.expect("is added");
+    assert_eq!(group.provider(leader).status().members.len(), 4);
+    assert!(added.get("k").await.expect("reads").is_some());
+    let follower = (leader + 1) % 3;
+    let refused = group.provider(follower).remove_member("jm-new").await;
+    assert_eq!(refused, Err(MembershipError::NotLeader));
+    group.provider(leader).remove_member("jm-new").await.expect("is removed");
+    assert_eq!(group.provider(leader).status().members.len(), 3);
+    assert!(matches!(group.provider(leader).remove_member("jm-new").await, Err(MembershipError::Refused(_))));
+    assert!(committed(&group.provider(leader).commit(&leadership, put("k", "w")).await));
+}
+
+#[tokio::test]
+async fn a_missing_snapshot_log_or_identity_is_refused_and_a_wiped_directory_is_not() {
+    let mut group = TestGroup::new(3);
+    for number in 0..3 {
+        group.kill(number).await;
+    }
+    group.snapshot_after_entries = 20;
+    for number in 0..3 {
+        group.restart(number);
+    }
+    let mut elections = group.campaign();
+    let (leader, leadership) = granted(&mut elections).await;
+    for number in 0..200 {
+        assert!(committed(&group.provider(leader).commit(&leadership, put(&format!("k/{number}"), "v")).await));
+    }
+    let victim = (leader + 1) % 3;
+    let purged = || group.provider(victim).inner.group.metrics().is_some_and(|metrics| metrics.purged.is_some());
+    eventually("the log was purged", purged).await;
+    group.kill(victim).await;
+    let directory = group.data_dir(victim);
+    let address = || Listen::Address(group.members[victim].address.clone());
+    let refused = |group: &TestGroup| matches!(group.open(victim, address()), Err(StartError::Storage(LogError::Corrupt { .. })));
+    for part in ["snapshots", "log", "identity.json"] {
+        let (there, away) = (directory.join(part), directory.join("away"));
+        std::fs::rename(&there, &away).expect("moves");
+        assert!(refused(&group), "without {part}");
+        let _ = std::fs::remove_dir_all(&there);
+        std::fs::rename(&away, &there).expect("moves back");
+    }
+    group.restart(victim);
+    assert_eq!(group.provider(victim).list("k/").await.expect("reads").len(), 200);
+}
+
+#[tokio::test]
+async fn a_directory_in_use_or_of_another_member_is_refused() {
+    let mut group = TestGroup::new(1);
+    let free = || Listen::Address("127.0.0.1:0".into());
+    assert!(matches!(group.open(0, free()), Err(StartError::Locked(_))));
+    let mut elections = group.campaign();
+    granted(&mut elections).await;
+    group.kill(0).await;
+    let options = RaftOptions::new("else", free(), group.members.clone(), group.data_dir(0), "test");
+    assert!(matches!(RaftProvider::start(options), Err(StartError::Identity(_))));
+    let options = RaftOptions::new("jm-0", free(), group.members.clone(), group.data_dir(0), "another");
+    assert!(matches!(RaftProvider::start(options), Err(StartError::Identity(_))));
+}
+
+#[tokio::test]
+async fn the_status_shows_who_is_there_and_what_may_still_fail() {
+    let mut group = TestGroup::new(3);
+    let mut elections = group.campaign();
+    let (leader, _) = granted(&mut elections).await;
+    let whole = || {
+        let status = group.provider(leader).status();
+        status.has_quorum
+            && status.failures_tolerated == 1
+            && status.members.iter().all(|member| member.reachable == Some(true) && member.lag_entries == Some(0))
+    };
+    eventually("everybody is there", whole).await;
+    assert_eq!(group.provider(leader).status().leader, Some(group.members[leader].name.clone()));
+    group.kill((leader + 1) % 3).await;
+    let short = || {
+        let status = group.provider(leader).status();
+        status.has_quorum && status.failures_tolerated == 0
+    };
+    eventually("one is missing", short).await;
+}
+
+#[tokio::test]
+async fn an_isolated_leader_is_revoked_before_it_hears_of_another_and_follows_when_it_is_back() {
+    let group = TestGroup::new(3);
+    let mut elections = group.campaign();
+    let (leader, leadership) = granted(&mut elections).await;
+    let mut old = elections.remove(leader);
+    group.provider(leader).set_isolated(true);
+    let revoked = tokio::time::timeout(SOON, old.next()).await.expect("in time");
+    assert_eq!(revoked, Some(LeadershipEvent::Revoked));
+    let (next, newer) = granted(&mut elections).await;
+    let next = if next >= leader { next + 1 } else { next };
+    assert!(newer.epoch() > leadership.epoch());
+    assert!(committed(&group.provider(next).commit(&newer, put("k", "v")).await));
+    assert!(group.provider(leader).get("k").await.is_err(), "an isolated member must not answer a linearizable read");
+    group.provider(leader).set_isolated(false);
+    assert!(group.provider(leader).get("k").await.expect("reads").is_some());
+}
+
+#[tokio::test]
+async fn concurrent_commits_are_all_applied_once() {
+    let group = TestGroup::new(3);
+    let mut elections = group.campaign();
+    let (leader, leadership) = granted(&mut elections).await;
+    let writers = (0..32).map(|writer| {
+        let (provider, leadership) = (group.provider(leader).clone(), leadership.clone());
+        async move {
+            for round in 0..10 {
+                let key = format!("w/{writer}/{round}");
+                let operation = Operation::Put { key, value: Bytes::new(), expect: Expect::Absent };
+                assert!(committed(&provider.commit(&leadership, vec![operation]).await));
+            }
+        }
+    });
+    futures::future::join_all(writers).await;
+    for number in 0..3 {
+        assert_eq!(group.provider(number).list("w/").await.expect("reads").len(), 320);
+    }
+}

@@ -1,0 +1,236 @@
+//! Raft's own thread: opens what is on disk, then runs everything of the group until it is told to stop.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft::{Config, SnapshotPolicy};
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::{oneshot, watch};
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+use tracing::{error, info};
+use weir_protocol::world::spawn;
+
+use super::detector::watch_leaders;
+use super::formation::{find_identity, found, join};
+use super::group::Group;
+use super::identity::{Identity, load, lock, save};
+use super::log::{LogError, LogStore};
+use super::machine::StateMachine;
+use super::messages::MAX_MESSAGE_BYTES;
+use super::messages::proto::raft_peer_server::RaftPeerServer;
+use super::network::Network;
+use super::peer_service::PeerService;
+use super::runner::{self, Inbox};
+use super::snapshot::SnapshotDirectory;
+use super::types::{Member, Raft};
+use super::{Listen, RaftOptions, StartError};
+
+/// Entries in one write of the log, at most.
+const MAX_BATCH: u64 = 512;
+/// Entries in one message to a follower, at most (its bytes are limited as well).
+const MAX_PAYLOAD_ENTRIES: u64 = 512;
+/// For a snapshot to be sent and installed.
+const SNAPSHOT_DEADLINE: Duration = Duration::from_secs(120);
+/// For the thread to end once it was told to.
+const STOP_DEADLINE: Duration = Duration::from_secs(10);
+
+/// The running thread.
+pub(crate) struct RaftThread {
+    runtime: Handle,
+    stop: watch::Sender<bool>,
+    ended: oneshot::Receiver<()>,
+}
+
+impl RaftThread {
+    pub(crate) fn runtime(&self) -> Handle {
+        self.runtime.clone()
+    }
+
+    /// Stops it and waits for its end; its directory can be opened again after that.
+    pub(crate) async fn stop(self) {
+        self.stop.send_replace(true);
+        if tokio::time::timeout(STOP_DEADLINE, self.ended).await.is_err() {
+            error!("the raft thread does not end; the process should be ended");
+        }
+    }
+}
+
+/// What the thread works with.
+struct Work {
+    group: Arc<Group>,
+    listener: TcpListener,
+    cluster_id: String,
+    directory: PathBuf,
+    identity: Option<Identity>,
+    log: LogStore,
+    machine: StateMachine,
+    config: Arc<Config>,
+    inbox: Inbox,
+}
+
+/// Opens everything, then starts the thread.
+pub(crate) fn start(options: RaftOptions, inbox: Inbox) -> Result<(Arc<Group>, RaftThread), StartError> {
+    options.timing.check()?;
+    if options.cluster_id.is_empty() || options.name.is_empty() {
+        return Err(StartError::Invalid("cluster id and member name must not be empty".into()));
+    }
+    let config = config(&options)?;
+    let listener = bind(options.listen)?;
+    let address = listener.local_addr().map_err(StartError::Resources)?.to_string();
+    let me = options.members.iter().find(|member| member.name == options.name).cloned();
+    let me = me.unwrap_or_else(|| Member { name: options.name.clone(), address });
+    let group = Arc::new(Group::new(me, options.members, options.timing, &options.cluster_id));
+    let directory = options.data_dir;
+    let Some(lock) = lock(&directory)? else { return Err(StartError::Locked(directory)) };
+    let identity = load(&directory)?;
+    let hook = options.on_disk_failure;
+    let snapshots = SnapshotDirectory::open(&directory.join("snapshots"))?;
+    let machine = StateMachine::open(Arc::clone(&group.replica), snapshots.clone(), Arc::clone(&hook))?;
+    let (log, writer) = LogStore::open(&directory.join("log"), options.segment_bytes, hook)?;
+    check(&directory, &options.cluster_id, &options.name, identity.as_ref(), &log, &machine)?;
+
+    let runtime = Builder::new_current_thread().enable_all().build().map_err(StartError::Resources)?;
+    let (stop, mut stopped) = watch::channel(false);
+    let (end, ended) = oneshot::channel();
+    let thread = RaftThread { runtime: runtime.handle().clone(), stop, ended };
+    let cluster_id = options.cluster_id;
+    let work = Work { group: Arc::clone(&group), listener, cluster_id, directory, identity, log, machine, config, inbox };
+    let body = move || {
+        runtime.block_on(async {
+            tokio::select! {
+                biased;
+                // Told to stop, or forgotten.
+                _ = stopped.wait_for(|stop| *stop) => {}
+                () = serve(work) => {}
+            }
+        });
+        // Ends every task and connection; the log's last users go with them.
+        drop(runtime);
+        snapshots.close();
+        if writer.join().is_err() {
+            error!("the log writer panicked");
+        }
+        drop(lock);
+        // Nobody may be waiting.
+        let _ = end.send(());
+    };
+    std::thread::Builder::new().name("raft".into()).spawn(body).map_err(StartError::Resources)?;
+    Ok((group, thread))
+}
+
+fn bind(listen: Listen) -> Result<TcpListener, StartError> {
+    match listen {
+        Listen::Listener(listener) => Ok(listener),
+        Listen::Address(address) => TcpListener::bind(&address).map_err(|source| StartError::Listen { address, source }),
+    }
+}
+
+fn config(options: &RaftOptions) -> Result<Arc<Config>, StartError> {
+    let timing = options.timing;
+    let milliseconds = |duration: Duration| duration.as_millis() as u64;
+    let lease = milliseconds(timing.lease());
+    let config = Config {
+        cluster_name: options.cluster_id.clone(),
+        heartbeat_interval: milliseconds(timing.heartbeat),
+        // A follower waits for the lease, and then for a random part of these: see `RaftTiming::lease`.
+        election_timeout_min: milliseconds(timing.random_min()).min(lease.saturating_sub(1)),
+        election_timeout_max: lease,
+        install_snapshot_timeout: milliseconds(SNAPSHOT_DEADLINE),
+        max_payload_entries: MAX_PAYLOAD_ENTRIES,
+        max_append_entries: Some(MAX_BATCH),
+        api_batch_capacity: MAX_BATCH,
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(options.snapshot_after_entries),
+        max_in_snapshot_log_to_keep: options.snapshot_after_entries / 10,
+        replication_lag_threshold: options.snapshot_after_entries * 2,
+        enable_pre_vote: Some(true),
+        // Until somebody here wants to lead.
+        enable_elect: false,
+        ..Config::default()
+    };
+    config.validate().map(Arc::new).map_err(|error| StartError::Invalid(error.to_string()))
+}
+
+/// Whether what was found on disk belongs together and to this member.
+fn check(
+    directory: &Path,
+    cluster_id: &str,
+    name: &str,
+    identity: Option<&Identity>,
+    log: &LogStore,
+    machine: &StateMachine,
+) -> Result<(), StartError> {
+    let corrupt =
+        |what: &str| Err(StartError::Storage(LogError::Corrupt { path: directory.to_owned(), offset: 0, what: what.into() }));
+    if log.purged() > machine.snapshot_end() {
+        return corrupt("the log goes on where a snapshot ended that is not there");
+    }
+    match identity {
+        None if !log.is_pristine() || machine.snapshot_end().is_some() => corrupt("it has a log but no identity"),
+        Some(identity) if identity.formed && log.is_pristine() => corrupt("its log is gone"),
+        Some(identity) if identity.cluster_id != cluster_id || identity.name != name => {
+            let (theirs, cluster) = (&identity.name, &identity.cluster_id);
+            let owner = format!("{} belongs to member {theirs:?} of cluster {cluster:?}", directory.display());
+            Err(StartError::Identity(format!("{owner}, not to {name:?} of {cluster_id:?}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Runs until something ends that must not.
+async fn serve(work: Work) {
+    let Work { group, listener, cluster_id, directory, identity, log, machine, config, inbox } = work;
+    let service = RaftPeerServer::new(PeerService { group: Arc::clone(&group) })
+        .max_decoding_message_size(MAX_MESSAGE_BYTES)
+        .max_encoding_message_size(MAX_MESSAGE_BYTES);
+    let listening = listener.set_nonblocking(true).and_then(|()| tokio::net::TcpListener::from_std(listener));
+    let listener = match listening {
+        Ok(listener) => listener,
+        Err(error) => return error!(%error, "can't listen for the other members"),
+    };
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let server = spawn("raft-peer-service", Server::builder().add_service(service).serve_with_incoming(incoming));
+
+    let identity = match identity {
+        Some(identity) => identity,
+        None => match find_identity(&group, &cluster_id, &directory).await {
+            Ok(identity) => identity,
+            Err(error) => return error!(%error, "can't write down who this member is"),
+        },
+    };
+    group.wire.set_me(identity.node_id);
+    let identity = group.identity.get_or_init(|| identity).clone();
+    let network = Network::new(Arc::clone(&group.wire));
+    let raft = match Raft::new(identity.node_id, config, network, log, machine).await {
+        Ok(raft) => group.raft.get_or_init(|| raft).clone(),
+        Err(error) => return error!(%error, "raft can't start"),
+    };
+    info!(member = group.me.name, node = identity.node_id, "raft runs");
+    spawn("raft-detector", watch_leaders(Arc::clone(&group), raft.clone(), identity.node_id));
+    spawn("raft-runner", runner::run(Arc::clone(&group), raft.clone(), inbox));
+    spawn("raft-formation", take_part(Arc::clone(&group), raft, identity, directory));
+    match server.await {
+        Ok(Err(error)) => error!(%error, "the peer service ended"),
+        _ => error!("the peer service ended"),
+    }
+}
+
+/// Founds or joins the group, and writes down that its log has something in it.
+async fn take_part(group: Arc<Group>, raft: Raft, identity: Identity, directory: PathBuf) {
+    if identity.founder {
+        found(&group, &raft).await;
+    } else {
+        join(&group, identity.node_id).await;
+    }
+    if !identity.formed {
+        // Only fails if raft has stopped.
+        let logged = raft.wait(None).log_index_at_least(Some(0), "a log").await;
+        if logged.is_ok()
+            && let Err(error) = save(&directory, &Identity { formed: true, ..identity })
+        {
+            error!(%error, "can't write down that this member has a log");
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! The types raft is made of here.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::fenced_store::{Applied, Command};
+
+openraft::declare_raft_types!(
+    /// Raft over [`Command`]s.
+    pub(crate) TypeConfig:
+        D = Command,
+        R = Option<Applied>,
+        NodeId = NodeId,
+        Node = Member,
+);
+
+/// What raft calls a member. Derived from the name when a group is founded, random for one that joins later (see
+/// `formation.rs` for why). Never 0.
+pub(crate) type NodeId = u64;
+pub(crate) type Raft = openraft::Raft<TypeConfig, crate::raft::machine::StateMachine>;
+pub(crate) type Entry = openraft::type_config::alias::EntryOf<TypeConfig>;
+pub(crate) type LogId = openraft::type_config::alias::LogIdOf<TypeConfig>;
+pub(crate) type Vote = openraft::type_config::alias::VoteOf<TypeConfig>;
+pub(crate) type StoredMembership = openraft::type_config::alias::StoredMembershipOf<TypeConfig>;
+pub(crate) type SnapshotMeta = openraft::type_config::alias::SnapshotMetaOf<TypeConfig>;
+
+/// A member of the raft group, as configuration and membership name it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+pub struct Member {
+    /// Stable name, e.g. `jm-1`.
+    pub name: String,
+    /// `host:port` of its raft peer service.
+    pub address: String,
+}
+
+impl fmt::Display for Member {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at {}", self.name, self.address)
+    }
+}
+
+impl fmt::Display for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Acquire { candidate } => write!(f, "acquire for {}", candidate.name),
+            Self::Publish { record } => write!(f, "publish epoch {}", record.epoch),
+            Self::Commit { epoch, operations } => write!(f, "commit {} operations under epoch {epoch}", operations.len()),
+        }
+    }
+}
+
+/// The node id of a founder: 64-bit FNV-1a of its name.
+pub(crate) fn founder_id(name: &str) -> NodeId {
+    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+    for byte in name.bytes() {
+        hash ^= u64::from(byte);
+        hash = hash.wrapping_mul(0x0000_0100_0000_01b3);
+    }
+    hash.max(1)
+}
