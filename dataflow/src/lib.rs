@@ -4,6 +4,7 @@
 //! worker's slot threads drive it, batch by batch.
 
 pub mod chain;
+pub mod check;
 pub mod codec;
 pub mod element;
 pub mod key_group;

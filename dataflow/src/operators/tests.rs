@@ -103,7 +103,7 @@ pub(crate) fn restored_for(snapshots: Vec<StateSnapshot>, parallelism: u32) -> V
     restored
 }
 
-fn registry() -> OperatorRegistry {
+pub(crate) fn registry() -> OperatorRegistry {
     let mut registry = OperatorRegistry::default();
     register_operators(&mut registry);
     registry.register("x.numbers", |_, _| Ok(BuiltOperator::Source(Box::new(Numbers { next: 0 }), numbers_schema())));
