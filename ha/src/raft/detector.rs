@@ -21,7 +21,7 @@ use tracing::{info, warn};
 
 use super::group::Group;
 use super::network::Peer;
-use super::types::{Member, NodeId, Raft};
+use super::types::{Member, NodeId, Raft, Vote};
 use crate::metrics as names;
 
 /// Between one follower's turn and the next one's.
@@ -102,18 +102,44 @@ async fn process_gone(group: &Arc<Group>, leader: NodeId, member: &Member) {
     }
 }
 
+/// What a follower does in its turn, from the newest vote it knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// Nobody has stood yet: the lease of the one that is gone ends, and this member stands, if it does at all.
+    End,
+    /// This member stood and was not elected: ask the others first whether they would, so that no term is wasted.
+    AskAgain,
+    /// Another one stands: let it.
+    Wait,
+}
+
+/// Rounds in which another member's candidacy is waited for.
+const PATIENCE: u32 = 3;
+
+fn next_step(vote: Vote, gone: NodeId, me: NodeId, round: u32) -> Step {
+    let voted_for = vote.leader_id().node_id;
+    if vote.is_committed() && voted_for == gone {
+        Step::End
+    } else if voted_for == me || round >= PATIENCE {
+        Step::AskAgain
+    } else {
+        Step::Wait
+    }
+}
+
 /// Stands in elections until somebody leads.
 async fn take_over(group: &Group, raft: &Raft, me: NodeId, gone: NodeId) {
-    let turn = {
+    // The highest node id first: of two that stand in one term anyway, raft prefers it as well.
+    let above = {
         let server = raft.server_metrics();
         let server = server.borrow_watched();
-        let mut others: Vec<_> = server.membership_config.voter_ids().filter(|id| *id != gone).collect();
-        others.sort_unstable();
-        others.iter().position(|id| *id == me)
+        let voters = || server.membership_config.voter_ids();
+        voters().any(|id| id == me).then(|| voters().filter(|id| *id != gone && *id > me).count() as u32)
     };
-    let Some(turn) = turn else { return };
-    sleep(TURN * turn as u32).await;
-    for _ in 0..ROUNDS {
+    let Some(above) = above else { return };
+    let turn = TURN * above;
+    sleep(turn).await;
+    for round in 0..ROUNDS {
         let (vote, leader) = {
             let server = raft.server_metrics();
             let server = server.borrow_watched();
@@ -123,28 +149,40 @@ async fn take_over(group: &Group, raft: &Raft, me: NodeId, gone: NodeId) {
             return;
         }
         let standing = group.standing.load(Ordering::Relaxed);
-        let outcome = if vote.is_committed() && vote.leader_id().node_id == gone {
-            // The hand-over the leader would have asked for, had it been able to: the lease ends, and who stands here
-            // is elected at once. Who does not stand only ends the lease, so that it can vote.
-            let to = if standing { me } else { gone };
-            let request = TransferLeaderRequest::new(vote, to, None);
-            raft.handle_transfer_leader(request).await.map(|_| ()).map_err(|error| error.to_string())
-        } else if standing {
-            raft.trigger().elect(false).await.map_err(|error| error.to_string())
-        } else {
-            Ok(())
+        let outcome = match next_step(vote, gone, me, round) {
+            Step::End => {
+                // The hand-over the leader would have asked for, had it been able to. Addressed to another, it only
+                // ends the lease, so that this member can vote.
+                let to = if standing { me } else { gone };
+                let request = TransferLeaderRequest::new(vote, to, None);
+                raft.handle_transfer_leader(request).await.map(|_| ()).map_err(|error| error.to_string())
+            }
+            Step::AskAgain if standing => raft.trigger().elect(true).await.map_err(|error| error.to_string()),
+            Step::AskAgain | Step::Wait => Ok(()),
         };
         if let Err(error) = outcome {
             warn!(error, "could not stand in an election");
             return;
         }
-        if standing {
-            counter!(names::CRASH_ELECTIONS).increment(1);
-        }
-        let elected = raft.wait(Some(ROUND + TURN * turn as u32));
+        counter!(names::CRASH_ELECTIONS).increment(u64::from(standing));
+        let elected = raft.wait(Some(ROUND + turn));
         let elected = elected.metrics(|metrics| metrics.current_leader.is_some_and(|leader| leader != gone), "a leader");
         if elected.await.is_ok() {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_follower_ends_the_lease_waits_for_another_candidate_and_asks_before_it_stands_again() {
+        let (gone, other, me) = (1, 2, 3);
+        assert_eq!(next_step(Vote::new_committed(5, gone), gone, me, 0), Step::End);
+        assert_eq!(next_step(Vote::new(6, other), gone, me, 0), Step::Wait);
+        assert_eq!(next_step(Vote::new(6, me), gone, me, 0), Step::AskAgain);
+        assert_eq!(next_step(Vote::new(6, other), gone, me, PATIENCE), Step::AskAgain);
     }
 }

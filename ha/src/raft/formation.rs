@@ -141,7 +141,7 @@ mod tests {
 
     fn answer(name: &str, stage: Option<Stage>) -> (Member, Result<PeerStatus, String>) {
         let member = Member { name: name.into(), address: "h:1".into() };
-        let status = |stage| PeerStatus { name: name.into(), node_id: None, incarnation: 1, stage, leads: false };
+        let status = |stage| PeerStatus { name: name.into(), node_id: None, incarnation: 1, stage, leads: false, stands: false };
         (member, stage.map(status).ok_or_else(|| "silent".into()))
     }
 

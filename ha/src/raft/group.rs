@@ -1,7 +1,7 @@
 //! One member's raft node, and what is asked of it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -105,6 +105,7 @@ impl Group {
             incarnation: self.incarnation,
             stage,
             leads: metrics.is_some_and(|metrics| metrics.state == ServerState::Leader),
+            stands: self.standing.load(Ordering::Relaxed),
         }
     }
 
@@ -204,6 +205,32 @@ impl Group {
     pub(crate) fn nodes_named(&self, name: &str) -> BTreeSet<NodeId> {
         let Some(metrics) = self.metrics() else { return BTreeSet::new() };
         metrics.membership_config.nodes().filter(|(_, member)| member.name == name).map(|(id, _)| *id).collect()
+    }
+
+    /// Who could lead instead of this member: the one that has most of the log, among those (of this name, if there
+    /// is one) that answer right now and want to. A raft leader that hands over takes no more proposals and sends no
+    /// more heartbeats, whatever becomes of it: so it must not be tried with a member that can't follow.
+    pub(crate) async fn successor(&self, name: Option<&str>) -> Result<NodeId, String> {
+        let metrics = self.metrics().ok_or("raft does not run")?;
+        let replication = metrics.replication.as_ref().ok_or("this member does not lead")?;
+        let others = metrics.membership_config.voter_ids().filter(|id| *id != metrics.id);
+        let mut others: Vec<_> = others
+            .filter_map(|id| Some((id, metrics.membership_config.get_node(&id)?)))
+            .filter(|(_, member)| name.is_none_or(|name| name == member.name))
+            .collect();
+        if others.is_empty() {
+            return Err("there is no such other voter".into());
+        }
+        others.sort_by_key(|(id, _)| std::cmp::Reverse(replication.get(id).copied().flatten()));
+        for (id, member) in others {
+            if let Ok(status) = self.probe(&member.address).await
+                && status.node_id == Some(id)
+                && status.stands
+            {
+                return Ok(id);
+            }
+        }
+        Err("none answers that wants to lead".into())
     }
 
     /// Lets in a process that is at `member.address` right now, in place of whoever had its name. On the leader.

@@ -75,6 +75,8 @@ pub(crate) struct PeerStatus {
     pub stage: Stage,
     /// Whether it leads.
     pub leads: bool,
+    /// Whether it would lead: somebody there wants to.
+    pub stands: bool,
 }
 
 /// How far a process is in becoming a member of the group.

@@ -29,7 +29,7 @@ use std::fmt;
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ::metrics::{counter, histogram};
 use futures::FutureExt;
@@ -37,6 +37,7 @@ use futures::future::BoxFuture;
 use openraft::error::{ChangeMembershipError, ClientWriteError, RaftError};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::time::Instant;
 use weir_protocol::world::spawn;
 
 pub use log::{DiskFailureHook, LogError};
@@ -203,12 +204,7 @@ impl RaftProvider {
             if metrics.current_leader != Some(metrics.id) {
                 return Err(TransferError::NotLeader);
             }
-            let voters: Vec<_> = metrics.membership_config.voter_ids().collect();
-            let target = match &to {
-                Some(name) => group.nodes_named(name).into_iter().find(|id| voters.contains(id) && *id != metrics.id),
-                None => runner::best_successor(&group),
-            };
-            let target = target.ok_or_else(|| TransferError::NoTarget(to.unwrap_or_else(|| "no other voter answers".into())))?;
+            let target = group.successor(to.as_deref()).await.map_err(TransferError::NoTarget)?;
             raft.trigger().transfer_leader(target).await.map_err(|_| TransferError::NotLeader)?;
             let me = metrics.id;
             let wait = raft.wait(Some(group.timing.election_max * 2));

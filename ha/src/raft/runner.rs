@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use metrics::{counter, gauge};
+use openraft::ServerState;
 use openraft::async_runtime::WatchReceiver;
-use openraft::{Instant, ServerState};
 use tokio::sync::{Notify, mpsc, watch};
 use tracing::{info, warn};
 use weir_protocol::LeaderEpoch;
@@ -14,7 +14,7 @@ use weir_protocol::world::{MonotonicClock, spawn, wall_clock_ms};
 
 use super::elector::{Effect, Elector, Event};
 use super::group::{Group, WriteError};
-use super::types::{NodeId, Raft};
+use super::types::Raft;
 use crate::election::Contender;
 use crate::fenced_store::{Applied, Command};
 use crate::metrics as names;
@@ -41,19 +41,23 @@ struct Runner {
     clock: MonotonicClock,
     campaign: Option<Campaign>,
     results: mpsc::Sender<(u64, Option<LeaderEpoch>)>,
+    awaits_quorum: bool,
 }
+
+/// Between two looks for the first quorum of a new leader.
+const FIRST_QUORUM_POLL: Duration = Duration::from_millis(1);
 
 /// Runs until raft or the provider stops.
 pub(crate) async fn run(group: Arc<Group>, raft: Raft, mut inbox: Inbox) {
     let (results, mut answers) = mpsc::channel(16);
     let mut server = raft.server_metrics();
     let mut epoch = group.replica.epoch();
-    let mut tick = tokio::time::interval((group.timing.heartbeat / 2).max(Duration::from_millis(5)));
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let clock = MonotonicClock::start();
-    let mut runner = Runner { group, raft, elector: Elector::default(), clock, campaign: None, results };
+    let mut runner = Runner { group, raft, elector: Elector::default(), clock, campaign: None, results, awaits_quorum: false };
     inbox.campaign.mark_changed();
     loop {
+        // A new leader waits for its first quorum, and nothing tells when it has one.
+        let pause = if runner.awaits_quorum { FIRST_QUORUM_POLL } else { runner.group.timing.heartbeat / 2 };
         tokio::select! {
             biased;
             changed = inbox.campaign.changed() => {
@@ -77,7 +81,7 @@ pub(crate) async fn run(group: Arc<Group>, raft: Raft, mut inbox: Inbox) {
                 runner.handle(Event::Epoch(epoch));
             }
             () = inbox.doubted.notified() => runner.handle(Event::Doubted),
-            _ = tick.tick() => runner.observe(),
+            () = tokio::time::sleep(pause) => runner.observe(),
         }
     }
     // Whoever contends learns from the end of its election.
@@ -103,7 +107,19 @@ impl Runner {
         let Some(metrics) = self.group.metrics() else { return };
         let running = metrics.running_state.is_ok();
         let leads = (running && metrics.state == ServerState::Leader).then_some(metrics.current_term);
-        self.handle(Event::Raft { leads, quorum: self.group.leads_with_quorum(&metrics) });
+        let quorum = self.group.leads_with_quorum(&metrics);
+        let awaits_quorum = leads.is_some() && metrics.last_quorum_acked.is_none() && !quorum;
+        if awaits_quorum && !self.awaits_quorum {
+            // At once, not at raft's next tick: the answers are the quorum.
+            let raft = self.raft.clone();
+            spawn("raft-first-heartbeat", async move {
+                if let Err(error) = raft.trigger().heartbeat().await {
+                    warn!(%error, "could not send the first heartbeat");
+                }
+            });
+        }
+        self.awaits_quorum = awaits_quorum;
+        self.handle(Event::Raft { leads, quorum });
     }
 
     fn handle(&mut self, event: Event) {
@@ -134,14 +150,13 @@ impl Runner {
                 self.raft.runtime_config().elect(stand);
             }
             Effect::HandOver => {
-                let raft = self.raft.clone();
-                if let Some(to) = best_successor(&self.group) {
-                    spawn("raft-hand-over", async move {
-                        if let Err(error) = raft.trigger().transfer_leader(to).await {
-                            warn!(%error, "could not hand over leadership");
-                        }
-                    });
-                }
+                let (raft, group) = (self.raft.clone(), Arc::clone(&self.group));
+                spawn("raft-hand-over", async move {
+                    // Nobody to hand over to, or raft has stopped: both show elsewhere.
+                    if let Ok(to) = group.successor(None).await {
+                        let _ = raft.trigger().transfer_leader(to).await;
+                    }
+                });
             }
         }
     }
@@ -163,16 +178,4 @@ impl Runner {
             let _ = results.send((number, epoch)).await;
         });
     }
-}
-
-/// The other voter that has most of the log, among those heard from lately; on the leader only.
-pub(crate) fn best_successor(group: &Group) -> Option<NodeId> {
-    let metrics = group.metrics()?;
-    let replication = metrics.replication.as_ref()?;
-    let heard = |id: &NodeId| {
-        let at = metrics.heartbeat.as_ref().and_then(|heartbeats| heartbeats.get(id).copied().flatten());
-        at.is_some_and(|at| at.into_inner().elapsed() < group.timing.election_max)
-    };
-    let others = metrics.membership_config.voter_ids().filter(|id| *id != metrics.id && heard(id));
-    others.max_by_key(|id| replication.get(id).copied().flatten())
 }

@@ -424,3 +424,59 @@ async fn concurrent_commits_are_all_applied_once() {
         assert_eq!(group.provider(number).list("w/").await.expect("reads").len(), 320);
     }
 }
+
+#[tokio::test]
+async fn leadership_is_not_handed_to_a_member_that_can_not_take_it() {
+    let mut group = TestGroup::new(3);
+    let mut elections = group.campaign();
+    let (leader, leadership) = granted(&mut elections).await;
+    let (dead, idle) = ((leader + 1) % 3, (leader + 2) % 3);
+    group.kill(dead).await;
+    let name = group.members[dead].name.clone();
+    let handed_over = group.provider(leader).transfer_leadership(Some(&name)).await;
+    assert!(matches!(handed_over, Err(TransferError::NoTarget(_))), "{handed_over:?}");
+    // The other runs, and does not want to lead.
+    let withdrawn = std::mem::replace(&mut elections[idle], group.campaign_of(idle));
+    drop(withdrawn);
+    drop(elections.remove(idle));
+    let stands = || group.provider(idle).inner.group.peer_status().stands;
+    eventually("it does not stand", || !stands()).await;
+    let handed_over = group.provider(leader).transfer_leadership(None).await;
+    assert!(matches!(handed_over, Err(TransferError::NoTarget(_))), "{handed_over:?}");
+    assert!(committed(&group.provider(leader).commit(&leadership, put("k", "v")).await));
+}
+
+#[tokio::test]
+async fn leaders_killed_one_after_the_other_are_each_followed_at_once() {
+    let mut group = TestGroup::new(3);
+    let mut elections: Vec<_> = group.campaign().into_iter().map(Some).collect();
+    let (mut leader, mut leadership) = granted_of(&mut elections).await;
+    for _ in 0..6 {
+        assert!(committed(&group.provider(leader).commit(&leadership, put("k", "v")).await));
+        group.kill(leader).await;
+        elections[leader] = None;
+        let (next, newer) = granted_of(&mut elections).await;
+        assert!(newer.epoch() > leadership.epoch());
+        group.restart(leader);
+        elections[leader] = Some(group.campaign_of(leader));
+        group.provider(leader).get("k").await.expect("reads").expect("is there");
+        (leader, leadership) = (next, newer);
+    }
+}
+
+async fn granted_of(elections: &mut [Option<LeaderElection>]) -> (usize, Leadership) {
+    let waits = elections.iter_mut().enumerate().filter_map(|(number, election)| {
+        let election = election.as_mut()?;
+        Some(Box::pin(async move {
+            loop {
+                match election.next().await {
+                    Some(LeadershipEvent::Granted(leadership)) => return (number, leadership),
+                    Some(LeadershipEvent::Revoked) => {}
+                    None => futures::future::pending().await,
+                }
+            }
+        }))
+    });
+    let first = futures::future::select_all(waits);
+    tokio::time::timeout(SOON, first).await.expect("somebody is granted leadership").0
+}

@@ -63,13 +63,14 @@ pub(crate) fn remove_segment(directory: &Path, number: u64) -> Result<(), LogErr
 /// blocks needs no journal commit, which halves the cost of every later sync.
 pub(crate) fn prepare(directory: &Path, number: u64, size: u64) -> Result<ActiveSegment, LogError> {
     let header = SegmentHeader { number, salt: random_id() as u32 };
-    let path = directory.join(format!("{number:020}.new"));
+    // A name of its own: a preparation that a former writer left running must never share a file with this one.
+    let path = directory.join(format!("{number:020}-{:08x}.new", header.salt));
     let file = write_empty(&path, header, size).map_err(LogError::io(&path))?;
     Ok(ActiveSegment { file: Arc::new(file), path, header, end: HEADER_BYTES as u64, size })
 }
 
 fn write_empty(path: &Path, header: SegmentHeader, size: u64) -> io::Result<File> {
-    let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)?;
+    let mut file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
     file.write_all(&encode_header(header))?;
     write_zeros(&mut file, size.saturating_sub(HEADER_BYTES as u64))?;
     file.sync_all()?;
@@ -113,11 +114,21 @@ impl Preparation {
         Some(Self { number, result })
     }
 
+    /// Waits until nothing is written any more.
+    pub(crate) fn settle(self) {
+        // A disconnected channel means that the thread has ended as well.
+        let _ = self.result.recv();
+    }
+
     /// The segment, if it is `number` and has room for `bytes`.
     pub(crate) fn take(self, number: u64, bytes: u64) -> Option<Result<ActiveSegment, LogError>> {
         let segment = self.result.recv().ok()?;
         match segment {
-            Ok(segment) if self.number != number || segment.size < segment.end + bytes => None,
+            Ok(segment) if self.number != number || segment.size < segment.end + bytes => {
+                // If it can't be removed now, the next start does it.
+                let _ = fs::remove_file(&segment.path);
+                None
+            }
             segment => Some(segment),
         }
     }

@@ -61,8 +61,9 @@ impl LogStore {
             return Err(corrupt(directory, last_place, "entries are missing at its start"));
         }
         let index = Arc::new(Mutex::new(index));
-        let preparation = Preparation::start(directory, loaded.active.header.number + 1, segment_bytes)
-            .filter(|_| loaded.active.end > loaded.active.size / 2);
+        let half_full = loaded.active.end > loaded.active.size / 2;
+        let next = loaded.active.header.number + 1;
+        let preparation = half_full.then(|| Preparation::start(directory, next, segment_bytes)).flatten();
         let writer = Writer {
             directory: directory.to_owned(),
             segment_bytes,

@@ -5,11 +5,11 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 
 use metrics::{gauge, histogram};
 use openraft::storage::IOFlushed;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use super::LogError;
 use super::frame::{FrameBuilder, Place, Record, encode_body};
@@ -104,14 +104,17 @@ impl Writer {
             }
             let result = result.and_then(|()| self.flush(&mut batch));
             if let Err(error) = result {
-                self.fail(&error, batch, requests);
-                return;
+                self.fail(&error, batch, &mut requests);
+                break;
             }
+        }
+        if let Some(preparation) = self.preparation.take() {
+            preparation.settle();
         }
     }
 
     /// From now on nothing is acknowledged.
-    fn fail(&self, error: &LogError, batch: Batch, mut requests: mpsc::Receiver<Request>) {
+    fn fail(&self, error: &LogError, batch: Batch, requests: &mut mpsc::Receiver<Request>) {
         (self.on_disk_failure)(&error.to_string());
         let failed = || Err(io::Error::other("the disk failed earlier"));
         for waiter in batch.waiters {
@@ -234,5 +237,8 @@ impl Batch {
 }
 
 fn clone_result(result: &Result<(), LogError>) -> io::Result<()> {
-    result.as_ref().map(|()| ()).map_err(|error| io::Error::other(error.to_string()))
+    match result {
+        Ok(()) => Ok(()),
+        Err(error) => Err(io::Error::other(error.to_string())),
+    }
 }
