@@ -9,6 +9,7 @@ pub mod metrics;
 mod options;
 mod print;
 mod rate;
+mod restored;
 mod rows;
 #[cfg(test)]
 mod testing;
