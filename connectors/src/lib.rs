@@ -9,7 +9,6 @@ pub mod metrics;
 mod options;
 mod print;
 mod rate;
-mod restored;
 mod rows;
 #[cfg(test)]
 mod testing;

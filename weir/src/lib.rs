@@ -1,1 +1,9 @@
-//! Weir.
+//! The `weir` binary as a library: what a job author links to run their own operators in their own binary, and what the
+//! real-process tests start clusters with.
+
+pub mod assembly;
+pub mod cli;
+pub mod config;
+pub mod demo;
+pub mod local;
+pub mod logging;

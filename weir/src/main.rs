@@ -1,2 +1,5 @@
-//! Weir.
-fn main() {}
+//! The `weir` binary.
+
+fn main() -> std::process::ExitCode {
+    weir::cli::main()
+}

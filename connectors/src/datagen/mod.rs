@@ -20,7 +20,6 @@ use weir_protocol::job_graph::{DataType, Field, OperatorDescriptor};
 use self::sequences::Sequences;
 use crate::options;
 use crate::rate::RateLimiter;
-use crate::restored::{self, Former};
 use crate::rows::RowBuffer;
 use crate::rows::buffer::{BadValue, Column};
 
@@ -267,17 +266,27 @@ impl Source for Datagen {
     }
 
     fn restore(&mut self, restored: RestoredState) -> Result<(), OperatorError> {
-        let legal = |state: &DatagenState| state.version == STATE_VERSION && state.sequences.is_legal();
-        let illegal = || OperatorError::fatal("DATAGEN-STATE", "unknown state version or illegal sequence");
-        match restored::decode::<DatagenState>(&restored, self.subtask, self.parallelism, "DATAGEN-STATE")? {
-            Former::Unknown => {}
-            Former::Own(state) if legal(&state) => self.sequences = state.sequences,
-            Former::All(states) if states.iter().all(legal) => {
-                let former: Vec<_> = states.into_iter().map(|state| state.sequences).collect();
-                self.sequences = Sequences::redeal(&former, self.subtask, self.parallelism).ok_or_else(illegal)?;
-            }
-            Former::Own(_) | Former::All(_) => return Err(illegal()),
+        if restored.operator_state.is_empty() {
+            // The checkpoint is older than this operator: begin at the beginning.
+            return Ok(());
         }
+        let rescaled = restored.former_parallelism != self.parallelism;
+        let mut former = Vec::new();
+        for (subtask, bytes) in &restored.operator_state {
+            if !rescaled && *subtask != self.subtask {
+                continue;
+            }
+            let state: DatagenState = serde_json::from_slice(bytes)
+                .map_err(|error| OperatorError::fatal("DATAGEN-STATE", format!("source.datagen: unreadable state: {error}")))?;
+            if state.version != STATE_VERSION || !state.sequences.is_legal() {
+                return Err(OperatorError::fatal("DATAGEN-STATE", "source.datagen: unknown state version or illegal sequence"));
+            }
+            former.push(state.sequences);
+        }
+        let restored = if rescaled { Sequences::redeal(&former, self.subtask, self.parallelism) } else { former.pop() };
+        self.sequences = restored.ok_or_else(|| {
+            OperatorError::fatal("DATAGEN-STATE", format!("source.datagen: the state of subtask {} is missing", self.subtask))
+        })?;
         Ok(())
     }
 }

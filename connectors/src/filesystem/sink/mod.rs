@@ -31,7 +31,6 @@ use self::part::{OpenPart, write_failed};
 use super::{Format, local_path};
 use crate::metrics::{SINK_COMMITTED_BYTES, SINK_COMMITTED_FILES};
 use crate::options;
-use crate::restored::{self, Former};
 use crate::rows::text;
 
 #[derive(Debug, Deserialize)]
@@ -245,24 +244,25 @@ impl Operator for FileSink {
     }
 
     fn restore(&mut self, restored: RestoredState) -> Result<(), OperatorError> {
-        let states = match restored::decode(&restored, self.subtask, self.parallelism, "SINK-STATE")? {
-            Former::Unknown => return Ok(()),
-            Former::Own(state) => vec![(self.subtask, state)],
-            Former::All(states) => (0..).zip(states).collect(),
-        };
+        let rescaled = restored.former_parallelism != self.parallelism;
         let mut own = Vec::new();
         let mut keep = BTreeSet::new();
-        for (former, FileSinkState { version, pending }) in states {
-            if version != STATE_VERSION {
-                return Err(OperatorError::fatal("SINK-STATE", format!("unknown state version {version}")));
+        for (former, bytes) in &restored.operator_state {
+            let state: FileSinkState = serde_json::from_slice(bytes)
+                .map_err(|error| OperatorError::fatal("SINK-STATE", format!("sink.file: unreadable state: {error}")))?;
+            if state.version != STATE_VERSION {
+                return Err(OperatorError::fatal("SINK-STATE", format!("sink.file: unknown state version {}", state.version)));
             }
-            for transaction in pending {
+            let mine = if rescaled { former % self.parallelism.max(1) == self.subtask } else { *former == self.subtask };
+            for transaction in state.pending {
                 if !PartNames::are_legal(&transaction.hidden, &transaction.visible) {
-                    return Err(OperatorError::fatal("SINK-STATE", format!("illegal name {:?} in state", transaction.hidden)));
+                    return Err(OperatorError::fatal(
+                        "SINK-STATE",
+                        format!("sink.file: illegal name {:?} in state", transaction.hidden),
+                    ));
                 }
                 keep.insert(transaction.hidden.clone());
-                // The number of an unchanged subtask is its own remainder.
-                if former % self.parallelism.max(1) == self.subtask {
+                if mine {
                     own.push(transaction);
                 }
             }

@@ -34,7 +34,6 @@ use super::{Format, local_path};
 use crate::metrics::SOURCE_BAD_ROWS;
 use crate::options;
 use crate::rate::RateLimiter;
-use crate::restored::{self, Former};
 use crate::rows::RowBuffer;
 use crate::rows::buffer::BadValue;
 
@@ -326,25 +325,38 @@ impl Source for FileSource {
     }
 
     fn restore(&mut self, restored: RestoredState) -> Result<(), OperatorError> {
-        let (states, rescaled) = match restored::decode(&restored, self.subtask, self.parallelism, "SOURCE-STATE")? {
-            Former::Unknown => return Ok(()),
-            Former::Own(state) => (vec![state], false),
-            Former::All(states) => (states, true),
-        };
+        let rescaled = restored.former_parallelism != self.parallelism;
         let mut splits = Vec::new();
-        let mut bad_rows = 0_u64;
-        for FileSourceState { version, splits: left, bad_rows: skipped } in states {
-            if version != STATE_VERSION {
-                return Err(OperatorError::fatal("SOURCE-STATE", format!("unknown state version {version}")));
+        let mut bad_rows = 0;
+        for (former, bytes) in &restored.operator_state {
+            if !rescaled && *former != self.subtask {
+                continue;
             }
-            if let Some(split) = left.iter().find(|split| leaves_root(&split.file)) {
-                return Err(OperatorError::fatal("SOURCE-STATE", format!("illegal path {:?} in state", split.file)));
+            let state: FileSourceState = serde_json::from_slice(bytes)
+                .map_err(|error| OperatorError::fatal("SOURCE-STATE", format!("source.file: unreadable state: {error}")))?;
+            if state.version != STATE_VERSION {
+                return Err(OperatorError::fatal(
+                    "SOURCE-STATE",
+                    format!("source.file: unknown state version {}", state.version),
+                ));
             }
-            splits.extend(left);
-            bad_rows = bad_rows.saturating_add(skipped);
+            if let Some(split) = state.splits.iter().find(|split| leaves_root(&split.file)) {
+                return Err(OperatorError::fatal("SOURCE-STATE", format!("source.file: illegal path {:?} in state", split.file)));
+            }
+            splits.extend(state.splits);
+            bad_rows += state.bad_rows;
         }
-        self.bad_rows = if rescaled && self.subtask != 0 { 0 } else { bad_rows };
-        self.splits = Some(if rescaled { self.own_share(splits) } else { splits.into() });
+        if restored.operator_state.is_empty() {
+            // The checkpoint is older than this operator: begin at the beginning.
+            return Ok(());
+        }
+        if rescaled {
+            self.splits = Some(self.own_share(splits));
+            self.bad_rows = if self.subtask == 0 { bad_rows } else { 0 };
+        } else {
+            self.splits = Some(splits.into());
+            self.bad_rows = bad_rows;
+        }
         Ok(())
     }
 }

@@ -1,0 +1,39 @@
+# Everything a developer or a first-time user types. Each target does its own set-up.
+.PHONY: demo test verify fix bench setup test-servers
+
+CARGO ?= cargo
+export CARGO_TERM_COLOR ?= auto
+
+## demo: a cluster on this machine, real data, the leader killed in the middle, and a verdict
+demo: setup
+	$(CARGO) build --release --locked --package weir
+	./target/release/weir demo
+
+## test: every test, real processes and real servers included
+test: setup test-servers
+	$(CARGO) build --workspace --all-targets --locked
+	ops/run-tests.sh
+
+## verify: formatting, lints, licences; writes nothing
+verify: setup
+	$(CARGO) fmt --all -- --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	@if command -v cargo-deny >/dev/null; then $(CARGO) deny --all-features check licenses bans sources; \
+	else echo "cargo-deny is not installed: licences and bans not checked (cargo install cargo-deny)"; fi
+
+## fix: what verify complains about, as far as a machine can
+fix:
+	$(CARGO) fmt --all
+	$(CARGO) clippy --workspace --all-targets --fix --allow-dirty --allow-staged
+
+## bench: the figures of docs/measurements.md, on this machine
+bench: setup
+	$(CARGO) build --release --locked --package weir --examples --bins
+	$(CARGO) build --release --locked --package weir-ha --examples
+	ops/bench.sh
+
+setup:
+	@ops/setup.sh
+
+test-servers:
+	@ops/test-servers.sh

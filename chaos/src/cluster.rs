@@ -1,0 +1,209 @@
+//! A cluster of real processes under test, one at a time on a machine.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use nix::fcntl::{Flock, FlockArg};
+use tokio::runtime::Runtime;
+use weir::local::{LocalCluster, LocalClusterOptions};
+use weir_client::ClusterClient;
+use weir_protocol::JobId;
+use weir_protocol::job_graph::JobGraph;
+use weir_protocol::job_status::{ExecutionState, JobStatus};
+use weir_protocol::rest::{HaResponse, JobDescription};
+
+use crate::workload::{CountingJob, Verdict};
+
+/// How long anything may take before a test gives up. Generous: timings never decide a test.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+/// How long one look may take: the dead and the frozen answer nothing.
+const LOOK: Duration = Duration::from_secs(2);
+const PACE: Duration = Duration::from_millis(20);
+
+/// A cluster, its directory, and the job it runs. A failing test leaves the directory to look at and says where it is.
+#[derive(Debug)]
+pub struct ClusterUnderTest {
+    /// The processes.
+    pub cluster: LocalCluster,
+    client: ClusterClient,
+    runtime: Runtime,
+    directory: PathBuf,
+    // Clusters of several test programs take turns: two cores carry one.
+    _turn: Flock<File>,
+}
+
+impl ClusterUnderTest {
+    /// Three JobManagers and two TaskManagers of two slots, with these further settings.
+    pub fn start(settings: &[&str]) -> Self {
+        Self::start_with(|options| options.settings.extend(settings.iter().map(|setting| (*setting).to_owned())))
+    }
+
+    /// As [`Self::start`], with the options changed first.
+    pub fn start_with(change: impl FnOnce(&mut LocalClusterOptions)) -> Self {
+        let turn = take_turn();
+        let directory = tempfile::tempdir().expect("a temporary directory").keep();
+        println!("cluster directory: {}", directory.display());
+        let mut options =
+            LocalClusterOptions { binary: weir_binary(), ..LocalClusterOptions::under(&directory).expect("options") };
+        change(&mut options);
+        let cluster = LocalCluster::start(options).expect("the cluster starts");
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+        let client = cluster.client().expect("the addresses are addresses");
+        Self { cluster, client, runtime, directory, _turn: turn }
+    }
+
+    /// Everything is under here.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Where the job's output goes.
+    pub fn output(&self) -> PathBuf {
+        self.directory.join("output")
+    }
+
+    /// Submits the workload and waits until it runs and has completed a checkpoint.
+    pub fn submit(&self, job: &CountingJob) -> JobId {
+        let graph = job.graph(&self.output()).expect("the workload is a job graph");
+        let id = self.submit_graph(&graph);
+        self.await_job(id, "it runs and has a checkpoint", |job| {
+            job.status == JobStatus::Running && job.checkpoints.latest_completed.is_some()
+        });
+        id
+    }
+
+    /// Submits a graph.
+    pub fn submit_graph(&self, graph: &JobGraph) -> JobId {
+        self.runtime.block_on(self.client.submit(graph, None, PATIENCE)).expect("the submission is accepted").job_id
+    }
+
+    /// The job as the leader describes it; `None` while nobody answers.
+    pub fn describe(&self, job: JobId) -> Option<JobDescription> {
+        self.runtime.block_on(self.client.describe(job, LOOK)).ok()
+    }
+
+    /// The group as one JobManager sees it.
+    pub fn ha_as_seen_by(&self, name: &str) -> Option<HaResponse> {
+        let one = ClusterClient::new(vec![self.cluster.rest_address(name)?]).ok()?;
+        self.runtime.block_on(one.ha_status(LOOK)).ok()
+    }
+
+    /// The present leader's name and epoch, as agreed by every JobManager that answers.
+    pub fn leader(&self) -> Option<(String, u64)> {
+        let answers: Vec<_> = self
+            .cluster
+            .jobmanager_names()
+            .iter()
+            .filter_map(|name| self.ha_as_seen_by(name))
+            .filter(|ha| ha.has_quorum)
+            .collect();
+        let newest = answers.iter().max_by_key(|ha| ha.epoch)?;
+        let leader = newest.leader.as_ref()?;
+        (leader.epoch == newest.epoch).then(|| (leader.name.clone(), newest.epoch.0))
+    }
+
+    /// Waits for a leader of a higher epoch than `epoch`.
+    pub fn await_leader_after(&self, epoch: u64) -> (String, u64) {
+        self.until("another leader", || self.leader().filter(|(_, newer)| *newer > epoch))
+    }
+
+    /// Waits until the job is as `condition` says.
+    pub fn await_job(&self, job: JobId, what: &str, condition: impl Fn(&JobDescription) -> bool) -> JobDescription {
+        let mut last = None;
+        let seen = poll(PATIENCE, || {
+            last = self.describe(job).or(last.take());
+            last.clone().filter(|job| condition(job))
+        });
+        seen.unwrap_or_else(|| panic!("{what}: did not happen in {PATIENCE:?}; last seen: {last:#?}"))
+    }
+
+    /// Waits until every task runs and a checkpoint with a higher id than `checkpoint` is complete.
+    pub fn await_progress(&self, job: JobId, checkpoint: u64) -> JobDescription {
+        self.await_job(job, "every task runs and a new checkpoint is complete", |job| {
+            all_running(job) && newest_checkpoint(job) > checkpoint
+        })
+    }
+
+    /// Waits for the job's end, which must be FINISHED, and compares the output.
+    pub fn finish(&self, id: JobId, job: &CountingJob) -> Verdict {
+        let end = self.await_job(id, "the job ends", |job| job.status.is_globally_terminal());
+        assert_eq!(end.status, JobStatus::Finished, "{:#?}", end.exceptions);
+        let verdict = job.check(&self.output()).expect("the output can be read");
+        assert!(verdict.is_exactly_once(), "{verdict:?}");
+        verdict
+    }
+
+    /// Waits until `look` yields something.
+    pub fn until<T>(&self, what: &str, look: impl FnMut() -> Option<T>) -> T {
+        poll(PATIENCE, look).unwrap_or_else(|| panic!("{what}: did not happen in {PATIENCE:?}"))
+    }
+
+    /// What a process has logged so far.
+    pub fn log_of(&self, name: &str) -> String {
+        std::fs::read_to_string(self.cluster.logs().join(format!("{name}.log"))).unwrap_or_default()
+    }
+
+    /// One sample of a JobManager's `/metrics`; 0 if it is not there.
+    pub fn metric(&self, name: &str, metric: &str) -> f64 {
+        let Some(address) = self.cluster.rest_address(name) else { return 0.0 };
+        let text =
+            self.runtime.block_on(async { reqwest::get(format!("http://{address}/metrics")).await.ok()?.text().await.ok() });
+        let text = text.unwrap_or_default();
+        let samples = text.lines().filter(|line| line.split([' ', '{']).next() == Some(metric));
+        samples.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    }
+}
+
+impl Drop for ClusterUnderTest {
+    fn drop(&mut self) {
+        for name in self.cluster.taskmanager_names().into_iter().chain(self.cluster.jobmanager_names()) {
+            // A paused process is killed all the same.
+            drop(self.cluster.kill(&name));
+        }
+        if std::thread::panicking() {
+            eprintln!("left to look at: {}", self.directory.display());
+        } else {
+            drop(std::fs::remove_dir_all(&self.directory));
+        }
+    }
+}
+
+/// Whether the job is RUNNING with every task running.
+pub fn all_running(job: &JobDescription) -> bool {
+    let mut subtasks = job.vertices.iter().flat_map(|vertex| &vertex.subtasks);
+    job.status == JobStatus::Running && subtasks.all(|subtask| subtask.state == ExecutionState::Running)
+}
+
+/// Id of the newest completed checkpoint; 0 if there is none.
+pub fn newest_checkpoint(job: &JobDescription) -> u64 {
+    job.checkpoints.latest_completed.as_ref().map_or(0, |checkpoint| checkpoint.facts().id as u64)
+}
+
+/// Looks again and again until something is seen or patience ends.
+pub fn poll<T>(patience: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    let started = Instant::now();
+    loop {
+        if let Some(seen) = look() {
+            return Some(seen);
+        }
+        if started.elapsed() > patience {
+            return None;
+        }
+        std::thread::sleep(PACE);
+    }
+}
+
+/// Clusters take turns across all test programs of this machine.
+fn take_turn() -> Flock<File> {
+    let path = std::env::temp_dir().join("weir-cluster-tests.lock");
+    let file = File::options().create(true).append(true).open(path).expect("the lock file");
+    Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, error)| error).expect("the lock")
+}
+
+/// The `weir` binary beside this test program.
+fn weir_binary() -> PathBuf {
+    let here = std::env::current_exe().expect("this program's path");
+    let target = here.ancestors().find(|directory| directory.join("weir").is_file());
+    target.expect("the weir binary is built: `cargo build --workspace`").join("weir")
+}

@@ -1,0 +1,214 @@
+//! A job whose correct output is known: numbered rows, counted per key and window.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+
+use serde_json::json;
+use weir_protocol::job_graph::JobGraph;
+
+/// Rows `0..rows`, one per millisecond of event time, dealt to `keys` keys by remainder, counted and summed per key and
+/// window. What must come out follows by arithmetic; nothing of the runtime takes part in computing it.
+#[derive(Debug, Clone)]
+pub struct CountingJob {
+    /// Number of rows.
+    pub rows: u64,
+    /// How fast they come.
+    pub rows_per_second: u64,
+    /// Number of keys.
+    pub keys: u64,
+    /// Length of a window in milliseconds of event time.
+    pub window_ms: u64,
+    /// Parallelism of both vertices.
+    pub parallelism: u32,
+    /// Time between checkpoints in milliseconds.
+    pub checkpoint_interval_ms: u64,
+}
+
+/// Event time of row 0: any hour will do.
+const START_MS: u64 = 1_600_000_000_000 / 3_600_000 * 3_600_000;
+
+/// What came out, against what had to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// Rows in the committed output.
+    pub rows: u64,
+    /// Missing.
+    pub lost: u64,
+    /// There more than once.
+    pub duplicated: u64,
+    /// With figures that are wrong.
+    pub wrong: u64,
+}
+
+impl Verdict {
+    /// Whether every row is there exactly once and right.
+    pub fn is_exactly_once(&self) -> bool {
+        self.rows > 0 && self.lost == 0 && self.duplicated == 0 && self.wrong == 0
+    }
+}
+
+impl CountingJob {
+    /// A job that runs for about so many seconds at 5000 rows a second on two subtasks, checkpointing every 300 ms.
+    pub fn lasting(seconds: u64) -> Self {
+        let rows_per_second = 5_000;
+        Self {
+            rows: seconds * rows_per_second,
+            rows_per_second,
+            keys: 7,
+            window_ms: 1_000,
+            parallelism: 2,
+            checkpoint_interval_ms: 300,
+        }
+    }
+
+    /// Its graph.
+    pub fn graph(&self, output: &Path) -> Result<JobGraph, serde_json::Error> {
+        let bigint = |name: &str| json!({"name": name, "type": "bigint"});
+        serde_json::from_value(json!({
+            "version": JobGraph::VERSION,
+            "name": "counting",
+            "vertices": [
+                {
+                    "id": "numbers",
+                    "parallelism": self.parallelism,
+                    "operators": [
+                        {"kind": "source.datagen", "options": {
+                            "rows": self.rows,
+                            "rows_per_second": self.rows_per_second,
+                            "seed": 1,
+                            "fields": [
+                                {"name": "id", "type": "bigint", "kind": "sequence", "min": 0},
+                                {"name": "time", "type": "timestamp_ms", "kind": "timestamp", "min": START_MS, "step_ms": 1},
+                            ],
+                        }},
+                        {"kind": "watermark", "options": {"column": "time", "out_of_orderness_ms": 0}},
+                        {"kind": "project", "options": {"columns": [
+                            {"name": "time", "expr": "time"},
+                            {"name": "key", "expr": format!("id % {}", self.keys)},
+                            {"name": "id", "expr": "id"},
+                        ]}},
+                    ],
+                    "output_schema": [{"name": "time", "type": "timestamp_ms"}, bigint("key"), bigint("id")],
+                },
+                {
+                    "id": "counts",
+                    "parallelism": self.parallelism,
+                    "operators": [
+                        {"kind": "window.tumbling", "options": {
+                            "time_column": "time",
+                            "size_ms": self.window_ms,
+                            "keys": ["key"],
+                            "aggregates": [
+                                {"name": "n", "function": "count"},
+                                {"name": "total", "function": "sum", "column": "id"},
+                                {"name": "last", "function": "max", "column": "id"},
+                            ],
+                        }},
+                        {"kind": "project", "options": {"columns": [
+                            {"name": "window", "expr": "CAST(window_start AS BIGINT)"},
+                            {"name": "key", "expr": "key"},
+                            {"name": "n", "expr": "n"},
+                            {"name": "total", "expr": "total"},
+                            {"name": "last", "expr": "last"},
+                        ]}},
+                        {"kind": "sink.file", "options": {"path": output, "format": "csv"}},
+                    ],
+                },
+            ],
+            "edges": [{"from": "numbers", "to": "counts", "partitioning": {"type": "hash", "keys": ["key"]}}],
+            "checkpointing": {
+                "interval_ms": self.checkpoint_interval_ms,
+                "timeout_ms": 10_000,
+                "tolerable_failures": 1_000,
+                "retained": 3,
+            },
+            "restart_strategy": {"type": "fixed-delay", "attempts": 10_000, "delay_ms": 50},
+        }))
+    }
+
+    /// `(window start, key) -> (count, sum, maximum)`.
+    fn expected(&self) -> BTreeMap<(u64, u64), (u64, u64, u64)> {
+        let mut expected = BTreeMap::new();
+        for id in 0..self.rows {
+            let window = (START_MS + id) / self.window_ms * self.window_ms;
+            let entry = expected.entry((window, id % self.keys)).or_insert((0, 0, 0));
+            *entry = (entry.0 + 1, entry.1 + id, id);
+        }
+        expected
+    }
+
+    /// Compares the committed output with what must be there.
+    pub fn check(&self, output: &Path) -> io::Result<Verdict> {
+        let expected = self.expected();
+        let mut seen: BTreeMap<(u64, u64), u64> = BTreeMap::new();
+        let mut verdict = Verdict::default();
+        for line in committed_lines(output)? {
+            verdict.rows += 1;
+            let numbers: Option<Vec<u64>> = line.split(',').map(|field| field.parse().ok()).collect();
+            let Some([window, key, count, total, last]) = numbers.as_deref() else {
+                verdict.wrong += 1;
+                continue;
+            };
+            let times = seen.entry((*window, *key)).or_default();
+            *times += 1;
+            if *times > 1 {
+                verdict.duplicated += 1;
+            } else if expected.get(&(*window, *key)) != Some(&(*count, *total, *last)) {
+                verdict.wrong += 1;
+            }
+        }
+        verdict.lost = expected.keys().filter(|row| !seen.contains_key(*row)).count() as u64;
+        Ok(verdict)
+    }
+}
+
+/// Rows of every visible file in a directory, headers left out.
+pub fn committed_lines(output: &Path) -> io::Result<Vec<String>> {
+    let mut lines = Vec::new();
+    let entries = match std::fs::read_dir(output) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(lines),
+        entries => entries?,
+    };
+    for entry in entries {
+        let path = entry?.path();
+        let visible = path.file_name().is_some_and(|name| !name.to_string_lossy().starts_with('.'));
+        if visible && path.is_file() {
+            lines.extend(std::fs::read_to_string(&path)?.lines().skip(1).map(str::to_owned));
+        }
+    }
+    Ok(lines)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn small() -> CountingJob {
+        CountingJob { rows: 20, rows_per_second: 10, keys: 2, window_ms: 10, parallelism: 1, checkpoint_interval_ms: 100 }
+    }
+
+    fn check(rows: &[String]) -> Verdict {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("part-0"), format!("header\n{}\n", rows.join("\n"))).unwrap();
+        small().check(directory.path()).unwrap()
+    }
+
+    fn right() -> Vec<String> {
+        let row = |((window, key), (n, total, last)): ((u64, u64), (u64, u64, u64))| format!("{window},{key},{n},{total},{last}");
+        small().expected().into_iter().map(row).collect()
+    }
+
+    #[test]
+    fn right_output_passes_and_every_kind_of_damage_is_told() {
+        assert!(check(&right()).is_exactly_once());
+        assert_eq!(check(&right()[1..]).lost, 1);
+        let mut twice = right();
+        twice.push(twice[0].clone());
+        assert_eq!(check(&twice).duplicated, 1);
+        let mut wrong = right();
+        wrong[0] = format!("{START_MS},0,6,20,8");
+        assert_eq!(check(&wrong).wrong, 1);
+        assert!(!check(&["junk".to_owned()]).is_exactly_once());
+    }
+}

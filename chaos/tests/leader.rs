@@ -1,0 +1,143 @@
+//! The leading JobManager dies, freezes, or loses its disk; the job does not care.
+
+use std::time::Duration;
+
+use weir_chaos::cluster::{ClusterUnderTest, newest_checkpoint};
+use weir_chaos::workload::CountingJob;
+
+#[test]
+fn twenty_leaders_killed_in_a_row_under_load_lose_and_double_nothing() {
+    const KILLS: u64 = 20;
+    let mut test = ClusterUnderTest::start(&[]);
+    let job = CountingJob { rows: 2_000_000, ..CountingJob::lasting(60) };
+    let id = test.submit(&job);
+    let (mut leader, mut epoch) = test.await_leader_after(0);
+    let mut epochs = vec![epoch];
+    for _ in 0..KILLS {
+        let before = test.describe(id).map_or(0, |job| newest_checkpoint(&job));
+        test.cluster.kill(&leader).unwrap();
+        let dead = leader;
+        (leader, epoch) = test.await_leader_after(epoch);
+        assert_ne!(leader, dead, "the dead can't lead");
+        epochs.push(epoch);
+        test.cluster.restart(&dead).unwrap();
+        let after = test.await_progress(id, before);
+        assert!(!after.status.is_globally_terminal(), "the job must outlast the kills, or they prove nothing");
+    }
+    assert!(epochs.is_sorted_by(|one, next| one < next), "E1: {epochs:?}");
+    println!("epochs: {epochs:?}");
+    println!("{:?}", test.finish(id, &job));
+}
+
+#[test]
+fn all_jobmanagers_killed_at_once_come_back_and_the_job_goes_on() {
+    let mut test = ClusterUnderTest::start(&[]);
+    let job = CountingJob::lasting(15);
+    let id = test.submit(&job);
+    let (_, epoch) = test.await_leader_after(0);
+    let before = test.describe(id).map_or(0, |job| newest_checkpoint(&job));
+    for name in test.cluster.jobmanager_names() {
+        test.cluster.kill(&name).unwrap();
+    }
+    assert_eq!(test.describe(id), None, "the fault bit: nobody answers");
+    for name in test.cluster.jobmanager_names() {
+        test.cluster.restart(&name).unwrap();
+    }
+    let (_, later) = test.await_leader_after(epoch);
+    assert!(later > epoch, "E1 holds across a restart of the whole group");
+    test.await_progress(id, before);
+    test.finish(id, &job);
+}
+
+#[test]
+fn a_paused_leader_that_wakes_up_is_refused_and_its_job_was_never_disturbed_by_it() {
+    let mut test = ClusterUnderTest::start(&[]);
+    let job = CountingJob::lasting(25);
+    let id = test.submit(&job);
+    let (leader, epoch) = test.await_leader_after(0);
+    let before = test.describe(id).map_or(0, |job| newest_checkpoint(&job));
+    test.cluster.pause(&leader).unwrap();
+    let (successor, later) = test.await_leader_after(epoch);
+    assert_ne!(successor, leader);
+    test.await_progress(id, before);
+    test.cluster.resume(&leader).unwrap();
+    // What the sleeper still tries is refused by the store, and it says so; then it knows that it is superseded.
+    let refusal = test.until("the sleeper's write is refused or it stands down", || {
+        let log = test.log_of(&leader);
+        let told = log.lines().find(|line| line.contains("superseded") || line.contains("leadership revoked"));
+        told.map(str::to_owned)
+    });
+    println!("the woken leader logged: {refusal}");
+    test.until("the sleeper follows its successor", || test.ha_as_seen_by(&leader).filter(|ha| ha.epoch.0 >= later));
+    let (still, same) = test.leader().expect("a leader");
+    assert_eq!((still, same), (successor, later), "waking up changes no leader");
+    test.finish(id, &job);
+}
+
+#[test]
+fn a_wiped_jobmanager_rejoins_and_can_lead() {
+    let mut test = ClusterUnderTest::start(&[]);
+    let job = CountingJob::lasting(20);
+    let id = test.submit(&job);
+    let (leader, mut epoch) = test.await_leader_after(0);
+    let wiped = test.cluster.jobmanager_names().into_iter().find(|name| *name != leader).unwrap();
+    test.cluster.kill(&wiped).unwrap();
+    std::fs::remove_dir_all(test.cluster.raft_directory(&wiped)).unwrap();
+    test.cluster.restart(&wiped).unwrap();
+    test.until("the wiped member has caught up", || {
+        let ha = test.ha_as_seen_by(&leader)?;
+        let member = ha.members.into_iter().find(|member| member.name == wiped)?;
+        (member.lag_entries.is_some_and(|lag| lag < 5)).then_some(())
+    });
+    // With the wiped member and one other alive, the group must still elect: what it lost, it has back.
+    let before = test.describe(id).map_or(0, |job| newest_checkpoint(&job));
+    test.cluster.kill(&leader).unwrap();
+    (_, epoch) = test.await_leader_after(epoch);
+    test.await_progress(id, before);
+    assert!(epoch > 0);
+    test.finish(id, &job);
+}
+
+#[test]
+fn a_leader_asked_to_stop_hands_over_first() {
+    let mut test = ClusterUnderTest::start(&[]);
+    let job = CountingJob::lasting(12);
+    let id = test.submit(&job);
+    let (leader, epoch) = test.await_leader_after(0);
+    let before = test.describe(id).map_or(0, |job| newest_checkpoint(&job));
+    let status = test.cluster.process(&leader).unwrap().stop(Duration::from_secs(20)).unwrap();
+    assert!(status.is_some_and(|status| status.success()), "SIGTERM ends a JobManager in order: {status:?}");
+    let (successor, _) = test.await_leader_after(epoch);
+    assert_ne!(successor, leader);
+    test.await_progress(id, before);
+    test.finish(id, &job);
+}
+
+#[test]
+fn a_flood_of_requests_costs_no_leadership() {
+    let test = ClusterUnderTest::start(&[]);
+    let job = CountingJob::lasting(10);
+    let id = test.submit(&job);
+    let (leader, epoch) = test.await_leader_after(0);
+    let address = test.cluster.rest_address(&leader).unwrap();
+    let flood: Vec<_> = (0..8)
+        .map(|_| {
+            let url = format!("http://{address}/jobs/{id}");
+            std::thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                runtime.block_on(async {
+                    let client = reqwest::Client::new();
+                    let mut answered = 0;
+                    for _ in 0..300 {
+                        answered += u32::from(client.get(&url).send().await.is_ok_and(|answer| answer.status().is_success()));
+                    }
+                    answered
+                })
+            })
+        })
+        .collect();
+    let answered: u32 = flood.into_iter().map(|thread| thread.join().unwrap()).sum();
+    assert!(answered > 1_000, "the fault bit: {answered} requests were answered");
+    assert_eq!(test.leader(), Some((leader, epoch)));
+    test.finish(id, &job);
+}

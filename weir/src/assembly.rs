@@ -1,0 +1,191 @@
+//! From a configuration to a running role: the only place that knows every part.
+
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use weir_control_plane::dispatcher::DispatcherOptions;
+use weir_control_plane::job_manager::{JobManager, JobManagerOptions};
+use weir_control_plane::job_master::JobMasterOptions;
+use weir_control_plane::resource_manager::HeartbeatOptions;
+use weir_dataflow::registry::OperatorRegistry;
+use weir_ha::HaServices;
+use weir_ha::memory::MemoryStore;
+use weir_ha::raft::{Listen, Member, RaftOptions, RaftProvider, RaftTiming};
+use weir_protocol::job_graph::JobGraph;
+use weir_protocol::world;
+use weir_storage::StorageOptions;
+use weir_worker::{TaskManager, TaskManagerOptions};
+
+use crate::config::{Config, ConfigError};
+
+/// Why a role could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration does not fit the role.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// An address in the configuration is none.
+    #[error("CONFIG-VALUE: {key}: {text:?} is not an address: {reason}")]
+    Address {
+        /// The option.
+        key: &'static str,
+        /// Its value.
+        text: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A place for files can't be opened.
+    #[error(transparent)]
+    Storage(#[from] weir_storage::OpenError),
+    /// The raft group can't be joined.
+    #[error(transparent)]
+    Raft(#[from] weir_ha::raft::StartError),
+    /// The JobManager did not start.
+    #[error(transparent)]
+    JobManager(#[from] weir_control_plane::job_manager::StartError),
+    /// The TaskManager did not start.
+    #[error(transparent)]
+    TaskManager(#[from] weir_worker::StartError),
+}
+
+/// Every operator this build can run.
+pub fn operators() -> OperatorRegistry {
+    let mut registry = OperatorRegistry::default();
+    weir_dataflow::operators::register_operators(&mut registry);
+    weir_connectors::register_connectors(&mut registry);
+    registry
+}
+
+/// Whether a graph could run here: structure and options first, then expressions and schemas. Touches nothing outside.
+pub fn check_graph(graph: &JobGraph) -> Result<(), Vec<String>> {
+    weir_protocol::job_graph::validate::validate(graph)
+        .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+    weir_dataflow::check::check_graph(graph, &operators()).map_err(|errors| errors.iter().map(ToString::to_string).collect())
+}
+
+/// Starts a JobManager.
+pub fn start_job_manager(config: &Config) -> Result<JobManager, StartError> {
+    config.require("a JobManager", &["high-availability.storageDir", "execution.checkpointing.dir"])?;
+    let metrics = install_metrics();
+    let storage_options = storage_options(config);
+    let open = |key| weir_storage::open(&config.text(key), &storage_options);
+    let options = JobManagerOptions {
+        name: config.text("jobmanager.name"),
+        ha: start_ha(config)?,
+        files: open("high-availability.storageDir")?,
+        checkpoints: open("execution.checkpointing.dir")?,
+        rest_bind: address(config, "rest.bind-address", "rest.port")?,
+        rpc_bind: address(config, "jobmanager.bind-host", "jobmanager.rpc.port")?,
+        advertised_host: config.text("jobmanager.rpc.address"),
+        heartbeat: HeartbeatOptions {
+            interval_ms: config.milliseconds("heartbeat.interval"),
+            timeout_ms: config.milliseconds("heartbeat.timeout"),
+        },
+        dispatcher: DispatcherOptions::default(),
+        job_master: JobMasterOptions {
+            slot_request_timeout_ms: config.milliseconds("slot.request.timeout"),
+            checkpoint_history: config.integer("web.checkpoints.history") as usize,
+            ..JobMasterOptions::default()
+        },
+        config: config.shown(),
+        storage_options,
+        metrics,
+    };
+    Ok(JobManager::start(options)?)
+}
+
+/// Starts a TaskManager.
+pub fn start_task_manager(config: &Config) -> Result<TaskManager, StartError> {
+    let metrics = install_metrics();
+    let id = config.get("taskmanager.resource-id").map_or_else(|| format!("tm-{:08x}", world::random_id() as u32), str::to_owned);
+    let mut jobmanagers = config.list("jobmanager.rpc.addresses");
+    if jobmanagers.is_empty() {
+        jobmanagers.push(format!("{}:{}", config.text("jobmanager.rpc.address"), config.text("jobmanager.rpc.port")));
+    }
+    let options = TaskManagerOptions {
+        bind_host: config.text("taskmanager.bind-host"),
+        data_port: config.integer("taskmanager.data.port") as u16,
+        http_port: config.integer("taskmanager.http.port") as u16,
+        slots: config.integer("taskmanager.numberOfTaskSlots") as u32,
+        memory_bytes: config.size("taskmanager.memory.process.size"),
+        heartbeat_interval_ms: config.milliseconds("heartbeat.interval"),
+        heartbeat_timeout_ms: config.milliseconds("heartbeat.timeout"),
+        storage: storage_options(config),
+        metrics,
+        ..TaskManagerOptions::new(id, jobmanagers, operators())
+    };
+    Ok(TaskManager::start(options)?)
+}
+
+fn start_ha(config: &Config) -> Result<HaServices, StartError> {
+    let name = config.text("jobmanager.name");
+    if config.text("high-availability.type") == "none" {
+        return Ok(std::sync::Arc::new(MemoryStore::new().member(&name)));
+    }
+    config.require("high-availability.type: raft", &["high-availability.raft.members", "high-availability.raft.dir"])?;
+    let members = config.list("high-availability.raft.members").iter().map(|text| member(text)).collect::<Result<Vec<_>, _>>()?;
+    let own = members.iter().find(|member| member.name == name).ok_or_else(|| {
+        let known: Vec<_> = members.iter().map(|member| member.name.as_str()).collect();
+        let known = known.join(", ");
+        ConfigError::Contradiction(format!("jobmanager.name {name:?} is not among high-availability.raft.members: {known}"))
+    })?;
+    let port = own.address.rsplit_once(':').map_or("0", |(_, port)| port);
+    let mut options = RaftOptions::new(
+        &name,
+        Listen::Address(format!("{}:{port}", config.text("high-availability.raft.bind-host"))),
+        members.clone(),
+        PathBuf::from(config.text("high-availability.raft.dir")),
+        &config.text("high-availability.cluster-id"),
+    );
+    options.timing = RaftTiming {
+        heartbeat: config.duration("high-availability.raft.heartbeat-interval"),
+        election_min: config.duration("high-availability.raft.election-timeout.min"),
+        election_max: config.duration("high-availability.raft.election-timeout.max"),
+    };
+    Ok(std::sync::Arc::new(RaftProvider::start(options)?))
+}
+
+fn member(text: &str) -> Result<Member, StartError> {
+    let refuse = |reason: &str| StartError::Address {
+        key: "high-availability.raft.members",
+        text: text.to_owned(),
+        reason: reason.to_owned(),
+    };
+    let (name, address) = text.split_once('@').ok_or_else(|| refuse("expected name@host:port"))?;
+    let (host, port) = address.rsplit_once(':').ok_or_else(|| refuse("expected name@host:port"))?;
+    if name.is_empty() || host.is_empty() || port.parse::<u16>().is_err() {
+        return Err(refuse("expected name@host:port"));
+    }
+    Ok(Member { name: name.to_owned(), address: address.to_owned() })
+}
+
+fn address(config: &Config, host: &'static str, port: &'static str) -> Result<SocketAddr, StartError> {
+    let number = config.text(port);
+    let number =
+        number.parse::<u16>().map_err(|error| StartError::Address { key: port, text: number, reason: error.to_string() })?;
+    Ok(SocketAddr::new(ip(config, host)?, number))
+}
+
+fn ip(config: &Config, key: &'static str) -> Result<IpAddr, StartError> {
+    let text = config.text(key);
+    let refuse = |reason: String| StartError::Address { key, text: text.clone(), reason };
+    let mut found = (text.as_str(), 0).to_socket_addrs().map_err(|error| refuse(error.to_string()))?;
+    found.next().map(|address| address.ip()).ok_or_else(|| refuse("no such host".to_owned()))
+}
+
+fn storage_options(config: &Config) -> StorageOptions {
+    let text = |key| config.get(key).map(str::to_owned);
+    let mut options = StorageOptions::default();
+    options.s3.endpoint = text("s3.endpoint");
+    options.s3.access_key = text("s3.access-key");
+    options.s3.secret_key = text("s3.secret-key");
+    options.s3.region = text("s3.region");
+    options.s3.path_style = config.boolean("s3.path.style.access");
+    options
+}
+
+/// Installs the process's metrics recorder; `None` if there is one already (a test program).
+fn install_metrics() -> Option<PrometheusHandle> {
+    PrometheusBuilder::new().install_recorder().ok()
+}

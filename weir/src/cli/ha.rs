@@ -1,0 +1,92 @@
+//! `weir ha`: who leads, who could, and who did.
+
+use clap::Subcommand;
+use weir_client::ClusterClient;
+use weir_protocol::rest::HaResponse;
+
+use super::ClusterArguments;
+use super::exit_code::Failure;
+use super::output::table;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum HaCommand {
+    /// Who leads, how far the others are, and how many may still fail.
+    Status {
+        #[command(flatten)]
+        cluster: ClusterArguments,
+    },
+    /// The newest leaderships.
+    History {
+        #[command(flatten)]
+        cluster: ClusterArguments,
+    },
+    /// Hand leadership to another JobManager, in order.
+    TransferLeader {
+        /// Who is to lead; the most caught-up one if left out.
+        to: Option<String>,
+        #[command(flatten)]
+        cluster: ClusterArguments,
+    },
+}
+
+/// Runs a verb on the coordination group.
+pub(super) fn run(command: HaCommand) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        match command {
+            HaCommand::Status { cluster } => {
+                let status = client(&cluster)?.ha_status(cluster.timeout).await?;
+                cluster.output.print(&status, status_text)
+            }
+            HaCommand::History { cluster } => {
+                let status = client(&cluster)?.ha_status(cluster.timeout).await?;
+                cluster.output.print(&status.leader_history, |history| {
+                    let row = |entry: &weir_protocol::rest::LeaderHistoryEntry| {
+                        vec![entry.epoch.to_string(), entry.name.clone(), entry.granted_at_ms.to_string()]
+                    };
+                    table(&["epoch", "leader", "granted (ms since 1970)"], &history.iter().map(row).collect::<Vec<_>>())
+                })
+            }
+            HaCommand::TransferLeader { to, cluster } => {
+                let answer = client(&cluster)?.ha_transfer(to.as_deref(), cluster.timeout).await?;
+                let leader = answer.leader.unwrap_or_else(|| "another JobManager".to_owned());
+                println!("{leader} leads (epoch {})", answer.epoch);
+                Ok(())
+            }
+        }
+    })
+}
+
+fn client(cluster: &ClusterArguments) -> Result<ClusterClient, Failure> {
+    Ok(ClusterClient::new(cluster.jobmanagers.clone())?)
+}
+
+fn status_text(status: &HaResponse) -> String {
+    let leader = status.leader.as_ref().map_or("nobody", |leader| leader.name.as_str());
+    let mut lines = vec![
+        format!("{leader} leads, epoch {} ({}; answered by {})", status.epoch, status.provider, status.answered_by),
+        format!(
+            "{}; {} more may fail before the group stops",
+            if status.has_quorum { "a quorum is reached" } else { "NO QUORUM" },
+            status.failures_tolerated
+        ),
+    ];
+    let rows: Vec<_> = status
+        .members
+        .iter()
+        .map(|member| {
+            let role = if member.leader {
+                "leader"
+            } else if member.voter {
+                "voter"
+            } else {
+                "learner"
+            };
+            let reachable = member.reachable.map_or("?", |reachable| if reachable { "yes" } else { "NO" });
+            let lag = member.lag_entries.map_or_else(|| "?".to_owned(), |lag| lag.to_string());
+            vec![member.name.clone(), role.to_owned(), member.address.clone(), reachable.to_owned(), lag]
+        })
+        .collect();
+    lines.push(table(&["member", "role", "address", "reachable", "entries behind"], &rows));
+    lines.join("\n")
+}

@@ -1,0 +1,229 @@
+//! `weir job`: submit, watch and end jobs.
+
+use std::io::Read;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Subcommand;
+use weir_client::{ClientError, ClusterClient};
+use weir_protocol::job_graph::JobGraph;
+use weir_protocol::job_graph::catalog::CATALOG;
+use weir_protocol::job_status::JobStatus;
+use weir_protocol::rest::JobDescription;
+use weir_protocol::{JobId, world};
+
+use super::ClusterArguments;
+use super::exit_code::{Code, Failure};
+use super::output::{duration_text, table};
+use crate::assembly;
+use crate::config::value;
+
+/// A job graph file larger than this is refused.
+const GRAPH_FILE_LIMIT: u64 = 16 << 20;
+
+/// As long as it takes.
+const FOREVER: Duration = Duration::from_secs(365 * 86_400);
+
+#[derive(Debug, Subcommand)]
+pub(super) enum JobCommand {
+    /// Submit a job graph (JSON; see docs/job-graph.md). Prints the job's id once it is durable.
+    Submit {
+        /// The file; `-` reads standard input.
+        file: PathBuf,
+        /// Wait until the job has ended.
+        #[arg(long)]
+        wait: bool,
+        /// A text of your own that makes the submission idempotent: the same token again submits nothing new.
+        #[arg(long)]
+        token: Option<String>,
+        #[command(flatten)]
+        cluster: ClusterArguments,
+    },
+    /// List all jobs.
+    List {
+        #[command(flatten)]
+        cluster: ClusterArguments,
+    },
+    /// Show everything about one job.
+    Describe {
+        /// The job's id.
+        job: JobId,
+        #[command(flatten)]
+        cluster: ClusterArguments,
+    },
+    /// Cancel a job: its state is dropped unless retained checkpoints say otherwise.
+    Cancel {
+        /// The job's id.
+        job: JobId,
+        #[command(flatten)]
+        cluster: ClusterArguments,
+    },
+    /// Stop a job with a savepoint to go on from.
+    Stop {
+        /// The job's id.
+        job: JobId,
+        /// Where the savepoint goes; the configured directory if left out.
+        #[arg(long, value_name = "DIRECTORY")]
+        savepoint_dir: Option<String>,
+        #[command(flatten)]
+        cluster: ClusterArguments,
+    },
+    /// Wait until a job has ended; exit code 0 only if it FINISHED.
+    Wait {
+        /// The job's id.
+        job: JobId,
+        /// How long to wait for the end.
+        #[arg(long, default_value = "365 d", value_parser = value::parse_duration)]
+        until: Duration,
+        #[command(flatten)]
+        cluster: ClusterArguments,
+    },
+    /// List the operators a job graph can be made of, with their options.
+    Operators,
+}
+
+/// Runs a job verb.
+pub(super) fn run(command: JobCommand) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        match command {
+            JobCommand::Submit { file, wait, token, cluster } => submit(file, wait, token, &cluster).await,
+            JobCommand::List { cluster } => list(&cluster).await,
+            JobCommand::Describe { job, cluster } => {
+                let description = client(&cluster)?.describe(job, cluster.timeout).await?;
+                cluster.output.print(&description, describe_text)
+            }
+            JobCommand::Cancel { job, cluster } => {
+                client(&cluster)?.cancel(job, cluster.timeout).await?;
+                println!("canceling {job}");
+                Ok(())
+            }
+            JobCommand::Stop { job, savepoint_dir, cluster } => stop(job, savepoint_dir, &cluster).await,
+            JobCommand::Wait { job, until, cluster } => wait_for(&client(&cluster)?, job, until, &cluster).await,
+            JobCommand::Operators => {
+                operators();
+                Ok(())
+            }
+        }
+    })
+}
+
+fn client(cluster: &ClusterArguments) -> Result<ClusterClient, Failure> {
+    Ok(ClusterClient::new(cluster.jobmanagers.clone())?)
+}
+
+async fn submit(file: PathBuf, wait: bool, token: Option<String>, cluster: &ClusterArguments) -> Result<(), Failure> {
+    let graph = read_graph(&file)?;
+    assembly::check_graph(&graph)
+        .map_err(|problems| Failure::error(format!("{} can't run:\n  {}", file.display(), problems.join("\n  "))))?;
+    // One token for all tries, so that a try that was accepted but not answered is not a second job.
+    let token = token.unwrap_or_else(|| format!("{:032x}", world::random_id()));
+    let client = client(cluster)?;
+    let answer = client.submit(&graph, Some(&token), cluster.timeout).await?;
+    cluster.output.print(&answer, |answer| answer.job_id.to_string())?;
+    if wait { wait_for(&client, answer.job_id, FOREVER, cluster).await } else { Ok(()) }
+}
+
+fn read_graph(file: &PathBuf) -> Result<JobGraph, Failure> {
+    let mut text = String::new();
+    let mut read = |source: &mut dyn Read| source.take(GRAPH_FILE_LIMIT + 1).read_to_string(&mut text);
+    let outcome = if file.as_os_str() == "-" {
+        read(&mut std::io::stdin())
+    } else {
+        std::fs::File::open(file).and_then(|mut opened| read(&mut opened))
+    };
+    outcome.map_err(|error| Failure::error(format!("can't read {}: {error}", file.display())))?;
+    if text.len() as u64 > GRAPH_FILE_LIMIT {
+        return Err(Failure::error(format!("{} is larger than {GRAPH_FILE_LIMIT} bytes", file.display())));
+    }
+    JobGraph::from_json(&text).map_err(|error| Failure::error(format!("{}: {error}", file.display())))
+}
+
+async fn list(cluster: &ClusterArguments) -> Result<(), Failure> {
+    let overview = client(cluster)?.list(cluster.timeout).await?;
+    cluster.output.print(&overview, |overview| {
+        let rows: Vec<_> = overview
+            .jobs
+            .iter()
+            .map(|job| {
+                let count = |what: &str| job.tasks.get(what).copied().unwrap_or_default();
+                let running = format!("{}/{}", count("running"), count("total"));
+                vec![
+                    job.jid.to_string(),
+                    job.state.as_str().to_owned(),
+                    running,
+                    duration_text(job.duration.max(0) as u64),
+                    job.name.clone(),
+                ]
+            })
+            .collect();
+        table(&["job", "state", "running", "age", "name"], &rows)
+    })
+}
+
+async fn stop(job: JobId, directory: Option<String>, cluster: &ClusterArguments) -> Result<(), Failure> {
+    let location = client(cluster)?.stop(job, directory.as_deref(), false, cluster.timeout).await?;
+    println!("stopped; savepoint: {location}");
+    Ok(())
+}
+
+async fn wait_for(client: &ClusterClient, job: JobId, until: Duration, cluster: &ClusterArguments) -> Result<(), Failure> {
+    let end = client.wait(job, until).await?;
+    cluster.output.print(&end, |end| format!("{} {}", end.job_id, end.status.as_str()))?;
+    if end.status == JobStatus::Finished {
+        return Ok(());
+    }
+    let reason = end.reason.map_or_else(String::new, |reason| format!(": {reason}"));
+    Err(Failure::error(format!("the job is {}{reason}", end.status.as_str())))
+}
+
+fn describe_text(job: &JobDescription) -> String {
+    let mut lines = vec![format!("{}  {}  {}", job.job_id, job.status.as_str(), job.name)];
+    lines.extend(job.reason.iter().map(|reason| format!("reason: {reason}")));
+    let counts = &job.checkpoints.counts;
+    let newest = job.checkpoints.latest_completed.as_ref().map_or_else(String::new, |newest| {
+        let facts = newest.facts();
+        format!("; newest {} took {}", facts.id, duration_text(facts.end_to_end_duration.max(0) as u64))
+    });
+    lines.push(format!("checkpoints: {} completed, {} failed{newest}", counts.completed, counts.failed));
+    lines.push(format!("restarts under this leader (epoch {}): {}", job.epoch, job.restarts));
+    let mut rows = Vec::new();
+    for vertex in &job.vertices {
+        for subtask in &vertex.subtasks {
+            let host = subtask.task_manager.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string);
+            let (read, written) = subtask.metrics.map_or((0, 0), |metrics| (metrics.records_in, metrics.records_out));
+            rows.push(vec![
+                format!("{} {}/{}", vertex.name, subtask.subtask + 1, vertex.parallelism),
+                subtask.state.as_str().to_owned(),
+                host,
+                read.to_string(),
+                written.to_string(),
+            ]);
+        }
+    }
+    lines.push(table(&["task", "state", "on", "rows in", "rows out"], &rows));
+    lines.extend(job.exceptions.iter().take(3).map(|failure| format!("failure: {} {}", failure.code, failure.message)));
+    lines.join("\n")
+}
+
+fn operators() {
+    for operator in CATALOG {
+        println!("{}\n    {}", operator.kind, operator.doc);
+        for option in operator.options {
+            let needed = if option.required { " (required)" } else { "" };
+            println!("      {}{needed}: {}", option.name, option.doc);
+        }
+    }
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        let code = match &error {
+            ClientError::NotFound { .. } => Code::NotFound,
+            ClientError::NoLeader { .. } => Code::NoLeader,
+            ClientError::TimedOut { .. } => Code::TimedOut,
+            _ => Code::Error,
+        };
+        Self::with_code(code, error)
+    }
+}

@@ -1,0 +1,89 @@
+//! Running a role: configuration in, a process out, until it is told to stop.
+
+use std::future::Future;
+use std::io::Read;
+use std::pin::Pin;
+
+use tokio::sync::oneshot;
+
+use super::exit_code::Failure;
+use super::{LocalArguments, RoleArguments};
+use crate::local::{LocalCluster, LocalClusterOptions};
+use crate::{assembly, logging};
+
+/// Runs a JobManager until SIGINT or SIGTERM.
+pub(super) fn job_manager(arguments: &RoleArguments, log: Option<&str>) -> Result<(), Failure> {
+    logging::start(log);
+    let config = arguments.config.load()?;
+    config.notices().iter().for_each(|notice| tracing::warn!("{notice}"));
+    let running = assembly::start_job_manager(&config)?;
+    wait_for_the_end(arguments.exit_with_parent, || running.shutdown())
+}
+
+/// Runs a TaskManager until SIGINT or SIGTERM.
+pub(super) fn task_manager(arguments: &RoleArguments, log: Option<&str>) -> Result<(), Failure> {
+    logging::start(log);
+    let config = arguments.config.load()?;
+    config.notices().iter().for_each(|notice| tracing::warn!("{notice}"));
+    let running = assembly::start_task_manager(&config)?;
+    wait_for_the_end(arguments.exit_with_parent, || running.shutdown())
+}
+
+/// Runs a whole cluster on this machine until Ctrl-C.
+pub(super) fn local(arguments: &LocalArguments) -> Result<(), Failure> {
+    std::fs::create_dir_all(&arguments.dir)?;
+    let directory = arguments.dir.canonicalize()?;
+    let cluster = LocalCluster::start(LocalClusterOptions {
+        jobmanagers: arguments.jobmanagers,
+        taskmanagers: arguments.taskmanagers,
+        slots: arguments.slots,
+        rest_port: Some(arguments.rest_port),
+        settings: arguments.settings.clone(),
+        ..LocalClusterOptions::under(&directory)?
+    })?;
+    println!("{} JobManagers, {} TaskManagers of {} slots", arguments.jobmanagers, arguments.taskmanagers, arguments.slots);
+    println!("  REST   {}", cluster.rest_addresses().join(", "));
+    println!("  files  {}", directory.display());
+    println!("  logs   {}", cluster.logs().display());
+    println!("Ctrl-C stops it all. Try: weir ha status -m {}", cluster.rest_addresses().join(","));
+    wait_for_the_end(false, async || println!("stopping"))?;
+    Ok(cluster.shutdown()?)
+}
+
+/// Blocks until the process is asked to stop, then stops in order.
+fn wait_for_the_end(with_parent: bool, stop: impl AsyncFnOnce()) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut hangup = signal(SignalKind::hangup())?;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+            () = parent_gone(with_parent) => tracing::warn!("the parent process is gone: stopping"),
+        }
+        stop().await;
+        Ok(())
+    })
+}
+
+/// Ends when standard input closes, if that means something.
+fn parent_gone(matters: bool) -> Pin<Box<dyn Future<Output = ()>>> {
+    if !matters {
+        return Box::pin(std::future::pending());
+    }
+    let (closed, on_closed) = oneshot::channel();
+    let watch = move || {
+        let mut buffer = [0; 64];
+        while matches!(std::io::stdin().read(&mut buffer), Ok(count) if count > 0) {}
+        drop(closed.send(()));
+    };
+    Box::pin(async move {
+        let watcher = std::thread::Builder::new().name("parent-watch".to_owned()).spawn(watch);
+        if watcher.is_err() || on_closed.await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    })
+}

@@ -1,0 +1,86 @@
+//! The options there are: key, kind, default and a sentence each. Flink's key names wherever the meaning is the same.
+
+/// What a value must look like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// `10 s`, `500 ms`, `1 min`, `PT10S`.
+    Duration,
+    /// `64 mb`, `1 gb`, a plain number of bytes.
+    Size,
+    /// A whole number.
+    Integer,
+    /// `true` or `false`.
+    Boolean,
+    /// Any text.
+    Text,
+    /// Texts, as a YAML list or separated by `,` or `;`.
+    List,
+    /// One of these words.
+    OneOf(&'static [&'static str]),
+}
+
+/// One option.
+#[derive(Debug)]
+pub struct ConfigOption {
+    /// Its dotted key.
+    pub key: &'static str,
+    /// What its value must look like.
+    pub kind: Kind,
+    /// Its default; `None` = unset.
+    pub default: Option<&'static str>,
+    /// What it does.
+    pub sentence: &'static str,
+}
+
+const fn option(key: &'static str, kind: Kind, default: Option<&'static str>, sentence: &'static str) -> ConfigOption {
+    ConfigOption { key, kind, default, sentence }
+}
+
+use Kind::{Boolean, Duration, Integer, List, OneOf, Size, Text};
+
+/// Every option, by key.
+#[rustfmt::skip]
+pub const OPTIONS: &[ConfigOption] = &[
+    option("execution.checkpointing.dir", Text, None, "Where checkpoints go: a path, file:///… or s3://bucket/prefix, reached by every process."),
+    option("heartbeat.interval", Duration, Some("500 ms"), "Time between heartbeats of JobManager and TaskManagers."),
+    option("heartbeat.timeout", Duration, Some("3 s"), "Silence after which the other side is taken for gone. A broken connection is noticed at once."),
+    option("high-availability.cluster-id", Text, Some("/default"), "Name of the cluster; several clusters may share one store."),
+    option("high-availability.raft.bind-host", Text, Some("127.0.0.1"), "Address the raft peer service listens on."),
+    option("high-availability.raft.dir", Text, None, "Local directory of this JobManager's raft log and snapshots. Not to be shared."),
+    option("high-availability.raft.election-timeout.max", Duration, Some("1 s"), "Longest silence of the leader before an election."),
+    option("high-availability.raft.election-timeout.min", Duration, Some("500 ms"), "Shortest silence of the leader before an election. A crashed leader process is noticed at once by its closed connections."),
+    option("high-availability.raft.heartbeat-interval", Duration, Some("100 ms"), "Time between heartbeats of the raft leader."),
+    option("high-availability.raft.members", List, None, "All JobManagers of the group, each as name@host:port of its raft peer service."),
+    option("high-availability.storageDir", Text, None, "Where job graphs go: a path, file:///… or s3://bucket/prefix, reached by every JobManager."),
+    option("high-availability.type", OneOf(&["none", "raft"]), Some("none"), "Who elects the leader: raft (embedded), or none (one JobManager, nothing survives it)."),
+    option("jobmanager.bind-host", Text, Some("127.0.0.1"), "Address the JobManager's service for TaskManagers listens on."),
+    option("jobmanager.name", Text, Some("jm-1"), "This JobManager's name; one of high-availability.raft.members."),
+    option("jobmanager.rpc.address", Text, Some("127.0.0.1"), "Host name under which TaskManagers, clients and other JobManagers reach this JobManager."),
+    option("jobmanager.rpc.addresses", List, None, "For TaskManagers: host:port of every JobManager's service; jobmanager.rpc.address and port if unset."),
+    option("jobmanager.rpc.port", Integer, Some("6123"), "Port of the JobManager's service for TaskManagers."),
+    option("rest.bind-address", Text, Some("127.0.0.1"), "Address the REST service listens on."),
+    option("rest.port", Integer, Some("8081"), "Port of the REST service."),
+    option("s3.access-key", Text, None, "Access key of the S3 service."),
+    option("s3.endpoint", Text, None, "URL of the S3 service, if it is not AWS."),
+    option("s3.path.style.access", Boolean, Some("false"), "Whether the bucket is named in the path instead of the host."),
+    option("s3.region", Text, Some("us-east-1"), "Region of the S3 service."),
+    option("s3.secret-key", Text, None, "Secret key of the S3 service."),
+    option("slot.request.timeout", Duration, Some("5 min"), "How long a job waits for slots before it counts as failed."),
+    option("taskmanager.bind-host", Text, Some("127.0.0.1"), "Address the TaskManager's services listen on."),
+    option("taskmanager.data.port", Integer, Some("0"), "Port of the TaskManager's data service; 0 = a free one."),
+    option("taskmanager.host", Text, Some("127.0.0.1"), "Host name under which other TaskManagers reach this one."),
+    option("taskmanager.http.port", Integer, Some("0"), "Port of the TaskManager's metrics page; 0 = a free one."),
+    option("taskmanager.memory.process.size", Size, Some("1728 mb"), "Memory budget of the TaskManager."),
+    option("taskmanager.numberOfTaskSlots", Integer, Some("1"), "Number of slots: threads that run tasks."),
+    option("taskmanager.resource-id", Text, None, "Name of this TaskManager; drawn at random if unset."),
+    option("web.checkpoints.history", Integer, Some("10"), "Number of checkpoints kept for display."),
+];
+
+/// Keys of Flink that only mean something to a JVM: accepted and ignored, with a notice.
+pub const JVM_ONLY: &[&str] =
+    &["env.java.", "jobmanager.memory.", "taskmanager.memory.jvm-", "taskmanager.memory.framework.", "classloader."];
+
+/// The option with this key.
+pub fn find(key: &str) -> Option<&'static ConfigOption> {
+    OPTIONS.iter().find(|option| option.key == key)
+}

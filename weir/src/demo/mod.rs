@@ -1,0 +1,225 @@
+//! `weir demo`: a real job on real data, a dead leader, a dead TaskManager, and a verdict on every row.
+
+mod data;
+mod job;
+mod observer;
+mod oracle;
+mod report;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use weir_client::{ClientError, ClusterClient};
+use weir_protocol::rest::JobDescription;
+use weir_protocol::{JobId, world};
+
+use crate::local::{LocalCluster, LocalClusterOptions};
+use observer::{Before, OutputWatch, Victim};
+use report::{DemoReport, FailoverReport};
+
+/// How long the cluster gets to come up.
+const START_PATIENCE: Duration = Duration::from_secs(60);
+/// How long the job gets to end after the last failover.
+const END_PATIENCE: Duration = Duration::from_secs(300);
+/// How long one look at the cluster may take.
+const CALL: Duration = Duration::from_secs(10);
+/// Rows of the whole year.
+const ROWS: u64 = 336_776;
+
+/// What to do.
+#[derive(Debug, Clone)]
+pub struct DemoOptions {
+    /// Rows per second of the whole job.
+    pub rows_per_second: u64,
+    /// Where to work; a temporary directory if `None`.
+    pub directory: Option<PathBuf>,
+    /// Where to write the report.
+    pub report: PathBuf,
+    /// Further settings for every process.
+    pub settings: Vec<String>,
+}
+
+/// Why the demo gave no verdict, or a bad one.
+#[derive(Debug, thiserror::Error)]
+pub enum DemoError {
+    /// The output is not what it must be.
+    #[error("the output is not exactly-once: {0}")]
+    NotExactlyOnce(&'static str),
+    /// The cluster or the job did not do what it had to in time.
+    #[error("{what}; the logs are in {logs}")]
+    Stuck {
+        /// What did not happen.
+        what: String,
+        /// Where to look.
+        logs: String,
+    },
+    /// The cluster refused a request, or did not answer.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// Files or processes.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// The job graph.
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+}
+
+/// Runs the demo, printing as it goes.
+pub fn run(options: &DemoOptions) -> Result<(), DemoError> {
+    let temporary = match options.directory {
+        Some(_) => None,
+        None => Some(WorkDirectory::create()?),
+    };
+    let directory = options.directory.clone().or_else(|| temporary.as_ref().map(|made| made.path.clone())).unwrap_or_default();
+    std::fs::create_dir_all(&directory)?;
+    let directory = directory.canonicalize()?;
+
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let report = runtime.block_on(play(options, &directory))?;
+    report.write(&options.report)?;
+    println!("{}", report.text());
+    println!("report: {}", options.report.display());
+    if report.verdict == "exactly-once" { Ok(()) } else { Err(DemoError::NotExactlyOnce(report.verdict)) }
+}
+
+async fn play(options: &DemoOptions, directory: &Path) -> Result<DemoReport, DemoError> {
+    let (data, output) = (directory.join("flights"), directory.join("output"));
+    println!("unpacking the {ROWS} flights that left New York City in 2013");
+    data::unpack_flights(&data)?;
+    let expected = oracle::expected(&data)?;
+
+    println!("starting 3 JobManagers and 2 TaskManagers under {}", directory.display());
+    let mut cluster = LocalCluster::start(LocalClusterOptions {
+        settings: options.settings.clone(),
+        ..LocalClusterOptions::under(directory)?
+    })?;
+    let stuck = |what: String, cluster: &LocalCluster| DemoError::Stuck { what, logs: cluster.logs().display().to_string() };
+    let client = cluster.client()?;
+    let graph = job::flights_job(&data, &output, options.rows_per_second)?;
+    let token = format!("demo-{:032x}", world::random_id());
+    let job = client.submit(&graph, Some(&token), START_PATIENCE).await?.job_id;
+    println!("submitted job {job}: departures, average and worst delay per origin and hour");
+    let watch = OutputWatch::start(&output)?;
+    observer::settled(&client, job, START_PATIENCE).await.map_err(|what| stuck(what, &cluster))?;
+
+    let mut failovers = Vec::new();
+    progress_until(&client, job, ROWS / 3).await;
+    failovers.push(kill_leader(&mut cluster, &client, job, &watch).await.map_err(|what| stuck(what, &cluster))?);
+    progress_until(&client, job, ROWS * 2 / 3).await;
+    failovers.push(kill_task_manager(&mut cluster, &client, job, &watch).await.map_err(|what| stuck(what, &cluster))?);
+
+    println!("waiting for the job to finish");
+    let end = client.wait(job, END_PATIENCE).await.map_err(|error| stuck(error.to_string(), &cluster))?;
+    println!("job {}", end.status.as_str());
+    let leader_changes = client.ha_status(CALL).await.map_or(0, |ha| ha.leader_history.len().saturating_sub(1) as u64);
+    cluster.shutdown()?;
+    Ok(DemoReport::new(&oracle::compare(&output, &expected)?, leader_changes, failovers))
+}
+
+/// Prints how far the job is until it has read so many rows since it was last (re)started, or has ended.
+async fn progress_until(client: &ClusterClient, job: JobId, rows: u64) {
+    let mut printed = Instant::now();
+    let started = Instant::now();
+    while started.elapsed() < END_PATIENCE {
+        if let Ok(description) = client.describe(job, CALL).await {
+            let read = progress(&description);
+            if read >= rows || description.status.is_globally_terminal() {
+                return;
+            }
+            if printed.elapsed() > Duration::from_secs(2) {
+                printed = Instant::now();
+                println!("  {:>3} % of the year, {} checkpoints", read * 100 / ROWS, description.checkpoints.counts.completed);
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Rows of the year that are behind the watermark: survives restarts, unlike counters of one attempt.
+fn progress(job: &JobDescription) -> u64 {
+    const YEAR_START_MS: i64 = 1_357_034_400_000;
+    const YEAR_MS: i64 = 365 * 86_400_000;
+    let sources = job.vertices.first().map(|vertex| vertex.subtasks.as_slice()).unwrap_or_default();
+    let watermark = sources.iter().filter_map(|subtask| subtask.metrics.and_then(|metrics| metrics.watermark_ms)).min();
+    let elapsed = watermark.map_or(0, |watermark| watermark.saturating_sub(YEAR_START_MS).clamp(0, YEAR_MS));
+    elapsed as u64 * ROWS / YEAR_MS as u64
+}
+
+async fn kill_leader(
+    cluster: &mut LocalCluster,
+    client: &ClusterClient,
+    job: JobId,
+    watch: &OutputWatch,
+) -> Result<FailoverReport, String> {
+    let before = before(client, job).await?;
+    let leader = before.ha.leader.as_ref().ok_or("no leader is known")?.name.clone();
+    println!("killing {leader}, the leader (epoch {})", before.ha.epoch);
+    let dead = cluster.rest_address(&leader).ok_or_else(|| format!("{leader} is not one of ours"))?;
+    let living: Vec<_> = cluster.rest_addresses().into_iter().filter(|address| *address != dead).collect();
+    let survivors = ClusterClient::new(living).map_err(|error| error.to_string())?;
+    strike(cluster, Victim::Leader(&leader), &before, &survivors, watch).await
+}
+
+async fn kill_task_manager(
+    cluster: &mut LocalCluster,
+    client: &ClusterClient,
+    job: JobId,
+    watch: &OutputWatch,
+) -> Result<FailoverReport, String> {
+    let before = before(client, job).await?;
+    let mut hosts =
+        before.job.vertices.iter().flat_map(|vertex| &vertex.subtasks).filter_map(|subtask| subtask.task_manager.as_ref());
+    let host = hosts.next().ok_or("no task runs anywhere")?;
+    let names = cluster.taskmanager_names();
+    let name = names.iter().find(|name| host.0.starts_with(name.as_str())).ok_or_else(|| format!("{host} is not one of ours"))?;
+    println!("killing {name}, a TaskManager with running tasks");
+    strike(cluster, Victim::TaskManager(name), &before, client, watch).await
+}
+
+async fn before(client: &ClusterClient, job: JobId) -> Result<Before, String> {
+    let ha = client.ha_status(CALL).await.map_err(|error| error.to_string())?;
+    let job = client.describe(job, CALL).await.map_err(|error| error.to_string())?;
+    Ok(Before { ha, job })
+}
+
+async fn strike(
+    cluster: &mut LocalCluster,
+    victim: Victim<'_>,
+    before: &Before,
+    survivors: &ClusterClient,
+    watch: &OutputWatch,
+) -> Result<FailoverReport, String> {
+    let (Victim::Leader(name) | Victim::TaskManager(name)) = victim;
+    let (killed_at, killed_at_ms) = (Instant::now(), world::wall_clock_ms());
+    cluster.kill(name).map_err(|error| error.to_string())?;
+    let mut report = observer::follow(victim, before, killed_at, killed_at_ms, survivors).await;
+    report.output_gap_ms = watch.gap_around(killed_at_ms);
+    match (report.running_ms, report.output_gap_ms) {
+        (Some(running), gap) => {
+            println!("  running again after {running} ms; pause in committed output: {} ms", gap.unwrap_or_default());
+            Ok(report)
+        }
+        (None, _) => Err(format!("the job did not run again after {name} was killed")),
+    }
+}
+
+/// A directory that goes away with this value, unless the program panics: then it is left to look at.
+struct WorkDirectory {
+    path: PathBuf,
+}
+
+impl WorkDirectory {
+    fn create() -> std::io::Result<Self> {
+        let path = std::env::temp_dir().join(format!("weir-demo-{:08x}", world::random_id() as u32));
+        std::fs::create_dir_all(&path)?;
+        Ok(Self { path })
+    }
+}
+
+impl Drop for WorkDirectory {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            drop(std::fs::remove_dir_all(&self.path));
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! A whole cluster on this machine: every role a process of its own, on loopback, under one directory.
+//!
+//! What `weir local`, the demo and the real-process tests run on.
+
+pub mod ports;
+pub mod process;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use weir_client::{ClientError, ClusterClient};
+
+use ports::ReservedPort;
+use process::RoleProcess;
+
+/// How long a role gets to stop by itself.
+const STOP_PATIENCE: Duration = Duration::from_secs(5);
+
+/// What to start.
+#[derive(Debug, Clone)]
+pub struct LocalClusterOptions {
+    /// Everything the cluster writes goes under here.
+    pub directory: PathBuf,
+    /// The `weir` binary.
+    pub binary: PathBuf,
+    /// Number of JobManagers.
+    pub jobmanagers: u32,
+    /// Number of TaskManagers.
+    pub taskmanagers: u32,
+    /// Slots of each TaskManager.
+    pub slots: u32,
+    /// First REST port; further JobManagers take the next ones. `None`: any free ones.
+    pub rest_port: Option<u16>,
+    /// Further settings, `key=value`, for every process.
+    pub settings: Vec<String>,
+}
+
+impl LocalClusterOptions {
+    /// Three JobManagers and two TaskManagers of two slots, run from the binary that runs now.
+    pub fn under(directory: &Path) -> io::Result<Self> {
+        Ok(Self {
+            directory: directory.to_owned(),
+            binary: std::env::current_exe()?,
+            jobmanagers: 3,
+            taskmanagers: 2,
+            slots: 2,
+            rest_port: None,
+            settings: Vec::new(),
+        })
+    }
+}
+
+/// The ports of one JobManager.
+#[derive(Debug)]
+struct JobManagerPorts {
+    raft: ReservedPort,
+    rpc: ReservedPort,
+    rest: u16,
+    _rest_mark: Option<ReservedPort>,
+}
+
+/// A running local cluster. Dropping it kills its processes; [`LocalCluster::shutdown`] stops them in order.
+#[derive(Debug)]
+pub struct LocalCluster {
+    options: LocalClusterOptions,
+    processes: BTreeMap<String, RoleProcess>,
+    ports: Vec<JobManagerPorts>,
+}
+
+impl LocalCluster {
+    /// Starts every process. Returns once they are started, not once they serve.
+    pub fn start(options: LocalClusterOptions) -> io::Result<Self> {
+        let ports = (0..options.jobmanagers).map(|index| take_ports(&options, index)).collect::<io::Result<Vec<_>>>()?;
+        let mut cluster = Self { processes: BTreeMap::new(), ports, options };
+        std::fs::create_dir_all(cluster.logs())?;
+        for name in cluster.jobmanager_names().into_iter().chain(cluster.taskmanager_names()) {
+            let mut process = cluster.describe(&name);
+            process.start()?;
+            cluster.processes.insert(name, process);
+        }
+        Ok(cluster)
+    }
+
+    /// `jm-1`, `jm-2`, …
+    pub fn jobmanager_names(&self) -> Vec<String> {
+        (1..=self.options.jobmanagers).map(|index| format!("jm-{index}")).collect()
+    }
+
+    /// `tm-1`, `tm-2`, …
+    pub fn taskmanager_names(&self) -> Vec<String> {
+        (1..=self.options.taskmanagers).map(|index| format!("tm-{index}")).collect()
+    }
+
+    /// REST addresses (`host:port`) of all JobManagers, in the order of their names.
+    pub fn rest_addresses(&self) -> Vec<String> {
+        self.ports.iter().map(|ports| format!("127.0.0.1:{}", ports.rest)).collect()
+    }
+
+    /// REST address of one JobManager.
+    pub fn rest_address(&self, name: &str) -> Option<String> {
+        let index = self.jobmanager_names().iter().position(|known| known == name)?;
+        self.rest_addresses().get(index).cloned()
+    }
+
+    /// A client of this cluster.
+    pub fn client(&self) -> Result<ClusterClient, ClientError> {
+        ClusterClient::new(self.rest_addresses())
+    }
+
+    /// Everything the cluster writes is under here.
+    pub fn directory(&self) -> &Path {
+        &self.options.directory
+    }
+
+    /// Where the processes' output goes.
+    pub fn logs(&self) -> PathBuf {
+        self.options.directory.join("logs")
+    }
+
+    /// Local directory of one JobManager's raft log.
+    pub fn raft_directory(&self, name: &str) -> PathBuf {
+        self.options.directory.join(name).join("raft")
+    }
+
+    /// The checkpoint directory.
+    pub fn checkpoint_directory(&self) -> PathBuf {
+        self.options.directory.join("checkpoints")
+    }
+
+    /// One process.
+    pub fn process(&mut self, name: &str) -> Option<&mut RoleProcess> {
+        self.processes.get_mut(name)
+    }
+
+    /// Kills a process (SIGKILL).
+    pub fn kill(&mut self, name: &str) -> io::Result<()> {
+        self.named(name)?.kill()
+    }
+
+    /// Freezes a process (SIGSTOP).
+    pub fn pause(&mut self, name: &str) -> io::Result<()> {
+        self.signal(name, Signal::SIGSTOP)
+    }
+
+    /// Lets a frozen process go on (SIGCONT).
+    pub fn resume(&mut self, name: &str) -> io::Result<()> {
+        self.signal(name, Signal::SIGCONT)
+    }
+
+    /// Starts a process again that was killed or has ended.
+    pub fn restart(&mut self, name: &str) -> io::Result<()> {
+        let process = self.named(name)?;
+        process.kill()?;
+        process.start()
+    }
+
+    /// Stops all processes: TaskManagers first, then JobManagers, each gets SIGTERM and some seconds.
+    pub fn shutdown(mut self) -> io::Result<()> {
+        for name in self.taskmanager_names().into_iter().chain(self.jobmanager_names()) {
+            self.named(&name)?.stop(STOP_PATIENCE)?;
+        }
+        Ok(())
+    }
+
+    fn signal(&mut self, name: &str, signal: Signal) -> io::Result<()> {
+        if self.named(name)?.signal(signal) { Ok(()) } else { Err(io::Error::other(format!("{name} does not run"))) }
+    }
+
+    fn named(&mut self, name: &str) -> io::Result<&mut RoleProcess> {
+        self.processes.get_mut(name).ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("no process {name}")))
+    }
+
+    fn describe(&self, name: &str) -> RoleProcess {
+        let mut settings = self.settings_of_all();
+        let role = if let Some(index) = self.jobmanager_names().iter().position(|known| known == name) {
+            settings.extend(self.jobmanager_settings(name, &self.ports[index]));
+            "jobmanager"
+        } else {
+            settings.push(format!("taskmanager.resource-id={name}"));
+            settings.push(format!("taskmanager.numberOfTaskSlots={}", self.options.slots));
+            "taskmanager"
+        };
+        settings.extend(self.options.settings.iter().cloned());
+        let mut arguments = vec![role.to_owned()];
+        arguments.extend(settings.into_iter().flat_map(|setting| ["-D".to_owned(), setting]));
+        RoleProcess::new(name, &self.options.binary, arguments, &self.logs())
+    }
+
+    fn settings_of_all(&self) -> Vec<String> {
+        let rpc: Vec<_> = self.ports.iter().map(|ports| format!("127.0.0.1:{}", ports.rpc.number())).collect();
+        let directory = self.options.directory.display();
+        vec![
+            format!("high-availability.storageDir={directory}/ha"),
+            format!("execution.checkpointing.dir={directory}/checkpoints"),
+            format!("jobmanager.rpc.addresses={}", rpc.join(";")),
+        ]
+    }
+
+    fn jobmanager_settings(&self, name: &str, ports: &JobManagerPorts) -> Vec<String> {
+        let mut settings = vec![
+            format!("jobmanager.name={name}"),
+            format!("jobmanager.rpc.port={}", ports.rpc.number()),
+            format!("rest.port={}", ports.rest),
+        ];
+        if self.options.jobmanagers > 1 {
+            let names = self.jobmanager_names();
+            let members: Vec<_> =
+                names.iter().zip(&self.ports).map(|(name, ports)| format!("{name}@127.0.0.1:{}", ports.raft.number())).collect();
+            settings.push("high-availability.type=raft".to_owned());
+            settings.push(format!("high-availability.raft.members={}", members.join(";")));
+            settings.push(format!("high-availability.raft.dir={}", self.raft_directory(name).display()));
+        }
+        settings
+    }
+}
+
+fn take_ports(options: &LocalClusterOptions, index: u32) -> io::Result<JobManagerPorts> {
+    let (rest, mark) = match options.rest_port {
+        Some(first) => (first + index as u16, None),
+        None => {
+            let port = ReservedPort::take()?;
+            (port.number(), Some(port))
+        }
+    };
+    Ok(JobManagerPorts { raft: ReservedPort::take()?, rpc: ReservedPort::take()?, rest, _rest_mark: mark })
+}
