@@ -280,3 +280,6 @@ impl Serialized {
         Written { operators, saved, checkpointed_bytes, state_bytes }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -145,7 +145,7 @@ impl Channel {
     }
 
     /// Elements queued now.
-    pub fn len(&self) -> usize {
+    pub fn queued(&self) -> usize {
         self.lock().queue.len()
     }
 

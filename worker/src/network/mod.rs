@@ -58,3 +58,6 @@ impl NetworkOptions {
         ChannelLimits { elements: self.channel_elements.max(1) as usize, bytes: self.channel_bytes.max(1) }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,279 @@
+//! TaskManagers against a JobManager of the test's own: deployments, checkpoints, failures, a change of leader.
+
+#![allow(clippy::unwrap_used, unreachable_pub)]
+
+mod job_manager;
+mod operators;
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+use weir_protocol::checkpoint::{CheckpointBarrier, CheckpointKind, StateHandle, SubtaskSnapshot};
+use weir_protocol::job_graph::{DataType, Field, JobVertex, OperatorDescriptor, Partitioning};
+use weir_protocol::job_status::ExecutionState;
+use weir_protocol::link::{Deployment, InputDeployment, Order, OutputDeployment, ProducerLocation, TaskDeployment};
+use weir_protocol::{
+    AllocationId, CheckpointId, ExecutionAttemptId, ExecutionVertexId, Generation, JobId, JobVertexId, LeaderEpoch,
+};
+use weir_worker::{TaskManager, TaskManagerOptions};
+
+use job_manager::{FakeJobManager, reserve};
+
+const JOB: JobId = JobId(77);
+const MAX_PARALLELISM: u32 = 16;
+
+fn task_manager(name: &str, jobmanagers: &[String]) -> TaskManager {
+    let mut options = TaskManagerOptions::new(name, jobmanagers.to_vec(), operators::registry());
+    options.heartbeat_interval_ms = 50;
+    options.slots = 2;
+    options.max_batch_rows = 500;
+    TaskManager::start(options).unwrap()
+}
+
+fn operator(kind: &str, options: serde_json::Value) -> OperatorDescriptor {
+    let options = options.as_object().unwrap().clone().into_iter().collect();
+    OperatorDescriptor { kind: kind.into(), options }
+}
+
+fn fields(names: &[&str]) -> Vec<Field> {
+    let field = |name: &&str| Field { name: (*name).to_owned(), data_type: DataType::Bigint, nullable: false };
+    names.iter().map(field).collect()
+}
+
+/// source (numbers) → hash → agg (count, collect), each as parallel as there are places; subtask i at place i.
+struct Job<'a> {
+    name: &'a str,
+    generation: Generation,
+    places: Vec<(&'a TaskManager, u32)>,
+    source: Vec<OperatorDescriptor>,
+    checkpoint_dir: String,
+}
+
+impl Job<'_> {
+    fn attempt(&self, uid: &str, subtask: u32) -> ExecutionAttemptId {
+        let vertex = JobVertexId::from_uid(uid);
+        ExecutionAttemptId { job: JOB, execution_vertex: ExecutionVertexId { vertex, subtask }, generation: self.generation }
+    }
+
+    fn subtasks(&self) -> std::ops::Range<u32> {
+        0..self.places.len() as u32
+    }
+
+    fn attempts(&self) -> Vec<ExecutionAttemptId> {
+        ["source", "agg"].iter().flat_map(|uid| self.subtasks().map(|subtask| self.attempt(uid, subtask))).collect()
+    }
+
+    fn deploy(&self, job_manager: &FakeJobManager, restore: Option<(u64, &[SubtaskSnapshot])>) {
+        let parallelism = self.places.len() as u32;
+        let edge_schema = fields(&["key", "value"]);
+        let keys = || Partitioning::Hash { keys: vec!["key".into()] };
+        let collect = operator("x.collect", json!({"name": self.name}));
+        let vertex = |uid: &str, operators: Vec<OperatorDescriptor>, output_schema: Vec<Field>| JobVertex {
+            uid: uid.into(),
+            name: String::new(),
+            parallelism,
+            operators,
+            output_schema,
+            input_schemas: Vec::new(),
+        };
+        let parts = |uid: &str| {
+            let vertex = JobVertexId::from_uid(uid);
+            let all = restore.map_or(&[][..], |(_, parts)| parts);
+            all.iter().filter(|part| part.execution_vertex.vertex == vertex).cloned().collect::<Vec<_>>()
+        };
+        for (subtask, (task_manager, slot)) in (0..).zip(&self.places) {
+            let allocation = AllocationId(1000 + u128::from(subtask));
+            let source = TaskDeployment {
+                attempt: self.attempt("source", subtask),
+                slot: *slot,
+                allocation,
+                vertex: vertex("source", self.source.clone(), edge_schema.clone()),
+                restore: parts("source"),
+                inputs: Vec::new(),
+                outputs: vec![OutputDeployment {
+                    edge: 0,
+                    partitioning: keys(),
+                    consumers: self.subtasks().map(|consumer| self.attempt("agg", consumer)).collect(),
+                }],
+            };
+            let producers = (0..).zip(&self.places).map(|(producer, (place, _))| ProducerLocation {
+                attempt: self.attempt("source", producer),
+                task_manager: place.id().clone(),
+                data_address: place.addresses().data.clone(),
+            });
+            let agg = TaskDeployment {
+                attempt: self.attempt("agg", subtask),
+                slot: *slot,
+                allocation,
+                vertex: vertex("agg", vec![operator("x.count", json!({})), collect.clone()], Vec::new()),
+                restore: parts("agg"),
+                inputs: vec![InputDeployment {
+                    edge: 0,
+                    input: 0,
+                    schema: edge_schema.clone(),
+                    partitioning: keys(),
+                    producers: producers.collect(),
+                }],
+                outputs: Vec::new(),
+            };
+            let deployment = Deployment {
+                job: JOB,
+                job_name: self.name.into(),
+                max_parallelism: MAX_PARALLELISM,
+                checkpoint_dir: self.checkpoint_dir.clone(),
+                restore_checkpoint: restore.map(|(id, _)| CheckpointId(id)),
+                tasks: vec![agg, source],
+            };
+            job_manager.send(task_manager.id(), Order::Deploy(deployment));
+        }
+    }
+
+    async fn checkpoint(&self, job_manager: &FakeJobManager, id: u64, kind: CheckpointKind) -> Vec<SubtaskSnapshot> {
+        let barrier = CheckpointBarrier { id: CheckpointId(id), kind, timestamp_ms: 0 };
+        for (subtask, (task_manager, _)) in (0..).zip(&self.places) {
+            let attempts = vec![self.attempt("source", subtask)];
+            job_manager.send(task_manager.id(), Order::TriggerCheckpoint { attempts, barrier });
+        }
+        let acknowledgements = job_manager.acknowledgements(id, &self.attempts()).await;
+        for (task_manager, _) in &self.places {
+            let last = kind == CheckpointKind::Final;
+            let attempts = self.attempts();
+            let complete = Order::NotifyCheckpointComplete { job: JOB, attempts, checkpoint: CheckpointId(id), last };
+            job_manager.send(task_manager.id(), complete);
+        }
+        acknowledgements.into_iter().map(|acknowledgement| acknowledgement.snapshot).collect()
+    }
+
+    fn cancel(&self, job_manager: &FakeJobManager) {
+        for (subtask, (task_manager, _)) in (0..).zip(&self.places) {
+            let attempts = vec![self.attempt("source", subtask), self.attempt("agg", subtask)];
+            job_manager.send(task_manager.id(), Order::Cancel(attempts));
+        }
+    }
+}
+
+fn generation(epoch: u64, attempt: u32) -> Generation {
+    Generation { epoch: LeaderEpoch(epoch), attempt }
+}
+
+fn assert_counts(name: &str, rows: i64, keys: i64) {
+    let mut expected = BTreeMap::<i64, (i64, i64)>::new();
+    for value in 0..rows {
+        let (count, sum) = expected.entry(value % keys).or_default();
+        *count += 1;
+        *sum += value;
+    }
+    let expected: Vec<_> = expected.into_iter().map(|(key, (count, sum))| (key, count, sum)).collect();
+    let committed = operators::COMMITTED.lock().unwrap().remove(name).unwrap_or_default();
+    let mut rows: Vec<_> = committed.into_values().flatten().collect();
+    rows.sort_unstable();
+    assert!(rows == expected, "{} rows instead of {}", rows.len(), expected.len());
+}
+
+/// The whole life: two processes, a checkpoint, the leader killed, tasks go on, the next leader cancels and restores, the end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_over_two_task_managers_survives_its_leader_and_ends_with_every_row_counted_once() {
+    let (name, rows, keys) = ("leader", 200_000, 5_000);
+    let directory = tempfile::tempdir().unwrap();
+    let ((first, first_address), (second, second_address)) = (reserve().await, reserve().await);
+    let addresses = [first_address, second_address];
+    let (one, two) = (task_manager("tm-1", &addresses), task_manager("tm-2", &addresses));
+    let leader = FakeJobManager::start(1, first);
+    for task_manager in [&one, &two] {
+        let registration = leader.registration(task_manager.id()).await;
+        assert_eq!(registration.slots, 2);
+        assert!(registration.attempts.is_empty());
+    }
+
+    let source = vec![operator("x.numbers", json!({"rows": rows, "keys": keys, "slow": 1}))];
+    let checkpoint_dir = directory.path().to_str().unwrap().to_owned();
+    let mut job = Job { name, generation: generation(1, 1), places: vec![(&one, 0), (&two, 0)], source, checkpoint_dir };
+    job.deploy(&leader, None);
+    leader.all_in(&job.attempts(), ExecutionState::Running).await;
+    leader.rows_in_above(job.attempt("agg", 1), 2_000).await;
+    job.checkpoint(&leader, 1, CheckpointKind::Checkpoint).await;
+    leader.rows_in_above(job.attempt("agg", 0), 8_000).await;
+    let saved = job.checkpoint(&leader, 2, CheckpointKind::Checkpoint).await;
+    let in_files = saved.iter().flat_map(|part| &part.operators).flat_map(|operator| &operator.key_groups);
+    assert!(in_files.into_iter().any(|group| matches!(group.state, StateHandle::File(_))), "state this big goes to files");
+
+    leader.kill();
+    let leader = FakeJobManager::start(2, second);
+    for task_manager in [&one, &two] {
+        let registration = leader.registration(task_manager.id()).await;
+        assert_eq!(registration.attempts.len(), 2, "tasks outlive their leader");
+        assert!(registration.attempts.iter().all(|held| held.state == ExecutionState::Running));
+        assert_eq!(registration.highest_epoch, LeaderEpoch(1));
+    }
+    leader.rows_in_above(job.attempt("agg", 0), 8_000).await;
+    job.cancel(&leader);
+    leader.all_in(&job.attempts(), ExecutionState::Canceled).await;
+
+    job.generation = generation(2, 1);
+    job.deploy(&leader, Some((2, &saved)));
+    leader.all_ended(&job.attempts()).await;
+    job.checkpoint(&leader, 10, CheckpointKind::Final).await;
+    leader.all_in(&job.attempts(), ExecutionState::Finished).await;
+    assert_counts(name, rows, keys);
+    one.shutdown().await;
+    two.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_task_manager_that_dies_fails_the_tasks_that_read_from_it_and_nothing_else() {
+    let directory = tempfile::tempdir().unwrap();
+    let (listener, address) = reserve().await;
+    let (one, two) = (task_manager("tm-1", &[address.clone()]), task_manager("tm-2", &[address]));
+    let leader = FakeJobManager::start(1, listener);
+    for task_manager in [&one, &two] {
+        leader.registration(task_manager.id()).await;
+    }
+    let source = vec![operator("x.numbers", json!({"rows": i64::MAX / 4, "keys": 10, "slow": 1}))];
+    let checkpoint_dir = directory.path().to_str().unwrap().to_owned();
+    let job = Job { name: "death", generation: generation(1, 1), places: vec![(&one, 0), (&two, 0)], source, checkpoint_dir };
+    job.deploy(&leader, None);
+    leader.all_in(&job.attempts(), ExecutionState::Running).await;
+    let (reader, source) = (job.attempt("agg", 0), job.attempt("source", 0));
+    drop(job);
+    two.shutdown().await;
+    let failure = leader.failure(reader).await;
+    assert_eq!((failure.code.as_str(), failure.retryable), ("TASK-CHANNEL-LOST", true));
+    assert!(failure.message.contains("lost channel to"), "{}", failure.message);
+    assert_eq!(leader.state(source), Some(ExecutionState::Running));
+    one.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_panic_fails_its_task_alone_and_the_slot_is_good_for_the_next_attempt() {
+    let (name, rows, keys) = ("panic", 20_000, 100);
+    let directory = tempfile::tempdir().unwrap();
+    let (listener, address) = reserve().await;
+    let one = task_manager("tm-1", &[address]);
+    let leader = FakeJobManager::start(1, listener);
+    leader.registration(one.id()).await;
+    let numbers = operator("x.numbers", json!({"rows": rows, "keys": keys}));
+    let checkpoint_dir = directory.path().to_str().unwrap().to_owned();
+    let mut job = Job {
+        name,
+        generation: generation(1, 1),
+        places: vec![(&one, 0), (&one, 1)],
+        source: vec![numbers.clone(), operator("x.panic", json!({"at": 10_000}))],
+        checkpoint_dir,
+    };
+    job.deploy(&leader, None);
+    let failure = leader.failure(job.attempt("source", 0)).await;
+    assert_eq!(failure.code, "TASK-PANIC");
+    assert!(failure.message.contains("met the number 10000"), "{}", failure.message);
+    job.cancel(&leader);
+    let others = [job.attempt("source", 1), job.attempt("agg", 0), job.attempt("agg", 1)];
+    leader.all_in(&others, ExecutionState::Canceled).await;
+
+    job.generation = generation(1, 2);
+    job.source = vec![numbers];
+    job.deploy(&leader, None);
+    leader.all_ended(&job.attempts()).await;
+    job.checkpoint(&leader, 1, CheckpointKind::Final).await;
+    leader.all_in(&job.attempts(), ExecutionState::Finished).await;
+    assert_counts(name, rows, keys);
+    one.shutdown().await;
+}
