@@ -185,7 +185,7 @@ impl TaskManager {
             storages: Arc::new(CheckpointStorages::new(options.storage)),
             io: io.handle().clone(),
         };
-        let (runner, executor) = Runner::new(parts);
+        let (runner, executor) = Runner::launch(parts);
         let pages = http::Pages { metrics: options.metrics, executor: executor.clone() };
         let service = Arc::new(DataService { task_manager: id.clone(), registry: channels, options: options.network });
         let (end, ended) = watch::channel(false);

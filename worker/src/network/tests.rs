@@ -14,7 +14,7 @@ use weir_dataflow::codec::BatchCodec;
 use weir_dataflow::element::StreamElement;
 use weir_protocol::checkpoint::{CheckpointBarrier, CheckpointKind};
 use weir_protocol::{
-    CheckpointId, ExecutionAttemptId, ExecutionVertexId, Generation, JobId, JobVertexId, LeaderEpoch, TaskManagerId,
+    CheckpointId, ExecutionAttemptId, ExecutionVertexId, Generation, JobId, JobVertexId, LeaderEpoch, TaskManagerId, world,
 };
 
 use super::NetworkOptions;
@@ -68,7 +68,7 @@ async fn producer() -> Producer {
     let id = TaskManagerId("tm-producer".into());
     let registry = Arc::new(ChannelRegistry::default());
     let service = DataService { task_manager: id.clone(), registry: registry.clone(), options: options() };
-    let service = tokio::task::spawn(Arc::new(service).serve(listener));
+    let service = world::spawn("test", Arc::new(service).serve(listener));
     Producer { id, address, registry, _service: AbortOnDrop(service) }
 }
 
@@ -196,7 +196,7 @@ async fn a_broken_connection_is_told_to_every_channel_over_it() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     // Greets, opens the channel, sends a damaged frame.
-    let liar = tokio::task::spawn(async move {
+    let liar = world::spawn("test", async move {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
         let (mut stream, _) = listener.accept().await.unwrap();
         let hello = Hello { consumer: TaskManagerId("tm-consumer".into()), producer: TaskManagerId("tm-producer".into()) };

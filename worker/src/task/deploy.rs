@@ -84,7 +84,7 @@ impl Deployer {
         outputs: Outputs,
         control: Arc<TaskControl>,
         reports: TaskReports,
-    ) -> Result<Box<Task>, Unprepared> {
+    ) -> Result<Task, Unprepared> {
         let Order { task, max_parallelism, storage, restoring } = order;
         let ready =
             async { futures::try_join!(self.connect(&task, &control), read_state(&storage, &task, max_parallelism, restoring)) };
@@ -105,7 +105,7 @@ impl Deployer {
         };
         let snapshots = SnapshotWriter::start(attempt, storage, reports.clone());
         let max_batch_rows = self.max_batch_rows;
-        Ok(Box::new(Task::new(TaskParts { control, chain, gate, outputs, snapshots, reports, max_batch_rows })))
+        Ok(Task::new(TaskParts { control, chain, gate, outputs, snapshots, reports, max_batch_rows }))
     }
 
     async fn connect(

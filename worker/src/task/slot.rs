@@ -27,7 +27,7 @@ pub struct Slot {
 }
 
 struct SlotShared {
-    inbox: Mutex<Vec<Box<Task>>>,
+    inbox: Mutex<Vec<Task>>,
     stopping: AtomicBool,
     waker: SlotWaker,
     registry: Arc<ChannelRegistry>,
@@ -51,7 +51,7 @@ impl Slot {
     }
 
     /// Hands over a task that is ready to run.
-    pub fn add(&self, task: Box<Task>) {
+    pub fn add(&self, task: Task) {
         self.shared.inbox.lock().unwrap_or_else(PoisonError::into_inner).push(task);
         self.shared.waker.wake();
     }
@@ -65,7 +65,7 @@ impl Slot {
 
 /// A task on its slot, and what it last did.
 struct Stepping {
-    task: Box<Task>,
+    task: Task,
     last: TimeSpent,
     since: Instant,
 }
@@ -140,7 +140,7 @@ impl SlotShared {
     }
 
     /// Lets go of a task, then says so.
-    fn bury(&self, task: Box<Task>, end: End) {
+    fn bury(&self, task: Task, end: End) {
         let (attempt, reports) = (task.attempt(), task.reports().clone());
         self.registry.withdraw(&attempt);
         task.close_outputs(&match &end {

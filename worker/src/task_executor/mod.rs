@@ -136,8 +136,8 @@ impl TaskExecutor {
             Event::LeaderSeen(leader) => self.leader_seen(leader, now),
             Event::LinkUp(link) => self.link_up(link, now),
             Event::LinkLost { link, reason } => self.link_lost(link, reason, now),
-            Event::FromLeader { link, message } => self.from_leader(link, message, now),
-            Event::FromTask(report) => self.from_task(report),
+            Event::FromLeader { link, message } => self.on_order(link, message, now),
+            Event::FromTask(report) => self.on_report(report),
             Event::Tick => self.tick(now),
             Event::Stop => self.held.keys().map(|attempt| Effect::Cancel(*attempt)).collect(),
         }
@@ -257,7 +257,7 @@ impl TaskExecutor {
         Vec::new()
     }
 
-    fn from_leader(&mut self, number: LinkNumber, message: ToTaskManager, now: Millis) -> Vec<Effect> {
+    fn on_order(&mut self, number: LinkNumber, message: ToTaskManager, now: Millis) -> Vec<Effect> {
         if self.link.current().is_none_or(|(link, _)| link != number) {
             return Vec::new();
         }
@@ -369,7 +369,7 @@ impl TaskExecutor {
         }
     }
 
-    fn from_task(&mut self, report: TaskReport) -> Vec<Effect> {
+    fn on_report(&mut self, report: TaskReport) -> Vec<Effect> {
         let attempt = match &report {
             TaskReport::State(update) => update.attempt,
             TaskReport::InputEnded(attempt) => *attempt,

@@ -65,8 +65,8 @@ pub struct Runner {
 }
 
 impl Runner {
-    /// A runner and its handle. [`Runner::run`] does the rest.
-    pub fn new(parts: RunnerParts) -> (impl Future<Output = ()> + Send, TaskExecutorGateway) {
+    /// The runner, to be driven by the agent's runtime, and its handle.
+    pub fn launch(parts: RunnerParts) -> (impl Future<Output = ()> + Send, TaskExecutorGateway) {
         let (stop, stops) = mpsc::channel(1);
         let (status, statuses) = watch::channel(TaskExecutorStatus::default());
         let gateway = TaskExecutorGateway::new(stop, statuses);

@@ -16,7 +16,7 @@ use weir_protocol::link::{
 };
 use weir_protocol::pb::link::v1 as pb;
 use weir_protocol::rpc::{JobManagerService, JobManagerServiceServer, MAX_MESSAGE_BYTES};
-use weir_protocol::{CheckpointId, ExecutionAttemptId, LeaderEpoch, TaskManagerId};
+use weir_protocol::{CheckpointId, ExecutionAttemptId, LeaderEpoch, TaskManagerId, world};
 
 /// No test waits longer; reached only when something is broken.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -67,7 +67,7 @@ impl JobManagerService for Service {
         }
         self.news.notify_waiters();
         let service = self.clone();
-        tokio::task::spawn(async move {
+        world::spawn("test", async move {
             while let Ok(Some(message)) = messages.message().await {
                 service.hear(ToJobManager::try_from(message).unwrap());
             }
@@ -126,7 +126,7 @@ impl FakeJobManager {
         let server = JobManagerServiceServer::new(service.clone())
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES);
-        tokio::task::spawn(async move {
+        world::spawn("test", async move {
             let serve =
                 tonic::transport::Server::builder().add_service(server).serve_with_incoming(TcpListenerStream::new(listener));
             tokio::select! {

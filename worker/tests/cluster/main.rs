@@ -223,7 +223,7 @@ async fn a_job_over_two_task_managers_survives_its_leader_and_ends_with_every_ro
 async fn a_task_manager_that_dies_fails_the_tasks_that_read_from_it_and_nothing_else() {
     let directory = tempfile::tempdir().unwrap();
     let (listener, address) = reserve().await;
-    let (one, two) = (task_manager("tm-1", &[address.clone()]), task_manager("tm-2", &[address]));
+    let (one, two) = (task_manager("tm-1", std::slice::from_ref(&address)), task_manager("tm-2", &[address]));
     let leader = FakeJobManager::start(1, listener);
     for task_manager in [&one, &two] {
         leader.registration(task_manager.id()).await;
