@@ -36,7 +36,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use openraft::error::{ChangeMembershipError, ClientWriteError, RaftError};
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
 use tokio::time::Instant;
 use weir_protocol::world::spawn;
 
@@ -51,7 +51,7 @@ use crate::{
     Candidate, CommitOutcome, HaProvider, HaStatus, LeaderRecord, Leadership, Operation, ReadError, Rejection, TransferError,
     Versioned, WatchEvent,
 };
-use group::Group;
+use group::{Group, OPERATION_DEADLINE};
 use runner::Campaign;
 use thread::RaftThread;
 use types::TypeConfig;
@@ -69,7 +69,15 @@ struct Inner {
     campaign: watch::Sender<Option<Campaign>>,
     campaigns: AtomicU64,
     doubted: Arc<Notify>,
+    /// Reads and writes under way: raft's thread shares its time fairly among its tasks, so these must be few.
+    reads: Semaphore,
+    writes: Semaphore,
 }
+
+/// Reads under way at once; others wait.
+const READS: usize = 64;
+/// Writes under way at once; others wait.
+const WRITES: usize = 512;
 
 /// The members of the group could not be changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -120,7 +128,8 @@ impl RaftProvider {
         let runtime = thread.runtime();
         let thread = Mutex::new(Some(thread));
         let campaigns = AtomicU64::new(0);
-        Ok(Self { inner: Arc::new(Inner { group, runtime, thread, campaign, campaigns, doubted }) })
+        let (reads, writes) = (Semaphore::new(READS), Semaphore::new(WRITES));
+        Ok(Self { inner: Arc::new(Inner { group, runtime, thread, campaign, campaigns, doubted, reads, writes }) })
     }
 
     /// Lets in the process that runs under this name at this address, with an empty directory of its own. On the leader.
@@ -175,6 +184,10 @@ impl RaftProvider {
     async fn write(&self, leadership: &Leadership, command: Command) -> CommitOutcome {
         let started = Instant::now();
         let epoch = leadership.epoch();
+        // The permit's semaphore is never closed.
+        let Ok(Ok(_turn)) = tokio::time::timeout(OPERATION_DEADLINE, self.inner.writes.acquire()).await else {
+            return CommitOutcome::Unknown { reason: "too many writes are waiting".into() };
+        };
         let outcome = self.on_raft(|group| async move { group.commit(epoch, command).await }).await;
         histogram!(names::COMMIT_SECONDS).record(started.elapsed().as_secs_f64());
         let outcome = outcome.unwrap_or_else(|| CommitOutcome::Unknown { reason: "the provider has stopped".into() });
@@ -193,6 +206,9 @@ impl RaftProvider {
     }
 
     async fn read<T: Send + 'static>(&self, read: impl FnOnce(&Group) -> T + Send + 'static) -> Result<T, ReadError> {
+        let Ok(Ok(_turn)) = tokio::time::timeout(OPERATION_DEADLINE, self.inner.reads.acquire()).await else {
+            return Err(ReadError::Unavailable("too many reads are waiting".into()));
+        };
         let outcome = self.on_raft(|group| async move { group.catch_up().await.map(|()| read(&group)) }).await;
         outcome.unwrap_or_else(|| Err(ReadError::Unavailable("the provider has stopped".into())))
     }

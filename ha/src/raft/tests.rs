@@ -2,6 +2,7 @@
 
 use std::net::TcpListener;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,6 +21,14 @@ pub(super) struct TestGroup {
     pub providers: Vec<Option<RaftProvider>>,
     pub timing: RaftTiming,
     pub snapshot_after_entries: u64,
+    /// Set before the directories are removed under members that are still about to stop.
+    over: Arc<AtomicBool>,
+}
+
+impl Drop for TestGroup {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::SeqCst);
+    }
 }
 
 pub(super) fn candidate(name: &str) -> Candidate {
@@ -39,6 +48,7 @@ impl TestGroup {
             providers: Vec::new(),
             timing: RaftTiming::default(),
             snapshot_after_entries: 10_000,
+            over: Arc::default(),
         };
         let listeners: Vec<_> = (0..size).map(|_| TcpListener::bind("127.0.0.1:0").expect("binds")).collect();
         for (number, listener) in listeners.iter().enumerate() {
@@ -62,6 +72,13 @@ impl TestGroup {
         options.timing = self.timing;
         options.segment_bytes = 1 << 20;
         options.snapshot_after_entries = self.snapshot_after_entries;
+        let over = Arc::clone(&self.over);
+        options.on_disk_failure = Arc::new(move |error| {
+            if !over.load(Ordering::SeqCst) {
+                eprintln!("the disk failed: {error}");
+                std::process::abort();
+            }
+        });
         RaftProvider::start(options)
     }
 
@@ -423,6 +440,20 @@ async fn concurrent_commits_are_all_applied_once() {
     for number in 0..3 {
         assert_eq!(group.provider(number).list("w/").await.expect("reads").len(), 320);
     }
+}
+
+#[tokio::test]
+async fn a_flood_of_reads_costs_no_leadership() {
+    let group = TestGroup::new(3);
+    let mut elections = group.campaign();
+    let (leader, leadership) = granted(&mut elections).await;
+    let reads = (0..2_000).map(|number| {
+        let provider = group.provider(number % 3).clone();
+        async move { provider.list("").await.is_ok() }
+    });
+    let answered = futures::future::join_all(reads).await;
+    assert!(answered.iter().any(|answered| *answered));
+    assert!(committed(&group.provider(leader).commit(&leadership, put("k", "v")).await));
 }
 
 #[tokio::test]
