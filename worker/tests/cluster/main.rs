@@ -40,12 +40,15 @@ fn fields(names: &[&str]) -> Vec<Field> {
     names.iter().map(field).collect()
 }
 
-/// source (numbers) → hash → agg (count, collect), each as parallel as there are places; subtask i at place i.
+/// source → hash → agg, each as parallel as there are places; subtask i at place i.
 struct Job<'a> {
     name: &'a str,
     generation: Generation,
     places: Vec<(&'a TaskManager, u32)>,
     source: Vec<OperatorDescriptor>,
+    /// Columns between the vertices; the first is the key.
+    edge: Vec<Field>,
+    agg: Vec<OperatorDescriptor>,
     checkpoint_dir: String,
 }
 
@@ -65,9 +68,8 @@ impl Job<'_> {
 
     fn deploy(&self, job_manager: &FakeJobManager, restore: Option<(u64, &[SubtaskSnapshot])>) {
         let parallelism = self.places.len() as u32;
-        let edge_schema = fields(&["key", "value"]);
-        let keys = || Partitioning::Hash { keys: vec!["key".into()] };
-        let collect = operator("x.collect", json!({"name": self.name}));
+        let edge_schema = self.edge.clone();
+        let keys = || Partitioning::Hash { keys: vec![edge_schema[0].name.clone()] };
         let vertex = |uid: &str, operators: Vec<OperatorDescriptor>, output_schema: Vec<Field>| JobVertex {
             uid: uid.into(),
             name: String::new(),
@@ -105,7 +107,7 @@ impl Job<'_> {
                 attempt: self.attempt("agg", subtask),
                 slot: *slot,
                 allocation,
-                vertex: vertex("agg", vec![operator("x.count", json!({})), collect.clone()], Vec::new()),
+                vertex: vertex("agg", self.agg.clone(), Vec::new()),
                 restore: parts("agg"),
                 inputs: vec![InputDeployment {
                     edge: 0,
@@ -152,6 +154,11 @@ impl Job<'_> {
     }
 }
 
+/// Counts per key, collected under `name`: what the agg of most tests does.
+fn count(name: &str) -> Vec<OperatorDescriptor> {
+    vec![operator("x.count", json!({})), operator("x.collect", json!({"name": name}))]
+}
+
 fn generation(epoch: u64, attempt: u32) -> Generation {
     Generation { epoch: LeaderEpoch(epoch), attempt }
 }
@@ -187,7 +194,15 @@ async fn a_job_over_two_task_managers_survives_its_leader_and_ends_with_every_ro
 
     let source = vec![operator("x.numbers", json!({"rows": rows, "keys": keys, "slow": 1}))];
     let checkpoint_dir = directory.path().to_str().unwrap().to_owned();
-    let mut job = Job { name, generation: generation(1, 1), places: vec![(&one, 0), (&two, 0)], source, checkpoint_dir };
+    let mut job = Job {
+        name,
+        generation: generation(1, 1),
+        places: vec![(&one, 0), (&two, 0)],
+        source,
+        edge: fields(&["key", "value"]),
+        agg: count(name),
+        checkpoint_dir,
+    };
     job.deploy(&leader, None);
     leader.all_in(&job.attempts(), ExecutionState::Running).await;
     leader.rows_in_above(job.attempt("agg", 1), 2_000).await;
@@ -230,7 +245,15 @@ async fn a_task_manager_that_dies_fails_the_tasks_that_read_from_it_and_nothing_
     }
     let source = vec![operator("x.numbers", json!({"rows": i64::MAX / 4, "keys": 10, "slow": 1}))];
     let checkpoint_dir = directory.path().to_str().unwrap().to_owned();
-    let job = Job { name: "death", generation: generation(1, 1), places: vec![(&one, 0), (&two, 0)], source, checkpoint_dir };
+    let job = Job {
+        name: "death",
+        generation: generation(1, 1),
+        places: vec![(&one, 0), (&two, 0)],
+        source,
+        edge: fields(&["key", "value"]),
+        agg: count("death"),
+        checkpoint_dir,
+    };
     job.deploy(&leader, None);
     leader.all_in(&job.attempts(), ExecutionState::Running).await;
     let (reader, source) = (job.attempt("agg", 0), job.attempt("source", 0));
@@ -258,6 +281,8 @@ async fn a_panic_fails_its_task_alone_and_the_slot_is_good_for_the_next_attempt(
         generation: generation(1, 1),
         places: vec![(&one, 0), (&one, 1)],
         source: vec![numbers.clone(), operator("x.panic", json!({"at": 10_000}))],
+        edge: fields(&["key", "value"]),
+        agg: count(name),
         checkpoint_dir,
     };
     job.deploy(&leader, None);
@@ -276,4 +301,89 @@ async fn a_panic_fails_its_task_alone_and_the_slot_is_good_for_the_next_attempt(
     leader.all_in(&job.attempts(), ExecutionState::Finished).await;
     assert_counts(name, rows, keys);
     one.shutdown().await;
+}
+
+/// What a job of this system's own operators writes: undisturbed, or stopped in the middle by a change of leader and a restore.
+async fn windows(disturbed: bool) -> Vec<String> {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let ((first, first_address), (second, second_address)) = (reserve().await, reserve().await);
+    let addresses = [first_address, second_address];
+    let (one, two) = (task_manager("tm-1", &addresses), task_manager("tm-2", &addresses));
+    let mut leader = FakeJobManager::start(1, first);
+    let generated = json!({
+        "rows": 30_000,
+        "rows_per_second": if disturbed { 20_000 } else { 10_000_000 },
+        "seed": 7,
+        "fields": [
+            {"name": "auction", "type": "bigint", "kind": "random", "min": 0, "max": 300},
+            {"name": "price", "type": "bigint", "kind": "random", "min": 1, "max": 1000},
+            {"name": "ts", "type": "timestamp_ms", "kind": "timestamp", "min": 1_700_000_000_000_i64, "step_ms": 10},
+        ],
+    });
+    let window = json!({
+        "time_column": "ts", "size_ms": 10_000, "keys": ["auction"],
+        "aggregates": [{"name": "bids", "function": "count"}, {"name": "total", "function": "sum", "column": "price"}],
+    });
+    let field = |name: &str, data_type| Field { name: name.into(), data_type, nullable: false };
+    let mut job = Job {
+        name: "windows",
+        generation: generation(1, 1),
+        places: vec![(&one, 0), (&two, 0)],
+        source: vec![
+            operator("source.datagen", generated),
+            operator("watermark", json!({"column": "ts", "out_of_orderness_ms": 100})),
+        ],
+        edge: vec![field("auction", DataType::Bigint), field("price", DataType::Bigint), field("ts", DataType::TimestampMs)],
+        agg: vec![
+            operator("window.tumbling", window),
+            operator("sink.file", json!({"path": path("out"), "format": "csv", "header": false})),
+        ],
+        checkpoint_dir: path("checkpoints"),
+    };
+    for task_manager in [&one, &two] {
+        leader.registration(task_manager.id()).await;
+    }
+    job.deploy(&leader, None);
+    leader.all_in(&job.attempts(), ExecutionState::Running).await;
+    if disturbed {
+        leader.rows_in_above(job.attempt("agg", 0), 2_000).await;
+        job.checkpoint(&leader, 1, CheckpointKind::Checkpoint).await;
+        leader.rows_in_above(job.attempt("agg", 0), 5_000).await;
+        let saved = job.checkpoint(&leader, 2, CheckpointKind::Checkpoint).await;
+        leader.rows_in_above(job.attempt("agg", 0), 7_000).await;
+        leader.kill();
+        leader = FakeJobManager::start(2, second);
+        for task_manager in [&one, &two] {
+            assert_eq!(leader.registration(task_manager.id()).await.attempts.len(), 2);
+        }
+        job.cancel(&leader);
+        leader.all_in(&job.attempts(), ExecutionState::Canceled).await;
+        job.generation = generation(2, 1);
+        job.deploy(&leader, Some((2, &saved)));
+    }
+    leader.all_ended(&job.attempts()).await;
+    job.checkpoint(&leader, 9, CheckpointKind::Final).await;
+    leader.all_in(&job.attempts(), ExecutionState::Finished).await;
+    one.shutdown().await;
+    two.shutdown().await;
+
+    let mut lines = Vec::new();
+    for entry in std::fs::read_dir(path("out")).unwrap() {
+        let entry = entry.unwrap();
+        if !entry.file_name().to_string_lossy().starts_with('.') {
+            lines.extend(std::fs::read_to_string(entry.path()).unwrap().lines().map(str::to_owned));
+        }
+    }
+    lines.sort_unstable();
+    lines
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn windows_written_through_a_change_of_leader_are_those_of_an_undisturbed_run() {
+    let expected = windows(false).await;
+    // 30 windows of 10 s over 300 s, up to 301 keys each.
+    assert!(expected.len() > 30 * 200, "{} lines", expected.len());
+    let written = windows(true).await;
+    assert!(written == expected, "{} lines instead of {}", written.len(), expected.len());
 }

@@ -25,6 +25,8 @@ type Committed = BTreeMap<(u32, u64), Vec<(i64, i64, i64)>>;
 
 pub fn registry() -> OperatorRegistry {
     let mut registry = OperatorRegistry::default();
+    weir_dataflow::operators::register_operators(&mut registry);
+    weir_connectors::register_connectors(&mut registry);
     registry.register("x.numbers", numbers);
     registry.register("x.count", count);
     registry.register("x.collect", collect);
