@@ -181,8 +181,9 @@ impl ClusterClient {
     pub async fn ha_status_of_each(&self, deadline: Duration) -> Vec<(String, Result<HaResponse, ClientError>)> {
         let deadline = self.within(deadline);
         let mut answers = Vec::with_capacity(self.addresses.len());
+        let patience = Duration::from_millis(deadline.end.since(deadline.start).clamp(1, ATTEMPT_TIMEOUT_MS));
         for address in &self.addresses {
-            let answer = match self.attempt(address, &Method::GET, "/weir/v1/ha", None, deadline).await {
+            let answer = match self.attempt(address, &Method::GET, "/weir/v1/ha", None, patience).await {
                 Ok(bytes) => decode(&bytes),
                 Err(Failure::Final(error)) => Err(error),
                 Err(Failure::NotDone(last) | Failure::Unknown(last)) => {
@@ -287,9 +288,12 @@ impl ClusterClient {
         loop {
             let first = self.answered_last.load(Ordering::Relaxed);
             last = String::new();
-            for index in (first..first + self.addresses.len()).map(|index| index % self.addresses.len()) {
-                let address = &self.addresses[index];
-                match self.attempt(address, &method, path, body.as_ref(), deadline).await {
+            for step in 0..self.addresses.len() {
+                let index = (first + step) % self.addresses.len();
+                // An equal share of what is left, so that a frozen JobManager does not use up the others' time.
+                let share = deadline.end.since(self.clock.now()) / (self.addresses.len() - step) as u64;
+                let patience = Duration::from_millis(share.clamp(1, ATTEMPT_TIMEOUT_MS));
+                match self.attempt(&self.addresses[index], &method, path, body.as_ref(), patience).await {
                     Ok(answer) => {
                         self.answered_last.store(index, Ordering::Relaxed);
                         return decode(&answer);
@@ -303,7 +307,10 @@ impl ClusterClient {
                             format!("CLIENT-UNKNOWN: the answer was lost, the request may have been carried out: {why}");
                         return Err(ClientError::other(message));
                     }
-                    Err(Failure::NotDone(why) | Failure::Unknown(why)) => last = why,
+                    Err(Failure::NotDone(why) | Failure::Unknown(why)) => {
+                        self.answered_last.store((index + 1) % self.addresses.len(), Ordering::Relaxed);
+                        last = why;
+                    }
                 }
                 if self.clock.now() >= deadline.end {
                     break;
@@ -322,12 +329,11 @@ impl ClusterClient {
         method: &Method,
         path: &str,
         body: Option<&Value>,
-        deadline: Deadline,
+        patience: Duration,
     ) -> Result<Vec<u8>, Failure> {
         let name = authority(address);
         let url = address.join(path).map_err(|error| Failure::Final(ClientError::other(format!("CLIENT-ADDRESS: {error}"))))?;
-        let left = deadline.end.since(self.clock.now()).clamp(1, ATTEMPT_TIMEOUT_MS);
-        let mut request = self.http.request(method.clone(), url).timeout(Duration::from_millis(left));
+        let mut request = self.http.request(method.clone(), url).timeout(patience);
         if let Some(body) = body {
             request = request.json(body);
         }

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use weir_control_plane::dispatcher::DispatcherOptions;
@@ -185,7 +186,20 @@ fn storage_options(config: &Config) -> StorageOptions {
     options
 }
 
+/// How often the recorder folds its samples into summaries.
+const METRICS_UPKEEP: Duration = Duration::from_secs(5);
+
 /// Installs the process's metrics recorder; `None` if there is one already (a test program).
 fn install_metrics() -> Option<PrometheusHandle> {
-    PrometheusBuilder::new().install_recorder().ok()
+    let handle = PrometheusBuilder::new().install_recorder().ok()?;
+    weir_ha::metrics::describe();
+    let kept_up = handle.clone();
+    let upkeep = move || loop {
+        std::thread::sleep(METRICS_UPKEEP);
+        kept_up.run_upkeep();
+    };
+    if let Err(error) = std::thread::Builder::new().name("metrics".to_owned()).spawn(upkeep) {
+        tracing::warn!(%error, "metrics are not kept up: their memory will grow");
+    }
+    Some(handle)
 }

@@ -16,8 +16,18 @@ pub(super) fn job_manager(arguments: &RoleArguments, log: Option<&str>) -> Resul
     logging::start(log);
     let config = arguments.config.load()?;
     config.notices().iter().for_each(|notice| tracing::warn!("{notice}"));
+    abort_on_panic();
     let running = assembly::start_job_manager(&config)?;
     wait_for_the_end(arguments.exit_with_parent, || running.shutdown())
+}
+
+/// Half a JobManager is worse than none: a panic anywhere in it ends the process, and a standby takes over.
+fn abort_on_panic() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        report(panic);
+        std::process::abort();
+    }));
 }
 
 /// Runs a TaskManager until SIGINT or SIGTERM.
@@ -78,7 +88,7 @@ fn parent_gone(matters: bool) -> Pin<Box<dyn Future<Output = ()>>> {
     let watch = move || {
         let mut buffer = [0; 64];
         while matches!(std::io::stdin().read(&mut buffer), Ok(count) if count > 0) {}
-        drop(closed.send(()));
+        let _ = closed.send(());
     };
     Box::pin(async move {
         let watcher = std::thread::Builder::new().name("parent-watch".to_owned()).spawn(watch);
