@@ -24,8 +24,9 @@ fn put_raft_on_a_small_disk(test: &mut ClusterUnderTest, name: &str) -> SmallDis
 /// Breaks the disk under the leader's raft log: the process must end itself, another must lead, and once the disk is
 /// mended the member must come back with nothing lost.
 fn leader_with_a_broken_raft_disk(break_it: impl FnOnce(&SmallDisk), mend_it: impl FnOnce(&SmallDisk)) {
-    let mut test = ClusterUnderTest::start(&[]);
-    let job = CountingJob::lasting(40);
+    // Small log files and frequent checkpoints: a full disk is noticed when the log wants its next file.
+    let mut test = ClusterUnderTest::start(&["high-availability.raft.segment-size=64 kb"]);
+    let job = CountingJob { checkpoint_interval_ms: 50, ..CountingJob::lasting(60) };
     let id = test.submit(&job);
     let (leader, mut epoch) = test.await_leader_after(0);
     let disk = put_raft_on_a_small_disk(&mut test, &leader);
@@ -64,7 +65,6 @@ fn leader_with_a_broken_raft_disk(break_it: impl FnOnce(&SmallDisk), mend_it: im
 
 #[test]
 fn a_full_disk_under_the_leaders_raft_log_ends_it_and_another_leads() {
-    // A full disk is noticed when the log needs its next segment: preallocation lets it go on until then.
     leader_with_a_broken_raft_disk(|disk| assert!(disk.fill().unwrap() > 0), |disk| disk.clear().unwrap());
 }
 

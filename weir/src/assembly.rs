@@ -139,6 +139,7 @@ fn start_ha(config: &Config) -> Result<HaServices, StartError> {
         PathBuf::from(config.text("high-availability.raft.dir")),
         &config.text("high-availability.cluster-id"),
     );
+    options.segment_bytes = config.size("high-availability.raft.segment-size");
     options.timing = RaftTiming {
         heartbeat: config.duration("high-availability.raft.heartbeat-interval"),
         election_min: config.duration("high-availability.raft.election-timeout.min"),

@@ -159,7 +159,11 @@ pub const CATALOG: &[OperatorSpec] = &[
                 "A file, or a directory whose files are read; names that start with . or _ are skipped.",
             ),
             FORMAT,
-            required("schema", OptionType::Schema, "The columns: found by name if files have a header or names of their own, else in file order."),
+            required(
+                "schema",
+                OptionType::Schema,
+                "The columns: found by name if files have a header or names of their own, else in file order.",
+            ),
             optional("delimiter", OptionType::Character, "What separates CSV fields; default a comma."),
             optional("header", OptionType::Flag, "Whether CSV files begin with a line of column names; default true."),
             optional("rows_per_second", POSITIVE, "Most rows per second of each subtask; default unlimited."),

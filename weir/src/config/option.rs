@@ -51,6 +51,7 @@ pub const OPTIONS: &[ConfigOption] = &[
     option("high-availability.raft.election-timeout.min", Duration, Some("500 ms"), "Shortest silence of the leader before an election. A crashed leader process is noticed at once by its closed connections."),
     option("high-availability.raft.heartbeat-interval", Duration, Some("100 ms"), "Time between heartbeats of the raft leader."),
     option("high-availability.raft.members", List, None, "All JobManagers of the group, each as name@host:port of its raft peer service."),
+    option("high-availability.raft.segment-size", Size, Some("16 mb"), "Size of one file of the raft log; the next one is made ahead of time."),
     option("high-availability.storageDir", Text, None, "Where job graphs go: a path, file:///… or s3://bucket/prefix, reached by every JobManager."),
     option("high-availability.type", OneOf(&["none", "raft"]), Some("none"), "Who elects the leader: raft (embedded), or none (one JobManager, nothing survives it)."),
     option("jobmanager.bind-host", Text, Some("127.0.0.1"), "Address the JobManager's service for TaskManagers listens on."),
