@@ -19,7 +19,7 @@ const FAST: [&str; 3] = [
 ];
 const PATIENCE: Duration = Duration::from_secs(300);
 
-fn main() {
+fn main() -> std::process::ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let number = |at: usize, otherwise: u64| arguments.get(at).and_then(|text| text.parse().ok()).unwrap_or(otherwise);
     match arguments.first().map(String::as_str) {
@@ -29,9 +29,10 @@ fn main() {
         Some("csv") if arguments.len() >= 4 => csv(Path::new(&arguments[1]), number(2, 0), number(3, 1) as u32, number(4, 3)),
         _ => {
             eprintln!("usage: measure failover [RUNS] [fast] | submit [RUNS] | memory | csv FILE ROWS PARALLELISM [RUNS]");
-            std::process::exit(2);
+            return std::process::ExitCode::from(2);
         }
     }
+    std::process::ExitCode::SUCCESS
 }
 
 fn print_row(what: &str, unit: &str, mut values: Vec<f64>) {

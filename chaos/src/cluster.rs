@@ -177,7 +177,7 @@ pub fn all_running(job: &JobDescription) -> bool {
 
 /// Id of the newest completed checkpoint; 0 if there is none.
 pub fn newest_checkpoint(job: &JobDescription) -> u64 {
-    job.checkpoints.latest_completed.as_ref().map_or(0, |checkpoint| checkpoint.facts().id as u64)
+    job.checkpoints.latest_completed.as_ref().map_or(0, |checkpoint| checkpoint.facts().id)
 }
 
 /// Looks again and again until something is seen or patience ends.

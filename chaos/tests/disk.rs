@@ -1,5 +1,7 @@
 //! Disks that are full, read-only or corrupt, under the raft log and under the checkpoints. Mounting needs root.
 
+#![allow(clippy::unwrap_used, reason = "a test that can not go on fails")]
+
 use weir_chaos::cluster::{ClusterUnderTest, PATIENCE, newest_checkpoint};
 use weir_chaos::faults::{SmallDisk, flip_a_bit};
 use weir_chaos::workload::CountingJob;

@@ -20,7 +20,7 @@ use weir_protocol::rpc::JobManagerServiceClient;
 use weir_protocol::{EpochFence, ExecutionAttemptId, LeaderEpoch, TaskManagerId};
 
 /// A running fake; dropping it cuts its link, as `SIGKILL` does.
-pub struct FakeTaskManager {
+pub(crate) struct FakeTaskManager {
     state: Arc<Mutex<State>>,
     to_leader: watch::Receiver<Option<mpsc::Sender<pb::ToJobManager>>>,
     task: tokio::task::JoinHandle<()>,
@@ -42,7 +42,7 @@ impl Drop for FakeTaskManager {
 
 impl FakeTaskManager {
     /// Starts it; it looks for the leader at these addresses until it is dropped.
-    pub fn start(name: &str, slots: u32, rpc_addresses: Vec<String>) -> Self {
+    pub(crate) fn start(name: &str, slots: u32, rpc_addresses: Vec<String>) -> Self {
         let id = TaskManagerId(name.to_string());
         let state = Arc::new(Mutex::new(State::default()));
         let (sender, to_leader) = watch::channel(None);
@@ -51,22 +51,22 @@ impl FakeTaskManager {
     }
 
     /// The attempts it holds.
-    pub fn held(&self) -> Vec<ExecutionAttemptId> {
+    pub(crate) fn held(&self) -> Vec<ExecutionAttemptId> {
         self.state.lock().unwrap().held.keys().copied().collect()
     }
 
     /// The epochs under which it was given tasks.
-    pub fn deployments(&self) -> Vec<LeaderEpoch> {
+    pub(crate) fn deployments(&self) -> Vec<LeaderEpoch> {
         self.state.lock().unwrap().deployments.clone()
     }
 
     /// Whether it ignores orders to cancel.
-    pub fn set_stubborn(&self, stubborn: bool) {
+    pub(crate) fn set_stubborn(&self, stubborn: bool) {
         self.state.lock().unwrap().stubborn = stubborn;
     }
 
     /// Says that every task has processed all of its input.
-    pub async fn end_input(&self) {
+    pub(crate) async fn end_input(&self) {
         let sender = self.to_leader.borrow().clone().unwrap();
         for attempt in self.held() {
             sender.send(ToJobManager::InputEnded(attempt).into()).await.unwrap();
@@ -74,7 +74,7 @@ impl FakeTaskManager {
     }
 }
 
-pub fn registration(id: &TaskManagerId, slots: u32, highest_epoch: LeaderEpoch) -> Registration {
+pub(crate) fn registration(id: &TaskManagerId, slots: u32, highest_epoch: LeaderEpoch) -> Registration {
     Registration {
         task_manager: id.clone(),
         highest_epoch,
@@ -92,7 +92,7 @@ async fn client(address: &str) -> Result<JobManagerServiceClient<Channel>, tonic
 }
 
 /// Opens a stream at this address with this first message.
-pub async fn connect(
+pub(crate) async fn connect(
     address: &str,
     first: ToJobManager,
 ) -> Result<(mpsc::Sender<pb::ToJobManager>, tonic::Streaming<pb::ToTaskManager>), Status> {

@@ -1,5 +1,7 @@
 //! Holds the rules of the house that neither the compiler nor clippy can: budgets, names, who may name whom.
 
+#![allow(clippy::unwrap_used, reason = "a test that can not go on fails")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
