@@ -1,5 +1,13 @@
 //! The wire types generated from `proto/`. Only [`convert`](crate::convert) turns them into domain types.
-#![allow(missing_docs, unreachable_pub, clippy::all, clippy::too_many_lines, clippy::redundant_clone, clippy::unwrap_used, clippy::large_futures)]
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::all,
+    clippy::too_many_lines,
+    clippy::redundant_clone,
+    clippy::unwrap_used,
+    clippy::large_futures
+)]
 
 /// `checkpoint.proto`.
 pub mod checkpoint {
