@@ -28,8 +28,7 @@ fix:
 
 ## bench: the figures of docs/measurements.md, on this machine
 bench: setup
-	$(CARGO) build --release --locked --package weir --examples --bins
-	$(CARGO) build --release --locked --package weir-ha --examples
+	$(CARGO) build --release --locked -p weir -p weir-chaos -p weir-ha --bins --examples
 	ops/bench.sh
 
 setup:

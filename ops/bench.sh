@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# The figures of docs/measurements.md, on this machine. Takes some minutes; run it on a quiet one.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+release="${CARGO_TARGET_DIR:-target}/release/examples"
+bids=$(mktemp --suffix .csv)
+trap 'rm -f "$bids"' EXIT
+
+echo "== fenced commits on three members, in one process"
+"$release/commit_bench"
+echo "== failover of a cluster of processes"
+"$release/measure" failover 20
+"$release/measure" failover 20 fast
+echo "== submission and idle memory"
+"$release/measure" submit 10
+"$release/measure" memory
+echo "== 10 million rows of CSV into 10 s windows into CSV"
+python3 ops/make-bids.py 10000000 "$bids"
+"$release/measure" csv "$bids" 10000000 1 3
+"$release/measure" csv "$bids" 10000000 2 3
