@@ -50,7 +50,7 @@ pub(super) fn run(command: HaCommand) -> Result<(), Failure> {
             HaCommand::TransferLeader { to, cluster } => {
                 let answer = client(&cluster)?.ha_transfer(to.as_deref(), cluster.timeout).await?;
                 let leader = answer.leader.unwrap_or_else(|| "another JobManager".to_owned());
-                println!("{leader} leads (epoch {})", answer.epoch);
+                println!("{leader} leads");
                 Ok(())
             }
         }
