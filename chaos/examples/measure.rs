@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use weir_chaos::cluster::{ClusterUnderTest, all_running, newest_checkpoint, poll};
-use weir_chaos::workload::CountingJob;
+use weir_chaos::workload::{CountingJob, committed_lines};
 use weir_protocol::job_graph::JobGraph;
 use weir_protocol::job_status::JobStatus;
 
@@ -118,6 +118,9 @@ fn csv(file: &Path, rows: u64, parallelism: u32, runs: u64) {
         let id = test.submit_graph(&graph);
         let end = test.await_job(id, "it ends", |job| job.status.is_globally_terminal());
         assert_eq!(end.status, JobStatus::Finished, "{end:#?}");
+        let lines = committed_lines(&test.output().join(run.to_string())).expect("the output can be read");
+        let counted: u64 = lines.iter().filter_map(|line| line.split(',').nth(2)?.parse::<u64>().ok()).sum();
+        assert_eq!(counted, rows, "every row is counted once");
         let after = test.cluster.process("tm-1").and_then(|process| process.cpu_seconds()).unwrap_or_default();
         wall.push(rows as f64 / ((end.ended_at_ms.unwrap_or_default() - end.submitted_at_ms) as f64 / 1_000.0) / 1e6);
         cpu.push(rows as f64 / (after - before) / 1e6);
