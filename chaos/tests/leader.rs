@@ -9,7 +9,8 @@ use weir_chaos::workload::CountingJob;
 fn twenty_leaders_killed_in_a_row_under_load_lose_and_double_nothing() {
     const KILLS: u64 = 20;
     let mut test = ClusterUnderTest::start(&[]);
-    let job = CountingJob::lasting(150);
+    // Three seconds a kill are ample: a leader change with its next checkpoint takes about half a second.
+    let job = CountingJob::lasting(3 * KILLS);
     let id = test.submit(&job);
     let (mut leader, mut epoch) = test.await_leader_after(0);
     let mut epochs = vec![epoch];

@@ -11,6 +11,7 @@ pub mod conformance;
 #[cfg(test)]
 mod contest;
 mod election;
+pub mod etcd;
 pub mod fenced_store;
 mod job_graph_store;
 mod job_result_store;
@@ -22,6 +23,7 @@ mod record;
 mod resolved_commit;
 mod store_error;
 mod watchers;
+pub mod zookeeper;
 
 use std::sync::Arc;
 

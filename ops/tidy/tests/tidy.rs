@@ -15,7 +15,7 @@ const FORBIDDEN_FILES: [&str; 9] = ["utils", "util", "common", "helpers", "misc"
 const KNOWN_MANAGERS: [&str; 5] = ["JobManager", "TaskManager", "ResourceManager", "SlotManager", "MemoryManager"];
 
 /// Which of our crates each crate may name (build and normal dependencies; tests may reach further).
-const MAY_NAME: [(&str, &[&str]); 11] = [
+const MAY_NAME: [(&str, &[&str]); 12] = [
     ("weir-protocol", &[]),
     ("weir-storage", &["weir-protocol"]),
     ("weir-dataflow", &["weir-protocol"]),
@@ -26,12 +26,15 @@ const MAY_NAME: [(&str, &[&str]); 11] = [
     ("weir-worker", &["weir-ha", "weir-storage", "weir-dataflow", "weir-connectors", "weir-protocol"]),
     ("weir", &["*"]),
     ("weir-chaos", &["*"]),
+    ("weir-servers", &[]),
     ("weir-tidy", &[]),
 ];
 
 /// A word that may stand only under one path.
-const CONFINED: [(&str, &str); 4] = [
+const CONFINED: [(&str, &str); 6] = [
     ("openraft::", "ha/src/raft"),
+    ("etcd_client::", "ha/src/etcd"),
+    ("zookeeper_client::", "ha/src/zookeeper"),
     ("tokio::spawn(", "protocol/src/world.rs"),
     ("unbounded_channel", "nowhere"),
     ("object_store::", "storage/src/file_system"),

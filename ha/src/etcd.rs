@@ -1,0 +1,1 @@
+//! An etcd cluster as the coordination system.

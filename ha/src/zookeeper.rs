@@ -1,0 +1,1 @@
+//! A ZooKeeper ensemble as the coordination system.

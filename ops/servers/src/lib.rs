@@ -1,0 +1,10 @@
+//! Real coordination servers on loopback, for tests, the demo and measurements: started on free ports in a directory of
+//! their own, killed, paused and restarted at will, and gone when the value that stands for them is dropped.
+//!
+//! The programs themselves are installed by `ops/test-servers.sh`.
+
+mod process;
+mod proxy;
+
+pub use process::{ServerProcess, StartError, free_port};
+pub use proxy::{Fault, Proxy};

@@ -1,0 +1,114 @@
+//! One server process.
+
+use std::fs::File;
+use std::io;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// How long a server may take to start on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+const POLL: Duration = Duration::from_millis(20);
+
+/// A server did not start.
+#[derive(Debug)]
+pub struct StartError {
+    /// What was started.
+    pub program: PathBuf,
+    /// What happened.
+    pub reason: String,
+    /// The end of what it printed.
+    pub output: String,
+}
+
+impl std::fmt::Display for StartError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} did not start: {}", self.program.display(), self.reason)?;
+        if self.output.is_empty() { Ok(()) } else { write!(f, "; it printed:\n{}", self.output) }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// A process that ends with the value.
+#[derive(Debug)]
+pub struct ServerProcess {
+    child: Child,
+    program: PathBuf,
+    log: PathBuf,
+}
+
+impl ServerProcess {
+    /// Starts `command`; what it prints is appended to the file `log`.
+    pub fn spawn(command: &mut Command, log: &Path) -> Result<Self, StartError> {
+        let program = PathBuf::from(command.get_program());
+        let failed =
+            |error: io::Error| StartError { program: program.clone(), reason: error.to_string(), output: String::new() };
+        let output = File::options().create(true).append(true).open(log).map_err(failed)?;
+        let errors = output.try_clone().map_err(failed)?;
+        let child = command.stdin(Stdio::null()).stdout(output).stderr(errors).spawn().map_err(failed)?;
+        Ok(Self { child, program, log: log.to_owned() })
+    }
+
+    /// Waits until `ready` says so; fails when the process ends before, or takes longer than a minute.
+    pub fn await_ready(&mut self, mut ready: impl FnMut() -> bool) -> Result<(), StartError> {
+        let started = Instant::now();
+        loop {
+            if ready() {
+                return Ok(());
+            }
+            let reason = match self.child.try_wait() {
+                Ok(Some(status)) => format!("it ended with {status}"),
+                _ if started.elapsed() > PATIENCE => format!("not ready within {} s", PATIENCE.as_secs()),
+                _ => {
+                    std::thread::sleep(POLL);
+                    continue;
+                }
+            };
+            return Err(StartError { program: self.program.clone(), reason, output: self.last_output() });
+        }
+    }
+
+    /// Ends it as a power cut does, and waits until it is gone.
+    pub fn kill(&mut self) {
+        // Fails only if it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Freezes it.
+    pub fn pause(&self) {
+        self.signal(Signal::SIGSTOP);
+    }
+
+    /// Undoes [`ServerProcess::pause`].
+    pub fn resume(&self) {
+        self.signal(Signal::SIGCONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let _ = kill(Pid::from_raw(self.child.id().cast_signed()), signal);
+    }
+
+    fn last_output(&self) -> String {
+        let text = std::fs::read(&self.log).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text[text.len().saturating_sub(4_000)..]).into_owned();
+        text.trim().to_owned()
+    }
+}
+
+impl Drop for ServerProcess {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// A port on loopback that nobody listened on a moment ago.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("loopback has a free port");
+    listener.local_addr().expect("a bound socket has an address").port()
+}
