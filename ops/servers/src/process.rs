@@ -46,8 +46,7 @@ impl ServerProcess {
     /// Starts `command`; what it prints is appended to the file `log`.
     pub fn spawn(command: &mut Command, log: &Path) -> Result<Self, StartError> {
         let program = PathBuf::from(command.get_program());
-        let failed =
-            |error: io::Error| StartError { program: program.clone(), reason: error.to_string(), output: String::new() };
+        let failed = |error: io::Error| StartError { program: program.clone(), reason: error.to_string(), output: String::new() };
         let output = File::options().create(true).append(true).open(log).map_err(failed)?;
         let errors = output.try_clone().map_err(failed)?;
         let child = command.stdin(Stdio::null()).stdout(output).stderr(errors).spawn().map_err(failed)?;

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -26,7 +26,10 @@ pub enum Fault {
 
 impl Fault {
     fn of(code: u8) -> Self {
-        [Self::None, Self::Silence, Self::LostAnswers, Self::Reset].into_iter().find(|fault| *fault as u8 == code).unwrap_or(Self::None)
+        [Self::None, Self::Silence, Self::LostAnswers, Self::Reset]
+            .into_iter()
+            .find(|fault| *fault as u8 == code)
+            .unwrap_or(Self::None)
     }
 }
 
