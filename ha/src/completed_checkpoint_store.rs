@@ -7,11 +7,9 @@ use weir_protocol::checkpoint::CheckpointKind;
 use weir_protocol::{CheckpointId, Generation, JobId, LeaderEpoch};
 use weir_storage::checkpoint::MetadataHandle;
 
+use crate::fenced_store::MAX_OPERATIONS;
 use crate::resolved_commit::{self, Resolved};
 use crate::{Expect, HaServices, Leadership, Operation, StoreError, keys, record};
-
-/// Keys removed by one commit.
-const REMOVED_PER_COMMIT: usize = 500;
 
 /// How often an append is tried when the head changes under it.
 const ATTEMPTS: u32 = 4;
@@ -129,7 +127,7 @@ impl CompletedCheckpointStore {
     }
 
     async fn delete(&self, leadership: &Leadership, keys: Vec<String>) -> Result<(), StoreError> {
-        for chunk in keys.chunks(REMOVED_PER_COMMIT) {
+        for chunk in keys.chunks(MAX_OPERATIONS) {
             let delete = |key: &String| Operation::Delete { key: key.clone(), expect: Expect::Any };
             let operations = chunk.iter().map(delete).collect();
             match resolved_commit::commit(&*self.ha, leadership, operations).await? {

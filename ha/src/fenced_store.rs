@@ -16,10 +16,11 @@ use crate::{Candidate, CommitOutcome, Expect, LeaderRecord, Operation, Rejection
 pub const MAX_VALUE_BYTES: usize = 1 << 20;
 /// Bytes of one key, at most.
 pub const MAX_KEY_BYTES: usize = 512;
-/// Operations of one commit, at most.
-pub const MAX_OPERATIONS: usize = 1024;
-/// Bytes of all keys and values of one commit, at most.
-pub const MAX_COMMIT_BYTES: usize = 4 << 20;
+/// Operations of one commit, at most. etcd as it is shipped takes 128 in one transaction, comparisons counted apart.
+pub const MAX_OPERATIONS: usize = 100;
+/// Bytes of all keys and values of one commit, at most. etcd as it is shipped takes requests of 1.5 MiB, in which a key
+/// may stand three times: compared, changed, and read when it is not as expected.
+pub const MAX_COMMIT_BYTES: usize = 1_280 << 10;
 /// Bytes of all keys and values in the store, at most: every member holds them in memory.
 pub const MAX_STORE_BYTES: u64 = 256 << 20;
 

@@ -4,15 +4,13 @@ use serde::{Deserialize, Serialize};
 use weir_protocol::JobId;
 use weir_protocol::job_status::JobStatus;
 
+use crate::fenced_store::MAX_OPERATIONS;
 use crate::job_graph_store::TokenRecord;
 use crate::resolved_commit::{self, Resolved};
 use crate::{Expect, HaServices, Leadership, Operation, StoreError, Versioned, keys, record};
 
 /// The longest failure text kept, in bytes.
 const FAILURE_LIMIT: usize = 16 * 1024;
-
-/// Keys removed by one commit.
-const REMOVED_PER_COMMIT: usize = 500;
 
 /// How a job ended. Any result, dirty or clean, means that no leader ever starts tasks of this job again (R1).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,7 +119,7 @@ impl JobResultStore {
             doomed.push(keys::checkpoint_ids(*job));
         }
         doomed.extend(jobs.iter().map(|job| keys::result(*job)));
-        for chunk in doomed.chunks(REMOVED_PER_COMMIT) {
+        for chunk in doomed.chunks(MAX_OPERATIONS) {
             let delete = |key: &String| Operation::Delete { key: key.clone(), expect: Expect::Any };
             resolved_commit::commit(&*self.ha, leadership, chunk.iter().map(delete).collect()).await?;
         }

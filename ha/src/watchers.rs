@@ -46,6 +46,16 @@ impl Watchers {
         });
     }
 
+    /// Until everybody who watches now has left.
+    pub(crate) fn abandoned(&self) -> impl Future<Output = ()> + Send + 'static {
+        let events: Vec<_> = self.watchers.iter().map(|watcher| watcher.events.clone()).collect();
+        async move {
+            for events in events {
+                events.closed().await;
+            }
+        }
+    }
+
     /// Everything may have changed at once (a snapshot was installed).
     pub(crate) fn notify_lagged(&mut self) {
         for watcher in &mut self.watchers {

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
@@ -11,6 +12,7 @@ use weir_control_plane::job_master::JobMasterOptions;
 use weir_control_plane::resource_manager::HeartbeatOptions;
 use weir_dataflow::registry::OperatorRegistry;
 use weir_ha::HaServices;
+use weir_ha::etcd::{Credentials, EtcdOptions, EtcdProvider, Tls};
 use weir_ha::memory::MemoryStore;
 use weir_ha::raft::{Listen, Member, RaftOptions, RaftProvider, RaftTiming};
 use weir_protocol::job_graph::JobGraph;
@@ -42,6 +44,9 @@ pub enum StartError {
     /// The raft group can't be joined.
     #[error(transparent)]
     Raft(#[from] weir_ha::raft::StartError),
+    /// etcd can't be used.
+    #[error(transparent)]
+    Etcd(#[from] weir_ha::etcd::StartError),
     /// The JobManager did not start.
     #[error(transparent)]
     JobManager(#[from] weir_control_plane::job_manager::StartError),
@@ -121,9 +126,36 @@ pub fn start_task_manager(config: &Config) -> Result<TaskManager, StartError> {
 
 fn start_ha(config: &Config) -> Result<HaServices, StartError> {
     let name = config.text("jobmanager.name");
-    if config.text("high-availability.type") == "none" {
-        return Ok(std::sync::Arc::new(MemoryStore::new().member(&name)));
+    match config.text("high-availability.type").as_str() {
+        "raft" => start_raft(config, &name),
+        "etcd" => start_etcd(config),
+        _ => Ok(Arc::new(MemoryStore::new().member(&name))),
     }
+}
+
+fn start_etcd(config: &Config) -> Result<HaServices, StartError> {
+    config.require("high-availability.type: etcd", &["high-availability.etcd.endpoints"])?;
+    let path = |key| config.get(key).map(PathBuf::from);
+    let mut options =
+        EtcdOptions::new(config.list("high-availability.etcd.endpoints"), &config.text("high-availability.cluster-id"));
+    options.root = config.text("high-availability.etcd.path.root");
+    options.lease_ttl = config.duration("high-availability.etcd.lease-ttl");
+    options.outage_tolerance = config.duration("high-availability.outage-tolerance");
+    let (user, password) = ("high-availability.etcd.username", "high-availability.etcd.password");
+    if config.get(user).is_some() || config.get(password).is_some() {
+        config.require("access to etcd", &[user, password])?;
+        options.credentials = Some(Credentials { user: config.text(user), password: config.text(password) });
+    }
+    let (certificate, key) = ("high-availability.etcd.tls.certificate", "high-availability.etcd.tls.key");
+    let identity = path(certificate).zip(path(key));
+    if path(certificate).is_some() || path(key).is_some() {
+        config.require("TLS to etcd", &["high-availability.etcd.tls.ca", certificate, key])?;
+    }
+    options.tls = path("high-availability.etcd.tls.ca").map(|ca| Tls { ca, identity });
+    Ok(Arc::new(EtcdProvider::start(&options)?))
+}
+
+fn start_raft(config: &Config, name: &str) -> Result<HaServices, StartError> {
     config.require("high-availability.type: raft", &["high-availability.raft.members", "high-availability.raft.dir"])?;
     let members = config.list("high-availability.raft.members").iter().map(|text| member(text)).collect::<Result<Vec<_>, _>>()?;
     let own = members.iter().find(|member| member.name == name).ok_or_else(|| {
@@ -133,7 +165,7 @@ fn start_ha(config: &Config) -> Result<HaServices, StartError> {
     })?;
     let port = own.address.rsplit_once(':').map_or("0", |(_, port)| port);
     let mut options = RaftOptions::new(
-        &name,
+        name,
         Listen::Address(format!("{}:{port}", config.text("high-availability.raft.bind-host"))),
         members.clone(),
         PathBuf::from(config.text("high-availability.raft.dir")),
@@ -145,7 +177,7 @@ fn start_ha(config: &Config) -> Result<HaServices, StartError> {
         election_min: config.duration("high-availability.raft.election-timeout.min"),
         election_max: config.duration("high-availability.raft.election-timeout.max"),
     };
-    Ok(std::sync::Arc::new(RaftProvider::start(options)?))
+    Ok(Arc::new(RaftProvider::start(options)?))
 }
 
 fn member(text: &str) -> Result<Member, StartError> {

@@ -10,7 +10,6 @@ use tokio::sync::watch;
 use tonic::Status;
 
 use super::types::{LogId, Member, NodeId, SnapshotMeta, TypeConfig, Vote};
-use crate::fenced_store::MAX_COMMIT_BYTES;
 
 /// The generated service.
 pub(crate) mod proto {
@@ -23,8 +22,8 @@ pub(crate) use proto::Envelope;
 /// Version of the encoding of bodies. Members of different versions refuse each other.
 const ENCODING: u32 = 1;
 
-/// Bytes of one message, at most: the largest commit with room for its surroundings.
-pub(crate) const MAX_MESSAGE_BYTES: usize = 2 * MAX_COMMIT_BYTES;
+/// Bytes of one message, at most: several of the largest commits.
+pub(crate) const MAX_MESSAGE_BYTES: usize = 8 << 20;
 /// Bytes of one piece of a snapshot.
 pub(crate) const SNAPSHOT_PIECE_BYTES: usize = 1 << 20;
 

@@ -3,8 +3,10 @@
 //!
 //! The programs themselves are installed by `ops/test-servers.sh`.
 
+mod etcd;
 mod process;
 mod proxy;
 
+pub use etcd::{EtcdCluster, EtcdOptions, EtcdTls};
 pub use process::{ServerProcess, StartError, free_port};
 pub use proxy::{Fault, Proxy};

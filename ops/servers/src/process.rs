@@ -1,6 +1,7 @@
 //! One server process.
 
 use std::fs::File;
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -106,8 +107,15 @@ impl Drop for ServerProcess {
     }
 }
 
-/// A port on loopback that nobody listened on a moment ago.
+/// A port on loopback that nobody listened on a moment ago, below those that the system gives to outgoing connections.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("loopback has a free port");
-    listener.local_addr().expect("a bound socket has an address").port()
+    const PORTS: std::ops::Range<u16> = 10_000..32_000;
+    loop {
+        // Randomly keyed: processes that look for a port at the same time look in different places.
+        let random = RandomState::new().hash_one(0);
+        let port = PORTS.start + (random % PORTS.len() as u64) as u16;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }

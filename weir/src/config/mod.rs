@@ -183,8 +183,8 @@ impl Config {
 
     /// Every option that has a value, for display; secrets are hidden.
     pub fn shown(&self) -> BTreeMap<String, String> {
-        let show =
-            |key: &'static str, value: &str| if key.ends_with("secret-key") { "******".to_owned() } else { value.to_owned() };
+        let is_secret = |key: &str| key.ends_with("secret-key") || key.ends_with("password");
+        let show = |key: &'static str, value: &str| if is_secret(key) { "******".to_owned() } else { value.to_owned() };
         OPTIONS.iter().filter_map(|option| Some((option.key.to_owned(), show(option.key, self.get(option.key)?)))).collect()
     }
 }

@@ -67,7 +67,7 @@ fn bad_yaml_and_bad_values_are_refused_with_a_code() {
 
 #[test]
 fn secrets_are_not_shown() {
-    let config = load("s3.secret-key: hush\n", &[]).unwrap();
+    let config = load("s3.secret-key: hush\nhigh-availability.etcd.password: hush\n", &[]).unwrap();
     assert!(!format!("{:?}", config.shown()).contains("hush"));
 }
 

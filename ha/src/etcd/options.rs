@@ -1,0 +1,274 @@
+//! How a member is started, and whether that makes sense.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use etcd_client::{Certificate, ConnectOptions, Identity, TlsOptions};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
+use tonic::transport::Uri;
+
+/// How a member is started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EtcdOptions {
+    /// Nodes of the etcd cluster, as `http://host:port` or `https://host:port`; one that fails is left for the next.
+    pub endpoints: Vec<String>,
+    /// Prefix of all keys, shared by any number of clusters.
+    pub root: String,
+    /// Name of the cluster; others under the same root are independent.
+    pub cluster_id: String,
+    /// A leader that is gone without a word is replaced after so long, and half a second. Whole seconds; etcd raises it
+    /// to one and a half times its election timeout (2 s as etcd is shipped).
+    pub lease_ttl: Duration,
+    /// A leader that can't reach etcd for so long is told that it leads no more.
+    pub outage_tolerance: Duration,
+    /// How to authenticate, if etcd demands it.
+    pub credentials: Option<Credentials>,
+    /// Needed for `https`.
+    pub tls: Option<Tls>,
+}
+
+/// A user of etcd, with permission to read and write everything under the root.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// Its name.
+    pub user: String,
+    /// Its password.
+    pub password: String,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials").field("user", &self.user).finish_non_exhaustive()
+    }
+}
+
+/// PEM files for TLS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    /// Certificates of the authorities that may have signed etcd's certificate.
+    pub ca: PathBuf,
+    /// This client's certificate chain and its key, if etcd demands them.
+    pub identity: Option<(PathBuf, PathBuf)>,
+}
+
+impl EtcdOptions {
+    /// Options with their defaults.
+    pub fn new(endpoints: Vec<String>, cluster_id: &str) -> Self {
+        Self {
+            endpoints,
+            root: "/weir".to_owned(),
+            cluster_id: cluster_id.to_owned(),
+            lease_ttl: Duration::from_secs(3),
+            outage_tolerance: Duration::from_secs(600),
+            credentials: None,
+            tls: None,
+        }
+    }
+
+    /// The endpoints as URLs, if everything about them makes sense.
+    pub(crate) fn urls(&self) -> Result<Vec<String>, StartError> {
+        if self.endpoints.is_empty() {
+            return invalid("no etcd endpoint is given");
+        }
+        self.endpoints.iter().map(|endpoint| url(endpoint, self.tls.is_some())).collect()
+    }
+
+    /// Seconds of the lease.
+    pub(crate) fn lease_seconds(&self) -> Result<i64, StartError> {
+        let seconds = self.lease_ttl.as_secs();
+        if self.lease_ttl.subsec_nanos() != 0 || !(1..=3_600).contains(&seconds) {
+            return invalid("the lease must be 1 to 3600 whole seconds");
+        }
+        if self.outage_tolerance < self.lease_ttl {
+            return invalid("the outage tolerance is below the lease");
+        }
+        Ok(seconds.cast_signed())
+    }
+
+    /// What the client library needs.
+    pub(crate) fn connect_options(&self) -> Result<ConnectOptions, StartError> {
+        let mut options = ConnectOptions::new();
+        if let Some(Credentials { user, password }) = &self.credentials {
+            if user.is_empty() {
+                return invalid("a password without a user name");
+            }
+            options = options.with_user(user, password);
+        }
+        if let Some(tls) = &self.tls {
+            options = options.with_tls(tls.load()?);
+        }
+        Ok(options)
+    }
+}
+
+fn invalid<T>(text: &str) -> Result<T, StartError> {
+    Err(StartError::Invalid(text.to_owned()))
+}
+
+fn url(endpoint: &str, tls: bool) -> Result<String, StartError> {
+    let refuse = |reason: &str| Err(StartError::Invalid(format!("{endpoint:?} is not an etcd endpoint: {reason}")));
+    let scheme = if tls { "https" } else { "http" };
+    let text = if endpoint.contains("://") { endpoint.to_owned() } else { format!("{scheme}://{endpoint}") };
+    let uri: Uri = match text.parse() {
+        Ok(uri) => uri,
+        Err(error) => return refuse(&format!("{error}; expected {scheme}://host:port")),
+    };
+    match uri.scheme_str() {
+        Some("http") if tls => return refuse("TLS is configured, so it must begin with https://"),
+        Some("https") if !tls => return refuse("https needs the certificate of its authority (tls.ca)"),
+        Some("http" | "https") => {}
+        _ => return refuse("it must begin with http:// or https://"),
+    }
+    let (Some(host), Some(port)) = (uri.host().filter(|host| !host.is_empty()), uri.port_u16()) else {
+        return refuse(&format!("expected {scheme}://host:port"));
+    };
+    if uri.path() != "/" || uri.query().is_some() {
+        return refuse("nothing may follow the port");
+    }
+    Ok(format!("{scheme}://{host}:{port}"))
+}
+
+impl Tls {
+    /// Reads the files and makes sure that they fit together.
+    fn load(&self) -> Result<TlsOptions, StartError> {
+        install_crypto();
+        let ca = read(&self.ca)?;
+        let mut roots = RootCertStore::empty();
+        for certificate in certificates(&self.ca, &ca)? {
+            roots.add(certificate).map_err(|error| tls(&self.ca, error))?;
+        }
+        let config = ClientConfig::builder().with_root_certificates(roots);
+        let mut options = TlsOptions::new().ca_certificate(Certificate::from_pem(&ca));
+        if let Some((certificate_path, key_path)) = &self.identity {
+            let (certificate, key) = (read(certificate_path)?, read(key_path)?);
+            let chain = certificates(certificate_path, &certificate)?;
+            let private = PrivateKeyDer::from_pem_slice(&key).map_err(|error| tls(key_path, error))?;
+            config.with_client_auth_cert(chain, private).map_err(|error| tls(key_path, error))?;
+            options = options.identity(Identity::from_pem(&certificate, &key));
+        }
+        Ok(options)
+    }
+}
+
+/// The dependencies bring two providers of cryptography, and rustls takes none of two by itself.
+fn install_crypto() {
+    // Fails if the process has chosen one before, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, StartError> {
+    std::fs::read(path).map_err(|error| tls(path, error))
+}
+
+fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, StartError> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    match found {
+        Ok(found) if found.is_empty() => Err(tls(path, "there is no PEM certificate in it")),
+        Ok(found) => Ok(found),
+        Err(error) => Err(tls(path, error)),
+    }
+}
+
+fn tls(path: &Path, reason: impl fmt::Display) -> StartError {
+    StartError::Tls { path: path.to_owned(), reason: reason.to_string() }
+}
+
+/// A member could not be started. That etcd can't be reached is no reason: the member keeps trying.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StartError {
+    /// The options make no sense; a retry can't help.
+    #[error("HA-ETCD-OPTIONS: {0}")]
+    Invalid(String),
+    /// A file for TLS can't be used.
+    #[error("HA-ETCD-TLS: {}: {reason}", .path.display())]
+    Tls {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// etcd answers, and the two sides do not agree on TLS.
+    #[error("HA-ETCD-HANDSHAKE: {endpoint}: {reason}")]
+    Handshake {
+        /// Whom we talked to.
+        endpoint: String,
+        /// What was not accepted.
+        reason: String,
+    },
+    /// etcd answers, and refuses the user, the password, or access to the root path.
+    #[error("HA-ETCD-DENIED: {endpoint}: {reason}")]
+    Denied {
+        /// Whom we talked to.
+        endpoint: String,
+        /// What it said.
+        reason: String,
+    },
+    /// A thread or a runtime could not be started.
+    #[error("HA-ETCD-RESOURCES: {0}")]
+    Resources(Arc<io::Error>),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn urls(endpoints: &[&str], with_tls: bool) -> Result<Vec<String>, StartError> {
+        let mut options = EtcdOptions::new(endpoints.iter().map(|&endpoint| endpoint.to_owned()).collect(), "c");
+        options.tls = with_tls.then(|| Tls { ca: "/nowhere".into(), identity: None });
+        options.urls()
+    }
+
+    #[test]
+    fn endpoints_that_can_not_be_meant_are_refused() {
+        for endpoint in
+            ["", "http://", "host", "ftp://h:1", "http://h", "http://h:1/path", "h:port", "http://h:99999", "https://h:1"]
+        {
+            assert!(matches!(urls(&[endpoint], false), Err(StartError::Invalid(_))), "{endpoint:?}");
+        }
+        assert!(urls(&[], false).is_err() && urls(&["http://h:1"], true).is_err());
+        assert_eq!(urls(&["h:1", "http://[::1]:2/"], false).expect("are legal"), ["http://h:1", "http://[::1]:2"]);
+        assert_eq!(urls(&["h:1", "https://i:2"], true).expect("are legal"), ["https://h:1", "https://i:2"]);
+    }
+
+    #[test]
+    fn leases_are_whole_seconds_and_shorter_than_the_outage_tolerance() {
+        let mut options = EtcdOptions::new(vec!["h:1".into()], "c");
+        assert_eq!(options.lease_seconds().expect("is legal"), 3);
+        options.outage_tolerance = Duration::from_secs(2);
+        assert!(options.lease_seconds().is_err());
+        for wrong in [Duration::ZERO, Duration::from_millis(1_500), Duration::from_secs(86_400)] {
+            options.lease_ttl = wrong;
+            assert!(options.lease_seconds().is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn files_that_are_missing_or_hold_something_else_are_named() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = |name: &str, text: &str| {
+            let path = directory.path().join(name);
+            std::fs::write(&path, text).expect("writes");
+            path
+        };
+        let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        for ca in [directory.path().join("missing"), file("empty", ""), file("text", "no PEM"), file("broken", broken)] {
+            let mut options = EtcdOptions::new(vec!["https://h:1".into()], "c");
+            options.tls = Some(Tls { ca: ca.clone(), identity: None });
+            match options.connect_options() {
+                Err(StartError::Tls { path, .. }) => assert_eq!(path, ca),
+                other => panic!("{ca:?}: {:?}", other.map(|_| ())),
+            }
+        }
+    }
+
+    #[test]
+    fn a_password_is_not_shown() {
+        let credentials = Credentials { user: "weir".into(), password: "hush".into() };
+        assert!(!format!("{credentials:?}").contains("hush"));
+    }
+}

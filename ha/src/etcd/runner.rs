@@ -1,0 +1,266 @@
+//! Contends for the latch, leads while it is held, and tells the contender.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use etcd_client::{Compare, CompareOp, GetOptions, PutOptions, Txn, TxnOp};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until};
+use tracing::{info, warn};
+use weir_protocol::LeaderEpoch;
+use weir_protocol::world::{spawn, wall_clock_ms};
+
+use super::connection::CallError;
+use super::member::{Member, Own};
+use super::session::{self, Session};
+use super::view::{Latch, Turn, View, parse_epoch};
+use crate::election::Contender;
+use crate::{Candidate, Leadership};
+
+/// Between two attempts at what failed.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Somebody here wants to lead.
+#[derive(Clone)]
+pub(crate) struct Campaign {
+    pub number: u64,
+    pub candidate: Candidate,
+    pub contender: Arc<Contender>,
+}
+
+/// Why a session or a leadership is over.
+enum End {
+    /// The latch or the lease is gone.
+    Lost(&'static str),
+    /// etcd gave no answer.
+    Unavailable(CallError),
+    /// Leadership was handed over.
+    Resigned,
+}
+
+impl From<CallError> for End {
+    fn from(error: CallError) -> Self {
+        Self::Unavailable(error)
+    }
+}
+
+/// Runs until the provider is dropped.
+pub(crate) async fn run(member: Arc<Member>, mut campaigns: watch::Receiver<Option<Campaign>>) {
+    loop {
+        let campaign = campaigns.borrow_and_update().clone();
+        if let Some(campaign) = campaign {
+            member.stands.send_replace(true);
+            let number = campaign.number;
+            let stays = |other: &Option<Campaign>| other.as_ref().is_some_and(|other| other.number == number);
+            let dropped = tokio::select! {
+                biased;
+                changed = campaigns.wait_for(|other| !stays(other)) => changed.is_err(),
+                () = stand(&member, &campaign) => false,
+            };
+            // Withdrawn: nobody acts any more when the lease goes and another may lead.
+            member.end();
+            campaign.contender.revoke();
+            drop(campaign);
+            session::close(&member).await;
+            member.stands.send_replace(false);
+            if dropped {
+                return;
+            }
+        } else if campaigns.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Until this process has left its election.
+pub(crate) async fn idle(member: &Member) {
+    // The sender is part of the member.
+    let _ = member.stands.subscribe().wait_for(|stands| !stands).await;
+}
+
+/// Contends for ever, in one session after the other.
+async fn stand(member: &Arc<Member>, campaign: &Campaign) {
+    loop {
+        let end = in_session(member, campaign).await;
+        member.end();
+        campaign.contender.revoke();
+        match end {
+            Ok(never) => match never {},
+            Err(End::Lost(reason)) => info!(reason, "contends anew"),
+            Err(End::Resigned) => info!("resigned"),
+            Err(End::Unavailable(error)) => warn!(%error, "HA-UNAVAILABLE: etcd gives no answer, tries again"),
+        }
+        session::close(member).await;
+        sleep(PAUSE).await;
+    }
+}
+
+enum Never {}
+
+/// Contends and leads on one lease.
+async fn in_session(member: &Arc<Member>, campaign: &Campaign) -> Result<Never, End> {
+    let session = Session::open(member, &campaign.candidate).await?;
+    tokio::select! {
+        () = session.keep(member) => Err(End::Lost("the lease is not kept any more")),
+        end = async {
+            let latch = contend(member, campaign, &session).await?;
+            let epoch = raise_epoch(member, latch).await?;
+            lead(member, campaign, &session, latch, epoch).await
+        } => end,
+    }
+}
+
+/// Waits for the latch; returns the revision of its creation.
+async fn contend(member: &Member, campaign: &Campaign, session: &Session) -> Result<i64, End> {
+    let mut view = member.view.subscribe();
+    let mut contact = session.contact.subscribe();
+    loop {
+        let turn = view.borrow_and_update().turn(&campaign.candidate.name, session.lease);
+        match turn {
+            Turn::Holds(latch) => return Ok(latch),
+            Turn::Contend => match acquire(member, &campaign.candidate, session.lease).await {
+                Ok(Some(latch)) => return Ok(latch),
+                // Somebody was faster, or it is unknown who was: the view will say.
+                Ok(None) => {}
+                Err(error) => warn!(%error, "the outcome of an election is unknown"),
+            },
+            Turn::Wait => {}
+        }
+        tokio::select! {
+            _ = view.changed() => {}
+            _ = contact.wait_for(|contact| contact.missing > 0) => return Err(End::Lost("the lease is gone")),
+            () = sleep(PAUSE), if turn == Turn::Contend => {}
+        }
+    }
+}
+
+/// Creates the latch if there is none.
+async fn acquire(member: &Member, candidate: &Candidate, lease: i64) -> Result<Option<i64>, CallError> {
+    let key = member.layout.latch();
+    let value = serde_json::to_vec(candidate).unwrap_or_default();
+    let free = Compare::create_revision(key.clone(), CompareOp::Equal, 0);
+    let create = TxnOp::put(key, value, Some(PutOptions::new().with_lease(lease)));
+    let answer = member.transact(Txn::new().when([free]).and_then([create])).await?;
+    let revision = answer.header().map(etcd_client::ResponseHeader::revision);
+    Ok(revision.filter(|_| answer.succeeded()))
+}
+
+/// Makes an epoch above every other durable (E1, E2), as the holder of the latch. The revision of the latch's creation is
+/// above every epoch this etcd ever granted; the number stored may come from another etcd, or another provider.
+async fn raise_epoch(member: &Member, latch: i64) -> Result<LeaderEpoch, End> {
+    loop {
+        let key = member.layout.epoch();
+        let found = member.range(&key, GetOptions::new()).await?;
+        let (stored, modified) = match found.kvs().first() {
+            None => (LeaderEpoch::default(), 0),
+            Some(pair) => {
+                let Some(stored) = parse_epoch(pair.value()) else {
+                    warn!(key, "HA-CORRUPT: the epoch is not a number: nobody can lead");
+                    return Err(End::Lost("the stored epoch is damaged"));
+                };
+                (stored, pair.mod_revision())
+            }
+        };
+        let epoch = LeaderEpoch((stored.max(member.highest()).0 + 1).max(latch.cast_unsigned()));
+        let held = Compare::create_revision(member.layout.latch(), CompareOp::Equal, latch);
+        let unchanged = Compare::mod_revision(key.clone(), CompareOp::Equal, modified);
+        let changes = [TxnOp::put(key, epoch.to_string(), None), TxnOp::delete(member.layout.hand_over(), None)];
+        let txn = Txn::new().when([held, unchanged]).and_then(changes);
+        match member.transact(txn).await {
+            Ok(answer) if answer.succeeded() => return Ok(epoch),
+            // The latch is gone, or an attempt whose outcome was unknown has succeeded.
+            Ok(_) if !holds(member, latch).await? => return Err(End::Lost("the latch is gone")),
+            Ok(_) => {}
+            Err(error) => {
+                warn!(%error, "the outcome of raising the epoch is unknown");
+                sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Whether the latch created at this revision is there.
+async fn holds(member: &Member, latch: i64) -> Result<bool, CallError> {
+    let found = member.range(&member.layout.latch(), GetOptions::new().with_keys_only()).await?;
+    Ok(found.kvs().first().is_some_and(|pair| pair.create_revision() == latch))
+}
+
+/// Leads until the latch is certainly lost, leadership is handed over, or etcd was silent for too long. Silence alone ends
+/// nothing before that: safety is in the fence, not in the clock.
+async fn lead(
+    member: &Arc<Member>,
+    campaign: &Campaign,
+    session: &Session,
+    latch: i64,
+    epoch: LeaderEpoch,
+) -> Result<Never, End> {
+    let leadership = Leadership::grant(epoch, campaign.candidate.clone(), wall_clock_ms());
+    info!(%epoch, "granted leadership");
+    member.begin(&leadership, latch);
+    campaign.contender.grant(leadership);
+    let mut view = member.view.subscribe();
+    let mut contact = session.contact.subscribe();
+    let mut resign = member.resign.subscribe();
+    let mut doubts = 0;
+    loop {
+        let (at, missing) = {
+            let contact = contact.borrow_and_update();
+            (contact.at, contact.missing)
+        };
+        let tolerated: Instant = at + member.timing.outage_tolerance;
+        let mut doubted = missing > doubts;
+        doubts = missing;
+        if !doubted {
+            tokio::select! {
+                biased;
+                _ = resign.wait_for(|resigned| *resigned == epoch) => return Err(End::Resigned),
+                _ = view.changed() => {
+                    let view = view.borrow_and_update().clone();
+                    if lost(&view, latch) {
+                        return Err(End::Lost("the latch is gone"));
+                    }
+                    republish(member, &view);
+                }
+                _ = contact.changed() => {}
+                () = member.doubted.notified() => doubted = true,
+                () = sleep_until(tolerated) => return Err(End::Lost("etcd was out of reach for too long")),
+            }
+        }
+        if doubted {
+            match holds(member, latch).await {
+                Ok(true) => {}
+                Ok(false) => return Err(End::Lost("the latch is gone")),
+                // The next look or the end of tolerance decides.
+                Err(error) => {
+                    warn!(%error, "can't tell whether the latch is still held");
+                    doubts = 0;
+                    sleep(PAUSE).await;
+                    if Instant::now() >= tolerated {
+                        return Err(End::Lost("etcd was out of reach for too long"));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Whether the view shows that the latch is not ours; one from before we had it shows nothing.
+fn lost(view: &View, latch: i64) -> bool {
+    let ours = |held: &Latch| held.created == latch;
+    view.revision >= latch && !view.latch.as_ref().is_some_and(ours)
+}
+
+/// Writes the published record again if it was lost (E8).
+fn republish(member: &Arc<Member>, view: &View) {
+    let Some(Own { leadership, published: Some(version), .. }) = member.own() else { return };
+    let shown = view.published.as_ref().is_some_and(|record| record.epoch == leadership.epoch());
+    if shown || view.revision.cast_unsigned() <= version {
+        return;
+    }
+    warn!("the published leader record is gone; writes it again");
+    let member = Arc::clone(member);
+    spawn("etcd-publication", async move {
+        // If it fails, the next change shows again that it is missing.
+        let _ = member.publish(&leadership).await;
+    });
+}

@@ -1,0 +1,240 @@
+//! Against real etcd: 3.4, one node, and 3.5, three nodes. `ops/test-servers.sh` installs them.
+
+mod access;
+mod outages;
+mod stores;
+
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use tempfile::TempDir;
+use weir_servers::{EtcdCluster, Fault as Break, Proxy};
+
+use super::*;
+use crate::conformance::{self, TestCluster};
+use crate::{Expect, HaServices, LeadershipEvent};
+
+/// A deadline for what takes milliseconds on a machine that is not overloaded.
+const SOON: Duration = Duration::from_secs(60);
+
+/// Debian's.
+fn etcd_3_4() -> PathBuf {
+    let program = PathBuf::from("/usr/bin/etcd");
+    assert!(program.exists(), "{} is missing: run ops/test-servers.sh first", program.display());
+    program
+}
+
+fn etcd_3_5() -> PathBuf {
+    let directory = std::env::var_os("WEIR_TEST_SERVERS").map(PathBuf::from);
+    let directory = directory.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/test-servers"));
+    let program = directory.join("bin/etcd");
+    assert!(program.exists(), "{} is missing: run ops/test-servers.sh first", program.display());
+    program
+}
+
+/// An etcd cluster and its directory.
+struct Servers {
+    etcd: EtcdCluster,
+    _directory: TempDir,
+}
+
+impl Servers {
+    fn start(program: &Path, size: usize) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let etcd = EtcdCluster::start(program, size, directory.path()).expect("etcd starts");
+        Self { etcd, _directory: directory }
+    }
+
+    /// A client that goes around the proxies.
+    async fn client(&self) -> etcd_client::Client {
+        etcd_client::Client::connect(self.etcd.endpoints(), None).await.expect("connects")
+    }
+}
+
+/// One process of ours: a provider that reaches every node of etcd through a proxy of its own.
+struct TestMember {
+    name: String,
+    proxies: Vec<Proxy>,
+    provider: Option<EtcdProvider>,
+}
+
+/// The processes of one cluster of ours. Any number of them share one etcd.
+struct TestMembers {
+    members: Vec<TestMember>,
+    cluster_id: String,
+    lease: Duration,
+    outage_tolerance: Duration,
+}
+
+fn candidate(name: &str) -> Candidate {
+    Candidate { name: name.into(), rpc_address: format!("{name}:1"), rest_address: format!("{name}:2") }
+}
+
+fn put(key: &str, value: &str, expect: Expect) -> Operation {
+    Operation::Put { key: key.into(), value: Bytes::copy_from_slice(value.as_bytes()), expect }
+}
+
+fn put_any(key: &str, value: &str) -> Vec<Operation> {
+    vec![put(key, value, Expect::Any)]
+}
+
+fn committed(outcome: &CommitOutcome) -> bool {
+    matches!(outcome, CommitOutcome::Committed { .. })
+}
+
+impl TestMembers {
+    fn new(etcd: &EtcdCluster, size: usize) -> Self {
+        let member = |number| {
+            let proxies = etcd.client_addresses().into_iter().map(|address| Proxy::start(address).expect("a proxy starts"));
+            TestMember { name: format!("jm-{number}"), proxies: proxies.collect(), provider: None }
+        };
+        Self {
+            members: (0..size).map(member).collect(),
+            cluster_id: format!("/{:x}", weir_protocol::world::random_id()),
+            lease: Duration::from_secs(2),
+            outage_tolerance: Duration::from_secs(600),
+        }
+    }
+
+    fn options(&self, number: usize) -> EtcdOptions {
+        let endpoints = self.members[number].proxies.iter().map(|proxy| proxy.address().to_string());
+        let mut options = EtcdOptions::new(endpoints.collect(), &self.cluster_id);
+        options.root = "/weir/test".into();
+        options.lease_ttl = self.lease;
+        options.outage_tolerance = self.outage_tolerance;
+        options
+    }
+
+    fn start(&mut self, number: usize) -> EtcdProvider {
+        let options = self.options(number);
+        let provider = &mut self.members[number].provider;
+        provider.get_or_insert_with(|| EtcdProvider::start(&options).expect("starts")).clone()
+    }
+
+    fn contend(&mut self, number: usize) -> (EtcdProvider, LeaderElection) {
+        let provider = self.start(number);
+        let election = provider.campaign(candidate(&self.members[number].name));
+        (provider, election)
+    }
+
+    fn set(&self, number: usize, fault: Break) {
+        self.members[number].proxies.iter().for_each(|proxy| proxy.set(fault));
+    }
+
+    fn number(&self, name: &str) -> usize {
+        self.members.iter().position(|member| member.name == name).expect("is a member")
+    }
+}
+
+async fn granted(election: &mut LeaderElection) -> Leadership {
+    let granted = async {
+        loop {
+            match election.next().await {
+                Some(LeadershipEvent::Granted(leadership)) => return leadership,
+                Some(LeadershipEvent::Revoked) => {}
+                None => panic!("the provider stopped"),
+            }
+        }
+    };
+    tokio::time::timeout(SOON, granted).await.expect("is granted leadership")
+}
+
+async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let wait = async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    assert!(tokio::time::timeout(SOON, wait).await.is_ok(), "not in time: {what}");
+}
+
+/// Whether the election has told nothing.
+fn is_quiet(election: &mut LeaderElection) -> bool {
+    election.next().now_or_never().is_none()
+}
+
+impl TestCluster for TestMembers {
+    fn names(&self) -> Vec<String> {
+        self.members.iter().map(|member| member.name.clone()).collect()
+    }
+
+    fn start<'a>(&'a mut self, name: &'a str) -> BoxFuture<'a, HaServices> {
+        let number = self.number(name);
+        let provider: HaServices = Arc::new(TestMembers::start(self, number));
+        futures::future::ready(provider).boxed()
+    }
+
+    fn kill<'a>(&'a mut self, name: &'a str) -> BoxFuture<'a, ()> {
+        let number = self.number(name);
+        let provider = self.members[number].provider.take();
+        async move { provider.expect("runs").kill().await }.boxed()
+    }
+
+    fn pause(&mut self, name: &str) {
+        self.set(self.number(name), Break::Silence);
+    }
+
+    fn resume(&mut self, name: &str) {
+        self.set(self.number(name), Break::None);
+    }
+
+    // Nobody reaches etcd: the leader is told when its tolerance ends, and nobody can follow it.
+    fn lose_quorum(&mut self, _leader: &str) {
+        (0..self.members.len()).for_each(|number| self.set(number, Break::Silence));
+    }
+
+    fn regain_quorum(&mut self, _leader: &str) {
+        (0..self.members.len()).for_each(|number| self.set(number, Break::None));
+    }
+}
+
+fn conforming(etcd: &EtcdCluster) -> TestMembers {
+    TestMembers { outage_tolerance: Duration::from_secs(6), ..TestMembers::new(etcd, 3) }
+}
+
+#[tokio::test]
+async fn every_promise_is_kept_on_one_node_of_etcd_3_4() {
+    let servers = Servers::start(&etcd_3_4(), 1);
+    conformance::run(|| conforming(&servers.etcd)).await;
+}
+
+#[tokio::test]
+async fn every_promise_is_kept_on_three_nodes_of_etcd_3_5() {
+    let servers = Servers::start(&etcd_3_5(), 3);
+    conformance::run(|| conforming(&servers.etcd)).await;
+}
+
+#[tokio::test]
+async fn leaders_that_leave_are_followed_at_once_and_the_named_one_first() {
+    let servers = Servers::start(&etcd_3_4(), 1);
+    // Long enough that no lease runs out here: whoever follows was told.
+    let mut members = TestMembers { lease: Duration::from_secs(100), ..TestMembers::new(&servers.etcd, 3) };
+    let mut elections: Vec<_> = (0..3).map(|number| members.contend(number)).collect();
+    let first = futures::future::select_all(elections.iter_mut().map(|(_, election)| Box::pin(granted(election))));
+    let (mut leadership, mut leader, rest) = first.await;
+    drop(rest);
+    for round in 1..=4 {
+        let target = (leader + round % 2 + 1) % 3;
+        let name = members.members[target].name.clone();
+        let handed_over = elections[leader].0.transfer_leadership(Some(&name)).await;
+        assert_eq!(handed_over, Ok(()), "round {round}");
+        assert_eq!(elections[leader].1.next().await, Some(LeadershipEvent::Revoked));
+        let newer = granted(&mut elections[target].1).await;
+        assert!(newer.epoch() > leadership.epoch());
+        (leader, leadership) = (target, newer);
+    }
+    let own = members.members[leader].name.clone();
+    let refused = elections[leader].0.transfer_leadership(Some(&own)).await;
+    assert!(matches!(refused, Err(TransferError::NoTarget(_))), "{refused:?}");
+    elections[leader].0.shutdown().await;
+    let mut others: Vec<_> = elections.into_iter().enumerate().filter(|(number, _)| *number != leader).collect();
+    let waits = others.iter_mut().map(|(_, (_, election))| Box::pin(granted(election)));
+    let (newer, _, _) = futures::future::select_all(waits).await;
+    assert!(newer.epoch() > leadership.epoch());
+    let statuses = || {
+        let status = others[0].1.0.status();
+        status.members.len() == 2 && status.failures_tolerated == 1 && status.has_quorum && status.epoch == newer.epoch()
+    };
+    eventually("the status shows who is left", statuses).await;
+    assert_eq!(others[0].1.0.status().leader, Some(newer.record().leader.name));
+}

@@ -1,0 +1,144 @@
+//! TLS and users.
+
+use std::process::Command;
+
+use etcd_client::Permission;
+use weir_servers::{EtcdOptions as ServerOptions, EtcdTls, free_port};
+
+use super::*;
+
+/// Makes an authority and certificates with the `openssl` program.
+struct Authority {
+    directory: TempDir,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let authority = Self { directory: tempfile::tempdir().expect("a temporary directory") };
+        authority.openssl(
+            &["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+                .into_iter()
+                .chain(["-keyout", "ca.key", "-out", "ca.pem", "-days", "2", "-subj", "/CN=authority"])
+                .collect::<Vec<_>>(),
+        );
+        authority
+    }
+
+    fn openssl(&self, arguments: &[&str]) {
+        let output = Command::new("openssl").args(arguments).current_dir(self.directory.path()).output();
+        let output = output.expect("openssl is installed");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// A certificate for 127.0.0.1 and its key.
+    fn issue(&self, name: &str) -> (PathBuf, PathBuf) {
+        let (key, request, certificate) = (format!("{name}.key"), format!("{name}.csr"), format!("{name}.pem"));
+        std::fs::write(self.path("extensions"), "subjectAltName=IP:127.0.0.1\n").expect("writes");
+        let subject = format!("/CN={name}");
+        self.openssl(
+            &["req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+                .into_iter()
+                .chain(["-keyout", &key, "-out", &request, "-subj", &subject])
+                .collect::<Vec<_>>(),
+        );
+        self.openssl(
+            &["x509", "-req", "-in", &request, "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"]
+                .into_iter()
+                .chain(["-out", &certificate, "-days", "2", "-extfile", "extensions"])
+                .collect::<Vec<_>>(),
+        );
+        (self.path(&certificate), self.path(&key))
+    }
+}
+
+fn options(servers: &EtcdCluster) -> EtcdOptions {
+    EtcdOptions::new(servers.endpoints(), "/default")
+}
+
+async fn leads(options: &EtcdOptions) {
+    let provider = EtcdProvider::start(options).expect("starts");
+    let mut election = provider.campaign(candidate("jm-0"));
+    let leadership = granted(&mut election).await;
+    assert!(committed(&provider.commit(&leadership, put_any("k", "v")).await));
+    assert_eq!(provider.get("k").await.expect("reads").expect("is there").value, "v");
+    provider.shutdown().await;
+}
+
+#[tokio::test]
+async fn tls_on_both_sides_works_and_what_does_not_fit_is_refused() {
+    let (authority, stranger) = (Authority::new(), Authority::new());
+    let (certificate, key) = authority.issue("etcd");
+    let identity = authority.issue("weir");
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let tls = EtcdTls { certificate, key, client_ca: Some(authority.path("ca.pem")) };
+    let etcd = EtcdCluster::start_with(&etcd_3_5(), 1, directory.path(), ServerOptions { tls: Some(tls) }).expect("starts");
+    let with = |ca: &Authority, identity: Option<(PathBuf, PathBuf)>| EtcdOptions {
+        tls: Some(Tls { ca: ca.path("ca.pem"), identity }),
+        ..options(&etcd)
+    };
+    leads(&with(&authority, Some(identity.clone()))).await;
+
+    let refused = |options: EtcdOptions| EtcdProvider::start(&options).map(|_| ()).expect_err("is refused");
+    let unknown = refused(with(&stranger, Some(identity.clone())));
+    assert!(matches!(unknown, StartError::Handshake { .. }), "{unknown}");
+    let nameless = refused(with(&authority, None));
+    assert!(matches!(nameless, StartError::Handshake { .. }), "{nameless}");
+    let foreign = refused(with(&authority, Some(stranger.issue("weir"))));
+    assert!(matches!(foreign, StartError::Handshake { .. }), "{foreign}");
+    let mixed = refused(with(&authority, Some((identity.0, stranger.path("weir.key")))));
+    assert!(matches!(mixed, StartError::Tls { .. }), "{mixed}");
+    let plain = refused(EtcdOptions { tls: None, ..options(&etcd) });
+    assert!(matches!(plain, StartError::Invalid(_)), "{plain}");
+}
+
+#[tokio::test]
+async fn tls_to_an_etcd_without_it_is_refused() {
+    let servers = Servers::start(&etcd_3_4(), 1);
+    let authority = Authority::new();
+    let mut options = options(&servers.etcd);
+    options.endpoints = options.endpoints.iter().map(|endpoint| endpoint.replace("http:", "https:")).collect();
+    options.tls = Some(Tls { ca: authority.path("ca.pem"), identity: None });
+    let refused = EtcdProvider::start(&options).map(|_| ()).expect_err("is refused");
+    assert!(matches!(refused, StartError::Handshake { .. }), "{refused}");
+}
+
+#[tokio::test]
+async fn users_work_and_wrong_ones_are_refused() {
+    let servers = Servers::start(&etcd_3_4(), 1);
+    let mut client = servers.client().await;
+    client.user_add("root", "root", None).await.expect("adds root");
+    client.user_grant_role("root", "root").await.expect("grants root");
+    client.role_add("weir").await.expect("adds a role");
+    let all = Permission::read_write("/weir/").with_prefix();
+    client.role_grant_permission("weir", all).await.expect("permits");
+    for user in ["weir", "guest"] {
+        client.user_add(user, "secret", None).await.expect("adds a user");
+    }
+    client.user_grant_role("weir", "weir").await.expect("grants");
+    client.auth_enable().await.expect("enables authentication");
+
+    let with = |user: &str, password: &str| EtcdOptions {
+        credentials: Some(Credentials { user: user.into(), password: password.into() }),
+        ..options(&servers.etcd)
+    };
+    leads(&with("weir", "secret")).await;
+    let refused = |options: EtcdOptions| EtcdProvider::start(&options).map(|_| ()).expect_err("is refused");
+    for options in [with("weir", "wrong"), with("nobody", "secret"), with("guest", "secret"), options(&servers.etcd)] {
+        let error = refused(options);
+        assert!(matches!(error, StartError::Denied { .. }), "{error}");
+        assert!(!error.to_string().contains("secret"));
+    }
+}
+
+/// Nobody listens: that may be about to change, so it is no reason not to start.
+#[tokio::test]
+async fn an_endpoint_that_is_down_is_no_reason_not_to_start() {
+    let servers = Servers::start(&etcd_3_4(), 1);
+    let mut options = options(&servers.etcd);
+    options.endpoints.insert(0, format!("http://127.0.0.1:{}", free_port()));
+    leads(&options).await;
+}

@@ -1,0 +1,220 @@
+//! Lost answers, broken connections, killed nodes.
+
+use super::*;
+
+/// G3: a commit whose answer is lost is unknown, and reading back tells that it was applied.
+#[tokio::test]
+async fn a_lost_answer_is_unknown_and_reading_back_resolves_it() {
+    let servers = Servers::start(&etcd_3_4(), 1);
+    let mut members = TestMembers { lease: Duration::from_secs(30), ..TestMembers::new(&servers.etcd, 1) };
+    let (provider, mut election) = members.contend(0);
+    let leadership = granted(&mut election).await;
+    assert!(committed(&provider.commit(&leadership, put_any("before", "v")).await));
+    members.set(0, Break::LostAnswers);
+    let outcome = provider.commit(&leadership, put_any("k", "v")).await;
+    assert!(members.members[0].proxies[0].held_answers() > 0, "the fault bit");
+    assert!(matches!(outcome, CommitOutcome::Unknown { .. }), "{outcome:?}");
+    let read = provider.get("k").await;
+    assert!(matches!(read, Err(ReadError::Unavailable(_))), "{read:?}");
+    // What was held back is lost for good.
+    members.members[0].proxies[0].reset_connections();
+    members.set(0, Break::None);
+    let found = provider.get("k").await.expect("reads").expect("was applied");
+    assert_eq!(found.value, "v");
+    let again = provider.commit(&leadership, vec![put("k", "v", Expect::Absent)]).await;
+    assert_eq!(again, CommitOutcome::Rejected(Rejection::Conflict { key: "k".into() }));
+    assert!(is_quiet(&mut election), "and leadership went on");
+}
+
+/// An etcd that goes away for a moment, again and again, costs nobody the leadership.
+#[tokio::test]
+async fn a_flapping_connection_changes_no_leader() {
+    let servers = Servers::start(&etcd_3_4(), 1);
+    let mut members = TestMembers { lease: Duration::from_secs(6), ..TestMembers::new(&servers.etcd, 2) };
+    let (leader, mut election) = members.contend(0);
+    let leadership = granted(&mut election).await;
+    let (_standby, mut other) = members.contend(1);
+    let mut failed = 0;
+    for flap in 0..20 {
+        (0..2).for_each(|number| members.set(number, Break::Reset));
+        let outcome = leader.commit(&leadership, put_any("k", &flap.to_string())).await;
+        failed += u32::from(!committed(&outcome));
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        (0..2).for_each(|number| members.set(number, Break::None));
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    assert_eq!(failed, 20, "every flap bit");
+    let commit = async { while !committed(&leader.commit(&leadership, put_any("k", "after")).await) {} };
+    tokio::time::timeout(SOON, commit).await.expect("commits again");
+    assert!(is_quiet(&mut election) && is_quiet(&mut other), "nobody was told anything");
+    assert_eq!(leader.status().epoch, leadership.epoch());
+}
+
+/// All of etcd is killed and started again: the leader goes on under its epoch, since etcd gives leases their time again.
+#[tokio::test]
+async fn a_leader_goes_on_when_all_of_etcd_comes_back() {
+    let mut servers = Servers::start(&etcd_3_5(), 3);
+    let mut members = TestMembers { lease: Duration::from_secs(5), ..TestMembers::new(&servers.etcd, 2) };
+    let (leader, mut election) = members.contend(0);
+    let leadership = granted(&mut election).await;
+    let (_standby, mut other) = members.contend(1);
+    assert!(committed(&leader.commit(&leadership, put_any("k", "v")).await));
+    (0..3).for_each(|number| servers.etcd.kill(number));
+    let outcome = leader.commit(&leadership, put_any("k", "w")).await;
+    assert!(matches!(outcome, CommitOutcome::Unknown { .. }), "the kill bit: {outcome:?}");
+    eventually("the status says so", || !leader.status().has_quorum).await;
+    // Longer than the lease: it is etcd's time that counts.
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    assert!(is_quiet(&mut election), "an outage revokes nobody");
+    servers.etcd.restart_all(&[0, 1, 2]).expect("etcd starts again");
+    let commit = async { while !committed(&leader.commit(&leadership, put_any("k", "x")).await) {} };
+    tokio::time::timeout(SOON, commit).await.expect("commits again under the same epoch");
+    assert!(is_quiet(&mut election) && is_quiet(&mut other), "nobody was told anything");
+    assert_eq!(leader.get("k").await.expect("reads").expect("is there").value, "x");
+    eventually("the status says so", || leader.status().has_quorum).await;
+}
+
+/// The lease runs out while the leader can't reach etcd, and nobody else is there: it is revoked when it learns that, and
+/// leads again under a newer epoch.
+#[tokio::test]
+async fn a_leader_whose_lease_ran_out_contends_anew() {
+    let servers = Servers::start(&etcd_3_4(), 1);
+    let mut members = TestMembers::new(&servers.etcd, 1);
+    let (provider, mut election) = members.contend(0);
+    let leadership = granted(&mut election).await;
+    let latch = provider.inner.member.layout.latch();
+    members.set(0, Break::Silence);
+    let mut client = servers.client().await;
+    let gone = async { while !client.get(latch.clone(), None).await.expect("reads").kvs().is_empty() {} };
+    tokio::time::timeout(SOON, gone).await.expect("the lease runs out");
+    assert!(is_quiet(&mut election), "it can't know yet");
+    members.set(0, Break::None);
+    assert_eq!(election.next().await, Some(LeadershipEvent::Revoked));
+    let newer = granted(&mut election).await;
+    assert!(newer.epoch() > leadership.epoch());
+    let late = provider.commit(&leadership, put_any("k", "v")).await;
+    assert!(matches!(late, CommitOutcome::Rejected(Rejection::StaleEpoch { .. })), "{late:?}");
+    assert!(committed(&provider.commit(&newer, put_any("k", "v")).await));
+}
+
+/// E1, E3: etcd's own leader dies under load: no acknowledged commit is lost, whatever becomes of leadership.
+#[tokio::test]
+async fn no_acknowledged_commit_is_lost_when_nodes_of_etcd_die() {
+    let mut servers = Servers::start(&etcd_3_5(), 3);
+    let mut members = TestMembers { lease: Duration::from_secs(5), ..TestMembers::new(&servers.etcd, 2) };
+    let mut elections = vec![members.contend(0), members.contend(1)];
+    let (stop, stopped) = watch::channel(false);
+    let load = spawn("load", async move {
+        let mut acknowledged: Vec<String> = Vec::new();
+        let mut epochs: Vec<_> = Vec::new();
+        let mut attempts = 0_u64;
+        while !*stopped.borrow() {
+            let first = futures::future::select_all(elections.iter_mut().map(|(_, election)| Box::pin(granted(election))));
+            let (leadership, leader, rest) = first.await;
+            drop(rest);
+            epochs.push(leadership.epoch());
+            let provider = elections[leader].0.clone();
+            while !*stopped.borrow() && is_quiet(&mut elections[leader].1) {
+                let keys: Vec<_> = (attempts..attempts + 8).map(|number| format!("load/{number:08}")).collect();
+                attempts += 8;
+                let commits = keys.iter().map(|key| provider.commit(&leadership, vec![put(key, "v", Expect::Absent)]));
+                let outcomes = futures::future::join_all(commits).await;
+                acknowledged.extend(keys.into_iter().zip(outcomes).filter(|(_, outcome)| committed(outcome)).map(|(key, _)| key));
+            }
+        }
+        (acknowledged, epochs, elections)
+    });
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let leading = async {
+            loop {
+                match servers.etcd.leader() {
+                    Some(leader) => return leader,
+                    None => tokio::time::sleep(Duration::from_millis(50)).await,
+                }
+            }
+        };
+        let victim = tokio::time::timeout(SOON, leading).await.expect("etcd has a leader");
+        servers.etcd.kill(victim);
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        servers.etcd.restart(victim).expect("starts again");
+    }
+    stop.send_replace(true);
+    let (acknowledged, epochs, elections) = tokio::time::timeout(SOON, load).await.expect("ends").expect("does not panic");
+    assert!(acknowledged.len() > 100, "{} commits were acknowledged", acknowledged.len());
+    assert!(epochs.windows(2).all(|pair| pair[0] < pair[1]), "E1: {epochs:?}");
+    let found = elections[0].0.list("load/").await.expect("reads");
+    let found: std::collections::BTreeSet<_> = found.into_iter().map(|(key, _)| key).collect();
+    let lost: Vec<_> = acknowledged.iter().filter(|key| !found.contains(*key)).collect();
+    assert!(lost.is_empty(), "{lost:?} of {} acknowledged", acknowledged.len());
+}
+
+/// A frozen node is left for the next one in time to keep the lease.
+#[tokio::test]
+async fn a_frozen_node_is_left_for_the_next() {
+    let servers = Servers::start(&etcd_3_5(), 3);
+    let mut members = TestMembers { lease: Duration::from_secs(6), ..TestMembers::new(&servers.etcd, 1) };
+    let (provider, mut election) = members.contend(0);
+    let leadership = granted(&mut election).await;
+    for node in 0..3 {
+        servers.etcd.pause(node);
+        let before = *provider.inner.member.connection.generation().borrow();
+        let commit = async { while !committed(&provider.commit(&leadership, put_any("k", &node.to_string())).await) {} };
+        tokio::time::timeout(SOON, commit).await.expect("commits through another node");
+        servers.etcd.resume(node);
+        println!("node {node}: {} endpoints left", *provider.inner.member.connection.generation().borrow() - before);
+    }
+    assert!(*provider.inner.member.connection.generation().borrow() > 0, "the faults bit");
+    assert!(is_quiet(&mut election));
+}
+
+/// E8: the leader writes its record again when somebody removed it, and observers never forget it.
+#[tokio::test]
+async fn a_lost_record_is_written_again() {
+    let servers = Servers::start(&etcd_3_4(), 1);
+    let mut members = TestMembers::new(&servers.etcd, 2);
+    let (leader, mut election) = members.contend(0);
+    let leadership = granted(&mut election).await;
+    assert!(committed(&leader.publish(&leadership).await));
+    let key = leader.inner.member.layout.leader();
+    let mut client = servers.client().await;
+    let observer = members.start(1);
+    let seen = Some(leadership.record());
+    observer.leader().wait_for(|record| *record == seen).await.expect("runs");
+    for removed in [true, false] {
+        if removed {
+            assert_eq!(client.delete(key.clone(), None).await.expect("deletes").deleted(), 1);
+        } else {
+            let mut older = leadership.record();
+            older.epoch.0 -= 1;
+            let older = serde_json::to_vec(&older).expect("is JSON");
+            client.put(key.clone(), older, None).await.expect("puts");
+        }
+        let written = serde_json::to_vec(&leadership.record()).expect("is JSON");
+        let again = async {
+            loop {
+                let found = client.get(key.clone(), None).await.expect("reads");
+                if found.kvs().first().is_some_and(|pair| pair.value() == written) {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(SOON, again).await.expect("is written again");
+        assert_eq!(*observer.leader().borrow(), seen);
+    }
+}
+
+/// Start does not depend on etcd being there, nor does anything have to be done when it comes.
+#[tokio::test]
+async fn a_member_started_before_etcd_leads_once_it_comes() {
+    let mut servers = Servers::start(&etcd_3_4(), 1);
+    servers.etcd.kill(0);
+    let mut members = TestMembers::new(&servers.etcd, 1);
+    let (provider, mut election) = members.contend(0);
+    assert!(!provider.status().has_quorum);
+    assert!(matches!(provider.get("k").await, Err(ReadError::Unavailable(_))));
+    assert!(is_quiet(&mut election));
+    servers.etcd.restart(0).expect("starts");
+    let leadership = granted(&mut election).await;
+    assert!(committed(&provider.commit(&leadership, put_any("k", "v")).await));
+}

@@ -1,0 +1,179 @@
+//! Watches, lists and the epoch's key.
+
+use etcd_client::GetOptions;
+use weir_protocol::JobId;
+use weir_storage::file_system::MemoryFileSystem;
+
+use super::*;
+use crate::{JobGraphStore, Submission};
+
+async fn revision(client: &mut etcd_client::Client) -> i64 {
+    client.get("k", None).await.expect("reads").header().expect("has a header").revision()
+}
+
+/// Compaction while a watch is cut off: the reader is told to list, and hears everything after that.
+#[tokio::test]
+async fn a_watch_survives_compaction_and_broken_connections() {
+    let servers = Servers::start(&etcd_3_4(), 1);
+    let mut members = TestMembers { lease: Duration::from_secs(30), ..TestMembers::new(&servers.etcd, 2) };
+    let (leader, mut election) = members.contend(0);
+    let leadership = granted(&mut election).await;
+    let reader = members.start(1);
+    let mut watch = reader.watch("w/").await.expect("watches");
+    let mut next = async || tokio::time::timeout(SOON, watch.recv()).await.expect("in time").expect("goes on");
+    let commit = async |value: &str| match leader.commit(&leadership, put_any("w/k", value)).await {
+        CommitOutcome::Committed { version } => version,
+        other => panic!("{other:?}"),
+    };
+    let is_put = |event: WatchEvent, version| matches!(event, WatchEvent::Put { value, .. } if value.version == version);
+    let version = commit("1").await;
+    assert!(is_put(next().await, version));
+
+    // Cut off, with nothing compacted: nothing is missed.
+    members.set(1, Break::Reset);
+    let versions = [commit("2").await, commit("3").await];
+    members.set(1, Break::None);
+    for version in versions {
+        assert!(is_put(next().await, version));
+    }
+
+    // Cut off, and what happened meanwhile is compacted away.
+    members.set(1, Break::Reset);
+    commit("4").await;
+    commit("5").await;
+    let mut client = servers.client().await;
+    let now = revision(&mut client).await;
+    client.compact(now, None).await.expect("compacts");
+    members.set(1, Break::None);
+    assert_eq!(next().await, WatchEvent::Lagged);
+    assert_eq!(reader.get("w/k").await.expect("reads").expect("is there").value, "5");
+    let version = commit("6").await;
+    assert!(is_put(next().await, version));
+
+    // The observer of the election went through the same.
+    assert!(committed(&leader.publish(&leadership).await));
+    let seen = Some(leadership.record());
+    let mut published = reader.leader();
+    let found = tokio::time::timeout(SOON, published.wait_for(|record| *record == seen)).await;
+    assert!(found.expect("in time").is_ok());
+}
+
+fn graph(job: u128) -> weir_protocol::job_graph::JobGraph {
+    let json = serde_json::json!({
+        "version": 1,
+        "job_id": JobId(job),
+        "name": "count",
+        "vertices": [{ "id": "s", "parallelism": 1, "operators": [{ "kind": "source.datagen", "options": {} }] }],
+    });
+    serde_json::from_value(json).expect("is a job graph")
+}
+
+/// 10,000 jobs come and go, and leave nothing.
+#[tokio::test]
+async fn ten_thousand_jobs_are_listed_at_one_moment_and_leave_nothing() {
+    const JOBS: u128 = 10_000;
+    let servers = Servers::start(&etcd_3_4(), 1);
+    let mut members = TestMembers { lease: Duration::from_secs(30), ..TestMembers::new(&servers.etcd, 1) };
+    let (provider, mut election) = members.contend(0);
+    let leadership = granted(&mut election).await;
+    let mut client = servers.client().await;
+    let mut count = async || {
+        let options = GetOptions::new().with_all_keys().with_count_only();
+        client.get("", Some(options)).await.expect("counts").count()
+    };
+    let baseline = count().await;
+    let store = JobGraphStore::new(Arc::new(provider.clone()), Arc::new(MemoryFileSystem::new()));
+    let submit = |job| {
+        let (store, leadership) = (store.clone(), leadership.clone());
+        async move { store.submit(&leadership, &graph(job), None, 0).await }
+    };
+    let submitted: Vec<_> = futures::stream::iter(1..=JOBS).map(submit).buffer_unordered(64).collect().await;
+    assert!(submitted.iter().all(|outcome| matches!(outcome, Ok(Submission::Created))));
+    assert_eq!(count().await, baseline + JOBS as i64);
+    let listed = provider.list("").await.expect("lists");
+    assert_eq!(listed.len() as u128, JOBS);
+    assert!(listed.is_sorted_by(|one, other| one.0 < other.0));
+    assert_eq!(store.recover().await.expect("recovers").len() as u128, JOBS);
+    let remove = |job| {
+        let (store, leadership) = (store.clone(), leadership.clone());
+        async move { store.remove(&leadership, JobId(job)).await }
+    };
+    let removed: Vec<_> = futures::stream::iter(1..=JOBS).map(remove).buffer_unordered(64).collect().await;
+    assert!(removed.iter().all(Result::is_ok));
+    assert_eq!(count().await, baseline);
+    assert!(is_quiet(&mut election), "the load cost no leadership");
+}
+
+/// A list is one moment, also when it takes many pages and every page changes meanwhile.
+#[tokio::test]
+async fn a_long_list_is_of_one_moment() {
+    let servers = Servers::start(&etcd_3_4(), 1);
+    let mut members = TestMembers { lease: Duration::from_secs(30), ..TestMembers::new(&servers.etcd, 1) };
+    let (provider, mut election) = members.contend(0);
+    let leadership = granted(&mut election).await;
+    // Two keys far apart that always change together.
+    let both = |value: u32| ["a", "z"].map(|key| put(key, &value.to_string(), Expect::Any)).to_vec();
+    let between = |chunk: usize| (0..100).map(|number| put(&format!("m/{chunk}/{number}"), "", Expect::Any)).collect::<Vec<_>>();
+    for chunk in 0..10 {
+        assert!(committed(&provider.commit(&leadership, between(chunk)).await));
+    }
+    assert!(committed(&provider.commit(&leadership, both(0)).await));
+    let writes = async {
+        for value in 1..200 {
+            assert!(committed(&provider.commit(&leadership, both(value)).await));
+        }
+    };
+    let lists = async {
+        let mut values = std::collections::BTreeSet::new();
+        for _ in 0..40 {
+            let listed = provider.list("").await.expect("lists");
+            assert_eq!(listed.len(), 1_002);
+            let (first, last) = (&listed[0], &listed[1_001]);
+            assert_eq!((first.0.as_str(), last.0.as_str()), ("a", "z"));
+            assert_eq!(first.1, last.1, "both ends are of one moment");
+            values.insert(first.1.value.clone());
+        }
+        values
+    };
+    let ((), values) = futures::future::join(writes, lists).await;
+    assert!(values.len() > 1, "the keys changed meanwhile");
+}
+
+/// E1: an epoch brought along from elsewhere is never undercut, nor one that etcd has forgotten in a restore.
+#[tokio::test]
+async fn epochs_go_on_above_what_was_stored_or_seen() {
+    let servers = Servers::start(&etcd_3_4(), 1);
+    let mut members = TestMembers::new(&servers.etcd, 1);
+    let provider = members.start(0);
+    let key = provider.inner.member.layout.epoch();
+    let mut client = servers.client().await;
+    client.put(key.clone(), "1000000", None).await.expect("puts");
+    let mut election = provider.campaign(candidate("jm-0"));
+    let brought = granted(&mut election).await;
+    assert_eq!(brought.epoch().0, 1_000_001);
+    client.put(key.clone(), "5", None).await.expect("puts");
+    let fenced = provider.commit(&brought, put_any("k", "v")).await;
+    assert!(matches!(fenced, CommitOutcome::Rejected(Rejection::StaleEpoch { .. })), "{fenced:?}");
+    drop(election);
+    let mut election = provider.campaign(candidate("jm-0"));
+    assert!(granted(&mut election).await.epoch() > brought.epoch());
+}
+
+/// The largest commit that the limits allow is one that etcd takes.
+#[tokio::test]
+async fn the_largest_commit_fits_into_one_transaction() {
+    use crate::fenced_store::{MAX_COMMIT_BYTES, MAX_KEY_BYTES, MAX_OPERATIONS};
+    let servers = Servers::start(&etcd_3_4(), 1);
+    let mut members = TestMembers { lease: Duration::from_secs(30), ..TestMembers::new(&servers.etcd, 1) };
+    let (provider, mut election) = members.contend(0);
+    let leadership = granted(&mut election).await;
+    let value = Bytes::from(vec![7; MAX_COMMIT_BYTES / MAX_OPERATIONS - MAX_KEY_BYTES]);
+    let operation = |number| {
+        let key = format!("{number:0width$}", width = MAX_KEY_BYTES);
+        Operation::Put { key, value: value.clone(), expect: Expect::Absent }
+    };
+    let operations: Vec<_> = (0..MAX_OPERATIONS).map(operation).collect();
+    assert!(committed(&provider.commit(&leadership, operations.clone()).await));
+    let again = provider.commit(&leadership, operations).await;
+    assert!(matches!(again, CommitOutcome::Rejected(Rejection::Conflict { .. })), "{again:?}");
+}

@@ -1,0 +1,198 @@
+//! etcd: one node or a cluster of several.
+
+use std::ffi::OsString;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use crate::process::{ServerProcess, StartError, free_port};
+
+/// Times a cluster is started on other ports when one of its ports was taken meanwhile.
+const ATTEMPTS: usize = 3;
+/// For one answer about its health.
+const HEALTH_DEADLINE: Duration = Duration::from_secs(1);
+
+/// How nodes serve their clients.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EtcdOptions {
+    /// With TLS; without it if unset.
+    pub tls: Option<EtcdTls>,
+}
+
+/// PEM files of nodes that serve their clients over TLS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EtcdTls {
+    /// The nodes' certificate, for 127.0.0.1.
+    pub certificate: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
+    /// Clients must show a certificate signed by this authority; they need none if unset.
+    pub client_ca: Option<PathBuf>,
+}
+
+/// Nodes of etcd, with short heartbeats and elections, on real disks.
+#[derive(Debug)]
+pub struct EtcdCluster {
+    program: PathBuf,
+    directory: PathBuf,
+    options: EtcdOptions,
+    nodes: Vec<Node>,
+}
+
+#[derive(Debug)]
+struct Node {
+    name: String,
+    client: u16,
+    peer: u16,
+    health: u16,
+    process: Option<ServerProcess>,
+}
+
+impl EtcdCluster {
+    /// Starts `size` nodes that keep their data under `directory`, and waits until they answer.
+    pub fn start(program: &Path, size: usize, directory: &Path) -> Result<Self, StartError> {
+        Self::start_with(program, size, directory, EtcdOptions::default())
+    }
+
+    /// The same with options.
+    pub fn start_with(program: &Path, size: usize, directory: &Path, options: EtcdOptions) -> Result<Self, StartError> {
+        let mut attempt = 1;
+        loop {
+            let nodes = (0..size).map(|number| Node::new(&format!("etcd-{number}"))).collect();
+            let directory = directory.join(format!("attempt-{attempt}"));
+            let mut cluster = Self { program: program.to_owned(), directory, options: options.clone(), nodes };
+            match cluster.start_all() {
+                Ok(()) => return Ok(cluster),
+                Err(error) if attempt == ATTEMPTS || !error.output.contains("address already in use") => return Err(error),
+                Err(_) => attempt += 1,
+            }
+        }
+    }
+
+    fn start_all(&mut self) -> Result<(), StartError> {
+        let failed = |error: std::io::Error| StartError {
+            program: self.program.clone(),
+            reason: error.to_string(),
+            output: String::new(),
+        };
+        std::fs::create_dir_all(&self.directory).map_err(failed)?;
+        for number in 0..self.nodes.len() {
+            self.nodes[number].process = Some(self.spawn(number)?);
+        }
+        (0..self.nodes.len()).try_for_each(|number| self.await_ready(number))
+    }
+
+    /// Where clients connect to each node, as URLs.
+    pub fn endpoints(&self) -> Vec<String> {
+        let scheme = self.scheme();
+        self.nodes.iter().map(|node| format!("{scheme}://127.0.0.1:{}", node.client)).collect()
+    }
+
+    /// Where clients connect to each node.
+    pub fn client_addresses(&self) -> Vec<SocketAddr> {
+        self.nodes.iter().map(|node| SocketAddr::from(([127, 0, 0, 1], node.client))).collect()
+    }
+
+    /// The node that leads the others, as the nodes say.
+    pub fn leader(&self) -> Option<usize> {
+        self.nodes.iter().position(|node| node.ask("/metrics").is_some_and(|text| text.contains("\netcd_server_is_leader 1")))
+    }
+
+    /// Ends a node as a power cut does.
+    pub fn kill(&mut self, number: usize) {
+        self.nodes[number].process = None;
+    }
+
+    /// Starts a node that was killed, on its data and ports, and waits until it answers: it needs a majority for that.
+    pub fn restart(&mut self, number: usize) -> Result<(), StartError> {
+        self.restart_all(&[number])
+    }
+
+    /// Starts several nodes that were killed, then waits until they answer.
+    pub fn restart_all(&mut self, numbers: &[usize]) -> Result<(), StartError> {
+        for number in numbers {
+            self.nodes[*number].process = Some(self.spawn(*number)?);
+        }
+        numbers.iter().try_for_each(|number| self.await_ready(*number))
+    }
+
+    /// Freezes a node.
+    pub fn pause(&self, number: usize) {
+        self.nodes[number].process.iter().for_each(ServerProcess::pause);
+    }
+
+    /// Undoes [`EtcdCluster::pause`].
+    pub fn resume(&self, number: usize) {
+        self.nodes[number].process.iter().for_each(ServerProcess::resume);
+    }
+
+    fn scheme(&self) -> &'static str {
+        if self.options.tls.is_some() { "https" } else { "http" }
+    }
+
+    fn await_ready(&mut self, number: usize) -> Result<(), StartError> {
+        let node = &mut self.nodes[number];
+        let health = node.health;
+        let Some(process) = &mut node.process else { return Ok(()) };
+        process.await_ready(|| ask(health, "/health").is_some_and(|text| text.contains(r#""health":"true""#)))
+    }
+
+    fn spawn(&self, number: usize) -> Result<ServerProcess, StartError> {
+        let node = &self.nodes[number];
+        let client = format!("{}://127.0.0.1:{}", self.scheme(), node.client);
+        let peer = format!("http://127.0.0.1:{}", node.peer);
+        let cluster: Vec<_> = self.nodes.iter().map(|node| format!("{}=http://127.0.0.1:{}", node.name, node.peer)).collect();
+        let mut command = Command::new(&self.program);
+        let mut set = |flag: &str, value: &str| {
+            command.arg(flag).arg(value);
+        };
+        set("--name", &node.name);
+        set("--listen-client-urls", &client);
+        set("--advertise-client-urls", &client);
+        set("--listen-peer-urls", &peer);
+        set("--initial-advertise-peer-urls", &peer);
+        set("--initial-cluster", &cluster.join(","));
+        set("--initial-cluster-token", &format!("test-{}", node.peer));
+        set("--listen-metrics-urls", &format!("http://127.0.0.1:{}", node.health));
+        set("--heartbeat-interval", "50");
+        set("--election-timeout", "500");
+        set("--logger", "zap");
+        set("--log-level", "warn");
+        command.arg("--data-dir").arg(self.directory.join(&node.name));
+        command.args(self.tls_flags());
+        ServerProcess::spawn(&mut command, &self.directory.join(format!("{}.log", node.name)))
+    }
+
+    fn tls_flags(&self) -> Vec<OsString> {
+        let Some(tls) = &self.options.tls else { return Vec::new() };
+        let mut flags: Vec<OsString> =
+            vec!["--cert-file".into(), tls.certificate.clone().into(), "--key-file".into(), tls.key.clone().into()];
+        if let Some(client_ca) = &tls.client_ca {
+            flags.extend(["--client-cert-auth".into(), "--trusted-ca-file".into(), client_ca.clone().into()]);
+        }
+        flags
+    }
+}
+
+impl Node {
+    fn new(name: &str) -> Self {
+        Self { name: name.to_owned(), client: free_port(), peer: free_port(), health: free_port(), process: None }
+    }
+
+    fn ask(&self, path: &str) -> Option<String> {
+        self.process.as_ref()?;
+        ask(self.health, path)
+    }
+}
+
+/// The answer to an HTTP request for `path`, headers included.
+fn ask(port: u16, path: &str) -> Option<String> {
+    let mut stream = TcpStream::connect_timeout(&SocketAddr::from(([127, 0, 0, 1], port)), HEALTH_DEADLINE).ok()?;
+    stream.set_read_timeout(Some(HEALTH_DEADLINE)).ok()?;
+    stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n").as_bytes()).ok()?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).ok()?;
+    Some(text)
+}
