@@ -129,7 +129,7 @@ impl EtcdProvider {
             if !refused {
                 spawn("etcd-observer", observer::observe(Arc::clone(&own)));
                 spawn("etcd-probe", observer::probe(Arc::clone(&own)));
-                runner::run(own, campaigns).await;
+                Box::pin(runner::run(own, campaigns)).await;
             }
         };
         let thread = EtcdThread::start(work).map_err(|error| StartError::Resources(Arc::new(error)))?;

@@ -51,7 +51,7 @@ enum End {
 impl Changes {
     /// etcd's revision now.
     async fn revision(&self) -> Result<i64, CallError> {
-        let found = self.member.range(&self.first, GetOptions::new().with_count_only()).await?;
+        let found = self.member.range(self.first.as_str(), GetOptions::new().with_count_only()).await?;
         Ok(found.header().map_or(0, etcd_client::ResponseHeader::revision))
     }
 

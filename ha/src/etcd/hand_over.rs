@@ -57,7 +57,7 @@ async fn successor(member: &Member, own: &Own, to: Option<&str>) -> Result<Strin
 }
 
 async fn candidates(member: &Member) -> Result<Vec<String>, CallError> {
-    let found = member.range(&member.layout.candidates(), GetOptions::new().with_prefix().with_keys_only()).await?;
+    let found = member.range(member.layout.candidates(), GetOptions::new().with_prefix().with_keys_only()).await?;
     let name = |pair: &etcd_client::KeyValue| match member.layout.place(pair.key_str().ok()?) {
         Place::Candidate(name) => Some(name.to_owned()),
         _ => None,

@@ -43,7 +43,7 @@ async fn follow(member: &Member) -> Result<(), CallError> {
     let mut generation = member.connection.generation();
     generation.mark_unchanged();
     let (first, end) = member.layout.election();
-    let found = member.range(&first, GetOptions::new().with_range(end.clone())).await?;
+    let found = member.range(first.as_str(), GetOptions::new().with_range(end.clone())).await?;
     let mut view = View { revision: found.header().map_or(0, etcd_client::ResponseHeader::revision), ..View::default() };
     for entry in found.kvs().iter().filter_map(entry) {
         view.put(&member.layout, entry);

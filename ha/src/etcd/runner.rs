@@ -81,7 +81,7 @@ pub(crate) async fn idle(member: &Member) {
 /// Contends for ever, in one session after the other.
 async fn stand(member: &Arc<Member>, campaign: &Campaign) {
     loop {
-        let end = in_session(member, campaign).await;
+        let end = Box::pin(in_session(member, campaign)).await;
         member.end();
         campaign.contender.revoke();
         match end {
@@ -150,7 +150,7 @@ async fn acquire(member: &Member, candidate: &Candidate, lease: i64) -> Result<O
 async fn raise_epoch(member: &Member, latch: i64) -> Result<LeaderEpoch, End> {
     loop {
         let key = member.layout.epoch();
-        let found = member.range(&key, GetOptions::new()).await?;
+        let found = member.range(key.as_str(), GetOptions::new()).await?;
         let (stored, modified) = match found.kvs().first() {
             None => (LeaderEpoch::default(), 0),
             Some(pair) => {
@@ -181,7 +181,7 @@ async fn raise_epoch(member: &Member, latch: i64) -> Result<LeaderEpoch, End> {
 
 /// Whether the latch created at this revision is there.
 async fn holds(member: &Member, latch: i64) -> Result<bool, CallError> {
-    let found = member.range(&member.layout.latch(), GetOptions::new().with_keys_only()).await?;
+    let found = member.range(member.layout.latch(), GetOptions::new().with_keys_only()).await?;
     Ok(found.kvs().first().is_some_and(|pair| pair.create_revision() == latch))
 }
 

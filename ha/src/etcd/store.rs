@@ -36,7 +36,7 @@ fn versioned(pair: &KeyValue) -> Versioned {
     Versioned { value: Bytes::copy_from_slice(pair.value()), version: pair.mod_revision().cast_unsigned() }
 }
 
-async fn range(client: Client, key: String, options: GetOptions) -> Result<GetResponse, Error> {
+async fn range(client: Client, key: Vec<u8>, options: GetOptions) -> Result<GetResponse, Error> {
     client.kv_client().max_decoding_message_size(MAX_ANSWER_BYTES).get(key, Some(options)).await
 }
 
@@ -46,8 +46,9 @@ async fn transact(client: Client, txn: Txn) -> Result<TxnResponse, Error> {
 
 impl Member {
     /// A linearizable read of what begins at `key`.
-    pub(crate) async fn range(&self, key: &str, options: GetOptions) -> Result<GetResponse, CallError> {
-        self.connection.retry(|client| range(client, key.to_owned(), options.clone())).await
+    pub(crate) async fn range(&self, key: impl Into<Vec<u8>>, options: GetOptions) -> Result<GetResponse, CallError> {
+        let key = key.into();
+        self.connection.retry(|client| range(client, key.clone(), options.clone())).await
     }
 
     /// One transaction, sent once.
@@ -56,7 +57,7 @@ impl Member {
     }
 
     pub(crate) async fn get(&self, key: &str) -> Result<Option<Versioned>, ReadError> {
-        let found = self.range(&self.layout.store(key), GetOptions::new()).await?;
+        let found = self.range(self.layout.store(key), GetOptions::new()).await?;
         Ok(found.kvs().first().map(versioned))
     }
 
@@ -89,11 +90,7 @@ impl Member {
                 .with_sort(SortTarget::Key, SortOrder::Ascend)
                 .with_revision(revision)
                 .with_limit(PAGE);
-            let page = |client: Client| {
-                let (from, options) = (from.clone(), options.clone());
-                async move { client.kv_client().max_decoding_message_size(MAX_ANSWER_BYTES).get(from, Some(options)).await }
-            };
-            let mut page = self.connection.retry(page).await?;
+            let mut page = self.range(from, options).await?;
             revision = page.header().map_or(revision, |header| if revision == 0 { header.revision() } else { revision });
             let more = page.more();
             pairs.append(&mut page.take_kvs());

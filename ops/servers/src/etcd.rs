@@ -154,7 +154,7 @@ impl EtcdCluster {
         set("--listen-peer-urls", &peer);
         set("--initial-advertise-peer-urls", &peer);
         set("--initial-cluster", &cluster.join(","));
-        set("--initial-cluster-token", &format!("test-{}", node.peer));
+        set("--initial-cluster-token", &format!("test-{}", self.nodes[0].peer));
         set("--listen-metrics-urls", &format!("http://127.0.0.1:{}", node.health));
         set("--heartbeat-interval", "50");
         set("--election-timeout", "500");
