@@ -20,6 +20,9 @@ use crate::{Candidate, Leadership};
 /// Between two attempts at what failed.
 const PAUSE: Duration = Duration::from_millis(200);
 
+/// While etcd does not answer.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
 /// Somebody here wants to lead.
 #[derive(Clone)]
 pub(crate) struct Campaign {
@@ -80,6 +83,7 @@ pub(crate) async fn idle(member: &Member) {
 
 /// Contends for ever, in one session after the other.
 async fn stand(member: &Arc<Member>, campaign: &Campaign) {
+    let mut pause = PAUSE;
     loop {
         let end = Box::pin(in_session(member, campaign)).await;
         member.end();
@@ -88,9 +92,19 @@ async fn stand(member: &Arc<Member>, campaign: &Campaign) {
             Ok(never) => match never {},
             Err(End::Lost(reason)) => info!(reason, "contends anew"),
             Err(End::Resigned) => info!("resigned"),
-            Err(End::Unavailable(error)) => warn!(%error, "HA-UNAVAILABLE: etcd gives no answer, tries again"),
+            Err(End::Unavailable(error)) => {
+                // Once an outage, not once an attempt.
+                if pause == PAUSE {
+                    warn!(%error, "HA-UNAVAILABLE: etcd gives no answer; tries until it does");
+                }
+                session::close(member).await;
+                sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+                continue;
+            }
         }
         session::close(member).await;
+        pause = PAUSE;
         sleep(PAUSE).await;
     }
 }
