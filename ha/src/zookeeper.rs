@@ -1,1 +1,276 @@
 //! A ZooKeeper ensemble as the coordination system.
+//!
+//! ```text
+//! <root>/<cluster>/latch/candidate-<number>   one ephemeral znode per candidate, as JSON; the lowest number leads
+//! <root>/<cluster>/successor                  name of the candidate that is next whatever its number, while it is there
+//! <root>/<cluster>/epoch                      the highest epoch ever granted, in decimal; every write changes its version
+//! <root>/<cluster>/leader_record              the published leader, as JSON
+//! <root>/<cluster>/leader/rest_server/connection_info
+//!                                             the leader's REST address as Flink's command line reads it; ephemeral
+//! <root>/<cluster>/store/...                  the keys; `/` in a key nests, so that `ls` shows them
+//! ```
+//!
+//! `root` and `cluster` are Flink's `high-availability.zookeeper.path.root` and `high-availability.cluster-id`. Nothing of
+//! this is named as anything that Flink keeps below its cluster id, except `connection_info`, which is meant to be found:
+//! a stock `flink` command line with the same quorum, root and cluster id finds the leader.
+//!
+//! The epoch is the id of the transaction that made the leader's candidate, or one more than the highest epoch before,
+//! whichever is higher. How writes are fenced is told in `fenced_write.rs`, how a key is compared in `plan.rs`, why a list is of one
+//! moment in `ensemble.rs`, and how long a session is held on to in `session.rs`.
+//!
+//! While ZooKeeper can't be reached a leader does nothing new, and is not revoked: it is when ZooKeeper says that its
+//! session has expired, when its candidate's znode or epoch is gone, or when the outage has lasted too long.
+//!
+//! zookeeper_client is named in this file and in this folder and nowhere else.
+
+mod candidates;
+mod changes;
+mod connection_info;
+mod ensemble;
+mod fenced_write;
+mod layout;
+mod options;
+mod plan;
+mod runner;
+mod session;
+mod thread;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use ::metrics::histogram;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::time::Instant;
+use weir_protocol::LeaderEpoch;
+use weir_protocol::world::spawn;
+
+pub use options::{Acl, Credentials, StartError, Tls, ZooKeeperOptions};
+
+use crate::election::{LeaderElection, election};
+use crate::fenced_store::check_limits;
+use crate::metrics as names;
+use crate::{
+    Candidate, CommitOutcome, HaProvider, HaStatus, LeaderRecord, Leadership, Operation, ReadError, TransferError, Versioned,
+    WatchEvent,
+};
+use ensemble::{CALL_DEADLINE, Ensemble, OPERATION_DEADLINE, data, within};
+use runner::{Campaign, Inbox, Request};
+use thread::ZooKeeperThread;
+
+/// Reads under way at once; others wait.
+const READS: usize = 64;
+/// Writes under way at once; others wait.
+const WRITES: usize = 512;
+/// Requests to the runner that wait.
+const REQUESTS: usize = 16;
+/// For another member to lead after a hand-over.
+const HAND_OVER_DEADLINE: Duration = Duration::from_secs(15);
+const HAND_OVER_POLL: Duration = Duration::from_millis(50);
+/// For leaving the election and closing the session.
+const STOP_DEADLINE: Duration = Duration::from_secs(10);
+
+/// One member, by way of a ZooKeeper ensemble. Clones are the same member; it stops abruptly when the last is dropped.
+#[derive(Clone)]
+pub struct ZooKeeperProvider {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    ensemble: Arc<Ensemble>,
+    runtime: Handle,
+    thread: Mutex<Option<ZooKeeperThread>>,
+    campaign: watch::Sender<Option<Campaign>>,
+    campaigns: AtomicU64,
+    requests: mpsc::Sender<Request>,
+    /// Reads and writes under way: ZooKeeper answers one session's requests one after the other.
+    reads: Semaphore,
+    writes: Semaphore,
+}
+
+impl fmt::Debug for ZooKeeperProvider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ZooKeeperProvider").field("name", &self.inner.ensemble.name).finish_non_exhaustive()
+    }
+}
+
+impl ZooKeeperProvider {
+    /// Checks the options and starts. Does not wait for ZooKeeper: a connection is tried for in the background until there
+    /// is one.
+    pub fn start(options: &ZooKeeperOptions) -> Result<Self, StartError> {
+        let connection = options.check()?;
+        let ensemble = Arc::new(Ensemble::new(options));
+        let campaign = watch::Sender::new(None);
+        let (requests, inbox) = mpsc::channel(REQUESTS);
+        let inbox = Inbox { campaign: campaign.subscribe(), requests: inbox };
+        let thread = thread::start(Arc::clone(&ensemble), connection, inbox)?;
+        let runtime = thread.runtime();
+        let thread = Mutex::new(Some(thread));
+        let (reads, writes) = (Semaphore::new(READS), Semaphore::new(WRITES));
+        let campaigns = AtomicU64::new(0);
+        Ok(Self { inner: Arc::new(Inner { ensemble, runtime, thread, campaign, campaigns, requests, reads, writes }) })
+    }
+
+    /// Stops at once, telling nobody, as if the process were killed: for drills and tests.
+    pub async fn kill(&self) {
+        let thread = self.inner.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            thread.stop().await;
+        }
+        self.inner.campaign.send_replace(None);
+        self.inner.ensemble.set_reign(None);
+        session::close(&self.inner.ensemble);
+    }
+
+    /// Runs on the thread's runtime, whatever the caller's; `None` once that has stopped.
+    async fn on_thread<T, F>(&self, work: impl FnOnce(Arc<Ensemble>) -> F) -> Option<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
+        let (sender, result) = oneshot::channel();
+        let work = work(Arc::clone(&self.inner.ensemble));
+        {
+            let _runtime = self.inner.runtime.enter();
+            spawn("zookeeper-operation", async move {
+                // The caller may have gone.
+                let _ = sender.send(work.await);
+            });
+        }
+        result.await.ok()
+    }
+
+    async fn write<F>(&self, work: impl FnOnce(Arc<Ensemble>) -> F) -> CommitOutcome
+    where
+        F: Future<Output = CommitOutcome> + Send + 'static,
+    {
+        let started = Instant::now();
+        // The permits' semaphore is never closed.
+        let Ok(Ok(_turn)) = tokio::time::timeout(OPERATION_DEADLINE, self.inner.writes.acquire()).await else {
+            return CommitOutcome::Unknown { reason: "nothing was sent: too many writes are waiting".into() };
+        };
+        let outcome = self.on_thread(work).await;
+        histogram!(names::COMMIT_SECONDS).record(started.elapsed().as_secs_f64());
+        outcome.unwrap_or_else(|| CommitOutcome::Unknown { reason: "the provider has stopped".into() })
+    }
+
+    async fn read<T, F>(&self, work: impl FnOnce(Arc<Ensemble>) -> F) -> Result<T, ReadError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, ReadError>> + Send + 'static,
+    {
+        let Ok(Ok(_turn)) = tokio::time::timeout(OPERATION_DEADLINE, self.inner.reads.acquire()).await else {
+            return Err(ReadError::Unavailable("too many reads are waiting".into()));
+        };
+        self.on_thread(work).await.unwrap_or_else(|| Err(ReadError::Unavailable("the provider has stopped".into())))
+    }
+
+    async fn hand_over(&self, to: Option<&str>) -> Result<(), TransferError> {
+        let (answer, resigned) = oneshot::channel();
+        let request = Request::HandOver(to.map(str::to_owned), answer);
+        self.inner.requests.send(request).await.map_err(|_| TransferError::NotLeader)?;
+        let epoch = resigned.await.map_err(|_| TransferError::NotLeader)??;
+        let waiting = tokio::time::timeout(HAND_OVER_DEADLINE, self.on_thread(move |ensemble| followed(ensemble, epoch)));
+        match waiting.await {
+            Ok(Some(true)) => Ok(()),
+            _ => Err(TransferError::TimedOut),
+        }
+    }
+}
+
+/// Waits until there is an epoch after this one; whether it is another's.
+async fn followed(ensemble: Arc<Ensemble>, epoch: LeaderEpoch) -> bool {
+    loop {
+        if let Ok(client) = ensemble.client(Instant::now() + OPERATION_DEADLINE).await
+            && let Ok(Some((text, _))) = within(CALL_DEADLINE, data(&client, &ensemble.layout.epoch())).await
+            && let Some(newer) = fenced_write::parse_epoch(&text).filter(|newer| *newer > epoch)
+        {
+            return ensemble.reign().is_none_or(|reign| reign.epoch != newer);
+        }
+        tokio::time::sleep(HAND_OVER_POLL).await;
+    }
+}
+
+impl HaProvider for ZooKeeperProvider {
+    fn campaign(&self, candidate: Candidate) -> LeaderElection {
+        let number = self.inner.campaigns.fetch_add(1, Ordering::Relaxed) + 1;
+        let campaign = self.inner.campaign.clone();
+        let (contender, election) = election(move || {
+            campaign.send_if_modified(|campaign| {
+                let own = campaign.as_ref().is_some_and(|campaign| campaign.number == number);
+                if own {
+                    *campaign = None;
+                }
+                own
+            });
+        });
+        self.inner.campaign.send_replace(Some(Campaign { number, candidate, contender: Arc::new(contender) }));
+        election
+    }
+
+    fn leader(&self) -> watch::Receiver<Option<LeaderRecord>> {
+        self.inner.ensemble.published.subscribe()
+    }
+
+    fn publish<'a>(&'a self, leadership: &'a Leadership) -> BoxFuture<'a, CommitOutcome> {
+        let record = leadership.record();
+        self.write(move |ensemble| async move { ensemble.publish(&record).await }).boxed()
+    }
+
+    fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Versioned>, ReadError>> {
+        let key = key.to_owned();
+        self.read(move |ensemble| async move { ensemble.get(&key).await }).boxed()
+    }
+
+    fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<(String, Versioned)>, ReadError>> {
+        let prefix = prefix.to_owned();
+        self.read(move |ensemble| async move { ensemble.list(&prefix).await }).boxed()
+    }
+
+    fn commit<'a>(&'a self, leadership: &'a Leadership, operations: Vec<Operation>) -> BoxFuture<'a, CommitOutcome> {
+        let commit = async move {
+            if let Err(rejection) = check_limits(&operations) {
+                return CommitOutcome::Rejected(rejection);
+            }
+            let epoch = leadership.epoch();
+            self.write(move |ensemble| async move { ensemble.commit(epoch, &operations).await }).await
+        };
+        commit.boxed()
+    }
+
+    fn watch<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<mpsc::Receiver<WatchEvent>, ReadError>> {
+        let watch = async move {
+            self.read(|ensemble| async move { changes::ensure_watched(&ensemble).await }).await?;
+            Ok(self.inner.ensemble.watchers().watch(prefix))
+        };
+        watch.boxed()
+    }
+
+    fn status(&self) -> HaStatus {
+        self.inner.ensemble.status()
+    }
+
+    fn transfer_leadership<'a>(&'a self, to: Option<&'a str>) -> BoxFuture<'a, Result<(), TransferError>> {
+        self.hand_over(to).boxed()
+    }
+
+    fn shutdown<'a>(&'a self) -> BoxFuture<'a, ()> {
+        let stop = async move {
+            let (answer, stopped) = oneshot::channel();
+            if self.inner.requests.send(Request::Stop(answer)).await.is_ok() {
+                // Whether it came so far or not, it ends now.
+                let _ = tokio::time::timeout(STOP_DEADLINE, stopped).await;
+            }
+            self.kill().await;
+        };
+        stop.boxed()
+    }
+}

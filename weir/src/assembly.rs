@@ -15,6 +15,7 @@ use weir_ha::HaServices;
 use weir_ha::etcd::{Credentials, EtcdOptions, EtcdProvider, Tls};
 use weir_ha::memory::MemoryStore;
 use weir_ha::raft::{Listen, Member, RaftOptions, RaftProvider, RaftTiming};
+use weir_ha::zookeeper::{self, ZooKeeperOptions, ZooKeeperProvider};
 use weir_protocol::job_graph::JobGraph;
 use weir_protocol::world;
 use weir_storage::StorageOptions;
@@ -47,6 +48,9 @@ pub enum StartError {
     /// etcd can't be used.
     #[error(transparent)]
     Etcd(#[from] weir_ha::etcd::StartError),
+    /// ZooKeeper can't be used as the options say.
+    #[error(transparent)]
+    ZooKeeper(#[from] weir_ha::zookeeper::StartError),
     /// The JobManager did not start.
     #[error(transparent)]
     JobManager(#[from] weir_control_plane::job_manager::StartError),
@@ -129,6 +133,7 @@ fn start_ha(config: &Config) -> Result<HaServices, StartError> {
     match config.text("high-availability.type").as_str() {
         "raft" => start_raft(config, &name),
         "etcd" => start_etcd(config),
+        "zookeeper" => start_zookeeper(config, &name),
         _ => Ok(Arc::new(MemoryStore::new().member(&name))),
     }
 }
@@ -153,6 +158,35 @@ fn start_etcd(config: &Config) -> Result<HaServices, StartError> {
     }
     options.tls = path("high-availability.etcd.tls.ca").map(|ca| Tls { ca, identity });
     Ok(Arc::new(EtcdProvider::start(&options)?))
+}
+
+fn start_zookeeper(config: &Config, name: &str) -> Result<HaServices, StartError> {
+    config.require("high-availability.type: zookeeper", &["high-availability.zookeeper.quorum"])?;
+    let path = |key| config.get(key).map(PathBuf::from);
+    let quorum = config.text("high-availability.zookeeper.quorum");
+    let mut options = ZooKeeperOptions::new(name, &quorum, &config.text("high-availability.cluster-id"));
+    options.root = config.text("high-availability.zookeeper.path.root");
+    options.session_timeout = config.duration("high-availability.zookeeper.client.session-timeout");
+    options.connection_timeout = config.duration("high-availability.zookeeper.client.connection-timeout");
+    options.outage_tolerance = config.duration("high-availability.outage-tolerance");
+    options.max_request_bytes = config.size("high-availability.zookeeper.client.max-request-size") as usize;
+    if config.text("high-availability.zookeeper.client.acl") == "creator" {
+        options.acl = zookeeper::Acl::Creator;
+    }
+    let (user, password) =
+        ("high-availability.zookeeper.client.sasl.username", "high-availability.zookeeper.client.sasl.password");
+    if config.get(user).is_some() || config.get(password).is_some() {
+        config.require("access to ZooKeeper", &[user, password])?;
+        options.credentials = Some(zookeeper::Credentials { user: config.text(user), password: config.text(password) });
+    }
+    let (certificate, key) =
+        ("high-availability.zookeeper.client.tls.certificate", "high-availability.zookeeper.client.tls.key");
+    let identity = path(certificate).zip(path(key));
+    if path(certificate).is_some() || path(key).is_some() {
+        config.require("TLS to ZooKeeper", &["high-availability.zookeeper.client.tls.ca", certificate, key])?;
+    }
+    options.tls = path("high-availability.zookeeper.client.tls.ca").map(|ca| zookeeper::Tls { ca, identity });
+    Ok(Arc::new(ZooKeeperProvider::start(&options)?))
 }
 
 fn start_raft(config: &Config, name: &str) -> Result<HaServices, StartError> {

@@ -6,7 +6,9 @@
 mod etcd;
 mod process;
 mod proxy;
+mod zookeeper;
 
 pub use etcd::{EtcdCluster, EtcdOptions, EtcdTls};
 pub use process::{ServerProcess, StartError, free_port};
 pub use proxy::{Fault, Proxy};
+pub use zookeeper::{ZooKeeperEnsemble, ZooKeeperOptions};

@@ -1,0 +1,351 @@
+//! Writes that only the newest leader can make.
+//!
+//! Every one is a single ZooKeeper transaction that begins with the fence: the own candidate's znode must be there (it goes
+//! with the session), and the epoch's znode must be at the version that was just read, when it held the own epoch. The
+//! transaction sets that znode to the same epoch again, which gives it another version. So
+//! - a new leader, which writes its epoch there, fences every earlier one (E3);
+//! - of two transactions prepared at the same version only one succeeds: what was looked at before a transaction (which
+//!   keys exist, and which transaction wrote them) still holds when it is applied, exactly, because whoever changes a key
+//!   changes this version in the same transaction. That is why versions of keys can be compared here;
+//! - a transaction of unknown outcome is dead once a later one has succeeded;
+//! - the answer always has a transaction id, also if all that was done is to delete: the epoch's znode was written by it.
+//!
+//! One commit at a time is prepared and sent by this process; two would only fence each other.
+
+use std::collections::BTreeMap;
+
+use metrics::counter;
+use tokio::time::Instant;
+use weir_protocol::LeaderEpoch;
+use zookeeper_client::{Client, CreateMode, Error, MultiWriteError, MultiWriteResult, MultiWriter};
+
+use super::connection_info;
+use super::ensemble::{CALL_DEADLINE, Ensemble, OPERATION_DEADLINE, Reign, barrier, data, pipelined, stat, within};
+use super::plan::{Node, Write, concerned, plan};
+use crate::fenced_store::Change;
+use crate::metrics as names;
+use crate::{CommitOutcome, LeaderRecord, Operation, Rejection};
+
+/// Attempts after an answer that says that something was written meanwhile: by a transaction of this process that had been
+/// given up, or by hand.
+const ATTEMPTS: u32 = 5;
+/// Bytes of the fence in a request, at most, its paths apart.
+const FENCE_BYTES: usize = 256;
+
+/// What became of a fenced transaction.
+enum Fenced {
+    /// Applied, with this id.
+    Applied(u64),
+    /// Not applied: the fence holds no more, or not at this version.
+    Fenced,
+    /// Not applied: the operation with this number after the fence can't be.
+    Refused(usize, Error),
+    /// Perhaps applied, perhaps later.
+    Unknown(Error),
+}
+
+/// What is written behind the fence.
+#[derive(Clone, Copy)]
+enum Work<'a> {
+    Commit(&'a [Operation]),
+    Publish(&'a LeaderRecord),
+}
+
+/// What an attempt came to.
+enum Attempt {
+    Done(CommitOutcome),
+    /// Not applied, and this is why another attempt may be.
+    Again(CommitOutcome),
+}
+
+impl Ensemble {
+    /// A commit of the typed stores.
+    pub(super) async fn commit(&self, epoch: LeaderEpoch, operations: &[Operation]) -> CommitOutcome {
+        self.fenced(epoch, Work::Commit(operations)).await
+    }
+
+    /// Makes the leader findable: by other members, and by Flink's command line.
+    pub(super) async fn publish(&self, record: &LeaderRecord) -> CommitOutcome {
+        self.fenced(record.epoch, Work::Publish(record)).await
+    }
+
+    async fn fenced(&self, epoch: LeaderEpoch, work: Work<'_>) -> CommitOutcome {
+        let deadline = Instant::now() + OPERATION_DEADLINE;
+        let unsent = |reason: String| CommitOutcome::Unknown { reason: format!("nothing was sent: {reason}") };
+        let Ok(_turn) = tokio::time::timeout_at(deadline, self.writing.lock()).await else {
+            return unsent("other writes take too long".into());
+        };
+        let mut last = None;
+        for _ in 0..ATTEMPTS {
+            let client = match self.client(deadline).await {
+                Ok(client) => client,
+                Err(reason) => return last.unwrap_or_else(|| unsent(reason)),
+            };
+            let session = client.session_id();
+            let Some(reign) = self.reign().filter(|reign| reign.epoch == epoch && reign.session == session) else {
+                return self.superseded(&client, epoch).await;
+            };
+            let attempt = match work {
+                Work::Commit(operations) => self.commit_once(&client, &reign, operations).await,
+                Work::Publish(record) => self.publish_once(&client, &reign, record).await,
+            };
+            match attempt {
+                Ok(Attempt::Done(outcome)) => return outcome,
+                Ok(Attempt::Again(outcome)) => last = Some(outcome),
+                // Only looking has failed.
+                Err(error) => return last.unwrap_or_else(|| unsent(error.to_string())),
+            }
+        }
+        last.unwrap_or_else(|| unsent("too many attempts".into()))
+    }
+
+    /// The rejection of a write under an epoch that this process does not, or no longer, lead under.
+    async fn superseded(&self, client: &Client, epoch: LeaderEpoch) -> CommitOutcome {
+        self.doubted.notify_one();
+        let looking = futures::future::try_join(barrier(client), data(client, &self.layout.epoch()));
+        let stored = match within(CALL_DEADLINE, looking).await {
+            Ok((_, stored)) => stored.and_then(|(text, _)| parse_epoch(&text)),
+            Err(error) => {
+                tracing::debug!(%error, "can't read the newest epoch");
+                None
+            }
+        };
+        // The own epoch if nobody followed yet: then it is this process that no longer leads.
+        let current = stored.unwrap_or(epoch).max(epoch);
+        self.observe_epoch(current);
+        counter!(names::STALE_EPOCH_REFUSALS).increment(1);
+        CommitOutcome::Rejected(Rejection::StaleEpoch { epoch, current })
+    }
+
+    async fn commit_once(&self, client: &Client, reign: &Reign, operations: &[Operation]) -> Result<Attempt, Error> {
+        let Some(fence) = self.fence_version(client, reign).await? else {
+            return Ok(Attempt::Done(self.superseded(client, reign.epoch).await));
+        };
+        // All of these are read after the fence's version was, by the same server or one that is not behind it.
+        let paths: Vec<_> = concerned(&self.layout, operations).into_iter().collect();
+        let stats = pipelined(paths.iter().map(|path| stat(client, path)).collect()).await?;
+        let found = paths.into_iter().zip(stats).filter_map(|(path, stat)| {
+            let stat = stat?;
+            let (written, has_value) = (stat.mzxid.cast_unsigned(), stat.data_length > 0);
+            Some((path, Node { written, data_version: stat.version, has_value, children: stat.num_children.into() }))
+        });
+        let nodes: BTreeMap<String, Node> = found.collect();
+        let changed: Vec<_> = operations.iter().filter(|operation| self.changes(operation, &nodes)).collect();
+        let writes = match plan(&self.layout, operations, nodes) {
+            Ok(writes) => writes,
+            Err(key) => return Ok(Attempt::Done(CommitOutcome::Rejected(Rejection::Conflict { key }))),
+        };
+        let bytes = FENCE_BYTES + self.layout.epoch().len() + reign.latch.len() + writes.iter().map(Write::weight).sum::<usize>();
+        if bytes > self.max_request_bytes {
+            return Ok(Attempt::Done(CommitOutcome::Rejected(Rejection::OverLimit(format!(
+                "{bytes} bytes in one request to ZooKeeper, at most {} are allowed (jute.maxbuffer)",
+                self.max_request_bytes
+            )))));
+        }
+        let fenced = self.send(client, reign, fence, |writer| writes.iter().try_for_each(|write| self.add(writer, write))).await;
+        Ok(match fenced {
+            Fenced::Applied(version) => {
+                // In the order of the commits: the turn is still taken.
+                self.watchers().notify(&changed.into_iter().map(|operation| change(operation, version)).collect::<Vec<_>>());
+                Attempt::Done(CommitOutcome::Committed { version })
+            }
+            Fenced::Refused(_, Error::QuotaExceeded) => {
+                let reason = "a quota of ZooKeeper is exceeded".to_owned();
+                Attempt::Done(CommitOutcome::Rejected(Rejection::OverLimit(reason)))
+            }
+            Fenced::Refused(number, Error::NoNode | Error::NodeExists | Error::BadVersion | Error::NotEmpty) => {
+                let path = writes.get(number).map_or("", Write::path);
+                let key = self.layout.key_of(path).unwrap_or_default();
+                tracing::warn!(path, "somebody else wrote to the store, without the fence");
+                Attempt::Again(CommitOutcome::Rejected(Rejection::Conflict { key }))
+            }
+            other => self.undone(client, reign, other).await,
+        })
+    }
+
+    fn changes(&self, operation: &Operation, nodes: &BTreeMap<String, Node>) -> bool {
+        match operation {
+            Operation::Put { .. } => true,
+            Operation::Delete { key, .. } => nodes.get(&self.layout.key_path(key)).is_some_and(|node| node.has_value),
+        }
+    }
+
+    async fn publish_once(&self, client: &Client, reign: &Reign, record: &LeaderRecord) -> Result<Attempt, Error> {
+        let Some(fence) = self.fence_version(client, reign).await? else {
+            return Ok(Attempt::Done(self.superseded(client, reign.epoch).await));
+        };
+        let (record_path, info_path) = (self.layout.leader_record(), self.layout.connection_info());
+        let stats = pipelined(vec![stat(client, &record_path), stat(client, &info_path)]).await?;
+        let json = serde_json::to_vec(record).expect("a record of texts and numbers becomes JSON");
+        let info = connection_info::encode(&record.leader.rest_address, record.epoch);
+        let fenced = self.send(client, reign, fence, |writer| {
+            match &stats[0] {
+                Some(stat) => writer.add_set_data(&record_path, &json, Some(stat.version))?,
+                None => writer.add_create(&record_path, &json, &CreateMode::Persistent.with_acls(self.acls))?,
+            }
+            // It goes with the session, so that a dead leader is not looked for; another's is replaced.
+            match &stats[1] {
+                Some(stat) if stat.ephemeral_owner == client.session_id().0 && info.is_some() => {
+                    return writer.add_set_data(&info_path, info.as_deref().unwrap_or_default(), Some(stat.version));
+                }
+                Some(stat) => writer.add_delete(&info_path, Some(stat.version))?,
+                None => {}
+            }
+            match &info {
+                Some(info) => writer.add_create(&info_path, info, &CreateMode::Ephemeral.with_acls(self.acls)),
+                None => Ok(()),
+            }
+        });
+        Ok(match fenced.await {
+            Fenced::Applied(version) => {
+                self.note_published(record);
+                Attempt::Done(CommitOutcome::Committed { version })
+            }
+            // A former leader's session ended in between, or somebody removed its parent.
+            Fenced::Refused(_, error @ (Error::NoNode | Error::NodeExists | Error::BadVersion)) => {
+                Attempt::Again(CommitOutcome::Unknown { reason: format!("the leader's address was not published: {error}") })
+            }
+            other => self.undone(client, reign, other).await,
+        })
+    }
+
+    /// What is the same for all transactions that were not applied.
+    async fn undone(&self, client: &Client, reign: &Reign, fenced: Fenced) -> Attempt {
+        match fenced {
+            // Either it is superseded, or an earlier write was applied late: looking again tells.
+            Fenced::Fenced if self.holds(client, reign).await => {
+                Attempt::Again(CommitOutcome::Unknown { reason: "earlier writes of unknown outcome were applied late".into() })
+            }
+            Fenced::Fenced => Attempt::Done(self.superseded(client, reign.epoch).await),
+            Fenced::Applied(version) => Attempt::Done(CommitOutcome::Committed { version }),
+            Fenced::Refused(_, error) => {
+                Attempt::Done(CommitOutcome::Unknown { reason: format!("ZooKeeper refuses the write: {error}") })
+            }
+            Fenced::Unknown(error) => {
+                counter!(names::UNKNOWN_OUTCOMES).increment(1);
+                self.watchers().notify_lagged();
+                Attempt::Done(CommitOutcome::Unknown { reason: format!("ZooKeeper: {error}") })
+            }
+        }
+    }
+
+    /// Whether latch and epoch are still the own ones.
+    async fn holds(&self, client: &Client, reign: &Reign) -> bool {
+        let (latch, epoch) = (stat(client, &reign.latch), data(client, &self.layout.epoch()));
+        let looking = futures::future::try_join(latch, epoch);
+        match within(CALL_DEADLINE, looking).await {
+            Ok((latch, epoch)) => latch.is_some() && epoch.is_some_and(|(text, _)| parse_epoch(&text) == Some(reign.epoch)),
+            // The next attempt meets the same.
+            Err(_) => true,
+        }
+    }
+
+    /// The version of the epoch's znode while it holds the own epoch; `None` if it holds another.
+    async fn fence_version(&self, client: &Client, reign: &Reign) -> Result<Option<i32>, Error> {
+        let found = within(CALL_DEADLINE, data(client, &self.layout.epoch())).await?;
+        Ok(found.and_then(|(text, stat)| (parse_epoch(&text) == Some(reign.epoch)).then_some(stat.version)))
+    }
+
+    async fn send(
+        &self,
+        client: &Client,
+        reign: &Reign,
+        fence: i32,
+        add: impl FnOnce(&mut MultiWriter<'_>) -> Result<(), Error>,
+    ) -> Fenced {
+        transaction(client, &reign.latch, &self.layout.epoch(), reign.epoch, fence, add).await
+    }
+
+    fn add(&self, writer: &mut MultiWriter<'_>, write: &Write) -> Result<(), Error> {
+        match write {
+            Write::Create { path, data } => writer.add_create(path, data, &CreateMode::Persistent.with_acls(self.acls)),
+            Write::Set { path, data, version } => writer.add_set_data(path, data, Some(*version)),
+            Write::Delete { path, version } => writer.add_delete(path, Some(*version)),
+        }
+    }
+
+    /// Writes a new epoch for the candidate at `latch`: above every earlier one, and never below the transaction that made
+    /// the candidate's znode, whatever was restored or moved here (E1). `None` if the candidate is gone.
+    pub(super) async fn acquire(&self, client: &Client, latch: &str, created: u64) -> Result<Option<LeaderEpoch>, Error> {
+        let path = self.layout.epoch();
+        for _ in 0..ATTEMPTS {
+            let Some((text, stat)) = within(CALL_DEADLINE, data(client, &path)).await? else { return Err(Error::NoNode) };
+            let Some(stored) = parse_epoch(&text) else {
+                tracing::error!(path, "HA-CORRUPT: the newest epoch can't be read: nobody can lead until it is a number again");
+                return Err(Error::BadVersion);
+            };
+            let epoch = LeaderEpoch(created.max(stored.0.saturating_add(1)));
+            match transaction(client, latch, &path, epoch, stat.version, |_| Ok(())).await {
+                Fenced::Applied(_) => return Ok(Some(epoch)),
+                Fenced::Fenced => {}
+                Fenced::Refused(_, error) | Fenced::Unknown(error) => return Err(error),
+            }
+            if within(CALL_DEADLINE, super::ensemble::stat(client, latch)).await?.is_none() {
+                return Ok(None);
+            }
+        }
+        Err(Error::BadVersion)
+    }
+
+    /// Takes the candidate at `latch` out of the election, and with it the address that Flink's command line reads. In the
+    /// same transaction names who comes next, if that is to be somebody special.
+    pub(super) async fn resign(&self, client: &Client, latch: &str, successor: Option<&str>) -> Result<(), Error> {
+        let info_path = self.layout.connection_info();
+        for _ in 0..ATTEMPTS {
+            let info = within(CALL_DEADLINE, stat(client, &info_path)).await?;
+            let mut writer = client.new_multi_writer();
+            writer.add_delete(latch, None)?;
+            if let Some(successor) = successor {
+                writer.add_set_data(&self.layout.successor(), successor.as_bytes(), None)?;
+            }
+            if let Some(info) = info.filter(|info| info.ephemeral_owner == client.session_id().0) {
+                writer.add_delete(&info_path, Some(info.version))?;
+            }
+            match within(CALL_DEADLINE, writer.commit()).await {
+                Ok(_) | Err(MultiWriteError::OperationFailed { index: 0, source: Error::NoNode }) => return Ok(()),
+                Err(MultiWriteError::OperationFailed { source: Error::NoNode | Error::BadVersion, .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Error::BadVersion)
+    }
+}
+
+async fn transaction(
+    client: &Client,
+    latch: &str,
+    epoch_path: &str,
+    epoch: LeaderEpoch,
+    version: i32,
+    add: impl FnOnce(&mut MultiWriter<'_>) -> Result<(), Error>,
+) -> Fenced {
+    let mut writer = client.new_multi_writer();
+    let text = epoch.0.to_string();
+    let fence = writer
+        .add_check_version(latch, 0)
+        .and_then(|()| writer.add_set_data(epoch_path, text.as_bytes(), Some(version)))
+        .and_then(|()| add(&mut writer));
+    if let Err(error) = fence {
+        return Fenced::Refused(0, error);
+    }
+    match within(CALL_DEADLINE, writer.commit()).await {
+        Ok(results) => match results.get(1) {
+            Some(MultiWriteResult::SetData { stat }) => Fenced::Applied(stat.mzxid.cast_unsigned()),
+            _ => Fenced::Unknown(Error::UnexpectedError("a transaction was answered with something else".into())),
+        },
+        Err(MultiWriteError::OperationFailed { index: 0 | 1, source: Error::NoNode | Error::BadVersion }) => Fenced::Fenced,
+        Err(MultiWriteError::OperationFailed { index, source }) => Fenced::Refused(index.saturating_sub(2), source),
+        Err(MultiWriteError::RequestFailed { source }) => Fenced::Unknown(source),
+    }
+}
+
+fn change(operation: &Operation, version: u64) -> Change {
+    match operation {
+        Operation::Put { key, value, .. } => Change { key: key.clone(), version, value: Some(value.clone()) },
+        Operation::Delete { key, .. } => Change { key: key.clone(), version, value: None },
+    }
+}
+
+pub(super) fn parse_epoch(text: &[u8]) -> Option<LeaderEpoch> {
+    std::str::from_utf8(text).ok()?.trim().parse().ok().map(LeaderEpoch)
+}

@@ -1,0 +1,299 @@
+//! How a member reaches ZooKeeper.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use zookeeper_client::{Acls, Client, Connector, Error, SaslOptions, TlsOptions};
+
+use super::layout::Layout;
+
+/// ZooKeeper's own limit on a request (`jute.maxbuffer`) unless its configuration says otherwise.
+const JUTE_MAXBUFFER: usize = 0xf_ffff;
+/// Servers in a connect string, at most.
+const MAX_SERVERS: usize = 64;
+
+/// How a member reaches ZooKeeper.
+#[derive(Clone)]
+pub struct ZooKeeperOptions {
+    /// Stable name of this member, e.g. `jm-1`.
+    pub name: String,
+    /// `host:port` of the servers, separated by commas, and after the last perhaps a path below which everything lies.
+    pub quorum: String,
+    /// Path of everything of every cluster, below that of the connect string.
+    pub root: String,
+    /// Path of the cluster below `root`.
+    pub cluster_id: String,
+    /// After so long without a sign of life ZooKeeper takes this process for dead. The servers may set another.
+    pub session_timeout: Duration,
+    /// After so long without an answer another server is tried.
+    pub connection_timeout: Duration,
+    /// A leader that has not reached ZooKeeper for so long gives up; until then it only pauses.
+    pub outage_tolerance: Duration,
+    /// Bytes of one request, at most: the servers' `jute.maxbuffer`. Larger commits are refused.
+    pub max_request_bytes: usize,
+    /// Who may read and write what this member creates.
+    pub acl: Acl,
+    /// Who this member is to ZooKeeper.
+    pub credentials: Option<Credentials>,
+    /// Connections are encrypted if this is set.
+    pub tls: Option<Tls>,
+}
+
+/// Who may read and write what a member creates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Acl {
+    /// Everybody.
+    Open,
+    /// Whoever has the same credentials.
+    Creator,
+}
+
+/// User and password (SASL, DIGEST-MD5).
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// The user.
+    pub user: String,
+    /// The password.
+    pub password: String,
+}
+
+/// Files in PEM format.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    /// The authorities that the servers' certificates are checked against.
+    pub authorities: PathBuf,
+    /// This member's certificate and its key, if the servers ask for one.
+    pub identity: Option<(PathBuf, PathBuf)>,
+}
+
+/// A member could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The options make no sense; a retry can't help.
+    #[error("HA-ZOOKEEPER-OPTIONS: {0}")]
+    Invalid(String),
+    /// A certificate or key can't be used.
+    #[error("HA-ZOOKEEPER-TLS: {}: {reason}", .path.display())]
+    Tls {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A thread or a runtime could not be started.
+    #[error("HA-ZOOKEEPER-RESOURCES: {0}")]
+    Resources(io::Error),
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials").field("user", &self.user).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for ZooKeeperOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ZooKeeperOptions").field("name", &self.name).field("quorum", &self.quorum).finish_non_exhaustive()
+    }
+}
+
+impl ZooKeeperOptions {
+    /// Options with their defaults.
+    pub fn new(name: &str, quorum: &str, cluster_id: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            quorum: quorum.to_owned(),
+            root: "/weir".to_owned(),
+            cluster_id: cluster_id.to_owned(),
+            session_timeout: Duration::from_secs(10),
+            connection_timeout: Duration::from_secs(4),
+            outage_tolerance: Duration::from_secs(600),
+            max_request_bytes: JUTE_MAXBUFFER,
+            acl: Acl::Open,
+            credentials: None,
+            tls: None,
+        }
+    }
+
+    pub(super) fn layout(&self) -> Layout {
+        Layout::new(&self.root, &self.cluster_id)
+    }
+
+    pub(super) fn acls(&self) -> Acls<'static> {
+        match self.acl {
+            Acl::Open => Acls::anyone_all(),
+            Acl::Creator => Acls::creator_all(),
+        }
+    }
+
+    /// Checks everything that can be checked without a server, and reads the files.
+    pub(super) fn check(&self) -> Result<Connection, StartError> {
+        let invalid = |text: String| Err(StartError::Invalid(text));
+        if self.name.is_empty() {
+            return invalid("the member's name must not be empty".into());
+        }
+        check_quorum(&self.quorum).map_err(|reason| StartError::Invalid(format!("quorum {:?}: {reason}", self.quorum)))?;
+        if self.cluster_id.trim_matches('/').is_empty() {
+            return invalid("the cluster id must not be empty".into());
+        }
+        if self.session_timeout < Duration::from_millis(100) || self.session_timeout > Duration::from_secs(3_600) {
+            return invalid(format!("a session timeout of {:?}: 100 ms to 1 h are allowed", self.session_timeout));
+        }
+        if self.connection_timeout < Duration::from_millis(20) || self.connection_timeout * 5 > self.session_timeout * 3 {
+            return invalid(format!(
+                "a connection timeout of {:?} with a session timeout of {:?}: at most three fifths of it are allowed, so \
+                 that there is time for another server",
+                self.connection_timeout, self.session_timeout
+            ));
+        }
+        if self.outage_tolerance < self.session_timeout {
+            return invalid(format!(
+                "an outage tolerance of {:?} below the session timeout of {:?}",
+                self.outage_tolerance, self.session_timeout
+            ));
+        }
+        if self.max_request_bytes < 4_096 {
+            return invalid("requests of less than 4096 bytes are too small".into());
+        }
+        if self.acl == Acl::Creator && self.credentials.is_none() {
+            return invalid("access for the creator only needs a user and a password".into());
+        }
+        if self.credentials.as_ref().is_some_and(|credentials| credentials.user.is_empty()) {
+            return invalid("the user must not be empty".into());
+        }
+        let mut connector = Client::connector()
+            .with_session_timeout(self.session_timeout)
+            .with_connection_timeout(self.connection_timeout);
+        if let Some(Credentials { user, password }) = &self.credentials {
+            connector = connector.with_sasl(SaslOptions::digest_md5(user.clone(), password.clone()));
+        }
+        if let Some(tls) = &self.tls {
+            connector = connector.with_tls(tls.load()?);
+        }
+        Ok(Connection { connector, quorum: self.quorum.clone(), encrypted: self.tls.is_some() })
+    }
+}
+
+/// How to connect, checked.
+#[derive(Debug, Clone)]
+pub(super) struct Connection {
+    connector: Connector,
+    quorum: String,
+    encrypted: bool,
+}
+
+impl Connection {
+    /// A new session, or the one that is given. Takes the session's timeout at most.
+    pub(super) async fn connect(&self, session: Option<zookeeper_client::SessionInfo>) -> Result<Client, Error> {
+        let connector = self.connector.clone();
+        let connector = match session {
+            Some(session) => connector.with_session(session),
+            None => connector,
+        };
+        if self.encrypted { connector.secure_connect(&self.quorum).await } else { connector.connect(&self.quorum).await }
+    }
+}
+
+/// `host:port,host:port/path`.
+fn check_quorum(text: &str) -> Result<(), String> {
+    let (servers, chroot) = text.split_at(text.find('/').unwrap_or(text.len()));
+    if servers.split(',').count() > MAX_SERVERS {
+        return Err(format!("more than {MAX_SERVERS} servers"));
+    }
+    for server in servers.split(',') {
+        let (host, port) = match server.rsplit_once(':') {
+            Some((host, port)) if !host.starts_with('[') || host.ends_with(']') => (host, Some(port)),
+            _ => (server, None),
+        };
+        if host.is_empty() || host.chars().any(|c| c.is_whitespace() || c == '@') {
+            return Err(format!("{server:?}: expected host:port"));
+        }
+        if port.is_some_and(|port| port.parse::<u16>().map_or(true, |port| port == 0)) {
+            return Err(format!("{server:?}: expected a port from 1 to 65535 after the colon"));
+        }
+    }
+    let legal = |segment: &str| !segment.is_empty() && segment != "." && segment != ".." && !segment.contains(char::is_control);
+    if !chroot.is_empty() && !chroot[1..].split('/').all(legal) {
+        return Err(format!("{chroot:?} is no path: no empty part, no dots, no slash at the end"));
+    }
+    Ok(())
+}
+
+impl Tls {
+    fn load(&self) -> Result<TlsOptions, StartError> {
+        // Another library may have brought a second one, and then rustls does not choose by itself. Fails if there is a choice.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let refused = |path: &Path, reason: String| StartError::Tls { path: path.to_owned(), reason };
+        let read = |path: &Path| std::fs::read_to_string(path).map_err(|error| refused(path, error.to_string()));
+        let options = TlsOptions::new()
+            .with_pem_ca(&read(&self.authorities)?)
+            .map_err(|error| refused(&self.authorities, error.to_string()))?;
+        match &self.identity {
+            None => Ok(options),
+            Some((certificate, key)) => options
+                .with_pem_identity(&read(certificate)?, &read(key)?)
+                .map_err(|error| refused(certificate, format!("with {}: {error}", key.display()))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connect_strings_are_checked() {
+        for good in ["h", "h:1", "a:1,b:2", "a:1,b:2/x", "h/x/y", "[::1]:2181", "127.0.0.1:2181"] {
+            assert_eq!(check_quorum(good), Ok(()), "{good}");
+        }
+        for bad in ["", ",", "a:1,", "h:0", "h:x", ":1", "h:70000", "h/", "h//x", "h/x/", "h/..", "a b:1", "http://h:1"] {
+            assert!(check_quorum(bad).is_err(), "{bad}");
+        }
+        assert!(check_quorum(&vec!["h:1"; MAX_SERVERS + 1].join(",")).is_err());
+    }
+
+    #[test]
+    fn options_that_make_no_sense_are_refused_with_a_code() {
+        type Change = fn(&mut ZooKeeperOptions);
+        let changes: [Change; 8] = [
+            |options| options.name.clear(),
+            |options| options.quorum = "h:port".into(),
+            |options| options.cluster_id = "/".into(),
+            |options| options.session_timeout = Duration::from_millis(1),
+            |options| options.connection_timeout = options.session_timeout,
+            |options| options.outage_tolerance = Duration::from_secs(1),
+            |options| options.max_request_bytes = 1,
+            |options| options.acl = Acl::Creator,
+        ];
+        assert!(ZooKeeperOptions::new("jm-1", "h:1", "/default").check().is_ok());
+        for change in changes {
+            let mut options = ZooKeeperOptions::new("jm-1", "h:1", "/default");
+            change(&mut options);
+            let error = options.check().expect_err("is refused").to_string();
+            assert!(error.starts_with("HA-ZOOKEEPER-OPTIONS: "), "{error}");
+        }
+    }
+
+    #[test]
+    fn files_that_are_no_certificates_are_refused_with_a_code() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let file = directory.path().join("authorities.pem");
+        let mut options = ZooKeeperOptions::new("jm-1", "h:1", "/default");
+        options.tls = Some(Tls { authorities: file.clone(), identity: None });
+        for content in [None, Some("no certificate")] {
+            if let Some(content) = content {
+                std::fs::write(&file, content).expect("writes");
+            }
+            let error = options.check().expect_err("is refused").to_string();
+            assert!(error.starts_with("HA-ZOOKEEPER-TLS: ") && error.contains("authorities.pem"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_not_shown() {
+        let credentials = Credentials { user: "u".into(), password: "hush".into() };
+        assert!(!format!("{credentials:?}").contains("hush"));
+    }
+}

@@ -1,0 +1,96 @@
+//! Getting a session: a new one, or the former one again.
+//!
+//! The client takes a session for expired when it has not reached ZooKeeper for longer than the session's timeout. But
+//! only ZooKeeper decides that: if all its servers were down, the session is as alive as before when they are back. So a
+//! session that held a candidate is asked for again, until ZooKeeper says that it has expired or the outage has lasted
+//! longer than it may.
+
+use std::sync::Arc;
+
+use weir_protocol::world::spawn;
+use zookeeper_client::{Client, CreateMode, Error, SessionState, StateWatcher};
+
+use super::changes::{follow_leader, resume_watching};
+use super::ensemble::{CALL_DEADLINE, Ensemble, Link, pipelined, stat, within};
+
+/// Makes what must be there before anything else.
+pub(super) async fn lay_foundation(ensemble: &Ensemble, client: &Client) -> Result<(), Error> {
+    let options = CreateMode::Persistent.with_acls(ensemble.acls);
+    if client.path() != "/" {
+        let path = client.path().to_owned();
+        let root = client.clone().chroot("/").map_err(|_| Error::UnexpectedError("the root is no path".into()))?;
+        match within(CALL_DEADLINE, root.check_stat(&path)).await? {
+            Some(_) => {}
+            None => within(CALL_DEADLINE, root.mkdir(&path, &options)).await?,
+        }
+    }
+    let foundation = ensemble.layout.foundation();
+    let found = pipelined(foundation.iter().map(|(path, _)| stat(client, path)).collect()).await?;
+    for ((path, value), found) in foundation.into_iter().zip(found) {
+        if found.is_none() {
+            match within(CALL_DEADLINE, client.create(&path, value.as_bytes(), &options)).await {
+                Ok(_) | Err(Error::NodeExists) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// From now on everybody uses this client.
+pub(super) fn open(ensemble: &Arc<Ensemble>, client: &Client) {
+    let mut number = 0;
+    let watcher = client.state_watcher();
+    ensemble.link.send_modify(|link| {
+        number = link.number + 1;
+        let connections = link.connections + 1;
+        let connected = client.state() == SessionState::SyncConnected;
+        *link = Link { client: Some(client.clone()), connected, ended: client.state().is_terminated(), connections, number };
+    });
+    ensemble.set_trouble("connected before".into());
+    spawn("zookeeper-link", follow_state(Arc::clone(ensemble), watcher, number));
+    spawn("zookeeper-leader", follow_leader(Arc::clone(ensemble), client.clone(), number));
+    spawn("zookeeper-watch", resume_watching(Arc::clone(ensemble)));
+}
+
+/// Nobody uses the session any more.
+pub(super) fn close(ensemble: &Ensemble) {
+    ensemble.link.send_modify(|link| {
+        link.client = None;
+        link.connected = false;
+        link.ended = true;
+    });
+}
+
+async fn follow_state(ensemble: Arc<Ensemble>, mut watcher: StateWatcher, number: u64) {
+    let mut link = ensemble.link.subscribe();
+    loop {
+        let state = tokio::select! {
+            state = watcher.changed() => state,
+            _ = link.wait_for(|link| link.number != number || link.ended) => return,
+        };
+        tracing::info!(%state, "ZooKeeper session");
+        ensemble.link.send_modify(|link| {
+            if link.number == number {
+                link.connected = state == SessionState::SyncConnected;
+                link.connections += u64::from(link.connected);
+                link.ended = state.is_terminated();
+            }
+        });
+        if state.is_terminated() {
+            return;
+        }
+    }
+}
+
+/// Why there is no session, and what to do, for people.
+pub(super) fn explain(error: &Error) -> String {
+    match error {
+        Error::AuthFailed => "HA-ZOOKEEPER-AUTH: ZooKeeper refuses this user or password".into(),
+        Error::NoAuth => "HA-ZOOKEEPER-AUTH: ZooKeeper does not let this user read or write below the root".into(),
+        Error::Timeout | Error::ConnectionLoss | Error::NoHosts => {
+            "no server of ZooKeeper answers, or it refuses this user: look at its log".into()
+        }
+        error => error.to_string(),
+    }
+}

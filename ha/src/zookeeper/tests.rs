@@ -1,0 +1,252 @@
+//! Members in one process that reach real servers, each through proxies of its own.
+
+mod access;
+mod faults;
+mod size;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::atomic::AtomicU32;
+use std::sync::{LazyLock, MutexGuard};
+
+use bytes::Bytes;
+use tempfile::TempDir;
+use weir_servers::{Fault, Proxy, ZooKeeperEnsemble};
+use zookeeper_client::Client;
+
+use super::*;
+use crate::conformance::{self, TestCluster};
+use crate::{Expect, HaServices, LeadershipEvent, Rejection};
+
+/// A deadline for what takes milliseconds on a machine that is not overloaded.
+const SOON: Duration = Duration::from_secs(60);
+const SESSION_TIMEOUT: Duration = Duration::from_secs(2);
+/// The conformance suite commits one mebibyte, and ZooKeeper's own limit is one byte less for the whole request.
+const LARGER_REQUESTS: usize = 4 << 20;
+
+/// Servers, and the directory that they live in.
+pub(super) struct Servers {
+    pub ensemble: Mutex<ZooKeeperEnsemble>,
+    directory: TempDir,
+}
+
+impl Servers {
+    pub(super) fn start(size: usize) -> Arc<Self> {
+        let java = vec![format!("-Djute.maxbuffer={LARGER_REQUESTS}")];
+        Self::start_with(size, weir_servers::ZooKeeperOptions { java, config: Vec::new() })
+    }
+
+    pub(super) fn start_with(size: usize, options: weir_servers::ZooKeeperOptions) -> Arc<Self> {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let ensemble = ZooKeeperEnsemble::start_with(size, directory.path(), options).expect("ZooKeeper starts");
+        Arc::new(Self { ensemble: Mutex::new(ensemble), directory })
+    }
+
+    pub(super) fn get(&self) -> MutexGuard<'_, ZooKeeperEnsemble> {
+        self.ensemble.lock().unwrap()
+    }
+
+    pub(super) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// A client of the test's own, past all proxies.
+    pub(super) async fn client(&self) -> Client {
+        let addresses = self.get().connect_string();
+        Client::connector().with_session_timeout(Duration::from_secs(10)).connect(&addresses).await.expect("connects")
+    }
+}
+
+/// One member, and its way to each server.
+pub(super) struct TestMember {
+    pub name: String,
+    pub proxies: Vec<Proxy>,
+    pub provider: Option<ZooKeeperProvider>,
+}
+
+impl TestMember {
+    pub(super) fn set(&self, fault: Fault) {
+        self.proxies.iter().for_each(|proxy| proxy.set(fault));
+    }
+}
+
+/// Members of one cluster.
+pub(super) struct Members {
+    pub servers: Arc<Servers>,
+    pub cluster_id: String,
+    pub members: Vec<TestMember>,
+    pub outage_tolerance: Duration,
+    pub session_timeout: Duration,
+}
+
+static CLUSTERS: LazyLock<AtomicU32> = LazyLock::new(AtomicU32::default);
+
+impl Members {
+    /// Not started yet.
+    pub(super) fn new(servers: &Arc<Servers>, size: usize) -> Self {
+        let addresses: Vec<SocketAddr> = servers.get().client_addresses();
+        let member = |number| TestMember {
+            name: format!("jm-{number}"),
+            proxies: addresses.iter().map(|address| Proxy::start(*address).expect("starts")).collect(),
+            provider: None,
+        };
+        Self {
+            servers: Arc::clone(servers),
+            cluster_id: format!("/cluster-{}", CLUSTERS.fetch_add(1, Ordering::Relaxed)),
+            members: (0..size).map(member).collect(),
+            outage_tolerance: Duration::from_secs(600),
+            session_timeout: SESSION_TIMEOUT,
+        }
+    }
+
+    /// All of them run.
+    pub(super) fn started(servers: &Arc<Servers>, size: usize) -> Self {
+        let mut members = Self::new(servers, size);
+        for number in 0..size {
+            members.start(number);
+        }
+        members
+    }
+
+    pub(super) fn options(&self, number: usize) -> ZooKeeperOptions {
+        let member = &self.members[number];
+        let addresses: Vec<_> = member.proxies.iter().map(|proxy| proxy.address().to_string()).collect();
+        let mut options = ZooKeeperOptions::new(&member.name, &addresses.join(","), &self.cluster_id);
+        options.session_timeout = self.session_timeout;
+        options.connection_timeout = self.session_timeout * 2 / 5;
+        options.outage_tolerance = self.outage_tolerance;
+        options.max_request_bytes = LARGER_REQUESTS;
+        options
+    }
+
+    pub(super) fn start(&mut self, number: usize) {
+        let provider = ZooKeeperProvider::start(&self.options(number)).expect("starts");
+        self.members[number].provider = Some(provider);
+    }
+
+    pub(super) fn provider(&self, number: usize) -> &ZooKeeperProvider {
+        self.members[number].provider.as_ref().expect("runs")
+    }
+
+    pub(super) fn campaign(&self) -> Vec<LeaderElection> {
+        (0..self.members.len()).map(|number| self.campaign_of(number)).collect()
+    }
+
+    pub(super) fn campaign_of(&self, number: usize) -> LeaderElection {
+        self.provider(number).campaign(candidate(&self.members[number].name))
+    }
+
+    pub(super) fn layout(&self) -> layout::Layout {
+        self.options(0).layout()
+    }
+
+    fn number(&self, name: &str) -> usize {
+        self.members.iter().position(|member| member.name == name).expect("is a member")
+    }
+}
+
+impl TestCluster for Members {
+    fn names(&self) -> Vec<String> {
+        self.members.iter().map(|member| member.name.clone()).collect()
+    }
+
+    fn start<'a>(&'a mut self, name: &'a str) -> BoxFuture<'a, HaServices> {
+        let number = self.number(name);
+        if self.members[number].provider.is_none() {
+            Members::start(self, number);
+        }
+        let provider: HaServices = Arc::new(self.provider(number).clone());
+        futures::future::ready(provider).boxed()
+    }
+
+    fn kill<'a>(&'a mut self, name: &'a str) -> BoxFuture<'a, ()> {
+        let number = self.number(name);
+        let provider = self.members[number].provider.take().expect("runs");
+        async move { provider.kill().await }.boxed()
+    }
+
+    fn pause(&mut self, name: &str) {
+        self.members[self.number(name)].set(Fault::Silence);
+    }
+
+    fn resume(&mut self, name: &str) {
+        self.members[self.number(name)].set(Fault::None);
+    }
+
+    fn lose_quorum(&mut self, _leader: &str) {
+        self.members.iter().for_each(|member| member.set(Fault::Silence));
+    }
+
+    fn regain_quorum(&mut self, _leader: &str) {
+        self.members.iter().for_each(|member| member.set(Fault::None));
+    }
+}
+
+pub(super) fn candidate(name: &str) -> Candidate {
+    Candidate { name: name.into(), rpc_address: format!("{name}:1"), rest_address: format!("{name}:2") }
+}
+
+pub(super) fn put(key: &str, value: &str) -> Vec<Operation> {
+    vec![Operation::Put { key: key.into(), value: Bytes::copy_from_slice(value.as_bytes()), expect: Expect::Any }]
+}
+
+pub(super) fn committed(outcome: &CommitOutcome) -> bool {
+    matches!(outcome, CommitOutcome::Committed { .. })
+}
+
+pub(super) async fn within_deadline<T>(what: &str, future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(SOON, future).await.unwrap_or_else(|_| panic!("never: {what}"))
+}
+
+/// Who is granted leadership first.
+pub(super) async fn granted(elections: &mut [LeaderElection]) -> (usize, Leadership) {
+    let first = async {
+        loop {
+            let waits = elections.iter_mut().map(|election| {
+                Box::pin(async move {
+                    match election.next().await {
+                        Some(event) => event,
+                        // Its provider has stopped.
+                        None => futures::future::pending().await,
+                    }
+                })
+            });
+            let (event, number, _) = futures::future::select_all(waits).await;
+            if let LeadershipEvent::Granted(leadership) = event {
+                return (number, leadership);
+            }
+        }
+    };
+    within_deadline("somebody is granted leadership", first).await
+}
+
+/// Waits until `condition` holds.
+pub(super) async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let waiting = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    within_deadline(what, waiting).await;
+}
+
+async fn conforms(size: usize) {
+    let servers = Servers::start(size);
+    conformance::run(|| {
+        let mut members = Members::new(&servers, 3);
+        // A leader that nobody can follow is told after this time.
+        members.outage_tolerance = Duration::from_secs(3);
+        members
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_zookeeper_provider_keeps_every_promise_on_one_server() {
+    conforms(1).await;
+}
+
+#[tokio::test]
+async fn the_zookeeper_provider_keeps_every_promise_on_three_servers() {
+    conforms(3).await;
+}

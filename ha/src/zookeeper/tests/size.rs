@@ -1,0 +1,100 @@
+//! Many jobs, and large values.
+
+use weir_protocol::JobId;
+
+use super::*;
+use crate::fenced_store::MAX_OPERATIONS;
+use crate::keys;
+
+async fn count(client: &Client, path: &str) -> usize {
+    client.count_descendants_number(path).await.expect("counts")
+}
+
+/// What a JobGraphStore keeps of ten thousand jobs, listed while others are written, and gone again without a trace.
+#[tokio::test]
+async fn ten_thousand_jobs_are_listed_and_leave_nothing_behind() {
+    const JOBS: u64 = 10_000;
+    let servers = Servers::start(1);
+    let mut members = Members::new(&servers, 2);
+    members.session_timeout = Duration::from_secs(10);
+    members.start(0);
+    members.start(1);
+    let mut elections = members.campaign();
+    let (leader, leadership) = granted(&mut elections).await;
+    let direct = servers.client().await;
+    let root = format!("/weir{}", members.cluster_id);
+    let baseline = count(&direct, &root).await;
+    let provider = members.provider(leader);
+    let handle = "{\"version\":1,\"path\":\"graphs/0123456789\",\"length\":1000,\"crc32c\":1}";
+    let names: Vec<_> = (0..JOBS).map(|job| keys::graph(JobId(u128::from(job) << 64))).collect();
+    for batch in names.chunks(MAX_OPERATIONS) {
+        let operations = batch.iter().flat_map(|key| put(key, handle)).collect();
+        let outcome = provider.commit(&leadership, operations).await;
+        assert!(committed(&outcome), "{outcome:?}");
+    }
+    assert_eq!(count(&direct, &root).await, baseline + 2 * JOBS as usize + 1);
+    let started = std::time::Instant::now();
+    let found = members.provider(1 - leader).list(keys::JOBS).await.expect("lists");
+    println!("listed {JOBS} jobs in {:?}", started.elapsed());
+    assert!(found.iter().map(|(key, _)| key).eq(&names), "in key order");
+    let one = members.provider(1 - leader).list(&names[17]).await.expect("lists");
+    assert_eq!(one.len(), 1);
+    for batch in names.chunks(MAX_OPERATIONS) {
+        let delete = |key: &String| Operation::Delete { key: key.clone(), expect: Expect::Any };
+        let outcome = provider.commit(&leadership, batch.iter().map(delete).collect()).await;
+        assert!(committed(&outcome), "{outcome:?}");
+    }
+    assert_eq!(provider.list("").await.expect("lists"), []);
+    assert_eq!(count(&direct, &root).await, baseline);
+}
+
+/// A list is as of one moment however much is written meanwhile: keys written together are seen together.
+#[tokio::test]
+async fn a_list_is_of_one_moment() {
+    let servers = Servers::start(1);
+    let members = Members::started(&servers, 2);
+    let mut elections = members.campaign();
+    let (leader, leadership) = granted(&mut elections).await;
+    let provider = members.provider(leader).clone();
+    let writer = weir_protocol::world::spawn("writer", async move {
+        for round in 0..60 {
+            let operations = (0..20).flat_map(|key| put(&format!("l/{key}"), &round.to_string())).collect();
+            assert!(committed(&provider.commit(&leadership, operations).await));
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    let mut moments = std::collections::BTreeSet::new();
+    while !writer.is_finished() {
+        for provider in [members.provider(0), members.provider(1)] {
+            let found = provider.list("l/").await.expect("lists");
+            let versions: std::collections::BTreeSet<_> = found.iter().map(|(_, value)| value.version).collect();
+            assert!(versions.len() <= 1 && (found.is_empty() || found.len() == 20), "of several moments: {versions:?}");
+            moments.extend(versions);
+        }
+    }
+    writer.await.expect("the writer does not panic");
+    assert!(moments.len() > 1, "nothing was written while it was listed");
+}
+
+/// A commit that ZooKeeper would answer by closing the connection is refused, and says which limit it is.
+#[tokio::test]
+async fn a_request_over_the_servers_limit_is_refused_before_it_is_sent() {
+    let servers = Servers::start_with(1, weir_servers::ZooKeeperOptions::default());
+    let mut members = Members::new(&servers, 1);
+    let mut options = members.options(0);
+    options.max_request_bytes = ZooKeeperOptions::new("n", "h", "/c").max_request_bytes;
+    members.members[0].provider = Some(ZooKeeperProvider::start(&options).expect("starts"));
+    let mut elections = members.campaign();
+    let (_, leadership) = granted(&mut elections).await;
+    let provider = members.provider(0);
+    let value = |bytes: usize| put("k", &"v".repeat(bytes));
+    let outcome = provider.commit(&leadership, value(1 << 20)).await;
+    let refused =
+        matches!(&outcome, CommitOutcome::Rejected(Rejection::OverLimit(reason)) if reason.contains("jute.maxbuffer"));
+    assert!(refused, "{outcome:?}");
+    // Just below it, the server takes it.
+    let outcome = provider.commit(&leadership, value((1 << 20) - 1_024)).await;
+    assert!(committed(&outcome), "{outcome:?}");
+    let found = provider.get("k").await.expect("reads").expect("is there");
+    assert_eq!(found.value.len(), (1 << 20) - 1_024);
+}

@@ -1,0 +1,214 @@
+//! A ZooKeeper ensemble, from the jars of Debian's package.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use crate::process::{ServerProcess, StartError, free_port};
+
+/// Debian's jar; its manifest names the others.
+const JAR: &str = "/usr/share/java/zookeeper.jar";
+/// Starts with new ports before it is given up: somebody else may take one in between.
+const ATTEMPTS: u32 = 4;
+/// For one `srvr` command.
+const ASK: Duration = Duration::from_millis(500);
+
+/// What differs from a plain ensemble.
+#[derive(Debug, Clone, Default)]
+pub struct ZooKeeperOptions {
+    /// Further arguments of `java`, e.g. `-Djute.maxbuffer=4194304`.
+    pub java: Vec<String>,
+    /// Further lines of `zoo.cfg`; `{secure_port}` stands for a free port, see [`ZooKeeperEnsemble::secure_addresses`].
+    pub config: Vec<String>,
+}
+
+#[derive(Debug)]
+struct Node {
+    client: u16,
+    secure: u16,
+    peer: u16,
+    election: u16,
+    directory: PathBuf,
+    process: Option<ServerProcess>,
+}
+
+/// One server, or several that elect a leader among them. They end with the value.
+#[derive(Debug)]
+pub struct ZooKeeperEnsemble {
+    nodes: Vec<Node>,
+    options: ZooKeeperOptions,
+}
+
+impl ZooKeeperEnsemble {
+    /// Starts `size` servers with everything of theirs under `directory`, and waits until they serve.
+    pub fn start(size: usize, directory: &Path) -> Result<Self, StartError> {
+        Self::start_with(size, directory, ZooKeeperOptions::default())
+    }
+
+    /// The same, with these options.
+    pub fn start_with(size: usize, directory: &Path, options: ZooKeeperOptions) -> Result<Self, StartError> {
+        let mut attempt = 1;
+        loop {
+            let started = Self::attempt(size, &directory.join(format!("ensemble-{attempt}")), &options);
+            match started {
+                Err(_) if attempt < ATTEMPTS => attempt += 1,
+                started => return started,
+            }
+        }
+    }
+
+    fn attempt(size: usize, directory: &Path, options: &ZooKeeperOptions) -> Result<Self, StartError> {
+        let node = |number| Node {
+            client: free_port(),
+            secure: free_port(),
+            peer: free_port(),
+            election: free_port(),
+            directory: directory.join(format!("zookeeper-{number}")),
+            process: None,
+        };
+        let mut ensemble = Self { nodes: (1..=size).map(node).collect(), options: options.clone() };
+        for number in 0..size {
+            ensemble.configure(number).map_err(|error| StartError {
+                program: PathBuf::from(JAR),
+                reason: error.to_string(),
+                output: String::new(),
+            })?;
+            ensemble.spawn(number)?;
+        }
+        for number in 0..size {
+            ensemble.await_serving(number)?;
+        }
+        Ok(ensemble)
+    }
+
+    /// `host:port` of every server, as ZooKeeper's clients take it.
+    pub fn connect_string(&self) -> String {
+        let addresses: Vec<_> = self.client_addresses().iter().map(ToString::to_string).collect();
+        addresses.join(",")
+    }
+
+    /// Where each server takes clients.
+    pub fn client_addresses(&self) -> Vec<SocketAddr> {
+        self.nodes.iter().map(|node| SocketAddr::from(([127, 0, 0, 1], node.client))).collect()
+    }
+
+    /// Where each server takes clients over TLS, if its configuration says so.
+    pub fn secure_addresses(&self) -> Vec<SocketAddr> {
+        self.nodes.iter().map(|node| SocketAddr::from(([127, 0, 0, 1], node.secure))).collect()
+    }
+
+    /// Ends a server as a power cut does.
+    pub fn kill(&mut self, number: usize) {
+        if let Some(mut process) = self.nodes[number].process.take() {
+            process.kill();
+        }
+    }
+
+    /// Starts a server that was killed, with what is on its disk. Does not wait until it serves: it may need others.
+    pub fn restart(&mut self, number: usize) -> Result<(), StartError> {
+        self.kill(number);
+        self.spawn(number)
+    }
+
+    /// Waits until a running server serves clients; fails when it ends, or takes longer than a minute.
+    pub fn await_serving(&mut self, number: usize) -> Result<(), StartError> {
+        let port = self.nodes[number].client;
+        let Some(process) = &mut self.nodes[number].process else {
+            let reason = format!("server {number} is not running");
+            return Err(StartError { program: PathBuf::from(JAR), reason, output: String::new() });
+        };
+        process.await_ready(|| ask(port, "srvr").is_some_and(|answer| answer.contains("Mode: ")))
+    }
+
+    /// Freezes a server.
+    pub fn pause(&self, number: usize) {
+        if let Some(process) = &self.nodes[number].process {
+            process.pause();
+        }
+    }
+
+    /// Undoes [`ZooKeeperEnsemble::pause`].
+    pub fn resume(&self, number: usize) {
+        if let Some(process) = &self.nodes[number].process {
+            process.resume();
+        }
+    }
+
+    /// The server that leads the others, if one does right now.
+    pub fn leader(&self) -> Option<usize> {
+        let leads = |node: &Node| ask(node.client, "srvr").is_some_and(|answer| answer.contains("Mode: leader"));
+        self.nodes.iter().position(leads)
+    }
+
+    fn configure(&self, number: usize) -> std::io::Result<()> {
+        let node = &self.nodes[number];
+        let data = node.directory.join("data");
+        std::fs::create_dir_all(&data)?;
+        let mut lines = vec![
+            "tickTime=250".to_owned(),
+            "initLimit=40".to_owned(),
+            "syncLimit=20".to_owned(),
+            format!("dataDir={}", data.display()),
+            format!("clientPort={}", node.client),
+            "clientPortAddress=127.0.0.1".to_owned(),
+            "admin.enableServer=false".to_owned(),
+            "4lw.commands.whitelist=*".to_owned(),
+            "maxClientCnxns=0".to_owned(),
+            // Sessions of 0.5 to 20 s.
+            "minSessionTimeout=500".to_owned(),
+            "maxSessionTimeout=20000".to_owned(),
+        ];
+        if self.nodes.len() > 1 {
+            let server =
+                |(id, node): (usize, &Node)| format!("server.{}=127.0.0.1:{}:{}", id + 1, node.peer, node.election);
+            lines.extend(self.nodes.iter().enumerate().map(server));
+            std::fs::write(data.join("myid"), (number + 1).to_string())?;
+        }
+        let secure = node.secure.to_string();
+        lines.extend(self.options.config.iter().map(|line| line.replace("{secure_port}", &secure)));
+        std::fs::write(node.directory.join("zoo.cfg"), lines.join("\n") + "\n")
+    }
+
+    fn spawn(&mut self, number: usize) -> Result<(), StartError> {
+        let node = &self.nodes[number];
+        let mut command = Command::new("java");
+        // Small and quick to start: two compilers would take the processor from the tests.
+        command.args(["-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"]);
+        command.args(&self.options.java);
+        command.args(["-cp", JAR, "org.apache.zookeeper.server.quorum.QuorumPeerMain"]);
+        command.arg(node.directory.join("zoo.cfg")).current_dir(&node.directory);
+        let process = ServerProcess::spawn(&mut command, &node.directory.join("server.log"))?;
+        self.nodes[number].process = Some(process);
+        Ok(())
+    }
+}
+
+/// A four-letter command's answer; `None` when nobody answers.
+fn ask(port: u16, command: &str) -> Option<String> {
+    let mut stream = TcpStream::connect_timeout(&SocketAddr::from(([127, 0, 0, 1], port)), ASK).ok()?;
+    stream.set_read_timeout(Some(ASK)).ok()?;
+    stream.write_all(command.as_bytes()).ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    Some(answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ensemble_starts_elects_and_survives_a_kill() {
+        let directory = std::env::temp_dir().join(format!("weir-zookeeper-{}", std::process::id()));
+        let mut ensemble = ZooKeeperEnsemble::start(3, &directory).expect("starts");
+        let leader = ensemble.leader().expect("one leads");
+        ensemble.kill(leader);
+        assert_ne!(ensemble.leader(), Some(leader));
+        ensemble.restart(leader).expect("starts again");
+        ensemble.await_serving(leader).expect("serves");
+        drop(ensemble);
+        std::fs::remove_dir_all(&directory).expect("is removed");
+    }
+}
