@@ -68,7 +68,6 @@ pub(super) struct Ensemble {
     pub acls: Acls<'static>,
     pub max_request_bytes: usize,
     pub outage_tolerance: Duration,
-    pub session_timeout: Duration,
     pub link: watch::Sender<Link>,
     /// Why there is no session, for people.
     pub trouble: Mutex<String>,
@@ -97,7 +96,6 @@ impl Ensemble {
             acls: options.acls(),
             max_request_bytes: options.max_request_bytes,
             outage_tolerance: options.outage_tolerance,
-            session_timeout: options.session_timeout,
             link: watch::Sender::new(Link::default()),
             trouble: Mutex::new("not connected yet".into()),
             published: watch::Sender::new(None),
@@ -274,10 +272,7 @@ pub(super) fn barrier(client: &Client) -> impl Future<Output = Result<(), Error>
 }
 
 /// What a znode holds; `None` if it is not there. The request is sent at once.
-pub(super) fn data(
-    client: &Client,
-    path: &str,
-) -> impl Future<Output = Result<Option<(Vec<u8>, Stat)>, Error>> + Send + use<> {
+pub(super) fn data(client: &Client, path: &str) -> impl Future<Output = Result<Option<(Vec<u8>, Stat)>, Error>> + Send + use<> {
     let answer = client.get_data(path);
     async move {
         match answer.await {

@@ -33,11 +33,11 @@ const ATTEMPTS: u32 = 5;
 const FENCE_BYTES: usize = 256;
 
 /// What became of a fenced transaction.
-enum Fenced {
+enum Sent {
     /// Applied, with this id.
     Applied(u64),
     /// Not applied: the fence holds no more, or not at this version.
-    Fenced,
+    Overtaken,
     /// Not applied: the operation with this number after the fence can't be.
     Refused(usize, Error),
     /// Perhaps applied, perhaps later.
@@ -142,18 +142,18 @@ impl Ensemble {
                 self.max_request_bytes
             )))));
         }
-        let fenced = self.send(client, reign, fence, |writer| writes.iter().try_for_each(|write| self.add(writer, write))).await;
-        Ok(match fenced {
-            Fenced::Applied(version) => {
+        let sent = self.send(client, reign, fence, |writer| writes.iter().try_for_each(|write| self.add(writer, write))).await;
+        Ok(match sent {
+            Sent::Applied(version) => {
                 // In the order of the commits: the turn is still taken.
                 self.watchers().notify(&changed.into_iter().map(|operation| change(operation, version)).collect::<Vec<_>>());
                 Attempt::Done(CommitOutcome::Committed { version })
             }
-            Fenced::Refused(_, Error::QuotaExceeded) => {
+            Sent::Refused(_, Error::QuotaExceeded) => {
                 let reason = "a quota of ZooKeeper is exceeded".to_owned();
                 Attempt::Done(CommitOutcome::Rejected(Rejection::OverLimit(reason)))
             }
-            Fenced::Refused(number, Error::NoNode | Error::NodeExists | Error::BadVersion | Error::NotEmpty) => {
+            Sent::Refused(number, Error::NoNode | Error::NodeExists | Error::BadVersion | Error::NotEmpty) => {
                 let path = writes.get(number).map_or("", Write::path);
                 let key = self.layout.key_of(path).unwrap_or_default();
                 tracing::warn!(path, "somebody else wrote to the store, without the fence");
@@ -178,7 +178,7 @@ impl Ensemble {
         let stats = pipelined(vec![stat(client, &record_path), stat(client, &info_path)]).await?;
         let json = serde_json::to_vec(record).expect("a record of texts and numbers becomes JSON");
         let info = connection_info::encode(&record.leader.rest_address, record.epoch);
-        let fenced = self.send(client, reign, fence, |writer| {
+        let sent = self.send(client, reign, fence, |writer| {
             match &stats[0] {
                 Some(stat) => writer.add_set_data(&record_path, &json, Some(stat.version))?,
                 None => writer.add_create(&record_path, &json, &CreateMode::Persistent.with_acls(self.acls))?,
@@ -196,13 +196,13 @@ impl Ensemble {
                 None => Ok(()),
             }
         });
-        Ok(match fenced.await {
-            Fenced::Applied(version) => {
+        Ok(match sent.await {
+            Sent::Applied(version) => {
                 self.note_published(record);
                 Attempt::Done(CommitOutcome::Committed { version })
             }
             // A former leader's session ended in between, or somebody removed its parent.
-            Fenced::Refused(_, error @ (Error::NoNode | Error::NodeExists | Error::BadVersion)) => {
+            Sent::Refused(_, error @ (Error::NoNode | Error::NodeExists | Error::BadVersion)) => {
                 Attempt::Again(CommitOutcome::Unknown { reason: format!("the leader's address was not published: {error}") })
             }
             other => self.undone(client, reign, other).await,
@@ -210,18 +210,18 @@ impl Ensemble {
     }
 
     /// What is the same for all transactions that were not applied.
-    async fn undone(&self, client: &Client, reign: &Reign, fenced: Fenced) -> Attempt {
-        match fenced {
+    async fn undone(&self, client: &Client, reign: &Reign, sent: Sent) -> Attempt {
+        match sent {
             // Either it is superseded, or an earlier write was applied late: looking again tells.
-            Fenced::Fenced if self.holds(client, reign).await => {
+            Sent::Overtaken if self.holds(client, reign).await => {
                 Attempt::Again(CommitOutcome::Unknown { reason: "earlier writes of unknown outcome were applied late".into() })
             }
-            Fenced::Fenced => Attempt::Done(self.superseded(client, reign.epoch).await),
-            Fenced::Applied(version) => Attempt::Done(CommitOutcome::Committed { version }),
-            Fenced::Refused(_, error) => {
+            Sent::Overtaken => Attempt::Done(self.superseded(client, reign.epoch).await),
+            Sent::Applied(version) => Attempt::Done(CommitOutcome::Committed { version }),
+            Sent::Refused(_, error) => {
                 Attempt::Done(CommitOutcome::Unknown { reason: format!("ZooKeeper refuses the write: {error}") })
             }
-            Fenced::Unknown(error) => {
+            Sent::Unknown(error) => {
                 counter!(names::UNKNOWN_OUTCOMES).increment(1);
                 self.watchers().notify_lagged();
                 Attempt::Done(CommitOutcome::Unknown { reason: format!("ZooKeeper: {error}") })
@@ -252,7 +252,7 @@ impl Ensemble {
         reign: &Reign,
         fence: i32,
         add: impl FnOnce(&mut MultiWriter<'_>) -> Result<(), Error>,
-    ) -> Fenced {
+    ) -> Sent {
         transaction(client, &reign.latch, &self.layout.epoch(), reign.epoch, fence, add).await
     }
 
@@ -276,9 +276,9 @@ impl Ensemble {
             };
             let epoch = LeaderEpoch(created.max(stored.0.saturating_add(1)));
             match transaction(client, latch, &path, epoch, stat.version, |_| Ok(())).await {
-                Fenced::Applied(_) => return Ok(Some(epoch)),
-                Fenced::Fenced => {}
-                Fenced::Refused(_, error) | Fenced::Unknown(error) => return Err(error),
+                Sent::Applied(_) => return Ok(Some(epoch)),
+                Sent::Overtaken => {}
+                Sent::Refused(_, error) | Sent::Unknown(error) => return Err(error),
             }
             if within(CALL_DEADLINE, super::ensemble::stat(client, latch)).await?.is_none() {
                 return Ok(None);
@@ -318,7 +318,7 @@ async fn transaction(
     epoch: LeaderEpoch,
     version: i32,
     add: impl FnOnce(&mut MultiWriter<'_>) -> Result<(), Error>,
-) -> Fenced {
+) -> Sent {
     let mut writer = client.new_multi_writer();
     let text = epoch.0.to_string();
     let fence = writer
@@ -326,16 +326,16 @@ async fn transaction(
         .and_then(|()| writer.add_set_data(epoch_path, text.as_bytes(), Some(version)))
         .and_then(|()| add(&mut writer));
     if let Err(error) = fence {
-        return Fenced::Refused(0, error);
+        return Sent::Refused(0, error);
     }
     match within(CALL_DEADLINE, writer.commit()).await {
         Ok(results) => match results.get(1) {
-            Some(MultiWriteResult::SetData { stat }) => Fenced::Applied(stat.mzxid.cast_unsigned()),
-            _ => Fenced::Unknown(Error::UnexpectedError("a transaction was answered with something else".into())),
+            Some(MultiWriteResult::SetData { stat }) => Sent::Applied(stat.mzxid.cast_unsigned()),
+            _ => Sent::Unknown(Error::UnexpectedError("a transaction was answered with something else".into())),
         },
-        Err(MultiWriteError::OperationFailed { index: 0 | 1, source: Error::NoNode | Error::BadVersion }) => Fenced::Fenced,
-        Err(MultiWriteError::OperationFailed { index, source }) => Fenced::Refused(index.saturating_sub(2), source),
-        Err(MultiWriteError::RequestFailed { source }) => Fenced::Unknown(source),
+        Err(MultiWriteError::OperationFailed { index: 0 | 1, source: Error::NoNode | Error::BadVersion }) => Sent::Overtaken,
+        Err(MultiWriteError::OperationFailed { index, source }) => Sent::Refused(index.saturating_sub(2), source),
+        Err(MultiWriteError::RequestFailed { source }) => Sent::Unknown(source),
     }
 }
 

@@ -63,7 +63,7 @@ pub struct Credentials {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tls {
     /// The authorities that the servers' certificates are checked against.
-    pub authorities: PathBuf,
+    pub ca: PathBuf,
     /// This member's certificate and its key, if the servers ask for one.
     pub identity: Option<(PathBuf, PathBuf)>,
 }
@@ -163,16 +163,15 @@ impl ZooKeeperOptions {
         if self.credentials.as_ref().is_some_and(|credentials| credentials.user.is_empty()) {
             return invalid("the user must not be empty".into());
         }
-        let mut connector = Client::connector()
-            .with_session_timeout(self.session_timeout)
-            .with_connection_timeout(self.connection_timeout);
+        let mut connector =
+            Client::connector().with_session_timeout(self.session_timeout).with_connection_timeout(self.connection_timeout);
         if let Some(Credentials { user, password }) = &self.credentials {
             connector = connector.with_sasl(SaslOptions::digest_md5(user.clone(), password.clone()));
         }
         if let Some(tls) = &self.tls {
             connector = connector.with_tls(tls.load()?);
         }
-        Ok(Connection { connector, quorum: self.quorum.clone(), encrypted: self.tls.is_some() })
+        Ok(Connection { connector, quorum: patient(&self.quorum), encrypted: self.tls.is_some() })
     }
 }
 
@@ -194,6 +193,15 @@ impl Connection {
         };
         if self.encrypted { connector.secure_connect(&self.quorum).await } else { connector.connect(&self.quorum).await }
     }
+}
+
+/// The same servers, named several times. The client waits ever longer each time it has tried all, so that with few servers it
+/// would soon try so rarely that a session expires although its server is back; within one round it waits a second at most.
+fn patient(quorum: &str) -> String {
+    const ROUND: usize = 20;
+    let (servers, chroot) = quorum.split_at(quorum.find('/').unwrap_or(quorum.len()));
+    let times = ROUND.div_ceil(servers.split(',').count());
+    vec![servers; times].join(",") + chroot
 }
 
 /// `host:port,host:port/path`.
@@ -228,8 +236,8 @@ impl Tls {
         let refused = |path: &Path, reason: String| StartError::Tls { path: path.to_owned(), reason };
         let read = |path: &Path| std::fs::read_to_string(path).map_err(|error| refused(path, error.to_string()));
         let options = TlsOptions::new()
-            .with_pem_ca(&read(&self.authorities)?)
-            .map_err(|error| refused(&self.authorities, error.to_string()))?;
+            .with_pem_ca(&read(&self.ca)?)
+            .map_err(|error| refused(&self.ca, error.to_string()))?;
         match &self.identity {
             None => Ok(options),
             Some((certificate, key)) => options
@@ -252,6 +260,13 @@ mod tests {
             assert!(check_quorum(bad).is_err(), "{bad}");
         }
         assert!(check_quorum(&vec!["h:1"; MAX_SERVERS + 1].join(",")).is_err());
+    }
+
+    #[test]
+    fn servers_are_named_often_enough() {
+        assert_eq!(patient("h:1/x"), format!("{}h:1/x", "h:1,".repeat(19)));
+        assert_eq!(patient("a,b,c").split(',').count(), 21);
+        assert_eq!(patient(&vec!["h"; 64].join(",")).split(',').count(), 64);
     }
 
     #[test]
@@ -279,15 +294,15 @@ mod tests {
     #[test]
     fn files_that_are_no_certificates_are_refused_with_a_code() {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let file = directory.path().join("authorities.pem");
+        let file = directory.path().join("ca.pem");
         let mut options = ZooKeeperOptions::new("jm-1", "h:1", "/default");
-        options.tls = Some(Tls { authorities: file.clone(), identity: None });
+        options.tls = Some(Tls { ca: file.clone(), identity: None });
         for content in [None, Some("no certificate")] {
             if let Some(content) = content {
                 std::fs::write(&file, content).expect("writes");
             }
             let error = options.check().expect_err("is refused").to_string();
-            assert!(error.starts_with("HA-ZOOKEEPER-TLS: ") && error.contains("authorities.pem"), "{error}");
+            assert!(error.starts_with("HA-ZOOKEEPER-TLS: ") && error.contains("ca.pem"), "{error}");
         }
     }
 

@@ -86,11 +86,7 @@ pub(super) fn concerned(layout: &Layout, operations: &[Operation]) -> BTreeSet<S
 
 /// The writes that make the commit, or the first key that is not as expected. `nodes` has what is there of
 /// [`concerned`].
-pub(super) fn plan(
-    layout: &Layout,
-    operations: &[Operation],
-    nodes: BTreeMap<String, Node>,
-) -> Result<Vec<Write>, String> {
+pub(super) fn plan(layout: &Layout, operations: &[Operation], nodes: BTreeMap<String, Node>) -> Result<Vec<Write>, String> {
     for operation in operations {
         let (key, expect) = operation.key_and_expect();
         let found = nodes.get(&layout.key_path(key)).filter(|node| node.has_value);

@@ -58,6 +58,8 @@ pub(super) struct Inbox {
 
 /// The own candidate's znode.
 struct Latch {
+    /// Number of the campaign that it was made for.
+    campaign: u64,
     node: String,
     path: String,
     /// The transaction that made it.
@@ -312,16 +314,17 @@ impl Runner {
 
     /// `false` if there is more to do at once.
     async fn take_part(&mut self, client: &Client) -> Result<bool, Error> {
-        let wanted = self.campaign.is_some();
-        // A latch is left over from an earlier campaign if its owner does not want to lead, or has just begun to.
-        if let Some(latch) = self.latch.take_if(|latch| !wanted || latch.session != client.session_id()) {
+        let wanted = self.campaign.as_ref().map(|campaign| campaign.number);
+        // Left over from an earlier campaign, or from a session that was given up.
+        let is_left = |latch: &mut Latch| Some(latch.campaign) != wanted || latch.session != client.session_id();
+        if let Some(latch) = self.latch.take_if(is_left) {
             if latch.session == client.session_id() {
                 self.ensemble.resign(client, &latch.path, None).await?;
             }
             return Ok(false);
         }
         let ensemble = Arc::clone(&self.ensemble);
-        if wanted && self.successor.is_none() {
+        if wanted.is_some() && self.successor.is_none() {
             let path = ensemble.layout.successor();
             let (_, watcher) = within(CALL_DEADLINE, client.check_and_watch_stat(&path)).await?;
             self.successor = Some(watcher.changed().map(drop).boxed());
@@ -337,7 +340,7 @@ impl Runner {
         }
         let Some(campaign) = self.campaign.clone() else { return Ok(true) };
         let Some(own) = own else {
-            self.latch = Some(self.stand(client, &campaign.candidate).await?);
+            self.latch = Some(self.stand(client, &campaign).await?);
             return Ok(false);
         };
         let Some(place) = field.iter().position(|found| found.node == own) else {
@@ -363,15 +366,16 @@ impl Runner {
     }
 
     /// Becomes a candidate, behind all others.
-    async fn stand(&self, client: &Client, candidate: &Candidate) -> Result<Latch, Error> {
-        let json = serde_json::to_vec(candidate).expect("a record of texts becomes JSON");
+    async fn stand(&self, client: &Client, campaign: &Campaign) -> Result<Latch, Error> {
+        let json = serde_json::to_vec(&campaign.candidate).expect("a record of texts becomes JSON");
         let options = CreateMode::EphemeralSequential.with_acls(self.ensemble.acls);
         let prefix = self.ensemble.layout.latch_prefix();
         let (stat, sequence) = within(CALL_DEADLINE, client.create(&prefix, &json, &options)).await?;
         let path = format!("{prefix}{sequence}");
         let node = super::layout::name(&path).to_owned();
         debug!(node, "stands as a candidate");
-        Ok(Latch { node, path, created: stat.czxid.cast_unsigned(), session: client.session_id() })
+        let (created, session) = (stat.czxid.cast_unsigned(), client.session_id());
+        Ok(Latch { campaign: campaign.number, node, path, created, session })
     }
 
     async fn acquire(&mut self, client: &Client, campaign: &Campaign) -> Result<bool, Error> {

@@ -72,7 +72,8 @@ impl TestMember {
 
 /// Members of one cluster.
 pub(super) struct Members {
-    pub servers: Arc<Servers>,
+    /// They live as long.
+    _servers: Arc<Servers>,
     pub cluster_id: String,
     pub members: Vec<TestMember>,
     pub outage_tolerance: Duration,
@@ -91,7 +92,7 @@ impl Members {
             provider: None,
         };
         Self {
-            servers: Arc::clone(servers),
+            _servers: Arc::clone(servers),
             cluster_id: format!("/cluster-{}", CLUSTERS.fetch_add(1, Ordering::Relaxed)),
             members: (0..size).map(member).collect(),
             outage_tolerance: Duration::from_secs(600),

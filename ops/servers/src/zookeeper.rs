@@ -10,6 +10,8 @@ use crate::process::{ServerProcess, StartError, free_port};
 
 /// Debian's jar; its manifest names the others.
 const JAR: &str = "/usr/share/java/zookeeper.jar";
+/// The same, and what its manifest forgets and encrypted connections need.
+const CLASS_PATH: &str = "/usr/share/java/zookeeper.jar:/usr/share/java/netty-codec.jar:/usr/share/java/netty-resolver.jar";
 /// Starts with new ports before it is given up: somebody else may take one in between.
 const ATTEMPTS: u32 = 4;
 /// For one `srvr` command.
@@ -161,8 +163,7 @@ impl ZooKeeperEnsemble {
             "maxSessionTimeout=20000".to_owned(),
         ];
         if self.nodes.len() > 1 {
-            let server =
-                |(id, node): (usize, &Node)| format!("server.{}=127.0.0.1:{}:{}", id + 1, node.peer, node.election);
+            let server = |(id, node): (usize, &Node)| format!("server.{}=127.0.0.1:{}:{}", id + 1, node.peer, node.election);
             lines.extend(self.nodes.iter().enumerate().map(server));
             std::fs::write(data.join("myid"), (number + 1).to_string())?;
         }
@@ -177,7 +178,7 @@ impl ZooKeeperEnsemble {
         // Small and quick to start: two compilers would take the processor from the tests.
         command.args(["-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"]);
         command.args(&self.options.java);
-        command.args(["-cp", JAR, "org.apache.zookeeper.server.quorum.QuorumPeerMain"]);
+        command.args(["-cp", CLASS_PATH, "org.apache.zookeeper.server.quorum.QuorumPeerMain"]);
         command.arg(node.directory.join("zoo.cfg")).current_dir(&node.directory);
         let process = ServerProcess::spawn(&mut command, &node.directory.join("server.log"))?;
         self.nodes[number].process = Some(process);

@@ -148,13 +148,13 @@ async fn connections_are_encrypted_and_both_ends_show_a_certificate() {
     let quorum = servers.get().secure_addresses()[0].to_string();
     let mut options = options(&servers, &quorum);
     let identity = Some((file("member.pem"), file("member.key")));
-    options.tls = Some(Tls { authorities: file("ca.pem"), identity });
+    options.tls = Some(Tls { ca: file("ca.pem"), identity });
     let (provider, _election, leadership) = leads(&options).await;
     assert!(committed(&provider.commit(&leadership, put("k", "v")).await));
     assert!(provider.get("k").await.expect("reads").is_some());
 
     // Without a certificate of its own it is not let in.
-    options.tls = Some(Tls { authorities: file("ca.pem"), identity: None });
+    options.tls = Some(Tls { ca: file("ca.pem"), identity: None });
     let stranger = ZooKeeperProvider::start(&options).expect("starts");
     assert!(stranger.get("k").await.is_err());
     stranger.shutdown().await;

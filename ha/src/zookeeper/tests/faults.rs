@@ -174,7 +174,7 @@ async fn a_leader_goes_on_after_an_outage_of_all_servers() {
     assert!(committed(&provider.commit(&leadership, put("k", "v")).await));
     servers.get().kill(0);
     eventually("the outage is seen", || !provider.status().has_quorum).await;
-    let unknown = tokio::time::timeout(Duration::from_secs(4), provider.commit(&leadership, put("k", "w"))).await;
+    let unknown = tokio::time::timeout(Duration::from_secs(4), provider.commit(&leadership, put("late", "w"))).await;
     assert!(!unknown.is_ok_and(|outcome| committed(&outcome)), "the outage did not bite");
     servers.get().restart(0).expect("starts again");
     commit_surely(&provider, &leadership, "after").await;

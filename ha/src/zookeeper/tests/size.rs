@@ -89,8 +89,7 @@ async fn a_request_over_the_servers_limit_is_refused_before_it_is_sent() {
     let provider = members.provider(0);
     let value = |bytes: usize| put("k", &"v".repeat(bytes));
     let outcome = provider.commit(&leadership, value(1 << 20)).await;
-    let refused =
-        matches!(&outcome, CommitOutcome::Rejected(Rejection::OverLimit(reason)) if reason.contains("jute.maxbuffer"));
+    let refused = matches!(&outcome, CommitOutcome::Rejected(Rejection::OverLimit(reason)) if reason.contains("jute.maxbuffer"));
     assert!(refused, "{outcome:?}");
     // Just below it, the server takes it.
     let outcome = provider.commit(&leadership, value((1 << 20) - 1_024)).await;
