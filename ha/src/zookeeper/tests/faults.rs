@@ -108,7 +108,7 @@ async fn a_leader_whose_session_expires_is_revoked_followed_and_fenced() {
     assert!(third.epoch() > newer.epoch());
 }
 
-/// However short the interruptions, and however many: nobody is revoked and nothing is lost.
+/// However many interruptions: nobody is revoked and nothing is lost.
 #[tokio::test]
 async fn twenty_short_interruptions_change_no_leadership() {
     let servers = Servers::start(1);
@@ -121,9 +121,10 @@ async fn twenty_short_interruptions_change_no_leadership() {
     let provider = members.provider(leader).clone();
     for flap in 0..20 {
         members.members[leader].set(Fault::Reset);
-        let outage = Duration::from_millis(if flap % 2 == 0 { 1_000 } else { 400 });
-        let unanswered = tokio::time::timeout(outage, provider.get("k")).await;
-        assert!(!matches!(unanswered, Ok(Ok(_))), "the interruption did not bite");
+        eventually("the interruption is seen", || !provider.status().has_quorum).await;
+        // An interruption of a second, not a wait for something.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(!provider.status().has_quorum, "the interruption lasts");
         members.members[leader].set(Fault::None);
         commit_surely(&provider, &leadership, &format!("flap/{flap}")).await;
     }
