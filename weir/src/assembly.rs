@@ -179,8 +179,7 @@ fn start_zookeeper(config: &Config, name: &str) -> Result<HaServices, StartError
         config.require("access to ZooKeeper", &[user, password])?;
         options.credentials = Some(zookeeper::Credentials { user: config.text(user), password: config.text(password) });
     }
-    let (certificate, key) =
-        ("high-availability.zookeeper.client.tls.certificate", "high-availability.zookeeper.client.tls.key");
+    let (certificate, key) = ("high-availability.zookeeper.client.tls.certificate", "high-availability.zookeeper.client.tls.key");
     let identity = path(certificate).zip(path(key));
     if path(certificate).is_some() || path(key).is_some() {
         config.require("TLS to ZooKeeper", &["high-availability.zookeeper.client.tls.ca", certificate, key])?;

@@ -235,9 +235,7 @@ impl Tls {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let refused = |path: &Path, reason: String| StartError::Tls { path: path.to_owned(), reason };
         let read = |path: &Path| std::fs::read_to_string(path).map_err(|error| refused(path, error.to_string()));
-        let options = TlsOptions::new()
-            .with_pem_ca(&read(&self.ca)?)
-            .map_err(|error| refused(&self.ca, error.to_string()))?;
+        let options = TlsOptions::new().with_pem_ca(&read(&self.ca)?).map_err(|error| refused(&self.ca, error.to_string()))?;
         match &self.identity {
             None => Ok(options),
             Some((certificate, key)) => options
