@@ -190,15 +190,15 @@ pub fn poll<T>(patience: Duration, mut look: impl FnMut() -> Option<T>) -> Optio
     }
 }
 
-/// Clusters take turns across all test programs of this machine.
-fn take_turn() -> Flock<File> {
+/// Clusters take turns across all test programs of this machine; it is one's turn while the lock is held.
+pub fn take_turn() -> Flock<File> {
     let path = std::env::temp_dir().join("weir-cluster-tests.lock");
     let file = File::options().create(true).append(true).open(path).expect("the lock file");
     Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, error)| error).expect("the lock")
 }
 
 /// The `weir` binary beside this test program.
-fn weir_binary() -> PathBuf {
+pub fn weir_binary() -> PathBuf {
     let here = std::env::current_exe().expect("this program's path");
     let target = here.ancestors().find(|directory| directory.join("weir").is_file());
     target.expect("the weir binary is built: `cargo build --workspace`").join("weir")

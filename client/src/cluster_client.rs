@@ -203,6 +203,19 @@ impl ClusterClient {
         self.post("/weir/v1/ha/transfer", &request, repeat, self.within(deadline)).await
     }
 
+    /// Lets the JobManager that runs under this name, with its peer service at `address`, into the coordination group.
+    pub async fn ha_add_member(&self, name: &str, address: &str, deadline: Duration) -> Result<HaResponse, ClientError> {
+        let change = serde_json::json!({"action": "add", "name": name, "address": address});
+        self.post("/weir/v1/ha/members", &change, Repeat::Harmless, self.within(deadline)).await
+    }
+
+    /// Removes a member from the coordination group.
+    pub async fn ha_remove_member(&self, name: &str, deadline: Duration) -> Result<HaResponse, ClientError> {
+        let change = serde_json::json!({"action": "remove", "name": name});
+        // A second removal would be told that there is no such member.
+        self.post("/weir/v1/ha/members", &change, Repeat::Harmful, self.within(deadline)).await
+    }
+
     /// Triggers and polls. A leader that does not know the trigger (a new one may not) is given it again: under the same
     /// trigger id, so that it starts nothing it has already done.
     async fn savepoint_operation(

@@ -41,16 +41,6 @@ pub enum ClientError {
 }
 
 impl ClientError {
-    /// The exit code of a command that ends in this: 3 not found, 4 no leader, 5 timed out, 1 otherwise.
-    pub fn exit_code(&self) -> u8 {
-        match self {
-            Self::NotFound { .. } => 3,
-            Self::NoLeader { .. } => 4,
-            Self::TimedOut { .. } => 5,
-            Self::Refused { .. } | Self::Other { .. } => 1,
-        }
-    }
-
     pub(crate) fn other(message: impl Into<String>) -> Self {
         Self::Other { message: message.into() }
     }

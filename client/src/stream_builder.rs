@@ -103,22 +103,22 @@ impl StreamBuilder {
             max_parallelism: 128,
             vertices: Vec::new(),
             edges: Vec::new(),
-            checkpointing: CheckpointConfig::default(),
-            restart_strategy: RestartStrategyConfig::default(),
+            checkpointing: None,
+            restart_strategy: None,
             restore_from: None,
         };
         Self { parallelism, graph: RefCell::new(graph), branched: RefCell::default() }
     }
 
-    /// Sets when and how to checkpoint.
+    /// Sets when and how to checkpoint; without it the cluster decides.
     pub fn checkpointing(&self, config: CheckpointConfig) -> &Self {
-        self.graph.borrow_mut().checkpointing = config;
+        self.graph.borrow_mut().checkpointing = Some(config);
         self
     }
 
-    /// Sets what to do when a task fails.
+    /// Sets what to do when a task fails; without it the cluster decides.
     pub fn restart_strategy(&self, strategy: RestartStrategyConfig) -> &Self {
-        self.graph.borrow_mut().restart_strategy = strategy;
+        self.graph.borrow_mut().restart_strategy = Some(strategy);
         self
     }
 

@@ -39,6 +39,8 @@ pub struct JobManagerOptions {
     pub files: FileSystemRef,
     /// Where checkpoints are kept (`execution.checkpointing.dir`); tasks open it by its URI.
     pub checkpoints: FileSystemRef,
+    /// Where savepoints go whose user names no place (`execution.checkpointing.savepoint-dir`); `None`: beside the checkpoints.
+    pub savepoint_dir: Option<String>,
     /// How to open savepoint directories that users name.
     pub storage_options: StorageOptions,
     /// Where REST listens; port 0 takes a free one.
@@ -120,6 +122,7 @@ impl JobManager {
             ha: options.ha.clone(),
             files: options.files,
             checkpoints: CheckpointStorage::new(options.checkpoints),
+            savepoint_dir: options.savepoint_dir,
             storage_options: options.storage_options,
             heartbeat: options.heartbeat,
             dispatcher: options.dispatcher,

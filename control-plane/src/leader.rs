@@ -57,6 +57,7 @@ pub(crate) struct LeaderContext {
     pub(crate) ha: HaServices,
     pub(crate) files: FileSystemRef,
     pub(crate) checkpoints: CheckpointStorage,
+    pub(crate) savepoint_dir: Option<String>,
     /// How to open savepoint directories that users name.
     pub(crate) storage_options: StorageOptions,
     pub(crate) heartbeat: HeartbeatOptions,
@@ -85,7 +86,7 @@ impl Leader {
         let (resource_manager, requests) = crate::resource_manager::gateway::channel();
         let stores = Stores::new(context.ha.clone(), context.files.clone(), context.checkpoints.clone());
         let (dispatcher, runner) = dispatcher_runner::prepare(DispatcherContext {
-            options: context.dispatcher,
+            options: context.dispatcher.clone(),
             leadership: leadership.clone(),
             stores: stores.clone(),
             registry: jobs.clone(),
@@ -237,10 +238,13 @@ fn job_master_starter(
             let dispatcher = dispatcher.clone();
             Box::pin(async move { dispatcher.job_ended(ended, last_view).await }) as BoxFuture<'static, ()>
         };
+        let checkpoint_root_uri = context.checkpoints.files().uri().to_string();
+        let beside_the_checkpoints = || format!("{}/savepoints", checkpoint_root_uri.trim_end_matches('/'));
         let context = JobMasterContext {
             leadership: leadership.clone(),
             checkpoints: context.checkpoints.clone(),
-            checkpoint_root_uri: context.checkpoints.files().uri().to_string(),
+            savepoint_root: context.savepoint_dir.clone().unwrap_or_else(beside_the_checkpoints),
+            checkpoint_root_uri,
             storage_options: context.storage_options.clone(),
             completed_checkpoints: completed_checkpoints.clone(),
             checkpoint_ids: checkpoint_ids.clone(),

@@ -16,6 +16,7 @@ pub mod fenced_store;
 mod job_graph_store;
 mod job_result_store;
 pub mod keys;
+mod membership;
 pub mod memory;
 pub mod metrics;
 pub mod raft;
@@ -38,6 +39,7 @@ pub use completed_checkpoint_store::{CompletedCheckpoint, CompletedCheckpointSto
 pub use election::LeaderElection;
 pub use job_graph_store::{GRAPH_LIMIT, INLINE_GRAPH_LIMIT, JobGraphStore, RecoveredJob, Submission};
 pub use job_result_store::{JobResult, JobResultStore};
+pub use membership::{MemberChange, MembershipError};
 pub use memory::{MemoryProvider, MemoryStore, UnknownCommit};
 pub use store_error::StoreError;
 
@@ -76,6 +78,11 @@ pub trait HaProvider: Send + Sync + 'static {
 
     /// Hands leadership to another member (`None`: the most caught-up one). Returns when another leads.
     fn transfer_leadership<'a>(&'a self, to: Option<&'a str>) -> BoxFuture<'a, Result<(), TransferError>>;
+
+    /// Lets a member into the group, or removes one. On the leader.
+    fn change_members<'a>(&'a self, _change: MemberChange) -> BoxFuture<'a, Result<(), MembershipError>> {
+        Box::pin(std::future::ready(Err(MembershipError::Unsupported)))
+    }
 
     /// Stops the provider; a leader hands over first where it can.
     fn shutdown<'a>(&'a self) -> BoxFuture<'a, ()>;

@@ -209,7 +209,7 @@ pub struct Deployment {
     pub job_name: String,
     /// Number of key groups.
     pub max_parallelism: u32,
-    /// Root of the job's checkpoint directory, as a file-system URI.
+    /// Root of all checkpoints, as a file-system URI; the job's own directory is under it.
     pub checkpoint_dir: String,
     /// The checkpoint that `tasks` restore from, if any.
     pub restore_checkpoint: Option<CheckpointId>,

@@ -85,6 +85,7 @@ pub fn start_job_manager(config: &Config) -> Result<JobManager, StartError> {
         ha: start_ha(config)?,
         files: open("high-availability.storageDir")?,
         checkpoints: open("execution.checkpointing.dir")?,
+        savepoint_dir: config.get("execution.checkpointing.savepoint-dir").map(str::to_owned),
         rest_bind: address(config, "rest.bind-address", "rest.port")?,
         rpc_bind: address(config, "jobmanager.bind-host", "jobmanager.rpc.port")?,
         advertised_host: config.text("jobmanager.rpc.address"),
@@ -92,7 +93,11 @@ pub fn start_job_manager(config: &Config) -> Result<JobManager, StartError> {
             interval_ms: config.milliseconds("heartbeat.interval"),
             timeout_ms: config.milliseconds("heartbeat.timeout"),
         },
-        dispatcher: DispatcherOptions::default(),
+        dispatcher: DispatcherOptions {
+            checkpointing: config.checkpoint_config(),
+            restart_strategy: config.restart_strategy_config(),
+            ..DispatcherOptions::default()
+        },
         job_master: JobMasterOptions {
             slot_request_timeout_ms: config.milliseconds("slot.request.timeout"),
             checkpoint_history: config.integer("web.checkpoints.history") as usize,
@@ -213,7 +218,8 @@ fn start_raft(config: &Config, name: &str) -> Result<HaServices, StartError> {
     Ok(Arc::new(RaftProvider::start(options)?))
 }
 
-fn member(text: &str) -> Result<Member, StartError> {
+/// A member of the raft group from `name@host:port`.
+pub(crate) fn member(text: &str) -> Result<Member, StartError> {
     let refuse = |reason: &str| StartError::Address {
         key: "high-availability.raft.members",
         text: text.to_owned(),
@@ -259,6 +265,7 @@ const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 fn install_metrics() -> Option<PrometheusHandle> {
     let handle = PrometheusBuilder::new().install_recorder().ok()?;
     weir_ha::metrics::describe();
+    weir_connectors::metrics::describe();
     let kept_up = handle.clone();
     let upkeep = move || loop {
         std::thread::sleep(METRICS_UPKEEP);

@@ -29,7 +29,7 @@ pub const WAITING_REQUESTS: usize = 16;
 /// Wait before a store is asked again, and before a failed final checkpoint is tried again.
 pub const RETRY_MS: u64 = 1_000;
 
-/// What every checkpoint of the job says about the job (B6).
+/// What every checkpoint of the job says about the job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CheckpointedJob {
     /// The job.

@@ -39,8 +39,8 @@ pub struct CheckpointStores {
     pub job: JobId,
     /// Files.
     pub storage: CheckpointStorage,
-    /// URI of the root of all checkpoints.
-    pub root_uri: String,
+    /// Where savepoints go whose user names no place.
+    pub savepoint_root: String,
     /// How to open directories that users name.
     pub options: StorageOptions,
     /// Pointers.
@@ -156,7 +156,7 @@ impl CheckpointStores {
         let written = within(FILE_DEADLINE, self.storage.write_metadata(&metadata)).await;
         let handle = written.ok_or("writing takes too long")?.map_err(|error| error.to_string())?;
         let external_path = if metadata.kind == CheckpointKind::Savepoint {
-            let target = target_directory.unwrap_or_else(|| format!("{}/savepoints", self.root_uri.trim_end_matches('/')));
+            let target = target_directory.unwrap_or_else(|| self.savepoint_root.clone());
             let exported = within(COPY_DEADLINE, self.export(&metadata, &target)).await;
             exported.ok_or("exporting takes too long")??
         } else {

@@ -18,15 +18,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use weir_ha::{JobResult, RecoveredJob, StoreError, Submission};
 use weir_protocol::JobId;
-use weir_protocol::job_graph::JobGraph;
+use weir_protocol::job_graph::{CheckpointConfig, JobGraph, RestartStrategyConfig};
 use weir_protocol::job_status::JobStatus;
 use weir_protocol::world::Millis;
 
 use self::effect::{CancelError, CleanupStep, Effect, SubmitError, Submitted};
 use self::event::{Event, Ticket};
 
-/// Limits of the Dispatcher.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Limits of the Dispatcher, and what jobs get that don't say.
+#[derive(Debug, Clone, PartialEq)]
 pub struct DispatcherOptions {
     /// Jobs that may be live at once.
     pub max_jobs: usize,
@@ -34,11 +34,21 @@ pub struct DispatcherOptions {
     pub max_results: usize,
     /// How long ended jobs are remembered, milliseconds (`jobstore.expiration-time`).
     pub result_retention_ms: u64,
+    /// For job graphs without `checkpointing` (`execution.checkpointing.*`).
+    pub checkpointing: CheckpointConfig,
+    /// For job graphs without `restart_strategy` (`restart-strategy.*`).
+    pub restart_strategy: RestartStrategyConfig,
 }
 
 impl Default for DispatcherOptions {
     fn default() -> Self {
-        Self { max_jobs: 10_000, max_results: 10_000, result_retention_ms: 24 * 3_600_000 }
+        Self {
+            max_jobs: 10_000,
+            max_results: 10_000,
+            result_retention_ms: 24 * 3_600_000,
+            checkpointing: CheckpointConfig::default(),
+            restart_strategy: RestartStrategyConfig::default(),
+        }
     }
 }
 
@@ -148,7 +158,7 @@ impl Dispatcher {
     fn submit(
         &mut self,
         ticket: Ticket,
-        graph: Box<JobGraph>,
+        mut graph: Box<JobGraph>,
         client_token: Option<String>,
         submitted_at_ms: u64,
         effects: &mut Vec<Effect>,
@@ -178,6 +188,9 @@ impl Dispatcher {
             effects.push(Effect::AnswerSubmit { ticket, answer: Err(refusal) });
             return;
         }
+        // Filled in before it is durable: every later leader runs the job under the settings it was submitted under.
+        graph.checkpointing.get_or_insert(self.options.checkpointing);
+        graph.restart_strategy.get_or_insert_with(|| self.options.restart_strategy.clone());
         self.submissions.insert(ticket, Submitting { graph: graph.clone(), submitted_at_ms });
         effects.push(Effect::Persist { ticket, graph, client_token, submitted_at_ms });
     }
@@ -397,7 +410,7 @@ impl Dispatcher {
 
     fn start(&mut self, graph: Box<JobGraph>, submitted_at_ms: u64, effects: &mut Vec<Effect>) {
         let Some(job) = graph.job_id else { return };
-        let retain_on_cancellation = graph.checkpointing.retain_on_cancellation;
+        let retain_on_cancellation = graph.checkpoint_config().retain_on_cancellation;
         self.jobs.insert(job, Phase::Live { name: graph.name.clone(), retain_on_cancellation, submitted_at_ms });
         effects.push(Effect::StartJobMaster { graph, submitted_at_ms });
     }

@@ -71,7 +71,7 @@ pub fn plan(jobs: Vec<RecoveredJob>, results: Vec<JobResult>) -> RecoveryPlan {
 pub fn first_step(result: &JobResult, graph: Option<&JobGraph>) -> CleanupStep {
     use weir_protocol::job_status::JobStatus::Finished;
     match graph {
-        Some(graph) if result.status == Finished || !graph.checkpointing.retain_on_cancellation => {
+        Some(graph) if result.status == Finished || !graph.checkpoint_config().retain_on_cancellation => {
             CleanupStep::DiscardCheckpoints
         }
         _ => CleanupStep::ReleaseCheckpoints,
@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn checkpoints_of_a_cancelled_or_failed_job_are_kept_if_it_asked_for_that_or_can_not_be_asked() {
         let mut retaining = graph(1);
-        retaining.checkpointing.retain_on_cancellation = true;
+        retaining.checkpointing.get_or_insert_default().retain_on_cancellation = true;
         for status in [JobStatus::Canceled, JobStatus::Failed] {
             assert_eq!(first_step(&result(1, status), Some(&retaining)), CleanupStep::ReleaseCheckpoints);
             assert_eq!(first_step(&result(1, status), None), CleanupStep::ReleaseCheckpoints);

@@ -49,7 +49,7 @@ pub(crate) struct Recovered {
 pub(crate) fn prepare(context: DispatcherContext) -> (DispatcherGateway, Runner) {
     let (gateway, requests) = super::gateway::channel();
     let clock = MonotonicClock::start();
-    let core = Dispatcher::new(context.options, clock.now());
+    let core = Dispatcher::new(context.options.clone(), clock.now());
     let runner = Runner {
         clock,
         core,

@@ -1,4 +1,4 @@
-use weir_protocol::job_graph::{CheckpointConfig, JobVertex, OperatorDescriptor, RestartStrategyConfig};
+use weir_protocol::job_graph::{JobVertex, OperatorDescriptor};
 
 use super::*;
 
@@ -18,8 +18,8 @@ pub(super) fn graph(job: u128) -> JobGraph {
             input_schemas: Vec::new(),
         }],
         edges: Vec::new(),
-        checkpointing: CheckpointConfig::default(),
-        restart_strategy: RestartStrategyConfig::default(),
+        checkpointing: None,
+        restart_strategy: None,
         restore_from: None,
     }
 }
@@ -37,7 +37,10 @@ pub(super) fn result(job: u128, status: JobStatus) -> JobResult {
 }
 
 fn dispatcher() -> Dispatcher {
-    Dispatcher::new(DispatcherOptions { max_jobs: 3, max_results: 2, result_retention_ms: 1000 }, Millis(0))
+    Dispatcher::new(
+        DispatcherOptions { max_jobs: 3, max_results: 2, result_retention_ms: 1000, ..DispatcherOptions::default() },
+        Millis(0),
+    )
 }
 
 fn submit(ticket: u64, job: u128, token: Option<&str>) -> Event {

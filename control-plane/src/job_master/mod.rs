@@ -80,7 +80,7 @@ pub struct JobToRun {
     pub job: JobId,
     /// What to run.
     pub graph: Arc<JobGraph>,
-    /// Fingerprint of the job graph (B6).
+    /// Fingerprint of the job graph.
     pub graph_crc32c: u32,
     /// Wall-clock milliseconds of its submission.
     pub submitted_at_ms: u64,
@@ -157,11 +157,11 @@ impl JobMaster {
             max_parallelism: what.graph.max_parallelism,
             graph_crc32c: what.graph_crc32c,
         };
-        let coordinator = CheckpointCoordinator::new(what.graph.checkpointing.clone(), checkpointed, options.checkpoint_history);
+        let coordinator = CheckpointCoordinator::new(what.graph.checkpoint_config(), checkpointed, options.checkpoint_history);
         Ok(Self {
             regions: FailoverRegions::of(&graph),
             pool: SlotPool::new(scheduler::slots_needed(&what.graph)),
-            restart_strategy: RestartStrategy::new(what.graph.restart_strategy.clone(), what.seed),
+            restart_strategy: RestartStrategy::new(what.graph.restart_strategy_config(), what.seed),
             coordinator,
             status: JobStatus::Initializing,
             stage: Stage::New,

@@ -42,6 +42,8 @@ pub struct JobMasterContext {
     pub checkpoints: CheckpointStorage,
     /// URI of the root of all checkpoints; TaskManagers open it, too.
     pub checkpoint_root_uri: String,
+    /// Where savepoints go whose user names no place.
+    pub savepoint_root: String,
     /// How to open savepoint directories that users name.
     pub storage_options: StorageOptions,
     /// Pointers to completed checkpoints.
@@ -133,7 +135,7 @@ impl Runner {
             leadership: context.leadership.clone(),
             job: graph.job_id.unwrap_or_default(),
             storage: context.checkpoints.clone(),
-            root_uri: context.checkpoint_root_uri.clone(),
+            savepoint_root: context.savepoint_root.clone(),
             options: context.storage_options.clone(),
             completed: context.completed_checkpoints.clone(),
             ids: context.checkpoint_ids.clone(),

@@ -32,8 +32,8 @@ pub(crate) fn graph(vertices: Vec<JobVertex>, edges: Vec<JobEdge>) -> Arc<JobGra
         max_parallelism: 128,
         vertices,
         edges,
-        checkpointing: CheckpointConfig { interval_ms: 1_000, timeout_ms: 5_000, ..CheckpointConfig::default() },
-        restart_strategy: RestartStrategyConfig::FixedDelay { attempts: 3, delay_ms: 100 },
+        checkpointing: Some(CheckpointConfig { interval_ms: 1_000, timeout_ms: 5_000, ..CheckpointConfig::default() }),
+        restart_strategy: Some(RestartStrategyConfig::FixedDelay { attempts: 3, delay_ms: 100 }),
         restore_from: None,
     })
 }

@@ -84,7 +84,7 @@ fn a_job_waits_for_slots_and_says_so_and_is_deployed_when_they_are_there() {
 #[test]
 fn a_bounded_job_takes_a_final_checkpoint_and_finishes() {
     for interval_ms in [0, 1_000] {
-        let mut model = running(&with(&joined(), |graph| graph.checkpointing.interval_ms = interval_ms));
+        let mut model = running(&with(&joined(), |graph| graph.checkpointing.get_or_insert_default().interval_ms = interval_ms));
         end_all_input(&mut model);
         model.run_for(10);
         assert_eq!(model.ended.as_ref().map(|ended| ended.status), Some(JobStatus::Finished));
@@ -161,7 +161,7 @@ fn a_failure_that_no_restart_can_help_fails_the_job_after_its_tasks_have_stopped
 
 #[test]
 fn when_the_restart_strategy_gives_up_the_job_fails() {
-    let mut model = running(&with(&joined(), |graph| graph.restart_strategy = RestartStrategyConfig::None));
+    let mut model = running(&with(&joined(), |graph| graph.restart_strategy = Some(RestartStrategyConfig::None)));
     fail_one(&mut model, true);
     model.settle();
     assert_eq!(model.ended.expect("ended").status, JobStatus::Failed);

@@ -27,7 +27,7 @@ pub(super) async fn config(
     JobPath(job): JobPath,
 ) -> Result<Json<CheckpointConfigResponse>, RestError> {
     let view = view_of(find(&leading, job)?)?;
-    Ok(Json(CheckpointConfigResponse::of(&view.graph.checkpointing)))
+    Ok(Json(CheckpointConfigResponse::of(&view.graph.checkpoint_config())))
 }
 
 pub(super) fn counts(checkpoints: &CheckpointsView) -> CheckpointCounts {

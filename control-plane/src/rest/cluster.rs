@@ -7,7 +7,8 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use weir_ha::TransferError;
+use serde::de::DeserializeOwned;
+use weir_ha::{MemberChange, MembershipError, TransferError};
 use weir_protocol::job_status::JobStatus;
 use weir_protocol::link::LeaderAddress;
 use weir_protocol::rest::{
@@ -93,12 +94,28 @@ pub(super) async fn ha(State(rest): RestState) -> Json<HaResponse> {
     })
 }
 
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, RestError> {
+    serde_json::from_slice(body).map_err(|error| RestError::bad_request(format!("REST-JSON: {error}")))
+}
+
+/// Lets a member into the coordination group, or removes one; answers with the group as it is then.
+pub(super) async fn change_members(State(rest): RestState, body: Bytes) -> Result<Json<HaResponse>, RestError> {
+    let change: MemberChange = parse(&body)?;
+    match rest.shared.ha.change_members(change).await {
+        Ok(()) => Ok(ha(State(rest)).await),
+        Err(error) => {
+            let text = format!("HA-MEMBERS: {error}");
+            Err(match error {
+                MembershipError::Refused(_) | MembershipError::Unreachable(_) => RestError::bad_request(text),
+                MembershipError::Unsupported | MembershipError::InProgress => RestError::conflict(text),
+                MembershipError::NotLeader | MembershipError::TimedOut => RestError::unavailable(text),
+            })
+        }
+    }
+}
+
 pub(super) async fn transfer(State(rest): RestState, body: Bytes) -> Result<Json<TransferResponse>, RestError> {
-    let request: TransferRequest = if body.is_empty() {
-        TransferRequest::default()
-    } else {
-        serde_json::from_slice(&body).map_err(|error| RestError::bad_request(format!("REST-JSON: {error}")))?
-    };
+    let request: TransferRequest = if body.is_empty() { TransferRequest::default() } else { parse(&body)? };
     let ha = &rest.shared.ha;
     let transfer = ha.transfer_leadership(request.to.as_deref());
     let outcome = tokio::time::timeout(TRANSFER_DEADLINE, transfer).await.unwrap_or(Err(TransferError::TimedOut));

@@ -127,6 +127,7 @@ fn weir() -> Router<Rest> {
         .route("/weir/v1/jobs", post(jobs::submit))
         .route("/weir/v1/jobs/{job}", get(jobs::describe).merge(patch(jobs::terminate)))
         .route("/weir/v1/ha/transfer", post(cluster::transfer))
+        .route("/weir/v1/ha/members", post(cluster::change_members))
 }
 
 /// What every process answers about itself.

@@ -41,6 +41,7 @@ impl Cluster {
                 name,
                 files: files.clone(),
                 checkpoints: checkpoints.clone(),
+                savepoint_dir: None,
                 storage_options: StorageOptions::default(),
                 rest_bind: "127.0.0.1:0".parse().unwrap(),
                 rpc_bind: "127.0.0.1:0".parse().unwrap(),

@@ -15,9 +15,9 @@ use super::machine::Replica;
 use super::messages::{Answer, PeerStatus, Question, Stage, Wire};
 use super::network::Peer;
 use super::types::{LogId, Member, NodeId, Raft, TypeConfig};
-use super::{MembershipError, RaftTiming};
+use super::{RaftTiming, membership_error};
 use crate::fenced_store::{Applied, Command};
-use crate::{CommitOutcome, HaMember, HaStatus, ReadError, Rejection};
+use crate::{CommitOutcome, HaMember, HaStatus, MembershipError, ReadError, Rejection};
 
 /// After this long an operation's outcome is unknown, or a read has failed.
 pub(crate) const OPERATION_DEADLINE: Duration = Duration::from_secs(5);
@@ -251,7 +251,7 @@ impl Group {
         }
         // Entries first, the vote after: a member that has nothing must not count towards a quorum.
         let learning = tokio::time::timeout(JOIN_DEADLINE, raft.add_learner(node, member, true)).await;
-        learning.map_err(|_| MembershipError::TimedOut)?.map_err(|error| MembershipError::from_raft(&error))?;
+        learning.map_err(|_| MembershipError::TimedOut)?.map_err(|error| membership_error(&error))?;
         voters.retain(|id| !former.contains(id));
         voters.insert(node);
         self.change(raft, ChangeMembers::ReplaceAllVoters(voters)).await?;
@@ -287,7 +287,7 @@ impl Group {
 
     async fn change(&self, raft: &Raft, changes: ChangeMembers<NodeId, Member>) -> Result<(), MembershipError> {
         let changing = tokio::time::timeout(JOIN_DEADLINE, raft.change_membership(changes, false)).await;
-        changing.map_err(|_| MembershipError::TimedOut)?.map(|_| ()).map_err(|error| MembershipError::from_raft(&error))
+        changing.map_err(|_| MembershipError::TimedOut)?.map(|_| ()).map_err(|error| membership_error(&error))
     }
 
     /// The group as this member sees it.

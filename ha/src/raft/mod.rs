@@ -48,8 +48,8 @@ use crate::election::{LeaderElection, election};
 use crate::fenced_store::{Command, check_limits};
 use crate::metrics as names;
 use crate::{
-    Candidate, CommitOutcome, HaProvider, HaStatus, LeaderRecord, Leadership, Operation, ReadError, Rejection, TransferError,
-    Versioned, WatchEvent,
+    Candidate, CommitOutcome, HaProvider, HaStatus, LeaderRecord, Leadership, MemberChange, MembershipError, Operation,
+    ReadError, Rejection, TransferError, Versioned, WatchEvent,
 };
 use group::{Group, OPERATION_DEADLINE};
 use runner::Campaign;
@@ -79,35 +79,13 @@ const READS: usize = 64;
 /// Writes under way at once; others wait.
 const WRITES: usize = 512;
 
-/// The members of the group could not be changed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum MembershipError {
-    /// Only the leader changes the membership: ask there.
-    #[error("this JobManager does not lead")]
-    NotLeader,
-    /// The new member does not answer; a retry can help once it runs.
-    #[error("the new member can't be reached: {0}")]
-    Unreachable(String),
-    /// It makes no sense; a retry can't help.
-    #[error("refused: {0}")]
-    Refused(String),
-    /// Another change is under way; a retry can help.
-    #[error("another membership change is under way")]
-    InProgress,
-    /// Not done within the deadline; it may still be. Look at the status before a retry.
-    #[error("not done within the deadline")]
-    TimedOut,
-}
-
-impl MembershipError {
-    fn from_raft(error: &RaftError<TypeConfig, ClientWriteError<TypeConfig>>) -> Self {
-        match error {
-            RaftError::APIError(ClientWriteError::ForwardToLeader(_)) => Self::NotLeader,
-            RaftError::APIError(ClientWriteError::ChangeMembershipError(ChangeMembershipError::InProgress(_))) => {
-                Self::InProgress
-            }
-            other => Self::Refused(other.to_string()),
+fn membership_error(error: &RaftError<TypeConfig, ClientWriteError<TypeConfig>>) -> MembershipError {
+    match error {
+        RaftError::APIError(ClientWriteError::ForwardToLeader(_)) => MembershipError::NotLeader,
+        RaftError::APIError(ClientWriteError::ChangeMembershipError(ChangeMembershipError::InProgress(_))) => {
+            MembershipError::InProgress
         }
+        other => MembershipError::Refused(other.to_string()),
     }
 }
 
@@ -130,18 +108,6 @@ impl RaftProvider {
         let campaigns = AtomicU64::new(0);
         let (reads, writes) = (Semaphore::new(READS), Semaphore::new(WRITES));
         Ok(Self { inner: Arc::new(Inner { group, runtime, thread, campaign, campaigns, doubted, reads, writes }) })
-    }
-
-    /// Lets in the process that runs under this name at this address, with an empty directory of its own. On the leader.
-    /// A member of the same name is replaced.
-    pub async fn add_member(&self, member: Member) -> Result<(), MembershipError> {
-        self.on_raft(|group| async move { group.admit(member, None).await }).await.unwrap_or(Err(MembershipError::NotLeader))
-    }
-
-    /// Removes a member for good. On the leader, which may remove itself.
-    pub async fn remove_member(&self, name: &str) -> Result<(), MembershipError> {
-        let name = name.to_owned();
-        self.on_raft(|group| async move { group.remove(&name).await }).await.unwrap_or(Err(MembershipError::NotLeader))
     }
 
     /// With `true` nothing passes between this member and the others until `false`, as if its cable were pulled: for
@@ -287,6 +253,19 @@ impl HaProvider for RaftProvider {
 
     fn transfer_leadership<'a>(&'a self, to: Option<&'a str>) -> BoxFuture<'a, Result<(), TransferError>> {
         self.hand_over(to.map(str::to_owned)).boxed()
+    }
+
+    fn change_members<'a>(&'a self, change: MemberChange) -> BoxFuture<'a, Result<(), MembershipError>> {
+        let changing = async move {
+            let changed = self.on_raft(|group| async move {
+                match change {
+                    MemberChange::Add { name, address } => group.admit(Member { name, address }, None).await,
+                    MemberChange::Remove { name } => group.remove(&name).await,
+                }
+            });
+            changed.await.unwrap_or(Err(MembershipError::NotLeader))
+        };
+        changing.boxed()
     }
 
     fn shutdown<'a>(&'a self) -> BoxFuture<'a, ()> {

@@ -323,15 +323,17 @@ async fn members_are_added_and_removed() {
     let added = RaftProvider::start(options).expect("starts");
     let named = || added.inner.group.identity.get().is_some();
     eventually("the new member has an identity", named).await;
-    group.provider(leader).add_member(new.clone()).await.expect("is added");
+    let add = |member: &Member| MemberChange::Add { name: member.name.clone(), address: member.address.clone() };
+    let remove = || MemberChange::Remove { name: "jm-new".to_owned() };
+    group.provider(leader).change_members(add(&new)).await.expect("is added");
     assert_eq!(group.provider(leader).status().members.len(), 4);
     assert!(added.get("k").await.expect("reads").is_some());
     let follower = (leader + 1) % 3;
-    let refused = group.provider(follower).remove_member("jm-new").await;
+    let refused = group.provider(follower).change_members(remove()).await;
     assert_eq!(refused, Err(MembershipError::NotLeader));
-    group.provider(leader).remove_member("jm-new").await.expect("is removed");
+    group.provider(leader).change_members(remove()).await.expect("is removed");
     assert_eq!(group.provider(leader).status().members.len(), 3);
-    assert!(matches!(group.provider(leader).remove_member("jm-new").await, Err(MembershipError::Refused(_))));
+    assert!(matches!(group.provider(leader).change_members(remove()).await, Err(MembershipError::Refused(_))));
     assert!(committed(&group.provider(leader).commit(&leadership, put("k", "w")).await));
 }
 

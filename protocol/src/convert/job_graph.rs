@@ -47,7 +47,7 @@ impl JobGraph {
     }
 
     /// CRC32C over the canonical bytes without what may differ between two runs of one graph: the job id and the
-    /// checkpoint to start from. Checkpoints carry it (B6).
+    /// checkpoint to start from. Checkpoints carry it, for people.
     pub fn fingerprint(&self) -> u32 {
         let anonymous = Self { job_id: None, restore_from: None, ..self.clone() };
         crc32c::crc32c(&anonymous.encode())
@@ -63,8 +63,8 @@ impl From<JobGraph> for pb::JobGraph {
             max_parallelism: graph.max_parallelism,
             vertices: all(graph.vertices),
             edges: all(graph.edges),
-            checkpointing: Some(graph.checkpointing.into()),
-            restart_strategy: Some(graph.restart_strategy.into()),
+            checkpointing: graph.checkpointing.map(Into::into),
+            restart_strategy: graph.restart_strategy.map(Into::into),
             restore_from: graph.restore_from,
         }
     }
@@ -80,8 +80,8 @@ impl TryFrom<pb::JobGraph> for JobGraph {
             max_parallelism: graph.max_parallelism,
             vertices: try_all(graph.vertices)?,
             edges: try_all(graph.edges)?,
-            checkpointing: required(graph.checkpointing, "JobGraph.checkpointing")?.into(),
-            restart_strategy: required(graph.restart_strategy, "JobGraph.restart_strategy")?.try_into()?,
+            checkpointing: graph.checkpointing.map(Into::into),
+            restart_strategy: graph.restart_strategy.map(TryInto::try_into).transpose()?,
             restore_from: graph.restore_from,
         })
     }

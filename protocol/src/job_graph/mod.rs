@@ -28,12 +28,12 @@ pub struct JobGraph {
     /// The edges, in any order.
     #[serde(default)]
     pub edges: Vec<JobEdge>,
-    /// When and how to checkpoint.
-    #[serde(default)]
-    pub checkpointing: CheckpointConfig,
-    /// What to do when a task fails.
-    #[serde(default)]
-    pub restart_strategy: RestartStrategyConfig,
+    /// When and how to checkpoint. Left out, the cluster's settings are filled in at submission.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpointing: Option<CheckpointConfig>,
+    /// What to do when a task fails. Left out, the cluster's settings are filled in at submission.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart_strategy: Option<RestartStrategyConfig>,
     /// Path of a completed checkpoint or savepoint to start from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restore_from: Option<String>,
@@ -42,6 +42,16 @@ pub struct JobGraph {
 impl JobGraph {
     /// The version this build writes.
     pub const VERSION: u32 = 1;
+
+    /// When and how to checkpoint; no periodic checkpoints if nobody has said.
+    pub fn checkpoint_config(&self) -> CheckpointConfig {
+        self.checkpointing.unwrap_or_default()
+    }
+
+    /// What to do when a task fails.
+    pub fn restart_strategy_config(&self) -> RestartStrategyConfig {
+        self.restart_strategy.clone().unwrap_or_default()
+    }
 
     /// The vertex with this user-chosen id.
     pub fn vertex(&self, uid: &str) -> Option<&JobVertex> {
@@ -180,7 +190,7 @@ pub enum Partitioning {
 }
 
 /// When and how to checkpoint. Durations in milliseconds.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CheckpointConfig {
     /// Time between triggers; 0 = no periodic checkpoints.

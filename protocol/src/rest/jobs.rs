@@ -338,7 +338,7 @@ pub struct ExecutionConfig {
 impl JobConfigResponse {
     /// The configuration of `graph` under the id `job`.
     pub fn of(job: JobId, graph: &JobGraph) -> Self {
-        let restart_strategy = match &graph.restart_strategy {
+        let restart_strategy = match &graph.restart_strategy_config() {
             RestartStrategyConfig::None => "Restart deactivated.".to_owned(),
             RestartStrategyConfig::FixedDelay { attempts, delay_ms } => {
                 format!("Restart up to {attempts} times with a delay of {delay_ms} ms.")

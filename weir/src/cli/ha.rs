@@ -7,6 +7,7 @@ use weir_protocol::rest::HaResponse;
 use super::ClusterArguments;
 use super::exit_code::Failure;
 use super::output::table;
+use crate::assembly;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum HaCommand {
@@ -17,6 +18,21 @@ pub(super) enum HaCommand {
     },
     /// The newest leaderships.
     History {
+        #[command(flatten)]
+        cluster: ClusterArguments,
+    },
+    /// Let another JobManager into the raft group. Start it first, with an empty directory and itself among its members.
+    AddMember {
+        /// Its name and the address of its raft peer service.
+        #[arg(value_name = "NAME@HOST:PORT")]
+        member: String,
+        #[command(flatten)]
+        cluster: ClusterArguments,
+    },
+    /// Remove a JobManager from the raft group for good.
+    RemoveMember {
+        /// Its name.
+        name: String,
         #[command(flatten)]
         cluster: ClusterArguments,
     },
@@ -46,6 +62,15 @@ pub(super) fn run(command: HaCommand) -> Result<(), Failure> {
                     };
                     table(&["epoch", "leader", "granted (ms since 1970)"], &history.iter().map(row).collect::<Vec<_>>())
                 })
+            }
+            HaCommand::AddMember { member, cluster } => {
+                let member = assembly::member(&member).map_err(Failure::usage)?;
+                let status = client(&cluster)?.ha_add_member(&member.name, &member.address, cluster.timeout).await?;
+                cluster.output.print(&status, status_text)
+            }
+            HaCommand::RemoveMember { name, cluster } => {
+                let status = client(&cluster)?.ha_remove_member(&name, cluster.timeout).await?;
+                cluster.output.print(&status, status_text)
             }
             HaCommand::TransferLeader { to, cluster } => {
                 let answer = client(&cluster)?.ha_transfer(to.as_deref(), cluster.timeout).await?;

@@ -1,5 +1,6 @@
 //! One `config.yaml`, nested or dotted, and `-D key=value` on top.
 
+mod job_settings;
 pub mod option;
 pub mod value;
 
@@ -120,7 +121,7 @@ impl Config {
                 return Err(ConfigError::Contradiction(format!("{key} must be at least 1")));
             }
         }
-        Ok(())
+        self.check_job_settings()
     }
 
     /// Demands that these options are set, naming who needs them.
@@ -171,6 +172,11 @@ impl Config {
         self.text(key).parse().unwrap_or_default()
     }
 
+    /// A number.
+    pub fn number(&self, key: &'static str) -> f64 {
+        self.text(key).parse().unwrap_or_default()
+    }
+
     /// A switch.
     pub fn boolean(&self, key: &'static str) -> bool {
         self.text(key) == "true"
@@ -194,6 +200,10 @@ fn check_value(option: &ConfigOption, text: &str) -> Result<(), String> {
         Kind::Duration => value::parse_duration(text).map(drop),
         Kind::Size => value::parse_size(text).map(drop),
         Kind::Integer => text.parse::<u64>().map(drop).map_err(|_| format!("{text:?} is not a whole number")),
+        Kind::Number => match text.parse::<f64>() {
+            Ok(number) if number.is_finite() => Ok(()),
+            _ => Err(format!("{text:?} is not a number")),
+        },
         Kind::Boolean if text == "true" || text == "false" => Ok(()),
         Kind::Boolean => Err(format!("{text:?} is neither true nor false")),
         Kind::OneOf(words) if words.contains(&text) => Ok(()),

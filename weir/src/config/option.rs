@@ -9,6 +9,8 @@ pub enum Kind {
     Size,
     /// A whole number.
     Integer,
+    /// A number.
+    Number,
     /// `true` or `false`.
     Boolean,
     /// Any text.
@@ -36,12 +38,20 @@ const fn option(key: &'static str, kind: Kind, default: Option<&'static str>, se
     ConfigOption { key, kind, default, sentence }
 }
 
-use Kind::{Boolean, Duration, Integer, List, OneOf, Size, Text};
+use Kind::{Boolean, Duration, Integer, List, Number, OneOf, Size, Text};
 
 /// Every option, by key.
 #[rustfmt::skip]
 pub const OPTIONS: &[ConfigOption] = &[
     option("execution.checkpointing.dir", Text, None, "Where checkpoints go: a path, file:///… or s3://bucket/prefix, reached by every process."),
+    option("execution.checkpointing.externalized-checkpoint-retention", OneOf(&["DELETE_ON_CANCELLATION", "NO_EXTERNALIZED_CHECKPOINTS", "RETAIN_ON_CANCELLATION"]), Some("NO_EXTERNALIZED_CHECKPOINTS"), "Whether a cancelled job's checkpoints are kept. This and what follows up to timeout is for job graphs that don't say."),
+    option("execution.checkpointing.interval", Duration, Some("0 s"), "Time between checkpoints; 0 = none."),
+    option("execution.checkpointing.max-concurrent-checkpoints", Integer, Some("1"), "How many checkpoints of a job may be under way."),
+    option("execution.checkpointing.min-pause", Duration, Some("0 s"), "Least time between the end of a checkpoint and the start of the next."),
+    option("execution.checkpointing.num-retained", Integer, Some("1"), "How many completed checkpoints of a job are kept."),
+    option("execution.checkpointing.savepoint-dir", Text, None, "Where savepoints go whose user names no place; `savepoints` beside the checkpoints if unset."),
+    option("execution.checkpointing.timeout", Duration, Some("10 min"), "A checkpoint not complete by then is given up."),
+    option("execution.checkpointing.tolerable-failed-checkpoints", Integer, Some("0"), "How many checkpoints may fail in a row before the job restarts."),
     option("heartbeat.interval", Duration, Some("500 ms"), "Time between heartbeats of JobManager and TaskManagers."),
     option("heartbeat.timeout", Duration, Some("3 s"), "Silence after which the other side is taken for gone. A broken connection is noticed at once."),
     option("high-availability.cluster-id", Text, Some("/default"), "Name of the cluster; several clusters may share one store."),
@@ -81,6 +91,17 @@ pub const OPTIONS: &[ConfigOption] = &[
     option("jobmanager.rpc.port", Integer, Some("6123"), "Port of the JobManager's service for TaskManagers."),
     option("rest.bind-address", Text, Some("127.0.0.1"), "Address the REST service listens on."),
     option("rest.port", Integer, Some("8081"), "Port of the REST service."),
+    option("restart-strategy.exponential-delay.backoff-multiplier", Number, Some("1.5"), "Factor from one wait to the next."),
+    option("restart-strategy.exponential-delay.initial-backoff", Duration, Some("1 s"), "The first wait before a restart."),
+    option("restart-strategy.exponential-delay.jitter-factor", Number, Some("0.1"), "Each wait is varied by up to this fraction, either way."),
+    option("restart-strategy.exponential-delay.max-backoff", Duration, Some("1 min"), "The longest wait."),
+    option("restart-strategy.exponential-delay.reset-backoff-threshold", Duration, Some("1 h"), "Running this long without failure resets the wait."),
+    option("restart-strategy.failure-rate.delay", Duration, Some("1 s"), "Wait before each restart."),
+    option("restart-strategy.failure-rate.failure-rate-interval", Duration, Some("1 min"), "The interval over which failures are counted."),
+    option("restart-strategy.failure-rate.max-failures-per-interval", Integer, Some("1"), "Failures allowed in one interval."),
+    option("restart-strategy.fixed-delay.attempts", Integer, Some("1"), "How many restarts over the life of a job."),
+    option("restart-strategy.fixed-delay.delay", Duration, Some("1 s"), "Wait before each restart."),
+    option("restart-strategy.type", OneOf(&["exponential-delay", "failure-rate", "fixed-delay", "none"]), Some("exponential-delay"), "When a job is restarted after a failure, for job graphs that don't say."),
     option("s3.access-key", Text, None, "Access key of the S3 service."),
     option("s3.endpoint", Text, None, "URL of the S3 service, if it is not AWS."),
     option("s3.path.style.access", Boolean, Some("false"), "Whether the bucket is named in the path instead of the host."),

@@ -49,6 +49,7 @@ fn start(store: &MemoryStore, leadership: &Leadership, directory: &str, graph: J
         leadership: leadership.clone(),
         checkpoints: CheckpointStorage::new(files),
         checkpoint_root_uri: directory.to_string(),
+        savepoint_root: format!("{directory}/savepoints"),
         storage_options: StorageOptions::default(),
         completed_checkpoints: completed.clone(),
         checkpoint_ids: CheckpointIdCounter::new(ha),
@@ -109,7 +110,7 @@ fn acknowledgement(attempt: ExecutionAttemptId, checkpoint: CheckpointId) -> Che
 fn one_task(interval_ms: u64, job: JobId) -> JobGraph {
     let mut graph = JobGraph::clone(&graph(vec![vertex("v", 1)], vec![]));
     graph.job_id = Some(job);
-    graph.checkpointing.interval_ms = interval_ms;
+    graph.checkpointing.get_or_insert_default().interval_ms = interval_ms;
     graph
 }
 

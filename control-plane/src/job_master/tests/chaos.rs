@@ -42,11 +42,11 @@ impl Chaos {
         let graph = if dice.roll(2) == 0 { joined() } else { parallel() };
         let concurrent = 1 + dice.roll(2) as u32;
         let graph = with(&graph, |graph| {
-            graph.restart_strategy = RestartStrategyConfig::FixedDelay { attempts: u32::MAX, delay_ms: 50 };
-            graph.checkpointing.tolerable_failures = 2;
-            graph.checkpointing.max_concurrent = concurrent;
-            graph.checkpointing.interval_ms = 100;
-            graph.checkpointing.timeout_ms = 2_000;
+            graph.restart_strategy = Some(RestartStrategyConfig::FixedDelay { attempts: u32::MAX, delay_ms: 50 });
+            graph.checkpointing.get_or_insert_default().tolerable_failures = 2;
+            graph.checkpointing.get_or_insert_default().max_concurrent = concurrent;
+            graph.checkpointing.get_or_insert_default().interval_ms = 100;
+            graph.checkpointing.get_or_insert_default().timeout_ms = 2_000;
         });
         let mut chaos = Self { model: Model::new(graph, seed), dice, born: 0, requests: 0 };
         for _ in 0..3 {

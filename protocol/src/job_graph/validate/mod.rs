@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::catalog::MAX_DURATION_MS;
-use super::{Field, JobGraph, JobVertex, Partitioning, RestartStrategyConfig};
+use super::{CheckpointConfig, Field, JobGraph, JobVertex, Partitioning, RestartStrategyConfig};
 
 /// Most vertices of a graph.
 pub const MAX_VERTICES: usize = 1_000;
@@ -131,8 +131,9 @@ pub fn validate(graph: &JobGraph) -> Result<(), Vec<GraphError>> {
         return refusals.into_result();
     }
     check_name("the job's name", &graph.name, "", &mut refusals);
-    check_checkpointing(graph, &mut refusals);
-    check_restart_strategy(&graph.restart_strategy, &mut refusals);
+    check_checkpointing(&graph.checkpoint_config(), &mut refusals);
+    check_restore_path(graph, &mut refusals);
+    check_restart_strategy(&graph.restart_strategy_config(), &mut refusals);
     let vertices = index(graph, &mut refusals);
     if !(1..=MAX_PARALLELISM).contains(&graph.max_parallelism) {
         let message = format!("max_parallelism is {}; take 1 to {MAX_PARALLELISM}", graph.max_parallelism);
@@ -261,8 +262,15 @@ fn index<'a>(graph: &'a JobGraph, refusals: &mut Refusals) -> BTreeMap<&'a str, 
     vertices
 }
 
-fn check_checkpointing(graph: &JobGraph, refusals: &mut Refusals) {
-    let config = &graph.checkpointing;
+/// Checks what a cluster fills in where a job graph says nothing.
+pub fn validate_settings(checkpointing: &CheckpointConfig, restarts: &RestartStrategyConfig) -> Result<(), Vec<GraphError>> {
+    let mut refusals = Refusals::default();
+    check_checkpointing(checkpointing, &mut refusals);
+    check_restart_strategy(restarts, &mut refusals);
+    refusals.into_result()
+}
+
+fn check_checkpointing(config: &CheckpointConfig, refusals: &mut Refusals) {
     let mut refuse = |message: String| refusals.add("JG-CHECKPOINTING", "checkpointing", message);
     if config.interval_ms != 0 && config.interval_ms < MIN_CHECKPOINT_MS {
         refuse(format!("interval_ms is {}; take 0 for none or at least {MIN_CHECKPOINT_MS}", config.interval_ms));
@@ -283,6 +291,9 @@ fn check_checkpointing(graph: &JobGraph, refusals: &mut Refusals) {
     if !(1..=MAX_RETAINED_CHECKPOINTS).contains(&config.retained) {
         refuse(format!("retained is {}; take 1 to {MAX_RETAINED_CHECKPOINTS}", config.retained));
     }
+}
+
+fn check_restore_path(graph: &JobGraph, refusals: &mut Refusals) {
     if let Some(path) = &graph.restore_from
         && (path.is_empty() || path.len() > 4096 || path.contains('\0'))
     {

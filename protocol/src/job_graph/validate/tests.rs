@@ -228,11 +228,11 @@ fn schemas_are_checked_along_edges() {
 
 #[test]
 fn settings_out_of_range_are_refused() {
-    assert_eq!(after(|g| g.checkpointing.interval_ms = 1), ["JG-CHECKPOINTING"]);
-    assert_eq!(after(|g| g.checkpointing.timeout_ms = 0), ["JG-CHECKPOINTING"]);
-    assert_eq!(after(|g| g.checkpointing.min_pause_ms = u64::MAX), ["JG-CHECKPOINTING"]);
-    assert_eq!(after(|g| g.checkpointing.retained = 0), ["JG-CHECKPOINTING"]);
-    assert_eq!(after(|g| g.checkpointing.max_concurrent = 0), ["JG-CHECKPOINTING"]);
+    assert_eq!(after(|g| g.checkpointing.get_or_insert_default().interval_ms = 1), ["JG-CHECKPOINTING"]);
+    assert_eq!(after(|g| g.checkpointing.get_or_insert_default().timeout_ms = 0), ["JG-CHECKPOINTING"]);
+    assert_eq!(after(|g| g.checkpointing.get_or_insert_default().min_pause_ms = u64::MAX), ["JG-CHECKPOINTING"]);
+    assert_eq!(after(|g| g.checkpointing.get_or_insert_default().retained = 0), ["JG-CHECKPOINTING"]);
+    assert_eq!(after(|g| g.checkpointing.get_or_insert_default().max_concurrent = 0), ["JG-CHECKPOINTING"]);
     assert_eq!(after(|g| g.restore_from = Some(String::new())), ["JG-CHECKPOINTING"]);
     let strategy = |multiplier: f64, jitter: f64| RestartStrategyConfig::ExponentialDelay {
         initial_backoff_ms: 1,
@@ -241,9 +241,9 @@ fn settings_out_of_range_are_refused() {
         reset_backoff_threshold_ms: 1,
         jitter_factor: jitter,
     };
-    assert_eq!(after(|g| g.restart_strategy = strategy(f64::NAN, 0.1)), ["JG-RESTART"]);
-    assert_eq!(after(|g| g.restart_strategy = strategy(2.0, f64::INFINITY)), ["JG-RESTART"]);
-    assert_eq!(after(|g| g.restart_strategy = strategy(2.0, 0.0)), Vec::<String>::new());
+    assert_eq!(after(|g| g.restart_strategy = Some(strategy(f64::NAN, 0.1))), ["JG-RESTART"]);
+    assert_eq!(after(|g| g.restart_strategy = Some(strategy(2.0, f64::INFINITY))), ["JG-RESTART"]);
+    assert_eq!(after(|g| g.restart_strategy = Some(strategy(2.0, 0.0))), Vec::<String>::new());
 }
 
 #[test]
@@ -358,8 +358,8 @@ prop_compose! {
                 name: uid.clone(), uid, parallelism, operators, output_schema, input_schemas,
             }).collect(),
             edges: edges.into_iter().map(|(from, to, input, partitioning)| super::super::JobEdge { from, to, input, partitioning }).collect(),
-            checkpointing: super::super::CheckpointConfig { interval_ms, ..Default::default() },
-            restart_strategy: RestartStrategyConfig::default(),
+            checkpointing: Some(super::super::CheckpointConfig { interval_ms, ..Default::default() }),
+            restart_strategy: None,
         }
     }
 }
