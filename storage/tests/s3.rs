@@ -81,10 +81,20 @@ impl Server {
         Self::start(&mut command, address)
     }
 
-    /// Whether the bucket can be made, or is there.
+    /// Whether the bucket is there or can be made, and an object in it can be written and read: the parts of a server come
+    /// up one after the other.
     fn answers(&self) -> bool {
+        let object = format!("/{BUCKET}/ready");
+        self.ask("PUT", &format!("/{BUCKET}"), "").is_some_and(|status| matches!(status, 200 | 409))
+            && self.ask("PUT", &object, "yes") == Some(200)
+            && self.ask("GET", &object, "") == Some(200)
+    }
+
+    /// The status of the answer to a request.
+    fn ask(&self, method: &str, path: &str, body: &str) -> Option<u16> {
+        let (host, length) = (self.address, body.len());
         let request =
-            format!("PUT /{BUCKET} HTTP/1.1\r\nHost: {}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", self.address);
+            format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}");
         let answer = || -> std::io::Result<String> {
             let mut stream = TcpStream::connect_timeout(&self.address, Duration::from_secs(1))?;
             stream.set_read_timeout(Some(Duration::from_secs(5)))?;
@@ -93,7 +103,7 @@ impl Server {
             stream.read_to_string(&mut answer)?;
             Ok(answer)
         };
-        answer().is_ok_and(|answer| answer.starts_with("HTTP/1.1 200") || answer.starts_with("HTTP/1.1 409"))
+        answer().ok()?.split(' ').nth(1)?.parse().ok()
     }
 
     fn open(&self, prefix: &str) -> FileSystemRef {

@@ -268,7 +268,8 @@ fn every_fault_of_an_encoded_graph_has_its_code() {
     assert_eq!(code(b"WEIR-JG\n"), Err("PB-MALFORMED"));
     assert_eq!(code(b"WEIR-JG\n\0\0\0\x02"), Err("PB-VERSION"));
     assert_eq!(code(b"WEIR-JG\n\0\0\0\0"), Err("PB-VERSION"));
-    assert_eq!(code(b"WEIR-JG\n\0\0\0\x01"), Err("PB-MISSING"));
+    // Field 6 of the graph, an edge, with nothing in it.
+    assert_eq!(code(b"WEIR-JG\n\0\0\0\x01\x32\0"), Err("PB-MISSING"));
     assert_eq!(code(b"WEIR-JG\n\0\0\0\x01\xff"), Err("PB-MALFORMED"));
     assert_eq!(code(&vec![0; JobGraph::MAX_ENCODED_BYTES + 1]), Err("PB-TOO-LARGE"));
 }
