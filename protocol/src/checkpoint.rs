@@ -15,6 +15,15 @@ pub enum CheckpointKind {
     Savepoint,
     /// The last one of a bounded job: every input has ended, and tasks finish once it is complete.
     Final,
+    /// A savepoint after which the job stops: what has passed the barrier says nothing more, unless the savepoint fails.
+    Stop,
+}
+
+impl CheckpointKind {
+    /// Whether it is the user's: self-contained, and never deleted by the system.
+    pub fn is_savepoint(self) -> bool {
+        matches!(self, Self::Savepoint | Self::Stop)
+    }
 }
 
 /// The marker that travels in the stream.

@@ -400,7 +400,11 @@ impl CheckpointCoordinator {
             return;
         }
         if asked && let Some(request) = self.requests.pop_front() {
-            let kind = if request.savepoint { CheckpointKind::Savepoint } else { CheckpointKind::Checkpoint };
+            let kind = match &request {
+                CheckpointRequest { stop: true, .. } => CheckpointKind::Stop,
+                CheckpointRequest { savepoint: true, .. } => CheckpointKind::Savepoint,
+                _ => CheckpointKind::Checkpoint,
+            };
             self.trigger(kind, Some(request), at, out);
         } else if due {
             let kind = if plan.input_ended { CheckpointKind::Final } else { CheckpointKind::Checkpoint };
@@ -467,7 +471,7 @@ impl CheckpointCoordinator {
         if let Some(request) = &pending.request {
             out.push(refusal(request, reason));
         }
-        let counts = self.plan.is_some() && pending.barrier.kind != CheckpointKind::Savepoint;
+        let counts = self.plan.is_some() && !pending.barrier.kind.is_savepoint();
         if cause == Cause::Itself && counts {
             self.failures_in_a_row += 1;
             if self.failures_in_a_row > self.config.tolerable_failures {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use weir_ha::{CheckpointIdCounter, CompletedCheckpoint, CompletedCheckpointStore, Leadership, StoreError};
-use weir_protocol::checkpoint::{CheckpointKind, CheckpointMetadata};
+use weir_protocol::checkpoint::CheckpointMetadata;
 use weir_protocol::job_graph::JobGraph;
 use weir_protocol::world::random_id;
 use weir_protocol::{CheckpointId, JobId};
@@ -155,7 +155,7 @@ impl CheckpointStores {
         }
         let written = within(FILE_DEADLINE, self.storage.write_metadata(&metadata)).await;
         let handle = written.ok_or("writing takes too long")?.map_err(|error| error.to_string())?;
-        let external_path = if metadata.kind == CheckpointKind::Savepoint {
+        let external_path = if metadata.kind.is_savepoint() {
             let target = target_directory.unwrap_or_else(|| self.savepoint_root.clone());
             let exported = within(COPY_DEADLINE, self.export(&metadata, &target)).await;
             exported.ok_or("exporting takes too long")??

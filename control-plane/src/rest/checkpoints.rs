@@ -46,7 +46,7 @@ pub(super) fn restored(checkpoints: &CheckpointsView) -> Option<RestoredCheckpoi
     Some(RestoredCheckpoint {
         id: id.0,
         restore_timestamp: checkpoints.latest_restored_at.map_or(-1, |at| at as i64),
-        is_savepoint: known.is_some_and(|checkpoint| checkpoint.kind == CheckpointKind::Savepoint),
+        is_savepoint: known.is_some_and(|checkpoint| checkpoint.kind.is_savepoint()),
         external_path: known.and_then(|checkpoint| checkpoint.external_path.clone()),
     })
 }
@@ -63,7 +63,7 @@ fn statistics_of(checkpoints: &CheckpointsView, now_ms: u64) -> CheckpointStatis
         history.iter().find(|checkpoint| wanted(checkpoint)).map(|checkpoint| entry(checkpoint, now_ms))
     };
     let is_completed = |checkpoint: &CheckpointView| checkpoint.status == CheckpointStatus::Completed;
-    let is_savepoint = |checkpoint: &CheckpointView| checkpoint.kind == CheckpointKind::Savepoint;
+    let is_savepoint = |checkpoint: &CheckpointView| checkpoint.kind.is_savepoint();
     let completed: Vec<_> = history.iter().filter(|checkpoint| is_completed(checkpoint)).collect();
     let summary = |value: &dyn Fn(&CheckpointView) -> u64| StatsSummary::of(completed.iter().map(|checkpoint| value(checkpoint)));
     CheckpointStatistics {
@@ -89,10 +89,10 @@ fn duration(checkpoint: &CheckpointView, now_ms: u64) -> u64 {
 }
 
 fn entry(checkpoint: &CheckpointView, now_ms: u64) -> CheckpointEntry {
-    let is_savepoint = checkpoint.kind == CheckpointKind::Savepoint;
+    let is_savepoint = checkpoint.kind.is_savepoint();
     let checkpoint_type = match checkpoint.kind {
         CheckpointKind::Checkpoint => "CHECKPOINT",
-        CheckpointKind::Savepoint => "SAVEPOINT",
+        CheckpointKind::Savepoint | CheckpointKind::Stop => "SAVEPOINT",
         CheckpointKind::Final => "FINAL",
     };
     let status = match checkpoint.status {

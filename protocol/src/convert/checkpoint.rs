@@ -31,6 +31,7 @@ impl From<CheckpointKind> for pb::CheckpointKind {
             CheckpointKind::Checkpoint => Self::Checkpoint,
             CheckpointKind::Savepoint => Self::Savepoint,
             CheckpointKind::Final => Self::Final,
+            CheckpointKind::Stop => Self::Stop,
         }
     }
 }
@@ -41,6 +42,7 @@ fn kind_from(value: i32, field: &'static str) -> Result<CheckpointKind, DecodeEr
         pb::CheckpointKind::Checkpoint => Ok(CheckpointKind::Checkpoint),
         pb::CheckpointKind::Savepoint => Ok(CheckpointKind::Savepoint),
         pb::CheckpointKind::Final => Ok(CheckpointKind::Final),
+        pb::CheckpointKind::Stop => Ok(CheckpointKind::Stop),
     }
 }
 

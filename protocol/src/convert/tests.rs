@@ -23,7 +23,7 @@ prop_compose! {
 }
 
 fn any_kind() -> impl Strategy<Value = CheckpointKind> {
-    prop::sample::select(vec![CheckpointKind::Checkpoint, CheckpointKind::Savepoint, CheckpointKind::Final])
+    prop::sample::select(vec![CheckpointKind::Checkpoint, CheckpointKind::Savepoint, CheckpointKind::Final, CheckpointKind::Stop])
 }
 
 fn any_handle() -> impl Strategy<Value = StateHandle> {

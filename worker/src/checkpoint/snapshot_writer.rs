@@ -7,8 +7,8 @@ use bytes::{Bytes, BytesMut};
 use tokio::sync::mpsc;
 use weir_dataflow::operator::StateSnapshot;
 use weir_protocol::checkpoint::{
-    CheckpointBarrier, CheckpointKind, FileSegment, INLINE_STATE_LIMIT, KeyGroupHandle, OperatorSnapshot, StateHandle,
-    SubtaskCheckpointStats, SubtaskSnapshot,
+    CheckpointBarrier, FileSegment, INLINE_STATE_LIMIT, KeyGroupHandle, OperatorSnapshot, StateHandle, SubtaskCheckpointStats,
+    SubtaskSnapshot,
 };
 use weir_protocol::link::{CheckpointAcknowledgement, CheckpointDecline};
 use weir_protocol::{CheckpointId, ExecutionAttemptId, world};
@@ -160,7 +160,7 @@ impl Uploads {
     fn plan(&self, frozen: &FrozenSnapshot) -> Vec<Vec<Option<FileSegment>>> {
         let history = lock(&self.history);
         let nothing = || frozen.operators.iter().map(|operator| vec![None; operator.key_groups.len()]).collect();
-        if frozen.barrier.kind == CheckpointKind::Savepoint {
+        if frozen.barrier.kind.is_savepoint() {
             return nothing();
         }
         let plan: Vec<Vec<_>> = (0..)
@@ -174,7 +174,7 @@ impl Uploads {
 
     async fn upload(&self, barrier: CheckpointBarrier, file: Bytes) -> Result<String, String> {
         let (subtask, generation) = (self.attempt.execution_vertex, self.attempt.generation);
-        let savepoint = barrier.kind == CheckpointKind::Savepoint;
+        let savepoint = barrier.kind.is_savepoint();
         let mut wait = RETRY_AFTER;
         let mut number = 0;
         loop {

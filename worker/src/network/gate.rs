@@ -42,6 +42,7 @@ pub struct InputGate {
     channels: Vec<GateChannel>,
     next: usize,
     grace: Duration,
+    ending: bool,
 }
 
 /// What a look at the channels found.
@@ -74,7 +75,7 @@ impl InputGate {
             done: false,
             stopped_since: None,
         });
-        Self { channels: channels.collect(), next: 0, grace }
+        Self { channels: channels.collect(), next: 0, grace, ending: false }
     }
 
     /// Number of channels.
@@ -90,6 +91,11 @@ impl InputGate {
     /// Which input of the chain a channel feeds.
     pub fn input_of(&self, channel: usize) -> u32 {
         self.channels[channel].input
+    }
+
+    /// Whether producers may finish although their input has not ended, because the job is being stopped.
+    pub fn expect_end(&mut self, expected: bool) {
+        self.ending = expected;
     }
 
     /// Stops reading a channel.
@@ -137,7 +143,7 @@ impl InputGate {
                     }
                 }
             };
-            if let Some(lost) = channel.closed(closure, self.grace) {
+            if let Some(lost) = channel.closed(closure, self.ending, self.grace) {
                 return GatePoll::Lost(lost);
             }
         }
@@ -147,9 +153,9 @@ impl InputGate {
 
 impl GateChannel {
     /// Judges the end of the channel: `Some(why)` if the task can't go on.
-    fn closed(&mut self, closure: Closure, grace: Duration) -> Option<String> {
+    fn closed(&mut self, closure: Closure, ending: bool, grace: Duration) -> Option<String> {
         match closure {
-            Closure::Finished if self.ended => {
+            Closure::Finished if self.ended || ending => {
                 self.done = true;
                 None
             }

@@ -163,6 +163,7 @@ pub fn encode_barrier(barrier: &CheckpointBarrier) -> Bytes {
         CheckpointKind::Checkpoint => 0,
         CheckpointKind::Savepoint => 1,
         CheckpointKind::Final => 2,
+        CheckpointKind::Stop => 3,
     });
     bytes.freeze()
 }
@@ -175,6 +176,7 @@ pub fn decode_barrier(mut body: &[u8]) -> Result<CheckpointBarrier, FrameError> 
         0 => CheckpointKind::Checkpoint,
         1 => CheckpointKind::Savepoint,
         2 => CheckpointKind::Final,
+        3 => CheckpointKind::Stop,
         _ => return Err(FrameError::Body("unknown kind of checkpoint")),
     };
     end(body)?;

@@ -12,6 +12,7 @@ use weir_dataflow::chain::{ChainPoll, OperatorChain};
 use weir_dataflow::element::{CheckpointBarrier, EventTime, StreamElement};
 use weir_dataflow::operator::OperatorError;
 use weir_dataflow::watermark::{ValveOutput, WatermarkValve};
+use weir_protocol::checkpoint::CheckpointKind;
 use weir_protocol::job_status::ExecutionState;
 use weir_protocol::link::{CheckpointDecline, TaskFailure};
 use weir_protocol::{CheckpointId, ExecutionAttemptId};
@@ -62,6 +63,8 @@ pub struct Task {
     reports: TaskReports,
     max_batch_rows: usize,
     ended: bool,
+    /// The checkpoint after which the job is to stop, once this task has passed its barrier on: nothing may follow it.
+    stopping: Option<CheckpointId>,
     last_triggered: CheckpointId,
     next_poll_ms: u64,
     next_tick_ms: u64,
@@ -104,6 +107,7 @@ impl Task {
             reports,
             max_batch_rows,
             ended: false,
+            stopping: None,
             last_triggered: CheckpointId(0),
             next_poll_ms: 0,
             next_tick_ms: 0,
@@ -140,12 +144,7 @@ impl Task {
         }
         if now_ms >= self.next_tick_ms {
             self.next_tick_ms = now_ms + TICK_MS;
-            let watermark = self.chain.tick(now_ms, &mut self.outputs).map_err(task_failure)?;
-            self.pass_on(watermark);
-            if self.chain.is_idle() && !self.ended {
-                self.outputs.broadcast(&StreamElement::Idle);
-            }
-            self.control.counters().progressed(self.chain.current_watermark(), self.chain.late_records());
+            self.tick(now_ms)?;
         }
         match &mut self.inputs {
             None => self.poll_source(now_ms),
@@ -160,6 +159,20 @@ impl Task {
         }
     }
 
+    /// What is due by the clock.
+    fn tick(&mut self, now_ms: u64) -> Result<(), TaskFailure> {
+        if self.stopping.is_some() {
+            return Ok(());
+        }
+        let watermark = self.chain.tick(now_ms, &mut self.outputs).map_err(task_failure)?;
+        self.pass_on(watermark);
+        if self.chain.is_idle() && !self.ended {
+            self.outputs.broadcast(&StreamElement::Idle);
+        }
+        self.control.counters().progressed(self.chain.current_watermark(), self.chain.late_records());
+        Ok(())
+    }
+
     fn obey(&mut self, order: TaskOrder) -> Result<Progress, TaskFailure> {
         match order {
             TaskOrder::Trigger(barrier) => {
@@ -172,7 +185,7 @@ impl Task {
             TaskOrder::Complete { checkpoint, last } => {
                 self.chain.notify_checkpoint_complete(checkpoint).map_err(task_failure)?;
                 self.snapshots.confirm(checkpoint);
-                if last && self.ended {
+                if last && (self.ended || self.stopping == Some(checkpoint)) {
                     self.outputs.close(&Closure::Finished);
                     return Ok(Progress::Finished);
                 }
@@ -184,6 +197,9 @@ impl Task {
                 } else {
                     self.last_triggered = self.last_triggered.max(checkpoint);
                 }
+                if self.stopping == Some(checkpoint) {
+                    self.stop_after(None);
+                }
                 self.snapshots.abort(checkpoint);
                 self.chain.notify_checkpoint_aborted(checkpoint);
             }
@@ -192,8 +208,9 @@ impl Task {
     }
 
     fn poll_source(&mut self, now_ms: u64) -> Result<Progress, TaskFailure> {
-        if self.ended || now_ms < self.next_poll_ms {
-            let until_ms = if self.ended { self.next_tick_ms } else { self.next_tick_ms.min(self.next_poll_ms) };
+        let is_done = self.ended || self.stopping.is_some();
+        if is_done || now_ms < self.next_poll_ms {
+            let until_ms = if is_done { self.next_tick_ms } else { self.next_tick_ms.min(self.next_poll_ms) };
             return Ok(Progress::Idle { until_ms });
         }
         match self.chain.poll_source(now_ms, self.max_batch_rows, &mut self.outputs).map_err(task_failure)? {
@@ -313,12 +330,22 @@ impl Task {
         let start = Instant::now();
         let operators = self.chain.snapshot(&barrier).map_err(task_failure)?;
         self.outputs.broadcast(&StreamElement::Barrier(barrier));
+        if barrier.kind == CheckpointKind::Stop {
+            self.stop_after(Some(barrier.id));
+        }
         let sync_us = start.elapsed().as_micros() as u64;
         let frozen = FrozenSnapshot { barrier, operators, alignment_us, sync_us };
         if self.snapshots.submit(frozen).is_err() {
             self.decline(barrier.id, "too many snapshots wait to be written");
         }
         Ok(())
+    }
+
+    fn stop_after(&mut self, checkpoint: Option<CheckpointId>) {
+        self.stopping = checkpoint;
+        if let Some(inputs) = &mut self.inputs {
+            inputs.gate.expect_end(checkpoint.is_some());
+        }
     }
 
     fn decline(&self, checkpoint: CheckpointId, reason: &str) {

@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 
 use weir_dataflow::operator::KeyGroupSnapshot;
+use weir_protocol::checkpoint::CheckpointKind;
 use weir_protocol::{ExecutionVertexId, Generation, JobId, JobVertexId, LeaderEpoch};
 use weir_storage::file_system::{MemoryFault, MemoryFileSystem};
 
