@@ -56,7 +56,6 @@ pub(super) struct Model {
     required: u32,
     next_id: u64,
     next_allocation: u128,
-    stop_requests: BTreeSet<u64>,
 }
 
 impl Model {
@@ -87,7 +86,6 @@ impl Model {
             required: 0,
             next_id: 1,
             next_allocation: 1,
-            stop_requests: BTreeSet::new(),
         };
         model.handle(JobMasterEvent::Start);
         model
@@ -136,9 +134,6 @@ impl Model {
     }
 
     pub(super) fn handle(&mut self, event: JobMasterEvent) {
-        if let JobMasterEvent::TriggerSavepoint { request, stop: true, .. } = &event {
-            self.stop_requests.insert(*request);
-        }
         for effect in self.core.handle(event, self.now) {
             assert!(self.ended.is_none(), "nothing comes after the end: {effect:?}");
             self.perform(effect);
@@ -189,8 +184,7 @@ impl Model {
             Order::NotifyCheckpointComplete { checkpoint, last, .. } => {
                 let kind = self.kinds.get(checkpoint);
                 assert!(kind.is_some(), "C3: checkpoint {checkpoint} was notified without a durable pointer");
-                let finishes = kind == Some(&CheckpointKind::Final)
-                    || (kind == Some(&CheckpointKind::Savepoint) && !self.stop_requests.is_empty());
+                let finishes = matches!(kind, Some(CheckpointKind::Final | CheckpointKind::Stop));
                 assert!(!last || finishes, "tasks finish after a final checkpoint or a savepoint to stop with only");
             }
             _ => {}
