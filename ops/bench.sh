@@ -6,11 +6,18 @@ release="${CARGO_TARGET_DIR:-target}/release/examples"
 bids=$(mktemp --suffix .csv)
 trap 'rm -f "$bids"' EXIT
 
-echo "== fenced commits on three members, in one process"
-"$release/commit_bench"
+ops/test-servers.sh
+echo "== fenced commits"
+"$release/commit_bench" raft
+"$release/commit_bench" etcd
+"$release/commit_bench" zookeeper
 echo "== failover of a cluster of processes"
 "$release/measure" failover 20
 "$release/measure" failover 20 fast
+for store in etcd zookeeper; do
+    "$release/measure" failover 20 $store
+    "$release/measure" failover 20 fast $store
+done
 echo "== submission and idle memory"
 "$release/measure" submit 10
 "$release/measure" memory

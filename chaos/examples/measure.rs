@@ -1,21 +1,25 @@
 //! Measures a cluster of real processes from outside. Build with `--release`; docs/measurements.md has the figures.
 //!
-//! usage: measure failover [RUNS] [fast] | submit [RUNS] | memory | csv FILE ROWS PARALLELISM [RUNS]
+//! usage: measure failover [RUNS] [fast] [etcd|zookeeper] | submit [RUNS] | memory | csv FILE ROWS PARALLELISM [RUNS]
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use weir::local::Coordination;
 use weir_chaos::cluster::{ClusterUnderTest, all_running, newest_checkpoint, poll};
 use weir_chaos::workload::{CountingJob, committed_lines};
 use weir_protocol::job_graph::JobGraph;
 use weir_protocol::job_status::JobStatus;
 
 /// Timeouts for a quiet network: the "fast" column of the tables.
-const FAST: [&str; 3] = [
+const FAST: [&str; 6] = [
     "high-availability.raft.heartbeat-interval=30 ms",
     "high-availability.raft.election-timeout.min=150 ms",
     "high-availability.raft.election-timeout.max=300 ms",
+    "high-availability.etcd.lease-ttl=1 s",
+    "high-availability.zookeeper.client.session-timeout=1 s",
+    "high-availability.zookeeper.client.connection-timeout=400 ms",
 ];
 const PATIENCE: Duration = Duration::from_secs(300);
 
@@ -23,12 +27,19 @@ fn main() -> std::process::ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let number = |at: usize, otherwise: u64| arguments.get(at).and_then(|text| text.parse().ok()).unwrap_or(otherwise);
     match arguments.first().map(String::as_str) {
-        Some("failover") => failover(number(1, 20), arguments.iter().any(|word| word == "fast")),
+        Some("failover") => {
+            let asked = |word: &str| arguments.iter().any(|argument| argument == word);
+            let external = [("etcd", Coordination::Etcd), ("zookeeper", Coordination::ZooKeeper)];
+            let coordination = external.into_iter().find(|(word, _)| asked(word)).map_or(Coordination::Raft, |(_, kind)| kind);
+            failover(number(1, 20), asked("fast"), coordination);
+        }
         Some("submit") => submit(number(1, 10)),
         Some("memory") => memory(),
         Some("csv") if arguments.len() >= 4 => csv(Path::new(&arguments[1]), number(2, 0), number(3, 1) as u32, number(4, 3)),
         _ => {
-            eprintln!("usage: measure failover [RUNS] [fast] | submit [RUNS] | memory | csv FILE ROWS PARALLELISM [RUNS]");
+            eprintln!(
+                "usage: measure failover [RUNS] [fast] [etcd|zookeeper] | submit [RUNS] | memory | csv FILE ROWS PARALLELISM [RUNS]"
+            );
             return std::process::ExitCode::from(2);
         }
     }
@@ -43,8 +54,12 @@ fn print_row(what: &str, unit: &str, mut values: Vec<f64>) {
 }
 
 /// Kills the leader again and again under a job of 1000 rows a second.
-fn failover(runs: u64, fast: bool) {
-    let mut test = ClusterUnderTest::start(if fast { &FAST } else { &[] });
+fn failover(runs: u64, fast: bool, coordination: Coordination) {
+    let settings: &[&str] = if fast { &FAST } else { &[] };
+    let mut test = ClusterUnderTest::start_with(|options| {
+        options.coordination = coordination;
+        options.settings.extend(settings.iter().map(|setting| (*setting).to_owned()));
+    });
     let job = CountingJob { rows: 100_000_000, rows_per_second: 1_000, ..CountingJob::lasting(1) };
     let id = test.submit(&job);
     let (mut leader, mut epoch) = test.await_leader_after(0);
@@ -65,10 +80,12 @@ fn failover(runs: u64, fast: bool) {
         test.cluster.restart(&dead).expect("it starts again");
         test.until("the restarted member has caught up", || {
             let members = test.ha_as_seen_by(&leader)?.members;
-            members.into_iter().find(|member| member.name == dead && member.lag_entries.is_some_and(|lag| lag < 50))
+            members.into_iter().find(|member| {
+                member.name == dead && member.reachable != Some(false) && member.lag_entries.is_none_or(|lag| lag < 50)
+            })
         });
     }
-    let profile = if fast { "fast" } else { "default" };
+    let profile = format!("{coordination:?}, {}", if fast { "fast" } else { "default" });
     print_row(&format!("{profile}: leader SIGKILL to new leader serving"), "ms", elected);
     print_row(&format!("{profile}: leader SIGKILL to every task RUNNING"), "ms", running);
     print_row(&format!("{profile}: leader SIGKILL to next completed checkpoint"), "ms", checkpointed);

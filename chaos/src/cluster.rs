@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use nix::fcntl::{Flock, FlockArg};
 use tokio::runtime::Runtime;
 use weir::local::{LocalCluster, LocalClusterOptions};
-use weir_client::ClusterClient;
+use weir_client::{ClientError, ClusterClient};
 use weir_protocol::JobId;
 use weir_protocol::job_graph::JobGraph;
 use weir_protocol::job_status::{ExecutionState, JobStatus};
@@ -76,6 +76,13 @@ impl ClusterUnderTest {
     /// Submits a graph.
     pub fn submit_graph(&self, graph: &JobGraph) -> JobId {
         self.runtime.block_on(self.client.submit(graph, None, PATIENCE)).expect("the submission is accepted").job_id
+    }
+
+    /// Submits the workload under a deadline; the cluster may refuse.
+    pub fn try_submit(&self, job: &CountingJob, deadline: Duration) -> Result<JobId, ClientError> {
+        let graph = job.graph(&self.directory.join("refused")).expect("the workload is a job graph");
+        let submitted = self.runtime.block_on(self.client.submit(&graph, None, deadline))?;
+        Ok(submitted.job_id)
     }
 
     /// The job as the leader describes it; `None` while nobody answers.

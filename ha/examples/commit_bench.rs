@@ -1,7 +1,8 @@
-//! How fast three raft members in one process commit, and how fast leadership moves when the leader is killed.
+//! How fast fenced commits are: on three raft members in one process, on three nodes of etcd, on three ZooKeeper servers.
+//! And how fast leadership moves when the raft leader is killed.
 //!
-//! `cargo run --release -p weir-ha --example commit_bench [-- SECONDS [KILLS]]`. Real files, loopback connections: all
-//! members share this machine's cores and disk, so a cluster of machines is faster.
+//! `commit_bench raft [SECONDS [KILLS [MEMBERS]]] | etcd [SECONDS] | zookeeper [SECONDS]`. Real files, loopback connections:
+//! everything shares this machine's cores and disk, so a cluster of machines is faster.
 
 use std::error::Error;
 use std::net::TcpListener;
@@ -11,8 +12,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use weir_ha::etcd::{EtcdOptions, EtcdProvider};
 use weir_ha::raft::{Listen, Member, RaftOptions, RaftProvider, StartError};
-use weir_ha::{Candidate, CommitOutcome, Expect, HaProvider, LeaderElection, Leadership, LeadershipEvent, Operation};
+use weir_ha::zookeeper::{ZooKeeperOptions, ZooKeeperProvider};
+use weir_ha::{Candidate, CommitOutcome, Expect, HaProvider, HaServices, LeaderElection, Leadership, LeadershipEvent, Operation};
+use weir_servers::{EtcdCluster, ZooKeeperEnsemble};
 
 const VALUE_BYTES: usize = 256;
 
@@ -41,7 +45,7 @@ async fn granted(members: &mut [Option<Running>]) -> (usize, Leadership) {
     }
 }
 
-async fn measure(provider: &RaftProvider, leadership: &Leadership, writers: usize, seconds: u64) -> Result<(), Box<dyn Error>> {
+async fn measure(provider: &HaServices, leadership: &Leadership, writers: usize, seconds: u64) -> Result<(), Box<dyn Error>> {
     let stop = Arc::new(AtomicBool::new(false));
     let mut tasks = tokio::task::JoinSet::new();
     let started = Instant::now();
@@ -78,29 +82,44 @@ fn percentile(sorted: &[Duration], percent: usize) -> Duration {
     sorted.get((sorted.len() * percent / 100).min(sorted.len().saturating_sub(1))).copied().unwrap_or_default()
 }
 
-#[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
-    let mut arguments = std::env::args().skip(1);
-    let seconds = arguments.next().map_or(Ok(5), |text| text.parse())?;
-    let kills: usize = arguments.next().map_or(Ok(20), |text| text.parse())?;
-    let directory = std::env::temp_dir().join(format!("weir-commit-bench-{}", std::process::id()));
-    let listeners: Vec<_> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<_, _>>()?;
+async fn table(provider: &HaServices, leadership: &Leadership, what: &str, seconds: u64) -> Result<(), Box<dyn Error>> {
+    println!("fenced commits of one {VALUE_BYTES}-byte value, {what}, {seconds} s each");
+    println!("| writers | commits/s |      p50 |      p99 |");
+    println!("|--------:|----------:|---------:|---------:|");
+    for writers in [1, 8, 64] {
+        measure(provider, leadership, writers, seconds).await?;
+    }
+    Ok(())
+}
+
+/// One JobManager's commits to a store of its own kind of servers.
+async fn external(provider: HaServices, what: &str, seconds: u64) -> Result<(), Box<dyn Error>> {
+    let mut election =
+        provider.campaign(Candidate { name: "jm-1".into(), rpc_address: String::new(), rest_address: String::new() });
+    let leadership = loop {
+        match election.next().await {
+            Some(LeadershipEvent::Granted(leadership)) => break leadership,
+            Some(LeadershipEvent::Revoked) => {}
+            None => return Err("the provider stopped".into()),
+        }
+    };
+    table(&provider, &leadership, what, seconds).await
+}
+
+async fn raft(directory: &Path, seconds: u64, kills: usize, members: usize) -> Result<(), Box<dyn Error>> {
+    let listeners: Vec<_> = (0..members).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<_, _>>()?;
     let mut members = Vec::new();
     for (number, listener) in listeners.iter().enumerate() {
         members.push(Member { name: format!("jm-{number}"), address: listener.local_addr()?.to_string() });
     }
     let mut running = Vec::new();
     for (member, listener) in members.iter().zip(listeners) {
-        running.push(Some(start(member, Listen::Listener(listener), &members, &directory)?));
+        running.push(Some(start(member, Listen::Listener(listener), &members, directory)?));
     }
     let (mut leader, mut leadership) = granted(&mut running).await;
-    println!("fenced commits of one {VALUE_BYTES}-byte value, 3 members, {seconds} s each");
-    println!("| writers | commits/s |      p50 |      p99 |");
-    println!("|--------:|----------:|---------:|---------:|");
-    for writers in [1, 8, 64] {
-        if let Some(running) = &running[leader] {
-            measure(&running.provider, &leadership, writers, seconds).await?;
-        }
+    if let Some(running) = &running[leader] {
+        let provider: HaServices = Arc::new(running.provider.clone());
+        table(&provider, &leadership, &format!("raft of {}", members.len()), seconds).await?;
     }
     let mut times = Vec::new();
     for _ in 0..kills {
@@ -113,7 +132,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             return Err(format!("epoch {} after {}", newer.epoch(), leadership.epoch()).into());
         }
         let listen = Listen::Address(members[leader].address.clone());
-        running[leader] = Some(start(&members[leader], listen, &members, &directory)?);
+        running[leader] = Some(start(&members[leader], listen, &members, directory)?);
         (leader, leadership) = (next, newer);
         // The one that came back follows again before the next one goes.
         if let Some(running) = &running[leader] {
@@ -129,6 +148,29 @@ async fn main() -> Result<(), Box<dyn Error>> {
         percentile(&times, 50),
         percentile(&times, 99)
     );
+    Ok(())
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let number = |at: usize, otherwise: u64| arguments.get(at).map_or(Ok(otherwise), |text| text.parse());
+    let seconds = number(1, 5)?;
+    let directory = std::env::temp_dir().join(format!("weir-commit-bench-{}", std::process::id()));
+    match arguments.first().map_or("raft", String::as_str) {
+        "raft" => raft(&directory, seconds, number(2, 20)? as usize, number(3, 3)? as usize).await?,
+        "etcd" => {
+            let servers = EtcdCluster::start(Path::new("etcd"), 3, &directory)?;
+            let options = EtcdOptions::new(servers.endpoints(), "bench");
+            external(Arc::new(EtcdProvider::start(&options)?), "etcd of 3", seconds).await?;
+        }
+        "zookeeper" => {
+            let servers = ZooKeeperEnsemble::start(3, &directory)?;
+            let options = ZooKeeperOptions::new("jm-1", &servers.connect_string(), "bench");
+            external(Arc::new(ZooKeeperProvider::start(&options)?), "ZooKeeper of 3", seconds).await?;
+        }
+        other => return Err(format!("{other:?} is none of raft, etcd, zookeeper").into()),
+    }
     std::fs::remove_dir_all(&directory)?;
     Ok(())
 }

@@ -38,7 +38,6 @@ mod options;
 mod runner;
 mod session;
 mod store;
-mod thread;
 mod view;
 
 #[cfg(test)]
@@ -66,6 +65,7 @@ pub use options::{Credentials, EtcdOptions, StartError, Tls};
 use crate::election::{LeaderElection, election};
 use crate::fenced_store::check_limits;
 use crate::metrics as names;
+use crate::provider_thread::ProviderThread;
 use crate::{
     Candidate, CommitOutcome, HaProvider, HaStatus, LeaderRecord, Leadership, Operation, ReadError, Rejection, TransferError,
     Versioned, WatchEvent,
@@ -74,7 +74,6 @@ use connection::{CallError, Connection, Fault, OPERATION_DEADLINE};
 use layout::Layout;
 use member::{Member, Timing};
 use runner::Campaign;
-use thread::EtcdThread;
 
 /// Reads under way at once; others wait.
 const READS: usize = 64;
@@ -94,7 +93,7 @@ pub struct EtcdProvider {
 struct Inner {
     member: Arc<Member>,
     runtime: Handle,
-    thread: Mutex<Option<EtcdThread>>,
+    thread: Mutex<Option<ProviderThread>>,
     campaign: watch::Sender<Option<Campaign>>,
     campaigns: AtomicU64,
     /// The provider's thread shares its time fairly among its tasks, so these must be few.
@@ -132,7 +131,7 @@ impl EtcdProvider {
                 Box::pin(runner::run(own, campaigns)).await;
             }
         };
-        let thread = EtcdThread::start(work).map_err(|error| StartError::Resources(Arc::new(error)))?;
+        let thread = ProviderThread::start("etcd", work, || ()).map_err(|error| StartError::Resources(Arc::new(error)))?;
         let ended = || StartError::Resources(Arc::new(std::io::Error::other("the etcd thread ended")));
         first_look.recv().map_err(|_| ended())??;
         let runtime = thread.runtime();

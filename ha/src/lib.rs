@@ -19,6 +19,7 @@ pub mod keys;
 mod membership;
 pub mod memory;
 pub mod metrics;
+mod provider_thread;
 pub mod raft;
 mod record;
 mod resolved_commit;

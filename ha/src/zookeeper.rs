@@ -33,7 +33,6 @@ mod options;
 mod plan;
 mod runner;
 mod session;
-mod thread;
 
 #[cfg(test)]
 mod tests;
@@ -58,13 +57,13 @@ pub use options::{Acl, Credentials, StartError, Tls, ZooKeeperOptions};
 use crate::election::{LeaderElection, election};
 use crate::fenced_store::check_limits;
 use crate::metrics as names;
+use crate::provider_thread::ProviderThread;
 use crate::{
     Candidate, CommitOutcome, HaProvider, HaStatus, LeaderRecord, Leadership, Operation, ReadError, TransferError, Versioned,
     WatchEvent,
 };
 use ensemble::{CALL_DEADLINE, Ensemble, OPERATION_DEADLINE, data, within};
 use runner::{Campaign, Inbox, Request};
-use thread::ZooKeeperThread;
 
 /// Reads under way at once; others wait.
 const READS: usize = 64;
@@ -87,7 +86,7 @@ pub struct ZooKeeperProvider {
 struct Inner {
     ensemble: Arc<Ensemble>,
     runtime: Handle,
-    thread: Mutex<Option<ZooKeeperThread>>,
+    thread: Mutex<Option<ProviderThread>>,
     campaign: watch::Sender<Option<Campaign>>,
     campaigns: AtomicU64,
     requests: mpsc::Sender<Request>,
@@ -111,7 +110,13 @@ impl ZooKeeperProvider {
         let campaign = watch::Sender::new(None);
         let (requests, inbox) = mpsc::channel(REQUESTS);
         let inbox = Inbox { campaign: campaign.subscribe(), requests: inbox };
-        let thread = thread::start(Arc::clone(&ensemble), connection, inbox)?;
+        let talking = Arc::clone(&ensemble);
+        let work = move || async move {
+            runner::run(talking, connection, inbox).await;
+            // Reads are refused, but answered, until it is stopped.
+            std::future::pending::<()>().await;
+        };
+        let thread = ProviderThread::start("zookeeper", work, || ()).map_err(StartError::Resources)?;
         let runtime = thread.runtime();
         let thread = Mutex::new(Some(thread));
         let (reads, writes) = (Semaphore::new(READS), Semaphore::new(WRITES));

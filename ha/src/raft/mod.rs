@@ -47,13 +47,13 @@ pub use types::Member;
 use crate::election::{LeaderElection, election};
 use crate::fenced_store::{Command, check_limits};
 use crate::metrics as names;
+use crate::provider_thread::ProviderThread;
 use crate::{
     Candidate, CommitOutcome, HaProvider, HaStatus, LeaderRecord, Leadership, MemberChange, MembershipError, Operation,
     ReadError, Rejection, TransferError, Versioned, WatchEvent,
 };
 use group::{Group, OPERATION_DEADLINE};
 use runner::Campaign;
-use thread::RaftThread;
 use types::TypeConfig;
 
 /// One member of the raft group. Clones are the same member; it stops abruptly when the last is dropped.
@@ -65,7 +65,7 @@ pub struct RaftProvider {
 struct Inner {
     group: Arc<Group>,
     runtime: Handle,
-    thread: Mutex<Option<RaftThread>>,
+    thread: Mutex<Option<ProviderThread>>,
     campaign: watch::Sender<Option<Campaign>>,
     campaigns: AtomicU64,
     doubted: Arc<Notify>,

@@ -6,8 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openraft::{Config, SnapshotPolicy};
-use tokio::runtime::{Builder, Handle};
-use tokio::sync::{oneshot, watch};
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tracing::{error, info};
@@ -27,6 +25,7 @@ use super::runner::{self, Inbox};
 use super::snapshot::SnapshotDirectory;
 use super::types::{Member, Raft};
 use super::{Listen, RaftOptions, StartError};
+use crate::provider_thread::ProviderThread;
 
 /// Entries in one write of the log, at most.
 const MAX_BATCH: u64 = 512;
@@ -34,29 +33,6 @@ const MAX_BATCH: u64 = 512;
 const MAX_PAYLOAD_ENTRIES: u64 = 512;
 /// For a snapshot to be sent and installed.
 const SNAPSHOT_DEADLINE: Duration = Duration::from_secs(120);
-/// For the thread to end once it was told to.
-const STOP_DEADLINE: Duration = Duration::from_secs(10);
-
-/// The running thread.
-pub(crate) struct RaftThread {
-    runtime: Handle,
-    stop: watch::Sender<bool>,
-    ended: oneshot::Receiver<()>,
-}
-
-impl RaftThread {
-    pub(crate) fn runtime(&self) -> Handle {
-        self.runtime.clone()
-    }
-
-    /// Stops it and waits for its end; its directory can be opened again after that.
-    pub(crate) async fn stop(self) {
-        self.stop.send_replace(true);
-        if tokio::time::timeout(STOP_DEADLINE, self.ended).await.is_err() {
-            error!("the raft thread does not end; the process should be ended");
-        }
-    }
-}
 
 /// What the thread works with.
 struct Work {
@@ -72,7 +48,7 @@ struct Work {
 }
 
 /// Opens everything, then starts the thread.
-pub(crate) fn start(options: RaftOptions, inbox: Inbox) -> Result<(Arc<Group>, RaftThread), StartError> {
+pub(crate) fn start(options: RaftOptions, inbox: Inbox) -> Result<(Arc<Group>, ProviderThread), StartError> {
     options.timing.check()?;
     if options.cluster_id.is_empty() || options.name.is_empty() {
         return Err(StartError::Invalid("cluster id and member name must not be empty".into()));
@@ -92,32 +68,17 @@ pub(crate) fn start(options: RaftOptions, inbox: Inbox) -> Result<(Arc<Group>, R
     let (log, writer) = LogStore::open(&directory.join("log"), options.segment_bytes, hook)?;
     check(&directory, &options.cluster_id, &options.name, identity.as_ref(), &log, &machine)?;
 
-    let runtime = Builder::new_current_thread().enable_all().build().map_err(StartError::Resources)?;
-    let (stop, mut stopped) = watch::channel(false);
-    let (end, ended) = oneshot::channel();
-    let thread = RaftThread { runtime: runtime.handle().clone(), stop, ended };
     let cluster_id = options.cluster_id;
     let work = Work { group: Arc::clone(&group), listener, cluster_id, directory, identity, log, machine, config, inbox };
-    let body = move || {
-        runtime.block_on(async {
-            tokio::select! {
-                biased;
-                // Told to stop, or forgotten.
-                _ = stopped.wait_for(|stop| *stop) => {}
-                () = serve(work) => {}
-            }
-        });
-        // Ends every task and connection; the log's last users go with them.
-        drop(runtime);
+    // Once the log's last users are gone with the runtime.
+    let clean_up = move || {
         snapshots.close();
         if writer.join().is_err() {
             error!("the log writer panicked");
         }
         drop(lock);
-        // Nobody may be waiting.
-        let _ = end.send(());
     };
-    std::thread::Builder::new().name("raft".into()).spawn(body).map_err(StartError::Resources)?;
+    let thread = ProviderThread::start("raft", move || serve(work), clean_up).map_err(StartError::Resources)?;
     Ok((group, thread))
 }
 

@@ -12,6 +12,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Config, value};
+use crate::local::Coordination;
 use exit_code::Failure;
 pub use output::Format;
 
@@ -99,6 +100,9 @@ struct LocalArguments {
 
 #[derive(Debug, Args)]
 struct DemoArguments {
+    /// What the JobManagers coordinate through: their own raft group, or three nodes of etcd or ZooKeeper started for the demo.
+    #[arg(long, value_enum, default_value_t)]
+    ha: Coordination,
     /// Rows per second; the default makes the year last about half a minute.
     #[arg(long, default_value_t = 12_000)]
     rate: u64,
@@ -145,6 +149,7 @@ pub fn main() -> std::process::ExitCode {
         Command::Ha(command) => ha::run(command),
         Command::Demo(arguments) => crate::demo::run(&crate::demo::DemoOptions {
             rows_per_second: arguments.rate,
+            coordination: arguments.ha,
             directory: arguments.dir,
             report: arguments.report,
             settings: arguments.settings,

@@ -13,7 +13,7 @@ use weir_client::{ClientError, ClusterClient};
 use weir_protocol::rest::JobDescription;
 use weir_protocol::{JobId, world};
 
-use crate::local::{LocalCluster, LocalClusterOptions};
+use crate::local::{Coordination, LocalCluster, LocalClusterOptions};
 use observer::{Before, OutputWatch, Victim};
 use report::{DemoReport, FailoverReport};
 
@@ -31,6 +31,8 @@ const ROWS: u64 = 336_776;
 pub struct DemoOptions {
     /// Rows per second of the whole job.
     pub rows_per_second: u64,
+    /// What the JobManagers coordinate through.
+    pub coordination: Coordination,
     /// Where to work; a temporary directory if `None`.
     pub directory: Option<PathBuf>,
     /// Where to write the report.
@@ -91,6 +93,7 @@ async fn play(options: &DemoOptions, directory: &Path) -> Result<DemoReport, Dem
     println!("starting 3 JobManagers and 2 TaskManagers under {}", directory.display());
     let mut cluster = LocalCluster::start(LocalClusterOptions {
         settings: options.settings.clone(),
+        coordination: options.coordination,
         ..LocalClusterOptions::under(directory)?
     })?;
     let stuck = |what: String, cluster: &LocalCluster| DemoError::Stuck { what, logs: cluster.logs().display().to_string() };

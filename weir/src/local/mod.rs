@@ -2,6 +2,7 @@
 //!
 //! What `weir local`, the demo and the real-process tests run on.
 
+mod coordination;
 pub mod ports;
 pub mod process;
 
@@ -13,6 +14,8 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use weir_client::{ClientError, ClusterClient};
 
+pub use coordination::Coordination;
+use coordination::CoordinationServers;
 use ports::ReservedPort;
 use process::RoleProcess;
 
@@ -32,6 +35,8 @@ pub struct LocalClusterOptions {
     pub taskmanagers: u32,
     /// Slots of each TaskManager.
     pub slots: u32,
+    /// What the JobManagers coordinate through.
+    pub coordination: Coordination,
     /// First REST port; further JobManagers take the next ones. `None`: any free ones.
     pub rest_port: Option<u16>,
     /// Further settings, `key=value`, for every process.
@@ -47,6 +52,7 @@ impl LocalClusterOptions {
             jobmanagers: 3,
             taskmanagers: 2,
             slots: 2,
+            coordination: Coordination::default(),
             rest_port: None,
             settings: Vec::new(),
         })
@@ -68,13 +74,16 @@ pub struct LocalCluster {
     options: LocalClusterOptions,
     processes: BTreeMap<String, RoleProcess>,
     ports: Vec<JobManagerPorts>,
+    // Last, so that it goes last: those who use it stop first.
+    servers: CoordinationServers,
 }
 
 impl LocalCluster {
     /// Starts every process. Returns once they are started, not once they serve.
     pub fn start(options: LocalClusterOptions) -> io::Result<Self> {
         let ports = (0..options.jobmanagers).map(|index| take_ports(&options, index)).collect::<io::Result<Vec<_>>>()?;
-        let mut cluster = Self { processes: BTreeMap::new(), ports, options };
+        let servers = CoordinationServers::start(options.coordination, &options.directory)?;
+        let mut cluster = Self { processes: BTreeMap::new(), ports, options, servers };
         std::fs::create_dir_all(cluster.logs())?;
         for name in cluster.jobmanager_names().into_iter().chain(cluster.taskmanager_names()) {
             let mut process = cluster.describe(&name);
@@ -157,6 +166,16 @@ impl LocalCluster {
         process.start()
     }
 
+    /// Kills the servers that the JobManagers coordinate through, if they are not the JobManagers themselves.
+    pub fn kill_coordination(&mut self) {
+        self.servers.kill();
+    }
+
+    /// Starts those servers again on their data, and waits until they serve.
+    pub fn restart_coordination(&mut self) -> io::Result<()> {
+        self.servers.restart()
+    }
+
     /// Stops all processes: TaskManagers first, then JobManagers, each gets SIGTERM and some seconds.
     pub fn shutdown(mut self) -> io::Result<()> {
         for name in self.taskmanager_names().into_iter().chain(self.jobmanager_names()) {
@@ -205,7 +224,9 @@ impl LocalCluster {
             format!("jobmanager.rpc.port={}", ports.rpc.number()),
             format!("rest.port={}", ports.rest),
         ];
-        if self.options.jobmanagers > 1 {
+        if self.options.coordination != Coordination::Raft {
+            settings.extend(self.servers.settings());
+        } else if self.options.jobmanagers > 1 {
             let names = self.jobmanager_names();
             let members: Vec<_> =
                 names.iter().zip(&self.ports).map(|(name, ports)| format!("{name}@127.0.0.1:{}", ports.raft.number())).collect();

@@ -1,5 +1,4 @@
-//! The provider's own thread: everything that talks to etcd runs here, so that no load elsewhere in the process costs the
-//! lease.
+//! A provider's own thread and runtime: however busy the process is otherwise, its lease, session or leadership stays alive.
 
 use std::future::Future;
 use std::io;
@@ -13,19 +12,25 @@ use tracing::error;
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
 
 /// The running thread; it ends when this is dropped.
-pub(crate) struct EtcdThread {
+pub(crate) struct ProviderThread {
+    name: &'static str,
     runtime: Handle,
     stop: watch::Sender<bool>,
     ended: oneshot::Receiver<()>,
 }
 
-impl EtcdThread {
-    /// Runs `work` until it ends or the thread is stopped; then everything spawned on its runtime ends as well.
-    pub(crate) fn start<F: Future<Output = ()>>(work: impl FnOnce() -> F + Send + 'static) -> io::Result<Self> {
+impl ProviderThread {
+    /// Runs `work` until it ends or the thread is stopped. Then every task and connection on its runtime ends, and after that
+    /// `clean_up` runs.
+    pub(crate) fn start<F: Future<Output = ()>>(
+        name: &'static str,
+        work: impl FnOnce() -> F + Send + 'static,
+        clean_up: impl FnOnce() + Send + 'static,
+    ) -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let (stop, mut stopped) = watch::channel(false);
         let (end, ended) = oneshot::channel();
-        let thread = Self { runtime: runtime.handle().clone(), stop, ended };
+        let thread = Self { name, runtime: runtime.handle().clone(), stop, ended };
         let body = move || {
             runtime.block_on(async {
                 tokio::select! {
@@ -36,10 +41,11 @@ impl EtcdThread {
                 }
             });
             drop(runtime);
+            clean_up();
             // Nobody may be waiting.
             let _ = end.send(());
         };
-        std::thread::Builder::new().name("etcd".into()).spawn(body)?;
+        std::thread::Builder::new().name(name.into()).spawn(body)?;
         Ok(thread)
     }
 
@@ -51,7 +57,7 @@ impl EtcdThread {
     pub(crate) async fn stop(self) {
         self.stop.send_replace(true);
         if tokio::time::timeout(STOP_DEADLINE, self.ended).await.is_err() {
-            error!("the etcd thread does not end; the process should be ended");
+            error!(thread = self.name, "a provider's thread does not end; the process should be ended");
         }
     }
 }
