@@ -116,3 +116,25 @@ fn failures_say_what_happened_and_have_their_exit_codes() {
     assert_eq!(code, Some(1), "{message}");
     assert!(message.contains("CANCELED"), "{message}");
 }
+
+#[test]
+fn a_coordination_system_is_examined_before_it_is_relied_on() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let setting = |text: String| ["-D".to_owned(), text];
+    let raft = [
+        setting("high-availability.type=raft".to_owned()),
+        setting("high-availability.raft.members=jm-1@127.0.0.1:1;jm-2@127.0.0.1:1".to_owned()),
+        setting(format!("high-availability.raft.dir={}/raft", directory.path().display())),
+    ];
+    let arguments: Vec<&str> = ["ha", "check"].into_iter().chain(raft.iter().flatten().map(String::as_str)).collect();
+    let found = printed(&arguments);
+    for part in ["a write of the former leader was refused", "jm-2 at 127.0.0.1:1 can't be reached", "This raft is fit"] {
+        assert!(found.contains(part), "{part:?} is not in\n{found}");
+    }
+    assert_eq!(std::fs::read_dir(directory.path()).expect("a directory").count(), 0, "nothing is left behind");
+
+    let nobody = ["-D", "high-availability.type=etcd", "-D", "high-availability.etcd.endpoints=http://127.0.0.1:1"];
+    let (code, message) = refused(&[&["ha", "check"], nobody.as_slice()].concat());
+    assert_eq!(code, Some(1), "{message}");
+    assert!(message.contains("not fit to be relied on: an election"), "{message}");
+}

@@ -13,6 +13,7 @@ mod contest;
 mod election;
 pub mod etcd;
 pub mod fenced_store;
+pub mod fitness;
 mod job_graph_store;
 mod job_result_store;
 pub mod keys;

@@ -1,8 +1,6 @@
 //! From a configuration to a running role: the only place that knows every part.
 
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
-use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
@@ -11,17 +9,13 @@ use weir_control_plane::job_manager::{JobManager, JobManagerOptions};
 use weir_control_plane::job_master::JobMasterOptions;
 use weir_control_plane::resource_manager::HeartbeatOptions;
 use weir_dataflow::registry::OperatorRegistry;
-use weir_ha::HaServices;
-use weir_ha::etcd::{Credentials, EtcdOptions, EtcdProvider, Tls};
-use weir_ha::memory::MemoryStore;
-use weir_ha::raft::{Listen, Member, RaftOptions, RaftProvider, RaftTiming};
-use weir_ha::zookeeper::{self, ZooKeeperOptions, ZooKeeperProvider};
 use weir_protocol::job_graph::JobGraph;
 use weir_protocol::world;
 use weir_storage::StorageOptions;
 use weir_worker::{TaskManager, TaskManagerOptions};
 
 use crate::config::{Config, ConfigError};
+use crate::coordination;
 
 /// Why a role could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +36,9 @@ pub enum StartError {
     /// A place for files can't be opened.
     #[error(transparent)]
     Storage(#[from] weir_storage::OpenError),
+    /// The system refused something.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
     /// The raft group can't be joined.
     #[error(transparent)]
     Raft(#[from] weir_ha::raft::StartError),
@@ -82,7 +79,7 @@ pub fn start_job_manager(config: &Config) -> Result<JobManager, StartError> {
     let open = |key| weir_storage::open(&config.text(key), &storage_options);
     let options = JobManagerOptions {
         name: config.text("jobmanager.name"),
-        ha: start_ha(config)?,
+        ha: coordination::start(config)?,
         files: open("high-availability.storageDir")?,
         checkpoints: open("execution.checkpointing.dir")?,
         savepoint_dir: config.get("execution.checkpointing.savepoint-dir").map(str::to_owned),
@@ -131,106 +128,6 @@ pub fn start_task_manager(config: &Config) -> Result<TaskManager, StartError> {
         ..TaskManagerOptions::new(id, jobmanagers, operators())
     };
     Ok(TaskManager::start(options)?)
-}
-
-fn start_ha(config: &Config) -> Result<HaServices, StartError> {
-    let name = config.text("jobmanager.name");
-    match config.text("high-availability.type").as_str() {
-        "raft" => start_raft(config, &name),
-        "etcd" => start_etcd(config),
-        "zookeeper" => start_zookeeper(config, &name),
-        _ => Ok(Arc::new(MemoryStore::new().member(&name))),
-    }
-}
-
-fn start_etcd(config: &Config) -> Result<HaServices, StartError> {
-    config.require("high-availability.type: etcd", &["high-availability.etcd.endpoints"])?;
-    let path = |key| config.get(key).map(PathBuf::from);
-    let mut options =
-        EtcdOptions::new(config.list("high-availability.etcd.endpoints"), &config.text("high-availability.cluster-id"));
-    options.root = config.text("high-availability.etcd.path.root");
-    options.lease_ttl = config.duration("high-availability.etcd.lease-ttl");
-    options.outage_tolerance = config.duration("high-availability.outage-tolerance");
-    let (user, password) = ("high-availability.etcd.username", "high-availability.etcd.password");
-    if config.get(user).is_some() || config.get(password).is_some() {
-        config.require("access to etcd", &[user, password])?;
-        options.credentials = Some(Credentials { user: config.text(user), password: config.text(password) });
-    }
-    let (certificate, key) = ("high-availability.etcd.tls.certificate", "high-availability.etcd.tls.key");
-    let identity = path(certificate).zip(path(key));
-    if path(certificate).is_some() || path(key).is_some() {
-        config.require("TLS to etcd", &["high-availability.etcd.tls.ca", certificate, key])?;
-    }
-    options.tls = path("high-availability.etcd.tls.ca").map(|ca| Tls { ca, identity });
-    Ok(Arc::new(EtcdProvider::start(&options)?))
-}
-
-fn start_zookeeper(config: &Config, name: &str) -> Result<HaServices, StartError> {
-    config.require("high-availability.type: zookeeper", &["high-availability.zookeeper.quorum"])?;
-    let path = |key| config.get(key).map(PathBuf::from);
-    let quorum = config.text("high-availability.zookeeper.quorum");
-    let mut options = ZooKeeperOptions::new(name, &quorum, &config.text("high-availability.cluster-id"));
-    options.root = config.text("high-availability.zookeeper.path.root");
-    options.session_timeout = config.duration("high-availability.zookeeper.client.session-timeout");
-    options.connection_timeout = config.duration("high-availability.zookeeper.client.connection-timeout");
-    options.outage_tolerance = config.duration("high-availability.outage-tolerance");
-    options.max_request_bytes = config.size("high-availability.zookeeper.client.max-request-size") as usize;
-    if config.text("high-availability.zookeeper.client.acl") == "creator" {
-        options.acl = zookeeper::Acl::Creator;
-    }
-    let (user, password) =
-        ("high-availability.zookeeper.client.sasl.username", "high-availability.zookeeper.client.sasl.password");
-    if config.get(user).is_some() || config.get(password).is_some() {
-        config.require("access to ZooKeeper", &[user, password])?;
-        options.credentials = Some(zookeeper::Credentials { user: config.text(user), password: config.text(password) });
-    }
-    let (certificate, key) = ("high-availability.zookeeper.client.tls.certificate", "high-availability.zookeeper.client.tls.key");
-    let identity = path(certificate).zip(path(key));
-    if path(certificate).is_some() || path(key).is_some() {
-        config.require("TLS to ZooKeeper", &["high-availability.zookeeper.client.tls.ca", certificate, key])?;
-    }
-    options.tls = path("high-availability.zookeeper.client.tls.ca").map(|ca| zookeeper::Tls { ca, identity });
-    Ok(Arc::new(ZooKeeperProvider::start(&options)?))
-}
-
-fn start_raft(config: &Config, name: &str) -> Result<HaServices, StartError> {
-    config.require("high-availability.type: raft", &["high-availability.raft.members", "high-availability.raft.dir"])?;
-    let members = config.list("high-availability.raft.members").iter().map(|text| member(text)).collect::<Result<Vec<_>, _>>()?;
-    let own = members.iter().find(|member| member.name == name).ok_or_else(|| {
-        let known: Vec<_> = members.iter().map(|member| member.name.as_str()).collect();
-        let known = known.join(", ");
-        ConfigError::Contradiction(format!("jobmanager.name {name:?} is not among high-availability.raft.members: {known}"))
-    })?;
-    let port = own.address.rsplit_once(':').map_or("0", |(_, port)| port);
-    let mut options = RaftOptions::new(
-        name,
-        Listen::Address(format!("{}:{port}", config.text("high-availability.raft.bind-host"))),
-        members.clone(),
-        PathBuf::from(config.text("high-availability.raft.dir")),
-        &config.text("high-availability.cluster-id"),
-    );
-    options.segment_bytes = config.size("high-availability.raft.segment-size");
-    options.timing = RaftTiming {
-        heartbeat: config.duration("high-availability.raft.heartbeat-interval"),
-        election_min: config.duration("high-availability.raft.election-timeout.min"),
-        election_max: config.duration("high-availability.raft.election-timeout.max"),
-    };
-    Ok(Arc::new(RaftProvider::start(options)?))
-}
-
-/// A member of the raft group from `name@host:port`.
-pub(crate) fn member(text: &str) -> Result<Member, StartError> {
-    let refuse = |reason: &str| StartError::Address {
-        key: "high-availability.raft.members",
-        text: text.to_owned(),
-        reason: reason.to_owned(),
-    };
-    let (name, address) = text.split_once('@').ok_or_else(|| refuse("expected name@host:port"))?;
-    let (host, port) = address.rsplit_once(':').ok_or_else(|| refuse("expected name@host:port"))?;
-    if name.is_empty() || host.is_empty() || port.parse::<u16>().is_err() {
-        return Err(refuse("expected name@host:port"));
-    }
-    Ok(Member { name: name.to_owned(), address: address.to_owned() })
 }
 
 fn address(config: &Config, host: &'static str, port: &'static str) -> Result<SocketAddr, StartError> {

@@ -4,6 +4,7 @@
 pub mod assembly;
 pub mod cli;
 pub mod config;
+mod coordination;
 pub mod demo;
 pub mod local;
 pub mod logging;

@@ -4,13 +4,21 @@ use clap::Subcommand;
 use weir_client::ClusterClient;
 use weir_protocol::rest::HaResponse;
 
-use super::ClusterArguments;
 use super::exit_code::Failure;
 use super::output::table;
-use crate::assembly;
+use super::{ClusterArguments, ConfigArguments, Format, ha_check};
+use crate::coordination;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum HaCommand {
+    /// Examine the configured coordination system: is it fit to be relied on? Touches nothing of a running cluster.
+    Check {
+        #[command(flatten)]
+        config: ConfigArguments,
+        /// How to print what was found.
+        #[arg(long, short, value_enum, default_value = "text")]
+        output: Format,
+    },
     /// Who leads, how far the others are, and how many may still fail.
     Status {
         #[command(flatten)]
@@ -50,6 +58,7 @@ pub(super) fn run(command: HaCommand) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         match command {
+            HaCommand::Check { config, output } => ha_check::run(&config, output).await,
             HaCommand::Status { cluster } => {
                 let status = client(&cluster)?.ha_status(cluster.timeout).await?;
                 cluster.output.print(&status, status_text)
@@ -64,7 +73,7 @@ pub(super) fn run(command: HaCommand) -> Result<(), Failure> {
                 })
             }
             HaCommand::AddMember { member, cluster } => {
-                let member = assembly::member(&member).map_err(Failure::usage)?;
+                let member = coordination::member(&member).map_err(Failure::usage)?;
                 let status = client(&cluster)?.ha_add_member(&member.name, &member.address, cluster.timeout).await?;
                 cluster.output.print(&status, status_text)
             }

@@ -2,6 +2,7 @@
 
 pub mod exit_code;
 mod ha;
+mod ha_check;
 mod job;
 mod output;
 mod role;
@@ -63,7 +64,13 @@ struct ConfigArguments {
 
 impl ConfigArguments {
     fn load(&self) -> Result<Config, Failure> {
-        Config::load(self.config.as_deref(), &self.settings).map_err(|error| Failure::usage(error.to_string()))
+        self.load_with(&[])
+    }
+
+    /// The same with settings on top of the user's.
+    fn load_with(&self, settings: &[String]) -> Result<Config, Failure> {
+        let settings = [self.settings.as_slice(), settings].concat();
+        Config::load(self.config.as_deref(), &settings).map_err(|error| Failure::usage(error.to_string()))
     }
 }
 

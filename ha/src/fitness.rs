@@ -1,0 +1,195 @@
+//! Whether a coordination system is fit to be relied on: a short examination of what every leader will need of it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::Serialize;
+use tokio::time::{Instant, timeout};
+
+use crate::{
+    Candidate, CommitOutcome, Expect, HaProvider, LeaderElection, Leadership, LeadershipEvent, Operation, Rejection, WatchEvent,
+};
+
+/// What does not happen within this time does not happen.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Commits and reads that are timed.
+const SAMPLES: usize = 100;
+/// Where the examination writes; removed at its end.
+const KEY: &str = "fitness/probe";
+/// A slower commit, 99 times in 100, delays every checkpoint noticeably.
+const SLOW_COMMIT: Duration = Duration::from_millis(100);
+
+/// One thing that was examined.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// What.
+    pub what: &'static str,
+    /// How it went.
+    pub result: FindingResult,
+    /// For people: figures, or what is wrong.
+    pub text: String,
+}
+
+/// How an examination went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FindingResult {
+    /// As it must be.
+    Good,
+    /// Right, but so slow that it is felt, or not all of it is there.
+    Poor,
+    /// Not to be relied on.
+    Bad,
+}
+
+/// Examines a store through two members that nobody else contends with. Stops at the first thing that is bad.
+pub async fn examine(first: &dyn HaProvider, second: &dyn HaProvider) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if let Err(text) = examine_into(&mut findings, first, second).await {
+        let what = ["an election", "a watch", "fenced commits", "reads", "a planned hand-over", "the fence", "cleaning up"];
+        findings.push(Finding { what: what[findings.len().min(what.len() - 1)], result: FindingResult::Bad, text });
+    }
+    findings
+}
+
+async fn examine_into(findings: &mut Vec<Finding>, first: &dyn HaProvider, second: &dyn HaProvider) -> Result<(), String> {
+    let mut good = |what, text: String| findings.push(Finding { what, result: FindingResult::Good, text });
+    let started = Instant::now();
+    let mut election = first.campaign(candidate("check-1"));
+    let leadership = granted(&mut election).await?;
+    good("an election", format!("a leader was granted epoch {} after {:.1?}", leadership.epoch(), started.elapsed()));
+
+    let mut changes = first.watch("fitness/").await.map_err(|error| error.to_string())?;
+    put(first, &leadership).await?;
+    let started = Instant::now();
+    match timeout(PATIENCE, changes.recv()).await {
+        Ok(Some(WatchEvent::Put { .. })) => {
+            good("a watch", format!("a change was seen {:.1?} after its commit", started.elapsed()))
+        }
+        other => return Err(format!("a change was not seen: {other:?}")),
+    }
+
+    let commits = sampled(async || put(first, &leadership).await).await?;
+    let result = if commits.p99 > SLOW_COMMIT { FindingResult::Poor } else { FindingResult::Good };
+    findings.push(Finding { what: "fenced commits", result, text: commits.to_string() });
+    let reads = sampled(async || first.get(KEY).await.map(drop).map_err(|error| error.to_string())).await?;
+    findings.push(Finding { what: "reads", result: FindingResult::Good, text: reads.to_string() });
+
+    let mut good = |what, text: String| findings.push(Finding { what, result: FindingResult::Good, text });
+    let mut other_election = second.campaign(candidate("check-2"));
+    let started = Instant::now();
+    let newer = hand_over(first, &mut other_election).await?;
+    good("a planned hand-over", format!("the successor was granted epoch {} after {:.1?}", newer.epoch(), started.elapsed()));
+    if newer.epoch() <= leadership.epoch() {
+        return Err(format!("E1: epoch {} came after epoch {}", newer.epoch(), leadership.epoch()));
+    }
+
+    match first.commit(&leadership, vec![write()]).await {
+        CommitOutcome::Rejected(Rejection::StaleEpoch { current, .. }) => {
+            good("the fence", format!("a write of the former leader was refused: epoch {current} leads"));
+        }
+        other => return Err(format!("E3: a write of the former leader was not refused as stale: {other:?}")),
+    }
+
+    let remove = Operation::Delete { key: KEY.to_owned(), expect: Expect::Any };
+    match second.commit(&newer, vec![remove]).await {
+        CommitOutcome::Committed { .. } => good("cleaning up", "nothing is left".to_owned()),
+        other => return Err(format!("{KEY} could not be removed: {other:?}")),
+    }
+    Ok(())
+}
+
+fn candidate(name: &str) -> Candidate {
+    Candidate { name: name.to_owned(), rpc_address: String::new(), rest_address: String::new() }
+}
+
+fn write() -> Operation {
+    Operation::Put { key: KEY.to_owned(), value: Bytes::from_static(&[b'.'; 256]), expect: Expect::Any }
+}
+
+async fn put(provider: &dyn HaProvider, leadership: &Leadership) -> Result<(), String> {
+    match provider.commit(leadership, vec![write()]).await {
+        CommitOutcome::Committed { .. } => Ok(()),
+        other => Err(format!("a commit of the leader was not applied: {other:?}")),
+    }
+}
+
+async fn granted(election: &mut LeaderElection) -> Result<Leadership, String> {
+    let grant = async {
+        loop {
+            match election.next().await {
+                Some(LeadershipEvent::Granted(leadership)) => return Ok(leadership),
+                Some(LeadershipEvent::Revoked) => {}
+                None => return Err("the provider has stopped".to_owned()),
+            }
+        }
+    };
+    timeout(PATIENCE, grant).await.unwrap_or_else(|_| Err(format!("nobody was elected within {} s", PATIENCE.as_secs())))
+}
+
+/// Hands over until the other has registered and takes it.
+async fn hand_over(first: &dyn HaProvider, other: &mut LeaderElection) -> Result<Leadership, String> {
+    let started = Instant::now();
+    loop {
+        match first.transfer_leadership(None).await {
+            Ok(()) => return granted(other).await,
+            Err(error) if started.elapsed() > PATIENCE => return Err(error.to_string()),
+            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    }
+}
+
+/// How long something takes.
+struct Latency {
+    p50: Duration,
+    p99: Duration,
+    longest: Duration,
+}
+
+impl std::fmt::Display for Latency {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "one after the other, {SAMPLES} times: p50 {:.1?}, p99 {:.1?}, longest {:.1?}",
+            self.p50, self.p99, self.longest
+        )
+    }
+}
+
+async fn sampled(mut once: impl AsyncFnMut() -> Result<(), String>) -> Result<Latency, String> {
+    let mut times = Vec::with_capacity(SAMPLES);
+    for _ in 0..SAMPLES {
+        let started = Instant::now();
+        once().await?;
+        times.push(started.elapsed());
+    }
+    times.sort_unstable();
+    let at = |percent: usize| times[(SAMPLES * percent / 100).min(SAMPLES - 1)];
+    Ok(Latency { p50: at(50), p99: at(99), longest: at(100) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::MemoryStore;
+
+    #[tokio::test]
+    async fn a_sound_store_is_found_good_in_everything_and_left_as_it_was() {
+        let store = MemoryStore::new();
+        let (first, second) = (store.member("check-1"), store.member("check-2"));
+        let findings = examine(&first, &second).await;
+        assert_eq!(findings.len(), 7, "{findings:#?}");
+        assert!(findings.iter().all(|finding| finding.result != FindingResult::Bad), "{findings:#?}");
+        assert_eq!(second.list("").await, Ok(Vec::new()));
+    }
+
+    #[tokio::test]
+    async fn a_store_that_stops_is_found_bad_at_what_it_can_not_do() {
+        let store = MemoryStore::new();
+        let (first, second) = (store.member("check-1"), store.member("check-2"));
+        first.shutdown().await;
+        let findings = examine(&first, &second).await;
+        assert_eq!(findings.len(), 1, "{findings:#?}");
+        assert_eq!((findings[0].what, findings[0].result), ("an election", FindingResult::Bad));
+    }
+}
