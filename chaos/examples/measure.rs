@@ -13,13 +13,12 @@ use weir_protocol::job_graph::JobGraph;
 use weir_protocol::job_status::JobStatus;
 
 /// Timeouts for a quiet network: the "fast" column of the tables.
-const FAST: [&str; 6] = [
+const FAST: [&str; 5] = [
     "high-availability.raft.heartbeat-interval=30 ms",
     "high-availability.raft.election-timeout.min=150 ms",
     "high-availability.raft.election-timeout.max=300 ms",
     "high-availability.etcd.lease-ttl=1 s",
     "high-availability.zookeeper.client.session-timeout=1 s",
-    "high-availability.zookeeper.client.connection-timeout=400 ms",
 ];
 const PATIENCE: Duration = Duration::from_secs(300);
 

@@ -54,7 +54,11 @@ fn start_zookeeper(config: &Config, name: &str) -> Result<HaServices, StartError
     let mut options = ZooKeeperOptions::new(name, &quorum, &config.text("high-availability.cluster-id"));
     options.root = config.text("high-availability.zookeeper.path.root");
     options.session_timeout = config.duration("high-availability.zookeeper.client.session-timeout");
-    options.connection_timeout = config.duration("high-availability.zookeeper.client.connection-timeout");
+    let connection_timeout = "high-availability.zookeeper.client.connection-timeout";
+    options.connection_timeout = match config.get(connection_timeout) {
+        Some(_) => config.duration(connection_timeout),
+        None => options.session_timeout * 2 / 5,
+    };
     options.outage_tolerance = config.duration("high-availability.outage-tolerance");
     options.max_request_bytes = config.size("high-availability.zookeeper.client.max-request-size") as usize;
     if config.text("high-availability.zookeeper.client.acl") == "creator" {

@@ -74,7 +74,7 @@ pub const OPTIONS: &[ConfigOption] = &[
     option("high-availability.storageDir", Text, None, "Where job graphs go: a path, file:///… or s3://bucket/prefix, reached by every JobManager."),
     option("high-availability.type", OneOf(&["none", "raft", "etcd", "zookeeper"]), Some("none"), "Who elects the leader: raft (embedded), etcd, zookeeper, or none (one JobManager, nothing survives it)."),
     option("high-availability.zookeeper.client.acl", OneOf(&["open", "creator"]), Some("open"), "Who may read and write what is kept in ZooKeeper: everybody, or the same user only."),
-    option("high-availability.zookeeper.client.connection-timeout", Duration, Some("4 s"), "Silence of a ZooKeeper server after which another is tried; at most three fifths of the session timeout."),
+    option("high-availability.zookeeper.client.connection-timeout", Duration, None, "Silence of a ZooKeeper server after which another is tried; at most three fifths of the session timeout; two fifths of the session timeout if unset."),
     option("high-availability.zookeeper.client.max-request-size", Size, Some("1048575"), "Largest request that the ZooKeeper servers take: their jute.maxbuffer."),
     option("high-availability.zookeeper.client.sasl.password", Text, None, "Password of this JobManager in ZooKeeper."),
     option("high-availability.zookeeper.client.sasl.username", Text, None, "User that this JobManager is in ZooKeeper (DIGEST-MD5)."),
