@@ -31,11 +31,11 @@ fn leaders_killed_in_a_row(coordination: Coordination) {
     let (mut leader, mut epoch) = test.await_leader_after(0);
     for _ in 0..KILLS {
         let before = test.describe(id).map_or(0, |job| newest_checkpoint(&job));
-        test.cluster.kill(&leader).unwrap();
+        test.cluster.kill(&leader).expect("the leader runs");
         let dead = leader;
         (leader, epoch) = test.await_leader_after(epoch);
         assert_ne!(leader, dead, "the dead can't lead");
-        test.cluster.restart(&dead).unwrap();
+        test.cluster.restart(&dead).expect("it starts again");
         let after = test.await_progress(id, before);
         assert!(!after.status.is_globally_terminal(), "the job must outlast the kills, or they prove nothing");
     }
