@@ -26,7 +26,7 @@ fn attempts(job: &JobDescription) -> Vec<Option<String>> {
 fn leaders_killed_in_a_row(coordination: Coordination) {
     const KILLS: u64 = 3;
     let mut test = start(coordination);
-    let job = CountingJob::lasting(20 * KILLS);
+    let job = CountingJob::lasting(12 * KILLS);
     let id = test.submit(&job);
     let (mut leader, mut epoch) = test.await_leader_after(0);
     for _ in 0..KILLS {

@@ -44,59 +44,79 @@ pub enum FindingResult {
 
 /// Examines a store through two members that nobody else contends with. Stops at the first thing that is bad.
 pub async fn examine(first: &dyn HaProvider, second: &dyn HaProvider) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    if let Err(text) = examine_into(&mut findings, first, second).await {
-        let what = ["an election", "a watch", "fenced commits", "reads", "a planned hand-over", "the fence", "cleaning up"];
-        findings.push(Finding { what: what[findings.len().min(what.len() - 1)], result: FindingResult::Bad, text });
+    let mut examination = Examination { findings: Vec::new(), what: "an election" };
+    if let Err(text) = examination.run(first, second).await {
+        examination.found(FindingResult::Bad, text);
     }
-    findings
+    examination.findings
 }
 
-async fn examine_into(findings: &mut Vec<Finding>, first: &dyn HaProvider, second: &dyn HaProvider) -> Result<(), String> {
-    let mut good = |what, text: String| findings.push(Finding { what, result: FindingResult::Good, text });
-    let started = Instant::now();
-    let mut election = first.campaign(candidate("check-1"));
-    let leadership = granted(&mut election).await?;
-    good("an election", format!("a leader was granted epoch {} after {:.1?}", leadership.epoch(), started.elapsed()));
+struct Examination {
+    findings: Vec<Finding>,
+    /// What is being examined.
+    what: &'static str,
+}
 
-    let mut changes = first.watch("fitness/").await.map_err(|error| error.to_string())?;
-    put(first, &leadership).await?;
-    let started = Instant::now();
-    match timeout(PATIENCE, changes.recv()).await {
-        Ok(Some(WatchEvent::Put { .. })) => {
-            good("a watch", format!("a change was seen {:.1?} after its commit", started.elapsed()))
+impl Examination {
+    fn found(&mut self, result: FindingResult, text: String) {
+        self.findings.push(Finding { what: self.what, result, text });
+    }
+
+    fn good(&mut self, text: String) {
+        self.found(FindingResult::Good, text);
+    }
+
+    async fn run(&mut self, first: &dyn HaProvider, second: &dyn HaProvider) -> Result<(), String> {
+        let started = Instant::now();
+        let mut election = first.campaign(candidate("check-1"));
+        let leadership = granted(&mut election).await?;
+        self.good(format!("a leader was granted epoch {} after {:.1?}", leadership.epoch(), started.elapsed()));
+
+        self.what = "a watch";
+        let mut changes = first.watch("fitness/").await.map_err(|error| error.to_string())?;
+        put(first, &leadership).await?;
+        let started = Instant::now();
+        match timeout(PATIENCE, changes.recv()).await {
+            Ok(Some(WatchEvent::Put { .. })) => {
+                self.good(format!("a change was seen {:.1?} after its commit", started.elapsed()))
+            }
+            other => return Err(format!("a change was not seen: {other:?}")),
         }
-        other => return Err(format!("a change was not seen: {other:?}")),
-    }
 
-    let commits = sampled(async || put(first, &leadership).await).await?;
-    let result = if commits.p99 > SLOW_COMMIT { FindingResult::Poor } else { FindingResult::Good };
-    findings.push(Finding { what: "fenced commits", result, text: commits.to_string() });
-    let reads = sampled(async || first.get(KEY).await.map(drop).map_err(|error| error.to_string())).await?;
-    findings.push(Finding { what: "reads", result: FindingResult::Good, text: reads.to_string() });
+        self.what = "fenced commits";
+        let commits = sampled(async || put(first, &leadership).await).await?;
+        let result = if commits.p99 > SLOW_COMMIT { FindingResult::Poor } else { FindingResult::Good };
+        self.found(result, commits.to_string());
 
-    let mut good = |what, text: String| findings.push(Finding { what, result: FindingResult::Good, text });
-    let mut other_election = second.campaign(candidate("check-2"));
-    let started = Instant::now();
-    let newer = hand_over(first, &mut other_election).await?;
-    good("a planned hand-over", format!("the successor was granted epoch {} after {:.1?}", newer.epoch(), started.elapsed()));
-    if newer.epoch() <= leadership.epoch() {
-        return Err(format!("E1: epoch {} came after epoch {}", newer.epoch(), leadership.epoch()));
-    }
+        self.what = "reads";
+        let reads = sampled(async || first.get(KEY).await.map(drop).map_err(|error| error.to_string())).await?;
+        self.good(reads.to_string());
 
-    match first.commit(&leadership, vec![write()]).await {
-        CommitOutcome::Rejected(Rejection::StaleEpoch { current, .. }) => {
-            good("the fence", format!("a write of the former leader was refused: epoch {current} leads"));
+        self.what = "a planned hand-over";
+        let mut other_election = second.campaign(candidate("check-2"));
+        let started = Instant::now();
+        let newer = hand_over(first, &mut other_election).await?;
+        if newer.epoch() <= leadership.epoch() {
+            return Err(format!("E1: epoch {} came after epoch {}", newer.epoch(), leadership.epoch()));
         }
-        other => return Err(format!("E3: a write of the former leader was not refused as stale: {other:?}")),
-    }
+        self.good(format!("the successor was granted epoch {} after {:.1?}", newer.epoch(), started.elapsed()));
 
-    let remove = Operation::Delete { key: KEY.to_owned(), expect: Expect::Any };
-    match second.commit(&newer, vec![remove]).await {
-        CommitOutcome::Committed { .. } => good("cleaning up", "nothing is left".to_owned()),
-        other => return Err(format!("{KEY} could not be removed: {other:?}")),
+        self.what = "the fence";
+        match first.commit(&leadership, vec![write()]).await {
+            CommitOutcome::Rejected(Rejection::StaleEpoch { current, .. }) => {
+                self.good(format!("a write of the former leader was refused: epoch {current} leads"));
+            }
+            other => return Err(format!("E3: a write of the former leader was not refused as stale: {other:?}")),
+        }
+
+        self.what = "cleaning up";
+        let remove = Operation::Delete { key: KEY.to_owned(), expect: Expect::Any };
+        match second.commit(&newer, vec![remove]).await {
+            CommitOutcome::Committed { .. } => self.good("nothing is left".to_owned()),
+            other => return Err(format!("{KEY} could not be removed: {other:?}")),
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 fn candidate(name: &str) -> Candidate {
