@@ -45,11 +45,11 @@ fn free_address() -> SocketAddr {
 }
 
 impl Server {
-    fn start(command: &mut Command, address: SocketAddr) -> Self {
+    fn start(command: &mut Command, address: SocketAddr, is_ready: fn(&Self) -> bool) -> Self {
         let process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let mut server = Self { process, address };
         let started = Instant::now();
-        while !server.answers() {
+        while !is_ready(&server) {
             assert_eq!(server.process.try_wait().unwrap(), None, "the server ended by itself");
             assert!(started.elapsed() < START, "the server did not start");
             std::thread::sleep(Duration::from_millis(50));
@@ -60,7 +60,7 @@ impl Server {
     fn moto() -> Self {
         let address = free_address();
         let port = address.port().to_string();
-        Self::start(Command::new(program("moto_server")).args(["-H", "127.0.0.1", "-p", &port]), address)
+        Self::start(Command::new(program("moto_server")).args(["-H", "127.0.0.1", "-p", &port]), address, Self::has_bucket)
     }
 
     /// SeaweedFS keeps its files in `directory`, so it can be killed and started again.
@@ -78,16 +78,18 @@ impl Server {
         for port in ["filer.port", "filer.port.grpc", "s3.port.grpc"] {
             command.arg(option(port, free_address().port().to_string()));
         }
-        Self::start(&mut command, address)
+        Self::start(&mut command, address, Self::has_volumes)
     }
 
-    /// Whether the bucket is there or can be made, and an object in it can be written and read: the parts of a server come
-    /// up one after the other.
-    fn answers(&self) -> bool {
+    /// Whether the bucket is there or can be made.
+    fn has_bucket(&self) -> bool {
+        matches!(self.ask("PUT", &format!("/{BUCKET}"), ""), Some(200 | 409))
+    }
+
+    /// Whether objects can be written and read, too: SeaweedFS's volumes come up after the rest of it.
+    fn has_volumes(&self) -> bool {
         let object = format!("/{BUCKET}/ready");
-        self.ask("PUT", &format!("/{BUCKET}"), "").is_some_and(|status| matches!(status, 200 | 409))
-            && self.ask("PUT", &object, "yes") == Some(200)
-            && self.ask("GET", &object, "") == Some(200)
+        self.has_bucket() && self.ask("PUT", &object, "yes") == Some(200) && self.ask("GET", &object, "") == Some(200)
     }
 
     /// The status of the answer to a request.
