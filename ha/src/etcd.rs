@@ -45,8 +45,7 @@ mod tests;
 
 use std::fmt;
 use std::future::Future;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ::metrics::{counter, histogram};
@@ -54,7 +53,6 @@ use etcd_client::GetOptions;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
-use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout};
 use tracing::warn;
@@ -62,7 +60,8 @@ use weir_protocol::world::spawn;
 
 pub use options::{Credentials, EtcdOptions, StartError, Tls};
 
-use crate::election::{LeaderElection, election};
+use crate::campaign::Campaigns;
+use crate::election::LeaderElection;
 use crate::fenced_store::check_limits;
 use crate::metrics as names;
 use crate::provider_thread::ProviderThread;
@@ -73,7 +72,6 @@ use crate::{
 use connection::{CallError, Connection, Fault, OPERATION_DEADLINE};
 use layout::Layout;
 use member::{Member, Timing};
-use runner::Campaign;
 
 /// Reads under way at once; others wait.
 const READS: usize = 64;
@@ -92,10 +90,8 @@ pub struct EtcdProvider {
 
 struct Inner {
     member: Arc<Member>,
-    runtime: Handle,
-    thread: Mutex<Option<ProviderThread>>,
-    campaign: watch::Sender<Option<Campaign>>,
-    campaigns: AtomicU64,
+    thread: ProviderThread,
+    campaigns: Campaigns,
     /// The provider's thread shares its time fairly among its tasks, so these must be few.
     reads: Semaphore,
     writes: Semaphore,
@@ -117,9 +113,9 @@ impl EtcdProvider {
         let connection = Connection::new(urls, options.connect_options()?);
         let timing = Timing { lease: options.lease_ttl, outage_tolerance: options.outage_tolerance };
         let member = Arc::new(Member::new(layout, connection, timing));
-        let campaign = watch::Sender::new(None);
+        let campaigns = Campaigns::new();
         let (found, first_look) = std::sync::mpsc::sync_channel(1);
-        let (own, campaigns) = (Arc::clone(&member), campaign.subscribe());
+        let (own, campaign) = (Arc::clone(&member), campaigns.subscribe());
         let work = move || async move {
             let acceptable = look(&own).await;
             let refused = acceptable.is_err();
@@ -128,29 +124,20 @@ impl EtcdProvider {
             if !refused {
                 spawn("etcd-observer", observer::observe(Arc::clone(&own)));
                 spawn("etcd-probe", observer::probe(Arc::clone(&own)));
-                Box::pin(runner::run(own, campaigns)).await;
+                Box::pin(runner::run(own, campaign)).await;
             }
         };
         let thread = ProviderThread::start("etcd", work, || ()).map_err(|error| StartError::Resources(Arc::new(error)))?;
         let ended = || StartError::Resources(Arc::new(std::io::Error::other("the etcd thread ended")));
         first_look.recv().map_err(|_| ended())??;
-        let runtime = thread.runtime();
         let (reads, writes) = (Semaphore::new(READS), Semaphore::new(WRITES));
-        let (thread, campaigns) = (Mutex::new(Some(thread)), AtomicU64::new(0));
-        Ok(Self { inner: Arc::new(Inner { member, runtime, thread, campaign, campaigns, reads, writes }) })
+        Ok(Self { inner: Arc::new(Inner { member, thread, campaigns, reads, writes }) })
     }
 
     /// Stops at once, telling nobody, as if the process were killed: for drills and tests.
     pub async fn kill(&self) {
-        self.stop().await;
-        self.inner.campaign.send_replace(None);
-    }
-
-    async fn stop(&self) {
-        let thread = self.inner.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread {
-            thread.stop().await;
-        }
+        self.inner.thread.stop().await;
+        self.inner.campaigns.end();
     }
 
     /// Runs on the provider's own runtime, whatever the caller's; `None` once that has stopped.
@@ -159,16 +146,7 @@ impl EtcdProvider {
         T: Send + 'static,
         F: Future<Output = T> + Send + 'static,
     {
-        let (sender, result) = oneshot::channel();
-        let work = work(Arc::clone(&self.inner.member));
-        {
-            let _own = self.inner.runtime.enter();
-            spawn("etcd-operation", async move {
-                // The caller may have gone.
-                let _ = sender.send(work.await);
-            });
-        }
-        result.await.ok()
+        self.inner.thread.run(work(Arc::clone(&self.inner.member))).await
     }
 
     async fn write<F>(&self, write: impl FnOnce(Arc<Member>) -> F) -> CommitOutcome
@@ -236,19 +214,7 @@ async fn look_at(member: &Member, endpoint: &str, key: &str) -> (String, Result<
 
 impl HaProvider for EtcdProvider {
     fn campaign(&self, candidate: Candidate) -> LeaderElection {
-        let number = self.inner.campaigns.fetch_add(1, Ordering::Relaxed) + 1;
-        let campaign = self.inner.campaign.clone();
-        let (contender, election) = election(move || {
-            campaign.send_if_modified(|campaign| {
-                let own = campaign.as_ref().is_some_and(|campaign| campaign.number == number);
-                if own {
-                    *campaign = None;
-                }
-                own
-            });
-        });
-        self.inner.campaign.send_replace(Some(Campaign { number, candidate, contender: Arc::new(contender) }));
-        election
+        self.inner.campaigns.begin(candidate)
     }
 
     fn leader(&self) -> watch::Receiver<Option<LeaderRecord>> {
@@ -301,7 +267,7 @@ impl HaProvider for EtcdProvider {
     fn shutdown<'a>(&'a self) -> BoxFuture<'a, ()> {
         let stop = async move {
             // No longer a candidate: the runner revokes at once, then the lease goes and another may lead.
-            self.inner.campaign.send_replace(None);
+            self.inner.campaigns.end();
             let farewell = self.on_thread(|member| async move {
                 let gone = runner::idle(&member);
                 if timeout(FAREWELL, gone).await.is_err() {
@@ -309,7 +275,7 @@ impl HaProvider for EtcdProvider {
                 }
             });
             farewell.await;
-            self.stop().await;
+            self.inner.thread.stop().await;
         };
         stop.boxed()
     }

@@ -4,6 +4,7 @@
 //! Everything a leader writes is conditional on its [`LeaderEpoch`] in the same atomic operation (E3), so a
 //! superseded leader's write is refused by the store no matter how late it arrives.
 
+mod campaign;
 mod checkpoint_id_counter;
 mod completed_checkpoint_store;
 #[cfg(any(test, feature = "conformance"))]

@@ -2,11 +2,13 @@
 
 use std::future::Future;
 use std::io;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::{oneshot, watch};
 use tracing::error;
+use weir_protocol::world::spawn;
 
 /// For the thread to end once it was told to.
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
@@ -16,7 +18,7 @@ pub(crate) struct ProviderThread {
     name: &'static str,
     runtime: Handle,
     stop: watch::Sender<bool>,
-    ended: oneshot::Receiver<()>,
+    ended: Mutex<Option<oneshot::Receiver<()>>>,
 }
 
 impl ProviderThread {
@@ -30,7 +32,7 @@ impl ProviderThread {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let (stop, mut stopped) = watch::channel(false);
         let (end, ended) = oneshot::channel();
-        let thread = Self { name, runtime: runtime.handle().clone(), stop, ended };
+        let thread = Self { name, runtime: runtime.handle().clone(), stop, ended: Mutex::new(Some(ended)) };
         let body = move || {
             runtime.block_on(async {
                 tokio::select! {
@@ -49,14 +51,25 @@ impl ProviderThread {
         Ok(thread)
     }
 
-    pub(crate) fn runtime(&self) -> Handle {
-        self.runtime.clone()
+    /// Runs on the thread's runtime, whatever the caller's; `None` once that has stopped.
+    pub(crate) async fn run<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Option<T> {
+        let (sender, result) = oneshot::channel();
+        {
+            let _own = self.runtime.enter();
+            spawn("provider-operation", async move {
+                // The caller may have gone.
+                let _ = sender.send(work.await);
+            });
+        }
+        result.await.ok()
     }
 
-    /// Stops it and waits for its end.
-    pub(crate) async fn stop(self) {
+    /// Stops it and waits for its end; returns at once if somebody did that before.
+    pub(crate) async fn stop(&self) {
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(ended) = ended else { return };
         self.stop.send_replace(true);
-        if tokio::time::timeout(STOP_DEADLINE, self.ended).await.is_err() {
+        if tokio::time::timeout(STOP_DEADLINE, ended).await.is_err() {
             error!(thread = self.name, "a provider's thread does not end; the process should be ended");
         }
     }

@@ -39,14 +39,12 @@ mod tests;
 
 use std::fmt;
 use std::future::Future;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ::metrics::histogram;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::time::Instant;
 use weir_protocol::LeaderEpoch;
@@ -54,7 +52,8 @@ use weir_protocol::world::spawn;
 
 pub use options::{Acl, Credentials, StartError, Tls, ZooKeeperOptions};
 
-use crate::election::{LeaderElection, election};
+use crate::campaign::Campaigns;
+use crate::election::LeaderElection;
 use crate::fenced_store::check_limits;
 use crate::metrics as names;
 use crate::provider_thread::ProviderThread;
@@ -63,7 +62,7 @@ use crate::{
     WatchEvent,
 };
 use ensemble::{CALL_DEADLINE, Ensemble, OPERATION_DEADLINE, data, within};
-use runner::{Campaign, Inbox, Request};
+use runner::{Inbox, Request};
 
 /// Reads under way at once; others wait.
 const READS: usize = 64;
@@ -85,10 +84,8 @@ pub struct ZooKeeperProvider {
 
 struct Inner {
     ensemble: Arc<Ensemble>,
-    runtime: Handle,
-    thread: Mutex<Option<ProviderThread>>,
-    campaign: watch::Sender<Option<Campaign>>,
-    campaigns: AtomicU64,
+    thread: ProviderThread,
+    campaigns: Campaigns,
     requests: mpsc::Sender<Request>,
     /// Reads and writes under way: ZooKeeper answers one session's requests one after the other.
     reads: Semaphore,
@@ -107,9 +104,9 @@ impl ZooKeeperProvider {
     pub fn start(options: &ZooKeeperOptions) -> Result<Self, StartError> {
         let connection = options.check()?;
         let ensemble = Arc::new(Ensemble::new(options));
-        let campaign = watch::Sender::new(None);
+        let campaigns = Campaigns::new();
         let (requests, inbox) = mpsc::channel(REQUESTS);
-        let inbox = Inbox { campaign: campaign.subscribe(), requests: inbox };
+        let inbox = Inbox { campaign: campaigns.subscribe(), requests: inbox };
         let talking = Arc::clone(&ensemble);
         let work = move || async move {
             runner::run(talking, connection, inbox).await;
@@ -117,20 +114,14 @@ impl ZooKeeperProvider {
             std::future::pending::<()>().await;
         };
         let thread = ProviderThread::start("zookeeper", work, || ()).map_err(StartError::Resources)?;
-        let runtime = thread.runtime();
-        let thread = Mutex::new(Some(thread));
         let (reads, writes) = (Semaphore::new(READS), Semaphore::new(WRITES));
-        let campaigns = AtomicU64::new(0);
-        Ok(Self { inner: Arc::new(Inner { ensemble, runtime, thread, campaign, campaigns, requests, reads, writes }) })
+        Ok(Self { inner: Arc::new(Inner { ensemble, thread, campaigns, requests, reads, writes }) })
     }
 
     /// Stops at once, telling nobody, as if the process were killed: for drills and tests.
     pub async fn kill(&self) {
-        let thread = self.inner.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread {
-            thread.stop().await;
-        }
-        self.inner.campaign.send_replace(None);
+        self.inner.thread.stop().await;
+        self.inner.campaigns.end();
         self.inner.ensemble.set_reign(None);
         session::close(&self.inner.ensemble);
     }
@@ -141,16 +132,7 @@ impl ZooKeeperProvider {
         T: Send + 'static,
         F: Future<Output = T> + Send + 'static,
     {
-        let (sender, result) = oneshot::channel();
-        let work = work(Arc::clone(&self.inner.ensemble));
-        {
-            let _runtime = self.inner.runtime.enter();
-            spawn("zookeeper-operation", async move {
-                // The caller may have gone.
-                let _ = sender.send(work.await);
-            });
-        }
-        result.await.ok()
+        self.inner.thread.run(work(Arc::clone(&self.inner.ensemble))).await
     }
 
     async fn write<F>(&self, work: impl FnOnce(Arc<Ensemble>) -> F) -> CommitOutcome
@@ -206,19 +188,7 @@ async fn followed(ensemble: Arc<Ensemble>, epoch: LeaderEpoch) -> bool {
 
 impl HaProvider for ZooKeeperProvider {
     fn campaign(&self, candidate: Candidate) -> LeaderElection {
-        let number = self.inner.campaigns.fetch_add(1, Ordering::Relaxed) + 1;
-        let campaign = self.inner.campaign.clone();
-        let (contender, election) = election(move || {
-            campaign.send_if_modified(|campaign| {
-                let own = campaign.as_ref().is_some_and(|campaign| campaign.number == number);
-                if own {
-                    *campaign = None;
-                }
-                own
-            });
-        });
-        self.inner.campaign.send_replace(Some(Campaign { number, candidate, contender: Arc::new(contender) }));
-        election
+        self.inner.campaigns.begin(candidate)
     }
 
     fn leader(&self) -> watch::Receiver<Option<LeaderRecord>> {

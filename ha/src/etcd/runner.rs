@@ -23,14 +23,6 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// While etcd does not answer.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// Somebody here wants to lead.
-#[derive(Clone)]
-pub(crate) struct Campaign {
-    pub number: u64,
-    pub candidate: Candidate,
-    pub contender: Arc<Contender>,
-}
-
 /// Why a session or a leadership is over.
 enum End {
     /// The latch or the lease is gone.

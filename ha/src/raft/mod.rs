@@ -27,15 +27,13 @@ mod tests;
 
 use std::fmt;
 use std::future::Future;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ::metrics::{counter, histogram};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use openraft::error::{ChangeMembershipError, ClientWriteError, RaftError};
-use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
 use tokio::time::Instant;
 use weir_protocol::world::spawn;
@@ -44,7 +42,8 @@ pub use log::{DiskFailureHook, LogError};
 pub use options::{Listen, RaftOptions, RaftTiming, StartError};
 pub use types::Member;
 
-use crate::election::{LeaderElection, election};
+use crate::campaign::Campaigns;
+use crate::election::LeaderElection;
 use crate::fenced_store::{Command, check_limits};
 use crate::metrics as names;
 use crate::provider_thread::ProviderThread;
@@ -53,7 +52,6 @@ use crate::{
     ReadError, Rejection, TransferError, Versioned, WatchEvent,
 };
 use group::{Group, OPERATION_DEADLINE};
-use runner::Campaign;
 use types::TypeConfig;
 
 /// One member of the raft group. Clones are the same member; it stops abruptly when the last is dropped.
@@ -64,10 +62,8 @@ pub struct RaftProvider {
 
 struct Inner {
     group: Arc<Group>,
-    runtime: Handle,
-    thread: Mutex<Option<ProviderThread>>,
-    campaign: watch::Sender<Option<Campaign>>,
-    campaigns: AtomicU64,
+    thread: ProviderThread,
+    campaigns: Campaigns,
     doubted: Arc<Notify>,
     /// Reads and writes under way: raft's thread shares its time fairly among its tasks, so these must be few.
     reads: Semaphore,
@@ -99,15 +95,12 @@ impl RaftProvider {
     /// Opens the log, binds the peer service and starts taking part. Blocks while the log is read; finding and
     /// founding the group goes on in the background.
     pub fn start(options: RaftOptions) -> Result<Self, StartError> {
-        let campaign = watch::Sender::new(None);
+        let campaigns = Campaigns::new();
         let doubted = Arc::new(Notify::new());
-        let inbox = runner::Inbox { campaign: campaign.subscribe(), doubted: Arc::clone(&doubted) };
+        let inbox = runner::Inbox { campaign: campaigns.subscribe(), doubted: Arc::clone(&doubted) };
         let (group, thread) = thread::start(options, inbox)?;
-        let runtime = thread.runtime();
-        let thread = Mutex::new(Some(thread));
-        let campaigns = AtomicU64::new(0);
         let (reads, writes) = (Semaphore::new(READS), Semaphore::new(WRITES));
-        Ok(Self { inner: Arc::new(Inner { group, runtime, thread, campaign, campaigns, doubted, reads, writes }) })
+        Ok(Self { inner: Arc::new(Inner { group, thread, campaigns, doubted, reads, writes }) })
     }
 
     /// With `true` nothing passes between this member and the others until `false`, as if its cable were pulled: for
@@ -118,15 +111,8 @@ impl RaftProvider {
 
     /// Stops at once, telling nobody, as if the process were killed: for drills and tests.
     pub async fn kill(&self) {
-        self.inner.campaign.send_replace(None);
-        self.stop().await;
-    }
-
-    async fn stop(&self) {
-        let thread = self.inner.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread {
-            thread.stop().await;
-        }
+        self.inner.campaigns.end();
+        self.inner.thread.stop().await;
     }
 
     /// Runs on raft's runtime, whatever the caller's; `None` once that has stopped.
@@ -135,16 +121,7 @@ impl RaftProvider {
         T: Send + 'static,
         F: Future<Output = T> + Send + 'static,
     {
-        let (sender, result) = oneshot::channel();
-        let work = work(Arc::clone(&self.inner.group));
-        {
-            let _raft = self.inner.runtime.enter();
-            spawn("raft-operation", async move {
-                // The caller may have gone.
-                let _ = sender.send(work.await);
-            });
-        }
-        result.await.ok()
+        self.inner.thread.run(work(Arc::clone(&self.inner.group))).await
     }
 
     async fn write(&self, leadership: &Leadership, command: Command) -> CommitOutcome {
@@ -199,19 +176,7 @@ impl RaftProvider {
 
 impl HaProvider for RaftProvider {
     fn campaign(&self, candidate: Candidate) -> LeaderElection {
-        let number = self.inner.campaigns.fetch_add(1, Ordering::Relaxed) + 1;
-        let campaign = self.inner.campaign.clone();
-        let (contender, election) = election(move || {
-            campaign.send_if_modified(|campaign| {
-                let own = campaign.as_ref().is_some_and(|campaign| campaign.number == number);
-                if own {
-                    *campaign = None;
-                }
-                own
-            });
-        });
-        self.inner.campaign.send_replace(Some(Campaign { number, candidate, contender: Arc::new(contender) }));
-        election
+        self.inner.campaigns.begin(candidate)
     }
 
     fn leader(&self) -> watch::Receiver<Option<LeaderRecord>> {
@@ -271,7 +236,7 @@ impl HaProvider for RaftProvider {
     fn shutdown<'a>(&'a self) -> BoxFuture<'a, ()> {
         let stop = async move {
             // No longer a candidate: the runner revokes at once. Then another may lead.
-            self.inner.campaign.send_replace(None);
+            self.inner.campaigns.end();
             if let Err(error) = self.hand_over(None).await
                 && error != TransferError::NotLeader
             {
@@ -284,7 +249,7 @@ impl HaProvider for RaftProvider {
                 }
             });
             stopping.await;
-            self.stop().await;
+            self.inner.thread.stop().await;
         };
         stop.boxed()
     }

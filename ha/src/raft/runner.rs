@@ -20,14 +20,6 @@ use crate::fenced_store::{Applied, Command};
 use crate::metrics as names;
 use crate::{Candidate, Leadership};
 
-/// Somebody here wants to lead.
-#[derive(Clone)]
-pub(crate) struct Campaign {
-    pub number: u64,
-    pub candidate: Candidate,
-    pub contender: Arc<Contender>,
-}
-
 /// What the provider tells the runner.
 pub(crate) struct Inbox {
     pub campaign: watch::Receiver<Option<Campaign>>,

@@ -34,14 +34,6 @@ const SUCCESSOR_POLL: Duration = Duration::from_millis(50);
 /// For a session to be closed in good order.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(2);
 
-/// Somebody here wants to lead.
-#[derive(Clone)]
-pub(super) struct Campaign {
-    pub number: u64,
-    pub candidate: Candidate,
-    pub contender: Arc<Contender>,
-}
-
 /// What the provider asks for.
 pub(super) enum Request {
     /// Hand over to this candidate, or to the next. The epoch that is given up.
