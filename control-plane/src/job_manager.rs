@@ -91,6 +91,7 @@ pub struct JobManager {
     rest_address: SocketAddr,
     rpc_address: SocketAddr,
     stop: watch::Sender<bool>,
+    refused: watch::Receiver<Option<String>>,
     ended: Vec<oneshot::Receiver<()>>,
 }
 
@@ -118,6 +119,7 @@ impl JobManager {
             rest_address: format!("{host}:{}", rest_address.port()),
         };
         let (leading, leading_end) = watch::channel(None);
+        let (refused, refused_end) = watch::channel(None);
         let context = LeaderContext {
             ha: options.ha.clone(),
             files: options.files,
@@ -128,6 +130,7 @@ impl JobManager {
             dispatcher: options.dispatcher,
             job_master: options.job_master,
             leading,
+            refused,
         };
         let rest = Rest::new(options.name, options.ha.clone(), leading_end.clone(), options.config, options.metrics);
         let (stop, stop_end) = watch::channel(false);
@@ -141,7 +144,7 @@ impl JobManager {
             run_thread("weir-rest", 1, run_rest(rest, rest_listener, stop_end))?,
         ];
         tracing::info!(%rest_address, %rpc_address, "JobManager started");
-        Ok(Self { ha: options.ha, rest_address, rpc_address, stop, ended })
+        Ok(Self { ha: options.ha, rest_address, rpc_address, stop, refused: refused_end, ended })
     }
 
     /// Where REST listens.
@@ -152,6 +155,18 @@ impl JobManager {
     /// Where the service for TaskManagers listens.
     pub fn rpc_address(&self) -> SocketAddr {
         self.rpc_address
+    }
+
+    /// Waits until it is known that this process must not lead, and why: its store says so. Then shut it down.
+    pub fn refused(&self) -> impl Future<Output = String> + use<> {
+        let mut refused = self.refused.clone();
+        async move {
+            let reason = refused.wait_for(Option::is_some).await.ok().and_then(|reason| reason.clone());
+            match reason {
+                Some(reason) => reason,
+                None => std::future::pending().await,
+            }
+        }
     }
 
     /// Hands leadership over, if it leads, and stops. Running tasks go on under the next leader.
@@ -269,6 +284,7 @@ impl State {
 async fn contend(context: LeaderContext, candidate: Candidate, serve: impl Future<Output = ()>) {
     let mut serve = std::pin::pin!(serve);
     let mut election = context.ha.campaign(candidate);
+    let mut refused = context.refused.subscribe();
     let mut state = State::Standby;
     loop {
         tokio::select! {
@@ -290,6 +306,10 @@ async fn contend(context: LeaderContext, candidate: Candidate, serve: impl Futur
                     return;
                 }
             },
+            true = async { refused.wait_for(Option::is_some).await.is_ok() } => {
+                state.stop_leading("nobody may lead here").await;
+                return;
+            }
             () = state.superseded() => state.stop_leading("superseded by a newer leader").await,
             () = &mut serve => {
                 state.stop_leading("shutting down").await;

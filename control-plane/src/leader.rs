@@ -8,6 +8,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use weir_ha::{
     CheckpointIdCounter, CommitOutcome, CompletedCheckpointStore, HaServices, Leadership, ReadError, Rejection, StoreError,
+    migration,
 };
 use weir_protocol::LeaderEpoch;
 use weir_protocol::world::{self, MonotonicClock};
@@ -65,6 +66,8 @@ pub(crate) struct LeaderContext {
     pub(crate) job_master: JobMasterOptions,
     /// Where REST and the TaskManager service look for the leader in this process.
     pub(crate) leading: watch::Sender<Option<Leading>>,
+    /// Why this process must not lead, once it is known.
+    pub(crate) refused: watch::Sender<Option<String>>,
 }
 
 /// A leadership being exercised. Dropping it is not enough: [`Self::stop`] it.
@@ -162,7 +165,7 @@ impl TakeOver {
             ::metrics::histogram!(metrics::TAKEOVER_SECONDS, "phase" => phase).record(seconds);
         };
         let epoch = self.leading.epoch();
-        let recovered = self.read().await;
+        let Some(recovered) = self.read().await else { return };
         since_grant("read");
         let (jobs, results) = (recovered.jobs.len(), recovered.results.len());
         let (done, done_end) = oneshot::channel();
@@ -178,12 +181,16 @@ impl TakeOver {
         leader_history::record(&*self.context.ha, &self.leading.leadership).await;
     }
 
-    /// Reads everything the store holds; only the end of leadership ends the attempts.
-    async fn read(&self) -> Recovered {
+    /// Reads everything the store holds; only the end of leadership ends the attempts. `None` if nobody may lead here.
+    async fn read(&self) -> Option<Recovered> {
         let mut wait_ms = RETRY_MIN_MS;
         loop {
             match self.try_read().await {
-                Ok(recovered) => return recovered,
+                Ok(Err(objection)) => {
+                    self.context.refused.send_replace(Some(objection));
+                    return None;
+                }
+                Ok(Ok(recovered)) => return Some(recovered),
                 Err(error) if error.is_retryable() => {
                     tracing::warn!(%error, "taking over: the store can't be read; trying again")
                 }
@@ -194,10 +201,14 @@ impl TakeOver {
         }
     }
 
-    async fn try_read(&self) -> Result<Recovered, StoreError> {
+    /// What there is to recover, or why nobody may lead here.
+    async fn try_read(&self) -> Result<Result<Recovered, String>, StoreError> {
+        if let Some(objection) = migration::look(&*self.context.ha).await?.and_then(|mark| mark.objection()) {
+            return Ok(Err(objection));
+        }
         let jobs = self.stores.graphs.recover().await.map_err(|error: ReadError| StoreError::from(error))?;
         let results = self.stores.results.list().await?;
-        Ok(Recovered { jobs, results })
+        Ok(Ok(Recovered { jobs, results }))
     }
 
     /// Makes the leader findable, last of all.

@@ -53,9 +53,10 @@ use etcd_client::GetOptions;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{Instant, timeout};
 use tracing::warn;
+use weir_protocol::LeaderEpoch;
 use weir_protocol::world::spawn;
 
 pub use options::{Credentials, EtcdOptions, StartError, Tls};
@@ -245,6 +246,11 @@ impl HaProvider for EtcdProvider {
             self.write(|member| async move { member.commit(epoch, &operations).await }).await
         };
         commit.boxed()
+    }
+
+    fn raise_epoch<'a>(&'a self, leadership: &'a Leadership, floor: LeaderEpoch) -> BoxFuture<'a, CommitOutcome> {
+        let epoch = leadership.epoch();
+        self.write(move |member| async move { member.raise_epoch(epoch, floor).await }).boxed()
     }
 
     fn watch<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<mpsc::Receiver<WatchEvent>, ReadError>> {

@@ -44,6 +44,13 @@ pub enum Command {
         /// What to change.
         operations: Vec<Operation>,
     },
+    /// Every later epoch is above `floor`. The leader of `epoch` leads no more, unless the floor is not above it.
+    RaiseEpoch {
+        /// Under which epoch.
+        epoch: LeaderEpoch,
+        /// What the next one exceeds.
+        floor: LeaderEpoch,
+    },
 }
 
 /// The result of applying a command. Unlike [`CommitOutcome`] it is never unknown.
@@ -51,7 +58,7 @@ pub enum Command {
 pub enum Applied {
     /// `Acquire`: the new epoch.
     Acquired(LeaderEpoch),
-    /// `Publish` or `Commit`: done, under this version.
+    /// `Publish`, `Commit` or `RaiseEpoch`: done, under this version.
     Committed {
         /// Version of every key put.
         version: u64,
@@ -167,7 +174,19 @@ impl FencedStore {
                 Ok(bytes) => self.change(operations, bytes),
                 Err(rejection) => (Applied::Rejected(rejection), Vec::new()),
             },
+            Command::RaiseEpoch { epoch, floor } => (self.raise_epoch(*epoch, *floor), Vec::new()),
         }
+    }
+
+    fn raise_epoch(&mut self, epoch: LeaderEpoch, floor: LeaderEpoch) -> Applied {
+        if let Err(rejection) = self.admit(epoch) {
+            return Applied::Rejected(rejection);
+        }
+        self.version += 1;
+        if floor > self.epoch {
+            (self.epoch, self.holder) = (floor, None);
+        }
+        Applied::Committed { version: self.version }
     }
 
     fn publish(&mut self, record: &LeaderRecord) -> Applied {

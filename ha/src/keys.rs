@@ -7,6 +7,7 @@
 //! checkpoints/<job>/head         CompletedCheckpointStore: the newest id ever appended (C2, C6)
 //! checkpoints/<job>/<20 digits>  CompletedCheckpointStore: one retained completed checkpoint
 //! checkpoint-ids/<job>           CheckpointIdCounter: the first id nobody has reserved yet
+//! migration                      whether the state is on its way to another provider, or from one (`migration.rs`)
 //! leader-history                 the newest leaderships, for people; nothing depends on it
 //! ```
 //!
@@ -22,6 +23,8 @@ pub const TOKENS: &str = "tokens/";
 pub const RESULTS: &str = "results/";
 /// The newest leaderships.
 pub const LEADER_HISTORY: &str = "leader-history";
+/// Where the state came from, or has gone.
+pub const MIGRATION: &str = "migration";
 
 /// The longest client token in bytes.
 pub const TOKEN_LIMIT: usize = 128;

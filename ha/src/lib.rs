@@ -21,6 +21,7 @@ pub mod keys;
 mod membership;
 pub mod memory;
 pub mod metrics;
+pub mod migration;
 mod provider_thread;
 pub mod raft;
 mod record;
@@ -72,6 +73,10 @@ pub trait HaProvider: Send + Sync + 'static {
 
     /// Applies all of `operations`, or none, if `leadership` is still the newest.
     fn commit<'a>(&'a self, leadership: &'a Leadership, operations: Vec<Operation>) -> BoxFuture<'a, CommitOutcome>;
+
+    /// Makes every epoch granted from now on exceed `floor`. If that is above the leadership's epoch it is the last thing this
+    /// leader does: it is revoked, and contends again. For state that comes from another provider (E1).
+    fn raise_epoch<'a>(&'a self, leadership: &'a Leadership, floor: LeaderEpoch) -> BoxFuture<'a, CommitOutcome>;
 
     /// Changes under `prefix` from now on. The receiver is bounded: a slow reader gets `WatchEvent::Lagged` and lists again.
     fn watch<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<mpsc::Receiver<WatchEvent>, ReadError>>;

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::sync::{mpsc, watch};
+use weir_protocol::LeaderEpoch;
 use weir_protocol::world::wall_clock_ms;
 
 use crate::election::{Contender, LeaderElection, election};
@@ -303,6 +304,17 @@ impl HaProvider for MemoryProvider {
 
     fn commit<'a>(&'a self, leadership: &'a Leadership, operations: Vec<Operation>) -> BoxFuture<'a, CommitOutcome> {
         self.apply(Command::Commit { epoch: leadership.epoch(), operations }).boxed()
+    }
+
+    fn raise_epoch<'a>(&'a self, leadership: &'a Leadership, floor: LeaderEpoch) -> BoxFuture<'a, CommitOutcome> {
+        let raise = async move {
+            let outcome = self.apply(Command::RaiseEpoch { epoch: leadership.epoch(), floor }).await;
+            if floor > leadership.epoch() && matches!(outcome, CommitOutcome::Committed { .. }) {
+                MemoryStore { shared: Arc::clone(&self.shared) }.revoke_leader();
+            }
+            outcome
+        };
+        raise.boxed()
     }
 
     fn watch<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<mpsc::Receiver<WatchEvent>, ReadError>> {

@@ -48,7 +48,6 @@ use futures::future::BoxFuture;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::time::Instant;
 use weir_protocol::LeaderEpoch;
-use weir_protocol::world::spawn;
 
 pub use options::{Acl, Credentials, StartError, Tls, ZooKeeperOptions};
 
@@ -219,6 +218,11 @@ impl HaProvider for ZooKeeperProvider {
             self.write(move |ensemble| async move { ensemble.commit(epoch, &operations).await }).await
         };
         commit.boxed()
+    }
+
+    fn raise_epoch<'a>(&'a self, leadership: &'a Leadership, floor: LeaderEpoch) -> BoxFuture<'a, CommitOutcome> {
+        let epoch = leadership.epoch();
+        self.write(move |ensemble| async move { ensemble.raise_epoch(epoch, floor).await }).boxed()
     }
 
     fn watch<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<mpsc::Receiver<WatchEvent>, ReadError>> {

@@ -25,6 +25,29 @@ pub(crate) fn start(config: &Config) -> Result<HaServices, StartError> {
     }
 }
 
+/// What people call the coordination system of this configuration; the same for every JobManager of the cluster.
+pub(crate) fn name(config: &Config) -> String {
+    let cluster = config.text("high-availability.cluster-id");
+    let servers = |key| {
+        let mut servers = config.list(key);
+        servers.sort();
+        servers.join(",")
+    };
+    match config.text("high-availability.type").as_str() {
+        "raft" => format!("the raft group {cluster} of {}", servers("high-availability.raft.members")),
+        "etcd" => {
+            let (root, servers) = (config.text("high-availability.etcd.path.root"), servers("high-availability.etcd.endpoints"));
+            format!("{root}/{cluster} in etcd at {servers}")
+        }
+        "zookeeper" => {
+            let (root, servers) =
+                (config.text("high-availability.zookeeper.path.root"), servers("high-availability.zookeeper.quorum"));
+            format!("{root}/{cluster} in ZooKeeper at {servers}")
+        }
+        _ => "the memory of one process".to_owned(),
+    }
+}
+
 fn start_etcd(config: &Config) -> Result<HaServices, StartError> {
     config.require("high-availability.type: etcd", &["high-availability.etcd.endpoints"])?;
     let path = |key| config.get(key).map(PathBuf::from);

@@ -143,6 +143,25 @@ pub(super) async fn published_records_never_go_back<C: TestCluster>(cluster: C) 
     }
 }
 
+/// E1, E3: after a leader has raised the epoch it can write no more, and whoever follows exceeds what it was raised to.
+pub(super) async fn a_raised_epoch_is_exceeded_and_ends_the_leadership<C: TestCluster>(cluster: C) {
+    let mut fixture = Fixture::start(cluster).await;
+    let (leader, leadership) = fixture.granted(None).await;
+    // Nothing to raise: it goes on.
+    version(fixture.provider(leader).raise_epoch(&leadership, LeaderEpoch(1)).await);
+    version(fixture.provider(leader).commit(&leadership, vec![put("k", "v")]).await);
+    let floor = LeaderEpoch(leadership.epoch().0 + 1_000_000);
+    version(fixture.provider(leader).raise_epoch(&leadership, floor).await);
+    let outcome = fixture.provider(leader).commit(&leadership, vec![put("k", "late")]).await;
+    assert!(matches!(outcome, CommitOutcome::Rejected(crate::Rejection::StaleEpoch { .. })), "E3: {outcome:?}");
+    fixture.revoked(leader).await;
+    let (new, newer) = fixture.granted(None).await;
+    assert!(newer.epoch() > floor, "E1: {} after {floor}", newer.epoch());
+    version(fixture.provider(new).commit(&newer, vec![put("k", "new")]).await);
+    let outcome = fixture.provider(new).raise_epoch(&leadership, LeaderEpoch(floor.0 * 2)).await;
+    assert!(matches!(outcome, CommitOutcome::Rejected(_)), "E3: {outcome:?}");
+}
+
 /// E7, E9: a member that is shut down is told that it leads no more, then that its election is over; another follows.
 pub(super) async fn a_shut_down_member_learns_of_its_end<C: TestCluster>(cluster: C) {
     let mut fixture = Fixture::start(cluster).await;

@@ -55,6 +55,7 @@ pub async fn run<C: TestCluster>(make: impl Fn() -> C) {
     elections::a_withdrawn_leader_is_followed_by_another(make()).await;
     elections::leadership_can_be_handed_over(make()).await;
     elections::published_records_never_go_back(make()).await;
+    elections::a_raised_epoch_is_exceeded_and_ends_the_leadership(make()).await;
     elections::a_shut_down_member_learns_of_its_end(make()).await;
     typed_stores::records_survive_the_leader(make()).await;
 }

@@ -14,7 +14,7 @@ use super::connection::CallError;
 use super::member::{Member, Own};
 use super::session::{self, Session};
 use super::view::{Latch, Turn, View, parse_epoch};
-use crate::election::Contender;
+use crate::campaign::Campaign;
 use crate::{Candidate, Leadership};
 
 /// Between two attempts at what failed.

@@ -156,6 +156,17 @@ impl Member {
         outcome
     }
 
+    /// Makes every later epoch exceed `floor`.
+    pub(crate) async fn raise_epoch(&self, epoch: LeaderEpoch, floor: LeaderEpoch) -> CommitOutcome {
+        let put = TxnOp::put(self.layout.epoch(), floor.max(epoch).to_string(), None);
+        let txn = Txn::new().when(self.fence(epoch)).and_then([put]).or_else(self.fence_reads());
+        let outcome = self.decide(epoch, &[], self.transact(txn).await);
+        if floor > epoch && matches!(outcome, CommitOutcome::Committed { .. }) {
+            self.resign.send_replace(epoch);
+        }
+        outcome
+    }
+
     fn fence_reads(&self) -> Vec<TxnOp> {
         vec![TxnOp::get(self.layout.epoch(), None), TxnOp::get(self.layout.latch(), None)]
     }

@@ -34,9 +34,9 @@ use ::metrics::{counter, histogram};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use openraft::error::{ChangeMembershipError, ClientWriteError, RaftError};
-use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::time::Instant;
-use weir_protocol::world::spawn;
+use weir_protocol::LeaderEpoch;
 
 pub use log::{DiskFailureHook, LogError};
 pub use options::{Listen, RaftOptions, RaftTiming, StartError};
@@ -205,6 +205,10 @@ impl HaProvider for RaftProvider {
             self.write(leadership, Command::Commit { epoch: leadership.epoch(), operations }).await
         };
         commit.boxed()
+    }
+
+    fn raise_epoch<'a>(&'a self, leadership: &'a Leadership, floor: LeaderEpoch) -> BoxFuture<'a, CommitOutcome> {
+        self.write(leadership, Command::RaiseEpoch { epoch: leadership.epoch(), floor }).boxed()
     }
 
     fn watch<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<mpsc::Receiver<WatchEvent>, ReadError>> {

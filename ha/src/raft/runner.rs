@@ -15,10 +15,10 @@ use weir_protocol::world::{MonotonicClock, spawn, wall_clock_ms};
 use super::elector::{Effect, Elector, Event};
 use super::group::{Group, WriteError};
 use super::types::Raft;
-use crate::election::Contender;
+use crate::Leadership;
+use crate::campaign::Campaign;
 use crate::fenced_store::{Applied, Command};
 use crate::metrics as names;
-use crate::{Candidate, Leadership};
 
 /// What the provider tells the runner.
 pub(crate) struct Inbox {

@@ -45,6 +45,7 @@ impl fmt::Display for Command {
         match self {
             Self::Acquire { candidate } => write!(f, "acquire for {}", candidate.name),
             Self::Publish { record } => write!(f, "publish epoch {}", record.epoch),
+            Self::RaiseEpoch { epoch, floor } => write!(f, "raise epoch {epoch} to {floor}"),
             Self::Commit { epoch, operations } => write!(f, "commit {} operations under epoch {epoch}", operations.len()),
         }
     }

@@ -49,6 +49,7 @@ enum Sent {
 enum Work<'a> {
     Commit(&'a [Operation]),
     Publish(&'a LeaderRecord),
+    RaiseEpoch(LeaderEpoch),
 }
 
 /// What an attempt came to.
@@ -67,6 +68,14 @@ impl Ensemble {
     /// Makes the leader findable: by other members, and by Flink's command line.
     pub(super) async fn publish(&self, record: &LeaderRecord) -> CommitOutcome {
         self.fenced(record.epoch, Work::Publish(record)).await
+    }
+
+    /// Makes every later epoch exceed `floor`.
+    pub(super) async fn raise_epoch(&self, epoch: LeaderEpoch, floor: LeaderEpoch) -> CommitOutcome {
+        let outcome = self.fenced(epoch, Work::RaiseEpoch(floor)).await;
+        // It finds itself superseded.
+        self.doubted.notify_one();
+        outcome
     }
 
     async fn fenced(&self, epoch: LeaderEpoch, work: Work<'_>) -> CommitOutcome {
@@ -88,6 +97,7 @@ impl Ensemble {
             let attempt = match work {
                 Work::Commit(operations) => self.commit_once(&client, &reign, operations).await,
                 Work::Publish(record) => self.publish_once(&client, &reign, record).await,
+                Work::RaiseEpoch(floor) => self.raise_once(&client, &reign, floor).await,
             };
             match attempt {
                 Ok(Attempt::Done(outcome)) => return outcome,
@@ -207,6 +217,15 @@ impl Ensemble {
             }
             other => self.undone(client, reign, other).await,
         })
+    }
+
+    async fn raise_once(&self, client: &Client, reign: &Reign, floor: LeaderEpoch) -> Result<Attempt, Error> {
+        let Some(fence) = self.fence_version(client, reign).await? else {
+            return Ok(Attempt::Done(self.superseded(client, reign.epoch).await));
+        };
+        let (path, epoch) = (self.layout.epoch(), floor.max(reign.epoch));
+        let sent = transaction(client, &reign.latch, &path, epoch, fence, |_| Ok(())).await;
+        Ok(self.undone(client, reign, sent).await)
     }
 
     /// What is the same for all transactions that were not applied.

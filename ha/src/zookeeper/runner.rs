@@ -18,9 +18,9 @@ use super::ensemble::{CALL_DEADLINE, Ensemble, Link, Reign, data, pipelined, sta
 use super::fenced_write::parse_epoch;
 use super::options::Connection;
 use super::session;
-use crate::election::Contender;
+use crate::campaign::Campaign;
 use crate::metrics as names;
-use crate::{Candidate, Leadership, TransferError};
+use crate::{Leadership, TransferError};
 
 /// Between two attempts to get a session, at most; the first follows at once.
 const MAX_BACKOFF: Duration = Duration::from_secs(1);

@@ -6,8 +6,8 @@ mod size;
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::atomic::AtomicU32;
-use std::sync::{LazyLock, MutexGuard};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{LazyLock, Mutex, MutexGuard};
 
 use bytes::Bytes;
 use tempfile::TempDir;

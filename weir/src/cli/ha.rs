@@ -6,7 +6,7 @@ use weir_protocol::rest::HaResponse;
 
 use super::exit_code::Failure;
 use super::output::table;
-use super::{ClusterArguments, ConfigArguments, Format, ha_check};
+use super::{ClusterArguments, ConfigArguments, Format, ha_check, ha_migrate};
 use crate::coordination;
 
 #[derive(Debug, Subcommand)]
@@ -18,6 +18,18 @@ pub(super) enum HaCommand {
         /// How to print what was found.
         #[arg(long, short, value_enum, default_value = "text")]
         output: Format,
+    },
+    /// Move everything a stopped cluster has written down to another coordination system. Jobs' files stay where they are.
+    ///
+    /// Stop the JobManagers of both configurations first; TaskManagers may run on, and so do their tasks. Where an end is a raft
+    /// group, run `weir ha member` on its other hosts, so that it has a quorum. Interrupted at any point, it can be run again. When
+    /// it is done, start the JobManagers with the new configuration; with the old one they refuse to lead.
+    Migrate(ha_migrate::MigrateArguments),
+    /// Be a member of the raft group without being a JobManager, until Ctrl-C: so that a group whose JobManagers are stopped has
+    /// a quorum for `weir ha migrate`.
+    Member {
+        #[command(flatten)]
+        config: ConfigArguments,
     },
     /// Who leads, how far the others are, and how many may still fail.
     Status {
@@ -59,6 +71,8 @@ pub(super) fn run(command: HaCommand) -> Result<(), Failure> {
     runtime.block_on(async {
         match command {
             HaCommand::Check { config, output } => ha_check::run(&config, output).await,
+            HaCommand::Migrate(arguments) => ha_migrate::run(&arguments).await,
+            HaCommand::Member { config } => ha_migrate::member(&config).await,
             HaCommand::Status { cluster } => {
                 let status = client(&cluster)?.ha_status(cluster.timeout).await?;
                 cluster.output.print(&status, status_text)

@@ -3,6 +3,7 @@
 pub mod exit_code;
 mod ha;
 mod ha_check;
+mod ha_migrate;
 mod job;
 mod output;
 mod role;

@@ -1,6 +1,6 @@
 //! Running a role: configuration in, a process out, until it is told to stop.
 
-use std::future::Future;
+use std::future::{Future, pending};
 use std::io::Read;
 use std::pin::Pin;
 
@@ -18,7 +18,7 @@ pub(super) fn job_manager(arguments: &RoleArguments, log: Option<&str>) -> Resul
     config.notices().iter().for_each(|notice| tracing::warn!("{notice}"));
     abort_on_panic();
     let running = assembly::start_job_manager(&config)?;
-    wait_for_the_end(arguments.exit_with_parent, || running.shutdown())
+    wait_for_the_end(arguments.exit_with_parent, running.refused(), || running.shutdown())
 }
 
 /// Half a JobManager is worse than none: a panic anywhere in it ends the process, and a standby takes over.
@@ -36,7 +36,7 @@ pub(super) fn task_manager(arguments: &RoleArguments, log: Option<&str>) -> Resu
     let config = arguments.config.load()?;
     config.notices().iter().for_each(|notice| tracing::warn!("{notice}"));
     let running = assembly::start_task_manager(&config)?;
-    wait_for_the_end(arguments.exit_with_parent, || running.shutdown())
+    wait_for_the_end(arguments.exit_with_parent, pending(), || running.shutdown())
 }
 
 /// Runs a whole cluster on this machine until Ctrl-C.
@@ -56,33 +56,45 @@ pub(super) fn local(arguments: &LocalArguments) -> Result<(), Failure> {
     println!("  files  {}", directory.display());
     println!("  logs   {}", cluster.logs().display());
     println!("Ctrl-C stops it all. Try: weir ha status -m {}", cluster.rest_addresses().join(","));
-    wait_for_the_end(false, async || println!("stopping"))?;
+    wait_for_the_end(false, pending(), async || println!("stopping"))?;
     Ok(cluster.shutdown()?)
 }
 
-/// Blocks until the process is asked to stop, then stops in order.
-fn wait_for_the_end(with_parent: bool, stop: impl AsyncFnOnce()) -> Result<(), Failure> {
+/// Blocks until the process is asked to stop, or can't go on for a reason that it gives; then stops in order.
+fn wait_for_the_end(with_parent: bool, failed: impl Future<Output = String>, stop: impl AsyncFnOnce()) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        use tokio::signal::unix::{SignalKind, signal};
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut hangup = signal(SignalKind::hangup())?;
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
-            () = parent_gone(with_parent) => tracing::warn!("the parent process is gone: stopping"),
-        }
+        let reason = tokio::select! {
+            asked = asked_to_stop() => asked.map(|()| None)?,
+            () = parent_gone(with_parent) => {
+                tracing::warn!("the parent process is gone: stopping");
+                None
+            }
+            reason = failed => Some(reason),
+        };
         stop().await;
-        Ok(())
+        reason.map_or(Ok(()), |reason| Err(Failure::error(reason)))
     })
+}
+
+/// Ends with SIGINT, SIGTERM or SIGHUP.
+pub(super) async fn asked_to_stop() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+        _ = hangup.recv() => {}
+    }
+    Ok(())
 }
 
 /// Ends when standard input closes, if that means something.
 fn parent_gone(matters: bool) -> Pin<Box<dyn Future<Output = ()>>> {
     if !matters {
-        return Box::pin(std::future::pending());
+        return Box::pin(pending());
     }
     let (closed, on_closed) = oneshot::channel();
     let watch = move || {
@@ -93,7 +105,7 @@ fn parent_gone(matters: bool) -> Pin<Box<dyn Future<Output = ()>>> {
     Box::pin(async move {
         let watcher = std::thread::Builder::new().name("parent-watch".to_owned()).spawn(watch);
         if watcher.is_err() || on_closed.await.is_err() {
-            std::future::pending::<()>().await;
+            pending::<()>().await;
         }
     })
 }

@@ -176,6 +176,38 @@ impl LocalCluster {
         self.servers.restart()
     }
 
+    /// Stops the JobManagers in order; TaskManagers and their tasks go on.
+    pub fn stop_jobmanagers(&mut self) -> io::Result<()> {
+        for name in self.jobmanager_names() {
+            self.named(&name)?.stop(STOP_PATIENCE)?;
+        }
+        Ok(())
+    }
+
+    /// What the JobManagers coordinate through when they are started the next time, on servers of its own.
+    pub fn set_coordination(&mut self, coordination: Coordination) -> io::Result<()> {
+        self.servers = CoordinationServers::start(coordination, &self.options.directory)?;
+        self.options.coordination = coordination;
+        for name in self.jobmanager_names() {
+            let process = self.describe(&name);
+            self.processes.insert(name, process);
+        }
+        Ok(())
+    }
+
+    /// The settings of a process, `key=value`.
+    pub fn settings(&self, name: &str) -> Vec<String> {
+        let mut settings = self.settings_of_all();
+        if let Some(index) = self.jobmanager_names().iter().position(|known| known == name) {
+            settings.extend(self.jobmanager_settings(name, &self.ports[index]));
+        } else {
+            settings.push(format!("taskmanager.resource-id={name}"));
+            settings.push(format!("taskmanager.numberOfTaskSlots={}", self.options.slots));
+        }
+        settings.extend(self.options.settings.iter().cloned());
+        settings
+    }
+
     /// Stops all processes: TaskManagers first, then JobManagers, each gets SIGTERM and some seconds.
     pub fn shutdown(mut self) -> io::Result<()> {
         for name in self.taskmanager_names().into_iter().chain(self.jobmanager_names()) {
@@ -193,18 +225,9 @@ impl LocalCluster {
     }
 
     fn describe(&self, name: &str) -> RoleProcess {
-        let mut settings = self.settings_of_all();
-        let role = if let Some(index) = self.jobmanager_names().iter().position(|known| known == name) {
-            settings.extend(self.jobmanager_settings(name, &self.ports[index]));
-            "jobmanager"
-        } else {
-            settings.push(format!("taskmanager.resource-id={name}"));
-            settings.push(format!("taskmanager.numberOfTaskSlots={}", self.options.slots));
-            "taskmanager"
-        };
-        settings.extend(self.options.settings.iter().cloned());
-        let mut arguments = vec![role.to_owned()];
-        arguments.extend(settings.into_iter().flat_map(|setting| ["-D".to_owned(), setting]));
+        let is_jobmanager = self.jobmanager_names().iter().any(|known| known == name);
+        let mut arguments = vec![if is_jobmanager { "jobmanager" } else { "taskmanager" }.to_owned()];
+        arguments.extend(self.settings(name).into_iter().flat_map(|setting| ["-D".to_owned(), setting]));
         RoleProcess::new(name, &self.options.binary, arguments, &self.logs())
     }
 

@@ -1,0 +1,474 @@
+//! Moving everything a cluster has written down from one provider to another.
+//!
+//! Nobody may lead at either end meanwhile, so the migration leads at both itself, and leaves a [`Mark`] at both that every
+//! leader looks for before it acts ([`look`]). The order is what makes it safe to die anywhere and be run again:
+//!
+//! 1. lead at the source; lead at the destination, under an epoch above the source's (E1);
+//! 2. mark the source as *leaving*: from here on nobody acts on it;
+//! 3. mark the destination as *arriving*: nobody acts on what is not all there;
+//! 4. copy every key that differs, remove every key that the source does not have, and compare all;
+//! 5. mark the destination as *arrived*: the point of no return, in one commit;
+//! 6. mark the source as *left*. What it holds is kept, and never acted on.
+//!
+//! Both marks carry the id of the migration, by which a second run knows its own traces. Everything written is conditional on
+//! the epoch of a leadership (E3): two migrations at once, or a JobManager that wakes up late, are refused by the stores.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
+use weir_protocol::LeaderEpoch;
+use weir_protocol::world::{random_id, wall_clock_ms};
+
+use crate::fenced_store::{MAX_COMMIT_BYTES, MAX_OPERATIONS};
+use crate::keys::MIGRATION;
+use crate::resolved_commit::{Resolved, commit};
+use crate::{
+    Candidate, CommitOutcome, Expect, HaProvider, HaServices, LeaderElection, Leadership, LeadershipEvent, Operation, StoreError,
+    record,
+};
+
+/// Times a leadership is given up for one under a higher epoch.
+const EPOCH_ATTEMPTS: u32 = 5;
+/// No provider grants an epoch above this one.
+const HIGHEST_EPOCH: u64 = i64::MAX as u64;
+
+/// Left at both ends of a migration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// Of the migration; the same at both ends.
+    pub id: String,
+    /// How far it has come.
+    pub stage: Stage,
+    /// The other end, for people.
+    pub peer: String,
+    /// Wall-clock milliseconds since 1970; for people.
+    pub at_ms: u64,
+}
+
+/// How far a migration has come at one end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// The source, while the state is copied.
+    Leaving,
+    /// The source, for good.
+    Left,
+    /// The destination, while the state is copied.
+    Arriving,
+    /// The destination, when all is there.
+    Arrived,
+}
+
+impl Mark {
+    /// Why nobody may lead here; `None` if somebody may.
+    pub fn objection(&self) -> Option<String> {
+        let peer = &self.peer;
+        match self.stage {
+            Stage::Arrived => None,
+            Stage::Left => Some(format!(
+                "HA-MIGRATED: this cluster's state has been moved to {peer}: start with the configuration for that, or bring it back \
+                 with `weir ha migrate`"
+            )),
+            Stage::Leaving => Some(format!(
+                "HA-MIGRATING: this cluster's state is being moved to {peer}: finish that with `weir ha migrate`, or give it up with \
+                 `weir ha migrate --abandon`"
+            )),
+            Stage::Arriving => Some(format!(
+                "HA-MIGRATING: not all of this cluster's state has arrived from {peer}: finish that with `weir ha migrate`"
+            )),
+        }
+    }
+}
+
+/// The mark that a migration has left in a store, if one has. To be read before a leader acts.
+pub async fn look(ha: &dyn HaProvider) -> Result<Option<Mark>, StoreError> {
+    let found = ha.get(MIGRATION).await?;
+    found.map(|found| record::decode(MIGRATION, &found.value)).transpose()
+}
+
+/// One end of a migration.
+#[derive(Clone)]
+pub struct End {
+    /// Its provider.
+    pub ha: HaServices,
+    /// What it is called in messages and marks, e.g. `etcd at 10.0.0.1:2379 /weir/default`. The same at every run.
+    pub name: String,
+}
+
+/// What a migration is doing, for whoever waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Progress {
+    /// It waits until nobody else leads at this end.
+    AwaitsLeadership(String),
+    /// It leads at this end, under this epoch.
+    Leads(String, LeaderEpoch),
+    /// So many of so many changes are made.
+    Copied(usize, usize),
+    /// Everything is compared.
+    Verified(usize),
+}
+
+/// How a migration ended well.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Migrated {
+    /// Keys that are at the destination now.
+    pub keys: usize,
+    /// Whether an earlier run had done it all.
+    pub already: bool,
+    /// Every epoch granted at the destination exceeds this one.
+    pub epoch: LeaderEpoch,
+}
+
+/// Why a migration did not go on. Nothing is lost by it: what was marked stays marked, and it can be run again.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrationError {
+    /// Somebody else leads, or nobody can.
+    #[error("HA-MIGRATE-LED: could not lead {end} within {} s{}", .patience.as_secs(), by(.leader))]
+    NotLed {
+        /// Where.
+        end: String,
+        /// How long was waited.
+        patience: Duration,
+        /// Who does, if that is known.
+        leader: Option<String>,
+    },
+    /// The destination has a cluster of its own.
+    #[error("HA-MIGRATE-OCCUPIED: {end} is not free: {reason}")]
+    Occupied {
+        /// Where.
+        end: String,
+        /// What is there.
+        reason: String,
+    },
+    /// The state is not at the source, or not only there.
+    #[error("HA-MIGRATE-ELSEWHERE: {end}: {reason}")]
+    Elsewhere {
+        /// Where.
+        end: String,
+        /// What is there.
+        reason: String,
+    },
+    /// An epoch that can't be.
+    #[error("HA-MIGRATE-EPOCH: {end}: {reason}")]
+    Epoch {
+        /// Where.
+        end: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// What was copied is not what was to be copied.
+    #[error("HA-MIGRATE-DIFFERS: after copying, key {key:?} is not the same at {end}")]
+    Differs {
+        /// Where.
+        end: String,
+        /// The first such key.
+        key: String,
+    },
+    /// A store did not do what it was asked.
+    #[error("{end}: {source}")]
+    Store {
+        /// Which.
+        end: String,
+        /// Why.
+        source: StoreError,
+    },
+}
+
+fn by(leader: &Option<String>) -> String {
+    leader
+        .as_ref()
+        .map_or(": nobody is elected there".to_owned(), |leader| format!(": {leader} does; stop its JobManagers first"))
+}
+
+type Contents = BTreeMap<String, Bytes>;
+
+/// An end that this process leads at.
+struct Led<'a> {
+    end: &'a End,
+    leadership: Leadership,
+    /// Dropping it gives leadership up.
+    election: LeaderElection,
+}
+
+/// Moves everything. Waits for leadership at each end for `patience` at most.
+pub async fn migrate(
+    source: &End,
+    destination: &End,
+    patience: Duration,
+    progress: &(dyn Fn(Progress) + Sync),
+) -> Result<Migrated, MigrationError> {
+    let from = lead(source, patience, progress).await?;
+    let leaving = from.leaving(destination).await?;
+    let to = lead_above(destination, from.leadership.epoch(), patience, progress).await?;
+    let epoch = from.leadership.epoch();
+    let arrived = match &leaving {
+        Departure::Done(mark) | Departure::Begun(mark) => to.has_arrived(mark).await?,
+        Departure::New(_) => false,
+    };
+    let mark = match leaving {
+        Departure::Done(mark) if arrived => {
+            let keys = to.contents().await?.len();
+            tracing::debug!(id = mark.id, "migrated before");
+            return Ok(Migrated { keys, already: true, epoch });
+        }
+        Departure::Done(mark) => {
+            return Err(from.elsewhere(format!("its state has left for {}, but there it has not arrived", mark.peer)));
+        }
+        Departure::Begun(mark) | Departure::New(mark) => mark,
+    };
+    let contents = from.contents().await?;
+    if !arrived {
+        to.admit(&mark).await?;
+        from.mark(&mark, Stage::Leaving, destination).await?;
+        to.mark(&mark, Stage::Arriving, source).await?;
+        to.receive(&contents, progress).await?;
+        to.mark(&mark, Stage::Arrived, source).await?;
+    }
+    from.mark(&mark, Stage::Left, destination).await?;
+    Ok(Migrated { keys: contents.len(), already: false, epoch })
+}
+
+/// Gives a migration up that has not arrived: the destination is emptied, and the source may be led again.
+pub async fn abandon(
+    source: &End,
+    destination: &End,
+    patience: Duration,
+    progress: &(dyn Fn(Progress) + Sync),
+) -> Result<(), MigrationError> {
+    let from = lead(source, patience, progress).await?;
+    let mark = match from.seen().await? {
+        Some(mark) if mark.stage == Stage::Leaving && mark.peer == destination.name => mark,
+        _ => return Err(from.elsewhere(format!("no migration to {} is under way", destination.name))),
+    };
+    let to = lead(destination, patience, progress).await?;
+    match to.seen().await? {
+        Some(found) if found.id == mark.id && found.stage == Stage::Arrived => {
+            return Err(to.elsewhere("everything has arrived: finish the migration instead".to_owned()));
+        }
+        Some(found) if found.id == mark.id => {
+            to.receive(&Contents::new(), progress).await?;
+            to.apply(vec![Operation::Delete { key: MIGRATION.to_owned(), expect: Expect::Any }]).await?;
+        }
+        // It died before it came so far.
+        _ => {}
+    }
+    from.apply(vec![Operation::Delete { key: MIGRATION.to_owned(), expect: Expect::Any }]).await
+}
+
+/// What the source's mark says.
+enum Departure {
+    /// Nothing yet.
+    New(Mark),
+    /// An earlier run has begun.
+    Begun(Mark),
+    /// An earlier run has ended it.
+    Done(Mark),
+}
+
+async fn lead<'a>(end: &'a End, patience: Duration, progress: &(dyn Fn(Progress) + Sync)) -> Result<Led<'a>, MigrationError> {
+    // It serves nobody, so it has no addresses.
+    let candidate = Candidate { name: "migration".into(), rpc_address: String::new(), rest_address: String::new() };
+    granted(end, end.ha.campaign(candidate), patience, progress).await
+}
+
+async fn granted<'a>(
+    end: &'a End,
+    mut election: LeaderElection,
+    patience: Duration,
+    progress: &(dyn Fn(Progress) + Sync),
+) -> Result<Led<'a>, MigrationError> {
+    progress(Progress::AwaitsLeadership(end.name.clone()));
+    let grant = async {
+        loop {
+            match election.next().await {
+                Some(LeadershipEvent::Granted(leadership)) => return Some(leadership),
+                Some(LeadershipEvent::Revoked) => {}
+                None => return None,
+            }
+        }
+    };
+    let Ok(Some(leadership)) = timeout(patience, grant).await else {
+        let leader = end.ha.leader().borrow().as_ref().map(|record| record.leader.name.clone());
+        return Err(MigrationError::NotLed { end: end.name.clone(), patience, leader });
+    };
+    let epoch = leadership.epoch();
+    if epoch.0 > HIGHEST_EPOCH {
+        return Err(MigrationError::Epoch {
+            end: end.name.clone(),
+            reason: format!("{epoch} was granted, at most {HIGHEST_EPOCH} can be"),
+        });
+    }
+    progress(Progress::Leads(end.name.clone(), epoch));
+    Ok(Led { end, leadership, election })
+}
+
+/// Leads under an epoch above `floor`.
+async fn lead_above<'a>(
+    end: &'a End,
+    floor: LeaderEpoch,
+    patience: Duration,
+    progress: &(dyn Fn(Progress) + Sync),
+) -> Result<Led<'a>, MigrationError> {
+    let mut led = lead(end, patience, progress).await?;
+    for _ in 0..EPOCH_ATTEMPTS {
+        if led.leadership.epoch() > floor {
+            return Ok(led);
+        }
+        let Led { leadership, election, .. } = led;
+        // Above its own in any case, so that it is over.
+        led = match end.ha.raise_epoch(&leadership, LeaderEpoch(floor.0 + 1)).await {
+            CommitOutcome::Committed { .. } => granted(end, election, patience, progress).await?,
+            outcome => {
+                tracing::warn!(?outcome, end = end.name, "the epoch was perhaps not raised");
+                drop(election);
+                lead(end, patience, progress).await?
+            }
+        };
+    }
+    Err(MigrationError::Epoch { end: end.name.clone(), reason: format!("no epoch above {floor} was granted") })
+}
+
+impl Led<'_> {
+    fn failed(&self, source: StoreError) -> MigrationError {
+        MigrationError::Store { end: self.end.name.clone(), source }
+    }
+
+    fn elsewhere(&self, reason: String) -> MigrationError {
+        MigrationError::Elsewhere { end: self.end.name.clone(), reason }
+    }
+
+    fn occupied(&self, reason: impl fmt::Display) -> MigrationError {
+        MigrationError::Occupied { end: self.end.name.clone(), reason: reason.to_string() }
+    }
+
+    async fn seen(&self) -> Result<Option<Mark>, MigrationError> {
+        look(&*self.end.ha).await.map_err(|error| self.failed(error))
+    }
+
+    /// All keys but the mark.
+    async fn contents(&self) -> Result<Contents, MigrationError> {
+        let found = self.end.ha.list("").await.map_err(|error| self.failed(error.into()))?;
+        Ok(found.into_iter().filter(|(key, _)| key != MIGRATION).map(|(key, found)| (key, found.value)).collect())
+    }
+
+    /// As the source: whether its state may leave for `destination`.
+    async fn leaving(&self, destination: &End) -> Result<Departure, MigrationError> {
+        let new = || Mark {
+            id: format!("{:032x}", random_id()),
+            stage: Stage::Leaving,
+            peer: destination.name.clone(),
+            at_ms: wall_clock_ms(),
+        };
+        let Some(mark) = self.seen().await? else { return Ok(Departure::New(new())) };
+        match mark.stage {
+            Stage::Arrived => Ok(Departure::New(new())),
+            Stage::Arriving => {
+                Err(self.elsewhere(format!("not all has arrived from {}: finish that migration first", mark.peer)))
+            }
+            Stage::Left | Stage::Leaving if mark.peer != destination.name => {
+                Err(self.elsewhere(format!("its state has gone, or is going, to {} already", mark.peer)))
+            }
+            Stage::Left => Ok(Departure::Done(mark)),
+            Stage::Leaving => Ok(Departure::Begun(mark)),
+        }
+    }
+
+    /// As the destination: whether this migration has arrived.
+    async fn has_arrived(&self, mark: &Mark) -> Result<bool, MigrationError> {
+        Ok(self.seen().await?.is_some_and(|found| found.id == mark.id && found.stage == Stage::Arrived))
+    }
+
+    /// As the destination: whether this migration may write here.
+    async fn admit(&self, mark: &Mark) -> Result<(), MigrationError> {
+        let found = self.seen().await?;
+        match found {
+            // What is left of an earlier run, or of a state that has gone elsewhere since.
+            Some(found) if found.id == mark.id || found.stage == Stage::Left => Ok(()),
+            Some(found) if found.stage != Stage::Arrived => {
+                Err(self.occupied(format!("a migration between it and {} is under way", found.peer)))
+            }
+            _ => match self.contents().await?.len() {
+                0 => Ok(()),
+                keys => Err(self.occupied(format!("a cluster has written {keys} keys there; take another cluster id"))),
+            },
+        }
+    }
+
+    async fn mark(&self, mark: &Mark, stage: Stage, peer: &End) -> Result<(), MigrationError> {
+        let mark = Mark { stage, peer: peer.name.clone(), at_ms: wall_clock_ms(), id: mark.id.clone() };
+        let value = record::encode(MIGRATION, &mark).map_err(|error| self.failed(error))?;
+        self.apply(vec![Operation::Put { key: MIGRATION.to_owned(), value, expect: Expect::Any }]).await
+    }
+
+    async fn apply(&self, operations: Vec<Operation>) -> Result<(), MigrationError> {
+        match commit(&*self.end.ha, &self.leadership, operations).await {
+            Ok(Resolved::Applied) => Ok(()),
+            Ok(Resolved::Conflict { key }) => {
+                let reason = "somebody else wrote it".to_owned();
+                Err(self.failed(StoreError::Conflict { key, reason }))
+            }
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+
+    /// As the destination: becomes a copy of `contents`.
+    async fn receive(&self, contents: &Contents, progress: &(dyn Fn(Progress) + Sync)) -> Result<(), MigrationError> {
+        let changes = changes(&self.contents().await?, contents);
+        let (mut done, all) = (0, changes.len());
+        for batch in batches(changes) {
+            done += batch.len();
+            self.apply(batch).await?;
+            progress(Progress::Copied(done, all));
+        }
+        let now = self.contents().await?;
+        if let Some(operation) = self::changes(&now, contents).first() {
+            let key = operation.key_and_expect().0.to_owned();
+            return Err(MigrationError::Differs { end: self.end.name.clone(), key });
+        }
+        progress(Progress::Verified(now.len()));
+        Ok(())
+    }
+}
+
+/// What makes `have` into `want`.
+fn changes(have: &Contents, want: &Contents) -> Vec<Operation> {
+    let puts = want.iter().filter(|(key, value)| have.get(*key) != Some(value)).map(|(key, value)| Operation::Put {
+        key: key.clone(),
+        value: value.clone(),
+        expect: Expect::Any,
+    });
+    let gone = have.keys().filter(|key| !want.contains_key(*key));
+    let deletes = gone.map(|key| Operation::Delete { key: key.clone(), expect: Expect::Any });
+    // Removals first: a store may be too full for both.
+    deletes.chain(puts).collect()
+}
+
+/// As few commits as the limits of every store allow.
+fn batches(operations: Vec<Operation>) -> Vec<Vec<Operation>> {
+    let (mut batches, mut bytes) = (Vec::<Vec<Operation>>::new(), 0);
+    for operation in operations {
+        let value = if let Operation::Put { value, .. } = &operation { value.len() } else { 0 };
+        let weight = operation.key_and_expect().0.len() + value;
+        match batches.last_mut() {
+            Some(batch) if batch.len() < MAX_OPERATIONS && bytes + weight <= BATCH_BYTES => {
+                bytes += weight;
+                batch.push(operation);
+            }
+            _ => {
+                bytes = weight;
+                batches.push(vec![operation]);
+            }
+        }
+    }
+    batches
+}
+
+/// Bytes of one commit of several keys: half of what is allowed, for ZooKeeper's requests are smaller than etcd's.
+const BATCH_BYTES: usize = MAX_COMMIT_BYTES / 2;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,291 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use tokio::sync::{Notify, mpsc, watch};
+
+use super::*;
+use crate::{HaStatus, LeaderRecord, MemoryStore, ReadError, TransferError, Versioned, WatchEvent};
+
+/// For what does happen.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// For what does not.
+const IMPATIENCE: Duration = Duration::from_millis(100);
+
+/// The life of a process: how many of its calls are still answered, and whether the one at which it dies is still done.
+struct Life {
+    left: AtomicU32,
+    last_is_done: bool,
+    end: Notify,
+}
+
+impl Life {
+    fn of(calls: u32, last_is_done: bool) -> Arc<Self> {
+        Arc::new(Self { left: AtomicU32::new(calls), last_is_done, end: Notify::new() })
+    }
+
+    async fn call<T>(&self, call: impl Future<Output = T>) -> T {
+        let before = self.left.fetch_sub(1, Ordering::SeqCst);
+        if before > 1 {
+            return call.await;
+        }
+        if self.last_is_done {
+            drop(call.await);
+        }
+        self.end.notify_one();
+        std::future::pending().await
+    }
+
+    /// `None` if the process died of it.
+    async fn lives<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            () = self.end.notified() => None,
+            done = work => Some(done),
+        }
+    }
+}
+
+/// A provider of a process that dies.
+struct Mortal {
+    inner: HaServices,
+    life: Arc<Life>,
+}
+
+impl HaProvider for Mortal {
+    fn campaign(&self, candidate: Candidate) -> LeaderElection {
+        self.inner.campaign(candidate)
+    }
+
+    fn leader(&self) -> watch::Receiver<Option<LeaderRecord>> {
+        self.inner.leader()
+    }
+
+    fn publish<'a>(&'a self, leadership: &'a Leadership) -> BoxFuture<'a, CommitOutcome> {
+        self.life.call(self.inner.publish(leadership)).boxed()
+    }
+
+    fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Versioned>, ReadError>> {
+        self.life.call(self.inner.get(key)).boxed()
+    }
+
+    fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<(String, Versioned)>, ReadError>> {
+        self.life.call(self.inner.list(prefix)).boxed()
+    }
+
+    fn commit<'a>(&'a self, leadership: &'a Leadership, operations: Vec<Operation>) -> BoxFuture<'a, CommitOutcome> {
+        self.life.call(self.inner.commit(leadership, operations)).boxed()
+    }
+
+    fn raise_epoch<'a>(&'a self, leadership: &'a Leadership, floor: LeaderEpoch) -> BoxFuture<'a, CommitOutcome> {
+        self.life.call(self.inner.raise_epoch(leadership, floor)).boxed()
+    }
+
+    fn watch<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<mpsc::Receiver<WatchEvent>, ReadError>> {
+        self.inner.watch(prefix)
+    }
+
+    fn status(&self) -> HaStatus {
+        self.inner.status()
+    }
+
+    fn transfer_leadership<'a>(&'a self, to: Option<&'a str>) -> BoxFuture<'a, Result<(), TransferError>> {
+        self.inner.transfer_leadership(to)
+    }
+
+    fn shutdown<'a>(&'a self) -> BoxFuture<'a, ()> {
+        self.inner.shutdown()
+    }
+}
+
+/// Two clusters' stores, by the names `a` and `b`.
+struct Stores {
+    a: MemoryStore,
+    b: MemoryStore,
+}
+
+fn end(store: &MemoryStore, name: &str) -> End {
+    End { ha: Arc::new(store.member("migration")), name: name.to_owned() }
+}
+
+fn mortal(store: &MemoryStore, name: &str, life: &Arc<Life>) -> End {
+    let inner: HaServices = Arc::new(store.member("migration"));
+    End { ha: Arc::new(Mortal { inner, life: Arc::clone(life) }), name: name.to_owned() }
+}
+
+fn candidate(name: &str) -> Candidate {
+    Candidate { name: name.into(), rpc_address: String::new(), rest_address: String::new() }
+}
+
+/// The epoch of a JobManager that leads now.
+async fn next_epoch(store: &MemoryStore) -> LeaderEpoch {
+    let member = store.member("jm");
+    let mut election = member.campaign(candidate("jm"));
+    match election.next().await {
+        Some(LeadershipEvent::Granted(leadership)) => leadership.epoch(),
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn dump(store: &MemoryStore) -> Contents {
+    let found = store.member("reader").list("").await.expect("reads");
+    found.into_iter().filter(|(key, _)| key != MIGRATION).map(|(key, found)| (key, found.value)).collect()
+}
+
+async fn objection(store: &MemoryStore) -> Option<String> {
+    look(&store.member("reader")).await.expect("reads").and_then(|mark| mark.objection())
+}
+
+impl Stores {
+    /// `a` has been led many times and holds as much as takes several commits; `b` is new.
+    async fn with(keys: usize) -> Self {
+        let stores = Self { a: MemoryStore::new(), b: MemoryStore::new() };
+        for _ in 0..20 {
+            next_epoch(&stores.a).await;
+        }
+        let member = stores.a.member("jm");
+        let mut election = member.campaign(candidate("jm"));
+        let Some(LeadershipEvent::Granted(leadership)) = election.next().await else { panic!("nobody leads") };
+        for number in 0..keys {
+            let value = Bytes::from(format!("value {number}"));
+            let put = Operation::Put { key: format!("key/{number:04}"), value, expect: Expect::Any };
+            assert!(matches!(member.commit(&leadership, vec![put]).await, CommitOutcome::Committed { .. }));
+        }
+        stores
+    }
+
+    async fn migrate(&self) -> Result<Migrated, MigrationError> {
+        migrate(&end(&self.a, "a"), &end(&self.b, "b"), PATIENCE, &|_| ()).await
+    }
+
+    /// `None` if the process has died of it.
+    async fn migrate_within(&self, life: Arc<Life>) -> Option<Result<Migrated, MigrationError>> {
+        let (a, b) = (mortal(&self.a, "a", &life), mortal(&self.b, "b", &life));
+        life.lives(migrate(&a, &b, PATIENCE, &|_| ())).await
+    }
+
+    async fn migrate_back(&self) -> Result<Migrated, MigrationError> {
+        migrate(&end(&self.b, "b"), &end(&self.a, "a"), PATIENCE, &|_| ()).await
+    }
+}
+
+#[tokio::test]
+async fn everything_arrives_and_the_epoch_goes_on_where_it_was() {
+    let stores = Stores::with(250).await;
+    let before = dump(&stores.a).await;
+    let migrated = stores.migrate().await.expect("migrates");
+    assert_eq!((migrated.keys, migrated.already), (250, false));
+    assert_eq!(dump(&stores.b).await, before);
+    assert_eq!(objection(&stores.b).await, None);
+    assert!(objection(&stores.a).await.is_some_and(|text| text.contains("HA-MIGRATED") && text.contains('b')));
+    assert!(next_epoch(&stores.b).await > migrated.epoch, "E1");
+    let again = stores.migrate().await.expect("has been done");
+    assert!(again.already && again.keys == 250, "{again:?}");
+}
+
+#[tokio::test]
+async fn it_comes_back_and_what_was_left_behind_is_replaced() {
+    let stores = Stores::with(3).await;
+    stores.migrate().await.expect("migrates");
+    let there = next_epoch(&stores.b).await;
+    let back = stores.migrate_back().await.expect("comes back");
+    assert!(back.epoch > there, "E1");
+    assert_eq!(objection(&stores.a).await, None);
+    assert!(objection(&stores.b).await.is_some());
+    assert!(next_epoch(&stores.a).await > back.epoch, "E1");
+}
+
+#[tokio::test]
+async fn interrupted_anywhere_it_is_finished_by_running_it_again() {
+    for last_is_done in [false, true] {
+        for calls in 1.. {
+            let stores = Stores::with(130).await;
+            let before = dump(&stores.a).await;
+            let outcome = stores.migrate_within(Life::of(calls, last_is_done)).await;
+            // At every moment at most one of the two may be led, and one that may has everything.
+            let (at_a, at_b) = (objection(&stores.a).await.is_none(), objection(&stores.b).await.is_none());
+            let new = look(&stores.b.member("reader")).await.expect("reads").is_none();
+            assert!(!(at_a && at_b) || new, "both may be led after {calls} calls");
+            assert!(!at_b || new || dump(&stores.b).await == before, "led without everything after {calls} calls");
+            if let Some(outcome) = outcome {
+                outcome.expect("migrates");
+                assert!(calls > 12, "it has hardly done anything");
+                break;
+            }
+            let migrated = stores.migrate().await.unwrap_or_else(|error| panic!("not after {calls} calls: {error}"));
+            assert_eq!(dump(&stores.b).await, before, "after {calls} calls");
+            assert!(objection(&stores.a).await.is_some() && objection(&stores.b).await.is_none(), "after {calls} calls");
+            assert!(next_epoch(&stores.b).await > migrated.epoch, "E1 after {calls} calls");
+        }
+    }
+}
+
+#[tokio::test]
+async fn given_up_anywhere_before_all_has_arrived_the_source_is_as_before() {
+    let mut given_up = 0;
+    for calls in 1.. {
+        let stores = Stores::with(130).await;
+        let before = dump(&stores.a).await;
+        if stores.migrate_within(Life::of(calls, true)).await.is_some() {
+            break;
+        }
+        let mark = look(&stores.a.member("reader")).await.expect("reads");
+        let arrived = look(&stores.b.member("reader")).await.expect("reads").is_some_and(|mark| mark.stage == Stage::Arrived);
+        let abandoned = abandon(&end(&stores.a, "a"), &end(&stores.b, "b"), PATIENCE, &|_| ()).await;
+        if mark.is_none() || arrived {
+            assert!(matches!(abandoned, Err(MigrationError::Elsewhere { .. })), "after {calls} calls: {abandoned:?}");
+            continue;
+        }
+        abandoned.unwrap_or_else(|error| panic!("not after {calls} calls: {error}"));
+        given_up += 1;
+        assert_eq!(objection(&stores.a).await, None, "after {calls} calls");
+        assert_eq!(dump(&stores.a).await, before, "after {calls} calls");
+        assert_eq!(dump(&stores.b).await, Contents::new(), "after {calls} calls");
+    }
+    assert!(given_up > 3, "{given_up}");
+}
+
+#[tokio::test]
+async fn a_destination_with_a_cluster_of_its_own_is_refused_and_the_source_goes_on() {
+    let stores = Stores::with(1).await;
+    let other = Stores::with(2).await;
+    let outcome = migrate(&end(&stores.a, "a"), &end(&other.a, "c"), PATIENCE, &|_| ()).await;
+    assert!(matches!(outcome, Err(MigrationError::Occupied { .. })), "{outcome:?}");
+    assert_eq!(objection(&stores.a).await, None);
+    // An unfinished migration is somebody else's as well.
+    assert!(stores.migrate_within(Life::of(9, true)).await.is_none());
+    assert!(objection(&stores.b).await.is_some(), "it died too early for this test");
+    let outcome = migrate(&end(&other.a, "c"), &end(&stores.b, "b"), PATIENCE, &|_| ()).await;
+    assert!(matches!(outcome, Err(MigrationError::Occupied { .. })), "{outcome:?}");
+    let outcome = migrate(&end(&stores.a, "a"), &end(&other.b, "d"), PATIENCE, &|_| ()).await;
+    assert!(matches!(outcome, Err(MigrationError::Elsewhere { .. })), "{outcome:?}");
+    let outcome = stores.migrate_back().await;
+    assert!(matches!(outcome, Err(MigrationError::Elsewhere { .. })), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn whoever_leads_is_named_and_waited_for() {
+    let stores = Stores::with(1).await;
+    let leader = stores.a.member("jm");
+    let mut election = leader.campaign(candidate("jm-1"));
+    let Some(LeadershipEvent::Granted(leadership)) = election.next().await else { panic!("nobody leads") };
+    assert!(matches!(leader.publish(&leadership).await, CommitOutcome::Committed { .. }));
+    let outcome = migrate(&end(&stores.a, "a"), &end(&stores.b, "b"), IMPATIENCE, &|_| ()).await;
+    assert!(matches!(&outcome, Err(error @ MigrationError::NotLed { .. }) if error.to_string().contains("jm-1")), "{outcome:?}");
+    drop(election);
+    stores.migrate().await.expect("nobody leads any more");
+}
+
+#[test]
+fn commits_keep_the_limits_and_the_order() {
+    let value = Bytes::from(vec![0; BATCH_BYTES / 2]);
+    let put =
+        |number: usize, value: &Bytes| Operation::Put { key: number.to_string(), value: value.clone(), expect: Expect::Any };
+    let all: Vec<_> = (0..5).map(|number| put(number, &value)).chain((5..300).map(|number| put(number, &Bytes::new()))).collect();
+    let batches = batches(all.clone());
+    assert!(batches.iter().all(|batch| crate::fenced_store::check_limits(batch).is_ok() && !batch.is_empty()));
+    assert_eq!(batches.concat(), all);
+    assert!(batches.len() < 12, "{}", batches.len());
+    assert!(self::batches(Vec::new()).is_empty());
+}

@@ -1,0 +1,145 @@
+//! `weir ha migrate`: from one coordination system to another, and `weir ha member`, which helps a stopped raft group to it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use weir_ha::migration::{self, End, Migrated, MigrationError, Progress};
+
+use super::exit_code::{Code, Failure};
+use super::{ConfigArguments, Format, role};
+use crate::config::{Config, value};
+use crate::coordination;
+
+/// Where jobs' files are: both configurations must say the same.
+const PLACES_OF_FILES: [&str; 2] = ["high-availability.storageDir", "execution.checkpointing.dir"];
+
+#[derive(Debug, Args)]
+pub(super) struct MigrateArguments {
+    /// The configuration of the cluster as it was: of one of its JobManagers, whose place in a raft group is taken meanwhile.
+    #[arg(long, value_name = "FILE")]
+    from: PathBuf,
+    /// The configuration of the cluster as it is to be.
+    #[arg(long, value_name = "FILE")]
+    to: PathBuf,
+    /// Give up a migration that did not come to its end: empty the destination, and let the source be led again.
+    #[arg(long)]
+    abandon: bool,
+    /// How long to wait until nobody else leads, at each end.
+    #[arg(long, default_value = "60s", value_parser = value::parse_duration, value_name = "DURATION")]
+    timeout: Duration,
+    /// How to print the result.
+    #[arg(long, short, value_enum, default_value = "text")]
+    output: Format,
+}
+
+/// Moves the state, or gives up moving it.
+pub(super) async fn run(arguments: &MigrateArguments) -> Result<(), Failure> {
+    let load = |file: &PathBuf| Config::load(Some(file), &[]).map_err(Failure::usage);
+    let (from, to) = (load(&arguments.from)?, load(&arguments.to)?);
+    check(&from, &to)?;
+    let source = open(&from)?;
+    let destination = match open(&to) {
+        Ok(destination) => destination,
+        Err(failure) => {
+            source.ha.shutdown().await;
+            return Err(failure);
+        }
+    };
+    let migrating = async {
+        if arguments.abandon {
+            migration::abandon(&source, &destination, arguments.timeout, &report).await.map(|()| None)
+        } else {
+            migration::migrate(&source, &destination, arguments.timeout, &report).await.map(Some)
+        }
+    };
+    let outcome = tokio::select! {
+        outcome = Box::pin(migrating) => Some(outcome),
+        stopped = role::asked_to_stop() => {
+            stopped?;
+            None
+        }
+    };
+    destination.ha.shutdown().await;
+    source.ha.shutdown().await;
+    let migrated = match outcome {
+        None => return Err(Failure::error("interrupted: run it again to go on, or with --abandon to give it up")),
+        Some(outcome) => outcome.map_err(failure)?,
+    };
+    match migrated {
+        Some(migrated) => arguments.output.print(&migrated, |migrated| said(migrated, &destination.name)),
+        None => {
+            println!("given up: {} may be led again", source.name);
+            Ok(())
+        }
+    }
+}
+
+fn said(migrated: &Migrated, destination: &str) -> String {
+    let Migrated { keys, already, epoch } = migrated;
+    let done = if *already { "had been moved before" } else { "moved" };
+    format!(
+        "{keys} keys {done} to {destination}; its next leader's epoch is above {epoch}\nNow start the JobManagers with the new configuration."
+    )
+}
+
+fn failure(error: MigrationError) -> Failure {
+    let code = match error {
+        MigrationError::NotLed { .. } => Code::TimedOut,
+        MigrationError::Occupied { .. } | MigrationError::Elsewhere { .. } => Code::Usage,
+        _ => Code::Error,
+    };
+    Failure::with_code(code, error)
+}
+
+fn report(progress: Progress) {
+    match progress {
+        Progress::AwaitsLeadership(end) => eprintln!("{end}: waiting until nobody else leads"),
+        Progress::Leads(end, epoch) => eprintln!("{end}: leading, under epoch {epoch}"),
+        Progress::Copied(done, all) => eprintln!("{done} of {all} changes made"),
+        Progress::Verified(keys) => eprintln!("{keys} keys compared"),
+    }
+}
+
+/// Whether state that moves from one to the other still finds its files.
+fn check(from: &Config, to: &Config) -> Result<(), Failure> {
+    for config in [from, to] {
+        if config.text("high-availability.type") == "none" {
+            return Err(Failure::usage(
+                "high-availability.type is none: there is nothing that could be moved from there, or to there",
+            ));
+        }
+    }
+    for key in PLACES_OF_FILES {
+        let (before, after) = (from.get(key), to.get(key));
+        if before != after {
+            let shown = |value: Option<&str>| value.unwrap_or("(unset)").to_owned();
+            return Err(Failure::usage(format!(
+                "{key} is {} in one configuration and {} in the other: files are not moved, so it must be the same",
+                shown(before),
+                shown(after)
+            )));
+        }
+    }
+    if coordination::name(from) == coordination::name(to) {
+        return Err(Failure::usage(format!("both configurations mean {}", coordination::name(from))));
+    }
+    Ok(())
+}
+
+fn open(config: &Config) -> Result<End, Failure> {
+    Ok(End { ha: coordination::start(config)?, name: coordination::name(config) })
+}
+
+/// A member of the raft group and nothing else, until it is asked to stop.
+pub(super) async fn member(arguments: &ConfigArguments) -> Result<(), Failure> {
+    let config = arguments.load()?;
+    if config.text("high-availability.type") != "raft" {
+        return Err(Failure::usage("high-availability.type is not raft: its members are servers of their own"));
+    }
+    let member = coordination::start(&config)?;
+    eprintln!("{} is a member of {}; Ctrl-C stops it", config.text("jobmanager.name"), coordination::name(&config));
+    role::asked_to_stop().await?;
+    member.shutdown().await;
+    Ok(())
+}
