@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use nix::fcntl::{Flock, FlockArg};
 use tokio::runtime::Runtime;
-use weir::local::{LocalCluster, LocalClusterOptions};
+use weir::local::{Coordination, LocalCluster, LocalClusterOptions};
 use weir_client::{ClientError, ClusterClient};
 use weir_protocol::JobId;
 use weir_protocol::job_graph::JobGraph;
@@ -20,6 +20,10 @@ pub const PATIENCE: Duration = Duration::from_secs(120);
 /// How long one look may take: the dead and the frozen answer nothing.
 const LOOK: Duration = Duration::from_secs(2);
 const PACE: Duration = Duration::from_millis(5);
+
+/// Sessions and leases as short as the stores' defaults allow, so that tests take seconds.
+const SHORT_SESSIONS: [&str; 2] =
+    ["high-availability.etcd.lease-ttl=2 s", "high-availability.zookeeper.client.session-timeout=2 s"];
 
 /// A cluster, its directory, and the job it runs. A failing test leaves the directory to look at and says where it is.
 #[derive(Debug)]
@@ -37,6 +41,14 @@ impl ClusterUnderTest {
     /// Three JobManagers and two TaskManagers of two slots, with these further settings.
     pub fn start(settings: &[&str]) -> Self {
         Self::start_with(|options| options.settings.extend(settings.iter().map(|setting| (*setting).to_owned())))
+    }
+
+    /// The same, coordinating through real servers of this kind, with sessions as short as can be.
+    pub fn start_on(coordination: Coordination) -> Self {
+        Self::start_with(|options| {
+            options.coordination = coordination;
+            options.settings.extend(SHORT_SESSIONS.map(str::to_owned));
+        })
     }
 
     /// As [`Self::start`], with the options changed first.
@@ -176,6 +188,12 @@ impl Drop for ClusterUnderTest {
 pub fn all_running(job: &JobDescription) -> bool {
     let mut subtasks = job.vertices.iter().flat_map(|vertex| &vertex.subtasks);
     job.status == JobStatus::Running && subtasks.all(|subtask| subtask.state == ExecutionState::Running)
+}
+
+/// Which attempts the job's tasks are: others than before if any task has restarted.
+pub fn attempts(job: &JobDescription) -> Vec<Option<String>> {
+    let subtasks = job.vertices.iter().flat_map(|vertex| &vertex.subtasks);
+    subtasks.map(|subtask| subtask.generation.clone()).collect()
 }
 
 /// Id of the newest completed checkpoint; 0 if there is none.

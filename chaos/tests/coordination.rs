@@ -1,76 +1,74 @@
-//! Failover and outages with each external coordination system: the guarantees are those of the embedded group.
+//! An external coordination system goes away, for long or again and again: the jobs do not care.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use weir::local::Coordination;
-use weir_chaos::cluster::{ClusterUnderTest, newest_checkpoint};
+use weir::local::{Coordination, Fault};
+use weir_chaos::cluster::{ClusterUnderTest, PATIENCE, attempts, newest_checkpoint};
 use weir_chaos::workload::CountingJob;
-use weir_protocol::rest::JobDescription;
+use weir_client::ClientError;
+use weir_protocol::rest::HaResponse;
 
-/// Sessions and leases as short as the stores' defaults allow, so that the tests take seconds.
-const SHORT: [&str; 2] = ["high-availability.etcd.lease-ttl=2 s", "high-availability.zookeeper.client.session-timeout=2 s"];
-
-fn start(coordination: Coordination) -> ClusterUnderTest {
-    ClusterUnderTest::start_with(|options| {
-        options.coordination = coordination;
-        options.settings.extend(SHORT.map(str::to_owned));
-    })
-}
-
-/// Which attempts the job's tasks are.
-fn attempts(job: &JobDescription) -> Vec<Option<String>> {
-    let subtasks = job.vertices.iter().flat_map(|vertex| &vertex.subtasks);
-    subtasks.map(|subtask| subtask.generation.clone()).collect()
-}
-
-fn leaders_killed_in_a_row(coordination: Coordination) {
-    const KILLS: u64 = 3;
-    let mut test = start(coordination);
-    let job = CountingJob::lasting(12 * KILLS);
-    let id = test.submit(&job);
-    let (mut leader, mut epoch) = test.await_leader_after(0);
-    for _ in 0..KILLS {
-        let before = test.describe(id).map_or(0, |job| newest_checkpoint(&job));
-        test.cluster.kill(&leader).expect("the leader runs");
-        let dead = leader;
-        (leader, epoch) = test.await_leader_after(epoch);
-        assert_ne!(leader, dead, "the dead can't lead");
-        test.cluster.restart(&dead).expect("it starts again");
-        let after = test.await_progress(id, before);
-        assert!(!after.status.is_globally_terminal(), "the job must outlast the kills, or they prove nothing");
-    }
-    test.finish(id, &job);
+fn away(ha: HaResponse) -> bool {
+    ha.store_away_since_ms.is_some()
 }
 
 fn an_outage_of_the_store(coordination: Coordination) {
-    let mut test = start(coordination);
+    let mut test = ClusterUnderTest::start_on(coordination);
     let job = CountingJob::lasting(30);
     let id = test.submit(&job);
     let (leader, epoch) = test.await_leader_after(0);
     let before = test.describe(id).expect("the leader answers");
 
     test.cluster.kill_coordination();
-    test.until("the leader knows that the store is away", || (!test.ha_as_seen_by(&leader)?.has_quorum).then_some(()));
-    let refused = test.try_submit(&CountingJob::lasting(1), Duration::from_secs(3));
-    assert!(refused.is_err(), "nothing is acknowledged that is not durable: {refused:?}");
-    let held = test.describe(id).expect("the leader still answers");
+    test.until("the leader knows that the store is away", || away(test.ha_as_seen_by(&leader)?).then_some(()));
+    assert_eq!(test.metric(&leader, "weir_ha_store_away"), 1.0);
+    // Whatever its patience, the client has its answer at once.
+    let refused = test.try_submit(&CountingJob::lasting(1), PATIENCE);
+    assert!(matches!(&refused, Err(ClientError::StoreAway { uncertain: None, .. })), "nobody waits: {refused:?}");
+    let held = test.await_job(id, "a checkpoint is taken and held", |job| job.checkpoints.counts.in_progress == 1);
+    assert!(held.reason.as_deref().is_some_and(|reason| reason.starts_with("HA-STORE-AWAY")), "{:?}", held.reason);
     assert_eq!(attempts(&held), attempts(&before), "no task restarts because the store is away");
 
     test.cluster.restart_coordination().expect("the store comes back");
-    let after = test.await_progress(id, newest_checkpoint(&held));
-    assert_eq!(test.await_leader_after(epoch - 1), (leader, epoch), "the leader goes on under its epoch");
-    assert_eq!(attempts(&after), attempts(&before), "no task has restarted");
+    let after = test.await_progress(id, newest_checkpoint(&held) + 1);
+    assert_eq!(test.await_leader_after(epoch - 1), (leader.clone(), epoch), "the leader goes on under its epoch");
+    assert_eq!((attempts(&after), after.restarts), (attempts(&before), before.restarts), "no task has restarted");
+    assert_eq!(after.checkpoints.counts.failed, before.checkpoints.counts.failed, "no checkpoint was lost");
+    let counts = &after.checkpoints.counts;
+    assert!(counts.completed > held.checkpoints.counts.completed + 1, "the held one and another are complete: {counts:?}");
+    test.until("the leader knows that the store is back", || (!away(test.ha_as_seen_by(&leader)?)).then_some(()));
     test.finish(id, &job);
 }
 
-#[test]
-fn leaders_killed_in_a_row_on_etcd_lose_and_double_nothing() {
-    leaders_killed_in_a_row(Coordination::Etcd);
-}
-
-#[test]
-fn leaders_killed_in_a_row_on_zookeeper_lose_and_double_nothing() {
-    leaders_killed_in_a_row(Coordination::ZooKeeper);
+fn twenty_interruptions(coordination: Coordination) {
+    const INTERRUPTIONS: u64 = 20;
+    let test = ClusterUnderTest::start_with(|options| {
+        options.coordination = coordination;
+        options.interruptible = true;
+        // An interruption of a second is well within these.
+        let sessions = ["etcd.lease-ttl=10 s", "zookeeper.client.session-timeout=10 s"];
+        options.settings.extend(sessions.map(|setting| format!("high-availability.{setting}")));
+    });
+    let job = CountingJob::lasting(2 * INTERRUPTIONS);
+    let id = test.submit(&job);
+    let (leader, epoch) = test.await_leader_after(0);
+    let before = test.describe(id).expect("the leader answers");
+    for _ in 0..INTERRUPTIONS {
+        test.cluster.interrupt_coordination(Fault::Reset);
+        let started = Instant::now();
+        test.until("the interruption bites", || away(test.ha_as_seen_by(&leader)?).then_some(()));
+        std::thread::sleep(Duration::from_secs(1).saturating_sub(started.elapsed()));
+        test.cluster.interrupt_coordination(Fault::None);
+        test.until("the store is back", || (!away(test.ha_as_seen_by(&leader)?)).then_some(()));
+    }
+    let outages = test.metric(&leader, "weir_ha_store_outages_total");
+    assert!(outages >= INTERRUPTIONS as f64, "the interruptions bit: {outages}");
+    let after = test.await_progress(id, test.describe(id).map_or(0, |job| newest_checkpoint(&job)));
+    assert!(!after.status.is_globally_terminal(), "the job must outlast the interruptions, or they prove nothing");
+    assert_eq!((attempts(&after), after.restarts), (attempts(&before), before.restarts), "no task has restarted");
+    assert_eq!(after.checkpoints.counts.failed, before.checkpoints.counts.failed, "no checkpoint was lost");
+    assert_eq!(test.await_leader_after(epoch - 1), (leader, epoch), "no leadership has changed");
+    test.finish(id, &job);
 }
 
 #[test]
@@ -81,4 +79,14 @@ fn tasks_run_through_an_outage_of_etcd() {
 #[test]
 fn tasks_run_through_an_outage_of_zookeeper() {
     an_outage_of_the_store(Coordination::ZooKeeper);
+}
+
+#[test]
+fn twenty_interruptions_of_etcd_restart_no_task_and_change_no_leader() {
+    twenty_interruptions(Coordination::Etcd);
+}
+
+#[test]
+fn twenty_interruptions_of_zookeeper_restart_no_task_and_change_no_leader() {
+    twenty_interruptions(Coordination::ZooKeeper);
 }

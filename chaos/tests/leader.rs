@@ -2,19 +2,17 @@
 
 use std::time::Duration;
 
+use weir::local::Coordination;
 use weir_chaos::cluster::{ClusterUnderTest, newest_checkpoint};
 use weir_chaos::workload::CountingJob;
 
-#[test]
-fn twenty_leaders_killed_in_a_row_under_load_lose_and_double_nothing() {
-    const KILLS: u64 = 20;
-    let mut test = ClusterUnderTest::start(&[]);
-    // Three seconds a kill are ample: a leader change with its next checkpoint takes about half a second.
-    let job = CountingJob::lasting(3 * KILLS);
+fn leaders_killed_in_a_row(coordination: Coordination, kills: u64, seconds_a_kill: u64) {
+    let mut test = ClusterUnderTest::start_on(coordination);
+    let job = CountingJob::lasting(seconds_a_kill * kills);
     let id = test.submit(&job);
     let (mut leader, mut epoch) = test.await_leader_after(0);
     let mut epochs = vec![epoch];
-    for _ in 0..KILLS {
+    for _ in 0..kills {
         let before = test.describe(id).map_or(0, |job| newest_checkpoint(&job));
         test.cluster.kill(&leader).unwrap();
         let dead = leader;
@@ -28,6 +26,22 @@ fn twenty_leaders_killed_in_a_row_under_load_lose_and_double_nothing() {
     assert!(epochs.is_sorted_by(|one, next| one < next), "E1: {epochs:?}");
     println!("epochs: {epochs:?}");
     println!("{:?}", test.finish(id, &job));
+}
+
+#[test]
+fn twenty_leaders_killed_in_a_row_under_load_lose_and_double_nothing() {
+    // Three seconds a kill are ample: a leader change with its next checkpoint takes about half a second.
+    leaders_killed_in_a_row(Coordination::Raft, 20, 3);
+}
+
+#[test]
+fn leaders_killed_in_a_row_on_etcd_lose_and_double_nothing() {
+    leaders_killed_in_a_row(Coordination::Etcd, 3, 12);
+}
+
+#[test]
+fn leaders_killed_in_a_row_on_zookeeper_lose_and_double_nothing() {
+    leaders_killed_in_a_row(Coordination::ZooKeeper, 3, 12);
 }
 
 #[test]
@@ -50,10 +64,9 @@ fn all_jobmanagers_killed_at_once_come_back_and_the_job_goes_on() {
     test.finish(id, &job);
 }
 
-#[test]
-fn a_paused_leader_that_wakes_up_is_refused_and_its_job_was_never_disturbed_by_it() {
-    let mut test = ClusterUnderTest::start(&[]);
-    let job = CountingJob::lasting(25);
+fn a_paused_leader_wakes_up(coordination: Coordination) {
+    let mut test = ClusterUnderTest::start_on(coordination);
+    let job = CountingJob::lasting(20);
     let id = test.submit(&job);
     let (leader, epoch) = test.await_leader_after(0);
     let before = test.describe(id).map_or(0, |job| newest_checkpoint(&job));
@@ -73,6 +86,21 @@ fn a_paused_leader_that_wakes_up_is_refused_and_its_job_was_never_disturbed_by_i
     let (still, same) = test.leader().expect("a leader");
     assert_eq!((still, same), (successor, later), "waking up changes no leader");
     test.finish(id, &job);
+}
+
+#[test]
+fn a_paused_leader_that_wakes_up_is_refused_and_its_job_was_never_disturbed_by_it() {
+    a_paused_leader_wakes_up(Coordination::Raft);
+}
+
+#[test]
+fn a_leader_paused_beyond_its_lease_in_etcd_is_refused_when_it_wakes_up() {
+    a_paused_leader_wakes_up(Coordination::Etcd);
+}
+
+#[test]
+fn a_leader_paused_beyond_its_session_with_zookeeper_is_refused_when_it_wakes_up() {
+    a_paused_leader_wakes_up(Coordination::ZooKeeper);
 }
 
 #[test]

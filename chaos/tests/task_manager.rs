@@ -1,5 +1,6 @@
 //! A TaskManager dies or freezes; the job goes on elsewhere, or waits and says why.
 
+use weir::local::Coordination;
 use weir_chaos::cluster::{ClusterUnderTest, newest_checkpoint};
 use weir_chaos::workload::CountingJob;
 use weir_protocol::JobId;
@@ -13,10 +14,9 @@ fn host_of(test: &ClusterUnderTest, job: JobId) -> String {
     test.cluster.taskmanager_names().into_iter().find(|name| host.0.starts_with(name.as_str())).expect("it is one of ours")
 }
 
-#[test]
-fn a_killed_taskmanagers_tasks_run_elsewhere_from_the_newest_checkpoint() {
-    let mut test = ClusterUnderTest::start(&[]);
-    let job = CountingJob::lasting(15);
+fn a_taskmanager_is_killed(coordination: Coordination) {
+    let mut test = ClusterUnderTest::start_on(coordination);
+    let job = CountingJob::lasting(12);
     let id = test.submit(&job);
     let victim = host_of(&test, id);
     let before = test.describe(id).unwrap();
@@ -28,6 +28,21 @@ fn a_killed_taskmanagers_tasks_run_elsewhere_from_the_newest_checkpoint() {
     assert!(hosts.into_iter().all(|host| !host.0.starts_with(&victim)), "nothing runs on the dead one");
     assert!(again.checkpoints.latest_restored.is_some(), "it went on from a checkpoint");
     test.finish(id, &job);
+}
+
+#[test]
+fn a_killed_taskmanagers_tasks_run_elsewhere_from_the_newest_checkpoint() {
+    a_taskmanager_is_killed(Coordination::Raft);
+}
+
+#[test]
+fn a_taskmanager_killed_under_etcd_is_replaced_from_the_newest_checkpoint() {
+    a_taskmanager_is_killed(Coordination::Etcd);
+}
+
+#[test]
+fn a_taskmanager_killed_under_zookeeper_is_replaced_from_the_newest_checkpoint() {
+    a_taskmanager_is_killed(Coordination::ZooKeeper);
 }
 
 #[test]

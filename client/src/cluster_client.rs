@@ -32,6 +32,11 @@ const PAUSE_MS: (u64, u64) = (50, 1_000);
 /// First and longest pause between polls of something that takes time, in milliseconds.
 const POLL_MS: (u64, u64) = (50, 500);
 
+/// What a cluster answers to whatever its coordination store would have to write while it does not answer.
+const STORE_AWAY: &str = "HA-STORE-AWAY";
+/// What it answers when it does not know whether the request was carried out.
+const OUTCOME_UNKNOWN: &str = "HA-UNKNOWN";
+
 /// A cluster, seen from outside. Tries its JobManagers in turn: every one answers for the leader, and while there is
 /// none, or one does not answer, the call is repeated until its deadline.
 #[derive(Debug)]
@@ -56,6 +61,8 @@ enum Failure {
     NotDone(String),
     /// It may have been done, the answer is lost.
     Unknown(String),
+    /// The request certainly did nothing, and the cluster takes none until its coordination store answers again.
+    StoreAway(Vec<String>),
     /// The cluster's answer is an error.
     Final(ClientError),
 }
@@ -186,6 +193,7 @@ impl ClusterClient {
             let answer = match self.attempt(address, &Method::GET, "/weir/v1/ha", None, patience).await {
                 Ok(bytes) => decode(&bytes),
                 Err(Failure::Final(error)) => Err(error),
+                Err(Failure::StoreAway(errors)) => Err(ClientError::StoreAway { errors, uncertain: None }),
                 Err(Failure::NotDone(last) | Failure::Unknown(last)) => {
                     Err(ClientError::NoLeader { waited_ms: self.clock.now().since(deadline.start), last })
                 }
@@ -297,10 +305,9 @@ impl ClusterClient {
         deadline: Deadline,
     ) -> Result<T, ClientError> {
         let mut pause = PAUSE_MS.0;
-        let mut last;
+        let (mut last, mut uncertain) = (String::new(), None);
         loop {
             let first = self.answered_last.load(Ordering::Relaxed);
-            last = String::new();
             for step in 0..self.addresses.len() {
                 let index = (first + step) % self.addresses.len();
                 // An equal share of what is left, so that a frozen JobManager does not use up the others' time.
@@ -315,16 +322,19 @@ impl ClusterClient {
                         self.answered_last.store(index, Ordering::Relaxed);
                         return Err(error);
                     }
+                    Err(Failure::StoreAway(errors)) => return Err(ClientError::StoreAway { errors, uncertain }),
                     Err(Failure::Unknown(why)) if repeat == Repeat::Harmful => {
                         let message =
                             format!("CLIENT-UNKNOWN: the answer was lost, the request may have been carried out: {why}");
                         return Err(ClientError::other(message));
                     }
-                    Err(Failure::NotDone(why) | Failure::Unknown(why)) => {
-                        self.answered_last.store((index + 1) % self.addresses.len(), Ordering::Relaxed);
-                        last = why;
+                    Err(Failure::NotDone(why)) => last = why,
+                    Err(Failure::Unknown(why)) => {
+                        last.clone_from(&why);
+                        uncertain = Some(why);
                     }
                 }
+                self.answered_last.store((index + 1) % self.addresses.len(), Ordering::Relaxed);
                 if self.clock.now() >= deadline.end {
                     break;
                 }
@@ -377,7 +387,10 @@ fn judge(name: &str, status: StatusCode, answer: Vec<u8>) -> Result<Vec<u8>, Fai
         Ok(response) if !response.errors.is_empty() => response.errors,
         _ => vec![format!("HTTP {status}")],
     };
+    let says = |code: &str| errors.iter().any(|error| error.split(':').next() == Some(code));
     Err(match status {
+        StatusCode::SERVICE_UNAVAILABLE if says(STORE_AWAY) => Failure::StoreAway(errors),
+        StatusCode::SERVICE_UNAVAILABLE if says(OUTCOME_UNKNOWN) => Failure::Unknown(format!("{name}: {}", errors.join("; "))),
         // Answered while nobody leads, and by a proxying standby that knows the leader did not get the request.
         StatusCode::SERVICE_UNAVAILABLE => Failure::NotDone(format!("{name}: {}", errors.join("; "))),
         StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => Failure::Unknown(format!("{name}: {}", errors.join("; "))),

@@ -18,6 +18,16 @@ pub enum ClientError {
         /// What the last attempt brought.
         last: String,
     },
+    /// The cluster runs on without its coordination store, and takes nothing new until that answers again. Nobody waits for it.
+    #[error("{}{}", .errors.join("; "), .uncertain.as_ref().map_or_else(String::new, |why| format!(
+        "; an earlier attempt may have been carried out ({why}): repeat a submission with the same client token"
+    )))]
+    StoreAway {
+        /// The cluster's words.
+        errors: Vec<String>,
+        /// Why it is not certain that nothing was done, if it isn't.
+        uncertain: Option<String>,
+    },
     /// The cluster answers, but what was waited for did not come within the deadline.
     #[error("timed out after {waited_ms} ms: {what}")]
     TimedOut {

@@ -8,7 +8,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use weir_ha::{
     CheckpointIdCounter, CommitOutcome, CompletedCheckpointStore, HaServices, Leadership, ReadError, Rejection, StoreError,
-    migration,
+    StoreWatch, migration,
 };
 use weir_protocol::LeaderEpoch;
 use weir_protocol::world::{self, MonotonicClock};
@@ -44,6 +44,7 @@ pub(crate) struct Leading {
     pub(crate) resource_manager: ResourceManagerGateway,
     pub(crate) links: TaskManagerLinks,
     pub(crate) operations: Operations,
+    pub(crate) store: StoreWatch,
 }
 
 impl Leading {
@@ -92,6 +93,7 @@ impl Leader {
             options: context.dispatcher.clone(),
             leadership: leadership.clone(),
             stores: stores.clone(),
+            store: context.ha.availability(),
             registry: jobs.clone(),
             resource_manager: resource_manager.clone(),
             start_job_master: job_master_starter(&context, &leadership, &resource_manager, &links),
@@ -104,6 +106,7 @@ impl Leader {
             resource_manager,
             links: links.clone(),
             operations: Operations::default(),
+            store: context.ha.availability(),
         };
         let (recovered, recovered_end) = oneshot::channel();
         let takeover = TakeOver { context: context.clone(), leading: leading.clone(), stores, superseded };
@@ -259,6 +262,7 @@ fn job_master_starter(
             storage_options: context.storage_options.clone(),
             completed_checkpoints: completed_checkpoints.clone(),
             checkpoint_ids: checkpoint_ids.clone(),
+            store: context.ha.availability(),
             resource_manager: resource_manager.clone(),
             links: links.clone(),
             ended: Arc::new(ended),

@@ -11,5 +11,6 @@ pub mod metrics;
 pub mod resource_manager;
 mod rest;
 pub mod rpc;
+pub mod store_away;
 
 pub use job_manager::{JobManager, JobManagerOptions, StartError};

@@ -67,8 +67,8 @@ use crate::fenced_store::check_limits;
 use crate::metrics as names;
 use crate::provider_thread::ProviderThread;
 use crate::{
-    Candidate, CommitOutcome, HaProvider, HaStatus, LeaderRecord, Leadership, Operation, ReadError, Rejection, TransferError,
-    Versioned, WatchEvent,
+    Candidate, CommitOutcome, HaProvider, HaStatus, LeaderRecord, Leadership, Operation, ReadError, Rejection, StoreWatch,
+    TransferError, Versioned, WatchEvent,
 };
 use connection::{CallError, Connection, Fault, OPERATION_DEADLINE};
 use layout::Layout;
@@ -262,6 +262,10 @@ impl HaProvider for EtcdProvider {
     /// nodes of etcd may fail is etcd's to tell. `has_quorum` says whether etcd answered within the time of the lease.
     fn status(&self) -> HaStatus {
         self.inner.member.status()
+    }
+
+    fn availability(&self) -> StoreWatch {
+        self.inner.member.contact.watch()
     }
 
     fn transfer_leadership<'a>(&'a self, to: Option<&'a str>) -> BoxFuture<'a, Result<(), TransferError>> {

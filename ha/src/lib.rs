@@ -4,6 +4,7 @@
 //! Everything a leader writes is conditional on its [`LeaderEpoch`] in the same atomic operation (E3), so a
 //! superseded leader's write is refused by the store no matter how late it arrives.
 
+mod availability;
 mod campaign;
 mod checkpoint_id_counter;
 mod completed_checkpoint_store;
@@ -38,6 +39,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, watch};
 use weir_protocol::LeaderEpoch;
 
+pub use availability::{StoreAvailability, StoreWatch};
 pub use checkpoint_id_counter::CheckpointIdCounter;
 pub use completed_checkpoint_store::{CompletedCheckpoint, CompletedCheckpointStore};
 pub use election::LeaderElection;
@@ -83,6 +85,12 @@ pub trait HaProvider: Send + Sync + 'static {
 
     /// Who is in the group and how far each has come, as this process knows it.
     fn status(&self) -> HaStatus;
+
+    /// Whether the store answers, for refusing at once what could only wait. A provider whose leader steps down when it loses
+    /// its store, as raft's does, is available always.
+    fn availability(&self) -> StoreWatch {
+        StoreWatch::always_available()
+    }
 
     /// Hands leadership to another member (`None`: the most caught-up one). Returns when another leads.
     fn transfer_leadership<'a>(&'a self, to: Option<&'a str>) -> BoxFuture<'a, Result<(), TransferError>>;

@@ -13,12 +13,13 @@ use tokio::sync::{mpsc, watch};
 use weir_protocol::LeaderEpoch;
 use weir_protocol::world::wall_clock_ms;
 
+use crate::availability::StoreContact;
 use crate::election::{Contender, LeaderElection, election};
 use crate::fenced_store::{Applied, Command, FencedStore};
 use crate::watchers::Watchers;
 use crate::{
-    Candidate, CommitOutcome, HaMember, HaProvider, HaStatus, LeaderRecord, Leadership, Operation, ReadError, TransferError,
-    Versioned, WatchEvent,
+    Candidate, CommitOutcome, HaMember, HaProvider, HaStatus, LeaderRecord, Leadership, Operation, ReadError, StoreWatch,
+    TransferError, Versioned, WatchEvent,
 };
 
 /// The store that members contend on. Clones are the same store.
@@ -31,6 +32,7 @@ pub struct MemoryStore {
 struct Shared {
     state: Mutex<State>,
     published: watch::Sender<Option<LeaderRecord>>,
+    contact: StoreContact,
     /// Changes whenever a member is paused or resumed.
     pauses: watch::Sender<u64>,
 }
@@ -81,7 +83,12 @@ impl Default for MemoryStore {
 impl MemoryStore {
     /// An empty store without members.
     pub fn new() -> Self {
-        let shared = Shared { state: Mutex::default(), published: watch::Sender::new(None), pauses: watch::Sender::new(0) };
+        let shared = Shared {
+            state: Mutex::default(),
+            published: watch::Sender::new(None),
+            contact: StoreContact::new("memory"),
+            pauses: watch::Sender::new(0),
+        };
         Self { shared: Arc::new(shared) }
     }
 
@@ -146,6 +153,11 @@ impl MemoryStore {
     /// The outcome of the next commit or publication is `Unknown`.
     pub fn next_commit_unknown(&self, truth: UnknownCommit) {
         self.lock().next_commit = Some(truth);
+    }
+
+    /// With `true` every member says that the store does not answer, until `false`. What is asked of it is answered all the same.
+    pub fn set_away(&self, away: bool) {
+        if away { self.shared.contact.lost(wall_clock_ms()) } else { self.shared.contact.regained() }
     }
 
     /// With `false` every read fails with [`ReadError::Unavailable`] until `true`.
@@ -339,6 +351,10 @@ impl HaProvider for MemoryProvider {
             failures_tolerated: 0,
             members: members.collect(),
         }
+    }
+
+    fn availability(&self) -> StoreWatch {
+        self.shared.contact.watch()
     }
 
     fn transfer_leadership<'a>(&'a self, to: Option<&'a str>) -> BoxFuture<'a, Result<(), TransferError>> {

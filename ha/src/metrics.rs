@@ -18,6 +18,10 @@ pub const COMMIT_SECONDS: &str = "weir_ha_commit_seconds";
 pub const STALE_EPOCH_REFUSALS: &str = "weir_ha_stale_epoch_refusals_total";
 /// Commits whose outcome is unknown.
 pub const UNKNOWN_OUTCOMES: &str = "weir_ha_unknown_outcomes_total";
+/// 1 while the coordination store does not answer, else 0.
+pub const STORE_AWAY: &str = "weir_ha_store_away";
+/// Times the coordination store stopped answering, as seen here.
+pub const STORE_OUTAGES: &str = "weir_ha_store_outages_total";
 /// One write and sync of the raft log or vote.
 pub const RAFT_FSYNC_SECONDS: &str = "weir_ha_raft_fsync_seconds";
 /// Entries in the raft log.
@@ -39,6 +43,8 @@ pub fn describe() {
     describe_histogram!(COMMIT_SECONDS, Unit::Seconds, "From proposing a commit to its outcome");
     describe_counter!(STALE_EPOCH_REFUSALS, Unit::Count, "Commits refused because a newer leader was elected");
     describe_counter!(UNKNOWN_OUTCOMES, Unit::Count, "Commits whose outcome is unknown");
+    describe_gauge!(STORE_AWAY, Unit::Count, "1 while the coordination store does not answer, else 0");
+    describe_counter!(STORE_OUTAGES, Unit::Count, "Times the coordination store stopped answering, as seen here");
     describe_histogram!(RAFT_FSYNC_SECONDS, Unit::Seconds, "One write and sync of the raft log or vote");
     describe_gauge!(RAFT_LOG_ENTRIES, Unit::Count, "Entries in the raft log");
     describe_gauge!(RAFT_LOG_BYTES, Unit::Bytes, "Bytes of entries in the raft log");

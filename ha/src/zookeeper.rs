@@ -57,8 +57,8 @@ use crate::fenced_store::check_limits;
 use crate::metrics as names;
 use crate::provider_thread::ProviderThread;
 use crate::{
-    Candidate, CommitOutcome, HaProvider, HaStatus, LeaderRecord, Leadership, Operation, ReadError, TransferError, Versioned,
-    WatchEvent,
+    Candidate, CommitOutcome, HaProvider, HaStatus, LeaderRecord, Leadership, Operation, ReadError, StoreWatch, TransferError,
+    Versioned, WatchEvent,
 };
 use ensemble::{CALL_DEADLINE, Ensemble, OPERATION_DEADLINE, data, within};
 use runner::{Inbox, Request};
@@ -108,6 +108,8 @@ impl ZooKeeperProvider {
         let inbox = Inbox { campaign: campaigns.subscribe(), requests: inbox };
         let talking = Arc::clone(&ensemble);
         let work = move || async move {
+            let contact = Arc::clone(&talking);
+            spawn("zookeeper-contact", async move { contact.watch_contact().await });
             runner::run(talking, connection, inbox).await;
             // Reads are refused, but answered, until it is stopped.
             std::future::pending::<()>().await;
@@ -235,6 +237,10 @@ impl HaProvider for ZooKeeperProvider {
 
     fn status(&self) -> HaStatus {
         self.inner.ensemble.status()
+    }
+
+    fn availability(&self) -> StoreWatch {
+        self.inner.ensemble.contact.watch()
     }
 
     fn transfer_leadership<'a>(&'a self, to: Option<&'a str>) -> BoxFuture<'a, Result<(), TransferError>> {

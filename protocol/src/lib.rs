@@ -15,6 +15,7 @@ pub mod link;
 pub mod pb;
 pub mod rest;
 pub mod rpc;
+pub mod utc;
 pub mod world;
 
 pub use epoch::{EpochFence, Generation, LeaderEpoch, StaleEpoch};

@@ -205,3 +205,19 @@ fn unusable_addresses_are_refused() {
     assert!(ClusterClient::new(vec!["a:1".to_owned(); 65]).is_err());
     assert!(ClusterClient::new(vec!["[::1]:8081".to_owned(), " jm-1:8081 ".to_owned()]).is_ok());
 }
+
+#[tokio::test]
+async fn nobody_waits_for_a_store_that_is_away_and_what_an_earlier_attempt_did_is_not_forgotten() {
+    let away = || Some((503, json!({"errors": ["HA-STORE-AWAY: the coordination store has not answered since then"]})));
+    let (jobmanager, seen) = serve(move |_, _, _| away()).await;
+    let error = ClusterClient::new(vec![jobmanager]).unwrap().submit(&graph(), None, LONG).await.unwrap_err();
+    assert!(matches!(&error, ClientError::StoreAway { uncertain: None, .. }), "{error}");
+    assert!(error.to_string().starts_with("HA-STORE-AWAY: "), "{error}");
+    assert_eq!(seen.lock().unwrap().len(), 1, "it asked once");
+
+    let unknown = || Some((503, json!({"errors": ["HA-UNKNOWN: it is not known"]})));
+    let (jobmanager, seen) = serve(move |nth, _, _| if nth == 0 { unknown() } else { away() }).await;
+    let error = ClusterClient::new(vec![jobmanager]).unwrap().submit(&graph(), None, LONG).await.unwrap_err();
+    assert!(matches!(&error, ClientError::StoreAway { uncertain: Some(why), .. } if why.contains("HA-UNKNOWN")), "{error}");
+    assert_eq!(seen.lock().unwrap().len(), 2);
+}

@@ -26,6 +26,10 @@ pub const RESERVED_IDS: u64 = 1_000;
 /// Requests that may wait for their turn.
 pub const WAITING_REQUESTS: usize = 16;
 
+/// Checkpoints that are taken and held, without pointer, while the coordination store is away. Then none is triggered until it
+/// is back.
+pub const HELD_CHECKPOINTS: usize = 1;
+
 /// Wait before a store is asked again, and before a failed final checkpoint is tried again.
 pub const RETRY_MS: u64 = 1_000;
 
@@ -88,6 +92,7 @@ pub struct CheckpointCoordinator {
     final_not_before: Millis,
     failures_in_a_row: u32,
     removing: bool,
+    store_away: bool,
     stats: CheckpointStats,
 }
 
@@ -110,6 +115,7 @@ impl CheckpointCoordinator {
             final_not_before: Millis(0),
             failures_in_a_row: 0,
             removing: false,
+            store_away: false,
             stats: CheckpointStats::new(history),
         }
     }
@@ -188,12 +194,23 @@ impl CheckpointCoordinator {
         let refused = match &self.plan {
             None => Some("not all tasks of the job are running".to_string()),
             Some(plan) if plan.finishing => Some("the job is finishing".to_string()),
+            Some(_) if self.store_away => Some("the coordination store does not answer".to_string()),
             Some(_) if self.requests.len() >= WAITING_REQUESTS => Some(format!("{WAITING_REQUESTS} requests wait already")),
             Some(_) => None,
         };
         match refused {
             Some(reason) => out.push(refusal(&request, &reason)),
             None => self.requests.push_back(request),
+        }
+        self.proceed(at, out);
+    }
+
+    /// The coordination store stopped answering, or answers again. What it could not be told meanwhile it is told at once.
+    pub fn store_changed(&mut self, away: bool, at: Moment, out: &mut Vec<CheckpointEffect>) {
+        self.store_away = away;
+        if !away {
+            self.append_held(|_| true, out);
+            self.reserve_again_at = None;
         }
         self.proceed(at, out);
     }
@@ -312,19 +329,23 @@ impl CheckpointCoordinator {
             let reason = format!("timed out after {} ms: {missing} subtasks did not acknowledge", self.config.timeout_ms);
             self.abort(id, &reason, Cause::Itself, at, out);
         }
+        self.append_held(|again_at| again_at <= at.now, out);
+        if self.reserve_again_at.is_some_and(|again_at| again_at <= at.now) {
+            self.reserve_again_at = None;
+        }
+        self.proceed(at, out);
+    }
+
+    fn append_held(&mut self, is_due: impl Fn(Millis) -> bool, out: &mut Vec<CheckpointEffect>) {
         for pending in self.pending.values_mut() {
             if let PendingPhase::Held(pointer, again_at) = &pending.phase
-                && *again_at <= at.now
+                && is_due(*again_at)
             {
                 let pointer = pointer.clone();
                 out.push(CheckpointEffect::AppendPointer { pointer: pointer.clone() });
                 pending.phase = PendingPhase::Appending(pointer);
             }
         }
-        if self.reserve_again_at.is_some_and(|again_at| again_at <= at.now) {
-            self.reserve_again_at = None;
-        }
-        self.proceed(at, out);
     }
 
     /// When [`Self::tick`] has something to do.
@@ -347,7 +368,8 @@ impl CheckpointCoordinator {
             return self.pending.is_empty().then_some(self.final_not_before);
         }
         let exclusive = |one: &PendingCheckpoint| one.request.is_some() || one.barrier.kind != CheckpointKind::Checkpoint;
-        let room = self.pending.len() < self.config.max_concurrent.max(1) as usize;
+        let limit = if self.store_away { HELD_CHECKPOINTS } else { self.config.max_concurrent.max(1) as usize };
+        let room = self.pending.len() < limit;
         if self.config.interval_ms == 0 || !room || !self.requests.is_empty() || self.pending.values().any(exclusive) {
             return None;
         }

@@ -5,6 +5,7 @@ use weir_protocol::JobId;
 use weir_protocol::job_graph::JobGraph;
 
 use super::event::Ticket;
+use crate::store_away::StoreAway;
 
 /// What has to go once a job has ended, in this order: pointers before what they point to (ha.md 2.4). Each step is
 /// idempotent, so that a later leader can start over.
@@ -47,6 +48,9 @@ pub enum SubmitError {
     /// Certainly not accepted, but a later try may be: no leader, or its store is unavailable.
     #[error("{0}")]
     Unavailable(String),
+    /// Certainly not accepted: there is no store to record it in.
+    #[error(transparent)]
+    StoreAway(#[from] StoreAway),
 }
 
 /// Why a job can't be cancelled.
@@ -63,6 +67,9 @@ pub enum CancelError {
         /// How it ended.
         status: &'static str,
     },
+    /// The job goes on: there is no store to record its end in, and a later leader would run it again.
+    #[error(transparent)]
+    StoreAway(#[from] StoreAway),
     /// This JobManager no longer leads.
     #[error("NO-LEADER: this JobManager stopped leading; try again")]
     NotLeader,

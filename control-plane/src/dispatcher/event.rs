@@ -1,6 +1,6 @@
 //! What happens to the Dispatcher.
 
-use weir_ha::{JobResult, RecoveredJob, StoreError, Submission};
+use weir_ha::{JobResult, RecoveredJob, StoreAvailability, StoreError, Submission};
 use weir_protocol::JobId;
 use weir_protocol::job_graph::JobGraph;
 use weir_protocol::job_status::JobStatus;
@@ -82,6 +82,8 @@ pub enum Event {
         /// What came of it.
         outcome: Result<(), StoreError>,
     },
+    /// Whether the coordination store answers has changed.
+    Store(StoreAvailability),
     /// Time has passed.
     Tick {
         /// Now.

@@ -16,7 +16,7 @@ mod tests;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
-use weir_ha::{JobResult, RecoveredJob, StoreError, Submission};
+use weir_ha::{JobResult, RecoveredJob, StoreAvailability, StoreError, Submission};
 use weir_protocol::JobId;
 use weir_protocol::job_graph::{CheckpointConfig, JobGraph, RestartStrategyConfig};
 use weir_protocol::job_status::JobStatus;
@@ -24,6 +24,7 @@ use weir_protocol::world::Millis;
 
 use self::effect::{CancelError, CleanupStep, Effect, SubmitError, Submitted};
 use self::event::{Event, Ticket};
+use crate::store_away::StoreAway;
 
 /// Limits of the Dispatcher, and what jobs get that don't say.
 #[derive(Debug, Clone, PartialEq)]
@@ -70,6 +71,7 @@ pub struct Dispatcher {
     submissions: BTreeMap<Ticket, Submitting>,
     jobs: BTreeMap<JobId, Phase>,
     retries: BTreeMap<JobId, Retry>,
+    store: StoreAvailability,
     next_retention_check: Millis,
 }
 
@@ -105,7 +107,14 @@ struct Retry {
 impl Dispatcher {
     /// No jobs.
     pub fn new(options: DispatcherOptions, now: Millis) -> Self {
-        Self { options, submissions: BTreeMap::new(), jobs: BTreeMap::new(), retries: BTreeMap::new(), next_retention_check: now }
+        Self {
+            options,
+            submissions: BTreeMap::new(),
+            jobs: BTreeMap::new(),
+            retries: BTreeMap::new(),
+            store: StoreAvailability::default(),
+            next_retention_check: now,
+        }
     }
 
     /// Takes in one event and says what to do.
@@ -124,6 +133,7 @@ impl Dispatcher {
             }
             Event::ResultStored { job, outcome } => self.result_stored(job, outcome, now, &mut effects),
             Event::CleanedUp { job, step, outcome } => self.cleaned_up(job, step, outcome, now, &mut effects),
+            Event::Store(store) => self.store_changed(store, now, &mut effects),
             Event::Tick { wall_clock_ms } => self.tick(now, wall_clock_ms, &mut effects),
         }
         effects
@@ -181,7 +191,7 @@ impl Dispatcher {
                     let status = result.status.as_str();
                     Some(SubmitError::Conflict(format!("JOB-ENDED: job {job} has already ended: {status}")))
                 }
-                _ => None,
+                _ => StoreAway::check(self.store).err().map(SubmitError::StoreAway),
             },
         };
         if let Some(refusal) = refusal {
@@ -265,6 +275,9 @@ impl Dispatcher {
     fn cancel(&mut self, ticket: Ticket, job: JobId, wall_clock_ms: u64, effects: &mut Vec<Effect>) {
         let answer = match self.jobs.get(&job) {
             None | Some(Phase::Unknown) => Err(CancelError::NotFound(job)),
+            Some(Phase::Live { .. } | Phase::Quarantined) if self.store != StoreAvailability::Available => {
+                StoreAway::check(self.store).map_err(CancelError::StoreAway)
+            }
             Some(Phase::Live { .. }) => {
                 effects.push(Effect::CancelJob { job });
                 Ok(())
@@ -342,6 +355,27 @@ impl Dispatcher {
         *step = next;
         self.retries.insert(job, Retry { attempts: 0, at: None });
         effects.push(Effect::CleanUp { job, step: next });
+    }
+
+    /// Nobody waits for a store that is away: whoever submits a job at this moment is told, and what is in the way of the store
+    /// goes on. Once it is back, whatever failed is tried again at once.
+    fn store_changed(&mut self, store: StoreAvailability, now: Millis, effects: &mut Vec<Effect>) {
+        self.store = store;
+        match StoreAway::check(store) {
+            Err(away) => {
+                let unknown = || {
+                    let reason = "it stopped while the job was being recorded; submit again with the same client token";
+                    SubmitError::Unknown(format!("HA-UNKNOWN: whether the job was accepted is not known: {away}: {reason}"))
+                };
+                let waiting = self.submissions.keys();
+                effects.extend(waiting.map(|ticket| Effect::AnswerSubmit { ticket: *ticket, answer: Err(unknown()) }));
+            }
+            Ok(()) => {
+                for retry in self.retries.values_mut().filter(|retry| retry.at.is_some()) {
+                    *retry = Retry { attempts: 0, at: Some(now) };
+                }
+            }
+        }
     }
 
     /// A store operation failed: try it again, for ever, unless a newer leader does it.

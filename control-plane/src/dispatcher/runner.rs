@@ -7,7 +7,7 @@ use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use tokio::sync::{oneshot, watch};
-use weir_ha::{JobResult, Leadership, RecoveredJob, StoreError};
+use weir_ha::{JobResult, Leadership, RecoveredJob, StoreError, StoreWatch};
 use weir_protocol::JobId;
 use weir_protocol::job_graph::JobGraph;
 use weir_protocol::world::{MonotonicClock, random_id, wall_clock_ms};
@@ -31,6 +31,8 @@ pub(crate) struct DispatcherContext {
     pub(crate) options: DispatcherOptions,
     pub(crate) leadership: Leadership,
     pub(crate) stores: Stores,
+    /// Whether there is a store to write to.
+    pub(crate) store: StoreWatch,
     pub(crate) registry: JobRegistry,
     pub(crate) resource_manager: ResourceManagerGateway,
     pub(crate) start_job_master: StartJobMaster,
@@ -88,6 +90,8 @@ impl Runner {
 
     /// Runs until dropped.
     pub(crate) async fn run(mut self) {
+        let store = self.context.store.look();
+        self.handle(Event::Store(store));
         loop {
             let deadline = self.core.next_deadline();
             tokio::select! {
@@ -97,6 +101,7 @@ impl Runner {
                         self.handle(event);
                     }
                 }
+                store = self.context.store.changed() => self.handle(Event::Store(store)),
                 Some(request) = self.requests.recv() => self.take(request),
                 () = self.clock.sleep_until(deadline) => self.handle(Event::Tick { wall_clock_ms: wall_clock_ms() }),
             }

@@ -249,3 +249,47 @@ fn old_results_and_those_over_the_limit_are_forgotten() {
     let effects = dispatcher.handle(Event::Tick { wall_clock_ms: 6_002 }, Millis(60_000));
     assert_eq!(words(&effects), ["forget before 5002", "forget 3"]);
 }
+
+fn away() -> Event {
+    Event::Store(StoreAvailability::Away { since_ms: 60_000 })
+}
+
+#[test]
+fn nobody_waits_for_a_store_that_is_away() {
+    let mut dispatcher = dispatcher();
+    dispatcher.handle(submit(1, 1, None), Millis(0));
+    dispatcher.handle(persisted(1, Ok(Submission::Created)), Millis(0));
+    dispatcher.handle(submit(2, 2, Some("t")), Millis(0));
+    assert_eq!(words(&dispatcher.handle(away(), Millis(1))), ["refused Unknown"], "it may have been recorded");
+    let effects = dispatcher.handle(submit(3, 3, None), Millis(2));
+    assert_eq!(words(&effects), ["refused StoreAway"]);
+    let Effect::AnswerSubmit { answer: Err(error), .. } = &effects[0] else { panic!("{effects:?}") };
+    assert!(error.to_string().starts_with("HA-STORE-AWAY: ") && error.to_string().contains("1970-01-01T00:01:00Z"), "{error}");
+    let cancel = |job| Event::Cancel { ticket: Ticket(9), job: JobId(job), wall_clock_ms: 9 };
+    assert_eq!(words(&dispatcher.handle(cancel(1), Millis(2))), ["HA-STORE-AWAY"], "a later leader would run it again");
+    assert_eq!(words(&dispatcher.handle(cancel(7), Millis(2))), ["JOB-NOT-FOUND"]);
+    // What was on its way when the store went goes on, and its client has its answer already.
+    assert_eq!(words(&dispatcher.handle(persisted(2, Ok(Submission::Created)), Millis(3))), ["start job-2", "created 2"]);
+    assert_eq!(words(&dispatcher.handle(Event::Store(StoreAvailability::Available), Millis(4))), [""; 0]);
+    assert_eq!(words(&dispatcher.handle(submit(4, 3, None), Millis(4))), ["persist job-3"]);
+    assert_eq!(words(&dispatcher.handle(cancel(1), Millis(4))), ["cancel 1", "cancel accepted"]);
+}
+
+#[test]
+fn what_a_store_that_was_away_could_not_take_it_is_asked_for_at_once_when_it_is_back() {
+    let mut dispatcher = dispatcher();
+    dispatcher.handle(Event::Tick { wall_clock_ms: 0 }, Millis(0));
+    let jobs = vec![RecoveredJob::Readable { job: JobId(1), graph: graph(1), submitted_at_ms: 5 }];
+    dispatcher.handle(Event::Recovered { jobs, results: Vec::new() }, Millis(0));
+    dispatcher.handle(away(), Millis(0));
+    assert_eq!(words(&dispatcher.handle(ended(1, JobStatus::Finished), Millis(0))), ["store 1 FINISHED"]);
+    for now in [0, 1_000, 10_000, 20_000] {
+        dispatcher.handle(Event::ResultStored { job: JobId(1), outcome: Err(unavailable()) }, Millis(now));
+        dispatcher.handle(Event::Tick { wall_clock_ms: 0 }, Millis(now + 900));
+    }
+    dispatcher.handle(Event::ResultStored { job: JobId(1), outcome: Err(unavailable()) }, Millis(30_000));
+    assert!(dispatcher.next_deadline() > Millis(30_500));
+    dispatcher.handle(Event::Store(StoreAvailability::Available), Millis(30_500));
+    assert_eq!(dispatcher.next_deadline(), Millis(30_500));
+    assert_eq!(words(&dispatcher.handle(Event::Tick { wall_clock_ms: 0 }, Millis(30_500))), ["store 1 FINISHED"]);
+}

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use weir_ha::CompletedCheckpoint;
+use weir_ha::{CompletedCheckpoint, StoreAvailability};
 use weir_protocol::checkpoint::CheckpointMetadata;
 use weir_protocol::{CheckpointId, TaskManagerId};
 
@@ -103,6 +103,8 @@ pub enum JobMasterEvent {
         /// Whether it worked.
         result: Result<(), String>,
     },
+    /// Whether the coordination store answers has changed.
+    Store(StoreAvailability),
     /// A newer leader has been elected: this JobMaster's writes are refused.
     Superseded,
 }

@@ -26,6 +26,7 @@ pub mod view;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use weir_ha::StoreAvailability;
 use weir_protocol::checkpoint::CheckpointMetadata;
 use weir_protocol::job_graph::JobGraph;
 use weir_protocol::job_status::{ExecutionState, JobStatus};
@@ -130,6 +131,7 @@ pub struct JobMaster {
     pool: SlotPool,
     restart_strategy: RestartStrategy,
     coordinator: CheckpointCoordinator,
+    store: StoreAvailability,
     status: JobStatus,
     stage: Stage,
     to_deploy: BTreeSet<Place>,
@@ -163,6 +165,7 @@ impl JobMaster {
             pool: SlotPool::new(scheduler::slots_needed(&what.graph)),
             restart_strategy: RestartStrategy::new(what.graph.restart_strategy_config(), what.seed),
             coordinator,
+            store: StoreAvailability::default(),
             status: JobStatus::Initializing,
             stage: Stage::New,
             to_deploy: graph.places().collect(),
@@ -243,6 +246,11 @@ impl JobMaster {
                 self.coordinate(now, &mut out, |coordinator, _, effects| {
                     coordinator.pointers_removed(&checkpoints, removed, effects);
                 });
+            }
+            JobMasterEvent::Store(store) => {
+                self.store = store;
+                let away = store != StoreAvailability::Available;
+                self.coordinate(now, &mut out, |coordinator, at, effects| coordinator.store_changed(away, at, effects));
             }
             JobMasterEvent::Superseded => {
                 self.stage = Stage::Ended;

@@ -10,7 +10,7 @@ use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use tokio::sync::oneshot;
-use weir_ha::{CheckpointIdCounter, CompletedCheckpointStore, Leadership};
+use weir_ha::{CheckpointIdCounter, CompletedCheckpointStore, Leadership, StoreAvailability, StoreWatch};
 use weir_protocol::job_graph::JobGraph;
 use weir_protocol::job_status::JobStatus;
 use weir_protocol::world::{self, Millis, MonotonicClock, random_id, wall_clock_ms};
@@ -50,6 +50,8 @@ pub struct JobMasterContext {
     pub completed_checkpoints: CompletedCheckpointStore,
     /// Checkpoint ids.
     pub checkpoint_ids: CheckpointIdCounter,
+    /// Whether there is a store to write pointers to.
+    pub store: StoreWatch,
     /// Who grants slots.
     pub resource_manager: ResourceManagerGateway,
     /// The way to TaskManagers.
@@ -159,6 +161,10 @@ impl Runner {
 
     async fn run(mut self) {
         self.handle(JobMasterEvent::Start, false);
+        let store = self.context.store.look();
+        if store != StoreAvailability::Available {
+            self.handle(JobMasterEvent::Store(store), false);
+        }
         while self.last_word.is_none() {
             if self.mailbox.take_overrun() {
                 self.handle(JobMasterEvent::MessagesLost, false);
@@ -180,6 +186,7 @@ impl Runner {
                         self.handle(event, false);
                     }
                 }
+                store = self.context.store.changed() => self.handle(JobMasterEvent::Store(store), false),
                 message = self.mailbox.messages.recv() => match message {
                     Some(message) => self.take(message),
                     None => return, // Nobody holds a handle: leadership is over.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use weir_protocol::JobId;
 use weir_protocol::job_graph::JobGraph;
 use weir_protocol::job_status::{ExecutionState, JobStatus};
+use weir_protocol::utc;
 use weir_protocol::world::Millis;
 
 use super::execution_graph::vertex::ExecutionVertex;
@@ -38,7 +39,7 @@ impl JobMaster {
         }
     }
 
-    /// Why the job is not running, in words for people.
+    /// Why the job is not running, or not as it should, in words for people.
     fn reason(&self, now: Millis) -> Option<String> {
         let trouble = self.trouble.as_deref();
         let living = || {
@@ -46,7 +47,11 @@ impl JobMaster {
             stopping.count()
         };
         match &self.stage {
-            Stage::New | Stage::Deployed => None,
+            Stage::New => None,
+            Stage::Deployed => self.store.away_since_ms().map(|since_ms| {
+                let since = utc::text(since_ms);
+                format!("HA-STORE-AWAY: the coordination store has not answered since {since}: checkpoints and output wait for it")
+            }),
             Stage::Stopping { restart_at, .. } => {
                 let why = trouble.unwrap_or("a failure");
                 Some(match living() {

@@ -18,7 +18,7 @@ pub struct JobView {
     pub graph: Arc<JobGraph>,
     /// Its state.
     pub status: JobStatus,
-    /// Why it waits or failed, in words for people.
+    /// Why it waits or failed, or what it lacks while it runs, in words for people.
     pub reason: Option<String>,
     /// When it was submitted.
     pub submitted_at: u64,

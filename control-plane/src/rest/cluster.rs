@@ -19,6 +19,7 @@ use super::RestState;
 use super::error::RestError;
 use crate::leader::Leading;
 use crate::leader_history;
+use crate::store_away::StoreAway;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The leader history is left out if the store does not answer within this time.
@@ -73,7 +74,11 @@ pub(super) async fn ha(State(rest): RestState) -> Json<HaResponse> {
         rpc_address: record.leader.rpc_address,
         rest_address: record.leader.rest_address,
     });
-    let history = tokio::time::timeout(HISTORY_DEADLINE, leader_history::read(&**ha)).await;
+    let store_away_since_ms = ha.availability().now().away_since_ms();
+    let history = match store_away_since_ms {
+        None => tokio::time::timeout(HISTORY_DEADLINE, leader_history::read(&**ha)).await.ok().and_then(Result::ok),
+        Some(_) => None,
+    };
     let members = status.members.into_iter().map(|member| HaMemberInfo {
         leader: status.leader.as_ref() == Some(&member.name),
         name: member.name,
@@ -90,7 +95,8 @@ pub(super) async fn ha(State(rest): RestState) -> Json<HaResponse> {
         has_quorum: status.has_quorum,
         failures_tolerated: status.failures_tolerated,
         members: members.collect(),
-        leader_history: history.ok().and_then(Result::ok).unwrap_or_default(),
+        store_away_since_ms,
+        leader_history: history.unwrap_or_default(),
     })
 }
 
@@ -101,6 +107,7 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, RestError> {
 /// Lets a member into the coordination group, or removes one; answers with the group as it is then.
 pub(super) async fn change_members(State(rest): RestState, body: Bytes) -> Result<Json<HaResponse>, RestError> {
     let change: MemberChange = parse(&body)?;
+    StoreAway::check(rest.shared.ha.availability().now())?;
     match rest.shared.ha.change_members(change).await {
         Ok(()) => Ok(ha(State(rest)).await),
         Err(error) => {
@@ -117,6 +124,7 @@ pub(super) async fn change_members(State(rest): RestState, body: Bytes) -> Resul
 pub(super) async fn transfer(State(rest): RestState, body: Bytes) -> Result<Json<TransferResponse>, RestError> {
     let request: TransferRequest = if body.is_empty() { TransferRequest::default() } else { parse(&body)? };
     let ha = &rest.shared.ha;
+    StoreAway::check(ha.availability().now())?;
     let transfer = ha.transfer_leadership(request.to.as_deref());
     let outcome = tokio::time::timeout(TRANSFER_DEADLINE, transfer).await.unwrap_or(Err(TransferError::TimedOut));
     match outcome {

@@ -7,6 +7,7 @@ use weir_protocol::rest::ErrorResponse;
 
 use crate::dispatcher::effect::{CancelError, SubmitError};
 use crate::job_master::gateway::JobGone;
+use crate::store_away::StoreAway;
 
 /// A refusal.
 #[derive(Debug)]
@@ -59,6 +60,7 @@ impl From<SubmitError> for RestError {
             SubmitError::Conflict(error) => Self::conflict(error),
             SubmitError::Busy(error) => Self::new(StatusCode::TOO_MANY_REQUESTS, error),
             SubmitError::Unknown(error) | SubmitError::Unavailable(error) => Self::unavailable(error),
+            SubmitError::StoreAway(away) => away.into(),
         }
     }
 }
@@ -69,8 +71,14 @@ impl From<CancelError> for RestError {
         match error {
             CancelError::NotFound(_) => Self::not_found(text),
             CancelError::Ended { .. } => Self::conflict(text),
-            CancelError::NotLeader => Self::unavailable(text),
+            CancelError::NotLeader | CancelError::StoreAway(_) => Self::unavailable(text),
         }
+    }
+}
+
+impl From<StoreAway> for RestError {
+    fn from(away: StoreAway) -> Self {
+        Self::unavailable(away.to_string())
     }
 }
 

@@ -19,6 +19,7 @@ use super::jobs::{JobPath, find};
 use super::operations::{Begun, Progress};
 use crate::job_master::gateway::{JobMasterGateway, SavepointOutcome};
 use crate::leader::Leading;
+use crate::store_away::StoreAway;
 
 type Triggered = Result<(StatusCode, Json<TriggerResponse>), RestError>;
 
@@ -85,6 +86,10 @@ fn begin(leading: &Leading, job: JobId, trigger: Option<String>, asked: Asked) -
     let job_master = leading.jobs.job_master(job).ok_or_else(|| {
         RestError::conflict(format!("JOB-NOT-RUNNING: job {job} is {} and takes no checkpoints", snapshot.status.as_str()))
     })?;
+    let begun = trigger.as_ref().is_some_and(|trigger| leading.operations.progress(job, trigger).is_some());
+    if !begun {
+        StoreAway::check(leading.store.now())?;
+    }
     let request_id = match leading.operations.begin(job, trigger) {
         Begun::Known(request_id) => request_id,
         Begun::TooMany => return Err(RestError::unavailable("SAVEPOINT-BUSY: too many savepoints are under way; try again")),

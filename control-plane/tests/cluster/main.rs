@@ -450,3 +450,46 @@ async fn a_job_stops_with_a_savepoint_that_is_polled_for() {
     eventually("no task is left", || async { task_manager.held().is_empty().then_some(()) }).await;
     cluster.stop().await;
 }
+
+/// Nobody waits for a store that does not answer, whichever JobManager is asked, and the job runs on.
+#[tokio::test]
+async fn while_the_store_is_away_what_it_would_have_to_record_is_refused_at_once() {
+    let cluster = Cluster::start(2);
+    let _task_managers = [cluster.task_manager("tm-1", 2), cluster.task_manager("tm-2", 2)];
+    let leader = cluster.leader().await;
+    let job = cluster.submit(leader, "token").await;
+    cluster.wait_until_all_run(leader, &job).await;
+
+    cluster.store.set_away(true);
+    let submission = json!({"job_graph": graph(), "client_token": "another"});
+    eventually("the job says what it lacks", || async {
+        let (_, body) = cluster.get(leader, &format!("/weir/v1/jobs/{job}")).await;
+        body["reason"].as_str().is_some_and(|reason| reason.starts_with("HA-STORE-AWAY: ")).then_some(())
+    })
+    .await;
+    for at in 0..2 {
+        let refusals = [
+            cluster.post(at, "/weir/v1/jobs", &submission).await,
+            cluster.patch(at, &format!("/jobs/{job}?mode=cancel")).await,
+            cluster.post(at, &format!("/jobs/{job}/savepoints"), &json!({})).await,
+            cluster.post(at, &format!("/jobs/{job}/stop"), &json!({})).await,
+            cluster.post(at, "/weir/v1/ha/transfer", &json!({})).await,
+        ];
+        for (code, body) in refusals {
+            assert_eq!(code, 503, "{body}");
+            assert!(body["errors"][0].as_str().unwrap().starts_with("HA-STORE-AWAY: "), "{body}");
+        }
+        let (_, ha) = cluster.get(at, "/weir/v1/ha").await;
+        assert!(ha["store_away_since_ms"].as_u64().is_some_and(|since_ms| since_ms > 0), "{ha}");
+    }
+    let (_, body) = cluster.get(leader, &format!("/jobs/{job}")).await;
+    assert_eq!(body["state"], "RUNNING");
+
+    cluster.store.set_away(false);
+    let (_, ha) = cluster.get(leader, "/weir/v1/ha").await;
+    assert_eq!(ha.get("store_away_since_ms"), None, "{ha}");
+    cluster.submit(leader, "another").await;
+    let (code, body) = cluster.patch(leader, &format!("/jobs/{job}?mode=cancel")).await;
+    assert_eq!(code, 202, "{body}");
+    cluster.wait_for_status(leader, &job, "CANCELED").await;
+}

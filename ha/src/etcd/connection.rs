@@ -3,6 +3,7 @@
 use std::error::Error as _;
 use std::fmt;
 use std::future::Future;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -32,6 +33,8 @@ pub(crate) struct Connection {
     generation: watch::Sender<u64>,
     /// When etcd last answered a linearizable call.
     answered: Mutex<Option<Instant>>,
+    /// Calls without an answer since the last that had one.
+    unanswered: AtomicU32,
 }
 
 #[derive(Default)]
@@ -136,7 +139,7 @@ impl Connection {
             .with_require_leader(true)
             .with_auto_token_refresh(true);
         let generation = watch::Sender::new(0);
-        Self { endpoints, options, current: tokio::sync::Mutex::default(), generation, answered: Mutex::default() }
+        Self { endpoints, options, current: tokio::sync::Mutex::default(), generation, answered: Mutex::default(), unanswered: AtomicU32::new(0) }
     }
 
     /// The endpoints, in turn.
@@ -152,6 +155,11 @@ impl Connection {
     /// How long ago etcd answered; `None` if it never did.
     pub(crate) fn silence(&self) -> Option<Duration> {
         self.answered.lock().unwrap_or_else(PoisonError::into_inner).map(|at| at.elapsed())
+    }
+
+    /// How many calls in a row had no answer; they went to one endpoint after the other.
+    pub(crate) fn unanswered(&self) -> u32 {
+        self.unanswered.load(Ordering::Relaxed)
     }
 
     /// A client of this endpoint alone.
@@ -191,6 +199,20 @@ impl Connection {
 
     /// One attempt on the endpoint in use.
     pub(crate) async fn call<T, F>(&self, deadline: Duration, call: impl FnOnce(Client) -> F) -> Result<T, CallError>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        let answer = self.attempt(deadline, call).await;
+        match &answer {
+            Err(CallError { fault: Fault::Unanswered | Fault::Tls, .. }) => {
+                self.unanswered.fetch_add(1, Ordering::Relaxed);
+            }
+            _ => self.unanswered.store(0, Ordering::Relaxed),
+        }
+        answer
+    }
+
+    async fn attempt<T, F>(&self, deadline: Duration, call: impl FnOnce(Client) -> F) -> Result<T, CallError>
     where
         F: Future<Output = Result<T, Error>>,
     {

@@ -12,6 +12,7 @@ use weir_protocol::LeaderEpoch;
 use super::connection::Connection;
 use super::layout::Layout;
 use super::view::View;
+use crate::availability::StoreContact;
 use crate::metrics as names;
 use crate::{HaMember, HaStatus, LeaderRecord, Leadership};
 
@@ -23,6 +24,8 @@ pub(crate) struct Member {
     pub layout: Layout,
     pub connection: Connection,
     pub timing: Timing,
+    /// Whether etcd answers.
+    pub contact: StoreContact,
     /// What elections are about, as this process knows it.
     pub view: watch::Sender<View>,
     /// The newest record published, never to a lower epoch.
@@ -72,6 +75,7 @@ impl Member {
             layout,
             connection,
             timing,
+            contact: StoreContact::new("etcd"),
             view: watch::Sender::default(),
             published: watch::Sender::default(),
             stands: watch::Sender::default(),

@@ -4,14 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use etcd_client::{Client, Error, EventType, GetOptions, WatchOptions, WatchStream};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tracing::debug;
+use weir_protocol::world::wall_clock_ms;
 
 use super::connection::{ATTEMPT_DEADLINE, CallError, Fault};
 use super::member::Member;
 use super::store::{MAX_ANSWER_BYTES, entry};
 use super::view::View;
+use crate::availability::GRACE;
 
+/// Between two questions while etcd does not answer.
+const DOUBTFUL_PAUSE: Duration = Duration::from_millis(100);
 /// Between two attempts to watch.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -26,15 +30,29 @@ pub(crate) async fn observe(member: Arc<Member>) {
     }
 }
 
-/// Asks etcd for an answer when nothing else has for a while, so that the status knows whether it is there.
+/// Asks etcd for an answer when nothing else has for a while, or when somebody got none, and says whether it is there. It is
+/// away when no endpoint has answered for a moment.
 pub(crate) async fn probe(member: Arc<Member>) {
     let interval = member.timing.lease / 3;
+    let (started, mut given_up) = (Instant::now(), member.connection.generation());
     loop {
-        sleep(interval).await;
-        if member.connection.silence().is_none_or(|silence| silence >= interval) {
+        let doubtful = member.connection.unanswered() > 0;
+        tokio::select! {
+            () = sleep(if doubtful { DOUBTFUL_PAUSE } else { interval }) => {}
+            // Somebody got no answer.
+            _ = given_up.changed(), if !doubtful => {}
+        }
+        if member.connection.unanswered() > 0 || member.connection.silence().is_none_or(|silence| silence >= interval) {
             let key = member.layout.epoch();
             // What it finds does not matter, and what it does not find shows as silence.
             let _ = member.connection.call(interval, async |client| client.kv_client().get(key, None).await).await;
+        }
+        let silence = member.connection.silence().unwrap_or_else(|| started.elapsed());
+        let unanswered = member.connection.unanswered();
+        if unanswered == 0 {
+            member.contact.regained();
+        } else if unanswered as usize >= member.connection.endpoints().len() && silence >= GRACE {
+            member.contact.lost(wall_clock_ms().saturating_sub(silence.as_millis() as u64));
         }
     }
 }

@@ -78,6 +78,9 @@ async fn stand(member: &Arc<Member>, campaign: &Campaign) {
     let mut pause = PAUSE;
     loop {
         let end = Box::pin(in_session(member, campaign)).await;
+        if member.own().is_some() {
+            info!("leadership revoked");
+        }
         member.end();
         campaign.contender.revoke();
         match end {

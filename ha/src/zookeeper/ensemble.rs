@@ -10,10 +10,12 @@ use metrics::gauge;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use weir_protocol::LeaderEpoch;
+use weir_protocol::world::wall_clock_ms;
 use zookeeper_client::{Acls, Client, Error, SessionId, Stat};
 
 use super::layout::{Layout, decode_value};
 use super::options::ZooKeeperOptions;
+use crate::availability::{GRACE, StoreContact};
 use crate::metrics as names;
 use crate::watchers::Watchers;
 use crate::{HaMember, HaStatus, LeaderRecord, ReadError, Versioned};
@@ -69,6 +71,7 @@ pub(super) struct Ensemble {
     pub max_request_bytes: usize,
     pub outage_tolerance: Duration,
     pub link: watch::Sender<Link>,
+    pub contact: StoreContact,
     /// Why there is no session, for people.
     pub trouble: Mutex<String>,
     pub published: watch::Sender<Option<LeaderRecord>>,
@@ -97,6 +100,7 @@ impl Ensemble {
             max_request_bytes: options.max_request_bytes,
             outage_tolerance: options.outage_tolerance,
             link: watch::Sender::new(Link::default()),
+            contact: StoreContact::new("zookeeper"),
             trouble: Mutex::new("not connected yet".into()),
             published: watch::Sender::new(None),
             reign: Mutex::default(),
@@ -172,6 +176,22 @@ impl Ensemble {
             // Any of the others can lead. How many servers of ZooKeeper may fail is for ZooKeeper to tell.
             failures_tolerated: members.len().saturating_sub(1) as u32,
             members,
+        }
+    }
+
+    /// Runs for ever, and says when ZooKeeper can't be reached and when it can again.
+    pub(super) async fn watch_contact(&self) {
+        let mut link = self.link.subscribe();
+        // The sender is part of the ensemble: the waits fail never.
+        while link.wait_for(|link| !link.connected).await.is_ok() {
+            let since_ms = wall_clock_ms();
+            let back = async { link.wait_for(|link| link.connected).await.is_ok() };
+            if tokio::time::timeout(GRACE, back).await.is_err() {
+                self.contact.lost(since_ms);
+                if link.wait_for(|link| link.connected).await.is_ok() {
+                    self.contact.regained();
+                }
+            }
         }
     }
 

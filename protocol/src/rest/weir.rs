@@ -62,6 +62,9 @@ pub struct HaResponse {
     pub epoch: LeaderEpoch,
     /// Whether the answering process reaches a quorum right now.
     pub has_quorum: bool,
+    /// Since when the coordination store does not answer the answering process, if it does not: milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store_away_since_ms: Option<u64>,
     /// How many further members may fail before the group stops.
     pub failures_tolerated: u32,
     /// The members.

@@ -16,7 +16,7 @@ pub enum Code {
     Usage = 2,
     /// What was named does not exist.
     NotFound = 3,
-    /// No JobManager answered, or none leads.
+    /// No JobManager answered, none leads, or the coordination store is away.
     NoLeader = 4,
     /// It did not happen in time.
     TimedOut = 5,

@@ -119,6 +119,10 @@ fn status_text(status: &HaResponse) -> String {
             status.failures_tolerated
         ),
     ];
+    if let Some(since_ms) = status.store_away_since_ms {
+        let since = weir_protocol::utc::text(since_ms);
+        lines.push(format!("THE COORDINATION STORE HAS NOT ANSWERED since {since}: jobs run on, nothing new is taken"));
+    }
     let rows: Vec<_> = status
         .members
         .iter()

@@ -220,7 +220,7 @@ impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         let code = match &error {
             ClientError::NotFound { .. } => Code::NotFound,
-            ClientError::NoLeader { .. } => Code::NoLeader,
+            ClientError::NoLeader { .. } | ClientError::StoreAway { .. } => Code::NoLeader,
             ClientError::TimedOut { .. } => Code::TimedOut,
             _ => Code::Error,
         };

@@ -1,10 +1,11 @@
 //! What a local cluster coordinates through: its own raft group, or servers started for it alone.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 
 use clap::ValueEnum;
-use weir_servers::{EtcdCluster, ZooKeeperEnsemble};
+use weir_servers::{EtcdCluster, Fault, Proxy, ZooKeeperEnsemble};
 
 /// Nodes of etcd or ZooKeeper: as many as survive the loss of one.
 const NODES: usize = 3;
@@ -24,9 +25,17 @@ pub enum Coordination {
     ZooKeeper,
 }
 
-/// The servers of one local cluster; they end with the value. Their data does not outlive them: the next start makes new ones.
+/// The servers of one local cluster, and the way to them; they end with the value. Their data does not outlive them: the next
+/// start makes new ones.
 #[derive(Debug)]
-pub(super) enum CoordinationServers {
+pub(super) struct CoordinationServers {
+    servers: Servers,
+    /// One before each server, if the way to them is to be interruptible.
+    proxies: Vec<Proxy>,
+}
+
+#[derive(Debug)]
+enum Servers {
     /// None are needed.
     None,
     /// etcd.
@@ -37,41 +46,54 @@ pub(super) enum CoordinationServers {
 
 impl CoordinationServers {
     /// Starts what `coordination` needs under `directory`.
-    pub(super) fn start(coordination: Coordination, directory: &Path) -> io::Result<Self> {
+    pub(super) fn start(coordination: Coordination, interruptible: bool, directory: &Path) -> io::Result<Self> {
         let failed = |error: weir_servers::StartError| io::Error::other(error.to_string());
-        match coordination {
-            Coordination::Raft => Ok(Self::None),
+        let servers = match coordination {
+            Coordination::Raft => Servers::None,
             Coordination::Etcd => {
-                EtcdCluster::start(Path::new(ETCD), NODES, &directory.join("etcd")).map(Self::Etcd).map_err(failed)
+                EtcdCluster::start(Path::new(ETCD), NODES, &directory.join("etcd")).map(Servers::Etcd).map_err(failed)?
             }
             Coordination::ZooKeeper => {
-                ZooKeeperEnsemble::start(NODES, &directory.join("zookeeper")).map(Self::ZooKeeper).map_err(failed)
+                ZooKeeperEnsemble::start(NODES, &directory.join("zookeeper")).map(Servers::ZooKeeper).map_err(failed)?
             }
-        }
+        };
+        let addresses = if interruptible { servers.client_addresses() } else { Vec::new() };
+        let proxies = addresses.into_iter().map(Proxy::start).collect::<io::Result<Vec<_>>>()?;
+        Ok(Self { servers, proxies })
     }
 
     /// What a JobManager must be told, `key=value`.
     pub(super) fn settings(&self) -> Vec<String> {
-        match self {
-            Self::None => Vec::new(),
-            Self::Etcd(etcd) => vec![
+        let mut addresses: Vec<_> = self.proxies.iter().map(Proxy::address).collect();
+        if addresses.is_empty() {
+            addresses = self.servers.client_addresses();
+        }
+        let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+        match &self.servers {
+            Servers::None => Vec::new(),
+            Servers::Etcd(_) => vec![
                 "high-availability.type=etcd".to_owned(),
-                format!("high-availability.etcd.endpoints={}", etcd.endpoints().join(";")),
+                format!("high-availability.etcd.endpoints={}", addresses.join(";")),
             ],
-            Self::ZooKeeper(ensemble) => vec![
+            Servers::ZooKeeper(_) => vec![
                 "high-availability.type=zookeeper".to_owned(),
-                format!("high-availability.zookeeper.quorum={}", ensemble.connect_string()),
+                format!("high-availability.zookeeper.quorum={}", addresses.join(",")),
             ],
         }
+    }
+
+    /// From now on this happens on the way to every server.
+    pub(super) fn interrupt(&self, fault: Fault) {
+        self.proxies.iter().for_each(|proxy| proxy.set(fault));
     }
 
     /// Ends every server as a power cut does.
     pub(super) fn kill(&mut self) {
         for number in 0..NODES {
-            match self {
-                Self::None => {}
-                Self::Etcd(etcd) => etcd.kill(number),
-                Self::ZooKeeper(ensemble) => ensemble.kill(number),
+            match &mut self.servers {
+                Servers::None => {}
+                Servers::Etcd(etcd) => etcd.kill(number),
+                Servers::ZooKeeper(ensemble) => ensemble.kill(number),
             }
         }
     }
@@ -79,14 +101,24 @@ impl CoordinationServers {
     /// Starts every server again on its data, and waits until they serve.
     pub(super) fn restart(&mut self) -> io::Result<()> {
         let numbers: Vec<_> = (0..NODES).collect();
-        let restarted = match self {
-            Self::None => Ok(()),
-            Self::Etcd(etcd) => etcd.restart_all(&numbers),
-            Self::ZooKeeper(ensemble) => numbers
+        let restarted = match &mut self.servers {
+            Servers::None => Ok(()),
+            Servers::Etcd(etcd) => etcd.restart_all(&numbers),
+            Servers::ZooKeeper(ensemble) => numbers
                 .iter()
                 .try_for_each(|number| ensemble.restart(*number))
                 .and_then(|()| numbers.iter().try_for_each(|number| ensemble.await_serving(*number))),
         };
         restarted.map_err(|error| io::Error::other(error.to_string()))
+    }
+}
+
+impl Servers {
+    fn client_addresses(&self) -> Vec<SocketAddr> {
+        match self {
+            Self::None => Vec::new(),
+            Self::Etcd(etcd) => etcd.client_addresses(),
+            Self::ZooKeeper(ensemble) => ensemble.client_addresses(),
+        }
     }
 }

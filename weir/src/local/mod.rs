@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use weir_client::{ClientError, ClusterClient};
+pub use weir_servers::Fault;
 
 pub use coordination::Coordination;
 use coordination::CoordinationServers;
@@ -37,6 +38,8 @@ pub struct LocalClusterOptions {
     pub slots: u32,
     /// What the JobManagers coordinate through.
     pub coordination: Coordination,
+    /// Whether the way to the servers they coordinate through can be interrupted: there is a proxy before each then.
+    pub interruptible: bool,
     /// First REST port; further JobManagers take the next ones. `None`: any free ones.
     pub rest_port: Option<u16>,
     /// Further settings, `key=value`, for every process.
@@ -53,6 +56,7 @@ impl LocalClusterOptions {
             taskmanagers: 2,
             slots: 2,
             coordination: Coordination::default(),
+            interruptible: false,
             rest_port: None,
             settings: Vec::new(),
         })
@@ -82,7 +86,7 @@ impl LocalCluster {
     /// Starts every process. Returns once they are started, not once they serve.
     pub fn start(options: LocalClusterOptions) -> io::Result<Self> {
         let ports = (0..options.jobmanagers).map(|index| take_ports(&options, index)).collect::<io::Result<Vec<_>>>()?;
-        let servers = CoordinationServers::start(options.coordination, &options.directory)?;
+        let servers = CoordinationServers::start(options.coordination, options.interruptible, &options.directory)?;
         let mut cluster = Self { processes: BTreeMap::new(), ports, options, servers };
         std::fs::create_dir_all(cluster.logs())?;
         for name in cluster.jobmanager_names().into_iter().chain(cluster.taskmanager_names()) {
@@ -186,7 +190,7 @@ impl LocalCluster {
 
     /// What the JobManagers coordinate through when they are started the next time, on servers of its own.
     pub fn set_coordination(&mut self, coordination: Coordination) -> io::Result<()> {
-        self.servers = CoordinationServers::start(coordination, &self.options.directory)?;
+        self.servers = CoordinationServers::start(coordination, self.options.interruptible, &self.options.directory)?;
         self.options.coordination = coordination;
         for name in self.jobmanager_names() {
             let process = self.describe(&name);
@@ -206,6 +210,11 @@ impl LocalCluster {
         }
         settings.extend(self.options.settings.iter().cloned());
         settings
+    }
+
+    /// Breaks, or mends, every connection between the JobManagers and those servers, if they were started interruptible.
+    pub fn interrupt_coordination(&self, fault: Fault) {
+        self.servers.interrupt(fault);
     }
 
     /// Stops all processes: TaskManagers first, then JobManagers, each gets SIGTERM and some seconds.

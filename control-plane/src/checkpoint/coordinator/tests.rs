@@ -365,3 +365,54 @@ fn requests_are_bounded() {
     }
     assert!(failed(&bench.ask(false, false)[0]));
 }
+
+#[test]
+fn while_the_store_is_away_one_checkpoint_is_taken_and_held_and_the_job_pays_nothing_for_it() {
+    let mut bench = Bench::running(|config| config.max_concurrent = 3);
+    bench.trigger(1_000);
+    bench.complete(1, 1);
+    assert_eq!(bench.act(|coordinator, at, out| coordinator.store_changed(true, at, out)), []);
+    bench.trigger(2_000);
+    bench.ack_all(2, 1);
+    let held = bench.written(2);
+    assert!(matches!(held.as_slice(), [CheckpointEffect::AppendPointer { pointer }] if pointer.id == CheckpointId(2)));
+    // A long outage: whenever the pointer is tried again nothing is known, nothing else is triggered, and nothing fails.
+    for minute in 1..=10_u64 {
+        assert_eq!(bench.appended(2, AppendOutcome::Unknown("away".to_string())), []);
+        assert_eq!(bench.tick(minute * 60_000), held, "the very same pointer, and nothing beside it");
+    }
+    bench.appended(2, AppendOutcome::Unknown("away".to_string()));
+    assert!(failed(&bench.ask(true, false)[0]), "a savepoint is not waited for either");
+    let view = bench.coordinator.stats().view();
+    assert_eq!((view.total, view.completed, view.in_progress, view.failed), (2, 1, 1, 0));
+    assert_eq!(bench.coordinator.failures_in_a_row, 0);
+
+    // Back: what was held is appended at once, completes, and checkpoints go on with higher ids.
+    bench.now += 10;
+    assert_eq!(bench.act(|coordinator, at, out| coordinator.store_changed(false, at, out))[0], held[0]);
+    let effects = bench.appended(2, AppendOutcome::Committed);
+    assert_eq!(effects[0], notify(2, false));
+    let next = bench.tick(bench.now + 1_000);
+    let triggered = effects.iter().chain(&next).find_map(|effect| match effect {
+        CheckpointEffect::Trigger { barrier, .. } => Some(barrier.id),
+        _ => None,
+    });
+    assert_eq!(triggered, Some(CheckpointId(3)));
+    assert_eq!(bench.coordinator.stats().view().failed, 0, "no checkpoint was lost");
+}
+
+#[test]
+fn a_checkpoint_under_way_when_the_store_goes_is_held_and_ids_are_asked_for_again_when_it_is_back() {
+    let mut bench = Bench::running(|_| {});
+    bench.coordinator.ids = 1..2;
+    bench.trigger(1_000);
+    bench.act(|coordinator, at, out| coordinator.store_changed(true, at, out));
+    assert_eq!(bench.ack(1, attempt(0, 1)), [CheckpointEffect::ReserveIds { count: RESERVED_IDS }]);
+    bench.act(|coordinator, at, _| coordinator.ids_not_reserved(at));
+    bench.ack(1, attempt(1, 1));
+    bench.written(1);
+    bench.appended(1, AppendOutcome::Unknown("away".to_string()));
+    let effects = bench.act(|coordinator, at, out| coordinator.store_changed(false, at, out));
+    assert!(matches!(effects[0], CheckpointEffect::AppendPointer { .. }), "{effects:?}");
+    assert_eq!(effects[1], CheckpointEffect::ReserveIds { count: RESERVED_IDS });
+}

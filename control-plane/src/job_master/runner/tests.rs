@@ -52,6 +52,7 @@ fn start(store: &MemoryStore, leadership: &Leadership, directory: &str, graph: J
         savepoint_root: format!("{directory}/savepoints"),
         storage_options: StorageOptions::default(),
         completed_checkpoints: completed.clone(),
+        store: ha.availability(),
         checkpoint_ids: CheckpointIdCounter::new(ha),
         resource_manager,
         links,
