@@ -98,7 +98,8 @@ impl StoreContact {
             let since = utc::text(since_ms);
             warn!(
                 store = self.store,
-                since, "HA-STORE-AWAY: the coordination store does not answer: running jobs go on, nothing new is recorded until it does"
+                since,
+                "HA-STORE-AWAY: the coordination store does not answer: running jobs go on, nothing new is recorded until it does"
             );
         }
     }

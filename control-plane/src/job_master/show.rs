@@ -50,7 +50,9 @@ impl JobMaster {
             Stage::New => None,
             Stage::Deployed => self.store.away_since_ms().map(|since_ms| {
                 let since = utc::text(since_ms);
-                format!("HA-STORE-AWAY: the coordination store has not answered since {since}: checkpoints and output wait for it")
+                format!(
+                    "HA-STORE-AWAY: the coordination store has not answered since {since}: checkpoints and output wait for it"
+                )
             }),
             Stage::Stopping { restart_at, .. } => {
                 let why = trouble.unwrap_or("a failure");

@@ -139,7 +139,14 @@ impl Connection {
             .with_require_leader(true)
             .with_auto_token_refresh(true);
         let generation = watch::Sender::new(0);
-        Self { endpoints, options, current: tokio::sync::Mutex::default(), generation, answered: Mutex::default(), unanswered: AtomicU32::new(0) }
+        Self {
+            endpoints,
+            options,
+            current: tokio::sync::Mutex::default(),
+            generation,
+            answered: Mutex::default(),
+            unanswered: AtomicU32::new(0),
+        }
     }
 
     /// The endpoints, in turn.
