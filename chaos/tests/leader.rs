@@ -14,12 +14,12 @@ fn leaders_killed_in_a_row(coordination: Coordination, kills: u64, seconds_a_kil
     let mut epochs = vec![epoch];
     for _ in 0..kills {
         let before = test.describe(id).map_or(0, |job| newest_checkpoint(&job));
-        test.cluster.kill(&leader).unwrap();
+        test.cluster.kill(&leader).expect("the leader runs");
         let dead = leader;
         (leader, epoch) = test.await_leader_after(epoch);
         assert_ne!(leader, dead, "the dead can't lead");
         epochs.push(epoch);
-        test.cluster.restart(&dead).unwrap();
+        test.cluster.restart(&dead).expect("it starts again");
         let after = test.await_progress(id, before);
         assert!(!after.status.is_globally_terminal(), "the job must outlast the kills, or they prove nothing");
     }
@@ -70,11 +70,11 @@ fn a_paused_leader_wakes_up(coordination: Coordination) {
     let id = test.submit(&job);
     let (leader, epoch) = test.await_leader_after(0);
     let before = test.describe(id).map_or(0, |job| newest_checkpoint(&job));
-    test.cluster.pause(&leader).unwrap();
+    test.cluster.pause(&leader).expect("the leader runs");
     let (successor, later) = test.await_leader_after(epoch);
     assert_ne!(successor, leader);
     test.await_progress(id, before);
-    test.cluster.resume(&leader).unwrap();
+    test.cluster.resume(&leader).expect("it is still there");
     // What the sleeper still tries is refused by the store, and it says so; then it knows that it is superseded.
     let refusal = test.until("the sleeper's write is refused or it stands down", || {
         let log = test.log_of(&leader);

@@ -19,8 +19,8 @@ fn a_taskmanager_is_killed(coordination: Coordination) {
     let job = CountingJob::lasting(12);
     let id = test.submit(&job);
     let victim = host_of(&test, id);
-    let before = test.describe(id).unwrap();
-    test.cluster.kill(&victim).unwrap();
+    let before = test.describe(id).expect("the leader answers");
+    test.cluster.kill(&victim).expect("it runs");
     let after = test.await_job(id, "the job restarts", |job| job.restarts > before.restarts);
     assert!(after.restarts > before.restarts, "the fault bit");
     let again = test.await_progress(id, newest_checkpoint(&before));

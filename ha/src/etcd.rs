@@ -48,13 +48,12 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::metrics::{counter, histogram};
 use etcd_client::GetOptions;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
-use tokio::sync::{Semaphore, mpsc, watch};
-use tokio::time::{Instant, timeout};
+use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
 use tracing::warn;
 use weir_protocol::LeaderEpoch;
 use weir_protocol::world::spawn;
@@ -64,7 +63,7 @@ pub use options::{Credentials, EtcdOptions, StartError, Tls};
 use crate::campaign::Campaigns;
 use crate::election::LeaderElection;
 use crate::fenced_store::check_limits;
-use crate::metrics as names;
+use crate::gate::Gate;
 use crate::provider_thread::ProviderThread;
 use crate::{
     Candidate, CommitOutcome, HaProvider, HaStatus, LeaderRecord, Leadership, Operation, ReadError, Rejection, StoreWatch,
@@ -74,8 +73,6 @@ use connection::{CallError, Connection, Fault, OPERATION_DEADLINE};
 use layout::Layout;
 use member::{Member, Timing};
 
-/// Reads under way at once; others wait.
-const READS: usize = 64;
 /// Writes under way at once; others wait.
 const WRITES: usize = 256;
 /// For the first look at etcd while the provider starts.
@@ -93,9 +90,7 @@ struct Inner {
     member: Arc<Member>,
     thread: ProviderThread,
     campaigns: Campaigns,
-    /// The provider's thread shares its time fairly among its tasks, so these must be few.
-    reads: Semaphore,
-    writes: Semaphore,
+    gate: Gate,
 }
 
 impl fmt::Debug for EtcdProvider {
@@ -131,8 +126,8 @@ impl EtcdProvider {
         let thread = ProviderThread::start("etcd", work, || ()).map_err(|error| StartError::Resources(Arc::new(error)))?;
         let ended = || StartError::Resources(Arc::new(std::io::Error::other("the etcd thread ended")));
         first_look.recv().map_err(|_| ended())??;
-        let (reads, writes) = (Semaphore::new(READS), Semaphore::new(WRITES));
-        Ok(Self { inner: Arc::new(Inner { member, thread, campaigns, reads, writes }) })
+        let gate = Gate::new(WRITES, OPERATION_DEADLINE);
+        Ok(Self { inner: Arc::new(Inner { member, thread, campaigns, gate }) })
     }
 
     /// Stops at once, telling nobody, as if the process were killed: for drills and tests.
@@ -154,21 +149,9 @@ impl EtcdProvider {
     where
         F: Future<Output = CommitOutcome> + Send + 'static,
     {
-        let started = Instant::now();
-        // The permit's semaphore is never closed.
-        let Ok(Ok(_turn)) = timeout(OPERATION_DEADLINE, self.inner.writes.acquire()).await else {
-            return CommitOutcome::Unknown { reason: "too many writes are waiting".into() };
-        };
-        let outcome = self.on_thread(write).await;
-        histogram!(names::COMMIT_SECONDS).record(started.elapsed().as_secs_f64());
-        let outcome = outcome.unwrap_or_else(|| CommitOutcome::Unknown { reason: "the provider has stopped".into() });
-        match &outcome {
-            CommitOutcome::Rejected(Rejection::StaleEpoch { .. }) => {
-                counter!(names::STALE_EPOCH_REFUSALS).increment(1);
-                self.inner.member.doubted.notify_one();
-            }
-            CommitOutcome::Unknown { .. } => counter!(names::UNKNOWN_OUTCOMES).increment(1),
-            _ => {}
+        let outcome = self.inner.gate.write(&self.inner.thread, write(Arc::clone(&self.inner.member)).boxed()).await;
+        if let CommitOutcome::Rejected(Rejection::StaleEpoch { .. }) = &outcome {
+            self.inner.member.doubted.notify_one();
         }
         outcome
     }
@@ -178,11 +161,7 @@ impl EtcdProvider {
         T: Send + 'static,
         F: Future<Output = Result<T, ReadError>> + Send + 'static,
     {
-        let Ok(Ok(_turn)) = timeout(OPERATION_DEADLINE, self.inner.reads.acquire()).await else {
-            return Err(ReadError::Unavailable("too many reads are waiting".into()));
-        };
-        let outcome = self.on_thread(read).await;
-        outcome.unwrap_or_else(|| Err(ReadError::Unavailable("the provider has stopped".into())))
+        self.inner.gate.read(&self.inner.thread, read(Arc::clone(&self.inner.member)).boxed()).await
     }
 }
 

@@ -16,6 +16,7 @@ mod election;
 pub mod etcd;
 pub mod fenced_store;
 pub mod fitness;
+mod gate;
 mod job_graph_store;
 mod job_result_store;
 pub mod keys;

@@ -15,7 +15,7 @@
 //! a stock `flink` command line with the same quorum, root and cluster id finds the leader.
 //!
 //! The epoch is the id of the transaction that made the leader's candidate, or one more than the highest epoch before,
-//! whichever is higher. How writes are fenced is told in `fenced_write.rs`, how a key is compared in `plan.rs`, why a list is of one
+//! whichever is higher. How writes are fenced is told in `fenced_write.rs`, how they go together in `commits.rs`, how a key is compared in `plan.rs`, why a list is of one
 //! moment in `ensemble.rs`, and how long a session is held on to in `session.rs`.
 //!
 //! While ZooKeeper can't be reached a leader does nothing new, and is not revoked: it is when ZooKeeper says that its
@@ -25,6 +25,8 @@
 
 mod candidates;
 mod changes;
+mod commit_queue;
+mod commits;
 mod connection_info;
 mod ensemble;
 mod fenced_write;
@@ -42,10 +44,9 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::metrics::histogram;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use weir_protocol::LeaderEpoch;
 
@@ -54,7 +55,7 @@ pub use options::{Acl, Credentials, StartError, Tls, ZooKeeperOptions};
 use crate::campaign::Campaigns;
 use crate::election::LeaderElection;
 use crate::fenced_store::check_limits;
-use crate::metrics as names;
+use crate::gate::Gate;
 use crate::provider_thread::ProviderThread;
 use crate::{
     Candidate, CommitOutcome, HaProvider, HaStatus, LeaderRecord, Leadership, Operation, ReadError, StoreWatch, TransferError,
@@ -63,8 +64,6 @@ use crate::{
 use ensemble::{CALL_DEADLINE, Ensemble, OPERATION_DEADLINE, data, within};
 use runner::{Inbox, Request};
 
-/// Reads under way at once; others wait.
-const READS: usize = 64;
 /// Writes under way at once; others wait.
 const WRITES: usize = 512;
 /// Requests to the runner that wait.
@@ -86,9 +85,8 @@ struct Inner {
     thread: ProviderThread,
     campaigns: Campaigns,
     requests: mpsc::Sender<Request>,
-    /// Reads and writes under way: ZooKeeper answers one session's requests one after the other.
-    reads: Semaphore,
-    writes: Semaphore,
+    /// ZooKeeper answers one session's requests one after the other.
+    gate: Gate,
 }
 
 impl fmt::Debug for ZooKeeperProvider {
@@ -115,8 +113,8 @@ impl ZooKeeperProvider {
             std::future::pending::<()>().await;
         };
         let thread = ProviderThread::start("zookeeper", work, || ()).map_err(StartError::Resources)?;
-        let (reads, writes) = (Semaphore::new(READS), Semaphore::new(WRITES));
-        Ok(Self { inner: Arc::new(Inner { ensemble, thread, campaigns, requests, reads, writes }) })
+        let gate = Gate::new(WRITES, OPERATION_DEADLINE);
+        Ok(Self { inner: Arc::new(Inner { ensemble, thread, campaigns, requests, gate }) })
     }
 
     /// Stops at once, telling nobody, as if the process were killed: for drills and tests.
@@ -136,29 +134,19 @@ impl ZooKeeperProvider {
         self.inner.thread.run(work(Arc::clone(&self.inner.ensemble))).await
     }
 
-    async fn write<F>(&self, work: impl FnOnce(Arc<Ensemble>) -> F) -> CommitOutcome
+    async fn write<F>(&self, write: impl FnOnce(Arc<Ensemble>) -> F) -> CommitOutcome
     where
         F: Future<Output = CommitOutcome> + Send + 'static,
     {
-        let started = Instant::now();
-        // The permits' semaphore is never closed.
-        let Ok(Ok(_turn)) = tokio::time::timeout(OPERATION_DEADLINE, self.inner.writes.acquire()).await else {
-            return CommitOutcome::Unknown { reason: "nothing was sent: too many writes are waiting".into() };
-        };
-        let outcome = self.on_thread(work).await;
-        histogram!(names::COMMIT_SECONDS).record(started.elapsed().as_secs_f64());
-        outcome.unwrap_or_else(|| CommitOutcome::Unknown { reason: "the provider has stopped".into() })
+        self.inner.gate.write(&self.inner.thread, write(Arc::clone(&self.inner.ensemble)).boxed()).await
     }
 
-    async fn read<T, F>(&self, work: impl FnOnce(Arc<Ensemble>) -> F) -> Result<T, ReadError>
+    async fn read<T, F>(&self, read: impl FnOnce(Arc<Ensemble>) -> F) -> Result<T, ReadError>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, ReadError>> + Send + 'static,
     {
-        let Ok(Ok(_turn)) = tokio::time::timeout(OPERATION_DEADLINE, self.inner.reads.acquire()).await else {
-            return Err(ReadError::Unavailable("too many reads are waiting".into()));
-        };
-        self.on_thread(work).await.unwrap_or_else(|| Err(ReadError::Unavailable("the provider has stopped".into())))
+        self.inner.gate.read(&self.inner.thread, read(Arc::clone(&self.inner.ensemble)).boxed()).await
     }
 
     async fn hand_over(&self, to: Option<&str>) -> Result<(), TransferError> {
@@ -217,7 +205,7 @@ impl HaProvider for ZooKeeperProvider {
                 return CommitOutcome::Rejected(rejection);
             }
             let epoch = leadership.epoch();
-            self.write(move |ensemble| async move { ensemble.commit(epoch, &operations).await }).await
+            self.write(move |ensemble| async move { ensemble.commit(epoch, operations).await }).await
         };
         commit.boxed()
     }

@@ -5,6 +5,7 @@
 //! after which a promise counts as broken.
 
 mod elections;
+pub mod many_jobs;
 mod store;
 mod typed_stores;
 

@@ -12,7 +12,7 @@ use weir_servers::{EtcdCluster, Fault as Break, Proxy};
 
 use super::*;
 use crate::conformance::{self, TestCluster};
-use crate::{Expect, HaServices, LeadershipEvent};
+use crate::{Expect, HaServices, LeadershipEvent, StoreAvailability};
 
 /// A deadline for what takes milliseconds on a machine that is not overloaded.
 const SOON: Duration = Duration::from_secs(60);

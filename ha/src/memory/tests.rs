@@ -21,6 +21,16 @@ fn put(key: &str) -> Vec<Operation> {
 }
 
 #[tokio::test]
+async fn ten_thousand_jobs_come_and_go_and_leave_nothing() {
+    let store = MemoryStore::new();
+    let (a, b) = (store.member("a"), store.member("b"));
+    let mut election = a.campaign(candidate("a"));
+    let leadership = granted(&mut election).await;
+    let count = async || b.list("").await.expect("lists").len();
+    conformance::many_jobs::come_and_go(Arc::new(a.clone()), Arc::new(b.clone()), &leadership, count).await;
+}
+
+#[tokio::test]
 async fn the_next_contender_leads_when_the_leader_is_revoked() {
     let store = MemoryStore::new();
     let (a, b) = (store.member("a"), store.member("b"));

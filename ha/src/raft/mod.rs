@@ -30,12 +30,10 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::metrics::{counter, histogram};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use openraft::error::{ChangeMembershipError, ClientWriteError, RaftError};
-use tokio::sync::{Notify, Semaphore, mpsc, watch};
-use tokio::time::Instant;
+use tokio::sync::{Notify, mpsc, watch};
 use weir_protocol::LeaderEpoch;
 
 pub use log::{DiskFailureHook, LogError};
@@ -45,7 +43,7 @@ pub use types::Member;
 use crate::campaign::Campaigns;
 use crate::election::LeaderElection;
 use crate::fenced_store::{Command, check_limits};
-use crate::metrics as names;
+use crate::gate::Gate;
 use crate::provider_thread::ProviderThread;
 use crate::{
     Candidate, CommitOutcome, HaProvider, HaStatus, LeaderRecord, Leadership, MemberChange, MembershipError, Operation,
@@ -65,13 +63,9 @@ struct Inner {
     thread: ProviderThread,
     campaigns: Campaigns,
     doubted: Arc<Notify>,
-    /// Reads and writes under way: raft's thread shares its time fairly among its tasks, so these must be few.
-    reads: Semaphore,
-    writes: Semaphore,
+    gate: Gate,
 }
 
-/// Reads under way at once; others wait.
-const READS: usize = 64;
 /// Writes under way at once; others wait.
 const WRITES: usize = 512;
 
@@ -99,8 +93,8 @@ impl RaftProvider {
         let doubted = Arc::new(Notify::new());
         let inbox = runner::Inbox { campaign: campaigns.subscribe(), doubted: Arc::clone(&doubted) };
         let (group, thread) = thread::start(options, inbox)?;
-        let (reads, writes) = (Semaphore::new(READS), Semaphore::new(WRITES));
-        Ok(Self { inner: Arc::new(Inner { group, thread, campaigns, doubted, reads, writes }) })
+        let gate = Gate::new(WRITES, OPERATION_DEADLINE);
+        Ok(Self { inner: Arc::new(Inner { group, thread, campaigns, doubted, gate }) })
     }
 
     /// With `true` nothing passes between this member and the others until `false`, as if its cable were pulled: for
@@ -125,35 +119,21 @@ impl RaftProvider {
     }
 
     async fn write(&self, leadership: &Leadership, command: Command) -> CommitOutcome {
-        let started = Instant::now();
-        let epoch = leadership.epoch();
-        // The permit's semaphore is never closed.
-        let Ok(Ok(_turn)) = tokio::time::timeout(OPERATION_DEADLINE, self.inner.writes.acquire()).await else {
-            return CommitOutcome::Unknown { reason: "too many writes are waiting".into() };
-        };
-        let outcome = self.on_raft(|group| async move { group.commit(epoch, command).await }).await;
-        histogram!(names::COMMIT_SECONDS).record(started.elapsed().as_secs_f64());
-        let outcome = outcome.unwrap_or_else(|| CommitOutcome::Unknown { reason: "the provider has stopped".into() });
-        match &outcome {
-            CommitOutcome::Rejected(Rejection::StaleEpoch { epoch, current }) => {
-                counter!(names::STALE_EPOCH_REFUSALS).increment(1);
-                if epoch == current {
-                    // Refused by raft itself: then nobody here leads, whatever was granted.
-                    self.inner.doubted.notify_one();
-                }
-            }
-            CommitOutcome::Unknown { .. } => counter!(names::UNKNOWN_OUTCOMES).increment(1),
-            _ => {}
+        let (group, epoch) = (Arc::clone(&self.inner.group), leadership.epoch());
+        let outcome = self.inner.gate.write(&self.inner.thread, async move { group.commit(epoch, command).await }).await;
+        if let CommitOutcome::Rejected(Rejection::StaleEpoch { epoch, current }) = &outcome
+            && epoch == current
+        {
+            // Refused by raft itself: then nobody here leads, whatever was granted.
+            self.inner.doubted.notify_one();
         }
         outcome
     }
 
     async fn read<T: Send + 'static>(&self, read: impl FnOnce(&Group) -> T + Send + 'static) -> Result<T, ReadError> {
-        let Ok(Ok(_turn)) = tokio::time::timeout(OPERATION_DEADLINE, self.inner.reads.acquire()).await else {
-            return Err(ReadError::Unavailable("too many reads are waiting".into()));
-        };
-        let outcome = self.on_raft(|group| async move { group.catch_up().await.map(|()| read(&group)) }).await;
-        outcome.unwrap_or_else(|| Err(ReadError::Unavailable("the provider has stopped".into())))
+        let group = Arc::clone(&self.inner.group);
+        let reading = async move { group.catch_up().await.map(|()| read(&group)) };
+        self.inner.gate.read(&self.inner.thread, reading).await
     }
 
     async fn hand_over(&self, to: Option<String>) -> Result<(), TransferError> {

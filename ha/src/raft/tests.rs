@@ -230,6 +230,16 @@ async fn the_raft_provider_keeps_every_promise() {
 }
 
 #[tokio::test]
+async fn ten_thousand_jobs_come_and_go_and_leave_nothing() {
+    let group = TestGroup::new(3);
+    let mut elections = group.campaign();
+    let (leader, leadership) = granted(&mut elections).await;
+    let (provider, other) = (group.provider(leader).clone(), group.provider((leader + 1) % 3).clone());
+    let count = async || group.provider(leader).list("").await.expect("lists").len();
+    conformance::many_jobs::come_and_go(Arc::new(provider), Arc::new(other), &leadership, count).await;
+}
+
+#[tokio::test]
 async fn a_group_stopped_all_at_once_comes_back_with_everything_and_a_higher_epoch() {
     let mut group = TestGroup::new(3);
     let mut elections = group.campaign();

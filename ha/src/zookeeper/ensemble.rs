@@ -13,6 +13,8 @@ use weir_protocol::LeaderEpoch;
 use weir_protocol::world::wall_clock_ms;
 use zookeeper_client::{Acls, Client, Error, SessionId, Stat};
 
+use super::commit_queue::CommitQueue;
+use super::commits::Answer;
 use super::layout::{Layout, decode_value};
 use super::options::ZooKeeperOptions;
 use crate::availability::{GRACE, StoreContact};
@@ -80,13 +82,15 @@ pub(super) struct Ensemble {
     watchers: Mutex<Watchers>,
     /// Number of the client that watches the store; held while that is arranged.
     pub watched: tokio::sync::Mutex<Option<u64>>,
-    /// One commit at a time, see `commit.rs`.
+    /// Commits that wait for their turn.
+    pub commit_queue: Mutex<CommitQueue<Answer>>,
+    /// One transaction at a time, see `fenced_write.rs`.
     pub writing: tokio::sync::Mutex<()>,
     /// Whether this process leads should be looked at again.
     pub doubted: Notify,
 }
 
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Nothing under these locks can leave them half changed.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -107,6 +111,7 @@ impl Ensemble {
             field: Mutex::default(),
             watchers: Mutex::default(),
             watched: tokio::sync::Mutex::default(),
+            commit_queue: Mutex::default(),
             writing: tokio::sync::Mutex::default(),
             doubted: Notify::new(),
         }

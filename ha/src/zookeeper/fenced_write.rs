@@ -10,30 +10,26 @@
 //! - a transaction of unknown outcome is dead once a later one has succeeded;
 //! - the answer always has a transaction id, also if all that was done is to delete: the epoch's znode was written by it.
 //!
-//! One commit at a time is prepared and sent by this process; two would only fence each other.
+//! One transaction at a time is prepared and sent by this process; two would only fence each other. Commits that wait meanwhile go
+//! into the next one together: `commits.rs`.
 
-use std::collections::BTreeMap;
+use std::fmt;
 
-use metrics::counter;
 use tokio::time::Instant;
 use weir_protocol::LeaderEpoch;
-use zookeeper_client::{Client, CreateMode, Error, MultiWriteError, MultiWriteResult, MultiWriter};
+use zookeeper_client::{Client, CreateMode, Error, MultiWriteError, MultiWriteResult, MultiWriter, Stat};
 
 use super::connection_info;
 use super::ensemble::{CALL_DEADLINE, Ensemble, OPERATION_DEADLINE, Reign, barrier, data, pipelined, stat, within};
-use super::plan::{Node, Write, concerned, plan};
-use crate::fenced_store::Change;
-use crate::metrics as names;
-use crate::{CommitOutcome, LeaderRecord, Operation, Rejection};
+use super::plan::Write;
+use crate::{CommitOutcome, LeaderRecord, Rejection};
 
 /// Attempts after an answer that says that something was written meanwhile: by a transaction of this process that had been
 /// given up, or by hand.
-const ATTEMPTS: u32 = 5;
-/// Bytes of the fence in a request, at most, its paths apart.
-const FENCE_BYTES: usize = 256;
+pub(super) const ATTEMPTS: u32 = 5;
 
 /// What became of a fenced transaction.
-enum Sent {
+pub(super) enum Sent {
     /// Applied, with this id.
     Applied(u64),
     /// Not applied: the fence holds no more, or not at this version.
@@ -44,27 +40,21 @@ enum Sent {
     Unknown(Error),
 }
 
-/// What is written behind the fence.
+/// What is written behind the fence, besides commits.
 #[derive(Clone, Copy)]
 enum Work<'a> {
-    Commit(&'a [Operation]),
     Publish(&'a LeaderRecord),
     RaiseEpoch(LeaderEpoch),
 }
 
 /// What an attempt came to.
-enum Attempt {
+pub(super) enum Attempt {
     Done(CommitOutcome),
     /// Not applied, and this is why another attempt may be.
     Again(CommitOutcome),
 }
 
 impl Ensemble {
-    /// A commit of the typed stores.
-    pub(super) async fn commit(&self, epoch: LeaderEpoch, operations: &[Operation]) -> CommitOutcome {
-        self.fenced(epoch, Work::Commit(operations)).await
-    }
-
     /// Makes the leader findable: by other members, and by Flink's command line.
     pub(super) async fn publish(&self, record: &LeaderRecord) -> CommitOutcome {
         self.fenced(record.epoch, Work::Publish(record)).await
@@ -80,9 +70,8 @@ impl Ensemble {
 
     async fn fenced(&self, epoch: LeaderEpoch, work: Work<'_>) -> CommitOutcome {
         let deadline = Instant::now() + OPERATION_DEADLINE;
-        let unsent = |reason: String| CommitOutcome::Unknown { reason: format!("nothing was sent: {reason}") };
         let Ok(_turn) = tokio::time::timeout_at(deadline, self.writing.lock()).await else {
-            return unsent("other writes take too long".into());
+            return unsent("other writes take too long");
         };
         let mut last = None;
         for _ in 0..ATTEMPTS {
@@ -95,7 +84,6 @@ impl Ensemble {
                 return self.superseded(&client, epoch).await;
             };
             let attempt = match work {
-                Work::Commit(operations) => self.commit_once(&client, &reign, operations).await,
                 Work::Publish(record) => self.publish_once(&client, &reign, record).await,
                 Work::RaiseEpoch(floor) => self.raise_once(&client, &reign, floor).await,
             };
@@ -103,14 +91,14 @@ impl Ensemble {
                 Ok(Attempt::Done(outcome)) => return outcome,
                 Ok(Attempt::Again(outcome)) => last = Some(outcome),
                 // Only looking has failed.
-                Err(error) => return last.unwrap_or_else(|| unsent(error.to_string())),
+                Err(error) => return last.unwrap_or_else(|| unsent(error)),
             }
         }
-        last.unwrap_or_else(|| unsent("too many attempts".into()))
+        last.unwrap_or_else(|| unsent("too many attempts"))
     }
 
     /// The rejection of a write under an epoch that this process does not, or no longer, lead under.
-    async fn superseded(&self, client: &Client, epoch: LeaderEpoch) -> CommitOutcome {
+    pub(super) async fn superseded(&self, client: &Client, epoch: LeaderEpoch) -> CommitOutcome {
         self.doubted.notify_one();
         let looking = futures::future::try_join(barrier(client), data(client, &self.layout.epoch()));
         let stored = match within(CALL_DEADLINE, looking).await {
@@ -123,61 +111,7 @@ impl Ensemble {
         // The own epoch if nobody followed yet: then it is this process that no longer leads.
         let current = stored.unwrap_or(epoch).max(epoch);
         self.observe_epoch(current);
-        counter!(names::STALE_EPOCH_REFUSALS).increment(1);
         CommitOutcome::Rejected(Rejection::StaleEpoch { epoch, current })
-    }
-
-    async fn commit_once(&self, client: &Client, reign: &Reign, operations: &[Operation]) -> Result<Attempt, Error> {
-        let Some(fence) = self.fence_version(client, reign).await? else {
-            return Ok(Attempt::Done(self.superseded(client, reign.epoch).await));
-        };
-        // All of these are read after the fence's version was, by the same server or one that is not behind it.
-        let paths: Vec<_> = concerned(&self.layout, operations).into_iter().collect();
-        let stats = pipelined(paths.iter().map(|path| stat(client, path)).collect()).await?;
-        let found = paths.into_iter().zip(stats).filter_map(|(path, stat)| {
-            let stat = stat?;
-            let (written, has_value) = (stat.mzxid.cast_unsigned(), stat.data_length > 0);
-            Some((path, Node { written, data_version: stat.version, has_value, children: stat.num_children.into() }))
-        });
-        let nodes: BTreeMap<String, Node> = found.collect();
-        let changed: Vec<_> = operations.iter().filter(|operation| self.changes(operation, &nodes)).collect();
-        let writes = match plan(&self.layout, operations, nodes) {
-            Ok(writes) => writes,
-            Err(key) => return Ok(Attempt::Done(CommitOutcome::Rejected(Rejection::Conflict { key }))),
-        };
-        let bytes = FENCE_BYTES + self.layout.epoch().len() + reign.latch.len() + writes.iter().map(Write::weight).sum::<usize>();
-        if bytes > self.max_request_bytes {
-            return Ok(Attempt::Done(CommitOutcome::Rejected(Rejection::OverLimit(format!(
-                "{bytes} bytes in one request to ZooKeeper, at most {} are allowed (jute.maxbuffer)",
-                self.max_request_bytes
-            )))));
-        }
-        let sent = self.send(client, reign, fence, |writer| writes.iter().try_for_each(|write| self.add(writer, write))).await;
-        Ok(match sent {
-            Sent::Applied(version) => {
-                // In the order of the commits: the turn is still taken.
-                self.watchers().notify(&changed.into_iter().map(|operation| change(operation, version)).collect::<Vec<_>>());
-                Attempt::Done(CommitOutcome::Committed { version })
-            }
-            Sent::Refused(_, Error::QuotaExceeded) => {
-                let reason = "a quota of ZooKeeper is exceeded".to_owned();
-                Attempt::Done(CommitOutcome::Rejected(Rejection::OverLimit(reason)))
-            }
-            Sent::Refused(number, Error::NoNode | Error::NodeExists | Error::BadVersion | Error::NotEmpty) => {
-                let path = writes.get(number).map_or("", Write::path);
-                let key = self.layout.key_of(path).unwrap_or_default();
-                tracing::warn!(path, "somebody else wrote to the store, without the fence");
-                Attempt::Again(CommitOutcome::Rejected(Rejection::Conflict { key }))
-            }
-            other => self.undone(client, reign, other).await,
-        })
-    }
-
-    fn changes(&self, operation: &Operation, nodes: &BTreeMap<String, Node>) -> bool {
-        match operation {
-            Operation::Put { .. } => true,
-            Operation::Delete { key, .. } => nodes.get(&self.layout.key_path(key)).is_some_and(|node| node.has_value),
-        }
     }
 
     async fn publish_once(&self, client: &Client, reign: &Reign, record: &LeaderRecord) -> Result<Attempt, Error> {
@@ -229,7 +163,7 @@ impl Ensemble {
     }
 
     /// What is the same for all transactions that were not applied.
-    async fn undone(&self, client: &Client, reign: &Reign, sent: Sent) -> Attempt {
+    pub(super) async fn undone(&self, client: &Client, reign: &Reign, sent: Sent) -> Attempt {
         match sent {
             // Either it is superseded, or an earlier write was applied late: looking again tells.
             Sent::Overtaken if self.holds(client, reign).await => {
@@ -241,7 +175,6 @@ impl Ensemble {
                 Attempt::Done(CommitOutcome::Unknown { reason: format!("ZooKeeper refuses the write: {error}") })
             }
             Sent::Unknown(error) => {
-                counter!(names::UNKNOWN_OUTCOMES).increment(1);
                 self.watchers().notify_lagged();
                 Attempt::Done(CommitOutcome::Unknown { reason: format!("ZooKeeper: {error}") })
             }
@@ -262,10 +195,10 @@ impl Ensemble {
     /// The version of the epoch's znode while it holds the own epoch; `None` if it holds another.
     async fn fence_version(&self, client: &Client, reign: &Reign) -> Result<Option<i32>, Error> {
         let found = within(CALL_DEADLINE, data(client, &self.layout.epoch())).await?;
-        Ok(found.and_then(|(text, stat)| (parse_epoch(&text) == Some(reign.epoch)).then_some(stat.version)))
+        Ok(own_version(found, reign))
     }
 
-    async fn send(
+    pub(super) async fn send(
         &self,
         client: &Client,
         reign: &Reign,
@@ -275,7 +208,7 @@ impl Ensemble {
         transaction(client, &reign.latch, &self.layout.epoch(), reign.epoch, fence, add).await
     }
 
-    fn add(&self, writer: &mut MultiWriter<'_>, write: &Write) -> Result<(), Error> {
+    pub(super) fn add(&self, writer: &mut MultiWriter<'_>, write: &Write) -> Result<(), Error> {
         match write {
             Write::Create { path, data } => writer.add_create(path, data, &CreateMode::Persistent.with_acls(self.acls)),
             Write::Set { path, data, version } => writer.add_set_data(path, data, Some(*version)),
@@ -358,11 +291,14 @@ async fn transaction(
     }
 }
 
-fn change(operation: &Operation, version: u64) -> Change {
-    match operation {
-        Operation::Put { key, value, .. } => Change { key: key.clone(), version, value: Some(value.clone()) },
-        Operation::Delete { key, .. } => Change { key: key.clone(), version, value: None },
-    }
+/// The outcome of a write that never left this process.
+pub(super) fn unsent(reason: impl fmt::Display) -> CommitOutcome {
+    CommitOutcome::Unknown { reason: format!("nothing was sent: {reason}") }
+}
+
+/// The version of the epoch's znode, if it holds the own epoch.
+pub(super) fn own_version(found: Option<(Vec<u8>, Stat)>, reign: &Reign) -> Option<i32> {
+    found.and_then(|(text, stat)| (parse_epoch(&text) == Some(reign.epoch)).then_some(stat.version))
 }
 
 pub(super) fn parse_epoch(text: &[u8]) -> Option<LeaderEpoch> {

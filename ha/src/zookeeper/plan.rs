@@ -1,9 +1,9 @@
-//! From a commit to the writes of one ZooKeeper transaction: pure.
+//! From one or several commits to the writes of one ZooKeeper transaction: pure.
 //!
 //! It is given how every znode concerned was when it was looked at. ZooKeeper's own conditions compare a znode's data
 //! version, which starts again at 0 when a znode is made anew; so what a commit expects is decided here, by the id of the
 //! transaction that wrote the znode last, and the transaction is conditional on nothing having changed since the look (see
-//! `commit.rs`). The data versions are still in the transaction, against those who write without asking.
+//! `commits.rs`). The data versions are still in the transaction, against those who write without asking.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,6 +22,10 @@ pub(super) struct Node {
     /// How many it nests.
     pub children: i64,
 }
+
+/// Bytes that a write takes in a request besides its path and its data, at most: header, lengths, version, flags and an access
+/// control list.
+pub(super) const WRITE_OVERHEAD: usize = 96;
 
 /// One write of the transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,18 +65,16 @@ impl Write {
 
     /// Bytes it takes in a request, at most.
     pub(super) fn weight(&self) -> usize {
-        // Header, lengths, version, flags and an access control list.
-        const OVERHEAD: usize = 96;
         let data = match self {
             Self::Create { data, .. } | Self::Set { data, .. } => data.len(),
             Self::Delete { .. } => 0,
         };
-        OVERHEAD + self.path().len() + data
+        WRITE_OVERHEAD + self.path().len() + data
     }
 }
 
-/// The znodes whose state a commit depends on: those of its keys, and everything that nests them below the store.
-pub(super) fn concerned(layout: &Layout, operations: &[Operation]) -> BTreeSet<String> {
+/// The znodes whose state commits depend on: those of its keys, and everything that nests them below the store.
+pub(super) fn concerned<'a>(layout: &Layout, operations: impl IntoIterator<Item = &'a Operation>) -> BTreeSet<String> {
     let store = layout.store();
     let mut paths = BTreeSet::new();
     for operation in operations {
@@ -84,45 +86,54 @@ pub(super) fn concerned(layout: &Layout, operations: &[Operation]) -> BTreeSet<S
     paths
 }
 
-/// The writes that make the commit, or the first key that is not as expected. `nodes` has what is there of
-/// [`concerned`].
-pub(super) fn plan(layout: &Layout, operations: &[Operation], nodes: BTreeMap<String, Node>) -> Result<Vec<Write>, String> {
-    for operation in operations {
-        let (key, expect) = operation.key_and_expect();
-        let found = nodes.get(&layout.key_path(key)).filter(|node| node.has_value);
-        let as_expected = match expect {
-            Expect::Any => true,
-            Expect::Absent => found.is_none(),
-            Expect::Version(version) => found.is_some_and(|node| node.written == version),
-        };
-        if !as_expected {
-            return Err(key.to_owned());
-        }
-    }
-    let mut tree = Tree { store: layout.store(), nodes, writes: Vec::new() };
-    let mut deletions = Vec::new();
-    for operation in operations {
-        match operation {
-            Operation::Put { key, value, .. } => tree.put(&layout.key_path(key), encode_value(value).into_owned()),
-            Operation::Delete { key, .. } => deletions.push(layout.key_path(key)),
-        }
-    }
-    // What is nested goes first, so that what nests it can go as well.
-    deletions.sort_by_key(|path| std::cmp::Reverse(path.matches('/').count()));
-    for path in deletions {
-        tree.delete(&path);
-    }
-    Ok(tree.writes)
-}
-
-/// The znodes as they will be once the writes so far are done.
-struct Tree {
+/// The znodes below the store as they will be once the writes so far are done.
+pub(super) struct Tree {
     store: String,
     nodes: BTreeMap<String, Node>,
     writes: Vec<Write>,
 }
 
 impl Tree {
+    /// `nodes` has what is there of [`concerned`].
+    pub(super) fn new(layout: &Layout, nodes: BTreeMap<String, Node>) -> Self {
+        Self { store: layout.store(), nodes, writes: Vec::new() }
+    }
+
+    /// Adds the writes that make a commit; how many there are with them. Adds none, and names the first key that is not as
+    /// expected, if there is one. No two commits of one transaction may have a key in common.
+    pub(super) fn plan(&mut self, layout: &Layout, operations: &[Operation]) -> Result<usize, String> {
+        for operation in operations {
+            let (key, expect) = operation.key_and_expect();
+            let found = self.nodes.get(&layout.key_path(key)).filter(|node| node.has_value);
+            let as_expected = match expect {
+                Expect::Any => true,
+                Expect::Absent => found.is_none(),
+                Expect::Version(version) => found.is_some_and(|node| node.written == version),
+            };
+            if !as_expected {
+                return Err(key.to_owned());
+            }
+        }
+        let mut deletions = Vec::new();
+        for operation in operations {
+            match operation {
+                Operation::Put { key, value, .. } => self.put(&layout.key_path(key), encode_value(value).into_owned()),
+                Operation::Delete { key, .. } => deletions.push(layout.key_path(key)),
+            }
+        }
+        // What is nested goes first, so that what nests it can go as well.
+        deletions.sort_by_key(|path| std::cmp::Reverse(path.matches('/').count()));
+        for path in deletions {
+            self.delete(&path);
+        }
+        Ok(self.writes.len())
+    }
+
+    /// The writes of all commits, in order.
+    pub(super) fn into_writes(self) -> Vec<Write> {
+        self.writes
+    }
+
     fn put(&mut self, path: &str, data: Vec<u8>) {
         if let Some(node) = self.nodes.get_mut(path) {
             let version = node.data_version;

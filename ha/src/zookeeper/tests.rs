@@ -1,6 +1,7 @@
 //! Members in one process that reach real servers, each through proxies of its own.
 
 mod access;
+mod commits;
 mod faults;
 mod size;
 
@@ -16,7 +17,7 @@ use zookeeper_client::Client;
 
 use super::*;
 use crate::conformance::{self, TestCluster};
-use crate::{Expect, HaServices, LeadershipEvent, Rejection};
+use crate::{Expect, HaServices, LeadershipEvent, Rejection, StoreAvailability};
 
 /// A deadline for what takes milliseconds on a machine that is not overloaded.
 const SOON: Duration = Duration::from_secs(60);

@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// Commits under way at once, for a load.
+const WRITERS: u64 = 64;
+
 /// G3: a commit whose answer is lost is unknown, and reading back tells that it was applied.
 #[tokio::test]
 async fn a_lost_answer_is_unknown_and_reading_back_resolves_it() {
@@ -63,6 +66,7 @@ async fn a_leader_goes_on_when_all_of_etcd_comes_back() {
     let outcome = leader.commit(&leadership, put_any("k", "w")).await;
     assert!(matches!(outcome, CommitOutcome::Unknown { .. }), "the kill bit: {outcome:?}");
     eventually("the status says so", || !leader.status().has_quorum).await;
+    eventually("the outage is told", || leader.availability().now() != StoreAvailability::Available).await;
     // Longer than the lease: it is etcd's time that counts.
     tokio::time::sleep(Duration::from_secs(6)).await;
     assert!(is_quiet(&mut election), "an outage revokes nobody");
@@ -72,6 +76,7 @@ async fn a_leader_goes_on_when_all_of_etcd_comes_back() {
     assert!(is_quiet(&mut election) && is_quiet(&mut other), "nobody was told anything");
     assert_eq!(leader.get("k").await.expect("reads").expect("is there").value, "x");
     eventually("the status says so", || leader.status().has_quorum).await;
+    eventually("its end is told", || leader.availability().now() == StoreAvailability::Available).await;
 }
 
 /// The lease runs out while the leader can't reach etcd, and nobody else is there: it is revoked when it learns that, and
@@ -97,7 +102,7 @@ async fn a_leader_whose_lease_ran_out_contends_anew() {
     assert!(committed(&provider.commit(&newer, put_any("k", "v")).await));
 }
 
-/// E1, E3: etcd's own leader dies under load: no acknowledged commit is lost, whatever becomes of leadership.
+/// E1, E3: etcd's own leader dies under a load of very many writers: no acknowledged commit is lost, whatever becomes of leadership.
 #[tokio::test]
 async fn no_acknowledged_commit_is_lost_when_nodes_of_etcd_die() {
     let mut servers = Servers::start(&etcd_3_5(), 3);
@@ -115,8 +120,8 @@ async fn no_acknowledged_commit_is_lost_when_nodes_of_etcd_die() {
             epochs.push(leadership.epoch());
             let provider = elections[leader].0.clone();
             while !*stopped.borrow() && is_quiet(&mut elections[leader].1) {
-                let keys: Vec<_> = (attempts..attempts + 8).map(|number| format!("load/{number:08}")).collect();
-                attempts += 8;
+                let keys: Vec<_> = (attempts..attempts + WRITERS).map(|number| format!("load/{number:08}")).collect();
+                attempts += WRITERS;
                 let commits = keys.iter().map(|key| provider.commit(&leadership, vec![put(key, "v", Expect::Absent)]));
                 let outcomes = futures::future::join_all(commits).await;
                 acknowledged.extend(keys.into_iter().zip(outcomes).filter(|(_, outcome)| committed(outcome)).map(|(key, _)| key));
@@ -156,6 +161,7 @@ async fn a_frozen_node_is_left_for_the_next() {
     let mut members = TestMembers { lease: Duration::from_secs(6), ..TestMembers::new(&servers.etcd, 1) };
     let (provider, mut election) = members.contend(0);
     let leadership = granted(&mut election).await;
+    let mut store = provider.availability();
     for node in 0..3 {
         servers.etcd.pause(node);
         let before = *provider.inner.member.connection.generation().borrow();
@@ -165,6 +171,7 @@ async fn a_frozen_node_is_left_for_the_next() {
         println!("node {node}: {} endpoints left", *provider.inner.member.connection.generation().borrow() - before);
     }
     assert!(*provider.inner.member.connection.generation().borrow() > 0, "the faults bit");
+    assert_eq!(store.changed().now_or_never(), None, "etcd as a whole was never away");
     assert!(is_quiet(&mut election));
 }
 

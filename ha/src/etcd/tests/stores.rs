@@ -1,11 +1,8 @@
 //! Watches, lists and the epoch's key.
 
 use etcd_client::GetOptions;
-use weir_protocol::JobId;
-use weir_storage::file_system::MemoryFileSystem;
 
 use super::*;
-use crate::{JobGraphStore, Submission};
 
 async fn revision(client: &mut etcd_client::Client) -> i64 {
     client.get("k", None).await.expect("reads").header().expect("has a header").revision()
@@ -58,49 +55,19 @@ async fn a_watch_survives_compaction_and_broken_connections() {
     assert!(found.expect("in time").is_ok());
 }
 
-fn graph(job: u128) -> weir_protocol::job_graph::JobGraph {
-    let json = serde_json::json!({
-        "version": 1,
-        "job_id": JobId(job),
-        "name": "count",
-        "vertices": [{ "id": "s", "parallelism": 1, "operators": [{ "kind": "source.datagen", "options": {} }] }],
-    });
-    serde_json::from_value(json).expect("is a job graph")
-}
-
-/// 10,000 jobs come and go, and leave nothing.
 #[tokio::test]
-async fn ten_thousand_jobs_are_listed_at_one_moment_and_leave_nothing() {
-    const JOBS: u128 = 10_000;
+async fn ten_thousand_jobs_come_and_go_and_leave_nothing() {
     let servers = Servers::start(&etcd_3_4(), 1);
-    let mut members = TestMembers { lease: Duration::from_secs(30), ..TestMembers::new(&servers.etcd, 1) };
+    let mut members = TestMembers { lease: Duration::from_secs(30), ..TestMembers::new(&servers.etcd, 2) };
     let (provider, mut election) = members.contend(0);
     let leadership = granted(&mut election).await;
+    let other = members.start(1);
     let mut client = servers.client().await;
-    let mut count = async || {
+    let count = async || {
         let options = GetOptions::new().with_all_keys().with_count_only();
-        client.get("", Some(options)).await.expect("counts").count()
+        client.get("", Some(options)).await.expect("counts").count() as usize
     };
-    let baseline = count().await;
-    let store = JobGraphStore::new(Arc::new(provider.clone()), Arc::new(MemoryFileSystem::new()));
-    let submit = |job| {
-        let (store, leadership) = (store.clone(), leadership.clone());
-        async move { store.submit(&leadership, &graph(job), None, 0).await }
-    };
-    let submitted: Vec<_> = futures::stream::iter(1..=JOBS).map(submit).buffer_unordered(64).collect().await;
-    assert!(submitted.iter().all(|outcome| matches!(outcome, Ok(Submission::Created))));
-    assert_eq!(count().await, baseline + JOBS as i64);
-    let listed = provider.list("").await.expect("lists");
-    assert_eq!(listed.len() as u128, JOBS);
-    assert!(listed.is_sorted_by(|one, other| one.0 < other.0));
-    assert_eq!(store.recover().await.expect("recovers").len() as u128, JOBS);
-    let remove = |job| {
-        let (store, leadership) = (store.clone(), leadership.clone());
-        async move { store.remove(&leadership, JobId(job)).await }
-    };
-    let removed: Vec<_> = futures::stream::iter(1..=JOBS).map(remove).buffer_unordered(64).collect().await;
-    assert!(removed.iter().all(Result::is_ok));
-    assert_eq!(count().await, baseline);
+    conformance::many_jobs::come_and_go(Arc::new(provider), Arc::new(other), &leadership, count).await;
     assert!(is_quiet(&mut election), "the load cost no leadership");
 }
 

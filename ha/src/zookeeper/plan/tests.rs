@@ -27,7 +27,7 @@ impl Server {
         self.nodes.keys().filter(|other| parent(other) == path).count()
     }
 
-    fn look(&self, operations: &[Operation]) -> BTreeMap<String, Node> {
+    fn look<'a>(&self, operations: impl IntoIterator<Item = &'a Operation>) -> BTreeMap<String, Node> {
         let node = |path: String| {
             let (data, data_version, written) = self.nodes.get(&path)?;
             let (data_version, written) = (*data_version, *written);
@@ -62,9 +62,16 @@ impl Server {
     }
 
     fn commit(&mut self, operations: &[Operation]) -> Result<(), String> {
-        let writes = plan(&layout(), operations, self.look(operations))?;
-        self.apply(&writes);
-        Ok(())
+        let [outcome] = self.commit_together(&[operations.to_vec()]).try_into().expect("one for each");
+        outcome
+    }
+
+    /// Several commits in one transaction; what becomes of each.
+    fn commit_together(&mut self, commits: &[Vec<Operation>]) -> Vec<Result<(), String>> {
+        let mut tree = Tree::new(&layout(), self.look(commits.iter().flatten()));
+        let outcomes = commits.iter().map(|operations| tree.plan(&layout(), operations).map(drop)).collect();
+        self.apply(&tree.into_writes());
+        outcomes
     }
 
     fn keys(&self) -> BTreeMap<String, Vec<u8>> {
@@ -110,7 +117,49 @@ fn what_is_expected_is_the_transaction_that_wrote_it() {
     assert_eq!(server.commit(&[swap(3)]), Ok(()));
 }
 
+#[test]
+fn a_commit_that_expects_something_else_is_left_out_and_the_others_go_without_it() {
+    let mut server = Server::default();
+    server.commit(&[put("a/taken", "1")]).expect("commits");
+    let fresh = |key: &str| vec![Operation::Put { key: key.into(), value: Bytes::from_static(b"2"), expect: Expect::Absent }];
+    let outcomes = server.commit_together(&[fresh("b/x"), fresh("a/taken"), fresh("b/y"), vec![delete("a/taken2")]]);
+    assert_eq!(outcomes, [Ok(()), Err("a/taken".to_owned()), Ok(()), Ok(())]);
+    assert_eq!(server.keys().into_keys().collect::<Vec<_>>(), ["a/taken", "b/x", "b/y"]);
+}
+
+#[test]
+fn what_one_commit_removes_another_makes_again_in_the_same_transaction() {
+    let mut server = Server::default();
+    server.commit(&[put("a/x", "1")]).expect("commits");
+    let outcomes = server.commit_together(&[vec![delete("a/x")], vec![put("a/y", "2")], vec![put("a", "3")]]);
+    assert_eq!(outcomes, [Ok(()), Ok(()), Ok(())]);
+    assert_eq!(server.keys().into_keys().collect::<Vec<_>>(), ["a", "a/y"]);
+}
+
 proptest! {
+    /// Commits of different keys in one transaction come to the same as one after the other.
+    #[test]
+    fn together_or_apart_is_all_the_same(before in proptest::collection::btree_set("[ab](/[ab]){0,2}", 0..6),
+        commits in proptest::collection::btree_map("[ab](/[ab]){0,2}", (0..4_usize, 0..3_u8), 1..8)) {
+        let mut together = Server::default();
+        for key in &before {
+            together.commit(&[put(key, "0")]).expect("commits");
+        }
+        let mut apart = together.clone();
+        let mut groups = vec![Vec::new(); 4];
+        for (key, (group, what)) in &commits {
+            groups[*group].push(match what {
+                0 => delete(key),
+                1 => put(key, "1"),
+                _ => Operation::Put { key: key.clone(), value: Bytes::from_static(b"2"), expect: Expect::Absent },
+            });
+        }
+        let one_by_one: Vec<_> = groups.iter().map(|operations| apart.commit(operations)).collect();
+        prop_assert_eq!(together.commit_together(&groups), one_by_one);
+        prop_assert_eq!(together.keys(), apart.keys());
+        prop_assert_eq!(together.nodes.keys().collect::<Vec<_>>(), apart.nodes.keys().collect::<Vec<_>>());
+    }
+
     /// Against a map: the same keys and values, and no znode left that nests nothing.
     #[test]
     fn commits_do_what_they_say(commits in proptest::collection::vec(

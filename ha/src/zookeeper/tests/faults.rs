@@ -125,6 +125,7 @@ async fn twenty_short_interruptions_change_no_leadership() {
         // An interruption of a second, not a wait for something.
         tokio::time::sleep(Duration::from_secs(1)).await;
         assert!(!provider.status().has_quorum, "the interruption lasts");
+        assert!(provider.availability().now() != StoreAvailability::Available, "and is told");
         members.members[leader].set(Fault::None);
         commit_surely(&provider, &leadership, &format!("flap/{flap}")).await;
     }
@@ -135,9 +136,11 @@ async fn twenty_short_interruptions_change_no_leadership() {
     assert_eq!(provider.list("flap/").await.expect("lists").len(), 20);
 }
 
-/// The server that leads the others is killed while one commits as fast as one can.
+/// The server that leads the others is killed while very many commit as fast as they can.
 #[tokio::test]
 async fn no_acknowledged_commit_is_lost_with_the_leading_server() {
+    const WRITERS: usize = 64;
+    const COMMITS: usize = 15;
     let servers = Servers::start(3);
     let mut members = Members::new(&servers, 2);
     members.session_timeout = Duration::from_secs(10);
@@ -146,39 +149,52 @@ async fn no_acknowledged_commit_is_lost_with_the_leading_server() {
     let mut elections = members.campaign();
     let (leader, leadership) = granted(&mut elections).await;
     let provider = members.provider(leader).clone();
+    let done = Arc::new(AtomicU32::new(0));
+    let writer = |writer: usize| {
+        let (provider, leadership, done) = (provider.clone(), leadership.clone(), Arc::clone(&done));
+        spawn("writer", async move {
+            let mut failures = 0;
+            for number in 0..COMMITS {
+                failures += commit_surely(&provider, &leadership, &format!("load/{writer:02}/{number:02}")).await;
+                done.fetch_add(1, Ordering::Relaxed);
+            }
+            failures
+        })
+    };
+    let writers: Vec<_> = (0..WRITERS).map(writer).collect();
+    eventually("a part is written", || done.load(Ordering::Relaxed) as usize > WRITERS * COMMITS / 4).await;
+    let leading = servers.get().leader().expect("one leads");
+    servers.get().kill(leading);
+    assert!((done.load(Ordering::Relaxed) as usize) < WRITERS * COMMITS, "the kill came too late to prove anything");
     let mut failures = 0;
-    for number in 0..150 {
-        if number == 50 {
-            let mut ensemble = servers.get();
-            let leading = ensemble.leader().expect("one leads");
-            ensemble.kill(leading);
-        }
-        failures += commit_surely(&provider, &leadership, &format!("load/{number:03}")).await;
+    for writer in writers {
+        failures += within_deadline("the writer ends", writer).await.expect("does not panic");
     }
     println!("commits that had to be repeated: {failures}");
-    let other = members.provider(1 - leader);
-    let found = other.list("load/").await.expect("lists");
-    assert_eq!(found.len(), 150);
+    let found = members.provider(1 - leader).list("load/").await.expect("lists");
+    assert_eq!(found.len(), WRITERS * COMMITS);
     let reign = provider.inner.ensemble.reign().map(|reign| reign.epoch);
     assert_eq!(reign, Some(leadership.epoch()), "the same leader goes on");
 }
 
 /// All servers are gone for longer than the client keeps a session; they still know it when they are back.
-#[tokio::test]
-async fn a_leader_goes_on_after_an_outage_of_all_servers() {
-    let servers = Servers::start(1);
+async fn all_servers_go_and_come_back(size: usize) {
+    let servers = Servers::start(size);
     let members = Members::started(&servers, 2);
     let mut elections = members.campaign();
     let (leader, leadership) = granted(&mut elections).await;
     let provider = members.provider(leader).clone();
     assert!(committed(&provider.publish(&leadership).await));
     assert!(committed(&provider.commit(&leadership, put("k", "v")).await));
-    servers.get().kill(0);
+    (0..size).for_each(|server| servers.get().kill(server));
     eventually("the outage is seen", || !provider.status().has_quorum).await;
+    eventually("the outage is told", || provider.availability().now() != StoreAvailability::Available).await;
     let unknown = tokio::time::timeout(Duration::from_secs(4), provider.commit(&leadership, put("late", "w"))).await;
     assert!(!unknown.is_ok_and(|outcome| committed(&outcome)), "the outage did not bite");
-    servers.get().restart(0).expect("starts again");
+    (0..size).for_each(|server| servers.get().restart(server).expect("starts again"));
+    (0..size).for_each(|server| servers.get().await_serving(server).expect("serves"));
     commit_surely(&provider, &leadership, "after").await;
+    eventually("its end is told", || provider.availability().now() == StoreAvailability::Available).await;
     assert_eq!(read_surely(&provider, "k").await.expect("is there"), "v");
     for election in &mut elections {
         assert_eq!(election.next().now_or_never(), None, "nobody is told anything");
@@ -192,6 +208,16 @@ async fn a_leader_goes_on_after_an_outage_of_all_servers() {
         }
     };
     within_deadline("the leader can be found", published).await;
+}
+
+#[tokio::test]
+async fn a_leader_goes_on_after_an_outage_of_the_only_server() {
+    all_servers_go_and_come_back(1).await;
+}
+
+#[tokio::test]
+async fn a_leader_goes_on_after_an_outage_of_a_whole_ensemble() {
+    all_servers_go_and_come_back(3).await;
 }
 
 #[tokio::test]

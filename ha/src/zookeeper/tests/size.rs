@@ -1,19 +1,9 @@
 //! Many jobs, and large values.
 
-use weir_protocol::JobId;
-
 use super::*;
-use crate::fenced_store::MAX_OPERATIONS;
-use crate::keys;
 
-async fn count(client: &Client, path: &str) -> usize {
-    client.count_descendants_number(path).await.expect("counts")
-}
-
-/// What a JobGraphStore keeps of ten thousand jobs, listed while others are written, and gone again without a trace.
 #[tokio::test]
-async fn ten_thousand_jobs_are_listed_and_leave_nothing_behind() {
-    const JOBS: u64 = 10_000;
+async fn ten_thousand_jobs_come_and_go_and_leave_nothing() {
     let servers = Servers::start(1);
     let mut members = Members::new(&servers, 2);
     members.session_timeout = Duration::from_secs(10);
@@ -23,29 +13,10 @@ async fn ten_thousand_jobs_are_listed_and_leave_nothing_behind() {
     let (leader, leadership) = granted(&mut elections).await;
     let direct = servers.client().await;
     let root = format!("/weir{}", members.cluster_id);
-    let baseline = count(&direct, &root).await;
-    let provider = members.provider(leader);
-    let handle = "{\"version\":1,\"path\":\"graphs/0123456789\",\"length\":1000,\"crc32c\":1}";
-    let names: Vec<_> = (0..JOBS).map(|job| keys::graph(JobId(u128::from(job) << 64))).collect();
-    for batch in names.chunks(MAX_OPERATIONS) {
-        let operations = batch.iter().flat_map(|key| put(key, handle)).collect();
-        let outcome = provider.commit(&leadership, operations).await;
-        assert!(committed(&outcome), "{outcome:?}");
-    }
-    assert_eq!(count(&direct, &root).await, baseline + 2 * JOBS as usize + 1);
-    let started = std::time::Instant::now();
-    let found = members.provider(1 - leader).list(keys::JOBS).await.expect("lists");
-    println!("listed {JOBS} jobs in {:?}", started.elapsed());
-    assert!(found.iter().map(|(key, _)| key).eq(&names), "in key order");
-    let one = members.provider(1 - leader).list(&names[17]).await.expect("lists");
-    assert_eq!(one.len(), 1);
-    for batch in names.chunks(MAX_OPERATIONS) {
-        let delete = |key: &String| Operation::Delete { key: key.clone(), expect: Expect::Any };
-        let outcome = provider.commit(&leadership, batch.iter().map(delete).collect()).await;
-        assert!(committed(&outcome), "{outcome:?}");
-    }
-    assert_eq!(provider.list("").await.expect("lists"), []);
-    assert_eq!(count(&direct, &root).await, baseline);
+    let count = async || direct.count_descendants_number(&root).await.expect("counts");
+    let (provider, other) = (members.provider(leader).clone(), members.provider(1 - leader).clone());
+    conformance::many_jobs::come_and_go(Arc::new(provider), Arc::new(other), &leadership, count).await;
+    assert!(elections.iter_mut().all(|election| election.next().now_or_never().is_none()), "the load cost no leadership");
 }
 
 /// A list is as of one moment however much is written meanwhile: keys written together are seen together.

@@ -1,0 +1,51 @@
+//! Very many jobs come and go.
+
+use std::sync::Arc;
+
+use futures::StreamExt;
+use weir_protocol::JobId;
+use weir_protocol::job_graph::JobGraph;
+use weir_storage::file_system::MemoryFileSystem;
+
+use crate::{HaServices, JobGraphStore, Leadership, Submission, keys};
+
+/// So many.
+pub const JOBS: u128 = 10_000;
+/// So many at once.
+const AT_ONCE: usize = 64;
+
+fn graph(job: u128) -> JobGraph {
+    let json = serde_json::json!({
+        "version": 1,
+        "job_id": JobId(job),
+        "name": "count",
+        "vertices": [{ "id": "s", "parallelism": 1, "operators": [{ "kind": "source.datagen", "options": {} }] }],
+    });
+    serde_json::from_value(json).expect("is a job graph")
+}
+
+/// They are all accepted, found by another leader's first look, listed in order by another member, and removed; then the store
+/// holds as much as before. `count` counts what it holds, by a way of its own where there is one.
+pub async fn come_and_go(leader: HaServices, other: HaServices, leadership: &Leadership, mut count: impl AsyncFnMut() -> usize) {
+    let baseline = count().await;
+    let store = JobGraphStore::new(Arc::clone(&leader), Arc::new(MemoryFileSystem::new()));
+    let submit = |job| {
+        let (store, leadership) = (store.clone(), leadership.clone());
+        async move { store.submit(&leadership, &graph(job), None, 0).await }
+    };
+    let submitted: Vec<_> = futures::stream::iter(1..=JOBS).map(submit).buffer_unordered(AT_ONCE).collect().await;
+    assert!(submitted.iter().all(|outcome| matches!(outcome, Ok(Submission::Created))), "every job is accepted");
+    assert!(count().await >= baseline + JOBS as usize, "each has a key at least");
+    assert_eq!(store.recover().await.expect("recovers").len() as u128, JOBS);
+    let listed = other.list(keys::JOBS).await.expect("lists");
+    assert_eq!(listed.len() as u128, JOBS);
+    assert!(listed.is_sorted_by(|one, next| one.0 < next.0), "in key order");
+    let remove = |job| {
+        let (store, leadership) = (store.clone(), leadership.clone());
+        async move { store.remove(&leadership, JobId(job)).await }
+    };
+    let removed: Vec<_> = futures::stream::iter(1..=JOBS).map(remove).buffer_unordered(AT_ONCE).collect().await;
+    assert!(removed.iter().all(Result::is_ok), "every job is removed");
+    assert_eq!(other.list("").await.expect("lists"), []);
+    assert_eq!(count().await, baseline, "nothing is left behind");
+}

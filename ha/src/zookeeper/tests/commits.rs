@@ -1,0 +1,106 @@
+//! Commits that are written together.
+
+use futures::future::join_all;
+use weir_protocol::world::spawn;
+
+use super::*;
+
+fn operation(key: &str, value: &str, expect: Expect) -> Operation {
+    Operation::Put { key: key.into(), value: Bytes::copy_from_slice(value.as_bytes()), expect }
+}
+
+/// How many transactions were made under the fence so far.
+async fn transactions(direct: &Client, members: &Members) -> i32 {
+    direct.check_stat(&members.layout().epoch()).await.expect("reads").expect("is there").version
+}
+
+/// Very many commits at the same time: each gets what it would have got alone, in far fewer transactions.
+#[tokio::test]
+async fn commits_that_go_together_are_judged_one_by_one() {
+    const WRITERS: usize = 64;
+    let servers = Servers::start(1);
+    let mut members = Members::new(&servers, 1);
+    members.session_timeout = Duration::from_secs(10);
+    members.start(0);
+    let mut elections = members.campaign();
+    let (_, leadership) = granted(&mut elections).await;
+    let provider = members.provider(0).clone();
+    let direct = servers.client().await;
+    let commit = |operations| provider.commit(&leadership, operations);
+    let before = transactions(&direct, &members).await;
+
+    let keys: Vec<_> = (0..WRITERS).map(|writer| format!("w/{}/{}", writer % 4, writer / 4)).collect();
+    let first = join_all(keys.iter().map(|key| commit(vec![operation(key, "1", Expect::Absent)]))).await;
+    let version = |outcome: &CommitOutcome| match outcome {
+        CommitOutcome::Committed { version } => *version,
+        other => panic!("{other:?}"),
+    };
+    let versions: Vec<_> = first.iter().map(version).collect();
+
+    // One third removes its key, one third replaces it, one third expects what is not so: each in one commit of two keys.
+    let second = join_all(keys.iter().zip(&versions).enumerate().map(|(writer, (key, version))| {
+        let beside = operation(&format!("{key}/beside"), "2", Expect::Absent);
+        commit(match writer % 3 {
+            0 => vec![beside, Operation::Delete { key: key.clone(), expect: Expect::Version(*version) }],
+            1 => vec![operation(key, "2", Expect::Version(*version)), beside],
+            _ => vec![beside, operation(key, "2", Expect::Absent)],
+        })
+    }))
+    .await;
+    for (writer, (outcome, key)) in second.iter().zip(&keys).enumerate() {
+        let conflict = CommitOutcome::Rejected(Rejection::Conflict { key: key.clone() });
+        let as_alone = if writer % 3 == 2 { *outcome == conflict } else { committed(outcome) };
+        assert!(as_alone, "{writer}: {outcome:?}");
+        let read = async |key: &str| provider.get(key).await.expect("reads").map(|found| found.value);
+        let (found, beside) = (read(key).await, read(&format!("{key}/beside")).await);
+        let expected = [None, Some("2"), Some("1")][writer % 3].map(|value| Bytes::from_static(value.as_bytes()));
+        assert_eq!((found, beside.is_some()), (expected, writer % 3 != 2), "{writer}: all of it or nothing");
+    }
+
+    // Everybody wants the same key: exactly one gets it, every time.
+    for round in 0..5 {
+        let race = join_all((0..WRITERS).map(|_| commit(vec![operation(&format!("race/{round}"), "x", Expect::Absent)]))).await;
+        assert_eq!(race.iter().filter(|outcome| committed(outcome)).count(), 1);
+        let lost = |outcome: &CommitOutcome| matches!(outcome, CommitOutcome::Rejected(Rejection::Conflict { .. }));
+        assert_eq!(race.iter().filter(|outcome| lost(outcome)).count(), WRITERS - 1);
+    }
+    let made = transactions(&direct, &members).await - before;
+    assert!(made < 2 * WRITERS as i32 / 3, "{made} transactions for {} commits", 2 * WRITERS);
+}
+
+/// Somebody writes to the store by hand, without the fence: what goes together with the key concerned is not refused for it.
+#[tokio::test]
+async fn who_writes_without_the_fence_is_in_the_way_of_one_key_only() {
+    const WRITERS: usize = 16;
+    const ROUNDS: usize = 40;
+    let servers = Servers::start(1);
+    let mut members = Members::new(&servers, 1);
+    members.session_timeout = Duration::from_secs(10);
+    members.start(0);
+    let mut elections = members.campaign();
+    let (_, leadership) = granted(&mut elections).await;
+    let provider = members.provider(0).clone();
+    assert!(committed(&provider.commit(&leadership, put("hot", "0")).await));
+    let (direct, path) = (servers.client().await, members.layout().key_path("hot"));
+    let (stop, stopped) = watch::channel(false);
+    let meddler = spawn("meddler", async move {
+        let mut writes = 0_u32;
+        while !*stopped.borrow() {
+            direct.set_data(&path, b"by hand", None).await.expect("writes");
+            writes += 1;
+        }
+        writes
+    });
+    let mut refused = 0;
+    for round in 0..ROUNDS {
+        let key = |writer| if writer == 0 { "hot".to_owned() } else { format!("cold/{round}/{writer}") };
+        let commits = (0..WRITERS).map(|writer| provider.commit(&leadership, put(&key(writer), "v")));
+        let outcomes = join_all(commits).await;
+        refused += usize::from(!committed(&outcomes[0]));
+        assert!(outcomes[1..].iter().all(committed), "{outcomes:?}");
+    }
+    stop.send_replace(true);
+    let writes = meddler.await.expect("does not panic");
+    println!("{writes} writes by hand; {refused} of {ROUNDS} commits to that key were refused");
+    assert_eq!(provider.list("cold/").await.expect("lists").len(), ROUNDS * (WRITERS - 1));
+}
