@@ -5,4 +5,5 @@
 
 pub mod cluster;
 pub mod faults;
+pub mod specification;
 pub mod workload;

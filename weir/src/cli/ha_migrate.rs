@@ -22,6 +22,9 @@ pub(super) struct MigrateArguments {
     /// The configuration of the cluster as it is to be.
     #[arg(long, value_name = "FILE")]
     to: PathBuf,
+    /// Sets one option on top of both files, e.g. `jobmanager.name=jm-1`; may be repeated.
+    #[arg(short = 'D', value_name = "KEY=VALUE")]
+    settings: Vec<String>,
     /// Give up a migration that did not come to its end: empty the destination, and let the source be led again.
     #[arg(long)]
     abandon: bool,
@@ -35,7 +38,7 @@ pub(super) struct MigrateArguments {
 
 /// Moves the state, or gives up moving it.
 pub(super) async fn run(arguments: &MigrateArguments) -> Result<(), Failure> {
-    let load = |file: &PathBuf| Config::load(Some(file), &[]).map_err(Failure::usage);
+    let load = |file: &PathBuf| Config::load(Some(file), &arguments.settings).map_err(Failure::usage);
     let (from, to) = (load(&arguments.from)?, load(&arguments.to)?);
     check(&from, &to)?;
     let source = open(&from)?;

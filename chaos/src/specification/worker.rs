@@ -1,0 +1,119 @@
+//! What a TaskManager does, and the task on it.
+
+use std::collections::BTreeSet;
+
+use super::{Checkpoint, Cluster, Flaw, Generation, Message, Specification, Transaction};
+
+/// One TaskManager.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub(super) struct Worker {
+    /// The highest epoch it has heard of.
+    pub highest: u8,
+    pub task: Option<Task>,
+}
+
+/// A running attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Task {
+    pub generation: Generation,
+    /// The row it was restored to.
+    pub started_at: u8,
+    /// The next row.
+    pub offset: u8,
+    /// Where the open transaction begins.
+    from: u8,
+    /// Written, not committed.
+    pre_committed: Vec<Transaction>,
+}
+
+impl Worker {
+    pub(super) fn handle_row(&mut self) {
+        if let Some(task) = &mut self.task {
+            task.offset += 1;
+        }
+    }
+}
+
+impl Specification {
+    pub(super) fn deliver(&self, cluster: &mut Cluster, message: Message) {
+        cluster.network.remove(&message);
+        let (number, epoch) = match &message {
+            Message::Deploy { worker, epoch, .. }
+            | Message::Trigger { worker, epoch, .. }
+            | Message::Notify { worker, epoch, .. } => (*worker, *epoch),
+            Message::Acknowledge { .. } => return,
+        };
+        let worker = &mut cluster.workers[number];
+        if epoch < worker.highest && self.flaw != Some(Flaw::StaleOrderObeyed) {
+            return;
+        }
+        cluster.seen.stale_obeyed |= epoch < worker.highest;
+        worker.highest = worker.highest.max(epoch);
+        // Of a former leader nothing goes on; what it deployed stays, as a new leader might adopt it, but it is not obeyed.
+        match message {
+            Message::Deploy { generation, restore, .. } => self.start(cluster, number, generation, restore),
+            Message::Trigger { generation, id, .. } => self.snapshot(cluster, number, generation, id),
+            Message::Notify { generation, id, .. } => self.commit(cluster, number, generation, id),
+            Message::Acknowledge { .. } => {}
+        }
+    }
+
+    fn start(&self, cluster: &mut Cluster, number: usize, generation: Generation, restore: Option<Checkpoint>) {
+        let task = &mut cluster.workers[number].task;
+        let obeys = self.flaw == Some(Flaw::StaleOrderObeyed);
+        if !obeys && task.as_ref().is_some_and(|task| task.generation >= generation) {
+            return;
+        }
+        let (offset, transactions) = restore.map_or((0, Vec::new()), |restore| {
+            cluster.seen.taken_over |= restore.transactions.iter().any(|transaction| transaction.by.epoch < generation.epoch);
+            (restore.offset, restore.transactions)
+        });
+        *task = Some(Task { generation, started_at: offset, offset, from: offset, pre_committed: Vec::new() });
+        match self.flaw {
+            Some(Flaw::PreCommittedForgotten) => {}
+            Some(Flaw::CommittedUnderAnotherName) => {
+                cluster
+                    .committed
+                    .extend(transactions.into_iter().map(|transaction| Transaction { by: generation, ..transaction }));
+            }
+            _ => cluster.committed.extend(transactions),
+        }
+    }
+
+    fn snapshot(&self, cluster: &mut Cluster, number: usize, generation: Generation, id: u8) {
+        let Some(task) = cluster.workers[number].task.as_mut().filter(|task| task.generation == generation) else { return };
+        if task.offset > task.from {
+            let written = Transaction { by: generation, checkpoint: id, from: task.from, to: task.offset };
+            if self.flaw == Some(Flaw::CommittedAtBarrier) {
+                cluster.committed.insert(written);
+            } else {
+                task.pre_committed.push(written);
+            }
+            task.from = task.offset;
+        }
+        let checkpoint = Checkpoint { id, offset: task.offset, transactions: task.pre_committed.clone() };
+        cluster.network.insert(Message::Acknowledge { generation, checkpoint });
+    }
+
+    fn commit(&self, cluster: &mut Cluster, number: usize, generation: Generation, id: u8) {
+        let Some(task) = cluster.workers[number].task.as_mut().filter(|task| task.generation == generation) else { return };
+        let (now, later): (BTreeSet<_>, BTreeSet<_>) =
+            task.pre_committed.iter().copied().partition(|written| written.checkpoint <= id);
+        task.pre_committed = later.into_iter().collect();
+        cluster.committed.extend(now);
+    }
+}
+
+impl Cluster {
+    /// What was on its way to it was on a connection that is no more.
+    pub(super) fn worker_dies(&mut self, number: usize) {
+        self.workers[number] = Worker::default();
+        self.deaths += 1;
+        self.network.retain(|message| match message {
+            Message::Deploy { worker, .. } | Message::Trigger { worker, .. } | Message::Notify { worker, .. } => {
+                *worker != number
+            }
+            Message::Acknowledge { .. } => true,
+        });
+    }
+}
