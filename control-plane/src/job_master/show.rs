@@ -12,6 +12,9 @@ use super::execution_graph::vertex::ExecutionVertex;
 use super::view::{CheckpointsView, JobView, SubtaskView, VertexView};
 use super::{JobMaster, Stage};
 
+/// What a job waits for whose newest checkpoint is not certain.
+const STORE_TO_SAY: &str = "waits for the coordination store to say whether a checkpoint is complete";
+
 impl JobMaster {
     /// The job as it is now.
     pub fn view(&self, now: Millis) -> JobView {
@@ -58,7 +61,7 @@ impl JobMaster {
                 let why = trouble.unwrap_or("a failure");
                 Some(match living() {
                     0 if !self.coordinator.is_settled() => {
-                        format!("restarts after {why}; waits for the coordination store to say whether a checkpoint is complete")
+                        format!("restarts after {why}; {STORE_TO_SAY}")
                     }
                     0 => format!("restarts in {} ms after {why}", restart_at.since(now)),
                     tasks => format!("restarts after {why}; waits for {tasks} tasks to stop"),
@@ -73,11 +76,11 @@ impl JobMaster {
                 })
             }
             Stage::Ending { failure, .. } => {
-                let tasks = living();
-                Some(match failure {
-                    Some(failure) => format!("{failure}; waits for {tasks} tasks to stop"),
-                    None => format!("waits for {tasks} tasks to stop"),
-                })
+                let waits = match living() {
+                    0 if !self.coordinator.is_settled() => STORE_TO_SAY.to_string(),
+                    tasks => format!("waits for {tasks} tasks to stop"),
+                };
+                Some(failure.as_ref().map_or_else(|| waits.clone(), |failure| format!("{failure}; {waits}")))
             }
             Stage::Ended => (self.status == JobStatus::Failed).then(|| trouble.map(str::to_string)).flatten(),
         }

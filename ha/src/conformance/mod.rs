@@ -104,6 +104,32 @@ async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     }
 }
 
+/// Whoever of these is granted leadership first, and by what number it goes.
+pub async fn granted(elections: &mut [LeaderElection]) -> (usize, Leadership) {
+    first_granted(elections.iter_mut().enumerate().collect()).await
+}
+
+async fn first_granted(mut contenders: Vec<(usize, &mut LeaderElection)>) -> (usize, Leadership) {
+    within("somebody is granted leadership", async {
+        loop {
+            let waits = contenders.iter_mut().map(|(number, election)| {
+                Box::pin(async move {
+                    match election.next().await {
+                        Some(event) => (*number, event),
+                        // Its provider has stopped.
+                        None => futures::future::pending().await,
+                    }
+                })
+            });
+            let ((number, event), _, _) = futures::future::select_all(waits).await;
+            if let LeadershipEvent::Granted(leadership) = event {
+                return (number, leadership);
+            }
+        }
+    })
+    .await
+}
+
 impl<C: TestCluster> Fixture<C> {
     async fn start(mut cluster: C) -> Self {
         let mut members = Vec::new();
@@ -120,25 +146,8 @@ impl<C: TestCluster> Fixture<C> {
 
     /// The next grant to anybody but `not`.
     async fn granted(&mut self, not: Option<usize>) -> (usize, Leadership) {
-        within("somebody is granted leadership", async {
-            loop {
-                let contenders = self.members.iter_mut().enumerate().filter(|(number, _)| Some(*number) != not);
-                let waits = contenders.map(|(number, member)| {
-                    Box::pin(async move {
-                        match member.election.next().await {
-                            Some(event) => (number, event),
-                            // Its provider has stopped.
-                            None => futures::future::pending().await,
-                        }
-                    })
-                });
-                let ((number, event), _, _) = futures::future::select_all(waits).await;
-                if let LeadershipEvent::Granted(leadership) = event {
-                    return (number, leadership);
-                }
-            }
-        })
-        .await
+        let contenders = self.members.iter_mut().map(|member| &mut member.election).enumerate();
+        first_granted(contenders.filter(|(number, _)| Some(*number) != not).collect()).await
     }
 
     async fn revoked(&mut self, number: usize) {

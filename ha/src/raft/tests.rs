@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tempfile::TempDir;
 
 use super::*;
-use crate::conformance::{self, TestCluster};
+use crate::conformance::{self, TestCluster, granted};
 use crate::{Expect, HaServices, LeadershipEvent};
 
 /// A deadline for what takes milliseconds on a machine that is not overloaded.
@@ -102,28 +102,6 @@ impl TestGroup {
     pub(super) fn campaign_of(&self, number: usize) -> LeaderElection {
         self.provider(number).campaign(candidate(&self.members[number].name))
     }
-}
-
-/// Who is granted leadership first.
-pub(super) async fn granted(elections: &mut [LeaderElection]) -> (usize, Leadership) {
-    let first = async {
-        loop {
-            let waits = elections.iter_mut().map(|election| {
-                Box::pin(async move {
-                    match election.next().await {
-                        Some(event) => event,
-                        // Its provider has stopped.
-                        None => futures::future::pending().await,
-                    }
-                })
-            });
-            let (event, number, _) = futures::future::select_all(waits).await;
-            if let LeadershipEvent::Granted(leadership) = event {
-                return (number, leadership);
-            }
-        }
-    };
-    tokio::time::timeout(SOON, first).await.expect("somebody is granted leadership")
 }
 
 /// Waits until `condition` holds.

@@ -16,12 +16,14 @@ use weir_servers::{Fault, Proxy, ZooKeeperEnsemble};
 use zookeeper_client::Client;
 
 use super::*;
-use crate::conformance::{self, TestCluster};
+use crate::conformance::{self, TestCluster, granted};
 use crate::{Expect, HaServices, LeadershipEvent, Rejection, StoreAvailability};
 
 /// A deadline for what takes milliseconds on a machine that is not overloaded.
 const SOON: Duration = Duration::from_secs(60);
 const SESSION_TIMEOUT: Duration = Duration::from_secs(2);
+/// For tests in which nobody is to lose one.
+const LONG_SESSION: Duration = Duration::from_secs(10);
 /// The conformance suite commits one mebibyte, and ZooKeeper's own limit is one byte less for the whole request.
 const LARGER_REQUESTS: usize = 4 << 20;
 
@@ -101,15 +103,6 @@ impl Members {
         }
     }
 
-    /// All of them run.
-    pub(super) fn started(servers: &Arc<Servers>, size: usize) -> Self {
-        let mut members = Self::new(servers, size);
-        for number in 0..size {
-            members.start(number);
-        }
-        members
-    }
-
     pub(super) fn options(&self, number: usize) -> ZooKeeperOptions {
         let member = &self.members[number];
         let addresses: Vec<_> = member.proxies.iter().map(|proxy| proxy.address().to_string()).collect();
@@ -144,6 +137,28 @@ impl Members {
 
     fn number(&self, name: &str) -> usize {
         self.members.iter().position(|member| member.name == name).expect("is a member")
+    }
+}
+
+/// Servers, the members of one cluster on them, and who of these leads.
+pub(super) struct Led {
+    pub servers: Arc<Servers>,
+    pub members: Members,
+    pub elections: Vec<LeaderElection>,
+    /// Number of the member that leads.
+    pub leader: usize,
+    pub leadership: Leadership,
+}
+
+impl Led {
+    pub(super) async fn start(servers: usize, size: usize, session_timeout: Duration) -> Self {
+        let servers = Servers::start(servers);
+        let mut members = Members::new(&servers, size);
+        members.session_timeout = session_timeout;
+        (0..size).for_each(|number| members.start(number));
+        let mut elections = members.campaign();
+        let (leader, leadership) = granted(&mut elections).await;
+        Self { servers, members, elections, leader, leadership }
     }
 }
 
@@ -198,28 +213,6 @@ pub(super) fn committed(outcome: &CommitOutcome) -> bool {
 
 pub(super) async fn within_deadline<T>(what: &str, future: impl Future<Output = T>) -> T {
     tokio::time::timeout(SOON, future).await.unwrap_or_else(|_| panic!("never: {what}"))
-}
-
-/// Who is granted leadership first.
-pub(super) async fn granted(elections: &mut [LeaderElection]) -> (usize, Leadership) {
-    let first = async {
-        loop {
-            let waits = elections.iter_mut().map(|election| {
-                Box::pin(async move {
-                    match election.next().await {
-                        Some(event) => event,
-                        // Its provider has stopped.
-                        None => futures::future::pending().await,
-                    }
-                })
-            });
-            let (event, number, _) = futures::future::select_all(waits).await;
-            if let LeadershipEvent::Granted(leadership) = event {
-                return (number, leadership);
-            }
-        }
-    };
-    within_deadline("somebody is granted leadership", first).await
 }
 
 /// Waits until `condition` holds.

@@ -21,7 +21,7 @@ async fn commit_surely(provider: &ZooKeeperProvider, leadership: &Leadership, ke
     failures
 }
 
-async fn read_surely(provider: &ZooKeeperProvider, key: &str) -> Option<Bytes> {
+pub(super) async fn read_surely(provider: &ZooKeeperProvider, key: &str) -> Option<Bytes> {
     let reading = async {
         loop {
             if let Ok(read) = provider.get(key).await {
@@ -39,12 +39,7 @@ async fn next_event(election: &mut LeaderElection) -> LeadershipEvent {
 /// The fault begins at different moments of a commit, until it has hit the answer of one that was applied.
 #[tokio::test]
 async fn a_commit_whose_answer_is_lost_is_unknown_and_can_be_resolved() {
-    let servers = Servers::start(1);
-    let mut members = Members::new(&servers, 1);
-    members.session_timeout = Duration::from_secs(10);
-    members.start(0);
-    let mut elections = members.campaign();
-    let (_, leadership) = granted(&mut elections).await;
+    let Led { members, elections: _elections, leadership, .. } = Led::start(1, 1, LONG_SESSION).await;
     let provider = members.provider(0).clone();
     assert!(committed(&provider.commit(&leadership, put("k", "0")).await));
     let proxy = &members.members[0].proxies[0];
@@ -81,10 +76,7 @@ async fn a_commit_whose_answer_is_lost_is_unknown_and_can_be_resolved() {
 
 #[tokio::test]
 async fn a_leader_whose_session_expires_is_revoked_followed_and_fenced() {
-    let servers = Servers::start(1);
-    let members = Members::started(&servers, 2);
-    let mut elections = members.campaign();
-    let (leader, leadership) = granted(&mut elections).await;
+    let Led { members, mut elections, leader, leadership, .. } = Led::start(1, 2, SESSION_TIMEOUT).await;
     assert!(committed(&members.provider(leader).publish(&leadership).await));
     members.members[leader].set(Fault::Silence);
     let next = 1 - leader;
@@ -111,13 +103,7 @@ async fn a_leader_whose_session_expires_is_revoked_followed_and_fenced() {
 /// However many interruptions: nobody is revoked and nothing is lost.
 #[tokio::test]
 async fn twenty_short_interruptions_change_no_leadership() {
-    let servers = Servers::start(1);
-    let mut members = Members::new(&servers, 2);
-    members.session_timeout = Duration::from_secs(5);
-    members.start(0);
-    members.start(1);
-    let mut elections = members.campaign();
-    let (leader, leadership) = granted(&mut elections).await;
+    let Led { members, mut elections, leader, leadership, .. } = Led::start(1, 2, Duration::from_secs(5)).await;
     let provider = members.provider(leader).clone();
     for flap in 0..20 {
         members.members[leader].set(Fault::Reset);
@@ -141,13 +127,7 @@ async fn twenty_short_interruptions_change_no_leadership() {
 async fn no_acknowledged_commit_is_lost_with_the_leading_server() {
     const WRITERS: usize = 64;
     const COMMITS: usize = 15;
-    let servers = Servers::start(3);
-    let mut members = Members::new(&servers, 2);
-    members.session_timeout = Duration::from_secs(10);
-    members.start(0);
-    members.start(1);
-    let mut elections = members.campaign();
-    let (leader, leadership) = granted(&mut elections).await;
+    let Led { servers, members, elections: _elections, leader, leadership } = Led::start(3, 2, LONG_SESSION).await;
     let provider = members.provider(leader).clone();
     let done = Arc::new(AtomicU32::new(0));
     let writer = |writer: usize| {
@@ -179,10 +159,7 @@ async fn no_acknowledged_commit_is_lost_with_the_leading_server() {
 
 /// All servers are gone for longer than the client keeps a session; they still know it when they are back.
 async fn all_servers_go_and_come_back(size: usize) {
-    let servers = Servers::start(size);
-    let members = Members::started(&servers, 2);
-    let mut elections = members.campaign();
-    let (leader, leadership) = granted(&mut elections).await;
+    let Led { servers, members, mut elections, leader, leadership } = Led::start(size, 2, SESSION_TIMEOUT).await;
     let provider = members.provider(leader).clone();
     assert!(committed(&provider.publish(&leadership).await));
     assert!(committed(&provider.commit(&leadership, put("k", "v")).await));
@@ -222,10 +199,7 @@ async fn a_leader_goes_on_after_an_outage_of_a_whole_ensemble() {
 
 #[tokio::test]
 async fn what_was_published_and_is_removed_by_hand_is_written_again() {
-    let servers = Servers::start(1);
-    let members = Members::started(&servers, 1);
-    let mut elections = members.campaign();
-    let (_, leadership) = granted(&mut elections).await;
+    let Led { servers, members, elections: _elections, leadership, .. } = Led::start(1, 1, SESSION_TIMEOUT).await;
     assert!(committed(&members.provider(0).publish(&leadership).await));
     let direct = servers.client().await;
     let layout = members.layout();
@@ -243,10 +217,7 @@ async fn what_was_published_and_is_removed_by_hand_is_written_again() {
 /// Who tampers with the tree loses at most the leadership, never the fence.
 #[tokio::test]
 async fn a_candidate_that_is_removed_by_hand_leads_no_more_and_stands_again() {
-    let servers = Servers::start(1);
-    let members = Members::started(&servers, 1);
-    let mut elections = members.campaign();
-    let (_, leadership) = granted(&mut elections).await;
+    let Led { servers, members, mut elections, leadership, .. } = Led::start(1, 1, SESSION_TIMEOUT).await;
     let reign = members.provider(0).inner.ensemble.reign().expect("leads");
     let direct = servers.client().await;
     direct.delete(&reign.latch, None).await.expect("is removed");
@@ -268,10 +239,7 @@ async fn a_candidate_that_is_removed_by_hand_leads_no_more_and_stands_again() {
 
 #[tokio::test]
 async fn members_that_do_not_lead_see_changes_too() {
-    let servers = Servers::start(1);
-    let members = Members::started(&servers, 2);
-    let mut elections = members.campaign();
-    let (leader, leadership) = granted(&mut elections).await;
+    let Led { members, elections: _elections, leader, leadership, .. } = Led::start(1, 2, SESSION_TIMEOUT).await;
     let mut watch = members.provider(1 - leader).watch("w/").await.expect("watches");
     let provider = members.provider(leader);
     let outcome = provider.commit(&leadership, put("w/k", "v")).await;

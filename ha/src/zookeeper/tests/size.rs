@@ -4,13 +4,7 @@ use super::*;
 
 #[tokio::test]
 async fn ten_thousand_jobs_come_and_go_and_leave_nothing() {
-    let servers = Servers::start(1);
-    let mut members = Members::new(&servers, 2);
-    members.session_timeout = Duration::from_secs(10);
-    members.start(0);
-    members.start(1);
-    let mut elections = members.campaign();
-    let (leader, leadership) = granted(&mut elections).await;
+    let Led { servers, members, mut elections, leader, leadership } = Led::start(1, 2, LONG_SESSION).await;
     let direct = servers.client().await;
     let root = format!("/weir{}", members.cluster_id);
     let count = async || direct.count_descendants_number(&root).await.expect("counts");
@@ -22,10 +16,7 @@ async fn ten_thousand_jobs_come_and_go_and_leave_nothing() {
 /// A list is as of one moment however much is written meanwhile: keys written together are seen together.
 #[tokio::test]
 async fn a_list_is_of_one_moment() {
-    let servers = Servers::start(1);
-    let members = Members::started(&servers, 2);
-    let mut elections = members.campaign();
-    let (leader, leadership) = granted(&mut elections).await;
+    let Led { members, elections: _elections, leader, leadership, .. } = Led::start(1, 2, SESSION_TIMEOUT).await;
     let provider = members.provider(leader).clone();
     let writer = weir_protocol::world::spawn("writer", async move {
         for round in 0..60 {
