@@ -74,14 +74,30 @@ pub struct Checkpoint {
 /// What is on its way. A message may be late by any time, and may never come.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Message {
-    /// Run this attempt, from this checkpoint.
-    Deploy { worker: usize, epoch: u8, generation: Generation, restore: Option<Checkpoint> },
+    /// From a leader to a TaskManager.
+    Order(Order),
+    /// This attempt has taken this checkpoint.
+    Acknowledge(Generation, Checkpoint),
+}
+
+/// What a leader wants of an attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Order {
+    worker: usize,
+    epoch: u8,
+    generation: Generation,
+    what: Wanted,
+}
+
+/// What it is to do.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Wanted {
+    /// Run, from this checkpoint.
+    Start(Option<Checkpoint>),
     /// Take this checkpoint.
-    Trigger { worker: usize, epoch: u8, generation: Generation, id: u8 },
-    /// It is taken.
-    Acknowledge { generation: Generation, checkpoint: Checkpoint },
-    /// It is complete.
-    Notify { worker: usize, epoch: u8, generation: Generation, id: u8 },
+    Snapshot(u8),
+    /// Commit: this checkpoint is complete.
+    Commit(u8),
 }
 
 /// A step of the cluster.
@@ -98,11 +114,11 @@ pub enum Step {
     /// A leader begins a checkpoint.
     Trigger(usize),
     /// A leader hears of an acknowledgement, and writes the pointer; what becomes of that, and of its answer.
-    Complete(usize, Message, Answer),
+    Complete(usize, Generation, Checkpoint, Answer),
     /// A leader that does not know what became of its pointer looks.
     ReadBack(usize),
-    /// A TaskManager gets a message.
-    Deliver(Message),
+    /// A TaskManager gets an order.
+    Deliver(Order),
     /// The task handles a row.
     Row(usize),
     /// A TaskManager dies and starts again, empty.
@@ -184,8 +200,8 @@ impl Model for Specification {
             self.steps_of_leader(cluster, number, steps);
         }
         for message in &cluster.network {
-            if !matches!(message, Message::Acknowledge { .. }) {
-                steps.push(Step::Deliver(message.clone()));
+            if let Message::Order(order) = message {
+                steps.push(Step::Deliver(order.clone()));
             }
         }
         for (number, worker) in cluster.workers.iter().enumerate() {
@@ -208,9 +224,12 @@ impl Model for Specification {
             Step::Recover(number) => self.recover(&mut next, number),
             Step::Deploy(number, worker) => self.deploy(&mut next, number, worker),
             Step::Trigger(number) => self.trigger(&mut next, number),
-            Step::Complete(number, message, answer) => self.complete(&mut next, number, message, answer),
+            Step::Complete(number, generation, checkpoint, answer) => {
+                next.network.remove(&Message::Acknowledge(generation, checkpoint.clone()));
+                self.complete(&mut next, number, checkpoint, answer);
+            }
             Step::ReadBack(number) => self.read_back(&mut next, number),
-            Step::Deliver(message) => self.deliver(&mut next, message),
+            Step::Deliver(order) => self.deliver(&mut next, order),
             Step::Row(worker) => next.workers[worker].handle_row(),
             Step::WorkerDies(worker) => next.worker_dies(worker),
         }

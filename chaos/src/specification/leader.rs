@@ -1,6 +1,8 @@
 //! What a JobManager does.
 
-use super::{Answer, Checkpoint, Cluster, Flaw, Generation, Message, Specification, Step};
+use std::collections::BTreeSet;
+
+use super::{Answer, Checkpoint, Cluster, Flaw, Generation, Message, Order, Specification, Step, Wanted};
 
 /// One JobManager. That it leads is its belief; only the store knows.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -62,13 +64,13 @@ impl Specification {
             steps.push(Step::Trigger(number));
         }
         for message in &cluster.network {
-            if let Message::Acknowledge { generation, checkpoint } = message {
+            if let Message::Acknowledge(generation, checkpoint) = message {
                 let counts = *generation == deployed.generation && deployed.pending == Some(checkpoint.id);
                 // An acknowledgement is addressed to the leader that triggered.
                 let any = self.flaw == Some(Flaw::AnyAcknowledgementCounts) && generation.epoch == leading.epoch;
                 if counts || any {
                     let answers = [Answer::Heard, Answer::LostAnswer, Answer::LostRequest];
-                    steps.extend(answers.map(|answer| Step::Complete(number, message.clone(), answer)));
+                    steps.extend(answers.map(|answer| Step::Complete(number, *generation, checkpoint.clone(), answer)));
                 }
             }
         }
@@ -97,7 +99,7 @@ impl Specification {
         leading.attempts += 1;
         let generation = Generation { epoch: leading.epoch, number: leading.attempts };
         leading.deployed = Some(Deployed { generation, worker, pending: None });
-        cluster.network.insert(Message::Deploy { worker, epoch: leading.epoch, generation, restore });
+        order(leading, &mut cluster.network, Wanted::Start(restore));
     }
 
     pub(super) fn trigger(&self, cluster: &mut Cluster, number: usize) {
@@ -115,19 +117,16 @@ impl Specification {
         cluster.store.ids = cluster.store.ids.max(id);
         let Some(deployed) = &mut leading.deployed else { return };
         deployed.pending = Some(id);
-        let (worker, generation, epoch) = (deployed.worker, deployed.generation, leading.epoch);
-        cluster.network.insert(Message::Trigger { worker, epoch, generation, id });
+        order(leading, &mut cluster.network, Wanted::Snapshot(id));
     }
 
-    pub(super) fn complete(&self, cluster: &mut Cluster, number: usize, message: Message, answer: Answer) {
-        cluster.network.remove(&message);
-        let Message::Acknowledge { checkpoint, .. } = message else { return };
+    pub(super) fn complete(&self, cluster: &mut Cluster, number: usize, checkpoint: Checkpoint, answer: Answer) {
         let Leader::Leading(leading) = &mut cluster.leaders[number] else { return };
         if let Some(deployed) = &mut leading.deployed {
             deployed.pending = None;
         }
         if self.flaw == Some(Flaw::ToldBeforeWritten) {
-            tell(leading, &mut cluster.network, checkpoint.id);
+            order(leading, &mut cluster.network, Wanted::Commit(checkpoint.id));
         }
         if answer == Answer::LostRequest {
             return self.doubt(cluster, number, checkpoint);
@@ -174,15 +173,16 @@ impl Specification {
 }
 
 /// C3: told only now.
-fn completed(leading: &mut Leading, network: &mut std::collections::BTreeSet<Message>, checkpoint: Checkpoint) {
-    tell(leading, network, checkpoint.id);
+fn completed(leading: &mut Leading, network: &mut BTreeSet<Message>, checkpoint: Checkpoint) {
+    order(leading, network, Wanted::Commit(checkpoint.id));
     leading.newest = Some(Some(checkpoint));
 }
 
-fn tell(leading: &Leading, network: &mut std::collections::BTreeSet<Message>, id: u8) {
+/// To the attempt that counts.
+fn order(leading: &Leading, network: &mut BTreeSet<Message>, what: Wanted) {
     let Some(deployed) = &leading.deployed else { return };
-    let (worker, generation) = (deployed.worker, deployed.generation);
-    network.insert(Message::Notify { worker, epoch: leading.epoch, generation, id });
+    let (worker, generation, epoch) = (deployed.worker, deployed.generation, leading.epoch);
+    network.insert(Message::Order(Order { worker, epoch, generation, what }));
 }
 
 impl Cluster {

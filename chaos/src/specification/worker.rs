@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Checkpoint, Cluster, Flaw, Generation, Message, Specification, Transaction};
+use super::{Checkpoint, Cluster, Flaw, Generation, Message, Order, Specification, Transaction, Wanted};
 
 /// One TaskManager.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -35,26 +35,20 @@ impl Worker {
 }
 
 impl Specification {
-    pub(super) fn deliver(&self, cluster: &mut Cluster, message: Message) {
-        cluster.network.remove(&message);
-        let (number, epoch) = match &message {
-            Message::Deploy { worker, epoch, .. }
-            | Message::Trigger { worker, epoch, .. }
-            | Message::Notify { worker, epoch, .. } => (*worker, *epoch),
-            Message::Acknowledge { .. } => return,
-        };
+    pub(super) fn deliver(&self, cluster: &mut Cluster, order: Order) {
+        cluster.network.remove(&Message::Order(order.clone()));
+        let Order { worker: number, epoch, generation, what } = order;
         let worker = &mut cluster.workers[number];
         if epoch < worker.highest && self.flaw != Some(Flaw::StaleOrderObeyed) {
             return;
         }
         cluster.seen.stale_obeyed |= epoch < worker.highest;
+        // A former leader is not obeyed any more; what it deployed runs on until another leader decides.
         worker.highest = worker.highest.max(epoch);
-        // Of a former leader nothing goes on; what it deployed stays, as a new leader might adopt it, but it is not obeyed.
-        match message {
-            Message::Deploy { generation, restore, .. } => self.start(cluster, number, generation, restore),
-            Message::Trigger { generation, id, .. } => self.snapshot(cluster, number, generation, id),
-            Message::Notify { generation, id, .. } => self.commit(cluster, number, generation, id),
-            Message::Acknowledge { .. } => {}
+        match what {
+            Wanted::Start(restore) => self.start(cluster, number, generation, restore),
+            Wanted::Snapshot(id) => self.snapshot(cluster, number, generation, id),
+            Wanted::Commit(id) => self.commit(cluster, number, generation, id),
         }
     }
 
@@ -92,7 +86,7 @@ impl Specification {
             task.from = task.offset;
         }
         let checkpoint = Checkpoint { id, offset: task.offset, transactions: task.pre_committed.clone() };
-        cluster.network.insert(Message::Acknowledge { generation, checkpoint });
+        cluster.network.insert(Message::Acknowledge(generation, checkpoint));
     }
 
     fn commit(&self, cluster: &mut Cluster, number: usize, generation: Generation, id: u8) {
@@ -109,11 +103,6 @@ impl Cluster {
     pub(super) fn worker_dies(&mut self, number: usize) {
         self.workers[number] = Worker::default();
         self.deaths += 1;
-        self.network.retain(|message| match message {
-            Message::Deploy { worker, .. } | Message::Trigger { worker, .. } | Message::Notify { worker, .. } => {
-                *worker != number
-            }
-            Message::Acknowledge { .. } => true,
-        });
+        self.network.retain(|message| !matches!(message, Message::Order(order) if order.worker == number));
     }
 }
