@@ -35,23 +35,26 @@ pub(crate) async fn observe(member: Arc<Member>) {
 pub(crate) async fn probe(member: Arc<Member>) {
     let interval = member.timing.lease / 3;
     let (started, mut given_up) = (Instant::now(), member.connection.generation());
+    let mut doubtful: Option<Instant> = None;
     loop {
-        let doubtful = member.connection.unanswered() > 0;
         tokio::select! {
-            () = sleep(if doubtful { DOUBTFUL_PAUSE } else { interval }) => {}
+            () = sleep(if doubtful.is_some() { DOUBTFUL_PAUSE } else { interval }) => {}
             // Somebody got no answer.
-            _ = given_up.changed(), if !doubtful => {}
+            _ = given_up.changed(), if doubtful.is_none() => {}
         }
         if member.connection.unanswered() > 0 || member.connection.silence().is_none_or(|silence| silence >= interval) {
             let key = member.layout.epoch();
             // What it finds does not matter, and what it does not find shows as silence.
             let _ = member.connection.call(interval, async |client| client.kv_client().get(key, None).await).await;
         }
-        let silence = member.connection.silence().unwrap_or_else(|| started.elapsed());
         let unanswered = member.connection.unanswered();
         if unanswered == 0 {
+            doubtful = None;
             member.contact.regained();
-        } else if unanswered as usize >= member.connection.endpoints().len() && silence >= GRACE {
+        } else if doubtful.get_or_insert_with(Instant::now).elapsed() >= GRACE
+            && unanswered as usize >= member.connection.endpoints().len()
+        {
+            let silence = member.connection.silence().unwrap_or_else(|| started.elapsed());
             member.contact.lost(wall_clock_ms().saturating_sub(silence.as_millis() as u64));
         }
     }
