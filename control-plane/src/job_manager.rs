@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::{SocketAddr, TcpListener};
-use std::thread;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::runtime::Runtime;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use weir_ha::{Candidate, HaServices, LeadershipEvent};
+use weir_protocol::world::net::BoundListener;
+use weir_protocol::world::{self, Ended, OwnRuntime};
 use weir_storage::StorageOptions;
 use weir_storage::checkpoint::CheckpointStorage;
 use weir_storage::file_system::FileSystemRef;
@@ -28,6 +28,10 @@ const HAND_OVER_DEADLINE: Duration = Duration::from_secs(20);
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
 /// Threads of the control plane's runtime: one may be busy with a big graph while the other hears heartbeats.
 const CONTROL_THREADS: usize = 2;
+/// Threads for work that blocks, per runtime: tokio's own limit.
+const BLOCKING_THREADS: usize = 512;
+/// For work that blocks to end when its runtime does.
+const THREAD_GRACE: Duration = Duration::from_secs(1);
 
 /// What a JobManager is made from.
 pub struct JobManagerOptions {
@@ -92,7 +96,7 @@ pub struct JobManager {
     rpc_address: SocketAddr,
     stop: watch::Sender<bool>,
     refused: watch::Receiver<Option<String>>,
-    ended: Vec<oneshot::Receiver<()>>,
+    ended: Vec<Ended>,
 }
 
 impl fmt::Debug for JobManager {
@@ -183,13 +187,8 @@ impl JobManager {
     }
 }
 
-fn bind(address: SocketAddr, what: &'static str) -> Result<TcpListener, StartError> {
-    let listen = || {
-        let listener = TcpListener::bind(address)?;
-        listener.set_nonblocking(true)?;
-        Ok(listener)
-    };
-    listen().map_err(|source| StartError::Bind { address, what, source })
+fn bind(address: SocketAddr, what: &'static str) -> Result<BoundListener, StartError> {
+    BoundListener::bind(&address.to_string()).map_err(|source| StartError::Bind { address, what, source })
 }
 
 /// Runs a future on a runtime and threads of its own; the receiver hears when it has ended.
@@ -197,23 +196,17 @@ fn run_thread(
     name: &'static str,
     workers: usize,
     future: impl Future<Output = ()> + Send + 'static,
-) -> Result<oneshot::Receiver<()>, std::io::Error> {
-    let runtime: Runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(workers).thread_name(name).enable_all().build()?;
-    let (ended, ended_end) = oneshot::channel::<()>();
-    let run = move || {
-        // A task, so that the workers share it and this thread only waits.
-        if runtime.block_on(async { weir_protocol::world::spawn(name, future).await }).is_err() {
+) -> Result<Ended, std::io::Error> {
+    // A task, so that the workers share it and this thread only waits.
+    let main = move || async move {
+        if world::spawn(name, future).await.is_err() {
             tracing::error!(thread = name, "a part of the JobManager panicked");
         }
-        runtime.shutdown_timeout(Duration::from_secs(1));
-        drop(ended);
     };
-    thread::Builder::new().name(name.to_string()).spawn(run)?;
-    Ok(ended_end)
+    OwnRuntime::multi_threaded(name, workers, BLOCKING_THREADS)?.drive(name, Some(THREAD_GRACE), main, || {})
 }
 
-async fn run_rest(rest: Rest, listener: TcpListener, mut stop: watch::Receiver<bool>) {
+async fn run_rest(rest: Rest, listener: BoundListener, mut stop: watch::Receiver<bool>) {
     tokio::select! {
         biased;
         _ = stop.wait_for(|stop| *stop) => {}
@@ -228,13 +221,13 @@ async fn run_rest(rest: Rest, listener: TcpListener, mut stop: watch::Receiver<b
 async fn run_control(
     context: LeaderContext,
     candidate: Candidate,
-    listener: TcpListener,
+    listener: BoundListener,
     service: LinkService,
     mut stop: watch::Receiver<bool>,
 ) {
     // Without its service this process can still answer REST, but must not lead.
     let serve = async move {
-        let listener = match tokio::net::TcpListener::from_std(listener) {
+        let listener = match listener.serve() {
             Ok(listener) => listener,
             Err(error) => {
                 tracing::error!(%error, "the service for TaskManagers can't start: withdrawing from leadership");

@@ -5,10 +5,10 @@ use std::io;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::runtime::{Builder, Handle};
+use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
 use tracing::error;
-use weir_protocol::world::spawn;
+use weir_protocol::world::{Ended, OwnRuntime, spawn};
 
 /// For the thread to end once it was told to.
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
@@ -18,37 +18,30 @@ pub(crate) struct ProviderThread {
     name: &'static str,
     runtime: Handle,
     stop: watch::Sender<bool>,
-    ended: Mutex<Option<oneshot::Receiver<()>>>,
+    ended: Mutex<Option<Ended>>,
 }
 
 impl ProviderThread {
     /// Runs `work` until it ends or the thread is stopped. Then every task and connection on its runtime ends, and after that
     /// `clean_up` runs.
-    pub(crate) fn start<F: Future<Output = ()>>(
+    pub(crate) fn start<F: Future<Output = ()> + 'static>(
         name: &'static str,
         work: impl FnOnce() -> F + Send + 'static,
         clean_up: impl FnOnce() + Send + 'static,
     ) -> io::Result<Self> {
-        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let own = OwnRuntime::single_threaded()?;
         let (stop, mut stopped) = watch::channel(false);
-        let (end, ended) = oneshot::channel();
-        let thread = Self { name, runtime: runtime.handle().clone(), stop, ended: Mutex::new(Some(ended)) };
-        let body = move || {
-            runtime.block_on(async {
-                tokio::select! {
-                    biased;
-                    // Told to stop, or forgotten.
-                    _ = stopped.wait_for(|stop| *stop) => {}
-                    () = work() => {}
-                }
-            });
-            drop(runtime);
-            clean_up();
-            // Nobody may be waiting.
-            let _ = end.send(());
+        let runtime = own.handle();
+        let main = move || async move {
+            tokio::select! {
+                biased;
+                // Told to stop, or forgotten.
+                _ = stopped.wait_for(|stop| *stop) => {}
+                () = work() => {}
+            }
         };
-        std::thread::Builder::new().name(name.into()).spawn(body)?;
-        Ok(thread)
+        let ended = own.drive(name, None, main, clean_up)?;
+        Ok(Self { name, runtime, stop, ended: Mutex::new(Some(ended)) })
     }
 
     /// Runs on the thread's runtime, whatever the caller's; `None` once that has stopped.

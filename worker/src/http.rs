@@ -1,11 +1,15 @@
 //! `/metrics` and `/healthz` of a TaskManager.
 
+use std::io;
+use std::net::SocketAddr;
+
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use metrics_exporter_prometheus::PrometheusHandle;
+use weir_protocol::world::net::{BoundListener, TcpListener, TcpStream};
 
 use crate::task_executor::gateway::TaskExecutorGateway;
 
@@ -16,6 +20,26 @@ pub struct Pages {
     pub metrics: Option<PrometheusHandle>,
     /// The agent.
     pub executor: TaskExecutorGateway,
+}
+
+/// Serves until dropped.
+pub async fn serve(pages: Pages, listener: BoundListener) -> io::Result<()> {
+    axum::serve(HttpListener(listener.serve()?), router(pages)).await
+}
+
+struct HttpListener(TcpListener);
+
+impl axum::serve::Listener for HttpListener {
+    type Io = TcpStream;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (TcpStream, SocketAddr) {
+        self.0.accept_patiently().await
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
 }
 
 /// The routes.

@@ -11,16 +11,15 @@ pub mod network;
 pub mod task;
 pub mod task_executor;
 
-use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::runtime::{self, Runtime};
 use tokio::sync::watch;
 use weir_dataflow::registry::OperatorRegistry;
-use weir_protocol::{TaskManagerId, world};
+use weir_protocol::TaskManagerId;
+use weir_protocol::world::net::BoundListener;
+use weir_protocol::world::{self, Ended, OwnRuntime};
 use weir_storage::StorageOptions;
 
 use checkpoint_storages::CheckpointStorages;
@@ -38,6 +37,8 @@ use task_executor::runner::{Runner, RunnerParts};
 const IO_THREADS: usize = 2;
 /// Threads for blocking work of tasks: restoring, serialising, files.
 const BLOCKING_THREADS: usize = 8;
+/// For work that blocks to end when its runtime does.
+const THREAD_GRACE: Option<Duration> = Some(Duration::from_secs(1));
 
 /// What a TaskManager is started with.
 #[derive(Clone)]
@@ -129,7 +130,7 @@ pub struct TaskManager {
     executor: TaskExecutorGateway,
     slots: Vec<Slot>,
     end: watch::Sender<bool>,
-    threads: Vec<JoinHandle<()>>,
+    threads: Vec<Ended>,
 }
 
 impl TaskManager {
@@ -142,14 +143,8 @@ impl TaskManager {
         let (http_listener, http) = bind(&options.bind_host, options.http_port)?;
         let addresses = Addresses { data, http };
 
-        let io = runtime::Builder::new_multi_thread()
-            .worker_threads(IO_THREADS)
-            .max_blocking_threads(BLOCKING_THREADS)
-            .thread_name("io")
-            .enable_all()
-            .build()
-            .map_err(StartError::Thread)?;
-        let agent = runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::Thread)?;
+        let io = OwnRuntime::multi_threaded("io", IO_THREADS, BLOCKING_THREADS).map_err(StartError::Thread)?;
+        let agent = OwnRuntime::single_threaded().map_err(StartError::Thread)?;
 
         let channels = Arc::new(ChannelRegistry::default());
         let mut threads = Vec::new();
@@ -183,14 +178,17 @@ impl TaskManager {
             deployer,
             slots: slots.clone(),
             storages: Arc::new(CheckpointStorages::new(options.storage)),
-            io: io.handle().clone(),
+            io: io.handle(),
         };
         let (runner, executor) = Runner::launch(parts);
         let pages = http::Pages { metrics: options.metrics, executor: executor.clone() };
         let service = Arc::new(DataService { task_manager: id.clone(), registry: channels, options: options.network });
         let (end, ended) = watch::channel(false);
-        threads.push(thread("io-main", io_main(io, service, data_listener, ended.clone()))?);
-        threads.push(thread("agent", agent_main(agent, runner, pages, http_listener, ended))?);
+        let (io_ended, agent_ended) = (ended.clone(), ended);
+        let io = io.drive("io-main", THREAD_GRACE, move || serve_data(service, data_listener, io_ended), || {});
+        threads.push(io.map_err(StartError::Thread)?);
+        let agent = agent.drive("agent", THREAD_GRACE, move || run_agent(runner, pages, http_listener, agent_ended), || {});
+        threads.push(agent.map_err(StartError::Thread)?);
         tracing::info!(task_manager = %id, data = addresses.data, http = addresses.http, slots = slots.len(), "TaskManager started");
         Ok(Self { id, addresses, executor, slots, end, threads })
     }
@@ -216,8 +214,7 @@ impl TaskManager {
         self.executor.stopped().await;
         self.end_threads();
         let threads = std::mem::take(&mut self.threads);
-        let joined = tokio::task::spawn_blocking(move || threads.into_iter().for_each(|thread| drop(thread.join())));
-        let _ = tokio::time::timeout(Duration::from_secs(5), joined).await;
+        let _ = tokio::time::timeout(Duration::from_secs(5), futures::future::join_all(threads)).await;
     }
 
     fn end_threads(&self) {
@@ -252,61 +249,37 @@ fn check(options: &TaskManagerOptions) -> Result<(), StartError> {
     Ok(())
 }
 
-fn bind(host: &str, port: u16) -> Result<(TcpListener, String), StartError> {
+fn bind(host: &str, port: u16) -> Result<(BoundListener, String), StartError> {
     let address = format!("{host}:{port}");
     let listen = || {
-        let listener = TcpListener::bind(&address)?;
-        listener.set_nonblocking(true)?;
-        let local: SocketAddr = listener.local_addr()?;
-        Ok((listener, format!("{host}:{}", local.port())))
+        let listener = BoundListener::bind(&address)?;
+        let port = listener.local_addr()?.port();
+        Ok((listener, format!("{host}:{port}")))
     };
     listen().map_err(|source| StartError::Bind { address: address.clone(), source })
 }
 
-fn thread(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {
-    std::thread::Builder::new().name(name.to_owned()).spawn(body).map_err(StartError::Thread)
-}
-
-fn io_main(
-    runtime: Runtime,
-    service: Arc<DataService>,
-    listener: TcpListener,
-    mut ended: watch::Receiver<bool>,
-) -> impl FnOnce() + Send {
-    move || {
-        runtime.block_on(async {
-            match tokio::net::TcpListener::from_std(listener) {
-                Ok(listener) => drop(world::spawn("data-service", service.serve(listener))),
-                Err(error) => tracing::error!(%error, "the data service can't listen"),
-            }
-            let _ = ended.wait_for(|ended| *ended).await;
-        });
-        runtime.shutdown_timeout(Duration::from_secs(1));
+async fn serve_data(service: Arc<DataService>, listener: BoundListener, mut ended: watch::Receiver<bool>) {
+    match listener.serve() {
+        Ok(listener) => drop(world::spawn("data-service", service.serve(listener))),
+        Err(error) => tracing::error!(%error, "the data service can't listen"),
     }
+    let _ = ended.wait_for(|ended| *ended).await;
 }
 
-fn agent_main(
-    runtime: Runtime,
-    runner: impl Future<Output = ()> + Send + 'static,
+async fn run_agent(
+    runner: impl Future<Output = ()>,
     pages: http::Pages,
-    listener: TcpListener,
+    listener: BoundListener,
     mut ended: watch::Receiver<bool>,
-) -> impl FnOnce() + Send {
-    move || {
-        runtime.block_on(async {
-            match tokio::net::TcpListener::from_std(listener) {
-                Ok(listener) => {
-                    world::spawn("http", async move {
-                        let _ = axum::serve(listener, http::router(pages)).await;
-                    });
-                }
-                Err(error) => tracing::error!(%error, "the HTTP service can't listen"),
-            }
-            tokio::select! {
-                () = runner => {}
-                _ = ended.wait_for(|ended| *ended) => {}
-            }
-        });
-        runtime.shutdown_timeout(Duration::from_secs(1));
+) {
+    world::spawn("http", async move {
+        if let Err(error) = http::serve(pages, listener).await {
+            tracing::error!(%error, "the HTTP service can't listen");
+        }
+    });
+    tokio::select! {
+        () = runner => {}
+        _ = ended.wait_for(|ended| *ended) => {}
     }
 }

@@ -7,6 +7,7 @@ use axum::http::{HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use weir_protocol::rest::HOPS_HEADER;
+use weir_protocol::world::simulation;
 
 use super::error::RestError;
 use super::{BODY_LIMIT, Rest};
@@ -35,6 +36,10 @@ async fn proxy(rest: &Rest, request: Request) -> Result<Response, RestError> {
     let leader = leader.ok_or_else(|| RestError::unavailable("NO-LEADER: no JobManager leads at the moment; try again"))?;
     if leader.leader.name == rest.shared.name {
         return Err(RestError::unavailable("NO-LEADER: this JobManager led last and no other does yet; try again"));
+    }
+    if simulation::current().is_some() {
+        // The HTTP client knows only the real network; a simulated client asks every JobManager.
+        return Err(RestError::unavailable("NO-LEADER: this JobManager does not lead; ask another"));
     }
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
     let url = format!("http://{}{path}", leader.leader.rest_address);

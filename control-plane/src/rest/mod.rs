@@ -11,6 +11,8 @@ mod savepoints;
 mod task_managers;
 
 use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +24,7 @@ use axum::routing::{get, patch, post};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::watch;
 use weir_ha::HaServices;
+use weir_protocol::world::net::{BoundListener, TcpListener, TcpStream};
 
 use self::error::RestError;
 use crate::leader::Leading;
@@ -73,14 +76,23 @@ impl Rest {
 }
 
 /// Serves until dropped.
-pub(crate) async fn serve(rest: Rest, listener: std::net::TcpListener) -> Result<(), std::io::Error> {
-    use axum::serve::ListenerExt;
-    let listener = tokio::net::TcpListener::from_std(listener)?.tap_io(|stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "TCP_NODELAY could not be set");
-        }
-    });
-    axum::serve(listener, router(rest)).await
+pub(crate) async fn serve(rest: Rest, listener: BoundListener) -> Result<(), io::Error> {
+    axum::serve(HttpListener(listener.serve()?), router(rest)).await
+}
+
+struct HttpListener(TcpListener);
+
+impl axum::serve::Listener for HttpListener {
+    type Io = TcpStream;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (TcpStream, SocketAddr) {
+        self.0.accept_patiently().await
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
 }
 
 fn router(rest: Rest) -> Router {

@@ -5,17 +5,15 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt, stream};
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_stream::wrappers::WatchStream;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status, Streaming};
 use weir_ha::{HaServices, LeaderRecord};
 use weir_protocol::link::{LeaderAddress, Registration, TaskMetrics, ToJobManager};
 use weir_protocol::pb::link::v1 as pb;
 use weir_protocol::rpc::{JobManagerService, JobManagerServiceServer, MAX_MESSAGE_BYTES, not_leader};
-use weir_protocol::world;
+use weir_protocol::world::{self, net::TcpListener};
 use weir_protocol::{JobId, TaskManagerId};
 
 use super::links::{LinkEnd, LinkId};
@@ -51,7 +49,7 @@ pub(crate) async fn serve(listener: TcpListener, service: LinkService) -> Result
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_concurrent_streams(STREAMS_PER_CONNECTION)
         .add_service(service)
-        .serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true)))
+        .serve_with_incoming(listener.incoming())
         .await
 }
 

@@ -15,9 +15,9 @@ use std::time::Duration;
 use metrics::counter;
 use openraft::async_runtime::WatchReceiver;
 use openraft::raft::TransferLeaderRequest;
-use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
+use weir_protocol::world::net;
 
 use super::group::Group;
 use super::network::Peer;
@@ -94,7 +94,7 @@ async fn process_gone(group: &Arc<Group>, leader: NodeId, member: &Member) {
         }
         // The stream broke, or there was none: see whether anybody is there.
         group.wire.passable().await;
-        match timeout(CONNECT, TcpStream::connect(&member.address)).await {
+        match timeout(CONNECT, net::connect(&member.address)).await {
             Ok(Err(error)) if error.kind() == ErrorKind::ConnectionRefused && known.is_some() => return,
             Ok(Ok(_)) if known.is_some() => {}
             _ => sleep(RETRY).await,

@@ -1,12 +1,9 @@
 //! Who this member is, on disk; and the lock that keeps a second process out of its directory.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
+use weir_protocol::world::disk::{self, ProcessLock};
 
 use super::log::LogError;
 use super::log::segment::sync_directory;
@@ -33,20 +30,11 @@ struct Checked {
     crc32c: u32,
 }
 
-/// Holds a directory for this process.
-pub(crate) type DirectoryLock = Flock<File>;
-
 /// Takes the directory; `Ok(None)` if another process holds it.
-pub(crate) fn lock(directory: &Path) -> Result<Option<DirectoryLock>, LogError> {
-    fs::create_dir_all(directory).map_err(LogError::io(directory))?;
+pub(crate) fn lock(directory: &Path) -> Result<Option<ProcessLock>, LogError> {
+    disk::create_dir_all(directory).map_err(LogError::io(directory))?;
     let path = directory.join("lock");
-    let mut options = OpenOptions::new();
-    let file = options.write(true).create(true).truncate(false).open(&path).map_err(LogError::io(&path))?;
-    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-        Ok(lock) => Ok(Some(lock)),
-        Err((_, Errno::EWOULDBLOCK)) => Ok(None),
-        Err((_, errno)) => Err(LogError::Io { path, source: errno.into() }),
-    }
+    disk::lock(&path).map_err(LogError::io(path))
 }
 
 fn path(directory: &Path) -> PathBuf {
@@ -56,10 +44,10 @@ fn path(directory: &Path) -> PathBuf {
 /// What was written down, if anything was.
 pub(crate) fn load(directory: &Path) -> Result<Option<Identity>, LogError> {
     let path = path(directory);
-    if !path.try_exists().map_err(LogError::io(&path))? {
+    if !disk::exists(&path).map_err(LogError::io(&path))? {
         return Ok(None);
     }
-    let text = fs::read(&path).map_err(LogError::io(&path))?;
+    let text = disk::read(&path).map_err(LogError::io(&path))?;
     let corrupt = |what: &str| LogError::Corrupt { path: path.clone(), offset: 0, what: what.into() };
     let checked: Checked = serde_json::from_slice(&text).map_err(|_| corrupt("it can't be read"))?;
     if checksum(&checked.identity) != Some(checked.crc32c) {
@@ -75,10 +63,7 @@ pub(crate) fn save(directory: &Path, identity: &Identity) -> Result<(), LogError
     let write = || -> std::io::Result<()> {
         let crc32c = checksum(identity).unwrap_or_default();
         let text = serde_json::to_vec_pretty(&Checked { identity: identity.clone(), crc32c })?;
-        let mut file = File::create(&unfinished)?;
-        file.write_all(&text)?;
-        file.sync_all()?;
-        fs::rename(&unfinished, &path)
+        disk::replace(&unfinished, &path, &text)
     };
     write().map_err(LogError::io(&path))?;
     sync_directory(directory)
@@ -90,6 +75,8 @@ fn checksum(identity: &Identity) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -20,6 +20,7 @@ use openraft::raft::{
 };
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
+use weir_protocol::world::net::connect_channel_lazily;
 
 use super::messages::proto::raft_peer_client::RaftPeerClient;
 use super::messages::{Answer, MAX_MESSAGE_BYTES, Question, SNAPSHOT_PIECE_BYTES, SnapshotHead, Wire};
@@ -67,12 +68,12 @@ impl Peer {
     /// Connects when first used. `target` is 0 where the member's node id is not known.
     pub(crate) fn new(wire: Arc<Wire>, target: NodeId, address: &str) -> Self {
         let endpoint = Endpoint::from_shared(format!("http://{address}")).map(|endpoint| {
-            endpoint
+            let endpoint = endpoint
                 .tcp_nodelay(true)
                 .connect_timeout(CONNECT_TIMEOUT)
                 .http2_keep_alive_interval(KEEP_ALIVE)
-                .keep_alive_timeout(KEEP_ALIVE)
-                .connect_lazy()
+                .keep_alive_timeout(KEEP_ALIVE);
+            connect_channel_lazily(&endpoint)
         });
         let client = endpoint.map_err(|error| format!("{address}: {error}")).map(|channel| {
             RaftPeerClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES).max_encoding_message_size(MAX_MESSAGE_BYTES)

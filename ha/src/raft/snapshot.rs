@@ -4,14 +4,14 @@
 //! magic 8 | version u32 | crc32c u32 | length u64 | postcard(Snapshot)
 //! ```
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
+use weir_protocol::world::{disk, on_thread};
 
 use super::log::LogError;
 use super::log::segment::sync_directory;
@@ -73,7 +73,7 @@ pub(crate) struct SnapshotDirectory {
 impl SnapshotDirectory {
     /// Creates the directory if there is none.
     pub(crate) fn open(directory: &Path) -> Result<Self, LogError> {
-        fs::create_dir_all(directory).map_err(LogError::io(directory))?;
+        disk::create_dir_all(directory).map_err(LogError::io(directory))?;
         if let Some(parent) = directory.parent() {
             sync_directory(parent)?;
         }
@@ -88,7 +88,7 @@ impl SnapshotDirectory {
     /// The newest snapshot, whole. A damaged one is refused, not skipped: the log before it is gone.
     pub(crate) fn load(&self) -> Result<Option<(Snapshot, Bytes)>, LogError> {
         let Some(path) = self.files()?.pop() else { return Ok(None) };
-        let bytes = fs::read(&path).map_err(LogError::io(&path))?;
+        let bytes = disk::read(&path).map_err(LogError::io(&path))?;
         match decode(&bytes) {
             Ok(snapshot) => Ok(Some((snapshot, bytes.into()))),
             Err(what) => Err(LogError::Corrupt { path, offset: 0, what: what.into() }),
@@ -105,29 +105,18 @@ impl SnapshotDirectory {
         let term = meta.last_log_id.map_or(0, |log_id| log_id.leader_id.term);
         let path = self.directory.join(format!("{index:020}-{term:020}.snapshot"));
         let unfinished = self.directory.join("unfinished");
-        let write = || -> io::Result<()> {
-            let mut file = File::create(&unfinished)?;
-            file.write_all(bytes)?;
-            file.sync_all()?;
-            fs::rename(&unfinished, &path)
-        };
-        write().map_err(LogError::io(&path))?;
+        disk::replace(&unfinished, &path, bytes).map_err(LogError::io(&path))?;
         sync_directory(&self.directory)?;
         for older in self.files()?.into_iter().filter(|file| *file < path) {
-            fs::remove_file(&older).map_err(LogError::io(&older))?;
+            disk::remove_file(&older).map_err(LogError::io(&older))?;
         }
         Ok(())
     }
 
     /// Snapshot files, oldest first.
     fn files(&self) -> Result<Vec<PathBuf>, LogError> {
-        let mut files = Vec::new();
-        for entry in fs::read_dir(&self.directory).map_err(LogError::io(&self.directory))? {
-            let path = entry.map_err(LogError::io(&self.directory))?.path();
-            if path.extension().is_some_and(|extension| extension == "snapshot") {
-                files.push(path);
-            }
-        }
+        let mut files = disk::list(&self.directory).map_err(LogError::io(&self.directory))?;
+        files.retain(|path| path.extension().is_some_and(|extension| extension == "snapshot"));
         files.sort();
         Ok(files)
     }
@@ -139,7 +128,7 @@ pub(crate) async fn off_thread<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
     let (sender, result) = oneshot::channel();
-    std::thread::Builder::new().name(name.into()).spawn(move || {
+    on_thread(name, move || {
         let _ = sender.send(work());
     })?;
     result.await.map_err(|_| io::Error::other(format!("thread {name} panicked")))?

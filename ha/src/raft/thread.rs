@@ -1,14 +1,13 @@
 //! Raft's own thread: opens what is on disk, then runs everything of the group until it is told to stop.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use openraft::{Config, SnapshotPolicy};
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 use tracing::{error, info};
+use weir_protocol::world::net::BoundListener;
 use weir_protocol::world::spawn;
 
 use super::detector::watch_leaders;
@@ -37,7 +36,7 @@ const SNAPSHOT_DEADLINE: Duration = Duration::from_secs(120);
 /// What the thread works with.
 struct Work {
     group: Arc<Group>,
-    listener: TcpListener,
+    listener: BoundListener,
     cluster_id: String,
     directory: PathBuf,
     identity: Option<Identity>,
@@ -73,19 +72,17 @@ pub(crate) fn start(options: RaftOptions, inbox: Inbox) -> Result<(Arc<Group>, P
     // Once the log's last users are gone with the runtime.
     let clean_up = move || {
         snapshots.close();
-        if writer.join().is_err() {
-            error!("the log writer panicked");
-        }
+        writer.ended();
         drop(lock);
     };
     let thread = ProviderThread::start("raft", move || serve(work), clean_up).map_err(StartError::Resources)?;
     Ok((group, thread))
 }
 
-fn bind(listen: Listen) -> Result<TcpListener, StartError> {
+fn bind(listen: Listen) -> Result<BoundListener, StartError> {
     match listen {
-        Listen::Listener(listener) => Ok(listener),
-        Listen::Address(address) => TcpListener::bind(&address).map_err(|source| StartError::Listen { address, source }),
+        Listen::Listener(listener) => Ok(listener.into()),
+        Listen::Address(address) => BoundListener::bind(&address).map_err(|source| StartError::Listen { address, source }),
     }
 }
 
@@ -146,13 +143,12 @@ async fn serve(work: Work) {
     let service = RaftPeerServer::new(PeerService { group: Arc::clone(&group) })
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
-    let listening = listener.set_nonblocking(true).and_then(|()| tokio::net::TcpListener::from_std(listener));
-    let listener = match listening {
+    let listener = match listener.serve() {
         Ok(listener) => listener,
         Err(error) => return error!(%error, "can't listen for the other members"),
     };
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    let server = spawn("raft-peer-service", Server::builder().add_service(service).serve_with_incoming(incoming));
+    let server = Server::builder().add_service(service).serve_with_incoming(listener.incoming());
+    let server = spawn("raft-peer-service", server);
 
     let identity = match identity {
         Some(identity) => identity,

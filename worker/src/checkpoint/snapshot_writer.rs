@@ -1,10 +1,11 @@
 //! The asynchronous part of a subtask's snapshots: serialise, upload, acknowledge. One file per subtask and checkpoint.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use weir_dataflow::operator::StateSnapshot;
 use weir_protocol::checkpoint::{
     CheckpointBarrier, FileSegment, INLINE_STATE_LIMIT, KeyGroupHandle, OperatorSnapshot, StateHandle, SubtaskCheckpointStats,
@@ -145,7 +146,7 @@ impl Uploads {
     async fn write(&self, frozen: FrozenSnapshot) -> Result<Written, String> {
         let barrier = frozen.barrier;
         let plan = self.plan(&frozen);
-        let serialize = tokio::task::spawn_blocking(move || serialize(frozen.operators, plan));
+        let serialize = world::blocking(move || serialize(frozen.operators, plan));
         let serialized = serialize.await.map_err(|_| "an operator panicked while its state was serialised".to_owned())??;
         let fresh = serialized.fresh_bytes();
         if fresh <= INLINE_STATE_LIMIT {

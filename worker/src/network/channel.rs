@@ -16,22 +16,39 @@ pub struct SlotWaker {
 
 #[derive(Debug, Default)]
 struct SlotWakerState {
-    thread: OnceLock<Thread>,
+    sleeper: OnceLock<Sleeper>,
     pending: AtomicBool,
+}
+
+/// What a slot waits as.
+#[derive(Debug)]
+enum Sleeper {
+    Thread(Thread),
+    /// In a simulation.
+    Task(Arc<Notify>),
 }
 
 impl SlotWaker {
     /// Names the thread to wake: called once, by that thread.
     pub fn bind_current_thread(&self) {
-        let _ = self.shared.thread.set(std::thread::current());
+        let _ = self.shared.sleeper.set(Sleeper::Thread(std::thread::current()));
+    }
+
+    /// What a slot that is a task, as in a simulation, waits for: called once.
+    pub fn bind_task(&self) -> Arc<Notify> {
+        let news = Arc::new(Notify::new());
+        let _ = self.shared.sleeper.set(Sleeper::Task(news.clone()));
+        news
     }
 
     /// There is something to do.
     pub fn wake(&self) {
-        if !self.shared.pending.swap(true, Ordering::AcqRel)
-            && let Some(thread) = self.shared.thread.get()
-        {
-            thread.unpark();
+        if !self.shared.pending.swap(true, Ordering::AcqRel) {
+            match self.shared.sleeper.get() {
+                Some(Sleeper::Thread(thread)) => thread.unpark(),
+                Some(Sleeper::Task(news)) => news.notify_one(),
+                None => {}
+            }
         }
     }
 

@@ -6,10 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Notify, mpsc, oneshot};
 use weir_dataflow::codec::BatchCodec;
+use weir_protocol::world::net::{self, ReadHalf, WriteHalf};
 use weir_protocol::{ExecutionAttemptId, TaskManagerId, world};
 
 use super::NetworkOptions;
@@ -172,9 +171,8 @@ impl Connections {
 
     async fn dial(&self, producer: &TaskManagerId, address: &str) -> Result<Arc<Connection>, WireError> {
         let silence = self.options.peer_timeout;
-        let stream = tokio::time::timeout(silence, TcpStream::connect(address))
-            .await
-            .map_err(|_| WireError::Silent(silence.as_millis()))??;
+        let stream =
+            tokio::time::timeout(silence, net::connect(address)).await.map_err(|_| WireError::Silent(silence.as_millis()))??;
         stream.set_nodelay(true)?;
         let (read, write) = stream.into_split();
         let mut reader = FrameReader::new(read, self.options.max_frame_bytes, silence);
@@ -288,7 +286,7 @@ impl Connection {
         }
     }
 
-    async fn read(&self, mut reader: FrameReader<OwnedReadHalf>) -> WireError {
+    async fn read(&self, mut reader: FrameReader<ReadHalf>) -> WireError {
         loop {
             let received = match reader.next().await {
                 Ok((header, body)) => self.receive(header, body),
@@ -300,12 +298,7 @@ impl Connection {
         }
     }
 
-    async fn write(
-        &self,
-        mut writer: FrameWriter<OwnedWriteHalf>,
-        mut frames: mpsc::Receiver<OutFrame>,
-        ping: Duration,
-    ) -> WireError {
+    async fn write(&self, mut writer: FrameWriter<WriteHalf>, mut frames: mpsc::Receiver<OutFrame>, ping: Duration) -> WireError {
         loop {
             let batch = tokio::select! {
                 frame = frames.recv() => match frame {

@@ -1,8 +1,9 @@
 //! A task's inputs: all channels of all of them, read in turn.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use tokio::time::Instant;
 use weir_dataflow::element::StreamElement;
 use weir_protocol::ExecutionAttemptId;
 

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use weir_dataflow::codec::BatchCodec;
 use weir_dataflow::element::StreamElement;
+use weir_protocol::world::net::{TcpListener, TcpStream};
 use weir_protocol::{TaskManagerId, world};
 
 use super::NetworkOptions;

@@ -8,11 +8,11 @@ use arrow_array::types::Int64Type;
 use arrow_array::{Int64Array, RecordBatch};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use bytes::Bytes;
-use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use weir_dataflow::codec::BatchCodec;
 use weir_dataflow::element::StreamElement;
 use weir_protocol::checkpoint::{CheckpointBarrier, CheckpointKind};
+use weir_protocol::world::net::{self, BoundListener};
 use weir_protocol::{
     CheckpointId, ExecutionAttemptId, ExecutionVertexId, Generation, JobId, JobVertexId, LeaderEpoch, TaskManagerId, world,
 };
@@ -63,7 +63,7 @@ struct Producer {
 }
 
 async fn producer() -> Producer {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listener = BoundListener::bind("127.0.0.1:0").unwrap().serve().unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let id = TaskManagerId("tm-producer".into());
     let registry = Arc::new(ChannelRegistry::default());
@@ -193,7 +193,7 @@ async fn a_stale_consumer_is_refused() {
 
 #[tokio::test]
 async fn a_broken_connection_is_told_to_every_channel_over_it() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listener = BoundListener::bind("127.0.0.1:0").unwrap().serve().unwrap();
     let address = listener.local_addr().unwrap().to_string();
     // Greets, opens the channel, sends a damaged frame.
     let liar = world::spawn("test", async move {
@@ -228,7 +228,7 @@ async fn a_broken_connection_is_told_to_every_channel_over_it() {
 async fn whoever_does_not_speak_the_protocol_is_hung_up_on() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let producer = producer().await;
-    let mut stream = tokio::net::TcpStream::connect(&producer.address).await.unwrap();
+    let mut stream = net::connect(&producer.address).await.unwrap();
     stream.write_all(&Bytes::from_static(b"GET / HTTP/1.1\r\nhost: x\r\naccept: */*\r\n\r\n")).await.unwrap();
     let mut answer = Vec::new();
     // An error is as good as an end.

@@ -6,8 +6,8 @@ pub mod report;
 pub mod slot;
 
 use std::sync::Arc;
-use std::time::Instant;
 
+use tokio::time::Instant;
 use weir_dataflow::chain::{ChainPoll, OperatorChain};
 use weir_dataflow::element::{CheckpointBarrier, EventTime, StreamElement};
 use weir_dataflow::operator::OperatorError;

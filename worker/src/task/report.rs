@@ -1,6 +1,7 @@
 //! What tasks tell the agent.
 
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 use weir_protocol::ExecutionAttemptId;
 use weir_protocol::job_status::ExecutionState;
 use weir_protocol::link::{CheckpointAcknowledgement, CheckpointDecline, TaskFailure, TaskStateUpdate};
@@ -42,8 +43,10 @@ pub fn task_reports() -> (TaskReports, TaskReportReceiver) {
 impl TaskReports {
     /// From a slot thread.
     pub fn tell_blocking(&self, report: TaskReport) {
-        // Nobody listens only when the process is shutting down.
-        let _ = self.sender.blocking_send(report);
+        if let Err(TrySendError::Full(report)) = self.sender.try_send(report) {
+            // Nobody listens only when the process is shutting down.
+            let _ = self.sender.blocking_send(report);
+        }
     }
 
     /// From the I/O runtime.

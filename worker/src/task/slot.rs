@@ -4,12 +4,13 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use tokio::sync::oneshot;
+use tokio::time::Instant;
 use weir_protocol::job_status::ExecutionState;
 use weir_protocol::link::TaskFailure;
-use weir_protocol::world;
+use weir_protocol::world::{self, Ended, simulation};
 
 use super::report::{self, failure};
 use super::{Progress, Task};
@@ -19,6 +20,8 @@ use crate::network::registry::ChannelRegistry;
 
 /// Longest sleep, in milliseconds.
 const MAX_SLEEP_MS: u64 = 100;
+/// What a turn takes in a simulation.
+const SIMULATED_TURN: Duration = Duration::from_millis(1);
 
 /// The handle on a slot's thread.
 #[derive(Clone)]
@@ -34,15 +37,24 @@ struct SlotShared {
 }
 
 impl Slot {
-    /// Starts the thread `slot-<index>`.
-    pub fn start(index: u32, registry: Arc<ChannelRegistry>) -> std::io::Result<(Self, JoinHandle<()>)> {
+    /// Starts the thread `slot-<index>`; in a simulation, a task.
+    pub fn start(index: u32, registry: Arc<ChannelRegistry>) -> std::io::Result<(Self, Ended)> {
         let waker = SlotWaker::default();
         let shared = Arc::new(SlotShared { inbox: Mutex::new(Vec::new()), stopping: AtomicBool::new(false), waker, registry });
-        let thread = {
-            let shared = shared.clone();
-            std::thread::Builder::new().name(format!("slot-{index}")).spawn(move || shared.run())?
-        };
-        Ok((Self { shared }, thread))
+        let (end, ended) = oneshot::channel();
+        let slot = Self { shared: shared.clone() };
+        if simulation::current().is_some() {
+            world::spawn("slot", async move {
+                shared.run_simulated().await;
+                drop(end);
+            });
+        } else {
+            world::on_thread(&format!("slot-{index}"), move || {
+                shared.run();
+                drop(end);
+            })?;
+        }
+        Ok((slot, ended))
     }
 
     /// Wakes the thread.
@@ -70,44 +82,77 @@ struct Stepping {
     since: Instant,
 }
 
+/// What follows a turn of a slot.
+enum Next {
+    /// Another at once.
+    Turn,
+    /// Nothing, until somebody calls or the time is over.
+    Sleep(Duration),
+    /// The slot ends.
+    End,
+}
+
 impl SlotShared {
     fn run(&self) {
         self.waker.bind_current_thread();
         let mut tasks: Vec<Stepping> = Vec::new();
         loop {
-            self.waker.take_pending();
-            let arrived = std::mem::take(&mut *self.inbox.lock().unwrap_or_else(PoisonError::into_inner));
-            for task in arrived {
-                if !task.control().is_canceled() {
-                    task.report_state(ExecutionState::Running);
+            match self.turn(&mut tasks) {
+                Next::Turn => {}
+                Next::Sleep(time) => std::thread::park_timeout(time),
+                Next::End => return,
+            }
+        }
+    }
+
+    /// As [`Self::run`], where a turn takes simulated time.
+    async fn run_simulated(&self) {
+        let news = self.waker.bind_task();
+        let mut tasks: Vec<Stepping> = Vec::new();
+        loop {
+            match self.turn(&mut tasks) {
+                Next::Turn => tokio::time::sleep(SIMULATED_TURN).await,
+                Next::Sleep(time) => drop(tokio::time::timeout(time, news.notified()).await),
+                Next::End => return,
+            }
+        }
+    }
+
+    /// Steps every task once.
+    fn turn(&self, tasks: &mut Vec<Stepping>) -> Next {
+        self.waker.take_pending();
+        let arrived = std::mem::take(&mut *self.inbox.lock().unwrap_or_else(PoisonError::into_inner));
+        for task in arrived {
+            if !task.control().is_canceled() {
+                task.report_state(ExecutionState::Running);
+            }
+            tasks.push(Stepping { task, last: TimeSpent::Idle, since: Instant::now() });
+        }
+        let stopping = self.stopping.load(Ordering::Acquire);
+        let mut worked = false;
+        let mut wake_at = u64::MAX;
+        let mut index = 0;
+        while index < tasks.len() {
+            match self.step(&mut tasks[index], stopping) {
+                Stepped::On(Progress::Worked) => worked = true,
+                Stepped::On(Progress::Idle { until_ms }) => wake_at = wake_at.min(until_ms),
+                Stepped::On(_) => {}
+                Stepped::Ended(end) => {
+                    self.bury(tasks.remove(index).task, end);
+                    continue;
                 }
-                tasks.push(Stepping { task, last: TimeSpent::Idle, since: Instant::now() });
             }
-            let stopping = self.stopping.load(Ordering::Acquire);
-            let mut worked = false;
-            let mut wake_at = u64::MAX;
-            let mut index = 0;
-            while index < tasks.len() {
-                match self.step(&mut tasks[index], stopping) {
-                    Stepped::On(Progress::Worked) => worked = true,
-                    Stepped::On(Progress::Idle { until_ms }) => wake_at = wake_at.min(until_ms),
-                    Stepped::On(_) => {}
-                    Stepped::Ended(end) => {
-                        self.bury(tasks.remove(index).task, end);
-                        continue;
-                    }
-                }
-                index += 1;
-            }
-            if stopping && tasks.is_empty() {
-                return;
-            }
-            if !worked && !self.waker.take_pending() {
-                let sleep = wake_at.saturating_sub(world::wall_clock_ms()).min(MAX_SLEEP_MS);
-                if sleep > 0 {
-                    std::thread::park_timeout(Duration::from_millis(sleep));
-                }
-            }
+            index += 1;
+        }
+        if stopping && tasks.is_empty() {
+            return Next::End;
+        }
+        if worked || self.waker.take_pending() {
+            return Next::Turn;
+        }
+        match wake_at.saturating_sub(world::wall_clock_ms()).min(MAX_SLEEP_MS) {
+            0 => Next::Turn,
+            sleep => Next::Sleep(Duration::from_millis(sleep)),
         }
     }
 

@@ -7,6 +7,7 @@ use weir_protocol::link::LeaderAddress;
 use weir_protocol::pb::link::v1::WatchLeaderRequest;
 use weir_protocol::rpc::JobManagerServiceClient;
 use weir_protocol::world;
+use weir_protocol::world::net::connect_channel;
 
 use super::link::{LinkError, endpoint};
 
@@ -28,7 +29,7 @@ pub async fn watch(address: String, leaders: mpsc::Sender<LeaderAddress>) {
 }
 
 async fn stream(address: &str, leaders: &mpsc::Sender<LeaderAddress>, backoff: &mut Duration) -> Result<(), LinkError> {
-    let channel = endpoint(address)?.connect().await?;
+    let channel = connect_channel(&endpoint(address)?).await?;
     let mut client = JobManagerServiceClient::new(channel);
     let mut infos = client.watch_leader(WatchLeaderRequest {}).await?.into_inner();
     while let Some(info) = infos.message().await? {

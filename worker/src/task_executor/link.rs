@@ -10,6 +10,7 @@ use weir_protocol::link::{LeaderAddress, ToJobManager, ToTaskManager};
 use weir_protocol::pb::link::v1 as pb;
 use weir_protocol::rpc::{self, JobManagerServiceClient, MAX_MESSAGE_BYTES};
 use weir_protocol::world;
+use weir_protocol::world::net::connect_channel;
 
 use super::event::{Event, LinkNumber};
 use crate::network::server::AbortOnDrop;
@@ -101,7 +102,7 @@ async fn converse(
     messages: mpsc::Receiver<pb::ToJobManager>,
     events: &mpsc::Sender<Event>,
 ) -> Result<(), LinkError> {
-    let channel = endpoint(&leader.rpc_address)?.connect().await?;
+    let channel = connect_channel(&endpoint(&leader.rpc_address)?).await?;
     // The registration goes out with the call: the other side may want it before it answers.
     if events.send(Event::LinkUp(number)).await.is_err() {
         return Ok(());

@@ -1,8 +1,9 @@
 //! What is in the log, in memory: where every entry is, and the newest entries themselves. Pure.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fs::File;
 use std::sync::Arc;
+
+use weir_protocol::world::disk::File;
 
 use super::frame::{Place, Record};
 use crate::raft::types::{Entry, LogId, Vote};

@@ -1,13 +1,13 @@
 //! Segment files: creating, listing, opening.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 
-use weir_protocol::world::random_id;
+use weir_protocol::world::disk::{self, File, OpenMode};
+use weir_protocol::world::{on_thread, random_id};
 
 use super::LogError;
 use super::frame::{HEADER_BYTES, Located, Record, SegmentHeader, encode_header, scan};
@@ -46,7 +46,7 @@ pub(crate) struct Loaded {
 
 /// Makes creations, renames and removals in `directory` durable.
 pub(crate) fn sync_directory(directory: &Path) -> Result<(), LogError> {
-    File::open(directory).and_then(|file| file.sync_all()).map_err(LogError::io(directory))
+    disk::sync_directory(directory).map_err(LogError::io(directory))
 }
 
 fn segment_path(directory: &Path, number: u64) -> PathBuf {
@@ -56,7 +56,7 @@ fn segment_path(directory: &Path, number: u64) -> PathBuf {
 /// Removes a segment. The caller syncs the directory when it is done.
 pub(crate) fn remove_segment(directory: &Path, number: u64) -> Result<(), LogError> {
     let path = segment_path(directory, number);
-    fs::remove_file(&path).map_err(LogError::io(path))
+    disk::remove_file(&path).map_err(LogError::io(path))
 }
 
 /// A preallocated file that becomes the next segment by a rename. Zeros are really written: overwriting allocated
@@ -70,19 +70,19 @@ pub(crate) fn prepare(directory: &Path, number: u64, size: u64) -> Result<Active
 }
 
 fn write_empty(path: &Path, header: SegmentHeader, size: u64) -> io::Result<File> {
-    let mut file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
-    file.write_all(&encode_header(header))?;
-    write_zeros(&mut file, size.saturating_sub(HEADER_BYTES as u64))?;
+    let file = File::open(path, OpenMode::CreateNew)?;
+    file.write_all_at(&encode_header(header), 0)?;
+    write_zeros(&file, HEADER_BYTES as u64, size)?;
     file.sync_all()?;
     Ok(file)
 }
 
-fn write_zeros(file: &mut File, mut count: u64) -> io::Result<()> {
+fn write_zeros(file: &File, mut from: u64, to: u64) -> io::Result<()> {
     let zeros = vec![0; 1 << 16];
-    while count > 0 {
-        let step = count.min(zeros.len() as u64) as usize;
-        file.write_all(&zeros[..step])?;
-        count -= step as u64;
+    while from < to {
+        let step = (to - from).min(zeros.len() as u64) as usize;
+        file.write_all_at(&zeros[..step], from)?;
+        from += step as u64;
     }
     Ok(())
 }
@@ -90,7 +90,7 @@ fn write_zeros(file: &mut File, mut count: u64) -> io::Result<()> {
 /// Gives a prepared segment its name.
 pub(crate) fn publish(directory: &Path, segment: &mut ActiveSegment) -> Result<(), LogError> {
     let path = segment_path(directory, segment.header.number);
-    fs::rename(&segment.path, &path).map_err(LogError::io(&path))?;
+    disk::rename(&segment.path, &path).map_err(LogError::io(&path))?;
     segment.path = path;
     sync_directory(directory)
 }
@@ -110,7 +110,7 @@ impl Preparation {
         let work = move || {
             let _ = sender.send(prepare(&directory, number, size));
         };
-        std::thread::Builder::new().name("raft-log-prepare".into()).spawn(work).ok()?;
+        on_thread("raft-log-prepare", work).ok()?;
         Some(Self { number, result })
     }
 
@@ -126,7 +126,7 @@ impl Preparation {
         match segment {
             Ok(segment) if self.number != number || segment.size < segment.end + bytes => {
                 // If it can't be removed now, the next start does it.
-                let _ = fs::remove_file(&segment.path);
+                let _ = disk::remove_file(&segment.path);
                 None
             }
             segment => Some(segment),
@@ -151,15 +151,14 @@ pub(crate) fn load(directory: &Path, segment_bytes: u64) -> Result<Loaded, LogEr
         if position > 0 && numbers[position - 1] + 1 != number {
             return Err(LogError::Corrupt { path, offset: 0, what: "the segment before it is missing".into() });
         }
-        let bytes = fs::read(&path).map_err(LogError::io(&path))?;
+        let bytes = disk::read(&path).map_err(LogError::io(&path))?;
         let is_last = position + 1 == numbers.len();
         let corrupt = |offset, what: &str| LogError::Corrupt { path: path.clone(), offset, what: what.into() };
         let scan = scan(&bytes, sequence, is_last).map_err(|damage| corrupt(damage.offset as u64, damage.what))?;
         if scan.header.number != number {
             return Err(corrupt(0, "the segment's number is not its name's"));
         }
-        let mut options = OpenOptions::new();
-        let file = Arc::new(options.read(true).write(true).open(&path).map_err(LogError::io(&path))?);
+        let file = Arc::new(File::open(&path, OpenMode::Existing).map_err(LogError::io(&path))?);
         if scan.torn {
             erase(&file, scan.end as u64, bytes.len() as u64).map_err(LogError::io(&path))?;
             cut = Some((path.clone(), (bytes.len() - scan.end) as u64));
@@ -184,26 +183,21 @@ fn entry_index(located: &Located) -> Option<u64> {
 }
 
 /// Overwrites a torn frame, so that no later frame has its remains behind it.
-fn erase(mut file: &File, from: u64, to: u64) -> io::Result<()> {
-    use std::io::{Seek, SeekFrom};
-    file.seek(SeekFrom::Start(from))?;
-    let zeros = vec![0; (to - from) as usize];
-    file.write_all(&zeros)?;
+fn erase(file: &File, from: u64, to: u64) -> io::Result<()> {
+    write_zeros(file, from, to)?;
     file.sync_all()
 }
 
 fn list(directory: &Path) -> Result<Vec<u64>, LogError> {
     let mut numbers = Vec::new();
-    for entry in fs::read_dir(directory).map_err(LogError::io(directory))? {
-        let entry = entry.map_err(LogError::io(directory))?;
-        let name = entry.file_name();
-        let Some(name) = name.to_str() else { continue };
+    for path in disk::list(directory).map_err(LogError::io(directory))? {
+        let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
         if name.ends_with(".new") {
             // A preparation that was never published.
-            fs::remove_file(entry.path()).map_err(LogError::io(entry.path()))?;
+            disk::remove_file(&path).map_err(LogError::io(&path))?;
         } else if let Some(number) = name.strip_suffix(".log") {
             let number = number.parse().map_err(|_| LogError::Corrupt {
-                path: entry.path(),
+                path: path.clone(),
                 offset: 0,
                 what: "not the name of a segment".into(),
             })?;

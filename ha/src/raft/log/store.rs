@@ -1,25 +1,23 @@
 //! The log as openraft uses it.
 
 use std::fmt::Debug;
-use std::fs;
 use std::io;
 use std::ops::{Bound, RangeBounds};
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
 
 use openraft::storage::{IOFlushed, RaftLogStorage};
 use openraft::{LogState, OptionalSend, RaftLogReader};
 use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
+use weir_protocol::world::disk;
 
 use super::LogError;
 use super::frame::{Record, decode_body, encode_body};
 use super::index::{Found, Index};
 use super::segment::{Preparation, load, sync_directory};
 use super::vote_file::VoteFile;
-use super::writer::{DiskFailureHook, QUEUE, Request, Writer};
+use super::writer::{DiskFailureHook, QUEUE, Request, Writer, WriterThread};
 use crate::raft::types::{Entry, LogId, TypeConfig, Vote};
 
 /// Bytes of entries in one message to a follower, at most (a single bigger entry goes alone).
@@ -38,8 +36,8 @@ impl LogStore {
         directory: &Path,
         segment_bytes: u64,
         on_disk_failure: DiskFailureHook,
-    ) -> Result<(Self, JoinHandle<()>), LogError> {
-        fs::create_dir_all(directory).map_err(LogError::io(directory))?;
+    ) -> Result<(Self, WriterThread), LogError> {
+        disk::create_dir_all(directory).map_err(LogError::io(directory))?;
         if let Some(parent) = directory.parent() {
             sync_directory(parent)?;
         }
@@ -74,10 +72,11 @@ impl LogStore {
             index: Arc::clone(&index),
             on_disk_failure,
             preparation,
+            failed: false,
         };
         let (requests, receiver) = mpsc::channel(QUEUE);
-        let thread = std::thread::Builder::new().name("raft-log".into()).spawn(move || writer.run(receiver));
-        Ok((Self { index, requests }, thread.map_err(LogError::io(directory))?))
+        let thread = writer.start(receiver).map_err(LogError::io(directory))?;
+        Ok((Self { index, requests }, thread))
     }
 
     /// Whether nothing was ever written.

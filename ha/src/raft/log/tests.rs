@@ -3,7 +3,6 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::JoinHandle;
 
 use bytes::Bytes;
 use openraft::async_runtime::{AsyncRuntime, Oneshot};
@@ -16,6 +15,7 @@ use tempfile::TempDir;
 use weir_protocol::LeaderEpoch;
 
 use super::frame::{FRAME_BYTES, FrameBuilder, HEADER_BYTES, Record, SegmentHeader, encode_body, encode_header, scan};
+use super::writer::WriterThread;
 use super::*;
 use crate::fenced_store::Command;
 use crate::raft::machine::{Replica, StateMachine};
@@ -59,7 +59,7 @@ fn entry(term: u64, index: u64, bytes: usize) -> Entry {
 
 struct OpenLog {
     store: LogStore,
-    writer: JoinHandle<()>,
+    writer: WriterThread,
 }
 
 impl OpenLog {
@@ -80,7 +80,7 @@ impl OpenLog {
     /// As a crash between two writes would.
     fn close(self) {
         drop(self.store);
-        self.writer.join().expect("the writer ends");
+        self.writer.ended();
     }
 }
 

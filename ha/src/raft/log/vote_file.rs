@@ -1,8 +1,8 @@
 //! The vote on disk: two slots in one small file, written in turn, so that a torn write never loses the vote before.
 
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+
+use weir_protocol::world::disk::{self, File, OpenMode};
 
 use super::LogError;
 use super::segment::sync_directory;
@@ -24,10 +24,9 @@ impl VoteFile {
     /// Opens or creates the file in `directory`, and reads the vote.
     pub(crate) fn open(directory: &Path) -> Result<(Self, Option<Vote>), LogError> {
         let path = directory.join("vote");
-        let exists = path.try_exists().map_err(LogError::io(&path))?;
-        let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).create(true).truncate(false).open(&path).map_err(LogError::io(&path))?;
-        let length = file.metadata().map_err(LogError::io(&path))?.len();
+        let exists = disk::exists(&path).map_err(LogError::io(&path))?;
+        let file = File::open(&path, OpenMode::CreateIfAbsent).map_err(LogError::io(&path))?;
+        let length = file.length().map_err(LogError::io(&path))?;
         if !exists || length < (2 * SLOT_BYTES) as u64 {
             // A crash during creation can leave it short; nothing was acknowledged then.
             file.set_len((2 * SLOT_BYTES) as u64).map_err(LogError::io(&path))?;

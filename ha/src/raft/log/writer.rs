@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use metrics::{gauge, histogram};
 use openraft::storage::IOFlushed;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
+use weir_protocol::world::{on_thread, simulation, spawn};
 
 use super::LogError;
 use super::frame::{FrameBuilder, Place, Record, encode_body};
@@ -69,6 +70,38 @@ pub(crate) struct Writer {
     pub index: Arc<Mutex<Index>>,
     pub on_disk_failure: DiskFailureHook,
     pub preparation: Option<Preparation>,
+    /// Whether the disk has failed.
+    pub failed: bool,
+}
+
+/// The writer's thread.
+#[derive(Debug)]
+pub(crate) struct WriterThread {
+    /// Disconnected when it has ended; none in a simulation.
+    ended: Option<Receiver<()>>,
+}
+
+impl WriterThread {
+    /// Waits for its end, which comes when every clone of the log is dropped.
+    pub(crate) fn ended(self) {
+        if let Some(ended) = self.ended {
+            // Nothing is ever sent.
+            let _ = ended.recv();
+        }
+    }
+}
+
+fn failed() -> io::Error {
+    io::Error::other("the disk failed earlier")
+}
+
+fn refuse(request: Request) {
+    match request {
+        Request::Append { done, .. } => done.io_completed(Err(failed())),
+        Request::TruncateAfter { done, .. } | Request::PurgeTo { done, .. } | Request::SaveVote { done, .. } => {
+            let _ = done.send(Err(failed()));
+        }
+    }
 }
 
 /// A frame being put together, and what follows from its being durable.
@@ -81,51 +114,56 @@ struct Batch {
 }
 
 impl Writer {
-    /// Serves requests until every sender is gone.
-    pub(crate) fn run(mut self, mut requests: mpsc::Receiver<Request>) {
-        while let Some(first) = requests.blocking_recv() {
-            let mut batch = Batch::default();
-            let mut next = Some(first);
-            let mut result = Ok(());
-            while let Some(request) = next.take() {
-                if let Request::SaveVote { vote, done } = request {
-                    // Votes and entries reach the disk in the order they were asked for.
-                    result = self.flush(&mut batch).and_then(|()| self.save_vote(&vote));
-                    let _ = done.send(clone_result(&result));
-                } else {
-                    result = batch.add(request);
+    /// Serves requests on a thread of its own, until every sender is gone. In a simulation a task does.
+    pub(crate) fn start(mut self, mut requests: mpsc::Receiver<Request>) -> io::Result<WriterThread> {
+        if let Some(simulation) = simulation::current() {
+            spawn("raft-log", async move {
+                while let Some(first) = requests.recv().await {
+                    tokio::time::sleep(simulation.disk_delay()).await;
+                    self.serve(first, &mut requests);
                 }
-                if result.is_ok() && batch.frame.len() < FRAME_LIMIT {
-                    next = requests.try_recv().ok();
-                }
-                if result.is_err() {
-                    break;
-                }
-            }
-            let result = result.and_then(|()| self.flush(&mut batch));
-            if let Err(error) = result {
-                self.fail(&error, batch, &mut requests);
-                break;
-            }
+            });
+            return Ok(WriterThread { ended: None });
         }
-        if let Some(preparation) = self.preparation.take() {
-            preparation.settle();
-        }
+        let (end, ended) = sync_channel::<()>(1);
+        on_thread("raft-log", move || {
+            while let Some(first) = requests.blocking_recv() {
+                self.serve(first, &mut requests);
+            }
+            if let Some(preparation) = self.preparation.take() {
+                preparation.settle();
+            }
+            drop(end);
+        })?;
+        Ok(WriterThread { ended: Some(ended) })
     }
 
-    /// From now on nothing is acknowledged.
-    fn fail(&self, error: &LogError, batch: Batch, requests: &mut mpsc::Receiver<Request>) {
-        (self.on_disk_failure)(&error.to_string());
-        let failed = || Err(io::Error::other("the disk failed earlier"));
-        for waiter in batch.waiters {
-            waiter.tell(failed());
+    /// Serves a request, and with it those that wait behind it.
+    fn serve(&mut self, first: Request, requests: &mut mpsc::Receiver<Request>) {
+        if self.failed {
+            return refuse(first);
         }
-        while let Some(request) = requests.blocking_recv() {
-            match request {
-                Request::Append { done, .. } => done.io_completed(failed()),
-                Request::TruncateAfter { done, .. } | Request::PurgeTo { done, .. } | Request::SaveVote { done, .. } => {
-                    let _ = done.send(failed());
-                }
+        let mut batch = Batch::default();
+        let mut next = Some(first);
+        let mut result = Ok(());
+        while let Some(request) = next.take() {
+            if let Request::SaveVote { vote, done } = request {
+                // Votes and entries reach the disk in the order they were asked for.
+                result = self.flush(&mut batch).and_then(|()| self.save_vote(&vote));
+                let _ = done.send(clone_result(&result));
+            } else {
+                result = batch.add(request);
+            }
+            if result.is_ok() && batch.frame.len() < FRAME_LIMIT {
+                next = requests.try_recv().ok();
+            }
+        }
+        if let Err(error) = result.and_then(|()| self.flush(&mut batch)) {
+            // From now on nothing is acknowledged.
+            self.failed = true;
+            (self.on_disk_failure)(&error.to_string());
+            for waiter in batch.waiters {
+                waiter.tell(Err(failed()));
             }
         }
     }

@@ -76,6 +76,7 @@ impl LocalFileSystem {
         async move {
             let permit = self.operations.clone().acquire_owned().await.map_err(|error| broken(error.to_string()))?;
             let (disk, owned) = (self.disk.clone(), path.to_owned());
+            #[expect(clippy::disallowed_methods, reason = "a simulation has files of its own kind")]
             let blocking = tokio::task::spawn_blocking(move || {
                 let outcome = operation(&disk, &owned);
                 drop(permit);

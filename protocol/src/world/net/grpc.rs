@@ -1,0 +1,47 @@
+//! gRPC channels over the seam.
+
+use std::io;
+use std::task::{Context, Poll};
+
+use hyper_util::rt::TokioIo;
+use tonic::codegen::Service;
+use tonic::transport::{Channel, Endpoint, Error, Uri};
+
+use super::{TcpStream, connect};
+use crate::world::simulation::{self, Answer};
+
+/// Connects to an endpoint.
+pub async fn connect_channel(endpoint: &Endpoint) -> Result<Channel, Error> {
+    match simulation::current() {
+        Some(_) => endpoint.connect_with_connector(Connector).await,
+        None => endpoint.connect().await,
+    }
+}
+
+/// Connects to an endpoint when it is first used, and again when the connection broke.
+pub fn connect_channel_lazily(endpoint: &Endpoint) -> Channel {
+    match simulation::current() {
+        Some(_) => endpoint.connect_with_connector_lazy(Connector),
+        None => endpoint.connect_lazy(),
+    }
+}
+
+#[derive(Clone)]
+struct Connector;
+
+impl Service<Uri> for Connector {
+    type Response = TokioIo<TcpStream>;
+    type Error = io::Error;
+    type Future = Answer<'static, io::Result<Self::Response>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        Box::pin(async move {
+            let address = uri.authority().ok_or_else(|| io::Error::other("an address without a host"))?;
+            connect(address.as_str()).await.map(TokioIo::new)
+        })
+    }
+}
