@@ -1,9 +1,11 @@
-//! Breaking clusters of real processes, and checking what comes out.
+//! Breaking clusters, simulated ones and ones of real processes, and checking what comes out.
 //!
-//! Every test follows one shape: start a cluster and a workload whose output is known beforehand, break something while it
+//! Every test with real processes follows one shape: start a cluster and a workload whose output is known beforehand, break something while it
 //! runs, prove that the fault bit, let the job end, and compare the committed output row by row.
 
 pub mod cluster;
 pub mod faults;
+pub mod invariants;
+pub mod sim;
 pub mod specification;
 pub mod workload;

@@ -121,7 +121,7 @@ fn open_at(address: SocketAddr, prefix: &str) -> FileSystemRef {
         region: None,
         path_style: true,
     };
-    open(&format!("s3://{BUCKET}/{prefix}"), &StorageOptions { s3 }).unwrap()
+    open(&format!("s3://{BUCKET}/{prefix}"), &StorageOptions { s3, ..StorageOptions::default() }).unwrap()
 }
 
 #[tokio::test]
@@ -192,7 +192,7 @@ async fn a_missing_bucket_is_an_error_that_no_retry_helps() {
         region: None,
         path_style: true,
     };
-    let files = open("s3://no-such-bucket", &StorageOptions { s3 }).unwrap();
+    let files = open("s3://no-such-bucket", &StorageOptions { s3, ..StorageOptions::default() }).unwrap();
     let outcome = files.write_new("a", Bytes::new()).await;
     assert!(matches!(outcome, Err(FileError::Failed { retryable: false, .. })), "{outcome:?}");
 }

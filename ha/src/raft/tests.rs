@@ -501,3 +501,19 @@ async fn granted_of(elections: &mut [Option<LeaderElection>]) -> (usize, Leaders
     let first = futures::future::select_all(waits);
     tokio::time::timeout(SOON, first).await.expect("somebody is granted leadership").0
 }
+
+/// Entries that only the others have made durable may be committed: whoever leads on after a restart, in the term it led in,
+/// would give their log ids to other entries, and nobody would notice.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_whose_process_ended_does_not_lead_on_in_its_old_term() {
+    let mut group = TestGroup::new(1);
+    let mut elections = group.campaign();
+    granted(&mut elections).await;
+    let term = |group: &TestGroup| group.provider(0).inner.group.metrics().expect("raft runs").current_term;
+    let led_in = term(&group);
+    group.kill(0).await;
+    group.restart(0);
+    let mut elections = group.campaign();
+    granted(&mut elections).await;
+    assert!(term(&group) > led_in, "it leads in term {led_in} as before");
+}

@@ -106,6 +106,9 @@ fn config(options: &RaftOptions) -> Result<Arc<Config>, StartError> {
         enable_pre_vote: Some(true),
         // Until somebody here wants to lead.
         enable_elect: false,
+        // A leader whose process ended must be elected anew. The others may have made entries durable, and so committed them,
+        // that its own disk never got: leading on in its old term it would give their log ids to other entries.
+        enable_leader_restore: Some(false),
         ..Config::default()
     };
     config.validate().map(Arc::new).map_err(|error| StartError::Invalid(error.to_string()))

@@ -97,3 +97,31 @@ pub fn on_thread(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result
     std::thread::Builder::new().name(name.to_owned()).spawn(work)?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_runtime_of_its_own_ends_with_its_main_and_cleans_up_after_its_tasks() {
+        for runtime in [OwnRuntime::single_threaded().unwrap(), OwnRuntime::multi_threaded("test", 1, 1).unwrap()] {
+            let alive = Arc::new(());
+            let (task, watched) = (alive.clone(), Arc::downgrade(&alive));
+            drop(alive);
+            let left = Arc::new(AtomicUsize::new(usize::MAX));
+            let seen = left.clone();
+            let main = move || async move {
+                crate::world::spawn("test", async move {
+                    let _kept = task;
+                    std::future::pending::<()>().await;
+                });
+            };
+            let after = move || seen.store(watched.strong_count(), Ordering::SeqCst);
+            assert!(runtime.drive("test", None, main, after).unwrap().await.is_err());
+            assert_eq!(left.load(Ordering::SeqCst), 0);
+        }
+    }
+}

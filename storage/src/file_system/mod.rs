@@ -10,7 +10,7 @@ pub use local::LocalFileSystem;
 pub use memory::{MemoryFault, MemoryFileSystem};
 pub use object_store::{ObjectStoreFileSystem, S3Options};
 pub use path::{PART_LIMIT, PATH_LIMIT, check_path};
-pub use uri::{OpenError, StorageOptions, open};
+pub use uri::{OpenError, Schemes, StorageOptions, open};
 
 use std::ops::Range;
 use std::sync::Arc;

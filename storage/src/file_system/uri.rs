@@ -1,15 +1,46 @@
 //! From a URI to a file system.
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::{FileSystemRef, LocalFileSystem, ObjectStoreFileSystem, S3Options};
 
 /// What the URIs alone don't say.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct StorageOptions {
     /// For `s3://` URIs.
     pub s3: S3Options,
+    /// For URIs of other schemes.
+    pub schemes: Schemes,
+}
+
+type OpenScheme = Arc<dyn Fn(&str) -> FileSystemRef + Send + Sync>;
+
+/// File systems that whoever composes the process brings along, by the scheme of their URIs: a simulation's, for one.
+#[derive(Clone, Default)]
+pub struct Schemes {
+    by_name: BTreeMap<String, OpenScheme>,
+}
+
+impl Schemes {
+    /// From now on `open` opens the URIs that begin with `<scheme>://`.
+    pub fn with(mut self, scheme: &str, open: impl Fn(&str) -> FileSystemRef + Send + Sync + 'static) -> Self {
+        self.by_name.insert(scheme.to_owned(), Arc::new(open));
+        self
+    }
+
+    fn open(&self, uri: &str) -> Option<FileSystemRef> {
+        let (scheme, _) = uri.split_once("://")?;
+        self.by_name.get(scheme).map(|open| open(uri))
+    }
+}
+
+impl fmt::Debug for Schemes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.by_name.keys()).finish()
+    }
 }
 
 /// Why a URI can't be opened.
@@ -43,6 +74,9 @@ pub enum OpenError {
 ///
 /// The path of a `file:` URI is taken as it stands, without percent-decoding.
 pub fn open(uri: &str, options: &StorageOptions) -> Result<FileSystemRef, OpenError> {
+    if let Some(files) = options.schemes.open(uri) {
+        return Ok(files);
+    }
     let shown = || uri.chars().take(500).collect::<String>();
     if let Some(rest) = uri.strip_prefix("s3://") {
         let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
@@ -111,7 +145,7 @@ mod tests {
     #[test]
     fn half_of_the_credentials_is_refused_and_the_secret_is_never_printed() {
         let s3 = S3Options { secret_key: Some("canary".to_owned()), ..S3Options::default() };
-        let options = StorageOptions { s3 };
+        let options = StorageOptions { s3, ..StorageOptions::default() };
         let error = open("s3://bucket", &options).err().map(|error| error.to_string()).unwrap_or_default();
         assert!(error.starts_with("STORAGE-OPTIONS"), "{error}");
         assert!(!format!("{options:?} {error}").contains("canary"));

@@ -142,3 +142,36 @@ fn is_of_connection(kind: io::ErrorKind) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(kind, ConnectionRefused | ConnectionAborted | ConnectionReset)
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_one_half_sends_the_other_side_receives_until_it_ends() {
+        let listener = BoundListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let listener = listener.serve().unwrap();
+        let (client, (mut server, _)) = tokio::join!(connect(&address), listener.accept_patiently());
+        let (mut read, mut write) = client.unwrap().into_split();
+        write.write_all(b"question").await.unwrap();
+        write.shutdown().await.unwrap();
+        let mut heard = Vec::new();
+        server.read_to_end(&mut heard).await.unwrap();
+        assert_eq!(heard, b"question");
+        server.write_all(b"answer").await.unwrap();
+        drop(server);
+        let mut answer = Vec::new();
+        read.read_to_end(&mut answer).await.unwrap();
+        assert_eq!(answer, b"answer");
+    }
+
+    #[tokio::test]
+    async fn nobody_at_the_address_is_told_as_a_refusal() {
+        let free = BoundListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let error = connect(&free).await.err().unwrap();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+    }
+}

@@ -1,0 +1,151 @@
+//! turmoil's network as the seam wants it.
+//!
+//! turmoil tells a lost SYN and a port nobody listens at by the same error. The detector of crashed leaders rests on the
+//! difference, so who listens, which machines are up and which links are cut is kept here as well: a SYN into a cut link is
+//! repeated until the caller gives up, and a dead process on a machine that is up refuses at once.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures::FutureExt;
+use tokio::runtime::{Handle, Id};
+use weir_protocol::world::simulation::{Answer, SimulatedListener, SimulatedStream};
+
+/// Between two SYNs.
+const RETRANSMISSION: Duration = Duration::from_millis(50);
+/// Until a machine whose process is gone has said so.
+const REFUSAL: Duration = Duration::from_millis(1);
+
+/// The network. Clones are the same.
+#[derive(Debug, Clone, Default)]
+pub struct Network {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Whose runtime is whose; the newest last.
+    runtimes: Vec<(Id, String)>,
+    listening: BTreeSet<(String, u16)>,
+    /// From, to.
+    cut: BTreeSet<(String, String)>,
+    /// Machines without power.
+    down: BTreeSet<String>,
+}
+
+impl Network {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Called first by every process: from now on the calling runtime is this host's.
+    pub fn enter(&self, host: &str) {
+        self.state().runtimes.push((Handle::current().id(), host.to_owned()));
+    }
+
+    /// The calling host; empty outside of all hosts.
+    pub fn current(&self) -> String {
+        let Ok(handle) = Handle::try_current() else { return String::new() };
+        let state = self.state();
+        let own = state.runtimes.iter().rev().find(|(id, _)| *id == handle.id());
+        own.map_or_else(String::new, |(_, host)| host.clone())
+    }
+
+    /// Cuts, or mends, the way from one host to another. turmoil is told separately.
+    pub fn set_cut(&self, from: &str, to: &str, cut: bool) {
+        let link = (from.to_owned(), to.to_owned());
+        let mut state = self.state();
+        if cut {
+            state.cut.insert(link);
+        } else {
+            state.cut.remove(&link);
+        }
+    }
+
+    /// Whether the way is cut.
+    pub fn is_cut(&self, from: &str, to: &str) -> bool {
+        self.state().cut.contains(&(from.to_owned(), to.to_owned()))
+    }
+
+    /// Whether a machine has power; one that has refuses connections to processes that are gone.
+    pub fn set_power(&self, host: &str, on: bool) {
+        let mut state = self.state();
+        if on {
+            state.down.remove(host);
+        } else {
+            state.down.insert(host.to_owned());
+        }
+    }
+
+    fn reachable(&self, from: &str, to: &str) -> bool {
+        let state = self.state();
+        let cut = |a: &str, b: &str| state.cut.contains(&(a.to_owned(), b.to_owned()));
+        !cut(from, to) && !cut(to, from) && !state.down.contains(to)
+    }
+
+    fn listens(&self, host: &str, port: u16) -> bool {
+        self.state().listening.contains(&(host.to_owned(), port))
+    }
+
+    /// See `Simulation::bind`.
+    pub fn bind(&self, port: u16) -> io::Result<Box<dyn SimulatedListener>> {
+        let bound = turmoil::net::TcpListener::bind(("0.0.0.0", port)).now_or_never();
+        let listener = bound.ok_or_else(|| io::Error::other("turmoil binds at once"))??;
+        let (host, address) = (self.current(), listener.local_addr()?);
+        self.state().listening.insert((host.clone(), address.port()));
+        Ok(Box::new(Listener { listener, address, host, network: self.clone() }))
+    }
+
+    /// See `Simulation::connect`.
+    pub fn connect(&self, address: &str) -> Answer<'static, io::Result<Box<dyn SimulatedStream>>> {
+        let (network, from, address) = (self.clone(), self.current(), address.to_owned());
+        Box::pin(async move {
+            let parts = address.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?)));
+            let (to, port) = parts.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not host:port"))?;
+            loop {
+                if network.reachable(&from, to) {
+                    if !network.listens(to, port) {
+                        tokio::time::sleep(REFUSAL).await;
+                        return Err(io::Error::new(io::ErrorKind::ConnectionRefused, address.clone()));
+                    }
+                    match turmoil::net::TcpStream::connect((to, port)).await {
+                        Ok(stream) => return Ok(Box::new(stream) as Box<dyn SimulatedStream>),
+                        // The SYN was lost on its way, or the process ended meanwhile.
+                        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
+                        Err(error) => return Err(error),
+                    }
+                }
+                tokio::time::sleep(RETRANSMISSION).await;
+            }
+        })
+    }
+}
+
+struct Listener {
+    listener: turmoil::net::TcpListener,
+    address: SocketAddr,
+    host: String,
+    network: Network,
+}
+
+impl SimulatedListener for Listener {
+    fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    fn accept(&self) -> Answer<'_, io::Result<(Box<dyn SimulatedStream>, SocketAddr)>> {
+        Box::pin(async move {
+            let (stream, from) = self.listener.accept().await?;
+            Ok((Box::new(stream) as Box<dyn SimulatedStream>, from))
+        })
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.network.state().listening.remove(&(self.host.clone(), self.address.port()));
+    }
+}

@@ -1,0 +1,263 @@
+//! A coordination provider that notes what is asked of it, and can have its process die at any of its writes.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use serde_json::Value;
+use tokio::sync::{mpsc, watch};
+use weir_ha::{
+    Candidate, CommitOutcome, HaProvider, HaServices, HaStatus, LeaderElection, LeaderRecord, Leadership, MemberChange,
+    MembershipError, Operation, ReadError, Rejection, StoreWatch, TransferError, Versioned, WatchEvent,
+};
+use weir_protocol::{CheckpointId, JobId, LeaderEpoch};
+
+use super::store::{CHECKPOINTS, ObjectStore};
+use crate::invariants::Fact;
+
+/// What was seen and not judged yet, and who must die. Clones are the same.
+#[derive(Debug, Clone, Default)]
+pub struct Observations {
+    facts: Arc<Mutex<Vec<Fact>>>,
+    writes: Arc<AtomicU64>,
+    refused: Arc<AtomicU64>,
+    unknown: Arc<AtomicU64>,
+    doomed: Arc<Mutex<Doom>>,
+    last_writer: Arc<Mutex<Option<String>>>,
+}
+
+/// At which write a process dies.
+#[derive(Debug, Default)]
+struct Doom {
+    /// The so-manieth write from now on, and whether it takes effect first.
+    at: Option<(u64, bool)>,
+    /// Hosts whose process is to end at once.
+    hosts: BTreeSet<String>,
+    died: u64,
+}
+
+impl Observations {
+    /// Notes a fact.
+    pub fn note(&self, fact: Fact) {
+        self.facts.lock().unwrap_or_else(PoisonError::into_inner).push(fact);
+    }
+
+    /// What was noted since the last call.
+    pub fn drain(&self) -> Vec<Fact> {
+        std::mem::take(&mut *self.facts.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn doom(&self) -> MutexGuard<'_, Doom> {
+        self.doomed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The process that makes the so-manieth write from now on dies at it: before it is made, or after it took effect and
+    /// before it knows.
+    pub fn die_at_write(&self, count: u64, after: bool) {
+        self.doom().at = Some((count, after));
+    }
+
+    /// Nobody dies at a write any more.
+    pub fn spare(&self) {
+        self.doom().at = None;
+    }
+
+    /// The process of this host ends at once.
+    pub fn doom_host(&self, host: &str) {
+        self.doom().hosts.insert(host.to_owned());
+    }
+
+    /// Whose processes must end now.
+    pub fn doomed_hosts(&self) -> BTreeSet<String> {
+        std::mem::take(&mut self.doom().hosts)
+    }
+
+    /// The host whose process wrote last: the leader, most likely.
+    pub fn last_writer(&self) -> Option<String> {
+        self.last_writer.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Processes that died at a write.
+    pub fn deaths(&self) -> u64 {
+        self.doom().died
+    }
+
+    /// Fenced writes so far: the persistence points there are.
+    pub fn writes(&self) -> u64 {
+        self.writes.load(Ordering::Relaxed)
+    }
+
+    /// Writes that the store refused because of their epoch.
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    /// Writes whose outcome was unknown.
+    pub fn unknown(&self) -> u64 {
+        self.unknown.load(Ordering::Relaxed)
+    }
+
+    /// Whether this write is fatal to its process, and if so whether it takes effect.
+    fn fatal(&self) -> Option<bool> {
+        let mut doom = self.doom();
+        let (left, after) = doom.at?;
+        if left > 0 {
+            doom.at = Some((left - 1, after));
+            return None;
+        }
+        doom.at = None;
+        doom.died += 1;
+        Some(after)
+    }
+}
+
+/// A provider, observed.
+pub struct Observed {
+    inner: HaServices,
+    host: String,
+    process: String,
+    observations: Observations,
+    store: ObjectStore,
+}
+
+impl Observed {
+    /// Observes `inner`, the provider of the process `process` on `host`, whose checkpoints are in `store`.
+    pub fn new(inner: HaServices, host: &str, process: String, observations: Observations, store: ObjectStore) -> Self {
+        Self { inner, host: host.to_owned(), process, observations, store }
+    }
+
+    async fn write(&self, leadership: &Leadership, changes: Changes, write: BoxFuture<'_, CommitOutcome>) -> CommitOutcome {
+        let number = self.observations.writes.fetch_add(1, Ordering::Relaxed);
+        let epoch = leadership.epoch();
+        *self.observations.last_writer.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.host.clone());
+        let fatal = self.observations.fatal();
+        if fatal == Some(false) {
+            self.die().await;
+        }
+        self.observations.note(Fact::WriteBegan { write: number, process: self.process.clone(), epoch });
+        let outcome = write.await;
+        if !matches!(outcome, CommitOutcome::Rejected(_)) {
+            for (job, checkpoint) in changes.removed {
+                self.observations.note(Fact::CheckpointRemoved { job, checkpoint });
+            }
+        }
+        match &outcome {
+            CommitOutcome::Committed { .. } => {
+                self.observations.note(Fact::WriteCommitted { write: number, epoch });
+                if let Some((job, checkpoint, metadata)) = changes.appended {
+                    let there = |path: &String| self.store.contains(&format!("{CHECKPOINTS}{path}"));
+                    let metadata = metadata.map(|path| (path.clone(), there(&path)));
+                    self.observations.note(Fact::CheckpointAppended { job, checkpoint, metadata });
+                }
+            }
+            CommitOutcome::Rejected(Rejection::StaleEpoch { .. }) => {
+                self.observations.refused.fetch_add(1, Ordering::Relaxed);
+            }
+            CommitOutcome::Rejected(_) => {}
+            CommitOutcome::Unknown { .. } => {
+                self.observations.unknown.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        if fatal == Some(true) {
+            self.die().await;
+        }
+        outcome
+    }
+
+    async fn die(&self) {
+        tracing::info!(process = self.process, "dies at a write");
+        self.observations.doom_host(&self.host);
+        std::future::pending().await
+    }
+}
+
+/// What operations change about checkpoints.
+#[derive(Default)]
+struct Changes {
+    /// The one whose pointer they append, and its metadata file unless it is elsewhere.
+    appended: Option<(JobId, CheckpointId, Option<String>)>,
+    removed: Vec<(JobId, CheckpointId)>,
+}
+
+impl Changes {
+    fn of(operations: &[Operation]) -> Self {
+        let mut changes = Self::default();
+        for operation in operations {
+            match operation {
+                Operation::Put { key, value, .. } => {
+                    let Some((job, id)) = pointer(key) else { continue };
+                    let record: Value = serde_json::from_slice(value).unwrap_or_default();
+                    let record = &record["record"];
+                    let elsewhere = record["external_path"].is_string();
+                    let path = record["metadata"]["path"].as_str().filter(|_| !elsewhere);
+                    changes.appended = Some((job, id, path.map(str::to_owned)));
+                }
+                Operation::Delete { key, .. } => changes.removed.extend(pointer(key)),
+            }
+        }
+        changes
+    }
+}
+
+/// The checkpoint whose pointer is under this key.
+fn pointer(key: &str) -> Option<(JobId, CheckpointId)> {
+    let (job, id) = key.strip_prefix("checkpoints/")?.split_once('/')?;
+    Some((job.parse().ok()?, CheckpointId(id.parse().ok()?)))
+}
+
+impl HaProvider for Observed {
+    fn campaign(&self, candidate: Candidate) -> LeaderElection {
+        self.inner.campaign(candidate)
+    }
+
+    fn leader(&self) -> watch::Receiver<Option<LeaderRecord>> {
+        self.inner.leader()
+    }
+
+    fn publish<'a>(&'a self, leadership: &'a Leadership) -> BoxFuture<'a, CommitOutcome> {
+        self.write(leadership, Changes::default(), self.inner.publish(leadership)).boxed()
+    }
+
+    fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Versioned>, ReadError>> {
+        self.inner.get(key)
+    }
+
+    fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<(String, Versioned)>, ReadError>> {
+        self.inner.list(prefix)
+    }
+
+    fn commit<'a>(&'a self, leadership: &'a Leadership, operations: Vec<Operation>) -> BoxFuture<'a, CommitOutcome> {
+        let changes = Changes::of(&operations);
+        self.write(leadership, changes, self.inner.commit(leadership, operations)).boxed()
+    }
+
+    fn raise_epoch<'a>(&'a self, leadership: &'a Leadership, floor: LeaderEpoch) -> BoxFuture<'a, CommitOutcome> {
+        self.write(leadership, Changes::default(), self.inner.raise_epoch(leadership, floor)).boxed()
+    }
+
+    fn watch<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<mpsc::Receiver<WatchEvent>, ReadError>> {
+        self.inner.watch(prefix)
+    }
+
+    fn status(&self) -> HaStatus {
+        self.inner.status()
+    }
+
+    fn availability(&self) -> StoreWatch {
+        self.inner.availability()
+    }
+
+    fn transfer_leadership<'a>(&'a self, to: Option<&'a str>) -> BoxFuture<'a, Result<(), TransferError>> {
+        self.inner.transfer_leadership(to)
+    }
+
+    fn change_members<'a>(&'a self, change: MemberChange) -> BoxFuture<'a, Result<(), MembershipError>> {
+        self.inner.change_members(change)
+    }
+
+    fn shutdown<'a>(&'a self) -> BoxFuture<'a, ()> {
+        self.inner.shutdown()
+    }
+}
