@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Simulates whole clusters under faults: fresh seeds, and some of them twice, whose traces must be the same to the byte.
+# Simulates whole clusters under faults: fresh seeds; some of them twice, whose traces must be the same to the byte; and a death
+# at every so-manieth point at which a process can die.
 # Usage: ops/run-simulation.sh [SEEDS [SECONDS [FIRST_SEED]]]; a failing seed is listed with the command that repeats it.
 # A seed of 60 simulated seconds costs about 4.5 seconds of one core.
 set -euo pipefail
@@ -11,3 +12,4 @@ target="${CARGO_TARGET_DIR:-target}"
 cargo build --workspace --bin weir-sim --locked
 "$target/debug/weir-sim" seeds --from "$first" --count "$seeds" --seconds "$seconds" --jobs "$(nproc)"
 "$target/debug/weir-sim" seeds --from "$first" --count "$((seeds / 20 + 2))" --seconds 20 --jobs "$(nproc)" --twice
+"$target/debug/weir-sim" points --seed 1 --seconds 8 --every 7 --jobs "$(nproc)"

@@ -131,7 +131,10 @@ impl Run {
         let calm = self.options.faults != Faults::Random;
         let safe = self.until(&mut sim, end, calm, |_| false);
         if safe.is_ok() {
-            self.nemesis.heal(&mut sim);
+            // A planned death may come as late as at the end of the jobs.
+            if self.options.faults == Faults::Random {
+                self.nemesis.heal(&mut sim);
+            }
             self.live(&mut sim);
         }
         self.sum_up();
