@@ -85,7 +85,10 @@ impl Nemesis {
 
     /// Ends processes that died by themselves, of a disk or at a write.
     fn bury(&mut self, sim: &mut turmoil::Sim<'_>, now: u64) {
-        for host in self.cluster.observations.doomed_hosts() {
+        let mut doomed = self.cluster.observations.doomed_hosts();
+        // Also where the process had nothing under way yet that could tell.
+        doomed.extend(job_managers().into_iter().filter(|host| self.cluster.world.disks.is_dark(host)));
+        for host in doomed {
             if !self.down.contains_key(&host) {
                 let dark = self.cluster.world.disks.is_dark(&host);
                 self.note(if dark { "died of power" } else { "died by itself" }, &host);
