@@ -9,7 +9,8 @@ seeds="${1:-100}"
 seconds="${2:-60}"
 first="${3:-$(($(date +%s) % 1000000 * 1000))}"
 target="${CARGO_TARGET_DIR:-target}"
-cargo build --workspace --bin weir-sim --locked
+# As `make test` builds: with other targets, features would differ and everything be compiled once more.
+cargo build --workspace --all-targets --locked
 "$target/debug/weir-sim" seeds --from "$first" --count "$seeds" --seconds "$seconds" --jobs "$(nproc)"
 "$target/debug/weir-sim" seeds --from "$first" --count "$((seeds / 20 + 2))" --seconds 20 --jobs "$(nproc)" --twice
 "$target/debug/weir-sim" points --seed 1 --seconds 8 --every 7 --jobs "$(nproc)"
