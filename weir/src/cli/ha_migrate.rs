@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use weir_ha::migration::{self, End, Migrated, MigrationError, Progress};
+use weir_ha::{Candidate, HaProvider, LeadershipEvent};
 
 use super::exit_code::{Code, Failure};
 use super::{ConfigArguments, Format, role};
@@ -13,6 +14,9 @@ use crate::coordination;
 
 /// Where jobs' files are: both configurations must say the same.
 const PLACES_OF_FILES: [&str; 2] = ["high-availability.storageDir", "execution.checkpointing.dir"];
+
+/// A member that leads gives others so long to be ready for it.
+const PASS_ON_AFTER: Duration = Duration::from_millis(300);
 
 #[derive(Debug, Args)]
 pub(super) struct MigrateArguments {
@@ -134,7 +138,8 @@ fn open(config: &Config) -> Result<End, Failure> {
     Ok(End { ha: coordination::start(config)?, name: coordination::name(config) })
 }
 
-/// A member of the raft group and nothing else, until it is asked to stop.
+/// A member of the raft group and nothing else, until it is asked to stop. It stands in elections, for without it nobody whose
+/// log is complete may do so, and passes leadership on.
 pub(super) async fn member(arguments: &ConfigArguments) -> Result<(), Failure> {
     let config = arguments.load()?;
     if config.text("high-availability.type") != "raft" {
@@ -142,7 +147,37 @@ pub(super) async fn member(arguments: &ConfigArguments) -> Result<(), Failure> {
     }
     let member = coordination::start(&config)?;
     eprintln!("{} is a member of {}; Ctrl-C stops it", config.text("jobmanager.name"), coordination::name(&config));
-    role::asked_to_stop().await?;
+    let own = config.text("jobmanager.name");
+    let members = config.list("high-availability.raft.members");
+    let names: Vec<_> = members.iter().filter_map(|text| text.split_once('@')).map(|(name, _)| name.to_owned()).collect();
+    tokio::select! {
+        stopped = role::asked_to_stop() => stopped?,
+        () = pass_on(&*member, &own, &names) => {}
+    }
     member.shutdown().await;
     Ok(())
+}
+
+/// Whenever it leads, lets the others lead, one after the other: one of them is the migration, which keeps it.
+async fn pass_on(member: &dyn HaProvider, own: &str, names: &[String]) {
+    let candidate = Candidate { name: own.to_owned(), rpc_address: String::new(), rest_address: String::new() };
+    let mut election = member.campaign(candidate);
+    // From the next one in the list on, so that it goes all the way round.
+    let behind = names.iter().position(|name| name == own).map_or(0, |at| at + 1);
+    let mut others = names.iter().cycle().skip(behind).filter(|name| *name != own);
+    let mut leads = false;
+    loop {
+        tokio::select! {
+            event = election.next() => match event {
+                Some(event) => leads = matches!(event, LeadershipEvent::Granted(_)),
+                None => return,
+            },
+            () = tokio::time::sleep(PASS_ON_AFTER), if leads => {
+                if let Some(name) = others.next() {
+                    // Whoever does not run can't lead: then the one after it is asked.
+                    drop(member.transfer_leadership(Some(name)).await);
+                }
+            }
+        }
+    }
 }
