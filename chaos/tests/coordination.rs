@@ -49,7 +49,7 @@ fn twenty_interruptions(coordination: Coordination) {
         let sessions = ["etcd.lease-ttl=10 s", "zookeeper.client.session-timeout=10 s"];
         options.settings.extend(sessions.map(|setting| format!("high-availability.{setting}")));
     });
-    let job = CountingJob::lasting(2 * INTERRUPTIONS);
+    let job = CountingJob::lasting(5 * INTERRUPTIONS / 2);
     let id = test.submit(&job);
     let (leader, epoch) = test.await_leader_after(0);
     let before = test.describe(id).expect("the leader answers");

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::{
-    Candidate, CommitOutcome, Expect, HaProvider, HaServices, LeaderElection, Leadership, LeadershipEvent, MemoryProvider,
-    MemoryStore, Operation,
+    Candidate, CommitOutcome, Expect, HaProvider, HaServices, LeaderElection, Leadership, MemoryProvider, MemoryStore, Operation,
 };
 
 /// Members `a`, who leads, and `b`, who is next.
@@ -25,13 +24,7 @@ fn candidate(name: &str) -> Candidate {
 }
 
 async fn granted(election: &mut LeaderElection) -> Leadership {
-    loop {
-        match election.next().await {
-            Some(LeadershipEvent::Granted(leadership)) => return leadership,
-            Some(LeadershipEvent::Revoked) => {}
-            None => panic!("the provider stopped"),
-        }
-    }
+    election.granted().await.expect("the provider runs")
 }
 
 impl Contest {

@@ -61,6 +61,15 @@ impl LeaderElection {
             let _ = self.current.changed().await;
         }
     }
+
+    /// The next grant, whatever comes before it; `None` when the provider has stopped. Cancellation-safe.
+    pub async fn granted(&mut self) -> Option<Leadership> {
+        loop {
+            if let LeadershipEvent::Granted(leadership) = self.next().await? {
+                return Some(leadership);
+            }
+        }
+    }
 }
 
 impl Drop for LeaderElection {

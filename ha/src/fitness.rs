@@ -6,9 +6,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use tokio::time::{Instant, timeout};
 
-use crate::{
-    Candidate, CommitOutcome, Expect, HaProvider, LeaderElection, Leadership, LeadershipEvent, Operation, Rejection, WatchEvent,
-};
+use crate::{Candidate, CommitOutcome, Expect, HaProvider, LeaderElection, Leadership, Operation, Rejection, WatchEvent};
 
 /// What does not happen within this time does not happen.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -135,16 +133,10 @@ async fn put(provider: &dyn HaProvider, leadership: &Leadership) -> Result<(), S
 }
 
 async fn granted(election: &mut LeaderElection) -> Result<Leadership, String> {
-    let grant = async {
-        loop {
-            match election.next().await {
-                Some(LeadershipEvent::Granted(leadership)) => return Ok(leadership),
-                Some(LeadershipEvent::Revoked) => {}
-                None => return Err("the provider has stopped".to_owned()),
-            }
-        }
-    };
-    timeout(PATIENCE, grant).await.unwrap_or_else(|_| Err(format!("nobody was elected within {} s", PATIENCE.as_secs())))
+    match timeout(PATIENCE, election.granted()).await {
+        Ok(granted) => granted.ok_or_else(|| "the provider has stopped".to_owned()),
+        Err(_) => Err(format!("nobody was elected within {} s", PATIENCE.as_secs())),
+    }
 }
 
 /// Hands over until the other has registered and takes it.

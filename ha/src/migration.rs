@@ -27,8 +27,7 @@ use crate::fenced_store::{MAX_COMMIT_BYTES, MAX_OPERATIONS};
 use crate::keys::MIGRATION;
 use crate::resolved_commit::{Resolved, commit};
 use crate::{
-    Candidate, CommitOutcome, Expect, HaProvider, HaServices, LeaderElection, Leadership, LeadershipEvent, Operation, StoreError,
-    record,
+    Candidate, CommitOutcome, Expect, HaProvider, HaServices, LeaderElection, Leadership, Operation, StoreError, record,
 };
 
 /// Times a leadership is given up for one under a higher epoch.
@@ -282,16 +281,7 @@ async fn granted<'a>(
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<Led<'a>, MigrationError> {
     progress(Progress::AwaitsLeadership(end.name.clone()));
-    let grant = async {
-        loop {
-            match election.next().await {
-                Some(LeadershipEvent::Granted(leadership)) => return Some(leadership),
-                Some(LeadershipEvent::Revoked) => {}
-                None => return None,
-            }
-        }
-    };
-    let Ok(Some(leadership)) = timeout(patience, grant).await else {
+    let Ok(Some(leadership)) = timeout(patience, election.granted()).await else {
         let leader = end.ha.leader().borrow().as_ref().map(|record| record.leader.name.clone());
         return Err(MigrationError::NotLed { end: end.name.clone(), patience, leader });
     };

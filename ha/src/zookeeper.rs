@@ -15,8 +15,8 @@
 //! a stock `flink` command line with the same quorum, root and cluster id finds the leader.
 //!
 //! The epoch is the id of the transaction that made the leader's candidate, or one more than the highest epoch before,
-//! whichever is higher. How writes are fenced is told in `fenced_write.rs`, how they go together in `commits.rs`, how a key is compared in `plan.rs`, why a list is of one
-//! moment in `ensemble.rs`, and how long a session is held on to in `session.rs`.
+//! whichever is higher. How writes are fenced is told in `fenced_write.rs`, how they go together in `commits.rs`, how a key is
+//! compared in `plan.rs`, why a list is of one moment in `ensemble.rs`, and how long a session is held on to in `session.rs`.
 //!
 //! While ZooKeeper can't be reached a leader does nothing new, and is not revoked: it is when ZooKeeper says that its
 //! session has expired, when its candidate's znode or epoch is gone, or when the outage has lasted too long.

@@ -9,7 +9,7 @@ use weir_ha::etcd::{EtcdOptions, EtcdProvider};
 use weir_ha::migration::{self, End, Progress};
 use weir_ha::raft::{Listen, Member, RaftOptions, RaftProvider};
 use weir_ha::zookeeper::{ZooKeeperOptions, ZooKeeperProvider};
-use weir_ha::{Candidate, CommitOutcome, Expect, HaServices, Leadership, LeadershipEvent, Operation};
+use weir_ha::{Candidate, CommitOutcome, Expect, HaServices, Leadership, Operation};
 use weir_protocol::LeaderEpoch;
 use weir_servers::{EtcdCluster, ZooKeeperEnsemble};
 
@@ -37,16 +37,8 @@ fn zookeeper(servers: &ZooKeeperEnsemble) -> HaServices {
 async fn led<T>(ha: &HaServices, work: impl AsyncFnOnce(&Leadership) -> T) -> (LeaderEpoch, T) {
     let candidate = Candidate { name: "jm-1".into(), rpc_address: "a:1".into(), rest_address: "a:2".into() };
     let mut election = ha.campaign(candidate);
-    let leadership = tokio::time::timeout(PATIENCE, async {
-        loop {
-            match election.next().await {
-                Some(LeadershipEvent::Granted(leadership)) => return leadership,
-                Some(LeadershipEvent::Revoked) => {}
-                None => panic!("the provider has stopped"),
-            }
-        }
-    });
-    let leadership = leadership.await.expect("somebody is elected");
+    let leadership = tokio::time::timeout(PATIENCE, election.granted()).await;
+    let leadership = leadership.expect("somebody is elected").expect("the provider runs");
     (leadership.epoch(), work(&leadership).await)
 }
 

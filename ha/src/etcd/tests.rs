@@ -127,16 +127,8 @@ impl TestMembers {
 }
 
 async fn granted(election: &mut LeaderElection) -> Leadership {
-    let granted = async {
-        loop {
-            match election.next().await {
-                Some(LeadershipEvent::Granted(leadership)) => return leadership,
-                Some(LeadershipEvent::Revoked) => {}
-                None => panic!("the provider stopped"),
-            }
-        }
-    };
-    tokio::time::timeout(SOON, granted).await.expect("is granted leadership")
+    let granted = tokio::time::timeout(SOON, election.granted()).await;
+    granted.expect("is granted leadership").expect("the provider runs")
 }
 
 async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {

@@ -6,7 +6,7 @@ use futures::future::BoxFuture;
 use tokio::sync::{Notify, mpsc, watch};
 
 use super::*;
-use crate::{HaStatus, LeaderRecord, MemoryStore, ReadError, TransferError, Versioned, WatchEvent};
+use crate::{HaStatus, LeaderRecord, LeadershipEvent, MemoryStore, ReadError, TransferError, Versioned, WatchEvent};
 
 /// For what does happen.
 const PATIENCE: Duration = Duration::from_secs(60);

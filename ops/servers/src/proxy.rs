@@ -47,6 +47,17 @@ impl State {
         Fault::of(self.fault.load(Ordering::SeqCst))
     }
 
+    /// Whether a new connection may go on. A reset that began while it was being made would not find it among the open ones:
+    /// it sets the fault first and takes the lock then, so one of the two sees the other.
+    fn register(&self, connection: [TcpStream; 2]) -> bool {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let may = self.fault() != Fault::Reset;
+        if may {
+            open.extend(connection);
+        }
+        may
+    }
+
     fn close_all(&self) {
         for stream in self.open.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
             let _ = stream.shutdown(Shutdown::Both);
@@ -130,7 +141,10 @@ fn forward(client: TcpStream, server: TcpStream, state: &Arc<State>) -> io::Resu
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(LOOK))?;
     }
-    state.open.lock().unwrap_or_else(PoisonError::into_inner).extend([client.try_clone()?, server.try_clone()?]);
+    let both = [client.try_clone()?, server.try_clone()?];
+    if !state.register(both) {
+        return Ok(());
+    }
     let directions = [(client.try_clone()?, server.try_clone()?, false), (server, client, true)];
     for (from, to, answers) in directions {
         let state = state.clone();
@@ -232,5 +246,16 @@ mod tests {
         proxy.set(Fault::None);
         let mut third = TcpStream::connect(proxy.address()).expect("connects");
         assert_eq!(ask(&mut third, b"back").expect("answers"), *b"back");
+    }
+
+    #[test]
+    fn a_connection_that_is_being_made_does_not_survive_a_reset() {
+        let proxy = Proxy::start(echo()).expect("starts");
+        for _ in 0..300 {
+            proxy.set(Fault::None);
+            let mut stream = TcpStream::connect(proxy.address()).expect("the listener is there");
+            proxy.set(Fault::Reset);
+            assert!(ask(&mut stream, b"gone").is_err());
+        }
     }
 }

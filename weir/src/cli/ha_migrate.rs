@@ -149,7 +149,7 @@ pub(super) async fn member(arguments: &ConfigArguments) -> Result<(), Failure> {
     eprintln!("{} is a member of {}; Ctrl-C stops it", config.text("jobmanager.name"), coordination::name(&config));
     let own = config.text("jobmanager.name");
     let members = config.list("high-availability.raft.members");
-    let names: Vec<_> = members.iter().filter_map(|text| text.split_once('@')).map(|(name, _)| name.to_owned()).collect();
+    let names = members.iter().map(|text| Ok(coordination::member(text)?.name)).collect::<Result<Vec<_>, Failure>>()?;
     tokio::select! {
         stopped = role::asked_to_stop() => stopped?,
         () = pass_on(&*member, &own, &names) => {}
