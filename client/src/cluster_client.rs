@@ -11,9 +11,9 @@ use weir_protocol::JobId;
 use weir_protocol::job_graph::JobGraph;
 use weir_protocol::job_graph::validate::validate;
 use weir_protocol::rest::{
-    AsyncOperationResponse, CheckpointStatistics, ClusterOverview, Empty, ErrorResponse, HaResponse, JobDescription,
-    JobsOverview, QueueStatusId, SavepointInfo, SavepointTriggerRequest, StopRequest, SubmitRequest, SubmitResponse,
-    TaskManagersInfo, TransferRequest, TransferResponse, TriggerResponse,
+    AsyncOperationResponse, CheckpointStatistics, ClusterOverview, DrillBegin, DrillResult, DrillUnderWay, DrillsResponse, Empty,
+    ErrorResponse, HaResponse, JobDescription, JobsOverview, QueueStatusId, SavepointInfo, SavepointTriggerRequest, StopRequest,
+    SubmitRequest, SubmitResponse, TaskManagersInfo, TransferRequest, TransferResponse, TriggerResponse,
 };
 use weir_protocol::world::{Millis, MonotonicClock, random_id};
 
@@ -222,6 +222,21 @@ impl ClusterClient {
         let change = serde_json::json!({"action": "remove", "name": name});
         // A second removal would be told that there is no such member.
         self.post("/weir/v1/ha/members", &change, Repeat::Harmful, self.within(deadline)).await
+    }
+
+    /// The drill under way, and how the newest ones ended.
+    pub async fn drills(&self, deadline: Duration) -> Result<DrillsResponse, ClientError> {
+        self.get("/weir/v1/drills", self.within(deadline)).await
+    }
+
+    /// Tells the cluster that a drill begins: restarts are free until it ends or its time is over.
+    pub async fn begin_drill(&self, begin: &DrillBegin, deadline: Duration) -> Result<DrillUnderWay, ClientError> {
+        self.post("/weir/v1/drills", begin, Repeat::Harmless, self.within(deadline)).await
+    }
+
+    /// Tells the cluster how a drill has ended; returns once that is durable.
+    pub async fn end_drill(&self, result: &DrillResult, deadline: Duration) -> Result<DrillsResponse, ClientError> {
+        self.post(&format!("/weir/v1/drills/{}/result", result.id), result, Repeat::Harmless, self.within(deadline)).await
     }
 
     /// Triggers and polls. A leader that does not know the trigger (a new one may not) is given it again: under the same

@@ -8,6 +8,7 @@ use std::time::Duration;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::watch;
 use weir_ha::{Candidate, HaServices, LeadershipEvent};
+use weir_protocol::drill::{DrillAgent, FaultInjectorRef};
 use weir_protocol::world::net::BoundListener;
 use weir_protocol::world::{self, Ended, OwnRuntime};
 use weir_storage::StorageOptions;
@@ -63,6 +64,8 @@ pub struct JobManagerOptions {
     pub config: BTreeMap<String, String>,
     /// The process's recorder, for `GET /metrics`.
     pub metrics: Option<PrometheusHandle>,
+    /// Carries out the faults of drills (`drill.agent.enabled`); `None`: none is taken.
+    pub faults: Option<FaultInjectorRef>,
 }
 
 impl fmt::Debug for JobManagerOptions {
@@ -136,7 +139,8 @@ impl JobManager {
             leading,
             refused,
         };
-        let rest = Rest::new(options.name, options.ha.clone(), leading_end.clone(), options.config, options.metrics);
+        let agent = DrillAgent::new(options.name.clone(), options.faults);
+        let rest = Rest::new(options.name, options.ha.clone(), leading_end.clone(), options.config, options.metrics, agent);
         let (stop, stop_end) = watch::channel(false);
         let service = LinkService::new(leading_end, options.ha.clone());
         let ended = vec![

@@ -7,8 +7,8 @@ use futures::future::BoxFuture;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use weir_ha::{
-    CheckpointIdCounter, CommitOutcome, CompletedCheckpointStore, HaServices, Leadership, ReadError, Rejection, StoreError,
-    StoreWatch, migration,
+    CheckpointIdCounter, CommitOutcome, CompletedCheckpointStore, DrillStore, HaServices, Leadership, ReadError, Rejection,
+    StoreError, StoreWatch, migration,
 };
 use weir_protocol::LeaderEpoch;
 use weir_protocol::world::{self, MonotonicClock};
@@ -21,6 +21,7 @@ use crate::dispatcher::cleanup::Stores;
 use crate::dispatcher::gateway::DispatcherGateway;
 use crate::dispatcher::job_registry::JobRegistry;
 use crate::dispatcher::runner::{self as dispatcher_runner, DispatcherContext, Recovered, StartJobMaster};
+use crate::drills::DrillTime;
 use crate::job_master::runner::{JobMasterContext, SubmittedJob};
 use crate::job_master::{JobMaster, JobMasterOptions};
 use crate::leader_history;
@@ -45,6 +46,7 @@ pub(crate) struct Leading {
     pub(crate) links: TaskManagerLinks,
     pub(crate) operations: Operations,
     pub(crate) store: StoreWatch,
+    pub(crate) drill_time: DrillTime,
 }
 
 impl Leading {
@@ -88,6 +90,7 @@ impl Leader {
         let links = TaskManagerLinks::new(leadership.epoch());
         let (superseded, superseded_end) = watch::channel(false);
         let (resource_manager, requests) = crate::resource_manager::gateway::channel();
+        let drill_time = DrillTime::none();
         let stores = Stores::new(context.ha.clone(), context.files.clone(), context.checkpoints.clone());
         let (dispatcher, runner) = dispatcher_runner::prepare(DispatcherContext {
             options: context.dispatcher.clone(),
@@ -96,7 +99,7 @@ impl Leader {
             store: context.ha.availability(),
             registry: jobs.clone(),
             resource_manager: resource_manager.clone(),
-            start_job_master: job_master_starter(&context, &leadership, &resource_manager, &links),
+            start_job_master: job_master_starter(&context, &leadership, &resource_manager, &links, &drill_time),
             superseded: superseded.clone(),
         });
         let leading = Leading {
@@ -107,6 +110,7 @@ impl Leader {
             links: links.clone(),
             operations: Operations::default(),
             store: context.ha.availability(),
+            drill_time,
         };
         let (recovered, recovered_end) = oneshot::channel();
         let takeover = TakeOver { context: context.clone(), leading: leading.clone(), stores, superseded };
@@ -211,6 +215,9 @@ impl TakeOver {
         }
         let jobs = self.stores.graphs.recover().await.map_err(|error: ReadError| StoreError::from(error))?;
         let results = self.stores.results.list().await?;
+        // Before any job is started: what was broken in a drill must not count.
+        let drill = DrillStore::new(self.context.ha.clone()).newest().await?;
+        self.leading.drill_time.set(drill.as_ref(), world::wall_clock_ms());
         Ok(Ok(Recovered { jobs, results }))
     }
 
@@ -241,9 +248,10 @@ fn job_master_starter(
     leadership: &Leadership,
     resource_manager: &ResourceManagerGateway,
     links: &TaskManagerLinks,
+    drill_time: &DrillTime,
 ) -> StartJobMaster {
     let (context, leadership) = (context.clone(), leadership.clone());
-    let (resource_manager, links) = (resource_manager.clone(), links.clone());
+    let (resource_manager, links, drills) = (resource_manager.clone(), links.clone(), drill_time.watch());
     let completed_checkpoints = CompletedCheckpointStore::new(context.ha.clone());
     let checkpoint_ids = CheckpointIdCounter::new(context.ha.clone());
     Box::new(move |graph, submitted_at_ms, dispatcher| {
@@ -263,6 +271,7 @@ fn job_master_starter(
             completed_checkpoints: completed_checkpoints.clone(),
             checkpoint_ids: checkpoint_ids.clone(),
             store: context.ha.availability(),
+            drills: drills.clone(),
             resource_manager: resource_manager.clone(),
             links: links.clone(),
             ended: Arc::new(ended),

@@ -3,6 +3,7 @@
 pub mod checkpoint;
 mod cluster_metrics;
 pub mod dispatcher;
+pub mod drills;
 pub mod job_manager;
 pub mod job_master;
 mod leader;

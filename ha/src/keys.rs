@@ -9,6 +9,8 @@
 //! checkpoint-ids/<job>           CheckpointIdCounter: the first id nobody has reserved yet
 //! migration                      whether the state is on its way to another provider, or from one (`migration.rs`)
 //! leader-history                 the newest leaderships, for people; nothing depends on it
+//! drill                          DrillStore: the drill under way, or the last one; until when restarts are free
+//! drill-history                  DrillStore: how the newest drills ended, for people; nothing depends on it
 //! ```
 //!
 //! Values are JSON records that carry the version of their format (`record.rs`), so that a person can read them.
@@ -23,6 +25,10 @@ pub const TOKENS: &str = "tokens/";
 pub const RESULTS: &str = "results/";
 /// The newest leaderships.
 pub const LEADER_HISTORY: &str = "leader-history";
+/// The drill under way, or the last one.
+pub const DRILL: &str = "drill";
+/// How the newest drills ended.
+pub const DRILL_HISTORY: &str = "drill-history";
 /// Where the state came from, or has gone.
 pub const MIGRATION: &str = "migration";
 

@@ -12,6 +12,7 @@ mod completed_checkpoint_store;
 pub mod conformance;
 #[cfg(test)]
 mod contest;
+mod drill_store;
 mod election;
 pub mod etcd;
 pub mod fenced_store;
@@ -43,6 +44,7 @@ use weir_protocol::LeaderEpoch;
 pub use availability::{StoreAvailability, StoreWatch};
 pub use checkpoint_id_counter::CheckpointIdCounter;
 pub use completed_checkpoint_store::{CompletedCheckpoint, CompletedCheckpointStore};
+pub use drill_store::{Begun, DrillStore};
 pub use election::LeaderElection;
 pub use job_graph_store::{GRAPH_LIMIT, INLINE_GRAPH_LIMIT, JobGraphStore, RecoveredJob, Submission};
 pub use job_result_store::{JobResult, JobResultStore};

@@ -6,6 +6,7 @@
 
 pub mod checkpoint;
 pub mod convert;
+pub mod drill;
 pub mod epoch;
 pub mod heartbeat;
 pub mod ids;

@@ -1,6 +1,7 @@
 //! From a configuration to a running role: the only place that knows every part.
 
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
@@ -9,6 +10,7 @@ use weir_control_plane::job_manager::{JobManager, JobManagerOptions};
 use weir_control_plane::job_master::JobMasterOptions;
 use weir_control_plane::resource_manager::HeartbeatOptions;
 use weir_dataflow::registry::OperatorRegistry;
+use weir_protocol::drill::FaultInjectorRef;
 use weir_protocol::job_graph::JobGraph;
 use weir_protocol::world;
 use weir_storage::StorageOptions;
@@ -16,6 +18,7 @@ use weir_worker::{TaskManager, TaskManagerOptions};
 
 use crate::config::{Config, ConfigError};
 use crate::coordination;
+use crate::drill::agent::ProcessFaults;
 
 /// Why a role could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -103,6 +106,7 @@ pub fn start_job_manager(config: &Config) -> Result<JobManager, StartError> {
         config: config.shown(),
         storage_options,
         metrics,
+        faults: faults(config),
     };
     Ok(JobManager::start(options)?)
 }
@@ -125,9 +129,18 @@ pub fn start_task_manager(config: &Config) -> Result<TaskManager, StartError> {
         heartbeat_timeout_ms: config.milliseconds("heartbeat.timeout"),
         storage: storage_options(config),
         metrics,
+        faults: faults(config),
         ..TaskManagerOptions::new(id, jobmanagers, operators())
     };
     Ok(TaskManager::start(options)?)
+}
+
+/// What drills may order this process to do to itself; nothing unless it is switched on.
+fn faults(config: &Config) -> Option<FaultInjectorRef> {
+    config.boolean("drill.agent.enabled").then(|| {
+        tracing::warn!("drill.agent.enabled: whoever reaches the HTTP port of this process can kill it");
+        Arc::new(ProcessFaults) as FaultInjectorRef
+    })
 }
 
 fn address(config: &Config, host: &'static str, port: &'static str) -> Result<SocketAddr, StartError> {

@@ -1,14 +1,17 @@
-//! `/metrics` and `/healthz` of a TaskManager.
+//! `/metrics` and `/healthz` of a TaskManager, and its side of drills.
 
 use std::io;
 use std::net::SocketAddr;
 
-use axum::Router;
 use axum::extract::State;
+use axum::extract::rejection::JsonRejection;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
+use axum::{Json, Router};
 use metrics_exporter_prometheus::PrometheusHandle;
+use weir_protocol::drill::{AgentInfo, DrillAgent, FaultAccepted, FaultRequest};
+use weir_protocol::rest::ErrorResponse;
 use weir_protocol::world::net::{BoundListener, TcpListener, TcpStream};
 
 use crate::task_executor::gateway::TaskExecutorGateway;
@@ -20,6 +23,8 @@ pub struct Pages {
     pub metrics: Option<PrometheusHandle>,
     /// The agent.
     pub executor: TaskExecutorGateway,
+    /// Takes the faults of drills, or refuses them.
+    pub drills: DrillAgent,
 }
 
 /// Serves until dropped.
@@ -44,7 +49,12 @@ impl axum::serve::Listener for HttpListener {
 
 /// The routes.
 pub fn router(pages: Pages) -> Router {
-    Router::new().route("/metrics", get(metrics)).route("/healthz", get(healthz)).with_state(pages)
+    Router::new()
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(healthz))
+        .route("/weir/v1/drill/agent", get(drill_agent))
+        .route("/weir/v1/drill/fault", post(drill_fault))
+        .with_state(pages)
 }
 
 async fn metrics(State(pages): State<Pages>) -> Response {
@@ -65,4 +75,21 @@ async fn healthz(State(pages): State<Pages>) -> Response {
     }
     let leader = status.registered_with.map_or_else(|| "none".to_owned(), |epoch| epoch.to_string());
     format!("ok\nleader epoch: {leader}\ntasks: {}\n", status.tasks).into_response()
+}
+
+async fn drill_agent(State(pages): State<Pages>) -> Json<AgentInfo> {
+    Json(pages.drills.info())
+}
+
+async fn drill_fault(
+    State(pages): State<Pages>,
+    order: Result<Json<FaultRequest>, JsonRejection>,
+) -> Result<(StatusCode, Json<FaultAccepted>), (StatusCode, Json<ErrorResponse>)> {
+    let refuse = |status: StatusCode, error: String| (status, Json(ErrorResponse::of(error)));
+    let Json(order) = order.map_err(|error| refuse(error.status(), format!("REST-JSON: {}", error.body_text())))?;
+    let accepted = pages.drills.carry_out(&order).map_err(|refused| {
+        let status = StatusCode::from_u16(refused.http_status()).unwrap_or(StatusCode::CONFLICT);
+        refuse(status, refused.to_string())
+    })?;
+    Ok((StatusCode::ACCEPTED, Json(accepted)))
 }

@@ -18,6 +18,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::watch;
 use weir_dataflow::registry::OperatorRegistry;
 use weir_protocol::TaskManagerId;
+use weir_protocol::drill::{DrillAgent, FaultInjectorRef};
 use weir_protocol::world::net::BoundListener;
 use weir_protocol::world::{self, Ended, OwnRuntime};
 use weir_storage::StorageOptions;
@@ -71,6 +72,8 @@ pub struct TaskManagerOptions {
     pub max_batch_rows: usize,
     /// Renders `/metrics`: the recorder is installed once per process, by whoever composes it.
     pub metrics: Option<PrometheusHandle>,
+    /// Carries out the faults of drills (`drill.agent.enabled`); `None`: none is taken.
+    pub faults: Option<FaultInjectorRef>,
 }
 
 impl TaskManagerOptions {
@@ -91,6 +94,7 @@ impl TaskManagerOptions {
             network: NetworkOptions::default(),
             max_batch_rows: 8_192,
             metrics: None,
+            faults: None,
         }
     }
 }
@@ -181,7 +185,8 @@ impl TaskManager {
             io: io.handle(),
         };
         let (runner, executor) = Runner::launch(parts);
-        let pages = http::Pages { metrics: options.metrics, executor: executor.clone() };
+        let drills = DrillAgent::new(id.0.clone(), options.faults);
+        let pages = http::Pages { metrics: options.metrics, executor: executor.clone(), drills };
         let service = Arc::new(DataService { task_manager: id.clone(), registry: channels, options: options.network });
         let (end, ended) = watch::channel(false);
         let (io_ended, agent_ended) = (ended.clone(), ended);

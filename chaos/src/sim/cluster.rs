@@ -149,6 +149,7 @@ impl Cluster {
             job_master: JobMasterOptions::default(),
             config: BTreeMap::new(),
             metrics: None,
+            faults: None,
         };
         let _job_manager = JobManager::start(options)?;
         let leader = ha.leader();

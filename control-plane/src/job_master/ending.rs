@@ -103,7 +103,12 @@ impl JobMaster {
             self.end(JobStatus::Failed, Some(text), now, out);
             return;
         }
-        let delay = match self.restart_strategy.on_failure(now) {
+        let decision = if now < self.restarts_free_until {
+            RestartDecision::After(self.restart_strategy.delay_of_a_free_restart())
+        } else {
+            self.restart_strategy.on_failure(now)
+        };
+        let delay = match decision {
             RestartDecision::After(delay) => delay,
             RestartDecision::GiveUp(why) => {
                 self.end(JobStatus::Failed, Some(format!("{text} ({why})")), now, out);

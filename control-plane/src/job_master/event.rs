@@ -105,6 +105,11 @@ pub enum JobMasterEvent {
     },
     /// Whether the coordination store answers has changed.
     Store(StoreAvailability),
+    /// A drill has begun or ended: restarts do not count for so long from now on.
+    Drill {
+        /// Milliseconds; 0 = they count.
+        restarts_free_ms: u64,
+    },
     /// A newer leader has been elected: this JobMaster's writes are refused.
     Superseded,
 }

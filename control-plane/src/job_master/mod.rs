@@ -145,6 +145,8 @@ pub struct JobMaster {
     /// A savepoint to stop with is durable: the job ends with it whatever happens.
     stopped_with: Option<(u64, SavepointOutcome)>,
     restarts: u32,
+    /// Until then restarts are those of a drill and cost nothing.
+    restarts_free_until: Millis,
     timestamps: BTreeMap<JobStatus, u64>,
     exceptions: VecDeque<ExceptionView>,
 }
@@ -176,6 +178,7 @@ impl JobMaster {
             trouble: None,
             stopped_with: None,
             restarts: 0,
+            restarts_free_until: Millis(0),
             timestamps: BTreeMap::new(),
             exceptions: VecDeque::new(),
             graph,
@@ -252,6 +255,7 @@ impl JobMaster {
                 let away = store != StoreAvailability::Available;
                 self.coordinate(now, &mut out, |coordinator, at, effects| coordinator.store_changed(away, at, effects));
             }
+            JobMasterEvent::Drill { restarts_free_ms } => self.restarts_free_until = now.after(restarts_free_ms),
             JobMasterEvent::Superseded => {
                 self.stage = Stage::Ended;
                 out.push(JobMasterEffect::StopSuperseded);

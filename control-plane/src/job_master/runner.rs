@@ -23,6 +23,7 @@ use super::gateway::{JobMasterGateway, MailboxEnd, Message, SavepointOutcome, Ta
 use super::view::JobView;
 use super::{JobMaster, JobMasterOptions, JobToRun};
 use crate::checkpoint::stores::{CheckpointStores, Superseded, Unreadable};
+use crate::drills::DrillWatch;
 use crate::resource_manager::gateway::ResourceManagerGateway;
 use crate::rpc::links::TaskManagerLinks;
 
@@ -52,6 +53,8 @@ pub struct JobMasterContext {
     pub checkpoint_ids: CheckpointIdCounter,
     /// Whether there is a store to write pointers to.
     pub store: StoreWatch,
+    /// Until when restarts are free because of a drill.
+    pub drills: DrillWatch,
     /// Who grants slots.
     pub resource_manager: ResourceManagerGateway,
     /// The way to TaskManagers.
@@ -165,6 +168,10 @@ impl Runner {
         if store != StoreAvailability::Available {
             self.handle(JobMasterEvent::Store(store), false);
         }
+        let restarts_free_ms = self.context.drills.look();
+        if restarts_free_ms > 0 {
+            self.handle(JobMasterEvent::Drill { restarts_free_ms }, false);
+        }
         while self.last_word.is_none() {
             if self.mailbox.take_overrun() {
                 self.handle(JobMasterEvent::MessagesLost, false);
@@ -187,6 +194,8 @@ impl Runner {
                     }
                 }
                 store = self.context.store.changed() => self.handle(JobMasterEvent::Store(store), false),
+                // Before messages: what a drill breaks comes after its beginning.
+                restarts_free_ms = self.context.drills.changed() => self.handle(JobMasterEvent::Drill { restarts_free_ms }, false),
                 message = self.mailbox.messages.recv() => match message {
                     Some(message) => self.take(message),
                     None => return, // Nobody holds a handle: leadership is over.

@@ -338,6 +338,39 @@ fn after_dropped_messages_everything_restarts_with_slots_asked_for_anew() {
 }
 
 #[test]
+fn what_a_drill_breaks_does_not_spend_the_restart_budget_and_what_comes_after_it_does() {
+    let mut model = running(&with(&joined(), |graph| graph.restart_strategy = Some(RestartStrategyConfig::None)));
+    model.run_for(1_500);
+    model.handle(JobMasterEvent::Drill { restarts_free_ms: 60_000 });
+    for restarts in 1..=3 {
+        fail_one(&mut model, true);
+        model.run_for(1_000);
+        assert_eq!((model.status(), model.core.view(model.now).restarts), (JobStatus::Running, restarts));
+    }
+    // What no restart can help ends the job all the same.
+    let mut hopeless = running(&joined());
+    hopeless.handle(JobMasterEvent::Drill { restarts_free_ms: 60_000 });
+    fail_one(&mut hopeless, false);
+    hopeless.settle();
+    assert_eq!(hopeless.ended.as_ref().map(|ended| ended.status), Some(JobStatus::Failed));
+
+    model.handle(JobMasterEvent::Drill { restarts_free_ms: 0 });
+    fail_one(&mut model, true);
+    model.settle();
+    assert_eq!(model.ended.as_ref().map(|ended| ended.status), Some(JobStatus::Failed), "the drill is over");
+}
+
+#[test]
+fn a_drill_that_nobody_ends_is_over_by_itself() {
+    let mut model = running(&with(&joined(), |graph| graph.restart_strategy = Some(RestartStrategyConfig::None)));
+    model.handle(JobMasterEvent::Drill { restarts_free_ms: 2_000 });
+    model.run_for(2_000);
+    fail_one(&mut model, true);
+    model.settle();
+    assert_eq!(model.ended.as_ref().map(|ended| ended.status), Some(JobStatus::Failed));
+}
+
+#[test]
 fn a_superseded_job_master_does_nothing_more() {
     let mut model = running(&joined());
     let effects = model.core.handle(JobMasterEvent::Superseded, model.now);

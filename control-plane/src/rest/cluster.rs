@@ -12,7 +12,8 @@ use weir_ha::{MemberChange, MembershipError, TransferError};
 use weir_protocol::job_status::JobStatus;
 use weir_protocol::link::LeaderAddress;
 use weir_protocol::rest::{
-    ClusterOverview, ConfigEntry, DashboardConfig, DashboardFeatures, HaMemberInfo, HaResponse, TransferRequest, TransferResponse,
+    ClusterOverview, ConfigEntry, DashboardConfig, DashboardFeatures, HaMemberInfo, HaResponse, Health, TransferRequest,
+    TransferResponse,
 };
 
 use super::RestState;
@@ -100,7 +101,7 @@ pub(super) async fn ha(State(rest): RestState) -> Json<HaResponse> {
     })
 }
 
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, RestError> {
+pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, RestError> {
     serde_json::from_slice(body).map_err(|error| RestError::bad_request(format!("REST-JSON: {error}")))
 }
 
@@ -147,7 +148,15 @@ pub(super) async fn metrics(State(rest): RestState) -> Response {
     }
 }
 
-pub(super) async fn health(State(rest): RestState) -> Json<serde_json::Value> {
-    let leading = rest.shared.leading.borrow().is_some();
-    Json(serde_json::json!({ "status": "ok", "name": rest.shared.name, "leading": leading }))
+/// What this process knows without asking anybody.
+pub(super) async fn health(State(rest): RestState) -> Json<Health> {
+    let leads_under = rest.shared.leading.borrow().as_ref().map(Leading::epoch);
+    let status = rest.shared.ha.status();
+    Json(Health {
+        status: "ok".to_owned(),
+        name: rest.shared.name.clone(),
+        leading: leads_under.is_some(),
+        epoch: leads_under.unwrap_or(status.epoch),
+        leader: status.leader,
+    })
 }

@@ -3,6 +3,7 @@
 
 mod checkpoints;
 mod cluster;
+mod drills;
 mod error;
 mod jobs;
 mod leader_only;
@@ -24,6 +25,7 @@ use axum::routing::{get, patch, post};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::watch;
 use weir_ha::HaServices;
+use weir_protocol::drill::DrillAgent;
 use weir_protocol::world::net::{BoundListener, TcpListener, TcpStream};
 
 use self::error::RestError;
@@ -51,6 +53,7 @@ struct Shared {
     leading: watch::Receiver<Option<Leading>>,
     config: BTreeMap<String, String>,
     metrics: Option<PrometheusHandle>,
+    agent: DrillAgent,
     client: reqwest::Client,
 }
 
@@ -61,6 +64,7 @@ impl Rest {
         leading: watch::Receiver<Option<Leading>>,
         config: BTreeMap<String, String>,
         metrics: Option<PrometheusHandle>,
+        agent: DrillAgent,
     ) -> Self {
         let client = reqwest::Client::builder()
             .connect_timeout(CONNECT_DEADLINE)
@@ -71,7 +75,7 @@ impl Rest {
             .build()
             // Only a TLS or DNS setup can fail, and neither is configured.
             .unwrap_or_default();
-        Self { shared: Arc::new(Shared { name, ha, leading, config, metrics, client }) }
+        Self { shared: Arc::new(Shared { name, ha, leading, config, metrics, agent, client }) }
     }
 }
 
@@ -140,6 +144,8 @@ fn weir() -> Router<Rest> {
         .route("/weir/v1/jobs/{job}", get(jobs::describe).merge(patch(jobs::terminate)))
         .route("/weir/v1/ha/transfer", post(cluster::transfer))
         .route("/weir/v1/ha/members", post(cluster::change_members))
+        .route("/weir/v1/drills", get(drills::list).post(drills::begin))
+        .route("/weir/v1/drills/{drill}/result", post(drills::end))
 }
 
 /// What every process answers about itself.
@@ -148,6 +154,8 @@ fn local() -> Router<Rest> {
         .route("/weir/v1/ha", get(cluster::ha))
         .route("/metrics", get(cluster::metrics))
         .route("/healthz", get(cluster::health))
+        .route("/weir/v1/drill/agent", get(drills::agent))
+        .route("/weir/v1/drill/fault", post(drills::fault))
 }
 
 /// Bounds the time of a request and counts it.

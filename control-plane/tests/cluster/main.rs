@@ -51,6 +51,7 @@ impl Cluster {
                 job_master: JobMasterOptions::default(),
                 config: BTreeMap::from([("rest.port".to_string(), "0".to_string())]),
                 metrics: None,
+                faults: None,
             };
             JobManager::start(options).unwrap()
         };

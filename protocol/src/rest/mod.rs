@@ -5,6 +5,7 @@
 
 mod checkpoints;
 mod cluster;
+mod drills;
 mod jobs;
 mod savepoints;
 mod task_managers;
@@ -12,6 +13,7 @@ mod weir;
 
 pub use checkpoints::*;
 pub use cluster::*;
+pub use drills::*;
 pub use jobs::*;
 pub use savepoints::*;
 pub use task_managers::*;

@@ -20,6 +20,8 @@ pub enum Code {
     NoLeader = 4,
     /// It did not happen in time.
     TimedOut = 5,
+    /// The cluster can't bear it: nothing was touched.
+    Refused = 6,
 }
 
 /// A command that failed: what happened, what to try, and the exit code.

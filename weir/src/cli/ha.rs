@@ -1,8 +1,12 @@
 //! `weir ha`: who leads, who could, and who did.
 
+use std::time::Duration;
+
 use clap::Subcommand;
+use serde::Serialize;
 use weir_client::ClusterClient;
-use weir_protocol::rest::HaResponse;
+use weir_protocol::rest::{DrillResult, DrillUnderWay, DrillsResponse, HaResponse, LeaderHistoryEntry};
+use weir_protocol::utc;
 
 use super::exit_code::Failure;
 use super::output::table;
@@ -36,7 +40,7 @@ pub(super) enum HaCommand {
         #[command(flatten)]
         cluster: ClusterArguments,
     },
-    /// The newest leaderships.
+    /// The newest leaderships, and how the newest drills ended.
     History {
         #[command(flatten)]
         cluster: ClusterArguments,
@@ -78,13 +82,16 @@ pub(super) fn run(command: HaCommand) -> Result<(), Failure> {
                 cluster.output.print(&status, status_text)
             }
             HaCommand::History { cluster } => {
-                let status = client(&cluster)?.ha_status(cluster.timeout).await?;
-                cluster.output.print(&status.leader_history, |history| {
-                    let row = |entry: &weir_protocol::rest::LeaderHistoryEntry| {
-                        vec![entry.epoch.to_string(), entry.name.clone(), entry.granted_at_ms.to_string()]
-                    };
-                    table(&["epoch", "leader", "granted (ms since 1970)"], &history.iter().map(row).collect::<Vec<_>>())
-                })
+                let client = client(&cluster)?;
+                let status = client.ha_status(cluster.timeout).await?;
+                // Only a leader knows of drills; leaderships are shown also while there is none.
+                let drills = client.drills(cluster.timeout.min(DRILLS_PATIENCE)).await.unwrap_or_else(|error| {
+                    eprintln!("weir: drills are left out: {error}");
+                    DrillsResponse::default()
+                });
+                let history =
+                    History { leaderships: status.leader_history, drill_under_way: drills.under_way, drills: drills.results };
+                cluster.output.print(&history, history_text)
             }
             HaCommand::AddMember { member, cluster } => {
                 let member = coordination::member(&member).map_err(Failure::usage)?;
@@ -105,6 +112,49 @@ pub(super) fn run(command: HaCommand) -> Result<(), Failure> {
     })
 }
 
+/// How long the history waits for a leader to tell of drills.
+const DRILLS_PATIENCE: Duration = Duration::from_secs(5);
+
+/// What has been.
+#[derive(Debug, Serialize)]
+struct History {
+    /// Newest first.
+    leaderships: Vec<LeaderHistoryEntry>,
+    drill_under_way: Option<DrillUnderWay>,
+    /// Newest first.
+    drills: Vec<DrillResult>,
+}
+
+fn history_text(history: &History) -> String {
+    let leadership =
+        |entry: &LeaderHistoryEntry| vec![entry.epoch.to_string(), entry.name.clone(), entry.granted_at_ms.to_string()];
+    let leaderships: Vec<_> = history.leaderships.iter().map(leadership).collect();
+    let mut text = table(&["epoch", "leader", "granted (ms since 1970)"], &leaderships);
+    if let Some(drill) = &history.drill_under_way {
+        text += &format!("\n\ndrill {} is under way since {}", drill.drill, utc::text(drill.began_at_ms));
+    }
+    if history.drills.is_empty() {
+        return text;
+    }
+    let milliseconds = |value: Option<u64>| value.map_or_else(|| "?".to_owned(), |value| format!("{value} ms"));
+    let drill = |result: &DrillResult| {
+        let measures = &result.measures;
+        vec![
+            utc::text(result.began_at_ms),
+            result.drill.clone(),
+            result.victims.join(", "),
+            if result.passed { "passed" } else { "FAILED" }.to_owned(),
+            milliseconds(measures.detection_ms),
+            milliseconds(measures.control_plane_outage_ms),
+            milliseconds(measures.recovery_ms),
+            measures.records_lost.map_or_else(|| "?".to_owned(), |lost| lost.to_string()),
+        ]
+    };
+    let headings = ["began", "drill", "of", "verdict", "detection", "outage", "recovery", "lost"];
+    text += &format!("\n\n{}", table(&headings, &history.drills.iter().map(drill).collect::<Vec<_>>()));
+    text
+}
+
 fn client(cluster: &ClusterArguments) -> Result<ClusterClient, Failure> {
     Ok(ClusterClient::new(cluster.jobmanagers.clone())?)
 }
@@ -120,7 +170,7 @@ fn status_text(status: &HaResponse) -> String {
         ),
     ];
     if let Some(since_ms) = status.store_away_since_ms {
-        let since = weir_protocol::utc::text(since_ms);
+        let since = utc::text(since_ms);
         lines.push(format!("THE COORDINATION STORE HAS NOT ANSWERED since {since}: jobs run on, nothing new is taken"));
     }
     let rows: Vec<_> = status

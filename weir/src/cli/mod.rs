@@ -1,5 +1,6 @@
 //! The command line: one binary for every role and every client verb.
 
+mod drill;
 pub mod exit_code;
 mod ha;
 mod ha_check;
@@ -21,7 +22,7 @@ pub use output::Format;
 /// Weir: stream processing that outlives its machines.
 #[derive(Debug, Parser)]
 #[command(name = "weir", version, about, propagate_version = true, max_term_width = 110)]
-#[command(after_help = "Exit codes: 0 ok, 1 error, 2 usage, 3 not found, 4 no leader or unreachable, 5 timed out.")]
+#[command(after_help = "Exit codes: 0 ok, 1 error, 2 usage, 3 not found, 4 no leader or unreachable, 5 timed out, 6 refused.")]
 pub struct Cli {
     /// What to log, e.g. `info`, `weir_ha=debug,info`.
     #[arg(long, global = true, env = "WEIR_LOG", value_name = "FILTER")]
@@ -46,6 +47,9 @@ enum Command {
     /// Who leads, who could, and who did.
     #[command(subcommand)]
     Ha(ha::HaCommand),
+    /// Break a live cluster on purpose, measure what it costs, and judge it.
+    #[command(subcommand)]
+    Drill(drill::DrillCommand),
     /// Run a real job on real data, kill the leader and a TaskManager in the middle, and check every row.
     Demo(DemoArguments),
     /// List every configuration option, or check a configuration file.
@@ -104,6 +108,9 @@ struct LocalArguments {
     /// Sets one option for every process; may be repeated.
     #[arg(short = 'D', value_name = "KEY=VALUE")]
     settings: Vec<String>,
+    /// Start a process again that has ended by itself.
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
+    supervise: bool,
 }
 
 #[derive(Debug, Args)]
@@ -132,6 +139,7 @@ struct ClusterArguments {
     #[arg(
         long = "jobmanager",
         short = 'm',
+        visible_alias = "target",
         env = "WEIR_JOBMANAGER",
         value_delimiter = ',',
         default_value = "127.0.0.1:8081,127.0.0.1:8082,127.0.0.1:8083",
@@ -155,6 +163,7 @@ pub fn main() -> std::process::ExitCode {
         Command::Local(arguments) => role::local(&arguments),
         Command::Job(command) => job::run(command),
         Command::Ha(command) => ha::run(command),
+        Command::Drill(command) => drill::run(command),
         Command::Demo(arguments) => crate::demo::run(&crate::demo::DemoOptions {
             rows_per_second: arguments.rate,
             coordination: arguments.ha,

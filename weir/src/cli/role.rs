@@ -3,6 +3,7 @@
 use std::future::{Future, pending};
 use std::io::Read;
 use std::pin::Pin;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -10,6 +11,9 @@ use super::exit_code::Failure;
 use super::{LocalArguments, RoleArguments};
 use crate::local::{LocalCluster, LocalClusterOptions};
 use crate::{assembly, logging};
+
+/// Between two looks at the processes of a local cluster: also how fast one that ends at once is started again.
+const SUPERVISION_PACE: Duration = Duration::from_millis(500);
 
 /// Runs a JobManager until SIGINT or SIGTERM.
 pub(super) fn job_manager(arguments: &RoleArguments, log: Option<&str>) -> Result<(), Failure> {
@@ -43,7 +47,7 @@ pub(super) fn task_manager(arguments: &RoleArguments, log: Option<&str>) -> Resu
 pub(super) fn local(arguments: &LocalArguments) -> Result<(), Failure> {
     std::fs::create_dir_all(&arguments.dir)?;
     let directory = arguments.dir.canonicalize()?;
-    let cluster = LocalCluster::start(LocalClusterOptions {
+    let mut cluster = LocalCluster::start(LocalClusterOptions {
         jobmanagers: arguments.jobmanagers,
         taskmanagers: arguments.taskmanagers,
         slots: arguments.slots,
@@ -56,8 +60,23 @@ pub(super) fn local(arguments: &LocalArguments) -> Result<(), Failure> {
     println!("  files  {}", directory.display());
     println!("  logs   {}", cluster.logs().display());
     println!("Ctrl-C stops it all. Try: weir ha status -m {}", cluster.rest_addresses().join(","));
-    wait_for_the_end(false, pending(), async || println!("stopping"))?;
+    let supervisor = supervise(&mut cluster, arguments.supervise);
+    wait_for_the_end(false, supervisor, async || println!("stopping"))?;
     Ok(cluster.shutdown()?)
+}
+
+/// Starts again what has ended by itself. Ends only with a reason why that can't be done.
+async fn supervise(cluster: &mut LocalCluster, wanted: bool) -> String {
+    if !wanted {
+        return pending().await;
+    }
+    loop {
+        match cluster.revive() {
+            Ok(revived) => revived.iter().for_each(|name| println!("{name} had ended and was started again")),
+            Err(error) => return format!("a process that had ended can't be started again: {error}"),
+        }
+        tokio::time::sleep(SUPERVISION_PACE).await;
+    }
 }
 
 /// Blocks until the process is asked to stop, or can't go on for a reason that it gives; then stops in order.

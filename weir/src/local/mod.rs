@@ -170,6 +170,19 @@ impl LocalCluster {
         process.start()
     }
 
+    /// Starts every process again that has ended by itself, as a supervisor does; their names. One that was killed through
+    /// [`LocalCluster::kill`] stays down.
+    pub fn revive(&mut self) -> io::Result<Vec<String>> {
+        let mut revived = Vec::new();
+        for process in self.processes.values_mut() {
+            if process.has_ended() {
+                process.start()?;
+                revived.push(process.name().to_owned());
+            }
+        }
+        Ok(revived)
+    }
+
     /// Kills the servers that the JobManagers coordinate through, if they are not the JobManagers themselves.
     pub fn kill_coordination(&mut self) {
         self.servers.kill();

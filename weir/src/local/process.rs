@@ -105,6 +105,15 @@ impl RoleProcess {
         }
     }
 
+    /// Whether it has ended by itself; it is reaped then, and this tells it once.
+    pub fn has_ended(&mut self) -> bool {
+        let ended = matches!(self.child.as_mut().map(Child::try_wait), Some(Ok(Some(_))));
+        if ended {
+            self.child = None;
+        }
+        ended
+    }
+
     /// Resident memory in bytes, from the kernel.
     pub fn resident_bytes(&self) -> Option<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()?)).ok()?;

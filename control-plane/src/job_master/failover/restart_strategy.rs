@@ -28,6 +28,9 @@ pub struct RestartStrategy {
 /// The most failures a `failure-rate` strategy remembers, whatever its configuration says.
 const REMEMBERED_FAILURES: u32 = 10_000;
 
+/// Wait before a free restart of a job whose strategy knows none, milliseconds: a job that fails at once must not spin.
+const FREE_RESTART_MS: u64 = 100;
+
 impl RestartStrategy {
     /// A strategy that has seen no failure. `seed` drives the jitter.
     pub fn new(config: RestartStrategyConfig, seed: u64) -> Self {
@@ -78,6 +81,15 @@ impl RestartStrategy {
         }
     }
 
+    /// How long to wait before a restart that does not count because a drill brought it about: the strategy's shortest wait.
+    pub fn delay_of_a_free_restart(&self) -> u64 {
+        match &self.config {
+            RestartStrategyConfig::None => FREE_RESTART_MS,
+            RestartStrategyConfig::FixedDelay { delay_ms, .. } | RestartStrategyConfig::FailureRate { delay_ms, .. } => *delay_ms,
+            RestartStrategyConfig::ExponentialDelay { initial_backoff_ms, .. } => *initial_backoff_ms,
+        }
+    }
+
     fn jittered(&mut self, milliseconds: f64, factor: f64) -> f64 {
         let factor = if factor.is_finite() { factor.clamp(0.0, 1.0) } else { 0.0 };
         // splitmix64: good enough for spreading restarts, and the same under the same seed.
@@ -106,6 +118,18 @@ mod tests {
     fn none_gives_up_at_the_first_failure() {
         let mut strategy = RestartStrategy::new(RestartStrategyConfig::None, 1);
         assert!(matches!(strategy.on_failure(Millis(0)), RestartDecision::GiveUp(_)));
+    }
+
+    #[test]
+    fn free_restarts_wait_as_the_strategy_says_and_use_up_nothing() {
+        let none = RestartStrategy::new(RestartStrategyConfig::None, 1);
+        assert_eq!(none.delay_of_a_free_restart(), FREE_RESTART_MS);
+        let mut fixed = RestartStrategy::new(RestartStrategyConfig::FixedDelay { attempts: 1, delay_ms: 70 }, 1);
+        for _ in 0..5 {
+            assert_eq!(fixed.delay_of_a_free_restart(), 70);
+        }
+        assert_eq!(after(fixed.on_failure(Millis(0))), 70, "the one it has is still there");
+        assert!(matches!(fixed.on_failure(Millis(1)), RestartDecision::GiveUp(_)));
     }
 
     #[test]

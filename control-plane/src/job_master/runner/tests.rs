@@ -53,6 +53,7 @@ fn start(store: &MemoryStore, leadership: &Leadership, directory: &str, graph: J
         storage_options: StorageOptions::default(),
         completed_checkpoints: completed.clone(),
         store: ha.availability(),
+        drills: DrillWatch::never(),
         checkpoint_ids: CheckpointIdCounter::new(ha),
         resource_manager,
         links,

@@ -1,0 +1,218 @@
+//! `weir drill` as operators type it, against real processes: what it breaks, what it measures, what it refuses, what stays.
+
+use std::fs::File;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+use weir_chaos::cluster::{ClusterUnderTest, PATIENCE, all_running, attempts, newest_checkpoint, poll, weir_binary};
+use weir_chaos::workload::CountingJob;
+use weir_protocol::JobId;
+use weir_protocol::job_graph::RestartStrategyConfig;
+use weir_protocol::rest::DrillResult;
+
+const AGENT: &str = "drill.agent.enabled=true";
+
+/// What a `weir drill run` came to.
+struct Drilled {
+    code: Option<i32>,
+    said: String,
+    told: String,
+}
+
+impl Drilled {
+    /// The result of one that must have passed.
+    fn passed(self) -> DrillResult {
+        assert_eq!(self.code, Some(0), "{}\n{}", self.told, self.said);
+        let result: DrillResult = serde_json::from_str(&self.said).expect("a result");
+        println!("{}", self.said);
+        assert!(result.passed && result.missed.is_empty(), "{result:?}");
+        result
+    }
+}
+
+/// Runs a drill to its end, and starts again what it has ended, as a supervisor would.
+fn drill(test: &mut ClusterUnderTest, arguments: &[&str]) -> Drilled {
+    let addresses = test.cluster.rest_addresses().join(",");
+    let (said, told) = (test.directory().join("drill.out"), test.directory().join("drill.err"));
+    let mut child = Command::new(weir_binary())
+        .args(["drill", "run"])
+        .args(arguments)
+        .args(["--target", &addresses, "-o", "json"])
+        .stdin(Stdio::null())
+        .stdout(File::create(&said).expect("a file"))
+        .stderr(File::create(&told).expect("a file"))
+        .spawn()
+        .expect("the command runs");
+    let status = poll(PATIENCE, || {
+        test.cluster.revive().expect("what has ended is started again");
+        child.try_wait().expect("it can be waited for")
+    });
+    if status.is_none() {
+        drop(child.kill());
+        drop(child.wait());
+    }
+    let text = |path| std::fs::read_to_string(path).unwrap_or_default();
+    let drilled = Drilled { code: status.and_then(|status| status.code()), said: text(said), told: text(told) };
+    assert!(status.is_some(), "the drill did not end: {}", drilled.told);
+    drilled
+}
+
+fn weir(arguments: &[&str]) -> Output {
+    Command::new(weir_binary()).args(arguments).output().expect("the command runs")
+}
+
+/// Submits the workload under a restart strategy that allows no restart at all.
+fn submit_without_restarts(test: &ClusterUnderTest, job: &CountingJob) -> JobId {
+    let mut graph = job.graph(&test.output()).expect("the workload is a job graph");
+    graph.restart_strategy = Some(RestartStrategyConfig::None);
+    let id = test.submit_graph(&graph);
+    test.await_job(id, "it runs and has a checkpoint", |job| all_running(job) && newest_checkpoint(job) > 0);
+    id
+}
+
+#[test]
+fn leader_drills_pass_measure_what_they_broke_and_are_remembered() {
+    let mut test = ClusterUnderTest::start(&[AGENT]);
+    let job = CountingJob::lasting(45);
+    let id = test.submit(&job);
+    let (first, epoch) = test.await_leader_after(0);
+
+    let before = attempts(&test.describe(id).expect("the leader answers"));
+    let dry = drill(&mut test, &["leader-kill", "--dry-run"]);
+    assert_eq!(dry.code, Some(0), "{}", dry.told);
+    let examination: Value = serde_json::from_str(&dry.said).expect("JSON");
+    assert!(examination["steps"][0].as_str().is_some_and(|step| step.contains(&first)), "{examination}");
+    assert_eq!(test.leader(), Some((first.clone(), epoch)), "a dry run touches nothing");
+    assert_eq!(attempts(&test.describe(id).expect("the leader answers")), before);
+
+    let killed = drill(&mut test, &["leader-kill", "--rto", "60 s"]).passed();
+    assert_eq!(killed.victims, [first.as_str()]);
+    let (second, later) = test.await_leader_after(epoch);
+    assert_ne!(second, first, "the fault bit");
+    let measures = killed.measures;
+    for measure in [measures.detection_ms, measures.recovery_ms, measures.first_checkpoint_ms, measures.back_ms] {
+        assert!(measure.is_some(), "{measures:?}");
+    }
+    assert!(
+        measures.detection_ms <= measures.recovery_ms && measures.recovery_ms <= measures.first_checkpoint_ms,
+        "{measures:?}"
+    );
+    assert!(measures.control_plane_outage_ms > Some(0), "{measures:?}");
+    assert_eq!((measures.records_lost, measures.records_reprocessed), (Some(0), None), "not measured is not 0");
+
+    let transferred = drill(&mut test, &["leader-transfer"]).passed();
+    assert_eq!(transferred.victims, [second.as_str()]);
+    let (third, latest) = test.await_leader_after(later);
+    assert_ne!(third, second, "the fault bit");
+
+    let paused = drill(&mut test, &["leader-pause", "--pause", "4 s"]).passed();
+    assert_eq!(paused.victims, [third.as_str()]);
+    let back_ms = paused.measures.back_ms.expect("it takes part again");
+    assert!(back_ms >= 3_000, "it was frozen: {back_ms} ms");
+    test.await_leader_after(latest);
+
+    let missed = drill(&mut test, &["leader-transfer", "--rto", "1 ms"]);
+    assert_eq!(missed.code, Some(1), "{}", missed.told);
+    assert!(missed.told.contains("DRILL-MISSED") && missed.told.contains("the objective is 1 ms"), "{}", missed.told);
+
+    // A further leader change: what is remembered is the cluster's, not one leader's.
+    let (leader, epoch) = test.await_leader_after(0);
+    test.cluster.kill(&leader).expect("it runs");
+    test.await_leader_after(epoch);
+    let addresses = test.cluster.rest_addresses().join(",");
+    let history = weir(&["ha", "history", "-m", &addresses, "-o", "json"]);
+    let history: Value = serde_json::from_slice(&history.stdout).expect("JSON");
+    let drills = history["drills"].as_array().expect("a list");
+    let names: Vec<_> = drills.iter().map(|drill| drill["drill"].as_str().unwrap_or_default()).collect();
+    assert_eq!(names, ["leader-transfer", "leader-pause", "leader-transfer", "leader-kill"], "newest first");
+    assert_eq!(drills.iter().map(|drill| drill["passed"] == true).collect::<Vec<_>>(), [false, true, true, true]);
+    let shown = weir(&["ha", "history", "-m", &addresses]);
+    assert!(String::from_utf8_lossy(&shown.stdout).contains("leader-pause"));
+    test.cluster.restart(&leader).expect("it starts again");
+    test.finish(id, &job);
+}
+
+#[test]
+fn a_job_that_may_never_restart_survives_a_drill_and_no_more() {
+    let mut test = ClusterUnderTest::start(&[AGENT]);
+    let job = CountingJob::lasting(25);
+    let id = submit_without_restarts(&test, &job);
+    let before = test.describe(id).expect("the leader answers");
+    let killed = drill(&mut test, &["taskmanager-kill", "--rto", "60 s"]).passed();
+    let after = test.describe(id).expect("the leader answers");
+    assert!(after.restarts > before.restarts, "the fault bit");
+    assert_ne!(attempts(&after), attempts(&before));
+    let victim = killed.victims[0].as_str();
+    assert!(test.cluster.taskmanager_names().iter().any(|name| name == victim), "{victim}");
+    assert!(killed.measures.detection_ms.is_some() && killed.measures.back_ms.is_some(), "{:?}", killed.measures);
+    test.finish(id, &job);
+}
+
+#[test]
+fn too_little_redundancy_is_refused_and_nothing_is_touched() {
+    let mut test = ClusterUnderTest::start_with(|options| {
+        options.jobmanagers = 2;
+        options.settings.push(AGENT.to_owned());
+    });
+    let job = CountingJob::lasting(12);
+    let id = test.submit(&job);
+    let (leader, epoch) = test.await_leader_after(0);
+    let before = attempts(&test.describe(id).expect("the leader answers"));
+    for arguments in [["leader-kill", "--rto=1 s"], ["leader-kill", "--dry-run"], ["leader-pause", "--rpo=0"]] {
+        let refused = drill(&mut test, &arguments);
+        assert_eq!(refused.code, Some(6), "{}", refused.told);
+        assert!(
+            refused.told.contains("DRILL-REFUSED") && refused.told.contains("0 more JobManagers may fail"),
+            "{}",
+            refused.told
+        );
+    }
+    assert_eq!(test.leader(), Some((leader, epoch)));
+    assert_eq!(attempts(&test.describe(id).expect("the leader answers")), before);
+    let unknown = drill(&mut test, &["earthquake"]);
+    assert_eq!(unknown.code, Some(2), "{}", unknown.told);
+    test.finish(id, &job);
+}
+
+#[test]
+fn where_the_agent_is_off_nothing_can_be_ordered_and_a_command_reaches_the_process_instead() {
+    let mut test = ClusterUnderTest::start(&[]);
+    let job = CountingJob::lasting(20);
+    let id = test.submit(&job);
+    let (leader, epoch) = test.await_leader_after(0);
+    let refused = drill(&mut test, &["leader-kill"]);
+    assert_eq!(refused.code, Some(6), "{}", refused.told);
+    assert!(refused.told.contains("DRILL-AGENT-OFF") && refused.told.contains("drill.agent.enabled"), "{}", refused.told);
+    let address = test.cluster.rest_address(&leader).expect("its address");
+    let order = serde_json::json!({"process": leader, "fault": {"kind": "kill"}});
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let (status, answer) = runtime.block_on(async {
+        let url = format!("http://{address}/weir/v1/drill/fault");
+        let answer = reqwest::Client::new().post(url).json(&order).send().await.expect("it answers");
+        (answer.status().as_u16(), answer.text().await.unwrap_or_default())
+    });
+    assert_eq!(status, 403, "{answer}");
+    assert!(answer.contains("DRILL-AGENT-OFF"), "{answer}");
+    assert_eq!(test.leader(), Some((leader.clone(), epoch)));
+
+    let paused = drill(&mut test, &["leader-pause", "--pause", "4 s", "--command", "kill -{signal} {pid}"]).passed();
+    assert_eq!(paused.victims, [leader.as_str()]);
+    assert!(paused.measures.back_ms >= Some(3_000), "it was frozen: {:?}", paused.measures);
+    let (successor, _) = test.await_leader_after(epoch);
+    assert_ne!(successor, leader, "the fault bit");
+    test.finish(id, &job);
+}
+
+#[test]
+fn a_rolling_restart_stops_every_process_once_and_the_job_goes_on() {
+    let mut test = ClusterUnderTest::start(&[AGENT]);
+    let job = CountingJob::lasting(60);
+    let id = test.submit(&job);
+    let (leader, _) = test.await_leader_after(0);
+    let restarted = drill(&mut test, &["rolling-restart", "--supervised", "--rto", "60 s"]).passed();
+    let mut victims = restarted.victims;
+    assert_eq!(victims[2], leader, "the leader after the standbys: {victims:?}");
+    victims.sort();
+    assert_eq!(victims, ["jm-1", "jm-2", "jm-3", "tm-1", "tm-2"]);
+    test.finish(id, &job);
+}

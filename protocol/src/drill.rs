@@ -1,0 +1,209 @@
+//! Drills: what a process that allows it does to itself on order, and the rule by which every process judges such an order.
+//!
+//! The agent is part of a JobManager or TaskManager behind a switch that is off by default. It knows a closed list of faults, and
+//! each that does not end the process mends itself after a time that the order names.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+/// The longest time that a fault may last before it mends itself, milliseconds.
+pub const MAX_FAULT_MS: u64 = 300_000;
+
+/// What a process can be ordered to do to itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Fault {
+    /// End at once, as if the machine had died (SIGKILL).
+    Kill,
+    /// Stop in order (SIGTERM).
+    Terminate,
+    /// Freeze (SIGSTOP) and wake up again.
+    Pause {
+        /// For so long, milliseconds.
+        for_ms: u64,
+    },
+}
+
+impl Fault {
+    /// How long it lasts before it mends itself, milliseconds; `None` if it ends the process.
+    pub fn lasts_ms(self) -> Option<u64> {
+        match self {
+            Self::Kill | Self::Terminate => None,
+            Self::Pause { for_ms } => Some(for_ms),
+        }
+    }
+}
+
+/// Body of `POST /weir/v1/drill/fault`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FaultRequest {
+    /// Who is meant: a JobManager's name or a TaskManager's id. Another process refuses.
+    pub process: String,
+    /// What to do.
+    pub fault: Fault,
+}
+
+/// Answer to a fault order, given before the fault begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FaultAccepted {
+    /// The fault begins so many milliseconds after this answer.
+    pub begins_in_ms: u64,
+    /// How long it lasts, milliseconds; `None` if it ends the process.
+    pub lasts_ms: Option<u64>,
+}
+
+/// `GET /weir/v1/drill/agent`: who answers, and whether it can be ordered to fail.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct AgentInfo {
+    /// A JobManager's name or a TaskManager's id.
+    pub process: String,
+    /// Its process id on its machine.
+    pub pid: u32,
+    /// Whether `drill.agent.enabled` is set.
+    pub enabled: bool,
+}
+
+/// Carries out faults in this process.
+pub trait FaultInjector: Send + Sync + 'static {
+    /// Sees to it that the fault begins soon, and ends by itself. Returns before it begins; `Err` says why it can't, for people.
+    fn inject(&self, fault: Fault) -> Result<FaultAccepted, String>;
+}
+
+/// A fault injector as others hold it.
+pub type FaultInjectorRef = Arc<dyn FaultInjector>;
+
+/// Why a fault was not carried out. Nothing was done.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FaultRefused {
+    /// The switch is off.
+    #[error(
+        "DRILL-AGENT-OFF: {process} takes no faults: set drill.agent.enabled: true in its configuration and start it again, or reach \
+         it with a command template"
+    )]
+    AgentOff {
+        /// Who answers.
+        process: String,
+    },
+    /// The order is for somebody else.
+    #[error("DRILL-PROCESS: this is {process}, and the fault is for {wanted}")]
+    OtherProcess {
+        /// Who answers.
+        process: String,
+        /// Who was meant.
+        wanted: String,
+    },
+    /// It would last too long.
+    #[error("DRILL-FAULT: a fault lasts 1 to {MAX_FAULT_MS} ms, not {for_ms}")]
+    Duration {
+        /// What was asked for.
+        for_ms: u64,
+    },
+    /// The system does not let the process do it.
+    #[error("DRILL-FAULT: {0}")]
+    Failed(String),
+}
+
+impl FaultRefused {
+    /// The HTTP status that goes with it.
+    pub fn http_status(&self) -> u16 {
+        match self {
+            Self::AgentOff { .. } => 403,
+            Self::Duration { .. } => 400,
+            Self::OtherProcess { .. } | Self::Failed(_) => 409,
+        }
+    }
+}
+
+/// A process's side of drills.
+#[derive(Clone)]
+pub struct DrillAgent {
+    process: String,
+    faults: Option<FaultInjectorRef>,
+}
+
+impl std::fmt::Debug for DrillAgent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DrillAgent").field("process", &self.process).field("enabled", &self.faults.is_some()).finish()
+    }
+}
+
+impl DrillAgent {
+    /// The agent of the process of this name; without an injector it is off.
+    pub fn new(process: impl Into<String>, faults: Option<FaultInjectorRef>) -> Self {
+        Self { process: process.into(), faults }
+    }
+
+    /// Who this is, and whether faults are taken.
+    pub fn info(&self) -> AgentInfo {
+        AgentInfo { process: self.process.clone(), pid: std::process::id(), enabled: self.faults.is_some() }
+    }
+
+    /// Carries out an order, or says why not.
+    pub fn carry_out(&self, order: &FaultRequest) -> Result<FaultAccepted, FaultRefused> {
+        let Some(faults) = &self.faults else { return Err(FaultRefused::AgentOff { process: self.process.clone() }) };
+        if order.process != self.process {
+            return Err(FaultRefused::OtherProcess { process: self.process.clone(), wanted: order.process.clone() });
+        }
+        if let Some(for_ms) = order.fault.lasts_ms().filter(|for_ms| !(1..=MAX_FAULT_MS).contains(for_ms)) {
+            return Err(FaultRefused::Duration { for_ms });
+        }
+        tracing::warn!(fault = ?order.fault, "a drill orders this process to fail");
+        faults.inject(order.fault).map_err(FaultRefused::Failed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Noted(Mutex<Vec<Fault>>);
+
+    impl FaultInjector for Noted {
+        fn inject(&self, fault: Fault) -> Result<FaultAccepted, String> {
+            self.0.lock().unwrap().push(fault);
+            Ok(FaultAccepted { begins_in_ms: 0, lasts_ms: fault.lasts_ms() })
+        }
+    }
+
+    fn order(process: &str, fault: Fault) -> FaultRequest {
+        FaultRequest { process: process.to_owned(), fault }
+    }
+
+    #[test]
+    fn an_agent_that_is_off_does_nothing_whoever_is_meant() {
+        let agent = DrillAgent::new("jm-1", None);
+        assert!(!agent.info().enabled);
+        for name in ["jm-1", "jm-2"] {
+            let refused = agent.carry_out(&order(name, Fault::Kill)).unwrap_err();
+            assert!(refused.to_string().starts_with("DRILL-AGENT-OFF: jm-1"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_fault_for_another_process_or_without_a_bound_is_not_carried_out() {
+        let noted = Arc::new(Noted::default());
+        let agent = DrillAgent::new("jm-1", Some(noted.clone()));
+        assert!(agent.info().enabled);
+        assert!(matches!(agent.carry_out(&order("jm-2", Fault::Kill)), Err(FaultRefused::OtherProcess { .. })));
+        for for_ms in [0, MAX_FAULT_MS + 1, u64::MAX] {
+            let refused = agent.carry_out(&order("jm-1", Fault::Pause { for_ms }));
+            assert_eq!(refused, Err(FaultRefused::Duration { for_ms }));
+        }
+        assert!(noted.0.lock().unwrap().is_empty());
+        let accepted = agent.carry_out(&order("jm-1", Fault::Pause { for_ms: 7 })).unwrap();
+        assert_eq!(accepted.lasts_ms, Some(7));
+        assert_eq!(*noted.0.lock().unwrap(), [Fault::Pause { for_ms: 7 }]);
+    }
+
+    #[test]
+    fn faults_have_a_stable_form() {
+        let pause = serde_json::to_value(order("jm-1", Fault::Pause { for_ms: 5 })).unwrap();
+        assert_eq!(pause, serde_json::json!({"process": "jm-1", "fault": {"kind": "pause", "for_ms": 5}}));
+        assert!(serde_json::from_str::<FaultRequest>(r#"{"process": "a", "fault": {"kind": "explode"}}"#).is_err());
+    }
+}

@@ -1,0 +1,92 @@
+//! What was measured against what was declared.
+
+use weir_protocol::rest::{DrillMeasures, DrillObjectives};
+
+/// What came of a drill besides figures.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Outcome {
+    /// Everything measured.
+    pub(super) measures: DrillMeasures,
+    /// Why a fault was not brought about, if it was not.
+    pub(super) not_struck: Option<String>,
+    /// What had not been seen when time was up.
+    pub(super) not_seen: Vec<String>,
+    /// Jobs that failed.
+    pub(super) failed_jobs: Vec<String>,
+    /// Whether a leader answered and every task ran again.
+    pub(super) recovered: bool,
+    /// Processes that were waited for and did not come back.
+    pub(super) still_away: Vec<String>,
+}
+
+/// Everything that was not met, a sentence each; empty = passed.
+pub(super) fn missed(objectives: DrillObjectives, outcome: &Outcome) -> Vec<String> {
+    let measures = &outcome.measures;
+    let mut missed = Vec::new();
+    if let Some(why) = &outcome.not_struck {
+        missed.push(format!("the fault was not brought about: {why}"));
+        return missed;
+    }
+    missed.extend(outcome.failed_jobs.iter().map(|job| format!("job {job} has FAILED")));
+    if !outcome.recovered {
+        missed.push(format!("it did not recover in time: {}", outcome.not_seen.join("; ")));
+    }
+    match (objectives.rto_ms, measures.recovery_ms) {
+        (Some(objective), Some(recovery)) if recovery > objective => {
+            missed.push(format!("recovery took {recovery} ms, the objective is {objective} ms"));
+        }
+        _ => {}
+    }
+    match (objectives.rpo_records, measures.records_lost) {
+        (Some(objective), Some(lost)) if lost > objective => {
+            missed.push(format!("{lost} records were lost, the objective is {objective}"));
+        }
+        (Some(objective), None) if outcome.recovered => {
+            missed.push(format!(
+                "a job went on from an older checkpoint than its newest: more than {objective} records may be lost"
+            ));
+        }
+        _ => {}
+    }
+    missed.extend(
+        outcome.still_away.iter().map(|name| format!("{name} has not come back: the cluster is left with less redundancy")),
+    );
+    missed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn recovered(recovery_ms: u64) -> Outcome {
+        let measures = DrillMeasures { recovery_ms: Some(recovery_ms), records_lost: Some(0), ..DrillMeasures::default() };
+        Outcome { measures, recovered: true, ..Outcome::default() }
+    }
+
+    const TWO_SECONDS: DrillObjectives = DrillObjectives { rto_ms: Some(2_000), rpo_records: Some(0) };
+
+    #[test]
+    fn an_objective_is_met_up_to_its_last_millisecond() {
+        assert_eq!(missed(TWO_SECONDS, &recovered(2_000)), Vec::<String>::new());
+        assert!(missed(TWO_SECONDS, &recovered(2_001))[0].contains("2001 ms"));
+        assert_eq!(missed(DrillObjectives::default(), &recovered(999_999)), Vec::<String>::new(), "nothing was declared");
+    }
+
+    #[test]
+    fn what_was_not_measured_meets_no_objective() {
+        let mut outcome = recovered(10);
+        outcome.measures.records_lost = None;
+        assert_eq!(missed(TWO_SECONDS, &outcome).len(), 1);
+        let never = Outcome { not_seen: vec!["no leader answers".to_owned()], ..Outcome::default() };
+        let missed = missed(TWO_SECONDS, &never);
+        assert_eq!(missed, ["it did not recover in time: no leader answers"]);
+    }
+
+    #[test]
+    fn failed_jobs_and_processes_that_stay_away_fail_a_drill_without_objectives() {
+        let outcome = Outcome { failed_jobs: vec!["a".to_owned()], still_away: vec!["jm-1".to_owned()], ..recovered(1) };
+        assert_eq!(missed(DrillObjectives::default(), &outcome).len(), 2);
+        let refused = Outcome { not_struck: Some("no way".to_owned()), ..Outcome::default() };
+        assert_eq!(missed(DrillObjectives::default(), &refused), ["the fault was not brought about: no way"]);
+    }
+}
