@@ -1,5 +1,5 @@
 # Everything a developer or a first-time user types. Each target does its own set-up.
-.PHONY: demo test verify fix bench setup test-servers
+.PHONY: demo chaos test verify fix bench setup test-servers
 
 CARGO ?= cargo
 export CARGO_TERM_COLOR ?= auto
@@ -8,6 +8,11 @@ export CARGO_TERM_COLOR ?= auto
 demo: setup
 	$(CARGO) build --release --locked --package weir
 	./target/release/weir demo
+
+## chaos: five minutes of everything that can go wrong, on raft, etcd and ZooKeeper; judged, and told in pages to look at
+chaos: setup test-servers
+	$(CARGO) build --release --locked --package weir --package weir-chaos --bins
+	ops/chaos.sh
 
 ## test: every test, real processes and real servers included
 test: setup test-servers

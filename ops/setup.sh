@@ -14,6 +14,10 @@ need make make
 need git git
 need python3 python3
 need mkfs.ext4 e2fsprogs
+# What `weir chaos` breaks networks and clocks with; without them it skips those faults and says so.
+need ip iproute2
+need nft nftables
+need faketime faketime
 # etcd-client compiles its protocol with protoc and protobuf's own definitions.
 need protoc protobuf-compiler
 [ -e /usr/include/google/protobuf/descriptor.proto ] || missing+=(libprotobuf-dev)

@@ -1,5 +1,8 @@
 //! A cluster of real processes under test, one at a time on a machine.
 
+pub mod leftovers;
+pub mod network;
+
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

@@ -3,9 +3,13 @@
 //! Every test with real processes follows one shape: start a cluster and a workload whose output is known beforehand, break something while it
 //! runs, prove that the fault bit, let the job end, and compare the committed output row by row.
 
+pub mod checkers;
 pub mod cluster;
 pub mod faults;
+pub mod history;
 pub mod invariants;
+pub mod report;
+pub mod run;
 pub mod sim;
 pub mod specification;
 pub mod workload;

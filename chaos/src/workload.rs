@@ -1,15 +1,18 @@
 //! A job whose correct output is known: numbered rows, counted per key and window.
 
+pub mod churn;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use weir_protocol::job_graph::JobGraph;
 
 /// Rows `0..rows`, one per millisecond of event time, dealt to `keys` keys by remainder, counted and summed per key and
 /// window. What must come out follows by arithmetic; nothing of the runtime takes part in computing it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CountingJob {
     /// Number of rows.
     pub rows: u64,
@@ -29,7 +32,7 @@ pub struct CountingJob {
 const START_MS: u64 = 1_600_000_000_000 / 3_600_000 * 3_600_000;
 
 /// What came out, against what had to.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Verdict {
     /// Rows in the committed output.
     pub rows: u64,
@@ -127,6 +130,13 @@ impl CountingJob {
         }))
     }
 
+    /// The rows that must come out, as they are written: what tests of the checks start from.
+    #[cfg(test)]
+    pub(crate) fn right_lines(&self) -> Vec<String> {
+        let row = |((window, key), (n, total, last)): ((u64, u64), (u64, u64, u64))| format!("{window},{key},{n},{total},{last}");
+        self.expected().into_iter().map(row).collect()
+    }
+
     /// `(window start, key) -> (count, sum, maximum)`.
     fn expected(&self) -> BTreeMap<(u64, u64), (u64, u64, u64)> {
         let mut expected = BTreeMap::new();
@@ -140,10 +150,15 @@ impl CountingJob {
 
     /// Compares the committed output with what must be there.
     pub fn check(&self, output: &Path) -> io::Result<Verdict> {
+        Ok(self.judge(&committed_lines(output)?))
+    }
+
+    /// Compares these committed lines with what must be there.
+    pub fn judge(&self, lines: &[String]) -> Verdict {
         let expected = self.expected();
         let mut seen: BTreeMap<(u64, u64), u64> = BTreeMap::new();
         let mut verdict = Verdict::default();
-        for line in committed_lines(output)? {
+        for line in lines {
             verdict.rows += 1;
             let numbers: Option<Vec<u64>> = line.split(',').map(|field| field.parse().ok()).collect();
             let Some([window, key, count, total, last]) = numbers.as_deref() else {
@@ -159,7 +174,7 @@ impl CountingJob {
             }
         }
         verdict.lost = expected.keys().filter(|row| !seen.contains_key(*row)).count() as u64;
-        Ok(verdict)
+        verdict
     }
 }
 
@@ -195,8 +210,7 @@ mod tests {
     }
 
     fn right() -> Vec<String> {
-        let row = |((window, key), (n, total, last)): ((u64, u64), (u64, u64, u64))| format!("{window},{key},{n},{total},{last}");
-        small().expected().into_iter().map(row).collect()
+        small().right_lines()
     }
 
     #[test]

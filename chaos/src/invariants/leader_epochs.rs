@@ -10,6 +10,7 @@ use super::{Fact, Invariant};
 #[derive(Debug, Default)]
 pub(super) struct LeaderEpochs {
     holders: BTreeMap<LeaderEpoch, String>,
+    named: BTreeMap<LeaderEpoch, String>,
     seen: BTreeMap<String, LeaderEpoch>,
 }
 
@@ -24,6 +25,12 @@ impl Invariant for LeaderEpochs {
                 let holder = self.holders.entry(*epoch).or_insert_with(|| process.clone());
                 if holder != process {
                     return Err(format!("epoch {epoch} was used by {holder} and by {process}"));
+                }
+            }
+            Fact::LeaderNamed { leader, epoch } => {
+                let holder = self.named.entry(*epoch).or_insert_with(|| leader.clone());
+                if holder != leader {
+                    return Err(format!("epoch {epoch} is said to be {holder}'s and {leader}'s"));
                 }
             }
             Fact::LeaderSeen { process, epoch } => {
@@ -54,6 +61,15 @@ mod tests {
         assert!(epochs.observe(&write("a", 1)).is_ok());
         assert!(epochs.observe(&write("b", 2)).is_ok());
         assert!(epochs.observe(&write("a", 2)).is_err());
+    }
+
+    #[test]
+    fn all_agree_on_whose_an_epoch_is() {
+        let mut epochs = LeaderEpochs::default();
+        let named = |leader: &str, epoch| Fact::LeaderNamed { leader: leader.into(), epoch: LeaderEpoch(epoch) };
+        assert!(epochs.observe(&named("a", 1)).is_ok());
+        assert!(epochs.observe(&named("a", 1)).is_ok());
+        assert!(epochs.observe(&named("b", 1)).is_err());
     }
 
     #[test]

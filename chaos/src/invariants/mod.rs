@@ -61,6 +61,13 @@ pub enum Fact {
         /// Under which epoch.
         epoch: LeaderEpoch,
     },
+    /// Somebody said who leads under an epoch.
+    LeaderNamed {
+        /// Who leads.
+        leader: String,
+        /// Under which epoch.
+        epoch: LeaderEpoch,
+    },
     /// A checkpoint's pointer became durable.
     CheckpointAppended {
         /// Of which job.
@@ -171,6 +178,7 @@ fn kind(fact: &Fact) -> &'static str {
         Fact::WriteBegan { .. } => "writes begun",
         Fact::WriteCommitted { .. } => "writes committed",
         Fact::LeaderSeen { .. } => "leaders seen",
+        Fact::LeaderNamed { .. } => "leaders named",
         Fact::CheckpointAppended { .. } => "checkpoints",
         Fact::CheckpointRemoved { .. } => "checkpoints removed",
         Fact::FileDeleted { .. } => "files deleted",

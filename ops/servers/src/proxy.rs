@@ -1,7 +1,7 @@
 //! A TCP proxy that can break connections in the ways a network does.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -65,7 +65,7 @@ impl State {
     }
 }
 
-/// A listener on loopback that forwards to a target; it stops when dropped.
+/// A listener that forwards to a target; it stops when dropped.
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
@@ -75,7 +75,12 @@ pub struct Proxy {
 impl Proxy {
     /// Forwards to `target`.
     pub fn start(target: SocketAddr) -> io::Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0))?;
+        Self::start_on(IpAddr::V4(Ipv4Addr::LOCALHOST), target)
+    }
+
+    /// The same, listening on this address of the machine.
+    pub fn start_on(address: IpAddr, target: SocketAddr) -> io::Result<Self> {
+        let listener = TcpListener::bind((address, 0))?;
         let address = listener.local_addr()?;
         let state = Arc::new(State {
             fault: AtomicU8::new(Fault::None as u8),

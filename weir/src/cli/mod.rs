@@ -1,5 +1,6 @@
 //! The command line: one binary for every role and every client verb.
 
+mod chaos;
 mod drill;
 pub mod exit_code;
 mod ha;
@@ -52,6 +53,9 @@ enum Command {
     Drill(drill::DrillCommand),
     /// Run a real job on real data, kill the leader and a TaskManager in the middle, and check every row.
     Demo(DemoArguments),
+    /// Break a cluster of real processes on this machine in a planned way, and judge what comes of it (runs `weir-chaos`).
+    #[command(disable_help_flag = true, disable_version_flag = true)]
+    Chaos(chaos::ChaosArguments),
     /// List every configuration option, or check a configuration file.
     Config(ConfigArguments),
 }
@@ -172,6 +176,7 @@ pub fn main() -> std::process::ExitCode {
             settings: arguments.settings,
         })
         .map_err(Failure::from),
+        Command::Chaos(arguments) => chaos::run(&arguments),
         Command::Config(arguments) => config(&arguments),
     };
     exit_code::finish(outcome)

@@ -7,6 +7,8 @@ use std::path::Path;
 use clap::ValueEnum;
 use weir_servers::{EtcdCluster, Fault, Proxy, ZooKeeperEnsemble};
 
+use super::LocalClusterOptions;
+
 /// Nodes of etcd or ZooKeeper: as many as survive the loss of one.
 const NODES: usize = 3;
 /// The etcd that is started: whatever the search path finds.
@@ -45,10 +47,11 @@ enum Servers {
 }
 
 impl CoordinationServers {
-    /// Starts what `coordination` needs under `directory`.
-    pub(super) fn start(coordination: Coordination, interruptible: bool, directory: &Path) -> io::Result<Self> {
+    /// Starts what the coordination of these options needs.
+    pub(super) fn start(options: &LocalClusterOptions) -> io::Result<Self> {
+        let directory = &options.directory;
         let failed = |error: weir_servers::StartError| io::Error::other(error.to_string());
-        let servers = match coordination {
+        let servers = match options.coordination {
             Coordination::Raft => Servers::None,
             Coordination::Etcd => {
                 EtcdCluster::start(Path::new(ETCD), NODES, &directory.join("etcd")).map(Servers::Etcd).map_err(failed)?
@@ -57,8 +60,9 @@ impl CoordinationServers {
                 ZooKeeperEnsemble::start(NODES, &directory.join("zookeeper")).map(Servers::ZooKeeper).map_err(failed)?
             }
         };
-        let addresses = if interruptible { servers.client_addresses() } else { Vec::new() };
-        let proxies = addresses.into_iter().map(Proxy::start).collect::<io::Result<Vec<_>>>()?;
+        let addresses = if options.interruptible { servers.client_addresses() } else { Vec::new() };
+        let proxies =
+            addresses.into_iter().map(|server| Proxy::start_on(options.proxy_address, server)).collect::<io::Result<Vec<_>>>()?;
         Ok(Self { servers, proxies })
     }
 
@@ -85,6 +89,11 @@ impl CoordinationServers {
     /// From now on this happens on the way to every server.
     pub(super) fn interrupt(&self, fault: Fault) {
         self.proxies.iter().for_each(|proxy| proxy.set(fault));
+    }
+
+    /// Bytes of answers that the proxies have held back.
+    pub(super) fn held_answers(&self) -> u64 {
+        self.proxies.iter().map(Proxy::held_answers).sum()
     }
 
     /// Ends every server as a power cut does.

@@ -3,11 +3,13 @@
 //! What `weir local`, the demo and the real-process tests run on.
 
 mod coordination;
+mod host;
 pub mod ports;
 pub mod process;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,6 +19,7 @@ pub use weir_servers::Fault;
 
 pub use coordination::Coordination;
 use coordination::CoordinationServers;
+pub use host::Host;
 use ports::ReservedPort;
 use process::RoleProcess;
 
@@ -40,6 +43,10 @@ pub struct LocalClusterOptions {
     pub coordination: Coordination,
     /// Whether the way to the servers they coordinate through can be interrupted: there is a proxy before each then.
     pub interruptible: bool,
+    /// Where those proxies listen: an address that every JobManager reaches.
+    pub proxy_address: IpAddr,
+    /// Hosts of processes, by name, that do not simply run on loopback.
+    pub hosts: BTreeMap<String, Host>,
     /// First REST port; further JobManagers take the next ones. `None`: any free ones.
     pub rest_port: Option<u16>,
     /// Further settings, `key=value`, for every process.
@@ -57,6 +64,8 @@ impl LocalClusterOptions {
             slots: 2,
             coordination: Coordination::default(),
             interruptible: false,
+            proxy_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            hosts: BTreeMap::new(),
             rest_port: None,
             settings: Vec::new(),
         })
@@ -86,7 +95,7 @@ impl LocalCluster {
     /// Starts every process. Returns once they are started, not once they serve.
     pub fn start(options: LocalClusterOptions) -> io::Result<Self> {
         let ports = (0..options.jobmanagers).map(|index| take_ports(&options, index)).collect::<io::Result<Vec<_>>>()?;
-        let servers = CoordinationServers::start(options.coordination, options.interruptible, &options.directory)?;
+        let servers = CoordinationServers::start(&options)?;
         let mut cluster = Self { processes: BTreeMap::new(), ports, options, servers };
         std::fs::create_dir_all(cluster.logs())?;
         for name in cluster.jobmanager_names().into_iter().chain(cluster.taskmanager_names()) {
@@ -109,7 +118,8 @@ impl LocalCluster {
 
     /// REST addresses (`host:port`) of all JobManagers, in the order of their names.
     pub fn rest_addresses(&self) -> Vec<String> {
-        self.ports.iter().map(|ports| format!("127.0.0.1:{}", ports.rest)).collect()
+        let names = self.jobmanager_names();
+        names.iter().zip(&self.ports).map(|(name, ports)| format!("{}:{}", self.host(name).address, ports.rest)).collect()
     }
 
     /// REST address of one JobManager.
@@ -203,8 +213,8 @@ impl LocalCluster {
 
     /// What the JobManagers coordinate through when they are started the next time, on servers of its own.
     pub fn set_coordination(&mut self, coordination: Coordination) -> io::Result<()> {
-        self.servers = CoordinationServers::start(coordination, self.options.interruptible, &self.options.directory)?;
         self.options.coordination = coordination;
+        self.servers = CoordinationServers::start(&self.options)?;
         for name in self.jobmanager_names() {
             let process = self.describe(&name);
             self.processes.insert(name, process);
@@ -217,9 +227,11 @@ impl LocalCluster {
         let mut settings = self.settings_of_all();
         if let Some(index) = self.jobmanager_names().iter().position(|known| known == name) {
             settings.extend(self.jobmanager_settings(name, &self.ports[index]));
+            settings.extend(self.host(name).jobmanager_settings());
         } else {
             settings.push(format!("taskmanager.resource-id={name}"));
             settings.push(format!("taskmanager.numberOfTaskSlots={}", self.options.slots));
+            settings.extend(self.host(name).taskmanager_settings());
         }
         settings.extend(self.options.settings.iter().cloned());
         settings
@@ -242,6 +254,21 @@ impl LocalCluster {
         if self.named(name)?.signal(signal) { Ok(()) } else { Err(io::Error::other(format!("{name} does not run"))) }
     }
 
+    /// Where a process runs.
+    pub fn host(&self, name: &str) -> Host {
+        self.options.hosts.get(name).cloned().unwrap_or_default()
+    }
+
+    /// Bytes of answers of the coordination servers that were held back so far ([`Fault::LostAnswers`]).
+    pub fn held_answers(&self) -> u64 {
+        self.servers.held_answers()
+    }
+
+    fn addresses_of_jobmanagers(&self, port: impl Fn(&JobManagerPorts) -> u16) -> Vec<(String, String)> {
+        let names = self.jobmanager_names().into_iter().zip(&self.ports);
+        names.map(|(name, ports)| (name.clone(), format!("{}:{}", self.host(&name).address, port(ports)))).collect()
+    }
+
     fn named(&mut self, name: &str) -> io::Result<&mut RoleProcess> {
         self.processes.get_mut(name).ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("no process {name}")))
     }
@@ -250,16 +277,16 @@ impl LocalCluster {
         let is_jobmanager = self.jobmanager_names().iter().any(|known| known == name);
         let mut arguments = vec![if is_jobmanager { "jobmanager" } else { "taskmanager" }.to_owned()];
         arguments.extend(self.settings(name).into_iter().flat_map(|setting| ["-D".to_owned(), setting]));
-        RoleProcess::new(name, &self.options.binary, arguments, &self.logs())
+        RoleProcess::new(name, &self.options.binary, arguments, &self.logs()).on(self.host(name))
     }
 
     fn settings_of_all(&self) -> Vec<String> {
-        let rpc: Vec<_> = self.ports.iter().map(|ports| format!("127.0.0.1:{}", ports.rpc.number())).collect();
+        let rpc = self.addresses_of_jobmanagers(|ports| ports.rpc.number());
         let directory = self.options.directory.display();
         vec![
             format!("high-availability.storageDir={directory}/ha"),
             format!("execution.checkpointing.dir={directory}/checkpoints"),
-            format!("jobmanager.rpc.addresses={}", rpc.join(";")),
+            format!("jobmanager.rpc.addresses={}", rpc.iter().map(|(_, address)| address.as_str()).collect::<Vec<_>>().join(";")),
         ]
     }
 
@@ -272,9 +299,8 @@ impl LocalCluster {
         if self.options.coordination != Coordination::Raft {
             settings.extend(self.servers.settings());
         } else if self.options.jobmanagers > 1 {
-            let names = self.jobmanager_names();
-            let members: Vec<_> =
-                names.iter().zip(&self.ports).map(|(name, ports)| format!("{name}@127.0.0.1:{}", ports.raft.number())).collect();
+            let peers = self.addresses_of_jobmanagers(|ports| ports.raft.number());
+            let members: Vec<_> = peers.iter().map(|(name, address)| format!("{name}@{address}")).collect();
             settings.push("high-availability.type=raft".to_owned());
             settings.push(format!("high-availability.raft.members={}", members.join(";")));
             settings.push(format!("high-availability.raft.dir={}", self.raft_directory(name).display()));

@@ -9,12 +9,15 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{self, Signal};
 use nix::unistd::Pid;
 
+use super::host::Host;
+
 /// A role process: how to start it, and the running instance, if any.
 #[derive(Debug)]
 pub struct RoleProcess {
     name: String,
     binary: PathBuf,
     arguments: Vec<String>,
+    host: Host,
     log: PathBuf,
     child: Option<Child>,
 }
@@ -22,7 +25,15 @@ pub struct RoleProcess {
 impl RoleProcess {
     /// Describes a process; nothing is started yet. Its output is appended to `<logs>/<name>.log`.
     pub fn new(name: &str, binary: &Path, arguments: Vec<String>, logs: &Path) -> Self {
-        Self { name: name.to_owned(), binary: binary.to_owned(), arguments, log: logs.join(format!("{name}.log")), child: None }
+        let log = logs.join(format!("{name}.log"));
+        Self { name: name.to_owned(), binary: binary.to_owned(), arguments, host: Host::default(), log, child: None }
+    }
+
+    /// The same, started on this host.
+    #[must_use]
+    pub fn on(mut self, host: Host) -> Self {
+        self.host = host;
+        self
     }
 
     /// Its name, e.g. `jm-1`.
@@ -43,8 +54,13 @@ impl RoleProcess {
     /// Starts it. It ends by itself when this process is gone: its standard input closes then.
     pub fn start(&mut self) -> io::Result<()> {
         let log: File = OpenOptions::new().create(true).append(true).open(&self.log)?;
-        let child = Command::new(&self.binary)
+        // A launcher replaces itself by what it launches: the process id is that of the role.
+        let mut words = self.host.launcher.iter().map(PathBuf::from).chain([self.binary.clone()]);
+        let program = words.next().expect("the binary at least");
+        let child = Command::new(program)
+            .args(words)
             .args(&self.arguments)
+            .envs(self.host.environment.iter().map(|(key, value)| (key, value)))
             .arg("--exit-with-parent")
             .stdin(Stdio::piped())
             .stdout(log.try_clone()?)

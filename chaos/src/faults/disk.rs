@@ -1,9 +1,13 @@
-//! What goes wrong with disks.
+//! Disks that are full, read-only or corrupt.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use super::{Bite, Draw};
+use crate::cluster::network::run;
+use crate::run::scene::{PATIENCE, Scene};
 
 /// A small file system of its own, mounted for the life of this value. Needs root.
 #[derive(Debug)]
@@ -13,6 +17,15 @@ pub struct SmallDisk {
 }
 
 impl SmallDisk {
+    /// Why there can't be one here; `None` if there can.
+    pub fn hindrance() -> Option<String> {
+        let trial = || {
+            let directory = tempfile::tempdir()?;
+            Self::mount(&directory.path().join("trial"), 8).map(drop)
+        };
+        trial().err().map(|error| format!("no file system can be mounted here: {error}"))
+    }
+
     /// An ext4 file system of so many MiB in an image file, mounted at `mount_point`.
     pub fn mount(mount_point: &Path, mebibytes: u64) -> io::Result<Self> {
         std::fs::create_dir_all(mount_point)?;
@@ -45,7 +58,7 @@ impl SmallDisk {
 
     /// Turns it read-only under the feet of whoever has files open, as the kernel does after an I/O error.
     pub fn make_read_only(&self) -> io::Result<()> {
-        run(Command::new("mount").args(["-o", "remount,abort"]).arg(&self.mount_point))
+        run(Command::new("mount").args(["-o", "remount,abort"]).arg(&self.mount_point)).map(drop)
     }
 
     /// Repairs a file system made read-only: unmounts and mounts it again. Nobody may have files open.
@@ -57,7 +70,7 @@ impl SmallDisk {
         if !matches!(status.code(), Some(0 | 1)) {
             return Err(io::Error::other(format!("e2fsck: {status}")));
         }
-        run(Command::new("mount").args(["-o", "loop"]).arg(&image).arg(&self.mount_point))
+        run(Command::new("mount").args(["-o", "loop"]).arg(&image).arg(&self.mount_point)).map(drop)
     }
 }
 
@@ -72,18 +85,26 @@ impl Drop for SmallDisk {
     }
 }
 
-fn run(command: &mut Command) -> io::Result<()> {
-    let output = command.output()?;
-    if output.status.success() {
-        return Ok(());
-    }
-    Err(io::Error::other(format!("{command:?}: {}", String::from_utf8_lossy(&output.stderr).trim())))
-}
-
 /// Flips one bit in the middle of a file.
 pub fn flip_a_bit(path: &Path) -> io::Result<()> {
     let mut bytes = std::fs::read(path)?;
     let middle = bytes.len() / 2;
     bytes[middle] ^= 0x10;
     std::fs::write(path, bytes)
+}
+
+pub(super) fn full(scene: &mut Scene, draw: Draw) -> io::Result<Bite> {
+    let disk = scene.disk.as_ref().ok_or_else(|| io::Error::other("this cluster's checkpoints are on no small disk"))?;
+    let failed = |scene: &Scene| scene.view.get().job.map_or(0, |job| job.failed);
+    let before = failed(scene);
+    let filled = disk.fill()?;
+    let seen = scene.until(PATIENCE, |view| view.job.as_ref().filter(|job| job.failed > before).map(|job| job.failed));
+    scene.wait(draw.lasts);
+    let now = seen.map(|seen| seen.max(failed(scene)));
+    disk.clear()?;
+    let footprint = match now {
+        Some(now) if filled > 0 => Ok(format!("{filled} bytes filled it; {} checkpoints failed", now - before)),
+        _ => Err(format!("{filled} bytes filled it, and no checkpoint failed")),
+    };
+    Ok(Bite::new("the disk for checkpoints", footprint))
 }

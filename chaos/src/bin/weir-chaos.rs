@@ -1,0 +1,206 @@
+//! `weir chaos`: breaks a cluster of real processes on this machine, and judges what comes of it.
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use weir::config::value;
+use weir::local::Coordination;
+use weir_chaos::checkers::{Judged, RunVerdict, judge};
+use weir_chaos::faults::{Hindrances, NEMESES, Nemesis};
+use weir_chaos::history::History;
+use weir_chaos::report;
+use weir_chaos::run::smoke::{scenarios, smoke};
+use weir_chaos::run::{RunOptions, Workload, run};
+
+/// Breaks a cluster of real processes on this machine in a planned way, and judges from outside what comes of it.
+#[derive(Parser)]
+#[command(name = "weir chaos", version, max_term_width = 110)]
+#[command(after_help = "Exit codes: 0 passed, 1 not passed (something broke, a fault did not bite, or it was stopped), 2 usage.")]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Run a workload under faults, judge it and write a report. Ctrl-C mends everything and still writes it.
+    Run(RunArguments),
+    /// Judge the history in a report's directory again.
+    Check {
+        /// The directory.
+        directory: PathBuf,
+    },
+    /// List workloads and kinds of faults, and whether this machine can do them.
+    List,
+    /// Run many short scenarios over raft, etcd and ZooKeeper, a line each.
+    Smoke {
+        /// How many.
+        #[arg(long, default_value_t = 30)]
+        scenarios: usize,
+        /// Everything random follows from it.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Where the reports of scenarios that did not pass go.
+        #[arg(long, default_value = "weir-chaos-smoke", value_name = "DIRECTORY")]
+        reports: PathBuf,
+    },
+}
+
+#[derive(Args)]
+struct RunArguments {
+    /// What the cluster does.
+    #[arg(long, value_enum, default_value_t)]
+    workload: Workload,
+    /// Kinds of faults (`weir chaos list`), or `all`. With `all`, or several, what is not possible here is skipped and told.
+    #[arg(long, value_delimiter = ',', default_value = "kill-leader", value_name = "KIND,…")]
+    nemesis: Vec<String>,
+    /// For how long faults are made; starting and ending come on top.
+    #[arg(long, default_value = "60 s", value_parser = value::parse_duration)]
+    duration: Duration,
+    /// The plan of faults follows from it.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// What the JobManagers coordinate through.
+    #[arg(long, value_enum, default_value_t)]
+    ha: Coordination,
+    /// Rows a second of the job whose output is known.
+    #[arg(long, default_value_t = 5_000, value_parser = clap::value_parser!(u64).range(5..=1_000_000))]
+    rate: u64,
+    /// Where history.jsonl, report.json and report.html go.
+    #[arg(long, default_value = "weir-chaos-report", value_name = "DIRECTORY")]
+    report: PathBuf,
+    /// Use no network namespaces: everything runs on loopback, and faults of the network are skipped.
+    #[arg(long)]
+    no_namespaces: bool,
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().verb {
+        Verb::Run(arguments) => run_one(arguments),
+        Verb::Check { directory } => check(&directory),
+        Verb::List => {
+            list();
+            Ok(ExitCode::SUCCESS)
+        }
+        Verb::Smoke { scenarios: count, seed, reports } => smoke_all(count, seed, &reports),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("weir chaos: {error}");
+        ExitCode::FAILURE
+    })
+}
+
+fn binary() -> io::Result<PathBuf> {
+    let binary = std::env::current_exe()?.with_file_name("weir");
+    if binary.is_file() {
+        Ok(binary)
+    } else {
+        Err(io::Error::other(format!("there is no {}: build the package weir", binary.display())))
+    }
+}
+
+/// Set when the user wants it to end.
+fn stop_on_signal() -> io::Result<Arc<AtomicBool>> {
+    let stop: Arc<AtomicBool> = Arc::default();
+    let seen = stop.clone();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut terminated = {
+        let _inside = runtime.enter();
+        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?
+    };
+    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        runtime.block_on(async {
+            loop {
+                tokio::select! {
+                    _ = tokio::signal::ctrl_c() => {}
+                    _ = terminated.recv() => {}
+                }
+                seen.store(true, Ordering::Relaxed);
+            }
+        });
+    })?;
+    Ok(stop)
+}
+
+fn run_one(arguments: RunArguments) -> io::Result<ExitCode> {
+    let mut nemeses = Vec::new();
+    for name in &arguments.nemesis {
+        match Nemesis::named(name) {
+            Some(nemesis) => nemeses.push(nemesis),
+            None if name == "all" => nemeses = NEMESES.iter().collect(),
+            None => {
+                eprintln!("weir chaos: there is no kind of fault {name:?}; `weir chaos list` lists them");
+                return Ok(ExitCode::from(2));
+            }
+        }
+    }
+    let options = RunOptions {
+        binary: binary()?,
+        workload: arguments.workload,
+        nemeses,
+        duration: arguments.duration,
+        seed: arguments.seed,
+        coordination: arguments.ha,
+        rows_per_second: arguments.rate,
+        report: arguments.report,
+        namespaces: !arguments.no_namespaces,
+        progress: |line| println!("{line}"),
+        command: String::new(),
+    };
+    let options = RunOptions { command: options.repeated(), ..options };
+    let stop = stop_on_signal()?;
+    println!("{}", options.command);
+    let judged = run(&options, &stop)?;
+    println!("\n{}", report::text(&judged));
+    println!("report: {}", options.report.join(report::PAGE_FILE).display());
+    Ok(code(&judged))
+}
+
+fn code(judged: &Judged) -> ExitCode {
+    if judged.verdict == RunVerdict::Passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn check(directory: &std::path::Path) -> io::Result<ExitCode> {
+    let history = History::read(directory)?;
+    let judged = judge(&history);
+    println!("{}", report::text(&judged));
+    Ok(code(&judged))
+}
+
+fn list() {
+    println!("workloads");
+    for workload in Workload::value_variants() {
+        println!("  {:<22} {}", workload.name(), workload.sentence());
+    }
+    println!("\nkinds of faults (--nemesis)");
+    let hindrances = Hindrances::of_this_machine();
+    for nemesis in &NEMESES {
+        println!("  {:<22} {}", nemesis.name, nemesis.sentence);
+        if let Some(why) = hindrances.hinders(nemesis.need, None) {
+            println!("  {:<22} NOT HERE: {why}", "");
+        }
+    }
+    println!("\nstore-* are for --ha etcd and --ha zookeeper.");
+}
+
+fn smoke_all(count: usize, seed: u64, reports: &std::path::Path) -> io::Result<ExitCode> {
+    let stop = stop_on_signal()?;
+    let scenarios = scenarios(count, seed, &Hindrances::of_this_machine());
+    let started = Instant::now();
+    let tally = smoke(&scenarios, &binary()?, reports, &stop)?;
+    println!(
+        "{} of {count} scenarios in {:.0} s: {} faults, {} leader changes, {} rows; {} did not pass",
+        tally.runs,
+        started.elapsed().as_secs_f64(),
+        tally.faults,
+        tally.leader_changes,
+        tally.rows,
+        tally.failed
+    );
+    Ok(if tally.failed == 0 && tally.runs == count { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,102 @@
+//! Checkpoints as leaders told of them, and their files.
+
+use std::collections::BTreeMap;
+
+use weir_protocol::JobId;
+
+use super::{Judgement, cut_short, judgement};
+use crate::history::{History, JobSeen, What};
+
+/// In the order of leaders, and under one leader of time, ids grow; and what is restored is the newest that was completed.
+pub(super) fn ids(history: &History) -> Judgement {
+    // A former leader may still tell, later, of what it completed before: the order of epochs is the one that counts.
+    let mut by_job: BTreeMap<JobId, Vec<(u64, &JobSeen)>> = BTreeMap::new();
+    for (at, seen) in history.jobs() {
+        by_job.entry(seen.job).or_default().push((at, seen));
+    }
+    let (mut problems, mut newest_of_all) = (Vec::new(), 0);
+    for (job, mut looks) in by_job {
+        looks.sort_by_key(|(at, seen)| (seen.epoch, *at));
+        let (mut newest, mut restored) = (0, None);
+        for (at, seen) in looks {
+            let place = format!("job {job}, epoch {}, after {at} ms", seen.epoch);
+            if let Some(restore) = seen.restored.filter(|_| seen.restored != restored) {
+                if restore.0 < newest {
+                    problems.push(format!("{place}: checkpoint {} was restored, and {newest} was complete", restore.0));
+                }
+                restored = seen.restored;
+            }
+            if let Some(checkpoint) = seen.checkpoint {
+                if checkpoint < newest {
+                    problems.push(format!("{place}: the newest checkpoint is {checkpoint}, and {newest} was complete"));
+                }
+                newest = newest.max(checkpoint);
+            }
+        }
+        newest_of_all = newest_of_all.max(newest);
+    }
+    if newest_of_all == 0 {
+        return Judgement::NotJudged { why: "no completed checkpoint was seen".to_owned() };
+    }
+    judgement(problems, format!("up to checkpoint {newest_of_all}"))
+}
+
+/// Every file that a completed checkpoint names was there whenever that was looked at.
+pub(super) fn files_are_there(history: &History) -> Judgement {
+    let (mut looks, mut files, mut problems) = (0, 0, Vec::new());
+    for event in &history.events {
+        let What::Files { referenced, missing, .. } = &event.what else { continue };
+        looks += u64::from(*referenced > 0);
+        files += referenced;
+        problems.extend(missing.iter().map(|file| format!("after {} ms: {file} is named and not there", event.at_ms)));
+    }
+    if looks == 0 { cut_short() } else { judgement(problems, format!("{files} files in {looks} looks")) }
+}
+
+/// When all jobs have ended, nothing of their checkpoints is left.
+pub(super) fn leftovers(history: &History) -> Judgement {
+    let last = history.events.iter().rev().find_map(|event| match &event.what {
+        What::Files { unreferenced: Some(files), .. } => Some(files),
+        _ => None,
+    });
+    let Some(files) = last else { return cut_short() };
+    judgement(files.iter().map(|file| format!("{file} is left")).collect(), "nothing is left".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample::{changed, condemned, job, judged, with};
+    use super::*;
+    use crate::history::Phase;
+
+    fn at_the_end(what: What) -> History {
+        with(what, |what| matches!(what, What::Phase { phase: Phase::Done }))
+    }
+
+    #[test]
+    fn an_id_that_goes_back_and_an_old_restore_are_found() {
+        assert!(condemned("checkpoint-ids", &at_the_end(job(2, 3, Some((3, 100))))).contains("newest checkpoint is 3"));
+        assert!(condemned("checkpoint-ids", &at_the_end(job(3, 5, Some((2, 200))))).contains("2 was restored"));
+    }
+
+    #[test]
+    fn what_a_former_leader_says_late_is_no_step_back() {
+        assert!(matches!(judged("checkpoint-ids", &at_the_end(job(1, 3, None))), Judgement::Held { .. }));
+    }
+
+    #[test]
+    fn a_missing_file_and_one_that_is_left_are_found() {
+        let missing = changed(|what| {
+            if let What::Files { missing, .. } = what {
+                missing.push("chk-4/_metadata".into());
+            }
+        });
+        assert!(condemned("checkpoint-files", &missing).contains("chk-4"));
+        let left = changed(|what| {
+            if let What::Files { unreferenced: Some(files), .. } = what {
+                files.push("chk-2/state".into());
+            }
+        });
+        assert!(condemned("leftovers", &left).contains("chk-2"));
+    }
+}

@@ -1,0 +1,81 @@
+//! What is left in the end, and whether slots add up.
+
+use super::{Judgement, cut_short, judgement};
+use crate::history::{History, What};
+
+/// Slots are as many as the registered TaskManagers have, and no more are free than there are.
+pub(super) fn slots(history: &History) -> Judgement {
+    let each = history.header.slots;
+    let mut looks = 0_u64;
+    let mut problems = Vec::new();
+    for event in &history.events {
+        let What::Slots { taskmanagers, total, available } = event.what else { continue };
+        looks += 1;
+        if total != taskmanagers * each || available > total || taskmanagers as usize > history.header.taskmanagers.len() {
+            problems.push(format!(
+                "after {} ms: {taskmanagers} TaskManagers of {each} slots have {total}, {available} of them free",
+                event.at_ms
+            ));
+        }
+    }
+    if looks == 0 {
+        Judgement::NotJudged { why: "slots were never seen".to_owned() }
+    } else {
+        judgement(problems, format!("{looks} looks"))
+    }
+}
+
+/// When all jobs have ended every slot is free, and no process is there that should not be.
+pub(super) fn orphans(history: &History) -> Judgement {
+    let mut last_slots = None;
+    let mut strangers = None;
+    for event in &history.events {
+        match &event.what {
+            What::Slots { taskmanagers, total, available } => last_slots = Some((*taskmanagers, *total, *available)),
+            What::Strangers { pids } => strangers = Some(pids),
+            _ => {}
+        }
+    }
+    let (Some((taskmanagers, total, available)), Some(strangers)) = (last_slots, strangers) else { return cut_short() };
+    let mut problems = Vec::new();
+    if available != total {
+        problems.push(format!("{} of {total} slots are still taken after all jobs have ended", total - available.min(total)));
+    }
+    if taskmanagers as usize != history.header.taskmanagers.len() {
+        problems.push(format!("{taskmanagers} of {} TaskManagers are registered", history.header.taskmanagers.len()));
+    }
+    if !strangers.is_empty() {
+        problems.push(format!("processes {strangers:?} are there and should not be"));
+    }
+    judgement(problems, format!("{total} slots, all free; no stray process"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample::{changed, condemned, with};
+    use super::*;
+
+    #[test]
+    fn slots_that_do_not_add_up_are_found() {
+        let slots = What::Slots { taskmanagers: 1, total: 3, available: 0 };
+        assert!(condemned("slots", &with(slots, |what| matches!(what, What::Slots { .. }))).contains("have 3"));
+        let slots = What::Slots { taskmanagers: 1, total: 2, available: 3 };
+        assert!(condemned("slots", &with(slots, |what| matches!(what, What::Slots { .. }))).contains("3 of them free"));
+    }
+
+    #[test]
+    fn a_slot_that_stays_taken_and_a_stray_process_are_found() {
+        let taken = changed(|what| {
+            if let What::Slots { available, .. } = what {
+                *available = 1;
+            }
+        });
+        assert!(condemned("orphans", &taken).contains("1 of 2 slots"));
+        let stray = changed(|what| {
+            if let What::Strangers { pids } = what {
+                pids.push(7);
+            }
+        });
+        assert!(condemned("orphans", &stray).contains("[7]"));
+    }
+}

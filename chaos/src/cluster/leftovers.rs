@@ -1,0 +1,78 @@
+//! What a run that was killed leaves behind, found by the process id in its name, and only if that process is dead.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::network;
+
+/// How working directories of runs, and control groups, begin; the id of the process they belong to follows.
+pub const PREFIX: &str = "weir-chaos-";
+
+/// Removes namespaces, bridges, control groups, mounts, processes and working directories of dead runs.
+pub fn remove() {
+    network::remove_leftovers();
+    for group in dead(Path::new(CPU_GROUPS)) {
+        // Its processes have gone with their namespaces or directories.
+        let _ = std::fs::remove_dir(group);
+    }
+    for directory in dead(&std::env::temp_dir()) {
+        kill_users_of(&directory);
+        // Only some runs have one.
+        let _ = network::run(Command::new("umount").arg("-l").arg(directory.join("checkpoints")));
+        if let Err(error) = std::fs::remove_dir_all(&directory) {
+            eprintln!("{} is left behind: {error}", directory.display());
+        }
+    }
+}
+
+/// Where control groups for processor time are (version 1).
+pub const CPU_GROUPS: &str = "/sys/fs/cgroup/cpu";
+
+/// A new working directory of this process.
+pub fn working_directory() -> std::io::Result<PathBuf> {
+    let prefix = format!("{PREFIX}{}-", std::process::id());
+    Ok(tempfile::Builder::new().prefix(&prefix).tempdir()?.keep())
+}
+
+/// What is in here and belongs to a process that is dead.
+fn dead(place: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(place).into_iter().flatten().flatten().map(|entry| entry.path());
+    entries.filter(|path| owner(path).is_some_and(|owner| !Path::new(&format!("/proc/{owner}")).exists())).collect()
+}
+
+fn owner(path: &Path) -> Option<u32> {
+    path.file_name()?.to_str()?.strip_prefix(PREFIX)?.split('-').next()?.parse().ok()
+}
+
+/// Processes whose command line names the directory: servers that outlived the run.
+fn kill_users_of(directory: &Path) {
+    let named = directory.display().to_string();
+    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
+        let command = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        if String::from_utf8_lossy(&command).contains(&named) {
+            // It may have ended in between.
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_belongs_to_a_dead_process_is_found() {
+        let place = tempfile::tempdir().unwrap();
+        // No process has an id this high (the kernel's limit is 2^22).
+        let gone = place.path().join(format!("{PREFIX}99999999-x"));
+        let ours = place.path().join(format!("{PREFIX}{}-x", std::process::id()));
+        for path in [&gone, &ours, &place.path().join("weir-chaos"), &place.path().join("other-1-x")] {
+            std::fs::create_dir(path).unwrap();
+        }
+        assert_eq!(dead(place.path()), [gone]);
+    }
+}

@@ -1,0 +1,259 @@
+//! A network of a cluster's own on this machine: a bridge, and a network namespace with an address for every process. Needs root,
+//! `ip` (iproute2), `nft` (nftables) and `nsenter` (util-linux).
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use weir::local::Host;
+use weir_protocol::world;
+
+/// What namespaces and bridges of ours are called: this, and the id of the process they belong to.
+const NAMESPACES: &str = "weir-chaos-";
+const BRIDGES: &str = "wcb";
+
+/// Networks and their names differ between processes that run at the same time. Everything is removed when this is dropped.
+#[derive(Debug)]
+pub struct Network {
+    owner: u32,
+    /// The third byte of its addresses.
+    subnet: u8,
+    hosts: BTreeMap<String, Ipv4Addr>,
+}
+
+/// From whom packets are dropped, as one host sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// What they send, and what is sent to them.
+    Both,
+    /// What they send.
+    In,
+    /// What is sent to them.
+    Out,
+}
+
+impl Network {
+    /// Why there can't be one here; `None` if there can.
+    pub fn hindrance() -> Option<String> {
+        let missing = [("ip", "-V"), ("nft", "--version"), ("nsenter", "--version")]
+            .into_iter()
+            .find(|(program, flag)| run(Command::new(program).arg(flag)).is_err());
+        if let Some((program, _)) = missing {
+            return Some(format!("{program} is not installed (packages iproute2, nftables, util-linux)"));
+        }
+        // Not everybody may, and not everybody who is root.
+        let trial = format!("{NAMESPACES}{}-trial", std::process::id());
+        let made = run(Command::new("ip").args(["netns", "add", &trial]));
+        let allowed = made
+            .and_then(|_| run(Command::new("nsenter").arg(format!("--net={}", place(&trial))).args(["nft", "list", "ruleset"])));
+        let removed = run(Command::new("ip").args(["netns", "del", &trial]));
+        allowed.and(removed).err().map(|error| format!("network namespaces are not allowed here: {error}"))
+    }
+
+    /// A bridge with a host for each of these names. What a killed process has left behind is removed first.
+    pub fn create(names: &[String]) -> io::Result<Self> {
+        remove_leftovers();
+        let subnet = free_subnet()?;
+        let numbered = names.iter().cloned().zip(10_u8..);
+        let hosts = numbered.map(|(name, number)| (name, Ipv4Addr::new(10, 213, subnet, number))).collect();
+        // From here on dropping it removes what is there.
+        let network = Self { owner: std::process::id(), subnet, hosts };
+        let bridge = network.bridge();
+        ip(&["link", "add", &bridge, "type", "bridge"])?;
+        for address in [network.observer(), network.store()] {
+            ip(&["addr", "add", &format!("{address}/24"), "dev", &bridge])?;
+        }
+        ip(&["link", "set", &bridge, "up"])?;
+        for (number, (name, address)) in network.hosts.iter().enumerate() {
+            let namespace = network.namespace(name);
+            let (here, there) = (format!("wcv{}n{number}", network.owner), format!("wcp{}n{number}", network.owner));
+            ip(&["netns", "add", &namespace])?;
+            ip(&["link", "add", &here, "type", "veth", "peer", "name", &there])?;
+            ip(&["link", "set", &there, "netns", &namespace, "name", "eth0"])?;
+            ip(&["link", "set", &here, "master", &bridge, "up"])?;
+            let inside = ["-n", namespace.as_str()];
+            ip(&[&inside[..], &["addr", "add", &format!("{address}/24"), "dev", "eth0"]].concat())?;
+            ip(&[&inside[..], &["link", "set", "eth0", "up"]].concat())?;
+            ip(&[&inside[..], &["link", "set", "lo", "up"]].concat())?;
+        }
+        Ok(network)
+    }
+
+    /// Where processes run, by name.
+    pub fn hosts(&self) -> BTreeMap<String, Host> {
+        let host = |(name, address): (&String, &Ipv4Addr)| {
+            let launcher = vec!["nsenter".to_owned(), format!("--net={}", place(&self.namespace(name))), "--".to_owned()];
+            (name.clone(), Host { address: IpAddr::V4(*address), launcher, environment: Vec::new() })
+        };
+        self.hosts.iter().map(host).collect()
+    }
+
+    /// This machine's address on the bridge: clients come from it.
+    pub fn observer(&self) -> Ipv4Addr {
+        Ipv4Addr::new(10, 213, self.subnet, 1)
+    }
+
+    /// Another address of this machine on the bridge: what stands before the coordination servers listens on it.
+    pub fn store(&self) -> Ipv4Addr {
+        Ipv4Addr::new(10, 213, self.subnet, 2)
+    }
+
+    /// The address of a host.
+    pub fn address(&self, name: &str) -> Option<Ipv4Addr> {
+        self.hosts.get(name).copied()
+    }
+
+    /// From now on `name` and these peers are apart, as far as `direction` says; nobody is told. Of all others if `peers` is `None`.
+    pub fn cut(&self, name: &str, peers: Option<&[Ipv4Addr]>, direction: Direction) -> io::Result<()> {
+        let peers = match peers {
+            None => format!("10.213.{}.0/24", self.subnet),
+            Some(peers) => peers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+        };
+        // Its own address lies in the subnet as well, but what it sends to itself goes over lo.
+        let rule = |hook: &str, side: &str, interface: &str, wanted: bool| {
+            let drop = if wanted { format!("{interface} \"eth0\" ip {side} {{ {peers} }} counter drop;") } else { String::new() };
+            format!("chain {hook} {{ type filter hook {hook} priority 0; policy accept; {drop} }}\n")
+        };
+        let rules = format!(
+            "table inet weir {{\n{}{}}}\n",
+            rule("input", "saddr", "iifname", direction != Direction::Out),
+            rule("output", "daddr", "oifname", direction != Direction::In)
+        );
+        self.nft(name, &rules).map(|_| ())
+    }
+
+    /// Undoes [`Network::cut`] for this host. How many packets were dropped.
+    pub fn mend(&self, name: &str) -> io::Result<u64> {
+        let listed = self.nft(name, "list table inet weir")?;
+        self.nft(name, "delete table inet weir")?;
+        Ok(dropped(&listed))
+    }
+
+    /// Processes that run in a host.
+    pub fn processes(&self, name: &str) -> Vec<u32> {
+        pids_in(&self.namespace(name))
+    }
+
+    fn nft(&self, name: &str, commands: &str) -> io::Result<String> {
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net={}", place(&self.namespace(name)))).args(["nft", "-f", "-"]);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        child.stdin.take().expect("it is piped").write_all(commands.as_bytes())?;
+        let output = child.wait_with_output()?;
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        }
+        Err(io::Error::other(format!("nft: {}: {}", commands, String::from_utf8_lossy(&output.stderr).trim())))
+    }
+
+    fn bridge(&self) -> String {
+        format!("{BRIDGES}{}", self.owner)
+    }
+
+    fn namespace(&self, name: &str) -> String {
+        format!("{NAMESPACES}{}-{name}", self.owner)
+    }
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        remove_of(self.owner);
+    }
+}
+
+fn place(namespace: &str) -> String {
+    format!("/run/netns/{namespace}")
+}
+
+/// Packets that rules have dropped, from nft's listing.
+fn dropped(listed: &str) -> u64 {
+    let after = listed.split("counter packets ").skip(1);
+    after.filter_map(|text| text.split(' ').next()?.parse::<u64>().ok()).sum()
+}
+
+/// Removes what belongs to processes that have died without tidying up: their clusters' processes, namespaces and bridges.
+pub fn remove_leftovers() {
+    for owner in owners().into_iter().filter(|owner| !Path::new(&format!("/proc/{owner}")).exists()) {
+        remove_of(owner);
+    }
+}
+
+/// The processes that namespaces and bridges of ours belong to.
+fn owners() -> Vec<u32> {
+    let namespaces = namespaces().into_iter();
+    let bridges = run(Command::new("ip").args(["-o", "link", "show", "type", "bridge"])).unwrap_or_default();
+    let bridges: Vec<_> =
+        bridges.lines().filter_map(|line| Some(line.split(": ").nth(1)?.strip_prefix(BRIDGES)?.to_owned())).collect();
+    let named = namespaces.filter_map(|namespace| Some(namespace.strip_prefix(NAMESPACES)?.split('-').next()?.to_owned()));
+    let mut owners: Vec<u32> = named.chain(bridges).filter_map(|owner| owner.trim().parse().ok()).collect();
+    owners.sort_unstable();
+    owners.dedup();
+    owners
+}
+
+fn namespaces() -> Vec<String> {
+    let entries = std::fs::read_dir("/run/netns").into_iter().flatten().flatten();
+    entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+}
+
+fn pids_in(namespace: &str) -> Vec<u32> {
+    let listed = run(Command::new("ip").args(["netns", "pids", namespace])).unwrap_or_default();
+    listed.lines().filter_map(|line| line.trim().parse().ok()).collect()
+}
+
+fn remove_of(owner: u32) {
+    let ours = format!("{NAMESPACES}{owner}-");
+    for namespace in namespaces().into_iter().filter(|namespace| namespace.starts_with(&ours)) {
+        for pid in pids_in(&namespace) {
+            // It may have ended in between.
+            let _ = kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL);
+        }
+        if let Err(error) = ip(&["netns", "del", &namespace]) {
+            eprintln!("{namespace} is left behind: {error}");
+        }
+    }
+    let bridge = format!("{BRIDGES}{owner}");
+    if Path::new(&format!("/sys/class/net/{bridge}")).exists()
+        && let Err(error) = ip(&["link", "del", &bridge])
+    {
+        eprintln!("{bridge} is left behind: {error}");
+    }
+}
+
+/// A subnet 10.213.N.0/24 that nothing on this machine is in.
+fn free_subnet() -> io::Result<u8> {
+    let taken = run(Command::new("ip").args(["-o", "-4", "addr"]))? + &run(Command::new("ip").args(["-4", "route"]))?;
+    let start = world::random_id() as u8;
+    let free = (0..=u8::MAX).map(|step| start.wrapping_add(step)).find(|subnet| !taken.contains(&format!("10.213.{subnet}.")));
+    free.ok_or_else(|| io::Error::other("no subnet of 10.213.0.0/16 is free"))
+}
+
+fn ip(arguments: &[&str]) -> io::Result<()> {
+    run(Command::new("ip").args(arguments)).map(|_| ())
+}
+
+/// What a command prints; its errors are its words.
+pub(crate) fn run(command: &mut Command) -> io::Result<String> {
+    let output = command.stdin(Stdio::null()).output()?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    Err(io::Error::other(format!("{command:?}: {}", String::from_utf8_lossy(&output.stderr).trim())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dropped_packets_are_counted_over_all_rules() {
+        let listed = "table inet weir {\n\tchain input {\n\t\tip saddr 10.0.0.1 counter packets 12 bytes 99 drop\n\t}\n\tchain output {\n\t\t\
+                      ip daddr 10.0.0.1 counter packets 3 bytes 4 drop\n\t}\n}";
+        assert_eq!(dropped(listed), 15);
+        assert_eq!(dropped(""), 0);
+    }
+}

@@ -1,0 +1,82 @@
+//! Which faults come when: all of it follows from the seed.
+
+use std::time::Duration;
+
+use super::{Draw, Nemesis};
+use crate::sim::random::Random;
+
+/// The first fault comes after so long; between the end of one and the beginning of the next are so many, in milliseconds.
+const FIRST_MS: u64 = 1_500;
+const CALM_MS: (u64, u64) = (400, 1_600);
+
+/// One fault.
+#[derive(Debug, Clone, Copy)]
+pub struct Step {
+    /// Which kind.
+    pub nemesis: &'static Nemesis,
+    /// When it begins at the earliest, after the workload has.
+    pub at: Duration,
+    /// The rest.
+    pub draw: Draw,
+}
+
+/// The faults of a run, one after the other.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// They.
+    pub steps: Vec<Step>,
+}
+
+impl Plan {
+    /// So much of these kinds as fits into `duration`. Each kind comes once before one comes again.
+    pub fn draw(seed: u64, nemeses: &[&'static Nemesis], duration: Duration) -> Self {
+        let random = Random::new(seed, "plan");
+        let end = duration.as_millis() as u64;
+        let (mut steps, mut at, mut left) = (Vec::new(), FIRST_MS, Vec::new());
+        while !nemeses.is_empty() {
+            if left.is_empty() {
+                left = nemeses.to_vec();
+            }
+            let nemesis = left.swap_remove(random.between(0, left.len() as u64) as usize);
+            let lasts = random.between(nemesis.lasts_ms.0, nemesis.lasts_ms.1);
+            if at + lasts > end && !steps.is_empty() {
+                break;
+            }
+            let draw = Draw { lasts: Duration::from_millis(lasts), number: random.bits() };
+            steps.push(Step { nemesis, at: Duration::from_millis(at), draw });
+            at += lasts + random.between(CALM_MS.0, CALM_MS.1);
+        }
+        Self { steps }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::NEMESES;
+    use super::*;
+
+    fn named(plan: &Plan) -> Vec<(&'static str, Duration, u64)> {
+        plan.steps.iter().map(|step| (step.nemesis.name, step.at, step.draw.number)).collect()
+    }
+
+    #[test]
+    fn a_plan_follows_from_its_seed_and_every_kind_has_its_turn() {
+        let all: Vec<_> = NEMESES.iter().collect();
+        let plan = |seed| Plan::draw(seed, &all, Duration::from_secs(300));
+        assert_eq!(named(&plan(1)), named(&plan(1)));
+        assert_ne!(named(&plan(1)), named(&plan(2)));
+        let mut names: Vec<_> = plan(1).steps.iter().map(|step| step.nemesis.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), NEMESES.len());
+    }
+
+    #[test]
+    fn a_plan_has_one_fault_at_least_and_ends_in_time() {
+        let kill = Nemesis::named("kill-leader").unwrap();
+        assert_eq!(Plan::draw(1, &[kill], Duration::from_secs(1)).steps.len(), 1);
+        let plan = Plan::draw(1, &[kill], Duration::from_secs(30));
+        assert!(plan.steps.iter().all(|step| step.at + step.draw.lasts <= Duration::from_secs(30)));
+        assert!(Plan::draw(1, &[], Duration::from_secs(30)).steps.is_empty());
+    }
+}

@@ -1,0 +1,73 @@
+//! What is left of a run for people and programs: `report.html`, `report.json`, beside the history.
+
+mod page;
+mod timeline;
+
+use std::io;
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::checkers::{Judged, Judgement};
+use crate::history::{Deed, History, RunHeader};
+
+/// Name of the page in a report's directory.
+pub const PAGE_FILE: &str = "report.html";
+/// Name of the judgement in a report's directory.
+pub const JSON_FILE: &str = "report.json";
+
+/// What programs read.
+#[derive(Debug, Serialize)]
+struct JsonReport<'a> {
+    run: &'a RunHeader,
+    #[serde(flatten)]
+    judged: &'a Judged,
+    leaders: Vec<JsonLeader>,
+    deeds: Vec<&'a Deed>,
+}
+
+#[derive(Debug, Serialize)]
+struct JsonLeader {
+    since_ms: u64,
+    name: String,
+    epoch: u64,
+}
+
+/// Writes both into the directory.
+pub fn write(directory: &Path, history: &History, judged: &Judged) -> io::Result<()> {
+    let leader = |(since_ms, name, epoch)| JsonLeader { since_ms, name, epoch };
+    let leaders = history.leaders().into_iter().map(leader).collect();
+    let deeds = history.deeds().map(|(_, deed)| deed).collect();
+    let report = JsonReport { run: &history.header, judged, leaders, deeds };
+    std::fs::write(directory.join(JSON_FILE), serde_json::to_string_pretty(&report)? + "\n")?;
+    std::fs::write(directory.join(PAGE_FILE), page::page(history, judged))
+}
+
+/// The judgement in lines of text.
+pub fn text(judged: &Judged) -> String {
+    let mut lines = Vec::new();
+    for finding in &judged.findings {
+        let (mark, said) = match &finding.judgement {
+            Judgement::Held { seen } => ("held", seen.clone()),
+            Judgement::Broken { problems } => ("BROKEN", shortened(problems)),
+            Judgement::NotJudged { why } => ("-", why.clone()),
+        };
+        lines.push(format!("  {mark:<7} {:<17} {said}", finding.checker));
+    }
+    for (nemesis, why) in &judged.skipped {
+        lines.push(format!("  skipped {nemesis:<17} {why}"));
+    }
+    lines.extend(judged.without_footprint.iter().map(|what| format!("  NO FOOTPRINT  {what}")));
+    let Judged { faults, leader_changes, rows, .. } = judged;
+    lines.push(format!("{faults} faults, {leader_changes} leader changes, {rows} rows: {}", judged.verdict.as_str()));
+    lines.join("\n")
+}
+
+/// The first few of many.
+fn shortened(problems: &[String]) -> String {
+    let mut text = problems.iter().take(3).cloned().collect::<Vec<_>>().join("; ");
+    if problems.len() > 3 {
+        text += &format!("; and {} more", problems.len() - 3);
+    }
+    text
+}

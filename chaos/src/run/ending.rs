@@ -1,0 +1,149 @@
+//! The end of a run: wait until everything is well, then until everything has ended, and look at what is left.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use weir_client::ClusterClient;
+use weir_protocol::JobId;
+use weir_protocol::rest::CheckpointEntry;
+use weir_storage::checkpoint::{layout, metadata};
+
+use super::scene::Scene;
+use crate::checkers::recovery::recovered;
+use crate::history::{FinalJob, History, Phase, What};
+use crate::workload::{CountingJob, committed_lines};
+
+const PACE: Duration = Duration::from_millis(200);
+/// One call.
+const CALL: Duration = Duration::from_secs(10);
+/// What tidies up in the background gets so long.
+const TIDY: Duration = Duration::from_secs(15);
+
+/// Waits until everything is well, or too long.
+pub(super) fn await_recovery(scene: &Scene, bound: Duration, progress: fn(&str)) {
+    let started = Instant::now();
+    let mut missing = String::new();
+    while started.elapsed() < bound && !scene.stopped() {
+        match History::of(scene.recorder.events()).and_then(|history| recovered(&history)) {
+            Ok(_) => return progress(&format!("everything is well {} ms after the last fault", started.elapsed().as_millis())),
+            Err(still) => missing = still,
+        }
+        std::thread::sleep(PACE);
+    }
+    progress(&format!("not everything is well: {missing}"));
+}
+
+/// Looks whether the files are there that the newest completed checkpoint names.
+pub(super) fn note_files_of_newest(scene: &Scene, job: JobId) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let client = ClusterClient::new(scene.cluster.rest_addresses()).map_err(io::Error::other)?;
+    let root = scene.cluster.checkpoint_directory();
+    let newest = || {
+        let answer = runtime.block_on(client.checkpoints(job, CALL)).ok()?;
+        answer.latest.completed.map(|entry: CheckpointEntry| weir_protocol::CheckpointId(entry.facts().id))
+    };
+    let started = Instant::now();
+    // A checkpoint that newer ones have replaced meanwhile may go, and so may those of a job that has ended.
+    let ended = || scene.view.get().job.is_some_and(|job| job.status.is_globally_terminal());
+    while started.elapsed() < CALL {
+        if let Some(checkpoint) = newest() {
+            let (referenced, missing) = missing_files(&root, job, checkpoint);
+            if missing.is_empty() || (newest() == Some(checkpoint) && !ended()) {
+                scene.recorder.note(What::Files { referenced, missing, unreferenced: None });
+                break;
+            }
+        }
+        std::thread::sleep(PACE);
+    }
+    Ok(())
+}
+
+/// How many files a checkpoint names, its metadata file included, and which of them are not there or too short.
+fn missing_files(root: &Path, job: JobId, checkpoint: weir_protocol::CheckpointId) -> (u64, Vec<String>) {
+    let path = layout::metadata_path(job, checkpoint);
+    let read = std::fs::read(root.join(&path)).map_err(|error| error.to_string());
+    let decoded = read.and_then(|file| metadata::decode(&path, Some(job), &Bytes::from(file)).map_err(|error| error.to_string()));
+    let metadata = match decoded {
+        Ok(metadata) => metadata,
+        Err(error) => return (1, vec![format!("{path}: {error}")]),
+    };
+    let directory = root.join(layout::job_directory(job));
+    let mut needed: BTreeSet<(&str, u64)> = BTreeSet::new();
+    needed.extend(metadata::segments(&metadata).map(|segment| (segment.path.as_str(), segment.offset + segment.length)));
+    let there = |path: &str, length: u64| std::fs::metadata(directory.join(path)).is_ok_and(|file| file.len() >= length);
+    let missing = needed.iter().filter(|(path, length)| !there(path, *length)).map(|(path, _)| (*path).to_owned()).collect();
+    let files: BTreeSet<_> = needed.iter().map(|(path, _)| path).collect();
+    (files.len() as u64 + 1, missing)
+}
+
+/// Waits for the end of all jobs, and notes what there is then.
+pub(super) fn end(scene: &mut Scene, counting: &CountingJob, output: &Path, progress: fn(&str)) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let client = ClusterClient::new(scene.cluster.rest_addresses()).map_err(io::Error::other)?;
+    // At the rate it was given, from the beginning if it had to be, and then some.
+    let patience = Duration::from_secs(counting.rows / counting.rows_per_second) + super::RECOVERY_BOUND;
+    progress("waiting for the jobs to end");
+    let ended = |scene: &Scene| scene.view.get().job.is_some_and(|job| job.status.is_globally_terminal());
+    let started = Instant::now();
+    while !ended(scene) && started.elapsed() < patience && !scene.stopped() {
+        std::thread::sleep(PACE);
+    }
+    if scene.stopped() {
+        scene.recorder.note(What::Phase { phase: Phase::Interrupted });
+        return Ok(());
+    }
+    let listed = runtime.block_on(client.list(CALL)).map_err(io::Error::other)?;
+    let jobs = listed.jobs.into_iter().map(|job| FinalJob { job: job.jid, name: job.name, status: job.state });
+    scene.recorder.note(What::FinalJobs { jobs: jobs.collect() });
+    let tidied = Instant::now();
+    let mut left = files_of_jobs(&scene.cluster.checkpoint_directory());
+    while !left.is_empty() && tidied.elapsed() < TIDY {
+        std::thread::sleep(PACE);
+        left = files_of_jobs(&scene.cluster.checkpoint_directory());
+    }
+    scene.recorder.note(What::Files { referenced: 0, missing: Vec::new(), unreferenced: Some(left) });
+    note_slots_and_strangers(scene, &runtime, &client)?;
+    scene.recorder.note(What::Rows { lines: committed_lines(output)? });
+    scene.recorder.note(What::Phase { phase: Phase::Done });
+    Ok(())
+}
+
+/// Files below the checkpoint root that belong to jobs; savepoints belong to their users.
+fn files_of_jobs(root: &Path) -> Vec<String> {
+    let mut files = Vec::new();
+    let mut open: Vec<_> = std::fs::read_dir(root).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    open.retain(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.parse::<JobId>().is_ok()));
+    while let Some(path) = open.pop() {
+        if path.is_dir() {
+            open.extend(std::fs::read_dir(&path).into_iter().flatten().flatten().map(|entry| entry.path()));
+        } else if let Ok(relative) = path.strip_prefix(root) {
+            files.push(relative.display().to_string());
+        }
+    }
+    files
+}
+
+fn note_slots_and_strangers(scene: &mut Scene, runtime: &tokio::runtime::Runtime, client: &ClusterClient) -> io::Result<()> {
+    let started = Instant::now();
+    loop {
+        let seen = runtime.block_on(client.overview(CALL)).map_err(io::Error::other)?;
+        let (taskmanagers, total, available) = (seen.taskmanagers, seen.slots_total, seen.slots_available);
+        let all = taskmanagers as usize == scene.cluster.taskmanager_names().len() && total == available;
+        if all || started.elapsed() > TIDY {
+            scene.recorder.note(What::Slots { taskmanagers, total, available });
+            break;
+        }
+        std::thread::sleep(PACE);
+    }
+    let mut pids = Vec::new();
+    for name in scene.names() {
+        let ours = scene.cluster.process(&name).and_then(|process| process.pid());
+        let there = scene.network.as_ref().map(|network| network.processes(&name)).unwrap_or_default();
+        pids.extend(there.into_iter().filter(|pid| Some(*pid) != ours));
+    }
+    scene.recorder.note(What::Strangers { pids });
+    Ok(())
+}

@@ -1,0 +1,273 @@
+//! A run: a cluster and a workload, faults by plan, everything mended, everything ended, everything judged.
+
+mod ending;
+mod observer;
+pub mod scene;
+pub mod smoke;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use weir::local::Coordination;
+use weir_client::ClusterClient;
+use weir_protocol::{JobId, world};
+
+use crate::checkers::{Judged, judge};
+use crate::cluster::{leftovers, take_turn};
+use crate::faults::{Hindrances, NEMESES, Need, Nemesis, Plan};
+use crate::history::{COUNTING_KEY, Call, Deed, HISTORY_VERSION, History, Operation, Outcome, Phase, Recorder, RunHeader, What};
+use crate::report;
+use crate::workload::CountingJob;
+use crate::workload::churn::Churn;
+use observer::Observer;
+use scene::{Parts, Scene};
+
+/// What the cluster does while faults happen to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Workload {
+    /// One job whose output is known by arithmetic.
+    #[default]
+    Counting,
+    /// The same, and beside it submissions, cancellations, savepoints, short jobs and transfers of leadership.
+    Churn,
+}
+
+impl Workload {
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Counting => "counting",
+            Self::Churn => "churn",
+        }
+    }
+
+    /// What it does.
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Self::Counting => "one job over numbered rows, exactly-once into files; what must come out is known by arithmetic",
+            Self::Churn => "the same, and beside it submissions under tokens, cancellations, savepoints, short jobs, transfers",
+        }
+    }
+}
+
+/// What to run.
+#[derive(Debug, Clone)]
+pub struct RunOptions {
+    /// The `weir` binary.
+    pub binary: PathBuf,
+    /// What the cluster does.
+    pub workload: Workload,
+    /// Kinds of faults.
+    pub nemeses: Vec<&'static Nemesis>,
+    /// For how long faults are planned.
+    pub duration: Duration,
+    /// Everything random follows from it.
+    pub seed: u64,
+    /// What the JobManagers coordinate through.
+    pub coordination: Coordination,
+    /// Rows a second of the counting job.
+    pub rows_per_second: u64,
+    /// Where the report goes.
+    pub report: PathBuf,
+    /// Whether network namespaces may be used.
+    pub namespaces: bool,
+    /// Says what happens while it happens.
+    pub progress: fn(&str),
+    /// The command that repeats it.
+    pub command: String,
+}
+
+impl RunOptions {
+    /// The command that runs the same.
+    pub fn repeated(&self) -> String {
+        let nemeses: Vec<_> = self.nemeses.iter().map(|nemesis| nemesis.name).collect();
+        let nemeses = if nemeses.len() == NEMESES.len() { "all".to_owned() } else { nemeses.join(",") };
+        let workload = self.workload.name();
+        let duration = self.duration.as_millis();
+        let duration = if duration.is_multiple_of(1_000) { format!("{}s", duration / 1_000) } else { format!("{duration}ms") };
+        let mut command =
+            format!("weir chaos run --workload {workload} --nemesis {nemeses} --duration {duration} --seed {}", self.seed);
+        command += &format!(" --ha {} --rate {}", coordination_name(self.coordination), self.rows_per_second);
+        if self.namespaces { command } else { command + " --no-namespaces" }
+    }
+}
+
+fn coordination_name(coordination: Coordination) -> String {
+    coordination.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+}
+
+/// The jobs must be well again within so long after the last fault.
+const RECOVERY_BOUND: Duration = Duration::from_secs(60);
+/// The counting job goes on for so long after the planned time of faults, in seconds: what follows needs it alive.
+const MARGIN_SECONDS: u64 = 4;
+/// How long a cluster may take to accept its first job.
+const FIRST_SUBMISSION: Duration = Duration::from_secs(60);
+
+/// Runs, judges and writes the report. An error means that there could be no run.
+pub fn run(options: &RunOptions, stop: &Arc<AtomicBool>) -> io::Result<Judged> {
+    // Clusters of tests and runs take turns; whoever holds the lock may also tidy up after the dead.
+    let _turn = take_turn();
+    leftovers::remove();
+    let recorder = Recorder::create(&options.report)?;
+    let directory = leftovers::working_directory()?;
+    let counting = counting_job(options);
+    recorder.note(What::Run(header(options, &counting)));
+    let hindrances = Hindrances::of_this_machine();
+    let hindrances = if options.namespaces { hindrances } else { hindrances.without_network() };
+    let mut possible = Vec::new();
+    for nemesis in &options.nemeses {
+        match hindrances.hinders(nemesis.need, Some(options.coordination)) {
+            None => possible.push(*nemesis),
+            Some(why) => {
+                (options.progress)(&format!("skipped  {}: {why}", nemesis.name));
+                recorder.note(What::Skipped { nemesis: nemesis.name.to_owned(), why });
+            }
+        }
+    }
+    let plan = Plan::draw(options.seed, &possible, options.duration);
+    let parts = Parts {
+        network: hindrances.hinders(Need::Network, None).is_none(),
+        clocks: possible.iter().any(|nemesis| nemesis.need == Need::Clock),
+        disk: possible.iter().any(|nemesis| nemesis.need == Need::Disk),
+    };
+    if let Err(error) = go(options, &counting, &plan, parts, &directory, &recorder, stop) {
+        (options.progress)(&format!("trouble  {error}"));
+        recorder.note(What::Trouble { what: error.to_string() });
+    }
+    recorder.finish()?;
+    let history = History::of(recorder.events()).map_err(io::Error::other)?;
+    let judged = judge(&history);
+    report::write(&options.report, &history, &judged)?;
+    if judged.verdict == crate::checkers::RunVerdict::Failed {
+        keep_logs(&directory, &options.report);
+    }
+    std::fs::remove_dir_all(&directory)?;
+    Ok(judged)
+}
+
+fn counting_job(options: &RunOptions) -> CountingJob {
+    let seconds = options.duration.as_secs() + MARGIN_SECONDS;
+    // As many rows come out whatever the rate.
+    let window_ms = (options.rows_per_second / 5).max(1);
+    let rows = seconds * options.rows_per_second;
+    CountingJob { rows, rows_per_second: options.rows_per_second, window_ms, ..CountingJob::lasting(seconds) }
+}
+
+fn header(options: &RunOptions, counting: &CountingJob) -> RunHeader {
+    RunHeader {
+        version: HISTORY_VERSION,
+        weir_version: env!("CARGO_PKG_VERSION").to_owned(),
+        started_at_ms: world::wall_clock_ms(),
+        command: options.command.clone(),
+        seed: options.seed,
+        duration_ms: options.duration.as_millis() as u64,
+        coordination: coordination_name(options.coordination),
+        workload: options.workload.name().to_owned(),
+        jobmanagers: (1..=3).map(|number| format!("jm-{number}")).collect(),
+        taskmanagers: (1..=2).map(|number| format!("tm-{number}")).collect(),
+        slots: 2,
+        counting: counting.clone(),
+        recovery_bound_ms: RECOVERY_BOUND.as_millis() as u64,
+    }
+}
+
+/// Everything that needs the cluster.
+fn go(
+    options: &RunOptions,
+    counting: &CountingJob,
+    plan: &Plan,
+    parts: Parts,
+    directory: &Path,
+    recorder: &Recorder,
+    stop: &Arc<AtomicBool>,
+) -> io::Result<()> {
+    let mut scene = Scene::start(options.binary.clone(), directory, options.coordination, parts, recorder, stop)?;
+    let addresses = scene.cluster.rest_addresses();
+    let jobmanagers: Vec<_> = scene.cluster.jobmanager_names().into_iter().zip(addresses.clone()).collect();
+    let output = directory.join("output");
+    let _observer = Observer::start(&jobmanagers, &output, recorder, &scene.view)?;
+    let job = submit(&scene, counting, &output)?;
+    scene.view.with(|view| view.watched = Some(job));
+    let churn = match options.workload {
+        Workload::Counting => None,
+        Workload::Churn => Some(Churn::start(addresses, options.seed, &directory.join("churn"), recorder)?),
+    };
+    recorder.note(What::Phase { phase: Phase::Faults });
+    let begun = recorder.now_ms();
+    let first = scene.until(RECOVERY_BOUND, |view| view.job.as_ref()?.checkpoint);
+    if first.is_none() && !scene.stopped() {
+        return Err(io::Error::other("the first checkpoint was never complete"));
+    }
+    inflict(options, plan, &mut scene, begun)?;
+    if scene.stopped() {
+        recorder.note(What::Phase { phase: Phase::Interrupted });
+        (options.progress)("stopped by the user: everything is mended, the rest is left out");
+        return Ok(());
+    }
+    recorder.note(What::Phase { phase: Phase::Healing });
+    ending::await_recovery(&scene, RECOVERY_BOUND, options.progress);
+    ending::note_files_of_newest(&scene, job)?;
+    if let Some(churn) = churn {
+        churn.end();
+    }
+    recorder.note(What::Phase { phase: Phase::Ending });
+    ending::end(&mut scene, counting, &output, options.progress)
+}
+
+/// Submits the counting job, as a client does.
+fn submit(scene: &Scene, counting: &CountingJob, output: &Path) -> io::Result<JobId> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let client = ClusterClient::new(scene.cluster.rest_addresses()).map_err(io::Error::other)?;
+    let graph = counting.graph(output)?;
+    let began_ms = scene.recorder.now_ms();
+    let submitted = runtime.block_on(client.submit(&graph, Some(COUNTING_KEY), FIRST_SUBMISSION)).map_err(io::Error::other)?;
+    let outcome = Outcome::Ok { job: Some(submitted.job_id), status: None, epoch: None };
+    let (client, key) = ("main".to_owned(), COUNTING_KEY.to_owned());
+    scene.recorder.note(What::Call(Call { client, began_ms, key, operation: Operation::Submit, outcome }));
+    Ok(submitted.job_id)
+}
+
+fn inflict(options: &RunOptions, plan: &Plan, scene: &mut Scene, begun: u64) -> io::Result<()> {
+    for (step, fault) in plan.steps.iter().zip(1..) {
+        let at = begun + step.at.as_millis() as u64;
+        scene.wait(Duration::from_millis(at.saturating_sub(scene.recorder.now_ms())));
+        let late = scene.recorder.now_ms() > begun + options.duration.as_millis() as u64;
+        if scene.stopped() || (late && fault > 1) {
+            return Ok(());
+        }
+        let nemesis = step.nemesis.name.to_owned();
+        let began_ms = scene.recorder.now_ms();
+        scene.recorder.note(What::FaultBegan { fault, nemesis: nemesis.clone() });
+        let bite = step.nemesis.inflict(scene, step.draw);
+        let bite = bite.map_err(|error| io::Error::other(format!("{nemesis}: {error}")))?;
+        if scene.stopped() {
+            // It was mended before its time, and may not have had the time to bite.
+            return Ok(());
+        }
+        let said = bite.footprint.clone().unwrap_or_else(|looked_for| format!("NO FOOTPRINT: {looked_for}"));
+        let seconds = began_ms as f64 / 1_000.0;
+        (options.progress)(&format!("{seconds:>6.1} s  {nemesis} on {}: {said}", bite.target));
+        let deed = Deed { fault, nemesis, began_ms, target: bite.target, footprint: bite.footprint };
+        scene.recorder.note(What::FaultEnded(deed));
+    }
+    Ok(())
+}
+
+/// The logs of a run that failed go to its report.
+fn keep_logs(directory: &Path, report: &Path) {
+    let logs = report.join("logs");
+    let copied = std::fs::create_dir_all(&logs).and_then(|()| {
+        for entry in std::fs::read_dir(directory.join("logs"))? {
+            let path = entry?.path();
+            std::fs::copy(&path, logs.join(path.file_name().unwrap_or_default()))?;
+        }
+        Ok(())
+    });
+    if let Err(error) = copied {
+        eprintln!("the logs could not be kept: {error}");
+    }
+}

@@ -1,0 +1,182 @@
+//! A cluster that faults happen to, and what a fault needs to know of it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use weir::local::{Coordination, LocalCluster, LocalClusterOptions};
+
+use super::observer::{SharedView, View};
+use crate::cluster::network::Network;
+use crate::faults::{Clocks, SmallDisk};
+use crate::history::{Recorder, What};
+
+/// How long a fault waits for what must come of it.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+const PACE: Duration = Duration::from_millis(10);
+
+/// Sessions and leases as short as the stores' defaults allow.
+const SHORT_SESSIONS: [&str; 2] =
+    ["high-availability.etcd.lease-ttl=2 s", "high-availability.zookeeper.client.session-timeout=2 s"];
+/// Size of the disk for checkpoints, where it is to be filled.
+const CHECKPOINT_DISK_MIB: u64 = 64;
+
+/// Which parts a cluster is to have so that faults can be made.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Parts {
+    /// Network namespaces.
+    pub network: bool,
+    /// Clocks that can be set.
+    pub clocks: bool,
+    /// A small disk for checkpoints.
+    pub disk: bool,
+}
+
+/// The cluster. Dropped, it leaves nothing behind but its directory.
+#[derive(Debug)]
+pub struct Scene {
+    /// Its processes.
+    pub cluster: LocalCluster,
+    /// What is seen of it.
+    pub view: SharedView,
+    /// What happens to it.
+    pub recorder: Recorder,
+    /// Set when the user wants it to end.
+    pub stop: Arc<AtomicBool>,
+    /// What the JobManagers coordinate through.
+    pub coordination: Coordination,
+    /// Its clocks, if they can be set.
+    pub clocks: Option<Clocks>,
+    /// The disk its checkpoints are on, if that is a small one.
+    pub disk: Option<SmallDisk>,
+    // After the cluster: namespaces can't go while processes are in them.
+    /// Its network, if it has one of its own.
+    pub network: Option<Network>,
+}
+
+impl Scene {
+    /// Starts a cluster of three JobManagers and two TaskManagers under `directory`.
+    pub fn start(
+        binary: PathBuf,
+        directory: &Path,
+        coordination: Coordination,
+        parts: Parts,
+        recorder: &Recorder,
+        stop: &Arc<AtomicBool>,
+    ) -> io::Result<Self> {
+        let mut options = LocalClusterOptions { binary, coordination, ..LocalClusterOptions::under(directory)? };
+        options.settings.extend(SHORT_SESSIONS.map(str::to_owned));
+        options.interruptible = coordination != Coordination::Raft;
+        let names = names(options.jobmanagers, options.taskmanagers);
+        let network = if parts.network { Some(Network::create(&names)?) } else { None };
+        if let Some(network) = &network {
+            options.hosts = network.hosts();
+            options.proxy_address = network.store().into();
+        }
+        let clocks = if parts.clocks { Some(Clocks::create(&directory.join("clocks"), &names)?) } else { None };
+        if let Some(clocks) = &clocks {
+            for name in &names {
+                options.hosts.entry(name.clone()).or_default().environment = clocks.environment(name);
+            }
+        }
+        let disk = if parts.disk { Some(SmallDisk::mount(&directory.join("checkpoints"), CHECKPOINT_DISK_MIB)?) } else { None };
+        let mut cluster = LocalCluster::start(options)?;
+        for name in &names {
+            note_started(&mut cluster, name, recorder);
+        }
+        let (view, recorder, stop) = (SharedView::default(), recorder.clone(), stop.clone());
+        Ok(Self { cluster, view, recorder, stop, coordination, clocks, disk, network })
+    }
+
+    /// Names of all processes.
+    pub fn names(&self) -> Vec<String> {
+        self.cluster.jobmanager_names().into_iter().chain(self.cluster.taskmanager_names()).collect()
+    }
+
+    /// Whether the user wants it to end.
+    pub fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// Lets time pass; less if the user wants it to end.
+    pub fn wait(&self, duration: Duration) {
+        let started = Instant::now();
+        while started.elapsed() < duration && !self.stopped() {
+            std::thread::sleep(PACE.min(duration));
+        }
+    }
+
+    /// Waits until what is seen of the cluster is as `condition` says.
+    pub fn until<T>(&self, patience: Duration, mut condition: impl FnMut(&View) -> Option<T>) -> Option<T> {
+        let started = Instant::now();
+        loop {
+            if let Some(seen) = condition(&self.view.get()) {
+                return Some(seen);
+            }
+            if started.elapsed() > patience || self.stopped() {
+                return None;
+            }
+            std::thread::sleep(PACE);
+        }
+    }
+
+    /// The leader, once there is one that answers.
+    pub fn leader(&self) -> io::Result<(String, u64)> {
+        let leader = self.until(PATIENCE, |view| view.leader().filter(|(name, _)| view.leaders.contains_key(name)));
+        leader.ok_or_else(|| io::Error::other("nobody leads"))
+    }
+
+    /// The leader of a higher epoch than this, once there is one.
+    pub fn leader_after(&self, epoch: u64) -> Option<(String, u64)> {
+        self.until(PATIENCE, |view| view.leader().filter(|(_, newer)| *newer > epoch))
+    }
+
+    /// Kills a process (SIGKILL). Its id.
+    pub fn kill(&mut self, name: &str) -> io::Result<u32> {
+        let pid = self.pid(name)?;
+        self.cluster.kill(name)?;
+        self.note_ended(name, pid, "killed");
+        Ok(pid)
+    }
+
+    /// Asks a process to end (SIGTERM) and waits until it has. What it ended with.
+    pub fn terminate(&mut self, name: &str) -> io::Result<String> {
+        let pid = self.pid(name)?;
+        let process = self.cluster.process(name).ok_or_else(|| io::Error::other("no such process"))?;
+        let state = process.stop(PATIENCE)?.map_or_else(|| "killed: it did not stop".to_owned(), |status| status.to_string());
+        self.note_ended(name, pid, &state);
+        Ok(state)
+    }
+
+    /// Starts a process again.
+    pub fn restart(&mut self, name: &str) -> io::Result<()> {
+        self.view.with(|view| *view.incarnations.entry(name.to_owned()).or_insert(1) += 1);
+        self.cluster.restart(name)?;
+        note_started(&mut self.cluster, name, &self.recorder);
+        Ok(())
+    }
+
+    /// The id of a process.
+    pub fn pid(&mut self, name: &str) -> io::Result<u32> {
+        let process = self.cluster.process(name).filter(|process| process.pid().is_some());
+        process.and_then(|process| process.pid()).ok_or_else(|| io::Error::other(format!("{name} does not run")))
+    }
+
+    fn note_ended(&self, name: &str, pid: u32, state: &str) {
+        self.recorder.note(What::Process { name: name.to_owned(), pid, state: state.to_owned() });
+        self.view.with(|view| view.leaders.remove(name));
+    }
+}
+
+fn names(jobmanagers: u32, taskmanagers: u32) -> Vec<String> {
+    let named = |prefix: &'static str, count| (1..=count).map(move |number| format!("{prefix}-{number}"));
+    named("jm", jobmanagers).chain(named("tm", taskmanagers)).collect()
+}
+
+fn note_started(cluster: &mut LocalCluster, name: &str, recorder: &Recorder) {
+    if let Some(pid) = cluster.process(name).and_then(|process| process.pid()) {
+        recorder.note(What::Process { name: name.to_owned(), pid, state: "started".to_owned() });
+    }
+}

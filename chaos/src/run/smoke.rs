@@ -1,0 +1,144 @@
+//! Many short runs, one after the other, over everything the JobManagers can coordinate through.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use weir::local::Coordination;
+
+use super::{RunOptions, Workload, run};
+use crate::checkers::{Finding, Judgement, RunVerdict};
+use crate::faults::{Hindrances, NEMESES, Nemesis};
+
+/// One short run.
+#[derive(Debug, Clone)]
+pub struct Scenario {
+    /// What the JobManagers coordinate through.
+    pub coordination: Coordination,
+    /// Kinds of faults.
+    pub nemeses: Vec<&'static Nemesis>,
+    /// What the cluster does.
+    pub workload: Workload,
+    /// For how long faults are planned.
+    pub duration: Duration,
+    /// What the plan follows from.
+    pub seed: u64,
+}
+
+/// Of ten scenarios so many run on raft; the others take turns on etcd and ZooKeeper, which take longer to start and to elect.
+const RAFT_OF_TEN: usize = 6;
+/// Kinds that bring a new leader most quickly.
+const LEADERS: [&str; 2] = ["kill-leader", "terminate-leader"];
+
+/// So many scenarios; every kind of fault that is possible has its turn, and each scenario also kills leaders.
+pub fn scenarios(count: usize, seed: u64, hindrances: &Hindrances) -> Vec<Scenario> {
+    (0..count)
+        .map(|number| {
+            let coordination = match number % 10 {
+                place if place < RAFT_OF_TEN => Coordination::Raft,
+                place if place % 2 == 0 => Coordination::Etcd,
+                _ => Coordination::ZooKeeper,
+            };
+            let possible = NEMESES.iter().filter(|nemesis| hindrances.hinders(nemesis.need, Some(coordination)).is_none());
+            let special: Vec<_> = possible.filter(|nemesis| !LEADERS.contains(&nemesis.name)).collect();
+            let mut nemeses: Vec<_> = LEADERS.iter().filter_map(|name| Nemesis::named(name)).collect();
+            // Scenarios of one coordination meet the kinds one after the other.
+            let turn =
+                number / 10 * 10 + if coordination == Coordination::Raft { number % 10 } else { (number % 10 - RAFT_OF_TEN) / 2 };
+            nemeses.extend(special.get((turn * 3 + seed as usize) % special.len().max(1)));
+            let workload = if number % 5 == 4 { Workload::Churn } else { Workload::Counting };
+            let duration = Duration::from_secs(if coordination == Coordination::Raft { 7 } else { 9 });
+            Scenario { coordination, nemeses, workload, duration, seed: seed.wrapping_mul(1_000) + number as u64 }
+        })
+        .collect()
+}
+
+/// What came of all of them.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Tally {
+    /// Scenarios that were run.
+    pub runs: usize,
+    /// Scenarios that did not pass.
+    pub failed: usize,
+    /// Leader changes in all of them.
+    pub leader_changes: usize,
+    /// Faults in all of them.
+    pub faults: usize,
+    /// Rows that went in.
+    pub rows: u64,
+}
+
+/// Runs them, a line each. Reports of those that did not pass stay under `reports`.
+pub fn smoke(scenarios: &[Scenario], binary: &Path, reports: &Path, stop: &Arc<AtomicBool>) -> io::Result<Tally> {
+    let mut tally = Tally::default();
+    for (number, scenario) in (1..).zip(scenarios) {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        let report = reports.join(format!("scenario-{number}"));
+        let options = RunOptions {
+            binary: binary.to_owned(),
+            workload: scenario.workload,
+            nemeses: scenario.nemeses.clone(),
+            duration: scenario.duration,
+            seed: scenario.seed,
+            coordination: scenario.coordination,
+            rows_per_second: 5_000,
+            report: report.clone(),
+            namespaces: true,
+            progress: |_| {},
+            command: String::new(),
+        };
+        let options = RunOptions { command: options.repeated(), ..options };
+        let started = Instant::now();
+        let judged = run(&options, stop)?;
+        tally.runs += 1;
+        tally.leader_changes += judged.leader_changes;
+        tally.faults += judged.faults;
+        tally.rows += judged.rows;
+        println!(
+            "{number:>3}/{}  {:<12}  {:>5.1} s  {} faults, {} leader changes  {}",
+            scenarios.len(),
+            judged.verdict.as_str(),
+            started.elapsed().as_secs_f64(),
+            judged.faults,
+            judged.leader_changes,
+            options.repeated().trim_start_matches("weir chaos run ")
+        );
+        if judged.verdict == RunVerdict::Passed {
+            std::fs::remove_dir_all(&report)?;
+            continue;
+        }
+        tally.failed += 1;
+        let broken = |finding: &&Finding| matches!(finding.judgement, Judgement::Broken { .. });
+        for finding in judged.findings.iter().filter(broken) {
+            println!("       {}: {:?}", finding.checker, finding.judgement);
+        }
+        judged.without_footprint.iter().for_each(|what| println!("       no footprint: {what}"));
+        println!("       report: {}", report.display());
+    }
+    Ok(tally)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thirty_scenarios_have_every_coordination_every_workload_and_many_kinds() {
+        let scenarios = scenarios(30, 1, &Hindrances::default());
+        for coordination in [Coordination::Raft, Coordination::Etcd, Coordination::ZooKeeper] {
+            assert!(scenarios.iter().filter(|scenario| scenario.coordination == coordination).count() >= 6);
+        }
+        assert!(scenarios.iter().any(|scenario| scenario.workload == Workload::Churn));
+        let mut kinds: Vec<_> =
+            scenarios.iter().flat_map(|scenario| scenario.nemeses.iter().map(|nemesis| nemesis.name)).collect();
+        kinds.sort_unstable();
+        kinds.dedup();
+        assert!(kinds.len() >= 15, "{kinds:?}");
+        let seeds: std::collections::BTreeSet<_> = scenarios.iter().map(|scenario| scenario.seed).collect();
+        assert_eq!(seeds.len(), 30);
+    }
+}
