@@ -235,7 +235,8 @@ impl Drawing {
             let (x, width) = (self.x(deed.began_ms), (self.x(at) - self.x(deed.began_ms)).max(2.0));
             let class = if deed.footprint.is_ok() { "fault" } else { "fault toothless" };
             let said = deed.footprint.as_ref().unwrap_or_else(|looked_for| looked_for);
-            let title = format!("fault {}: {} on {}, {}: {said}", deed.fault, deed.nemesis, deed.target, seconds(deed.began_ms));
+            let title =
+                format!("fault {}: {} on {}, from {}: {said}", deed.fault, deed.nemesis, deed.target, seconds(deed.began_ms));
             let _ = writeln!(
                 svg,
                 "<g><title>{}</title><rect class=\"{class}\" x=\"{x:.1}\" y=\"{top:.1}\" width=\"{width:.1}\" height=\"{height:.1}\"/>\

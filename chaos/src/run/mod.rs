@@ -104,6 +104,8 @@ fn coordination_name(coordination: Coordination) -> String {
 const RECOVERY_BOUND: Duration = Duration::from_secs(60);
 /// The counting job goes on for so long after the planned time of faults, in seconds: what follows needs it alive.
 const MARGIN_SECONDS: u64 = 4;
+/// Least time between two faults, in milliseconds.
+const PAUSE_MS: u64 = 500;
 /// How long a cluster may take to accept its first job.
 const FIRST_SUBMISSION: Duration = Duration::from_secs(60);
 
@@ -232,8 +234,10 @@ fn submit(scene: &Scene, counting: &CountingJob, output: &Path) -> io::Result<Jo
 }
 
 fn inflict(options: &RunOptions, plan: &Plan, scene: &mut Scene, begun: u64) -> io::Result<()> {
+    let mut earliest = 0;
     for (step, fault) in plan.steps.iter().zip(1..) {
-        let at = begun + step.at.as_millis() as u64;
+        // Between faults that take longer than planned there is a pause as well.
+        let at = (begun + step.at.as_millis() as u64).max(earliest);
         scene.wait(Duration::from_millis(at.saturating_sub(scene.recorder.now_ms())));
         let late = scene.recorder.now_ms() > begun + options.duration.as_millis() as u64;
         if scene.stopped() || (late && fault > 1) {
@@ -253,6 +257,7 @@ fn inflict(options: &RunOptions, plan: &Plan, scene: &mut Scene, begun: u64) -> 
         (options.progress)(&format!("{seconds:>6.1} s  {nemesis} on {}: {said}", bite.target));
         let deed = Deed { fault, nemesis, began_ms, target: bite.target, footprint: bite.footprint };
         scene.recorder.note(What::FaultEnded(deed));
+        earliest = scene.recorder.now_ms() + PAUSE_MS;
     }
     Ok(())
 }
