@@ -24,7 +24,7 @@ pub(super) fn page(history: &History, judged: &Judged) -> String {
     );
     page += &banner(history, judged);
     page += &figures(history, judged);
-    let _ = write!(page, "<section class=\"card\">{}{}</section>\n", timeline(history), LEGEND);
+    let _ = writeln!(page, "<section class=\"card\">{}{}</section>", timeline(history), LEGEND);
     page += &findings(judged);
     page += &faults(history, judged);
     let _ = write!(

@@ -103,7 +103,7 @@ fn coordination_name(coordination: Coordination) -> String {
 /// The jobs must be well again within so long after the last fault.
 const RECOVERY_BOUND: Duration = Duration::from_secs(60);
 /// The counting job goes on for so long after the planned time of faults, in seconds: what follows needs it alive.
-const MARGIN_SECONDS: u64 = 4;
+const MARGIN_SECONDS: u64 = 3;
 /// Least time between two faults, in milliseconds.
 const PAUSE_MS: u64 = 500;
 /// How long a cluster may take to accept its first job.

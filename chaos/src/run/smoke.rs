@@ -49,7 +49,7 @@ pub fn scenarios(count: usize, seed: u64, hindrances: &Hindrances) -> Vec<Scenar
                 number / 10 * 10 + if coordination == Coordination::Raft { number % 10 } else { (number % 10 - RAFT_OF_TEN) / 2 };
             nemeses.extend(special.get((turn * 3 + seed as usize) % special.len().max(1)));
             let workload = if number % 5 == 4 { Workload::Churn } else { Workload::Counting };
-            let duration = Duration::from_secs(if coordination == Coordination::Raft { 7 } else { 9 });
+            let duration = Duration::from_secs(if coordination == Coordination::Raft { 6 } else { 8 });
             Scenario { coordination, nemeses, workload, duration, seed: seed.wrapping_mul(1_000) + number as u64 }
         })
         .collect()

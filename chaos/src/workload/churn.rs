@@ -35,7 +35,8 @@ impl Churn {
     /// Clients of these JobManagers; the jobs write below `directory`.
     pub fn start(addresses: Vec<String>, seed: u64, directory: &Path, recorder: &Recorder) -> io::Result<Self> {
         let mut churn = Self { stop: Arc::default(), threads: Vec::new() };
-        let roles: [(&str, fn(&mut Client)); 2] = [("jobs", Client::churn), ("transfers", Client::transfer)];
+        type Role = fn(&mut Client);
+        let roles: [(&str, Role); 2] = [("jobs", Client::churn), ("transfers", Client::transfer)];
         for (name, role) in roles {
             let mut client = Client {
                 name: name.to_owned(),
