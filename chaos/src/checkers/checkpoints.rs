@@ -53,14 +53,25 @@ pub(super) fn files_are_there(history: &History) -> Judgement {
     if looks == 0 { cut_short() } else { judgement(problems, format!("{files} files in {looks} looks")) }
 }
 
-/// When all jobs have ended, nothing of their checkpoints is left.
+/// Whether a file was being written by a process that was killed. Storage gives such files a day before it removes them: their
+/// writer might be alive elsewhere.
+pub fn is_half_written(path: &str) -> bool {
+    path.rsplit('/').next().is_some_and(|name| name.starts_with(".tmp-"))
+}
+
+/// When all jobs have ended, nothing of their checkpoints is left, but perhaps what killed processes were writing.
 pub(super) fn leftovers(history: &History) -> Judgement {
     let last = history.events.iter().rev().find_map(|event| match &event.what {
         What::Files { unreferenced: Some(files), .. } => Some(files),
         _ => None,
     });
     let Some(files) = last else { return cut_short() };
-    judgement(files.iter().map(|file| format!("{file} is left")).collect(), "nothing is left".to_owned())
+    let (half_written, left): (Vec<_>, Vec<_>) = files.iter().partition(|file| is_half_written(file));
+    let seen = match half_written.len() {
+        0 => "nothing is left".to_owned(),
+        count => format!("nothing is left but {count} half-written files of killed processes"),
+    };
+    judgement(left.into_iter().map(|file| format!("{file} is left")).collect(), seen)
 }
 
 #[cfg(test)]
@@ -98,5 +109,11 @@ mod tests {
             }
         });
         assert!(condemned("leftovers", &left).contains("chk-2"));
+        let half_written = changed(|what| {
+            if let What::Files { unreferenced: Some(files), .. } = what {
+                files.push("chk-2/.tmp-1".into());
+            }
+        });
+        assert!(matches!(judged("leftovers", &half_written), Judgement::Held { .. }));
     }
 }

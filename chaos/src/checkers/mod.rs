@@ -1,6 +1,6 @@
 //! Judges a run by its history alone: the same code while it is fresh and years later.
 
-mod checkpoints;
+pub mod checkpoints;
 mod leaders;
 mod linearizability;
 mod output;

@@ -12,6 +12,7 @@ use weir_protocol::rest::CheckpointEntry;
 use weir_storage::checkpoint::{layout, metadata};
 
 use super::scene::Scene;
+use crate::checkers::checkpoints::is_half_written;
 use crate::checkers::recovery::recovered;
 use crate::history::{FinalJob, History, Phase, What};
 use crate::workload::{CountingJob, committed_lines};
@@ -100,7 +101,7 @@ pub(super) fn end(scene: &mut Scene, counting: &CountingJob, output: &Path, prog
     scene.recorder.note(What::FinalJobs { jobs: jobs.collect() });
     let tidied = Instant::now();
     let mut left = files_of_jobs(&scene.cluster.checkpoint_directory());
-    while !left.is_empty() && tidied.elapsed() < TIDY {
+    while !left.iter().all(|file| is_half_written(file)) && tidied.elapsed() < TIDY {
         std::thread::sleep(PACE);
         left = files_of_jobs(&scene.cluster.checkpoint_directory());
     }
