@@ -1,10 +1,16 @@
 //! `weir drill` as operators type it, against real processes: what it breaks, what it measures, what it refuses, what stays.
 
 use std::fs::File;
-use std::process::{Command, Output, Stdio};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
-use weir_chaos::cluster::{ClusterUnderTest, PATIENCE, all_running, attempts, newest_checkpoint, poll, weir_binary};
+use weir::local::Coordination;
+use weir::local::ports::ReservedPort;
+use weir_chaos::cluster::{ClusterUnderTest, PATIENCE, all_running, attempts, newest_checkpoint, poll, take_turn, weir_binary};
 use weir_chaos::workload::CountingJob;
 use weir_protocol::JobId;
 use weir_protocol::job_graph::RestartStrategyConfig;
@@ -30,31 +36,53 @@ impl Drilled {
     }
 }
 
+/// A drill that runs, and where its output goes.
+struct Running {
+    child: Child,
+    said: PathBuf,
+    told: PathBuf,
+}
+
+impl Running {
+    fn start(addresses: &str, directory: &Path, arguments: &[&str]) -> Self {
+        let (said, told) = (directory.join("drill.out"), directory.join("drill.err"));
+        let child = Command::new(weir_binary())
+            .args(["drill", "run"])
+            .args(arguments)
+            .args(["--target", addresses, "-o", "json"])
+            .stdin(Stdio::null())
+            .stdout(File::create(&said).expect("a file"))
+            .stderr(File::create(&told).expect("a file"))
+            .spawn()
+            .expect("the command runs");
+        Self { child, said, told }
+    }
+
+    /// Waits for its end; `meanwhile` is done again and again.
+    fn end(mut self, mut meanwhile: impl FnMut()) -> Drilled {
+        let status = poll(PATIENCE, || {
+            meanwhile();
+            self.child.try_wait().expect("it can be waited for")
+        });
+        let text = |path: &Path| std::fs::read_to_string(path).unwrap_or_default();
+        let drilled = Drilled { code: status.and_then(|status| status.code()), said: text(&self.said), told: text(&self.told) };
+        assert!(status.is_some(), "the drill did not end: {}", drilled.told);
+        drilled
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Nothing is left to kill if it has ended, as it should have.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
 /// Runs a drill to its end, and starts again what it has ended, as a supervisor would.
 fn drill(test: &mut ClusterUnderTest, arguments: &[&str]) -> Drilled {
-    let addresses = test.cluster.rest_addresses().join(",");
-    let (said, told) = (test.directory().join("drill.out"), test.directory().join("drill.err"));
-    let mut child = Command::new(weir_binary())
-        .args(["drill", "run"])
-        .args(arguments)
-        .args(["--target", &addresses, "-o", "json"])
-        .stdin(Stdio::null())
-        .stdout(File::create(&said).expect("a file"))
-        .stderr(File::create(&told).expect("a file"))
-        .spawn()
-        .expect("the command runs");
-    let status = poll(PATIENCE, || {
-        test.cluster.revive().expect("what has ended is started again");
-        child.try_wait().expect("it can be waited for")
-    });
-    if status.is_none() {
-        drop(child.kill());
-        drop(child.wait());
-    }
-    let text = |path| std::fs::read_to_string(path).unwrap_or_default();
-    let drilled = Drilled { code: status.and_then(|status| status.code()), said: text(said), told: text(told) };
-    assert!(status.is_some(), "the drill did not end: {}", drilled.told);
-    drilled
+    let running = Running::start(&test.cluster.rest_addresses().join(","), test.directory(), arguments);
+    running.end(|| drop(test.cluster.revive().expect("what has ended is started again")))
 }
 
 fn weir(arguments: &[&str]) -> Output {
@@ -204,15 +232,119 @@ fn where_the_agent_is_off_nothing_can_be_ordered_and_a_command_reaches_the_proce
 }
 
 #[test]
+fn a_drill_that_is_broken_off_mends_what_it_froze_and_says_so() {
+    let test = ClusterUnderTest::start(&[]);
+    let job = CountingJob::lasting(15);
+    let id = test.submit(&job);
+    let (leader, epoch) = test.await_leader_after(0);
+    let addresses = test.cluster.rest_addresses().join(",");
+    let arguments = ["leader-pause", "--pause", "100 s", "--command", "kill -{signal} {pid}"];
+    let running = Running::start(&addresses, test.directory(), &arguments);
+    let (successor, _) = test.await_leader_after(epoch);
+    assert_ne!(successor, leader);
+    assert_eq!(test.ha_as_seen_by(&leader), None, "the fault bit: it is frozen");
+    kill(Pid::from_raw(running.child.id() as i32), Signal::SIGINT).expect("Ctrl-C");
+    let broken_off = running.end(|| ());
+    assert_eq!(broken_off.code, Some(1), "{}", broken_off.told);
+    let told = &broken_off.told;
+    assert!(told.contains("DRILL-INTERRUPTED") && told.contains("nothing is left broken"), "{told}");
+    test.until("it goes on", || test.ha_as_seen_by(&leader));
+    let history = weir(&["ha", "history", "-m", &addresses, "-o", "json"]);
+    let history: Value = serde_json::from_slice(&history.stdout).expect("JSON");
+    assert_eq!((&history["drill_under_way"], &history["drills"][0]["passed"]), (&Value::Null, &Value::Bool(false)), "{history}");
+    test.finish(id, &job);
+}
+
+fn a_leader_is_killed_in_a_drill(coordination: Coordination) {
+    let mut test = ClusterUnderTest::start_with(|options| {
+        options.coordination = coordination;
+        let settings = [AGENT, "high-availability.etcd.lease-ttl=2 s", "high-availability.zookeeper.client.session-timeout=2 s"];
+        options.settings.extend(settings.map(str::to_owned));
+    });
+    let job = CountingJob::lasting(15);
+    let id = test.submit(&job);
+    let (leader, epoch) = test.await_leader_after(0);
+    let killed = drill(&mut test, &["leader-kill"]).passed();
+    assert_eq!(killed.victims, [leader.as_str()]);
+    assert!(killed.measures.detection_ms.is_some() && killed.measures.back_ms.is_some(), "{:?}", killed.measures);
+    let (successor, _) = test.await_leader_after(epoch);
+    assert_ne!(successor, leader, "the fault bit");
+    test.finish(id, &job);
+}
+
+#[test]
+fn a_leader_can_be_killed_in_a_drill_on_etcd() {
+    a_leader_is_killed_in_a_drill(Coordination::Etcd);
+}
+
+#[test]
+fn a_leader_can_be_killed_in_a_drill_on_zookeeper() {
+    a_leader_is_killed_in_a_drill(Coordination::ZooKeeper);
+}
+
+/// `weir local` as its users run it; its processes end with it.
+struct Local(Child);
+
+impl Drop for Local {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+/// A port with two free ones after it.
+fn three_ports() -> u16 {
+    let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    let mut taken = (0..100).map(|_| ReservedPort::take().expect("a port").number());
+    taken.find(|port| free(port + 1) && free(port + 2)).expect("three ports in a row")
+}
+
+#[test]
+fn a_local_cluster_starts_again_what_a_drill_has_killed() {
+    let _turn = take_turn();
+    let directory = tempfile::tempdir().expect("a directory");
+    let port = three_ports();
+    let log = File::create(directory.path().join("local.log")).expect("a file");
+    let place = directory.path().join("cluster").display().to_string();
+    let started = Command::new(weir_binary())
+        .args(["local", "--rest-port", &port.to_string(), "--dir", &place, "-D", AGENT])
+        .stdin(Stdio::null())
+        .stdout(log)
+        .spawn();
+    let mut local = Local(started.expect("the command runs"));
+    let addresses = (port..port + 3).map(|port| format!("127.0.0.1:{port}")).collect::<Vec<_>>().join(",");
+    let graph = CountingJob::lasting(60).graph(&directory.path().join("output")).expect("the workload is a job graph");
+    let file = directory.path().join("job.json");
+    std::fs::write(&file, serde_json::to_string(&graph).expect("JSON")).expect("the file is written");
+    let submitted = weir(&["job", "submit", &file.display().to_string(), "-m", &addresses]);
+    assert!(submitted.status.success(), "{}", String::from_utf8_lossy(&submitted.stderr));
+
+    let run = |arguments: &[&str]| Running::start(&addresses, directory.path(), arguments).end(|| ());
+    let bearable = poll(PATIENCE, || (run(&["leader-kill", "--dry-run"]).code == Some(0)).then_some(()));
+    assert!(bearable.is_some(), "{}", run(&["leader-kill", "--dry-run"]).told);
+    let killed = run(&["leader-kill"]).passed();
+    assert!(killed.measures.back_ms.is_some(), "its supervisor started it again: {:?}", killed.measures);
+    let log = std::fs::read_to_string(directory.path().join("local.log")).expect("a log");
+    assert!(log.contains(&format!("{} had ended and was started again", killed.victims[0])), "{log}");
+    kill(Pid::from_raw(local.0.id() as i32), Signal::SIGTERM).expect("it is told to stop");
+    let status = poll(PATIENCE, || local.0.try_wait().expect("it can be waited for"));
+    assert!(status.is_some_and(|status| status.success()), "{status:?}");
+}
+
+#[test]
 fn a_rolling_restart_stops_every_process_once_and_the_job_goes_on() {
     let mut test = ClusterUnderTest::start(&[AGENT]);
     let job = CountingJob::lasting(60);
     let id = test.submit(&job);
     let (leader, _) = test.await_leader_after(0);
-    let restarted = drill(&mut test, &["rolling-restart", "--supervised", "--rto", "60 s"]).passed();
+    let started = test.directory().join("started");
+    std::fs::create_dir(&started).expect("a directory");
+    let command = format!("touch {}/{{name}}", started.display());
+    let restarted = drill(&mut test, &["rolling-restart", "--restart-command", &command, "--rto", "60 s"]).passed();
     let mut victims = restarted.victims;
     assert_eq!(victims[2], leader, "the leader after the standbys: {victims:?}");
     victims.sort();
     assert_eq!(victims, ["jm-1", "jm-2", "jm-3", "tm-1", "tm-2"]);
+    assert!(victims.iter().all(|name| started.join(name).is_file()), "each was to be started again");
     test.finish(id, &job);
 }
