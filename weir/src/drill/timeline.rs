@@ -132,9 +132,12 @@ impl Timeline {
             return;
         }
         let other = health.leader.as_deref().or(leads.then_some(health.name.as_str())).filter(|name| *name != self.victim_name);
-        if let Some(other) = other.filter(|_| self.hit == Hit::Leader && self.detected_at.is_none()) {
+        // The victim, too, may be elected anew when it has been started again.
+        let newer = (health.epoch > self.epoch_before).then_some(self.victim_name.as_str());
+        if let Some(leader) = other.or(newer).filter(|_| self.hit == Hit::Leader && self.detected_at.is_none()) {
+            let news = format!("{from} says that {leader} leads, epoch {}", health.epoch);
             self.detected_at = Some(at);
-            self.tell(at, format!("{from} says that {other} leads"));
+            self.tell(at, news);
         }
         if leads && self.served_at.is_none() && (self.hit != Hit::Leader || health.epoch > self.epoch_before) {
             self.served_at = Some(at);

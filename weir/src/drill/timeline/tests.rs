@@ -79,6 +79,20 @@ fn a_killed_leader_is_measured_from_the_fault_to_the_first_checkpoint_of_the_nex
 }
 
 #[test]
+fn a_killed_leader_that_is_started_again_and_elected_anew_is_a_new_leader() {
+    let mut timeline = timeline(Drill::LeaderKill);
+    all_well(&mut timeline);
+    silence(&mut timeline, 610, "jm-1");
+    health(&mut timeline, 640, "jm-1", None, (4, Some("jm-1")));
+    health(&mut timeline, 700, "jm-2", None, (4, Some("jm-1")));
+    assert_eq!(timeline.measures().detection_ms, None, "its lease has not run out: nobody knows yet");
+    health(&mut timeline, 2_600, "jm-1", Some(5), (5, Some("jm-1")));
+    let measures = timeline.measures();
+    assert_eq!((measures.detection_ms, measures.control_plane_outage_ms), (Some(2_000), Some(2_100)));
+    assert_eq!(measures.back_ms, Some(40));
+}
+
+#[test]
 fn a_former_leader_that_wakes_up_does_not_count_as_a_leader() {
     let mut timeline = timeline(Drill::LeaderPause);
     all_well(&mut timeline);
