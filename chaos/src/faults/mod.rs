@@ -92,13 +92,13 @@ const fn nemesis(
 /// Every kind of fault.
 #[rustfmt::skip]
 pub const NEMESES: [Nemesis; 22] = [
-    nemesis("kill-leader", Need::Nothing, (300, 1_500), kill::leader, "SIGKILL to the leading JobManager; it is started again later"),
+    nemesis("kill-leader", Need::Nothing, (200, 800), kill::leader, "SIGKILL to the leading JobManager; it is started again later"),
     nemesis("kill-jobmanager", Need::Nothing, (300, 1_500), kill::jobmanager, "SIGKILL to any JobManager"),
     nemesis("kill-all-jobmanagers", Need::Nothing, (200, 1_000), kill::all_jobmanagers, "SIGKILL to all JobManagers at once"),
     nemesis("kill-taskmanager", Need::Nothing, (300, 1_500), kill::taskmanager, "SIGKILL to a TaskManager"),
     nemesis("pause-leader", Need::Nothing, (500, 2_000), pause::leader, "SIGSTOP to the leading JobManager until another leads, and longer; then SIGCONT"),
     nemesis("pause-taskmanager", Need::Nothing, (500, 5_000), pause::taskmanager, "SIGSTOP to a TaskManager, then SIGCONT"),
-    nemesis("terminate-leader", Need::Nothing, (200, 1_000), terminate::leader, "SIGTERM to the leading JobManager: it must hand over and end in order"),
+    nemesis("terminate-leader", Need::Nothing, (200, 800), terminate::leader, "SIGTERM to the leading JobManager: it must hand over and end in order"),
     nemesis("terminate-taskmanager", Need::Nothing, (200, 1_000), terminate::taskmanager, "SIGTERM to a TaskManager"),
     nemesis("isolate-leader", Need::Network, (1_500, 4_000), partition::leader_from_all, "all packets to and from the leading JobManager are dropped"),
     nemesis("isolate-leader-in", Need::Network, (1_500, 4_000), partition::leader_in, "packets to the leading JobManager are dropped, what it sends arrives"),

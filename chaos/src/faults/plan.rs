@@ -6,8 +6,8 @@ use super::{Draw, Nemesis};
 use crate::sim::random::Random;
 
 /// The first fault comes after so long; between the end of one and the beginning of the next are so many, in milliseconds.
-const FIRST_MS: u64 = 1_500;
-const CALM_MS: (u64, u64) = (400, 1_600);
+const FIRST_MS: u64 = 1_000;
+const CALM_MS: (u64, u64) = (300, 1_000);
 
 /// One fault.
 #[derive(Debug, Clone, Copy)]

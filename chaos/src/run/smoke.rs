@@ -29,8 +29,8 @@ pub struct Scenario {
 
 /// Of ten scenarios so many run on raft; the others take turns on etcd and ZooKeeper, which take longer to start and to elect.
 const RAFT_OF_TEN: usize = 6;
-/// Kinds that bring a new leader most quickly.
-const LEADERS: [&str; 2] = ["kill-leader", "terminate-leader"];
+/// Kinds that bring a new leader most quickly; they are part of every scenario.
+const LEADERS: [&str; 3] = ["kill-leader", "kill-leader", "terminate-leader"];
 
 /// So many scenarios; every kind of fault that is possible has its turn, and each scenario also kills leaders.
 pub fn scenarios(count: usize, seed: u64, hindrances: &Hindrances) -> Vec<Scenario> {
@@ -44,12 +44,17 @@ pub fn scenarios(count: usize, seed: u64, hindrances: &Hindrances) -> Vec<Scenar
             let possible = NEMESES.iter().filter(|nemesis| hindrances.hinders(nemesis.need, Some(coordination)).is_none());
             let special: Vec<_> = possible.filter(|nemesis| !LEADERS.contains(&nemesis.name)).collect();
             let mut nemeses: Vec<_> = LEADERS.iter().filter_map(|name| Nemesis::named(name)).collect();
-            // Scenarios of one coordination meet the kinds one after the other.
-            let turn =
-                number / 10 * 10 + if coordination == Coordination::Raft { number % 10 } else { (number % 10 - RAFT_OF_TEN) / 2 };
-            nemeses.extend(special.get((turn * 3 + seed as usize) % special.len().max(1)));
+            // Scenarios of one coordination meet the kinds one after the other; there are few on etcd and ZooKeeper, so these stride.
+            let (tens, place) = (number / 10, number % 10);
+            let turn = match coordination {
+                Coordination::Raft => tens * RAFT_OF_TEN + place,
+                Coordination::Etcd => (tens * 2 + (place - RAFT_OF_TEN) / 2) * 3,
+                Coordination::ZooKeeper => (tens * 2 + (place - RAFT_OF_TEN) / 2) * 3 + 1,
+            };
+            nemeses.extend(special.get((turn + seed as usize) % special.len().max(1)));
             let workload = if number % 5 == 4 { Workload::Churn } else { Workload::Counting };
-            let duration = Duration::from_secs(if coordination == Coordination::Raft { 6 } else { 8 });
+            // Leases and sessions of 2 s make failovers slower than raft's.
+            let duration = Duration::from_secs(if coordination == Coordination::Raft { 7 } else { 9 });
             Scenario { coordination, nemeses, workload, duration, seed: seed.wrapping_mul(1_000) + number as u64 }
         })
         .collect()
