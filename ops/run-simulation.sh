@@ -1,16 +1,19 @@
 #!/usr/bin/env bash
-# Simulates whole clusters under faults: fresh seeds; some of them twice, whose traces must be the same to the byte; and a death
-# at every so-manieth point at which a process can die.
+# Simulates whole clusters under faults: fresh seeds; some of them twice, whose traces must be the same to the byte; and a death at
+# every point at which a process can die.
 # Usage: ops/run-simulation.sh [SEEDS [SECONDS [FIRST_SEED]]]; a failing seed is listed with the command that repeats it.
 # A seed of 60 simulated seconds costs about 4.5 seconds of one core.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-seeds="${1:-100}"
+seeds="${1:-300}"
 seconds="${2:-60}"
 first="${3:-$(($(date +%s) % 1000000 * 1000))}"
 target="${CARGO_TARGET_DIR:-target}"
+jobs="$(nproc)"
 # As `make test` builds: with other targets, features would differ and everything be compiled once more.
 cargo build --workspace --all-targets --locked
-"$target/debug/weir-sim" seeds --from "$first" --count "$seeds" --seconds "$seconds" --jobs "$(nproc)"
-"$target/debug/weir-sim" seeds --from "$first" --count "$((seeds / 20 + 2))" --seconds 20 --jobs "$(nproc)" --twice
-"$target/debug/weir-sim" points --seed 1 --seconds 8 --every 7 --jobs "$(nproc)"
+simulate() { "$target/debug/weir-sim" "$@" --jobs "$jobs"; }
+simulate seeds --from "$first" --count "$seeds" --seconds "$seconds"
+simulate seeds --from "$first" --count "$((seeds / 20 + 2))" --seconds 20 --twice
+simulate points --seed 1 --seconds 8
+

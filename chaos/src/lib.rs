@@ -10,6 +10,7 @@ pub mod history;
 pub mod invariants;
 pub mod report;
 pub mod run;
+pub mod search;
 pub mod sim;
 pub mod specification;
 pub mod workload;

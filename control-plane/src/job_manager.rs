@@ -296,7 +296,10 @@ async fn contend(context: LeaderContext, candidate: Candidate, serve: impl Futur
                     ::metrics::counter!(metrics::LEADERSHIPS).increment(1);
                     state = State::Leader(Box::new(Leader::start(context.clone(), leadership)));
                 }
-                Some(LeadershipEvent::Revoked) => state.stop_leading("leadership revoked").await,
+                Some(LeadershipEvent::Revoked) => {
+                    world::dawdle("leadership-revoked").await;
+                    state.stop_leading("leadership revoked").await;
+                }
                 None => {
                     state.stop_leading("the HA provider has stopped").await;
                     serve.await;

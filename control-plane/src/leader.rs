@@ -172,7 +172,9 @@ impl TakeOver {
             ::metrics::histogram!(metrics::TAKEOVER_SECONDS, "phase" => phase).record(seconds);
         };
         let epoch = self.leading.epoch();
+        world::dawdle("leadership-granted").await;
         let Some(recovered) = self.read().await else { return };
+        world::dawdle("recovery-read").await;
         since_grant("read");
         let (jobs, results) = (recovered.jobs.len(), recovered.results.len());
         let (done, done_end) = oneshot::channel();

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 use weir_protocol::JobId;
+use weir_protocol::flaw::{Flaw, is_planted};
 use weir_protocol::world::random_id;
 
 use crate::resolved_commit::{self, Resolved};
@@ -51,6 +52,9 @@ impl CheckpointIdCounter {
             };
             let next = first.checked_add(count).ok_or_else(|| StoreError::Refused { reason: format!("{key}: used up") })?;
             let counter = Counter { next, reservation: format!("{:032x}", random_id()) };
+            if is_planted(Flaw::ReusedIds) {
+                return Ok(first..next);
+            }
             let put = Operation::Put { key: key.clone(), value: record::encode(&key, &counter)?, expect };
             match resolved_commit::commit(&*self.ha, leadership, vec![put]).await? {
                 Resolved::Applied => return Ok(first..next),

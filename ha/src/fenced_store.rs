@@ -9,6 +9,7 @@ use std::ops::Bound;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use weir_protocol::LeaderEpoch;
+use weir_protocol::flaw::{Flaw, is_planted};
 
 use crate::{Candidate, CommitOutcome, Expect, LeaderRecord, Operation, Rejection, Versioned};
 
@@ -165,7 +166,9 @@ impl FencedStore {
     pub fn apply(&mut self, command: &Command, floor: u64) -> (Applied, Vec<Change>) {
         match command {
             Command::Acquire { candidate } => {
-                self.epoch = LeaderEpoch((self.epoch.0 + 1).max(floor));
+                if !is_planted(Flaw::EpochNotRaised) || self.holder.is_none() {
+                    self.epoch = LeaderEpoch((self.epoch.0 + 1).max(floor));
+                }
                 self.holder = Some(candidate.clone());
                 (Applied::Acquired(self.epoch), Vec::new())
             }

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use weir_protocol::flaw::{Flaw, is_planted};
+use weir_protocol::world::rarely;
+
 use crate::{CommitOutcome, HaProvider, Leadership, Operation, Rejection, StoreError};
 
 /// How often a commit of unknown outcome is sent before the caller is told so.
@@ -34,7 +37,8 @@ pub(crate) async fn commit(
     let mut unknown: Option<String> = None;
     let mut backoff = FIRST_BACKOFF;
     for _ in 0..ATTEMPTS {
-        match ha.commit(leadership, operations.clone()).await {
+        let outcome = commit_once(ha, leadership, operations.clone()).await;
+        match outcome {
             CommitOutcome::Committed { .. } => return Ok(Resolved::Applied),
             CommitOutcome::Rejected(Rejection::OverLimit(reason)) => return Err(StoreError::Refused { reason }),
             // The store refuses this epoch from now on, so what is not there now never will be.
@@ -50,6 +54,7 @@ pub(crate) async fn commit(
                 }
                 return Ok(Resolved::Conflict { key });
             }
+            CommitOutcome::Unknown { .. } if is_planted(Flaw::UnknownIsDone) => return Ok(Resolved::Applied),
             CommitOutcome::Unknown { reason } => {
                 if let Ok(true) = is_applied(ha, &operations).await {
                     return Ok(Resolved::Applied);
@@ -62,6 +67,16 @@ pub(crate) async fn commit(
     }
     let key = operations.first().map(|operation| key_of(operation).to_owned()).unwrap_or_default();
     Err(StoreError::Unresolved { key, reason: unknown.unwrap_or_default() })
+}
+
+/// A commit whose answer, or which itself, may be lost on the way.
+async fn commit_once(ha: &dyn HaProvider, leadership: &Leadership, operations: Vec<Operation>) -> CommitOutcome {
+    let lost = || CommitOutcome::Unknown { reason: "lost on the way".to_owned() };
+    if rarely("commit-lost") {
+        return lost();
+    }
+    let outcome = ha.commit(leadership, operations).await;
+    if rarely("commit-unanswered") { lost() } else { outcome }
 }
 
 /// Whether the store shows every put value and no deleted key.

@@ -8,6 +8,7 @@ pub mod checkpoint;
 pub mod convert;
 pub mod drill;
 pub mod epoch;
+pub mod flaw;
 pub mod heartbeat;
 pub mod ids;
 pub mod job_graph;

@@ -1,18 +1,22 @@
-//! Runs simulations: `weir-sim run --seed N`, `weir-sim seeds --from A --count N`.
+//! Runs simulations and searches: `weir-sim run --seed N`, `weir-sim seeds --from A --count N`, `weir-sim search`.
 
 // The only unsafe functions of the project: see `getrandom` and `clock_gettime` below.
 #![expect(unsafe_code, reason = "the C library's sources of randomness and time are replaced")]
 
 use std::io::{self, Write};
+use std::ops::Range;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 use clap::{Parser, Subcommand};
 use nix::libc;
+use weir_chaos::search::{CORES, Searched, search_core};
 use weir_chaos::sim::random::mix;
 use weir_chaos::sim::{Faults, Options, run};
+use weir_protocol::flaw::{Flaw, plant};
 
 static ENTROPY: AtomicU64 = AtomicU64::new(0);
 
@@ -51,7 +55,7 @@ unsafe extern "C" fn clock_gettime(clock: libc::clockid_t, time: *mut libc::time
 }
 
 #[derive(Parser)]
-#[command(about = "Simulates whole clusters, deterministically")]
+#[command(about = "Simulates whole clusters, deterministically, and searches the cores that they are made of")]
 struct Arguments {
     #[command(subcommand)]
     verb: Verb,
@@ -76,6 +80,9 @@ enum Verb {
         /// Plants a bug: disks say that they have synced and have not.
         #[arg(long)]
         lying_disks: bool,
+        /// Plants a bug in the product's own code: see `weir-sim flaws`.
+        #[arg(long, value_parser = flaw)]
+        flaw: Option<Flaw>,
         /// Breaks nothing but this: whoever makes the so-manieth fenced write dies before it.
         #[arg(long, conflicts_with = "calm")]
         die_before: Option<u64>,
@@ -102,6 +109,37 @@ enum Verb {
         #[arg(long, default_value_t = 1)]
         every: usize,
     },
+    /// Tries every order of events, within bounds, against the pure cores. Exit code 1 if an invariant broke.
+    Search {
+        /// Only this core; may be repeated.
+        #[arg(long, value_parser = CORES)]
+        only: Vec<String>,
+        /// Steps deep; some seconds deep if left out.
+        #[arg(long)]
+        depth: Option<usize>,
+        /// Plants a bug in the product's own code: see `weir-sim flaws`.
+        #[arg(long, value_parser = flaw)]
+        flaw: Option<Flaw>,
+    },
+    /// Plants one bug after the other in the product's own code, and runs seeds until an invariant breaks. Exit code 1 if a bug
+    /// was not found.
+    Flaws {
+        /// The first seed for each.
+        #[arg(long, default_value_t = 1)]
+        from: u64,
+        /// Seeds that are tried for each, at most.
+        #[arg(long, default_value_t = 40)]
+        count: u64,
+        /// Simulated seconds with faults, each.
+        #[arg(long, default_value_t = 40)]
+        seconds: u64,
+        /// How many at a time.
+        #[arg(long, default_value_t = 2)]
+        jobs: usize,
+        /// Only this one; may be repeated.
+        #[arg(long, value_parser = flaw)]
+        only: Vec<Flaw>,
+    },
     /// Runs many seeds, each in a process of its own; exit code 1 if an invariant broke in one.
     Seeds {
         /// The first.
@@ -124,19 +162,92 @@ enum Verb {
 
 fn main() -> ExitCode {
     match Arguments::parse().verb {
-        Verb::Run { seed, seconds, trace, calm, lying_disks, die_before, die_after, dark_at } => {
+        Verb::Run { seed, seconds, trace, calm, lying_disks, flaw, die_before, die_after, dark_at } => {
             let death = |write, after| Faults::DeathAtWrite { write, after };
             let planned = die_before.map(|write| death(write, false)).or(die_after.map(|write| death(write, true)));
             let planned = planned.or(dark_at.map(Faults::PowerLossAtChange));
             let faults = planned.unwrap_or(if calm { Faults::None } else { Faults::Random });
-            run_one(Options { seed, seconds, faults, lying_disks }, trace)
+            run_one(Options { seed, seconds, faults, lying_disks, flaw }, trace)
         }
         Verb::Seeds { from, count, seconds, jobs, twice } => {
-            let each = |seed: u64| [format!("--seed={seed}"), format!("--seconds={seconds}")].to_vec();
+            let each = |seed: u64| ["run".to_owned(), format!("--seed={seed}"), format!("--seconds={seconds}")].to_vec();
             Sweep { runs: (from..from + count).map(each).collect(), twice }.run(jobs)
         }
         Verb::Points { seed, seconds, jobs, every } => points(seed, seconds, jobs, every),
+        Verb::Search { only, depth, flaw } => search(&only, depth, flaw),
+        Verb::Flaws { from, count, seconds, jobs, only } => {
+            let flaws = if only.is_empty() { Flaw::ALL.to_vec() } else { only };
+            find_flaws(&flaws, from..from + count, seconds, jobs)
+        }
     }
+}
+
+fn search(only: &[String], depth: Option<usize>, flaw: Option<Flaw>) -> ExitCode {
+    if let Some(flaw) = flaw {
+        plant(flaw);
+    }
+    let asked = CORES.into_iter().filter(|core| only.is_empty() || only.iter().any(|name| name == core));
+    for core in asked {
+        let started = Instant::now();
+        match search_core(core, depth) {
+            Ok(Searched { transitions, states }) => {
+                println!("{core}: {transitions} transitions, {states} states, {:.1} s", started.elapsed().as_secs_f64());
+            }
+            Err(broken) => {
+                println!("{core}: VIOLATION {broken}");
+                return ExitCode::FAILURE;
+            }
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+/// A planted bug by its name.
+fn flaw(name: &str) -> Result<Flaw, String> {
+    let names = || Flaw::ALL.iter().map(|flaw| flaw.name()).collect::<Vec<_>>().join(", ");
+    let found = Flaw::ALL.iter().find(|flaw| flaw.name() == name);
+    found.copied().ok_or_else(|| format!("there is no such flaw; there are: {}", names()))
+}
+
+/// Looks for each flaw in turn.
+fn find_flaws(flaws: &[Flaw], seeds: Range<u64>, seconds: u64, jobs: usize) -> ExitCode {
+    let (next, missed) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..jobs.max(1) {
+            scope.spawn(|| {
+                while let Some(flaw) = flaws.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    match find(*flaw, seeds.clone(), seconds) {
+                        Some(how) => println!("{}: found {how}", flaw.name()),
+                        None => {
+                            missed.fetch_add(1, Ordering::Relaxed);
+                            println!("{}: NOT FOUND by {} seeds: {}", flaw.name(), seeds.end - seeds.start, flaw.what());
+                        }
+                    }
+                }
+            });
+        }
+    });
+    let missed = missed.into_inner();
+    println!("{} planted bugs, {missed} not found", flaws.len());
+    if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// What finds a flaw, the search or the first seed of a simulation, and how.
+fn find(flaw: Flaw, seeds: Range<u64>, seconds: u64) -> Option<String> {
+    let planted = format!("--flaw={}", flaw.name());
+    let search = ("search".to_owned(), vec!["search".to_owned(), planted.clone()]);
+    let simulation = |seed| {
+        let arguments = ["run".to_owned(), format!("--seed={seed}"), format!("--seconds={seconds}"), planted.clone()];
+        (format!("seed {seed}"), arguments.to_vec())
+    };
+    std::iter::once(search).chain(seeds.map(simulation)).find_map(|(by, arguments)| {
+        // A program that can't be run finds nothing.
+        let (good, text) = child(&arguments).unwrap_or_else(|error| (true, error.to_string()));
+        let told = text.lines().find(|line| line.contains("VIOLATION") || line.contains("panicked"));
+        let told = told.unwrap_or_else(|| text.lines().next_back().unwrap_or_default());
+        let told: String = told.trim().chars().take(160).collect();
+        (!good).then(|| format!("by {by}: {told}"))
+    })
 }
 
 fn run_one(options: Options, trace: Option<PathBuf>) -> ExitCode {
@@ -188,7 +299,7 @@ impl Write for Shared {
 
 /// One run for every point.
 fn points(seed: u64, seconds: u64, jobs: usize, every: usize) -> ExitCode {
-    let plan = [format!("--seed={seed}"), format!("--seconds={seconds}")];
+    let plan = ["run".to_owned(), format!("--seed={seed}"), format!("--seconds={seconds}")];
     let calm = child(&[&plan[..], &["--calm".to_owned()]].concat());
     let Ok((true, text)) = calm else {
         println!("the plan itself fails: {calm:?}");
@@ -210,7 +321,7 @@ fn points(seed: u64, seconds: u64, jobs: usize, every: usize) -> ExitCode {
 /// Runs with these arguments in a process of its own: whether it went well, and what it said.
 fn child(arguments: &[String]) -> io::Result<(bool, String)> {
     let mut command = Command::new(std::env::current_exe()?);
-    let output = command.arg("run").args(arguments).stdin(Stdio::null()).output()?;
+    let output = command.args(arguments).stdin(Stdio::null()).output()?;
     let mut text = String::from_utf8_lossy(&output.stdout).trim_end().to_owned();
     if !output.status.success() {
         let errors = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -262,7 +373,7 @@ impl Sweep {
         match child(arguments) {
             Err(error) => (false, format!("{said}: can't run: {error}")),
             Ok((true, text)) => (true, text),
-            Ok((false, text)) => (false, format!("{text}\n  replay: weir-sim run {said} --trace=trace.log")),
+            Ok((false, text)) => (false, format!("{text}\n  replay: weir-sim {said} --trace=trace.log")),
         }
     }
 }

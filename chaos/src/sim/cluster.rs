@@ -127,6 +127,12 @@ impl Cluster {
                 // As a supervisor would, again and again: what stays broken shows in the end.
                 Err(error) => tracing::error!(%error, process, "the coordination provider can't start"),
             }
+            if self.world.disks.is_damaged(&host) {
+                // What its operator does on being told so.
+                tracing::info!(process, "the damaged disk is emptied");
+                self.world.disks.wipe(&host);
+                self.observations.note_refused_disk();
+            }
             tokio::time::sleep(FAILED_START).await;
         };
         let ha: HaServices =

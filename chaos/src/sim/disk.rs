@@ -62,6 +62,8 @@ struct Host {
     power_lasts: Option<u64>,
     /// The power is gone: nothing works until it is back.
     dark: bool,
+    /// A bit is not what was written.
+    damaged: bool,
     changes: u64,
     footprint: DiskFootprint,
 }
@@ -175,6 +177,36 @@ impl Disks {
         state.names.retain(|path, _| host_of(path) != host);
         state.durable_names.retain(|path, _| host_of(path) != host);
         state.inodes.retain(|_, inode| inode.host != host);
+        state.host(host).damaged = false;
+    }
+
+    /// Flips a bit that was written long ago, in a file of a host whose process is down: not at the end, where damage can't be
+    /// told from a write that power loss tore. False if there is none.
+    pub fn flip_a_bit(&self, host: &str) -> bool {
+        let mut state = self.state();
+        let written = |inode: &Inode| inode.current.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1) / 2;
+        let names: Vec<u64> =
+            state.durable_names.iter().filter(|(path, _)| host_of(path) == host).map(|(_, inode)| *inode).collect();
+        let files: Vec<u64> =
+            names.into_iter().filter(|name| state.inodes.get(name).is_some_and(|file| written(file) > 64)).collect();
+        if files.is_empty() {
+            return false;
+        }
+        let (name, bits) = (*state.random.pick(&files), state.random.bits());
+        let Some(inode) = state.inodes.get_mut(&name) else { return false };
+        let at = (bits >> 3) as usize % written(inode);
+        for bytes in [&mut inode.current, &mut inode.durable] {
+            if let Some(byte) = bytes.get_mut(at) {
+                *byte ^= 1 << (bits & 7);
+            }
+        }
+        state.host(host).damaged = true;
+        true
+    }
+
+    /// Whether a host's disk is damaged.
+    pub fn is_damaged(&self, host: &str) -> bool {
+        self.state().host(host).damaged
     }
 
     /// What happened to a host's disk.

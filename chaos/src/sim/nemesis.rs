@@ -39,6 +39,8 @@ pub struct Nemesis {
     disks_until: BTreeMap<String, u64>,
     slow_until: Option<u64>,
     next_at: u64,
+    /// Whether a disk was emptied or damaged: one in a run, as raft survives one.
+    disk_spoilt: bool,
     deeds: Deeds,
 }
 
@@ -58,6 +60,7 @@ impl Nemesis {
             disks_until: BTreeMap::new(),
             slow_until: None,
             next_at: 4_000,
+            disk_spoilt: false,
             deeds: Deeds::default(),
         }
     }
@@ -204,7 +207,7 @@ impl Nemesis {
     fn strike(&mut self, sim: &mut turmoil::Sim<'_>, now: u64) {
         let until = now + self.random.between(100, 6_000);
         let Some(victim) = self.victim(true) else { return };
-        match self.random.between(0, 14) {
+        match self.random.between(0, 17) {
             0..=2 => {
                 self.note("kill", &victim);
                 self.take_down(sim, &victim, false, until);
@@ -262,6 +265,13 @@ impl Nemesis {
                 sim.set_max_message_latency(std::time::Duration::from_millis(self.random.between(20, 150)));
                 self.slow_until = Some(until);
             }
+            13 => {
+                let hour = 3_600_000;
+                let by_ms = self.random.between(0, 2 * hour).cast_signed() - hour.cast_signed();
+                self.note("clock jump", &format!("{victim} {by_ms} ms"));
+                self.cluster.world.jump(&victim, by_ms);
+            }
+            14..=15 => self.spoil_disk(sim, &victim, until),
             _ => {
                 let after = self.random.chance(500);
                 self.note("death at a write armed", if after { "after" } else { "before" });
@@ -271,6 +281,25 @@ impl Nemesis {
         if self.random.chance(30) {
             self.kill_all(sim, until);
         }
+    }
+
+    /// A JobManager comes back with an empty disk, as a new machine, or with a damaged one, which its operator empties.
+    fn spoil_disk(&mut self, sim: &mut turmoil::Sim<'_>, host: &str, until: u64) {
+        if self.disk_spoilt || !job_managers().iter().any(|known| known == host) {
+            return;
+        }
+        if self.random.chance(500) {
+            self.note("disk emptied", host);
+            self.take_down(sim, host, false, until);
+            self.cluster.world.disks.wipe(host);
+        } else {
+            self.take_down(sim, host, false, until);
+            if !self.cluster.world.disks.flip_a_bit(host) {
+                return;
+            }
+            self.note("bit flipped", host);
+        }
+        self.disk_spoilt = true;
     }
 
     fn kill_all(&mut self, sim: &mut turmoil::Sim<'_>, until: u64) {

@@ -24,6 +24,7 @@ pub struct Observations {
     writes: Arc<AtomicU64>,
     refused: Arc<AtomicU64>,
     unknown: Arc<AtomicU64>,
+    damaged_disks: Arc<AtomicU64>,
     doomed: Arc<Mutex<Doom>>,
     last_writer: Arc<Mutex<Option<String>>>,
 }
@@ -92,6 +93,16 @@ impl Observations {
     /// Writes that the store refused because of their epoch.
     pub fn refused(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
+    }
+
+    /// A process found its disk damaged and did not start.
+    pub fn note_refused_disk(&self) {
+        self.damaged_disks.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Damaged disks that were found to be.
+    pub fn damaged_disks(&self) -> u64 {
+        self.damaged_disks.load(Ordering::Relaxed)
     }
 
     /// Writes whose outcome was unknown.

@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
+use weir_protocol::flaw::{Flaw, plant};
 use weir_protocol::job_status::JobStatus;
 use weir_protocol::world::simulation;
 
@@ -14,6 +15,7 @@ use super::cluster::{Cluster, job_managers, task_managers};
 use super::nemesis::{FAST, Nemesis};
 use super::pipeline::{Ledger, PARALLELISM, row_at};
 use super::random::Random;
+use super::store::CHECKPOINTS;
 use super::world::World;
 use crate::invariants::{ExactlyOnce, Fact, Invariant, Violation, Watch};
 
@@ -33,6 +35,8 @@ pub struct Options {
     pub faults: Faults,
     /// Whether disks say that they have synced and have not: a bug planted to see that it is found.
     pub lying_disks: bool,
+    /// A bug planted in the product, to see that it is found.
+    pub flaw: Option<Flaw>,
 }
 
 /// What is broken in a run.
@@ -128,11 +132,16 @@ impl Run {
         if self.options.lying_disks {
             self.cluster.world.disks.lie();
         }
+        if let Some(flaw) = self.options.flaw {
+            plant(flaw);
+        }
+        self.cluster.world.let_rare_things_happen(self.options.faults == Faults::Random);
         let calm = self.options.faults != Faults::Random;
         let safe = self.until(&mut sim, end, calm, |_| false);
         if safe.is_ok() {
             // A planned death may come as late as at the end of the jobs.
             if self.options.faults == Faults::Random {
+                self.cluster.world.let_rare_things_happen(false);
                 self.nemesis.heal(&mut sim);
             }
             self.live(&mut sim);
@@ -248,6 +257,7 @@ impl Run {
             Ok(false) => return self.broken("I23", format!("not all jobs ended in time: {:?}", self.client.known().jobs)),
             Err(()) => return,
         }
+        self.no_file_is_left(sim);
         for job in self.client.plan().to_vec() {
             let status = self.client.known().jobs.get(&job.name).and_then(|known| known.status);
             let finished = status == Some(JobStatus::Finished);
@@ -261,6 +271,18 @@ impl Run {
         }
     }
 
+    /// Jobs that have ended and keep no checkpoints leave no file of theirs behind.
+    fn no_file_is_left(&mut self, sim: &mut turmoil::Sim<'_>) {
+        let store = self.cluster.store.clone();
+        let left = move || store.paths().into_iter().filter(|path| path.starts_with(CHECKPOINTS)).collect::<Vec<_>>();
+        let deadline = self.cluster.world.elapsed_ms() + END_BOUND_MS;
+        let none = left.clone();
+        if self.until(sim, deadline, true, move |_| none().is_empty()) == Ok(false) {
+            let left = left();
+            self.broken("C8", format!("{} files of checkpoints are left, {:?} the first", left.len(), left.first()));
+        }
+    }
+
     fn sum_up(&mut self) {
         let known = self.client.known();
         let observations = &self.cluster.observations;
@@ -268,6 +290,8 @@ impl Run {
         let disks: Vec<_> = job_managers().iter().map(|host| self.cluster.world.disks.footprint(host)).collect();
         let footprint = &mut self.outcome.footprint;
         footprint.extend(self.nemesis.deeds().counts.iter().map(|(deed, count)| ((*deed).to_owned(), *count)));
+        let rare = self.cluster.world.rare_counts();
+        footprint.extend(rare.iter().map(|(here, count)| (format!("rare {here}"), *count)));
         footprint.extend(self.watch.facts().iter().map(|(fact, count)| ((*fact).to_owned(), *count)));
         for (name, count) in [
             ("rows", self.rows.rows()),
@@ -278,6 +302,7 @@ impl Run {
             ("savepoints", known.savepoints.1),
             ("writes refused", observations.refused()),
             ("writes unknown", observations.unknown()),
+            ("damaged disks found", observations.damaged_disks()),
             ("store refused", store.refused),
             ("store unknown", store.unknown),
             ("syncs", disks.iter().map(|disk| disk.syncs).sum()),

@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use weir_ha::CompletedCheckpoint;
 use weir_protocol::checkpoint::{CheckpointBarrier, CheckpointKind, CheckpointMetadata};
+use weir_protocol::flaw::{Flaw, is_planted};
 use weir_protocol::job_graph::CheckpointConfig;
 use weir_protocol::link::{CheckpointAcknowledgement, CheckpointDecline};
 use weir_protocol::world::Millis;
@@ -76,7 +77,7 @@ enum Cause {
 }
 
 /// Decides about the checkpoints of one job.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct CheckpointCoordinator {
     config: CheckpointConfig,
     job: CheckpointedJob,
@@ -285,6 +286,10 @@ impl CheckpointCoordinator {
                     external_path: Some(written.external_path),
                 });
                 pending.phase = PendingPhase::Appending(pointer.clone());
+                if is_planted(Flaw::NotifiedBeforeDurable) {
+                    let attempts = pending.attempts.clone();
+                    out.push(CheckpointEffect::NotifyComplete { checkpoint: id, attempts, last: false });
+                }
                 out.push(CheckpointEffect::AppendPointer { pointer });
             }
             Err(reason) => self.abort(id, &format!("its metadata could not be written: {reason}"), Cause::Itself, at, out),
@@ -299,6 +304,9 @@ impl CheckpointCoordinator {
         let pointer = pointer.clone();
         match outcome {
             AppendOutcome::Committed => self.complete(*pointer, at, out),
+            AppendOutcome::Unknown(reason) if is_planted(Flaw::UnknownAppendIsFailure) => {
+                self.abort(id, &reason, Cause::Itself, at, out);
+            }
             AppendOutcome::Unknown(_) => pending.phase = PendingPhase::Held(pointer, at.now.after(RETRY_MS)),
             AppendOutcome::Refused(reason) => {
                 self.abort(id, &format!("its pointer was refused: {reason}"), Cause::Itself, at, out);
@@ -480,6 +488,11 @@ impl CheckpointCoordinator {
         let subsumed = self.completed.subsumed();
         if !subsumed.is_empty() && !self.removing {
             self.removing = true;
+            if is_planted(Flaw::FilesBeforePointers) {
+                let keep = self.completed.iter().filter(|one| !subsumed.contains(&one.id)).cloned().collect();
+                let pending = self.pending.keys().copied().collect();
+                out.push(CheckpointEffect::CollectGarbage { keep, pending, removed: Vec::new() });
+            }
             out.push(CheckpointEffect::RemovePointers { checkpoints: subsumed });
         }
     }

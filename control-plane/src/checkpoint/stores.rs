@@ -10,8 +10,9 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use weir_ha::{CheckpointIdCounter, CompletedCheckpoint, CompletedCheckpointStore, Leadership, StoreError};
 use weir_protocol::checkpoint::CheckpointMetadata;
+use weir_protocol::flaw::{Flaw, is_planted};
 use weir_protocol::job_graph::JobGraph;
-use weir_protocol::world::random_id;
+use weir_protocol::world::{dawdle, random_id, rarely};
 use weir_protocol::{CheckpointId, JobId};
 use weir_storage::checkpoint::gc::{self, Roots};
 use weir_storage::checkpoint::resolve::{self, Pointer};
@@ -89,6 +90,12 @@ impl CheckpointStores {
             Some(Err(error)) => return Err(Unreadable::for_now(format!("the list of checkpoints can't be read: {error}"))),
             None => return Err(Unreadable::for_now("the coordination store does not answer".to_string())),
         };
+        if is_planted(Flaw::OlderCheckpoint) && completed.len() > 1 {
+            completed.pop();
+        }
+        if is_planted(Flaw::NoCheckpoint) {
+            completed.clear();
+        }
         if completed.is_empty()
             && let Some(uri) = &graph.restore_from
         {
@@ -155,6 +162,7 @@ impl CheckpointStores {
         }
         let written = within(FILE_DEADLINE, self.storage.write_metadata(&metadata)).await;
         let handle = written.ok_or("writing takes too long")?.map_err(|error| error.to_string())?;
+        dawdle("metadata-written").await;
         let external_path = if metadata.kind.is_savepoint() {
             let target = target_directory.unwrap_or_else(|| self.savepoint_root.clone());
             let exported = within(COPY_DEADLINE, self.export(&metadata, &target)).await;
@@ -175,6 +183,7 @@ impl CheckpointStores {
     /// Appends a pointer, which completes the checkpoint. Safe to repeat with the same pointer.
     pub async fn append(&self, pointer: &CompletedCheckpoint) -> Result<AppendOutcome, Superseded> {
         match within(STORE_DEADLINE, self.completed.append(&self.leadership, pointer)).await {
+            Some(Ok(())) if rarely("append-unanswered") => Ok(AppendOutcome::Unknown("rare".to_string())),
             Some(Ok(())) => Ok(AppendOutcome::Committed),
             Some(Err(StoreError::Superseded { .. })) => Err(Superseded),
             // Also what an earlier try may have left behind is not certain while the store gives no answer.
@@ -213,6 +222,7 @@ impl CheckpointStores {
         removed: &[CheckpointId],
     ) {
         let mut kept = Vec::with_capacity(keep.len());
+        let keep = if is_planted(Flaw::OldestCollected) && keep.len() > 1 { &keep[1..] } else { keep };
         for one in keep {
             let known = self.known().get(&one.id).cloned();
             match known {
@@ -236,6 +246,7 @@ impl CheckpointStores {
             let ours: BoxFuture<'static, bool> = Box::pin(async move { matches!(stores.remove(&removed).await, Ok(Ok(()))) });
             ours
         };
+        dawdle("garbage-collection").await;
         match gc::collect(&self.storage, self.job, &roots, still_ours).await {
             Ok(collected) => {
                 if let Some(error) = collected.failed.first() {

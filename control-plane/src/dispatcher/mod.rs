@@ -18,6 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use weir_ha::{JobResult, RecoveredJob, StoreAvailability, StoreError, Submission};
 use weir_protocol::JobId;
+use weir_protocol::flaw::{Flaw, is_planted};
 use weir_protocol::job_graph::{CheckpointConfig, JobGraph, RestartStrategyConfig};
 use weir_protocol::job_status::JobStatus;
 use weir_protocol::world::Millis;
@@ -65,7 +66,7 @@ const REREADS_OF_UNKNOWN: u32 = 12;
 const RETENTION_CHECK_MS: u64 = 60_000;
 
 /// The pure core.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Dispatcher {
     options: DispatcherOptions,
     submissions: BTreeMap<Ticket, Submitting>,
@@ -75,13 +76,13 @@ pub struct Dispatcher {
     next_retention_check: Millis,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Submitting {
     graph: Box<JobGraph>,
     submitted_at_ms: u64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Phase {
     /// It may be in the store and is looked for there.
     Unknown,
@@ -98,7 +99,7 @@ enum Phase {
 }
 
 /// Something to try again later: a store operation of a job.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Retry {
     attempts: u32,
     at: Option<Millis>,
@@ -202,6 +203,10 @@ impl Dispatcher {
         graph.checkpointing.get_or_insert(self.options.checkpointing);
         graph.restart_strategy.get_or_insert_with(|| self.options.restart_strategy.clone());
         self.submissions.insert(ticket, Submitting { graph: graph.clone(), submitted_at_ms });
+        if let (Some(job), true) = (graph.job_id, is_planted(Flaw::AnsweredBeforeDurable)) {
+            effects.push(Effect::AnswerSubmit { ticket, answer: Ok(Submitted { job, already: false }) });
+        }
+        let client_token = client_token.filter(|_| !is_planted(Flaw::ForgottenToken));
         effects.push(Effect::Persist { ticket, graph, client_token, submitted_at_ms });
     }
 
@@ -279,7 +284,9 @@ impl Dispatcher {
                 StoreAway::check(self.store).map_err(CancelError::StoreAway)
             }
             Some(Phase::Live { .. }) => {
-                effects.push(Effect::CancelJob { job });
+                if !is_planted(Flaw::CancellationForgotten) {
+                    effects.push(Effect::CancelJob { job });
+                }
                 Ok(())
             }
             Some(Phase::Quarantined) => {
@@ -309,6 +316,10 @@ impl Dispatcher {
         let first_step = if keep { CleanupStep::ReleaseCheckpoints } else { CleanupStep::DiscardCheckpoints };
         self.jobs.insert(job, Phase::Ending { result: result.clone(), first_step });
         self.retries.insert(job, Retry { attempts: 0, at: None });
+        if is_planted(Flaw::ResultNotStored) {
+            effects.push(Effect::ShowEnded { result });
+            return;
+        }
         effects.push(Effect::StoreResult { result });
     }
 

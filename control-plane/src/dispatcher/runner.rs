@@ -10,7 +10,7 @@ use tokio::sync::{oneshot, watch};
 use weir_ha::{JobResult, Leadership, RecoveredJob, StoreError, StoreWatch};
 use weir_protocol::JobId;
 use weir_protocol::job_graph::JobGraph;
-use weir_protocol::world::{MonotonicClock, random_id, wall_clock_ms};
+use weir_protocol::world::{MonotonicClock, dawdle, random_id, wall_clock_ms};
 
 use super::cleanup::Stores;
 use super::effect::{CancelError, Effect, SubmitError, Submitted};
@@ -208,6 +208,7 @@ impl Runner {
         let (graphs, leadership) = (self.context.stores.graphs.clone(), self.context.leadership.clone());
         self.spawn(async move {
             let outcome = graphs.submit(&leadership, &graph, client_token.as_deref(), submitted_at_ms).await;
+            dawdle("submission-persisted").await;
             Some(Event::Persisted { ticket, outcome })
         });
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use weir_protocol::checkpoint::{CheckpointMetadata, OperatorSnapshot, SubtaskSnapshot};
+use weir_protocol::flaw::{Flaw, is_planted};
 use weir_protocol::job_graph::JobGraph;
 use weir_protocol::{ExecutionVertexId, JobVertexId};
 
@@ -82,7 +83,8 @@ pub fn subtask_parts(checkpoint: &CheckpointMetadata, vertex: &ExecutionJobVerte
     let former = || checkpoint.subtasks.iter().filter(|part| part.execution_vertex.vertex == vertex.id);
     let unchanged = former().count() == vertex.descriptor.parallelism as usize;
     let wanted = |part: &SubtaskSnapshot| {
-        if !unchanged || part.execution_vertex.subtask == subtask {
+        let forgotten = is_planted(Flaw::StateNotRestored) && subtask == 0;
+        if (!unchanged || part.execution_vertex.subtask == subtask) && !forgotten {
             return part.clone();
         }
         let blank = vec![OperatorSnapshot::default(); part.operators.len()];

@@ -36,7 +36,7 @@ pub struct HeartbeatOptions {
 }
 
 /// The pure core.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ResourceManager {
     heartbeat: HeartbeatOptions,
     heartbeats: HeartbeatMonitor<TaskManagerId>,
@@ -47,7 +47,7 @@ pub struct ResourceManager {
     last_tick: Millis,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Registered {
     link: LinkId,
     registration: Registration,

@@ -6,13 +6,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use weir_protocol::flaw::{Flaw, is_planted};
 use weir_protocol::{AllocationId, ExecutionAttemptId, JobId, LeaderEpoch, TaskManagerId};
 
 use super::effect::Effect;
 use super::gateway::{GrantedSlot, Wishes};
 
 /// Slots and claims.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct SlotManager {
     epoch: LeaderEpoch,
     allocations: u64,
@@ -31,7 +32,7 @@ enum Slot {
     Granted(JobId, AllocationId),
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Claim {
     age: u64,
     wanted: u32,
@@ -79,7 +80,10 @@ impl SlotManager {
     }
 
     pub(super) fn add(&mut self, id: TaskManagerId, slots: u32, mut held: BTreeMap<u32, BTreeSet<ExecutionAttemptId>>) {
-        let slots = (0..slots).map(|index| held.remove(&index).map_or(Slot::Free, Slot::Clearing));
+        let slots = (0..slots).map(|index| {
+            let held = held.remove(&index).filter(|_| !is_planted(Flaw::SlotsNotCleared));
+            held.map_or(Slot::Free, Slot::Clearing)
+        });
         self.task_managers.insert(id, slots.collect());
     }
 

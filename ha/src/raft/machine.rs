@@ -11,14 +11,15 @@ use openraft::storage::{EntryResponder, RaftStateMachine};
 use openraft::{OptionalSend, RaftSnapshotBuilder};
 use tokio::sync::{mpsc, watch};
 use weir_protocol::LeaderEpoch;
+use weir_protocol::flaw::{Flaw, is_planted};
 
 use super::log::{DiskFailureHook, LogError};
 use super::snapshot::{Snapshot, SnapshotDirectory, decode, encode, off_thread};
 use super::types::{LogId, SnapshotMeta, StoredMembership, TypeConfig};
-use crate::fenced_store::FencedStore;
+use crate::fenced_store::{Command, FencedStore};
 use crate::metrics as names;
 use crate::watchers::Watchers;
-use crate::{LeaderRecord, WatchEvent};
+use crate::{Expect, LeaderRecord, Operation, WatchEvent};
 
 type OpenraftSnapshot = openraft::type_config::alias::SnapshotOf<TypeConfig, Bytes>;
 
@@ -103,7 +104,13 @@ impl Replica {
         Snapshot { meta, store: state.store.clone() }
     }
 
-    fn install(&self, snapshot: Snapshot) {
+    fn install(&self, mut snapshot: Snapshot) {
+        if is_planted(Flaw::ShortSnapshot)
+            && let Some((key, _)) = snapshot.store.list("").pop()
+        {
+            let operations = vec![Operation::Delete { key, expect: Expect::Any }];
+            snapshot.store.apply(&Command::Commit { epoch: snapshot.store.epoch(), operations }, 0);
+        }
         self.change(|state| {
             *state =
                 State { store: snapshot.store, applied: snapshot.meta.last_log_id, membership: snapshot.meta.last_membership };

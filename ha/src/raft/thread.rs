@@ -7,6 +7,7 @@ use std::time::Duration;
 use openraft::{Config, SnapshotPolicy};
 use tonic::transport::Server;
 use tracing::{error, info};
+use weir_protocol::flaw::{Flaw, is_planted};
 use weir_protocol::world::net::BoundListener;
 use weir_protocol::world::spawn;
 
@@ -108,7 +109,7 @@ fn config(options: &RaftOptions) -> Result<Arc<Config>, StartError> {
         enable_elect: false,
         // A leader whose process ended must be elected anew. The others may have made entries durable, and so committed them,
         // that its own disk never got: leading on in its old term it would give their log ids to other entries.
-        enable_leader_restore: Some(false),
+        enable_leader_restore: Some(is_planted(Flaw::RestoredLeader)),
         ..Config::default()
     };
     config.validate().map(Arc::new).map_err(|error| StartError::Invalid(error.to_string()))

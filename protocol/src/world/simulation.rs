@@ -43,6 +43,12 @@ pub trait Simulation: Send + Sync {
 
     /// How long the calling host's disk takes for what it is asked next.
     fn disk_delay(&self) -> Duration;
+
+    /// Whether something rare happens now, here.
+    fn rarely(&self, here: &'static str) -> bool;
+
+    /// How long something that may take long takes.
+    fn dawdle(&self) -> Duration;
 }
 
 /// A simulated connection.

@@ -43,6 +43,26 @@ impl MonotonicClock {
     }
 }
 
+/// Wall-clock time as it was at the start, and the time that has passed since: it neither jumps nor stands still when somebody
+/// sets the wall clock. What tasks take for the present.
+#[derive(Debug, Clone, Copy)]
+pub struct SteadyClock {
+    at_start_ms: u64,
+    passed: MonotonicClock,
+}
+
+impl SteadyClock {
+    /// Right at this moment.
+    pub fn start() -> Self {
+        Self { at_start_ms: wall_clock_ms(), passed: MonotonicClock::start() }
+    }
+
+    /// Milliseconds since 1970, as far as the wall clock was right at the start.
+    pub fn now_ms(&self) -> u64 {
+        self.at_start_ms.saturating_add(self.passed.now().0)
+    }
+}
+
 /// Wall-clock milliseconds since 1970: for records that people read, never for decisions.
 pub fn wall_clock_ms() -> u64 {
     if let Some(simulation) = simulation::current() {

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::future::Future;
 
 use weir_protocol::checkpoint::CheckpointMetadata;
+use weir_protocol::flaw::{Flaw, is_planted};
 use weir_protocol::{CheckpointId, JobId};
 
 use super::metadata::segments;
@@ -43,6 +44,9 @@ pub fn deletable(job: JobId, found: &[FileEntry], roots: &Roots<'_>) -> Vec<Stri
     let may_go = |entry: &&FileEntry| {
         let Some(path) = entry.path.strip_prefix(&prefix) else { return false };
         let Some(id) = layout::checkpoint_of(path) else { return false };
+        if is_planted(Flaw::YoungCollected) {
+            return !needed.contains(path) && !metadata_files.contains(&entry.path);
+        }
         id <= newest && !roots.pending.contains(&id) && !needed.contains(path) && !metadata_files.contains(&entry.path)
     };
     metadata_first(found.iter().filter(may_go).map(|entry| entry.path.clone()).collect())

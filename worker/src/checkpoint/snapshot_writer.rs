@@ -115,6 +115,7 @@ impl Uploads {
             let barrier = frozen.barrier;
             let (alignment_us, sync_us) = (frozen.alignment_us, frozen.sync_us);
             let start = Instant::now();
+            world::dawdle("snapshot-frozen").await;
             match self.write(frozen).await {
                 Ok(written) => {
                     lock(&self.history).record(barrier.id, written.saved);

@@ -221,6 +221,7 @@ impl ChannelSender {
                     Polled::Closed(closure) => return self.close(reason_of(closure)).await,
                 }
             };
+            world::dawdle("channel-slow").await;
             self.send(element).await?;
         }
     }

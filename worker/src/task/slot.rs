@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use weir_protocol::job_status::ExecutionState;
 use weir_protocol::link::TaskFailure;
-use weir_protocol::world::{self, Ended, simulation};
+use weir_protocol::world::{self, Ended, SteadyClock, simulation};
 
 use super::report::{self, failure};
 use super::{Progress, Task};
@@ -34,13 +34,21 @@ struct SlotShared {
     stopping: AtomicBool,
     waker: SlotWaker,
     registry: Arc<ChannelRegistry>,
+    clock: SteadyClock,
 }
 
 impl Slot {
     /// Starts the thread `slot-<index>`; in a simulation, a task.
     pub fn start(index: u32, registry: Arc<ChannelRegistry>) -> std::io::Result<(Self, Ended)> {
         let waker = SlotWaker::default();
-        let shared = Arc::new(SlotShared { inbox: Mutex::new(Vec::new()), stopping: AtomicBool::new(false), waker, registry });
+        let shared = SlotShared {
+            inbox: Mutex::new(Vec::new()),
+            stopping: AtomicBool::new(false),
+            waker,
+            registry,
+            clock: SteadyClock::start(),
+        };
+        let shared = Arc::new(shared);
         let (end, ended) = oneshot::channel();
         let slot = Self { shared: shared.clone() };
         if simulation::current().is_some() {
@@ -150,7 +158,7 @@ impl SlotShared {
         if worked || self.waker.take_pending() {
             return Next::Turn;
         }
-        match wake_at.saturating_sub(world::wall_clock_ms()).min(MAX_SLEEP_MS) {
+        match wake_at.saturating_sub(self.clock.now_ms()).min(MAX_SLEEP_MS) {
             0 => Next::Turn,
             sleep => Next::Sleep(Duration::from_millis(sleep)),
         }
@@ -162,7 +170,7 @@ impl SlotShared {
         }
         let start = Instant::now();
         let task = &mut stepping.task;
-        let stepped = catch_unwind(AssertUnwindSafe(|| task.step(world::wall_clock_ms())));
+        let stepped = catch_unwind(AssertUnwindSafe(|| task.step(self.clock.now_ms())));
         let spent = match &stepped {
             Ok(Ok(Progress::Backpressured)) => TimeSpent::Backpressured,
             Ok(Ok(Progress::Idle { .. })) => TimeSpent::Idle,

@@ -13,6 +13,7 @@ pub mod runner;
 
 use std::collections::BTreeMap;
 
+use weir_protocol::flaw::{Flaw, is_planted};
 use weir_protocol::job_status::ExecutionState;
 use weir_protocol::link::{
     CheckpointDecline, Deployment, HeldAttempt, LeaderAddress, Order, Registration, TaskDeployment, TaskFailure, TaskStateUpdate,
@@ -233,7 +234,7 @@ impl TaskExecutor {
         let timeout = self.identity.heartbeat_timeout_ms;
         match &mut self.link {
             Link::Searching { retry_at } => {
-                if now >= *retry_at {
+                if now >= *retry_at && !(is_planted(Flaw::NeverReconnects) && self.links > 0) {
                     return self.connect(now).into_iter().collect();
                 }
             }
@@ -282,6 +283,7 @@ impl TaskExecutor {
                     Effect::Send(ToJobManager::Decline(CheckpointDecline { attempt, checkpoint: barrier.id, reason }))
                 })
                 .collect(),
+            Order::NotifyCheckpointComplete { .. } if is_planted(Flaw::LostCompletion) => Vec::new(),
             Order::NotifyCheckpointComplete { attempts, checkpoint, last, .. } => {
                 self.tell(&attempts, TaskOrder::Complete { checkpoint, last })
             }

@@ -198,7 +198,7 @@ impl Runner {
             tracing::warn!(attempt = %update.attempt, code = failure.code, reason = failure.message, "a task failed");
         }
         let (link, leader) = self.link.as_ref()?;
-        let lost = leader.send(message).is_err();
+        let lost = leader.send(message).is_err() || world::rarely("link-lost");
         lost.then(|| Event::LinkLost { link: *link, reason: "the link to the leader takes no more messages".into() })
     }
 

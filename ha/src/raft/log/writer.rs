@@ -10,6 +10,7 @@ use metrics::{gauge, histogram};
 use openraft::storage::IOFlushed;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
+use weir_protocol::flaw::{Flaw, is_planted};
 use weir_protocol::world::{on_thread, simulation, spawn};
 
 use super::LogError;
@@ -185,7 +186,8 @@ impl Writer {
         }
         let frame = batch.frame.finish(self.active.header.salt, self.next_sequence);
         let started = Instant::now();
-        let write = self.active.file.write_all_at(&frame, self.active.end).and_then(|()| self.active.file.sync_data());
+        let sync = || if is_planted(Flaw::UnsyncedLog) { Ok(()) } else { self.active.file.sync_data() };
+        let write = self.active.file.write_all_at(&frame, self.active.end).and_then(|()| sync());
         write.map_err(LogError::io(&self.active.path))?;
         histogram!(names::RAFT_FSYNC_SECONDS).record(started.elapsed().as_secs_f64());
         let (base, number) = (self.active.end, self.active.header.number);
