@@ -34,13 +34,24 @@ pub struct Searched {
     pub states: u64,
 }
 
+impl Searched {
+    fn and(self, other: Self) -> Self {
+        Self { transitions: self.transitions + other.transitions, states: self.states + other.states }
+    }
+}
+
 /// The cores that are searched, by name.
 pub const CORES: [&str; 3] = ["checkpoint-coordinator", "dispatcher", "resource-manager"];
 
 /// Searches the core of this name; without a depth as deep as takes seconds.
 pub fn search_core(name: &str, depth: Option<usize>) -> Result<Searched, String> {
     match name {
-        "checkpoint-coordinator" => search(&checkpoint_coordinator::Checkpoints::running(), depth.unwrap_or(9)),
+        "checkpoint-coordinator" => {
+            let (first, second) =
+                (checkpoint_coordinator::Checkpoints::running(), checkpoint_coordinator::Checkpoints::after_one());
+            let depth = depth.unwrap_or(8);
+            Ok(search(&first, depth)?.and(search(&second, depth)?))
+        }
         "dispatcher" => search(&dispatcher::Jobs::none(), depth.unwrap_or(7)),
         "resource-manager" => search(&resource_manager::Slots::none(), depth.unwrap_or(6)),
         other => Err(format!("there is no core {other}; there are: {}", CORES.join(", "))),

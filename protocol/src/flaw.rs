@@ -46,7 +46,7 @@ flaws! {
     UnknownAppendIsFailure, "unknown-append-is-failure", "A checkpoint whose pointer may have been written is given up and its ids go on.";
     ReusedIds, "reused-ids", "Checkpoint ids are handed out without being reserved.";
     FilesBeforePointers, "files-before-pointers", "Files of subsumed checkpoints are deleted before their pointers.";
-    OldestCollected, "oldest-collected", "The files of the oldest checkpoint that is kept are taken for garbage.";
+    OldestCollected, "oldest-collected", "The files of all checkpoints but the newest are taken for garbage.";
     YoungCollected, "young-collected", "Files of checkpoints under way are taken for garbage.";
     UnalignedBarrier, "unaligned-barrier", "A task snapshots at the first barrier, and does not wait for the others.";
     ForgottenChannel, "forgotten-channel", "Alignment does not wait for the last channel.";

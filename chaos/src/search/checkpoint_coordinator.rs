@@ -125,6 +125,18 @@ impl Checkpoints {
         start
     }
 
+    /// The same after the first checkpoint: what comes with the second needs fewer steps.
+    pub fn after_one() -> Self {
+        let mut start = Self::running();
+        let id = CheckpointId(1);
+        let acknowledged = (0..SUBTASKS).map(|subtask| Step::Acknowledged(id, attempt(subtask, 1)));
+        let first = [Step::Reserved(true), Step::Tick].into_iter().chain(acknowledged);
+        for step in first.chain([Step::Written(id, true), Step::Appended(id, true, true)]) {
+            start.take(&step).expect("nothing is wrong with the first checkpoint");
+        }
+        start
+    }
+
     fn act(&mut self, act: impl FnOnce(&mut CheckpointCoordinator, Moment, &mut Vec<CheckpointEffect>)) -> Result<(), String> {
         let mut effects = Vec::new();
         act(&mut self.core, Moment { now: Millis(self.now), wall_ms: self.now }, &mut effects);

@@ -222,7 +222,7 @@ impl CheckpointStores {
         removed: &[CheckpointId],
     ) {
         let mut kept = Vec::with_capacity(keep.len());
-        let keep = if is_planted(Flaw::OldestCollected) && keep.len() > 1 { &keep[1..] } else { keep };
+        let keep = if is_planted(Flaw::OldestCollected) { &keep[keep.len().saturating_sub(1)..] } else { keep };
         for one in keep {
             let known = self.known().get(&one.id).cloned();
             match known {
