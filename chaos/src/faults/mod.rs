@@ -54,6 +54,8 @@ pub enum Need {
     Nothing,
     /// Network namespaces.
     Network,
+    /// The same, and JobManagers that coordinate through each other: with etcd and ZooKeeper they have little to say to each other.
+    Raft,
     /// A coordination store apart from the JobManagers.
     Store,
     /// libfaketime.
@@ -104,7 +106,7 @@ pub const NEMESES: [Nemesis; 22] = [
     nemesis("isolate-leader-in", Need::Network, (1_500, 4_000), partition::leader_in, "packets to the leading JobManager are dropped, what it sends arrives"),
     nemesis("isolate-leader-out", Need::Network, (1_500, 4_000), partition::leader_out, "packets from the leading JobManager are dropped, it hears the others"),
     nemesis("split-leader", Need::Network, (1_500, 4_000), partition::leader_from_jobmanagers, "the leading JobManager is cut off from the others and from the store, not from TaskManagers and clients"),
-    nemesis("bridge", Need::Network, (1_500, 4_000), partition::bridge, "the leading JobManager and one other don't hear each other, a third hears both"),
+    nemesis("bridge", Need::Raft, (1_500, 4_000), partition::bridge, "the leading JobManager and one other don't hear each other, a third hears both"),
     nemesis("flap-leader", Need::Network, (2_000, 4_000), partition::flapping, "the leading JobManager is cut off and let back again and again"),
     nemesis("isolate-taskmanager", Need::Network, (1_500, 5_000), partition::taskmanager, "all packets to and from a TaskManager are dropped"),
     nemesis("store-reset", Need::Store, (1_500, 3_000), store::reset, "connections to etcd or ZooKeeper are closed, and new ones refused"),
@@ -158,6 +160,11 @@ impl Hindrances {
         match need {
             Need::Nothing => None,
             Need::Network => self.network.clone(),
+            Need::Raft => {
+                let apart = coordination.is_some_and(|coordination| coordination != Coordination::Raft);
+                let why = || "with etcd and ZooKeeper the JobManagers need not hear each other".to_owned();
+                self.network.clone().or_else(|| apart.then(why))
+            }
             Need::Store => {
                 let raft = coordination == Some(Coordination::Raft);
                 raft.then(|| "with raft there is no coordination store apart from the JobManagers".to_owned())

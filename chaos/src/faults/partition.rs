@@ -72,8 +72,6 @@ pub(super) fn bridge(scene: &mut Scene, draw: Draw) -> io::Result<Bite> {
     let peers = other_jobmanagers(scene, &leader)?;
     let peer = peers[(draw.number % peers.len() as u64) as usize];
     let mut bite = cut(scene, leader, epoch, draw, Some(&[peer]), Direction::Both)?;
-    // Where they don't coordinate through each other they may have nothing to say to each other: standbys ask the leader for
-    // what clients want to know.
     bite.target = format!("{} and {peer}", bite.target);
     Ok(bite)
 }
