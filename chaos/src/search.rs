@@ -25,6 +25,11 @@ pub trait Surrounding: Clone + Debug {
     fn take(&mut self, step: &Self::Step) -> Result<(), String>;
 }
 
+/// The error is what does not hold.
+fn require(holds: bool, what: &str) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(what.to_owned()) }
+}
+
 /// How much was searched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Searched {

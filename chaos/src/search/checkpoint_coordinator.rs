@@ -14,7 +14,7 @@ use weir_protocol::world::Millis;
 use weir_protocol::{CheckpointId, ExecutionAttemptId, ExecutionVertexId, Generation, JobId, JobVertexId, LeaderEpoch};
 use weir_storage::checkpoint::MetadataHandle;
 
-use super::Surrounding;
+use super::{Surrounding, require};
 
 const JOB: JobId = JobId(1);
 const SUBTASKS: u32 = 2;
@@ -245,10 +245,6 @@ impl Checkpoints {
             core.tasks_running(attempts, generation, at, out);
         })
     }
-}
-
-fn require(holds: bool, what: &str) -> Result<(), String> {
-    if holds { Ok(()) } else { Err(what.to_owned()) }
 }
 
 impl Surrounding for Checkpoints {

@@ -12,7 +12,7 @@ use weir_protocol::job_graph::JobGraph;
 use weir_protocol::job_status::JobStatus;
 use weir_protocol::world::Millis;
 
-use super::Surrounding;
+use super::{Surrounding, require};
 
 const JOBS: u128 = 2;
 /// Submissions (repeated ones included), cancellations, changes of leadership, and outages of the store.
@@ -82,10 +82,6 @@ fn graph(job: JobId) -> JobGraph {
     let mut graph: JobGraph = serde_json::from_value(graph).expect("a job graph");
     graph.job_id = Some(job);
     graph
-}
-
-fn require(holds: bool, what: &str) -> Result<(), String> {
-    if holds { Ok(()) } else { Err(what.to_owned()) }
 }
 
 fn unresolved() -> StoreError {

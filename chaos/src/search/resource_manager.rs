@@ -14,7 +14,7 @@ use weir_protocol::{
     AllocationId, ExecutionAttemptId, ExecutionVertexId, Generation, JobId, JobVertexId, LeaderEpoch, TaskManagerId,
 };
 
-use super::Surrounding;
+use super::{Surrounding, require};
 
 const TASK_MANAGERS: [&str; 2] = ["tm-1", "tm-2"];
 const SLOTS: u32 = 2;
@@ -70,10 +70,6 @@ pub enum Step {
     End(ExecutionAttemptId),
     /// So much time passes.
     Pass(u64),
-}
-
-fn require(holds: bool, what: &str) -> Result<(), String> {
-    if holds { Ok(()) } else { Err(what.to_owned()) }
 }
 
 impl Slots {
