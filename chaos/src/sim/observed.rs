@@ -148,12 +148,12 @@ impl Observed {
             self.die().await;
         }
         self.observations.note(Fact::WriteBegan { write: number, process: self.process.clone(), epoch });
+        let mut removals = Removals { observations: &self.observations, removed: changes.removed };
         let outcome = write.await;
-        if !matches!(outcome, CommitOutcome::Rejected(_)) {
-            for (job, checkpoint) in changes.removed {
-                self.observations.note(Fact::CheckpointRemoved { job, checkpoint });
-            }
+        if matches!(outcome, CommitOutcome::Rejected(_)) {
+            removals.removed.clear();
         }
+        drop(removals);
         match &outcome {
             CommitOutcome::Committed { .. } => {
                 self.observations.note(Fact::WriteCommitted { write: number, epoch });
@@ -184,10 +184,24 @@ impl Observed {
     }
 }
 
+/// Pointers that a write under way may remove: it may do so even if nobody waits for its outcome any more.
+struct Removals<'a> {
+    observations: &'a Observations,
+    removed: Vec<(JobId, CheckpointId)>,
+}
+
+impl Drop for Removals<'_> {
+    fn drop(&mut self) {
+        for (job, checkpoint) in self.removed.drain(..) {
+            self.observations.note(Fact::CheckpointRemoved { job, checkpoint });
+        }
+    }
+}
+
 /// What operations change about checkpoints.
 #[derive(Default)]
 struct Changes {
-    /// The one whose pointer they append, and its metadata file unless it is elsewhere.
+    /// The one whose pointer they append, and its metadata file.
     appended: Option<(JobId, CheckpointId, Option<String>)>,
     removed: Vec<(JobId, CheckpointId)>,
 }
@@ -201,8 +215,7 @@ impl Changes {
                     let Some((job, id)) = pointer(key) else { continue };
                     let record: Value = serde_json::from_slice(value).unwrap_or_default();
                     let record = &record["record"];
-                    let elsewhere = record["external_path"].is_string();
-                    let path = record["metadata"]["path"].as_str().filter(|_| !elsewhere);
+                    let path = record["metadata"]["path"].as_str();
                     changes.appended = Some((job, id, path.map(str::to_owned)));
                 }
                 Operation::Delete { key, .. } => changes.removed.extend(pointer(key)),
