@@ -16,4 +16,3 @@ simulate() { "$target/debug/weir-sim" "$@" --jobs "$jobs"; }
 simulate seeds --from "$first" --count "$seeds" --seconds "$seconds"
 simulate seeds --from "$first" --count "$((seeds / 20 + 2))" --seconds 20 --twice
 simulate points --seed 1 --seconds 8
-

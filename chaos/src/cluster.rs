@@ -25,7 +25,7 @@ const LOOK: Duration = Duration::from_secs(2);
 const PACE: Duration = Duration::from_millis(5);
 
 /// Sessions and leases as short as the stores' defaults allow, so that tests take seconds.
-const SHORT_SESSIONS: [&str; 2] =
+pub(crate) const SHORT_SESSIONS: [&str; 2] =
     ["high-availability.etcd.lease-ttl=2 s", "high-availability.zookeeper.client.session-timeout=2 s"];
 
 /// A cluster, its directory, and the job it runs. A failing test leaves the directory to look at and says where it is.

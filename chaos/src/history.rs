@@ -381,6 +381,11 @@ impl History {
         })
     }
 
+    /// What was noted last of those that `pick` picks.
+    pub fn last<'a, T>(&'a self, pick: impl Fn(&'a What) -> Option<T>) -> Option<T> {
+        self.events.iter().rev().find_map(|event| pick(&event.what))
+    }
+
     /// The faults that were mended.
     pub fn deeds(&self) -> impl Iterator<Item = (u64, &Deed)> {
         self.events.iter().filter_map(|event| match &event.what {

@@ -61,7 +61,7 @@ pub fn is_half_written(path: &str) -> bool {
 
 /// When all jobs have ended, nothing of their checkpoints is left, but perhaps what killed processes were writing.
 pub(super) fn leftovers(history: &History) -> Judgement {
-    let last = history.events.iter().rev().find_map(|event| match &event.what {
+    let last = history.last(|what| match what {
         What::Files { unreferenced: Some(files), .. } => Some(files),
         _ => None,
     });
@@ -76,13 +76,8 @@ pub(super) fn leftovers(history: &History) -> Judgement {
 
 #[cfg(test)]
 mod tests {
-    use super::super::sample::{changed, condemned, job, judged, with};
+    use super::super::sample::{at_the_end, changed, condemned, job, judged};
     use super::*;
-    use crate::history::Phase;
-
-    fn at_the_end(what: What) -> History {
-        with(what, |what| matches!(what, What::Phase { phase: Phase::Done }))
-    }
 
     #[test]
     fn an_id_that_goes_back_and_an_old_restore_are_found() {

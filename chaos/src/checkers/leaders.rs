@@ -31,13 +31,7 @@ pub(super) fn epochs(history: &History) -> Judgement {
 
 #[cfg(test)]
 mod tests {
-    use super::super::sample::{condemned, leader, with};
-    use super::*;
-    use crate::history::Phase;
-
-    fn at_the_end(what: What) -> History {
-        with(what, |what| matches!(what, What::Phase { phase: Phase::Done }))
-    }
+    use super::super::sample::{at_the_end, condemned, leader};
 
     #[test]
     fn two_holders_of_an_epoch_and_an_observer_that_goes_back_are_found() {

@@ -5,7 +5,7 @@ use crate::history::{History, What};
 
 /// The committed rows of the counting job are the ones that must come out, each once.
 pub(super) fn exactly_once(history: &History) -> Judgement {
-    let rows = history.events.iter().rev().find_map(|event| match &event.what {
+    let rows = history.last(|what| match what {
         What::Rows { lines } => Some(lines),
         _ => None,
     });

@@ -27,15 +27,14 @@ pub(super) fn slots(history: &History) -> Judgement {
 
 /// When all jobs have ended every slot is free, and no process is there that should not be.
 pub(super) fn orphans(history: &History) -> Judgement {
-    let mut last_slots = None;
-    let mut strangers = None;
-    for event in &history.events {
-        match &event.what {
-            What::Slots { taskmanagers, total, available } => last_slots = Some((*taskmanagers, *total, *available)),
-            What::Strangers { pids } => strangers = Some(pids),
-            _ => {}
-        }
-    }
+    let last_slots = history.last(|what| match what {
+        What::Slots { taskmanagers, total, available } => Some((*taskmanagers, *total, *available)),
+        _ => None,
+    });
+    let strangers = history.last(|what| match what {
+        What::Strangers { pids } => Some(pids),
+        _ => None,
+    });
     let (Some((taskmanagers, total, available)), Some(strangers)) = (last_slots, strangers) else { return cut_short() };
     let mut problems = Vec::new();
     if available != total {

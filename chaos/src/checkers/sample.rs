@@ -123,6 +123,11 @@ pub(crate) fn with(what: What, before: impl Fn(&What) -> bool) -> History {
     history
 }
 
+/// The same with something put just before the end.
+pub(crate) fn at_the_end(what: What) -> History {
+    with(what, |what| matches!(what, What::Phase { phase: Phase::Done }))
+}
+
 /// What a checker says of a history.
 pub(crate) fn judged(checker: &str, history: &History) -> Judgement {
     let found = CHECKERS.iter().find(|(name, ..)| *name == checker);

@@ -9,7 +9,7 @@ use super::{Judgement, cut_short, judgement};
 use crate::history::{FinalJob, History, Operation, Outcome, What};
 
 fn final_jobs(history: &History) -> Option<&[FinalJob]> {
-    history.events.iter().rev().find_map(|event| match &event.what {
+    history.last(|what| match what {
         What::FinalJobs { jobs } => Some(jobs.as_slice()),
         _ => None,
     })
@@ -136,13 +136,8 @@ pub(super) fn cancelled_stays(history: &History) -> Judgement {
 
 #[cfg(test)]
 mod tests {
-    use super::super::sample::{JOBS, call, changed, condemned, ok, with};
+    use super::super::sample::{JOBS, at_the_end, call, changed, condemned, ok};
     use super::*;
-    use crate::history::Phase;
-
-    fn at_the_end(what: What) -> History {
-        with(what, |what| matches!(what, What::Phase { phase: Phase::Done }))
-    }
 
     fn finally(change: impl Fn(&mut Vec<FinalJob>)) -> History {
         changed(|what| {

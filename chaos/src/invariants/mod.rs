@@ -74,7 +74,7 @@ pub enum Fact {
         job: JobId,
         /// Which.
         checkpoint: CheckpointId,
-        /// Its metadata file below the root of all checkpoints, and whether that was there; `None` for a savepoint elsewhere.
+        /// Its metadata file below the root of all checkpoints, and whether that was there; `None` if the pointer names none.
         metadata: Option<(String, bool)>,
     },
     /// A checkpoint's pointer was removed, or may have been.

@@ -78,7 +78,7 @@ fn banner(history: &History, judged: &Judged) -> String {
 
 fn figures(history: &History, judged: &Judged) -> String {
     let longest = pauses(history).into_iter().map(|pause| pause.to_ms - pause.from_ms).max();
-    let output = history.events.iter().rev().find_map(|event| match &event.what {
+    let output = history.last(|what| match what {
         What::Rows { lines } => Some(lines.len()),
         _ => None,
     });

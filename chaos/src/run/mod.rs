@@ -12,7 +12,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use weir::local::Coordination;
+use weir::local::{Coordination, LocalClusterOptions};
 use weir_client::ClusterClient;
 use weir_protocol::{JobId, world};
 
@@ -117,7 +117,7 @@ pub fn run(options: &RunOptions, stop: &Arc<AtomicBool>) -> io::Result<Judged> {
     let recorder = Recorder::create(&options.report)?;
     let directory = leftovers::working_directory()?;
     let counting = counting_job(options);
-    recorder.note(What::Run(header(options, &counting)));
+    recorder.note(What::Run(header(options, &counting, &LocalClusterOptions::under(&directory)?)));
     let hindrances = Hindrances::of_this_machine();
     let hindrances = if options.namespaces { hindrances } else { hindrances.without_network() };
     let mut possible = Vec::new();
@@ -159,7 +159,7 @@ fn counting_job(options: &RunOptions) -> CountingJob {
     CountingJob { rows, rows_per_second: options.rows_per_second, window_ms, ..CountingJob::lasting(seconds) }
 }
 
-fn header(options: &RunOptions, counting: &CountingJob) -> RunHeader {
+fn header(options: &RunOptions, counting: &CountingJob, cluster: &LocalClusterOptions) -> RunHeader {
     RunHeader {
         version: HISTORY_VERSION,
         weir_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -169,9 +169,9 @@ fn header(options: &RunOptions, counting: &CountingJob) -> RunHeader {
         duration_ms: options.duration.as_millis() as u64,
         coordination: coordination_name(options.coordination),
         workload: options.workload.name().to_owned(),
-        jobmanagers: (1..=3).map(|number| format!("jm-{number}")).collect(),
-        taskmanagers: (1..=2).map(|number| format!("tm-{number}")).collect(),
-        slots: 2,
+        jobmanagers: cluster.jobmanager_names(),
+        taskmanagers: cluster.taskmanager_names(),
+        slots: cluster.slots,
         counting: counting.clone(),
         recovery_bound_ms: RECOVERY_BOUND.as_millis() as u64,
     }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use weir::local::{Coordination, LocalCluster, LocalClusterOptions};
 
 use super::observer::{SharedView, View};
+use crate::cluster::SHORT_SESSIONS;
 use crate::cluster::network::Network;
 use crate::faults::{Clocks, SmallDisk};
 use crate::history::{Recorder, What};
@@ -17,9 +18,6 @@ use crate::history::{Recorder, What};
 pub const PATIENCE: Duration = Duration::from_secs(30);
 const PACE: Duration = Duration::from_millis(10);
 
-/// Sessions and leases as short as the stores' defaults allow.
-const SHORT_SESSIONS: [&str; 2] =
-    ["high-availability.etcd.lease-ttl=2 s", "high-availability.zookeeper.client.session-timeout=2 s"];
 /// Size of the disk for checkpoints, where it is to be filled.
 const CHECKPOINT_DISK_MIB: u64 = 64;
 
@@ -69,7 +67,7 @@ impl Scene {
         let mut options = LocalClusterOptions { binary, coordination, ..LocalClusterOptions::under(directory)? };
         options.settings.extend(SHORT_SESSIONS.map(str::to_owned));
         options.interruptible = coordination != Coordination::Raft;
-        let names = names(options.jobmanagers, options.taskmanagers);
+        let names: Vec<_> = options.jobmanager_names().into_iter().chain(options.taskmanager_names()).collect();
         let network = if parts.network { Some(Network::create(&names)?) } else { None };
         if let Some(network) = &network {
             options.hosts = network.hosts();
@@ -168,11 +166,6 @@ impl Scene {
         self.recorder.note(What::Process { name: name.to_owned(), pid, state: state.to_owned() });
         self.view.with(|view| view.leaders.remove(name));
     }
-}
-
-fn names(jobmanagers: u32, taskmanagers: u32) -> Vec<String> {
-    let named = |prefix: &'static str, count| (1..=count).map(move |number| format!("{prefix}-{number}"));
-    named("jm", jobmanagers).chain(named("tm", taskmanagers)).collect()
 }
 
 fn note_started(cluster: &mut LocalCluster, name: &str, recorder: &Recorder) {

@@ -70,6 +70,16 @@ impl LocalClusterOptions {
             settings: Vec::new(),
         })
     }
+
+    /// `jm-1`, `jm-2`, …
+    pub fn jobmanager_names(&self) -> Vec<String> {
+        (1..=self.jobmanagers).map(|index| format!("jm-{index}")).collect()
+    }
+
+    /// `tm-1`, `tm-2`, …
+    pub fn taskmanager_names(&self) -> Vec<String> {
+        (1..=self.taskmanagers).map(|index| format!("tm-{index}")).collect()
+    }
 }
 
 /// The ports of one JobManager.
@@ -108,12 +118,12 @@ impl LocalCluster {
 
     /// `jm-1`, `jm-2`, …
     pub fn jobmanager_names(&self) -> Vec<String> {
-        (1..=self.options.jobmanagers).map(|index| format!("jm-{index}")).collect()
+        self.options.jobmanager_names()
     }
 
     /// `tm-1`, `tm-2`, …
     pub fn taskmanager_names(&self) -> Vec<String> {
-        (1..=self.options.taskmanagers).map(|index| format!("tm-{index}")).collect()
+        self.options.taskmanager_names()
     }
 
     /// REST addresses (`host:port`) of all JobManagers, in the order of their names.
