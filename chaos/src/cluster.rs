@@ -1,6 +1,7 @@
 //! A cluster of real processes under test, one at a time on a machine.
 
 pub mod leftovers;
+pub mod links;
 pub mod network;
 
 use std::fs::File;

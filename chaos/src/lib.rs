@@ -8,6 +8,7 @@ pub mod cluster;
 pub mod faults;
 pub mod history;
 pub mod invariants;
+pub mod lossy_disk;
 pub mod report;
 pub mod run;
 pub mod search;

@@ -185,7 +185,9 @@ fn list() {
             println!("  {:<22} NOT HERE: {why}", "");
         }
     }
-    println!("\nstore-* are for --ha etcd and --ha zookeeper, bridge is for --ha raft.");
+    println!(
+        "\nstore-* are for --ha etcd and --ha zookeeper; bridge, lose-power-*, sync-error, slow-disk and flip-bit are for --ha raft."
+    );
 }
 
 fn smoke_all(count: usize, seed: u64, reports: &std::path::Path) -> io::Result<ExitCode> {

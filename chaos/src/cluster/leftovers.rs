@@ -14,14 +14,18 @@ pub const PREFIX: &str = "weir-chaos-";
 /// Removes namespaces, bridges, control groups, mounts, processes and working directories of dead runs.
 pub fn remove() {
     network::remove_leftovers();
-    for group in dead(Path::new(CPU_GROUPS)) {
+    for group in [CPU_GROUPS, MEMORY_GROUPS].into_iter().flat_map(|place| dead(Path::new(place))) {
         // Its processes have gone with their namespaces or directories.
         let _ = std::fs::remove_dir(group);
     }
     for directory in dead(&std::env::temp_dir()) {
         kill_users_of(&directory);
-        // Only some runs have one.
-        let _ = network::run(Command::new("umount").arg("-l").arg(directory.join("checkpoints")));
+        let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+        for mount in mounts_below(&mounts, &directory) {
+            if let Err(error) = network::run(Command::new("umount").arg("-l").arg(mount)) {
+                eprintln!("left mounted: {error}");
+            }
+        }
         if let Err(error) = std::fs::remove_dir_all(&directory) {
             eprintln!("{} is left behind: {error}", directory.display());
         }
@@ -30,6 +34,9 @@ pub fn remove() {
 
 /// Where control groups for processor time are (version 1).
 pub const CPU_GROUPS: &str = "/sys/fs/cgroup/cpu";
+
+/// And those for memory.
+pub const MEMORY_GROUPS: &str = "/sys/fs/cgroup/memory";
 
 /// A new working directory of this process.
 pub fn working_directory() -> std::io::Result<PathBuf> {
@@ -41,6 +48,12 @@ pub fn working_directory() -> std::io::Result<PathBuf> {
 fn dead(place: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(place).into_iter().flatten().flatten().map(|entry| entry.path());
     entries.filter(|path| owner(path).is_some_and(|owner| !Path::new(&format!("/proc/{owner}")).exists())).collect()
+}
+
+/// What is mounted below this directory, by the kernel's list.
+fn mounts_below<'a>(mounts: &'a str, directory: &Path) -> Vec<&'a Path> {
+    let points = mounts.lines().filter_map(|line| line.split(' ').nth(1)).map(Path::new);
+    points.filter(|point| point.starts_with(directory)).collect()
 }
 
 fn owner(path: &Path) -> Option<u32> {
@@ -63,6 +76,12 @@ fn kill_users_of(directory: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn mounts_below_a_directory_are_found() {
+        let mounts = "proc /proc proc rw 0 0\nweir /tmp/weir-chaos-1-x/jm-1/raft fuse rw 0 0\n/dev/loop0 /tmp/weir-chaos-1-xy/a ext4 rw 0 0\n";
+        assert_eq!(mounts_below(mounts, Path::new("/tmp/weir-chaos-1-x")), [Path::new("/tmp/weir-chaos-1-x/jm-1/raft")]);
+    }
 
     #[test]
     fn only_what_belongs_to_a_dead_process_is_found() {

@@ -2,6 +2,7 @@
 //! `ip` (iproute2), `nft` (nftables) and `nsenter` (util-linux).
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
@@ -39,6 +40,16 @@ pub enum Direction {
 impl Network {
     /// Why there can't be one here; `None` if there can.
     pub fn hindrance() -> Option<String> {
+        Self::trial("list ruleset")
+    }
+
+    /// Why connections can't be redirected in one here; `None` if they can.
+    pub fn redirection_hindrance() -> Option<String> {
+        Self::trial(&redirection("10.213.0.0/24", Ipv4Addr::new(10, 213, 0, 1), 1, 1))
+    }
+
+    /// Why nft can't do this in a namespace of ours; `None` if it can.
+    fn trial(commands: &str) -> Option<String> {
         let missing = [("ip", "-V"), ("nft", "--version"), ("nsenter", "--version")]
             .into_iter()
             .find(|(program, flag)| run(Command::new(program).arg(flag)).is_err());
@@ -48,8 +59,7 @@ impl Network {
         // Not everybody may, and not everybody who is root.
         let trial = format!("{NAMESPACES}{}-trial", std::process::id());
         let made = run(Command::new("ip").args(["netns", "add", &trial]));
-        let allowed = made
-            .and_then(|_| run(Command::new("nsenter").arg(format!("--net={}", place(&trial))).args(["nft", "list", "ruleset"])));
+        let allowed = made.and_then(|_| nft(&trial, commands));
         let removed = run(Command::new("ip").args(["netns", "del", &trial]));
         allowed.and(removed).err().map(|error| format!("network namespaces are not allowed here: {error}"))
     }
@@ -102,6 +112,23 @@ impl Network {
         Ipv4Addr::new(10, 213, self.subnet, 2)
     }
 
+    /// Every host and its address.
+    pub fn addresses(&self) -> BTreeMap<String, Ipv4Addr> {
+        self.hosts.clone()
+    }
+
+    /// What a thread enters to be in a host.
+    pub fn namespace_file(&self, name: &str) -> io::Result<File> {
+        File::open(place(&self.namespace(name)))
+    }
+
+    /// From now on what a host opens to others goes to this port of its own instead, except for what carries the mark.
+    pub fn redirect(&self, name: &str, port: u16, mark: u32) -> io::Result<()> {
+        let own = self.address(name).ok_or_else(|| io::Error::other(format!("there is no host {name}")))?;
+        let rules = redirection(&format!("10.213.{}.0/24", self.subnet), own, port, mark);
+        nft(&self.namespace(name), &rules).map(|_| ())
+    }
+
     /// The address of a host.
     pub fn address(&self, name: &str) -> Option<Ipv4Addr> {
         self.hosts.get(name).copied()
@@ -123,31 +150,20 @@ impl Network {
             rule("input", "saddr", "iifname", direction != Direction::Out),
             rule("output", "daddr", "oifname", direction != Direction::In)
         );
-        self.nft(name, &rules).map(|_| ())
+        nft(&self.namespace(name), &rules).map(|_| ())
     }
 
     /// Undoes [`Network::cut`] for this host. How many packets were dropped.
     pub fn mend(&self, name: &str) -> io::Result<u64> {
-        let listed = self.nft(name, "list table inet weir")?;
-        self.nft(name, "delete table inet weir")?;
+        let namespace = self.namespace(name);
+        let listed = nft(&namespace, "list table inet weir")?;
+        nft(&namespace, "delete table inet weir")?;
         Ok(dropped(&listed))
     }
 
     /// Processes that run in a host.
     pub fn processes(&self, name: &str) -> Vec<u32> {
         pids_in(&self.namespace(name))
-    }
-
-    fn nft(&self, name: &str, commands: &str) -> io::Result<String> {
-        let mut command = Command::new("nsenter");
-        command.arg(format!("--net={}", place(&self.namespace(name)))).args(["nft", "-f", "-"]);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-        child.stdin.take().expect("it is piped").write_all(commands.as_bytes())?;
-        let output = child.wait_with_output()?;
-        if output.status.success() {
-            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-        }
-        Err(io::Error::other(format!("nft: {}: {}", commands, String::from_utf8_lossy(&output.stderr).trim())))
     }
 
     fn bridge(&self) -> String {
@@ -163,6 +179,26 @@ impl Drop for Network {
     fn drop(&mut self) {
         remove_of(self.owner);
     }
+}
+
+/// Has nft do this in a namespace. What it prints.
+fn nft(namespace: &str, commands: &str) -> io::Result<String> {
+    let mut command = Command::new("nsenter");
+    command.arg(format!("--net={}", place(namespace))).args(["nft", "-f", "-"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    child.stdin.take().expect("it is piped").write_all(commands.as_bytes())?;
+    let output = child.wait_with_output()?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    Err(io::Error::other(format!("nft: {}: {}", commands, String::from_utf8_lossy(&output.stderr).trim())))
+}
+
+/// Rules that send what is opened to `peers`, but for the host's own address, to a port of its own.
+fn redirection(peers: &str, own: Ipv4Addr, port: u16, mark: u32) -> String {
+    let which = format!("meta mark != {mark} ip daddr {peers} ip daddr != {own} meta l4proto tcp");
+    let chain = format!("type nat hook output priority -100; policy accept;\n{which} redirect to :{port}\n");
+    format!("table ip weirlinks {{\nchain output {{\n{chain}}}\n}}\n")
 }
 
 fn place(namespace: &str) -> String {

@@ -3,9 +3,13 @@
 mod clock;
 mod disk;
 mod kill;
+mod links;
+mod memory;
 mod partition;
 mod pause;
 mod plan;
+mod power;
+mod raft_disk;
 mod starve;
 mod store;
 mod terminate;
@@ -17,9 +21,11 @@ use weir::local::Coordination;
 
 pub use clock::Clocks;
 pub use disk::{SmallDisk, flip_a_bit};
+pub use memory::MemoryGroups;
 pub use plan::{Plan, Step};
 
 use crate::cluster::network::Network;
+use crate::lossy_disk::LossyDisk;
 use crate::run::scene::Scene;
 
 /// What a fault did.
@@ -64,6 +70,12 @@ pub enum Need {
     CpuGroups,
     /// To mount a small disk.
     Disk,
+    /// To mount a disk that fails under raft logs, and JobManagers that have some.
+    RaftDisk,
+    /// Control groups for memory.
+    MemoryGroups,
+    /// Network namespaces in which connections can be redirected.
+    Links,
 }
 
 /// A kind of fault.
@@ -93,7 +105,7 @@ const fn nemesis(
 
 /// Every kind of fault.
 #[rustfmt::skip]
-pub const NEMESES: [Nemesis; 22] = [
+pub const NEMESES: [Nemesis; 32] = [
     nemesis("kill-leader", Need::Nothing, (200, 800), kill::leader, "SIGKILL to the leading JobManager; it is started again later"),
     nemesis("kill-jobmanager", Need::Nothing, (300, 1_500), kill::jobmanager, "SIGKILL to any JobManager"),
     nemesis("kill-all-jobmanagers", Need::Nothing, (200, 1_000), kill::all_jobmanagers, "SIGKILL to all JobManagers at once"),
@@ -116,6 +128,16 @@ pub const NEMESES: [Nemesis; 22] = [
     nemesis("clock-jump", Need::Clock, (1_000, 3_000), clock::jump, "the wall clock of the leading JobManager jumps by up to an hour, either way, and back"),
     nemesis("starve-leader", Need::CpuGroups, (1_500, 4_000), starve::leader, "the leading JobManager gets a fiftieth of a processor"),
     nemesis("disk-full", Need::Disk, (1_500, 3_000), disk::full, "the disk for checkpoints is filled to the last block"),
+    nemesis("lose-power-leader", Need::RaftDisk, (200, 1_000), power::leader, "the machine of the leading JobManager loses power: the process dies, and its disk keeps what was synced"),
+    nemesis("lose-power-majority", Need::RaftDisk, (200, 1_000), power::majority, "the machines of the leading JobManager and of one or both others lose power at once"),
+    nemesis("sync-error", Need::RaftDisk, (200, 1_000), raft_disk::sync_fails, "an fsync of the leading JobManager's raft log fails: it must end itself"),
+    nemesis("slow-disk", Need::RaftDisk, (1_500, 4_000), raft_disk::slow, "every fsync of the leading JobManager's raft log takes up to half a second"),
+    nemesis("flip-bit", Need::RaftDisk, (100, 500), raft_disk::flip_a_bit, "a bit of a JobManager's raft log flips while it is down: it must notice, and not serve; its disk is emptied then"),
+    nemesis("squeeze-leader", Need::MemoryGroups, (1_500, 3_000), memory::leader, "the leading JobManager gets no more memory than it uses: it becomes slow, or is killed for want of it"),
+    nemesis("squeeze-taskmanager", Need::MemoryGroups, (1_500, 3_000), memory::taskmanager, "the same for a TaskManager"),
+    nemesis("delay-leader", Need::Links, (1_500, 4_000), links::delay_leader, "what passes on connections from and to the leading JobManager comes late, by up to 200 ms"),
+    nemesis("reset-leader", Need::Links, (1_000, 3_000), links::reset_leader, "connections from and to the leading JobManager are reset in the middle of what is said"),
+    nemesis("corrupt-data", Need::Links, (500, 2_000), links::corrupt_data, "bits of what TaskManagers send each other flip: checksums must notice"),
 ];
 
 impl Nemesis {
@@ -137,6 +159,9 @@ pub struct Hindrances {
     clock: Option<String>,
     cpu_groups: Option<String>,
     disk: Option<String>,
+    lossy_disk: Option<String>,
+    memory_groups: Option<String>,
+    redirection: Option<String>,
 }
 
 impl Hindrances {
@@ -147,6 +172,9 @@ impl Hindrances {
             clock: Clocks::hindrance(),
             cpu_groups: starve::hindrance(),
             disk: SmallDisk::hindrance(),
+            lossy_disk: LossyDisk::hindrance(),
+            memory_groups: memory::hindrance(),
+            redirection: Network::redirection_hindrance(),
         }
     }
 
@@ -157,14 +185,21 @@ impl Hindrances {
 
     /// Why a need is not met here, if it isn't. `None` for the coordination: any that would do.
     pub fn hinders(&self, need: Need, coordination: Option<Coordination>) -> Option<String> {
+        let apart = coordination.is_some_and(|coordination| coordination != Coordination::Raft);
+        let raft_only = |why: &str| apart.then(|| why.to_owned());
         match need {
             Need::Nothing => None,
             Need::Network => self.network.clone(),
             Need::Raft => {
-                let apart = coordination.is_some_and(|coordination| coordination != Coordination::Raft);
-                let why = || "with etcd and ZooKeeper the JobManagers need not hear each other".to_owned();
-                self.network.clone().or_else(|| apart.then(why))
+                let why = "with etcd and ZooKeeper the JobManagers need not hear each other";
+                self.network.clone().or_else(|| raft_only(why))
             }
+            Need::RaftDisk => {
+                let why = "with etcd and ZooKeeper the JobManagers keep nothing on disks of their own";
+                self.lossy_disk.clone().or_else(|| raft_only(why))
+            }
+            Need::MemoryGroups => self.memory_groups.clone(),
+            Need::Links => self.network.clone().or_else(|| self.redirection.clone()),
             Need::Store => {
                 let raft = coordination == Some(Coordination::Raft);
                 raft.then(|| "with raft there is no coordination store apart from the JobManagers".to_owned())

@@ -131,10 +131,15 @@ pub fn run(options: &RunOptions, stop: &Arc<AtomicBool>) -> io::Result<Judged> {
         }
     }
     let plan = Plan::draw(options.seed, &possible, options.duration);
+    let needed = |need: Need| possible.iter().any(|nemesis| nemesis.need == need);
     let parts = Parts {
         network: hindrances.hinders(Need::Network, None).is_none(),
-        clocks: possible.iter().any(|nemesis| nemesis.need == Need::Clock),
-        disk: possible.iter().any(|nemesis| nemesis.need == Need::Disk),
+        clocks: needed(Need::Clock),
+        disk: needed(Need::Disk),
+        lossy_disks: needed(Need::RaftDisk),
+        memory: needed(Need::MemoryGroups),
+        links: needed(Need::Links),
+        seed: options.seed,
     };
     if let Err(error) = go(options, &counting, &plan, parts, &directory, &recorder, stop) {
         (options.progress)(&format!("trouble  {error}"));

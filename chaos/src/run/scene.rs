@@ -1,7 +1,9 @@
 //! A cluster that faults happen to, and what a fault needs to know of it.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -10,9 +12,12 @@ use weir::local::{Coordination, LocalCluster, LocalClusterOptions};
 
 use super::observer::{SharedView, View};
 use crate::cluster::SHORT_SESSIONS;
+use crate::cluster::links::Links;
 use crate::cluster::network::Network;
-use crate::faults::{Clocks, SmallDisk};
+use crate::faults::{Clocks, MemoryGroups, SmallDisk};
 use crate::history::{Recorder, What};
+use crate::lossy_disk::LossyDisk;
+use crate::sim::random::mix;
 
 /// How long a fault waits for what must come of it.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -20,6 +25,8 @@ const PACE: Duration = Duration::from_millis(10);
 
 /// Size of the disk for checkpoints, where it is to be filled.
 const CHECKPOINT_DISK_MIB: u64 = 64;
+/// Size of a file of the raft log on disks that fail: small, so that files are made and removed while that happens.
+const RAFT_SEGMENTS: &str = "high-availability.raft.segment-size=64 kb";
 
 /// Which parts a cluster is to have so that faults can be made.
 #[derive(Debug, Clone, Copy, Default)]
@@ -30,6 +37,14 @@ pub struct Parts {
     pub clocks: bool,
     /// A small disk for checkpoints.
     pub disk: bool,
+    /// Disks for raft logs that fail as disks do.
+    pub lossy_disks: bool,
+    /// Control groups for memory.
+    pub memory: bool,
+    /// Connections that can be made to fail; needs the network.
+    pub links: bool,
+    /// What is random in all of them follows from it.
+    pub seed: u64,
 }
 
 /// The cluster. Dropped, it leaves nothing behind but its directory.
@@ -47,9 +62,15 @@ pub struct Scene {
     pub coordination: Coordination,
     /// Its clocks, if they can be set.
     pub clocks: Option<Clocks>,
+    // After the cluster: disks, groups and namespaces can't go while processes use them.
     /// The disk its checkpoints are on, if that is a small one.
     pub disk: Option<SmallDisk>,
-    // After the cluster: namespaces can't go while processes are in them.
+    /// The disks of raft logs, by JobManager, if they can be made to fail.
+    pub lossy_disks: BTreeMap<String, LossyDisk>,
+    /// What limits its processes' memory, if that can be limited.
+    pub memory: Option<MemoryGroups>,
+    /// What its connections pass, if they can be made to fail.
+    pub links: Option<Links>,
     /// Its network, if it has one of its own.
     pub network: Option<Network>,
 }
@@ -79,13 +100,27 @@ impl Scene {
                 options.hosts.entry(name.clone()).or_default().environment = clocks.environment(name);
             }
         }
+        let links = match &network {
+            Some(network) if parts.links => Some(Links::create(network, parts.seed)?),
+            _ => None,
+        };
+        let memory = if parts.memory { Some(MemoryGroups::create(&names)?) } else { None };
+        if let Some(memory) = &memory {
+            names.iter().for_each(|name| memory.contain(name, options.hosts.entry(name.clone()).or_default()));
+        }
+        let lossy_disks = if parts.lossy_disks {
+            options.settings.push(RAFT_SEGMENTS.to_owned());
+            mount_lossy_disks(&options, parts.seed)?
+        } else {
+            BTreeMap::new()
+        };
         let disk = if parts.disk { Some(SmallDisk::mount(&directory.join("checkpoints"), CHECKPOINT_DISK_MIB)?) } else { None };
         let mut cluster = LocalCluster::start(options)?;
         for name in &names {
             note_started(&mut cluster, name, recorder);
         }
         let (view, recorder, stop) = (SharedView::default(), recorder.clone(), stop.clone());
-        Ok(Self { cluster, view, recorder, stop, coordination, clocks, disk, network })
+        Ok(Self { cluster, view, recorder, stop, coordination, clocks, disk, lossy_disks, memory, links, network })
     }
 
     /// Names of all processes.
@@ -148,6 +183,29 @@ impl Scene {
         Ok(state)
     }
 
+    /// Waits for a process to end by itself. What it ended with; `None` if it did not.
+    pub fn await_end(&mut self, name: &str) -> io::Result<Option<ExitStatus>> {
+        let pid = self.pid(name)?;
+        let process = self.cluster.process(name).ok_or_else(|| io::Error::other("no such process"))?;
+        let status = process.wait(PATIENCE)?;
+        if let Some(status) = status {
+            self.note_ended(name, pid, &status.to_string());
+        }
+        Ok(status)
+    }
+
+    /// What processes of this name have said so far.
+    pub fn log_of(&self, name: &str) -> Vec<u8> {
+        std::fs::read(self.cluster.logs().join(format!("{name}.log"))).unwrap_or_default()
+    }
+
+    /// The line with these words that a process of this name has said after it had said so many bytes, if it has.
+    pub fn said_since(&self, name: &str, before: usize, words: &str) -> Option<String> {
+        let log = self.log_of(name);
+        let new = String::from_utf8_lossy(log.get(before..)?);
+        new.lines().find(|line| line.contains(words)).map(str::to_owned)
+    }
+
     /// Starts a process again.
     pub fn restart(&mut self, name: &str) -> io::Result<()> {
         self.view.with(|view| *view.incarnations.entry(name.to_owned()).or_insert(1) += 1);
@@ -166,6 +224,22 @@ impl Scene {
         self.recorder.note(What::Process { name: name.to_owned(), pid, state: state.to_owned() });
         self.view.with(|view| view.leaders.remove(name));
     }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        // A process that waits for its disk can't be killed.
+        self.lossy_disks.values().for_each(LossyDisk::refuse_all);
+    }
+}
+
+/// A disk that fails under the raft log of every JobManager.
+fn mount_lossy_disks(options: &LocalClusterOptions, seed: u64) -> io::Result<BTreeMap<String, LossyDisk>> {
+    let mount = |(number, name): (u64, String)| {
+        let disk = LossyDisk::mount(&options.raft_directory(&name), mix(seed ^ number))?;
+        Ok((name, disk))
+    };
+    (1..).zip(options.jobmanager_names()).map(mount).collect()
 }
 
 fn note_started(cluster: &mut LocalCluster, name: &str, recorder: &Recorder) {

@@ -41,12 +41,14 @@ fn path(directory: &Path) -> PathBuf {
     directory.join("identity.json")
 }
 
-/// What was written down, if anything was.
+/// What was written down, if anything was. It is durable.
 pub(crate) fn load(directory: &Path) -> Result<Option<Identity>, LogError> {
     let path = path(directory);
     if !disk::exists(&path).map_err(LogError::io(&path))? {
         return Ok(None);
     }
+    // Its name may not have been made durable by whoever gave it.
+    sync_directory(directory)?;
     let text = disk::read(&path).map_err(LogError::io(&path))?;
     let corrupt = |what: &str| LogError::Corrupt { path: path.clone(), offset: 0, what: what.into() };
     let checked: Checked = serde_json::from_slice(&text).map_err(|_| corrupt("it can't be read"))?;

@@ -77,6 +77,8 @@ impl SnapshotDirectory {
         if let Some(parent) = directory.parent() {
             sync_directory(parent)?;
         }
+        // A snapshot's name may not have been made durable by whoever gave it.
+        sync_directory(directory)?;
         Ok(Self { directory: directory.to_owned(), closed: Arc::default() })
     }
 

@@ -76,6 +76,11 @@ impl LocalClusterOptions {
         (1..=self.jobmanagers).map(|index| format!("jm-{index}")).collect()
     }
 
+    /// Local directory of one JobManager's raft log.
+    pub fn raft_directory(&self, name: &str) -> PathBuf {
+        self.directory.join(name).join("raft")
+    }
+
     /// `tm-1`, `tm-2`, …
     pub fn taskmanager_names(&self) -> Vec<String> {
         (1..=self.taskmanagers).map(|index| format!("tm-{index}")).collect()
@@ -155,7 +160,7 @@ impl LocalCluster {
 
     /// Local directory of one JobManager's raft log.
     pub fn raft_directory(&self, name: &str) -> PathBuf {
-        self.options.directory.join(name).join("raft")
+        self.options.raft_directory(name)
     }
 
     /// The checkpoint directory.

@@ -73,6 +73,8 @@ pub(crate) struct Scan {
     pub header: SegmentHeader,
     /// Its records, in order.
     pub records: Vec<Located>,
+    /// Where the last frame is, if there is one.
+    pub last_frame: Option<usize>,
     /// Where the next frame goes.
     pub end: usize,
     /// Sequence number of the last frame, if there is one.
@@ -170,7 +172,7 @@ fn frame_crc(salt: u32, head: &[u8], records: &[u8]) -> u32 {
 /// Only in the `last` segment may a torn frame be.
 pub(crate) fn scan(bytes: &[u8], previous: Option<u64>, last: bool) -> Result<Scan, Damage> {
     let header = decode_header(bytes)?;
-    let mut scan = Scan { header, records: Vec::new(), end: HEADER_BYTES, last_sequence: None, torn: false };
+    let mut scan = Scan { header, records: Vec::new(), last_frame: None, end: HEADER_BYTES, last_sequence: None, torn: false };
     loop {
         let offset = scan.end;
         let expected = scan.last_sequence.or(previous).map(|sequence| sequence.wrapping_add(1));
@@ -192,6 +194,7 @@ pub(crate) fn scan(bytes: &[u8], previous: Option<u64>, last: bool) -> Result<Sc
         }
         decode_records(bytes, offset + FRAME_BYTES, frame.end, &mut scan.records)?;
         scan.last_sequence = Some(frame.sequence);
+        scan.last_frame = Some(offset);
         scan.end = frame.end;
     }
 }

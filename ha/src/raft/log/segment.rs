@@ -134,7 +134,7 @@ impl Preparation {
     }
 }
 
-/// Opens all segments in `directory`, creating the first if there is none. A torn last frame is cut.
+/// Opens all segments in `directory`, creating the first if there is none. A torn last frame is cut. What is found is durable.
 pub(crate) fn load(directory: &Path, segment_bytes: u64) -> Result<Loaded, LogError> {
     let numbers = list(directory)?;
     if numbers.is_empty() {
@@ -163,6 +163,9 @@ pub(crate) fn load(directory: &Path, segment_bytes: u64) -> Result<Loaded, LogEr
             erase(&file, scan.end as u64, bytes.len() as u64).map_err(LogError::io(&path))?;
             cut = Some((path.clone(), (bytes.len() - scan.end) as u64));
         }
+        if let Some(offset) = scan.last_frame.filter(|_| is_last) {
+            settle(&file, &bytes[offset..scan.end], offset as u64).map_err(LogError::io(&path))?;
+        }
         sequence = scan.last_sequence.or(sequence);
         highest.insert(number, scan.records.iter().filter_map(entry_index).max());
         records.extend(scan.records.into_iter().map(|located| (number, located)));
@@ -180,6 +183,13 @@ fn entry_index(located: &Located) -> Option<u64> {
         Record::Entry(entry) => Some(entry.log_id.index),
         _ => None,
     }
+}
+
+/// Makes the last frame durable. Whoever wrote it may have been killed before it was, or because its sync failed, and yet it can be read
+/// until the power goes: written again, because after a sync that failed the system may take for clean what it could not write.
+fn settle(file: &File, frame: &[u8], offset: u64) -> io::Result<()> {
+    file.write_all_at(frame, offset)?;
+    file.sync_data()
 }
 
 /// Overwrites a torn frame, so that no later frame has its remains behind it.
@@ -204,6 +214,7 @@ fn list(directory: &Path) -> Result<Vec<u64>, LogError> {
             numbers.push(number);
         }
     }
+    sync_directory(directory)?;
     numbers.sort_unstable();
     Ok(numbers)
 }

@@ -21,7 +21,7 @@ pub(crate) struct VoteFile {
 }
 
 impl VoteFile {
-    /// Opens or creates the file in `directory`, and reads the vote.
+    /// Opens or creates the file in `directory`, and reads the vote, which is durable then.
     pub(crate) fn open(directory: &Path) -> Result<(Self, Option<Vote>), LogError> {
         let path = directory.join("vote");
         let exists = disk::exists(&path).map_err(LogError::io(&path))?;
@@ -30,11 +30,12 @@ impl VoteFile {
         if !exists || length < (2 * SLOT_BYTES) as u64 {
             // A crash during creation can leave it short; nothing was acknowledged then.
             file.set_len((2 * SLOT_BYTES) as u64).map_err(LogError::io(&path))?;
-            file.sync_all().map_err(LogError::io(&path))?;
-            sync_directory(directory)?;
         }
         let mut bytes = [0; 2 * SLOT_BYTES];
         file.read_exact_at(&mut bytes, 0).map_err(LogError::io(&path))?;
+        // Whoever wrote it may have been killed before it was durable, or because that failed: see the log's `settle`.
+        file.write_all_at(&bytes, 0).and_then(|()| file.sync_all()).map_err(LogError::io(&path))?;
+        sync_directory(directory)?;
         match decode(&bytes) {
             Ok(newest) => {
                 let (counter, vote) = newest.map_or((0, None), |(counter, vote)| (counter, Some(vote)));

@@ -1,0 +1,375 @@
+//! Who stands between the processes of a cluster: all that one opens to another over TCP passes a proxy in its own namespace, to which
+//! it is redirected (nftables) and which goes on to where it was meant for. Neither end notices, until a fault is set.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, Shutdown, SocketAddrV4, TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use nix::libc;
+use nix::sched::{CloneFlags, setns};
+use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrIn, connect, getsockopt, setsockopt, sockopt};
+
+use super::network::Network;
+use crate::sim::random::Random;
+
+/// How long a pump waits for bytes before it looks whether it is over.
+const LOOK: Duration = Duration::from_millis(20);
+const BUFFER: usize = 64 << 10;
+/// One in so many pieces breaks its connection, or has a bit flipped.
+const ONE_IN: u64 = 8;
+
+/// What happens on connections.
+#[derive(Debug, Clone)]
+pub struct LinkFault {
+    /// What.
+    pub what: What,
+    /// On which.
+    pub concerned: Concerned,
+}
+
+/// What happens on a connection.
+#[derive(Debug, Clone, Copy)]
+pub enum What {
+    /// What is said arrives later: by `least`, and up to `jitter` more.
+    Delay {
+        /// At least.
+        least: Duration,
+        /// More, at most.
+        jitter: Duration,
+    },
+    /// Now and then it is reset (RST) after half of what is being said.
+    Reset,
+    /// Now and then a bit is another.
+    Corrupt,
+}
+
+/// Whose connections.
+#[derive(Debug, Clone)]
+pub enum Concerned {
+    /// Those from or to this host.
+    Host(Ipv4Addr),
+    /// Those from one of these to another.
+    Between(Vec<Ipv4Addr>),
+}
+
+/// The two ends of a connection: who opened it, and to whom.
+#[derive(Debug, Clone, Copy)]
+struct Ends(Ipv4Addr, Ipv4Addr);
+
+impl Concerned {
+    fn has(&self, ends: Ends) -> bool {
+        match self {
+            Self::Host(host) => *host == ends.0 || *host == ends.1,
+            Self::Between(hosts) => hosts.contains(&ends.0) && hosts.contains(&ends.1),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct State {
+    fault: Mutex<Option<LinkFault>>,
+    done: AtomicU64,
+    random: Random,
+    stopped: AtomicBool,
+}
+
+impl State {
+    fn fault(&self, ends: Ends) -> Option<What> {
+        let fault = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
+        fault.as_ref().filter(|fault| fault.concerned.has(ends)).map(|fault| fault.what)
+    }
+
+    fn note(&self) {
+        self.done.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// The proxies of a network's hosts; they end when this is dropped.
+#[derive(Debug)]
+pub struct Links {
+    state: Arc<State>,
+    listeners: Vec<Arc<TcpListener>>,
+}
+
+impl Links {
+    /// A proxy for each host. From now on what is opened there passes it; what is random follows from the seed.
+    pub fn create(network: &Network, seed: u64) -> io::Result<Self> {
+        let state = State {
+            fault: Mutex::default(),
+            done: AtomicU64::new(0),
+            random: Random::new(seed, "links"),
+            stopped: AtomicBool::new(false),
+        };
+        let mut links = Self { state: Arc::new(state), listeners: Vec::new() };
+        for (name, address) in network.addresses() {
+            let listener = links.serve(network.namespace_file(&name)?, address)?;
+            network.redirect(&name, listener.local_addr()?.port(), MARK)?;
+            links.listeners.push(listener);
+        }
+        Ok(links)
+    }
+
+    /// From now on this happens, or nothing.
+    pub fn set(&self, fault: Option<LinkFault>) {
+        *self.state.fault.lock().unwrap_or_else(PoisonError::into_inner) = fault;
+    }
+
+    /// How often something was done to a connection so far.
+    pub fn done(&self) -> u64 {
+        self.state.done.load(Ordering::Relaxed)
+    }
+
+    /// Listens in a namespace. A thread that has entered one stays there, and so do those it starts.
+    fn serve(&self, namespace: File, host: Ipv4Addr) -> io::Result<Arc<TcpListener>> {
+        let (tell, told) = sync_channel(1);
+        let state = self.state.clone();
+        std::thread::Builder::new().name("links".to_owned()).spawn(move || {
+            let entered = setns(&namespace, CloneFlags::CLONE_NEWNET).map_err(io::Error::from);
+            let listening = entered.and_then(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).map(Arc::new);
+            let listener = listening.as_ref().ok().cloned();
+            // Whoever started this waits for it.
+            let _ = tell.send(listening);
+            if let Some(listener) = listener {
+                accept(&listener, host, &state);
+            }
+        })?;
+        told.recv().map_err(|_| io::Error::other("the proxy's thread panicked"))?
+    }
+}
+
+impl Drop for Links {
+    fn drop(&mut self) {
+        self.state.stopped.store(true, Ordering::Relaxed);
+        for listener in &self.listeners {
+            // Wakes whoever accepts; there is nothing else to do if that fails.
+            let _ = socket::shutdown(listener.as_raw_fd(), socket::Shutdown::Both);
+        }
+    }
+}
+
+/// What the proxies themselves open carries this mark, and is not redirected.
+const MARK: u32 = 0x7765;
+
+fn accept(listener: &TcpListener, host: Ipv4Addr, state: &Arc<State>) {
+    for client in listener.incoming() {
+        if state.stopped.load(Ordering::Relaxed) {
+            return;
+        }
+        let Ok(client) = client else { continue };
+        let state = state.clone();
+        let started = std::thread::Builder::new().name("link".to_owned()).spawn(move || {
+            // Its two ends see what becomes of it.
+            let _ = join(client, host, &state);
+        });
+        if let Err(error) = started {
+            eprintln!("a connection is lost: {error}");
+        }
+    }
+}
+
+/// Goes on to where the client wanted, and passes on what the two say.
+fn join(client: TcpStream, host: Ipv4Addr, state: &Arc<State>) -> io::Result<()> {
+    let wanted = getsockopt(&client, sockopt::OriginalDst)?;
+    let wanted = SocketAddrV4::new(u32::from_be(wanted.sin_addr.s_addr).into(), u16::from_be(wanted.sin_port));
+    let server = match open(wanted) {
+        Ok(server) => server,
+        Err(error) => {
+            // Refused there is reset here.
+            reset_when_closed(&client)?;
+            return Err(error);
+        }
+    };
+    for stream in [&client, &server] {
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(LOOK))?;
+    }
+    let connection = Arc::new(Connection { client, server, ends: Ends(host, *wanted.ip()), over: AtomicBool::new(false) });
+    let (back, shared) = (connection.clone(), state.clone());
+    std::thread::Builder::new().name("link".to_owned()).spawn(move || back.pump(&back.server, &back.client, &shared))?;
+    connection.pump(&connection.client, &connection.server, state);
+    Ok(())
+}
+
+fn open(wanted: SocketAddrV4) -> io::Result<TcpStream> {
+    let server = socket::socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    setsockopt(&server, sockopt::Mark, &MARK)?;
+    connect(server.as_raw_fd(), &SockaddrIn::from(wanted))?;
+    Ok(server.into())
+}
+
+/// From now on closing it sends RST.
+fn reset_when_closed(stream: &TcpStream) -> io::Result<()> {
+    Ok(setsockopt(stream, sockopt::Linger, &libc::linger { l_onoff: 1, l_linger: 0 })?)
+}
+
+#[derive(Debug)]
+struct Connection {
+    client: TcpStream,
+    server: TcpStream,
+    ends: Ends,
+    /// Nothing passes any more, either way.
+    over: AtomicBool,
+}
+
+impl Connection {
+    /// Passes on what one end says until it has no more to say.
+    fn pump(&self, from: &TcpStream, to: &TcpStream, state: &State) {
+        match self.pass_on(from, to, state) {
+            Ok(()) => drop(to.shutdown(Shutdown::Write)),
+            Err(_) => {
+                // As both ends would see it if they were connected.
+                self.over.store(true, Ordering::Relaxed);
+                let _ = reset_when_closed(&self.client).and_then(|()| reset_when_closed(&self.server));
+            }
+        }
+    }
+
+    fn pass_on(&self, mut from: &TcpStream, to: &TcpStream, state: &State) -> io::Result<()> {
+        let mut buffer = vec![0; BUFFER];
+        loop {
+            if self.over.load(Ordering::Relaxed) || state.stopped.load(Ordering::Relaxed) {
+                return Err(io::ErrorKind::ConnectionAborted.into());
+            }
+            match from.read(&mut buffer) {
+                Ok(0) => return Ok(()),
+                Ok(count) => self.say(&mut buffer[..count], to, state)?,
+                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn say(&self, piece: &mut [u8], mut to: &TcpStream, state: &State) -> io::Result<()> {
+        let one_in = || state.random.between(0, ONE_IN) == 0;
+        match state.fault(self.ends) {
+            Some(What::Delay { least, jitter }) => {
+                let more = state.random.between(0, jitter.as_micros() as u64);
+                std::thread::sleep(least + Duration::from_micros(more));
+                state.note();
+            }
+            Some(What::Reset) if one_in() => {
+                to.write_all(&piece[..piece.len() / 2])?;
+                state.note();
+                return Err(io::ErrorKind::ConnectionReset.into());
+            }
+            Some(What::Corrupt) if one_in() => {
+                let at = state.random.between(0, piece.len() as u64) as usize;
+                piece[at] ^= 1 << state.random.between(0, 8);
+                state.note();
+            }
+            _ => {}
+        }
+        to.write_all(piece)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HERE: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
+    const THERE: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
+    const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 3);
+
+    fn state(fault: Option<What>) -> Arc<State> {
+        let fault = fault.map(|what| LinkFault { what, concerned: Concerned::Host(THERE) });
+        let (done, stopped) = (AtomicU64::new(0), AtomicBool::new(false));
+        Arc::new(State { fault: Mutex::new(fault), done, random: Random::new(1, "links"), stopped })
+    }
+
+    /// Two streams, what is said on one of which is heard on the other, with this in between.
+    fn linked(state: &Arc<State>) -> (TcpStream, TcpStream) {
+        let pair = || {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+            let here = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            (here, listener.accept().unwrap().0)
+        };
+        let ((near, client), (far, server)) = (pair(), pair());
+        let over = AtomicBool::new(false);
+        for stream in [&client, &server] {
+            stream.set_read_timeout(Some(LOOK)).unwrap();
+        }
+        let connection = Arc::new(Connection { client, server, ends: Ends(HERE, THERE), over });
+        let (there, back, state) = (connection.clone(), connection, [state.clone(), state.clone()]);
+        let [first, second] = state;
+        std::thread::spawn(move || there.pump(&there.client, &there.server, &first));
+        std::thread::spawn(move || back.pump(&back.server, &back.client, &second));
+        (near, far)
+    }
+
+    #[test]
+    fn only_those_concerned_are_met() {
+        assert!(Concerned::Host(HERE).has(Ends(THERE, HERE)) && !Concerned::Host(HERE).has(Ends(THERE, ELSEWHERE)));
+        let between = Concerned::Between(vec![HERE, THERE]);
+        assert!(between.has(Ends(THERE, HERE)) && !between.has(Ends(ELSEWHERE, HERE)));
+    }
+
+    #[test]
+    fn what_is_said_arrives_and_the_end_of_it_too() {
+        let state = state(None);
+        let (mut near, mut far) = linked(&state);
+        near.write_all(b"question").unwrap();
+        near.shutdown(Shutdown::Write).unwrap();
+        let mut heard = Vec::new();
+        far.read_to_end(&mut heard).unwrap();
+        assert_eq!(heard, b"question");
+        far.write_all(b"answer").unwrap();
+        drop(far);
+        heard.clear();
+        near.read_to_end(&mut heard).unwrap();
+        assert_eq!((&heard[..], state.done.load(Ordering::Relaxed)), (&b"answer"[..], 0));
+    }
+
+    #[test]
+    fn a_delay_delays_and_changes_nothing() {
+        let least = Duration::from_millis(100);
+        let state = state(Some(What::Delay { least, jitter: Duration::ZERO }));
+        let (mut near, mut far) = linked(&state);
+        let started = std::time::Instant::now();
+        near.write_all(b"late").unwrap();
+        let mut heard = [0; 4];
+        far.read_exact(&mut heard).unwrap();
+        assert!(started.elapsed() >= least);
+        assert_eq!((&heard, state.done.load(Ordering::Relaxed)), (b"late", 1));
+    }
+
+    #[test]
+    fn a_reset_comes_in_the_middle_to_both_ends() {
+        let state = state(Some(What::Reset));
+        let (mut near, mut far) = linked(&state);
+        let mut heard = 0;
+        let ended = loop {
+            // May fail already.
+            let _ = near.write_all(&[7; 100]);
+            match far.read(&mut [0; 100]) {
+                Ok(0) => panic!("it ended in order"),
+                Ok(count) => heard += count,
+                Err(error) => break error.kind(),
+            }
+        };
+        assert_eq!((ended, state.done.load(Ordering::Relaxed)), (io::ErrorKind::ConnectionReset, 1));
+        assert!(heard >= 50, "{heard} bytes");
+        near.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        assert_eq!(near.read(&mut [0; 1]).unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+    }
+
+    #[test]
+    fn corruption_flips_one_bit_of_a_piece() {
+        let state = state(Some(What::Corrupt));
+        let (mut near, mut far) = linked(&state);
+        let mut flipped = 0;
+        for _ in 0..100 {
+            near.write_all(&[0; 100]).unwrap();
+            let mut heard = [0; 100];
+            far.read_exact(&mut heard).unwrap();
+            flipped += u64::from(heard.iter().map(|byte| byte.count_ones()).sum::<u32>());
+        }
+        assert!(flipped > 0);
+        assert_eq!(flipped, state.done.load(Ordering::Relaxed));
+    }
+}

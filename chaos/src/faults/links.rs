@@ -1,0 +1,75 @@
+//! Connections that are slow, that break in the middle of what is said, or that say something else.
+
+use std::io;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use super::{Bite, Draw};
+use crate::cluster::links::{Concerned, LinkFault, Links, What};
+use crate::run::scene::{PATIENCE, Scene};
+
+/// Delays, in milliseconds: at least, and less than. Each has as much again of jitter at most.
+const DELAY_MS: (u64, u64) = (10, 100);
+
+fn links(scene: &Scene) -> io::Result<&Links> {
+    scene.links.as_ref().ok_or_else(|| io::Error::other("this cluster's connections pass nobody who could break them"))
+}
+
+fn address(scene: &Scene, name: &str) -> io::Result<Ipv4Addr> {
+    let network = scene.network.as_ref();
+    network.and_then(|network| network.address(name)).ok_or_else(|| io::Error::other("this cluster has no network of its own"))
+}
+
+/// Has this happen for some time; how often it did.
+fn during(scene: &Scene, draw: Draw, fault: LinkFault) -> io::Result<u64> {
+    let links = links(scene)?;
+    let before = links.done();
+    links.set(Some(fault));
+    scene.until(PATIENCE, |_| (links.done() > before).then_some(()));
+    scene.wait(draw.lasts);
+    links.set(None);
+    Ok(links.done() - before)
+}
+
+pub(super) fn delay_leader(scene: &mut Scene, draw: Draw) -> io::Result<Bite> {
+    let (leader, epoch) = scene.leader()?;
+    let least = DELAY_MS.0 + draw.number % (DELAY_MS.1 - DELAY_MS.0);
+    let what = What::Delay { least: Duration::from_millis(least), jitter: Duration::from_millis(least) };
+    let delayed = during(scene, draw, LinkFault { what, concerned: Concerned::Host(address(scene, &leader)?) })?;
+    let now = scene.view.get().leader().map_or(epoch, |(_, epoch)| epoch);
+    let footprint = if delayed == 0 {
+        Err("nothing was said".to_owned())
+    } else {
+        Ok(format!("{delayed} times something came {least} to {} ms late; epoch {epoch} before, {now} after", 2 * least))
+    };
+    Ok(Bite::new(leader, footprint))
+}
+
+pub(super) fn reset_leader(scene: &mut Scene, draw: Draw) -> io::Result<Bite> {
+    let (leader, epoch) = scene.leader()?;
+    let concerned = Concerned::Host(address(scene, &leader)?);
+    let resets = during(scene, draw, LinkFault { what: What::Reset, concerned })?;
+    let now = scene.view.get().leader().map_or(epoch, |(_, epoch)| epoch);
+    let footprint = if resets == 0 {
+        Err("no connection was reset".to_owned())
+    } else {
+        Ok(format!("{resets} connections were reset; epoch {epoch} before, {now} after"))
+    };
+    Ok(Bite::new(leader, footprint))
+}
+
+/// Rows between TaskManagers travel in frames with checksums: a flipped bit must be noticed, which restarts the job. gRPC and HTTP have
+/// TCP's checksums alone, which a bit flipped by what stands between two connections gets past: that is not for this fault.
+pub(super) fn corrupt_data(scene: &mut Scene, draw: Draw) -> io::Result<Bite> {
+    let names = scene.cluster.taskmanager_names();
+    let hosts = names.iter().map(|name| address(scene, name)).collect::<io::Result<Vec<_>>>()?;
+    let restarts = |scene: &Scene| scene.view.get().job.map_or(0, |job| job.restarts);
+    let before = restarts(scene);
+    let flipped = during(scene, draw, LinkFault { what: What::Corrupt, concerned: Concerned::Between(hosts) })?;
+    let noticed = scene.until(PATIENCE, |view| view.job.as_ref().filter(|job| job.restarts > before).map(|job| job.restarts));
+    let footprint = match noticed {
+        Some(now) if flipped > 0 => Ok(format!("{flipped} bits flipped; the job restarted {} times", now - before)),
+        _ => Err(format!("{flipped} bits flipped, and the job did not restart")),
+    };
+    Ok(Bite::new(names.join(", "), footprint))
+}

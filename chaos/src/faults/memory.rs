@@ -1,0 +1,140 @@
+//! Processes that get hardly more memory than they have: each is in a control group (version 1) of its own from its start, whose limit is
+//! lowered to what the process uses. What can be reclaimed is, again and again, and it becomes slow; or it is killed for want of memory.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use weir::local::Host;
+
+use super::{Bite, Draw, chosen, followed};
+use crate::cluster::leftovers::{MEMORY_GROUPS, PREFIX};
+use crate::run::scene::Scene;
+
+/// The limit is lowered by so much at a time until the process feels it.
+const STEP_BYTES: u64 = 1 << 20;
+const PACE: Duration = Duration::from_millis(50);
+/// Between lowering the limit and the process's needing more, at most.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Why there can't be such groups here; `None` if there can.
+pub(super) fn hindrance() -> Option<String> {
+    let trial = Group::create("trial").and_then(|group| group.set_limit(1 << 30));
+    trial.err().map(|error| format!("control groups of version 1 for memory can't be made in {MEMORY_GROUPS}: {error}"))
+}
+
+/// A control group for each process; they must go after the processes.
+#[derive(Debug)]
+pub struct MemoryGroups {
+    groups: BTreeMap<String, Group>,
+}
+
+impl MemoryGroups {
+    /// For processes of these names.
+    pub fn create(names: &[String]) -> io::Result<Self> {
+        let group = |name: &String| Ok((name.clone(), Group::create(name)?));
+        Ok(Self { groups: names.iter().map(group).collect::<io::Result<_>>()? })
+    }
+
+    /// Has what is started on this host be in its group from the beginning.
+    pub fn contain(&self, name: &str, host: &mut Host) {
+        let Some(group) = self.groups.get(name) else { return };
+        let enter = format!("echo $$ > {} && exec \"$@\"", group.place.join("cgroup.procs").display());
+        let shell = ["sh".to_owned(), "-c".to_owned(), enter, "sh".to_owned()];
+        host.launcher.splice(0..0, shell);
+    }
+}
+
+#[derive(Debug)]
+struct Group {
+    place: PathBuf,
+}
+
+impl Group {
+    fn create(name: &str) -> io::Result<Self> {
+        let place = Path::new(MEMORY_GROUPS).join(format!("{PREFIX}{}-{name}", std::process::id()));
+        std::fs::create_dir(&place)?;
+        Ok(Self { place })
+    }
+
+    fn number(&self, file: &str) -> u64 {
+        let text = std::fs::read_to_string(self.place.join(file)).unwrap_or_default();
+        text.trim().parse().unwrap_or(0)
+    }
+
+    /// Refused while the group uses more and nothing can be reclaimed.
+    fn set_limit(&self, bytes: u64) -> io::Result<()> {
+        std::fs::write(self.place.join("memory.limit_in_bytes"), bytes.to_string())
+    }
+
+    fn lift_limit(&self) -> io::Result<()> {
+        std::fs::write(self.place.join("memory.limit_in_bytes"), "-1")
+    }
+
+    /// How often it needed more than its limit, so that something had to be reclaimed.
+    fn hits(&self) -> u64 {
+        self.number("memory.failcnt")
+    }
+
+    /// How many of its processes were killed for want of memory.
+    fn killed(&self) -> u64 {
+        let control = std::fs::read_to_string(self.place.join("memory.oom_control")).unwrap_or_default();
+        control.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok()).unwrap_or(0)
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir(&self.place) {
+            eprintln!("{} is left behind: {error}", self.place.display());
+        }
+    }
+}
+
+pub(super) fn leader(scene: &mut Scene, draw: Draw) -> io::Result<Bite> {
+    let (leader, _) = scene.leader()?;
+    squeeze(scene, draw, leader)
+}
+
+pub(super) fn taskmanager(scene: &mut Scene, draw: Draw) -> io::Result<Bite> {
+    let name = chosen(&scene.cluster.taskmanager_names(), draw);
+    squeeze(scene, draw, name)
+}
+
+fn squeeze(scene: &mut Scene, draw: Draw, name: String) -> io::Result<Bite> {
+    let epoch = scene.view.get().leader().map(|(_, epoch)| epoch);
+    let leads = scene.view.get().leader().is_some_and(|(leader, _)| leader == name);
+    let groups =
+        scene.memory.as_ref().ok_or_else(|| io::Error::other("this cluster's processes are in no groups of their own"))?;
+    let group = groups.groups.get(&name).ok_or_else(|| io::Error::other(format!("{name} is in no group of its own")))?;
+    let (hits, killed, used) = (group.hits(), group.killed(), group.number("memory.usage_in_bytes"));
+    let felt = |group: &Group| group.hits() > hits || group.killed() > killed;
+    let (started, mut limit) = (Instant::now(), used);
+    while !felt(group) && started.elapsed() < PATIENCE && !scene.stopped() {
+        // Refused: it can't be reclaimed, so that the limit is where it hurts.
+        if group.set_limit(limit).is_ok() {
+            limit = limit.saturating_sub(STEP_BYTES);
+        }
+        scene.wait(PACE);
+    }
+    scene.wait(draw.lasts);
+    let (hits, killed, limit) = (group.hits() - hits, group.killed() - killed, group.number("memory.limit_in_bytes"));
+    group.lift_limit()?;
+    let mib = |bytes: u64| bytes >> 20;
+    let squeezed = format!("it used {} MiB and was given {}", mib(used), mib(limit));
+    let footprint = if killed > 0 {
+        let status = scene.await_end(&name)?;
+        scene.restart(&name)?;
+        let next = match epoch.filter(|_| leads) {
+            Some(epoch) => followed(scene, epoch),
+            None => Ok("it was started again".to_owned()),
+        };
+        next.map(|next| format!("{squeezed}: killed for want of memory ({status:?}), having hit the limit {hits} times; {next}"))
+    } else if hits > 0 {
+        Ok(format!("{squeezed}: it lived, and hit the limit {hits} times"))
+    } else {
+        Err(format!("{squeezed}, and never needed more"))
+    };
+    Ok(Bite::new(name, footprint))
+}

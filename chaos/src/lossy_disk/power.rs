@@ -1,0 +1,300 @@
+//! Whether the disk answers, and how: its power, the syncs that fail, the time they take.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+
+use super::contents::{Answer, Contents, Loss, NodeId};
+
+/// What a sync that fails makes of what it was to write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailedSync {
+    /// It counts as written, and is not: later syncs succeed without it, and only the next power loss shows that it is gone.
+    Drops,
+    /// A later sync may write it.
+    Keeps,
+}
+
+/// What happened to a disk.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DiskFootprint {
+    /// Syncs that succeeded.
+    pub syncs: u64,
+    /// Syncs that were made to fail.
+    pub failed_syncs: u64,
+    /// Syncs that were made to wait.
+    pub delayed_syncs: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Power {
+    /// Requests are answered.
+    On,
+    /// The same, for so many more changes.
+    Lasts(u64),
+    /// Nobody is answered.
+    Dark,
+    /// Everybody is refused.
+    Off,
+}
+
+#[derive(Debug)]
+struct State {
+    contents: Contents,
+    power: Power,
+    /// How often the power has gone: who began before is not to go on after.
+    losses: u64,
+    failing: Option<FailedSync>,
+    delay: Duration,
+    footprint: DiskFootprint,
+}
+
+/// The contents, and what stands between them and who uses them.
+#[derive(Debug)]
+pub(super) struct Switch {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+impl Switch {
+    pub(super) fn new(seed: u64) -> Self {
+        let state = State {
+            contents: Contents::new(seed),
+            power: Power::On,
+            losses: 0,
+            failing: None,
+            delay: Duration::ZERO,
+            footprint: DiskFootprint::default(),
+        };
+        Self { state: Mutex::new(state), changed: Condvar::new() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits while nobody is answered. Refused if the power has gone since `losses` were counted.
+    fn powered<'a>(&'a self, mut state: MutexGuard<'a, State>, losses: u64) -> Answer<MutexGuard<'a, State>> {
+        while state.power == Power::Dark {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        if state.power == Power::Off || state.losses != losses { Err(Errno::EIO) } else { Ok(state) }
+    }
+
+    /// One change less until the power goes. True if it goes now.
+    fn spend(&self, state: &mut State) -> bool {
+        if let Power::Lasts(left) = &mut state.power {
+            if *left == 0 {
+                state.power = Power::Dark;
+                self.changed.notify_all();
+                return true;
+            }
+            *left -= 1;
+        }
+        false
+    }
+
+    /// Looks.
+    pub(super) fn look<T>(&self, look: impl FnOnce(&mut Contents) -> Answer<T>) -> Answer<T> {
+        let state = self.state();
+        let losses = state.losses;
+        look(&mut self.powered(state, losses)?.contents)
+    }
+
+    /// Changes something. If the power goes in the middle of it, the change was under way.
+    pub(super) fn change<T>(&self, change: impl FnOnce(&mut Contents) -> Answer<T>) -> Answer<T> {
+        let state = self.state();
+        let losses = state.losses;
+        let mut state = self.powered(state, losses)?;
+        let done = change(&mut state.contents)?;
+        if self.spend(&mut state) {
+            drop(self.powered(state, losses)?);
+        }
+        Ok(done)
+    }
+
+    /// Makes something durable. If the power goes in the middle of it, it was not.
+    pub(super) fn sync(&self, node: NodeId) -> Answer<()> {
+        let state = self.state();
+        let losses = state.losses;
+        let mut state = self.powered(state, losses)?;
+        if state.contents.unsynced(Some(node)) > 0 {
+            if let Some(what) = state.failing.take() {
+                state.contents.fail_sync(node, what == FailedSync::Drops);
+                state.footprint.failed_syncs += 1;
+                return Err(Errno::EIO);
+            }
+            if self.spend(&mut state) {
+                state = self.powered(state, losses)?;
+            }
+        }
+        let delay = state.delay;
+        if !delay.is_zero() {
+            state.footprint.delayed_syncs += 1;
+            drop(state);
+            std::thread::sleep(delay);
+            state = self.powered(self.state(), losses)?;
+        }
+        state.footprint.syncs += 1;
+        state.contents.sync(node)
+    }
+
+    pub(super) fn arm(&self, changes: u64) {
+        self.state().power = Power::Lasts(changes);
+    }
+
+    pub(super) fn await_darkness(&self, patience: Duration) -> bool {
+        let deadline = Instant::now() + patience;
+        let mut state = self.state();
+        while state.power != Power::Dark {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                state.power = Power::On;
+                return false;
+            }
+            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
+    }
+
+    pub(super) fn go_dark(&self) {
+        self.state().power = Power::Dark;
+        self.changed.notify_all();
+    }
+
+    pub(super) fn cut_power(&self) -> Loss {
+        let mut state = self.state();
+        state.power = Power::Off;
+        state.losses += 1;
+        let loss = state.contents.lose_power();
+        self.changed.notify_all();
+        loss
+    }
+
+    pub(super) fn restore_power(&self) {
+        self.state().power = Power::On;
+        self.changed.notify_all();
+    }
+
+    /// Nobody waits any more.
+    pub(super) fn refuse_all(&self) {
+        let mut state = self.state();
+        state.delay = Duration::ZERO;
+        state.power = Power::Off;
+        self.changed.notify_all();
+    }
+
+    pub(super) fn fail_next_sync(&self, what: FailedSync) {
+        self.state().failing = Some(what);
+    }
+
+    pub(super) fn let_syncs_succeed(&self) {
+        self.state().failing = None;
+    }
+
+    pub(super) fn set_delay(&self, delay: Duration) {
+        self.state().delay = delay;
+    }
+
+    /// Whatever the power: what a person does with a disk in hand.
+    pub(super) fn with<T>(&self, act: impl FnOnce(&mut Contents) -> T) -> T {
+        act(&mut self.state().contents)
+    }
+
+    pub(super) fn footprint(&self) -> DiskFootprint {
+        self.state().footprint
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+    use std::sync::Arc;
+
+    use super::super::contents::ROOT;
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    fn with_file() -> (Arc<Switch>, NodeId) {
+        let switch = Switch::new(1);
+        let file = switch.change(|contents| contents.create(ROOT, OsStr::new("x"), 0o644, false)).unwrap();
+        (Arc::new(switch), file)
+    }
+
+    fn in_background(
+        switch: &Arc<Switch>,
+        act: impl FnOnce(&Switch) -> Answer<()> + Send + 'static,
+    ) -> std::thread::JoinHandle<Answer<()>> {
+        let switch = switch.clone();
+        std::thread::spawn(move || act(&switch))
+    }
+
+    #[test]
+    fn power_goes_in_the_middle_of_a_change_and_whoever_waits_is_refused() {
+        let (switch, file) = with_file();
+        switch.arm(1);
+        switch.change(|contents| contents.write(file, 0, b"first")).unwrap();
+        let writer = in_background(&switch, move |switch| switch.change(|contents| contents.write(file, 0, b"second")));
+        assert!(switch.await_darkness(LONG));
+        let reader = in_background(&switch, move |switch| switch.look(|contents| contents.read(file, 0, 9).map(drop)));
+        let loss = switch.cut_power();
+        assert_eq!(loss.at_stake, 3, "a name and two writes");
+        assert_eq!(writer.join().unwrap(), Err(Errno::EIO));
+        // Asked before the power came back or after: refused, or what is left.
+        assert!(matches!(reader.join().unwrap(), Err(Errno::EIO | Errno::ENOENT)));
+        switch.restore_power();
+        assert_eq!(switch.with(|contents| contents.unsynced(None)), 0);
+    }
+
+    #[test]
+    fn a_sync_during_which_the_power_goes_has_not_happened() {
+        let (switch, file) = with_file();
+        switch.sync(ROOT).unwrap();
+        switch.change(|contents| contents.write(file, 0, b"bytes")).unwrap();
+        switch.arm(0);
+        let syncing = in_background(&switch, move |switch| switch.sync(file));
+        assert!(switch.await_darkness(LONG));
+        assert_eq!(switch.with(|contents| contents.unsynced(None)), 1);
+        switch.cut_power();
+        assert_eq!(syncing.join().unwrap(), Err(Errno::EIO));
+    }
+
+    #[test]
+    fn power_that_nothing_takes_away_stays() {
+        let (switch, file) = with_file();
+        switch.arm(0);
+        assert!(!switch.await_darkness(Duration::ZERO));
+        switch.change(|contents| contents.write(file, 0, b"bytes")).unwrap();
+    }
+
+    #[test]
+    fn a_sync_fails_once_and_only_if_it_had_something_to_do() {
+        let (switch, file) = with_file();
+        switch.fail_next_sync(FailedSync::Drops);
+        switch.sync(file).unwrap();
+        switch.change(|contents| contents.write(file, 0, b"bytes")).unwrap();
+        assert_eq!(switch.sync(file), Err(Errno::EIO));
+        switch.sync(file).unwrap();
+        assert_eq!(switch.footprint(), DiskFootprint { syncs: 2, failed_syncs: 1, delayed_syncs: 0 });
+    }
+
+    #[test]
+    fn a_slow_sync_is_slow_and_lost_if_the_power_goes_meanwhile() {
+        let (switch, file) = with_file();
+        switch.set_delay(Duration::from_millis(50));
+        let started = Instant::now();
+        switch.sync(ROOT).unwrap();
+        assert!(started.elapsed() >= Duration::from_millis(50));
+        switch.change(|contents| contents.write(file, 0, b"bytes")).unwrap();
+        switch.set_delay(Duration::from_millis(500));
+        let syncing = in_background(&switch, move |switch| switch.sync(file));
+        while switch.footprint().delayed_syncs < 2 {
+            std::thread::yield_now();
+        }
+        switch.cut_power();
+        switch.restore_power();
+        assert_eq!(syncing.join().unwrap(), Err(Errno::EIO));
+    }
+}

@@ -1,0 +1,187 @@
+//! A disk of ours, mounted: what programs do with it through the kernel, and what is left when its power has gone. Mounting needs root.
+
+#![allow(clippy::unwrap_used, reason = "a test that can not go on fails")]
+
+use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use weir_chaos::cluster::ClusterUnderTest;
+use weir_chaos::lossy_disk::{FailedSync, LossyDisk};
+use weir_chaos::workload::CountingJob;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const SEEDS: u64 = 10;
+
+/// Runs with an empty disk, unless there can't be one here; that is said.
+fn with_disk(seed: u64, run: impl FnOnce(&LossyDisk, &Path)) {
+    if let Some(why) = LossyDisk::hindrance() {
+        println!("skipped: {why}");
+        return;
+    }
+    let place = tempfile::tempdir().unwrap();
+    let disk = LossyDisk::mount(&place.path().join("disk"), seed).unwrap();
+    run(&disk, disk.mount_point());
+    drop(disk);
+    assert_eq!(fs::read_dir(place.path().join("disk")).unwrap().count(), 0, "it is not mounted any more");
+}
+
+fn lose_power(disk: &LossyDisk) {
+    disk.cut_power();
+    disk.restore_power();
+}
+
+/// Replaces a file as programs do, which sync or do not.
+fn replace(place: &Path, bytes: &[u8], sync: bool) {
+    let mut file = File::create(place.join("unfinished")).unwrap();
+    file.write_all(bytes).unwrap();
+    if sync {
+        file.sync_all().unwrap();
+    }
+    fs::rename(place.join("unfinished"), place.join("state")).unwrap();
+    if sync {
+        File::open(place).unwrap().sync_all().unwrap();
+    }
+}
+
+#[test]
+fn it_is_a_file_system() {
+    with_disk(1, |disk, place| {
+        fs::create_dir_all(place.join("a/b")).unwrap();
+        let bytes: Vec<u8> = (0..1_000_000_u32).map(|number| (number % 251) as u8).collect();
+        fs::write(place.join("a/b/file"), &bytes).unwrap();
+        assert_eq!(fs::read(place.join("a/b/file")).unwrap(), bytes);
+        let mut file = File::options().read(true).write(true).open(place.join("a/b/file")).unwrap();
+        file.write_all_at(b"over", 999_998).unwrap();
+        assert_eq!(file.seek(SeekFrom::End(-4)).unwrap(), 999_998);
+        let mut end = String::new();
+        file.read_to_string(&mut end).unwrap();
+        assert_eq!((end.as_str(), file.metadata().unwrap().len()), ("over", 1_000_002));
+        file.set_len(3).unwrap();
+        assert_eq!(fs::read(place.join("a/b/file")).unwrap(), bytes[..3]);
+        File::options().append(true).open(place.join("a/b/file")).unwrap().write_all(b"more").unwrap();
+        assert_eq!(fs::read(place.join("a/b/file")).unwrap(), [&bytes[..3], b"more"].concat());
+        assert!(File::options().create_new(true).write(true).open(place.join("a/b/file")).is_err());
+        fs::write(place.join("other"), b"other").unwrap();
+        fs::rename(place.join("other"), place.join("a/b/file")).unwrap();
+        assert_eq!(fs::read(place.join("a/b/file")).unwrap(), b"other");
+        assert!(fs::remove_dir(place.join("a/b")).is_err());
+        for number in 0..300 {
+            fs::write(place.join(format!("a/{number}")), b"").unwrap();
+        }
+        assert_eq!(fs::read_dir(place.join("a")).unwrap().count(), 301);
+        let lock = File::create(place.join("lock")).unwrap();
+        lock.try_lock().unwrap();
+        assert!(File::open(place.join("lock")).unwrap().try_lock().is_err());
+        fs::remove_dir_all(place.join("a")).unwrap();
+        assert!(disk.unsynced() > 0 && !place.join("a").exists());
+    });
+}
+
+#[test]
+fn a_program_that_syncs_loses_nothing_and_one_that_does_not_loses() {
+    let mut lost = 0;
+    for seed in 0..SEEDS {
+        with_disk(seed, |disk, place| {
+            replace(place, b"acknowledged", true);
+            assert_eq!(disk.unsynced(), 0);
+            lose_power(disk);
+            assert_eq!(fs::read(place.join("state")).unwrap(), b"acknowledged");
+            replace(place, b"newer", false);
+            assert_eq!(fs::read(place.join("state")).unwrap(), b"newer");
+            lose_power(disk);
+            lost += u32::from(fs::read(place.join("state")).unwrap() != b"newer");
+        });
+    }
+    assert!(lost > 0 || LossyDisk::hindrance().is_some());
+}
+
+#[test]
+fn a_process_dies_in_the_middle_of_its_sync() {
+    with_disk(1, |disk, place| {
+        let file = place.join("file");
+        // Writes and syncs for ever; `dd` syncs once a run.
+        let script = "while :; do dd if=/dev/zero of=\"$0\" bs=1000 count=1 conv=fsync 2>/dev/null; done";
+        let mut process = std::process::Command::new("sh").args(["-c", script]).arg(&file).spawn().unwrap();
+        disk.lose_power_after(20);
+        assert!(disk.await_darkness(PATIENCE));
+        let waiting = process.try_wait().unwrap();
+        process.kill().unwrap();
+        let loss = disk.cut_power();
+        process.wait().unwrap();
+        disk.restore_power();
+        assert!(waiting.is_none() && loss.at_stake > 0, "{loss:?}");
+        assert_eq!(disk.unsynced(), 0);
+        // Whatever is left of it, it can be used again.
+        fs::write(&file, b"again").unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"again");
+    });
+}
+
+#[test]
+fn a_sync_fails_once_is_slow_and_bits_flip() {
+    with_disk(1, |disk, place| {
+        let file = File::create(place.join("file")).unwrap();
+        let path = place.join("file");
+        file.write_all_at(&[0; 100], 0).unwrap();
+        disk.fail_next_sync(FailedSync::Keeps);
+        assert_eq!(file.sync_data().unwrap_err().raw_os_error(), Some(nix::libc::EIO));
+        disk.set_delay(Duration::from_millis(50));
+        file.sync_data().unwrap();
+        disk.set_delay(Duration::ZERO);
+        assert_eq!((disk.footprint().failed_syncs, disk.footprint().delayed_syncs), (1, 1));
+        assert!(fs::read(&path).unwrap().iter().all(|byte| *byte == 0));
+        let (flipped, at) = disk.flip_a_bit(|_, bytes| Some(10..bytes.len())).unwrap();
+        assert_eq!((flipped.as_path(), fs::read(&path).unwrap()[at].count_ones()), (Path::new("file"), 1));
+        drop(file);
+        disk.wipe();
+        assert_eq!(fs::read_dir(place).unwrap().count(), 0);
+    });
+}
+
+#[test]
+fn a_program_that_holds_files_open_does_not_keep_it_mounted() {
+    let mut held = None;
+    with_disk(1, |disk, place| {
+        let file = File::create(place.join("file")).unwrap();
+        disk.refuse_all();
+        assert!(file.write_all_at(b"x", 0).is_err());
+        held = Some(file);
+    });
+    drop(held);
+}
+
+/// Whoever is killed between a write and its sync leaves something that can be read and is not durable. Who starts on it must make it so:
+/// a vote that was told on, and then lost with the power, could be cast again.
+#[test]
+fn a_jobmanager_makes_durable_what_a_killed_one_left() {
+    if let Some(why) = LossyDisk::hindrance() {
+        println!("skipped: {why}");
+        return;
+    }
+    let mut disks = Vec::new();
+    let mut test = ClusterUnderTest::start_with(|options| {
+        for (seed, name) in (1..).zip(options.jobmanager_names()) {
+            disks.push((name.clone(), LossyDisk::mount(&options.raft_directory(&name), seed).unwrap()));
+        }
+    });
+    let id = test.submit(&CountingJob::lasting(60));
+    test.await_progress(id, 1);
+    let (leader, _) = test.await_leader_after(0);
+    let disk = disks.iter().find(|(name, _)| *name == leader).map(|(_, disk)| disk).unwrap();
+    disk.lose_power_after(0);
+    assert!(disk.await_darkness(PATIENCE), "a leader writes");
+    // Only the process dies: its machine goes on, and what it wrote is seen.
+    test.cluster.process(&leader).unwrap().signal(Signal::SIGKILL);
+    disk.refuse_all();
+    test.cluster.jobmanager_names().iter().for_each(|name| test.cluster.kill(name).unwrap());
+    disk.restore_power();
+    assert!(disk.unsynced() > 0, "it was killed before its sync");
+    // Alone it has no say, and writes nothing but what it finds.
+    test.cluster.restart(&leader).unwrap();
+    test.until("what it found is durable", || (disk.unsynced() == 0).then_some(()));
+    drop(test);
+}
