@@ -120,6 +120,8 @@ impl EtcdProvider {
             if !refused {
                 spawn("etcd-observer", observer::observe(Arc::clone(&own)));
                 spawn("etcd-probe", observer::probe(Arc::clone(&own)));
+                let isolated = Arc::clone(&own);
+                spawn("etcd-isolation", async move { isolated.connection.break_when_isolated().await });
                 Box::pin(runner::run(own, campaign)).await;
             }
         };
@@ -245,6 +247,11 @@ impl HaProvider for EtcdProvider {
 
     fn availability(&self) -> StoreWatch {
         self.inner.member.contact.watch()
+    }
+
+    fn set_isolated(&self, isolated: bool) -> bool {
+        self.inner.member.connection.isolation.set(isolated);
+        true
     }
 
     fn transfer_leadership<'a>(&'a self, to: Option<&'a str>) -> BoxFuture<'a, Result<(), TransferError>> {

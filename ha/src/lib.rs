@@ -18,6 +18,7 @@ pub mod etcd;
 pub mod fenced_store;
 pub mod fitness;
 mod gate;
+mod isolation;
 mod job_graph_store;
 mod job_result_store;
 pub mod keys;
@@ -93,6 +94,12 @@ pub trait HaProvider: Send + Sync + 'static {
     /// its store, as raft's does, is available always.
     fn availability(&self) -> StoreWatch {
         StoreWatch::always_available()
+    }
+
+    /// With `true` this process does not reach the store until `false`, as if its cable were pulled: connections break and none is
+    /// made. For drills. `false` is returned by a provider that has no store to be cut off from.
+    fn set_isolated(&self, _isolated: bool) -> bool {
+        false
     }
 
     /// Hands leadership to another member (`None`: the most caught-up one). Returns when another leads.

@@ -31,6 +31,7 @@ mod connection_info;
 mod ensemble;
 mod fenced_write;
 mod layout;
+mod link_spawner;
 mod options;
 mod plan;
 mod runner;
@@ -230,6 +231,11 @@ impl HaProvider for ZooKeeperProvider {
 
     fn availability(&self) -> StoreWatch {
         self.inner.ensemble.contact.watch()
+    }
+
+    fn set_isolated(&self, isolated: bool) -> bool {
+        self.inner.ensemble.isolation.set(isolated);
+        true
     }
 
     fn transfer_leadership<'a>(&'a self, to: Option<&'a str>) -> BoxFuture<'a, Result<(), TransferError>> {

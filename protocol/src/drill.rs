@@ -23,14 +23,26 @@ pub enum Fault {
         /// For so long, milliseconds.
         for_ms: u64,
     },
+    /// Reach the coordination store no more, as if its cable were pulled, and reach it again. JobManagers only.
+    StoreOutage {
+        /// For so long, milliseconds.
+        for_ms: u64,
+    },
+    /// Neither write nor read checkpoints, and do it again.
+    CheckpointStorageOutage {
+        /// For so long, milliseconds.
+        for_ms: u64,
+    },
+    /// No fault: what an outage has taken away is there again at once, before its time. A process that is frozen can't hear it.
+    Mend,
 }
 
 impl Fault {
-    /// How long it lasts before it mends itself, milliseconds; `None` if it ends the process.
+    /// How long it lasts before it mends itself, milliseconds; `None` if it ends the process, or breaks nothing.
     pub fn lasts_ms(self) -> Option<u64> {
         match self {
-            Self::Kill | Self::Terminate => None,
-            Self::Pause { for_ms } => Some(for_ms),
+            Self::Kill | Self::Terminate | Self::Mend => None,
+            Self::Pause { for_ms } | Self::StoreOutage { for_ms } | Self::CheckpointStorageOutage { for_ms } => Some(for_ms),
         }
     }
 }
@@ -50,7 +62,7 @@ pub struct FaultRequest {
 pub struct FaultAccepted {
     /// The fault begins so many milliseconds after this answer.
     pub begins_in_ms: u64,
-    /// How long it lasts, milliseconds; `None` if it ends the process.
+    /// How long it lasts, milliseconds; `None` if it ends the process, or breaks nothing.
     pub lasts_ms: Option<u64>,
 }
 
@@ -191,8 +203,9 @@ mod tests {
         assert!(agent.info().enabled);
         assert!(matches!(agent.carry_out(&order("jm-2", Fault::Kill)), Err(FaultRefused::OtherProcess { .. })));
         for for_ms in [0, MAX_FAULT_MS + 1, u64::MAX] {
-            let refused = agent.carry_out(&order("jm-1", Fault::Pause { for_ms }));
-            assert_eq!(refused, Err(FaultRefused::Duration { for_ms }));
+            for fault in [Fault::Pause { for_ms }, Fault::StoreOutage { for_ms }, Fault::CheckpointStorageOutage { for_ms }] {
+                assert_eq!(agent.carry_out(&order("jm-1", fault)), Err(FaultRefused::Duration { for_ms }));
+            }
         }
         assert!(noted.0.lock().unwrap().is_empty());
         let accepted = agent.carry_out(&order("jm-1", Fault::Pause { for_ms: 7 })).unwrap();
@@ -204,6 +217,8 @@ mod tests {
     fn faults_have_a_stable_form() {
         let pause = serde_json::to_value(order("jm-1", Fault::Pause { for_ms: 5 })).unwrap();
         assert_eq!(pause, serde_json::json!({"process": "jm-1", "fault": {"kind": "pause", "for_ms": 5}}));
+        let outage = serde_json::to_value([Fault::CheckpointStorageOutage { for_ms: 5 }, Fault::Mend]).unwrap();
+        assert_eq!(outage, serde_json::json!([{"kind": "checkpoint-storage-outage", "for_ms": 5}, {"kind": "mend"}]));
         assert!(serde_json::from_str::<FaultRequest>(r#"{"process": "a", "fault": {"kind": "explode"}}"#).is_err());
     }
 }

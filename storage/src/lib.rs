@@ -4,4 +4,4 @@ pub mod checkpoint;
 pub mod conformance;
 pub mod file_system;
 
-pub use file_system::{FileSystemRef, OpenError, Schemes, StorageOptions, open};
+pub use file_system::{FileSystemRef, OpenError, Schemes, StorageOptions, StorageOutage, open};

@@ -10,10 +10,11 @@ use weir_control_plane::job_manager::{JobManager, JobManagerOptions};
 use weir_control_plane::job_master::JobMasterOptions;
 use weir_control_plane::resource_manager::HeartbeatOptions;
 use weir_dataflow::registry::OperatorRegistry;
+use weir_ha::HaServices;
 use weir_protocol::drill::FaultInjectorRef;
 use weir_protocol::job_graph::JobGraph;
 use weir_protocol::world;
-use weir_storage::StorageOptions;
+use weir_storage::{StorageOptions, StorageOutage};
 use weir_worker::{TaskManager, TaskManagerOptions};
 
 use crate::config::{Config, ConfigError};
@@ -78,11 +79,19 @@ pub fn check_graph(graph: &JobGraph) -> Result<(), Vec<String>> {
 pub fn start_job_manager(config: &Config) -> Result<JobManager, StartError> {
     config.require("a JobManager", &["high-availability.storageDir", "execution.checkpointing.dir"])?;
     let metrics = install_metrics();
-    let storage_options = storage_options(config);
+    let mut storage_options = storage_options(config);
+    let ha = coordination::start(config)?;
+    let mut faults = None;
+    if config.boolean("drill.agent.enabled") {
+        let checkpoints = weir_storage::open(&config.text("execution.checkpointing.dir"), &storage_options)?;
+        let outage = StorageOutage::below(checkpoints.uri());
+        faults = Some(agent(Some(ha.clone()), outage.clone()));
+        storage_options.outage = Some(outage);
+    }
     let open = |key| weir_storage::open(&config.text(key), &storage_options);
     let options = JobManagerOptions {
         name: config.text("jobmanager.name"),
-        ha: coordination::start(config)?,
+        ha,
         files: open("high-availability.storageDir")?,
         checkpoints: open("execution.checkpointing.dir")?,
         savepoint_dir: config.get("execution.checkpointing.savepoint-dir").map(str::to_owned),
@@ -106,7 +115,7 @@ pub fn start_job_manager(config: &Config) -> Result<JobManager, StartError> {
         config: config.shown(),
         storage_options,
         metrics,
-        faults: faults(config),
+        faults,
     };
     Ok(JobManager::start(options)?)
 }
@@ -119,6 +128,14 @@ pub fn start_task_manager(config: &Config) -> Result<TaskManager, StartError> {
     if jobmanagers.is_empty() {
         jobmanagers.push(format!("{}:{}", config.text("jobmanager.rpc.address"), config.text("jobmanager.rpc.port")));
     }
+    let mut storage = storage_options(config);
+    let mut faults = None;
+    if config.boolean("drill.agent.enabled") {
+        // Nothing but checkpoints and savepoints is opened by it.
+        let outage = StorageOutage::of_everything();
+        faults = Some(agent(None, outage.clone()));
+        storage.outage = Some(outage);
+    }
     let options = TaskManagerOptions {
         bind_host: config.text("taskmanager.bind-host"),
         data_port: config.integer("taskmanager.data.port") as u16,
@@ -127,20 +144,18 @@ pub fn start_task_manager(config: &Config) -> Result<TaskManager, StartError> {
         memory_bytes: config.size("taskmanager.memory.process.size"),
         heartbeat_interval_ms: config.milliseconds("heartbeat.interval"),
         heartbeat_timeout_ms: config.milliseconds("heartbeat.timeout"),
-        storage: storage_options(config),
+        storage,
         metrics,
-        faults: faults(config),
+        faults,
         ..TaskManagerOptions::new(id, jobmanagers, operators())
     };
     Ok(TaskManager::start(options)?)
 }
 
-/// What drills may order this process to do to itself; nothing unless it is switched on.
-fn faults(config: &Config) -> Option<FaultInjectorRef> {
-    config.boolean("drill.agent.enabled").then(|| {
-        tracing::warn!("drill.agent.enabled: whoever reaches the HTTP port of this process can kill it");
-        Arc::new(ProcessFaults) as FaultInjectorRef
-    })
+/// What drills may order this process to do to itself, where that is switched on.
+fn agent(store: Option<HaServices>, storage: StorageOutage) -> FaultInjectorRef {
+    tracing::warn!("drill.agent.enabled: whoever reaches the HTTP port of this process can kill it");
+    Arc::new(ProcessFaults::new(store, storage))
 }
 
 fn address(config: &Config, host: &'static str, port: &'static str) -> Result<SocketAddr, StartError> {

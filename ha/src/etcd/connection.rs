@@ -12,6 +12,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tonic::Code;
 
+use crate::isolation::Isolation;
+
 /// After this long a write's outcome is unknown, or a read has failed on every endpoint.
 pub(crate) const OPERATION_DEADLINE: Duration = Duration::from_secs(5);
 /// For one endpoint to answer a read.
@@ -35,6 +37,8 @@ pub(crate) struct Connection {
     answered: Mutex<Option<Instant>>,
     /// Calls without an answer since the last that had one.
     unanswered: AtomicU32,
+    /// Whether a drill has cut this process off.
+    pub isolation: Isolation,
 }
 
 #[derive(Default)]
@@ -77,6 +81,10 @@ impl fmt::Display for CallError {
 impl CallError {
     fn late(deadline: Duration) -> Self {
         Self { fault: Fault::Unanswered, reason: format!("no answer within {} ms", deadline.as_millis()) }
+    }
+
+    pub(crate) fn cut_off() -> Self {
+        Self { fault: Fault::Unanswered, reason: "a drill has cut this process off from etcd".to_owned() }
     }
 
     pub(crate) fn of(error: &Error) -> Self {
@@ -146,6 +154,18 @@ impl Connection {
             generation,
             answered: Mutex::default(),
             unanswered: AtomicU32::new(0),
+            isolation: Isolation::default(),
+        }
+    }
+
+    /// Runs for ever: whenever this process is cut off, the connection breaks, and whatever hangs on it hears of that.
+    pub(crate) async fn break_when_isolated(&self) {
+        loop {
+            self.isolation.begins().await;
+            self.unanswered.fetch_add(1, Ordering::Relaxed);
+            let generation = self.current.lock().await.generation;
+            self.give_up(generation).await;
+            self.isolation.ends().await;
         }
     }
 
@@ -172,7 +192,11 @@ impl Connection {
     /// A client of this endpoint alone.
     pub(crate) async fn connect(&self, endpoint: &str) -> Result<Client, CallError> {
         let connecting = Client::connect([endpoint], Some(self.options.clone()));
-        let connected = timeout(CONNECT_DEADLINE, connecting).await.map_err(|_| CallError::late(CONNECT_DEADLINE))?;
+        let connected = tokio::select! {
+            biased;
+            () = self.isolation.begins() => return Err(CallError::cut_off()),
+            connected = timeout(CONNECT_DEADLINE, connecting) => connected.map_err(|_| CallError::late(CONNECT_DEADLINE))?,
+        };
         connected.map_err(|error| CallError::of(&error))
     }
 
@@ -226,13 +250,19 @@ impl Connection {
         let started = Instant::now();
         let connected = timeout(deadline, self.client()).await;
         let (generation, client) = connected.map_err(|_| CallError::late(deadline))??;
-        let answer = timeout(deadline.saturating_sub(started.elapsed()), call(client)).await;
+        let answer = tokio::select! {
+            biased;
+            // What was sent may be carried out: its answer does not come through.
+            () = self.isolation.begins() => Ok(Err(None)),
+            answer = timeout(deadline.saturating_sub(started.elapsed()), call(client)) => answer.map(|answer| answer.map_err(Some)),
+        };
         let error = match answer {
             Ok(Ok(answer)) => {
                 *self.answered.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
                 return Ok(answer);
             }
-            Ok(Err(error)) => CallError::of(&error),
+            Ok(Err(Some(error))) => CallError::of(&error),
+            Ok(Err(None)) => CallError::cut_off(),
             Err(_) => CallError::late(deadline),
         };
         if matches!(error.fault, Fault::Unanswered | Fault::Tls) {

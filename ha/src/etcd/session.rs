@@ -63,7 +63,13 @@ impl Session {
     /// have passed then.
     pub(crate) async fn keep(&self, member: &Member) {
         loop {
-            match self.renew(member).await {
+            let error = tokio::select! {
+                biased;
+                // With the renewal goes the connection that it holds.
+                () = member.connection.isolation.begins() => CallError::cut_off(),
+                error = self.renew(member) => error,
+            };
+            match error {
                 CallError { fault: Fault::LeaseGone, .. } => {
                     self.contact.send_modify(|contact| contact.missing += 1);
                     sleep(self.interval).await;

@@ -200,6 +200,11 @@ impl HaProvider for RaftProvider {
         self.inner.group.status()
     }
 
+    fn set_isolated(&self, isolated: bool) -> bool {
+        Self::set_isolated(self, isolated);
+        true
+    }
+
     fn transfer_leadership<'a>(&'a self, to: Option<&'a str>) -> BoxFuture<'a, Result<(), TransferError>> {
         self.hand_over(to.map(str::to_owned)).boxed()
     }

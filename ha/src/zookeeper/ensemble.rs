@@ -18,6 +18,7 @@ use super::commits::Answer;
 use super::layout::{Layout, decode_value};
 use super::options::ZooKeeperOptions;
 use crate::availability::{GRACE, StoreContact};
+use crate::isolation::Isolation;
 use crate::metrics as names;
 use crate::watchers::Watchers;
 use crate::{HaMember, HaStatus, LeaderRecord, ReadError, Versioned};
@@ -74,6 +75,8 @@ pub(super) struct Ensemble {
     pub outage_tolerance: Duration,
     pub link: watch::Sender<Link>,
     pub contact: StoreContact,
+    /// Whether a drill has cut this process off.
+    pub isolation: Isolation,
     /// Why there is no session, for people.
     pub trouble: Mutex<String>,
     pub published: watch::Sender<Option<LeaderRecord>>,
@@ -105,6 +108,7 @@ impl Ensemble {
             outage_tolerance: options.outage_tolerance,
             link: watch::Sender::new(Link::default()),
             contact: StoreContact::new("zookeeper"),
+            isolation: Isolation::default(),
             trouble: Mutex::new("not connected yet".into()),
             published: watch::Sender::new(None),
             reign: Mutex::default(),

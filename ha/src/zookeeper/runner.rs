@@ -16,6 +16,7 @@ use zookeeper_client::{Client, CreateMode, Error, SessionId, SessionInfo};
 use super::candidates::{Contestant, Known, contestants};
 use super::ensemble::{CALL_DEADLINE, Ensemble, Link, Reign, data, pipelined, stat, within};
 use super::fenced_write::parse_epoch;
+use super::link_spawner;
 use super::options::Connection;
 use super::session;
 use crate::campaign::Campaign;
@@ -106,11 +107,11 @@ impl Runner {
         let mut backoff = Duration::ZERO;
         while !self.stopped {
             let resumed = self.session.clone().filter(|_| self.latch.is_some());
-            let connection = self.connection.clone();
+            let (connection, ensemble) = (self.connection.clone(), Arc::clone(&self.ensemble));
             let session = resumed.clone();
             let connecting = async move {
                 tokio::time::sleep(backoff).await;
-                connection.connect(session).await
+                link_spawner::connect(&ensemble.isolation, connection.connect(session)).await
             };
             let outcome = self.meanwhile(connecting).await?;
             let outcome = match outcome {
@@ -223,6 +224,11 @@ impl Runner {
                         break;
                     }
                 },
+                // Its task is gone, and with it the connection.
+                () = ensemble.isolation.begins() => {
+                    self.outage.get_or_insert_with(Instant::now);
+                    break;
+                }
                 () = ensemble.doubted.notified() => next = Instant::now(),
                 () = fired(self.predecessor.as_mut().map(|(_, watch)| watch)) => {
                     self.predecessor = None;

@@ -100,11 +100,12 @@ pub struct DrillObjectives {
     pub rpo_records: Option<u64>,
 }
 
-/// What a drill measured. Milliseconds are from the moment of the fault; `None` is "not measured" or "does not apply", never 0.
-/// Of several jobs or several faults the worst counts.
+/// What a drill measured. Milliseconds are from the moment of the fault (after an outage of the coordination store or of checkpoint
+/// storage, those of recovery and first checkpoint from its end); `None` is "not measured" or "does not apply", never 0. Of several
+/// jobs or several faults the worst counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct DrillMeasures {
-    /// Until the first answer that names another leader, or in which the TaskManager is gone.
+    /// Until the first answer that names another leader, in which the TaskManager is gone, or that shows an outage.
     pub detection_ms: Option<u64>,
     /// Longest time in which no JobManager answered as the leader.
     pub control_plane_outage_ms: Option<u64>,
@@ -122,6 +123,12 @@ pub struct DrillMeasures {
     pub records_lost: Option<u64>,
     /// Records that sources read again.
     pub records_reprocessed: Option<u64>,
+    /// How long the coordination store was seen to be away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store_away_ms: Option<u64>,
+    /// Checkpoints that failed because of an outage of their storage, of all jobs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoints_failed: Option<u64>,
 }
 
 impl DrillMeasures {
@@ -140,6 +147,8 @@ impl DrillMeasures {
             back_ms: worst(self.back_ms, other.back_ms),
             records_lost: self.records_lost.zip(other.records_lost).map(|(one, other)| one + other),
             records_reprocessed: self.records_reprocessed.zip(other.records_reprocessed).map(|(one, other)| one + other),
+            store_away_ms: worst(self.store_away_ms, other.store_away_ms),
+            checkpoints_failed: self.checkpoints_failed.zip(other.checkpoints_failed).map(|(one, other)| one + other),
         }
     }
 }
@@ -159,4 +168,7 @@ pub struct Health {
     /// Who leads as far as known here.
     #[serde(default)]
     pub leader: Option<String>,
+    /// Whether the coordination store does not answer. Always false on raft, whose members are the store.
+    #[serde(default)]
+    pub store_away: bool,
 }

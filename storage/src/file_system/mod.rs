@@ -3,12 +3,14 @@
 pub mod local;
 mod memory;
 mod object_store;
+mod outage;
 mod path;
 mod uri;
 
 pub use local::LocalFileSystem;
 pub use memory::{MemoryFault, MemoryFileSystem};
 pub use object_store::{ObjectStoreFileSystem, S3Options};
+pub use outage::StorageOutage;
 pub use path::{PART_LIMIT, PATH_LIMIT, check_path};
 pub use uri::{OpenError, Schemes, StorageOptions, open};
 

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{FileSystemRef, LocalFileSystem, ObjectStoreFileSystem, S3Options};
+use super::{FileSystemRef, LocalFileSystem, ObjectStoreFileSystem, S3Options, StorageOutage};
 
 /// What the URIs alone don't say.
 #[derive(Debug, Clone, Default)]
@@ -14,6 +14,8 @@ pub struct StorageOptions {
     pub s3: S3Options,
     /// For URIs of other schemes.
     pub schemes: Schemes,
+    /// Takes what is opened out of reach, for drills.
+    pub outage: Option<StorageOutage>,
 }
 
 type OpenScheme = Arc<dyn Fn(&str) -> FileSystemRef + Send + Sync>;
@@ -74,6 +76,14 @@ pub enum OpenError {
 ///
 /// The path of a `file:` URI is taken as it stands, without percent-decoding.
 pub fn open(uri: &str, options: &StorageOptions) -> Result<FileSystemRef, OpenError> {
+    let files = open_at_once(uri, options)?;
+    Ok(match &options.outage {
+        Some(outage) => outage.over(files),
+        None => files,
+    })
+}
+
+fn open_at_once(uri: &str, options: &StorageOptions) -> Result<FileSystemRef, OpenError> {
     if let Some(files) = options.schemes.open(uri) {
         return Ok(files);
     }

@@ -10,6 +10,7 @@ use super::exit_code::{Code, Failure};
 use super::{ClusterArguments, Format, role};
 use crate::config::value;
 use crate::drill::command_template::CommandTemplate;
+use crate::drill::outage::OutageCommands;
 use crate::drill::run::{DrillError, DrillOptions, Exercise};
 use crate::drill::{Drill, report};
 
@@ -19,7 +20,8 @@ pub(super) enum DrillCommand {
     List,
     /// Carry out a drill on a live cluster: check that it can be borne, break something, measure, judge.
     ///
-    /// Processes are reached through their agents (drill.agent.enabled: true) or by --command. While the drill runs restarts of
+    /// Processes are reached through their agents (drill.agent.enabled: true) or by --command; outages are brought about through
+    /// everybody's agent or by --break-command and --mend-command. While the drill runs restarts of
     /// tasks don't count against any job's restart strategy. Exit code 0: passed; 1: an objective was missed; 6: refused, nothing
     /// was touched. See docs/drills.md.
     Run(Box<RunArguments>),
@@ -35,7 +37,8 @@ pub(super) struct RunArguments {
     /// Print what would be done, to whom, and every precondition with what was found; touch nothing.
     #[arg(long)]
     dry_run: bool,
-    /// Longest recovery: from the fault until a leader answers and every task of every job that ran is RUNNING again.
+    /// Longest recovery: from the fault (or the end of an outage) until a leader answers and every task of every job that ran is
+    /// RUNNING again.
     /// Left out: it must recover before --deadline.
     #[arg(long, value_parser = value::parse_duration)]
     rto: Option<Duration>,
@@ -47,9 +50,12 @@ pub(super) struct RunArguments {
     #[arg(long, value_name = "NAME")]
     victim: Option<String>,
     /// How long a process is frozen.
-    #[arg(long, default_value = "10 s", value_parser = pause)]
+    #[arg(long, default_value = "10 s", value_parser = fault_time)]
     pause: Duration,
-    /// How long a fault is watched at most.
+    /// How long an outage lasts (store-outage, checkpoint-storage-outage).
+    #[arg(long, default_value = "10 s", value_parser = fault_time)]
+    duration: Duration,
+    /// How long a fault is watched at most; an outage from its end.
     #[arg(long, default_value = "2 min", value_parser = value::parse_duration)]
     deadline: Duration,
     /// Somebody starts again what has ended: counts as redundancy where there are no slots to spare.
@@ -65,12 +71,20 @@ pub(super) struct RunArguments {
     /// How to start again what was ended, if no supervisor does; the same placeholders.
     #[arg(long, value_name = "TEMPLATE")]
     restart_command: Option<CommandTemplate>,
+    /// How to bring an outage about instead of through everybody's agent: a command of yours, run by sh on this machine, which stops
+    /// the store, unmounts the storage, or cuts the way to it, e.g. 'ssh etcd-1 sudo systemctl stop etcd'. Together with --mend-command.
+    #[arg(long, value_name = "COMMAND", requires = "mend_command")]
+    break_command: Option<String>,
+    /// How to mend that: run after --duration, on Ctrl-C, and by a watchdog a minute after --duration if this process is killed. It
+    /// may be run more than once.
+    #[arg(long, value_name = "COMMAND", requires = "break_command")]
+    mend_command: Option<String>,
 }
 
-fn pause(text: &str) -> Result<Duration, String> {
-    let pause = value::parse_duration(text)?;
-    let fits = (1..=u128::from(MAX_FAULT_MS)).contains(&pause.as_millis());
-    if fits { Ok(pause) } else { Err(format!("a pause lasts 1 ms to {} s", MAX_FAULT_MS / 1_000)) }
+fn fault_time(text: &str) -> Result<Duration, String> {
+    let time = value::parse_duration(text)?;
+    let fits = (1..=u128::from(MAX_FAULT_MS)).contains(&time.as_millis());
+    if fits { Ok(time) } else { Err(format!("a fault lasts 1 ms to {} s", MAX_FAULT_MS / 1_000)) }
 }
 
 /// Runs a drill verb.
@@ -109,6 +123,7 @@ async fn carry_out(arguments: &RunArguments) -> Result<(), Failure> {
 
 impl RunArguments {
     fn options(&self) -> DrillOptions {
+        let commands = self.break_command.clone().zip(self.mend_command.clone());
         DrillOptions {
             drill: self.name,
             addresses: self.cluster.jobmanagers.clone(),
@@ -116,11 +131,13 @@ impl RunArguments {
             objectives: DrillObjectives { rto_ms: self.rto.map(|rto| rto.as_millis() as u64), rpo_records: Some(self.rpo) },
             victim: self.victim.clone(),
             pause: self.pause,
+            outage: self.duration,
             deadline: self.deadline,
             expected_back: !self.no_return,
             supervised: self.supervised,
             command: self.command.clone(),
             restart_command: self.restart_command.clone(),
+            outage_commands: commands.map(|(break_command, mend_command)| OutageCommands { break_command, mend_command }),
         }
     }
 }

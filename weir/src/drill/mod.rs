@@ -4,7 +4,9 @@
 //! What is decided (preconditions, plan, measures from samples, verdict) is plain functions and values; [`run`] does things.
 
 pub(crate) mod agent;
+mod bounds;
 pub(crate) mod command_template;
+pub(crate) mod outage;
 mod plan;
 mod precondition;
 mod probe;
@@ -12,6 +14,7 @@ mod reach;
 pub(crate) mod report;
 pub(crate) mod run;
 mod survey;
+mod switch;
 mod timeline;
 mod verdict;
 
@@ -26,11 +29,20 @@ pub(crate) enum Drill {
     #[value(name = "taskmanager-kill")]
     TaskManagerKill,
     RollingRestart,
+    StoreOutage,
+    CheckpointStorageOutage,
 }
 
 impl Drill {
-    pub(crate) const ALL: [Self; 5] =
-        [Self::LeaderTransfer, Self::LeaderKill, Self::LeaderPause, Self::TaskManagerKill, Self::RollingRestart];
+    pub(crate) const ALL: [Self; 7] = [
+        Self::LeaderTransfer,
+        Self::LeaderKill,
+        Self::LeaderPause,
+        Self::TaskManagerKill,
+        Self::RollingRestart,
+        Self::StoreOutage,
+        Self::CheckpointStorageOutage,
+    ];
 
     /// As the command line and the history call it.
     pub(crate) fn name(self) -> &'static str {
@@ -40,7 +52,14 @@ impl Drill {
             Self::LeaderPause => "leader-pause",
             Self::TaskManagerKill => "taskmanager-kill",
             Self::RollingRestart => "rolling-restart",
+            Self::StoreOutage => "store-outage",
+            Self::CheckpointStorageOutage => "checkpoint-storage-outage",
         }
+    }
+
+    /// Whether it takes something away that every process needs, instead of breaking processes.
+    pub(crate) fn is_outage(self) -> bool {
+        matches!(self, Self::StoreOutage | Self::CheckpointStorageOutage)
     }
 
     /// What it does.
@@ -56,6 +75,12 @@ impl Drill {
             }
             Self::RollingRestart => {
                 "Every process stops in order (SIGTERM) and comes back, one after the other: standbys, the leader, TaskManagers."
+            }
+            Self::StoreOutage => {
+                "No JobManager reaches etcd or ZooKeeper (on raft: any other member) for --duration. Tasks run on; checkpoints wait."
+            }
+            Self::CheckpointStorageOutage => {
+                "No process writes or reads checkpoints for --duration. Checkpoints fail; no task restarts; then they complete again."
             }
         }
     }

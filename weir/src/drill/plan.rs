@@ -53,6 +53,14 @@ pub(super) enum Blow {
     Pause {
         for_ms: u64,
     },
+    /// No JobManager reaches the coordination store.
+    StoreOutage {
+        for_ms: u64,
+    },
+    /// No process writes or reads checkpoints.
+    CheckpointStorageOutage {
+        for_ms: u64,
+    },
 }
 
 impl Blow {
@@ -63,13 +71,15 @@ impl Blow {
             Self::Kill => Some(Fault::Kill),
             Self::Terminate => Some(Fault::Terminate),
             Self::Pause { for_ms } => Some(Fault::Pause { for_ms }),
+            Self::StoreOutage { for_ms } => Some(Fault::StoreOutage { for_ms }),
+            Self::CheckpointStorageOutage { for_ms } => Some(Fault::CheckpointStorageOutage { for_ms }),
         }
     }
 
     /// As the action of a command, if it is one.
     pub(super) fn action(self) -> Option<Action> {
         match self {
-            Self::TransferLeadership => None,
+            Self::TransferLeadership | Self::StoreOutage { .. } | Self::CheckpointStorageOutage { .. } => None,
             Self::Kill => Some(Action::Kill),
             Self::Terminate => Some(Action::Terminate),
             Self::Pause { .. } => Some(Action::Pause),
@@ -80,6 +90,15 @@ impl Blow {
     pub(super) fn ends_the_process(self) -> bool {
         matches!(self, Self::Kill | Self::Terminate)
     }
+
+    /// What is taken away and for how many milliseconds, if that is what it does.
+    pub(super) fn outage(self) -> Option<(&'static str, u64)> {
+        match self {
+            Self::StoreOutage { for_ms } => Some(("the coordination store", for_ms)),
+            Self::CheckpointStorageOutage { for_ms } => Some(("checkpoint storage", for_ms)),
+            _ => None,
+        }
+    }
 }
 
 /// Who is hit, and how.
@@ -89,9 +108,25 @@ pub(super) struct Step {
     pub(super) victim: Victim,
     /// Whether the victim leads.
     pub(super) leads: bool,
+    /// Who is hit at the same moment: of an outage everybody else whom it concerns.
+    pub(super) others: Vec<Victim>,
 }
 
 impl Step {
+    fn of_one(blow: Blow, victim: Victim, leads: bool) -> Self {
+        Self { blow, victim, leads, others: Vec::new() }
+    }
+
+    /// Everybody who is hit.
+    pub(super) fn everybody(&self) -> impl Iterator<Item = &Victim> {
+        std::iter::once(&self.victim).chain(&self.others)
+    }
+
+    /// What is broken, for people: a process, or what is out of reach.
+    pub(super) fn struck(&self) -> &str {
+        self.blow.outage().map_or(self.victim.name.as_str(), |(what, _)| what)
+    }
+
     /// For people: `kill jm-1 (the leading JobManager, 127.0.0.1:8081)`.
     pub(super) fn text(&self) -> String {
         let Victim { name, address, .. } = &self.victim;
@@ -105,31 +140,45 @@ impl Step {
             Blow::Kill => format!("kill {name} ({what}, {address})"),
             Blow::Terminate => format!("stop {name} in order ({what}, {address})"),
             Blow::Pause { for_ms } => format!("freeze {name} for {for_ms} ms ({what}, {address})"),
+            Blow::StoreOutage { for_ms } => format!("take the coordination store away from every JobManager for {for_ms} ms"),
+            Blow::CheckpointStorageOutage { for_ms } => {
+                format!("take checkpoint storage away from every JobManager and TaskManager for {for_ms} ms")
+            }
         }
     }
 }
 
-/// The steps of a drill on this cluster; `Err` if there is nobody to do it to. `wanted` names the TaskManager.
-pub(super) fn steps(drill: Drill, survey: &Survey, pause_ms: u64, wanted: Option<&str>) -> Result<Vec<Step>, String> {
+/// The steps of a drill on this cluster; `Err` if there is nobody to do it to. `for_ms`: how long a pause or an outage lasts; `wanted`
+/// names the TaskManager.
+pub(super) fn steps(drill: Drill, survey: &Survey, for_ms: u64, wanted: Option<&str>) -> Result<Vec<Step>, String> {
     let leader = |blow| -> Result<Step, String> {
         let victim = survey.jobmanager(&survey.leader.name).ok_or_else(|| format!("{} does not answer", survey.leader.name))?;
-        Ok(Step { blow, victim, leads: true })
+        Ok(Step::of_one(blow, victim, true))
     };
+    let standbys = || {
+        let names = survey.jobmanager_names().into_iter().filter(move |name| *name != survey.leader.name);
+        names.filter_map(move |name| survey.jobmanager(&name))
+    };
+    let task_managers = || survey.taskmanagers.iter().map(|seen| seen.victim());
     match drill {
         Drill::LeaderTransfer => Ok(vec![leader(Blow::TransferLeadership)?]),
         Drill::LeaderKill => Ok(vec![leader(Blow::Kill)?]),
-        Drill::LeaderPause => Ok(vec![leader(Blow::Pause { for_ms: pause_ms })?]),
-        Drill::TaskManagerKill => Ok(vec![Step { blow: Blow::Kill, victim: busy_task_manager(survey, wanted)?, leads: false }]),
+        Drill::LeaderPause => Ok(vec![leader(Blow::Pause { for_ms })?]),
+        Drill::TaskManagerKill => Ok(vec![Step::of_one(Blow::Kill, busy_task_manager(survey, wanted)?, false)]),
         Drill::RollingRestart => {
-            let standbys = survey.jobmanager_names().into_iter().filter(|name| *name != survey.leader.name);
-            let mut steps: Vec<Step> = standbys
-                .filter_map(|name| survey.jobmanager(&name))
-                .map(|victim| Step { blow: Blow::Terminate, victim, leads: false })
-                .collect();
+            let stop = |victim| Step::of_one(Blow::Terminate, victim, false);
+            let mut steps: Vec<Step> = standbys().map(stop).collect();
             steps.push(leader(Blow::Terminate)?);
-            let of_task_manager = |victim| Step { blow: Blow::Terminate, victim, leads: false };
-            steps.extend(survey.taskmanagers.iter().map(|seen| of_task_manager(seen.victim())));
+            steps.extend(task_managers().map(stop));
             Ok(steps)
+        }
+        Drill::StoreOutage => {
+            let leader = leader(Blow::StoreOutage { for_ms })?;
+            Ok(vec![Step { others: standbys().collect(), ..leader }])
+        }
+        Drill::CheckpointStorageOutage => {
+            let leader = leader(Blow::CheckpointStorageOutage { for_ms })?;
+            Ok(vec![Step { others: standbys().chain(task_managers()).collect(), ..leader }])
         }
     }
 }

@@ -4,7 +4,7 @@ use serde::Serialize;
 use weir_protocol::job_status::{ExecutionState, JobStatus};
 use weir_protocol::rest::JobDescription;
 
-use super::plan::{Blow, Role, Step, runs_on};
+use super::plan::{Blow, Role, Step, Victim, runs_on};
 use super::survey::Survey;
 
 /// A member this many log entries behind is far behind.
@@ -29,26 +29,31 @@ pub(crate) struct Finding {
 pub(super) struct Given {
     /// There is a command template to break with.
     pub(super) command: bool,
+    /// There are commands that bring an outage about and mend it.
+    pub(super) outage_commands: bool,
     /// Somebody starts again what has ended: a supervisor that the operator vouches for, or a restart command.
     pub(super) restarted: bool,
 }
 
-fn finding(holds: bool, condition: &str, found: impl Into<String>) -> Finding {
+pub(super) fn finding(holds: bool, condition: &str, found: impl Into<String>) -> Finding {
     Finding { holds, condition: condition.to_owned(), found: found.into() }
 }
 
 /// Everything that is looked at for these steps.
 pub(super) fn examine(survey: &Survey, steps: &[Step], given: Given) -> Vec<Finding> {
     let mut findings = vec![no_other_drill(survey), quorum(survey)];
+    let outage = steps.iter().find(|step| step.blow.outage().is_some());
     let hits_jobmanagers = steps.iter().any(|step| step.victim.role == Role::JobManager);
-    if hits_jobmanagers {
+    if let Some(step) = outage {
+        findings.extend(bearable(survey, step, given));
+    } else if hits_jobmanagers {
         findings.extend([a_failure_to_spare(survey), nobody_far_behind(survey), another_answers(survey)]);
     }
     let task_managers: Vec<&Step> = steps.iter().filter(|step| step.victim.role == Role::TaskManager).collect();
     for step in &task_managers {
         findings.push(room_elsewhere(survey, &step.victim.process, &step.victim.name, given.restarted));
     }
-    findings.push(reach(steps, given));
+    findings.push(if outage.is_some() { outage_reach(steps, given) } else { reach(steps, given) });
     if steps.len() > 1 {
         findings.push(started_again(given));
     }
@@ -60,6 +65,31 @@ pub(super) fn examine(survey: &Survey, steps: &[Step], given: Given) -> Vec<Find
         findings.push(finding(false, A_JOB_RUNS_THERE, "no task runs on it: nothing could be measured"));
     }
     findings
+}
+
+/// What is looked at for an outage.
+fn bearable(survey: &Survey, step: &Step, given: Given) -> Vec<Finding> {
+    let mut findings = vec![nobody_far_behind(survey)];
+    if !given.outage_commands {
+        findings.push(everybody_answers(survey));
+    }
+    match &survey.bounds {
+        Some(bounds) => findings.extend(bounds.examine(step.blow, &survey.ha.provider, survey.ha.members.len())),
+        None => findings.push(finding(false, "the leader tells its configuration", "it does not")),
+    }
+    findings
+}
+
+/// Who is not known can't be ordered: it would go on as if nothing were.
+fn everybody_answers(survey: &Survey) -> Finding {
+    let known = survey.jobmanager_names();
+    let members = survey.ha.members.iter().map(|member| member.name.as_str());
+    let missing: Vec<&str> = members.filter(|name| !known.iter().any(|known| known == name)).collect();
+    let condition = "every JobManager answers at the addresses given";
+    match missing.as_slice() {
+        [] => finding(true, condition, known.join(", ")),
+        missing => finding(false, condition, format!("not {}: name them with --jobmanager", missing.join(", "))),
+    }
 }
 
 fn no_other_drill(survey: &Survey) -> Finding {
@@ -114,25 +144,39 @@ fn room_elsewhere(survey: &Survey, process: &str, name: &str, restarted: bool) -
 }
 
 fn reach(steps: &[Step], given: Given) -> Finding {
-    let condition = "every process concerned can be reached";
-    if given.command {
-        return finding(true, condition, "by the command given");
+    if given.outage_commands {
+        return finding(false, REACHED, "--break-command and --mend-command are for outages: give --command");
     }
-    let off: Vec<&str> = steps
-        .iter()
-        .filter(|step| step.blow != Blow::TransferLeadership && !step.victim.agent_enabled)
-        .map(|step| step.victim.name.as_str())
-        .collect();
+    if given.command {
+        return finding(true, REACHED, "by the command given");
+    }
+    let broken = steps.iter().filter(|step| step.blow != Blow::TransferLeadership);
+    by_agents(broken.map(|step| &step.victim), "--command")
+}
+
+fn outage_reach(steps: &[Step], given: Given) -> Finding {
+    if given.outage_commands {
+        return finding(true, REACHED, "by the commands given");
+    }
+    if given.command {
+        return finding(false, REACHED, "--command is for processes: give --break-command and --mend-command");
+    }
+    by_agents(steps.iter().flat_map(Step::everybody), "--break-command and --mend-command")
+}
+
+const REACHED: &str = "every process concerned can be reached";
+
+fn by_agents<'a>(victims: impl Iterator<Item = &'a Victim>, instead: &str) -> Finding {
+    let off: Vec<&str> = victims.filter(|victim| !victim.agent_enabled).map(|victim| victim.name.as_str()).collect();
     match off.as_slice() {
-        [] => finding(true, condition, "by its agent"),
-        names => finding(
-            false,
-            condition,
-            format!(
-                "DRILL-AGENT-OFF: {} takes no faults: set drill.agent.enabled: true in its configuration, or give --command",
-                names.join(", ")
-            ),
-        ),
+        [] => finding(true, REACHED, "by its agent"),
+        names => {
+            let names = names.join(", ");
+            let found = format!(
+                "DRILL-AGENT-OFF: {names} takes no faults: set drill.agent.enabled: true in its configuration, or give {instead}"
+            );
+            finding(false, REACHED, found)
+        }
     }
 }
 
@@ -168,10 +212,11 @@ mod tests {
 
     fn refused(survey: &Survey, drill: Drill, given: Given) -> Vec<String> {
         let steps = steps(drill, survey, 10_000, None).unwrap();
+        assert_eq!(drill.is_outage(), steps[0].blow.outage().is_some());
         examine(survey, &steps, given).into_iter().filter(|finding| !finding.holds).map(|finding| finding.condition).collect()
     }
 
-    const NOTHING_GIVEN: Given = Given { command: false, restarted: false };
+    const NOTHING_GIVEN: Given = Given { command: false, outage_commands: false, restarted: false };
 
     #[test]
     fn a_healthy_cluster_with_agents_bears_every_drill() {
@@ -209,6 +254,28 @@ mod tests {
         assert_eq!(refused(&survey, Drill::LeaderKill, NOTHING_GIVEN), ["every process concerned can be reached"]);
         assert_eq!(refused(&survey, Drill::LeaderKill, Given { command: true, ..NOTHING_GIVEN }), Vec::<String>::new());
         assert_eq!(refused(&survey, Drill::LeaderTransfer, NOTHING_GIVEN), Vec::<String>::new());
+    }
+
+    #[test]
+    fn an_outage_is_brought_about_by_everybodys_agent_or_by_two_commands() {
+        let mut survey = sample::survey();
+        assert_eq!(refused(&survey, Drill::StoreOutage, NOTHING_GIVEN), Vec::<String>::new());
+        let by_commands = Given { outage_commands: true, ..NOTHING_GIVEN };
+        let by_command = Given { command: true, ..NOTHING_GIVEN };
+        assert_eq!(refused(&survey, Drill::StoreOutage, by_command), [REACHED], "it reaches processes");
+        assert_eq!(refused(&survey, Drill::LeaderKill, by_commands), [REACHED], "they take something away");
+        survey.taskmanagers[1].agent.as_mut().unwrap().enabled = false;
+        assert_eq!(refused(&survey, Drill::StoreOutage, NOTHING_GIVEN), Vec::<String>::new(), "TaskManagers have no store");
+        assert_eq!(refused(&survey, Drill::CheckpointStorageOutage, NOTHING_GIVEN), [REACHED]);
+        assert_eq!(refused(&survey, Drill::CheckpointStorageOutage, by_commands), Vec::<String>::new());
+        survey.jobmanagers.truncate(2);
+        assert_eq!(
+            refused(&survey, Drill::StoreOutage, NOTHING_GIVEN),
+            ["every JobManager answers at the addresses given"],
+            "jm-3 would go on"
+        );
+        survey.bounds = None;
+        assert_eq!(refused(&survey, Drill::StoreOutage, by_commands), ["the leader tells its configuration"]);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use weir_protocol::drill::{FaultAccepted, FaultRequest};
 use weir_protocol::world;
 
 use super::command_template::{self, Action, CommandTemplate};
+use super::outage::{self, Breaking, OutageCommands};
 use super::plan::{Blow, Step, Victim};
 use super::probe::ProcessClient;
 
@@ -19,6 +20,8 @@ pub(super) struct Reach {
     pub(super) http: ProcessClient,
     /// Instead of agents.
     pub(super) command: Option<CommandTemplate>,
+    /// Instead of agents, for outages.
+    pub(super) outage_commands: Option<OutageCommands>,
 }
 
 /// A fault has been brought about.
@@ -31,8 +34,14 @@ pub(super) struct Blown {
 }
 
 impl Reach {
-    /// Brings a fault about. A transfer is only asked for: it is answered when another leads.
-    pub(super) async fn strike(&self, step: &Step, patience: Duration) -> Result<Blown, String> {
+    /// Brings a fault about. A transfer is only asked for: it is answered when another leads. `breaking`: the command that brings an
+    /// outage about, if there is one.
+    pub(super) async fn strike(&self, step: &Step, patience: Duration, breaking: Option<&mut Breaking>) -> Result<Blown, String> {
+        if let Some(breaking) = breaking {
+            let at = Instant::now();
+            breaking.ended().await?;
+            return Ok(Blown { at, mends_in: None });
+        }
         let Some(fault) = step.blow.fault() else {
             let leader = ClusterClient::new(vec![step.victim.address.clone()]).map_err(|error| error.to_string())?;
             let at = Instant::now();
@@ -44,6 +53,10 @@ impl Reach {
             run_command(command, action, &step.victim).await?;
             return Ok(Blown { at, mends_in: None });
         }
+        if step.blow.outage().is_some() {
+            let (at, mends_in) = outage::order(&self.http, step, fault).await?;
+            return Ok(Blown { at, mends_in: Some(mends_in) });
+        }
         let order = FaultRequest { process: step.victim.process.clone(), fault };
         let accepted: FaultAccepted = self.http.post(&step.victim.address, "/weir/v1/drill/fault", &order, PATIENCE).await?;
         let at = Instant::now() + Duration::from_millis(accepted.begins_in_ms);
@@ -52,14 +65,19 @@ impl Reach {
 
     /// Whether the drill itself has to end this fault.
     pub(super) fn must_mend(&self, blow: Blow) -> bool {
-        matches!(blow, Blow::Pause { .. }) && self.command.is_some()
+        match blow.outage() {
+            Some(_) => self.outage_commands.is_some(),
+            None => matches!(blow, Blow::Pause { .. }) && self.command.is_some(),
+        }
     }
 
-    /// Lets a process go on that a command has frozen.
-    pub(super) async fn resume(&self, victim: &Victim) -> Result<(), String> {
-        match &self.command {
-            Some(command) => run_command(command, Action::Resume, victim).await,
-            None => Ok(()),
+    /// Lets a process go on that a command has frozen, or gives back what an outage has taken away.
+    pub(super) async fn mend(&self, step: &Step, breaking: Option<&mut Breaking>) -> Result<(), String> {
+        match (step.blow.outage(), breaking, &self.outage_commands, &self.command) {
+            (Some(_), Some(breaking), Some(commands), _) => breaking.mend(commands).await,
+            (Some(_), ..) => outage::order_mend(&self.http, step).await,
+            (None, _, _, Some(command)) => run_command(command, Action::Resume, &step.victim).await,
+            (None, ..) => Ok(()),
         }
     }
 }

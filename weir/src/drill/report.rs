@@ -42,8 +42,12 @@ pub(crate) fn result(result: &DrillResult) -> String {
         ("records lost", records(measures.records_lost)),
         ("records reprocessed", records(measures.records_reprocessed)),
     ];
+    let of_outages = [
+        ("coordination store away", milliseconds(measures.store_away_ms)),
+        ("checkpoints failed", records(measures.checkpoints_failed)),
+    ];
     let mut text = format!("{} of {}, {} jobs watched\n", result.drill, result.victims.join(", "), result.jobs);
-    for (what, value) in rows {
+    for (what, value) in rows.into_iter().chain(of_outages.into_iter().filter(|(_, value)| value.is_some())) {
         // Writing to a String does not fail.
         let _ = writeln!(text, "  {what:<30} {}", value.as_deref().unwrap_or("not measured"));
     }

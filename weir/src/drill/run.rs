@@ -9,7 +9,9 @@ use weir_protocol::rest::{DrillBegin, DrillMeasures, DrillObjectives, DrillResul
 use weir_protocol::world;
 
 use super::Drill;
+use super::bounds::Bounds;
 use super::command_template::{Action, CommandTemplate};
+use super::outage::{Breaking, OutageCommands};
 use super::plan::{self, Step, Victim};
 use super::precondition::{self, Finding, Given};
 use super::probe::{ProcessClient, Sample, Watchers};
@@ -28,6 +30,9 @@ const MARGIN_MS: u64 = 30_000;
 const END_PATIENCE: Duration = Duration::from_secs(30);
 /// Between two looks whether the cluster can bear the next step.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+/// An agent that is ordered an outage has begun it by then, or never does.
+const AGENT_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Of what was missed and what is worth knowing, so much is kept.
 const SENTENCES_KEPT: usize = 8;
@@ -49,6 +54,8 @@ pub(crate) struct DrillOptions {
     pub(crate) victim: Option<String>,
     /// How long a process is frozen.
     pub(crate) pause: Duration,
+    /// How long an outage lasts.
+    pub(crate) outage: Duration,
     /// How long one fault is watched at most.
     pub(crate) deadline: Duration,
     /// Whether what was ended is waited for.
@@ -57,6 +64,19 @@ pub(crate) struct DrillOptions {
     pub(crate) supervised: bool,
     pub(crate) command: Option<CommandTemplate>,
     pub(crate) restart_command: Option<CommandTemplate>,
+    /// How an outage is brought about and mended instead of by agents.
+    pub(crate) outage_commands: Option<OutageCommands>,
+}
+
+impl DrillOptions {
+    /// How long what it breaks stays broken before it is mended; nothing for what is not mended.
+    fn lasts(&self) -> Duration {
+        match self.drill {
+            Drill::LeaderPause => self.pause,
+            drill if drill.is_outage() => self.outage,
+            _ => Duration::ZERO,
+        }
+    }
 }
 
 /// What would be done, and whether it may be.
@@ -100,7 +120,9 @@ pub(crate) struct Exercise {
     id: String,
     began: Option<(Instant, u64)>,
     /// What is broken right now and has to be mended by us, or mends itself at that moment.
-    broken: Option<(Victim, Option<Instant>)>,
+    broken: Option<(Step, Option<Instant>)>,
+    /// The command that brings an outage about, from its start to the end of the outage.
+    breaking: Option<Breaking>,
     victims: Vec<String>,
     notes: Vec<String>,
     jobs: usize,
@@ -111,7 +133,8 @@ impl Exercise {
     pub(crate) fn new(options: DrillOptions, say: fn(&str)) -> Result<Self, DrillError> {
         let http = ProcessClient::new().map_err(DrillError::Here)?;
         let client = ClusterClient::new(options.addresses.clone())?;
-        let reach = Reach { http: http.clone(), command: options.command.clone() };
+        let reach =
+            Reach { http: http.clone(), command: options.command.clone(), outage_commands: options.outage_commands.clone() };
         Ok(Self {
             id: format!("{}-{:08x}", options.drill.name(), world::random_id() as u32),
             options,
@@ -121,6 +144,7 @@ impl Exercise {
             say,
             began: None,
             broken: None,
+            breaking: None,
             victims: Vec::new(),
             notes: Vec::new(),
             jobs: 0,
@@ -133,9 +157,9 @@ impl Exercise {
     }
 
     async fn look(&self) -> Result<(Vec<Step>, Examination), DrillError> {
-        let survey = Survey::take(&self.http, &self.options.addresses, self.options.patience).await?;
-        let pause_ms = self.options.pause.as_millis() as u64;
-        let planned = plan::steps(self.options.drill, &survey, pause_ms, self.options.victim.as_deref());
+        let survey = self.survey().await?;
+        let for_ms = self.options.lasts().as_millis() as u64;
+        let planned = plan::steps(self.options.drill, &survey, for_ms, self.options.victim.as_deref());
         let (steps, preconditions) = match planned {
             Ok(steps) => {
                 let findings = precondition::examine(&survey, &steps, self.given());
@@ -155,9 +179,19 @@ impl Exercise {
         Ok((steps, examination))
     }
 
+    async fn survey(&self) -> Result<Survey, ClientError> {
+        let mut survey = Survey::take(&self.http, &self.options.addresses, self.options.patience).await?;
+        if self.options.drill.is_outage() {
+            // Without them it is refused.
+            survey.bounds = Bounds::ask(&self.http, &survey).await.ok();
+        }
+        Ok(survey)
+    }
+
     fn given(&self) -> Given {
         Given {
             command: self.options.command.is_some(),
+            outage_commands: self.options.outage_commands.is_some(),
             restarted: self.options.supervised || self.options.restart_command.is_some(),
         }
     }
@@ -184,7 +218,8 @@ impl Exercise {
         if !examination.allowed {
             return Err(DrillError::Refused(Box::new(examination)));
         }
-        let for_ms = (self.options.deadline.as_millis() as u64 + MARGIN_MS).saturating_mul(steps.len() as u64);
+        let longest_step = (self.options.deadline + self.options.lasts()).as_millis() as u64 + MARGIN_MS;
+        let for_ms = longest_step.saturating_mul(steps.len() as u64);
         let begin = DrillBegin {
             id: self.id.clone(),
             drill: self.options.drill.name().to_owned(),
@@ -216,8 +251,7 @@ impl Exercise {
     async fn when_it_can_be_borne(&self, planned: Step, waits: bool) -> Result<(Survey, Step), String> {
         let started = Instant::now();
         loop {
-            let survey = Survey::take(&self.http, &self.options.addresses, self.options.patience).await;
-            let mut survey = survey.map_err(|error| error.to_string())?;
+            let mut survey = self.survey().await.map_err(|error| error.to_string())?;
             // It is this one.
             survey.drill = None;
             let refused = match as_it_is_now(&survey, &planned) {
@@ -240,7 +274,7 @@ impl Exercise {
 
     /// One fault, watched.
     async fn step(&mut self, survey: &Survey, step: &Step) -> Outcome {
-        self.victims.push(step.victim.name.clone());
+        self.victims.push(step.struck().to_owned());
         self.jobs = self.jobs.max(survey.jobs.len());
         if survey.jobs_left_out > 0 {
             self.note(format!("{} jobs were not watched: {MAX_JOBS} are at most", survey.jobs_left_out));
@@ -254,8 +288,11 @@ impl Exercise {
         take_for(&mut timeline, &mut samples, BASELINE).await;
 
         (self.say)(&step.text());
+        if let Err(why) = self.prepare(step) {
+            return Outcome { not_struck: Some(why), ..Outcome::default() };
+        }
         let (struck, seen_meanwhile) = {
-            let mut strike = std::pin::pin!(self.reach.strike(step, self.options.deadline));
+            let mut strike = std::pin::pin!(self.reach.strike(step, self.options.deadline, self.breaking.as_mut()));
             let mut seen: Vec<Sample> = Vec::new();
             let struck = loop {
                 tokio::select! {
@@ -268,13 +305,21 @@ impl Exercise {
         };
         let blown = match struck {
             Ok(blown) => blown,
-            Err(why) => return Outcome { not_struck: Some(why), ..Outcome::default() },
+            Err(why) => {
+                // Perhaps half of it.
+                self.mend().await;
+                return Outcome { not_struck: Some(why), ..Outcome::default() };
+            }
         };
         self.broken = self.is_to_mend(step, blown);
-        timeline.strike(blown.at.saturating_duration_since(since).as_millis() as u64);
+        let elapsed_at = |at: Instant| at.saturating_duration_since(since).as_millis() as u64;
+        timeline.strike(elapsed_at(blown.at));
+        if let Some(mends_in) = blown.mends_in {
+            timeline.ends(elapsed_at(blown.at + mends_in));
+        }
         seen_meanwhile.into_iter().for_each(|sample| timeline.take(sample));
         let restart = self.restart_of(step);
-        self.follow(&mut timeline, &mut samples, step).await;
+        self.follow(&mut timeline, &mut samples, step, since).await;
         if let Some(restart) = restart
             && let Ok(Err(why)) = restart.await
         {
@@ -286,15 +331,28 @@ impl Exercise {
             not_seen: timeline.waits_for(),
             failed_jobs: timeline.failed_jobs(),
             recovered: timeline.has_recovered(),
+            unexpected: timeline.unexpected(),
             still_away: timeline.is_still_away().then(|| step.victim.name.clone()).into_iter().collect(),
         }
     }
 
-    fn is_to_mend(&self, step: &Step, blown: Blown) -> Option<(Victim, Option<Instant>)> {
-        if self.reach.must_mend(step.blow) {
-            return Some((step.victim.clone(), None));
+    /// An outage is to be mended from the moment at which it may have begun, wherever it is broken off.
+    fn prepare(&mut self, step: &Step) -> Result<(), String> {
+        if step.blow.outage().is_none() {
+            return Ok(());
         }
-        blown.mends_in.map(|mends_in| (step.victim.clone(), Some(blown.at + mends_in)))
+        let lasts = self.options.outage;
+        self.breaking = self.options.outage_commands.as_ref().map(|commands| Breaking::start(commands, lasts)).transpose()?;
+        let mends_itself = self.breaking.is_none().then(|| Instant::now() + AGENT_PATIENCE + lasts);
+        self.broken = Some((step.clone(), mends_itself));
+        Ok(())
+    }
+
+    fn is_to_mend(&self, step: &Step, blown: Blown) -> Option<(Step, Option<Instant>)> {
+        if self.reach.must_mend(step.blow) {
+            return Some((step.clone(), None));
+        }
+        blown.mends_in.map(|mends_in| (step.clone(), Some(blown.at + mends_in)))
     }
 
     /// Starts again what has ended, if there is a command for it.
@@ -304,10 +362,11 @@ impl Exercise {
         Some(world::spawn("drill-restart", async move { run_command(&template, Action::Start, &victim).await }))
     }
 
-    /// Until everything was seen, or time is up. A process that a command has frozen is woken in between.
-    async fn follow(&mut self, timeline: &mut Timeline, samples: &mut mpsc::Receiver<Sample>, step: &Step) {
-        let deadline = Instant::now() + self.options.deadline;
-        let mut wake_at = self.reach.must_mend(step.blow).then(|| Instant::now() + self.options.pause);
+    /// Until everything was seen, or time is up. What a command has frozen, or taken away, is mended in between.
+    async fn follow(&mut self, timeline: &mut Timeline, samples: &mut mpsc::Receiver<Sample>, step: &Step, since: Instant) {
+        let lasts = step.blow.outage().map_or(Duration::ZERO, |(_, for_ms)| Duration::from_millis(for_ms));
+        let deadline = Instant::now() + lasts + self.options.deadline;
+        let mut wake_at = self.reach.must_mend(step.blow).then(|| Instant::now() + self.options.lasts());
         while !timeline.is_over() {
             tokio::select! {
                 Some(sample) = samples.recv() => timeline.take(sample),
@@ -315,6 +374,9 @@ impl Exercise {
                 () = tokio::time::sleep_until(wake_at.unwrap_or(deadline).into()), if wake_at.is_some() => {
                     wake_at = None;
                     self.mend().await;
+                    if self.broken.is_none() {
+                        timeline.ends(since.elapsed().as_millis() as u64);
+                    }
                 }
             }
             timeline.take_news().iter().for_each(|line| (self.say)(line));
@@ -323,20 +385,26 @@ impl Exercise {
             self.mend().await;
         }
         // What has come back has mended itself.
-        if !timeline.is_still_away() {
+        let is_mended = self.breaking.is_none() && !timeline.is_still_away();
+        if is_mended {
             self.broken = None;
         }
     }
 
-    /// Mends what a command has broken, and says so.
+    /// Mends what a command has broken, or an outage before its time, and says so.
     async fn mend(&mut self) {
-        let Some((victim, None)) = self.broken.clone() else { return };
-        match self.reach.resume(&victim).await {
+        let Some((step, mends_itself)) = self.broken.clone() else { return };
+        let is_outage = step.blow.outage().is_some();
+        if mends_itself.is_some() && !is_outage {
+            return;
+        }
+        match self.reach.mend(&step, self.breaking.as_mut()).await {
             Ok(()) => {
-                self.broken = None;
-                (self.say)(&format!("{} may go on", victim.name));
+                (self.broken, self.breaking) = (None, None);
+                (self.say)(&format!("{} may {}", step.struck(), if is_outage { "be reached again" } else { "go on" }));
             }
-            Err(why) => self.note(format!("{} IS STILL FROZEN: {why}", victim.name)),
+            Err(why) if mends_itself.is_some() => self.note(why),
+            Err(why) => self.note(format!("{} {}: {why}", step.struck(), still(&step))),
         }
     }
 
@@ -350,11 +418,14 @@ impl Exercise {
         self.mend().await;
         let state = match &self.broken {
             None => "nothing is left broken by it".to_owned(),
-            Some((victim, Some(at))) => {
+            Some((step, Some(at))) => {
                 let left = at.saturating_duration_since(Instant::now()).as_millis();
-                format!("{} mends itself in {left} ms", victim.name)
+                format!("{} mends itself in {left} ms", step.struck())
             }
-            Some((victim, None)) => format!("{} IS STILL FROZEN: let it go on (SIGCONT)", victim.name),
+            Some((step, None)) if step.blow.outage().is_some() => {
+                format!("{} {}: run the mend command by hand; a watchdog runs it a minute later, too", step.struck(), still(step))
+            }
+            Some((step, None)) => format!("{} {}: let it go on (SIGCONT)", step.struck(), still(step)),
         };
         if self.began.is_none() {
             return DrillError::Interrupted("before anything was touched".to_owned());
@@ -399,6 +470,10 @@ impl Exercise {
     }
 }
 
+fn still(step: &Step) -> &'static str {
+    if step.blow.outage().is_some() { "IS STILL AWAY" } else { "IS STILL FROZEN" }
+}
+
 /// As much as is kept: the cluster takes results up to a size.
 fn first_few(mut sentences: Vec<String>) -> Vec<String> {
     let left_out = sentences.len().saturating_sub(SENTENCES_KEPT);
@@ -414,14 +489,16 @@ fn first_few(mut sentences: Vec<String>) -> Vec<String> {
 
 /// The planned step on the cluster as it is now: who leads may have changed, and a TaskManager may be another incarnation.
 fn as_it_is_now(survey: &Survey, planned: &Step) -> Option<Step> {
-    let name = &planned.victim.name;
-    let task_manager = || survey.taskmanagers.iter().map(|seen| seen.victim()).find(|victim| victim.name == *name);
-    let victim = match planned.victim.role {
-        plan::Role::JobManager => survey.jobmanager(name),
-        plan::Role::TaskManager => task_manager(),
-    }?;
+    let now = |planned: &Victim| match planned.role {
+        plan::Role::JobManager => survey.jobmanager(&planned.name),
+        plan::Role::TaskManager => survey.taskmanagers.iter().map(|seen| seen.victim()).find(|seen| seen.name == planned.name),
+    };
+    let victim = now(&planned.victim)?;
     let leads = victim.role == plan::Role::JobManager && victim.name == survey.leader.name;
-    Some(Step { blow: planned.blow, leads, victim })
+    // An outage is seen by who leads.
+    let as_planned = leads || planned.blow.outage().is_none();
+    let others = planned.others.iter().filter_map(now).collect();
+    as_planned.then_some(Step { blow: planned.blow, leads, victim, others })
 }
 
 async fn take_for(timeline: &mut Timeline, samples: &mut mpsc::Receiver<Sample>, duration: Duration) {
@@ -442,6 +519,7 @@ fn join(before: Outcome, after: Outcome) -> Outcome {
         not_struck: after.not_struck,
         not_seen: after.not_seen,
         failed_jobs: [before.failed_jobs, after.failed_jobs].concat(),
+        unexpected: [before.unexpected, after.unexpected].concat(),
         recovered: before.recovered && after.recovered,
         still_away: [before.still_away, after.still_away].concat(),
     }

@@ -7,6 +7,7 @@ use weir_protocol::drill::AgentInfo;
 use weir_protocol::link::LeaderAddress;
 use weir_protocol::rest::{DrillUnderWay, HaResponse, JobDescription, TaskManagerInfo};
 
+use super::bounds::Bounds;
 use super::plan::{Role, Victim};
 use super::probe::ProcessClient;
 
@@ -50,6 +51,8 @@ pub(super) struct Survey {
     pub(super) jobs_left_out: usize,
     /// The drill under way, if there is one.
     pub(super) drill: Option<DrillUnderWay>,
+    /// What an outage is measured against, if that was asked for.
+    pub(super) bounds: Option<Bounds>,
 }
 
 impl Survey {
@@ -91,7 +94,7 @@ impl Survey {
             let agent = http.get(&address, AGENT, LOOK).await.ok();
             jobmanagers.push(JobManagerSeen { address, agent });
         }
-        Ok(Self { leader, ha, jobmanagers, taskmanagers, jobs, jobs_left_out, drill })
+        Ok(Self { leader, ha, jobmanagers, taskmanagers, jobs, jobs_left_out, drill, bounds: None })
     }
 
     /// Names of the JobManagers that answer, in the order of their addresses.

@@ -1,11 +1,16 @@
 //! From samples to measures: what a fault cost, as seen from outside. Pure; times are milliseconds since the watching began.
 
+mod job_track;
+mod outage;
+
 use std::collections::BTreeMap;
 
-use weir_protocol::JobId;
-use weir_protocol::LeaderEpoch;
 use weir_protocol::job_status::JobStatus;
 use weir_protocol::rest::{DrillMeasures, Health, JobDescription};
+use weir_protocol::{JobId, LeaderEpoch};
+
+use job_track::JobTrack;
+use outage::Outage;
 
 use super::plan::{Blow, Role, Step, runs_on};
 use super::precondition::all_running;
@@ -21,6 +26,8 @@ enum Hit {
     Standby,
     /// A TaskManager: what ran there must run elsewhere.
     TaskManager,
+    /// Something that everybody needs: what goes on without must be whole when it is there again.
+    Everybody,
 }
 
 /// One fault and what came of it.
@@ -29,6 +36,8 @@ pub(super) struct Timeline {
     hit: Hit,
     victim_name: String,
     victim_process: String,
+    /// If that is what it is.
+    outage: Option<Outage>,
     /// Whether the victim is waited for.
     expected_back: bool,
     epoch_before: LeaderEpoch,
@@ -45,32 +54,12 @@ pub(super) struct Timeline {
     news: Vec<String>,
 }
 
-/// Which attempt, and how many rows it has seen come and go.
-type Rows = (Option<String>, u64);
-
-/// One job before and after.
-#[derive(Debug)]
-struct JobTrack {
-    name: String,
-    generations: Vec<Option<String>>,
-    /// By subtask.
-    records: Vec<Rows>,
-    last_growth: Option<u64>,
-    gap_ms: u64,
-    usual_gap_ms: Option<u64>,
-    newest_checkpoint: u64,
-    recovered_at: Option<u64>,
-    /// Whether what it went on from covers everything it had completed. `None` until it runs again.
-    kept: Option<bool>,
-    restarted: bool,
-    first_checkpoint_at: Option<u64>,
-    ended: Option<JobStatus>,
-}
-
 impl Timeline {
     /// Nothing has happened yet. `expected_back`: whether the victim is waited for.
     pub(super) fn new(survey: &Survey, step: &Step, expected_back: bool) -> Self {
+        let outage = Outage::of(survey, step);
         let hit = match (step.victim.role, step.leads) {
+            _ if outage.is_some() => Hit::Everybody,
             (Role::TaskManager, _) => Hit::TaskManager,
             (Role::JobManager, true) => Hit::Leader,
             (Role::JobManager, false) => Hit::Standby,
@@ -79,7 +68,8 @@ impl Timeline {
             hit,
             victim_name: step.victim.name.clone(),
             victim_process: step.victim.process.clone(),
-            expected_back: expected_back && step.blow != Blow::TransferLeadership,
+            expected_back: expected_back && step.blow != Blow::TransferLeadership && outage.is_none(),
+            outage,
             epoch_before: survey.leader.epoch,
             struck_at: None,
             newest_epoch: survey.leader.epoch,
@@ -100,6 +90,13 @@ impl Timeline {
         self.struck_at = Some(at);
     }
 
+    /// The outage is over at this time, or will be.
+    pub(super) fn ends(&mut self, at: u64) {
+        if let Some(outage) = &mut self.outage {
+            outage.ends_at = Some(at);
+        }
+    }
+
     /// Takes in what was seen. Samples of one process come in order.
     pub(super) fn take(&mut self, sample: Sample) {
         let Sample { at, seen } = sample;
@@ -107,7 +104,7 @@ impl Timeline {
         match seen {
             Seen::Health { from, answer: Some(health) } => self.answered(at, &from, &health),
             Seen::Health { from, answer: None } => {
-                self.victim_was_silent |= self.after_the_fault(at) && from == self.victim_name;
+                self.victim_was_silent |= self.expected_back && self.after_the_fault(at) && from == self.victim_name;
             }
             Seen::Job(job) => self.job(at, &job),
             Seen::TaskManagers(ids) => self.task_managers(at, &ids),
@@ -121,6 +118,11 @@ impl Timeline {
     fn answered(&mut self, at: u64, from: &str, health: &Health) {
         let after = self.after_the_fault(at);
         let leads = health.leading && health.epoch >= self.newest_epoch;
+        if after && self.hit == Hit::Everybody && health.epoch > self.newest_epoch {
+            // Who answered until now had lost its leadership and did not know yet: nothing that it said holds.
+            self.served_at = None;
+            self.jobs.values_mut().for_each(JobTrack::start_over);
+        }
         self.newest_epoch = self.newest_epoch.max(health.epoch);
         if leads {
             if let Some(last) = self.last_served.filter(|_| after) {
@@ -131,6 +133,9 @@ impl Timeline {
         if !after {
             return;
         }
+        if let Some(what) = self.outage.as_ref().and_then(|outage| outage.shows(health)).filter(|_| from == self.victim_name) {
+            self.bites(at, format!("{from} {what}"));
+        }
         let other = health.leader.as_deref().or(leads.then_some(health.name.as_str())).filter(|name| *name != self.victim_name);
         // The victim, too, may be elected anew when it has been started again.
         let newer = (health.epoch > self.epoch_before).then_some(self.victim_name.as_str());
@@ -139,9 +144,14 @@ impl Timeline {
             self.detected_at = Some(at);
             self.tell(at, news);
         }
-        if leads && self.served_at.is_none() && (self.hit != Hit::Leader || health.epoch > self.epoch_before) {
+        let serves = match (self.hit, &self.outage) {
+            (Hit::Leader, _) => health.epoch > self.epoch_before,
+            (Hit::Everybody, Some(outage)) => outage.is_over(at) && !health.store_away,
+            _ => true,
+        };
+        if leads && self.served_at.is_none() && serves {
             self.served_at = Some(at);
-            if self.hit == Hit::Leader {
+            if self.hit != Hit::TaskManager && self.hit != Hit::Standby {
                 self.tell(at, format!("{from} answers as the leader, epoch {}", health.epoch));
             }
         }
@@ -149,6 +159,14 @@ impl Timeline {
         if from == self.victim_name && self.victim_was_silent && follows && self.back_at.is_none() {
             self.back_at = Some(at);
             self.tell(at, format!("{from} takes part again"));
+        }
+    }
+
+    fn bites(&mut self, at: u64, news: String) {
+        if let Some(outage) = &mut self.outage {
+            outage.bit_at = Some(at);
+            self.detected_at = Some(at);
+            self.tell(at, news);
         }
     }
 
@@ -174,10 +192,14 @@ impl Timeline {
                 Hit::Leader => job.epoch > self.epoch_before,
                 Hit::TaskManager => !runs_on(job, &self.victim_process),
                 Hit::Standby => true,
+                Hit::Everybody => job.epoch >= self.newest_epoch && self.outage.as_ref().is_some_and(|outage| outage.is_over(at)),
             };
         let Some(track) = self.jobs.get_mut(&job.job_id) else { return };
         let news = track.take(at, job, after, runs);
-        let name = track.name.clone();
+        let (name, failed) = (track.name.clone(), track.failed);
+        if failed > 0 && self.outage.as_ref().is_some_and(|outage| !outage.of_store && outage.bit_at.is_none()) {
+            self.bites(at, format!("a checkpoint of {name} has failed"));
+        }
         if self.hit == Hit::TaskManager && after && self.detected_at.is_none() && job.status != JobStatus::Running {
             self.detected_at = Some(at);
             self.tell(at, format!("the tasks of {name} that ran there are lost, says the leader"));
@@ -199,12 +221,16 @@ impl Timeline {
 
     /// Whether everything that is waited for has been seen.
     pub(super) fn is_over(&self) -> bool {
-        self.struck_at.is_some() && self.waits_for().is_empty()
+        let in_vain = self.outage.as_ref().is_some_and(|outage| outage.did_not_bite(self.newest_sample));
+        self.struck_at.is_some() && (in_vain || self.waits_for().is_empty())
     }
 
     /// What has not been seen yet, for people.
     pub(super) fn waits_for(&self) -> Vec<String> {
         let mut missing = Vec::new();
+        if let Some(outage) = self.outage.as_ref().filter(|outage| !outage.is_over(self.newest_sample)) {
+            missing.push(format!("{} is away", outage.what));
+        }
         if self.hit != Hit::Standby && self.detected_at.is_none() {
             missing.push("nobody has noticed the fault".to_owned());
         }
@@ -229,6 +255,24 @@ impl Timeline {
         self.served_at.is_some() && self.jobs.values().all(|job| job.recovered_at.is_some())
     }
 
+    /// What must not have come of the fault, or should have and did not, a sentence each.
+    pub(super) fn unexpected(&self) -> Vec<String> {
+        let Some(outage) = &self.outage else { return Vec::new() };
+        let mut unexpected = Vec::new();
+        if outage.bit_at.is_none() {
+            let shown = if outage.of_store { "its leader did not say so" } else { "no checkpoint failed" };
+            unexpected.push(format!("the fault did not bite: {} was not seen to be away, {shown}", outage.what));
+        }
+        if outage.nobody_restarts {
+            if self.newest_epoch > self.epoch_before {
+                unexpected.push(format!("leadership changed (epoch {} to {})", self.epoch_before, self.newest_epoch));
+            }
+            let restarted = self.jobs.values().filter(|job| job.restarted);
+            unexpected.extend(restarted.map(|job| format!("tasks of {} restarted", job.name)));
+        }
+        unexpected
+    }
+
     /// Jobs that have failed since the fault, by name.
     pub(super) fn failed_jobs(&self) -> Vec<String> {
         let failed = self.jobs.values().filter(|job| job.ended == Some(JobStatus::Failed));
@@ -244,6 +288,11 @@ impl Timeline {
     pub(super) fn measures(&self) -> DrillMeasures {
         let Some(struck_at) = self.struck_at else { return DrillMeasures::default() };
         let since = |at: u64| at.saturating_sub(struck_at);
+        // Nobody recovers from an outage before it is over.
+        let over_at = self.outage.as_ref().and_then(|outage| outage.ends_at).unwrap_or(struck_at);
+        let since_over = |at: u64| at.saturating_sub(over_at);
+        let of_storage = self.outage.as_ref().is_some_and(|outage| !outage.of_store);
+        let away_since = self.outage.as_ref().filter(|outage| outage.of_store).and_then(|outage| outage.bit_at);
         let jobs = || self.jobs.values();
         let recovered = jobs().map(|job| job.recovered_at).try_fold(0, |latest: u64, at| at.map(|at| latest.max(at)));
         let lasting: Vec<&JobTrack> = jobs().filter(|job| job.ended.is_none()).collect();
@@ -256,110 +305,15 @@ impl Timeline {
             control_plane_outage_ms: Some(self.outage_ms.max(self.newest_sample.saturating_sub(silent_since))),
             output_gap_ms: jobs().map(|job| job.gap_until(self.newest_sample)).max(),
             usual_gap_ms: jobs().filter_map(|job| job.usual_gap_ms).max(),
-            recovery_ms: self.served_at.zip(recovered).map(|(served, recovered)| since(served.max(recovered))),
-            first_checkpoint_ms: checkpoints.filter(|_| !lasting.is_empty()).map(since),
+            recovery_ms: self.served_at.zip(recovered).map(|(served, recovered)| since_over(served.max(recovered))),
+            first_checkpoint_ms: checkpoints.filter(|_| !lasting.is_empty()).map(since_over),
             back_ms: self.back_at.map(since),
             records_lost: lost,
             records_reprocessed: jobs().all(|job| job.recovered_at.is_some() && !job.restarted).then_some(0),
+            store_away_ms: self.served_at.zip(away_since).map(|(served, away)| served.saturating_sub(away)),
+            checkpoints_failed: of_storage.then(|| jobs().map(|job| job.failed).sum()),
         }
     }
-}
-
-impl JobTrack {
-    fn new(job: &JobDescription) -> Self {
-        Self {
-            name: if job.name.is_empty() { job.job_id.to_string() } else { job.name.clone() },
-            generations: generations(job),
-            records: records(job),
-            last_growth: None,
-            gap_ms: 0,
-            usual_gap_ms: None,
-            newest_checkpoint: newest_checkpoint(job),
-            recovered_at: None,
-            kept: None,
-            restarted: false,
-            first_checkpoint_at: None,
-            ended: None,
-        }
-    }
-
-    /// Takes in a description; `runs`: every task runs as it should after the fault. What is new, for people.
-    fn take(&mut self, at: u64, job: &JobDescription, after: bool, runs: bool) -> Option<&'static str> {
-        self.count(at, job, after);
-        let newest = newest_checkpoint(job);
-        if !after {
-            self.newest_checkpoint = self.newest_checkpoint.max(newest);
-            self.generations = generations(job);
-            return None;
-        }
-        if job.status.is_globally_terminal() {
-            // It needs no recovery any more; whether that is well is judged by how it ended.
-            let first_news = self.ended.is_none();
-            self.ended = Some(job.status);
-            self.recovered_at.get_or_insert(at);
-            self.kept.get_or_insert(job.status == JobStatus::Finished);
-            return first_news.then_some("has ended");
-        }
-        if self.recovered_at.is_none() {
-            if runs {
-                self.recovered_at = Some(at);
-                self.restarted = generations(job) != self.generations;
-                let restored = job.checkpoints.latest_restored.as_ref().map(|checkpoint| checkpoint.id);
-                self.kept = Some(!self.restarted || restored >= Some(self.newest_checkpoint));
-                self.newest_checkpoint = self.newest_checkpoint.max(newest);
-                return Some("runs again, every task");
-            }
-            return None;
-        }
-        if self.first_checkpoint_at.is_none() && newest > self.newest_checkpoint {
-            self.first_checkpoint_at = Some(at);
-            return Some("has completed a checkpoint");
-        }
-        None
-    }
-
-    fn count(&mut self, at: u64, job: &JobDescription, after: bool) {
-        let now = records(job);
-        let grew = |(now, then): (&Rows, &Rows)| {
-            if now.0 == then.0 { now.1 > then.1 } else { now.0.is_some() && now.1 > 0 }
-        };
-        if now.iter().zip(&self.records).any(grew) {
-            if let Some(last) = self.last_growth {
-                let gap = at.saturating_sub(last);
-                if after {
-                    self.gap_ms = self.gap_ms.max(gap);
-                } else {
-                    self.usual_gap_ms = self.usual_gap_ms.max(Some(gap));
-                }
-            }
-            self.last_growth = Some(at);
-        }
-        self.records = now;
-    }
-
-    /// The longest gap, one that lasts until `now` included.
-    fn gap_until(&self, now: u64) -> u64 {
-        let open = self.last_growth.filter(|_| self.ended.is_none()).map_or(0, |last| now.saturating_sub(last));
-        self.gap_ms.max(open)
-    }
-}
-
-fn generations(job: &JobDescription) -> Vec<Option<String>> {
-    job.vertices.iter().flat_map(|vertex| &vertex.subtasks).map(|subtask| subtask.generation.clone()).collect()
-}
-
-fn records(job: &JobDescription) -> Vec<Rows> {
-    let subtasks = job.vertices.iter().flat_map(|vertex| &vertex.subtasks);
-    subtasks
-        .map(|subtask| {
-            let rows = subtask.metrics.map_or(0, |metrics| metrics.records_in.saturating_add(metrics.records_out));
-            (subtask.generation.clone(), rows)
-        })
-        .collect()
-}
-
-fn newest_checkpoint(job: &JobDescription) -> u64 {
-    job.checkpoints.latest_completed.as_ref().map_or(0, |checkpoint| checkpoint.facts().id)
 }
 
 #[cfg(test)]

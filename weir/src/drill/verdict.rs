@@ -15,6 +15,8 @@ pub(super) struct Outcome {
     pub(super) failed_jobs: Vec<String>,
     /// Whether a leader answered and every task ran again.
     pub(super) recovered: bool,
+    /// What must not have happened, or should have and did not, a sentence each.
+    pub(super) unexpected: Vec<String>,
     /// Processes that were waited for and did not come back.
     pub(super) still_away: Vec<String>,
 }
@@ -31,6 +33,7 @@ pub(super) fn missed(objectives: DrillObjectives, outcome: &Outcome) -> Vec<Stri
     if !outcome.recovered {
         missed.push(format!("it did not recover in time: {}", outcome.not_seen.join("; ")));
     }
+    missed.extend(outcome.unexpected.iter().cloned());
     match (objectives.rto_ms, measures.recovery_ms) {
         (Some(objective), Some(recovery)) if recovery > objective => {
             missed.push(format!("recovery took {recovery} ms, the objective is {objective} ms"));
@@ -86,6 +89,8 @@ mod tests {
     fn failed_jobs_and_processes_that_stay_away_fail_a_drill_without_objectives() {
         let outcome = Outcome { failed_jobs: vec!["a".to_owned()], still_away: vec!["jm-1".to_owned()], ..recovered(1) };
         assert_eq!(missed(DrillObjectives::default(), &outcome).len(), 2);
+        let outcome = Outcome { unexpected: vec!["the fault did not bite".to_owned()], ..recovered(1) };
+        assert_eq!(missed(DrillObjectives::default(), &outcome), ["the fault did not bite"]);
         let refused = Outcome { not_struck: Some("no way".to_owned()), ..Outcome::default() };
         assert_eq!(missed(DrillObjectives::default(), &refused), ["the fault was not brought about: no way"]);
     }

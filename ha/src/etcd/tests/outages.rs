@@ -225,3 +225,48 @@ async fn a_member_started_before_etcd_leads_once_it_comes() {
     let leadership = granted(&mut election).await;
     assert!(committed(&provider.commit(&leadership, put_any("k", "v")).await));
 }
+
+/// What drills do: nobody reaches etcd, and within the lease that costs nobody the leadership.
+#[tokio::test]
+async fn members_that_are_cut_off_within_the_lease_go_on_as_they_were() {
+    let servers = Servers::start(&etcd_3_4(), 1);
+    let mut members = TestMembers { lease: Duration::from_secs(20), ..TestMembers::new(&servers.etcd, 2) };
+    let (leader, mut election) = members.contend(0);
+    let leadership = granted(&mut election).await;
+    let (standby, mut other) = members.contend(1);
+    assert!(committed(&leader.commit(&leadership, put_any("k", "v")).await));
+    assert!(leader.set_isolated(true) && standby.set_isolated(true));
+    // Each waits as long as it may: both at once, or the lease might run out.
+    let (outcome, read) = tokio::join!(leader.commit(&leadership, put_any("k", "w")), standby.get("k"));
+    assert!(matches!(outcome, CommitOutcome::Unknown { .. }), "it bit: {outcome:?}");
+    assert!(matches!(read, Err(ReadError::Unavailable(_))), "{read:?}");
+    for provider in [&leader, &standby] {
+        eventually("the outage is told", || provider.availability().now() != StoreAvailability::Available).await;
+    }
+    assert!(leader.set_isolated(false) && standby.set_isolated(false));
+    let commit = async { while !committed(&leader.commit(&leadership, put_any("k", "x")).await) {} };
+    tokio::time::timeout(SOON, commit).await.expect("commits again under the same epoch");
+    for provider in [&leader, &standby] {
+        eventually("its end is told", || provider.availability().now() == StoreAvailability::Available).await;
+    }
+    assert_eq!(standby.get("k").await.expect("reads").expect("is there").value, "x");
+    assert!(is_quiet(&mut election) && is_quiet(&mut other), "nobody was told anything");
+}
+
+/// Nothing gets through to etcd, renewals of the lease included.
+#[tokio::test]
+async fn a_leader_that_is_cut_off_for_longer_than_its_lease_is_followed() {
+    let servers = Servers::start(&etcd_3_4(), 1);
+    let mut members = TestMembers::new(&servers.etcd, 2);
+    let (leader, mut election) = members.contend(0);
+    let leadership = granted(&mut election).await;
+    let (_standby, mut other) = members.contend(1);
+    leader.set_isolated(true);
+    let newer = granted(&mut other).await;
+    assert!(newer.epoch() > leadership.epoch());
+    assert!(is_quiet(&mut election), "it can't know yet");
+    leader.set_isolated(false);
+    assert_eq!(tokio::time::timeout(SOON, election.next()).await, Ok(Some(LeadershipEvent::Revoked)));
+    let late = leader.commit(&leadership, put_any("k", "late")).await;
+    assert!(matches!(late, CommitOutcome::Rejected(Rejection::StaleEpoch { .. })), "{late:?}");
+}

@@ -267,3 +267,58 @@ async fn members_that_do_not_lead_see_changes_too() {
     let lagged = async { while watch.recv().await != Some(WatchEvent::Lagged) {} };
     within_deadline("the watcher is told that it lagged", lagged).await;
 }
+
+/// What drills do: nobody reaches ZooKeeper, and within the session's time that costs nobody the leadership.
+#[tokio::test]
+async fn members_that_are_cut_off_within_the_sessions_time_go_on_as_they_were() {
+    let Led { members, mut elections, leader, leadership, .. } = Led::start(1, 2, Duration::from_secs(20)).await;
+    let provider = members.provider(leader).clone();
+    let standby = members.provider(1 - leader).clone();
+    eventually("both are candidates", || provider.status().members.len() == 2).await;
+    commit_surely(&provider, &leadership, "before").await;
+    assert!(provider.set_isolated(true) && standby.set_isolated(true));
+    // Each waits for a connection as long as it may: both at once, or the session's time would be up.
+    let (outcome, read) = tokio::join!(provider.commit(&leadership, put("k", "lost")), standby.get("before"));
+    assert!(matches!(outcome, CommitOutcome::Unknown { .. }), "it bit: {outcome:?}");
+    assert!(matches!(read, Err(ReadError::Unavailable(_))), "{read:?}");
+    for member in [&provider, &standby] {
+        eventually("the outage is told", || member.availability().now() != StoreAvailability::Available).await;
+    }
+    assert!(provider.set_isolated(false) && standby.set_isolated(false));
+    commit_surely(&provider, &leadership, "after").await;
+    for member in [&provider, &standby] {
+        eventually("its end is told", || member.availability().now() == StoreAvailability::Available).await;
+    }
+    assert_eq!(read_surely(&standby, "after").await.expect("is there"), "v");
+    assert!(elections.iter_mut().all(|election| election.next().now_or_never().is_none()), "nobody was told anything");
+}
+
+/// Nothing gets through to ZooKeeper, pings included.
+#[tokio::test]
+async fn a_leader_that_is_cut_off_for_longer_than_its_session_is_followed() {
+    let Led { members, mut elections, leader, leadership, .. } = Led::start(1, 2, SESSION_TIMEOUT).await;
+    members.provider(leader).set_isolated(true);
+    let next = 1 - leader;
+    let (_, newer) = granted(&mut elections[next..=next]).await;
+    assert!(newer.epoch() > leadership.epoch());
+    assert!(members.provider(leader).inner.ensemble.reign().is_some(), "it can't know yet");
+    members.provider(leader).set_isolated(false);
+    assert_eq!(next_event(&mut elections[leader]).await, LeadershipEvent::Revoked);
+    let late = members.provider(leader).commit(&leadership, put("k", "late")).await;
+    assert!(matches!(late, CommitOutcome::Rejected(Rejection::StaleEpoch { .. })), "{late:?}");
+}
+
+/// Cut off for longer than is tolerated.
+#[tokio::test]
+async fn a_leader_that_is_cut_off_for_too_long_gives_up() {
+    let servers = Servers::start(1);
+    let mut members = Members::new(&servers, 1);
+    members.outage_tolerance = Duration::from_secs(3);
+    members.start(0);
+    let mut elections = members.campaign();
+    granted(&mut elections).await;
+    members.provider(0).set_isolated(true);
+    assert_eq!(next_event(&mut elections[0]).await, LeadershipEvent::Revoked);
+    members.provider(0).set_isolated(false);
+    granted(&mut elections).await;
+}

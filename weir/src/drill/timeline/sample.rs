@@ -4,12 +4,13 @@ use weir_protocol::drill::AgentInfo;
 use weir_protocol::job_status::{ExecutionState, JobStatus};
 use weir_protocol::link::LeaderAddress;
 use weir_protocol::rest::{
-    CheckpointEntry, CheckpointFacts, CheckpointsDescription, HaMemberInfo, HaResponse, HardwareDescription, JobDescription,
-    MemoryConfiguration, ResourceProfile, RestoredCheckpoint, SubtaskDescription, SubtaskMetrics, TaskManagerInfo,
-    VertexDescription,
+    CheckpointConfigResponse, CheckpointEntry, CheckpointFacts, CheckpointsDescription, HaMemberInfo, HaResponse,
+    HardwareDescription, JobDescription, MemoryConfiguration, ResourceProfile, RestoredCheckpoint, SubtaskDescription,
+    SubtaskMetrics, TaskManagerInfo, VertexDescription,
 };
 use weir_protocol::{JobId, JobVertexId, LeaderEpoch, TaskManagerId};
 
+use crate::drill::bounds::{Bounds, JobCheckpoints};
 use crate::drill::survey::{JobManagerSeen, Survey, TaskManagerSeen};
 
 pub(in crate::drill) const TM_1: &str = "tm-1-00000000000000aa";
@@ -54,7 +55,19 @@ pub(in crate::drill) fn survey() -> Survey {
         jobs: vec![job(4, "4-1", TM_1, 10, 3)],
         jobs_left_out: 0,
         drill: None,
+        bounds: Some(bounds()),
     }
+}
+
+/// Of a raft group, and of a job that takes a checkpoint every second, of which a hundred may fail.
+fn bounds() -> Bounds {
+    let config = CheckpointConfigResponse {
+        interval: 1_000,
+        max_concurrent: 1,
+        tolerable_failed_checkpoints: 100,
+        ..CheckpointConfigResponse::default()
+    };
+    Bounds { jobs: vec![JobCheckpoints { job: "counting".to_owned(), config }], ..Bounds::default() }
 }
 
 fn task_manager(id: &str, free_slots: u32) -> TaskManagerSeen {

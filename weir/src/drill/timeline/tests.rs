@@ -16,6 +16,7 @@ fn health(timeline: &mut Timeline, at: u64, from: &str, leads: Option<u64>, know
         leading: leads.is_some(),
         epoch: LeaderEpoch(leads.unwrap_or(known.0)),
         leader: known.1.map(str::to_owned),
+        store_away: false,
     };
     timeline.take(Sample { at, seen: Seen::Health { from: from.to_owned(), answer: Some(answer) } });
 }
@@ -73,6 +74,7 @@ fn a_killed_leader_is_measured_from_the_fault_to_the_first_checkpoint_of_the_nex
         back_ms: Some(1_400),
         records_lost: Some(0),
         records_reprocessed: None,
+        ..DrillMeasures::default()
     };
     assert_eq!(timeline.measures(), expected, "from 500, the last answer before, the outage and the gap count");
     assert_eq!(timeline.take_news().len(), 5);
@@ -156,4 +158,132 @@ fn a_job_that_fails_is_told_and_what_never_came_is_not_measured_as_nothing() {
     described(&mut timeline, 5_100, failed);
     assert_eq!(timeline.failed_jobs(), ["counting"]);
     assert_eq!(timeline.measures().records_lost, None);
+}
+
+/// The leader, without its store.
+fn without_store(timeline: &mut Timeline, at: u64) {
+    let answer = Health {
+        status: "ok".to_owned(),
+        name: "jm-1".to_owned(),
+        leading: true,
+        epoch: LeaderEpoch(4),
+        leader: Some("jm-1".to_owned()),
+        store_away: true,
+    };
+    timeline.take(Sample { at, seen: Seen::Health { from: "jm-1".to_owned(), answer: Some(answer) } });
+}
+
+/// An outage of ten seconds on etcd, whose lease lasts so long.
+fn outage_on_etcd(lease_ms: u64) -> Timeline {
+    let mut survey = survey();
+    survey.bounds.as_mut().unwrap().lease_ms = Some(lease_ms);
+    let steps = steps(Drill::StoreOutage, &survey, 10_000, None).unwrap();
+    let mut timeline = Timeline::new(&survey, &steps[0], true);
+    all_well(&mut timeline);
+    timeline.ends(10_600);
+    timeline
+}
+
+#[test]
+fn a_store_that_was_away_and_is_back_under_the_same_leader_has_cost_nothing() {
+    let mut timeline = outage_on_etcd(30_000);
+    health(&mut timeline, 700, "jm-1", Some(4), (4, Some("jm-1")));
+    assert_eq!(timeline.measures().detection_ms, None);
+    without_store(&mut timeline, 1_600);
+    described(&mut timeline, 5_000, job(4, "4-1", TM_1, 5_000, 4));
+    assert!(!timeline.has_recovered(), "it is not over");
+    without_store(&mut timeline, 10_700);
+    assert!(!timeline.has_recovered(), "nor is it known to be back");
+    health(&mut timeline, 11_000, "jm-1", Some(4), (4, Some("jm-1")));
+    described(&mut timeline, 11_100, job(4, "4-1", TM_1, 9_000, 5));
+    assert!(timeline.has_recovered() && !timeline.is_over());
+    described(&mut timeline, 11_400, job(4, "4-1", TM_1, 9_100, 6));
+    assert!(timeline.is_over(), "{:?}", timeline.waits_for());
+    let measures = timeline.measures();
+    assert_eq!((measures.detection_ms, measures.store_away_ms), (Some(1_000), Some(9_400)));
+    assert_eq!((measures.recovery_ms, measures.first_checkpoint_ms), (Some(500), Some(800)), "from its end");
+    assert_eq!((measures.records_lost, measures.records_reprocessed, measures.checkpoints_failed), (Some(0), Some(0), None));
+    assert_eq!(timeline.unexpected(), Vec::<String>::new());
+}
+
+#[test]
+fn what_a_leader_says_that_is_none_any_more_does_not_count_as_recovered() {
+    let mut timeline = outage_on_etcd(3_000);
+    without_store(&mut timeline, 1_600);
+    health(&mut timeline, 10_700, "jm-1", Some(4), (4, Some("jm-1")));
+    described(&mut timeline, 10_710, job(4, "4-1", TM_1, 9_000, 4));
+    assert!(timeline.has_recovered(), "as far as anybody knows");
+    health(&mut timeline, 10_800, "jm-2", None, (5, Some("jm-2")));
+    assert!(!timeline.has_recovered(), "its lease had run out");
+    described(&mut timeline, 10_810, job(4, "4-1", TM_1, 9_000, 5));
+    assert!(!timeline.has_recovered(), "from the former leader");
+    health(&mut timeline, 11_000, "jm-2", Some(5), (5, Some("jm-2")));
+    described(&mut timeline, 11_600, restored_from(job(5, "5-1", TM_1, 3, 4), 4));
+    described(&mut timeline, 11_900, restored_from(job(5, "5-1", TM_1, 9, 5), 4));
+    assert!(timeline.is_over(), "{:?}", timeline.waits_for());
+    let measures = timeline.measures();
+    assert_eq!((measures.recovery_ms, measures.records_lost, measures.records_reprocessed), (Some(1_000), Some(0), None));
+    assert_eq!(timeline.unexpected(), Vec::<String>::new(), "it was to be expected");
+}
+
+#[test]
+fn tasks_that_restart_although_the_lease_lasted_are_told() {
+    let mut timeline = outage_on_etcd(30_000);
+    without_store(&mut timeline, 1_600);
+    health(&mut timeline, 11_000, "jm-2", Some(5), (5, Some("jm-2")));
+    described(&mut timeline, 11_600, restored_from(job(5, "5-1", TM_1, 3, 4), 4));
+    assert_eq!(timeline.unexpected().len(), 2, "{:?}", timeline.unexpected());
+}
+
+#[test]
+fn an_outage_that_nobody_saw_did_not_bite_and_is_not_waited_for() {
+    let mut timeline = outage_on_etcd(30_000);
+    health(&mut timeline, 10_700, "jm-1", Some(4), (4, Some("jm-1")));
+    described(&mut timeline, 10_800, job(4, "4-1", TM_1, 9_000, 5));
+    assert!(!timeline.is_over());
+    health(&mut timeline, 15_700, "jm-1", Some(4), (4, Some("jm-1")));
+    assert!(timeline.is_over());
+    assert!(timeline.unexpected()[0].contains("did not bite"), "{:?}", timeline.unexpected());
+}
+
+#[test]
+fn on_raft_the_leader_steps_down_for_as_long_as_it_lasts() {
+    let mut timeline = timeline(Drill::StoreOutage);
+    all_well(&mut timeline);
+    timeline.ends(10_600);
+    health(&mut timeline, 900, "jm-1", None, (4, None));
+    health(&mut timeline, 5_000, "jm-2", None, (4, None));
+    health(&mut timeline, 11_000, "jm-2", Some(5), (5, Some("jm-2")));
+    described(&mut timeline, 11_500, restored_from(job(5, "5-1", TM_1, 3, 4), 4));
+    described(&mut timeline, 11_900, restored_from(job(5, "5-1", TM_1, 9, 5), 4));
+    assert!(timeline.is_over(), "{:?}", timeline.waits_for());
+    let measures = timeline.measures();
+    assert_eq!((measures.detection_ms, measures.store_away_ms, measures.recovery_ms), (Some(300), Some(10_100), Some(900)));
+    assert_eq!(measures.control_plane_outage_ms, Some(10_500), "from its last answer as the leader");
+    assert_eq!(timeline.unexpected(), Vec::<String>::new());
+}
+
+#[test]
+fn checkpoints_fail_while_their_storage_is_away_and_no_task_may_restart() {
+    let failed = |checkpoint: u64, failed: u64, generation: &str| {
+        let mut job = job(4, generation, TM_1, 9_000 + checkpoint, checkpoint);
+        job.checkpoints.counts.failed = failed;
+        job
+    };
+    let mut timeline = timeline(Drill::CheckpointStorageOutage);
+    all_well(&mut timeline);
+    described(&mut timeline, 590, failed(4, 2, "4-1"));
+    timeline.ends(10_600);
+    assert!(timeline.unexpected()[0].contains("no checkpoint failed"));
+    described(&mut timeline, 1_600, failed(4, 3, "4-1"));
+    described(&mut timeline, 9_600, failed(4, 9, "4-1"));
+    assert!(timeline.unexpected().is_empty() && !timeline.has_recovered());
+    health(&mut timeline, 10_700, "jm-1", Some(4), (4, Some("jm-1")));
+    described(&mut timeline, 10_800, failed(4, 10, "4-1"));
+    described(&mut timeline, 11_800, failed(12, 10, "4-1"));
+    assert!(timeline.is_over(), "{:?}", timeline.waits_for());
+    let measures = timeline.measures();
+    assert_eq!((measures.detection_ms, measures.checkpoints_failed), (Some(1_000), Some(8)), "two had failed before");
+    assert_eq!((measures.first_checkpoint_ms, measures.store_away_ms), (Some(1_200), None));
+    assert_eq!(timeline.unexpected(), Vec::<String>::new());
 }

@@ -1,5 +1,7 @@
 //! `weir drill` as operators type it, against real processes: what it breaks, what it measures, what it refuses, what stays.
 
+mod outages;
+
 use std::fs::File;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
