@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that can not go on fails")]
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
@@ -9,7 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use weir_chaos::cluster::ClusterUnderTest;
+use weir_chaos::cluster::{ClusterUnderTest, newest_checkpoint};
 use weir_chaos::lossy_disk::{FailedSync, LossyDisk};
 use weir_chaos::workload::CountingJob;
 
@@ -154,6 +155,57 @@ fn a_program_that_holds_files_open_does_not_keep_it_mounted() {
     drop(held);
 }
 
+/// A cluster with such a disk under each raft log; the disks by JobManager. Dropped in this order the cluster goes first.
+fn cluster_on_lossy_disks() -> (BTreeMap<String, LossyDisk>, ClusterUnderTest) {
+    let mut disks = BTreeMap::new();
+    let test = ClusterUnderTest::start_with(|options| {
+        for (seed, name) in (1..).zip(options.jobmanager_names()) {
+            let disk = LossyDisk::mount(&options.raft_directory(&name), seed).unwrap();
+            disks.insert(name, disk);
+        }
+    });
+    (disks, test)
+}
+
+/// Whether a job goes on from a checkpoint at least as new as one that was seen complete before all machines lost power.
+fn goes_on_after_power_loss(lying_disks: bool) -> bool {
+    let (disks, mut test) = cluster_on_lossy_disks();
+    let id = test.submit(&CountingJob::lasting(60));
+    let before = newest_checkpoint(&test.await_progress(id, 1));
+    if lying_disks {
+        disks.values().for_each(LossyDisk::lie);
+    }
+    let seen = newest_checkpoint(&test.await_progress(id, before + 5));
+    disks.values().for_each(LossyDisk::go_dark);
+    for (name, disk) in &disks {
+        test.cluster.process(name).unwrap().signal(Signal::SIGKILL);
+        disk.cut_power();
+        test.cluster.kill(name).unwrap();
+    }
+    for (name, disk) in &disks {
+        disk.restore_power();
+        test.cluster.restart(name).unwrap();
+    }
+    test.until("the job goes on, or somebody says why not", || {
+        if disks.keys().any(|name| test.log_of(name).contains("is damaged at byte")) {
+            return Some(false);
+        }
+        let job = test.describe(id)?;
+        let refused = job.reason.is_some_and(|reason| reason.contains("CKPT-"));
+        if refused { Some(false) } else { job.checkpoints.latest_restored.map(|restored| restored.id >= seen) }
+    })
+}
+
+#[test]
+fn no_checkpoint_is_lost_with_the_power_unless_syncs_are() {
+    if let Some(why) = LossyDisk::hindrance() {
+        println!("skipped: {why}");
+        return;
+    }
+    assert!(goes_on_after_power_loss(false));
+    assert!(!goes_on_after_power_loss(true), "the power loss bites");
+}
+
 /// Whoever is killed between a write and its sync leaves something that can be read and is not durable. Who starts on it must make it so:
 /// a vote that was told on, and then lost with the power, could be cast again.
 #[test]
@@ -162,16 +214,11 @@ fn a_jobmanager_makes_durable_what_a_killed_one_left() {
         println!("skipped: {why}");
         return;
     }
-    let mut disks = Vec::new();
-    let mut test = ClusterUnderTest::start_with(|options| {
-        for (seed, name) in (1..).zip(options.jobmanager_names()) {
-            disks.push((name.clone(), LossyDisk::mount(&options.raft_directory(&name), seed).unwrap()));
-        }
-    });
+    let (disks, mut test) = cluster_on_lossy_disks();
     let id = test.submit(&CountingJob::lasting(60));
     test.await_progress(id, 1);
     let (leader, _) = test.await_leader_after(0);
-    let disk = disks.iter().find(|(name, _)| *name == leader).map(|(_, disk)| disk).unwrap();
+    let disk = &disks[&leader];
     disk.lose_power_after(0);
     assert!(disk.await_darkness(PATIENCE), "a leader writes");
     // Only the process dies: its machine goes on, and what it wrote is seen.

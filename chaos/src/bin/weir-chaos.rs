@@ -77,6 +77,9 @@ struct RunArguments {
     /// Use no network namespaces: everything runs on loopback, and faults of the network are skipped.
     #[arg(long)]
     no_namespaces: bool,
+    /// The disks under raft logs only say that they have synced: with lose-power-majority such a run must fail, or nothing is tested.
+    #[arg(long)]
+    lying_disks: bool,
 }
 
 fn main() -> ExitCode {
@@ -149,6 +152,7 @@ fn run_one(arguments: RunArguments) -> io::Result<ExitCode> {
         rows_per_second: arguments.rate,
         report: arguments.report,
         namespaces: !arguments.no_namespaces,
+        lying_disks: arguments.lying_disks,
         progress: |line| println!("{line}"),
         command: String::new(),
     };

@@ -104,6 +104,11 @@ impl LossyDisk {
         self.switch.set_delay(delay);
     }
 
+    /// From now on syncs say that they are done, and do nothing: as if the program had forgotten them, to see that this is found out.
+    pub fn lie(&self) {
+        self.switch.lie();
+    }
+
     /// Whoever waits for an answer is refused, and so is whoever asks: the end of it.
     pub fn refuse_all(&self) {
         self.switch.refuse_all();

@@ -20,6 +20,7 @@ use crate::checkers::{Judged, judge};
 use crate::cluster::{leftovers, take_turn};
 use crate::faults::{Hindrances, NEMESES, Need, Nemesis, Plan};
 use crate::history::{COUNTING_KEY, Call, Deed, HISTORY_VERSION, History, Operation, Outcome, Phase, Recorder, RunHeader, What};
+use crate::lossy_disk::LossyDisk;
 use crate::report;
 use crate::workload::CountingJob;
 use crate::workload::churn::Churn;
@@ -75,6 +76,8 @@ pub struct RunOptions {
     pub report: PathBuf,
     /// Whether network namespaces may be used.
     pub namespaces: bool,
+    /// Whether the disks under raft logs only say that they have synced, to see that this is found out.
+    pub lying_disks: bool,
     /// Says what happens while it happens.
     pub progress: fn(&str),
     /// The command that repeats it.
@@ -92,7 +95,10 @@ impl RunOptions {
         let mut command =
             format!("weir chaos run --workload {workload} --nemesis {nemeses} --duration {duration} --seed {}", self.seed);
         command += &format!(" --ha {} --rate {}", coordination_name(self.coordination), self.rows_per_second);
-        if self.namespaces { command } else { command + " --no-namespaces" }
+        if !self.namespaces {
+            command += " --no-namespaces";
+        }
+        if self.lying_disks { command + " --lying-disks" } else { command }
     }
 }
 
@@ -208,6 +214,9 @@ fn go(
     let first = scene.until(RECOVERY_BOUND, |view| view.job.as_ref()?.checkpoint);
     if first.is_none() && !scene.stopped() {
         return Err(io::Error::other("the first checkpoint was never complete"));
+    }
+    if options.lying_disks {
+        scene.lossy_disks.values().for_each(LossyDisk::lie);
     }
     inflict(options, plan, &mut scene, begun)?;
     if scene.stopped() {

@@ -97,6 +97,7 @@ pub fn smoke(scenarios: &[Scenario], binary: &Path, reports: &Path, stop: &Arc<A
             rows_per_second: 5_000,
             report: report.clone(),
             namespaces: true,
+            lying_disks: false,
             progress: |_| {},
             command: String::new(),
         };
