@@ -4,113 +4,41 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use tempfile::TempDir;
+use weir_servers::{S3Server, free_port, installed};
 use weir_storage::file_system::{FileError, FileSystemRef, S3Options};
 use weir_storage::{StorageOptions, conformance, open};
 
-/// How long a server may take to start on a busy machine.
-const START: Duration = Duration::from_secs(120);
-
 const BUCKET: &str = "weir-test";
 
-fn program(name: &str) -> PathBuf {
-    let directory = std::env::var_os("WEIR_TEST_SERVERS").map(PathBuf::from);
-    let directory = directory.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/test-servers"));
-    let program = directory.join("bin").join(name);
-    assert!(program.exists(), "{} is missing: run ops/test-servers.sh first", program.display());
-    program
-}
-
-/// A server process that dies with the test.
+/// A server and its directory.
 struct Server {
-    process: Child,
-    address: SocketAddr,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    server: S3Server,
+    _directory: TempDir,
 }
 
 impl Server {
-    fn start(command: &mut Command, address: SocketAddr, is_ready: fn(&Self) -> bool) -> Self {
-        let process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let mut server = Self { process, address };
-        let started = Instant::now();
-        while !is_ready(&server) {
-            assert_eq!(server.process.try_wait().unwrap(), None, "the server ended by itself");
-            assert!(started.elapsed() < START, "the server did not start");
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        server
-    }
-
     fn moto() -> Self {
-        let address = free_address();
-        let port = address.port().to_string();
-        Self::start(Command::new(program("moto_server")).args(["-H", "127.0.0.1", "-p", &port]), address, Self::has_bucket)
+        let directory = tempfile::tempdir().unwrap();
+        let server = S3Server::moto(&installed("moto_server"), directory.path(), BUCKET).expect("moto starts");
+        Self { server, _directory: directory }
     }
 
-    /// SeaweedFS keeps its files in `directory`, so it can be killed and started again.
-    fn seaweed(directory: &Path) -> Self {
-        let address = free_address();
-        let option = |name: &str, value: String| format!("-{name}={value}");
-        let mut command = Command::new(program("weed"));
-        command.args(["server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3", "-volume.max=20"]);
-        command.args(["-master.volumeSizeLimitMB=64", "-master.telemetry=false"]);
-        command.arg(option("dir", directory.display().to_string()));
-        command.arg(option("s3.port", address.port().to_string()));
-        for port in ["master.port", "master.port.grpc", "volume.port", "volume.port.grpc"] {
-            command.arg(option(port, free_address().port().to_string()));
-        }
-        for port in ["filer.port", "filer.port.grpc", "s3.port.grpc"] {
-            command.arg(option(port, free_address().port().to_string()));
-        }
-        Self::start(&mut command, address, Self::has_volumes)
-    }
-
-    /// Whether the bucket is there or can be made.
-    fn has_bucket(&self) -> bool {
-        matches!(self.ask("PUT", &format!("/{BUCKET}"), ""), Some(200 | 409))
-    }
-
-    /// Whether objects can be written and read, too: SeaweedFS's volumes come up after the rest of it.
-    fn has_volumes(&self) -> bool {
-        let object = format!("/{BUCKET}/ready");
-        self.has_bucket() && self.ask("PUT", &object, "yes") == Some(200) && self.ask("GET", &object, "") == Some(200)
-    }
-
-    /// The status of the answer to a request.
-    fn ask(&self, method: &str, path: &str, body: &str) -> Option<u16> {
-        let (host, length) = (self.address, body.len());
-        let request =
-            format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}");
-        let answer = || -> std::io::Result<String> {
-            let mut stream = TcpStream::connect_timeout(&self.address, Duration::from_secs(1))?;
-            stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-            stream.write_all(request.as_bytes())?;
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer)?;
-            Ok(answer)
-        };
-        answer().ok()?.split(' ').nth(1)?.parse().ok()
+    fn address(&self) -> SocketAddr {
+        self.server.address()
     }
 
     fn open(&self, prefix: &str) -> FileSystemRef {
-        open_at(self.address, prefix)
+        open_at(self.address(), prefix)
     }
+}
+
+fn seaweed(directory: &TempDir) -> S3Server {
+    S3Server::seaweed(&installed("weed"), directory.path(), BUCKET).expect("SeaweedFS starts")
 }
 
 fn open_at(address: SocketAddr, prefix: &str) -> FileSystemRef {
@@ -135,13 +63,13 @@ async fn s3_conforms_on_moto() {
 #[tokio::test]
 async fn s3_conforms_on_seaweedfs_and_acknowledged_files_survive_its_kill() {
     let directory = tempfile::tempdir().unwrap();
-    let server = Server::seaweed(directory.path());
-    let files = server.open("p");
-    conformance::run(&files, &server.open("p")).await;
+    let server = seaweed(&directory);
+    let files = open_at(server.address(), "p");
+    conformance::run(&files, &open_at(server.address(), "p")).await;
     files.write_new("kept", Bytes::from_static(b"acknowledged")).await.unwrap();
     drop(server);
-    let server = Server::seaweed(directory.path());
-    let files = server.open("p");
+    let server = seaweed(&directory);
+    let files = open_at(server.address(), "p");
     assert_eq!(files.read("kept", 100).await, Ok(Bytes::from_static(b"acknowledged")));
     assert!(matches!(files.write_new("kept", Bytes::new()).await, Err(FileError::AlreadyExists { .. })));
 }
@@ -150,14 +78,14 @@ async fn s3_conforms_on_seaweedfs_and_acknowledged_files_survive_its_kill() {
 async fn a_write_whose_answer_is_lost_is_recognised_as_ones_own() {
     let server = Server::moto();
     let lost = Arc::new(AtomicUsize::new(0));
-    let files = open_at(losing_proxy(server.address, 1, lost.clone()), "p");
+    let files = open_at(losing_proxy(server.address(), 1, lost.clone()), "p");
     assert_eq!(files.write_new("a", Bytes::from_static(b"mine")).await, Ok(()));
     assert_eq!(lost.load(Ordering::SeqCst), 1, "the fault did bite");
     assert_eq!(files.read("a", 10).await, Ok(Bytes::from_static(b"mine")));
 
     // Somebody else has the name: losing the answer must not make the file ours, not even with the same bytes.
     server.open("p").write_new("b", Bytes::from_static(b"same")).await.unwrap();
-    let files = open_at(losing_proxy(server.address, 1, lost.clone()), "p");
+    let files = open_at(losing_proxy(server.address(), 1, lost.clone()), "p");
     let outcome = files.write_new("b", Bytes::from_static(b"same")).await;
     assert!(matches!(outcome, Err(FileError::AlreadyExists { .. })), "{outcome:?}");
     assert_eq!(lost.load(Ordering::SeqCst), 2);
@@ -165,7 +93,7 @@ async fn a_write_whose_answer_is_lost_is_recognised_as_ones_own() {
 
 #[tokio::test]
 async fn a_dead_endpoint_fails_retryably_and_has_written_nothing() {
-    let files = open_at(free_address(), "p");
+    let files = open_at(SocketAddr::from(([127, 0, 0, 1], free_port())), "p");
     let outcome = files.write_new("a", Bytes::from_static(b"x")).await;
     assert!(matches!(outcome, Err(FileError::Failed { retryable: true, .. })), "{outcome:?}");
     let outcome = files.read("a", 10).await;
@@ -176,7 +104,7 @@ async fn a_dead_endpoint_fails_retryably_and_has_written_nothing() {
 async fn an_endpoint_that_never_answers_leaves_a_write_unknown() {
     let lost = Arc::new(AtomicUsize::new(0));
     let server = Server::moto();
-    let files = open_at(losing_proxy(server.address, usize::MAX, lost), "p");
+    let files = open_at(losing_proxy(server.address(), usize::MAX, lost), "p");
     let outcome = files.write_new("a", Bytes::from_static(b"x")).await;
     assert!(matches!(outcome, Err(FileError::Unknown { .. })), "{outcome:?}");
     assert_eq!(server.open("p").read("a", 10).await, Ok(Bytes::from_static(b"x")), "and indeed it was written");
@@ -186,7 +114,7 @@ async fn an_endpoint_that_never_answers_leaves_a_write_unknown() {
 async fn a_missing_bucket_is_an_error_that_no_retry_helps() {
     let server = Server::moto();
     let s3 = S3Options {
-        endpoint: Some(format!("http://{}", server.address)),
+        endpoint: Some(format!("http://{}", server.address())),
         access_key: Some("test".to_owned()),
         secret_key: Some("test".to_owned()),
         region: None,

@@ -48,6 +48,9 @@ enum Verb {
         /// Where the reports of scenarios that did not pass go.
         #[arg(long, default_value = "weir-chaos-smoke", value_name = "DIRECTORY")]
         reports: PathBuf,
+        /// Does not pass with fewer leader changes in all of them together.
+        #[arg(long, default_value_t = 0, value_name = "COUNT")]
+        least_leader_changes: usize,
     },
 }
 
@@ -90,7 +93,9 @@ fn main() -> ExitCode {
             list();
             Ok(ExitCode::SUCCESS)
         }
-        Verb::Smoke { scenarios: count, seed, reports } => smoke_all(count, seed, &reports),
+        Verb::Smoke { scenarios: count, seed, reports, least_leader_changes } => {
+            smoke_all(count, seed, &reports, least_leader_changes)
+        }
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("weir chaos: {error}");
@@ -194,7 +199,7 @@ fn list() {
     );
 }
 
-fn smoke_all(count: usize, seed: u64, reports: &std::path::Path) -> io::Result<ExitCode> {
+fn smoke_all(count: usize, seed: u64, reports: &std::path::Path, least_leader_changes: usize) -> io::Result<ExitCode> {
     let stop = stop_on_signal()?;
     let scenarios = scenarios(count, seed, &Hindrances::of_this_machine());
     let started = Instant::now();
@@ -208,5 +213,9 @@ fn smoke_all(count: usize, seed: u64, reports: &std::path::Path) -> io::Result<E
         tally.rows,
         tally.failed
     );
-    Ok(if tally.failed == 0 && tally.runs == count { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let few = tally.leader_changes < least_leader_changes;
+    if few {
+        println!("at least {least_leader_changes} leader changes were expected");
+    }
+    Ok(if tally.failed == 0 && tally.runs == count && !few { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -15,6 +15,7 @@ use clap::{Parser, Subcommand};
 use nix::libc;
 use weir_chaos::search::{CORES, Searched, search_core};
 use weir_chaos::sim::random::mix;
+use weir_chaos::sim::scenario::{SCENARIOS, Scenario, scenario};
 use weir_chaos::sim::{Faults, Options, run};
 use weir_protocol::flaw::{Flaw, plant};
 
@@ -66,7 +67,7 @@ enum Verb {
     /// Runs one seed and says what came of it; exit code 1 if an invariant broke.
     Run {
         /// Everything random follows from it.
-        #[arg(long)]
+        #[arg(long, required_unless_present = "scenario", default_value_t = 1)]
         seed: u64,
         /// Simulated seconds with faults.
         #[arg(long, default_value_t = 60)]
@@ -74,6 +75,9 @@ enum Verb {
         /// Writes everything that happened there.
         #[arg(long)]
         trace: Option<PathBuf>,
+        /// Plays a named sequence of faults, with the seed and for the time that it says: see `weir-sim scenarios --list`.
+        #[arg(long, value_parser = named, conflicts_with_all = ["seed", "seconds", "calm"])]
+        scenario: Option<&'static Scenario>,
         /// Breaks nothing.
         #[arg(long)]
         calm: bool,
@@ -108,6 +112,18 @@ enum Verb {
         /// Takes only every so-manieth point.
         #[arg(long, default_value_t = 1)]
         every: usize,
+    },
+    /// Plays named sequences of faults that befell other systems; exit code 1 if an invariant broke in one, or one was not played.
+    Scenarios {
+        /// Only this one; may be repeated.
+        #[arg(long, value_parser = named)]
+        only: Vec<&'static Scenario>,
+        /// Lists them and plays none.
+        #[arg(long)]
+        list: bool,
+        /// How many at a time.
+        #[arg(long, default_value_t = 2)]
+        jobs: usize,
     },
     /// Tries every order of events, within bounds, against the pure cores. Exit code 1 if an invariant broke.
     Search {
@@ -162,7 +178,11 @@ enum Verb {
 
 fn main() -> ExitCode {
     match Arguments::parse().verb {
-        Verb::Run { seed, seconds, trace, calm, lying_disks, flaw, die_before, die_after, dark_at } => {
+        Verb::Run { trace, scenario: Some(scenario), lying_disks, flaw, .. } => {
+            let faults = Faults::Scenario(scenario);
+            run_one(Options { seed: scenario.seed, seconds: scenario.seconds, faults, lying_disks, flaw }, trace)
+        }
+        Verb::Run { seed, seconds, trace, calm, lying_disks, flaw, die_before, die_after, dark_at, scenario: None } => {
             let death = |write, after| Faults::DeathAtWrite { write, after };
             let planned = die_before.map(|write| death(write, false)).or(die_after.map(|write| death(write, true)));
             let planned = planned.or(dark_at.map(Faults::PowerLossAtChange));
@@ -174,6 +194,7 @@ fn main() -> ExitCode {
             Sweep { runs: (from..from + count).map(each).collect(), twice }.run(jobs)
         }
         Verb::Points { seed, seconds, jobs, every } => points(seed, seconds, jobs, every),
+        Verb::Scenarios { only, list, jobs } => scenarios(&only, list, jobs),
         Verb::Search { only, depth, flaw } => search(&only, depth, flaw),
         Verb::Flaws { from, count, seconds, jobs, only } => {
             let flaws = if only.is_empty() { Flaw::ALL.to_vec() } else { only };
@@ -200,6 +221,21 @@ fn search(only: &[String], depth: Option<usize>, flaw: Option<Flaw>) -> ExitCode
         }
     }
     ExitCode::SUCCESS
+}
+
+/// A scenario by its name.
+fn named(name: &str) -> Result<&'static Scenario, String> {
+    scenario(name).ok_or_else(|| "there is no such scenario: see weir-sim scenarios --list".to_owned())
+}
+
+fn scenarios(only: &[&'static Scenario], list: bool, jobs: usize) -> ExitCode {
+    if list {
+        SCENARIOS.iter().for_each(|scenario| println!("{}\n    {}", scenario.name, scenario.from));
+        return ExitCode::SUCCESS;
+    }
+    let asked = SCENARIOS.iter().filter(|scenario| only.is_empty() || only.contains(scenario));
+    let runs = asked.map(|scenario| vec!["run".to_owned(), format!("--scenario={}", scenario.name)]).collect();
+    Sweep { runs, twice: false }.run(jobs)
 }
 
 /// A planted bug by its name.
@@ -280,7 +316,10 @@ fn run_one(options: Options, trace: Option<PathBuf>) -> ExitCode {
     if let Err(error) = place.lock().unwrap_or_else(PoisonError::into_inner).flush() {
         eprintln!("the trace is not whole: {error}");
     }
-    println!("seed {}: {outcome}", options.seed);
+    match options.faults {
+        Faults::Scenario(scenario) => println!("{}: {outcome}", scenario.name),
+        _ => println!("seed {}: {outcome}", options.seed),
+    }
     if outcome.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

@@ -193,6 +193,7 @@ impl Disks {
             return false;
         }
         let (name, bits) = (*state.random.pick(&files), state.random.bits());
+        let path = state.durable_names.iter().find_map(|(path, inode)| (*inode == name).then(|| path.display().to_string()));
         let Some(inode) = state.inodes.get_mut(&name) else { return false };
         let at = (bits >> 3) as usize % written(inode);
         for bytes in [&mut inode.current, &mut inode.durable] {
@@ -200,6 +201,7 @@ impl Disks {
                 *byte ^= 1 << (bits & 7);
             }
         }
+        tracing::info!(path, at, "a bit flips");
         state.host(host).damaged = true;
         true
     }

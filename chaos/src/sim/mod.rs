@@ -15,6 +15,7 @@ pub mod observed;
 pub mod pipeline;
 pub mod random;
 pub mod run;
+pub mod scenario;
 pub mod store;
 pub mod world;
 

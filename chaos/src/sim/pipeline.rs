@@ -77,6 +77,7 @@ pub struct Ledger {
     transactions: BTreeMap<(String, u32, u64), Vec<CommittedRow>>,
     news: Vec<(String, Vec<CommittedRow>)>,
     contradictions: Vec<String>,
+    starts: u64,
 }
 
 impl Ledger {
@@ -93,6 +94,11 @@ impl Ledger {
     /// Transactions that were committed twice with different rows.
     pub fn contradictions(&mut self) -> Vec<String> {
         std::mem::take(&mut self.contradictions)
+    }
+
+    /// Tasks that were started, in all attempts.
+    pub fn starts(&self) -> u64 {
+        self.starts
     }
 
     /// Commits once; a repetition is recognised by its name.
@@ -151,6 +157,7 @@ struct Rows {
 }
 
 fn rows(descriptor: &OperatorDescriptor, context: &OperatorContext) -> Result<BuiltOperator, OperatorError> {
+    Ledger::get().starts += 1;
     let schema = schema(&["key", "source", "offset", "value"]);
     let source = Rows {
         job: job_name(descriptor),
@@ -213,6 +220,7 @@ struct Sum {
 }
 
 fn sum(_: &OperatorDescriptor, context: &OperatorContext) -> Result<BuiltOperator, OperatorError> {
+    Ledger::get().starts += 1;
     let schema = schema(&["key", "source", "offset", "value", "count", "sum"]);
     let operator = Sum { groups: BTreeMap::new(), max_parallelism: context.max_parallelism, changes: 0, schema: schema.clone() };
     Ok(BuiltOperator::Transform(Box::new(operator), schema))

@@ -12,9 +12,10 @@ use weir_protocol::world::simulation;
 
 use super::client::{Client, Known, PlannedJob};
 use super::cluster::{Cluster, job_managers, task_managers};
-use super::nemesis::{FAST, Nemesis};
+use super::nemesis::{FAST, Guide, Nemesis};
 use super::pipeline::{Ledger, PARALLELISM, row_at};
 use super::random::Random;
+use super::scenario::Scenario;
 use super::store::CHECKPOINTS;
 use super::world::World;
 use crate::invariants::{ExactlyOnce, Fact, Invariant, Violation, Watch};
@@ -46,6 +47,8 @@ pub enum Faults {
     Random,
     /// Nothing.
     None,
+    /// What it says.
+    Scenario(&'static Scenario),
     /// Whoever makes the so-manieth fenced write dies at it.
     DeathAtWrite {
         /// From 0.
@@ -116,7 +119,8 @@ impl Run {
     fn new(options: Options, world: World) -> Self {
         let cluster = Cluster::new(options.seed, world.clone());
         let client = Client::new(plan(options), world, cluster.observations.clone());
-        let nemesis = Nemesis::new(options.seed, cluster.clone());
+        let guide = if let Faults::Scenario(scenario) = options.faults { Guide::Scenario(scenario, 0) } else { Guide::Chance };
+        let nemesis = Nemesis::new(options.seed, cluster.clone(), guide);
         let (watch, rows) = (Watch::new(row_at), ExactlyOnce::new(row_at));
         Self { options, cluster, client, nemesis, watch, rows, outcome: Outcome::default() }
     }
@@ -125,7 +129,7 @@ impl Run {
         let mut sim = self.build();
         let end = self.options.seconds * 1000;
         match self.options.faults {
-            Faults::Random | Faults::None => {}
+            Faults::Random | Faults::Scenario(_) | Faults::None => {}
             Faults::DeathAtWrite { write, after } => self.cluster.observations.die_at_write(write, after),
             Faults::PowerLossAtChange(change) => self.cluster.world.disks.lose_power_after(&job_managers()[0], change),
         }
@@ -135,24 +139,45 @@ impl Run {
         if let Some(flaw) = self.options.flaw {
             plant(flaw);
         }
-        self.cluster.world.let_rare_things_happen(self.options.faults == Faults::Random);
-        let calm = self.options.faults != Faults::Random;
+        let (calm, rare) = match self.options.faults {
+            Faults::Random => (false, true),
+            Faults::Scenario(scenario) => (false, scenario.rare),
+            _ => (true, false),
+        };
+        self.cluster.world.let_rare_things_happen(rare);
         let safe = self.until(&mut sim, end, calm, |_| false);
         if safe.is_ok() {
             // A planned death may come as late as at the end of the jobs.
-            if self.options.faults == Faults::Random {
+            if !calm {
                 self.cluster.world.let_rare_things_happen(false);
                 self.nemesis.heal(&mut sim);
             }
             self.live(&mut sim);
         }
         self.sum_up();
-        let planned = matches!(self.options.faults, Faults::DeathAtWrite { .. } | Faults::PowerLossAtChange(_));
-        let deaths = ["died by itself", "died of power"].iter().filter_map(|deed| self.outcome.footprint.get(*deed)).sum::<u64>();
-        if planned && deaths == 0 {
-            self.broken("footprint", "nobody died: the point was not reached".to_owned());
-        }
+        self.check_footprint();
         self.outcome
+    }
+
+    /// A fault that left no trace was none.
+    fn check_footprint(&mut self) {
+        let count = |name: &str| self.outcome.footprint.get(name).copied().unwrap_or(0);
+        let told: Vec<_> = match self.options.faults {
+            Faults::Random | Faults::None => Vec::new(),
+            Faults::DeathAtWrite { .. } | Faults::PowerLossAtChange(_) => {
+                let deaths = count("died by itself") + count("died of power");
+                (deaths == 0).then(|| "nobody died: the point was not reached".to_owned()).into_iter().collect()
+            }
+            Faults::Scenario(scenario) => {
+                let few = scenario.least.iter().filter(|(name, least)| count(name) < *least);
+                let many = scenario.most.iter().filter(|(name, most)| count(name) > *most);
+                let told = |(name, bound): &(&str, u64), what: &str| format!("{name} {}, {what} {bound} expected", count(name));
+                few.map(|entry| told(entry, "at least")).chain(many.map(|entry| told(entry, "at most"))).collect()
+            }
+        };
+        for what in told {
+            self.broken("footprint", what);
+        }
     }
 
     fn build(&self) -> turmoil::Sim<'static> {
@@ -295,6 +320,7 @@ impl Run {
         footprint.extend(self.watch.facts().iter().map(|(fact, count)| ((*fact).to_owned(), *count)));
         for (name, count) in [
             ("rows", self.rows.rows()),
+            ("tasks started", Ledger::get().starts()),
             ("all writes", observations.writes()),
             ("disk changes", self.cluster.world.disks.changes(&job_managers()[0])),
             ("epoch", known.epoch.0),

@@ -25,11 +25,7 @@ fn etcd_3_4() -> PathBuf {
 }
 
 fn etcd_3_5() -> PathBuf {
-    let directory = std::env::var_os("WEIR_TEST_SERVERS").map(PathBuf::from);
-    let directory = directory.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/test-servers"));
-    let program = directory.join("bin/etcd");
-    assert!(program.exists(), "{} is missing: run ops/test-servers.sh first", program.display());
-    program
+    weir_servers::installed("etcd")
 }
 
 /// An etcd cluster and its directory.

@@ -1,18 +1,15 @@
 //! etcd: one node or a cluster of several.
 
 use std::ffi::OsString;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
-use crate::process::{ServerProcess, StartError, free_port};
+use crate::http;
+use crate::process::{ServerProcess, StartError, free_ports};
 
 /// Times a cluster is started on other ports when one of its ports was taken meanwhile.
 const ATTEMPTS: usize = 3;
-/// For one answer about its health.
-const HEALTH_DEADLINE: Duration = Duration::from_secs(1);
 
 /// How nodes serve their clients.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -136,7 +133,7 @@ impl EtcdCluster {
         let node = &mut self.nodes[number];
         let health = node.health;
         let Some(process) = &mut node.process else { return Ok(()) };
-        process.await_ready(|| ask(health, "/health").is_some_and(|text| text.contains(r#""health":"true""#)))
+        process.await_ready(|| http::ask(health, "GET", "/health", "").is_some_and(|text| text.contains(r#""health":"true""#)))
     }
 
     fn spawn(&self, number: usize) -> Result<ServerProcess, StartError> {
@@ -178,21 +175,12 @@ impl EtcdCluster {
 
 impl Node {
     fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), client: free_port(), peer: free_port(), health: free_port(), process: None }
+        let [client, peer, health] = free_ports();
+        Self { name: name.to_owned(), client, peer, health, process: None }
     }
 
     fn ask(&self, path: &str) -> Option<String> {
         self.process.as_ref()?;
-        ask(self.health, path)
+        http::ask(self.health, "GET", path, "")
     }
-}
-
-/// The answer to an HTTP request for `path`, headers included.
-fn ask(port: u16, path: &str) -> Option<String> {
-    let mut stream = TcpStream::connect_timeout(&SocketAddr::from(([127, 0, 0, 1], port)), HEALTH_DEADLINE).ok()?;
-    stream.set_read_timeout(Some(HEALTH_DEADLINE)).ok()?;
-    stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n").as_bytes()).ok()?;
-    let mut text = String::new();
-    stream.read_to_string(&mut text).ok()?;
-    Some(text)
 }

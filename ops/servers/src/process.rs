@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// How long a server may take to start on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a server may take to start on a busy machine: SeaweedFS has taken twenty seconds on one.
+const PATIENCE: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(20);
 
 /// A server did not start.
@@ -54,7 +54,7 @@ impl ServerProcess {
         Ok(Self { child, program, log: log.to_owned() })
     }
 
-    /// Waits until `ready` says so; fails when the process ends before, or takes longer than a minute.
+    /// Waits until `ready` says so; fails when the process ends before, or takes longer than two minutes.
     pub fn await_ready(&mut self, mut ready: impl FnMut() -> bool) -> Result<(), StartError> {
         let started = Instant::now();
         loop {
@@ -109,13 +109,24 @@ impl Drop for ServerProcess {
 
 /// A port on loopback that nobody listened on a moment ago, below those that the system gives to outgoing connections.
 pub fn free_port() -> u16 {
+    let [port] = free_ports();
+    port
+}
+
+/// Several such ports, no two the same.
+pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
     const PORTS: std::ops::Range<u16> = 10_000..32_000;
-    loop {
-        // Randomly keyed: processes that look for a port at the same time look in different places.
-        let random = RandomState::new().hash_one(0);
-        let port = PORTS.start + (random % PORTS.len() as u64) as u16;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
+    // Held until all are found.
+    let mut listeners = Vec::with_capacity(N);
+    [0; N].map(|_| {
+        loop {
+            // Randomly keyed: processes that look for a port at the same time look in different places.
+            let random = RandomState::new().hash_one(0);
+            let port = PORTS.start + (random % PORTS.len() as u64) as u16;
+            if let Ok(listener) = TcpListener::bind(("127.0.0.1", port)) {
+                listeners.push(listener);
+                return port;
+            }
         }
-    }
+    })
 }

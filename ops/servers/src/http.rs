@@ -1,0 +1,25 @@
+//! The few plain requests by which one sees whether a server is there.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+/// For one answer; a first write may take SeaweedFS seconds.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// The answer of `127.0.0.1:port`, headers included; `None` if there is none, or none in time.
+pub(crate) fn ask(port: u16, method: &str, path: &str, body: &str) -> Option<String> {
+    let mut stream = TcpStream::connect_timeout(&SocketAddr::from(([127, 0, 0, 1], port)), DEADLINE).ok()?;
+    stream.set_read_timeout(Some(DEADLINE)).ok()?;
+    let length = body.len();
+    let request = format!("{method} {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\nContent-Length: {length}\r\n\r\n{body}");
+    stream.write_all(request.as_bytes()).ok()?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).ok()?;
+    Some(text)
+}
+
+/// The status of that answer.
+pub(crate) fn status(port: u16, method: &str, path: &str, body: &str) -> Option<u16> {
+    ask(port, method, path, body)?.split(' ').nth(1)?.parse().ok()
+}
