@@ -18,7 +18,7 @@ fn what_befell_others_is_played_and_harms_nothing() {
 
 #[test]
 fn a_scenario_finds_what_is_wrong() {
-    let arguments = ["run", "--scenario", "a-leader-is-killed", "--flaw", "never-reconnects"];
+    let arguments = ["run", "--scenario", "a-leader-is-killed", "--flaw", "epoch-not-raised"];
     let output = Command::new(env!("CARGO_BIN_EXE_weir-sim")).args(arguments).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(!output.status.success() && text.contains("VIOLATION"), "{text}");

@@ -67,16 +67,16 @@ enum Verb {
     /// Runs one seed and says what came of it; exit code 1 if an invariant broke.
     Run {
         /// Everything random follows from it.
-        #[arg(long, required_unless_present = "scenario", default_value_t = 1)]
-        seed: u64,
+        #[arg(long, required_unless_present = "scenario")]
+        seed: Option<u64>,
         /// Simulated seconds with faults.
         #[arg(long, default_value_t = 60)]
         seconds: u64,
         /// Writes everything that happened there.
         #[arg(long)]
         trace: Option<PathBuf>,
-        /// Plays a named sequence of faults, with the seed and for the time that it says: see `weir-sim scenarios --list`.
-        #[arg(long, value_parser = named, conflicts_with_all = ["seed", "seconds", "calm"])]
+        /// Plays a named sequence of faults, with its own seed unless another is given: see `weir-sim scenarios --list`.
+        #[arg(long, value_parser = named, conflicts_with_all = ["seconds", "calm"])]
         scenario: Option<&'static Scenario>,
         /// Breaks nothing.
         #[arg(long)]
@@ -178,15 +178,16 @@ enum Verb {
 
 fn main() -> ExitCode {
     match Arguments::parse().verb {
-        Verb::Run { trace, scenario: Some(scenario), lying_disks, flaw, .. } => {
-            let faults = Faults::Scenario(scenario);
-            run_one(Options { seed: scenario.seed, seconds: scenario.seconds, faults, lying_disks, flaw }, trace)
+        Verb::Run { seed, trace, scenario: Some(scenario), lying_disks, flaw, .. } => {
+            let (seed, faults) = (seed.unwrap_or(scenario.seed), Faults::Scenario(scenario));
+            run_one(Options { seed, seconds: scenario.seconds, faults, lying_disks, flaw }, trace)
         }
         Verb::Run { seed, seconds, trace, calm, lying_disks, flaw, die_before, die_after, dark_at, scenario: None } => {
             let death = |write, after| Faults::DeathAtWrite { write, after };
             let planned = die_before.map(|write| death(write, false)).or(die_after.map(|write| death(write, true)));
             let planned = planned.or(dark_at.map(Faults::PowerLossAtChange));
             let faults = planned.unwrap_or(if calm { Faults::None } else { Faults::Random });
+            let seed = seed.unwrap_or_default();
             run_one(Options { seed, seconds, faults, lying_disks, flaw }, trace)
         }
         Verb::Seeds { from, count, seconds, jobs, twice } => {

@@ -180,13 +180,17 @@ impl Disks {
         state.host(host).damaged = false;
     }
 
-    /// Flips a bit that was written long ago, in a file of a host whose process is down: not at the end, where damage can't be
-    /// told from a write that power loss tore. False if there is none.
+    /// Flips a bit that was written long ago, in a file of a host whose process is down: not at the end, nor in the vote, where
+    /// damage can't be told from a write that power loss tore. False if there is none.
     pub fn flip_a_bit(&self, host: &str) -> bool {
         let mut state = self.state();
         let written = |inode: &Inode| inode.current.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1) / 2;
-        let names: Vec<u64> =
-            state.durable_names.iter().filter(|(path, _)| host_of(path) == host).map(|(_, inode)| *inode).collect();
+        let names: Vec<u64> = state
+            .durable_names
+            .iter()
+            .filter(|(path, _)| host_of(path) == host && !path.ends_with("vote"))
+            .map(|(_, inode)| *inode)
+            .collect();
         let files: Vec<u64> =
             names.into_iter().filter(|name| state.inodes.get(name).is_some_and(|file| written(file) > 64)).collect();
         if files.is_empty() {
