@@ -3,18 +3,29 @@
 //! A core is put into a surrounding as small as can be (a store, some tasks, clients), which says what may happen next. Each such
 //! step is tried in each state that can be reached in so many steps, and what the core wants done is judged at once. Invariants'
 //! ids as in docs/invariants.md.
+//!
+//! What has been reached is remembered by a hash of 64 bits alone, with the number of steps that were left then: among a hundred
+//! million states two share one with a probability of 3 in 10,000, and then one of them is not looked at again.
 
+pub mod barrier_aligner;
 pub mod checkpoint_coordinator;
 pub mod dispatcher;
+mod fingerprint;
+pub mod job_master;
 pub mod resource_manager;
+pub mod task_executor;
 
-use std::collections::HashSet;
-use std::collections::hash_map::DefaultHasher;
-use std::fmt::{self, Debug, Write};
-use std::hash::{Hash, Hasher};
+use std::any::Any;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::fmt::Debug;
+use std::hash::Hash;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// A core in its surrounding.
-pub trait Surrounding: Clone + Debug {
+use fingerprint::{Fingerprints, fingerprint};
+
+/// A core in its surrounding. What its hash does not tell apart is taken for the same.
+pub trait Surrounding: Clone + Debug + Hash {
     /// Something that may happen.
     type Step: Clone + Debug;
 
@@ -37,84 +48,132 @@ pub struct Searched {
     pub transitions: u64,
     /// States that differ.
     pub states: u64,
+    /// Most steps from where it began.
+    pub depth: usize,
+    /// Places it began at.
+    pub starts: u32,
 }
 
 impl Searched {
     fn and(self, other: Self) -> Self {
-        Self { transitions: self.transitions + other.transitions, states: self.states + other.states }
+        Self {
+            transitions: self.transitions + other.transitions,
+            states: self.states + other.states,
+            depth: self.depth.max(other.depth),
+            starts: self.starts + other.starts,
+        }
     }
 }
 
 /// The cores that are searched, by name.
-pub const CORES: [&str; 3] = ["checkpoint-coordinator", "dispatcher", "resource-manager"];
+pub const CORES: [&str; 6] =
+    ["barrier-aligner", "checkpoint-coordinator", "dispatcher", "job-master", "resource-manager", "task-executor"];
 
-/// Searches the core of this name; without a depth as deep as takes seconds.
-pub fn search_core(name: &str, depth: Option<usize>) -> Result<Searched, String> {
+/// Searches the core of this name, as deep as takes seconds and so many steps more, or fewer.
+pub fn search_core(name: &str, deeper: i32) -> Result<Searched, String> {
+    let depth = |usual: u32| usual.saturating_add_signed(deeper) as usize;
     match name {
-        "checkpoint-coordinator" => {
-            let (first, second) =
-                (checkpoint_coordinator::Checkpoints::running(), checkpoint_coordinator::Checkpoints::after_one());
-            let depth = depth.unwrap_or(8);
-            Ok(search(&first, depth)?.and(search(&second, depth)?))
-        }
-        "dispatcher" => search(&dispatcher::Jobs::none(), depth.unwrap_or(7)),
-        "resource-manager" => search(&resource_manager::Slots::none(), depth.unwrap_or(6)),
+        "barrier-aligner" => search_all(barrier_aligner::starts, depth(24)),
+        "checkpoint-coordinator" => search_all(checkpoint_coordinator::starts, depth(8)),
+        "dispatcher" => search_all(|| vec![("none", dispatcher::Jobs::none())], depth(7)),
+        "job-master" => search_all(job_master::starts, depth(8)),
+        "resource-manager" => search_all(|| vec![("none", resource_manager::Slots::none())], depth(6)),
+        "task-executor" => search_all(task_executor::starts, depth(8)),
         other => Err(format!("there is no core {other}; there are: {}", CORES.join(", "))),
     }
 }
 
-/// Tries everything that can happen in up to `depth` steps from `start`. The error says what broke, and after which steps.
+/// Searches from several places, each with a name.
+fn search_all<S: Surrounding>(starts: impl FnOnce() -> Vec<(&'static str, S)>, depth: usize) -> Result<Searched, String> {
+    let starts =
+        catch_unwind(AssertUnwindSafe(starts)).map_err(|panic| format!("on the way to the start {}", panicked(&*panic)))?;
+    let mut all = Searched::default();
+    for (name, start) in starts {
+        all = all.and(search(&start, depth).map_err(|broken| format!("{broken}\nfrom {name:?}"))?);
+    }
+    Ok(all)
+}
+
+/// Tries everything that can happen in up to `depth` steps from `start`. The error says what broke, and after which steps: as few as
+/// it takes.
 pub fn search<S: Surrounding>(start: &S, depth: usize) -> Result<Searched, String> {
-    let mut searched = Searched { transitions: 0, states: 1 };
-    let mut seen = HashSet::from([fingerprint(start)]);
-    // Each with the steps that led there, as a chain of indices into `trail`.
-    let mut trail: Vec<(usize, S::Step)> = Vec::new();
-    let mut frontier = vec![(start.clone(), None)];
-    for _ in 0..depth {
-        let mut next = Vec::new();
-        for (state, from) in frontier {
-            for step in state.steps() {
-                let mut after = state.clone();
-                searched.transitions += 1;
-                if let Err(what) = after.take(&step) {
-                    return Err(format!("{what}\nafter {:#?}\nin {after:?}", steps_to(&trail, from, step)));
-                }
-                if seen.insert(fingerprint(&after)) {
-                    searched.states += 1;
-                    trail.push((from.map_or(usize::MAX, |index: usize| index), step));
-                    next.push((after, Some(trail.len() - 1)));
-                }
+    let mut search = Search::new();
+    let Err(mut broken) = search.descend(start.clone(), depth) else {
+        let states = search.seen.len() as u64 + 1;
+        return Ok(Searched { transitions: search.transitions, states, depth, starts: 1 });
+    };
+    while let Err(shorter) = Search::new().descend(start.clone(), broken.steps.len() - 1) {
+        broken = shorter;
+    }
+    let Broken { what, steps, state } = broken;
+    Err(format!("{what}\nafter {steps:#?}\nin {state:?}"))
+}
+
+/// What broke, after which steps, and where that led.
+struct Broken<S: Surrounding> {
+    what: String,
+    steps: Vec<S::Step>,
+    state: S,
+}
+
+struct Search<S: Surrounding> {
+    /// What was reached, and how many steps were left then.
+    seen: HashMap<u64, u8, Fingerprints>,
+    transitions: u64,
+    /// The steps to where it is.
+    trail: Vec<S::Step>,
+}
+
+impl<S: Surrounding> Search<S> {
+    fn new() -> Self {
+        Self { seen: HashMap::default(), transitions: 0, trail: Vec::new() }
+    }
+
+    /// Goes on from `state` for up to `left` steps. Depth first: only the states on the way are kept.
+    fn descend(&mut self, state: S, left: usize) -> Result<(), Box<Broken<S>>> {
+        let Some(left) = left.checked_sub(1) else { return Ok(()) };
+        let steps = state.steps();
+        let count = steps.len();
+        let mut state = Some(state);
+        for (number, step) in steps.into_iter().enumerate() {
+            // The last one may have the state itself.
+            let next = if number + 1 == count { state.take() } else { state.clone() };
+            let Some(mut after) = next else { break };
+            self.transitions += 1;
+            let taken = catch_unwind(AssertUnwindSafe(|| after.take(&step)));
+            self.trail.push(step);
+            if let Err(what) = taken.unwrap_or_else(|panic| Err(panicked(&*panic))) {
+                return Err(Box::new(Broken { what, steps: std::mem::take(&mut self.trail), state: after }));
             }
+            if self.is_news(fingerprint(&after), left) {
+                self.descend(after, left)?;
+            }
+            self.trail.pop();
         }
-        frontier = next;
-    }
-    Ok(searched)
-}
-
-fn steps_to<T: Clone>(trail: &[(usize, T)], mut from: Option<usize>, last: T) -> Vec<T> {
-    let mut steps = vec![last];
-    while let Some((before, step)) = from.and_then(|index| trail.get(index)) {
-        steps.push(step.clone());
-        from = Some(*before);
-    }
-    steps.reverse();
-    steps
-}
-
-/// Hashes what is written to it.
-struct Fingerprint(DefaultHasher);
-
-impl Write for Fingerprint {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        text.hash(&mut self.0);
         Ok(())
     }
+
+    /// Whether this was not reached before with as many steps left.
+    fn is_news(&mut self, state: u64, left: usize) -> bool {
+        let left = u8::try_from(left).unwrap_or(u8::MAX);
+        match self.seen.entry(state) {
+            Entry::Vacant(vacant) => {
+                vacant.insert(left);
+                true
+            }
+            Entry::Occupied(known) if *known.get() >= left => false,
+            Entry::Occupied(mut known) => {
+                known.insert(left);
+                true
+            }
+        }
+    }
 }
 
-/// Tells states apart by all that they show of themselves.
-fn fingerprint(state: &impl Debug) -> u64 {
-    let mut fingerprint = Fingerprint(DefaultHasher::new());
-    // Never fails: the writer does not.
-    let _ = write!(fingerprint, "{state:?}");
-    fingerprint.0.finish()
+fn panicked(panic: &(dyn Any + Send)) -> String {
+    let said = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    format!("it panicked: {}", said.unwrap_or("without a word"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,7 +18,7 @@ use crate::metrics as names;
 pub(crate) const GRACE: Duration = Duration::from_millis(500);
 
 /// Whether the store answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum StoreAvailability {
     /// It does, or nothing else is known yet.
     #[default]

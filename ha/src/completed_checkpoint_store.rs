@@ -15,7 +15,7 @@ use crate::{Expect, HaServices, Leadership, Operation, StoreError, keys, record}
 const ATTEMPTS: u32 = 4;
 
 /// A completed checkpoint as the coordination store knows it: small; everything else is in its metadata file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct CompletedCheckpoint {
     /// The job that took it.
     pub job: JobId,

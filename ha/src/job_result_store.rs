@@ -13,7 +13,7 @@ use crate::{Expect, HaServices, Leadership, Operation, StoreError, Versioned, ke
 const FAILURE_LIMIT: usize = 16 * 1024;
 
 /// How a job ended. Any result, dirty or clean, means that no leader ever starts tasks of this job again (R1).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct JobResult {
     /// The job.
     pub job: JobId,

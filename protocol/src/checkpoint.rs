@@ -38,7 +38,7 @@ pub struct CheckpointBarrier {
 }
 
 /// Where some bytes of state are.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum StateHandle {
     /// Here; small ones only ([`INLINE_STATE_LIMIT`]).
     Inline(Bytes),
@@ -50,7 +50,7 @@ pub enum StateHandle {
 pub const INLINE_STATE_LIMIT: usize = 20 * 1024;
 
 /// A stretch of a state file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct FileSegment {
     /// Path relative to the job's checkpoint directory, e.g. `shared/…` or `chk-7/…`. Never leaves it.
     pub path: String,
@@ -63,7 +63,7 @@ pub struct FileSegment {
 }
 
 /// The state of one key group of one operator.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct KeyGroupHandle {
     /// Which key group.
     pub key_group: u32,
@@ -72,7 +72,7 @@ pub struct KeyGroupHandle {
 }
 
 /// What one operator of a chain saved.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct OperatorSnapshot {
     /// Its own state, not keyed: offsets, watermarks, pre-committed transactions. `None` if it has none.
     pub operator_state: Option<StateHandle>,
@@ -81,7 +81,7 @@ pub struct OperatorSnapshot {
 }
 
 /// What one subtask saved: the payload of its acknowledgement.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SubtaskSnapshot {
     /// Which subtask.
     pub execution_vertex: ExecutionVertexId,
@@ -90,7 +90,7 @@ pub struct SubtaskSnapshot {
 }
 
 /// How long a subtask's part took, and how much it was.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct SubtaskCheckpointStats {
     /// From the first barrier's arrival to the last's.
     pub alignment_us: u64,
@@ -105,7 +105,7 @@ pub struct SubtaskCheckpointStats {
 }
 
 /// A completed checkpoint: everything needed to restore from it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct CheckpointMetadata {
     /// The job that took it.
     pub job: JobId,

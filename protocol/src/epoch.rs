@@ -41,7 +41,7 @@ pub struct StaleEpoch {
 }
 
 /// The receiver's half of fencing: keeps the highest epoch seen and refuses lower ones (E4).
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Hash, Default)]
 pub struct EpochFence {
     highest: LeaderEpoch,
 }

@@ -34,6 +34,7 @@ flaws! {
     RestoredLeader, "restored-leader", "A raft leader that was started again leads on in its old term.";
     ShortSnapshot, "short-snapshot", "A snapshot of the coordination store lacks its last key.";
     EpochNotRaised, "epoch-not-raised", "A new leader acts under the epoch of the one before.";
+    EpochNotCompared, "epoch-not-compared", "The coordination store takes a write of a former leader.";
     UnknownIsDone, "unknown-is-done", "A commit without an answer is taken for done.";
     AnsweredBeforeDurable, "answered-before-durable", "A submission is acknowledged before the job graph is durable.";
     ForgottenToken, "forgotten-token", "A repeated submission is not recognised by its token.";
@@ -48,6 +49,7 @@ flaws! {
     FilesBeforePointers, "files-before-pointers", "Files of subsumed checkpoints are deleted before their pointers.";
     OldestCollected, "oldest-collected", "The files of all checkpoints but the newest are taken for garbage.";
     YoungCollected, "young-collected", "Files of checkpoints under way are taken for garbage.";
+    ReusedCollected, "reused-collected", "Files of earlier checkpoints are taken for garbage though a kept one reuses them.";
     UnalignedBarrier, "unaligned-barrier", "A task snapshots at the first barrier, and does not wait for the others.";
     ForgottenChannel, "forgotten-channel", "Alignment does not wait for the last channel.";
     RowsPassBarriers, "rows-pass-barriers", "A channel whose barrier has arrived is read on during alignment.";
@@ -55,6 +57,17 @@ flaws! {
     LostCompletion, "lost-completion", "Tasks are not told that a checkpoint is complete.";
     SlotsNotCleared, "slots-not-cleared", "Slots are granted while a former leader's tasks still run in them.";
     NeverReconnects, "never-reconnects", "A TaskManager that lost its leader does not look for another.";
+    FormerAttemptsNotAwaited, "former-attempts-not-awaited", "Tasks are deployed anew while their former attempts still run.";
+    UnsettledRestart, "unsettled-restart", "A job restarts while it is not certain which checkpoint is its newest.";
+    LateAnswerTaken, "late-answer-taken", "A job restores what it was told about an earlier question.";
+    EndingJobRestarts, "ending-job-restarts", "A job that is being canceled restarts when one of its tasks fails.";
+    FormerAttemptBelieved, "former-attempt-believed", "What a former attempt of a subtask reports is taken for the present one's.";
+    LostSlotsKept, "lost-slots-kept", "A job deploys into the slots of a TaskManager that is lost.";
+    StopForgotten, "stop-forgotten", "A job that stopped with a savepoint does not tell whoever asked.";
+    StaleOrderObeyed, "stale-order-obeyed", "A TaskManager obeys a leader although it has seen a newer one.";
+    RefusesNoSlot, "refuses-no-slot", "A TaskManager starts a task in a slot that another still holds.";
+    EndsUntold, "ends-untold", "How tasks ended while there was no leader is told to nobody.";
+    HeldUntold, "held-untold", "A TaskManager that registers does not say which tasks it holds.";
     CancellationForgotten, "cancellation-forgotten", "A cancellation is acknowledged and nothing is done about it.";
 }
 

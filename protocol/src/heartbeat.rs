@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use crate::world::Millis;
 
 /// Deadlines of those who ought to be heard from. Pure; `now` is passed in.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Hash)]
 pub struct HeartbeatMonitor<K> {
     timeout_ms: u64,
     last_heard: BTreeMap<K, Millis>,

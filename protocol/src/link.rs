@@ -12,7 +12,7 @@ use crate::job_status::ExecutionState;
 use crate::{AllocationId, CheckpointId, ExecutionAttemptId, JobId, LeaderEpoch, TaskManagerId};
 
 /// TaskManager to JobManager.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Hash)]
 pub enum ToJobManager {
     /// First message of a stream.
     Register(Registration),
@@ -78,7 +78,7 @@ pub enum Order {
 }
 
 /// Who leads and where it is reached, as `WatchLeader` tells it. Of several, the one of the highest epoch counts (E8).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct LeaderAddress {
     /// The leader's epoch.
     pub epoch: LeaderEpoch,
@@ -91,7 +91,7 @@ pub struct LeaderAddress {
 }
 
 /// Who a TaskManager is and what it holds.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Hash, Serialize, Deserialize)]
 pub struct Registration {
     /// Resource id and incarnation.
     pub task_manager: TaskManagerId,
@@ -110,7 +110,7 @@ pub struct Registration {
 }
 
 /// An attempt a TaskManager holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct HeldAttempt {
     /// Which.
     pub attempt: ExecutionAttemptId,
@@ -123,14 +123,14 @@ pub struct HeldAttempt {
 }
 
 /// What a heartbeat says.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Hash, Default, Serialize, Deserialize)]
 pub struct HeartbeatReport {
     /// Counters of running attempts since their start.
     pub tasks: Vec<TaskMetrics>,
 }
 
 /// Counters of one attempt since its start.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Hash, Serialize, Deserialize)]
 pub struct TaskMetrics {
     /// Which.
     pub attempt: ExecutionAttemptId,
@@ -155,7 +155,7 @@ pub struct TaskMetrics {
 }
 
 /// An attempt changed state.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Hash)]
 pub struct TaskStateUpdate {
     /// Which.
     pub attempt: ExecutionAttemptId,
@@ -166,7 +166,7 @@ pub struct TaskStateUpdate {
 }
 
 /// Why a task failed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct TaskFailure {
     /// A stable code, e.g. `TASK-PANIC`.
     pub code: String,
@@ -177,7 +177,7 @@ pub struct TaskFailure {
 }
 
 /// A subtask's part of a checkpoint is durable.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Hash)]
 pub struct CheckpointAcknowledgement {
     /// Which attempt.
     pub attempt: ExecutionAttemptId,
@@ -190,7 +190,7 @@ pub struct CheckpointAcknowledgement {
 }
 
 /// A subtask can't take part in a checkpoint.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Hash)]
 pub struct CheckpointDecline {
     /// Which attempt.
     pub attempt: ExecutionAttemptId,

@@ -18,6 +18,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::watch;
 use weir_dataflow::registry::OperatorRegistry;
 use weir_protocol::TaskManagerId;
+use weir_protocol::checkpoint::INLINE_STATE_LIMIT;
 use weir_protocol::drill::{DrillAgent, FaultInjectorRef};
 use weir_protocol::world::net::BoundListener;
 use weir_protocol::world::{self, Ended, OwnRuntime};
@@ -70,6 +71,8 @@ pub struct TaskManagerOptions {
     pub network: NetworkOptions,
     /// Rows a source reads at a time.
     pub max_batch_rows: usize,
+    /// Fresh state of a subtask of up to so many bytes goes into the checkpoint's metadata, more into a file of its own.
+    pub inline_state_limit: usize,
     /// Renders `/metrics`: the recorder is installed once per process, by whoever composes it.
     pub metrics: Option<PrometheusHandle>,
     /// Carries out the faults of drills (`drill.agent.enabled`); `None`: none is taken.
@@ -93,6 +96,7 @@ impl TaskManagerOptions {
             registry,
             network: NetworkOptions::default(),
             max_batch_rows: 8_192,
+            inline_state_limit: INLINE_STATE_LIMIT,
             metrics: None,
             faults: None,
         }
@@ -165,6 +169,7 @@ impl TaskManager {
             connections: Connections::new(id.clone(), options.network.clone()),
             network: options.network.clone(),
             max_batch_rows: options.max_batch_rows.max(1),
+            inline_state_limit: options.inline_state_limit,
         });
         let identity = Identity {
             task_manager: id.clone(),

@@ -1,15 +1,15 @@
-//! C1 and C4: a pointer's metadata file is there when the pointer becomes durable, and as long as it stays.
+//! C1 and C4: what a checkpoint consists of is there when its pointer becomes durable, and as long as that stays.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use weir_protocol::{CheckpointId, JobId};
 
 use super::{Fact, Invariant};
 
-/// The metadata file of every pointer.
+/// The files of every pointer: its metadata, and the state that this names.
 #[derive(Debug, Default)]
 pub(super) struct CheckpointFiles {
-    pointers: BTreeMap<(JobId, CheckpointId), String>,
+    pointers: BTreeMap<(JobId, CheckpointId), BTreeSet<String>>,
 }
 
 impl Invariant for CheckpointFiles {
@@ -19,9 +19,9 @@ impl Invariant for CheckpointFiles {
 
     fn observe(&mut self, fact: &Fact) -> Result<(), String> {
         match fact {
-            Fact::CheckpointAppended { job, checkpoint, metadata: Some((path, there)) } => {
-                self.pointers.insert((*job, *checkpoint), path.clone());
-                if !there {
+            Fact::CheckpointAppended { job, checkpoint, files } => {
+                self.pointers.insert((*job, *checkpoint), files.iter().map(|(path, _)| path.clone()).collect());
+                if let Some((path, _)) = files.iter().find(|(_, there)| !there) {
                     return Err(format!("job {job}: checkpoint {checkpoint} is complete, and {path} is not there"));
                 }
             }
@@ -29,7 +29,7 @@ impl Invariant for CheckpointFiles {
                 self.pointers.remove(&(*job, *checkpoint));
             }
             Fact::FileDeleted { path } => {
-                let named = self.pointers.iter().find(|(_, metadata)| *metadata == path);
+                let named = self.pointers.iter().find(|(_, files)| files.contains(path));
                 if let Some(((job, checkpoint), _)) = named {
                     return Err(format!("C4: {path} was deleted, and checkpoint {checkpoint} of job {job} names it"));
                 }
@@ -45,22 +45,25 @@ mod tests {
     use super::*;
 
     fn appended(there: bool) -> Fact {
-        Fact::CheckpointAppended { job: JobId(1), checkpoint: CheckpointId(1), metadata: Some(("a".into(), there)) }
+        let files = vec![("metadata".into(), true), ("state".into(), there)];
+        Fact::CheckpointAppended { job: JobId(1), checkpoint: CheckpointId(1), files }
     }
 
     #[test]
-    fn a_pointer_names_a_file_that_is_there() {
+    fn a_pointer_names_files_that_are_there() {
         assert!(CheckpointFiles::default().observe(&appended(true)).is_ok());
         assert!(CheckpointFiles::default().observe(&appended(false)).is_err());
     }
 
     #[test]
-    fn a_file_outlives_its_pointer() {
-        let deleted = Fact::FileDeleted { path: "a".into() };
-        let mut files = CheckpointFiles::default();
-        assert!(files.observe(&appended(true)).is_ok());
-        assert!(files.observe(&deleted).is_err());
-        assert!(files.observe(&Fact::CheckpointRemoved { job: JobId(1), checkpoint: CheckpointId(1) }).is_ok());
-        assert!(files.observe(&deleted).is_ok());
+    fn files_outlive_their_pointer() {
+        for file in ["metadata", "state"] {
+            let deleted = Fact::FileDeleted { path: file.into() };
+            let mut files = CheckpointFiles::default();
+            assert!(files.observe(&appended(true)).is_ok());
+            assert!(files.observe(&deleted).is_err());
+            assert!(files.observe(&Fact::CheckpointRemoved { job: JobId(1), checkpoint: CheckpointId(1) }).is_ok());
+            assert!(files.observe(&deleted).is_ok());
+        }
     }
 }

@@ -35,7 +35,7 @@ mod tests {
     #[test]
     fn an_id_is_never_used_again() {
         let mut ids = CheckpointIds::default();
-        let appended = |id| Fact::CheckpointAppended { job: JobId(1), checkpoint: CheckpointId(id), metadata: None };
+        let appended = |id| Fact::CheckpointAppended { job: JobId(1), checkpoint: CheckpointId(id), files: Vec::new() };
         assert!(ids.observe(&appended(1)).is_ok());
         assert!(ids.observe(&appended(3)).is_ok());
         assert!(ids.observe(&appended(3)).is_err());

@@ -74,8 +74,8 @@ pub enum Fact {
         job: JobId,
         /// Which.
         checkpoint: CheckpointId,
-        /// Its metadata file below the root of all checkpoints, and whether that was there; `None` if the pointer names none.
-        metadata: Option<(String, bool)>,
+        /// Its metadata file and the state files that this names, below the root of all checkpoints, and whether each was there.
+        files: Vec<(String, bool)>,
     },
     /// A checkpoint's pointer was removed, or may have been.
     CheckpointRemoved {

@@ -26,7 +26,7 @@ const REQUESTS: u64 = 2;
 const OUTAGES: u32 = 1;
 
 /// The coordinator and what is around it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Hash)]
 pub struct Checkpoints {
     core: CheckpointCoordinator,
     now: u64,
@@ -86,6 +86,11 @@ fn attempt(subtask: u32, attempt: u32) -> ExecutionAttemptId {
         execution_vertex: ExecutionVertexId { vertex: JobVertexId(1), subtask },
         generation: Generation { epoch: LeaderEpoch(1), attempt },
     }
+}
+
+/// Where the search begins.
+pub(super) fn starts() -> Vec<(&'static str, Checkpoints)> {
+    vec![("running", Checkpoints::running()), ("after one", Checkpoints::after_one())]
 }
 
 impl Checkpoints {

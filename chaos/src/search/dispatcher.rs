@@ -1,6 +1,7 @@
 //! The Dispatcher among clients, JobMasters and a coordination store, over changes of leadership.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
 use serde_json::json;
 use weir_control_plane::dispatcher::effect::{CleanupStep, Effect};
@@ -22,7 +23,7 @@ const LEADERS: u32 = 2;
 const OUTAGES: u32 = 1;
 
 /// The Dispatcher and what is around it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Hash)]
 pub struct Jobs {
     core: Dispatcher,
     now: u64,
@@ -74,14 +75,17 @@ pub enum Step {
 }
 
 fn graph(job: JobId) -> JobGraph {
+    static GRAPH: LazyLock<JobGraph> = LazyLock::new(any_graph);
+    JobGraph { job_id: Some(job), ..GRAPH.clone() }
+}
+
+fn any_graph() -> JobGraph {
     let graph = json!({
         "version": JobGraph::VERSION, "name": "job",
         "vertices": [{"id": "v", "parallelism": 1, "operators": [{"kind": "source.datagen"}]}],
         "edges": [],
     });
-    let mut graph: JobGraph = serde_json::from_value(graph).expect("a job graph");
-    graph.job_id = Some(job);
-    graph
+    serde_json::from_value(graph).expect("a job graph")
 }
 
 fn unresolved() -> StoreError {

@@ -25,7 +25,7 @@ const WISHES: u32 = 4;
 const HEARTBEAT: HeartbeatOptions = HeartbeatOptions { interval_ms: 100, timeout_ms: 1_000 };
 
 /// A task in a slot, where it really runs.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 struct Running {
     task_manager: TaskManagerId,
     slot: u32,
@@ -34,7 +34,7 @@ struct Running {
 }
 
 /// The ResourceManager and what is around it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Hash)]
 pub struct Slots {
     core: ResourceManager,
     now: u64,

@@ -11,6 +11,7 @@ use weir_control_plane::resource_manager::HeartbeatOptions;
 use weir_control_plane::{JobManager, JobManagerOptions};
 use weir_ha::HaServices;
 use weir_ha::raft::{Listen, Member, RaftOptions, RaftProvider, RaftTiming};
+use weir_protocol::checkpoint::INLINE_STATE_LIMIT;
 use weir_storage::{Schemes, StorageOptions};
 use weir_worker::{TaskManager, TaskManagerOptions};
 
@@ -49,6 +50,7 @@ pub struct Tuning {
     heartbeat_interval_ms: u64,
     heartbeat_timeout_ms: u64,
     snapshot_after_entries: u64,
+    inline_state_limit: usize,
 }
 
 impl Tuning {
@@ -61,6 +63,7 @@ impl Tuning {
             heartbeat_interval_ms,
             heartbeat_timeout_ms: heartbeat_interval_ms * random.between(4, 10),
             snapshot_after_entries: random.between(40, 300),
+            inline_state_limit: *random.pick(&[0, 40, 120, INLINE_STATE_LIMIT]),
         }
     }
 }
@@ -90,6 +93,11 @@ impl Cluster {
         let observations = Observations::default();
         let store = ObjectStore::new(seed, world.network.clone(), observations.clone());
         Self { world, store, observations, tuning, started: Arc::default() }
+    }
+
+    /// All state goes into the metadata of checkpoints.
+    pub fn keep_state_inline(&mut self) {
+        self.tuning.inline_state_limit = INLINE_STATE_LIMIT;
     }
 
     fn storage_options(&self) -> StorageOptions {
@@ -180,6 +188,7 @@ impl Cluster {
         options.heartbeat_interval_ms = self.tuning.heartbeat_interval_ms;
         options.heartbeat_timeout_ms = self.tuning.heartbeat_timeout_ms;
         options.storage = self.storage_options();
+        options.inline_state_limit = self.tuning.inline_state_limit;
         options.network.open_timeout = Duration::from_secs(5);
         options.network.peer_timeout = Duration::from_secs(3);
         options.network.stopped_producer_grace = Duration::from_secs(1);

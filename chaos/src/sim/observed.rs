@@ -3,19 +3,25 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde_json::Value;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use weir_ha::{
     Candidate, CommitOutcome, HaProvider, HaServices, HaStatus, LeaderElection, LeaderRecord, Leadership, MemberChange,
     MembershipError, Operation, ReadError, Rejection, StoreWatch, TransferError, Versioned, WatchEvent,
 };
+use weir_protocol::world::{random_id, rarely, spawn};
 use weir_protocol::{CheckpointId, JobId, LeaderEpoch};
+use weir_storage::checkpoint::{layout, metadata};
 
 use super::store::{CHECKPOINTS, ObjectStore};
 use crate::invariants::Fact;
+
+/// Longest time that a write is held, in milliseconds: long enough for another to be elected, and for the first once more.
+const HELD_AT_MOST_MS: u128 = 6_000;
 
 /// What was seen and not judged yet, and who must die. Clones are the same.
 #[derive(Debug, Clone, Default)]
@@ -24,6 +30,7 @@ pub struct Observations {
     writes: Arc<AtomicU64>,
     refused: Arc<AtomicU64>,
     unknown: Arc<AtomicU64>,
+    state_files: Arc<AtomicU64>,
     damaged_disks: Arc<AtomicU64>,
     doomed: Arc<Mutex<Doom>>,
     last_writer: Arc<Mutex<Option<String>>>,
@@ -95,6 +102,15 @@ impl Observations {
         self.refused.load(Ordering::Relaxed)
     }
 
+    fn note_state_files(&self, count: u64) {
+        self.state_files.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// How often a completed checkpoint named a state file.
+    pub fn state_files(&self) -> u64 {
+        self.state_files.load(Ordering::Relaxed)
+    }
+
     /// A process found its disk damaged and did not start.
     pub fn note_refused_disk(&self) {
         self.damaged_disks.fetch_add(1, Ordering::Relaxed);
@@ -124,7 +140,8 @@ impl Observations {
     }
 }
 
-/// A provider, observed.
+/// A provider, observed. Clones are the same.
+#[derive(Clone)]
 pub struct Observed {
     inner: HaServices,
     host: String,
@@ -158,9 +175,8 @@ impl Observed {
             CommitOutcome::Committed { .. } => {
                 self.observations.note(Fact::WriteCommitted { write: number, epoch });
                 if let Some((job, checkpoint, metadata)) = changes.appended {
-                    let there = |path: &String| self.store.contains(&format!("{CHECKPOINTS}{path}"));
-                    let metadata = metadata.map(|path| (path.clone(), there(&path)));
-                    self.observations.note(Fact::CheckpointAppended { job, checkpoint, metadata });
+                    let files = metadata.map(|path| self.files_of(job, path)).unwrap_or_default();
+                    self.observations.note(Fact::CheckpointAppended { job, checkpoint, files });
                 }
             }
             CommitOutcome::Rejected(Rejection::StaleEpoch { .. }) => {
@@ -175,6 +191,35 @@ impl Observed {
             self.die().await;
         }
         outcome
+    }
+
+    /// A checkpoint's metadata file and the state files that it names, and whether each is there.
+    fn files_of(&self, job: JobId, metadata: String) -> Vec<(String, bool)> {
+        let bytes = self.store.content(&format!("{CHECKPOINTS}{metadata}"));
+        let decoded = bytes.as_ref().and_then(|bytes| metadata::decode(&metadata, Some(job), bytes).ok());
+        let directory = layout::job_directory(job);
+        let segments = decoded.iter().flat_map(metadata::segments).map(|segment| format!("{directory}/{}", segment.path));
+        let states: BTreeSet<String> = segments.collect();
+        self.observations.note_state_files(states.len() as u64);
+        let there = |path: String| {
+            let there = self.store.content(&format!("{CHECKPOINTS}{path}")).is_some();
+            (path, there)
+        };
+        std::iter::once((metadata.clone(), decoded.is_some())).chain(states.into_iter().map(there)).collect()
+    }
+
+    /// A write that is made later, as by a process that was stopped just before: whoever wanted it may have ceased to lead since.
+    async fn held(&self, leadership: Leadership, operations: Vec<Operation>) -> CommitOutcome {
+        let (tell, told) = oneshot::channel();
+        let observed = self.clone();
+        spawn("held-write", async move {
+            tokio::time::sleep(Duration::from_millis((random_id() % HELD_AT_MOST_MS) as u64)).await;
+            let changes = Changes::of(&operations);
+            let outcome = observed.write(&leadership, changes, observed.inner.commit(&leadership, operations)).await;
+            // Whoever waited may be gone.
+            let _ = tell.send(outcome);
+        });
+        told.await.unwrap_or_else(|_| CommitOutcome::Unknown { reason: "the process ends".to_owned() })
     }
 
     async fn die(&self) {
@@ -254,6 +299,9 @@ impl HaProvider for Observed {
 
     fn commit<'a>(&'a self, leadership: &'a Leadership, operations: Vec<Operation>) -> BoxFuture<'a, CommitOutcome> {
         let changes = Changes::of(&operations);
+        if rarely("write-held") {
+            return self.held(leadership.clone(), operations).boxed();
+        }
         self.write(leadership, changes, self.inner.commit(leadership, operations)).boxed()
     }
 

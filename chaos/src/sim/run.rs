@@ -328,6 +328,7 @@ impl Run {
             ("savepoints", known.savepoints.1),
             ("writes refused", observations.refused()),
             ("writes unknown", observations.unknown()),
+            ("state files", observations.state_files()),
             ("damaged disks found", observations.damaged_disks()),
             ("store refused", store.refused),
             ("store unknown", store.unknown),

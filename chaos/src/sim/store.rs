@@ -78,9 +78,9 @@ impl ObjectStore {
         self.state().footprint
     }
 
-    /// Whether a file is there, whatever is wrong.
-    pub fn contains(&self, path: &str) -> bool {
-        self.state().files.contains_key(path)
+    /// What is in a file, whatever is wrong.
+    pub fn content(&self, path: &str) -> Option<Bytes> {
+        self.state().files.get(path).cloned()
     }
 
     /// All files, whatever is wrong.

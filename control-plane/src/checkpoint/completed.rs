@@ -6,7 +6,7 @@ use weir_ha::CompletedCheckpoint;
 use weir_protocol::CheckpointId;
 
 /// The completed checkpoints a job retains, oldest first.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Hash, Default)]
 pub struct CompletedCheckpoints {
     checkpoints: VecDeque<CompletedCheckpoint>,
     retained: usize,

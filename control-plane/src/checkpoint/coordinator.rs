@@ -35,7 +35,7 @@ pub const HELD_CHECKPOINTS: usize = 1;
 pub const RETRY_MS: u64 = 1_000;
 
 /// What every checkpoint of the job says about the job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CheckpointedJob {
     /// The job.
     pub job: JobId,
@@ -57,7 +57,7 @@ pub struct Moment {
 }
 
 /// Everyone who takes part while all tasks run.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Hash)]
 struct Plan {
     attempts: Vec<ExecutionAttemptId>,
     generation: Generation,
@@ -77,7 +77,7 @@ enum Cause {
 }
 
 /// Decides about the checkpoints of one job.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Hash)]
 pub struct CheckpointCoordinator {
     config: CheckpointConfig,
     job: CheckpointedJob,

@@ -10,7 +10,7 @@ use weir_protocol::world::Millis;
 use weir_protocol::{CheckpointId, ExecutionAttemptId, ExecutionVertexId, Generation};
 
 /// How far a checkpoint has come.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Hash)]
 pub enum PendingPhase {
     /// Acknowledgements are missing.
     Collecting,
@@ -25,7 +25,7 @@ pub enum PendingPhase {
 }
 
 /// Who asked for a checkpoint.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct CheckpointRequest {
     /// Number of the request, for the answer.
     pub request: u64,
@@ -38,7 +38,7 @@ pub struct CheckpointRequest {
 }
 
 /// A checkpoint that was triggered and is neither complete nor aborted.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Hash)]
 pub struct PendingCheckpoint {
     /// What travels in the stream.
     pub barrier: CheckpointBarrier,

@@ -9,7 +9,7 @@ use crate::store_away::StoreAway;
 
 /// What has to go once a job has ended, in this order: pointers before what they point to (ha.md 2.4). Each step is
 /// idempotent, so that a later leader can start over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum CleanupStep {
     /// Its completed checkpoints, files included.
     DiscardCheckpoints,

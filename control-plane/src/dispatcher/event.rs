@@ -8,7 +8,7 @@ use weir_protocol::job_status::JobStatus;
 use super::effect::CleanupStep;
 
 /// Tells one waiting caller from another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Ticket(pub u64);
 
 /// Everything the Dispatcher reacts to. `wall_clock_ms` is milliseconds since 1970, for records.

@@ -15,6 +15,7 @@ mod tests;
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{Hash, Hasher};
 
 use weir_ha::{JobResult, RecoveredJob, StoreAvailability, StoreError, Submission};
 use weir_protocol::JobId;
@@ -82,7 +83,7 @@ struct Submitting {
     submitted_at_ms: u64,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Hash)]
 enum Phase {
     /// It may be in the store and is looked for there.
     Unknown,
@@ -99,10 +100,25 @@ enum Phase {
 }
 
 /// Something to try again later: a store operation of a job.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Hash)]
 struct Retry {
     attempts: u32,
     at: Option<Millis>,
+}
+
+impl Hash for Dispatcher {
+    /// Everything but its options, which stay the same.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Self { options: _, submissions, jobs, retries, store, next_retention_check } = self;
+        (submissions, jobs, retries, store, next_retention_check).hash(state);
+    }
+}
+
+impl Hash for Submitting {
+    /// The job by its id: that stands for its graph.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.graph.job_id, self.submitted_at_ms).hash(state);
+    }
 }
 
 impl Dispatcher {

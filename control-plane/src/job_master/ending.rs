@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use weir_protocol::TaskManagerId;
+use weir_protocol::flaw::{Flaw, is_planted};
 use weir_protocol::job_status::{ExecutionState, JobStatus};
 use weir_protocol::link::Order;
 use weir_protocol::world::Millis;
@@ -43,8 +44,12 @@ impl JobMaster {
         now: Millis,
         out: &mut Vec<JobMasterEffect>,
     ) {
-        let slots = self.pool.lose(task_manager);
+        let slots = if is_planted(Flaw::LostSlotsKept) { 0 } else { self.pool.lose(task_manager) };
         let lost = self.graph.live_on(task_manager);
+        // It may have connected again before this was heard, and have got a deployment over the new link of which it did not say
+        // anything when it registered: nobody else would ever stop that.
+        let attempts = lost.iter().filter_map(|place| self.graph.execution(*place)).map(|execution| execution.attempt);
+        self.send_grouped(attempts.collect(), out, Order::Cancel);
         for place in &lost {
             self.set_execution_state(*place, ExecutionState::Failed, now);
         }
@@ -94,7 +99,7 @@ impl JobMaster {
         self.record(&failure, now);
         let text = format!("{}: {}", failure.code, failure.message);
         match &self.stage {
-            Stage::Ending { .. } | Stage::Ended => return,
+            Stage::Ending { .. } | Stage::Ended if !is_planted(Flaw::EndingJobRestarts) => return,
             // Being stopped anyway; the restart that is under way answers this failure, too, if a restart can.
             Stage::Stopping { .. } if failure.retryable && failed.is_subset(&self.to_deploy) => return,
             _ => {}

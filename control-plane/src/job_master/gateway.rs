@@ -35,7 +35,7 @@ pub enum TaskManagerReport {
 }
 
 /// What became of a savepoint or of a checkpoint that was asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum SavepointOutcome {
     /// It is durable.
     Completed {

@@ -24,10 +24,12 @@ mod tests;
 pub mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use weir_ha::StoreAvailability;
 use weir_protocol::checkpoint::CheckpointMetadata;
+use weir_protocol::flaw::{Flaw, is_planted};
 use weir_protocol::job_graph::JobGraph;
 use weir_protocol::job_status::{ExecutionState, JobStatus};
 use weir_protocol::link::Order;
@@ -96,7 +98,7 @@ pub struct JobToRun {
 }
 
 /// What has to happen next for the job to run, or to end.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Hash)]
 enum Stage {
     /// Nothing was done yet.
     New,
@@ -115,19 +117,19 @@ enum Stage {
 }
 
 /// When tasks that don't stop are reminded, and when their TaskManager is disconnected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Cancellation {
     again_at: Millis,
     give_up_at: Millis,
 }
 
 /// One job under one leader. Pure: time comes in, effects go out.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct JobMaster {
-    what: JobToRun,
+    what: Arc<JobToRun>,
     options: JobMasterOptions,
     graph: ExecutionGraph,
-    regions: FailoverRegions,
+    regions: Arc<FailoverRegions>,
     pool: SlotPool,
     restart_strategy: RestartStrategy,
     coordinator: CheckpointCoordinator,
@@ -151,6 +153,16 @@ pub struct JobMaster {
     exceptions: VecDeque<ExceptionView>,
 }
 
+impl Hash for JobMaster {
+    /// What decides about the future. What stays the same under one leader, and what is kept for people only, does not.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Self { graph, pool, restart_strategy, coordinator, store, status, stage, to_deploy, restore, .. } = self;
+        (graph, pool, restart_strategy, coordinator, store, status, stage, to_deploy, restore).hash(state);
+        let Self { generation, questions, slots_uncertain, stopped_with, restarts_free_until, .. } = self;
+        (generation, questions, slots_uncertain, stopped_with, restarts_free_until).hash(state);
+    }
+}
+
 impl JobMaster {
     /// A JobMaster that has done nothing yet.
     pub fn new(what: JobToRun, options: JobMasterOptions) -> Result<Self, DanglingEdge> {
@@ -163,7 +175,7 @@ impl JobMaster {
         };
         let coordinator = CheckpointCoordinator::new(what.graph.checkpoint_config(), checkpointed, options.checkpoint_history);
         Ok(Self {
-            regions: FailoverRegions::of(&graph),
+            regions: Arc::new(FailoverRegions::of(&graph)),
             pool: SlotPool::new(scheduler::slots_needed(&what.graph)),
             restart_strategy: RestartStrategy::new(what.graph.restart_strategy_config(), what.seed),
             coordinator,
@@ -183,7 +195,7 @@ impl JobMaster {
             exceptions: VecDeque::new(),
             graph,
             options,
-            what,
+            what: Arc::new(what),
         })
     }
 
@@ -311,7 +323,7 @@ impl JobMaster {
             let before = self.stage.clone();
             match &self.stage {
                 Stage::Stopping { restart_at, .. } => {
-                    if !self.coordinator.is_settled() {
+                    if !self.coordinator.is_settled() && !is_planted(Flaw::UnsettledRestart) {
                         // It is not certain yet which checkpoint is the newest (C6).
                     } else if self.graph.all_are(ExecutionState::Finished) {
                         self.ended(JobStatus::Finished, None, now, out);
@@ -435,6 +447,7 @@ impl JobMaster {
                 out.push(JobMasterEffect::CollectGarbage { keep, pending, removed });
             }
             CheckpointEffect::Answer { request, outcome } => out.push(JobMasterEffect::Answer { request, outcome }),
+            CheckpointEffect::StoppedWithSavepoint { .. } if is_planted(Flaw::StopForgotten) => {}
             CheckpointEffect::StoppedWithSavepoint { request, outcome } => self.stopped_with = Some((request, outcome)),
             CheckpointEffect::FailJob { message } => self.checkpoints_failed(message, now, out),
         }
@@ -452,7 +465,8 @@ impl JobMaster {
     }
 
     fn anything_lives(&self, places: &BTreeSet<Place>) -> bool {
-        places.iter().any(|place| self.graph.execution(*place).is_some_and(|execution| execution.is_live()))
+        let live = |place: &Place| self.graph.execution(*place).is_some_and(|execution| execution.is_live());
+        places.iter().any(live) && !is_planted(Flaw::FormerAttemptsNotAwaited)
     }
 
     fn set_status(&mut self, status: JobStatus, now: Millis) {

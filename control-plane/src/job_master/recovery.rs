@@ -1,5 +1,6 @@
 //! Where a job starts from: its newest completed checkpoint, or not at all (C6).
 
+use weir_protocol::flaw::{Flaw, is_planted};
 use weir_protocol::job_status::JobStatus;
 use weir_protocol::world::Millis;
 
@@ -21,7 +22,7 @@ impl JobMaster {
 
     pub(super) fn checkpoint_read(&mut self, answered: u64, point: RestorePoint, now: Millis, out: &mut Vec<JobMasterEffect>) {
         let Stage::Reading { question, .. } = self.stage else { return };
-        if question != answered {
+        if question != answered && !is_planted(Flaw::LateAnswerTaken) {
             return;
         }
         if let Some(checkpoint) = &point.newest

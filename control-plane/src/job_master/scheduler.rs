@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use weir_protocol::checkpoint::CheckpointMetadata;
-use weir_protocol::job_graph::{JobGraph, Partitioning};
+use weir_protocol::job_graph::{JobGraph, JobVertex, Partitioning};
 use weir_protocol::link::{Deployment, InputDeployment, OutputDeployment, ProducerLocation, TaskDeployment};
 use weir_protocol::{ExecutionAttemptId, Generation, JobId, TaskManagerId};
 
@@ -88,7 +88,7 @@ fn task_deployment(
         attempt: execution.attempt,
         slot: execution.slot.slot,
         allocation: execution.slot.allocation,
-        vertex: vertex.descriptor.clone(),
+        vertex: JobVertex::clone(&vertex.descriptor),
         restore: restore.map(|checkpoint| subtask_parts(checkpoint, vertex, place.1)).unwrap_or_default(),
         inputs: inputs.collect(),
         outputs: outputs.collect(),

@@ -10,7 +10,7 @@ use weir_protocol::{AllocationId, TaskManagerId};
 use crate::resource_manager::gateway::GrantedSlot;
 
 /// The slots granted to a job: those in use, by number, and those not assigned yet.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Hash)]
 pub struct SlotPool {
     needed: u32,
     assigned: BTreeMap<u32, GrantedSlot>,

@@ -12,7 +12,7 @@ use super::view::ResourcesView;
 use crate::job_master::gateway::JobMasterGateway;
 
 /// A slot a job may deploy into. It is free: whatever ran there before has been reported terminal.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct GrantedSlot {
     /// The grant; never used for another job (S1).
     pub allocation: AllocationId,

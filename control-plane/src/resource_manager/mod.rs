@@ -27,7 +27,7 @@ pub use self::view::{ResourcesView, TaskManagerView};
 use crate::rpc::links::LinkId;
 
 /// How the ResourceManager judges silence.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct HeartbeatOptions {
     /// How often TaskManagers beat, milliseconds.
     pub interval_ms: u64,
@@ -36,7 +36,7 @@ pub struct HeartbeatOptions {
 }
 
 /// The pure core.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Hash)]
 pub struct ResourceManager {
     heartbeat: HeartbeatOptions,
     heartbeats: HeartbeatMonitor<TaskManagerId>,
@@ -47,7 +47,7 @@ pub struct ResourceManager {
     last_tick: Millis,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Hash)]
 struct Registered {
     link: LinkId,
     registration: Registration,

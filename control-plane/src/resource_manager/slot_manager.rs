@@ -13,7 +13,7 @@ use super::effect::Effect;
 use super::gateway::{GrantedSlot, Wishes};
 
 /// Slots and claims.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Hash)]
 pub(super) struct SlotManager {
     epoch: LeaderEpoch,
     allocations: u64,
@@ -22,7 +22,7 @@ pub(super) struct SlotManager {
     claims: BTreeMap<JobId, Claim>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Slot {
     /// Nothing runs here.
     Free,
@@ -32,7 +32,7 @@ enum Slot {
     Granted(JobId, AllocationId),
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Hash, Default)]
 struct Claim {
     age: u64,
     wanted: u32,

@@ -190,7 +190,7 @@ pub enum Partitioning {
 }
 
 /// When and how to checkpoint. Durations in milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CheckpointConfig {
     /// Time between triggers; 0 = no periodic checkpoints.

@@ -38,7 +38,8 @@ pub fn deletable(job: JobId, found: &[FileEntry], roots: &Roots<'_>) -> Vec<Stri
     let mut needed: BTreeSet<&str> = BTreeSet::new();
     let mut metadata_files: BTreeSet<String> = BTreeSet::new();
     for metadata in &roots.kept {
-        needed.extend(segments(metadata).map(|segment| segment.path.as_str()));
+        let own = |path: &&str| layout::checkpoint_of(path) == Some(metadata.id) || !is_planted(Flaw::ReusedCollected);
+        needed.extend(segments(metadata).map(|segment| segment.path.as_str()).filter(own));
         metadata_files.insert(layout::metadata_path(job, metadata.id));
     }
     let may_go = |entry: &&FileEntry| {

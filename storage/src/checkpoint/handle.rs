@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Where a checkpoint's metadata file is and what it must be: the pointer whose fenced append completes a checkpoint.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct MetadataHandle {
     /// Path relative to the checkpoint root, e.g. `<job>/chk-7/_metadata`.
     pub path: String,

@@ -27,7 +27,7 @@ pub enum AlignmentEffect {
 }
 
 /// Aligns the barriers of one task.
-#[derive(Debug)]
+#[derive(Debug, Clone, Hash)]
 pub struct BarrierAligner {
     channels: usize,
     /// Whether each channel has delivered the barrier of the running alignment.

@@ -8,8 +8,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use weir_dataflow::operator::StateSnapshot;
 use weir_protocol::checkpoint::{
-    CheckpointBarrier, FileSegment, INLINE_STATE_LIMIT, KeyGroupHandle, OperatorSnapshot, StateHandle, SubtaskCheckpointStats,
-    SubtaskSnapshot,
+    CheckpointBarrier, FileSegment, KeyGroupHandle, OperatorSnapshot, StateHandle, SubtaskCheckpointStats, SubtaskSnapshot,
 };
 use weir_protocol::link::{CheckpointAcknowledgement, CheckpointDecline};
 use weir_protocol::{CheckpointId, ExecutionAttemptId, world};
@@ -51,11 +50,12 @@ pub struct SnapshotWriter {
 pub struct SnapshotBacklog;
 
 impl SnapshotWriter {
-    /// Starts writing the snapshots of `attempt`, on the calling runtime, until the writer is dropped.
-    pub fn start(attempt: ExecutionAttemptId, storage: CheckpointStorage, reports: TaskReports) -> Self {
+    /// Starts writing the snapshots of `attempt`, on the calling runtime, until the writer is dropped. What is new in one goes into
+    /// its acknowledgement up to `inline_limit` bytes, else into a file.
+    pub fn start(attempt: ExecutionAttemptId, storage: CheckpointStorage, inline_limit: usize, reports: TaskReports) -> Self {
         let (frozen, queue) = mpsc::channel(QUEUE);
         let history = Arc::new(Mutex::new(SnapshotHistory::default()));
-        let uploads = Uploads { attempt, storage, reports, history: history.clone() };
+        let uploads = Uploads { attempt, storage, inline_limit, reports, history: history.clone() };
         world::spawn("snapshot-writer", uploads.run(queue));
         Self { frozen, history }
     }
@@ -83,6 +83,7 @@ fn lock(history: &Mutex<SnapshotHistory>) -> MutexGuard<'_, SnapshotHistory> {
 struct Uploads {
     attempt: ExecutionAttemptId,
     storage: CheckpointStorage,
+    inline_limit: usize,
     reports: TaskReports,
     history: Arc<Mutex<SnapshotHistory>>,
 }
@@ -150,7 +151,7 @@ impl Uploads {
         let serialize = world::blocking(move || serialize(frozen.operators, plan));
         let serialized = serialize.await.map_err(|_| "an operator panicked while its state was serialised".to_owned())??;
         let fresh = serialized.fresh_bytes();
-        if fresh <= INLINE_STATE_LIMIT {
+        if fresh <= self.inline_limit {
             return Ok(serialized.place(None));
         }
         let (file, offsets) = serialized.concatenate(fresh);

@@ -39,6 +39,8 @@ pub struct Deployer {
     pub network: NetworkOptions,
     /// Rows a source reads at a time.
     pub max_batch_rows: usize,
+    /// Fresh state of a subtask of up to so many bytes goes into the checkpoint's metadata, more into a file of its own.
+    pub inline_state_limit: usize,
 }
 
 /// A task as ordered, with what it shares with the others of its deployment.
@@ -103,7 +105,7 @@ impl Deployer {
             Err(error) if error.is_panic() => return Err(panic_failure(error.into_panic().as_ref()).into()),
             Err(_) => return Err(failure("TASK-SHUTDOWN", "the TaskManager is shutting down", true).into()),
         };
-        let snapshots = SnapshotWriter::start(attempt, storage, reports.clone());
+        let snapshots = SnapshotWriter::start(attempt, storage, self.inline_state_limit, reports.clone());
         let max_batch_rows = self.max_batch_rows;
         Ok(Task::new(TaskParts { control, chain, gate, outputs, snapshots, reports, max_batch_rows }))
     }

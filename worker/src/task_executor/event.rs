@@ -5,7 +5,7 @@ use weir_protocol::link::{LeaderAddress, ToTaskManager};
 use crate::task::report::TaskReport;
 
 /// Number of one attempt to talk to a leader; news of earlier ones are void.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct LinkNumber(pub u64);
 
 /// An event of the TaskExecutor.

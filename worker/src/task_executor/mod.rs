@@ -12,6 +12,7 @@ pub mod outbox;
 pub mod runner;
 
 use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
 
 use weir_protocol::flaw::{Flaw, is_planted};
 use weir_protocol::job_status::ExecutionState;
@@ -55,7 +56,7 @@ pub struct Identity {
 }
 
 /// Where the conversation with the leader stands.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Hash)]
 enum Link {
     /// There is none. Not before `retry_at`.
     Searching { retry_at: Millis },
@@ -79,7 +80,7 @@ impl Link {
 }
 
 /// An attempt that occupies a slot.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Hash)]
 struct Held {
     slot: u32,
     allocation: AllocationId,
@@ -88,7 +89,7 @@ struct Held {
 }
 
 /// The state machine.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct TaskExecutor {
     identity: Identity,
     fence: EpochFence,
@@ -99,6 +100,14 @@ pub struct TaskExecutor {
     best_leader: Option<LeaderAddress>,
     held: BTreeMap<ExecutionAttemptId, Held>,
     outbox: Outbox,
+}
+
+impl Hash for TaskExecutor {
+    /// Everything but who it is, which stays the same.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Self { identity: _, fence, link, links, failures_in_a_row, jitter, best_leader, held, outbox } = self;
+        (fence, link, links, failures_in_a_row, jitter, best_leader, held, outbox).hash(state);
+    }
 }
 
 impl TaskExecutor {
@@ -185,7 +194,8 @@ impl TaskExecutor {
     }
 
     fn registration(&self) -> Registration {
-        let attempts = self.held.iter().map(|(attempt, held)| HeldAttempt {
+        let told = self.held.iter().filter(|_| !is_planted(Flaw::HeldUntold));
+        let attempts = told.map(|(attempt, held)| HeldAttempt {
             attempt: *attempt,
             state: held.state,
             slot: held.slot,
@@ -262,7 +272,9 @@ impl TaskExecutor {
         if self.link.current().is_none_or(|(link, _)| link != number) {
             return Vec::new();
         }
-        if let Err(stale) = self.fence.admit(message.epoch) {
+        if let Err(stale) = self.fence.admit(message.epoch)
+            && !is_planted(Flaw::StaleOrderObeyed)
+        {
             return vec![Effect::CountStale(stale)];
         }
         if let Link::Registered { heard, .. } = &mut self.link {
@@ -352,6 +364,7 @@ impl TaskExecutor {
         let (vertex, job) = (task.attempt.execution_vertex, task.attempt.job);
         let taken_by = self.held.iter().find(|(attempt, held)| {
             held.slot == task.slot
+                && !is_planted(Flaw::RefusesNoSlot)
                 && (held.allocation != task.allocation || attempt.job != job || attempt.execution_vertex == vertex)
         });
         taken_by.map(|(attempt, held)| {
@@ -401,7 +414,7 @@ impl TaskExecutor {
         };
         if self.registered_with().is_some() {
             effects.push(Effect::Send(message));
-        } else if !matches!(message, ToJobManager::InputEnded(_)) && self.outbox.keep(message) {
+        } else if !matches!(message, ToJobManager::InputEnded(_)) && !is_planted(Flaw::EndsUntold) && self.outbox.keep(message) {
             effects.push(Effect::CountDropped);
         }
         effects

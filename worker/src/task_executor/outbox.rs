@@ -8,7 +8,7 @@ use weir_protocol::link::ToJobManager;
 const LIMIT: usize = 4096;
 
 /// Messages for the next leader.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Hash, Default)]
 pub struct Outbox {
     messages: VecDeque<ToJobManager>,
 }

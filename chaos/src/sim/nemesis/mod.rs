@@ -41,6 +41,8 @@ pub struct Nemesis {
     disks_until: BTreeMap<String, u64>,
     slow_until: Option<u64>,
     next_at: u64,
+    /// A leader that goes down at this time, to come back before another is elected: for how long, and whether its power goes.
+    blink: Option<(u64, String, u64, bool)>,
     first_leader: Option<String>,
     /// Whether a disk was emptied or damaged: one in a run, as raft survives one.
     disk_spoilt: bool,
@@ -64,6 +66,7 @@ impl Nemesis {
             disks_until: BTreeMap::new(),
             slow_until: None,
             next_at: 4_000,
+            blink: None,
             first_leader: None,
             disk_spoilt: false,
             deeds: Deeds::default(),
@@ -83,6 +86,7 @@ impl Nemesis {
         if calm {
             return;
         }
+        self.blink(sim, now);
         match self.guide {
             Guide::Chance if now >= self.next_at => {
                 self.next_at = now + self.random.between(200, 3_000);

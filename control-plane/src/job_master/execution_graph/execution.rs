@@ -7,7 +7,7 @@ use weir_protocol::{ExecutionAttemptId, TaskManagerId};
 use crate::resource_manager::gateway::GrantedSlot;
 
 /// An attempt to run a subtask in a slot.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Hash)]
 pub struct Execution {
     /// Its id.
     pub attempt: ExecutionAttemptId,

@@ -1,5 +1,7 @@
 //! A vertex of the ExecutionGraph and its subtasks.
 
+use std::sync::Arc;
+
 use weir_protocol::job_graph::JobVertex;
 use weir_protocol::{ExecutionVertexId, JobVertexId};
 
@@ -11,13 +13,13 @@ pub struct ExecutionJobVertex {
     /// Its id.
     pub id: JobVertexId,
     /// What it runs.
-    pub descriptor: JobVertex,
+    pub descriptor: Arc<JobVertex>,
     /// Its parallel instances.
     pub subtasks: Vec<ExecutionVertex>,
 }
 
 /// One parallel instance of a vertex over all its attempts.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Hash)]
 pub struct ExecutionVertex {
     /// Its id.
     pub id: ExecutionVertexId,
@@ -34,7 +36,7 @@ impl ExecutionJobVertex {
         let subtasks = (0..descriptor.parallelism)
             .map(|subtask| ExecutionVertex { id: ExecutionVertexId { vertex: id, subtask }, execution: None, former_attempts: 0 })
             .collect();
-        Self { id, descriptor, subtasks }
+        Self { id, descriptor: Arc::new(descriptor), subtasks }
     }
 }
 

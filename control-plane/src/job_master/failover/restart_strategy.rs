@@ -1,6 +1,7 @@
 //! Whether and when a job restarts after a failure: Flink's strategies.
 
 use std::collections::VecDeque;
+use std::hash::{Hash, Hasher};
 
 use weir_protocol::job_graph::RestartStrategyConfig;
 use weir_protocol::world::Millis;
@@ -30,6 +31,14 @@ const REMEMBERED_FAILURES: u32 = 10_000;
 
 /// Wait before a free restart of a job whose strategy knows none, milliseconds: a job that fails at once must not spin.
 const FREE_RESTART_MS: u64 = 100;
+
+impl Hash for RestartStrategy {
+    /// What it remembers: what it was configured to be stays the same.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Self { config: _, restarts, recent, backoff_ms, last_restart, random } = self;
+        (restarts, recent, backoff_ms.to_bits(), last_restart, random).hash(state);
+    }
+}
 
 impl RestartStrategy {
     /// A strategy that has seen no failure. `seed` drives the jitter.

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use weir_dataflow::operator::KeyGroupSnapshot;
-use weir_protocol::checkpoint::CheckpointKind;
+use weir_protocol::checkpoint::{CheckpointKind, INLINE_STATE_LIMIT};
 use weir_protocol::{ExecutionVertexId, Generation, JobId, JobVertexId, LeaderEpoch};
 use weir_storage::file_system::{MemoryFault, MemoryFileSystem};
 
@@ -25,7 +25,7 @@ fn world() -> World {
     let files = Arc::new(MemoryFileSystem::new());
     let storage = CheckpointStorage::new(files.clone());
     let (reports, receiver) = task_reports();
-    let writer = SnapshotWriter::start(ATTEMPT, storage.clone(), reports);
+    let writer = SnapshotWriter::start(ATTEMPT, storage.clone(), INLINE_STATE_LIMIT, reports);
     World { files, storage, writer, reports: receiver }
 }
 

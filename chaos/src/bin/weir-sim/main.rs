@@ -3,10 +3,12 @@
 // The only unsafe functions of the project: see `getrandom` and `clock_gettime` below.
 #![expect(unsafe_code, reason = "the C library's sources of randomness and time are replaced")]
 
+mod flaws;
+mod processes;
+
 use std::io::{self, Write};
-use std::ops::Range;
 use std::path::PathBuf;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
@@ -18,6 +20,8 @@ use weir_chaos::sim::random::mix;
 use weir_chaos::sim::scenario::{SCENARIOS, Scenario, scenario};
 use weir_chaos::sim::{Faults, Options, run};
 use weir_protocol::flaw::{Flaw, plant};
+
+use processes::{Ended, Sweep, child};
 
 static ENTROPY: AtomicU64 = AtomicU64::new(0);
 
@@ -130,15 +134,18 @@ enum Verb {
         /// Only this core; may be repeated.
         #[arg(long, value_parser = CORES)]
         only: Vec<String>,
-        /// Steps deep; some seconds deep if left out.
-        #[arg(long)]
-        depth: Option<usize>,
+        /// So many steps deeper than takes seconds; each takes three to six times as long.
+        #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
+        deeper: i32,
+        /// How many cores at a time.
+        #[arg(long, default_value_t = 1)]
+        jobs: usize,
         /// Plants a bug in the product's own code: see `weir-sim flaws`.
         #[arg(long, value_parser = flaw)]
         flaw: Option<Flaw>,
     },
-    /// Plants one bug after the other in the product's own code, and runs seeds until an invariant breaks. Exit code 1 if a bug
-    /// was not found.
+    /// Plants one bug after the other in the product's own code, searches, and runs seeds, until an invariant breaks; prints what
+    /// found which. Exit code 1 if a bug was not found.
     Flaws {
         /// The first seed for each.
         #[arg(long, default_value_t = 1)]
@@ -196,32 +203,49 @@ fn main() -> ExitCode {
         }
         Verb::Points { seed, seconds, jobs, every } => points(seed, seconds, jobs, every),
         Verb::Scenarios { only, list, jobs } => scenarios(&only, list, jobs),
-        Verb::Search { only, depth, flaw } => search(&only, depth, flaw),
+        Verb::Search { only, deeper, jobs, flaw } => search(&only, deeper, jobs, flaw),
         Verb::Flaws { from, count, seconds, jobs, only } => {
             let flaws = if only.is_empty() { Flaw::ALL.to_vec() } else { only };
-            find_flaws(&flaws, from..from + count, seconds, jobs)
+            flaws::find_all(&flaws, &(from..from + count), seconds, jobs)
         }
     }
 }
 
-fn search(only: &[String], depth: Option<usize>, flaw: Option<Flaw>) -> ExitCode {
+fn search(only: &[String], deeper: i32, jobs: usize, flaw: Option<Flaw>) -> ExitCode {
     if let Some(flaw) = flaw {
         plant(flaw);
     }
-    let asked = CORES.into_iter().filter(|core| only.is_empty() || only.iter().any(|name| name == core));
-    for core in asked {
-        let started = Instant::now();
-        match search_core(core, depth) {
-            Ok(Searched { transitions, states }) => {
-                println!("{core}: {transitions} transitions, {states} states, {:.1} s", started.elapsed().as_secs_f64());
-            }
-            Err(broken) => {
-                println!("{core}: VIOLATION {broken}");
-                return ExitCode::FAILURE;
-            }
+    // What panics is told with the steps that led there.
+    std::panic::set_hook(Box::new(|_| {}));
+    let asked: Vec<_> = CORES.into_iter().filter(|core| only.is_empty() || only.iter().any(|name| name == core)).collect();
+    let (next, broken, total) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..jobs.max(1) {
+            scope.spawn(|| {
+                while broken.load(Ordering::Relaxed) == 0
+                    && let Some(core) = asked.get(next.fetch_add(1, Ordering::Relaxed))
+                {
+                    let started = Instant::now();
+                    match search_core(core, deeper) {
+                        Ok(Searched { transitions, states, depth, starts }) => {
+                            total.fetch_add(transitions, Ordering::Relaxed);
+                            let seconds = started.elapsed().as_secs_f64();
+                            println!(
+                                "{core}: {transitions} transitions, {states} states, {depth} steps from {starts} starts, {seconds:.1} s"
+                            );
+                        }
+                        Err(what) => {
+                            broken.fetch_add(1, Ordering::Relaxed);
+                            println!("{core}: VIOLATION {what}");
+                        }
+                    }
+                }
+            });
         }
-    }
-    ExitCode::SUCCESS
+    });
+    let broken = broken.into_inner();
+    println!("{} transitions in all, {broken} violations", total.into_inner());
+    if broken == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// A scenario by its name.
@@ -244,47 +268,6 @@ fn flaw(name: &str) -> Result<Flaw, String> {
     let names = || Flaw::ALL.iter().map(|flaw| flaw.name()).collect::<Vec<_>>().join(", ");
     let found = Flaw::ALL.iter().find(|flaw| flaw.name() == name);
     found.copied().ok_or_else(|| format!("there is no such flaw; there are: {}", names()))
-}
-
-/// Looks for each flaw in turn.
-fn find_flaws(flaws: &[Flaw], seeds: Range<u64>, seconds: u64, jobs: usize) -> ExitCode {
-    let (next, missed) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    std::thread::scope(|scope| {
-        for _ in 0..jobs.max(1) {
-            scope.spawn(|| {
-                while let Some(flaw) = flaws.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    match find(*flaw, seeds.clone(), seconds) {
-                        Some(how) => println!("{}: found {how}", flaw.name()),
-                        None => {
-                            missed.fetch_add(1, Ordering::Relaxed);
-                            println!("{}: NOT FOUND by {} seeds: {}", flaw.name(), seeds.end - seeds.start, flaw.what());
-                        }
-                    }
-                }
-            });
-        }
-    });
-    let missed = missed.into_inner();
-    println!("{} planted bugs, {missed} not found", flaws.len());
-    if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-/// What finds a flaw, the search or the first seed of a simulation, and how.
-fn find(flaw: Flaw, seeds: Range<u64>, seconds: u64) -> Option<String> {
-    let planted = format!("--flaw={}", flaw.name());
-    let search = ("search".to_owned(), vec!["search".to_owned(), planted.clone()]);
-    let simulation = |seed| {
-        let arguments = ["run".to_owned(), format!("--seed={seed}"), format!("--seconds={seconds}"), planted.clone()];
-        (format!("seed {seed}"), arguments.to_vec())
-    };
-    std::iter::once(search).chain(seeds.map(simulation)).find_map(|(by, arguments)| {
-        // A program that can't be run finds nothing.
-        let (good, text) = child(&arguments).unwrap_or_else(|error| (true, error.to_string()));
-        let told = text.lines().find(|line| line.contains("VIOLATION") || line.contains("panicked"));
-        let told = told.unwrap_or_else(|| text.lines().next_back().unwrap_or_default());
-        let told: String = told.trim().chars().take(160).collect();
-        (!good).then(|| format!("by {by}: {told}"))
-    })
 }
 
 fn run_one(options: Options, trace: Option<PathBuf>) -> ExitCode {
@@ -341,7 +324,7 @@ impl Write for Shared {
 fn points(seed: u64, seconds: u64, jobs: usize, every: usize) -> ExitCode {
     let plan = ["run".to_owned(), format!("--seed={seed}"), format!("--seconds={seconds}")];
     let calm = child(&[&plan[..], &["--calm".to_owned()]].concat());
-    let Ok((true, text)) = calm else {
+    let Ok(Ended { good: true, text, .. }) = calm else {
         println!("the plan itself fails: {calm:?}");
         return ExitCode::FAILURE;
     };
@@ -356,81 +339,4 @@ fn points(seed: u64, seconds: u64, jobs: usize, every: usize) -> ExitCode {
     let deaths = (0..writes).flat_map(|write| [at("die-before", write), at("die-after", write)]);
     let runs = deaths.chain((0..changes).map(|change| at("dark-at", change))).step_by(every.max(1)).collect();
     Sweep { runs, twice: false }.run(jobs)
-}
-
-/// Runs with these arguments in a process of its own: whether it went well, and what it said.
-fn child(arguments: &[String]) -> io::Result<(bool, String)> {
-    let mut command = Command::new(std::env::current_exe()?);
-    let output = command.args(arguments).stdin(Stdio::null()).output()?;
-    let mut text = String::from_utf8_lossy(&output.stdout).trim_end().to_owned();
-    if !output.status.success() {
-        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-        let last: Vec<_> = errors.lines().rev().take(12).collect();
-        text.extend(last.into_iter().rev().map(|line| format!("\n  {line}")));
-    }
-    Ok((output.status.success(), if text.is_empty() { output.status.to_string() } else { text }))
-}
-
-/// Many runs, each described by its arguments.
-struct Sweep {
-    runs: Vec<Vec<String>>,
-    twice: bool,
-}
-
-/// After so many failures no further run is begun.
-const FAILURES: usize = 5;
-
-impl Sweep {
-    fn run(&self, jobs: usize) -> ExitCode {
-        let (next, failures) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let output = Mutex::new(io::stdout());
-        std::thread::scope(|scope| {
-            for _ in 0..jobs.max(1) {
-                scope.spawn(|| {
-                    while failures.load(Ordering::Relaxed) < FAILURES {
-                        let index = next.fetch_add(1, Ordering::Relaxed);
-                        let Some(arguments) = self.runs.get(index) else { return };
-                        let (good, text) = self.run_one(index, arguments);
-                        failures.fetch_add(usize::from(!good), Ordering::Relaxed);
-                        let mut output = output.lock().unwrap_or_else(PoisonError::into_inner);
-                        // Whoever closed the pipe does not want to hear it.
-                        let _ = writeln!(output, "{text}");
-                    }
-                });
-            }
-        });
-        let (failures, ran) = (failures.into_inner(), next.into_inner().min(self.runs.len()));
-        println!("{ran} of {} runs made, {failures} failed", self.runs.len());
-        if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-    }
-
-    /// Whether a run went well, and what to say about it.
-    fn run_one(&self, index: usize, arguments: &[String]) -> (bool, String) {
-        let said = arguments.join(" ");
-        if self.twice {
-            return compare(index, arguments).unwrap_or_else(|error| (false, format!("{said}: can't run: {error}")));
-        }
-        match child(arguments) {
-            Err(error) => (false, format!("{said}: can't run: {error}")),
-            Ok((true, text)) => (true, text),
-            Ok((false, text)) => (false, format!("{text}\n  replay: weir-sim {said} --trace=trace.log")),
-        }
-    }
-}
-
-/// Runs twice and compares all that happened.
-fn compare(index: usize, arguments: &[String]) -> io::Result<(bool, String)> {
-    let place = |copy: &str| std::env::temp_dir().join(format!("weir-sim-{}-{index}-{copy}.log", std::process::id()));
-    let traced = |copy: &str| child(&[arguments, &[format!("--trace={}", place(copy).display())]].concat());
-    let ((good, text), again) = (traced("a")?, traced("b")?);
-    let same = (good, &text) == (again.0, &again.1) && std::fs::read(place("a"))? == std::fs::read(place("b"))?;
-    if !same {
-        let said = arguments.join(" ");
-        return Ok((false, format!("{said}: not deterministic: diff {} {}", place("a").display(), place("b").display())));
-    }
-    for copy in ["a", "b"] {
-        // It is only in the way.
-        let _ = std::fs::remove_file(place(copy));
-    }
-    Ok((good, text))
 }

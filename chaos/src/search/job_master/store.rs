@@ -1,0 +1,182 @@
+//! The stores of a job's checkpoints, and what they were asked and have not answered.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use weir_control_plane::checkpoint::{AppendOutcome, WrittenMetadata};
+use weir_control_plane::job_master::event::{JobMasterEvent, RestorePoint};
+use weir_ha::CompletedCheckpoint;
+use weir_protocol::CheckpointId;
+use weir_protocol::checkpoint::{CheckpointKind, CheckpointMetadata};
+use weir_storage::checkpoint::MetadataHandle;
+
+use super::Step;
+use crate::search::require;
+
+/// Ids of one reservation: few, so that another is needed.
+const RESERVED: u64 = 3;
+
+/// Pointers and files, and what is under way.
+#[derive(Debug, Clone, Hash, Default)]
+pub(super) struct Store {
+    pointers: BTreeMap<CheckpointId, CompletedCheckpoint>,
+    files: BTreeMap<CheckpointId, Arc<CheckpointMetadata>>,
+    /// Every checkpoint whose pointer was ever there.
+    appended: BTreeSet<CheckpointId>,
+    handed_out: u64,
+    reserving: bool,
+    /// The number of the last question about the newest checkpoint; those not answered, and what was the newest then.
+    asked: u64,
+    reading: BTreeMap<u64, Option<CheckpointId>>,
+    writing: BTreeMap<CheckpointId, Arc<CheckpointMetadata>>,
+    appending: BTreeMap<CheckpointId, CompletedCheckpoint>,
+    removing: Option<Vec<CheckpointId>>,
+}
+
+impl Store {
+    /// The newest completed checkpoint.
+    pub(super) fn newest(&self) -> Option<CheckpointId> {
+        self.pointers.last_key_value().map(|(id, _)| *id)
+    }
+
+    pub(super) fn was_appended(&self, checkpoint: CheckpointId) -> bool {
+        self.appended.contains(&checkpoint)
+    }
+
+    pub(super) fn is_appending(&self) -> bool {
+        !self.appending.is_empty()
+    }
+
+    /// Whether the newest one is one that tasks finish with.
+    pub(super) fn ends_with_a_last_one(&self) -> bool {
+        let newest = self.pointers.values().next_back();
+        newest.is_some_and(|newest| matches!(newest.kind, CheckpointKind::Final | CheckpointKind::Stop))
+    }
+
+    /// Whether a question is not answered.
+    pub(super) fn asks(&self) -> bool {
+        !self.reading.is_empty()
+    }
+
+    /// The newest question, if it is not answered.
+    pub(super) fn last_question(&self) -> Option<u64> {
+        self.reading.contains_key(&self.asked).then_some(self.asked)
+    }
+
+    pub(super) fn ask(&mut self, question: u64) {
+        self.asked = question;
+        self.reading.insert(question, self.newest());
+    }
+
+    pub(super) fn reserve(&mut self) -> Result<(), String> {
+        require(!std::mem::replace(&mut self.reserving, true), "two reservations at once")
+    }
+
+    pub(super) fn write(&mut self, metadata: CheckpointMetadata) -> Result<(), String> {
+        require(self.writing.insert(metadata.id, Arc::new(metadata)).is_none(), "metadata is written twice at once")
+    }
+
+    pub(super) fn append(&mut self, pointer: CompletedCheckpoint) -> Result<(), String> {
+        require(self.files.contains_key(&pointer.id), "C1: a pointer is appended without its metadata")?;
+        require(self.appending.insert(pointer.id, pointer).is_none(), "a pointer is appended twice at once")
+    }
+
+    pub(super) fn remove(&mut self, checkpoints: Vec<CheckpointId>) -> Result<(), String> {
+        let newest = self.newest().is_some_and(|newest| checkpoints.contains(&newest));
+        require(!newest, "C6: the newest pointer is to be removed")?;
+        require(self.removing.replace(checkpoints).is_none(), "pointers are removed twice at once")
+    }
+
+    /// A question is answered with what was the newest when it was asked.
+    pub(super) fn read(&mut self, question: u64, well: bool) -> Option<JobMasterEvent> {
+        let newest = self.reading.remove(&question)?;
+        if !well {
+            return Some(JobMasterEvent::CheckpointUnreadable { question, reason: String::new(), retryable: true });
+        }
+        let completed = self.pointers.values().filter(|pointer| Some(pointer.id) <= newest).cloned().collect();
+        let newest = newest.and_then(|id| self.files.get(&id)).cloned();
+        Some(JobMasterEvent::CheckpointRead { question, restore: RestorePoint { completed, newest } })
+    }
+
+    pub(super) fn reserved(&mut self, well: bool) -> JobMasterEvent {
+        self.reserving = false;
+        if !well {
+            return JobMasterEvent::CheckpointIdsNotReserved { reason: String::new() };
+        }
+        let first = self.handed_out + 1;
+        self.handed_out += RESERVED;
+        JobMasterEvent::CheckpointIdsReserved(first..first + RESERVED)
+    }
+
+    pub(super) fn written(&mut self, checkpoint: CheckpointId, well: bool) -> Option<JobMasterEvent> {
+        let metadata = self.writing.remove(&checkpoint)?;
+        let result = if well {
+            self.files.insert(checkpoint, metadata);
+            let handle = MetadataHandle { path: String::new(), length: 1, crc32c: 1 };
+            Ok(WrittenMetadata { handle, external_path: String::new() })
+        } else {
+            Err("the disk is full".to_owned())
+        };
+        Some(JobMasterEvent::MetadataWritten { checkpoint, result })
+    }
+
+    /// What becomes of a pointer that reaches the store, or does not.
+    pub(super) fn appended(&mut self, checkpoint: CheckpointId, reaches: bool) -> AppendOutcome {
+        let Some(pointer) = self.appending.remove(&checkpoint) else { return AppendOutcome::Committed };
+        let there = self.pointers.contains_key(&checkpoint);
+        if !there && (!reaches || self.appended.last().is_some_and(|newest| *newest >= checkpoint)) {
+            return AppendOutcome::Refused("not the newest".to_owned());
+        }
+        self.pointers.insert(checkpoint, pointer);
+        self.appended.insert(checkpoint);
+        AppendOutcome::Committed
+    }
+
+    pub(super) fn removed(&mut self, well: bool) -> Option<JobMasterEvent> {
+        let checkpoints = self.removing.take()?;
+        if well {
+            self.pointers.retain(|id, _| !checkpoints.contains(id));
+        }
+        let result = if well { Ok(()) } else { Err("no answer".to_owned()) };
+        Some(JobMasterEvent::PointersRemoved { checkpoints, result })
+    }
+
+    /// Another leads: what the former one has under way reached the store, or never will.
+    pub(super) fn change_leader(&mut self, reaches: bool) {
+        for checkpoint in self.appending.keys().copied().collect::<Vec<_>>() {
+            self.appended(checkpoint, reaches);
+        }
+        self.reading.clear();
+        self.writing.clear();
+        (self.reserving, self.removing) = (false, None);
+    }
+
+    /// What it may do next; with trouble, what goes wrong, too.
+    pub(super) fn steps(&self, trouble: bool, steps: &mut Vec<Step>) {
+        let both = || [true, false].into_iter().filter(move |well| *well || trouble);
+        steps.extend(self.reading.keys().flat_map(|question| both().map(|well| Step::Read(*question, well))));
+        if self.reserving {
+            steps.extend(both().map(Step::Reserved));
+        }
+        steps.extend(self.writing.keys().flat_map(|id| both().map(|well| Step::Written(*id, well))));
+        for id in self.appending.keys() {
+            steps.push(Step::Appended(*id, true, true));
+            if trouble {
+                steps.extend([true, false].map(|reaches| Step::Appended(*id, reaches, false)));
+            }
+        }
+        if self.removing.is_some() {
+            steps.extend(both().map(Step::Removed));
+        }
+    }
+
+    /// What it does if all goes well. Old questions are left alone.
+    pub(super) fn onward(&self) -> Option<Step> {
+        if self.reserving {
+            return Some(Step::Reserved(true));
+        }
+        let written = self.writing.keys().next().map(|id| Step::Written(*id, true));
+        let appended = written.or_else(|| self.appending.keys().next().map(|id| Step::Appended(*id, true, true)));
+        appended.or_else(|| self.removing.is_some().then_some(Step::Removed(true)))
+    }
+}
