@@ -76,9 +76,9 @@ pub fn search_core(name: &str, deeper: i32) -> Result<Searched, String> {
         "barrier-aligner" => search_all(barrier_aligner::starts, depth(24)),
         "checkpoint-coordinator" => search_all(checkpoint_coordinator::starts, depth(8)),
         "dispatcher" => search_all(|| vec![("none", dispatcher::Jobs::none())], depth(7)),
-        "job-master" => search_all(job_master::starts, depth(8)),
+        "job-master" => search_all(job_master::starts, depth(6)),
         "resource-manager" => search_all(|| vec![("none", resource_manager::Slots::none())], depth(6)),
-        "task-executor" => search_all(task_executor::starts, depth(8)),
+        "task-executor" => search_all(task_executor::starts, depth(6)),
         other => Err(format!("there is no core {other}; there are: {}", CORES.join(", "))),
     }
 }
@@ -105,7 +105,7 @@ pub fn search<S: Surrounding>(start: &S, depth: usize) -> Result<Searched, Strin
     while let Err(shorter) = Search::new().descend(start.clone(), broken.steps.len() - 1) {
         broken = shorter;
     }
-    let Broken { what, steps, state } = broken;
+    let Broken { what, steps, state } = *broken;
     Err(format!("{what}\nafter {steps:#?}\nin {state:?}"))
 }
 

@@ -63,6 +63,7 @@ flaws! {
     EndingJobRestarts, "ending-job-restarts", "A job that is being canceled restarts when one of its tasks fails.";
     FormerAttemptBelieved, "former-attempt-believed", "What a former attempt of a subtask reports is taken for the present one's.";
     LostSlotsKept, "lost-slots-kept", "A job deploys into the slots of a TaskManager that is lost.";
+    LostNotCanceled, "lost-not-canceled", "Tasks of a TaskManager that is lost are not canceled there, should it be back already.";
     StopForgotten, "stop-forgotten", "A job that stopped with a savepoint does not tell whoever asked.";
     StaleOrderObeyed, "stale-order-obeyed", "A TaskManager obeys a leader although it has seen a newer one.";
     RefusesNoSlot, "refuses-no-slot", "A TaskManager starts a task in a slot that another still holds.";

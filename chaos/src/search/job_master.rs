@@ -18,9 +18,9 @@ use weir_protocol::checkpoint::{OperatorSnapshot, SubtaskCheckpointStats, Subtas
 use weir_protocol::job_status::ExecutionState;
 use weir_protocol::link::{CheckpointAcknowledgement, CheckpointDecline, TaskFailure, TaskStateUpdate};
 use weir_protocol::world::Millis;
-use weir_protocol::{CheckpointId, ExecutionAttemptId, ExecutionVertexId, JobId};
+use weir_protocol::{AllocationId, CheckpointId, ExecutionAttemptId, ExecutionVertexId, JobId};
 
-use self::cluster::{End, Mail, Report, Slots, TaskManager, named};
+use self::cluster::{End, Mail, Report, Slots, TaskManager, named, number_of};
 use self::starts::core;
 pub(super) use self::starts::starts;
 use self::store::Store;
@@ -61,6 +61,8 @@ pub struct Job {
     mail: VecDeque<Mail>,
     /// What was heard last from a task, which may come once more.
     last_report: Option<(usize, Report)>,
+    /// The grants that the JobMaster has been told of, and where each is, and has not given back or been told to be lost.
+    held: BTreeMap<AllocationId, usize>,
     /// The attempts that the JobMaster has deployed and not been told the end of, and where each is.
     live: BTreeMap<ExecutionAttemptId, usize>,
     /// The newest attempt of each subtask, over all leaders.
@@ -148,6 +150,7 @@ impl Job {
     /// The JobMaster is told that a TaskManager is lost.
     fn lost(&mut self, task_manager: usize) -> Result<(), String> {
         self.live.retain(|_, place| *place != task_manager);
+        self.held.retain(|_, place| *place != task_manager);
         self.handle(JobMasterEvent::TaskManagerLost { task_manager: named(task_manager), reason: String::new() })
     }
 
@@ -195,7 +198,10 @@ impl Job {
 
     fn hear(&mut self, mail: Mail) -> Result<(), String> {
         match mail {
-            Mail::Granted(slots) => self.handle(JobMasterEvent::SlotsGranted(slots)),
+            Mail::Granted(slots) => {
+                self.held.extend(slots.iter().map(|slot| (slot.allocation, number_of(&slot.task_manager))));
+                self.handle(JobMasterEvent::SlotsGranted(slots))
+            }
             Mail::Lost(number) => self.lost(number),
             Mail::Report(number, report) => {
                 if let Report::State(attempt, state, _) = report
@@ -237,6 +243,7 @@ impl Job {
         });
         self.mail.clear();
         self.live.clear();
+        self.held.clear();
         self.asked.clear();
         (self.last_report, self.canceled, self.overrun) = (None, false, false);
         self.handle(JobMasterEvent::Start)

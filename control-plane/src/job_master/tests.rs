@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use weir_protocol::job_graph::{JobGraph, Partitioning, RestartStrategyConfig};
 use weir_protocol::job_status::{ExecutionState, JobStatus};
-use weir_protocol::link::TaskFailure;
+use weir_protocol::link::{Order, TaskFailure};
 use weir_protocol::world::Millis;
 use weir_protocol::{CheckpointId, TaskManagerId};
 
@@ -389,4 +389,17 @@ fn reports_of_former_attempts_and_from_strangers_change_nothing() {
     model.report_state(&tm("stranger"), attempt, ExecutionState::Failed, failure(true));
     model.settle();
     assert_eq!((model.status(), model.core.view(model.now).exceptions.len()), (JobStatus::Running, 0));
+}
+
+/// It registered anew while a deployment was on its way to it: its registration did not name those tasks, so that nobody else stops them.
+#[test]
+fn a_task_manager_that_is_back_before_its_loss_is_heard_is_told_to_stop_what_it_was_sent() {
+    let mut model = running(&parallel());
+    let b = tm("b");
+    let there: Vec<_> = model.tasks(|_| true).into_iter().filter(|(id, _)| *id == b).map(|(_, attempt)| attempt).collect();
+    model.handle(JobMasterEvent::TaskManagerLost { task_manager: b.clone(), reason: "it registered again".to_string() });
+    let orders = &model.task_managers[&b].orders;
+    let canceled =
+        |order: &Order| matches!(order, Order::Cancel(attempts) if there.iter().all(|attempt| attempts.contains(attempt)));
+    assert!(!there.is_empty() && orders.iter().any(canceled), "{orders:?}");
 }

@@ -11,8 +11,8 @@ use weir_protocol::flaw::Flaw;
 
 use crate::processes::{Ended, child};
 
-/// The search is made so many steps less deep first, which takes a second or two.
-const SHALLOW: i32 = -2;
+/// The search is made so many steps less deep first, which takes a second.
+const SHALLOW: i32 = -1;
 /// Seeds that are tried before the search is made as deep as usual.
 const FIRST_SEEDS: u64 = 5;
 

@@ -182,7 +182,7 @@ impl TaskManager {
             }
             Command::Aborted(attempts, id) => {
                 for attempt in attempts {
-                    self.tasks.entry(attempt).and_modify(|task| drop(task.barriers.remove(&id)));
+                    self.tasks.entry(attempt).and_modify(|task| _ = task.barriers.remove(&id));
                 }
                 Vec::new()
             }

@@ -21,11 +21,15 @@ impl Job {
             }
             JobMasterEffect::DeclareRequirements { slots } => {
                 let unused = self.live.is_empty() || slots > 0;
+                if slots == 0 {
+                    self.held.clear();
+                }
                 self.slots.wish(slots);
                 require(unused, "S3: slots are given back in which tasks run")
             }
             JobMasterEffect::ReleaseSlot { allocation } => {
                 self.slots.release(allocation);
+                require(self.held.remove(&allocation).is_some(), "S1: a grant is given back that the job has not")?;
                 let used = self.task_managers.iter().any(|one| one.holds(allocation));
                 require(!used, "S3: a slot is given back in which a task runs")
             }
@@ -114,6 +118,7 @@ impl Job {
             let (attempt, subtask) = (task.attempt, task.attempt.execution_vertex);
             let lives = self.live.keys().any(|other| other.execution_vertex == subtask);
             require(!lives, "F2: a subtask is deployed whose former attempt may still run")?;
+            require(self.held.get(&task.allocation) == Some(&number), "S1: deployed into a slot that the job has not")?;
             let former = self.newest.insert(subtask, attempt);
             require(former.is_none_or(|former| former.generation < attempt.generation), "F2: a generation goes back")?;
             require(attempt.generation.epoch.0 == self.epoch, "E4: deployed under another epoch")?;

@@ -100,6 +100,7 @@ impl Job {
             store: Store::default(),
             mail: VecDeque::new(),
             last_report: None,
+            held: BTreeMap::new(),
             live: BTreeMap::new(),
             newest: BTreeMap::new(),
             ran: BTreeSet::new(),
@@ -109,10 +110,10 @@ impl Job {
             over: false,
             unreached: Vec::new(),
         };
+        start.handle(JobMasterEvent::Start).expect("nothing is wrong at the start");
         for task_manager in 0..TASK_MANAGERS {
             start = start.after(Step::Return(task_manager));
         }
-        start.handle(JobMasterEvent::Start).expect("nothing is wrong at the start");
         start
     }
 
@@ -149,7 +150,7 @@ impl Job {
     fn with_a_late_answer(self) -> Self {
         let mut asked = self.failed().until(|job| job.store.asks());
         let other = *asked.live.keys().next().expect("the other task lives");
-        asked = asked.after(Step::Ends(other, End::Failed)).after(Step::Hear);
+        asked = asked.after(Step::Ends(other, End::Failed)).after(Step::Hear).after(Step::Tick);
         asked.until(|job| job.store.newest() == Some(CheckpointId(2)) && job.runs())
     }
 

@@ -20,7 +20,7 @@ impl FailoverRegions {
     /// The regions, in the order of their first subtasks.
     pub fn of(graph: &ExecutionGraph) -> Self {
         let mut sets = Sets::new(graph);
-        for edge in &graph.edges {
+        for edge in graph.edges.iter() {
             let (from, to) = (graph.vertices[edge.from].descriptor.parallelism, graph.vertices[edge.to].descriptor.parallelism);
             if edge.partitioning == Partitioning::Forward {
                 for subtask in 0..from.min(to) {
