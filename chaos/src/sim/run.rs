@@ -117,7 +117,10 @@ fn plan(options: Options) -> Vec<PlannedJob> {
 
 impl Run {
     fn new(options: Options, world: World) -> Self {
-        let cluster = Cluster::new(options.seed, world.clone());
+        let mut cluster = Cluster::new(options.seed, world.clone());
+        if matches!(options.faults, Faults::Scenario(_)) {
+            cluster.keep_state_inline();
+        }
         let client = Client::new(plan(options), world, cluster.observations.clone());
         let guide = if let Faults::Scenario(scenario) = options.faults { Guide::Scenario(scenario, 0) } else { Guide::Chance };
         let nemesis = Nemesis::new(options.seed, cluster.clone(), guide);

@@ -395,10 +395,10 @@ fn reports_of_former_attempts_and_from_strangers_change_nothing() {
 #[test]
 fn a_task_manager_that_is_back_before_its_loss_is_heard_is_told_to_stop_what_it_was_sent() {
     let mut model = running(&parallel());
-    let b = tm("b");
-    let there: Vec<_> = model.tasks(|_| true).into_iter().filter(|(id, _)| *id == b).map(|(_, attempt)| attempt).collect();
-    model.handle(JobMasterEvent::TaskManagerLost { task_manager: b.clone(), reason: "it registered again".to_string() });
-    let orders = &model.task_managers[&b].orders;
+    let a = tm("a");
+    let there: Vec<_> = model.tasks(|_| true).into_iter().filter(|(id, _)| *id == a).map(|(_, attempt)| attempt).collect();
+    model.handle(JobMasterEvent::TaskManagerLost { task_manager: a.clone(), reason: "it registered again".to_string() });
+    let orders = &model.task_managers[&a].orders;
     let canceled =
         |order: &Order| matches!(order, Order::Cancel(attempts) if there.iter().all(|attempt| attempts.contains(attempt)));
     assert!(!there.is_empty() && orders.iter().any(canceled), "{orders:?}");
