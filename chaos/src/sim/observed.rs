@@ -205,7 +205,7 @@ impl Observed {
             let there = self.store.content(&format!("{CHECKPOINTS}{path}")).is_some();
             (path, there)
         };
-        std::iter::once((metadata.clone(), decoded.is_some())).chain(states.into_iter().map(there)).collect()
+        std::iter::once((metadata, decoded.is_some())).chain(states.into_iter().map(there)).collect()
     }
 
     /// A write that is made later, as by a process that was stopped just before: whoever wanted it may have ceased to lead since.
