@@ -72,6 +72,11 @@ impl Group {
         std::fs::write(self.place.join("memory.limit_in_bytes"), "-1")
     }
 
+    /// Bytes that it uses.
+    fn usage(&self) -> u64 {
+        self.number("memory.usage_in_bytes")
+    }
+
     /// How often it needed more than its limit, so that something had to be reclaimed.
     fn hits(&self) -> u64 {
         self.number("memory.failcnt")
@@ -108,13 +113,14 @@ fn squeeze(scene: &mut Scene, draw: Draw, name: String) -> io::Result<Bite> {
     let groups =
         scene.memory.as_ref().ok_or_else(|| io::Error::other("this cluster's processes are in no groups of their own"))?;
     let group = groups.groups.get(&name).ok_or_else(|| io::Error::other(format!("{name} is in no group of its own")))?;
-    let (hits, killed, used) = (group.hits(), group.killed(), group.number("memory.usage_in_bytes"));
+    let (hits, killed, used) = (group.hits(), group.killed(), group.usage());
     let felt = |group: &Group| group.hits() > hits || group.killed() > killed;
     let (started, mut limit) = (Instant::now(), used);
     while !felt(group) && started.elapsed() < PATIENCE && !scene.stopped() {
-        // Refused: it can't be reclaimed, so that the limit is where it hurts.
-        if group.set_limit(limit).is_ok() {
-            limit = limit.saturating_sub(STEP_BYTES);
+        // Refused: nothing more can be reclaimed. Then the limit is what is used now, to the page, so that the next one that is needed hurts.
+        match group.set_limit(limit) {
+            Ok(()) => limit = limit.saturating_sub(STEP_BYTES),
+            Err(_) => drop(group.set_limit(group.usage())),
         }
         scene.wait(PACE);
     }
