@@ -9,6 +9,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
+use weir_ha::keys::RESULTS;
 use weir_ha::{
     Candidate, CommitOutcome, HaProvider, HaServices, HaStatus, LeaderElection, LeaderRecord, Leadership, MemberChange,
     MembershipError, Operation, ReadError, Rejection, StoreWatch, TransferError, Versioned, WatchEvent,
@@ -169,6 +170,8 @@ impl Observed {
         let outcome = write.await;
         if matches!(outcome, CommitOutcome::Rejected(_)) {
             removals.removed.clear();
+        } else if let Some(job) = changes.ended {
+            self.store.note_end(job);
         }
         drop(removals);
         match &outcome {
@@ -249,6 +252,8 @@ struct Changes {
     /// The one whose pointer they append, and its metadata file.
     appended: Option<(JobId, CheckpointId, Option<String>)>,
     removed: Vec<(JobId, CheckpointId)>,
+    /// The job whose end they write down.
+    ended: Option<JobId>,
 }
 
 impl Changes {
@@ -257,6 +262,7 @@ impl Changes {
         for operation in operations {
             match operation {
                 Operation::Put { key, value, .. } => {
+                    changes.ended = changes.ended.or(key.strip_prefix(RESULTS).and_then(|job| job.parse().ok()));
                     let Some((job, id)) = pointer(key) else { continue };
                     let record: Value = serde_json::from_slice(value).unwrap_or_default();
                     let record = &record["record"];

@@ -16,7 +16,6 @@ use super::nemesis::{FAST, Guide, Nemesis};
 use super::pipeline::{Ledger, PARALLELISM, row_at};
 use super::random::Random;
 use super::scenario::Scenario;
-use super::store::CHECKPOINTS;
 use super::world::World;
 use crate::invariants::{ExactlyOnce, Fact, Invariant, Violation, Watch};
 
@@ -302,7 +301,7 @@ impl Run {
     /// Jobs that have ended and keep no checkpoints leave no file of theirs behind.
     fn no_file_is_left(&mut self, sim: &mut turmoil::Sim<'_>) {
         let store = self.cluster.store.clone();
-        let left = move || store.paths().into_iter().filter(|path| path.starts_with(CHECKPOINTS)).collect::<Vec<_>>();
+        let left = move || store.checkpoint_files();
         let deadline = self.cluster.world.elapsed_ms() + END_BOUND_MS;
         let none = left.clone();
         if self.until(sim, deadline, true, move |_| none().is_empty()) == Ok(false) {
@@ -331,6 +330,7 @@ impl Run {
             ("savepoints", known.savepoints.1),
             ("writes refused", observations.refused()),
             ("writes unknown", observations.unknown()),
+            ("late files", store.late),
             ("state files", observations.state_files()),
             ("damaged disks found", observations.damaged_disks()),
             ("store refused", store.refused),

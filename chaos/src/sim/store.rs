@@ -1,6 +1,6 @@
 //! An object store that every host reaches: durable, slow, and at times not well.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -8,6 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use weir_protocol::JobId;
+use weir_storage::checkpoint::layout;
 use weir_storage::file_system::{FileEntry, FileError, FileSystem, FileSystemRef};
 
 use super::network::Network;
@@ -40,6 +42,8 @@ pub struct StoreFootprint {
     pub refused: u64,
     /// Outcomes not told.
     pub unknown: u64,
+    /// Files of checkpoints written when their job's end was written down already.
+    pub late: u64,
 }
 
 /// The store. Clones are the same.
@@ -54,6 +58,10 @@ pub struct ObjectStore {
 #[derive(Debug, Default)]
 struct State {
     files: BTreeMap<String, Bytes>,
+    /// Directories of checkpoints whose job's end is written down.
+    ended: BTreeSet<String>,
+    /// Files that were written there afterwards.
+    late: BTreeSet<String>,
     fault: StoreFault,
     footprint: StoreFootprint,
 }
@@ -81,6 +89,18 @@ impl ObjectStore {
     /// What is in a file, whatever is wrong.
     pub fn content(&self, path: &str) -> Option<Bytes> {
         self.state().files.get(path).cloned()
+    }
+
+    /// From now on nobody should write files of this job's checkpoints; what a task was writing may still come.
+    pub fn note_end(&self, job: JobId) {
+        self.state().ended.insert(format!("{CHECKPOINTS}{}/", layout::job_directory(job)));
+    }
+
+    /// All files of checkpoints, but those that came when their job had ended.
+    pub fn checkpoint_files(&self) -> Vec<String> {
+        let state = self.state();
+        let files = state.files.keys().filter(|path| path.starts_with(CHECKPOINTS) && !state.late.contains(*path));
+        files.cloned().collect()
     }
 
     /// All files, whatever is wrong.
@@ -168,6 +188,10 @@ impl FileSystem for Directory {
         let write = move |state: &mut State| {
             if state.files.contains_key(&key) {
                 return Err(FileError::AlreadyExists { path: path.to_owned() });
+            }
+            if state.ended.iter().any(|directory| key.starts_with(directory)) {
+                state.late.insert(key.clone());
+                state.footprint.late += 1;
             }
             state.files.insert(key, bytes);
             state.footprint.written += 1;
