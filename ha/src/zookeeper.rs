@@ -31,11 +31,11 @@ mod connection_info;
 mod ensemble;
 mod fenced_write;
 mod layout;
-mod link_spawner;
 mod options;
 mod plan;
 mod runner;
 mod session;
+mod tethered;
 
 #[cfg(test)]
 mod tests;

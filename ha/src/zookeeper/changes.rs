@@ -9,6 +9,7 @@ use weir_protocol::world::spawn;
 use zookeeper_client::{AddWatchMode, Client, Error, EventType, MultiReadResult, PersistentWatcher, WatchedEvent};
 
 use super::ensemble::{CALL_DEADLINE, Ensemble, OPERATION_DEADLINE, data, versioned, within};
+use super::tethered::Tethered;
 use crate::fenced_store::Change;
 use crate::{LeaderRecord, ReadError};
 
@@ -19,7 +20,7 @@ const REMEMBERED: usize = 4_096;
 
 /// Keeps the published leader up to date while the session lasts. It is read again after every interruption: a watch
 /// alone can miss what happened meanwhile (FLINK-19557).
-pub(super) async fn follow_leader(ensemble: Arc<Ensemble>, client: Client, number: u64) {
+pub(super) async fn follow_leader(ensemble: Arc<Ensemble>, client: Tethered, number: u64) {
     let mut link = ensemble.link.subscribe();
     let path = ensemble.layout.leader_record();
     loop {
@@ -49,7 +50,7 @@ pub(super) async fn follow_leader(ensemble: Arc<Ensemble>, client: Client, numbe
         };
         let interrupted = link.wait_for(|link| link.connections != connections || link.number != number || link.ended);
         tokio::select! {
-            _ = watcher.changed() => {}
+            () = client.fired(watcher) => {}
             _ = interrupted => {}
         }
     }
@@ -102,7 +103,7 @@ pub(super) async fn ensure_watched(ensemble: &Arc<Ensemble>) -> Result<(), ReadE
 /// seen to be: that of its removal, or a later one. A removal may be told of a key that nobody had written.
 struct Follower {
     ensemble: Arc<Ensemble>,
-    client: Client,
+    client: Tethered,
     told: HashMap<String, u64>,
 }
 
@@ -112,9 +113,10 @@ impl Follower {
         loop {
             let over = link.wait_for(|link| link.number != number || link.ended);
             let event = tokio::select! {
-                event = watcher.changed() => event,
+                event = self.client.next_event(&mut watcher) => event,
                 _ = over => break,
             };
+            let Some(event) = event else { break };
             if !self.hear(event).await {
                 break;
             }

@@ -17,6 +17,7 @@ use super::commit_queue::CommitQueue;
 use super::commits::Answer;
 use super::layout::{Layout, decode_value};
 use super::options::ZooKeeperOptions;
+use super::tethered::Tethered;
 use crate::availability::{GRACE, StoreContact};
 use crate::isolation::Isolation;
 use crate::metrics as names;
@@ -36,7 +37,7 @@ pub(super) const PIPELINE: usize = 64;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Link {
     /// The session, connected or not.
-    pub client: Option<Client>,
+    pub client: Option<Tethered>,
     /// Whether a server answers.
     pub connected: bool,
     /// Whether the session is over for good, as far as its client knows.
@@ -205,7 +206,7 @@ impl Ensemble {
     }
 
     /// The session, once it is connected. The reason if it isn't before the deadline.
-    pub(super) async fn client(&self, deadline: Instant) -> Result<Client, String> {
+    pub(super) async fn client(&self, deadline: Instant) -> Result<Tethered, String> {
         let mut link = self.link.subscribe();
         let connected = link.wait_for(|link| link.connected && link.client.is_some());
         match tokio::time::timeout_at(deadline, connected).await {

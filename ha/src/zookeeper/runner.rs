@@ -1,5 +1,6 @@
 //! One member's part in the election: holds a session, stands as a candidate, leads when it is its turn.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,9 +17,9 @@ use zookeeper_client::{Client, CreateMode, Error, SessionId, SessionInfo};
 use super::candidates::{Contestant, Known, contestants};
 use super::ensemble::{CALL_DEADLINE, Ensemble, Link, Reign, data, pipelined, stat, within};
 use super::fenced_write::parse_epoch;
-use super::link_spawner;
 use super::options::Connection;
 use super::session;
+use super::tethered::{self, Tethered};
 use crate::campaign::Campaign;
 use crate::metrics as names;
 use crate::{Leadership, TransferError};
@@ -103,7 +104,7 @@ pub(super) async fn run(ensemble: Arc<Ensemble>, connection: Connection, inbox: 
 
 impl Runner {
     /// A session; `None` when it is told to stop.
-    async fn connect(&mut self) -> Option<Client> {
+    async fn connect(&mut self) -> Option<Tethered> {
         let mut backoff = Duration::ZERO;
         while !self.stopped {
             let resumed = self.session.clone().filter(|_| self.latch.is_some());
@@ -111,7 +112,7 @@ impl Runner {
             let session = resumed.clone();
             let connecting = async move {
                 tokio::time::sleep(backoff).await;
-                link_spawner::connect(&ensemble.isolation, connection.connect(session)).await
+                tethered::connect(&ensemble.isolation, connection.connect(session)).await
             };
             let outcome = self.meanwhile(connecting).await?;
             let outcome = match outcome {
@@ -140,7 +141,7 @@ impl Runner {
 
     /// Awaits `work`, and hears the provider while there is no session; `None` when it is told to stop.
     async fn meanwhile<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
-        let mut work = std::pin::pin!(work);
+        let mut work = pin!(work);
         loop {
             let given_up = self.given_up();
             tokio::select! {
@@ -183,13 +184,14 @@ impl Runner {
     }
 
     /// Takes part until the session is over.
-    async fn serve(&mut self, client: Client) {
+    async fn serve(&mut self, client: Tethered) {
         session::open(&self.ensemble, &client);
         self.session = Some(client.session().clone());
         let mut link = self.ensemble.link.subscribe();
         let ensemble = Arc::clone(&self.ensemble);
         (self.predecessor, self.successor) = (None, None);
         let mut next = Instant::now();
+        let mut gone = pin!(client.gone());
         loop {
             let connected = self.observe(&link.borrow_and_update());
             let Some(connected) = connected else { break };
@@ -225,7 +227,7 @@ impl Runner {
                     }
                 },
                 // Its task is gone, and with it the connection.
-                () = ensemble.isolation.begins() => {
+                () = gone.as_mut() => {
                     self.outage.get_or_insert_with(Instant::now);
                     break;
                 }
@@ -293,7 +295,7 @@ impl Runner {
     }
 
     /// One look at the election; when the next is due.
-    async fn step(&mut self, client: &Client) -> Duration {
+    async fn step(&mut self, client: &Tethered) -> Duration {
         match self.take_part(client).await {
             Ok(true) => TICK,
             Ok(false) => Duration::ZERO,
@@ -311,7 +313,7 @@ impl Runner {
     }
 
     /// `false` if there is more to do at once.
-    async fn take_part(&mut self, client: &Client) -> Result<bool, Error> {
+    async fn take_part(&mut self, client: &Tethered) -> Result<bool, Error> {
         let wanted = self.campaign.as_ref().map(|campaign| campaign.number);
         // Left over from an earlier campaign, or from a session that was given up.
         let is_left = |latch: &mut Latch| Some(latch.campaign) != wanted || latch.session != client.session_id();
@@ -325,7 +327,7 @@ impl Runner {
         if wanted.is_some() && self.successor.is_none() {
             let path = ensemble.layout.successor();
             let (_, watcher) = within(CALL_DEADLINE, client.check_and_watch_stat(&path)).await?;
-            self.successor = Some(watcher.changed().map(drop).boxed());
+            self.successor = Some(client.fired(watcher).boxed());
         }
         let field = contestants(&ensemble, client, &mut self.known).await?;
         ensemble.observe_members(field.iter().map(Contestant::member).collect());
@@ -420,7 +422,7 @@ impl Runner {
         Ok(true)
     }
 
-    async fn watch_predecessor(&mut self, client: &Client, node: &str) -> Result<bool, Error> {
+    async fn watch_predecessor(&mut self, client: &Tethered, node: &str) -> Result<bool, Error> {
         if self.predecessor.as_ref().is_some_and(|(watched, _)| watched == node) {
             return Ok(true);
         }
@@ -430,7 +432,7 @@ impl Runner {
         if found.is_none() {
             return Ok(false);
         }
-        self.predecessor = Some((node.to_owned(), watcher.changed().map(drop).boxed()));
+        self.predecessor = Some((node.to_owned(), client.fired(watcher).boxed()));
         Ok(true)
     }
 
@@ -473,7 +475,7 @@ impl Runner {
         }
     }
 
-    async fn stop(&mut self, client: Client) {
+    async fn stop(&mut self, client: Tethered) {
         let latch = self.latch.take();
         self.lose("stopped");
         self.stopped = true;

@@ -12,6 +12,7 @@ use zookeeper_client::{Client, CreateMode, Error, SessionState, StateWatcher};
 
 use super::changes::{follow_leader, resume_watching};
 use super::ensemble::{CALL_DEADLINE, Ensemble, Link, pipelined, stat, within};
+use super::tethered::Tethered;
 
 /// Makes what must be there before anything else.
 pub(super) async fn lay_foundation(ensemble: &Ensemble, client: &Client) -> Result<(), Error> {
@@ -38,7 +39,7 @@ pub(super) async fn lay_foundation(ensemble: &Ensemble, client: &Client) -> Resu
 }
 
 /// From now on everybody uses this client.
-pub(super) fn open(ensemble: &Arc<Ensemble>, client: &Client) {
+pub(super) fn open(ensemble: &Arc<Ensemble>, client: &Tethered) {
     let mut number = 0;
     let watcher = client.state_watcher();
     ensemble.link.send_modify(|link| {

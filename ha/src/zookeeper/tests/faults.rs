@@ -293,6 +293,32 @@ async fn members_that_are_cut_off_within_the_sessions_time_go_on_as_they_were() 
     assert!(elections.iter_mut().all(|election| election.next().now_or_never().is_none()), "nobody was told anything");
 }
 
+/// Whatever waits for a watch when the connection goes is told in any order: the client panicked when a watch was asked after
+/// its task had gone.
+#[tokio::test]
+async fn cuts_in_a_row_and_short_ones_end_no_member() {
+    let Led { members, mut elections, leader, leadership, .. } = Led::start(1, 2, Duration::from_secs(20)).await;
+    let both = [members.provider(leader), members.provider(1 - leader)];
+    eventually("both are candidates", || both[0].status().members.len() == 2).await;
+    for cut in 0..40 {
+        for member in both {
+            member.set_isolated(true);
+        }
+        // None, so that it is over before anybody has heard of it; or as long as it takes that somebody does.
+        if cut % 2 == 0 {
+            eventually("it bit", || both.iter().all(|member| !member.inner.ensemble.link.borrow().connected)).await;
+        }
+        for member in both {
+            member.set_isolated(false);
+        }
+        for member in both {
+            assert_eq!(read_surely(member, "never written").await, None, "cut {cut}");
+        }
+    }
+    commit_surely(both[0], &leadership, "after").await;
+    assert!(elections.iter_mut().all(|election| election.next().now_or_never().is_none()), "nobody was told anything");
+}
+
 /// Nothing gets through to ZooKeeper, pings included.
 #[tokio::test]
 async fn a_leader_that_is_cut_off_for_longer_than_its_session_is_followed() {
