@@ -18,6 +18,8 @@ use crate::isolation::Isolation;
 pub(crate) const OPERATION_DEADLINE: Duration = Duration::from_secs(5);
 /// For one endpoint to answer a read.
 pub(crate) const ATTEMPT_DEADLINE: Duration = Duration::from_secs(2);
+/// With less time left, another attempt would only hide why the one before it failed.
+const LEAST_ATTEMPT: Duration = Duration::from_millis(200);
 /// Between two attempts.
 const PAUSE: Duration = Duration::from_millis(50);
 /// For a TCP connection and its TLS handshake.
@@ -277,14 +279,17 @@ impl Connection {
         F: Future<Output = Result<T, Error>>,
     {
         let started = Instant::now();
+        let mut failed = None;
         loop {
             let left = OPERATION_DEADLINE.saturating_sub(started.elapsed());
+            if let Some(error) = failed.take_if(|_| left < LEAST_ATTEMPT) {
+                return Err(error);
+            }
             match self.call(ATTEMPT_DEADLINE.min(left), &call).await {
-                Err(error) if error.fault == Fault::Unanswered && started.elapsed() + PAUSE < OPERATION_DEADLINE => {
-                    sleep(PAUSE).await;
-                }
+                Err(error) if error.fault == Fault::Unanswered => failed = Some(error),
                 answer => return answer,
             }
+            sleep(PAUSE).await;
         }
     }
 }
