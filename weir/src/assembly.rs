@@ -142,6 +142,7 @@ pub fn start_task_manager(config: &Config) -> Result<TaskManager, StartError> {
         http_port: config.integer("taskmanager.http.port") as u16,
         slots: config.integer("taskmanager.numberOfTaskSlots") as u32,
         memory_bytes: config.size("taskmanager.memory.process.size"),
+        inline_state_limit: config.size("execution.checkpointing.data-inline-threshold") as usize,
         heartbeat_interval_ms: config.milliseconds("heartbeat.interval"),
         heartbeat_timeout_ms: config.milliseconds("heartbeat.timeout"),
         storage,

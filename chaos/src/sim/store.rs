@@ -42,7 +42,7 @@ pub struct StoreFootprint {
     pub refused: u64,
     /// Outcomes not told.
     pub unknown: u64,
-    /// Files of checkpoints written when their job's end was written down already.
+    /// Files of checkpoints that were written when their job's end was written down already, and are still there.
     pub late: u64,
 }
 
@@ -83,7 +83,8 @@ impl ObjectStore {
 
     /// What happened so far.
     pub fn footprint(&self) -> StoreFootprint {
-        self.state().footprint
+        let state = self.state();
+        StoreFootprint { late: state.late.len() as u64, ..state.footprint }
     }
 
     /// What is in a file, whatever is wrong.
@@ -191,7 +192,6 @@ impl FileSystem for Directory {
             }
             if state.ended.iter().any(|directory| key.starts_with(directory)) {
                 state.late.insert(key.clone());
-                state.footprint.late += 1;
             }
             state.files.insert(key, bytes);
             state.footprint.written += 1;
@@ -250,6 +250,7 @@ impl FileSystem for Directory {
     fn delete<'a>(&'a self, path: &'a str) -> BoxFuture<'a, Result<(), FileError>> {
         let (key, observations) = (self.key(path), self.store.observations.clone());
         let delete = move |state: &mut State| {
+            state.late.remove(&key);
             if state.files.remove(&key).is_some()
                 && let Some(path) = key.strip_prefix(CHECKPOINTS)
             {

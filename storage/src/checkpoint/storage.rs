@@ -63,6 +63,11 @@ impl CheckpointStorage {
         write_once(&self.files, &in_job(job, path), bytes).await
     }
 
+    /// Deletes a state file that nobody was ever told of. That it is not there is fine.
+    pub async fn withdraw_state(&self, job: JobId, path: &str) -> Result<(), CheckpointError> {
+        Ok(self.files.delete(&in_job(job, path)).await?)
+    }
+
     /// Reads one piece of state and verifies its checksum.
     pub async fn read_state(&self, job: JobId, state: &StateHandle) -> Result<Bytes, CheckpointError> {
         read_state_from(&self.files, &layout::job_directory(job), state).await

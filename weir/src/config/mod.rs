@@ -12,6 +12,8 @@ use option::{ConfigOption, JVM_ONLY, Kind, OPTIONS};
 
 /// A configuration file larger than this is refused.
 const FILE_LIMIT: u64 = 1 << 20;
+/// Bytes of a task's state that may travel in an acknowledgement; Flink's limit.
+const LARGEST_INLINE_STATE: u64 = 1 << 20;
 
 /// The settings of one process: checked, with defaults filled in.
 #[derive(Debug, Clone, Default)]
@@ -120,6 +122,10 @@ impl Config {
             if self.integer(key) == 0 {
                 return Err(ConfigError::Contradiction(format!("{key} must be at least 1")));
             }
+        }
+        let threshold = "execution.checkpointing.data-inline-threshold";
+        if self.size(threshold) > LARGEST_INLINE_STATE {
+            return Err(ConfigError::Contradiction(format!("{threshold} ({}) must be at most 1 mb", self.text(threshold))));
         }
         self.check_job_settings()
     }

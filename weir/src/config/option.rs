@@ -44,6 +44,7 @@ use Kind::{Boolean, Duration, Integer, List, Number, OneOf, Size, Text};
 #[rustfmt::skip]
 pub const OPTIONS: &[ConfigOption] = &[
     option("drill.agent.enabled", Boolean, Some("false"), "Whether `weir drill` may order this process to kill, stop or freeze itself, or to keep away from the coordination store or checkpoint storage for a while, over its HTTP port and without authentication. See docs/drills.md."),
+    option("execution.checkpointing.data-inline-threshold", Size, Some("20 kb"), "A task's new state of up to this size travels in its acknowledgement and is kept in the checkpoint's metadata; more of it goes to a file of its own. At most 1 mb. For TaskManagers."),
     option("execution.checkpointing.dir", Text, None, "Where checkpoints go: a path, file:///… or s3://bucket/prefix, reached by every process."),
     option("execution.checkpointing.externalized-checkpoint-retention", OneOf(&["DELETE_ON_CANCELLATION", "NO_EXTERNALIZED_CHECKPOINTS", "RETAIN_ON_CANCELLATION"]), Some("NO_EXTERNALIZED_CHECKPOINTS"), "Whether a cancelled job's checkpoints are kept. This and what follows up to timeout is for job graphs that don't say."),
     option("execution.checkpointing.interval", Duration, Some("0 s"), "Time between checkpoints; 0 = none."),

@@ -35,6 +35,9 @@ fn an_unknown_key_is_refused_with_a_suggestion() {
 fn contradictions_are_refused() {
     let error = load("heartbeat.interval: 5 s\nheartbeat.timeout: 5 s\n", &[]).unwrap_err().to_string();
     assert!(error.contains("CONFIG-CONTRADICTION"), "{error}");
+    let threshold = "execution.checkpointing.data-inline-threshold";
+    assert_eq!(load(&format!("{threshold}: 1 mb\n"), &[]).unwrap().size(threshold), 1 << 20);
+    assert!(load(&format!("{threshold}: 1048577\n"), &[]).unwrap_err().to_string().contains("at most 1 mb"));
 }
 
 #[test]

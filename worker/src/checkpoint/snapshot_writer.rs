@@ -1,4 +1,7 @@
 //! The asynchronous part of a subtask's snapshots: serialise, upload, acknowledge. One file per subtask and checkpoint.
+//!
+//! A task that ends takes part in no further checkpoint. What is still being written for it then is deleted here: its job may have
+//! ended as well, and nobody look into the job's directory again (C8).
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -113,11 +116,16 @@ struct Written {
 impl Uploads {
     async fn run(self, mut queue: mpsc::Receiver<FrozenSnapshot>) {
         while let Some(frozen) = queue.recv().await {
+            let mut tried = Vec::new();
             let barrier = frozen.barrier;
             let (alignment_us, sync_us) = (frozen.alignment_us, frozen.sync_us);
             let start = Instant::now();
             world::dawdle("snapshot-frozen").await;
-            match self.write(frozen).await {
+            let outcome = self.write(frozen, &mut tried).await;
+            if queue.is_closed() {
+                return self.withdraw(tried).await;
+            }
+            match outcome {
                 Ok(written) => {
                     lock(&self.history).record(barrier.id, written.saved);
                     let stats = SubtaskCheckpointStats {
@@ -145,7 +153,17 @@ impl Uploads {
         }
     }
 
-    async fn write(&self, frozen: FrozenSnapshot) -> Result<Written, String> {
+    /// Files of a checkpoint that was not acknowledged, and never will be.
+    async fn withdraw(&self, tried: Vec<String>) {
+        for path in tried {
+            if let Err(error) = self.storage.withdraw_state(self.attempt.job, &path).await {
+                tracing::warn!(attempt = %self.attempt, path, %error, "a state file that nobody needs may be left behind");
+            }
+        }
+    }
+
+    /// Every path under which something may be written is added to `tried`.
+    async fn write(&self, frozen: FrozenSnapshot, tried: &mut Vec<String>) -> Result<Written, String> {
         let barrier = frozen.barrier;
         let plan = self.plan(&frozen);
         let serialize = world::blocking(move || serialize(frozen.operators, plan));
@@ -155,7 +173,7 @@ impl Uploads {
             return Ok(serialized.place(None));
         }
         let (file, offsets) = serialized.concatenate(fresh);
-        let path = self.upload(barrier, file).await?;
+        let path = self.upload(barrier, file, tried).await?;
         Ok(serialized.place(Some((path, offsets))))
     }
 
@@ -175,7 +193,7 @@ impl Uploads {
         if spans_too_many(plan.iter().flatten().flatten()) { nothing() } else { plan }
     }
 
-    async fn upload(&self, barrier: CheckpointBarrier, file: Bytes) -> Result<String, String> {
+    async fn upload(&self, barrier: CheckpointBarrier, file: Bytes, tried: &mut Vec<String>) -> Result<String, String> {
         let (subtask, generation) = (self.attempt.execution_vertex, self.attempt.generation);
         let savepoint = barrier.kind.is_savepoint();
         let mut wait = RETRY_AFTER;
@@ -187,6 +205,7 @@ impl Uploads {
             } else {
                 layout::shared_path(subtask, generation, barrier.id, number)
             };
+            tried.push(path.clone());
             let write = self.storage.write_state(self.attempt.job, &path, file.clone());
             let error = match tokio::time::timeout(UPLOAD_DEADLINE, write).await {
                 Ok(Ok(_)) => return Ok(path),

@@ -127,3 +127,26 @@ async fn an_operator_that_panics_while_serialising_declines_the_checkpoint() {
     world.writer.submit(snapshot).unwrap();
     assert!(matches!(world.reports.next().await, Some(TaskReport::Declined(_))));
 }
+
+#[tokio::test]
+async fn what_is_written_for_a_task_that_has_ended_is_deleted_and_not_told() {
+    for fault in [MemoryFault::None, MemoryFault::UnknownApplied] {
+        let World { files, writer, mut reports, .. } = world();
+        files.set_fault(fault);
+        let (go, gone) = std::sync::mpsc::channel::<()>();
+        let mut snapshot = frozen(1, CheckpointKind::Checkpoint, &[(0, 1)], 30_000);
+        snapshot.operators[0].key_groups[0].serialize = Box::new(move || {
+            let _ = gone.recv();
+            Ok(Bytes::from(vec![1; 30_000]))
+        });
+        writer.submit(snapshot).unwrap();
+        while writer.frozen.capacity() < QUEUE {
+            tokio::task::yield_now().await;
+        }
+        drop(writer);
+        drop(go);
+        assert_eq!(reports.next().await, None, "{fault:?}");
+        assert!(files.changes().iter().any(|line| line.starts_with("write")), "it was written: {:?}", files.changes());
+        assert!(files.files().is_empty(), "{fault:?}: {:?}", files.files());
+    }
+}
