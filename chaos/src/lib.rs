@@ -6,6 +6,7 @@
 pub mod checkers;
 pub mod cluster;
 pub mod faults;
+mod file_bytes;
 pub mod history;
 pub mod invariants;
 pub mod lossy_disk;

@@ -3,13 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use weir::local::Host;
 
+use super::control_group::ControlGroup;
 use super::{Bite, Draw, chosen, followed};
-use crate::cluster::leftovers::{MEMORY_GROUPS, PREFIX};
+use crate::cluster::leftovers::MEMORY_GROUPS;
 use crate::run::scene::Scene;
 
 /// The limit is lowered by so much at a time until the process feels it.
@@ -40,60 +40,48 @@ impl MemoryGroups {
     /// Has what is started on this host be in its group from the beginning.
     pub fn contain(&self, name: &str, host: &mut Host) {
         let Some(group) = self.groups.get(name) else { return };
-        let enter = format!("echo $$ > {} && exec \"$@\"", group.place.join("cgroup.procs").display());
+        let enter = format!("echo $$ > {} && exec \"$@\"", group.0.file("cgroup.procs").display());
         let shell = ["sh".to_owned(), "-c".to_owned(), enter, "sh".to_owned()];
         host.launcher.splice(0..0, shell);
     }
 }
 
+/// What a process uses, and may use.
 #[derive(Debug)]
-struct Group {
-    place: PathBuf,
-}
+struct Group(ControlGroup);
 
 impl Group {
     fn create(name: &str) -> io::Result<Self> {
-        let place = Path::new(MEMORY_GROUPS).join(format!("{PREFIX}{}-{name}", std::process::id()));
-        std::fs::create_dir(&place)?;
-        Ok(Self { place })
-    }
-
-    fn number(&self, file: &str) -> u64 {
-        let text = std::fs::read_to_string(self.place.join(file)).unwrap_or_default();
-        text.trim().parse().unwrap_or(0)
+        Ok(Self(ControlGroup::create(MEMORY_GROUPS, name)?))
     }
 
     /// Refused while the group uses more and nothing can be reclaimed.
     fn set_limit(&self, bytes: u64) -> io::Result<()> {
-        std::fs::write(self.place.join("memory.limit_in_bytes"), bytes.to_string())
+        self.0.write("memory.limit_in_bytes", &bytes.to_string())
     }
 
     fn lift_limit(&self) -> io::Result<()> {
-        std::fs::write(self.place.join("memory.limit_in_bytes"), "-1")
+        self.0.write("memory.limit_in_bytes", "-1")
+    }
+
+    /// Bytes that it may use.
+    fn limit(&self) -> u64 {
+        self.0.figure("memory.limit_in_bytes", None)
     }
 
     /// Bytes that it uses.
     fn usage(&self) -> u64 {
-        self.number("memory.usage_in_bytes")
+        self.0.figure("memory.usage_in_bytes", None)
     }
 
     /// How often it needed more than its limit, so that something had to be reclaimed.
     fn hits(&self) -> u64 {
-        self.number("memory.failcnt")
+        self.0.figure("memory.failcnt", None)
     }
 
     /// How many of its processes were killed for want of memory.
     fn killed(&self) -> u64 {
-        let control = std::fs::read_to_string(self.place.join("memory.oom_control")).unwrap_or_default();
-        control.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok()).unwrap_or(0)
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir(&self.place) {
-            eprintln!("{} is left behind: {error}", self.place.display());
-        }
+        self.0.figure("memory.oom_control", Some("oom_kill"))
     }
 }
 
@@ -125,7 +113,7 @@ fn squeeze(scene: &mut Scene, draw: Draw, name: String) -> io::Result<Bite> {
         scene.wait(PACE);
     }
     scene.wait(draw.lasts);
-    let (hits, killed, limit) = (group.hits() - hits, group.killed() - killed, group.number("memory.limit_in_bytes"));
+    let (hits, killed, limit) = (group.hits() - hits, group.killed() - killed, group.limit());
     group.lift_limit()?;
     let mib = |bytes: u64| bytes >> 20;
     let squeezed = format!("it used {} MiB and was given {}", mib(used), mib(limit));

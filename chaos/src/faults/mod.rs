@@ -1,6 +1,7 @@
 //! What goes wrong: each kind of fault begins, lasts, is mended, and shows that it bit.
 
 mod clock;
+mod control_group;
 mod disk;
 mod kill;
 mod links;

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
-use super::bytes::FileBytes;
+use crate::file_bytes::{Fate, FileBytes};
 use crate::sim::random::Random;
 
 /// Number of a file or directory; never given twice.
@@ -310,7 +310,7 @@ impl Contents {
         let survives = *self.random.pick(&SURVIVAL);
         for node in self.nodes.values_mut() {
             if let Kind::File(bytes) = &mut node.kind {
-                bytes.lose_power(&self.random, survives, &mut loss);
+                bytes.lose_power(|newest| fate(newest, &self.random, survives, &mut loss));
             }
             node.open = 0;
         }
@@ -393,6 +393,22 @@ impl Contents {
         }
         self.nodes.retain(|node, _| reached.contains(node));
     }
+}
+
+/// Each unsynced change survives so many times in a thousand; the newest write may survive in part.
+fn fate(newest: Option<usize>, random: &Random, survives: u64, loss: &mut Loss) -> Fate {
+    if let Some(length) = newest.filter(|length| *length > 1)
+        && random.chance(500)
+    {
+        loss.lost += 1;
+        loss.torn += 1;
+        return Fate::Torn(random.between(1, length as u64) as usize);
+    }
+    if random.chance(survives) {
+        return Fate::Survives;
+    }
+    loss.lost += 1;
+    Fate::Lost
 }
 
 fn set(names: &mut BTreeMap<OsString, NodeId>, name: &OsStr, node: Option<NodeId>) {

@@ -4,7 +4,6 @@
 //! [`contents`] decides what survives and knows nothing of the kernel; [`file_system`] hands the kernel's requests to it (FUSE). Needs
 //! root and `/dev/fuse`.
 
-mod bytes;
 pub mod contents;
 mod file_system;
 mod power;

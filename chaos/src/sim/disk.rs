@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use weir_protocol::world::simulation::{OpenMode, SimulatedDisk, SimulatedFile};
 
 use super::random::Random;
+use crate::file_bytes::{Fate, FileBytes};
 
 /// What is wrong with a host's disk until it is told otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -71,30 +72,7 @@ struct Host {
 #[derive(Debug, Default)]
 struct Inode {
     host: String,
-    current: Vec<u8>,
-    durable: Vec<u8>,
-    pending: Vec<Change>,
-}
-
-#[derive(Debug)]
-enum Change {
-    Write(u64, Vec<u8>),
-    Length(u64),
-}
-
-impl Change {
-    fn apply(&self, bytes: &mut Vec<u8>) {
-        match self {
-            Self::Write(offset, written) => {
-                let (start, end) = (*offset as usize, *offset as usize + written.len());
-                if bytes.len() < end {
-                    bytes.resize(end, 0);
-                }
-                bytes[start..end].copy_from_slice(written);
-            }
-            Self::Length(length) => bytes.resize(*length as usize, 0),
-        }
-    }
+    bytes: FileBytes,
 }
 
 /// Whose disk a path is on.
@@ -184,7 +162,7 @@ impl Disks {
     /// damage can't be told from a write that power loss tore. False if there is none.
     pub fn flip_a_bit(&self, host: &str) -> bool {
         let mut state = self.state();
-        let written = |inode: &Inode| inode.current.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1) / 2;
+        let written = |inode: &Inode| inode.bytes.current().iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1) / 2;
         let names: Vec<u64> = state
             .durable_names
             .iter()
@@ -200,11 +178,7 @@ impl Disks {
         let path = state.durable_names.iter().find_map(|(path, inode)| (*inode == name).then(|| path.display().to_string()));
         let Some(inode) = state.inodes.get_mut(&name) else { return false };
         let at = (bits >> 3) as usize % written(inode);
-        for bytes in [&mut inode.current, &mut inode.durable] {
-            if let Some(byte) = bytes.get_mut(at) {
-                *byte ^= 1 << (bits & 7);
-            }
-        }
+        inode.bytes.flip(at, (bits & 7) as u8);
         tracing::info!(path, at, "a bit flips");
         state.host(host).damaged = true;
         true
@@ -257,21 +231,16 @@ impl State {
     fn go_dark(&mut self, host: &str) {
         let mut lost = 0;
         for inode in self.inodes.values_mut().filter(|inode| inode.host == host) {
-            let pending = std::mem::take(&mut inode.pending);
-            let last = pending.len().saturating_sub(1);
-            for (index, change) in pending.into_iter().enumerate() {
-                match change {
+            inode.bytes.lose_power(|newest| {
+                let fate = match newest {
                     // The last write may be torn.
-                    Change::Write(offset, mut bytes) if index == last && self.random.chance(500) => {
-                        bytes.truncate(self.random.between(0, bytes.len() as u64 + 1) as usize);
-                        Change::Write(offset, bytes).apply(&mut inode.durable);
-                        lost += 1;
-                    }
-                    change if self.random.chance(500) => change.apply(&mut inode.durable),
-                    _ => lost += 1,
-                }
-            }
-            inode.current = inode.durable.clone();
+                    Some(length) if self.random.chance(500) => Fate::Torn(self.random.between(0, length as u64 + 1) as usize),
+                    _ if self.random.chance(500) => return Fate::Survives,
+                    _ => Fate::Lost,
+                };
+                lost += 1;
+                fate
+            });
         }
         let on_host = |path: &Path| host_of(path) == host;
         let differ =
@@ -303,8 +272,7 @@ impl SimulatedDisk for Disks {
             (Some(inode), OpenMode::Truncate) => {
                 state.change(&host, false)?;
                 if let Some(file) = state.inodes.get_mut(&inode) {
-                    file.current.clear();
-                    file.pending.push(Change::Length(0));
+                    file.bytes.set_length(0);
                 }
                 inode
             }
@@ -370,20 +338,17 @@ impl std::fmt::Debug for File {
 }
 
 impl File {
-    fn change(&self, change: Change) -> io::Result<()> {
+    fn change(&self, change: impl FnOnce(&mut FileBytes)) -> io::Result<()> {
         let mut state = self.disks.state();
         let host = state.inodes.get(&self.inode).map(|inode| inode.host.clone()).ok_or_else(gone)?;
         // As of a power loss in the middle of it, the change was under way.
         let dies = state.host(&host).power_lasts == Some(0);
         if dies && let Some(inode) = state.inodes.get_mut(&self.inode) {
-            change.apply(&mut inode.current);
-            inode.pending.push(change);
+            change(&mut inode.bytes);
             return state.change(&host, true);
         }
         state.change(&host, true)?;
-        let inode = state.inodes.get_mut(&self.inode).ok_or_else(gone)?;
-        change.apply(&mut inode.current);
-        inode.pending.push(change);
+        change(&mut state.inodes.get_mut(&self.inode).ok_or_else(gone)?.bytes);
         Ok(())
     }
 }
@@ -394,16 +359,16 @@ fn gone() -> io::Error {
 
 impl SimulatedFile for File {
     fn length(&self) -> io::Result<u64> {
-        self.disks.state().inodes.get(&self.inode).map(|inode| inode.current.len() as u64).ok_or_else(gone)
+        self.disks.state().inodes.get(&self.inode).map(|inode| inode.bytes.current().len() as u64).ok_or_else(gone)
     }
 
     fn set_len(&self, length: u64) -> io::Result<()> {
-        self.change(Change::Length(length))
+        self.change(|file| file.set_length(length))
     }
 
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         let state = self.disks.state();
-        let bytes = &state.inodes.get(&self.inode).ok_or_else(gone)?.current;
+        let bytes = state.inodes.get(&self.inode).ok_or_else(gone)?.bytes.current();
         let start = offset as usize;
         let part = bytes.get(start..start + buffer.len()).ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))?;
         buffer.copy_from_slice(part);
@@ -411,7 +376,7 @@ impl SimulatedFile for File {
     }
 
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.change(Change::Write(offset, bytes.to_vec()))
+        self.change(|file| file.write(offset, bytes))
     }
 
     fn sync(&self) -> io::Result<()> {
@@ -428,10 +393,7 @@ impl SimulatedFile for File {
         if state.lies {
             return Ok(());
         }
-        let inode = state.inodes.get_mut(&self.inode).ok_or_else(gone)?;
-        for change in inode.pending.drain(..) {
-            change.apply(&mut inode.durable);
-        }
+        state.inodes.get_mut(&self.inode).ok_or_else(gone)?.bytes.sync();
         Ok(())
     }
 }

@@ -6,10 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::http;
-use crate::process::{ServerProcess, StartError, free_ports};
-
-/// Times a cluster is started on other ports when one of its ports was taken meanwhile.
-const ATTEMPTS: usize = 3;
+use crate::process::{ServerProcess, StartError, free_ports, on_free_ports};
 
 /// How nodes serve their clients.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -55,17 +52,12 @@ impl EtcdCluster {
 
     /// The same with options.
     pub fn start_with(program: &Path, size: usize, directory: &Path, options: EtcdOptions) -> Result<Self, StartError> {
-        let mut attempt = 1;
-        loop {
+        on_free_ports(|attempt| {
             let nodes = (0..size).map(|number| Node::new(&format!("etcd-{number}"))).collect();
             let directory = directory.join(format!("attempt-{attempt}"));
             let mut cluster = Self { program: program.to_owned(), directory, options: options.clone(), nodes };
-            match cluster.start_all() {
-                Ok(()) => return Ok(cluster),
-                Err(error) if attempt == ATTEMPTS || !error.output.contains("address already in use") => return Err(error),
-                Err(_) => attempt += 1,
-            }
-        }
+            cluster.start_all().map(|()| cluster)
+        })
     }
 
     fn start_all(&mut self) -> Result<(), StartError> {

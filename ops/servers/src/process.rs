@@ -107,6 +107,19 @@ impl Drop for ServerProcess {
     }
 }
 
+/// Starts something again, on other ports, when one of its ports was taken meanwhile; given up after the third time. `start` is told
+/// which attempt it is, from 1.
+pub(crate) fn on_free_ports<T>(mut start: impl FnMut(usize) -> Result<T, StartError>) -> Result<T, StartError> {
+    const ATTEMPTS: usize = 3;
+    let mut attempt = 1;
+    loop {
+        match start(attempt) {
+            Err(error) if attempt < ATTEMPTS && error.output.contains("address already in use") => attempt += 1,
+            outcome => return outcome,
+        }
+    }
+}
+
 /// A port on loopback that nobody listened on a moment ago, below those that the system gives to outgoing connections.
 pub fn free_port() -> u16 {
     let [port] = free_ports();

@@ -5,10 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::http;
-use crate::process::{ServerProcess, StartError, free_port, free_ports};
-
-/// Times SeaweedFS is started on other ports when one of its ports was taken meanwhile.
-const ATTEMPTS: usize = 3;
+use crate::process::{ServerProcess, StartError, free_port, free_ports, on_free_ports};
 
 /// A server with one bucket, which anybody may read and write.
 #[derive(Debug)]
@@ -31,13 +28,7 @@ impl S3Server {
 
     /// SeaweedFS on the files in `directory`, where it finds what was acknowledged to be written when it is started there again.
     pub fn seaweed(program: &Path, directory: &Path, bucket: &str) -> Result<Self, StartError> {
-        let mut attempt = 1;
-        loop {
-            match Self::seaweed_once(program, directory, bucket) {
-                Err(error) if attempt < ATTEMPTS && error.output.contains("address already in use") => attempt += 1,
-                outcome => return outcome,
-            }
-        }
+        on_free_ports(|_| Self::seaweed_once(program, directory, bucket))
     }
 
     fn seaweed_once(program: &Path, directory: &Path, bucket: &str) -> Result<Self, StartError> {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use crate::process::{ServerProcess, StartError, free_port};
+use crate::process::{ServerProcess, StartError, free_ports};
 
 /// Debian's jar; its manifest names the others.
 const JAR: &str = "/usr/share/java/zookeeper.jar";
@@ -62,13 +62,10 @@ impl ZooKeeperEnsemble {
     }
 
     fn attempt(size: usize, directory: &Path, options: &ZooKeeperOptions) -> Result<Self, StartError> {
-        let node = |number| Node {
-            client: free_port(),
-            secure: free_port(),
-            peer: free_port(),
-            election: free_port(),
-            directory: directory.join(format!("zookeeper-{number}")),
-            process: None,
+        let node = |number| {
+            let [client, secure, peer, election] = free_ports();
+            let directory = directory.join(format!("zookeeper-{number}"));
+            Node { client, secure, peer, election, directory, process: None }
         };
         let mut ensemble = Self { nodes: (1..=size).map(node).collect(), options: options.clone() };
         for number in 0..size {

@@ -69,6 +69,8 @@ pub enum Deed {
     Disk(Who, DiskFault),
     /// Every sync of a disk takes so many milliseconds.
     SlowDisk(Who, u64),
+    /// A disk becomes slow, so that others have what it has not, and soon its host goes down for a moment.
+    Blink(Who),
     /// A wall clock jumps by so many milliseconds.
     ClockJump(Who, i64),
     /// A JobManager comes back with an empty disk, as a new machine.
@@ -101,6 +103,7 @@ impl Deed {
             Self::Store(_) => "store fault",
             Self::Disk(..) => "disk fault",
             Self::SlowDisk(..) => "slow disk",
+            Self::Blink(_) => "blink planned",
             Self::ClockJump(..) => "clock jump",
             Self::EmptyDisk(_) => "disk emptied",
             Self::FlipBit(_) => "bit flipped",

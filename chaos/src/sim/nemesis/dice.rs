@@ -14,36 +14,13 @@ impl Nemesis {
         let until = now + self.random.between(100, 6_000);
         let Some(victim) = self.victim() else { return };
         if self.random.chance(60) {
-            return self.plan_blink(now);
+            return self.perform(sim, Deed::Blink(Who::Leader), until);
         }
         if let Some(deed) = self.choose(&victim) {
-            self.perform(sim, deed, now, until);
+            self.perform(sim, deed, until);
         }
         if self.random.chance(30) {
-            self.perform(sim, Deed::KillJobManagers, now, until);
-        }
-    }
-
-    /// The leader's disk becomes slow, so that others have what it has not, and soon it goes down for a moment.
-    fn plan_blink(&mut self, now: u64) {
-        let leader = self.cluster.observations.last_writer();
-        let Some(leader) = leader.filter(|leader| !self.down.contains_key(leader)) else { return };
-        self.cluster.world.disks.set_delay(&leader, self.random.between(20, 150));
-        let at = now + self.random.between(100, 2_000);
-        let for_ms = self.random.between(2, 60);
-        self.disks_until.insert(leader.clone(), at + for_ms);
-        self.blink = Some((at, leader, for_ms, self.random.chance(500)));
-    }
-
-    /// The planned moment has come.
-    pub(super) fn blink(&mut self, sim: &mut turmoil::Sim<'_>, now: u64) {
-        if let Some((_, host, for_ms, dark)) = self.blink.take_if(|(at, ..)| *at <= now)
-            && !self.down.contains_key(&host)
-        {
-            let deed = if dark { "blink of power" } else { "blink" };
-            *self.deeds.counts.entry(deed).or_default() += 1;
-            tracing::info!(at = now, deed, host, "nemesis");
-            self.take_down(sim, &host, dark, now + for_ms);
+            self.perform(sim, Deed::KillJobManagers, until);
         }
     }
 

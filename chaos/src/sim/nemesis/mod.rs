@@ -78,6 +78,11 @@ impl Nemesis {
         &self.deeds
     }
 
+    fn note(&mut self, deed: &'static str, what: &str) {
+        *self.deeds.counts.entry(deed).or_default() += 1;
+        tracing::info!(at = self.cluster.world.elapsed_ms(), deed, what, "nemesis");
+    }
+
     /// Called before every step. With `calm` it only mends.
     pub fn act(&mut self, sim: &mut turmoil::Sim<'_>, calm: bool) {
         let now = self.cluster.world.elapsed_ms();
@@ -95,7 +100,7 @@ impl Nemesis {
             Guide::Scenario(scenario, over) if scenario.acts.get(over).is_some_and(|act| now >= act.at_ms) => {
                 self.guide = Guide::Scenario(scenario, over + 1);
                 let act = &scenario.acts[over];
-                self.perform(sim, act.deed, now, now + act.for_ms);
+                self.perform(sim, act.deed, now + act.for_ms);
             }
             _ => {}
         }
@@ -127,10 +132,19 @@ impl Nemesis {
             if !self.down.contains_key(&host) {
                 let dark = self.cluster.world.disks.is_dark(&host);
                 let death = if dark { "died of power" } else { "died by itself" };
-                *self.deeds.counts.entry(death).or_default() += 1;
-                tracing::info!(at = now, death, host, "nemesis");
+                self.note(death, &host);
                 self.take_down(sim, &host, dark, now + self.random.between(50, 2_000));
             }
+        }
+    }
+
+    /// The planned moment has come.
+    fn blink(&mut self, sim: &mut turmoil::Sim<'_>, now: u64) {
+        if let Some((_, host, for_ms, dark)) = self.blink.take_if(|(at, ..)| *at <= now)
+            && !self.down.contains_key(&host)
+        {
+            self.note(if dark { "blink of power" } else { "blink" }, &host);
+            self.take_down(sim, &host, dark, now + for_ms);
         }
     }
 
@@ -180,6 +194,7 @@ impl Nemesis {
     /// Mends everything.
     pub fn heal(&mut self, sim: &mut turmoil::Sim<'_>) {
         self.cluster.observations.spare();
+        self.blink = None;
         self.bury(sim, self.cluster.world.elapsed_ms());
         self.mend(sim, u64::MAX);
         for host in hosts() {
@@ -188,13 +203,12 @@ impl Nemesis {
     }
 
     /// Does something, to be mended at `until`. What would befall a host that is down is left out.
-    fn perform(&mut self, sim: &mut turmoil::Sim<'_>, deed: Deed, now: u64, until: u64) {
+    fn perform(&mut self, sim: &mut turmoil::Sim<'_>, deed: Deed, until: u64) {
         if self.first_leader.is_none() {
             self.first_leader = self.host(Who::Leader);
         }
         if let Some(told) = self.try_perform(sim, deed, until) {
-            *self.deeds.counts.entry(deed.name()).or_default() += 1;
-            tracing::info!(at = now, deed = deed.name(), what = told, "nemesis");
+            self.note(deed.name(), &told);
         }
     }
 
@@ -235,6 +249,15 @@ impl Nemesis {
                 self.cluster.world.disks.set_delay(&host, milliseconds);
                 self.disks_until.insert(host.clone(), until);
                 Some(format!("{host} {milliseconds} ms"))
+            }
+            Deed::Blink(who) => {
+                let host = self.up(who)?;
+                self.cluster.world.disks.set_delay(&host, self.random.between(20, 150));
+                let at = self.cluster.world.elapsed_ms() + self.random.between(100, 2_000);
+                let for_ms = self.random.between(2, 60);
+                self.disks_until.insert(host.clone(), at + for_ms);
+                self.blink = Some((at, host.clone(), for_ms, self.random.chance(500)));
+                Some(host)
             }
             Deed::ClockJump(who, by_ms) => {
                 let host = self.host(who)?;

@@ -1,11 +1,20 @@
-//! The bytes of a file: as they are seen, as they are durable, and what lies between.
+//! The bytes of a file on a disk that loses what was not synced: as they are seen, as they are durable, and what lies between. Both
+//! the simulated disks and the one under real processes keep their files so.
 
-use super::contents::Loss;
-use crate::sim::random::Random;
+/// What a power loss makes of an unsynced change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It is there.
+    Survives,
+    /// It is not.
+    Lost,
+    /// Of a write only so many bytes are there.
+    Torn(usize),
+}
 
 /// A file's bytes.
 #[derive(Debug, Default)]
-pub(super) struct FileBytes {
+pub(crate) struct FileBytes {
     current: Vec<u8>,
     durable: Vec<u8>,
     unsynced: Vec<Change>,
@@ -34,27 +43,27 @@ impl Change {
 
 impl FileBytes {
     /// As they are seen.
-    pub(super) fn current(&self) -> &[u8] {
+    pub(crate) fn current(&self) -> &[u8] {
         &self.current
     }
 
     /// As they are durable.
-    pub(super) fn durable(&self) -> &[u8] {
+    pub(crate) fn durable(&self) -> &[u8] {
         &self.durable
     }
 
     /// Changes that are not durable.
-    pub(super) fn unsynced(&self) -> u64 {
+    pub(crate) fn unsynced(&self) -> u64 {
         self.unsynced.len() as u64
     }
 
-    pub(super) fn write(&mut self, offset: u64, bytes: &[u8]) {
+    pub(crate) fn write(&mut self, offset: u64, bytes: &[u8]) {
         if !bytes.is_empty() {
             self.change(Change::Write(offset as usize, bytes.to_vec()));
         }
     }
 
-    pub(super) fn set_length(&mut self, length: u64) {
+    pub(crate) fn set_length(&mut self, length: u64) {
         if self.current.len() as u64 != length {
             self.change(Change::Length(length as usize));
         }
@@ -65,38 +74,39 @@ impl FileBytes {
         self.unsynced.push(change);
     }
 
-    pub(super) fn sync(&mut self) {
+    pub(crate) fn sync(&mut self) {
         for change in self.unsynced.drain(..) {
             change.apply(&mut self.durable);
         }
     }
 
     /// Takes for clean what never reached the disk.
-    pub(super) fn drop_unsynced(&mut self) {
+    pub(crate) fn drop_unsynced(&mut self) {
         self.unsynced.clear();
     }
 
-    /// Each unsynced change survives so many times in a thousand; the newest write may survive in part.
-    pub(super) fn lose_power(&mut self, random: &Random, survives: u64, loss: &mut Loss) {
+    /// The power goes. `fate` is asked about each unsynced change, oldest first; of the newest, if it is a write, it is told the length:
+    /// only that may be torn.
+    pub(crate) fn lose_power(&mut self, mut fate: impl FnMut(Option<usize>) -> Fate) {
         let unsynced = std::mem::take(&mut self.unsynced);
         let newest = unsynced.len().saturating_sub(1);
-        for (index, change) in unsynced.into_iter().enumerate() {
-            match change {
-                Change::Write(offset, mut bytes) if index == newest && bytes.len() > 1 && random.chance(500) => {
-                    bytes.truncate(random.between(1, bytes.len() as u64) as usize);
-                    Change::Write(offset, bytes).apply(&mut self.durable);
-                    loss.lost += 1;
-                    loss.torn += 1;
-                }
-                change if random.chance(survives) => change.apply(&mut self.durable),
-                _ => loss.lost += 1,
+        for (index, mut change) in unsynced.into_iter().enumerate() {
+            let length = match &change {
+                Change::Write(_, bytes) if index == newest => Some(bytes.len()),
+                _ => None,
+            };
+            match (fate(length), &mut change) {
+                (Fate::Lost, _) => continue,
+                (Fate::Torn(kept), Change::Write(_, bytes)) => bytes.truncate(kept),
+                _ => {}
             }
+            change.apply(&mut self.durable);
         }
         self.current.clone_from(&self.durable);
     }
 
     /// Flips a bit of what is durable.
-    pub(super) fn flip(&mut self, at: usize, bit: u8) {
+    pub(crate) fn flip(&mut self, at: usize, bit: u8) {
         for bytes in [&mut self.current, &mut self.durable] {
             if let Some(byte) = bytes.get_mut(at) {
                 *byte ^= 1 << bit;
