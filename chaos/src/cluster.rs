@@ -1,14 +1,13 @@
-//! A cluster of real processes under test, one at a time on a machine.
+//! A cluster of real processes under test.
 
 pub mod leftovers;
 pub mod links;
 pub mod network;
+pub mod turn;
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use nix::fcntl::{Flock, FlockArg};
 use tokio::runtime::Runtime;
 use weir::local::{Coordination, LocalCluster, LocalClusterOptions};
 use weir_client::{ClientError, ClusterClient};
@@ -17,6 +16,7 @@ use weir_protocol::job_graph::JobGraph;
 use weir_protocol::job_status::{ExecutionState, JobStatus};
 use weir_protocol::rest::{HaResponse, JobDescription};
 
+use self::turn::{Turn, take_turn};
 use crate::workload::{CountingJob, Verdict};
 
 /// How long anything may take before a test gives up. Generous: timings never decide a test.
@@ -37,8 +37,7 @@ pub struct ClusterUnderTest {
     client: ClusterClient,
     runtime: Runtime,
     directory: PathBuf,
-    // Clusters of several test programs take turns: two cores carry one.
-    _turn: Flock<File>,
+    _turn: Turn,
 }
 
 impl ClusterUnderTest {
@@ -217,13 +216,6 @@ pub fn poll<T>(patience: Duration, mut look: impl FnMut() -> Option<T>) -> Optio
         }
         std::thread::sleep(PACE);
     }
-}
-
-/// Clusters take turns across all test programs of this machine; it is one's turn while the lock is held.
-pub fn take_turn() -> Flock<File> {
-    let path = std::env::temp_dir().join("weir-cluster-tests.lock");
-    let file = File::options().create(true).append(true).open(path).expect("the lock file");
-    Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, error)| error).expect("the lock")
 }
 
 /// The `weir` binary beside this test program.

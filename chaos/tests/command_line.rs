@@ -4,7 +4,8 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::Value;
-use weir_chaos::cluster::{ClusterUnderTest, all_running, newest_checkpoint, take_turn, weir_binary};
+use weir_chaos::cluster::turn::take_turn;
+use weir_chaos::cluster::{ClusterUnderTest, all_running, newest_checkpoint, weir_binary};
 use weir_chaos::workload::CountingJob;
 use weir_protocol::JobId;
 use weir_protocol::job_graph::JobGraph;

@@ -13,6 +13,8 @@ use nix::unistd::Pid;
 use weir::local::Host;
 use weir_protocol::world;
 
+use super::turn::alone_with_networks;
+
 /// What namespaces and bridges of ours are called: this, and the id of the process they belong to.
 const NAMESPACES: &str = "weir-chaos-";
 const BRIDGES: &str = "wcb";
@@ -67,6 +69,7 @@ impl Network {
     /// A bridge with a host for each of these names. What a killed process has left behind is removed first.
     pub fn create(names: &[String]) -> io::Result<Self> {
         remove_leftovers();
+        let alone = alone_with_networks();
         let subnet = free_subnet()?;
         let numbered = names.iter().cloned().zip(10_u8..);
         let hosts = numbered.map(|(name, number)| (name, Ipv4Addr::new(10, 213, subnet, number))).collect();
@@ -78,6 +81,8 @@ impl Network {
             ip(&["addr", "add", &format!("{address}/24"), "dev", &bridge])?;
         }
         ip(&["link", "set", &bridge, "up"])?;
+        // The subnet is taken.
+        drop(alone);
         for (number, (name, address)) in network.hosts.iter().enumerate() {
             let namespace = network.namespace(name);
             let (here, there) = (format!("wcv{}n{number}", network.owner), format!("wcp{}n{number}", network.owner));

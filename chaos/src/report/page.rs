@@ -125,7 +125,7 @@ fn faults(history: &History, judged: &Judged) -> String {
         };
         let _ = writeln!(
             rows,
-            "<tr><td>{}</td><td>{}</td><td>{}</td><td><b>{}</b></td><td>{}</td><td class=\"{class}\">{}</td></tr>",
+            "<tr><td>{}</td><td class=\"time\">{}</td><td class=\"time\">{}</td><td><b>{}</b></td><td>{}</td><td class=\"{class}\">{}</td></tr>",
             deed.fault,
             seconds(deed.began_ms),
             seconds(at - deed.began_ms),

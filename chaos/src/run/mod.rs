@@ -17,7 +17,8 @@ use weir_client::ClusterClient;
 use weir_protocol::{JobId, world};
 
 use crate::checkers::{Judged, judge};
-use crate::cluster::{leftovers, take_turn};
+use crate::cluster::leftovers;
+use crate::cluster::turn::take_turn;
 use crate::faults::{Hindrances, NEMESES, Need, Nemesis, Plan};
 use crate::history::{COUNTING_KEY, Call, Deed, HISTORY_VERSION, History, Operation, Outcome, Phase, Recorder, RunHeader, What};
 use crate::lossy_disk::LossyDisk;
@@ -117,7 +118,6 @@ const FIRST_SUBMISSION: Duration = Duration::from_secs(60);
 
 /// Runs, judges and writes the report. An error means that there could be no run.
 pub fn run(options: &RunOptions, stop: &Arc<AtomicBool>) -> io::Result<Judged> {
-    // Clusters of tests and runs take turns; whoever holds the lock may also tidy up after the dead.
     let _turn = take_turn();
     leftovers::remove();
     let recorder = Recorder::create(&options.report)?;

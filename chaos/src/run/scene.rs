@@ -27,6 +27,8 @@ const PACE: Duration = Duration::from_millis(10);
 const CHECKPOINT_DISK_MIB: u64 = 64;
 /// Size of a file of the raft log on disks that fail: small, so that files are made and removed while that happens.
 const RAFT_SEGMENTS: &str = "high-availability.raft.segment-size=64 kb";
+/// However little it is.
+const STATE_IN_FILES: &str = "execution.checkpointing.data-inline-threshold=0";
 
 /// Which parts a cluster is to have so that faults can be made.
 #[derive(Debug, Clone, Copy, Default)]
@@ -87,6 +89,10 @@ impl Scene {
     ) -> io::Result<Self> {
         let mut options = LocalClusterOptions { binary, coordination, ..LocalClusterOptions::under(directory)? };
         options.settings.extend(SHORT_SESSIONS.map(str::to_owned));
+        // Every other run has its state in files of its own, which are referenced again and collected.
+        if parts.seed % 2 == 1 {
+            options.settings.push(STATE_IN_FILES.to_owned());
+        }
         options.interruptible = coordination != Coordination::Raft;
         let names: Vec<_> = options.jobmanager_names().into_iter().chain(options.taskmanager_names()).collect();
         let network = if parts.network { Some(Network::create(&names)?) } else { None };
