@@ -16,5 +16,5 @@ run etcd 60
 run zookeeper 60
 echo
 echo "Look at these, with a browser:"
-ls "$PWD/$place"/*/report.html
+realpath "$place"/*/report.html
 exit $failed

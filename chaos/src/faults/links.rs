@@ -58,9 +58,11 @@ pub(super) fn reset_leader(scene: &mut Scene, draw: Draw) -> io::Result<Bite> {
     Ok(Bite::new(leader, footprint))
 }
 
-/// How often a log says that a frame arrived damaged.
+/// How often a log says that something arrived which is no frame, or only a part of one: so a length looks that became larger.
 fn damaged_frames(log: &[u8]) -> usize {
-    String::from_utf8_lossy(log).matches("NET-CRC").count()
+    const SIGNS: [&str; 7] = ["NET-CRC", "NET-MAGIC", "NET-VERSION", "NET-KIND", "NET-LENGTH", "NET-BODY", "NET-SILENT"];
+    let log = String::from_utf8_lossy(log);
+    SIGNS.iter().map(|sign| log.matches(sign).count()).sum()
 }
 
 /// Rows between TaskManagers travel in frames with checksums: a flipped bit must be noticed, which restarts the job. gRPC and HTTP have

@@ -274,7 +274,7 @@ impl Connection {
     fn fail(&self, error: &WireError) {
         self.broken.store(true, Ordering::Release);
         let channels = std::mem::take(&mut *self.channels());
-        if !channels.is_empty() {
+        if !channels.is_empty() || error.is_strange() {
             tracing::warn!(peer = %self.peer, %error, channels = channels.len(), "lost a data connection");
         }
         for mut receiving in channels.into_values() {

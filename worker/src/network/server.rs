@@ -54,8 +54,10 @@ impl DataService {
             let service = self.clone();
             world::spawn("data-connection", async move {
                 let _permit = permit;
-                if let Err(error) = service.connection(stream).await {
-                    tracing::debug!(%error, "a data connection ended");
+                match service.connection(stream).await {
+                    Err(error) if error.is_strange() => tracing::warn!(%error, "a data connection was given up"),
+                    Err(error) => tracing::debug!(%error, "a data connection ended"),
+                    Ok(()) => {}
                 }
             });
         }

@@ -27,6 +27,13 @@ pub enum WireError {
     Protocol(String),
 }
 
+impl WireError {
+    /// Whether more happened than that the connection was closed: somebody may want to know.
+    pub fn is_strange(&self) -> bool {
+        !matches!(self, Self::Io(_))
+    }
+}
+
 /// The receiving half of a connection.
 pub struct FrameReader<R> {
     stream: BufReader<R>,
