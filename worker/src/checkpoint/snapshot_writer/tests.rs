@@ -133,7 +133,7 @@ async fn what_is_written_for_a_task_that_has_ended_is_deleted_and_not_told() {
     for fault in [MemoryFault::None, MemoryFault::UnknownApplied] {
         let World { files, writer, mut reports, .. } = world();
         files.set_fault(fault);
-        let (go, gone) = std::sync::mpsc::channel::<()>();
+        let (go, gone) = std::sync::mpsc::sync_channel::<()>(1);
         let mut snapshot = frozen(1, CheckpointKind::Checkpoint, &[(0, 1)], 30_000);
         snapshot.operators[0].key_groups[0].serialize = Box::new(move || {
             let _ = gone.recv();
