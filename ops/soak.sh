@@ -18,7 +18,8 @@ while [ $((SECONDS / 60)) -lt "$minutes" ]; do
     seed=$((RANDOM * 32768 + RANDOM))
     "$weir" chaos run --ha "$ha" --nemesis "${nemeses[turn % 2]}" --workload "${workloads[turn / 2 % 2]}" \
         --duration "300 s" --rate 20000 --seed "$seed" --report "$place/$ha-$seed" >"$place/$ha-$seed.log" 2>&1
-    echo "$(date +%T) $ha $seed: exit code $?"
+    code=$?
+    echo "$(date +%T) $ha $seed: exit code $code"
     turn=$((turn + 1))
 done
 exec python3 "$(dirname "$0")/soak_sums.py" "$place"

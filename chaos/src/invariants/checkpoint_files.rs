@@ -10,6 +10,8 @@ use super::{Fact, Invariant};
 #[derive(Debug, Default)]
 pub(super) struct CheckpointFiles {
     pointers: BTreeMap<(JobId, CheckpointId), BTreeSet<String>>,
+    /// Pointers that are gone, or may be; whoever appended them may not have heard that it did until then.
+    removed: BTreeSet<(JobId, CheckpointId)>,
 }
 
 impl Invariant for CheckpointFiles {
@@ -19,7 +21,8 @@ impl Invariant for CheckpointFiles {
 
     fn observe(&mut self, fact: &Fact) -> Result<(), String> {
         match fact {
-            Fact::CheckpointAppended { job, checkpoint, files } => {
+            Fact::CheckpointAppended { job, checkpoint, .. } if self.removed.contains(&(*job, *checkpoint)) => {}
+            Fact::CheckpointAppended { job, checkpoint, files, .. } => {
                 self.pointers.insert((*job, *checkpoint), files.iter().map(|(path, _)| path.clone()).collect());
                 if let Some((path, _)) = files.iter().find(|(_, there)| !there) {
                     return Err(format!("job {job}: checkpoint {checkpoint} is complete, and {path} is not there"));
@@ -27,6 +30,7 @@ impl Invariant for CheckpointFiles {
             }
             Fact::CheckpointRemoved { job, checkpoint } => {
                 self.pointers.remove(&(*job, *checkpoint));
+                self.removed.insert((*job, *checkpoint));
             }
             Fact::FileDeleted { path } => {
                 let named = self.pointers.iter().find(|(_, files)| files.contains(path));
@@ -46,13 +50,20 @@ mod tests {
 
     fn appended(there: bool) -> Fact {
         let files = vec![("metadata".into(), true), ("state".into(), there)];
-        Fact::CheckpointAppended { job: JobId(1), checkpoint: CheckpointId(1), files }
+        Fact::CheckpointAppended { job: JobId(1), checkpoint: CheckpointId(1), version: 1, files }
     }
 
     #[test]
     fn a_pointer_names_files_that_are_there() {
         assert!(CheckpointFiles::default().observe(&appended(true)).is_ok());
         assert!(CheckpointFiles::default().observe(&appended(false)).is_err());
+    }
+
+    #[test]
+    fn what_is_told_when_the_pointer_is_gone_again_needs_no_files() {
+        let mut files = CheckpointFiles::default();
+        assert!(files.observe(&Fact::CheckpointRemoved { job: JobId(1), checkpoint: CheckpointId(1) }).is_ok());
+        assert!(files.observe(&appended(false)).is_ok());
     }
 
     #[test]

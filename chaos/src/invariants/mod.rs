@@ -68,12 +68,14 @@ pub enum Fact {
         /// Under which epoch.
         epoch: LeaderEpoch,
     },
-    /// A checkpoint's pointer became durable.
+    /// A checkpoint's pointer became durable; told when its leader hears of it, which may be when another has led for long.
     CheckpointAppended {
         /// Of which job.
         job: JobId,
         /// Which.
         checkpoint: CheckpointId,
+        /// The version that the commit gave to what it changed: their order is that of the commits.
+        version: u64,
         /// Its metadata file and the state files that this names, below the root of all checkpoints, and whether each was there.
         files: Vec<(String, bool)>,
     },

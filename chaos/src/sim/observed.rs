@@ -175,11 +175,11 @@ impl Observed {
         }
         drop(removals);
         match &outcome {
-            CommitOutcome::Committed { .. } => {
+            CommitOutcome::Committed { version } => {
                 self.observations.note(Fact::WriteCommitted { write: number, epoch });
                 if let Some((job, checkpoint, metadata)) = changes.appended {
                     let files = metadata.map(|path| self.files_of(job, path)).unwrap_or_default();
-                    self.observations.note(Fact::CheckpointAppended { job, checkpoint, files });
+                    self.observations.note(Fact::CheckpointAppended { job, checkpoint, version: *version, files });
                 }
             }
             CommitOutcome::Rejected(Rejection::StaleEpoch { .. }) => {
