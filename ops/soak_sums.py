@@ -8,6 +8,8 @@ import sys
 runs = [json.loads(report.read_text()) for report in sorted(pathlib.Path(sys.argv[1]).glob("*/report.json"))]
 sums = collections.defaultdict(collections.Counter)
 for run in runs:
+    if run["verdict"] == "interrupted":
+        continue
     ended = "passed" if run["verdict"] == "passed" else "not passed"
     deeds = collections.Counter(deed["nemesis"] for deed in run["deeds"])
     for row in (run["run"]["coordination"], "all"):
