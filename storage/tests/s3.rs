@@ -55,8 +55,9 @@ fn open_at(address: SocketAddr, prefix: &str) -> FileSystemRef {
 #[tokio::test]
 async fn s3_conforms_on_moto() {
     let server = Server::moto();
-    conformance::run(&server.open("some/prefix"), &server.open("some/prefix/")).await;
-    conformance::run(&server.open(""), &server.open("")).await;
+    // moto answers requests in threads without a lock: of two that may create a name, both can be told that they have.
+    conformance::run_without_contention(&server.open("some/prefix"), &server.open("some/prefix/")).await;
+    conformance::run_without_contention(&server.open(""), &server.open("")).await;
     assert!(matches!(server.open("some/other").list("").await.as_deref(), Ok([])), "prefixes don't see each other");
 }
 

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use weir_client::ClusterClient;
 use weir_protocol::world;
 
 use super::{Bite, Draw};
@@ -15,6 +16,8 @@ const LIBRARY: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
 const CACHED_SECONDS: u64 = 1;
 /// Jumps are this far at least, and less than an hour more, in seconds.
 const JUMP_SECONDS: (u64, u64) = (60, 3_600);
+/// How long a JobManager may take to say what its clock says.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// A clock for each process.
 #[derive(Debug)]
@@ -80,15 +83,10 @@ pub(super) fn jump(scene: &mut Scene, draw: Draw) -> io::Result<Bite> {
     Ok(Bite::new(leader, footprint))
 }
 
-/// What the clock of a leading JobManager says, in milliseconds since 1970.
+/// What the clock of a JobManager says, in milliseconds since 1970; the JobManager itself, whoever leads by now.
 fn clock_of(scene: &Scene, name: &str) -> Option<i64> {
-    let address = scene.cluster.rest_address(name)?;
-    let job = scene.view.with(|view| view.watched)?;
+    let client = ClusterClient::new(vec![scene.cluster.rest_address(name)?]).ok()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
-    let url = format!("http://{address}/jobs/{job}");
-    let detail = runtime.block_on(async {
-        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(2)).build().ok()?;
-        client.get(url).send().await.ok()?.json::<serde_json::Value>().await.ok()
-    })?;
-    detail["now"].as_i64()
+    let answer = runtime.block_on(client.ha_status(LOOK)).ok()?;
+    Some(answer.now_ms.cast_signed())
 }

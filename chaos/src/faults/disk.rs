@@ -7,6 +7,7 @@ use std::process::Command;
 
 use super::{Bite, Draw};
 use crate::cluster::network::run;
+use crate::run::observer::View;
 use crate::run::scene::{PATIENCE, Scene};
 
 /// A small file system of its own, mounted for the life of this value. Needs root.
@@ -95,16 +96,31 @@ pub fn flip_a_bit(path: &Path) -> io::Result<()> {
 
 pub(super) fn full(scene: &mut Scene, draw: Draw) -> io::Result<Bite> {
     let disk = scene.disk.as_ref().ok_or_else(|| io::Error::other("this cluster's checkpoints are on no small disk"))?;
-    let failed = |scene: &Scene| scene.view.get().job.map_or(0, |job| job.failed);
-    let before = failed(scene);
-    let filled = disk.fill()?;
-    let seen = scene.until(PATIENCE, |view| view.job.as_ref().filter(|job| job.failed > before).map(|job| job.failed));
+    // Of each leader's job: a new one counts anew.
+    let failed = |view: &View| view.job.as_ref().map_or((0, 0), |job| (job.epoch, job.failed));
+    let (epoch, before) = failed(&scene.view.get());
+    let more = |view: &View| {
+        let (now, failed) = failed(view);
+        failed - if now == epoch { before.min(failed) } else { 0 }
+    };
+    let mut filled = disk.fill()?;
+    let mut refilled = Ok(());
+    let seen = scene.until(PATIENCE, |view| {
+        // A checkpoint that still found room makes as much again when it replaces an older one.
+        match disk.fill() {
+            Ok(bytes) => filled += bytes,
+            Err(error) => refilled = Err(error),
+        }
+        let failures = more(view);
+        (refilled.is_err() || failures > 0).then_some(failures)
+    });
     scene.wait(draw.lasts);
-    let now = seen.map(|seen| seen.max(failed(scene)));
+    let failures = seen.unwrap_or(0).max(more(&scene.view.get()));
     disk.clear()?;
-    let footprint = match now {
-        Some(now) if filled > 0 => Ok(format!("{filled} bytes filled it; {} checkpoints failed", now - before)),
-        _ => Err(format!("{filled} bytes filled it, and no checkpoint failed")),
+    refilled?;
+    let footprint = match failures {
+        0 => Err(format!("{filled} bytes filled it, and no checkpoint failed")),
+        _ => Ok(format!("{filled} bytes filled it; {failures} checkpoints failed")),
     };
     Ok(Bite::new("the disk for checkpoints", footprint))
 }

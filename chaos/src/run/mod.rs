@@ -1,7 +1,7 @@
 //! A run: a cluster and a workload, faults by plan, everything mended, everything ended, everything judged.
 
 mod ending;
-mod observer;
+pub(crate) mod observer;
 pub mod scene;
 pub mod smoke;
 
@@ -122,8 +122,9 @@ pub fn run(options: &RunOptions, stop: &Arc<AtomicBool>) -> io::Result<Judged> {
     leftovers::remove();
     let recorder = Recorder::create(&options.report)?;
     let directory = leftovers::working_directory()?;
-    let counting = counting_job(options);
-    recorder.note(What::Run(header(options, &counting, &LocalClusterOptions::under(&directory)?)));
+    let cluster = LocalClusterOptions::under(&directory)?;
+    let counting = counting_job(options, cluster.slots);
+    recorder.note(What::Run(header(options, &counting, &cluster)));
     let hindrances = Hindrances::of_this_machine();
     let hindrances = if options.namespaces { hindrances } else { hindrances.without_network() };
     let mut possible = Vec::new();
@@ -162,12 +163,15 @@ pub fn run(options: &RunOptions, stop: &Arc<AtomicBool>) -> io::Result<Judged> {
     Ok(judged)
 }
 
-fn counting_job(options: &RunOptions) -> CountingJob {
+fn counting_job(options: &RunOptions, slots: u32) -> CountingJob {
     let seconds = options.duration.as_secs() + MARGIN_SECONDS;
     // As many rows come out whatever the rate.
     let window_ms = (options.rows_per_second / 5).max(1);
     let rows = seconds * options.rows_per_second;
-    CountingJob { rows, rows_per_second: options.rows_per_second, window_ms, ..CountingJob::lasting(seconds) }
+    let job = CountingJob { rows, rows_per_second: options.rows_per_second, window_ms, ..CountingJob::lasting(seconds) };
+    // Some kinds of faults need something to do on every TaskManager; without them, the job fits on one that is left alone.
+    let on_all = options.nemeses.iter().any(|nemesis| matches!(nemesis.need, Need::Links | Need::MemoryGroups));
+    if on_all { CountingJob { parallelism: slots + 1, ..job } } else { job }
 }
 
 fn header(options: &RunOptions, counting: &CountingJob, cluster: &LocalClusterOptions) -> RunHeader {

@@ -15,6 +15,7 @@ use weir_protocol::rest::{
     ClusterOverview, ConfigEntry, DashboardConfig, DashboardFeatures, HaMemberInfo, HaResponse, Health, TransferRequest,
     TransferResponse,
 };
+use weir_protocol::world::wall_clock_ms;
 
 use super::RestState;
 use super::error::RestError;
@@ -90,6 +91,7 @@ pub(super) async fn ha(State(rest): RestState) -> Json<HaResponse> {
     });
     Json(HaResponse {
         answered_by: rest.shared.name.clone(),
+        now_ms: wall_clock_ms(),
         provider: status.provider,
         leader,
         epoch: status.epoch,

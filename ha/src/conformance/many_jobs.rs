@@ -34,7 +34,8 @@ pub async fn come_and_go(leader: HaServices, other: HaServices, leadership: &Lea
         async move { store.submit(&leadership, &graph(job), None, 0).await }
     };
     let submitted: Vec<_> = futures::stream::iter(1..=JOBS).map(submit).buffer_unordered(AT_ONCE).collect().await;
-    assert!(submitted.iter().all(|outcome| matches!(outcome, Ok(Submission::Created))), "every job is accepted");
+    let refused = submitted.iter().find(|outcome| !matches!(outcome, Ok(Submission::Created)));
+    assert!(refused.is_none(), "every job is accepted: {refused:?}");
     assert!(count().await >= baseline + JOBS as usize, "each has a key at least");
     assert_eq!(store.recover().await.expect("recovers").len() as u128, JOBS);
     let listed = other.list(keys::JOBS).await.expect("lists");
@@ -45,7 +46,8 @@ pub async fn come_and_go(leader: HaServices, other: HaServices, leadership: &Lea
         async move { store.remove(&leadership, JobId(job)).await }
     };
     let removed: Vec<_> = futures::stream::iter(1..=JOBS).map(remove).buffer_unordered(AT_ONCE).collect().await;
-    assert!(removed.iter().all(Result::is_ok), "every job is removed");
+    let left = removed.iter().find(|outcome| outcome.is_err());
+    assert!(left.is_none(), "every job is removed: {left:?}");
     assert_eq!(other.list("").await.expect("lists"), []);
     assert_eq!(count().await, baseline, "nothing is left behind");
 }

@@ -54,6 +54,9 @@ pub enum SubmitStatus {
 pub struct HaResponse {
     /// Name of the JobManager that answers.
     pub answered_by: String,
+    /// What its wall clock says, in milliseconds since 1970: so that clocks that differ can be seen.
+    #[serde(default)]
+    pub now_ms: u64,
     /// `raft`, `memory`, ...
     pub provider: String,
     /// The published leader, if known.
