@@ -3,6 +3,7 @@
 pub mod leftovers;
 pub mod links;
 pub mod network;
+pub mod small_disk;
 pub mod turn;
 
 use std::path::{Path, PathBuf};

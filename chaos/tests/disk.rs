@@ -2,8 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that can not go on fails")]
 
+use weir_chaos::cluster::small_disk::{SmallDisk, flip_a_bit};
 use weir_chaos::cluster::{ClusterUnderTest, PATIENCE, newest_checkpoint};
-use weir_chaos::faults::{SmallDisk, flip_a_bit};
 use weir_chaos::workload::CountingJob;
 
 /// Big enough for the raft log's preallocated segments, small enough to fill at once.

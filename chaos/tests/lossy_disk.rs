@@ -13,6 +13,7 @@ use nix::sys::signal::Signal;
 use weir_chaos::cluster::{ClusterUnderTest, newest_checkpoint};
 use weir_chaos::lossy_disk::{FailedSync, LossyDisk};
 use weir_chaos::workload::CountingJob;
+use weir_storage::{StorageOptions, open};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const SEEDS: u64 = 10;
@@ -153,6 +154,41 @@ fn a_program_that_holds_files_open_does_not_keep_it_mounted() {
         held = Some(file);
     });
     drop(held);
+}
+
+/// How many of a job's files come back after it was tidied up and the power went, by how that was done.
+async fn files_that_come_back(seed: u64, for_good: bool) -> usize {
+    let directory = tempfile::tempdir().unwrap();
+    let disk = LossyDisk::mount(&directory.path().join("storage"), seed).unwrap();
+    let files = open(&format!("file://{}", disk.mount_point().display()), &StorageOptions::default()).unwrap();
+    for name in ["job/a/1", "job/a/2", "job/b/1"] {
+        files.write_new(name, "bytes".into()).await.unwrap();
+    }
+    for name in ["job/a/1", "job/a/2", "job/b/1"] {
+        files.delete(name).await.unwrap();
+    }
+    assert_eq!(files.list("job").await.unwrap(), []);
+    if for_good {
+        files.sync_deletes("job").await.unwrap();
+    }
+    disk.go_dark();
+    disk.cut_power();
+    disk.restore_power();
+    files.list("").await.unwrap().len()
+}
+
+#[tokio::test]
+async fn what_was_deleted_for_good_does_not_come_back_with_a_power_loss() {
+    if let Some(why) = LossyDisk::hindrance() {
+        println!("skipped: {why}");
+        return;
+    }
+    let mut came_back = 0;
+    for seed in 0..10 {
+        came_back += files_that_come_back(seed, false).await;
+        assert_eq!(files_that_come_back(seed, true).await, 0);
+    }
+    assert!(came_back > 0, "the power loss bites");
 }
 
 /// A cluster with such a disk under each raft log; the disks by JobManager. Dropped in this order the cluster goes first.

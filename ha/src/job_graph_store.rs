@@ -180,7 +180,7 @@ impl JobGraphStore {
         for file in self.files.list(&directory(job)).await? {
             self.files.delete(&file.path).await?;
         }
-        Ok(())
+        Ok(self.files.sync_deletes(&directory(job)).await?)
     }
 
     /// What an earlier submission with this token, or of this job, came to.

@@ -2,7 +2,7 @@
 
 mod clock;
 mod control_group;
-mod disk;
+mod file_storage;
 mod kill;
 mod links;
 mod memory;
@@ -21,7 +21,6 @@ use std::time::Duration;
 use weir::local::Coordination;
 
 pub use clock::Clocks;
-pub use disk::{SmallDisk, flip_a_bit};
 pub use memory::MemoryGroups;
 pub use plan::{Plan, Step};
 
@@ -69,8 +68,8 @@ pub enum Need {
     Clock,
     /// Control groups for processor time.
     CpuGroups,
-    /// To mount a small disk.
-    Disk,
+    /// To mount a disk that fails under what all processes share.
+    FileStorage,
     /// To mount a disk that fails under raft logs, and JobManagers that have some.
     RaftDisk,
     /// Control groups for memory.
@@ -106,7 +105,7 @@ const fn nemesis(
 
 /// Every kind of fault.
 #[rustfmt::skip]
-pub const NEMESES: [Nemesis; 32] = [
+pub const NEMESES: [Nemesis; 33] = [
     nemesis("kill-leader", Need::Nothing, (200, 800), kill::leader, "SIGKILL to the leading JobManager; it is started again later"),
     nemesis("kill-jobmanager", Need::Nothing, (300, 1_500), kill::jobmanager, "SIGKILL to any JobManager"),
     nemesis("kill-all-jobmanagers", Need::Nothing, (200, 1_000), kill::all_jobmanagers, "SIGKILL to all JobManagers at once"),
@@ -128,9 +127,10 @@ pub const NEMESES: [Nemesis; 32] = [
     nemesis("store-outage", Need::Store, (500, 2_000), store::outage, "all nodes of etcd or ZooKeeper are killed, and started again on their data"),
     nemesis("clock-jump", Need::Clock, (1_000, 3_000), clock::jump, "the wall clock of the leading JobManager jumps by up to an hour, either way, and back"),
     nemesis("starve-leader", Need::CpuGroups, (1_500, 4_000), starve::leader, "the leading JobManager gets a fiftieth of a processor"),
-    nemesis("disk-full", Need::Disk, (1_500, 3_000), disk::full, "the disk for checkpoints is filled to the last block"),
+    nemesis("disk-full", Need::FileStorage, (1_500, 3_000), file_storage::full, "there is no room any more for checkpoints and output"),
     nemesis("lose-power-leader", Need::RaftDisk, (200, 1_000), power::leader, "the machine of the leading JobManager loses power: the process dies, and its disk keeps what was synced"),
     nemesis("lose-power-majority", Need::RaftDisk, (200, 1_000), power::majority, "the machines of the leading JobManager and of one or both others lose power at once"),
+    nemesis("lose-power-all", Need::FileStorage, (200, 1_000), power::all, "all machines lose power at once, that of checkpoints and output too: processes die, and disks keep what was synced"),
     nemesis("sync-error", Need::RaftDisk, (200, 1_000), raft_disk::sync_fails, "an fsync of the leading JobManager's raft log fails: it must end itself"),
     nemesis("slow-disk", Need::RaftDisk, (1_500, 4_000), raft_disk::slow, "every fsync of the leading JobManager's raft log takes up to half a second"),
     nemesis("flip-bit", Need::RaftDisk, (100, 500), raft_disk::flip_a_bit, "a bit of a JobManager's raft log flips while it is down: it must notice, and not serve; its disk is emptied then"),
@@ -159,7 +159,6 @@ pub struct Hindrances {
     network: Option<String>,
     clock: Option<String>,
     cpu_groups: Option<String>,
-    disk: Option<String>,
     lossy_disk: Option<String>,
     memory_groups: Option<String>,
     redirection: Option<String>,
@@ -172,7 +171,6 @@ impl Hindrances {
             network: Network::hindrance(),
             clock: Clocks::hindrance(),
             cpu_groups: starve::hindrance(),
-            disk: SmallDisk::hindrance(),
             lossy_disk: LossyDisk::hindrance(),
             memory_groups: memory::hindrance(),
             redirection: Network::redirection_hindrance(),
@@ -199,6 +197,7 @@ impl Hindrances {
                 let why = "with etcd and ZooKeeper the JobManagers keep nothing on disks of their own";
                 self.lossy_disk.clone().or_else(|| raft_only(why))
             }
+            Need::FileStorage => self.lossy_disk.clone(),
             Need::MemoryGroups => self.memory_groups.clone(),
             Need::Links => self.network.clone().or_else(|| self.redirection.clone()),
             Need::Store => {
@@ -207,7 +206,6 @@ impl Hindrances {
             }
             Need::Clock => self.clock.clone(),
             Need::CpuGroups => self.cpu_groups.clone(),
-            Need::Disk => self.disk.clone(),
         }
     }
 }

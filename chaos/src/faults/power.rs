@@ -17,7 +17,8 @@ pub(super) fn disk<'a>(scene: &'a Scene, name: &str) -> io::Result<&'a LossyDisk
 
 pub(super) fn leader(scene: &mut Scene, draw: Draw) -> io::Result<Bite> {
     let (leader, epoch) = scene.leader()?;
-    lose_power(scene, draw, epoch, vec![leader])
+    let disks = vec![leader.clone()];
+    lose_power(scene, draw, epoch, vec![leader], &disks)
 }
 
 pub(super) fn majority(scene: &mut Scene, draw: Draw) -> io::Result<Bite> {
@@ -29,43 +30,59 @@ pub(super) fn majority(scene: &mut Scene, draw: Draw) -> io::Result<Bite> {
     if !draw.number.is_multiple_of(2) {
         victims.remove(1 + (draw.number / 2) as usize % (victims.len() - 1));
     }
-    lose_power(scene, draw, epoch, victims)
+    let disks = victims.clone();
+    lose_power(scene, draw, epoch, victims, &disks)
 }
 
-/// Takes the power from these at once: when the disk of the first is in the middle of a change.
-fn lose_power(scene: &mut Scene, draw: Draw, epoch: u64, victims: Vec<String>) -> io::Result<Bite> {
+/// The servers of etcd and ZooKeeper are elsewhere, and keep theirs.
+pub(super) fn all(scene: &mut Scene, draw: Draw) -> io::Result<Bite> {
+    let (_, epoch) = scene.leader()?;
+    let mut disks: Vec<_> = scene.lossy_disks.keys().cloned().collect();
+    let first = draw.number as usize % disks.len();
+    disks.rotate_left(first);
+    lose_power(scene, draw, epoch, scene.names(), &disks)
+}
+
+/// Takes the power from these processes and disks at once: when the first disk is in the middle of a change.
+fn lose_power(scene: &mut Scene, draw: Draw, epoch: u64, victims: Vec<String>, disks: &[String]) -> io::Result<Bite> {
     let target = victims.join(", ");
-    let first = disk(scene, &victims[0])?;
+    let first = disk(scene, &disks[0])?;
     first.lose_power_after(draw.number / 16 % CHANGES);
     if !first.await_darkness(PATIENCE) {
-        return Ok(Bite::new(target, Err("nothing was written to its disk".to_owned())));
+        return Ok(Bite::new(target, Err(format!("nothing was written to the disk of {}", disks[0]))));
     }
-    for victim in &victims[1..] {
-        disk(scene, victim)?.go_dark();
+    for other in &disks[1..] {
+        disk(scene, other)?.go_dark();
     }
-    let mut total = Loss::default();
     for victim in &victims {
-        // Whoever waits for the disk dies as soon as it is answered.
+        // Whoever waits for a disk dies as soon as it is answered.
         if let Some(process) = scene.cluster.process(victim) {
             process.signal(Signal::SIGKILL);
         }
-        let loss = disk(scene, victim)?.cut_power();
+    }
+    let mut total = Loss::default();
+    for name in disks {
+        let loss = disk(scene, name)?.cut_power();
         total.at_stake += loss.at_stake;
         total.lost += loss.lost;
         total.torn += loss.torn;
+    }
+    for victim in &victims {
         scene.kill(victim)?;
     }
     let some_are_left = victims.len() * 2 < scene.cluster.jobmanager_names().len();
     let mut next = some_are_left.then(|| followed(scene, epoch));
     scene.wait(draw.lasts);
+    for name in disks {
+        disk(scene, name)?.restore_power();
+    }
     for victim in &victims {
-        disk(scene, victim)?.restore_power();
         scene.restart(victim)?;
     }
     let next = next.take().unwrap_or_else(|| followed(scene, epoch));
     let Loss { at_stake, lost, torn } = total;
     let footprint = if at_stake == 0 {
-        Err("everything on its disk was durable".to_owned())
+        Err("everything was durable".to_owned())
     } else {
         next.map(|next| format!("of {at_stake} changes that were not durable {lost} are lost, {torn} of them in part; {next}"))
     };

@@ -47,6 +47,7 @@ pub(super) fn slow(scene: &mut Scene, draw: Draw) -> io::Result<Bite> {
     let delay = Duration::from_millis(SLOW_MS.0 + draw.number % (SLOW_MS.1 - SLOW_MS.0));
     let before = disk(scene, &leader)?.footprint().delayed_syncs;
     disk(scene, &leader)?.set_delay(delay);
+    scene.until(PATIENCE, |_| (scene.lossy_disks[&leader].footprint().delayed_syncs > before).then_some(()));
     scene.wait(draw.lasts);
     disk(scene, &leader)?.set_delay(Duration::ZERO);
     let delayed = disk(scene, &leader)?.footprint().delayed_syncs - before;

@@ -1,5 +1,5 @@
 //! A disk for a process under test that fails as disks do: mounted where the process keeps its data, it holds everything in memory and
-//! knows what the process has made durable. On command its power goes, a sync fails, it becomes slow, or a bit of it flips.
+//! knows what the process has made durable. On command its power goes, a sync fails, it becomes slow, it is full, or a bit of it flips.
 //!
 //! [`contents`] decides what survives and knows nothing of the kernel; [`file_system`] hands the kernel's requests to it (FUSE). Needs
 //! root and `/dev/fuse`.
@@ -101,6 +101,11 @@ impl LossyDisk {
     /// From now on every sync takes so long.
     pub fn set_delay(&self, delay: Duration) {
         self.switch.set_delay(delay);
+    }
+
+    /// Whether there is no room any more for anything.
+    pub fn set_full(&self, full: bool) {
+        self.switch.set_full(full);
     }
 
     /// From now on syncs say that they are done, and do nothing: as if the program had forgotten them, to see that this is found out.

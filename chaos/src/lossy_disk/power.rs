@@ -25,6 +25,8 @@ pub struct DiskFootprint {
     pub failed_syncs: u64,
     /// Syncs that were made to wait.
     pub delayed_syncs: u64,
+    /// Writes, files and directories for which there was no room.
+    pub refused_writes: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +49,8 @@ struct State {
     losses: u64,
     failing: Option<FailedSync>,
     delay: Duration,
+    /// There is no room for more.
+    full: bool,
     /// Syncs say that they are done, and do nothing.
     lies: bool,
     footprint: DiskFootprint,
@@ -67,6 +71,7 @@ impl Switch {
             losses: 0,
             failing: None,
             delay: Duration::ZERO,
+            full: false,
             lies: false,
             footprint: DiskFootprint::default(),
         };
@@ -115,6 +120,17 @@ impl Switch {
             drop(self.powered(state, losses)?);
         }
         Ok(done)
+    }
+
+    /// Changes something that needs room. A full disk has none.
+    pub(super) fn grow<T>(&self, change: impl FnOnce(&mut Contents) -> Answer<T>) -> Answer<T> {
+        let mut state = self.state();
+        if state.full {
+            state.footprint.refused_writes += 1;
+            return Err(Errno::ENOSPC);
+        }
+        drop(state);
+        self.change(change)
     }
 
     /// Makes something durable. If the power goes in the middle of it, it was not.
@@ -198,6 +214,10 @@ impl Switch {
 
     pub(super) fn set_delay(&self, delay: Duration) {
         self.state().delay = delay;
+    }
+
+    pub(super) fn set_full(&self, full: bool) {
+        self.state().full = full;
     }
 
     pub(super) fn lie(&self) {
@@ -284,7 +304,18 @@ mod tests {
         switch.change(|contents| contents.write(file, 0, b"bytes")).unwrap();
         assert_eq!(switch.sync(file), Err(Errno::EIO));
         switch.sync(file).unwrap();
-        assert_eq!(switch.footprint(), DiskFootprint { syncs: 2, failed_syncs: 1, delayed_syncs: 0 });
+        assert_eq!(switch.footprint(), DiskFootprint { syncs: 2, failed_syncs: 1, ..DiskFootprint::default() });
+    }
+
+    #[test]
+    fn a_full_disk_has_no_room_for_more_and_keeps_what_it_has() {
+        let (switch, file) = with_file();
+        switch.set_full(true);
+        assert_eq!(switch.grow(|contents| contents.write(file, 0, b"bytes")), Err(Errno::ENOSPC));
+        switch.change(|contents| contents.remove(ROOT, OsStr::new("x"), false)).unwrap();
+        assert_eq!(switch.footprint().refused_writes, 1);
+        switch.set_full(false);
+        switch.grow(|contents| contents.create(ROOT, OsStr::new("y"), 0o644, false)).unwrap();
     }
 
     #[test]

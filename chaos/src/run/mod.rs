@@ -142,8 +142,9 @@ pub fn run(options: &RunOptions, stop: &Arc<AtomicBool>) -> io::Result<Judged> {
     let parts = Parts {
         network: hindrances.hinders(Need::Network, None).is_none(),
         clocks: needed(Need::Clock),
-        disk: needed(Need::Disk),
-        lossy_disks: needed(Need::RaftDisk),
+        // With the power of the file storage goes that of the machines with raft logs.
+        raft_disks: options.coordination == Coordination::Raft && (needed(Need::RaftDisk) || needed(Need::FileStorage)),
+        file_storage: needed(Need::FileStorage),
         memory: needed(Need::MemoryGroups),
         links: needed(Need::Links),
         seed: options.seed,
@@ -205,13 +206,13 @@ fn go(
     let mut scene = Scene::start(options.binary.clone(), directory, options.coordination, parts, recorder, stop)?;
     let addresses = scene.cluster.rest_addresses();
     let jobmanagers: Vec<_> = scene.cluster.jobmanager_names().into_iter().zip(addresses.clone()).collect();
-    let output = directory.join("output");
+    let output = scene.file_storage.join("output");
     let _observer = Observer::start(&jobmanagers, &output, recorder, &scene.view)?;
     let job = submit(&scene, counting, &output)?;
     scene.view.with(|view| view.watched = Some(job));
     let churn = match options.workload {
         Workload::Counting => None,
-        Workload::Churn => Some(Churn::start(addresses, options.seed, &directory.join("churn"), recorder)?),
+        Workload::Churn => Some(Churn::start(addresses, options.seed, &scene.file_storage.join("churn"), recorder)?),
     };
     recorder.note(What::Phase { phase: Phase::Faults });
     let begun = recorder.now_ms();

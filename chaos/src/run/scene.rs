@@ -14,7 +14,7 @@ use super::observer::{SharedView, View};
 use crate::cluster::SHORT_SESSIONS;
 use crate::cluster::links::Links;
 use crate::cluster::network::Network;
-use crate::faults::{Clocks, MemoryGroups, SmallDisk};
+use crate::faults::{Clocks, MemoryGroups};
 use crate::history::{Recorder, What};
 use crate::lossy_disk::LossyDisk;
 use crate::sim::random::mix;
@@ -23,8 +23,8 @@ use crate::sim::random::mix;
 pub const PATIENCE: Duration = Duration::from_secs(30);
 const PACE: Duration = Duration::from_millis(10);
 
-/// Size of the disk for checkpoints, where it is to be filled.
-const CHECKPOINT_DISK_MIB: u64 = 64;
+/// What the disk is called that checkpoints and output are on.
+pub const FILE_STORAGE: &str = "file storage";
 /// Size of a file of the raft log on disks that fail: small, so that files are made and removed while that happens.
 const RAFT_SEGMENTS: &str = "high-availability.raft.segment-size=64 kb";
 /// However little it is.
@@ -37,10 +37,10 @@ pub struct Parts {
     pub network: bool,
     /// Clocks that can be set.
     pub clocks: bool,
-    /// A small disk for checkpoints.
-    pub disk: bool,
     /// Disks for raft logs that fail as disks do.
-    pub lossy_disks: bool,
+    pub raft_disks: bool,
+    /// Such a disk for what all processes share: checkpoints and output.
+    pub file_storage: bool,
     /// Control groups for memory.
     pub memory: bool,
     /// Connections that can be made to fail; needs the network.
@@ -64,10 +64,10 @@ pub struct Scene {
     pub coordination: Coordination,
     /// Its clocks, if they can be set.
     pub clocks: Option<Clocks>,
+    /// What all processes share, output included, is below this directory.
+    pub file_storage: PathBuf,
     // After the cluster: disks, groups and namespaces can't go while processes use them.
-    /// The disk its checkpoints are on, if that is a small one.
-    pub disk: Option<SmallDisk>,
-    /// The disks of raft logs, by JobManager, if they can be made to fail.
+    /// Disks that can be made to fail: of raft logs, by JobManager, and [`FILE_STORAGE`].
     pub lossy_disks: BTreeMap<String, LossyDisk>,
     /// What limits its processes' memory, if that can be limited.
     pub memory: Option<MemoryGroups>,
@@ -114,19 +114,22 @@ impl Scene {
         if let Some(memory) = &memory {
             names.iter().for_each(|name| memory.contain(name, options.hosts.entry(name.clone()).or_default()));
         }
-        let lossy_disks = if parts.lossy_disks {
+        let mut lossy_disks = BTreeMap::new();
+        if parts.raft_disks {
             options.settings.push(RAFT_SEGMENTS.to_owned());
-            mount_lossy_disks(&options, parts.seed)?
-        } else {
-            BTreeMap::new()
-        };
-        let disk = if parts.disk { Some(SmallDisk::mount(&directory.join("checkpoints"), CHECKPOINT_DISK_MIB)?) } else { None };
+            lossy_disks = mount_raft_disks(&options, parts.seed)?;
+        }
+        if parts.file_storage {
+            options.file_storage = directory.join("storage");
+            lossy_disks.insert(FILE_STORAGE.to_owned(), LossyDisk::mount(&options.file_storage, mix(parts.seed))?);
+        }
+        let file_storage = options.file_storage.clone();
         let mut cluster = LocalCluster::start(options)?;
         for name in &names {
             note_started(&mut cluster, name, recorder);
         }
         let (view, recorder, stop) = (SharedView::default(), recorder.clone(), stop.clone());
-        Ok(Self { cluster, view, recorder, stop, coordination, clocks, disk, lossy_disks, memory, links, network })
+        Ok(Self { cluster, view, recorder, stop, coordination, clocks, file_storage, lossy_disks, memory, links, network })
     }
 
     /// Names of all processes.
@@ -240,7 +243,7 @@ impl Drop for Scene {
 }
 
 /// A disk that fails under the raft log of every JobManager.
-fn mount_lossy_disks(options: &LocalClusterOptions, seed: u64) -> io::Result<BTreeMap<String, LossyDisk>> {
+fn mount_raft_disks(options: &LocalClusterOptions, seed: u64) -> io::Result<BTreeMap<String, LossyDisk>> {
     let mount = |(number, name): (u64, String)| {
         let disk = LossyDisk::mount(&options.raft_directory(&name), mix(seed ^ number))?;
         Ok((name, disk))

@@ -34,9 +34,14 @@ const COORDINATIONS: [Coordination; 3] = [Coordination::Raft, Coordination::Etcd
 /// Kinds that bring a new leader most quickly; they are part of every scenario.
 const LEADERS: [&str; 3] = ["kill-leader", "kill-leader", "terminate-leader"];
 
+/// Where there are more kinds than scenarios, the first scenarios have two, and so much more time.
+const SECOND_KIND_SECONDS: u64 = 6;
+
 /// So many scenarios; every kind of fault that is possible has its turn, and each scenario also kills leaders.
 pub fn scenarios(count: usize, seed: u64, hindrances: &Hindrances) -> Vec<Scenario> {
     let possible = |nemesis: &Nemesis, on: Coordination| hindrances.hinders(nemesis.need, Some(on)).is_none();
+    let is_special = |nemesis: &Nemesis| !LEADERS.contains(&nemesis.name);
+    let kinds = NEMESES.iter().filter(|nemesis| is_special(nemesis)).count();
     let mut turns: BTreeMap<&str, usize> = BTreeMap::new();
     (0..count)
         .map(|number| {
@@ -45,20 +50,23 @@ pub fn scenarios(count: usize, seed: u64, hindrances: &Hindrances) -> Vec<Scenar
                 place if place % 2 == 0 => Coordination::Etcd,
                 _ => Coordination::ZooKeeper,
             };
-            // The kind that had the fewest turns; of several the one that is possible in the fewest places.
-            let special = NEMESES.iter().enumerate().filter(|(_, nemesis)| !LEADERS.contains(&nemesis.name));
-            let special = special.filter(|(_, nemesis)| possible(nemesis, coordination)).min_by_key(|(place, nemesis)| {
+            // The kinds that had the fewest turns; of several those that are possible in the fewest places.
+            let mut special: Vec<_> = NEMESES.iter().enumerate().filter(|(_, nemesis)| is_special(nemesis)).collect();
+            special.retain(|(_, nemesis)| possible(nemesis, coordination));
+            special.sort_by_key(|(place, nemesis)| {
                 let places = COORDINATIONS.iter().filter(|on| possible(nemesis, **on)).count();
                 let order = (*place as u64).wrapping_add(seed) % NEMESES.len() as u64;
                 (turns.get(nemesis.name).copied().unwrap_or(0), places, order)
             });
-            let special = special.map(|(_, nemesis)| nemesis);
+            let of_two = number < kinds.saturating_sub(count);
+            let special: Vec<_> = special.into_iter().map(|(_, nemesis)| nemesis).take(1 + usize::from(of_two)).collect();
             special.iter().for_each(|nemesis| *turns.entry(nemesis.name).or_default() += 1);
-            // It comes first, so that it comes.
+            // One of them comes first, so that it comes.
             let nemeses: Vec<_> = special.into_iter().chain(LEADERS.iter().filter_map(|name| Nemesis::named(name))).collect();
             let workload = if number % 5 == 4 { Workload::Churn } else { Workload::Counting };
             // Leases and sessions of 2 s make failovers slower than raft's.
-            let duration = Duration::from_secs(if coordination == Coordination::Raft { 7 } else { 9 });
+            let duration = if coordination == Coordination::Raft { 7 } else { 9 } + if of_two { SECOND_KIND_SECONDS } else { 0 };
+            let duration = Duration::from_secs(duration);
             Scenario { coordination, nemeses, workload, duration, seed: seed.wrapping_mul(1_000) + number as u64 }
         })
         .collect()

@@ -92,14 +92,16 @@ where
     Ok(delete(storage, deletable(job, &found, roots), still_ours).await)
 }
 
-/// Deletes all checkpoint files of a job that has ended and retains none.
+/// Deletes all checkpoint files of a job that has ended and retains none, for good: nobody will look for them again.
 pub async fn delete_job<F>(storage: &CheckpointStorage, job: JobId, still_ours: impl FnMut() -> F) -> Result<Collected, FileError>
 where
     F: Future<Output = bool>,
 {
     let found = storage.files().list(&layout::job_directory(job)).await?;
     let paths = metadata_first(found.into_iter().map(|entry| entry.path).collect());
-    Ok(delete(storage, paths, still_ours).await)
+    let collected = delete(storage, paths, still_ours).await;
+    storage.files().sync_deletes(&layout::job_directory(job)).await?;
+    Ok(collected)
 }
 
 async fn delete<F>(storage: &CheckpointStorage, paths: Vec<String>, mut still_ours: impl FnMut() -> F) -> Collected

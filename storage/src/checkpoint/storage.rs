@@ -63,9 +63,12 @@ impl CheckpointStorage {
         write_once(&self.files, &in_job(job, path), bytes).await
     }
 
-    /// Deletes a state file that nobody was ever told of. That it is not there is fine.
+    /// Deletes a state file that nobody was ever told of, for good. That it is not there is fine.
     pub async fn withdraw_state(&self, job: JobId, path: &str) -> Result<(), CheckpointError> {
-        Ok(self.files.delete(&in_job(job, path)).await?)
+        let path = in_job(job, path);
+        self.files.delete(&path).await?;
+        let directory = path.rsplit_once('/').map_or("", |(directory, _)| directory);
+        Ok(self.files.sync_deletes(directory).await?)
     }
 
     /// Reads one piece of state and verifies its checksum.

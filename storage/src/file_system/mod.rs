@@ -18,6 +18,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures::FutureExt;
 use futures::future::BoxFuture;
 
 /// A place for durable, immutable files. Paths are relative to its root, `/`-separated, and never leave it.
@@ -43,8 +44,15 @@ pub trait FileSystem: Send + Sync + 'static {
     /// All files under a directory, recursively, with sizes, in path order.
     fn list<'a>(&'a self, directory: &'a str) -> BoxFuture<'a, Result<Vec<FileEntry>, FileError>>;
 
-    /// Removes a file; removing an absent one is fine.
+    /// Removes a file; removing an absent one is fine. It may come back with a power loss: see
+    /// [`FileSystem::sync_deletes`].
     fn delete<'a>(&'a self, path: &'a str) -> BoxFuture<'a, Result<(), FileError>>;
+
+    /// Once this is done, what was deleted below `directory` before does not come back. Where an acknowledged delete is
+    /// final, there is nothing to do.
+    fn sync_deletes<'a>(&'a self, _directory: &'a str) -> BoxFuture<'a, Result<(), FileError>> {
+        std::future::ready(Ok(())).boxed()
+    }
 
     /// The URI of its root, for people and for other processes to open the same place.
     fn uri(&self) -> &str;

@@ -115,6 +115,10 @@ impl FileSystem for Interruptible {
         self.reached(path, self.files.delete(path)).boxed()
     }
 
+    fn sync_deletes<'a>(&'a self, directory: &'a str) -> BoxFuture<'a, Result<(), FileError>> {
+        self.reached(directory, self.files.sync_deletes(directory)).boxed()
+    }
+
     fn uri(&self) -> &str {
         self.files.uri()
     }

@@ -31,6 +31,8 @@ const STOP_PATIENCE: Duration = Duration::from_secs(5);
 pub struct LocalClusterOptions {
     /// Everything the cluster writes goes under here.
     pub directory: PathBuf,
+    /// What all processes share: checkpoints, and what is kept for high availability.
+    pub file_storage: PathBuf,
     /// The `weir` binary.
     pub binary: PathBuf,
     /// Number of JobManagers.
@@ -58,6 +60,7 @@ impl LocalClusterOptions {
     pub fn under(directory: &Path) -> io::Result<Self> {
         Ok(Self {
             directory: directory.to_owned(),
+            file_storage: directory.to_owned(),
             binary: std::env::current_exe()?,
             jobmanagers: 3,
             taskmanagers: 2,
@@ -165,7 +168,7 @@ impl LocalCluster {
 
     /// The checkpoint directory.
     pub fn checkpoint_directory(&self) -> PathBuf {
-        self.options.directory.join("checkpoints")
+        self.options.file_storage.join("checkpoints")
     }
 
     /// One process.
@@ -297,10 +300,9 @@ impl LocalCluster {
 
     fn settings_of_all(&self) -> Vec<String> {
         let rpc = self.addresses_of_jobmanagers(|ports| ports.rpc.number());
-        let directory = self.options.directory.display();
         vec![
-            format!("high-availability.storageDir={directory}/ha"),
-            format!("execution.checkpointing.dir={directory}/checkpoints"),
+            format!("high-availability.storageDir={}/ha", self.options.file_storage.display()),
+            format!("execution.checkpointing.dir={}", self.checkpoint_directory().display()),
             format!("jobmanager.rpc.addresses={}", rpc.iter().map(|(_, address)| address.as_str()).collect::<Vec<_>>().join(";")),
         ]
     }

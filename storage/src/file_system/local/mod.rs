@@ -113,6 +113,10 @@ impl FileSystem for LocalFileSystem {
         self.run(path, move |disk, path| disk.delete(path))
     }
 
+    fn sync_deletes<'a>(&'a self, directory: &'a str) -> BoxFuture<'a, Result<(), FileError>> {
+        self.run(directory, move |disk, directory| disk.sync_deletes(directory))
+    }
+
     fn uri(&self) -> &str {
         &self.uri
     }
@@ -244,7 +248,24 @@ impl Disk {
         Ok(found)
     }
 
-    /// Removes a file and the directories that this leaves empty. Not synced: a file that comes back is an orphan.
+    /// Makes durable that names are gone from these directories: those that are left, or else from where the first was.
+    fn sync_deletes(&self, directory: &str) -> Result<(), FileError> {
+        check_directory(directory)?;
+        let full = if directory.is_empty() { self.root.clone() } else { self.root.join(directory) };
+        let mut places = full.ancestors().take_while(|place| place.starts_with(&self.root));
+        let Some(nearest) = places.find(|place| place.is_dir()) else { return Ok(()) };
+        let mut pending = vec![nearest.to_owned()];
+        while let Some(place) = pending.pop() {
+            sync_directory(&place)?;
+            if place.starts_with(&full) {
+                let entries = fs::read_dir(&place).map_err(|error| failed(&place, &error))?;
+                pending.extend(entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes a file and the directories that this leaves empty. Not synced.
     fn delete(&self, path: &str) -> Result<(), FileError> {
         check_path(path)?;
         let full = self.root.join(path);

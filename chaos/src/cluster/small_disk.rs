@@ -5,10 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{Bite, Draw};
-use crate::cluster::network::run;
-use crate::run::observer::View;
-use crate::run::scene::{PATIENCE, Scene};
+use super::network::run;
 
 /// A small file system of its own, mounted for the life of this value. Needs root.
 #[derive(Debug)]
@@ -18,15 +15,6 @@ pub struct SmallDisk {
 }
 
 impl SmallDisk {
-    /// Why there can't be one here; `None` if there can.
-    pub fn hindrance() -> Option<String> {
-        let trial = || {
-            let directory = tempfile::tempdir()?;
-            Self::mount(&directory.path().join("trial"), 8).map(drop)
-        };
-        trial().err().map(|error| format!("no file system can be mounted here: {error}"))
-    }
-
     /// An ext4 file system of so many MiB in an image file, mounted at `mount_point`.
     pub fn mount(mount_point: &Path, mebibytes: u64) -> io::Result<Self> {
         std::fs::create_dir_all(mount_point)?;
@@ -92,35 +80,4 @@ pub fn flip_a_bit(path: &Path) -> io::Result<()> {
     let middle = bytes.len() / 2;
     bytes[middle] ^= 0x10;
     std::fs::write(path, bytes)
-}
-
-pub(super) fn full(scene: &mut Scene, draw: Draw) -> io::Result<Bite> {
-    let disk = scene.disk.as_ref().ok_or_else(|| io::Error::other("this cluster's checkpoints are on no small disk"))?;
-    // Of each leader's job: a new one counts anew.
-    let failed = |view: &View| view.job.as_ref().map_or((0, 0), |job| (job.epoch, job.failed));
-    let (epoch, before) = failed(&scene.view.get());
-    let more = |view: &View| {
-        let (now, failed) = failed(view);
-        failed - if now == epoch { before.min(failed) } else { 0 }
-    };
-    let mut filled = disk.fill()?;
-    let mut refilled = Ok(());
-    let seen = scene.until(PATIENCE, |view| {
-        // A checkpoint that still found room makes as much again when it replaces an older one.
-        match disk.fill() {
-            Ok(bytes) => filled += bytes,
-            Err(error) => refilled = Err(error),
-        }
-        let failures = more(view);
-        (refilled.is_err() || failures > 0).then_some(failures)
-    });
-    scene.wait(draw.lasts);
-    let failures = seen.unwrap_or(0).max(more(&scene.view.get()));
-    disk.clear()?;
-    refilled?;
-    let footprint = match failures {
-        0 => Err(format!("{filled} bytes filled it, and no checkpoint failed")),
-        _ => Ok(format!("{filled} bytes filled it; {failures} checkpoints failed")),
-    };
-    Ok(Bite::new("the disk for checkpoints", footprint))
 }
