@@ -11,6 +11,7 @@ use fuser::{
 };
 use nix::libc;
 use nix::unistd::{getegid, geteuid};
+use weir_protocol::world::wall_clock_ms;
 
 use super::contents::{Answer, Attributes};
 use super::power::Switch;
@@ -68,7 +69,7 @@ fn entry(answer: Answer<Attributes>, reply: ReplyEntry) {
 fn file_attributes(attributes: Attributes) -> FileAttr {
     let Attributes { node, directory, length, mode } = attributes;
     // Who asks for times wants to know how old something is: nothing is.
-    let now = SystemTime::now();
+    let now = SystemTime::UNIX_EPOCH + Duration::from_millis(wall_clock_ms());
     FileAttr {
         ino: INodeNo(node),
         size: length,
