@@ -6,7 +6,7 @@ use weir_protocol::LeaderEpoch;
 
 use super::{Fact, Invariant};
 
-/// The highest epoch the store has taken a write of, and what it was when each write under way began.
+/// The highest epoch the store has taken a write of, or the beginning; and what it was when each write under way began.
 #[derive(Debug, Default)]
 pub(super) struct FencedWrites {
     highest: LeaderEpoch,
@@ -20,6 +20,8 @@ impl Invariant for FencedWrites {
 
     fn observe(&mut self, fact: &Fact) -> Result<(), String> {
         match fact {
+            // What a member knows of an epoch it knows from the store.
+            Fact::LeaderSeen { epoch, .. } => self.highest = self.highest.max(*epoch),
             Fact::WriteBegan { write, .. } => {
                 self.at_start.insert(*write, self.highest);
             }
@@ -56,5 +58,15 @@ mod tests {
         }
         assert!(writes.observe(&began(3, 1)).is_ok());
         assert!(writes.observe(&committed(3, 1)).is_err());
+    }
+
+    #[test]
+    fn nor_of_one_whose_successor_has_only_begun() {
+        let mut writes = FencedWrites::default();
+        let seen = Fact::LeaderSeen { process: "b".into(), epoch: LeaderEpoch(2) };
+        for fact in [began(1, 1), seen, committed(1, 1), began(2, 1)] {
+            assert!(writes.observe(&fact).is_ok());
+        }
+        assert!(writes.observe(&committed(2, 1)).is_err());
     }
 }

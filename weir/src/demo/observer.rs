@@ -93,7 +93,10 @@ async fn look_at_job(
     let Ok(job) = client.describe(before.job.job_id, LOOK).await else { return };
     match victim {
         Victim::Leader(_) => note(&mut report.store_read_ms, killed_at),
-        Victim::TaskManager(_) if job.status != JobStatus::Running || job.restarts > before.job.restarts => {
+        // A new leader, should there be one meanwhile, counts restarts anew.
+        Victim::TaskManager(_)
+            if job.status != JobStatus::Running || job.restarts > before.job.restarts || job.epoch != before.job.epoch =>
+        {
             note(&mut report.detect_ms, killed_at);
         }
         Victim::TaskManager(_) => return,
