@@ -1,7 +1,7 @@
 //! A run: a cluster and a workload, faults by plan, everything mended, everything ended, everything judged.
 
 mod ending;
-pub(crate) mod observer;
+mod observer;
 pub mod scene;
 pub mod smoke;
 
