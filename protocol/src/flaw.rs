@@ -70,6 +70,7 @@ flaws! {
     EndsUntold, "ends-untold", "How tasks ended while there was no leader is told to nobody.";
     HeldUntold, "held-untold", "A TaskManager that registers does not say which tasks it holds.";
     CancellationForgotten, "cancellation-forgotten", "A cancellation is acknowledged and nothing is done about it.";
+    DamageBelieved, "damage-believed", "What JobManagers and TaskManagers say to each other is believed although its checksum is wrong.";
 }
 
 #[cfg(feature = "planted-flaws")]

@@ -55,17 +55,20 @@ pub enum Concerned {
     Host(Ipv4Addr),
     /// Those from one of these to another.
     Between(Vec<Ipv4Addr>),
+    /// Those to whoever listens here.
+    To(Vec<SocketAddrV4>),
 }
 
 /// The two ends of a connection: who opened it, and to whom.
 #[derive(Debug, Clone, Copy)]
-struct Ends(Ipv4Addr, Ipv4Addr);
+struct Ends(Ipv4Addr, SocketAddrV4);
 
 impl Concerned {
     fn has(&self, ends: Ends) -> bool {
         match self {
-            Self::Host(host) => *host == ends.0 || *host == ends.1,
-            Self::Between(hosts) => hosts.contains(&ends.0) && hosts.contains(&ends.1),
+            Self::Host(host) => *host == ends.0 || host == ends.1.ip(),
+            Self::Between(hosts) => hosts.contains(&ends.0) && hosts.contains(ends.1.ip()),
+            Self::To(listeners) => listeners.contains(&ends.1),
         }
     }
 }
@@ -188,7 +191,7 @@ fn join(client: TcpStream, host: Ipv4Addr, state: &Arc<State>) -> io::Result<()>
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(LOOK))?;
     }
-    let connection = Arc::new(Connection { client, server, ends: Ends(host, *wanted.ip()), over: AtomicBool::new(false) });
+    let connection = Arc::new(Connection { client, server, ends: Ends(host, wanted), over: AtomicBool::new(false) });
     let (back, shared) = (connection.clone(), state.clone());
     std::thread::Builder::new().name("link".to_owned()).spawn(move || back.pump(&back.server, &back.client, &shared))?;
     connection.pump(&connection.client, &connection.server, state);
@@ -276,6 +279,10 @@ mod tests {
     const THERE: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
     const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 3);
 
+    fn ends(from: Ipv4Addr, to: Ipv4Addr) -> Ends {
+        Ends(from, SocketAddrV4::new(to, 1))
+    }
+
     fn state(fault: Option<What>) -> Arc<State> {
         let fault = fault.map(|what| LinkFault { what, concerned: Concerned::Host(THERE) });
         let (done, stopped) = (AtomicU64::new(0), AtomicBool::new(false));
@@ -294,7 +301,7 @@ mod tests {
         for stream in [&client, &server] {
             stream.set_read_timeout(Some(LOOK)).unwrap();
         }
-        let connection = Arc::new(Connection { client, server, ends: Ends(HERE, THERE), over });
+        let connection = Arc::new(Connection { client, server, ends: ends(HERE, THERE), over });
         let (there, back, state) = (connection.clone(), connection, [state.clone(), state.clone()]);
         let [first, second] = state;
         std::thread::spawn(move || there.pump(&there.client, &there.server, &first));
@@ -304,9 +311,11 @@ mod tests {
 
     #[test]
     fn only_those_concerned_are_met() {
-        assert!(Concerned::Host(HERE).has(Ends(THERE, HERE)) && !Concerned::Host(HERE).has(Ends(THERE, ELSEWHERE)));
+        assert!(Concerned::Host(HERE).has(ends(THERE, HERE)) && !Concerned::Host(HERE).has(ends(THERE, ELSEWHERE)));
         let between = Concerned::Between(vec![HERE, THERE]);
-        assert!(between.has(Ends(THERE, HERE)) && !between.has(Ends(ELSEWHERE, HERE)));
+        assert!(between.has(ends(THERE, HERE)) && !between.has(ends(ELSEWHERE, HERE)));
+        let to = Concerned::To(vec![SocketAddrV4::new(HERE, 1)]);
+        assert!(to.has(ends(THERE, HERE)) && !to.has(ends(HERE, THERE)) && !to.has(Ends(THERE, SocketAddrV4::new(HERE, 2))));
     }
 
     #[test]

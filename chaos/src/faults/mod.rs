@@ -105,7 +105,7 @@ const fn nemesis(
 
 /// Every kind of fault.
 #[rustfmt::skip]
-pub const NEMESES: [Nemesis; 33] = [
+pub const NEMESES: [Nemesis; 34] = [
     nemesis("kill-leader", Need::Nothing, (200, 800), kill::leader, "SIGKILL to the leading JobManager; it is started again later"),
     nemesis("kill-jobmanager", Need::Nothing, (300, 1_500), kill::jobmanager, "SIGKILL to any JobManager"),
     nemesis("kill-all-jobmanagers", Need::Nothing, (200, 1_000), kill::all_jobmanagers, "SIGKILL to all JobManagers at once"),
@@ -139,6 +139,7 @@ pub const NEMESES: [Nemesis; 33] = [
     nemesis("delay-leader", Need::Links, (1_500, 4_000), links::delay_leader, "what passes on connections from and to the leading JobManager comes late, by up to 200 ms"),
     nemesis("reset-leader", Need::Links, (1_000, 3_000), links::reset_leader, "connections from and to the leading JobManager are reset in the middle of what is said"),
     nemesis("corrupt-data", Need::Links, (500, 2_000), links::corrupt_data, "bits of what TaskManagers send each other flip: checksums must notice"),
+    nemesis("corrupt-coordination", Need::Links, (500, 2_000), links::corrupt_coordination, "bits of what JobManagers say to each other and to TaskManagers flip: checksums must notice"),
 ];
 
 impl Nemesis {

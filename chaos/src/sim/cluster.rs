@@ -24,7 +24,8 @@ use crate::invariants::Fact;
 
 const RPC_PORT: u16 = 6123;
 const RAFT_PORT: u16 = 6124;
-const REST_PORT: u16 = 8081;
+/// HTTP of JobManagers.
+pub(super) const REST_PORT: u16 = 8081;
 /// Time between two looks at who leads, for the invariants.
 const LOOK: Duration = Duration::from_millis(20);
 const FAILED_START: Duration = Duration::from_millis(200);

@@ -8,6 +8,7 @@
 pub mod client;
 pub mod cluster;
 pub mod disk;
+mod connection;
 mod http;
 pub mod nemesis;
 pub mod network;

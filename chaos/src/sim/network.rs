@@ -4,7 +4,7 @@
 //! difference, so who listens, which machines are up and which links are cut is kept here as well: a SYN into a cut link is
 //! repeated until the caller gives up, and a dead process on a machine that is up refuses at once.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,10 +14,16 @@ use futures::FutureExt;
 use tokio::runtime::{Handle, Id};
 use weir_protocol::world::simulation::{Answer, SimulatedListener, SimulatedStream};
 
+use super::cluster::REST_PORT;
+use super::connection::Connection;
+use super::random::Random;
+
 /// Between two SYNs.
 const RETRANSMISSION: Duration = Duration::from_millis(50);
 /// Until a machine whose process is gone has said so.
 const REFUSAL: Duration = Duration::from_millis(1);
+/// Where bits flip, one does in one of so many pieces of what is received.
+const ONE_IN: u64 = 50;
 
 /// The network. Clones are the same.
 #[derive(Debug, Clone, Default)]
@@ -34,6 +40,9 @@ struct State {
     cut: BTreeSet<(String, String)>,
     /// Machines without power.
     down: BTreeSet<String>,
+    /// Hosts that receive something else than was sent, and what decides which bits flip.
+    spoiling: BTreeMap<String, Random>,
+    flipped: u64,
 }
 
 impl Network {
@@ -80,6 +89,36 @@ impl Network {
         }
     }
 
+    /// From now on, bits of what a host receives flip, or don't.
+    pub fn set_spoiling(&self, host: &str, random: Option<Random>) {
+        let mut state = self.state();
+        match random {
+            Some(random) => state.spoiling.insert(host.to_owned(), random),
+            None => state.spoiling.remove(host),
+        };
+    }
+
+    /// How many bits have flipped so far.
+    pub fn flipped(&self) -> u64 {
+        self.state().flipped
+    }
+
+    /// What becomes of something that a host receives.
+    pub(super) fn spoil(&self, host: &str, received: &mut [u8]) {
+        let mut state = self.state();
+        let Some(random) = state.spoiling.get(host) else { return };
+        if !received.is_empty() && random.between(0, ONE_IN) == 0 {
+            let at = random.between(0, received.len() as u64) as usize;
+            received[at] ^= 1 << random.between(0, 8);
+            state.flipped += 1;
+        }
+    }
+
+    fn connection(&self, stream: turmoil::net::TcpStream, host: &str, port: u16) -> Box<dyn SimulatedStream> {
+        let (network, host) = (self.clone(), host.to_owned());
+        Box::new(Connection { stream, network, host, has_checksums: port != REST_PORT })
+    }
+
     fn reachable(&self, from: &str, to: &str) -> bool {
         let state = self.state();
         let cut = |a: &str, b: &str| state.cut.contains(&(a.to_owned(), b.to_owned()));
@@ -112,7 +151,7 @@ impl Network {
                         return Err(io::Error::new(io::ErrorKind::ConnectionRefused, address.clone()));
                     }
                     match turmoil::net::TcpStream::connect((to, port)).await {
-                        Ok(stream) => return Ok(Box::new(stream) as Box<dyn SimulatedStream>),
+                        Ok(stream) => return Ok(network.connection(stream, &from, port)),
                         // The SYN was lost on its way, or the process ended meanwhile.
                         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
                         Err(error) => return Err(error),
@@ -139,7 +178,7 @@ impl SimulatedListener for Listener {
     fn accept(&self) -> Answer<'_, io::Result<(Box<dyn SimulatedStream>, SocketAddr)>> {
         Box::pin(async move {
             let (stream, from) = self.listener.accept().await?;
-            Ok((Box::new(stream) as Box<dyn SimulatedStream>, from))
+            Ok((self.network.connection(stream, &self.host, self.address.port()), from))
         })
     }
 }

@@ -7,7 +7,7 @@
 use super::disk::DiskFault::{FailNextSync, Full};
 use super::nemesis::Deed::{
     ClockJump, Cut, DieAtWrite, Disk, EmptyDisk, FlipBit, Isolate, Kill, KillJobManagers, PowerLoss, PowerLossAfter,
-    PowerLossOfJobManagers, SlowDisk, SlowNetwork, Store,
+    PowerLossOfJobManagers, SlowDisk, SlowNetwork, Spoil, Store,
 };
 use super::nemesis::Link::{self, CutBack, CutThere, Held};
 use super::nemesis::Others::{All, JobManagers, TaskManagers};
@@ -446,6 +446,19 @@ pub const SCENARIOS: &[Scenario] = &[
         seed: 2,
         acts: &[at(10_000, 2_000, FlipBit(Standby(0))), at(18_000, 3_000, Kill(Leader))],
         least: &[("bit flipped", 1), ("damaged disks found", 1), ("kill", 1), ("leader changes", 2)],
+        ..PLAIN
+    },
+    Scenario {
+        name: "bits-flip-between-machines",
+        from: "reliability.md nemesis 27: what TCP's checksum lets through is believed by nobody",
+        seconds: 40,
+        acts: &[
+            at(8_000, 8_000, Spoil(Leader)),
+            at(12_000, 8_000, Spoil(TaskManager(0))),
+            at(18_000, 8_000, Spoil(Standby(0))),
+            at(28_000, 8_000, Spoil(Leader)),
+        ],
+        least: &[("spoilt link", 4), ("bits flipped on links", 50)],
         ..PLAIN
     },
     Scenario {

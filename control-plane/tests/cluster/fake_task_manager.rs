@@ -17,6 +17,7 @@ use weir_protocol::link::{
 };
 use weir_protocol::pb::link::v1 as pb;
 use weir_protocol::rpc::JobManagerServiceClient;
+use weir_protocol::world::net::connect_channel;
 use weir_protocol::{EpochFence, ExecutionAttemptId, LeaderEpoch, TaskManagerId};
 
 /// A running fake; dropping it cuts its link, as `SIGKILL` does.
@@ -87,8 +88,8 @@ pub(crate) fn registration(id: &TaskManagerId, slots: u32, highest_epoch: Leader
 }
 
 async fn client(address: &str) -> Result<JobManagerServiceClient<Channel>, tonic::transport::Error> {
-    let endpoint = Endpoint::from_shared(format!("http://{address}"))?.tcp_nodelay(true);
-    Ok(JobManagerServiceClient::new(endpoint.connect().await?))
+    let endpoint = Endpoint::from_shared(format!("http://{address}"))?;
+    Ok(JobManagerServiceClient::new(connect_channel(&endpoint).await?))
 }
 
 /// Opens a stream at this address with this first message.

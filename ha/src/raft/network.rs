@@ -69,7 +69,6 @@ impl Peer {
     pub(crate) fn new(wire: Arc<Wire>, target: NodeId, address: &str) -> Self {
         let endpoint = Endpoint::from_shared(format!("http://{address}")).map(|endpoint| {
             let endpoint = endpoint
-                .tcp_nodelay(true)
                 .connect_timeout(CONNECT_TIMEOUT)
                 .http2_keep_alive_interval(KEEP_ALIVE)
                 .keep_alive_timeout(KEEP_ALIVE);

@@ -282,6 +282,12 @@ impl LocalCluster {
         self.servers.held_answers()
     }
 
+    /// Where JobManagers listen for each other and for TaskManagers, `host:port`.
+    pub fn coordination_addresses(&self) -> Vec<String> {
+        let raft = self.addresses_of_jobmanagers(|ports| ports.raft.number());
+        raft.into_iter().chain(self.addresses_of_jobmanagers(|ports| ports.rpc.number())).map(|(_, address)| address).collect()
+    }
+
     fn addresses_of_jobmanagers(&self, port: impl Fn(&JobManagerPorts) -> u16) -> Vec<(String, String)> {
         let names = self.jobmanager_names().into_iter().zip(&self.ports);
         names.map(|(name, ports)| (name.clone(), format!("{}:{}", self.host(&name).address, port(ports)))).collect()

@@ -53,7 +53,6 @@ pub fn endpoint(address: &str) -> Result<Endpoint, LinkError> {
     let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(|_| LinkError::Address(address.to_owned()))?;
     Ok(endpoint
         .connect_timeout(CONNECT_TIMEOUT)
-        .tcp_nodelay(true)
         .http2_keep_alive_interval(KEEP_ALIVE.0)
         .keep_alive_timeout(KEEP_ALIVE.1)
         .keep_alive_while_idle(true)

@@ -5,9 +5,8 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc, watch};
-use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
 use weir_protocol::job_status::ExecutionState;
@@ -16,6 +15,7 @@ use weir_protocol::link::{
 };
 use weir_protocol::pb::link::v1 as pb;
 use weir_protocol::rpc::{JobManagerService, JobManagerServiceServer, MAX_MESSAGE_BYTES};
+use weir_protocol::world::net::BoundListener;
 use weir_protocol::{CheckpointId, ExecutionAttemptId, LeaderEpoch, TaskManagerId, world};
 
 /// No test waits longer; reached only when something is broken.
@@ -110,15 +110,14 @@ impl Service {
 }
 
 /// Binds the address of a JobManager that starts later.
-pub async fn reserve() -> (TcpListener, String) {
-    #[expect(clippy::disallowed_methods, reason = "a stand-in on the real network")]
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+pub fn reserve() -> (BoundListener, String) {
+    let listener = BoundListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     (listener, address)
 }
 
 impl FakeJobManager {
-    pub fn start(epoch: u64, listener: TcpListener) -> Self {
+    pub fn start(epoch: u64, listener: BoundListener) -> Self {
         let rpc_address = listener.local_addr().unwrap().to_string();
         let name = format!("jm-{epoch}");
         let leader = LeaderAddress { epoch: LeaderEpoch(epoch), name, rpc_address, rest_address: String::new() };
@@ -127,9 +126,9 @@ impl FakeJobManager {
         let server = JobManagerServiceServer::new(service.clone())
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES);
+        let connections = listener.serve().unwrap().incoming();
         world::spawn("test", async move {
-            let serve =
-                tonic::transport::Server::builder().add_service(server).serve_with_incoming(TcpListenerStream::new(listener));
+            let serve = tonic::transport::Server::builder().add_service(server).serve_with_incoming(connections);
             tokio::select! {
                 served = serve => served.unwrap(),
                 _ = stopped.wait_for(|stopped| *stopped) => {}

@@ -182,7 +182,7 @@ fn assert_counts(name: &str, rows: i64, keys: i64) {
 async fn a_job_over_two_task_managers_survives_its_leader_and_ends_with_every_row_counted_once() {
     let (name, rows, keys) = ("leader", 200_000, 5_000);
     let directory = tempfile::tempdir().unwrap();
-    let ((first, first_address), (second, second_address)) = (reserve().await, reserve().await);
+    let ((first, first_address), (second, second_address)) = (reserve(), reserve());
     let addresses = [first_address, second_address];
     let (one, two) = (task_manager("tm-1", &addresses), task_manager("tm-2", &addresses));
     let leader = FakeJobManager::start(1, first);
@@ -237,7 +237,7 @@ async fn a_job_over_two_task_managers_survives_its_leader_and_ends_with_every_ro
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_task_manager_that_dies_fails_the_tasks_that_read_from_it_and_nothing_else() {
     let directory = tempfile::tempdir().unwrap();
-    let (listener, address) = reserve().await;
+    let (listener, address) = reserve();
     let (one, two) = (task_manager("tm-1", std::slice::from_ref(&address)), task_manager("tm-2", &[address]));
     let leader = FakeJobManager::start(1, listener);
     for task_manager in [&one, &two] {
@@ -270,7 +270,7 @@ async fn a_task_manager_that_dies_fails_the_tasks_that_read_from_it_and_nothing_
 async fn a_panic_fails_its_task_alone_and_the_slot_is_good_for_the_next_attempt() {
     let (name, rows, keys) = ("panic", 20_000, 100);
     let directory = tempfile::tempdir().unwrap();
-    let (listener, address) = reserve().await;
+    let (listener, address) = reserve();
     let one = task_manager("tm-1", &[address]);
     let leader = FakeJobManager::start(1, listener);
     leader.registration(one.id()).await;
@@ -307,7 +307,7 @@ async fn a_panic_fails_its_task_alone_and_the_slot_is_good_for_the_next_attempt(
 async fn windows(disturbed: bool) -> Vec<String> {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
-    let ((first, first_address), (second, second_address)) = (reserve().await, reserve().await);
+    let ((first, first_address), (second, second_address)) = (reserve(), reserve());
     let addresses = [first_address, second_address];
     let (one, two) = (task_manager("tm-1", &addresses), task_manager("tm-2", &addresses));
     let mut leader = FakeJobManager::start(1, first);

@@ -71,6 +71,8 @@ pub enum Deed {
     SlowDisk(Who, u64),
     /// A disk becomes slow, so that others have what it has not, and soon its host goes down for a moment.
     Blink(Who),
+    /// Bits of what a host receives flip, but for HTTP.
+    Spoil(Who),
     /// A wall clock jumps by so many milliseconds.
     ClockJump(Who, i64),
     /// A JobManager comes back with an empty disk, as a new machine.
@@ -104,6 +106,7 @@ impl Deed {
             Self::Disk(..) => "disk fault",
             Self::SlowDisk(..) => "slow disk",
             Self::Blink(_) => "blink planned",
+            Self::Spoil(_) => "spoilt link",
             Self::ClockJump(..) => "clock jump",
             Self::EmptyDisk(_) => "disk emptied",
             Self::FlipBit(_) => "bit flipped",

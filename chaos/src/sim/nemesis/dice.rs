@@ -39,7 +39,7 @@ impl Nemesis {
     fn choose(&mut self, victim: &str) -> Option<Deed> {
         let who = numbered(victim);
         let cuts = [Link::Cut, Link::CutThere, Link::CutBack];
-        Some(match self.random.between(0, 17) {
+        Some(match self.random.between(0, 18) {
             0..=2 => Deed::Kill(who),
             3 => Deed::PowerLoss(who),
             // In the middle of something that the disk is asked to do.
@@ -60,6 +60,7 @@ impl Nemesis {
             12 => Deed::SlowNetwork(self.random.between(20, 150)),
             13 => Deed::ClockJump(who, self.random.between(0, 2 * HOUR_MS).cast_signed() - HOUR_MS.cast_signed()),
             14..=15 => return self.spoil_disk(who),
+            16 => Deed::Spoil(who),
             _ => {
                 let after = self.random.chance(500);
                 Deed::DieAtWrite { count: self.random.between(0, 30), after }

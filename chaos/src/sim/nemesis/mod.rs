@@ -40,6 +40,7 @@ pub struct Nemesis {
     store_until: Option<u64>,
     disks_until: BTreeMap<String, u64>,
     slow_until: Option<u64>,
+    spoiling_until: BTreeMap<String, u64>,
     next_at: u64,
     /// A leader that goes down at this time, to come back before another is elected: for how long, and whether its power goes.
     blink: Option<(u64, String, u64, bool)>,
@@ -65,6 +66,7 @@ impl Nemesis {
             store_until: None,
             disks_until: BTreeMap::new(),
             slow_until: None,
+            spoiling_until: BTreeMap::new(),
             next_at: 4_000,
             blink: None,
             first_leader: None,
@@ -185,6 +187,13 @@ impl Nemesis {
             self.cluster.world.disks.set_fault(&host, DiskFault::None);
             self.cluster.world.disks.set_delay(&host, 0);
         }
+        self.spoiling_until.retain(|host, until| {
+            let over = *until <= now;
+            if over {
+                self.cluster.world.network.set_spoiling(host, None);
+            }
+            !over
+        });
         if self.slow_until.is_some_and(|until| until <= now) {
             self.slow_until = None;
             sim.set_max_message_latency(FAST);
@@ -203,7 +212,7 @@ impl Nemesis {
     }
 
     /// Does something, to be mended at `until`. What would befall a host that is down is left out.
-    fn perform(&mut self, sim: &mut turmoil::Sim<'_>, deed: Deed, until: u64) {
+    pub fn perform(&mut self, sim: &mut turmoil::Sim<'_>, deed: Deed, until: u64) {
         if self.first_leader.is_none() {
             self.first_leader = self.host(Who::Leader);
         }
@@ -257,6 +266,12 @@ impl Nemesis {
                 let for_ms = self.random.between(2, 60);
                 self.disks_until.insert(host.clone(), at + for_ms);
                 self.blink = Some((at, host.clone(), for_ms, self.random.chance(500)));
+                Some(host)
+            }
+            Deed::Spoil(who) => {
+                let host = self.host(who)?;
+                self.cluster.world.network.set_spoiling(&host, Some(Random::new(self.random.bits(), &host)));
+                self.spoiling_until.insert(host.clone(), until);
                 Some(host)
             }
             Deed::ClockJump(who, by_ms) => {

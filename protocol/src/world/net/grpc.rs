@@ -1,4 +1,4 @@
-//! gRPC channels over the seam.
+//! gRPC channels over the seam, and over checked connections.
 
 use std::io;
 use std::task::{Context, Poll};
@@ -7,30 +7,24 @@ use hyper_util::rt::TokioIo;
 use tonic::codegen::Service;
 use tonic::transport::{Channel, Endpoint, Error, Uri};
 
-use super::{TcpStream, connect};
-use crate::world::simulation::{self, Answer};
+use super::{CheckedStream, connect};
+use crate::world::simulation::Answer;
 
 /// Connects to an endpoint.
 pub async fn connect_channel(endpoint: &Endpoint) -> Result<Channel, Error> {
-    match simulation::current() {
-        Some(_) => endpoint.connect_with_connector(Connector).await,
-        None => endpoint.connect().await,
-    }
+    endpoint.connect_with_connector(Connector).await
 }
 
 /// Connects to an endpoint when it is first used, and again when the connection broke.
 pub fn connect_channel_lazily(endpoint: &Endpoint) -> Channel {
-    match simulation::current() {
-        Some(_) => endpoint.connect_with_connector_lazy(Connector),
-        None => endpoint.connect_lazy(),
-    }
+    endpoint.connect_with_connector_lazy(Connector)
 }
 
 #[derive(Clone)]
 struct Connector;
 
 impl Service<Uri> for Connector {
-    type Response = TokioIo<TcpStream>;
+    type Response = TokioIo<CheckedStream>;
     type Error = io::Error;
     type Future = Answer<'static, io::Result<Self::Response>>;
 
@@ -41,7 +35,9 @@ impl Service<Uri> for Connector {
     fn call(&mut self, uri: Uri) -> Self::Future {
         Box::pin(async move {
             let address = uri.authority().ok_or_else(|| io::Error::other("an address without a host"))?;
-            connect(address.as_str()).await.map(TokioIo::new)
+            let stream = connect(address.as_str()).await?;
+            stream.disable_delay();
+            Ok(TokioIo::new(CheckedStream::new(stream, address.to_string())))
         })
     }
 }

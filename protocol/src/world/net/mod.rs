@@ -1,5 +1,6 @@
 //! TCP.
 
+mod checked;
 mod grpc;
 mod stream;
 
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use futures::Stream;
 
+pub use checked::CheckedStream;
 pub use grpc::{connect_channel, connect_channel_lazily};
 pub use stream::{ReadHalf, TcpStream, WriteHalf};
 
@@ -126,12 +128,12 @@ impl TcpListener {
         }
     }
 
-    /// All connections, without Nagle's delay.
-    pub fn incoming(self) -> impl Stream<Item = io::Result<TcpStream>> + Send {
+    /// All connections, checked, for gRPC.
+    pub fn incoming(self) -> impl Stream<Item = io::Result<CheckedStream>> + Send {
         futures::stream::unfold(self, |listener| async move {
-            let accepted = listener.accept().await.map(|(stream, _)| {
+            let accepted = listener.accept().await.map(|(stream, from)| {
                 stream.disable_delay();
-                stream
+                CheckedStream::new(stream, from.to_string())
             });
             Some((accepted, listener))
         })

@@ -6,7 +6,6 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tonic::transport::server::Connected;
 
 use crate::world::simulation::SimulatedStream;
 
@@ -80,13 +79,6 @@ impl TcpStream {
         };
         (ReadHalf { kind: read }, WriteHalf { kind: write })
     }
-}
-
-/// For gRPC: nobody asks a connection who it is.
-impl Connected for TcpStream {
-    type ConnectInfo = ();
-
-    fn connect_info(&self) {}
 }
 
 /// Passes the methods of a direction on to whatever kind of stream it is.

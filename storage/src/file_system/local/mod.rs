@@ -251,7 +251,7 @@ impl Disk {
     /// Makes durable that names are gone from these directories: those that are left, or else from where the first was.
     fn sync_deletes(&self, directory: &str) -> Result<(), FileError> {
         check_directory(directory)?;
-        let full = if directory.is_empty() { self.root.clone() } else { self.root.join(directory) };
+        let full = self.root.join(directory);
         let mut places = full.ancestors().take_while(|place| place.starts_with(&self.root));
         let Some(nearest) = places.find(|place| place.is_dir()) else { return Ok(()) };
         let mut pending = vec![nearest.to_owned()];
