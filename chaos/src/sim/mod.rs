@@ -7,8 +7,8 @@
 
 pub mod client;
 pub mod cluster;
-pub mod disk;
 mod connection;
+pub mod disk;
 mod http;
 pub mod nemesis;
 pub mod network;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
 use weir_protocol::flaw::{Flaw, plant};
@@ -82,10 +82,23 @@ impl fmt::Display for Outcome {
     }
 }
 
+/// What has panicked in this process and was not judged yet.
+static PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// Whatever panics, and whoever contains it: a JobManager would have ended by it.
+fn watch_panics() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        report(panic);
+        PANICS.lock().unwrap_or_else(PoisonError::into_inner).push(panic.to_string());
+    }));
+}
+
 /// Runs a seed. Once per process: the seam is installed for good.
 pub fn run(options: Options) -> Outcome {
     let world = World::new(options.seed);
     assert!(simulation::install(Arc::new(world.clone())), "one run per process");
+    watch_panics();
     Run::new(options, world).run()
 }
 
@@ -253,6 +266,9 @@ impl Run {
         };
         for what in contradictions {
             self.broken("T1", what);
+        }
+        for what in std::mem::take(&mut *PANICS.lock().unwrap_or_else(PoisonError::into_inner)) {
+            self.broken("P1", what);
         }
         facts.extend(news.into_iter().map(|(job, rows)| Fact::RowsCommitted { job, rows }));
         for fact in facts {

@@ -18,6 +18,7 @@ use openraft::raft::{
     AppendEntriesRequest, SnapshotResponse, StreamAppendResult, TransferLeaderRequest, TransferLeaderResponse, VoteRequest,
     VoteResponse,
 };
+use tokio::sync::oneshot;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 use weir_protocol::world::net::connect_channel_lazily;
@@ -68,10 +69,8 @@ impl Peer {
     /// Connects when first used. `target` is 0 where the member's node id is not known.
     pub(crate) fn new(wire: Arc<Wire>, target: NodeId, address: &str) -> Self {
         let endpoint = Endpoint::from_shared(format!("http://{address}")).map(|endpoint| {
-            let endpoint = endpoint
-                .connect_timeout(CONNECT_TIMEOUT)
-                .http2_keep_alive_interval(KEEP_ALIVE)
-                .keep_alive_timeout(KEEP_ALIVE);
+            let endpoint =
+                endpoint.connect_timeout(CONNECT_TIMEOUT).http2_keep_alive_interval(KEEP_ALIVE).keep_alive_timeout(KEEP_ALIVE);
             connect_channel_lazily(&endpoint)
         });
         let client = endpoint.map_err(|error| format!("{address}: {error}")).map(|channel| {
@@ -108,12 +107,17 @@ impl Peer {
         tokio::time::timeout(deadline, opening).await.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer in time")))
     }
 
+    /// The requests are read until the session is over: until the answers are let go of, or one says that something was not taken.
+    /// After that openraft no longer holds these requests to be under way: entries that they are made of may be purged, and the next
+    /// session reads the same source. gRPC by itself goes on reading until the other side has heard that nobody wants its answers.
     async fn append_stream<S>(&self, input: S) -> Result<BoxStream<'static, StreamItem>, Status>
     where
         S: Stream<Item = AppendEntriesRequest<TypeConfig>> + Send + Unpin + 'static,
     {
         let (wire, target) = (Arc::clone(&self.wire), self.target);
+        let (session, over) = oneshot::channel::<()>();
         let outbound = input
+            .take_until(over)
             .then(move |request| {
                 let wire = Arc::clone(&wire);
                 async move {
@@ -126,13 +130,15 @@ impl Peer {
             .filter_map(|sealed| futures::future::ready(sealed.ok()));
         self.wire.passable().await;
         let inbound = self.client()?.append(outbound).await?.into_inner();
-        let wire = Arc::clone(&self.wire);
-        let answers = inbound.then(move |envelope| {
+        let (wire, session) = (Arc::clone(&self.wire), Some(session));
+        let answers = futures::stream::unfold((inbound, session), move |(mut inbound, session)| {
             let wire = Arc::clone(&wire);
             async move {
+                let envelope = inbound.next().await?;
                 wire.passable().await;
                 let answer = envelope.and_then(|envelope| wire.open::<StreamAppendResult<TypeConfig>>(&envelope));
-                answer.map_err(|status| rpc_error(&status))
+                let session = session.filter(|_| matches!(answer, Ok(Ok(_))));
+                Some((answer.map_err(|status| rpc_error(&status)), (inbound, session)))
             }
         });
         Ok(answers.boxed())
@@ -268,5 +274,93 @@ impl NetTransferLeader<TypeConfig> for Peer {
             Answer::Transfer(response) => Ok(response),
             answer => Err(unexpected(&answer)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use openraft::raft::StreamAppendError;
+    use tokio::sync::mpsc;
+    use tonic::{Request, Response, Streaming};
+    use weir_protocol::world::net::BoundListener;
+    use weir_protocol::world::spawn;
+
+    use super::super::messages::Envelope;
+    use super::super::messages::proto::raft_peer_server::{RaftPeer, RaftPeerServer};
+    use super::super::types::LogId;
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    /// Answers every request with this, and ends nothing by itself.
+    struct Answering(Arc<Wire>, StreamAppendResult<TypeConfig>);
+
+    #[tonic::async_trait]
+    impl RaftPeer for Answering {
+        type AppendStream = BoxStream<'static, Result<Envelope, Status>>;
+        type PresenceStream = Self::AppendStream;
+
+        async fn append(&self, request: Request<Streaming<Envelope>>) -> Result<Response<Self::AppendStream>, Status> {
+            let (wire, answer) = (Arc::clone(&self.0), self.1.clone());
+            let answers = request.into_inner().map(move |_| wire.seal(0, &answer));
+            Ok(Response::new(answers.chain(futures::stream::pending()).boxed()))
+        }
+
+        async fn call(&self, _: Request<Envelope>) -> Result<Response<Envelope>, Status> {
+            Err(Status::unimplemented("not asked"))
+        }
+
+        async fn install_snapshot(&self, _: Request<Streaming<Envelope>>) -> Result<Response<Envelope>, Status> {
+            Err(Status::unimplemented("not asked"))
+        }
+
+        async fn presence(&self, _: Request<Envelope>) -> Result<Response<Self::PresenceStream>, Status> {
+            Err(Status::unimplemented("not asked"))
+        }
+    }
+
+    type Requests = mpsc::Sender<AppendEntriesRequest<TypeConfig>>;
+
+    fn request() -> AppendEntriesRequest<TypeConfig> {
+        AppendEntriesRequest { vote: Vote::new_committed(1, 1), prev_log_id: None, leader_commit: None, entries: Vec::new() }
+    }
+
+    /// A session in which every request is answered by `answer`.
+    async fn session(answer: StreamAppendResult<TypeConfig>) -> (Requests, BoxStream<'static, StreamItem>) {
+        let listener = BoundListener::bind("127.0.0.1:0").unwrap();
+        let peer = Peer::new(Wire::new("test"), 0, &listener.local_addr().unwrap().to_string());
+        let service = RaftPeerServer::new(Answering(Wire::new("test"), answer));
+        let server = tonic::transport::Server::builder().add_service(service);
+        spawn("test", server.serve_with_incoming(listener.serve().unwrap().incoming()));
+        let (requests, input) = mpsc::channel(1);
+        let input = futures::stream::unfold(input, async |mut input| input.recv().await.map(|request| (request, input)));
+        let answers = peer.append_stream(input.boxed()).await.unwrap();
+        (requests, answers)
+    }
+
+    /// Whether nobody reads the requests any more.
+    async fn is_over(requests: &Requests) -> bool {
+        tokio::time::timeout(PATIENCE, requests.closed()).await.is_ok()
+    }
+
+    #[tokio::test]
+    async fn requests_are_read_no_more_once_one_was_not_taken() {
+        let conflict =
+            StreamAppendError::Conflict(LogId::new(openraft::impls::leader_id_adv::LeaderId { term: 1, node_id: 1 }, 7));
+        let (requests, mut answers) = session(Err(conflict)).await;
+        requests.send(request()).await.unwrap();
+        assert!(matches!(answers.next().await, Some(Ok(Err(StreamAppendError::Conflict(_))))));
+        assert!(is_over(&requests).await);
+    }
+
+    #[tokio::test]
+    async fn requests_are_read_no_more_once_nobody_wants_the_answers() {
+        let (requests, mut answers) = session(Ok(None)).await;
+        for _ in 0..3 {
+            requests.send(request()).await.unwrap();
+            assert!(matches!(answers.next().await, Some(Ok(Ok(None)))));
+        }
+        drop(answers);
+        assert!(is_over(&requests).await);
     }
 }

@@ -50,10 +50,7 @@ impl Index {
         match record {
             Record::Entry(entry) => {
                 let log_id = entry.log_id;
-                if self.slots.back().is_some_and(|last| last.log_id.index + 1 != log_id.index) {
-                    return Err("an entry does not follow the one before it");
-                }
-                self.append(entry, place.length);
+                self.append(entry, place.length)?;
                 self.placed(log_id, segment, place);
             }
             Record::TruncateAfter(after) => self.truncate_after(after),
@@ -68,11 +65,15 @@ impl Index {
         self.slots.front().is_none_or(|slot| slot.log_id.index == expected)
     }
 
-    /// Adds an entry of so many bytes on disk.
-    pub(crate) fn append(&mut self, entry: Entry, bytes: u32) {
+    /// Adds an entry of so many bytes on disk; `Err` says why it can't be the next.
+    pub(crate) fn append(&mut self, entry: Entry, bytes: u32) -> Result<(), &'static str> {
+        if self.slots.back().is_some_and(|last| last.log_id.index + 1 != entry.log_id.index) {
+            return Err("an entry does not follow the one before it");
+        }
         self.cached_bytes += bytes as usize;
         self.bytes += u64::from(bytes);
         self.slots.push_back(Slot { log_id: entry.log_id, bytes, cached: Some(entry), place: None });
+        Ok(())
     }
 
     /// The entry is durable, and there.
@@ -153,8 +154,8 @@ impl Index {
         self.slots.get_mut(usize::try_from(index.checked_sub(first)?).ok()?)
     }
 
-    /// Entries from `start` up to but without `end`, as far as there are any; after the first, only while they have
-    /// at most `limit` bytes together.
+    /// Entries from `start`, or from the first that is not purged, up to but without `end`, as far as there are any; after the first,
+    /// only while they have at most `limit` bytes together.
     pub(crate) fn find(&self, start: u64, end: u64, limit: u64) -> Vec<Found> {
         let Some(first) = self.first_index() else { return Vec::new() };
         let skip = usize::try_from(start.saturating_sub(first)).unwrap_or(usize::MAX);

@@ -150,7 +150,9 @@ impl RaftLogReader<TypeConfig> for LogStore {
     }
 
     async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> Result<Vec<Entry>, io::Error> {
-        self.read(start, end, READ_LIMIT)
+        let entries = self.read(start, end, READ_LIMIT)?;
+        // openraft sends what it gets after the entry before `start`: what is purged meanwhile must not become a hole in another's log.
+        Ok(if entries.first().is_some_and(|first| first.log_id.index == start) { entries } else { Vec::new() })
     }
 }
 
@@ -190,7 +192,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         {
             let mut index = self.lock();
             for (log_id, entry, body) in encoded {
-                index.append(entry, body.len() as u32);
+                index.append(entry, body.len() as u32).map_err(io::Error::other)?;
                 records.push((log_id, body));
             }
         }

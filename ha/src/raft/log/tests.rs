@@ -92,6 +92,19 @@ fn segments(directory: &Path) -> Vec<std::path::PathBuf> {
 }
 
 #[tokio::test]
+async fn no_hole_is_sent_or_written() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let mut log = OpenLog::open(directory.path()).expect("opens");
+    log.append((0..10).map(|index| entry(1, index, 100)).collect()).await;
+    log.store.purge(log_id(1, 4)).await.expect("purges");
+    let mut sent = async |start, end| log.store.limited_get_log_entries(start, end).await.expect("reads").len();
+    assert_eq!((sent(3, 10).await, sent(4, 10).await, sent(5, 10).await), (0, 0, 5));
+    let gap = log.store.blocking_append([entry(1, 11, 100)]).await.expect_err("does not follow");
+    assert!(gap.to_string().contains("does not follow"), "{gap}");
+    assert_eq!(log.indices().await, [5, 6, 7, 8, 9]);
+}
+
+#[tokio::test]
 async fn entries_votes_truncations_and_purges_survive_reopening() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let mut log = OpenLog::open(directory.path()).expect("opens");

@@ -38,7 +38,9 @@ const MAX_PAYLOAD: usize = 64 << 10;
 /// What arrived is not what was sent, or was not sent by one of us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 enum Damage {
-    #[error("RPC-MAGIC: the peer does not speak Weir's protocol between JobManagers and TaskManagers, or what it said arrived damaged")]
+    #[error(
+        "RPC-MAGIC: the peer does not speak Weir's protocol between JobManagers and TaskManagers, or what it said arrived damaged"
+    )]
     Magic,
     #[error("RPC-CRC: what the peer said arrived damaged, incomplete or out of order")]
     Crc,
