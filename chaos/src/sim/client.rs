@@ -64,6 +64,8 @@ pub struct Known {
     pub leader: Option<String>,
     /// Under which epoch.
     pub epoch: LeaderEpoch,
+    /// How many JobManagers may fail before there is no quorum any more, as the leader sees it.
+    pub failures_tolerated: u64,
     /// TaskManagers registered.
     pub task_managers: u64,
     /// By name.
@@ -217,6 +219,7 @@ impl Client {
             if self.look_through(&host, epoch).await.is_some() {
                 let mut known = self.lock();
                 known.looked_at_ms = self.world.elapsed_ms();
+                known.failures_tolerated = ha["failures_tolerated"].as_u64().unwrap_or_default();
                 if known.epoch != epoch {
                     known.leader_changes += 1;
                 }

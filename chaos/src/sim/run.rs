@@ -12,7 +12,7 @@ use weir_protocol::world::simulation;
 
 use super::client::{Client, Known, PlannedJob};
 use super::cluster::{Cluster, job_managers, task_managers};
-use super::nemesis::{FAST, Guide, Nemesis};
+use super::nemesis::{Deed, FAST, Guide, Nemesis, Who};
 use super::pipeline::{Ledger, PARALLELISM, row_at};
 use super::random::Random;
 use super::scenario::Scenario;
@@ -23,6 +23,10 @@ use crate::invariants::{ExactlyOnce, Fact, Invariant, Violation, Watch};
 const RECOVERY_BOUND_MS: u64 = 60_000;
 /// After that, jobs that end have ended within so many.
 const END_BOUND_MS: u64 = 60_000;
+/// Of JobManagers, when all are there and vote.
+const FAILURES_TOLERATED: u64 = 1;
+/// Until a new machine has taken the place of one that is lost, in a plan.
+const NEW_MACHINE_MS: u64 = 300;
 
 /// What a run is made from.
 #[derive(Debug, Clone, Copy)]
@@ -160,7 +164,7 @@ impl Run {
             _ => (true, false),
         };
         self.cluster.world.let_rare_things_happen(rare);
-        let safe = self.until(&mut sim, end, calm, |_| false);
+        let safe = if calm { self.play_plan(&mut sim, end) } else { self.until(&mut sim, end, false, |_| false) };
         if safe.is_ok() {
             // A planned death may come as late as at the end of the jobs.
             if !calm {
@@ -172,6 +176,13 @@ impl Run {
         self.sum_up();
         self.check_footprint();
         self.outcome
+    }
+
+    /// Where nothing is left to chance a machine is replaced in the middle, so that the members of the raft group change, too.
+    fn play_plan(&mut self, sim: &mut turmoil::Sim<'_>, end_ms: u64) -> Result<bool, ()> {
+        self.until(sim, end_ms / 2, true, |_| false)?;
+        self.nemesis.perform(sim, Deed::EmptyDisk(Who::JobManager(2)), end_ms / 2 + NEW_MACHINE_MS);
+        self.until(sim, end_ms, true, |_| false)
     }
 
     /// A fault that left no trace was none.
@@ -369,6 +380,9 @@ impl Run {
 fn missing(known: &Known, before: &Known, healed_at: u64) -> Option<String> {
     if known.looked_at_ms <= healed_at + 1_000 || known.leader.is_none() {
         return Some("nobody leads".to_owned());
+    }
+    if known.failures_tolerated != FAILURES_TOLERATED {
+        return Some(format!("the raft group bears {} failures", known.failures_tolerated));
     }
     if known.task_managers != task_managers().len() as u64 {
         return Some(format!("{} TaskManagers are registered", known.task_managers));

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
+use openraft::async_runtime::WatchReceiver;
 use tracing::{info, warn};
 use weir_protocol::world::random_id;
 
@@ -104,13 +105,18 @@ pub(crate) async fn found(group: &Group, raft: &Raft) {
     }
 }
 
+/// Whether this member is a voter for good: what is not committed may be taken back with the leader that wanted it.
+fn votes(raft: &Raft, node_id: NodeId) -> bool {
+    let server = raft.server_metrics();
+    let server = server.borrow_watched();
+    server.committed_membership_config.voter_ids().any(|id| id == node_id)
+}
+
 /// Asks to be let in until this member is a voter.
-pub(crate) async fn join(group: &Arc<Group>, node_id: NodeId) {
+pub(crate) async fn join(group: &Arc<Group>, raft: &Raft, node_id: NodeId) {
     let mut tries: u32 = 0;
     loop {
-        let voter =
-            |group: &Group| group.metrics().is_some_and(|metrics| metrics.membership_config.voter_ids().any(|id| id == node_id));
-        if voter(group) {
+        if votes(raft, node_id) {
             info!("this member is a voter now");
             return;
         }

@@ -7,25 +7,24 @@ use std::time::Duration;
 
 use openraft::async_runtime::WatchReceiver;
 use openraft::error::{ClientWriteError, RaftError};
-use openraft::{ChangeMembers, Instant, RaftMetrics, ReadPolicy, ServerState};
+use openraft::{Instant, RaftMetrics, ReadPolicy, ServerState};
 use weir_protocol::flaw::{Flaw, is_planted};
 use weir_protocol::world::random_id;
 
 use super::identity::Identity;
 use super::machine::Replica;
+use super::membership::failures_tolerated;
 use super::messages::{Answer, PeerStatus, Question, Stage, Wire};
 use super::network::Peer;
+use super::options::RaftTiming;
 use super::types::{LogId, Member, NodeId, Raft, TypeConfig};
-use super::{RaftTiming, membership_error};
 use crate::fenced_store::{Applied, Command};
-use crate::{CommitOutcome, HaMember, HaStatus, MembershipError, ReadError, Rejection};
+use crate::{CommitOutcome, HaMember, HaStatus, ReadError, Rejection};
 
 /// After this long an operation's outcome is unknown, or a read has failed.
 pub(crate) const OPERATION_DEADLINE: Duration = Duration::from_secs(5);
 /// For one answer of one member.
 const ANSWER_DEADLINE: Duration = Duration::from_millis(500);
-/// For a new member to catch up.
-const JOIN_DEADLINE: Duration = Duration::from_secs(30);
 
 /// A member's raft node and what surrounds it.
 pub(crate) struct Group {
@@ -47,7 +46,7 @@ pub(crate) struct Group {
     /// A connection to the leader, for read indices.
     leader_client: Mutex<Option<(NodeId, Arc<Peer>)>>,
     /// One membership change at a time.
-    changing: tokio::sync::Mutex<()>,
+    pub changing: tokio::sync::Mutex<()>,
 }
 
 /// Why a write got no result.
@@ -234,63 +233,6 @@ impl Group {
         Err("none answers that wants to lead".into())
     }
 
-    /// Lets in a process that is at `member.address` right now, in place of whoever had its name. On the leader.
-    pub(crate) async fn admit(&self, member: Member, expected: Option<NodeId>) -> Result<(), MembershipError> {
-        let _one = self.changing.lock().await;
-        let status = self.probe(&member.address).await.map_err(MembershipError::Unreachable)?;
-        let known = status.node_id.filter(|node| expected.is_none_or(|expected| expected == *node));
-        let (Some(node), true) = (known, status.name == member.name) else {
-            let text = format!("{:?} is there, in stage {:?}", status.name, status.stage);
-            return Err(MembershipError::Refused(text));
-        };
-        let raft = self.raft.get().ok_or(MembershipError::NotLeader)?;
-        let metrics = self.metrics().ok_or(MembershipError::NotLeader)?;
-        let former: BTreeSet<_> = self.nodes_named(&member.name).into_iter().filter(|id| *id != node).collect();
-        let mut voters: BTreeSet<_> = metrics.membership_config.voter_ids().collect();
-        if voters.contains(&node) && former.is_empty() {
-            return Ok(());
-        }
-        // Entries first, the vote after: a member that has nothing must not count towards a quorum.
-        let learning = tokio::time::timeout(JOIN_DEADLINE, raft.add_learner(node, member, true)).await;
-        learning.map_err(|_| MembershipError::TimedOut)?.map_err(|error| membership_error(&error))?;
-        voters.retain(|id| !former.contains(id));
-        voters.insert(node);
-        self.change(raft, ChangeMembers::ReplaceAllVoters(voters)).await?;
-        let left = self.still_there(&former);
-        if left.is_empty() { Ok(()) } else { self.change(raft, ChangeMembers::RemoveNodes(left)).await }
-    }
-
-    fn still_there(&self, ids: &BTreeSet<NodeId>) -> BTreeSet<NodeId> {
-        let Some(metrics) = self.metrics() else { return BTreeSet::new() };
-        metrics.membership_config.nodes().map(|(id, _)| *id).filter(|id| ids.contains(id)).collect()
-    }
-
-    /// Removes the member of this name. On the leader.
-    pub(crate) async fn remove(&self, name: &str) -> Result<(), MembershipError> {
-        let _one = self.changing.lock().await;
-        let raft = self.raft.get().ok_or(MembershipError::NotLeader)?;
-        let metrics = self.metrics().ok_or(MembershipError::NotLeader)?;
-        let gone = self.nodes_named(name);
-        if gone.is_empty() {
-            return Err(MembershipError::Refused(format!("there is no member {name:?}")));
-        }
-        let voters: BTreeSet<_> = metrics.membership_config.voter_ids().collect();
-        let left: BTreeSet<_> = voters.difference(&gone).copied().collect();
-        if left.is_empty() {
-            return Err(MembershipError::Refused(format!("{name:?} is the last voter")));
-        }
-        if left != voters {
-            self.change(raft, ChangeMembers::ReplaceAllVoters(left)).await?;
-        }
-        let learners = self.nodes_named(name);
-        if learners.is_empty() { Ok(()) } else { self.change(raft, ChangeMembers::RemoveNodes(learners)).await }
-    }
-
-    async fn change(&self, raft: &Raft, changes: ChangeMembers<NodeId, Member>) -> Result<(), MembershipError> {
-        let changing = tokio::time::timeout(JOIN_DEADLINE, raft.change_membership(changes, false)).await;
-        changing.map_err(|_| MembershipError::TimedOut)?.map(|_| ()).map_err(|error| membership_error(&error))
-    }
-
     /// The group as this member sees it.
     pub(crate) fn status(&self) -> HaStatus {
         let epoch = self.replica.read(crate::fenced_store::FencedStore::epoch);
@@ -304,8 +246,7 @@ impl Group {
             .nodes()
             .map(|(id, member)| (*id, self.member_status(&metrics, *id, member, voters.contains(id))))
             .collect();
-        let quorum = voters.len() / 2 + 1;
-        let silent = members.values().filter(|member| member.voter && member.reachable == Some(false)).count();
+        let silent = members.iter().filter(|(_, member)| member.reachable == Some(false)).map(|(id, _)| *id).collect();
         let has_quorum = if leads { self.leads_with_quorum(&metrics) } else { metrics.current_leader.is_some() };
         let leader = metrics.current_leader.and_then(|id| members.get(&id)).map(|member| member.name.clone());
         HaStatus {
@@ -313,7 +254,7 @@ impl Group {
             epoch,
             leader,
             has_quorum,
-            failures_tolerated: (voters.len() - silent).saturating_sub(quorum) as u32,
+            failures_tolerated: failures_tolerated(metrics.membership_config.get_joint_config(), &silent),
             members: members.into_values().collect(),
         }
     }

@@ -13,6 +13,7 @@ mod group;
 mod identity;
 mod log;
 mod machine;
+mod membership;
 mod messages;
 mod network;
 mod options;
@@ -32,7 +33,6 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use openraft::error::{ChangeMembershipError, ClientWriteError, RaftError};
 use tokio::sync::{Notify, mpsc, watch};
 use weir_protocol::LeaderEpoch;
 
@@ -50,7 +50,6 @@ use crate::{
     ReadError, Rejection, TransferError, Versioned, WatchEvent,
 };
 use group::{Group, OPERATION_DEADLINE};
-use types::TypeConfig;
 
 /// One member of the raft group. Clones are the same member; it stops abruptly when the last is dropped.
 #[derive(Clone)]
@@ -68,16 +67,6 @@ struct Inner {
 
 /// Writes under way at once; others wait.
 const WRITES: usize = 512;
-
-fn membership_error(error: &RaftError<TypeConfig, ClientWriteError<TypeConfig>>) -> MembershipError {
-    match error {
-        RaftError::APIError(ClientWriteError::ForwardToLeader(_)) => MembershipError::NotLeader,
-        RaftError::APIError(ClientWriteError::ChangeMembershipError(ChangeMembershipError::InProgress(_))) => {
-            MembershipError::InProgress
-        }
-        other => MembershipError::Refused(other.to_string()),
-    }
-}
 
 impl fmt::Debug for RaftProvider {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

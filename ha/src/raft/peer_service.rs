@@ -141,3 +141,31 @@ impl RaftPeer for PeerService {
         Ok(Response::new(stream.boxed()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use openraft::Vote;
+    use openraft::entry::RaftEntry;
+    use openraft::impls::leader_id_adv::LeaderId;
+
+    use super::*;
+    use crate::raft::types::{Entry, LogId};
+
+    #[test]
+    fn entries_are_taken_only_if_each_follows_the_one_before() {
+        let log_id = |index| LogId::new(LeaderId { term: 1, node_id: 7 }, index);
+        let consecutive = |before: Option<u64>, indexes: &[u64]| {
+            is_consecutive(&AppendEntriesRequest {
+                vote: Vote::new_committed(1, 7),
+                prev_log_id: before.map(log_id),
+                entries: indexes.iter().map(|index| Entry::new_blank(log_id(*index))).collect(),
+                leader_commit: None,
+            })
+        };
+        assert!(consecutive(None, &[]) && consecutive(None, &[0, 1]) && consecutive(Some(4), &[]) && consecutive(Some(4), &[5, 6]));
+        assert!(!consecutive(None, &[1]), "the first is missing");
+        assert!(!consecutive(Some(258), &[301]), "some are missing after the one before");
+        assert!(!consecutive(Some(4), &[5, 7]), "one is missing in between");
+        assert!(!consecutive(Some(4), &[4, 5]), "one is there twice");
+    }
+}

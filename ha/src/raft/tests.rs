@@ -1,5 +1,6 @@
 //! Three members in one process, over loopback and real files.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tempfile::TempDir;
 
+use super::types::founder_id;
 use super::*;
 use crate::conformance::{self, TestCluster, granted};
 use crate::{Expect, HaServices, LeadershipEvent};
@@ -333,6 +335,25 @@ async fn members_are_added_and_removed() {
     assert_eq!(group.provider(leader).status().members.len(), 3);
     assert!(matches!(group.provider(leader).change_members(remove()).await, Err(MembershipError::Refused(_))));
     assert!(committed(&group.provider(leader).commit(&leadership, put("k", "w")).await));
+}
+
+#[tokio::test]
+async fn a_change_of_members_that_was_left_half_done_is_completed() {
+    let group = TestGroup::new(3);
+    let mut elections = group.campaign();
+    let (leader, leadership) = granted(&mut elections).await;
+    let leading = &group.provider(leader).inner.group;
+    // As a leader leaves it behind that dies after the first of the two entries that remove a member.
+    let removed = &group.members[(leader + 1) % 3].name;
+    let nodes: BTreeMap<_, _> = group.members.iter().map(|member| (founder_id(&member.name), member.clone())).collect();
+    let voters: BTreeSet<_> = nodes.keys().copied().collect();
+    let left = voters.iter().copied().filter(|id| *id != founder_id(removed)).collect();
+    let half = openraft::Membership::new(vec![voters, left], nodes).expect("is a membership");
+    let raft = leading.raft.get().expect("runs");
+    raft.append_membership(half, openraft::EntryPayload::Blank, []).await.expect("is committed");
+    eventually("the member is gone", || leading.nodes_named(removed).is_empty()).await;
+    assert_eq!(group.provider(leader).status().members.len(), 2);
+    assert!(committed(&group.provider(leader).commit(&leadership, put("k", "v")).await));
 }
 
 #[tokio::test]

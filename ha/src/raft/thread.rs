@@ -17,6 +17,7 @@ use super::group::Group;
 use super::identity::{Identity, load, lock, save};
 use super::log::{LogError, LogStore};
 use super::machine::StateMachine;
+use super::membership::complete_changes;
 use super::messages::MAX_MESSAGE_BYTES;
 use super::messages::proto::raft_peer_server::RaftPeerServer;
 use super::network::Network;
@@ -171,6 +172,7 @@ async fn serve(work: Work) {
     info!(member = group.me.name, node = identity.node_id, "raft runs");
     spawn("raft-detector", watch_leaders(Arc::clone(&group), raft.clone(), identity.node_id));
     spawn("raft-runner", runner::run(Arc::clone(&group), raft.clone(), inbox));
+    spawn("raft-membership", complete_changes(Arc::clone(&group), raft.clone()));
     spawn("raft-formation", take_part(Arc::clone(&group), raft, identity, directory));
     match server.await {
         Ok(Err(error)) => error!(%error, "the peer service ended"),
@@ -183,7 +185,7 @@ async fn take_part(group: Arc<Group>, raft: Raft, identity: Identity, directory:
     if identity.founder {
         found(&group, &raft).await;
     } else {
-        join(&group, identity.node_id).await;
+        join(&group, &raft, identity.node_id).await;
     }
     if !identity.formed {
         // Only fails if raft has stopped.

@@ -212,7 +212,7 @@ impl Nemesis {
     }
 
     /// Does something, to be mended at `until`. What would befall a host that is down is left out.
-    fn perform(&mut self, sim: &mut turmoil::Sim<'_>, deed: Deed, until: u64) {
+    pub fn perform(&mut self, sim: &mut turmoil::Sim<'_>, deed: Deed, until: u64) {
         if self.first_leader.is_none() {
             self.first_leader = self.host(Who::Leader);
         }

@@ -1,0 +1,154 @@
+//! Who belongs to the group, and how that changes.
+//!
+//! Voters change in two entries, joint and then uniform (section 6 of the Raft paper). A leader that dies between them leaves a group
+//! that needs both majorities: with a member that is gone for good in one of them, no other may fail any more. So
+//! whoever leads completes what it finds half done.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft::async_runtime::WatchReceiver;
+use openraft::error::{ChangeMembershipError, ClientWriteError, RaftError};
+use openraft::{ChangeMembers, ServerState};
+use tracing::{debug, info};
+
+use super::group::Group;
+use super::types::{Member, NodeId, Raft, TypeConfig};
+use crate::MembershipError;
+
+/// For a new member to catch up, and for a change to be committed.
+const CHANGE_DEADLINE: Duration = Duration::from_secs(30);
+/// Between two tries to complete a change.
+const RETRY: Duration = Duration::from_millis(100);
+
+impl Group {
+    /// Lets in a process that is at `member.address` right now, in place of whoever had its name. On the leader.
+    pub(crate) async fn admit(&self, member: Member, expected: Option<NodeId>) -> Result<(), MembershipError> {
+        let _one = self.changing.lock().await;
+        let status = self.probe(&member.address).await.map_err(MembershipError::Unreachable)?;
+        let known = status.node_id.filter(|node| expected.is_none_or(|expected| expected == *node));
+        let (Some(node), true) = (known, status.name == member.name) else {
+            let text = format!("{:?} is there, in stage {:?}", status.name, status.stage);
+            return Err(MembershipError::Refused(text));
+        };
+        let raft = self.raft.get().ok_or(MembershipError::NotLeader)?;
+        self.complete(raft).await?;
+        let former: BTreeSet<_> = self.nodes_named(&member.name).into_iter().filter(|id| *id != node).collect();
+        let mut voters = self.voters()?;
+        if voters.contains(&node) && former.is_empty() {
+            return Ok(());
+        }
+        // Entries first, the vote after: a member that has nothing must not count towards a quorum.
+        let learning = tokio::time::timeout(CHANGE_DEADLINE, raft.add_learner(node, member, true)).await;
+        learning.map_err(|_| MembershipError::TimedOut)?.map_err(|error| refusal(&error))?;
+        voters.insert(node);
+        change(raft, without(&voters, &former)).await
+    }
+
+    /// Removes the member of this name. On the leader.
+    pub(crate) async fn remove(&self, name: &str) -> Result<(), MembershipError> {
+        let _one = self.changing.lock().await;
+        let raft = self.raft.get().ok_or(MembershipError::NotLeader)?;
+        self.complete(raft).await?;
+        let gone = self.nodes_named(name);
+        if gone.is_empty() {
+            return Err(MembershipError::Refused(format!("there is no member {name:?}")));
+        }
+        let voters = self.voters()?;
+        if voters.is_subset(&gone) {
+            return Err(MembershipError::Refused(format!("{name:?} is the last voter")));
+        }
+        change(raft, without(&voters, &gone)).await
+    }
+
+    fn voters(&self) -> Result<BTreeSet<NodeId>, MembershipError> {
+        let metrics = self.metrics().ok_or(MembershipError::NotLeader)?;
+        Ok(metrics.membership_config.voter_ids().collect())
+    }
+
+    /// Whether this member leads a group whose voters are half changed.
+    fn leads_half_changed(&self) -> bool {
+        self.metrics().is_some_and(|metrics| {
+            metrics.state == ServerState::Leader && metrics.membership_config.get_joint_config().len() > 1
+        })
+    }
+
+    /// Completes a change of which only the first half is there.
+    async fn complete(&self, raft: &Raft) -> Result<(), MembershipError> {
+        if !self.leads_half_changed() {
+            return Ok(());
+        }
+        // To add nobody means: go on to the voters that were wanted.
+        change(raft, ChangeMembers::AddVoterIds(BTreeSet::new())).await?;
+        info!("completed a change of the group's members that was left half done");
+        Ok(())
+    }
+}
+
+/// The `voters` without those that are `gone`, of whom nothing is left then, not even as learners.
+fn without(voters: &BTreeSet<NodeId>, gone: &BTreeSet<NodeId>) -> ChangeMembers<NodeId, Member> {
+    // A voter stays known until the change is complete: raft forgets it then.
+    let learners = gone.difference(voters).copied().collect();
+    let left = voters.difference(gone).copied().collect();
+    ChangeMembers::Batch(vec![ChangeMembers::RemoveNodes(learners), ChangeMembers::ReplaceAllVoters(left)])
+}
+
+async fn change(raft: &Raft, changes: ChangeMembers<NodeId, Member>) -> Result<(), MembershipError> {
+    let changing = tokio::time::timeout(CHANGE_DEADLINE, raft.change_membership(changes, false)).await;
+    changing.map_err(|_| MembershipError::TimedOut)?.map(|_| ()).map_err(|error| refusal(&error))
+}
+
+fn refusal(error: &RaftError<TypeConfig, ClientWriteError<TypeConfig>>) -> MembershipError {
+    match error {
+        RaftError::APIError(ClientWriteError::ForwardToLeader(_)) => MembershipError::NotLeader,
+        RaftError::APIError(ClientWriteError::ChangeMembershipError(ChangeMembershipError::InProgress(_))) => {
+            MembershipError::InProgress
+        }
+        other => MembershipError::Refused(other.to_string()),
+    }
+}
+
+/// Completes, whenever this member leads, what a former leader left half done. Ends with raft.
+pub(crate) async fn complete_changes(group: Arc<Group>, raft: Raft) {
+    let mut server = raft.server_metrics();
+    loop {
+        while group.leads_half_changed() {
+            // Most often a change is just being made here, and it is over when the lock is free.
+            let _one = group.changing.lock().await;
+            if let Err(error) = group.complete(&raft).await {
+                debug!(%error, "could not complete a change of the group's members");
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+        if server.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// How many more voters may fail, besides the `silent`, until one of the sets has no majority any more.
+pub(crate) fn failures_tolerated(voters: &[BTreeSet<NodeId>], silent: &BTreeSet<NodeId>) -> u32 {
+    let spare = |voters: &BTreeSet<NodeId>| voters.difference(silent).count().saturating_sub(voters.len() / 2 + 1);
+    voters.iter().map(spare).min().unwrap_or_default() as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_bears_what_the_weaker_of_its_majorities_bears() {
+        let tolerated = |voters: &[&[NodeId]], silent: &[NodeId]| {
+            let voters: Vec<BTreeSet<_>> = voters.iter().map(|set| set.iter().copied().collect()).collect();
+            failures_tolerated(&voters, &silent.iter().copied().collect())
+        };
+        assert_eq!(tolerated(&[&[1, 2, 3]], &[]), 1);
+        assert_eq!(tolerated(&[&[1, 2, 3]], &[3]), 0);
+        assert_eq!(tolerated(&[&[1, 2, 3]], &[2, 3]), 0);
+        assert_eq!(tolerated(&[&[1, 2, 3, 4, 5]], &[9]), 2);
+        assert_eq!(tolerated(&[&[1, 2, 3], &[1, 2, 4]], &[3]), 0);
+        assert_eq!(tolerated(&[&[1, 2, 3], &[1, 2, 4]], &[]), 1);
+        assert_eq!(tolerated(&[], &[]), 0);
+    }
+}
