@@ -1,8 +1,8 @@
 //! Who belongs to the group, and how that changes.
 //!
-//! Voters change in two entries, joint and then uniform (section 6 of the Raft paper). A leader that dies between them leaves a group
-//! that needs both majorities: with a member that is gone for good in one of them, no other may fail any more. So
-//! whoever leads completes what it finds half done.
+//! Voters change in two entries, joint and then uniform (section 6 of the Raft paper). A leader that dies between them
+//! leaves a group that needs both majorities: with a member that is gone for good in one of them, no other may fail any
+//! more. So whoever leads completes what it finds half done.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -69,9 +69,8 @@ impl Group {
 
     /// Whether this member leads a group whose voters are half changed.
     fn leads_half_changed(&self) -> bool {
-        self.metrics().is_some_and(|metrics| {
-            metrics.state == ServerState::Leader && metrics.membership_config.get_joint_config().len() > 1
-        })
+        self.metrics()
+            .is_some_and(|metrics| metrics.state == ServerState::Leader && metrics.membership_config.get_joint_config().len() > 1)
     }
 
     /// Completes a change of which only the first half is there.

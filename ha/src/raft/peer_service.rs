@@ -162,7 +162,9 @@ mod tests {
                 leader_commit: None,
             })
         };
-        assert!(consecutive(None, &[]) && consecutive(None, &[0, 1]) && consecutive(Some(4), &[]) && consecutive(Some(4), &[5, 6]));
+        assert!(
+            consecutive(None, &[]) && consecutive(None, &[0, 1]) && consecutive(Some(4), &[]) && consecutive(Some(4), &[5, 6])
+        );
         assert!(!consecutive(None, &[1]), "the first is missing");
         assert!(!consecutive(Some(258), &[301]), "some are missing after the one before");
         assert!(!consecutive(Some(4), &[5, 7]), "one is missing in between");
