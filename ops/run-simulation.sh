@@ -2,7 +2,7 @@
 # Simulates whole clusters under faults: fresh seeds; some of them twice, whose traces must be the same to the byte; and a death at
 # every point at which a process can die; and the pure cores are searched deeper than the tests do.
 # Usage: ops/run-simulation.sh [SEEDS [SECONDS [FIRST_SEED]]]; a failing seed is listed with the command that repeats it.
-# A seed of 60 simulated seconds costs about 4.5 seconds of one core.
+# A seed of 60 simulated seconds costs five to eight seconds of one core.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 seeds="${1:-300}"
@@ -15,5 +15,5 @@ cargo build --workspace --all-targets --locked
 simulate() { "$target/debug/weir-sim" "$@" --jobs "$jobs"; }
 simulate seeds --from "$first" --count "$seeds" --seconds "$seconds"
 simulate seeds --from "$first" --count "$((seeds / 20 + 2))" --seconds 20 --twice
-simulate points --seed 1 --seconds 8
+simulate points --seed 1 --seconds 4
 simulate search --deeper 1

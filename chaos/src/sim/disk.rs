@@ -4,7 +4,7 @@
 //! host; a power loss takes away writes since the file's last sync, one by one or not, the last perhaps in part, and names
 //! since the directory's last sync.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -128,9 +128,9 @@ impl Disks {
         self.state().host(host).power_lasts = Some(changes);
     }
 
-    /// Whether the power is gone.
-    pub fn is_dark(&self, host: &str) -> bool {
-        self.state().host(host).dark
+    /// Whose power is gone.
+    pub fn dark_hosts(&self) -> BTreeSet<String> {
+        self.state().hosts.iter().filter(|(_, disk)| disk.dark).map(|(host, _)| host.clone()).collect()
     }
 
     /// The power goes now.
@@ -460,6 +460,6 @@ mod tests {
         disks.lose_power_after("a", 1);
         assert!(file.write_all_at(b"y", 1).is_ok());
         assert!(file.sync().is_err());
-        assert!(disks.is_dark("a"));
+        assert!(disks.dark_hosts().contains("a"));
     }
 }

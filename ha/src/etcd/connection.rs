@@ -127,6 +127,11 @@ fn is_tls(reason: &str) -> bool {
         .any(|part| reason.contains(part))
 }
 
+/// What is said of a connection that the other side has ended.
+fn is_broken(reason: &str) -> bool {
+    ["reset by peer", "eof", "Broken pipe"].iter().any(|part| reason.contains(part))
+}
+
 /// An error with everything that it rests on.
 fn chain(mut text: String, mut source: Option<&(dyn std::error::Error + 'static)>) -> String {
     while let Some(error) = source {
@@ -251,7 +256,8 @@ impl Connection {
     {
         let started = Instant::now();
         let connected = timeout(deadline, self.client()).await;
-        let (generation, client) = connected.map_err(|_| CallError::late(deadline))??;
+        let connected = connected.map_err(|_| CallError::late(deadline))?;
+        let (generation, client) = connected.map_err(|error| self.explained(error))?;
         let answer = tokio::select! {
             biased;
             // What was sent may be carried out: its answer does not come through.
@@ -263,7 +269,7 @@ impl Connection {
                 *self.answered.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
                 return Ok(answer);
             }
-            Ok(Err(Some(error))) => CallError::of(&error),
+            Ok(Err(Some(error))) => self.explained(CallError::of(&error)),
             Ok(Err(None)) => CallError::cut_off(),
             Err(_) => CallError::late(deadline),
         };
@@ -271,6 +277,17 @@ impl Connection {
             self.give_up(generation).await;
         }
         Err(error)
+    }
+
+    /// An etcd without TLS closes or resets the connection in the middle of the handshake, and nothing in that error speaks of
+    /// TLS. One that has answered before is only going down.
+    fn explained(&self, error: CallError) -> CallError {
+        let tls = self.endpoints.iter().any(|endpoint| endpoint.starts_with("https:"));
+        if !tls || self.silence().is_some() || !is_broken(&error.reason) {
+            return error;
+        }
+        let reason = format!("{} (nothing has ever answered over TLS: does etcd speak it?)", error.reason);
+        CallError { reason, ..error }
     }
 
     /// Attempts on one endpoint after the other, for what may be repeated.

@@ -129,10 +129,11 @@ impl Nemesis {
     fn bury(&mut self, sim: &mut turmoil::Sim<'_>, now: u64) {
         let mut doomed = self.cluster.observations.doomed_hosts();
         // Also where the process had nothing under way yet that could tell.
-        doomed.extend(job_managers().into_iter().filter(|host| self.cluster.world.disks.is_dark(host)));
+        let dark_hosts = self.cluster.world.disks.dark_hosts();
+        doomed.extend(dark_hosts.iter().cloned());
         for host in doomed {
             if !self.down.contains_key(&host) {
-                let dark = self.cluster.world.disks.is_dark(&host);
+                let dark = dark_hosts.contains(&host);
                 let death = if dark { "died of power" } else { "died by itself" };
                 self.note(death, &host);
                 self.take_down(sim, &host, dark, now + self.random.between(50, 2_000));
