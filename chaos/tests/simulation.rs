@@ -35,7 +35,7 @@ fn pinned_seeds_hold_and_their_faults_bite() {
 /// Every bug that a simulation found keeps its seed; docs/reliability.md says which.
 #[test]
 fn seeds_that_once_found_a_bug_hold() {
-    for seed in ["2002", "2016", "2017", "2028", "2029"] {
+    for seed in ["2002", "2016", "2017", "2028", "2029", "7600173"] {
         let (good, text) = simulate(&["run", "--seed", seed, "--seconds", "60"]);
         assert!(good, "{text}");
     }

@@ -533,6 +533,24 @@ async fn granted_of(elections: &mut [Option<LeaderElection>]) -> (usize, Leaders
     tokio::time::timeout(SOON, first).await.expect("somebody is granted leadership").0
 }
 
+/// Otherwise its process would go on for ever, and belong to no group.
+#[tokio::test]
+async fn a_member_that_cannot_write_down_who_it_is_ends() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    // No file can be written where a new identity is written first.
+    std::fs::create_dir(directory.path().join("identity.unfinished")).expect("creates");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("binds");
+    let me = Member { name: "jm-0".into(), address: listener.local_addr().expect("is bound").to_string() };
+    let mut options = RaftOptions::new("jm-0", Listen::Listener(listener), vec![me], directory.path().to_owned(), "test");
+    let (tell, mut failures) = tokio::sync::mpsc::unbounded_channel();
+    options.on_disk_failure = Arc::new(move |error| {
+        let _ = tell.send(error.to_owned());
+    });
+    let _provider = RaftProvider::start(options).expect("starts");
+    let failure = tokio::time::timeout(SOON, failures.recv()).await.expect("is told in time").expect("is told");
+    assert!(failure.contains("identity.json"), "{failure}");
+}
+
 /// Entries that only the others have made durable may be committed: whoever leads on after a restart, in the term it led in,
 /// would give their log ids to other entries, and nobody would notice.
 #[tokio::test(flavor = "multi_thread")]

@@ -15,7 +15,7 @@ use super::detector::watch_leaders;
 use super::formation::{find_identity, found, join};
 use super::group::Group;
 use super::identity::{Identity, load, lock, save};
-use super::log::{LogError, LogStore};
+use super::log::{DiskFailureHook, LogError, LogStore};
 use super::machine::StateMachine;
 use super::membership::complete_changes;
 use super::messages::MAX_MESSAGE_BYTES;
@@ -46,6 +46,7 @@ struct Work {
     machine: StateMachine,
     config: Arc<Config>,
     inbox: Inbox,
+    on_disk_failure: DiskFailureHook,
 }
 
 /// Opens everything, then starts the thread.
@@ -66,11 +67,22 @@ pub(crate) fn start(options: RaftOptions, inbox: Inbox) -> Result<(Arc<Group>, P
     let hook = options.on_disk_failure;
     let snapshots = SnapshotDirectory::open(&directory.join("snapshots"))?;
     let machine = StateMachine::open(Arc::clone(&group.replica), snapshots.clone(), Arc::clone(&hook))?;
-    let (log, writer) = LogStore::open(&directory.join("log"), options.segment_bytes, hook)?;
+    let (log, writer) = LogStore::open(&directory.join("log"), options.segment_bytes, Arc::clone(&hook))?;
     check(&directory, &options.cluster_id, &options.name, identity.as_ref(), &log, &machine)?;
 
     let cluster_id = options.cluster_id;
-    let work = Work { group: Arc::clone(&group), listener, cluster_id, directory, identity, log, machine, config, inbox };
+    let work = Work {
+        group: Arc::clone(&group),
+        listener,
+        cluster_id,
+        directory,
+        identity,
+        log,
+        machine,
+        config,
+        inbox,
+        on_disk_failure: hook,
+    };
     // Once the log's last users are gone with the runtime.
     let clean_up = move || {
         snapshots.close();
@@ -144,7 +156,7 @@ fn check(
 
 /// Runs until something ends that must not.
 async fn serve(work: Work) {
-    let Work { group, listener, cluster_id, directory, identity, log, machine, config, inbox } = work;
+    let Work { group, listener, cluster_id, directory, identity, log, machine, config, inbox, on_disk_failure } = work;
     let service = RaftPeerServer::new(PeerService { group: Arc::clone(&group) })
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
@@ -159,7 +171,8 @@ async fn serve(work: Work) {
         Some(identity) => identity,
         None => match find_identity(&group, &cluster_id, &directory).await {
             Ok(identity) => identity,
-            Err(error) => return error!(%error, "can't write down who this member is"),
+            // Else there would be a process that is no member and never becomes one.
+            Err(error) => return on_disk_failure(&error.to_string()),
         },
     };
     group.wire.set_me(identity.node_id);
@@ -167,13 +180,13 @@ async fn serve(work: Work) {
     let network = Network::new(Arc::clone(&group.wire));
     let raft = match Raft::new(identity.node_id, config, network, log, machine).await {
         Ok(raft) => group.raft.get_or_init(|| raft).clone(),
-        Err(error) => return error!(%error, "raft can't start"),
+        Err(error) => return on_disk_failure(&format!("raft can't start: {error}")),
     };
     info!(member = group.me.name, node = identity.node_id, "raft runs");
     spawn("raft-detector", watch_leaders(Arc::clone(&group), raft.clone(), identity.node_id));
     spawn("raft-runner", runner::run(Arc::clone(&group), raft.clone(), inbox));
     spawn("raft-membership", complete_changes(Arc::clone(&group), raft.clone()));
-    spawn("raft-formation", take_part(Arc::clone(&group), raft, identity, directory));
+    spawn("raft-formation", take_part(Arc::clone(&group), raft, identity, directory, on_disk_failure));
     match server.await {
         Ok(Err(error)) => error!(%error, "the peer service ended"),
         _ => error!("the peer service ended"),
@@ -181,7 +194,7 @@ async fn serve(work: Work) {
 }
 
 /// Founds or joins the group, and writes down that its log has something in it.
-async fn take_part(group: Arc<Group>, raft: Raft, identity: Identity, directory: PathBuf) {
+async fn take_part(group: Arc<Group>, raft: Raft, identity: Identity, directory: PathBuf, on_disk_failure: DiskFailureHook) {
     if identity.founder {
         found(&group, &raft).await;
     } else {
@@ -193,7 +206,7 @@ async fn take_part(group: Arc<Group>, raft: Raft, identity: Identity, directory:
         if logged.is_ok()
             && let Err(error) = save(&directory, &Identity { formed: true, ..identity })
         {
-            error!(%error, "can't write down that this member has a log");
+            on_disk_failure(&error.to_string());
         }
     }
 }
