@@ -86,6 +86,13 @@ pub enum Fact {
         /// Which.
         checkpoint: CheckpointId,
     },
+    /// A write that was to remove a checkpoint's pointer was refused: that is still there.
+    CheckpointKept {
+        /// Its job.
+        job: JobId,
+        /// Which one.
+        checkpoint: CheckpointId,
+    },
     /// A file was deleted.
     FileDeleted {
         /// Which, below the root of all checkpoints.
@@ -183,6 +190,7 @@ fn kind(fact: &Fact) -> &'static str {
         Fact::LeaderNamed { .. } => "leaders named",
         Fact::CheckpointAppended { .. } => "checkpoints",
         Fact::CheckpointRemoved { .. } => "checkpoints removed",
+        Fact::CheckpointKept { .. } => "checkpoints kept",
         Fact::FileDeleted { .. } => "files deleted",
         Fact::Submitted { .. } => "submissions",
         Fact::StatusSeen { .. } => "statuses",

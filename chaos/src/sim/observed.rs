@@ -166,14 +166,21 @@ impl Observed {
             self.die().await;
         }
         self.observations.note(Fact::WriteBegan { write: number, process: self.process.clone(), epoch });
-        let mut removals = Removals { observations: &self.observations, removed: changes.removed };
+        // From now on they may be gone, even if whoever wants it, cut off or stopped, never hears so.
+        for (job, checkpoint) in changes.removed.iter().copied() {
+            self.observations.note(Fact::CheckpointRemoved { job, checkpoint });
+        }
+        let abandoned = (fatal == Some(true)).then(|| DiesIfAbandoned(self));
         let outcome = write.await;
+        // It dies below.
+        std::mem::forget(abandoned);
         if matches!(outcome, CommitOutcome::Rejected(_)) {
-            removals.removed.clear();
+            for (job, checkpoint) in changes.removed {
+                self.observations.note(Fact::CheckpointKept { job, checkpoint });
+            }
         } else if let Some(job) = changes.ended {
             self.store.note_end(job);
         }
-        drop(removals);
         match &outcome {
             CommitOutcome::Committed { version } => {
                 self.observations.note(Fact::WriteCommitted { write: number, epoch });
@@ -232,17 +239,12 @@ impl Observed {
     }
 }
 
-/// Pointers that a write under way may remove: it may do so even if nobody waits for its outcome any more.
-struct Removals<'a> {
-    observations: &'a Observations,
-    removed: Vec<(JobId, CheckpointId)>,
-}
+/// A write at which its process is to die: it does so, too, if nobody waits for the outcome any more.
+struct DiesIfAbandoned<'a>(&'a Observed);
 
-impl Drop for Removals<'_> {
+impl Drop for DiesIfAbandoned<'_> {
     fn drop(&mut self) {
-        for (job, checkpoint) in self.removed.drain(..) {
-            self.observations.note(Fact::CheckpointRemoved { job, checkpoint });
-        }
+        self.0.observations.doom_host(&self.0.host);
     }
 }
 
