@@ -542,9 +542,9 @@ async fn a_member_that_cannot_write_down_who_it_is_ends() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("binds");
     let me = Member { name: "jm-0".into(), address: listener.local_addr().expect("is bound").to_string() };
     let mut options = RaftOptions::new("jm-0", Listen::Listener(listener), vec![me], directory.path().to_owned(), "test");
-    let (tell, mut failures) = tokio::sync::mpsc::unbounded_channel();
+    let (tell, mut failures) = tokio::sync::mpsc::channel(1);
     options.on_disk_failure = Arc::new(move |error| {
-        let _ = tell.send(error.to_owned());
+        let _ = tell.try_send(error.to_owned());
     });
     let _provider = RaftProvider::start(options).expect("starts");
     let failure = tokio::time::timeout(SOON, failures.recv()).await.expect("is told in time").expect("is told");
