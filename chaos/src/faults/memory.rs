@@ -118,13 +118,13 @@ fn squeeze(scene: &mut Scene, draw: Draw, name: String) -> io::Result<Bite> {
     let mib = |bytes: u64| bytes >> 20;
     let squeezed = format!("it used {} MiB and was given {}", mib(used), mib(limit));
     let footprint = if killed > 0 {
-        let status = scene.await_end(&name)?;
+        let ended = scene.await_end(&name)?.map_or_else(|| "it did not end".to_owned(), |status| status.to_string());
         scene.restart(&name)?;
         let next = match epoch.filter(|_| leads) {
             Some(epoch) => followed(scene, epoch),
             None => Ok("it was started again".to_owned()),
         };
-        next.map(|next| format!("{squeezed}: killed for want of memory ({status:?}), having hit the limit {hits} times; {next}"))
+        next.map(|next| format!("{squeezed}: killed for want of memory ({ended}), having hit the limit {hits} times; {next}"))
     } else if hits > 0 {
         Ok(format!("{squeezed}: it lived, and hit the limit {hits} times"))
     } else {

@@ -12,7 +12,10 @@ const RIGHT: f64 = 16.0;
 const LANE: f64 = 26.0;
 const CHART: f64 = 84.0;
 const GAP: f64 = 14.0;
-const TOP: f64 = 30.0;
+const TOP: f64 = 42.0;
+/// How wide a digit of the small numbers is, and how far apart their rows are.
+const DIGIT: f64 = 7.0;
+const ROW: f64 = 12.0;
 /// Shorter pauses of the output are not marked.
 const PAUSE_MS: u64 = 1_000;
 /// Throughput is shown in bars of so many milliseconds at least.
@@ -108,6 +111,21 @@ fn leaderships(history: &History, end: u64) -> Vec<(u64, u64, String, u64)> {
     leaders.iter().enumerate().map(span).collect()
 }
 
+/// Where the rows of faults' numbers end so far, from the lowest up.
+#[derive(Default)]
+struct NumberRows([f64; 2]);
+
+impl NumberRows {
+    /// The lowest row in which a number around this place touches none before it; none if there is no such row. They come from
+    /// left to right.
+    fn place(&mut self, number: &str, middle: f64) -> Option<usize> {
+        let half = DIGIT * number.len() as f64 / 2.0;
+        let row = self.0.iter().position(|end| middle - half > *end + 2.0)?;
+        self.0[row] = middle + half;
+        Some(row)
+    }
+}
+
 /// A drawing that grows.
 struct Drawing {
     svg: String,
@@ -151,7 +169,7 @@ impl Drawing {
             for (from, to, _, epoch) in leaderships.iter().filter(|(_, _, leader, _)| leader == name) {
                 let title = format!("{name} leads under epoch {epoch}, {} to {}", seconds(*from), seconds(*to));
                 self.rectangle("leader", colour, (*from, *to), (top + 4.0, 18.0), &title);
-                if self.x(*to) - self.x(*from) > 14.0 {
+                if self.x(*to) - self.x(*from) > 6.0 + DIGIT * epoch.to_string().len() as f64 {
                     let (x, y) = (self.x(*from) + 4.0, top + 17.0);
                     self.put(&format!("<text class=\"epoch\" x=\"{x:.1}\" y=\"{y:.1}\">{epoch}</text>"));
                 }
@@ -231,20 +249,23 @@ impl Drawing {
             let _ = writeln!(svg, "<line class=\"grid\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{top:.1}\" y2=\"{bottom:.1}\"/>");
             let _ = writeln!(svg, "<text class=\"tick\" x=\"{x:.1}\" y=\"{:.1}\">{second} s</text>", bottom + 16.0);
         }
+        let mut rows = NumberRows::default();
         for (at, deed) in history.deeds() {
             let (x, width) = (self.x(deed.began_ms), (self.x(at) - self.x(deed.began_ms)).max(2.0));
             let class = if deed.footprint.is_ok() { "fault" } else { "fault toothless" };
             let said = deed.footprint.as_ref().unwrap_or_else(|looked_for| looked_for);
             let title =
                 format!("fault {}: {} on {}, from {}: {said}", deed.fault, deed.nemesis, deed.target, seconds(deed.began_ms));
+            let (number, middle) = (deed.fault.to_string(), x + width / 2.0);
+            let shown = rows.place(&number, middle).map_or_else(String::new, |row| {
+                let y = top - 6.0 - ROW * row as f64;
+                format!("<text class=\"number\" x=\"{middle:.1}\" y=\"{y:.1}\">{number}</text>")
+            });
             let _ = writeln!(
                 svg,
                 "<g><title>{}</title><rect class=\"{class}\" x=\"{x:.1}\" y=\"{top:.1}\" width=\"{width:.1}\" height=\"{height:.1}\"/>\
-                 <text class=\"number\" x=\"{:.1}\" y=\"{:.1}\">{}</text></g>",
-                escaped(&title),
-                x + width / 2.0,
-                top - 6.0,
-                deed.fault
+                 {shown}</g>",
+                escaped(&title)
             );
         }
         for (phase, name) in [(Phase::Healing, "mended"), (Phase::Interrupted, "stopped")] {
@@ -253,7 +274,8 @@ impl Drawing {
             let _ = writeln!(
                 svg,
                 "<line class=\"phase\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{top:.1}\" y2=\"{bottom:.1}\"><title>{name}</title></line>\
-                 <text class=\"number\" x=\"{x:.1}\" y=\"{:.1}\">{name}</text>",
+                 <text class=\"number after\" x=\"{:.1}\" y=\"{:.1}\">{name}</text>",
+                x + 2.0 * DIGIT,
                 top - 6.0
             );
         }
@@ -286,4 +308,20 @@ pub(super) fn seconds(milliseconds: u64) -> String {
 /// A number without digits that mean nothing.
 fn rounded(number: f64) -> String {
     if number >= 10_000.0 { format!("{:.0}k", number / 1_000.0) } else { format!("{number:.0}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_that_would_touch_go_up_a_row_or_are_left_off() {
+        let mut rows = NumberRows::default();
+        let mut place = |number, middle| rows.place(number, middle);
+        assert_eq!(place("8", 100.0), Some(0));
+        assert_eq!(place("9", 105.0), Some(1));
+        assert_eq!(place("10", 110.0), None, "both rows are taken there");
+        assert_eq!(place("11", 114.0), Some(0), "its left edge is past the right one of 8");
+        assert_eq!(place("12", 200.0), Some(0));
+    }
 }
