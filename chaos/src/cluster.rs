@@ -16,11 +16,12 @@ use weir_protocol::JobId;
 use weir_protocol::job_graph::JobGraph;
 use weir_protocol::job_status::{ExecutionState, JobStatus};
 use weir_protocol::rest::{HaResponse, JobDescription};
+use weir_servers::Patience;
 
 use self::turn::{Turn, take_turn};
 use crate::workload::{CountingJob, Verdict};
 
-/// How long anything may take before a test gives up. Generous: timings never decide a test.
+/// How long anything may take on an idle machine before a test gives up. Generous: timings never decide a test.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 /// How long one look may take: the dead and the frozen answer nothing.
 const LOOK: Duration = Duration::from_secs(2);
@@ -38,6 +39,8 @@ pub struct ClusterUnderTest {
     client: ClusterClient,
     runtime: Runtime,
     directory: PathBuf,
+    /// No job runs for longer than since then.
+    started: Instant,
     _turn: Turn,
 }
 
@@ -58,6 +61,7 @@ impl ClusterUnderTest {
     /// As [`Self::start`], with the options changed first.
     pub fn start_with(change: impl FnOnce(&mut LocalClusterOptions)) -> Self {
         let turn = take_turn();
+        let started = Instant::now();
         let directory = tempfile::tempdir().expect("a temporary directory").keep();
         println!("cluster directory: {}", directory.display());
         let mut options =
@@ -66,7 +70,7 @@ impl ClusterUnderTest {
         let cluster = LocalCluster::start(options).expect("the cluster starts");
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
         let client = cluster.client().expect("the addresses are addresses");
-        Self { cluster, client, runtime, directory, _turn: turn }
+        Self { cluster, client, runtime, directory, started, _turn: turn }
     }
 
     /// Everything is under here.
@@ -144,13 +148,31 @@ impl ClusterUnderTest {
         })
     }
 
-    /// Waits for the job's end, which must be FINISHED, and compares the output.
+    /// Waits for the job's end, which must be FINISHED, and compares the output. An endless job is ended first.
     pub fn finish(&self, id: JobId, job: &CountingJob) -> Verdict {
+        let (id, job) = if job.ends() { (id, job.clone()) } else { self.run_out(id, job) };
         let end = self.await_job(id, "the job ends", |job| job.status.is_globally_terminal());
         assert_eq!(end.status, JobStatus::Finished, "{:#?}", end.exceptions);
         let verdict = job.check(&self.output()).expect("the output can be read");
         assert!(verdict.is_exactly_once(), "{verdict:?}");
         verdict
+    }
+
+    /// Stops the job with a savepoint and starts it from there up to a row that it can't have reached yet; that job.
+    fn run_out(&self, id: JobId, job: &CountingJob) -> (JobId, CountingJob) {
+        let target = self.directory.join("stopped").display().to_string();
+        let mut refusal = None;
+        let stopped = poll(PATIENCE, || {
+            // Where this is refused, the job may not have recovered yet from what was done to it.
+            let stopped = self.runtime.block_on(self.client.stop(id, Some(&target), false, PATIENCE));
+            stopped.map_err(|error| refusal = Some(error)).ok()
+        });
+        let savepoint = stopped.unwrap_or_else(|| panic!("the job can't be stopped with a savepoint: {refusal:?}"));
+        let reached = (self.started.elapsed().as_secs() + 1) * job.rows_per_second;
+        let rest = job.up_to(reached + job.rows_per_second);
+        let mut graph = rest.graph(&self.output()).expect("the workload is a job graph");
+        graph.restore_from = Some(savepoint);
+        (self.submit_graph(&graph), rest)
     }
 
     /// Waits until `look` yields something.
@@ -205,14 +227,14 @@ pub fn newest_checkpoint(job: &JobDescription) -> u64 {
     job.checkpoints.latest_completed.as_ref().map_or(0, |checkpoint| checkpoint.facts().id)
 }
 
-/// Looks again and again until something is seen or patience ends.
-pub fn poll<T>(patience: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
-    let started = Instant::now();
+/// Looks again and again until something is seen or the bound, which grows on a busy machine, is used up.
+pub fn poll<T>(bound: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    let patience = Patience::of(bound);
     loop {
         if let Some(seen) = look() {
             return Some(seen);
         }
-        if started.elapsed() > patience {
+        if patience.is_over() {
             return None;
         }
         std::thread::sleep(PACE);

@@ -51,7 +51,26 @@ impl Verdict {
     }
 }
 
+/// More rows than any test waits for.
+const ENDLESS: u64 = 1_000_000_000_000;
+
 impl CountingJob {
+    /// A job that runs until it is ended: see [`Self::up_to`].
+    pub fn endless() -> Self {
+        Self { rows: ENDLESS, ..Self::lasting(1) }
+    }
+
+    /// The same job as it goes on from a savepoint, as fast as it can, and ends before this row.
+    #[must_use]
+    pub fn up_to(&self, rows: u64) -> Self {
+        Self { rows, rows_per_second: ENDLESS, ..self.clone() }
+    }
+
+    /// Whether it ends by itself in a time that one can wait for.
+    pub fn ends(&self) -> bool {
+        self.rows < ENDLESS
+    }
+
     /// A job that runs for about so many seconds at 5000 rows a second on two subtasks, checkpointing every 300 ms.
     pub fn lasting(seconds: u64) -> Self {
         let rows_per_second = 5_000;

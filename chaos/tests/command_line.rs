@@ -59,7 +59,7 @@ fn a_job_stopped_with_a_savepoint_goes_on_from_it_and_nothing_is_counted_twice()
     // The graph says nothing about checkpoints: the cluster's settings hold.
     let test = ClusterUnderTest::start(&["execution.checkpointing.interval=200 ms", "restart-strategy.type=none"]);
     let addresses = test.cluster.rest_addresses().join(",");
-    let job = CountingJob::lasting(12);
+    let job = CountingJob::lasting(120);
     let mut graph = job.graph(&test.output()).expect("a graph");
     (graph.checkpointing, graph.restart_strategy) = (None, None);
     let file = test.directory().join("job.json");
@@ -83,7 +83,9 @@ fn a_job_stopped_with_a_savepoint_goes_on_from_it_and_nothing_is_counted_twice()
     let partly = job.check(&test.output()).expect("the output can be read");
     assert!(partly.lost > 0 && partly.duplicated == 0, "it was stopped in the middle: {partly:?}");
 
-    graph.restore_from = Some(savepoint);
+    // The rest of its two minutes comes at once.
+    graph = job.up_to(job.rows).graph(&test.output()).expect("a graph");
+    (graph.checkpointing, graph.restart_strategy, graph.restore_from) = (None, None, Some(savepoint));
     write_graph(Path::new(&file), &graph);
     let again: JobId = printed(&["job", "submit", &file, "-m", &addresses]).parse().expect("an id is printed");
     test.finish(again, &job);
@@ -109,7 +111,7 @@ fn failures_say_what_happened_and_have_their_exit_codes() {
     let addresses = test.cluster.rest_addresses().join(",");
     let (code, message) = refused(&["job", "describe", some_job, "-m", &addresses]);
     assert_eq!(code, Some(3), "{message}");
-    let id = test.submit(&CountingJob::lasting(60)).to_string();
+    let id = test.submit(&CountingJob::endless()).to_string();
     let (code, message) = refused(&["job", "wait", &id, "--until", "100 ms", "-m", &addresses]);
     assert_eq!(code, Some(5), "{message}");
     printed(&["job", "cancel", &id, "-m", &addresses]);

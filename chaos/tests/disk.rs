@@ -28,7 +28,7 @@ fn put_raft_on_a_small_disk(test: &mut ClusterUnderTest, name: &str) -> SmallDis
 fn leader_with_a_broken_raft_disk(break_it: impl FnOnce(&SmallDisk), mend_it: impl FnOnce(&SmallDisk)) {
     // Small log files and frequent checkpoints: a full disk is noticed when the log wants its next file.
     let mut test = ClusterUnderTest::start(&["high-availability.raft.segment-size=64 kb"]);
-    let job = CountingJob { checkpoint_interval_ms: 50, ..CountingJob::lasting(60) };
+    let job = CountingJob { checkpoint_interval_ms: 50, ..CountingJob::endless() };
     let id = test.submit(&job);
     let (leader, mut epoch) = test.await_leader_after(0);
     let disk = put_raft_on_a_small_disk(&mut test, &leader);
@@ -81,7 +81,7 @@ fn a_full_checkpoint_disk_fails_checkpoints_and_nothing_else() {
     let disk = SmallDisk::mount(&directory.path().join("checkpoints"), CHECKPOINT_DISK_MIB).unwrap();
     let setting = format!("execution.checkpointing.dir={}", directory.path().join("checkpoints").display());
     let test = ClusterUnderTest::start(&[&setting]);
-    let job = CountingJob::lasting(15);
+    let job = CountingJob::endless();
     let id = test.submit(&job);
     let before = test.describe(id).unwrap();
     assert!(disk.fill().unwrap() > 0);
@@ -97,7 +97,7 @@ fn a_full_checkpoint_disk_fails_checkpoints_and_nothing_else() {
 #[test]
 fn a_corrupt_newest_checkpoint_is_loud_and_never_replaced_by_an_older_one() {
     let mut test = ClusterUnderTest::start(&[]);
-    let job = CountingJob::lasting(20);
+    let job = CountingJob::endless();
     let id = test.submit(&job);
     test.await_progress(id, 3);
     let (leader, epoch) = test.await_leader_after(0);

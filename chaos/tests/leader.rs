@@ -6,9 +6,9 @@ use weir::local::Coordination;
 use weir_chaos::cluster::{ClusterUnderTest, newest_checkpoint};
 use weir_chaos::workload::CountingJob;
 
-fn leaders_killed_in_a_row(coordination: Coordination, kills: u64, seconds_a_kill: u64) {
+fn leaders_killed_in_a_row(coordination: Coordination, kills: u64) {
     let mut test = ClusterUnderTest::start_on(coordination);
-    let job = CountingJob::lasting(seconds_a_kill * kills);
+    let job = CountingJob::endless();
     let id = test.submit(&job);
     let (mut leader, mut epoch) = test.await_leader_after(0);
     let mut epochs = vec![epoch];
@@ -21,7 +21,7 @@ fn leaders_killed_in_a_row(coordination: Coordination, kills: u64, seconds_a_kil
         epochs.push(epoch);
         test.cluster.restart(&dead).expect("it starts again");
         let after = test.await_progress(id, before);
-        assert!(!after.status.is_globally_terminal(), "the job must outlast the kills, or they prove nothing");
+        assert!(!after.status.is_globally_terminal(), "{:?}", after.status);
     }
     assert!(epochs.is_sorted_by(|one, next| one < next), "E1: {epochs:?}");
     println!("epochs: {epochs:?}");
@@ -30,24 +30,23 @@ fn leaders_killed_in_a_row(coordination: Coordination, kills: u64, seconds_a_kil
 
 #[test]
 fn twenty_leaders_killed_in_a_row_under_load_lose_and_double_nothing() {
-    // Three seconds a kill are ample: a leader change with its next checkpoint takes about half a second.
-    leaders_killed_in_a_row(Coordination::Raft, 20, 3);
+    leaders_killed_in_a_row(Coordination::Raft, 20);
 }
 
 #[test]
 fn leaders_killed_in_a_row_on_etcd_lose_and_double_nothing() {
-    leaders_killed_in_a_row(Coordination::Etcd, 3, 12);
+    leaders_killed_in_a_row(Coordination::Etcd, 3);
 }
 
 #[test]
 fn leaders_killed_in_a_row_on_zookeeper_lose_and_double_nothing() {
-    leaders_killed_in_a_row(Coordination::ZooKeeper, 3, 12);
+    leaders_killed_in_a_row(Coordination::ZooKeeper, 3);
 }
 
 #[test]
 fn all_jobmanagers_killed_at_once_come_back_and_the_job_goes_on() {
     let mut test = ClusterUnderTest::start(&[]);
-    let job = CountingJob::lasting(15);
+    let job = CountingJob::endless();
     let id = test.submit(&job);
     let (_, epoch) = test.await_leader_after(0);
     let before = test.describe(id).map_or(0, |job| newest_checkpoint(&job));
@@ -66,7 +65,7 @@ fn all_jobmanagers_killed_at_once_come_back_and_the_job_goes_on() {
 
 fn a_paused_leader_wakes_up(coordination: Coordination) {
     let mut test = ClusterUnderTest::start_on(coordination);
-    let job = CountingJob::lasting(20);
+    let job = CountingJob::endless();
     let id = test.submit(&job);
     let (leader, epoch) = test.await_leader_after(0);
     let before = test.describe(id).map_or(0, |job| newest_checkpoint(&job));
@@ -106,7 +105,7 @@ fn a_leader_paused_beyond_its_session_with_zookeeper_is_refused_when_it_wakes_up
 #[test]
 fn a_wiped_jobmanager_rejoins_and_can_lead() {
     let mut test = ClusterUnderTest::start(&[]);
-    let job = CountingJob::lasting(20);
+    let job = CountingJob::endless();
     let id = test.submit(&job);
     let (leader, mut epoch) = test.await_leader_after(0);
     let wiped = test.cluster.jobmanager_names().into_iter().find(|name| *name != leader).unwrap();
@@ -127,7 +126,7 @@ fn a_wiped_jobmanager_rejoins_and_can_lead() {
 #[test]
 fn a_leader_asked_to_stop_hands_over_first() {
     let mut test = ClusterUnderTest::start(&[]);
-    let job = CountingJob::lasting(12);
+    let job = CountingJob::endless();
     let id = test.submit(&job);
     let (leader, epoch) = test.await_leader_after(0);
     let before = test.describe(id).map_or(0, |job| newest_checkpoint(&job));
@@ -142,7 +141,7 @@ fn a_leader_asked_to_stop_hands_over_first() {
 #[test]
 fn a_flood_of_requests_costs_no_leadership() {
     let test = ClusterUnderTest::start(&[]);
-    let job = CountingJob::lasting(10);
+    let job = CountingJob::endless();
     let id = test.submit(&job);
     let (leader, epoch) = test.await_leader_after(0);
     let address = test.cluster.rest_address(&leader).unwrap();

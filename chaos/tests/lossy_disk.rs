@@ -206,7 +206,7 @@ fn cluster_on_lossy_disks() -> (BTreeMap<String, LossyDisk>, ClusterUnderTest) {
 /// Whether a job goes on from a checkpoint at least as new as one that was seen complete before all machines lost power.
 fn goes_on_after_power_loss(lying_disks: bool) -> bool {
     let (disks, mut test) = cluster_on_lossy_disks();
-    let id = test.submit(&CountingJob::lasting(60));
+    let id = test.submit(&CountingJob::endless());
     let before = newest_checkpoint(&test.await_progress(id, 1));
     if lying_disks {
         disks.values().for_each(LossyDisk::lie);
@@ -251,7 +251,7 @@ fn a_jobmanager_makes_durable_what_a_killed_one_left() {
         return;
     }
     let (disks, mut test) = cluster_on_lossy_disks();
-    let id = test.submit(&CountingJob::lasting(60));
+    let id = test.submit(&CountingJob::endless());
     test.await_progress(id, 1);
     let (leader, _) = test.await_leader_after(0);
     let disk = &disks[&leader];

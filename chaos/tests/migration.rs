@@ -37,7 +37,7 @@ fn text(bytes: &[u8]) -> String {
 #[test]
 fn tasks_run_on_while_the_cluster_moves_from_raft_to_etcd_and_the_old_configuration_leads_no_more() {
     let mut test = ClusterUnderTest::start(&[]);
-    let job = CountingJob::lasting(45);
+    let job = CountingJob::endless();
     let id = test.submit(&job);
     let (_, epoch) = test.await_leader_after(0);
     test.cluster.stop_jobmanagers().expect("they stop");
@@ -69,6 +69,6 @@ fn tasks_run_on_while_the_cluster_moves_from_raft_to_etcd_and_the_old_configurat
     assert!(newer > epoch, "E1: {newer} after {epoch}");
     let found = test.until("the job is known to the new leader", || test.describe(id));
     let after = test.await_progress(id, newest_checkpoint(&found));
-    assert!(!after.status.is_globally_terminal(), "the job must outlast the move, or it proves nothing");
+    assert!(!after.status.is_globally_terminal(), "{:?}", after.status);
     test.finish(id, &job);
 }

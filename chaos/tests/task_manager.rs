@@ -16,7 +16,7 @@ fn host_of(test: &ClusterUnderTest, job: JobId) -> String {
 
 fn a_taskmanager_is_killed(coordination: Coordination) {
     let mut test = ClusterUnderTest::start_on(coordination);
-    let job = CountingJob::lasting(12);
+    let job = CountingJob::endless();
     let id = test.submit(&job);
     let victim = host_of(&test, id);
     let before = test.describe(id).expect("the leader answers");
@@ -48,7 +48,7 @@ fn a_taskmanager_killed_under_zookeeper_is_replaced_from_the_newest_checkpoint()
 #[test]
 fn without_enough_slots_the_job_waits_says_why_and_goes_on_when_a_taskmanager_comes() {
     let mut test = ClusterUnderTest::start_with(|options| options.slots = 1);
-    let job = CountingJob::lasting(12);
+    let job = CountingJob::endless();
     let id = test.submit(&job);
     let victim = host_of(&test, id);
     let before = test.describe(id).map_or(0, |job| newest_checkpoint(&job));
@@ -65,7 +65,7 @@ fn without_enough_slots_the_job_waits_says_why_and_goes_on_when_a_taskmanager_co
 #[test]
 fn a_frozen_taskmanager_is_replaced_and_what_it_does_after_waking_changes_nothing() {
     let mut test = ClusterUnderTest::start(&[]);
-    let job = CountingJob::lasting(20);
+    let job = CountingJob::endless();
     let id = test.submit(&job);
     let victim = host_of(&test, id);
     let before = test.describe(id).unwrap();

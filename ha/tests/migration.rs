@@ -37,7 +37,7 @@ fn zookeeper(servers: &ZooKeeperEnsemble) -> HaServices {
 async fn led<T>(ha: &HaServices, work: impl AsyncFnOnce(&Leadership) -> T) -> (LeaderEpoch, T) {
     let candidate = Candidate { name: "jm-1".into(), rpc_address: "a:1".into(), rest_address: "a:2".into() };
     let mut election = ha.campaign(candidate);
-    let leadership = tokio::time::timeout(PATIENCE, election.granted()).await;
+    let leadership = weir_servers::within(PATIENCE, election.granted()).await;
     let leadership = leadership.expect("somebody is elected").expect("the provider runs");
     (leadership.epoch(), work(&leadership).await)
 }

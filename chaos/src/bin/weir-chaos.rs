@@ -51,6 +51,9 @@ enum Verb {
         /// Does not pass with fewer leader changes in all of them together.
         #[arg(long, default_value_t = 0, value_name = "COUNT")]
         least_leader_changes: usize,
+        /// How often a scenario is tried again that time alone may have failed: a fault that did not bite, a slow recovery.
+        #[arg(long, default_value_t = 0, value_name = "COUNT")]
+        retries: usize,
     },
 }
 
@@ -93,8 +96,8 @@ fn main() -> ExitCode {
             list();
             Ok(ExitCode::SUCCESS)
         }
-        Verb::Smoke { scenarios: count, seed, reports, least_leader_changes } => {
-            smoke_all(count, seed, &reports, least_leader_changes)
+        Verb::Smoke { scenarios: count, seed, reports, least_leader_changes, retries } => {
+            smoke_all(count, seed, &reports, least_leader_changes, retries)
         }
     };
     outcome.unwrap_or_else(|error| {
@@ -199,11 +202,17 @@ fn list() {
     );
 }
 
-fn smoke_all(count: usize, seed: u64, reports: &std::path::Path, least_leader_changes: usize) -> io::Result<ExitCode> {
+fn smoke_all(
+    count: usize,
+    seed: u64,
+    reports: &std::path::Path,
+    least_leader_changes: usize,
+    retries: usize,
+) -> io::Result<ExitCode> {
     let stop = stop_on_signal()?;
     let scenarios = scenarios(count, seed, &Hindrances::of_this_machine());
     let started = Instant::now();
-    let tally = smoke(&scenarios, &binary()?, reports, &stop)?;
+    let tally = smoke(&scenarios, &binary()?, reports, retries, &stop)?;
     println!(
         "{} of {count} scenarios in {:.0} s: {} faults, {} leader changes, {} rows; {} did not pass",
         tally.runs,
@@ -213,6 +222,9 @@ fn smoke_all(count: usize, seed: u64, reports: &std::path::Path, least_leader_ch
         tally.rows,
         tally.failed
     );
+    if tally.retried > 0 {
+        println!("{} of them FLAKY: they passed only when tried again", tally.retried);
+    }
     let few = tally.leader_changes < least_leader_changes;
     if few {
         println!("at least {least_leader_changes} leader changes were expected");

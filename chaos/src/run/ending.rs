@@ -9,6 +9,7 @@ use bytes::Bytes;
 use weir_client::ClusterClient;
 use weir_protocol::JobId;
 use weir_protocol::rest::CheckpointEntry;
+use weir_servers::Patience;
 use weir_storage::checkpoint::{layout, metadata};
 
 use super::scene::Scene;
@@ -85,11 +86,11 @@ pub(super) fn end(scene: &mut Scene, counting: &CountingJob, output: &Path, prog
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let client = ClusterClient::new(scene.cluster.rest_addresses()).map_err(io::Error::other)?;
     // At the rate it was given, from the beginning if it had to be, and then some.
-    let patience = Duration::from_secs(counting.rows / counting.rows_per_second) + super::RECOVERY_BOUND;
+    let bound = Duration::from_secs(counting.rows / counting.rows_per_second) + super::RECOVERY_BOUND;
     progress("waiting for the jobs to end");
     let ended = |scene: &Scene| scene.view.get().job.is_some_and(|job| job.status.is_globally_terminal());
-    let started = Instant::now();
-    while !ended(scene) && started.elapsed() < patience && !scene.stopped() {
+    let patience = Patience::of(bound);
+    while !ended(scene) && !patience.is_over() && !scene.stopped() {
         std::thread::sleep(PACE);
     }
     if scene.stopped() {
@@ -99,9 +100,9 @@ pub(super) fn end(scene: &mut Scene, counting: &CountingJob, output: &Path, prog
     let listed = runtime.block_on(client.list(CALL)).map_err(io::Error::other)?;
     let jobs = listed.jobs.into_iter().map(|job| FinalJob { job: job.jid, name: job.name, status: job.state });
     scene.recorder.note(What::FinalJobs { jobs: jobs.collect() });
-    let tidied = Instant::now();
+    let patience = Patience::of(TIDY);
     let mut left = files_of_jobs(&scene.cluster.checkpoint_directory());
-    while !left.iter().all(|file| is_half_written(file)) && tidied.elapsed() < TIDY {
+    while !left.iter().all(|file| is_half_written(file)) && !patience.is_over() {
         std::thread::sleep(PACE);
         left = files_of_jobs(&scene.cluster.checkpoint_directory());
     }
@@ -128,12 +129,12 @@ fn files_of_jobs(root: &Path) -> Vec<String> {
 }
 
 fn note_slots_and_strangers(scene: &mut Scene, runtime: &tokio::runtime::Runtime, client: &ClusterClient) -> io::Result<()> {
-    let started = Instant::now();
+    let patience = Patience::of(TIDY);
     loop {
         let seen = runtime.block_on(client.overview(CALL)).map_err(io::Error::other)?;
         let (taskmanagers, total, available) = (seen.taskmanagers, seen.slots_total, seen.slots_available);
         let all = taskmanagers as usize == scene.cluster.taskmanager_names().len() && total == available;
-        if all || started.elapsed() > TIDY {
+        if all || patience.is_over() {
             scene.recorder.note(What::Slots { taskmanagers, total, available });
             break;
         }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use weir::local::Coordination;
 
 use super::{RunOptions, Workload, run};
-use crate::checkers::{Finding, Judgement, RunVerdict};
+use crate::checkers::{Finding, Judged, Judgement, RunVerdict};
 use crate::faults::{Hindrances, NEMESES, Nemesis};
 
 /// One short run.
@@ -79,6 +79,8 @@ pub struct Tally {
     pub runs: usize,
     /// Scenarios that did not pass.
     pub failed: usize,
+    /// Scenarios that passed, but not at first.
+    pub retried: usize,
     /// Leader changes in all of them.
     pub leader_changes: usize,
     /// Faults in all of them.
@@ -87,57 +89,81 @@ pub struct Tally {
     pub rows: u64,
 }
 
-/// Runs them, a line each. Reports of those that did not pass stay under `reports`.
-pub fn smoke(scenarios: &[Scenario], binary: &Path, reports: &Path, stop: &Arc<AtomicBool>) -> io::Result<Tally> {
+/// Runs them, a line each. One that may have failed because the machine was busy is tried so often again. Reports of tries that did
+/// not pass stay under `reports`.
+pub fn smoke(scenarios: &[Scenario], binary: &Path, reports: &Path, retries: usize, stop: &Arc<AtomicBool>) -> io::Result<Tally> {
     let mut tally = Tally::default();
     for (number, scenario) in (1..).zip(scenarios) {
-        if stop.load(Ordering::Relaxed) {
-            break;
+        for attempt in 0..=retries {
+            if stop.load(Ordering::Relaxed) {
+                return Ok(tally);
+            }
+            let report = reports.join(format!("scenario-{number}{}", ".retry".repeat(attempt)));
+            print!("{number:>3}/{}  ", scenarios.len());
+            let judged = run_one(scenario, binary, &report, stop)?;
+            tally.leader_changes += judged.leader_changes;
+            tally.faults += judged.faults;
+            tally.rows += judged.rows;
+            let passed = judged.verdict == RunVerdict::Passed;
+            if passed || attempt == retries || !may_be_the_machine(&judged) {
+                tally.runs += 1;
+                tally.failed += usize::from(!passed);
+                tally.retried += usize::from(passed && attempt > 0);
+                break;
+            }
+            println!("       tried again: on a busy machine this can happen; if it does often, it is a bug");
         }
-        let report = reports.join(format!("scenario-{number}"));
-        let options = RunOptions {
-            binary: binary.to_owned(),
-            workload: scenario.workload,
-            nemeses: scenario.nemeses.clone(),
-            duration: scenario.duration,
-            seed: scenario.seed,
-            coordination: scenario.coordination,
-            rows_per_second: 5_000,
-            report: report.clone(),
-            namespaces: true,
-            lying_disks: false,
-            progress: |_| {},
-            command: String::new(),
-        };
-        let options = RunOptions { command: options.repeated(), ..options };
-        let started = Instant::now();
-        let judged = run(&options, stop)?;
-        tally.runs += 1;
-        tally.leader_changes += judged.leader_changes;
-        tally.faults += judged.faults;
-        tally.rows += judged.rows;
-        println!(
-            "{number:>3}/{}  {:<12}  {:>5.1} s  {} faults, {} leader changes  {}",
-            scenarios.len(),
-            judged.verdict.as_str(),
-            started.elapsed().as_secs_f64(),
-            judged.faults,
-            judged.leader_changes,
-            options.repeated().trim_start_matches("weir chaos run ")
-        );
-        if judged.verdict == RunVerdict::Passed {
-            std::fs::remove_dir_all(&report)?;
-            continue;
-        }
-        tally.failed += 1;
-        let broken = |finding: &&Finding| matches!(finding.judgement, Judgement::Broken { .. });
-        for finding in judged.findings.iter().filter(broken) {
-            println!("       {}: {:?}", finding.checker, finding.judgement);
-        }
-        judged.without_footprint.iter().for_each(|what| println!("       no footprint: {what}"));
-        println!("       report: {}", report.display());
     }
     Ok(tally)
+}
+
+/// Runs one and says what came of it; the report of one that passed is not kept.
+fn run_one(scenario: &Scenario, binary: &Path, report: &Path, stop: &Arc<AtomicBool>) -> io::Result<Judged> {
+    let options = RunOptions {
+        binary: binary.to_owned(),
+        workload: scenario.workload,
+        nemeses: scenario.nemeses.clone(),
+        duration: scenario.duration,
+        seed: scenario.seed,
+        coordination: scenario.coordination,
+        rows_per_second: 5_000,
+        report: report.to_owned(),
+        namespaces: true,
+        lying_disks: false,
+        progress: |_| {},
+        command: String::new(),
+    };
+    let options = RunOptions { command: options.repeated(), ..options };
+    let started = Instant::now();
+    let judged = run(&options, stop)?;
+    println!(
+        "{:<12}  {:>5.1} s  {} faults, {} leader changes  {}",
+        judged.verdict.as_str(),
+        started.elapsed().as_secs_f64(),
+        judged.faults,
+        judged.leader_changes,
+        options.repeated().trim_start_matches("weir chaos run ")
+    );
+    if judged.verdict == RunVerdict::Passed {
+        std::fs::remove_dir_all(report)?;
+        return Ok(judged);
+    }
+    for finding in broken(&judged) {
+        println!("       {}: {:?}", finding.checker, finding.judgement);
+    }
+    judged.without_footprint.iter().for_each(|what| println!("       no footprint: {what}"));
+    println!("       report: {}", report.display());
+    Ok(judged)
+}
+
+fn broken(judged: &Judged) -> impl Iterator<Item = &Finding> {
+    judged.findings.iter().filter(|finding| matches!(finding.judgement, Judgement::Broken { .. }))
+}
+
+/// Whether time alone may explain it: a fault that did not bite, a recovery that took too long, a run that could not be made. What
+/// must never happen (a row lost, an epoch twice) is never tried again.
+fn may_be_the_machine(judged: &Judged) -> bool {
+    judged.verdict != RunVerdict::Interrupted && broken(judged).all(|finding| matches!(finding.checker, "recovery" | "run"))
 }
 
 #[cfg(test)]
@@ -145,7 +171,25 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::checkers::{judge, sample};
     use crate::faults::Plan;
+    use crate::history::What;
+
+    #[test]
+    fn what_must_never_happen_is_never_tried_again() {
+        let trouble = sample::changed(|what| {
+            if let What::FaultEnded(deed) = what {
+                deed.footprint = Err("no packet was dropped".into());
+            }
+        });
+        assert!(may_be_the_machine(&judge(&trouble)));
+        let doubled = sample::changed(|what| {
+            if let What::Rows { lines } = what {
+                lines.push(lines[0].clone());
+            }
+        });
+        assert!(!may_be_the_machine(&judge(&doubled)));
+    }
 
     #[test]
     fn thirty_scenarios_have_every_coordination_every_workload_and_many_kinds() {

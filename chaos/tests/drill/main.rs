@@ -115,7 +115,7 @@ fn submit_without_restarts(test: &ClusterUnderTest, job: &CountingJob) -> JobId 
 #[test]
 fn leader_drills_pass_measure_what_they_broke_and_are_remembered() {
     let mut test = ClusterUnderTest::start(&[AGENT]);
-    let job = CountingJob::lasting(45);
+    let job = CountingJob::endless();
     let id = test.submit(&job);
     let (first, epoch) = await_redundancy(&test);
 
@@ -179,7 +179,7 @@ fn leader_drills_pass_measure_what_they_broke_and_are_remembered() {
 #[test]
 fn a_job_that_may_never_restart_survives_a_drill_and_no_more() {
     let mut test = ClusterUnderTest::start(&[AGENT]);
-    let job = CountingJob::lasting(25);
+    let job = CountingJob::endless();
     let id = submit_without_restarts(&test, &job);
     await_redundancy(&test);
     let before = test.describe(id).expect("the leader answers");
@@ -199,7 +199,7 @@ fn too_little_redundancy_is_refused_and_nothing_is_touched() {
         options.jobmanagers = 2;
         options.settings.push(AGENT.to_owned());
     });
-    let job = CountingJob::lasting(12);
+    let job = CountingJob::endless();
     let id = test.submit(&job);
     let (leader, epoch) = test.await_leader_after(0);
     let before = attempts(&test.describe(id).expect("the leader answers"));
@@ -222,7 +222,7 @@ fn too_little_redundancy_is_refused_and_nothing_is_touched() {
 #[test]
 fn where_the_agent_is_off_nothing_can_be_ordered_and_a_command_reaches_the_process_instead() {
     let mut test = ClusterUnderTest::start(&[]);
-    let job = CountingJob::lasting(20);
+    let job = CountingJob::endless();
     let id = test.submit(&job);
     let (leader, epoch) = await_redundancy(&test);
     let refused = drill(&mut test, &["leader-kill"]);
@@ -251,7 +251,7 @@ fn where_the_agent_is_off_nothing_can_be_ordered_and_a_command_reaches_the_proce
 #[test]
 fn a_drill_that_is_broken_off_mends_what_it_froze_and_says_so() {
     let test = ClusterUnderTest::start(&[]);
-    let job = CountingJob::lasting(15);
+    let job = CountingJob::endless();
     let id = test.submit(&job);
     let (leader, epoch) = await_redundancy(&test);
     let addresses = test.cluster.rest_addresses().join(",");
@@ -278,7 +278,7 @@ fn a_leader_is_killed_in_a_drill(coordination: Coordination) {
         let settings = [AGENT, "high-availability.etcd.lease-ttl=2 s", "high-availability.zookeeper.client.session-timeout=2 s"];
         options.settings.extend(settings.map(str::to_owned));
     });
-    let job = CountingJob::lasting(15);
+    let job = CountingJob::endless();
     let id = test.submit(&job);
     let (leader, epoch) = await_redundancy(&test);
     let killed = drill(&mut test, &["leader-kill"]).passed();
@@ -330,7 +330,7 @@ fn a_local_cluster_starts_again_what_a_drill_has_killed() {
         .spawn();
     let mut local = Local(started.expect("the command runs"));
     let addresses = (port..port + 3).map(|port| format!("127.0.0.1:{port}")).collect::<Vec<_>>().join(",");
-    let graph = CountingJob::lasting(60).graph(&directory.path().join("output")).expect("the workload is a job graph");
+    let graph = CountingJob::endless().graph(&directory.path().join("output")).expect("the workload is a job graph");
     let file = directory.path().join("job.json");
     std::fs::write(&file, serde_json::to_string(&graph).expect("JSON")).expect("the file is written");
     let submitted = weir(&["job", "submit", &file.display().to_string(), "-m", &addresses]);
@@ -351,7 +351,7 @@ fn a_local_cluster_starts_again_what_a_drill_has_killed() {
 #[test]
 fn a_rolling_restart_stops_every_process_once_and_the_job_goes_on() {
     let mut test = ClusterUnderTest::start(&[AGENT]);
-    let job = CountingJob::lasting(60);
+    let job = CountingJob::endless();
     let id = test.submit(&job);
     let (leader, _) = await_redundancy(&test);
     let started = test.directory().join("started");

@@ -34,13 +34,13 @@ fn cluster_on(coordination: Coordination, lease: &str) -> ClusterUnderTest {
 
 fn an_outage_within_the_lease(coordination: Coordination) {
     let test = cluster_on(coordination, "15 s");
-    let job = CountingJob::lasting(30);
+    let job = CountingJob::endless();
     let id = submit_without_restarts(&test, &job);
     let (leader, epoch) = await_redundancy(&test);
     let before = test.describe(id).expect("the leader answers");
     let running = start(&test, &["store-outage", "--duration", "5 s", "--rto", "60 s"]);
     test.until("the leader does not reach the store", || is_cut_off(&test, &leader));
-    let refused = test.try_submit(&CountingJob::lasting(1), PATIENCE);
+    let refused = test.try_submit(&CountingJob::endless(), PATIENCE);
     assert!(matches!(&refused, Err(ClientError::StoreAway { uncertain: None, .. })), "nobody waits: {refused:?}");
     let result = running.end(|| ()).passed();
     assert_eq!(result.victims, [STORE]);
@@ -67,7 +67,7 @@ fn an_outage_of_zookeeper_within_the_session_costs_nothing() {
 
 fn an_outage_beyond_the_lease(coordination: Coordination) {
     let test = cluster_on(coordination, "2 s");
-    let job = CountingJob::lasting(30);
+    let job = CountingJob::endless();
     let id = submit_without_restarts(&test, &job);
     let (_, epoch) = await_redundancy(&test);
     let result = drill_undisturbed(&test, &["store-outage", "--duration", "6 s"]).passed();
@@ -95,7 +95,7 @@ fn drill_undisturbed(test: &ClusterUnderTest, arguments: &[&str]) -> Drilled {
 #[test]
 fn on_raft_nobody_leads_while_the_members_are_apart_and_one_does_afterwards() {
     let test = ClusterUnderTest::start(&[AGENT]);
-    let job = CountingJob::lasting(30);
+    let job = CountingJob::endless();
     let id = submit_without_restarts(&test, &job);
     let (leader, epoch) = await_redundancy(&test);
     let before = test.describe(id).expect("the leader answers");
@@ -118,7 +118,7 @@ fn on_raft_nobody_leads_while_the_members_are_apart_and_one_does_afterwards() {
 #[test]
 fn checkpoints_fail_while_their_storage_is_away_and_no_task_restarts() {
     let test = ClusterUnderTest::start(&[AGENT]);
-    let job = CountingJob::lasting(30);
+    let job = CountingJob::endless();
     let id = submit_without_restarts(&test, &job);
     let (leader, epoch) = await_redundancy(&test);
     let before = test.describe(id).expect("the leader answers");
@@ -135,7 +135,7 @@ fn checkpoints_fail_while_their_storage_is_away_and_no_task_restarts() {
     assert!(String::from_utf8_lossy(&shown.stdout).contains("checkpoint-storage-outage"));
 
     // A job that bears no failed checkpoint would restart, with nothing to restore from.
-    let mut strict = CountingJob::lasting(600).graph(&test.directory().join("strict")).expect("the workload is a job graph");
+    let mut strict = CountingJob::endless().graph(&test.directory().join("strict")).expect("the workload is a job graph");
     strict.name = "strict".to_owned();
     strict.checkpointing.as_mut().expect("it takes checkpoints").tolerable_failures = 0;
     let strict = test.submit_graph(&strict);
@@ -154,7 +154,7 @@ fn checkpoints_fail_while_their_storage_is_away_and_no_task_restarts() {
 #[test]
 fn an_outage_that_is_broken_off_is_mended_at_once_and_one_that_loses_its_drill_by_itself() {
     let test = ClusterUnderTest::start(&[AGENT]);
-    let job = CountingJob::lasting(35);
+    let job = CountingJob::endless();
     let id = submit_without_restarts(&test, &job);
     await_redundancy(&test);
     let before = failed_checkpoints(&test.describe(id).expect("the leader answers"));
@@ -197,7 +197,7 @@ fn where_agents_are_off_an_outage_is_refused_and_two_commands_bring_it_about_and
         options.coordination = Coordination::Etcd;
         options.settings.push("high-availability.etcd.lease-ttl=15 s".to_owned());
     });
-    let job = CountingJob::lasting(50);
+    let job = CountingJob::endless();
     let id = submit_without_restarts(&test, &job);
     let (leader, epoch) = await_redundancy(&test);
     let before = attempts(&test.describe(id).expect("the leader answers"));

@@ -91,6 +91,7 @@ struct Datagen {
     subtask: u32,
     parallelism: u32,
     limiter: Option<RateLimiter>,
+    rows: u64,
     sequences: Sequences,
     buffer: RowBuffer,
     numbers: Vec<u64>,
@@ -125,6 +126,7 @@ impl Datagen {
             generators.push(generator.map_err(invalid)?);
         }
         buffer.rollback_row();
+        let rows = options.rows.unwrap_or(u64::MAX);
         Ok(Self {
             schema,
             generators,
@@ -132,7 +134,8 @@ impl Datagen {
             subtask: context.subtask(),
             parallelism: context.parallelism,
             limiter: options.rows_per_second.map(|rows| RateLimiter::new(rows, context.parallelism)),
-            sequences: Sequences::share(0, options.rows.unwrap_or(u64::MAX), context.subtask(), context.parallelism),
+            rows,
+            sequences: Sequences::share(0, rows, context.subtask(), context.parallelism),
             buffer,
             numbers: Vec::new(),
         })
@@ -284,9 +287,10 @@ impl Source for Datagen {
             former.push(state.sequences);
         }
         let restored = if rescaled { Sequences::redeal(&former, self.subtask, self.parallelism) } else { former.pop() };
-        self.sequences = restored.ok_or_else(|| {
+        let restored = restored.ok_or_else(|| {
             OperatorError::fatal("DATAGEN-STATE", format!("source.datagen: the state of subtask {} is missing", self.subtask))
         })?;
+        self.sequences = restored.until(self.rows);
         Ok(())
     }
 }

@@ -52,6 +52,14 @@ impl Sequences {
         Some(Self { remainders: mine.collect(), ..Self::share(high_water, end, subtask, parallelism) })
     }
 
+    /// The same up to row `end` instead: a restored job may be given another number of rows.
+    pub(crate) fn until(mut self, end: u64) -> Self {
+        self.turns.end = end;
+        self.remainders.iter_mut().for_each(|sequence| sequence.end = sequence.end.min(end));
+        self.remainders.retain(|sequence| !sequence.is_empty());
+        self
+    }
+
     /// Whether nothing is left.
     pub(crate) fn is_empty(&self) -> bool {
         self.turns.is_empty() && self.remainders.is_empty()

@@ -123,7 +123,7 @@ impl TestMembers {
 }
 
 async fn granted(election: &mut LeaderElection) -> Leadership {
-    let granted = tokio::time::timeout(SOON, election.granted()).await;
+    let granted = weir_servers::within(SOON, election.granted()).await;
     granted.expect("is granted leadership").expect("the provider runs")
 }
 
@@ -133,7 +133,7 @@ async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    assert!(tokio::time::timeout(SOON, wait).await.is_ok(), "not in time: {what}");
+    assert!(weir_servers::within(SOON, wait).await.is_some(), "not in time: {what}");
 }
 
 /// Whether the election has told nothing.

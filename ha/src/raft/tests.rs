@@ -117,7 +117,7 @@ pub(super) async fn eventually(what: &str, mut condition: impl FnMut() -> bool) 
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(SOON, waiting).await.unwrap_or_else(|_| panic!("never: {what}"));
+    weir_servers::within(SOON, waiting).await.unwrap_or_else(|| panic!("never: {what}"));
 }
 
 fn committed(outcome: &CommitOutcome) -> bool {
@@ -137,7 +137,7 @@ async fn three_members_elect_one_leader_whose_writes_all_can_read() {
     assert!(committed(&group.provider(leader).publish(&leadership).await));
     for number in 0..3 {
         let mut leader = group.provider(number).leader();
-        let seen = tokio::time::timeout(SOON, leader.wait_for(|record| record.is_some())).await;
+        let seen = weir_servers::within(SOON, leader.wait_for(|record| record.is_some())).await;
         assert_eq!(seen.expect("in time").expect("runs").clone(), Some(leadership.record()));
     }
 }
@@ -431,7 +431,7 @@ async fn an_isolated_leader_is_revoked_before_it_hears_of_another_and_follows_wh
     let (leader, leadership) = granted(&mut elections).await;
     let mut old = elections.remove(leader);
     group.provider(leader).set_isolated(true);
-    let revoked = tokio::time::timeout(SOON, old.next()).await.expect("in time");
+    let revoked = weir_servers::within(SOON, old.next()).await.expect("in time");
     assert_eq!(revoked, Some(LeadershipEvent::Revoked));
     let (next, newer) = granted(&mut elections).await;
     let next = if next >= leader { next + 1 } else { next };
@@ -530,7 +530,7 @@ async fn granted_of(elections: &mut [Option<LeaderElection>]) -> (usize, Leaders
         }))
     });
     let first = futures::future::select_all(waits);
-    tokio::time::timeout(SOON, first).await.expect("somebody is granted leadership").0
+    weir_servers::within(SOON, first).await.expect("somebody is granted leadership").0
 }
 
 /// Otherwise its process would go on for ever, and belong to no group.
@@ -547,7 +547,7 @@ async fn a_member_that_cannot_write_down_who_it_is_ends() {
         let _ = tell.try_send(error.to_owned());
     });
     let _provider = RaftProvider::start(options).expect("starts");
-    let failure = tokio::time::timeout(SOON, failures.recv()).await.expect("is told in time").expect("is told");
+    let failure = weir_servers::within(SOON, failures.recv()).await.expect("is told in time").expect("is told");
     assert!(failure.contains("identity.json"), "{failure}");
 }
 

@@ -212,7 +212,7 @@ pub(super) fn committed(outcome: &CommitOutcome) -> bool {
 }
 
 pub(super) async fn within_deadline<T>(what: &str, future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(SOON, future).await.unwrap_or_else(|_| panic!("never: {what}"))
+    weir_servers::within(SOON, future).await.unwrap_or_else(|| panic!("never: {what}"))
 }
 
 /// Waits until `condition` holds.

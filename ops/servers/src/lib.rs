@@ -5,12 +5,14 @@
 
 mod etcd;
 mod http;
+mod patience;
 mod process;
 mod proxy;
 mod s3;
 mod zookeeper;
 
 pub use etcd::{EtcdCluster, EtcdOptions, EtcdTls};
+pub use patience::{Patience, within};
 pub use process::{ServerProcess, StartError, free_port};
 pub use proxy::{Fault, Proxy};
 pub use s3::{S3Server, installed};

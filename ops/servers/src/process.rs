@@ -6,13 +6,15 @@ use std::io;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// How long a server may take to start on a busy machine: SeaweedFS has taken twenty seconds on one.
-const PATIENCE: Duration = Duration::from_secs(120);
+use crate::Patience;
+
+/// How long a server may take to start: SeaweedFS has taken twenty seconds on a busy machine.
+const BOUND: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(20);
 
 /// A server did not start.
@@ -54,16 +56,16 @@ impl ServerProcess {
         Ok(Self { child, program, log: log.to_owned() })
     }
 
-    /// Waits until `ready` says so; fails when the process ends before, or takes longer than two minutes.
+    /// Waits until `ready` says so; fails when the process ends before, or takes too long.
     pub fn await_ready(&mut self, mut ready: impl FnMut() -> bool) -> Result<(), StartError> {
-        let started = Instant::now();
+        let patience = Patience::of(BOUND);
         loop {
             if ready() {
                 return Ok(());
             }
             let reason = match self.child.try_wait() {
                 Ok(Some(status)) => format!("it ended with {status}"),
-                _ if started.elapsed() > PATIENCE => format!("not ready within {} s", PATIENCE.as_secs()),
+                _ if patience.is_over() => format!("not ready within {} s", BOUND.as_secs()),
                 _ => {
                     std::thread::sleep(POLL);
                     continue;

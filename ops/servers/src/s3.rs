@@ -72,13 +72,14 @@ fn has_volumes(port: u16, bucket: &str) -> bool {
         && http::status(port, "GET", &object, "") == Some(200)
 }
 
-/// A program that `ops/test-servers.sh` has put into `$WEIR_TEST_SERVERS`, or into `target/test-servers` of this workspace.
+/// A program that `ops/test-servers.sh` has put into `$WEIR_TEST_SERVERS`, or into `weir/test-servers` of the user's cache folder.
 ///
 /// # Panics
 /// If it is not there.
 pub fn installed(name: &str) -> PathBuf {
-    let directory = std::env::var_os("WEIR_TEST_SERVERS").map(PathBuf::from);
-    let directory = directory.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/test-servers"));
+    let place = |variable: &str, below: &str| std::env::var_os(variable).map(|place| Path::new(&place).join(below));
+    let cache = place("XDG_CACHE_HOME", "weir").or_else(|| place("HOME", ".cache/weir")).unwrap_or_default();
+    let directory = place("WEIR_TEST_SERVERS", "").unwrap_or_else(|| cache.join("test-servers"));
     let program = directory.join("bin").join(name);
     assert!(program.exists(), "{} is missing: run ops/test-servers.sh first", program.display());
     program

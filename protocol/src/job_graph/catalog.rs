@@ -182,7 +182,11 @@ pub const CATALOG: &[OperatorSpec] = &[
         key_options: &[],
         options: &[
             required("fields", OptionType::Objects(DATAGEN_FIELD), "The columns."),
-            optional("rows", OptionType::Integer(0, i64::MAX), "Rows in all; default unbounded."),
+            optional(
+                "rows",
+                OptionType::Integer(0, i64::MAX),
+                "Rows in all; default unbounded. A restored job may be given another number.",
+            ),
             optional("rows_per_second", POSITIVE, "Rows per second in all; default unlimited."),
             optional(
                 "seed",

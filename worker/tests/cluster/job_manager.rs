@@ -161,9 +161,9 @@ impl FakeJobManager {
                 news.await;
             }
         };
-        match tokio::time::timeout(PATIENCE, wait).await {
-            Ok(found) => found,
-            Err(_) => {
+        match weir_servers::within(PATIENCE, wait).await {
+            Some(found) => found,
+            None => {
                 let heard = self.service.heard.lock().unwrap();
                 panic!("{what}: never came; states {:?}, declined {:?}", heard.states, heard.declined)
             }

@@ -123,11 +123,11 @@ async fn until(gateway: &JobMasterGateway, wanted: impl Fn(&JobView) -> bool) {
             watch.changed().await.expect("the job goes on");
         }
     };
-    tokio::time::timeout(PATIENCE, seen).await.expect("in time");
+    weir_servers::within(PATIENCE, seen).await.expect("in time");
 }
 
 async fn next<T>(receiver: &mut mpsc::Receiver<T>) -> T {
-    tokio::time::timeout(PATIENCE, receiver.recv()).await.expect("in time").expect("sent")
+    weir_servers::within(PATIENCE, receiver.recv()).await.expect("in time").expect("sent")
 }
 
 fn restored(deployment: &Deployment) -> Option<String> {
@@ -162,7 +162,7 @@ async fn a_job_runs_checkpoints_survives_its_leader_and_stops_with_a_savepoint_t
     let mut stale = start(&store, &first, path, one_task(5, JOB));
     next(&mut stale.deployments).await;
     let gone = async { while stale.gateway.trigger_checkpoint().await.is_ok() {} };
-    tokio::time::timeout(PATIENCE, gone).await.expect("a superseded JobMaster stops");
+    weir_servers::within(PATIENCE, gone).await.expect("a superseded JobMaster stops");
     assert_eq!(stage.completed.latest(JOB).await.expect("read"), Some(newest.clone()));
 
     let mut stage = start(&store, &second, path, one_task(5, JOB));

@@ -48,7 +48,7 @@ async fn a_flapping_connection_changes_no_leader() {
     }
     assert_eq!(failed, 20, "every flap bit");
     let commit = async { while !committed(&leader.commit(&leadership, put_any("k", "after")).await) {} };
-    tokio::time::timeout(SOON, commit).await.expect("commits again");
+    weir_servers::within(SOON, commit).await.expect("commits again");
     assert!(is_quiet(&mut election) && is_quiet(&mut other), "nobody was told anything");
     assert_eq!(leader.status().epoch, leadership.epoch());
 }
@@ -72,7 +72,7 @@ async fn a_leader_goes_on_when_all_of_etcd_comes_back() {
     assert!(is_quiet(&mut election), "an outage revokes nobody");
     servers.etcd.restart_all(&[0, 1, 2]).expect("etcd starts again");
     let commit = async { while !committed(&leader.commit(&leadership, put_any("k", "x")).await) {} };
-    tokio::time::timeout(SOON, commit).await.expect("commits again under the same epoch");
+    weir_servers::within(SOON, commit).await.expect("commits again under the same epoch");
     assert!(is_quiet(&mut election) && is_quiet(&mut other), "nobody was told anything");
     assert_eq!(leader.get("k").await.expect("reads").expect("is there").value, "x");
     eventually("the status says so", || leader.status().has_quorum).await;
@@ -91,7 +91,7 @@ async fn a_leader_whose_lease_ran_out_contends_anew() {
     members.set(0, Break::Silence);
     let mut client = servers.client().await;
     let gone = async { while !client.get(latch.clone(), None).await.expect("reads").kvs().is_empty() {} };
-    tokio::time::timeout(SOON, gone).await.expect("the lease runs out");
+    weir_servers::within(SOON, gone).await.expect("the lease runs out");
     assert!(is_quiet(&mut election), "it can't know yet");
     members.set(0, Break::None);
     assert_eq!(election.next().await, Some(LeadershipEvent::Revoked));
@@ -139,13 +139,13 @@ async fn no_acknowledged_commit_is_lost_when_nodes_of_etcd_die() {
                 }
             }
         };
-        let victim = tokio::time::timeout(SOON, leading).await.expect("etcd has a leader");
+        let victim = weir_servers::within(SOON, leading).await.expect("etcd has a leader");
         servers.etcd.kill(victim);
         tokio::time::sleep(Duration::from_secs(2)).await;
         servers.etcd.restart(victim).expect("starts again");
     }
     stop.send_replace(true);
-    let (acknowledged, epochs, elections) = tokio::time::timeout(SOON, load).await.expect("ends").expect("does not panic");
+    let (acknowledged, epochs, elections) = weir_servers::within(SOON, load).await.expect("ends").expect("does not panic");
     assert!(acknowledged.len() > 100, "{} commits were acknowledged", acknowledged.len());
     assert!(epochs.windows(2).all(|pair| pair[0] < pair[1]), "E1: {epochs:?}");
     let found = elections[0].0.list("load/").await.expect("reads");
@@ -166,7 +166,7 @@ async fn a_frozen_node_is_left_for_the_next() {
         servers.etcd.pause(node);
         let before = *provider.inner.member.connection.generation().borrow();
         let commit = async { while !committed(&provider.commit(&leadership, put_any("k", &node.to_string())).await) {} };
-        tokio::time::timeout(SOON, commit).await.expect("commits through another node");
+        weir_servers::within(SOON, commit).await.expect("commits through another node");
         servers.etcd.resume(node);
         println!("node {node}: {} endpoints left", *provider.inner.member.connection.generation().borrow() - before);
     }
@@ -206,7 +206,7 @@ async fn a_lost_record_is_written_again() {
                 }
             }
         };
-        tokio::time::timeout(SOON, again).await.expect("is written again");
+        weir_servers::within(SOON, again).await.expect("is written again");
         assert_eq!(*observer.leader().borrow(), seen);
     }
 }
@@ -245,7 +245,7 @@ async fn members_that_are_cut_off_within_the_lease_go_on_as_they_were() {
     }
     assert!(leader.set_isolated(false) && standby.set_isolated(false));
     let commit = async { while !committed(&leader.commit(&leadership, put_any("k", "x")).await) {} };
-    tokio::time::timeout(SOON, commit).await.expect("commits again under the same epoch");
+    weir_servers::within(SOON, commit).await.expect("commits again under the same epoch");
     for provider in [&leader, &standby] {
         eventually("its end is told", || provider.availability().now() == StoreAvailability::Available).await;
     }
@@ -266,7 +266,7 @@ async fn a_leader_that_is_cut_off_for_longer_than_its_lease_is_followed() {
     assert!(newer.epoch() > leadership.epoch());
     assert!(is_quiet(&mut election), "it can't know yet");
     leader.set_isolated(false);
-    assert_eq!(tokio::time::timeout(SOON, election.next()).await, Ok(Some(LeadershipEvent::Revoked)));
+    assert_eq!(weir_servers::within(SOON, election.next()).await, Some(Some(LeadershipEvent::Revoked)));
     let late = leader.commit(&leadership, put_any("k", "late")).await;
     assert!(matches!(late, CommitOutcome::Rejected(Rejection::StaleEpoch { .. })), "{late:?}");
 }

@@ -17,7 +17,7 @@ async fn a_watch_survives_compaction_and_broken_connections() {
     let leadership = granted(&mut election).await;
     let reader = members.start(1);
     let mut watch = reader.watch("w/").await.expect("watches");
-    let mut next = async || tokio::time::timeout(SOON, watch.recv()).await.expect("in time").expect("goes on");
+    let mut next = async || weir_servers::within(SOON, watch.recv()).await.expect("in time").expect("goes on");
     let commit = async |value: &str| match leader.commit(&leadership, put_any("w/k", value)).await {
         CommitOutcome::Committed { version } => version,
         other => panic!("{other:?}"),
@@ -51,7 +51,7 @@ async fn a_watch_survives_compaction_and_broken_connections() {
     assert!(committed(&leader.publish(&leadership).await));
     let seen = Some(leadership.record());
     let mut published = reader.leader();
-    let found = tokio::time::timeout(SOON, published.wait_for(|record| *record == seen)).await;
+    let found = weir_servers::within(SOON, published.wait_for(|record| *record == seen)).await;
     assert!(found.expect("in time").is_ok());
 }
 
