@@ -159,14 +159,16 @@ async fn no_acknowledged_commit_is_lost_with_the_leading_server() {
 
 /// All servers are gone for longer than the client keeps a session; they still know it when they are back.
 async fn all_servers_go_and_come_back(size: usize) {
-    let Led { servers, members, mut elections, leader, leadership } = Led::start(size, 2, SESSION_TIMEOUT).await;
+    // Once the servers are back, clients have so long to come back as well; a busy machine takes some seconds.
+    const SESSION: Duration = Duration::from_secs(6);
+    let Led { servers, members, mut elections, leader, leadership } = Led::start(size, 2, SESSION).await;
     let provider = members.provider(leader).clone();
     assert!(committed(&provider.publish(&leadership).await));
     assert!(committed(&provider.commit(&leadership, put("k", "v")).await));
     (0..size).for_each(|server| servers.get().kill(server));
     eventually("the outage is seen", || !provider.status().has_quorum).await;
     eventually("the outage is told", || provider.availability().now() != StoreAvailability::Available).await;
-    let unknown = tokio::time::timeout(Duration::from_secs(4), provider.commit(&leadership, put("late", "w"))).await;
+    let unknown = tokio::time::timeout(SESSION * 2, provider.commit(&leadership, put("late", "w"))).await;
     assert!(!unknown.is_ok_and(|outcome| committed(&outcome)), "the outage did not bite");
     (0..size).for_each(|server| servers.get().restart(server).expect("starts again"));
     (0..size).for_each(|server| servers.get().await_serving(server).expect("serves"));
