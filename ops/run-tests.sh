@@ -14,5 +14,7 @@ report=${CARGO_TARGET_DIR:-target}/nextest/$profile/junit.xml
 rm -f "$report"
 cargo nextest run --workspace --locked --profile "$profile" "$@"
 code=$?
-[ ! -e "$report" ] || python3 ops/test-report.py "$report" | tee "${WEIR_TEST_REPORT:-/dev/null}"
+if [ -e "$report" ]; then
+    python3 ops/test-report.py "$report" | tee "${WEIR_TEST_REPORT:-/dev/null}" || code=1
+fi
 exit $code

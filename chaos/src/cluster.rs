@@ -154,7 +154,7 @@ impl ClusterUnderTest {
         let end = self.await_job(id, "the job ends", |job| job.status.is_globally_terminal());
         assert_eq!(end.status, JobStatus::Finished, "{:#?}", end.exceptions);
         let verdict = job.check(&self.output()).expect("the output can be read");
-        assert!(verdict.is_exactly_once(), "{verdict:?}");
+        assert!(verdict.is_exactly_once(), "X1: {verdict:?}");
         verdict
     }
 

@@ -43,7 +43,7 @@ fn the_demo_kills_a_leader_and_a_task_manager_and_finds_every_row_once() {
     let work = directory.path().join("work");
     printed(&["demo", "--report", &report.display().to_string(), "--dir", &work.display().to_string()]);
     let report: Value = serde_json::from_str(&std::fs::read_to_string(report).expect("a report")).expect("JSON");
-    assert_eq!(report["verdict"], "exactly-once");
+    assert_eq!(report["verdict"], "exactly-once", "X1: {report}");
     assert_eq!(report["rows"], 19_434);
     assert_eq!([&report["lost"], &report["duplicated"], &report["wrong"]], [0, 0, 0]);
     assert!(report["leader_changes"].as_u64() >= Some(1), "the fault bit: {report}");
