@@ -2,7 +2,8 @@
 install_from_pypi() {
     local directory=$1 stamp=$1/installed
     shift
-    [ "$(cat "$stamp" 2>/dev/null)" != "$*" ] || return 0
+    # Without its interpreter, which an upgrade may remove, the environment is of no use.
+    [ ! -x "$directory/bin/python3" ] || [ "$(cat "$stamp" 2>/dev/null)" != "$*" ] || return 0
     echo "installing $* into $directory"
     rm -rf "$directory"
     mkdir -p "$(dirname "$directory")"

@@ -10,14 +10,17 @@ target=${CARGO_TARGET_DIR:-target}
 soak=
 [ "${1:-}" != --soak ] || { soak=yes; shift; }
 if [ -n "$soak" ]; then
+    cargo build --release --locked --package weir --package weir-chaos --bins
     simulator=$target/release/weir-sim seeds=${1:-2000} points=(--seconds 8)
 else
+    # As `make test` builds: with other targets, features would differ and everything be compiled once more.
+    cargo build --workspace --all-targets --locked
     simulator=$target/debug/weir-sim seeds=${1:-60} points=(--seconds 2 --every 4)
 fi
 first=${2:-$(($(date +%s) % 1000000 * 1000))}
 simulate() { "$simulator" "$@" --jobs "$(nproc)"; }
 simulate seeds --from "$first" --count "$seeds" --seconds 60
-simulate seeds --from "$first" --count "$((seeds / 20))" --seconds 20 --twice
+simulate seeds --from "$first" --count "$((seeds / 20 + 2))" --seconds 20 --twice
 simulate points --seed 1 "${points[@]}"
 [ -n "$soak" ] || exit 0
 simulate scenarios

@@ -39,7 +39,7 @@ pub struct ClusterUnderTest {
     client: ClusterClient,
     runtime: Runtime,
     directory: PathBuf,
-    /// No job runs for longer than since then.
+    /// Before any job began.
     started: Instant,
     _turn: Turn,
 }
@@ -158,7 +158,7 @@ impl ClusterUnderTest {
         verdict
     }
 
-    /// Stops the job with a savepoint and starts it from there up to a row that it can't have reached yet; that job.
+    /// Stops the job with a savepoint. Starts the rest of it from there, which ends at a row that the rate put out of reach until now.
     fn run_out(&self, id: JobId, job: &CountingJob) -> (JobId, CountingJob) {
         let target = self.directory.join("stopped").display().to_string();
         let mut refusal = None;
@@ -168,8 +168,7 @@ impl ClusterUnderTest {
             stopped.map_err(|error| refusal = Some(error)).ok()
         });
         let savepoint = stopped.unwrap_or_else(|| panic!("the job can't be stopped with a savepoint: {refusal:?}"));
-        let reached = (self.started.elapsed().as_secs() + 1) * job.rows_per_second;
-        let rest = job.up_to(reached + job.rows_per_second);
+        let rest = job.up_to((self.started.elapsed().as_secs() + 2) * job.rows_per_second);
         let mut graph = rest.graph(&self.output()).expect("the workload is a job graph");
         graph.restore_from = Some(savepoint);
         (self.submit_graph(&graph), rest)

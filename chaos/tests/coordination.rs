@@ -64,6 +64,7 @@ fn twenty_interruptions(coordination: Coordination) {
     let outages = test.metric(&leader, "weir_ha_store_outages_total");
     assert!(outages >= INTERRUPTIONS as f64, "the interruptions bit: {outages}");
     let after = test.await_progress(id, test.describe(id).map_or(0, |job| newest_checkpoint(&job)));
+    assert!(!after.status.is_globally_terminal(), "{:?}", after.status);
     assert_eq!((attempts(&after), after.restarts), (attempts(&before), before.restarts), "no task has restarted");
     assert_eq!(after.checkpoints.counts.failed, before.checkpoints.counts.failed, "no checkpoint was lost");
     assert_eq!(test.await_leader_after(epoch - 1), (leader, epoch), "no leadership has changed");

@@ -114,6 +114,15 @@ pub(crate) fn changed(mut change: impl FnMut(&mut What)) -> History {
     history
 }
 
+/// The same, but no fault left a trace.
+pub(crate) fn without_footprint() -> History {
+    changed(|what| {
+        if let What::FaultEnded(fault) = what {
+            fault.footprint = Err("no packet was dropped".into());
+        }
+    })
+}
+
 /// The same with something put before the first event that `before` likes.
 pub(crate) fn with(what: What, before: impl Fn(&What) -> bool) -> History {
     let mut history = history();
