@@ -35,7 +35,7 @@ fix:
 
 ## soak: hours of simulations and broken clusters, as evidence for a release: make soak MINUTES=240
 soak: setup-tests
-	$(CARGO) build --release --locked --package weir --package weir-chaos --bins
+	$(CARGO) build --release --locked --package weir --package weir-chaos --package weir-sim --bins
 	ops/run-simulation.sh --soak
 	ops/soak.sh $(MINUTES)
 

@@ -10,7 +10,7 @@ target=${CARGO_TARGET_DIR:-target}
 soak=
 [ "${1:-}" != --soak ] || { soak=yes; shift; }
 if [ -n "$soak" ]; then
-    cargo build --release --locked --package weir --package weir-chaos --bins
+    cargo build --release --locked --package weir --package weir-chaos --package weir-sim --bins
     simulator=$target/release/weir-sim seeds=${1:-2000} points=(--seconds 8)
 else
     # As `make test` builds: with other targets, features would differ and everything be compiled once more.

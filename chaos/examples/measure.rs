@@ -6,9 +6,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use weir::local::Coordination;
 use weir_chaos::cluster::{ClusterUnderTest, all_running, newest_checkpoint, poll};
 use weir_chaos::workload::{CountingJob, committed_lines};
+use weir_local::Coordination;
 use weir_protocol::job_graph::JobGraph;
 use weir_protocol::job_status::JobStatus;
 

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
-use weir::local::{Coordination, LocalCluster, LocalClusterOptions};
 use weir_client::{ClientError, ClusterClient};
+use weir_local::{Coordination, LocalCluster, LocalClusterOptions};
 use weir_protocol::JobId;
 use weir_protocol::job_graph::JobGraph;
 use weir_protocol::job_status::{ExecutionState, JobStatus};

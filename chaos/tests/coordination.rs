@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use weir::local::{Coordination, Fault};
 use weir_chaos::cluster::{ClusterUnderTest, PATIENCE, attempts, newest_checkpoint};
 use weir_chaos::workload::CountingJob;
 use weir_client::ClientError;
+use weir_local::{Coordination, Fault};
 use weir_protocol::rest::HaResponse;
 
 fn away(ha: HaResponse) -> bool {

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use weir::local::Coordination;
 use weir_chaos::cluster::{ClusterUnderTest, newest_checkpoint};
 use weir_chaos::workload::CountingJob;
+use weir_local::Coordination;
 
 fn leaders_killed_in_a_row(coordination: Coordination, kills: u64) {
     let mut test = ClusterUnderTest::start_on(coordination);

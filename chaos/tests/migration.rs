@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
-use weir::local::Coordination;
 use weir_chaos::cluster::{ClusterUnderTest, newest_checkpoint, weir_binary};
 use weir_chaos::workload::CountingJob;
+use weir_local::Coordination;
 
 /// A process that ends with the value.
 struct Running(Child);

@@ -1,8 +1,8 @@
 //! A TaskManager dies or freezes; the job goes on elsewhere, or waits and says why.
 
-use weir::local::Coordination;
 use weir_chaos::cluster::{ClusterUnderTest, newest_checkpoint};
 use weir_chaos::workload::CountingJob;
+use weir_local::Coordination;
 use weir_protocol::JobId;
 use weir_protocol::job_status::JobStatus;
 

@@ -15,7 +15,7 @@ use weir_protocol::rest::{
     ErrorResponse, HaResponse, JobDescription, JobsOverview, QueueStatusId, SavepointInfo, SavepointTriggerRequest, StopRequest,
     SubmitRequest, SubmitResponse, TaskManagersInfo, TransferRequest, TransferResponse, TriggerResponse,
 };
-use weir_protocol::world::{Millis, MonotonicClock, random_id};
+use weir_world::{Millis, MonotonicClock, random_id};
 
 use crate::ClientError;
 

@@ -5,7 +5,7 @@
 
 use tokio::sync::watch;
 use weir_protocol::rest::{DrillBegin, DrillUnderWay};
-use weir_protocol::world::{Millis, MonotonicClock};
+use weir_world::{Millis, MonotonicClock};
 
 /// After a drill's end restarts are free for so long, milliseconds: what it broke may wake up late. Never beyond its deadline.
 pub(crate) const GRACE_MS: u64 = 10_000;

@@ -9,11 +9,11 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::watch;
 use weir_ha::{Candidate, HaServices, LeadershipEvent};
 use weir_protocol::drill::{DrillAgent, FaultInjectorRef};
-use weir_protocol::world::net::BoundListener;
-use weir_protocol::world::{self, Ended, OwnRuntime};
 use weir_storage::StorageOptions;
 use weir_storage::checkpoint::CheckpointStorage;
 use weir_storage::file_system::FileSystemRef;
+use weir_world::net::BoundListener;
+use weir_world::{Ended, OwnRuntime};
 
 use crate::dispatcher::DispatcherOptions;
 use crate::job_master::JobMasterOptions;
@@ -203,7 +203,7 @@ fn run_thread(
 ) -> Result<Ended, std::io::Error> {
     // A task, so that the workers share it and this thread only waits.
     let main = move || async move {
-        if world::spawn(name, future).await.is_err() {
+        if weir_world::spawn(name, future).await.is_err() {
             tracing::error!(thread = name, "a part of the JobManager panicked");
         }
     };
@@ -297,7 +297,7 @@ async fn contend(context: LeaderContext, candidate: Candidate, serve: impl Futur
                     state = State::Leader(Box::new(Leader::start(context.clone(), leadership)));
                 }
                 Some(LeadershipEvent::Revoked) => {
-                    world::dawdle("leadership-revoked").await;
+                    weir_world::dawdle("leadership-revoked").await;
                     state.stop_leading("leadership revoked").await;
                 }
                 None => {

@@ -11,10 +11,10 @@ use weir_ha::{
     StoreError, StoreWatch, migration,
 };
 use weir_protocol::LeaderEpoch;
-use weir_protocol::world::{self, MonotonicClock};
 use weir_storage::StorageOptions;
 use weir_storage::checkpoint::CheckpointStorage;
 use weir_storage::file_system::FileSystemRef;
+use weir_world::MonotonicClock;
 
 use crate::dispatcher::DispatcherOptions;
 use crate::dispatcher::cleanup::Stores;
@@ -115,10 +115,13 @@ impl Leader {
         let (recovered, recovered_end) = oneshot::channel();
         let takeover = TakeOver { context: context.clone(), leading: leading.clone(), stores, superseded };
         let tasks = vec![
-            world::spawn("resource-manager", crate::resource_manager::runner::run(requests, links.clone(), context.heartbeat)),
-            world::spawn("dispatcher", run_dispatcher(runner, recovered_end)),
-            world::spawn("take-over", takeover.run(recovered)),
-            world::spawn("leader-metrics", crate::cluster_metrics::run(leading)),
+            weir_world::spawn(
+                "resource-manager",
+                crate::resource_manager::runner::run(requests, links.clone(), context.heartbeat),
+            ),
+            weir_world::spawn("dispatcher", run_dispatcher(runner, recovered_end)),
+            weir_world::spawn("take-over", takeover.run(recovered)),
+            weir_world::spawn("leader-metrics", crate::cluster_metrics::run(leading)),
         ];
         Self { context, jobs, links, tasks, superseded: superseded_end }
     }
@@ -172,9 +175,9 @@ impl TakeOver {
             ::metrics::histogram!(metrics::TAKEOVER_SECONDS, "phase" => phase).record(seconds);
         };
         let epoch = self.leading.epoch();
-        world::dawdle("leadership-granted").await;
+        weir_world::dawdle("leadership-granted").await;
         let Some(recovered) = self.read().await else { return };
-        world::dawdle("recovery-read").await;
+        weir_world::dawdle("recovery-read").await;
         since_grant("read");
         let (jobs, results) = (recovered.jobs.len(), recovered.results.len());
         let (done, done_end) = oneshot::channel();
@@ -219,7 +222,7 @@ impl TakeOver {
         let results = self.stores.results.list().await?;
         // Before any job is started: what was broken in a drill must not count.
         let drill = DrillStore::new(self.context.ha.clone()).newest().await?;
-        self.leading.drill_time.set(drill.as_ref(), world::wall_clock_ms());
+        self.leading.drill_time.set(drill.as_ref(), weir_world::wall_clock_ms());
         Ok(Ok(Recovered { jobs, results }))
     }
 

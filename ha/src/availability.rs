@@ -10,7 +10,7 @@ use metrics::{counter, gauge};
 use tokio::sync::watch;
 use tracing::{info, warn};
 use weir_protocol::utc;
-use weir_protocol::world::wall_clock_ms;
+use weir_world::wall_clock_ms;
 
 use crate::metrics as names;
 

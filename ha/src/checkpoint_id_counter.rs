@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 use weir_protocol::JobId;
-use weir_protocol::flaw::{Flaw, is_planted};
-use weir_protocol::world::random_id;
+use weir_world::flaw::{Flaw, is_planted};
+use weir_world::random_id;
 
 use crate::resolved_commit::{self, Resolved};
 use crate::{Expect, HaServices, Leadership, Operation, StoreError, keys, record};

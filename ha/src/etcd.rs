@@ -56,7 +56,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use tracing::warn;
 use weir_protocol::LeaderEpoch;
-use weir_protocol::world::spawn;
+use weir_world::spawn;
 
 pub use options::{Credentials, EtcdOptions, StartError, Tls};
 

@@ -9,7 +9,7 @@ use std::ops::Bound;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use weir_protocol::LeaderEpoch;
-use weir_protocol::flaw::{Flaw, is_planted};
+use weir_world::flaw::{Flaw, is_planted};
 
 use crate::{Candidate, CommitOutcome, Expect, LeaderRecord, Operation, Rejection, Versioned};
 

@@ -11,7 +11,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::sync::{mpsc, watch};
 use weir_protocol::LeaderEpoch;
-use weir_protocol::world::wall_clock_ms;
+use weir_world::wall_clock_ms;
 
 use crate::availability::StoreContact;
 use crate::election::{Contender, LeaderElection, election};

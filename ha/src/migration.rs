@@ -21,7 +21,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 use weir_protocol::LeaderEpoch;
-use weir_protocol::world::{random_id, wall_clock_ms};
+use weir_world::{random_id, wall_clock_ms};
 
 use crate::fenced_store::{MAX_COMMIT_BYTES, MAX_OPERATIONS};
 use crate::keys::MIGRATION;

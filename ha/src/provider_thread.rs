@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
 use tracing::error;
-use weir_protocol::world::{Ended, OwnRuntime, spawn};
+use weir_world::{Ended, OwnRuntime, spawn};
 
 /// For the thread to end once it was told to.
 const STOP_DEADLINE: Duration = Duration::from_secs(10);

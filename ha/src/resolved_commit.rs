@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use weir_protocol::flaw::{Flaw, is_planted};
-use weir_protocol::world::rarely;
+use weir_world::flaw::{Flaw, is_planted};
+use weir_world::rarely;
 
 use crate::{CommitOutcome, HaProvider, Leadership, Operation, Rejection, StoreError};
 

@@ -50,7 +50,7 @@ use futures::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use weir_protocol::LeaderEpoch;
-use weir_protocol::world::spawn;
+use weir_world::spawn;
 
 pub use options::{Acl, Credentials, StartError, Tls, ZooKeeperOptions};
 

@@ -1,24 +1,21 @@
 //! What Weir's processes say to each other, and what outlives them.
 //!
 //! A thing enters this crate only if it crosses a process, outlives one, or is a rule that both ends must
-//! apply identically. Apart from [`world`], the one seam through which time,
-//! randomness and tasks reach the rest, it knows no clock, no network and no disk.
+//! apply identically. It knows no clock, no network and no disk.
 
 pub mod checkpoint;
 pub mod convert;
 pub mod drill;
 pub mod epoch;
-pub mod flaw;
-pub mod heartbeat;
 pub mod ids;
 pub mod job_graph;
 pub mod job_status;
 pub mod link;
 pub mod pb;
+pub mod quantity;
 pub mod rest;
 pub mod rpc;
 pub mod utc;
-pub mod world;
 
 pub use epoch::{EpochFence, Generation, LeaderEpoch, StaleEpoch};
 pub use ids::{AllocationId, CheckpointId, ExecutionAttemptId, ExecutionVertexId, JobId, JobVertexId, TaskManagerId};

@@ -13,13 +13,12 @@ use weir_dataflow::registry::OperatorRegistry;
 use weir_ha::HaServices;
 use weir_protocol::drill::FaultInjectorRef;
 use weir_protocol::job_graph::JobGraph;
-use weir_protocol::world;
 use weir_storage::{StorageOptions, StorageOutage};
 use weir_worker::{TaskManager, TaskManagerOptions};
 
 use crate::config::{Config, ConfigError};
 use crate::coordination;
-use crate::drill::agent::ProcessFaults;
+use weir_drill::agent::ProcessFaults;
 
 /// Why a role could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -123,7 +122,8 @@ pub fn start_job_manager(config: &Config) -> Result<JobManager, StartError> {
 /// Starts a TaskManager.
 pub fn start_task_manager(config: &Config) -> Result<TaskManager, StartError> {
     let metrics = install_metrics();
-    let id = config.get("taskmanager.resource-id").map_or_else(|| format!("tm-{:08x}", world::random_id() as u32), str::to_owned);
+    let id =
+        config.get("taskmanager.resource-id").map_or_else(|| format!("tm-{:08x}", weir_world::random_id() as u32), str::to_owned);
     let mut jobmanagers = config.list("jobmanager.rpc.addresses");
     if jobmanagers.is_empty() {
         jobmanagers.push(format!("{}:{}", config.text("jobmanager.rpc.address"), config.text("jobmanager.rpc.port")));

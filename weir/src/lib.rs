@@ -6,6 +6,4 @@ pub mod cli;
 pub mod config;
 mod coordination;
 pub mod demo;
-mod drill;
-pub mod local;
 pub mod logging;

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use tokio::sync::Mutex;
 use weir_protocol::link::TaskFailure;
-use weir_protocol::world;
 use weir_storage::StorageOptions;
 use weir_storage::checkpoint::CheckpointStorage;
 
@@ -32,7 +31,7 @@ impl CheckpointStorages {
             return Ok(storage.clone());
         }
         let (at, options) = (uri.to_owned(), self.options.clone());
-        let opened = world::blocking(move || weir_storage::open(&at, &options)).await;
+        let opened = weir_world::blocking(move || weir_storage::open(&at, &options)).await;
         let files = match opened {
             Ok(Ok(files)) => files,
             Ok(Err(error)) => {

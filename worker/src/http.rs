@@ -12,7 +12,7 @@ use axum::{Json, Router};
 use metrics_exporter_prometheus::PrometheusHandle;
 use weir_protocol::drill::{AgentInfo, DrillAgent, FaultAccepted, FaultRequest};
 use weir_protocol::rest::ErrorResponse;
-use weir_protocol::world::net::{BoundListener, TcpListener, TcpStream};
+use weir_world::net::{BoundListener, TcpListener, TcpStream};
 
 use crate::task_executor::gateway::TaskExecutorGateway;
 

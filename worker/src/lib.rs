@@ -20,9 +20,9 @@ use weir_dataflow::registry::OperatorRegistry;
 use weir_protocol::TaskManagerId;
 use weir_protocol::checkpoint::INLINE_STATE_LIMIT;
 use weir_protocol::drill::{DrillAgent, FaultInjectorRef};
-use weir_protocol::world::net::BoundListener;
-use weir_protocol::world::{self, Ended, OwnRuntime};
 use weir_storage::StorageOptions;
+use weir_world::net::BoundListener;
+use weir_world::{Ended, OwnRuntime};
 
 use checkpoint_storages::CheckpointStorages;
 use network::NetworkOptions;
@@ -146,7 +146,7 @@ impl TaskManager {
     pub fn start(options: TaskManagerOptions) -> Result<Self, StartError> {
         check(&options)?;
         metrics::describe();
-        let id = TaskManagerId(format!("{}-{:016x}", options.id, world::random_id() as u64));
+        let id = TaskManagerId(format!("{}-{:016x}", options.id, weir_world::random_id() as u64));
         let (data_listener, data) = bind(&options.bind_host, options.data_port)?;
         let (http_listener, http) = bind(&options.bind_host, options.http_port)?;
         let addresses = Addresses { data, http };
@@ -179,7 +179,7 @@ impl TaskManager {
             memory_bytes: options.memory_bytes,
             heartbeat_interval_ms: options.heartbeat_interval_ms.max(1),
             heartbeat_timeout_ms: options.heartbeat_timeout_ms.max(1),
-            seed: world::random_id() as u64,
+            seed: weir_world::random_id() as u64,
         };
         let parts = RunnerParts {
             identity,
@@ -271,7 +271,7 @@ fn bind(host: &str, port: u16) -> Result<(BoundListener, String), StartError> {
 
 async fn serve_data(service: Arc<DataService>, listener: BoundListener, mut ended: watch::Receiver<bool>) {
     match listener.serve() {
-        Ok(listener) => drop(world::spawn("data-service", service.serve(listener))),
+        Ok(listener) => drop(weir_world::spawn("data-service", service.serve(listener))),
         Err(error) => tracing::error!(%error, "the data service can't listen"),
     }
     let _ = ended.wait_for(|ended| *ended).await;
@@ -283,7 +283,7 @@ async fn run_agent(
     listener: BoundListener,
     mut ended: watch::Receiver<bool>,
 ) {
-    world::spawn("http", async move {
+    weir_world::spawn("http", async move {
         if let Err(error) = http::serve(pages, listener).await {
             tracing::error!(%error, "the HTTP service can't listen");
         }

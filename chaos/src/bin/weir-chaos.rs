@@ -8,14 +8,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use weir::config::value;
-use weir::local::Coordination;
 use weir_chaos::checkers::{Judged, RunVerdict, judge};
 use weir_chaos::faults::{Hindrances, NEMESES, Nemesis};
 use weir_chaos::history::History;
 use weir_chaos::report;
 use weir_chaos::run::smoke::{scenarios, smoke};
 use weir_chaos::run::{RunOptions, Workload, run};
+use weir_local::Coordination;
+use weir_protocol::quantity;
 
 /// Breaks a cluster of real processes on this machine in a planned way, and judges from outside what comes of it.
 #[derive(Parser)]
@@ -66,7 +66,7 @@ struct RunArguments {
     #[arg(long, value_delimiter = ',', default_value = "kill-leader", value_name = "KIND,…")]
     nemesis: Vec<String>,
     /// For how long faults are made; starting and ending come on top.
-    #[arg(long, default_value = "60 s", value_parser = value::parse_duration)]
+    #[arg(long, default_value = "60 s", value_parser = quantity::parse_duration)]
     duration: Duration,
     /// The plan of faults follows from it.
     #[arg(long, default_value_t = 1)]

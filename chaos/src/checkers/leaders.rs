@@ -6,7 +6,8 @@ use weir_protocol::LeaderEpoch;
 
 use super::{Judgement, judgement};
 use crate::history::{History, What};
-use crate::invariants::{Fact, Watch};
+use weir_verdict::fact::Fact;
+use weir_verdict::invariants::Watch;
 
 /// An epoch is one leader's for ever, and no process sees it go back: E1 and E8 of the invariants that simulations are judged by.
 pub(super) fn epochs(history: &History) -> Judgement {

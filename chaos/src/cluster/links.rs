@@ -15,7 +15,7 @@ use nix::sched::{CloneFlags, setns};
 use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrIn, connect, getsockopt, setsockopt, sockopt};
 
 use super::network::Network;
-use crate::sim::random::Random;
+use weir_verdict::random::Random;
 
 /// How long a pump waits for bytes before it looks whether it is over.
 const LOOK: Duration = Duration::from_millis(20);

@@ -10,8 +10,7 @@ use std::process::{Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use weir::local::Host;
-use weir_protocol::world;
+use weir_local::Host;
 
 use super::turn::alone_with_networks;
 
@@ -268,7 +267,7 @@ fn remove_of(owner: u32) {
 /// A subnet 10.213.N.0/24 that nothing on this machine is in.
 fn free_subnet() -> io::Result<u8> {
     let taken = run(Command::new("ip").args(["-o", "-4", "addr"]))? + &run(Command::new("ip").args(["-4", "route"]))?;
-    let start = world::random_id() as u8;
+    let start = weir_world::random_id() as u8;
     let free = (0..=u8::MAX).map(|step| start.wrapping_add(step)).find(|subnet| !taken.contains(&format!("10.213.{subnet}.")));
     free.ok_or_else(|| io::Error::other("no subnet of 10.213.0.0/16 is free"))
 }

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use weir_client::ClusterClient;
-use weir_protocol::world;
 
 use super::{Bite, Draw};
 use crate::run::scene::Scene;
@@ -75,7 +74,7 @@ pub(super) fn jump(scene: &mut Scene, draw: Draw) -> io::Result<Bite> {
     clocks.set(&leader, 0)?;
     // Its clock is right again before the next fault.
     scene.wait(Duration::from_secs(CACHED_SECONDS));
-    let off = told.map(|told| (told - world::wall_clock_ms().cast_signed()) / 1_000);
+    let off = told.map(|told| (told - weir_world::wall_clock_ms().cast_signed()) / 1_000);
     let footprint = match off {
         Some(off) if (off - seconds).abs() < 30 => Ok(format!("its clock was {off:+} s off")),
         off => Err(format!("its clock was set {seconds:+} s off, and is {off:?}")),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::time::{Duration, Instant};
 
-use weir::local::Host;
+use weir_local::Host;
 
 use super::control_group::ControlGroup;
 use super::{Bite, Draw, chosen, followed};

@@ -18,7 +18,7 @@ mod terminate;
 use std::io;
 use std::time::Duration;
 
-use weir::local::Coordination;
+use weir_local::Coordination;
 
 pub use clock::Clocks;
 pub use memory::MemoryGroups;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Draw, Nemesis};
-use crate::sim::random::Random;
+use weir_verdict::random::Random;
 
 /// The first fault comes after so long; between the end of one and the beginning of the next are so many, in milliseconds.
 const FIRST_MS: u64 = 1_000;

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use weir::local::Fault;
+use weir_local::Fault;
 
 use super::{Bite, Draw};
 use crate::run::scene::{PATIENCE, Scene};

@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
-use crate::file_bytes::{Fate, FileBytes};
-use crate::sim::random::Random;
+use weir_verdict::file_bytes::{Fate, FileBytes};
+use weir_verdict::random::Random;
 
 /// Number of a file or directory; never given twice.
 pub type NodeId = u64;

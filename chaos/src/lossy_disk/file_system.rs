@@ -11,7 +11,7 @@ use fuser::{
 };
 use nix::libc;
 use nix::unistd::{getegid, geteuid};
-use weir_protocol::world::wall_clock_ms;
+use weir_world::wall_clock_ms;
 
 use super::contents::{Answer, Attributes};
 use super::power::Switch;

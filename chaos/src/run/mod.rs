@@ -12,9 +12,9 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use weir::local::{Coordination, LocalClusterOptions};
 use weir_client::ClusterClient;
-use weir_protocol::{JobId, world};
+use weir_local::{Coordination, LocalClusterOptions};
+use weir_protocol::JobId;
 
 use crate::checkers::{Judged, judge};
 use crate::cluster::leftovers;
@@ -179,7 +179,7 @@ fn header(options: &RunOptions, counting: &CountingJob, cluster: &LocalClusterOp
     RunHeader {
         version: HISTORY_VERSION,
         weir_version: env!("CARGO_PKG_VERSION").to_owned(),
-        started_at_ms: world::wall_clock_ms(),
+        started_at_ms: weir_world::wall_clock_ms(),
         command: options.command.clone(),
         seed: options.seed,
         duration_ms: options.duration.as_millis() as u64,

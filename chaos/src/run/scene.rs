@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use weir::local::{Coordination, LocalCluster, LocalClusterOptions};
+use weir_local::{Coordination, LocalCluster, LocalClusterOptions};
 
 use super::observer::{SharedView, View};
 use crate::cluster::SHORT_SESSIONS;
@@ -17,7 +17,7 @@ use crate::cluster::network::Network;
 use crate::faults::{Clocks, MemoryGroups};
 use crate::history::{Recorder, What};
 use crate::lossy_disk::LossyDisk;
-use crate::sim::random::mix;
+use weir_verdict::random::mix;
 
 /// How long a fault waits for what must come of it.
 pub const PATIENCE: Duration = Duration::from_secs(30);

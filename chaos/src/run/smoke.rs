@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use weir::local::Coordination;
+use weir_local::Coordination;
 
 use super::{RunOptions, Workload, run};
 use crate::checkers::{Finding, Judged, Judgement, RunVerdict};

@@ -14,7 +14,7 @@ use weir_protocol::job_status::JobStatus;
 
 use super::CountingJob;
 use crate::history::{Call, Operation, Outcome, Recorder, What};
-use crate::sim::random::Random;
+use weir_verdict::random::Random;
 
 /// How long a client waits for an answer.
 const CALL: Duration = Duration::from_secs(4);

@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use weir_protocol::job_status::JobStatus;
 use weir_protocol::rest::SubmitStatus;
-use weir_protocol::world::spawn;
+use weir_world::spawn;
 
 use super::*;
 

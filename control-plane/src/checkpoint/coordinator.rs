@@ -8,11 +8,11 @@ use std::ops::Range;
 
 use weir_ha::CompletedCheckpoint;
 use weir_protocol::checkpoint::{CheckpointBarrier, CheckpointKind, CheckpointMetadata};
-use weir_protocol::flaw::{Flaw, is_planted};
 use weir_protocol::job_graph::CheckpointConfig;
 use weir_protocol::link::{CheckpointAcknowledgement, CheckpointDecline};
-use weir_protocol::world::Millis;
 use weir_protocol::{CheckpointId, ExecutionAttemptId, Generation, JobId, LeaderEpoch};
+use weir_world::Millis;
+use weir_world::flaw::{Flaw, is_planted};
 
 use super::completed::CompletedCheckpoints;
 use super::effect::CheckpointEffect;

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use weir_ha::CompletedCheckpoint;
 use weir_protocol::checkpoint::{CheckpointBarrier, SubtaskSnapshot};
-use weir_protocol::flaw::{Flaw, is_planted};
 use weir_protocol::link::CheckpointAcknowledgement;
-use weir_protocol::world::Millis;
 use weir_protocol::{CheckpointId, ExecutionAttemptId, ExecutionVertexId, Generation};
+use weir_world::Millis;
+use weir_world::flaw::{Flaw, is_planted};
 
 /// How far a checkpoint has come.
 #[derive(Debug, Clone, PartialEq, Hash)]

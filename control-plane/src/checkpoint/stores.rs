@@ -10,14 +10,14 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use weir_ha::{CheckpointIdCounter, CompletedCheckpoint, CompletedCheckpointStore, Leadership, StoreError};
 use weir_protocol::checkpoint::CheckpointMetadata;
-use weir_protocol::flaw::{Flaw, is_planted};
 use weir_protocol::job_graph::JobGraph;
-use weir_protocol::world::{dawdle, random_id, rarely};
 use weir_protocol::{CheckpointId, JobId};
 use weir_storage::checkpoint::gc::{self, Roots};
 use weir_storage::checkpoint::resolve::{self, Pointer};
 use weir_storage::checkpoint::{CheckpointError, CheckpointStorage, ExternalCheckpoint, layout};
 use weir_storage::{StorageOptions, open};
+use weir_world::flaw::{Flaw, is_planted};
+use weir_world::{dawdle, random_id, rarely};
 
 use super::{AppendOutcome, WrittenMetadata};
 use crate::job_master::event::RestorePoint;

@@ -19,10 +19,10 @@ use std::hash::{Hash, Hasher};
 
 use weir_ha::{JobResult, RecoveredJob, StoreAvailability, StoreError, Submission};
 use weir_protocol::JobId;
-use weir_protocol::flaw::{Flaw, is_planted};
 use weir_protocol::job_graph::{CheckpointConfig, JobGraph, RestartStrategyConfig};
 use weir_protocol::job_status::JobStatus;
-use weir_protocol::world::Millis;
+use weir_world::Millis;
+use weir_world::flaw::{Flaw, is_planted};
 
 use self::effect::{CancelError, CleanupStep, Effect, SubmitError, Submitted};
 use self::event::{Event, Ticket};

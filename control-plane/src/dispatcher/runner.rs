@@ -10,7 +10,7 @@ use tokio::sync::{oneshot, watch};
 use weir_ha::{JobResult, Leadership, RecoveredJob, StoreError, StoreWatch};
 use weir_protocol::JobId;
 use weir_protocol::job_graph::JobGraph;
-use weir_protocol::world::{MonotonicClock, dawdle, random_id, wall_clock_ms};
+use weir_world::{MonotonicClock, dawdle, random_id, wall_clock_ms};
 
 use super::cleanup::Stores;
 use super::effect::{CancelError, Effect, SubmitError, Submitted};

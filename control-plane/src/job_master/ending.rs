@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use weir_protocol::TaskManagerId;
-use weir_protocol::flaw::{Flaw, is_planted};
 use weir_protocol::job_status::{ExecutionState, JobStatus};
 use weir_protocol::link::Order;
-use weir_protocol::world::Millis;
+use weir_world::Millis;
+use weir_world::flaw::{Flaw, is_planted};
 
 use super::effect::{JobEnded, JobMasterEffect};
 use super::execution_graph::Place;

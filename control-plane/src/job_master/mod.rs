@@ -29,12 +29,12 @@ use std::sync::Arc;
 
 use weir_ha::StoreAvailability;
 use weir_protocol::checkpoint::CheckpointMetadata;
-use weir_protocol::flaw::{Flaw, is_planted};
 use weir_protocol::job_graph::JobGraph;
 use weir_protocol::job_status::{ExecutionState, JobStatus};
 use weir_protocol::link::Order;
-use weir_protocol::world::Millis;
 use weir_protocol::{Generation, JobId, LeaderEpoch};
+use weir_world::Millis;
+use weir_world::flaw::{Flaw, is_planted};
 
 use self::effect::JobMasterEffect;
 use self::event::JobMasterEvent;

@@ -1,8 +1,8 @@
 //! Where a job starts from: its newest completed checkpoint, or not at all (C6).
 
-use weir_protocol::flaw::{Flaw, is_planted};
 use weir_protocol::job_status::JobStatus;
-use weir_protocol::world::Millis;
+use weir_world::Millis;
+use weir_world::flaw::{Flaw, is_planted};
 
 use super::effect::JobMasterEffect;
 use super::event::RestorePoint;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use weir_protocol::TaskManagerId;
 use weir_protocol::job_status::ExecutionState;
 use weir_protocol::link::{CheckpointAcknowledgement, CheckpointDecline, TaskMetrics, TaskStateUpdate};
-use weir_protocol::world::Millis;
+use weir_world::Millis;
 
 use super::JobMaster;
 use super::effect::JobMasterEffect;

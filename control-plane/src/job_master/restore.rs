@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use weir_protocol::checkpoint::{CheckpointMetadata, OperatorSnapshot, SubtaskSnapshot};
-use weir_protocol::flaw::{Flaw, is_planted};
 use weir_protocol::job_graph::JobGraph;
 use weir_protocol::{ExecutionVertexId, JobVertexId};
+use weir_world::flaw::{Flaw, is_planted};
 
 use super::execution_graph::vertex::ExecutionJobVertex;
 

@@ -13,9 +13,9 @@ use tokio::sync::oneshot;
 use weir_ha::{CheckpointIdCounter, CompletedCheckpointStore, Leadership, StoreAvailability, StoreWatch};
 use weir_protocol::job_graph::JobGraph;
 use weir_protocol::job_status::JobStatus;
-use weir_protocol::world::{self, Millis, MonotonicClock, random_id, wall_clock_ms};
 use weir_storage::StorageOptions;
 use weir_storage::checkpoint::CheckpointStorage;
+use weir_world::{Millis, MonotonicClock, random_id, wall_clock_ms};
 
 use super::effect::{JobEnded, JobMasterEffect};
 use super::event::JobMasterEvent;
@@ -99,7 +99,7 @@ impl JobMaster {
         match JobMaster::new(what, context.options) {
             Ok(core) => {
                 let (gateway, mailbox) = mailbox(Arc::new(core.view(clock.now())));
-                world::spawn("job-master", Runner::new(core, clock, mailbox, context, graph).run());
+                weir_world::spawn("job-master", Runner::new(core, clock, mailbox, context, graph).run());
                 gateway
             }
             Err(dangling) => {
@@ -107,7 +107,7 @@ impl JobMaster {
                 let view = Arc::new(JobView::failed(job, graph, submitted_at_ms, dangling.to_string(), wall_clock_ms()));
                 let (gateway, _) = mailbox(Arc::new(JobView { status: JobStatus::Initializing, ..JobView::clone(&view) }));
                 let ended = JobEnded { job, status: JobStatus::Failed, failure: Some(dangling.to_string()) };
-                world::spawn("job-master-broken", (context.ended)(ended, view));
+                weir_world::spawn("job-master-broken", (context.ended)(ended, view));
                 gateway
             }
         }

@@ -6,7 +6,7 @@ use weir_protocol::JobId;
 use weir_protocol::job_graph::JobGraph;
 use weir_protocol::job_status::{ExecutionState, JobStatus};
 use weir_protocol::utc;
-use weir_protocol::world::Millis;
+use weir_world::Millis;
 
 use super::execution_graph::vertex::ExecutionVertex;
 use super::view::{CheckpointsView, JobView, SubtaskView, VertexView};

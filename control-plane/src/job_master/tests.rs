@@ -6,8 +6,8 @@ use std::sync::Arc;
 use weir_protocol::job_graph::{JobGraph, Partitioning, RestartStrategyConfig};
 use weir_protocol::job_status::{ExecutionState, JobStatus};
 use weir_protocol::link::{Order, TaskFailure};
-use weir_protocol::world::Millis;
 use weir_protocol::{CheckpointId, TaskManagerId};
+use weir_world::Millis;
 
 use super::event::{JobMasterEvent, RestorePoint};
 use super::gateway::SavepointOutcome;

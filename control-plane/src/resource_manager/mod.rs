@@ -7,6 +7,7 @@
 pub mod effect;
 pub mod event;
 pub mod gateway;
+mod heartbeat;
 pub(crate) mod runner;
 mod slot_manager;
 #[cfg(test)]
@@ -15,13 +16,13 @@ mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use weir_protocol::heartbeat::HeartbeatMonitor;
 use weir_protocol::link::{Order, Registration};
-use weir_protocol::world::Millis;
 use weir_protocol::{LeaderEpoch, TaskManagerId};
+use weir_world::Millis;
 
 use self::effect::Effect;
 use self::event::Event;
+use self::heartbeat::HeartbeatMonitor;
 use self::slot_manager::SlotManager;
 pub use self::view::{ResourcesView, TaskManagerView};
 use crate::rpc::links::LinkId;

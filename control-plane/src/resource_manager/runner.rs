@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use weir_protocol::world::{MonotonicClock, wall_clock_ms};
 use weir_protocol::{JobId, TaskManagerId};
+use weir_world::{MonotonicClock, wall_clock_ms};
 
 use super::effect::Effect;
 use super::event::Event;

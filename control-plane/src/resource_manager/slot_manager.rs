@@ -6,8 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use weir_protocol::flaw::{Flaw, is_planted};
 use weir_protocol::{AllocationId, ExecutionAttemptId, JobId, LeaderEpoch, TaskManagerId};
+use weir_world::flaw::{Flaw, is_planted};
 
 use super::effect::Effect;
 use super::gateway::{GrantedSlot, Wishes};

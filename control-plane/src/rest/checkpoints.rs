@@ -6,7 +6,7 @@ use weir_protocol::rest::{
     CheckpointConfigResponse, CheckpointCounts, CheckpointEntry, CheckpointFacts, CheckpointStatistics, CheckpointSummary,
     LatestCheckpoints, RestoredCheckpoint, StatsSummary,
 };
-use weir_protocol::world::wall_clock_ms;
+use weir_world::wall_clock_ms;
 
 use super::error::RestError;
 use super::jobs::{JobPath, find, view_of};

@@ -15,7 +15,7 @@ use weir_protocol::rest::{
     ClusterOverview, ConfigEntry, DashboardConfig, DashboardFeatures, HaMemberInfo, HaResponse, Health, TransferRequest,
     TransferResponse,
 };
-use weir_protocol::world::wall_clock_ms;
+use weir_world::wall_clock_ms;
 
 use super::RestState;
 use super::error::RestError;

@@ -8,7 +8,7 @@ use axum::{Extension, Json};
 use weir_ha::{Begun, DrillStore, StoreError};
 use weir_protocol::drill::{AgentInfo, FaultAccepted, FaultRequest};
 use weir_protocol::rest::{DrillBegin, DrillResult, DrillUnderWay, DrillsResponse};
-use weir_protocol::world::wall_clock_ms;
+use weir_world::wall_clock_ms;
 
 use super::RestState;
 use super::cluster::parse;

@@ -17,8 +17,8 @@ use weir_protocol::rest::{
     JobOverview, JobPlan, JobPlanResponse, JobStatusResponse, JobVertexDetail, JobsOverview, SubmitRequest, SubmitResponse,
     SubmitStatus, SubtaskDescription, SubtaskMetrics, VertexDescription, execution_counts, overview_tasks, status_timestamps,
 };
-use weir_protocol::world::wall_clock_ms;
 use weir_protocol::{JobId, LeaderEpoch};
+use weir_world::wall_clock_ms;
 
 use super::error::RestError;
 use super::{Rest, checkpoints};

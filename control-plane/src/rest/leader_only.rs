@@ -7,7 +7,7 @@ use axum::http::{HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use weir_protocol::rest::HOPS_HEADER;
-use weir_protocol::world::simulation;
+use weir_world::simulation;
 
 use super::error::RestError;
 use super::{BODY_LIMIT, Rest};

@@ -26,7 +26,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::watch;
 use weir_ha::HaServices;
 use weir_protocol::drill::DrillAgent;
-use weir_protocol::world::net::{BoundListener, TcpListener, TcpStream};
+use weir_world::net::{BoundListener, TcpListener, TcpStream};
 
 use self::error::RestError;
 use crate::leader::Leading;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use weir_protocol::JobId;
-use weir_protocol::world::random_id;
+use weir_world::random_id;
 
 use crate::job_master::gateway::SavepointOutcome;
 

@@ -12,7 +12,6 @@ use weir_protocol::rest::{
     AsyncOperationResponse, CheckpointInfo, CheckpointTriggerRequest, SavepointInfo, SavepointTriggerRequest, StopRequest,
     TriggerResponse,
 };
-use weir_protocol::world;
 
 use super::error::RestError;
 use super::jobs::{JobPath, find};
@@ -95,7 +94,7 @@ fn begin(leading: &Leading, job: JobId, trigger: Option<String>, asked: Asked) -
         Begun::TooMany => return Err(RestError::unavailable("SAVEPOINT-BUSY: too many savepoints are under way; try again")),
         Begun::New(request_id) => {
             let (operations, trigger) = (leading.operations.clone(), request_id.clone());
-            world::spawn("savepoint", async move {
+            weir_world::spawn("savepoint", async move {
                 let outcome = carry_out(&job_master, asked).await;
                 operations.end(job, &trigger, outcome);
             });

@@ -13,8 +13,8 @@ use weir_ha::{HaServices, LeaderRecord};
 use weir_protocol::link::{LeaderAddress, Registration, TaskMetrics, ToJobManager};
 use weir_protocol::pb::link::v1 as pb;
 use weir_protocol::rpc::{JobManagerService, JobManagerServiceServer, MAX_MESSAGE_BYTES, not_leader};
-use weir_protocol::world::{self, net::TcpListener};
 use weir_protocol::{JobId, TaskManagerId};
+use weir_world::net::TcpListener;
 
 use super::links::{LinkEnd, LinkId};
 use crate::job_master::gateway::TaskManagerReport;
@@ -107,7 +107,7 @@ impl JobManagerService for LinkService {
         let Some(end) = leading.links.open(&task_manager) else { return Err(self.not_leader()) };
         let inbound = Inbound { leading, task_manager, link: end.id, stream: inbound, broken: end.broken.clone() };
         inbound.leading.resource_manager.report(Event::Register { registration, link: end.id }).await;
-        world::spawn("task-manager-link", inbound.run());
+        weir_world::spawn("task-manager-link", inbound.run());
         Ok(Response::new(outbound(end, self.clone())))
     }
 

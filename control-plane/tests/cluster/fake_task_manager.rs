@@ -17,8 +17,8 @@ use weir_protocol::link::{
 };
 use weir_protocol::pb::link::v1 as pb;
 use weir_protocol::rpc::JobManagerServiceClient;
-use weir_protocol::world::net::connect_channel;
 use weir_protocol::{EpochFence, ExecutionAttemptId, LeaderEpoch, TaskManagerId};
+use weir_world::net::connect_channel;
 
 /// A running fake; dropping it cuts its link, as `SIGKILL` does.
 pub(crate) struct FakeTaskManager {
@@ -48,7 +48,7 @@ impl FakeTaskManager {
         let state = Arc::new(Mutex::new(State::default()));
         let (sender, to_leader) = watch::channel(None);
         let run = run(id, slots, rpc_addresses, Arc::clone(&state), sender);
-        Self { state, to_leader, task: weir_protocol::world::spawn("fake-task-manager", run) }
+        Self { state, to_leader, task: weir_world::spawn("fake-task-manager", run) }
     }
 
     /// The attempts it holds.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use etcd_client::{EventType, GetOptions, WatchOptions, WatchResponse};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
-use weir_protocol::world::spawn;
+use weir_world::spawn;
 
 use super::connection::{CallError, Fault};
 use super::layout::Place;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use etcd_client::{Client, Error, EventType, GetOptions, WatchOptions, WatchStream};
 use tokio::time::{Instant, sleep};
 use tracing::debug;
-use weir_protocol::world::wall_clock_ms;
+use weir_world::wall_clock_ms;
 
 use super::connection::{ATTEMPT_DEADLINE, CallError, Fault};
 use super::member::Member;

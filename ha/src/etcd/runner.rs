@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{info, warn};
 use weir_protocol::LeaderEpoch;
-use weir_protocol::world::{spawn, wall_clock_ms};
+use weir_world::{spawn, wall_clock_ms};
 
 use super::connection::CallError;
 use super::member::{Member, Own};

@@ -7,7 +7,7 @@ use etcd_client::{LeaseGrantOptions, LeaseKeepAliveStream, LeaseKeeper, PutOptio
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, info};
-use weir_protocol::world::{random_id, spawn};
+use weir_world::{random_id, spawn};
 
 use super::connection::{ATTEMPT_DEADLINE, CallError, Fault, OPERATION_DEADLINE};
 use super::member::Member;

@@ -86,7 +86,7 @@ impl TestMembers {
         };
         Self {
             members: (0..size).map(member).collect(),
-            cluster_id: format!("/{:x}", weir_protocol::world::random_id()),
+            cluster_id: format!("/{:x}", weir_world::random_id()),
             lease: Duration::from_secs(2),
             outage_tolerance: Duration::from_secs(600),
         }

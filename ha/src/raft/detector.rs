@@ -17,7 +17,7 @@ use openraft::async_runtime::WatchReceiver;
 use openraft::raft::TransferLeaderRequest;
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
-use weir_protocol::world::net;
+use weir_world::net;
 
 use super::group::Group;
 use super::network::Peer;

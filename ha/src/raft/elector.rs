@@ -5,7 +5,7 @@
 //! can write any more. Whatever makes one of these untrue revokes at once (E9), successor or not.
 
 use weir_protocol::LeaderEpoch;
-use weir_protocol::world::Millis;
+use weir_world::Millis;
 
 /// Between two attempts to acquire, in milliseconds.
 const RETRY_MS: u64 = 50;

@@ -18,7 +18,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use openraft::async_runtime::WatchReceiver;
 use tracing::{info, warn};
-use weir_protocol::world::random_id;
+use weir_world::random_id;
 
 use super::group::Group;
 use super::identity::{Identity, save};

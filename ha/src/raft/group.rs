@@ -8,8 +8,8 @@ use std::time::Duration;
 use openraft::async_runtime::WatchReceiver;
 use openraft::error::{ClientWriteError, RaftError};
 use openraft::{Instant, RaftMetrics, ReadPolicy, ServerState};
-use weir_protocol::flaw::{Flaw, is_planted};
-use weir_protocol::world::random_id;
+use weir_world::flaw::{Flaw, is_planted};
+use weir_world::random_id;
 
 use super::identity::Identity;
 use super::machine::Replica;

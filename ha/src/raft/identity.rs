@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use weir_protocol::world::disk::{self, ProcessLock};
+use weir_world::disk::{self, ProcessLock};
 
 use super::log::LogError;
 use super::log::segment::sync_directory;

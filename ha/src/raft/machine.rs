@@ -11,7 +11,7 @@ use openraft::storage::{EntryResponder, RaftStateMachine};
 use openraft::{OptionalSend, RaftSnapshotBuilder};
 use tokio::sync::{mpsc, watch};
 use weir_protocol::LeaderEpoch;
-use weir_protocol::flaw::{Flaw, is_planted};
+use weir_world::flaw::{Flaw, is_planted};
 
 use super::log::{DiskFailureHook, LogError};
 use super::snapshot::{Snapshot, SnapshotDirectory, decode, encode, off_thread};

@@ -21,7 +21,7 @@ use openraft::raft::{
 use tokio::sync::oneshot;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
-use weir_protocol::world::net::connect_channel_lazily;
+use weir_world::net::connect_channel_lazily;
 
 use super::messages::proto::raft_peer_client::RaftPeerClient;
 use super::messages::{Answer, MAX_MESSAGE_BYTES, Question, SNAPSHOT_PIECE_BYTES, SnapshotHead, Wire};
@@ -282,8 +282,8 @@ mod tests {
     use openraft::raft::StreamAppendError;
     use tokio::sync::mpsc;
     use tonic::{Request, Response, Streaming};
-    use weir_protocol::world::net::BoundListener;
-    use weir_protocol::world::spawn;
+    use weir_world::net::BoundListener;
+    use weir_world::spawn;
 
     use super::super::messages::Envelope;
     use super::super::messages::proto::raft_peer_server::{RaftPeer, RaftPeerServer};

@@ -10,7 +10,7 @@ use openraft::async_runtime::WatchReceiver;
 use tokio::sync::{Notify, mpsc, watch};
 use tracing::{info, warn};
 use weir_protocol::LeaderEpoch;
-use weir_protocol::world::{MonotonicClock, spawn, wall_clock_ms};
+use weir_world::{MonotonicClock, spawn, wall_clock_ms};
 
 use super::elector::{Effect, Elector, Event};
 use super::group::{Group, WriteError};

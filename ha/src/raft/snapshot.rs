@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
-use weir_protocol::world::{disk, on_thread};
+use weir_world::{disk, on_thread};
 
 use super::log::LogError;
 use super::log::segment::sync_directory;

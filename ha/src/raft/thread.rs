@@ -7,9 +7,9 @@ use std::time::Duration;
 use openraft::{Config, SnapshotPolicy};
 use tonic::transport::Server;
 use tracing::{error, info};
-use weir_protocol::flaw::{Flaw, is_planted};
-use weir_protocol::world::net::BoundListener;
-use weir_protocol::world::spawn;
+use weir_world::flaw::{Flaw, is_planted};
+use weir_world::net::BoundListener;
+use weir_world::spawn;
 
 use super::detector::watch_leaders;
 use super::formation::{find_identity, found, join};

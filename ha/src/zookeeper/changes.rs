@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use weir_protocol::world::spawn;
+use weir_world::spawn;
 use zookeeper_client::{AddWatchMode, Client, Error, EventType, MultiReadResult, PersistentWatcher, WatchedEvent};
 
 use super::ensemble::{CALL_DEADLINE, Ensemble, OPERATION_DEADLINE, data, versioned, within};

@@ -10,7 +10,7 @@ use metrics::gauge;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use weir_protocol::LeaderEpoch;
-use weir_protocol::world::wall_clock_ms;
+use weir_world::wall_clock_ms;
 use zookeeper_client::{Acls, Client, Error, SessionId, Stat};
 
 use super::commit_queue::CommitQueue;

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 use weir_protocol::LeaderEpoch;
-use weir_protocol::world::{spawn, wall_clock_ms};
+use weir_world::{spawn, wall_clock_ms};
 use zookeeper_client::{Client, CreateMode, Error, SessionId, SessionInfo};
 
 use super::candidates::{Contestant, Known, contestants};

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use weir_protocol::world::spawn;
+use weir_world::spawn;
 use zookeeper_client::{Client, CreateMode, Error, SessionState, StateWatcher};
 
 use super::changes::{follow_leader, resume_watching};

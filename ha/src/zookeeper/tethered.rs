@@ -13,7 +13,7 @@ use std::ops::Deref;
 use futures::FutureExt;
 use spawns_core::{Spawn, Task, enter};
 use tokio::sync::watch;
-use weir_protocol::world::spawn;
+use weir_world::spawn;
 use zookeeper_client::{Client, Error, OneshotWatcher, PersistentWatcher, WatchedEvent};
 
 use crate::isolation::Isolation;

@@ -15,17 +15,22 @@ const FORBIDDEN_FILES: [&str; 9] = ["utils", "util", "common", "helpers", "misc"
 const KNOWN_MANAGERS: [&str; 5] = ["JobManager", "TaskManager", "ResourceManager", "SlotManager", "MemoryManager"];
 
 /// Which of our crates each crate may name (build and normal dependencies; tests may reach further).
-const MAY_NAME: [(&str, &[&str]); 12] = [
+const MAY_NAME: [(&str, &[&str]); 17] = [
+    ("weir-world", &[]),
     ("weir-protocol", &[]),
-    ("weir-storage", &["weir-protocol"]),
+    ("weir-storage", &["weir-protocol", "weir-world"]),
     ("weir-dataflow", &["weir-protocol"]),
     ("weir-connectors", &["weir-dataflow", "weir-storage", "weir-protocol"]),
-    ("weir-ha", &["weir-storage", "weir-protocol"]),
-    ("weir-client", &["weir-protocol"]),
-    ("weir-control-plane", &["weir-ha", "weir-storage", "weir-protocol"]),
-    ("weir-worker", &["weir-ha", "weir-storage", "weir-dataflow", "weir-connectors", "weir-protocol"]),
+    ("weir-ha", &["weir-storage", "weir-protocol", "weir-world"]),
+    ("weir-client", &["weir-protocol", "weir-world"]),
+    ("weir-control-plane", &["weir-ha", "weir-storage", "weir-protocol", "weir-world"]),
+    ("weir-worker", &["weir-storage", "weir-dataflow", "weir-connectors", "weir-protocol", "weir-world"]),
+    ("weir-local", &["weir-client", "weir-servers", "weir-world"]),
+    ("weir-drill", &["weir-ha", "weir-client", "weir-storage", "weir-protocol", "weir-world"]),
     ("weir", &["*"]),
-    ("weir-chaos", &["*"]),
+    ("weir-verdict", &["weir-protocol"]),
+    ("weir-sim", &["*"]),
+    ("weir-chaos", &["weir-local", "weir-verdict", "weir-client", "weir-storage", "weir-servers", "weir-protocol", "weir-world"]),
     ("weir-servers", &[]),
     ("weir-tidy", &[]),
 ];
@@ -35,12 +40,12 @@ const CONFINED: [(&str, &str); 6] = [
     ("openraft::", "ha/src/raft"),
     ("etcd_client::", "ha/src/etcd"),
     ("zookeeper_client::", "ha/src/zookeeper"),
-    ("tokio::spawn(", "protocol/src/world"),
+    ("tokio::spawn(", "protocol/world"),
     ("unbounded_channel", "nowhere"),
     ("object_store::", "storage/src/file_system"),
 ];
 
-/// Where the world is reached through `weir_protocol::world` alone, so that a simulation can take its place.
+/// Where the world is reached through `weir_world` alone, so that a simulation can take its place.
 const SIMULATED: [&str; 4] = ["ha/src/raft/", "ha/src/provider_thread.rs", "control-plane/src/", "worker/src/"];
 
 /// The world itself.
@@ -188,7 +193,7 @@ fn what_a_simulation_runs_reaches_the_world_through_its_seam() {
         }
         for line in code_before_tests(&text).filter(|line| !is_comment(line)) {
             let named = WORLD.iter().find(|word| line.replace("BoundListener::bind(", "").contains(**word));
-            problems.extend(named.map(|word| format!("{path}: {word} instead of weir_protocol::world")));
+            problems.extend(named.map(|word| format!("{path}: {word} instead of weir_world")));
         }
     }
     check(problems);

@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use std::future::Future;
 
 use weir_protocol::checkpoint::CheckpointMetadata;
-use weir_protocol::flaw::{Flaw, is_planted};
 use weir_protocol::{CheckpointId, JobId};
+use weir_world::flaw::{Flaw, is_planted};
 
 use super::metadata::segments;
 use super::{CheckpointStorage, layout};

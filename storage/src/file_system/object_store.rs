@@ -16,7 +16,7 @@ use object_store::{
     Attribute, Attributes, BackoffConfig, ClientOptions, Error, GetOptions, GetRange, ObjectStore, PutMode, PutOptions,
     RetryConfig,
 };
-use weir_protocol::world::random_id;
+use weir_world::random_id;
 
 use super::path::{check_directory, check_path};
 use super::{FileEntry, FileError, FileSystem};

@@ -8,11 +8,11 @@ use weir_protocol::rest::DrillObjectives;
 
 use super::exit_code::{Code, Failure};
 use super::{ClusterArguments, Format, role};
-use crate::config::value;
-use crate::drill::command_template::CommandTemplate;
-use crate::drill::outage::OutageCommands;
-use crate::drill::run::{DrillError, DrillOptions, Exercise};
-use crate::drill::{Drill, report};
+use weir_drill::command_template::CommandTemplate;
+use weir_drill::outage::OutageCommands;
+use weir_drill::run::{DrillError, DrillOptions, Exercise};
+use weir_drill::{Drill, report};
+use weir_protocol::quantity;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum DrillCommand {
@@ -40,7 +40,7 @@ pub(super) struct RunArguments {
     /// Longest recovery: from the fault (or the end of an outage) until a leader answers and every task of every job that ran is
     /// RUNNING again.
     /// Left out: it must recover before --deadline.
-    #[arg(long, value_parser = value::parse_duration)]
+    #[arg(long, value_parser = quantity::parse_duration)]
     rto: Option<Duration>,
     /// Most records lost: covered by a checkpoint that a job had completed before the fault, and gone after recovery. Records that
     /// are read again from a checkpoint are not lost, and are not compared.
@@ -56,7 +56,7 @@ pub(super) struct RunArguments {
     #[arg(long, default_value = "10 s", value_parser = fault_time)]
     duration: Duration,
     /// How long a fault is watched at most; an outage from its end.
-    #[arg(long, default_value = "2 min", value_parser = value::parse_duration)]
+    #[arg(long, default_value = "2 min", value_parser = quantity::parse_duration)]
     deadline: Duration,
     /// Somebody starts again what has ended: counts as redundancy where there are no slots to spare.
     #[arg(long)]
@@ -82,7 +82,7 @@ pub(super) struct RunArguments {
 }
 
 fn fault_time(text: &str) -> Result<Duration, String> {
-    let time = value::parse_duration(text)?;
+    let time = quantity::parse_duration(text)?;
     let fits = (1..=u128::from(MAX_FAULT_MS)).contains(&time.as_millis());
     if fits { Ok(time) } else { Err(format!("a fault lasts 1 ms to {} s", MAX_FAULT_MS / 1_000)) }
 }

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use weir_ha::fitness::{Finding, FindingResult, examine};
-use weir_protocol::world;
 
 use super::exit_code::Failure;
 use super::output::table;
@@ -106,7 +105,7 @@ struct TrialDirectory(PathBuf);
 
 impl TrialDirectory {
     fn beside(directory: &Path) -> std::io::Result<Self> {
-        let name = format!("weir-ha-check-{:08x}", world::random_id() as u32);
+        let name = format!("weir-ha-check-{:08x}", weir_world::random_id() as u32);
         let path = directory.parent().unwrap_or(Path::new(".")).join(name);
         std::fs::create_dir_all(&path)?;
         Ok(Self(path))

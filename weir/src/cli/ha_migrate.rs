@@ -9,8 +9,9 @@ use weir_ha::{Candidate, HaProvider, LeadershipEvent};
 
 use super::exit_code::{Code, Failure};
 use super::{ConfigArguments, Format, role};
-use crate::config::{Config, value};
+use crate::config::Config;
 use crate::coordination;
+use weir_protocol::quantity;
 
 /// Where jobs' files are: both configurations must say the same.
 const PLACES_OF_FILES: [&str; 2] = ["high-availability.storageDir", "execution.checkpointing.dir"];
@@ -33,7 +34,7 @@ pub(super) struct MigrateArguments {
     #[arg(long)]
     abandon: bool,
     /// How long to wait until nobody else leads, at each end.
-    #[arg(long, default_value = "60s", value_parser = value::parse_duration, value_name = "DURATION")]
+    #[arg(long, default_value = "60s", value_parser = quantity::parse_duration, value_name = "DURATION")]
     timeout: Duration,
     /// How to print the result.
     #[arg(long, short, value_enum, default_value = "text")]

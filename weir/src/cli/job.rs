@@ -6,17 +6,17 @@ use std::time::Duration;
 
 use clap::Subcommand;
 use weir_client::{ClientError, ClusterClient};
+use weir_protocol::JobId;
 use weir_protocol::job_graph::JobGraph;
 use weir_protocol::job_graph::catalog::CATALOG;
 use weir_protocol::job_status::JobStatus;
 use weir_protocol::rest::JobDescription;
-use weir_protocol::{JobId, world};
 
 use super::ClusterArguments;
 use super::exit_code::{Code, Failure};
 use super::output::{duration_text, table};
 use crate::assembly;
-use crate::config::value;
+use weir_protocol::quantity;
 
 /// A job graph file larger than this is refused.
 const GRAPH_FILE_LIMIT: u64 = 16 << 20;
@@ -73,7 +73,7 @@ pub(super) enum JobCommand {
         /// The job's id.
         job: JobId,
         /// How long to wait for the end.
-        #[arg(long, default_value = "365 d", value_parser = value::parse_duration)]
+        #[arg(long, default_value = "365 d", value_parser = quantity::parse_duration)]
         until: Duration,
         #[command(flatten)]
         cluster: ClusterArguments,
@@ -117,7 +117,7 @@ async fn submit(file: PathBuf, wait: bool, token: Option<String>, cluster: &Clus
     assembly::check_graph(&graph)
         .map_err(|problems| Failure::error(format!("{} can't run:\n  {}", file.display(), problems.join("\n  "))))?;
     // One token for all tries, so that a try that was accepted but not answered is not a second job.
-    let token = token.unwrap_or_else(|| format!("{:032x}", world::random_id()));
+    let token = token.unwrap_or_else(|| format!("{:032x}", weir_world::random_id()));
     let client = client(cluster)?;
     let answer = client.submit(&graph, Some(&token), cluster.timeout).await?;
     cluster.output.print(&answer, |answer| answer.job_id.to_string())?;

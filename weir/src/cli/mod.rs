@@ -15,10 +15,11 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{Config, value};
-use crate::local::Coordination;
+use crate::config::Config;
 use exit_code::Failure;
 pub use output::Format;
+use weir_local::Coordination;
+use weir_protocol::quantity;
 
 /// Weir: stream processing that outlives its machines.
 #[derive(Debug, Parser)]
@@ -154,7 +155,7 @@ struct ClusterArguments {
     #[arg(long, short, value_enum, default_value_t = Format::Text)]
     output: Format,
     /// How long to keep trying, e.g. while there is no leader.
-    #[arg(long, default_value = "30 s", value_parser = value::parse_duration)]
+    #[arg(long, default_value = "30 s", value_parser = quantity::parse_duration)]
     timeout: Duration,
 }
 

@@ -9,8 +9,8 @@ use tokio::sync::oneshot;
 
 use super::exit_code::Failure;
 use super::{LocalArguments, RoleArguments};
-use crate::local::{LocalCluster, LocalClusterOptions};
 use crate::{assembly, logging};
+use weir_local::{LocalCluster, LocalClusterOptions};
 
 /// Between two looks at the processes of a local cluster: also how fast one that ends at once is started again.
 const SUPERVISION_PACE: Duration = Duration::from_millis(500);

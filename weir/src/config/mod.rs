@@ -2,11 +2,12 @@
 
 mod job_settings;
 pub mod option;
-pub mod value;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
+
+use weir_protocol::quantity;
 
 use option::{ConfigOption, JVM_ONLY, Kind, OPTIONS};
 
@@ -160,7 +161,7 @@ impl Config {
 
     /// A duration. Values were checked when they were set.
     pub fn duration(&self, key: &'static str) -> Duration {
-        value::parse_duration(&self.text(key)).unwrap_or_default()
+        quantity::parse_duration(&self.text(key)).unwrap_or_default()
     }
 
     /// A duration in milliseconds.
@@ -170,7 +171,7 @@ impl Config {
 
     /// A size in bytes.
     pub fn size(&self, key: &'static str) -> u64 {
-        value::parse_size(&self.text(key)).unwrap_or_default()
+        quantity::parse_size(&self.text(key)).unwrap_or_default()
     }
 
     /// A whole number.
@@ -203,8 +204,8 @@ impl Config {
 
 fn check_value(option: &ConfigOption, text: &str) -> Result<(), String> {
     match option.kind {
-        Kind::Duration => value::parse_duration(text).map(drop),
-        Kind::Size => value::parse_size(text).map(drop),
+        Kind::Duration => quantity::parse_duration(text).map(drop),
+        Kind::Size => quantity::parse_size(text).map(drop),
         Kind::Integer => text.parse::<u64>().map(drop).map_err(|_| format!("{text:?} is not a whole number")),
         Kind::Number => match text.parse::<f64>() {
             Ok(number) if number.is_finite() => Ok(()),

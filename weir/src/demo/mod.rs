@@ -10,12 +10,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use weir_client::{ClientError, ClusterClient};
+use weir_protocol::JobId;
 use weir_protocol::rest::JobDescription;
-use weir_protocol::{JobId, world};
 
-use crate::local::{Coordination, LocalCluster, LocalClusterOptions};
 use observer::{Before, OutputWatch, Victim};
 use report::{DemoReport, FailoverReport};
+use weir_local::{Coordination, LocalCluster, LocalClusterOptions};
 
 /// How long the cluster gets to come up.
 const START_PATIENCE: Duration = Duration::from_secs(60);
@@ -99,7 +99,7 @@ async fn play(options: &DemoOptions, directory: &Path) -> Result<DemoReport, Dem
     let stuck = |what: String, cluster: &LocalCluster| DemoError::Stuck { what, logs: cluster.logs().display().to_string() };
     let client = cluster.client()?;
     let graph = job::flights_job(&data, &output, options.rows_per_second)?;
-    let token = format!("demo-{:032x}", world::random_id());
+    let token = format!("demo-{:032x}", weir_world::random_id());
     let job = client.submit(&graph, Some(&token), START_PATIENCE).await?.job_id;
     println!("submitted job {job}: departures, average and worst delay per origin and hour");
     let watch = OutputWatch::start(&output)?;
@@ -193,7 +193,7 @@ async fn strike(
     watch: &OutputWatch,
 ) -> Result<FailoverReport, String> {
     let (Victim::Leader(name) | Victim::TaskManager(name)) = victim;
-    let (killed_at, killed_at_ms) = (Instant::now(), world::wall_clock_ms());
+    let (killed_at, killed_at_ms) = (Instant::now(), weir_world::wall_clock_ms());
     cluster.kill(name).map_err(|error| error.to_string())?;
     let mut report = observer::follow(victim, before, killed_at, killed_at_ms, survivors).await;
     report.output_gap_ms = watch.gap_around(killed_at_ms);
@@ -213,7 +213,7 @@ struct WorkDirectory {
 
 impl WorkDirectory {
     fn create() -> std::io::Result<Self> {
-        let path = std::env::temp_dir().join(format!("weir-demo-{:08x}", world::random_id() as u32));
+        let path = std::env::temp_dir().join(format!("weir-demo-{:08x}", weir_world::random_id() as u32));
         std::fs::create_dir_all(&path)?;
         Ok(Self { path })
     }

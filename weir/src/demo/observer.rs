@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use weir_client::ClusterClient;
+use weir_protocol::JobId;
 use weir_protocol::job_status::{ExecutionState, JobStatus};
 use weir_protocol::rest::{HaResponse, JobDescription};
-use weir_protocol::{JobId, world};
 
 use super::report::FailoverReport;
 
@@ -161,7 +161,7 @@ impl OutputWatch {
                 let now = visible_files(&directory);
                 if now != files {
                     files = now;
-                    changes.lock().unwrap_or_else(PoisonError::into_inner).push(world::wall_clock_ms());
+                    changes.lock().unwrap_or_else(PoisonError::into_inner).push(weir_world::wall_clock_ms());
                 }
                 std::thread::sleep(PACE);
             }

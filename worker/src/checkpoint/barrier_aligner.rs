@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use weir_protocol::CheckpointId;
 use weir_protocol::checkpoint::CheckpointBarrier;
-use weir_protocol::flaw::{Flaw, is_planted};
+use weir_world::flaw::{Flaw, is_planted};
 
 /// Ids of aborted checkpoints remembered, so that their late barriers are dropped; ids older than all of them are judged by
 /// the highest id handled.

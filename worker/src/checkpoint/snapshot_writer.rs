@@ -14,7 +14,7 @@ use weir_protocol::checkpoint::{
     CheckpointBarrier, FileSegment, KeyGroupHandle, OperatorSnapshot, StateHandle, SubtaskCheckpointStats, SubtaskSnapshot,
 };
 use weir_protocol::link::{CheckpointAcknowledgement, CheckpointDecline};
-use weir_protocol::{CheckpointId, ExecutionAttemptId, world};
+use weir_protocol::{CheckpointId, ExecutionAttemptId};
 use weir_storage::checkpoint::{CheckpointStorage, layout};
 
 use super::history::{SavedGroups, SnapshotHistory, spans_too_many};
@@ -59,7 +59,7 @@ impl SnapshotWriter {
         let (frozen, queue) = mpsc::channel(QUEUE);
         let history = Arc::new(Mutex::new(SnapshotHistory::default()));
         let uploads = Uploads { attempt, storage, inline_limit, reports, history: history.clone() };
-        world::spawn("snapshot-writer", uploads.run(queue));
+        weir_world::spawn("snapshot-writer", uploads.run(queue));
         Self { frozen, history }
     }
 
@@ -120,7 +120,7 @@ impl Uploads {
             let barrier = frozen.barrier;
             let (alignment_us, sync_us) = (frozen.alignment_us, frozen.sync_us);
             let start = Instant::now();
-            world::dawdle("snapshot-frozen").await;
+            weir_world::dawdle("snapshot-frozen").await;
             let outcome = self.write(frozen, &mut tried).await;
             if queue.is_closed() {
                 return self.withdraw(tried).await;
@@ -166,7 +166,7 @@ impl Uploads {
     async fn write(&self, frozen: FrozenSnapshot, tried: &mut Vec<String>) -> Result<Written, String> {
         let barrier = frozen.barrier;
         let plan = self.plan(&frozen);
-        let serialize = world::blocking(move || serialize(frozen.operators, plan));
+        let serialize = weir_world::blocking(move || serialize(frozen.operators, plan));
         let serialized = serialize.await.map_err(|_| "an operator panicked while its state was serialised".to_owned())??;
         let fresh = serialized.fresh_bytes();
         if fresh <= self.inline_limit {

@@ -8,8 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::{Notify, mpsc, oneshot};
 use weir_dataflow::codec::BatchCodec;
-use weir_protocol::world::net::{self, ReadHalf, WriteHalf};
-use weir_protocol::{ExecutionAttemptId, TaskManagerId, world};
+use weir_protocol::{ExecutionAttemptId, TaskManagerId};
+use weir_world::net::{self, ReadHalf, WriteHalf};
 
 use super::NetworkOptions;
 use super::channel::{Channel, ChannelLimits, Closure};
@@ -196,7 +196,7 @@ impl Connections {
             broken: AtomicBool::new(false),
         });
         let (reading, writing) = (connection.clone(), connection.clone());
-        world::spawn("data-client", async move {
+        weir_world::spawn("data-client", async move {
             let error = tokio::select! {
                 error = reading.read(reader) => error,
                 error = writing.write(writer, frames, silence / 3) => error,

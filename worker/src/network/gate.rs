@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use weir_dataflow::element::StreamElement;
 use weir_protocol::ExecutionAttemptId;
-use weir_protocol::flaw::{Flaw, is_planted};
+use weir_world::flaw::{Flaw, is_planted};
 
 use super::channel::{Channel, Closure, Polled};
 use super::client::RemoteChannel;

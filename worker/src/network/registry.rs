@@ -107,7 +107,7 @@ impl ChannelRegistry {
 
 #[cfg(test)]
 mod tests {
-    use weir_protocol::{ExecutionVertexId, Generation, JobId, JobVertexId, LeaderEpoch, world};
+    use weir_protocol::{ExecutionVertexId, Generation, JobId, JobVertexId, LeaderEpoch};
 
     use super::*;
     use crate::network::NetworkOptions;
@@ -128,7 +128,7 @@ mod tests {
     async fn a_consumer_may_come_before_the_producer() {
         let registry = Arc::new(ChannelRegistry::default());
         let early = registry.clone();
-        let waiting = world::spawn("test", async move { early.take(key(1), attempt(2, 1), Duration::from_secs(60)).await });
+        let waiting = weir_world::spawn("test", async move { early.take(key(1), attempt(2, 1), Duration::from_secs(60)).await });
         tokio::task::yield_now().await;
         registry.offer(key(1), attempt(2, 1), Channel::new(NetworkOptions::default().channel_limits()));
         assert!(waiting.await.unwrap().is_ok());

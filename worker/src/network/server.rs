@@ -8,8 +8,8 @@ use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use weir_dataflow::codec::BatchCodec;
 use weir_dataflow::element::StreamElement;
-use weir_protocol::world::net::{TcpListener, TcpStream};
-use weir_protocol::{TaskManagerId, world};
+use weir_protocol::TaskManagerId;
+use weir_world::net::{TcpListener, TcpStream};
 
 use super::NetworkOptions;
 use super::channel::{Channel, Closure, Polled, Waker};
@@ -52,7 +52,7 @@ impl DataService {
                 }
             };
             let service = self.clone();
-            world::spawn("data-connection", async move {
+            weir_world::spawn("data-connection", async move {
                 let _permit = permit;
                 match service.connection(stream).await {
                     Err(error) if error.is_strange() => tracing::warn!(%error, "a data connection was given up"),
@@ -86,7 +86,7 @@ impl DataService {
         writer.flush().await?;
 
         let (out, frames) = mpsc::channel(OUT_QUEUE);
-        let writing = AbortOnDrop(world::spawn("data-writer", write_frames(writer, frames, silence / 3)));
+        let writing = AbortOnDrop(weir_world::spawn("data-writer", write_frames(writer, frames, silence / 3)));
         let mut channels = BTreeMap::new();
         let ended = self.read_requests(&mut reader, &out, &mut channels).await;
         drop(writing);
@@ -119,7 +119,7 @@ impl DataService {
                         sequence: 0,
                         codec: None,
                     };
-                    let sending = AbortOnDrop(world::spawn("data-channel", sender.run()));
+                    let sending = AbortOnDrop(weir_world::spawn("data-channel", sender.run()));
                     channels.insert(header.channel, OpenChannel { credits, sending });
                 }
                 FrameKind::Credit => {
@@ -223,7 +223,7 @@ impl ChannelSender {
                     Polled::Closed(closure) => return self.close(reason_of(closure)).await,
                 }
             };
-            world::dawdle("channel-slow").await;
+            weir_world::dawdle("channel-slow").await;
             self.send(element).await?;
         }
     }

@@ -12,10 +12,10 @@ use tokio::sync::Notify;
 use weir_dataflow::codec::BatchCodec;
 use weir_dataflow::element::StreamElement;
 use weir_protocol::checkpoint::{CheckpointBarrier, CheckpointKind};
-use weir_protocol::world::net::{self, BoundListener};
 use weir_protocol::{
-    CheckpointId, ExecutionAttemptId, ExecutionVertexId, Generation, JobId, JobVertexId, LeaderEpoch, TaskManagerId, world,
+    CheckpointId, ExecutionAttemptId, ExecutionVertexId, Generation, JobId, JobVertexId, LeaderEpoch, TaskManagerId,
 };
+use weir_world::net::{self, BoundListener};
 
 use super::NetworkOptions;
 use super::channel::{Channel, Closure, Polled, Waker};
@@ -68,7 +68,7 @@ async fn producer() -> Producer {
     let id = TaskManagerId("tm-producer".into());
     let registry = Arc::new(ChannelRegistry::default());
     let service = DataService { task_manager: id.clone(), registry: registry.clone(), options: options() };
-    let service = world::spawn("test", Arc::new(service).serve(listener));
+    let service = weir_world::spawn("test", Arc::new(service).serve(listener));
     Producer { id, address, registry, _service: AbortOnDrop(service) }
 }
 
@@ -196,7 +196,7 @@ async fn a_broken_connection_is_told_to_every_channel_over_it() {
     let listener = BoundListener::bind("127.0.0.1:0").unwrap().serve().unwrap();
     let address = listener.local_addr().unwrap().to_string();
     // Greets, opens the channel, sends a damaged frame.
-    let liar = world::spawn("test", async move {
+    let liar = weir_world::spawn("test", async move {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
         let (mut stream, _) = listener.accept().await.unwrap();
         let hello = Hello { consumer: TaskManagerId("tm-consumer".into()), producer: TaskManagerId("tm-producer".into()) };

@@ -7,8 +7,8 @@ use weir_dataflow::codec::BatchCodec;
 use weir_dataflow::operator::{OperatorContext, RestoredState, key_group_range};
 use weir_dataflow::registry::OperatorRegistry;
 use weir_dataflow::schema;
+use weir_protocol::TaskManagerId;
 use weir_protocol::link::{InputDeployment, ProducerLocation, TaskDeployment, TaskFailure};
-use weir_protocol::{TaskManagerId, world};
 use weir_storage::checkpoint::CheckpointStorage;
 
 use super::control::TaskControl;
@@ -99,7 +99,7 @@ impl Deployer {
         let operators = self.operators.clone();
         // Restoring a sink may commit files, a source may look at directories: not on the I/O threads. It is waited for even
         // when the task is canceled: only then has the attempt let go of what the next one may touch.
-        let build = world::blocking(move || build(&task, &operators, max_parallelism, restored));
+        let build = weir_world::blocking(move || build(&task, &operators, max_parallelism, restored));
         let chain = match build.await {
             Ok(chain) => chain?,
             Err(error) if error.is_panic() => return Err(panic_failure(error.into_panic().as_ref()).into()),

@@ -13,10 +13,10 @@ use weir_dataflow::element::{CheckpointBarrier, EventTime, StreamElement};
 use weir_dataflow::operator::OperatorError;
 use weir_dataflow::watermark::{ValveOutput, WatermarkValve};
 use weir_protocol::checkpoint::CheckpointKind;
-use weir_protocol::flaw::{Flaw, is_planted};
 use weir_protocol::job_status::ExecutionState;
 use weir_protocol::link::{CheckpointDecline, TaskFailure};
 use weir_protocol::{CheckpointId, ExecutionAttemptId};
+use weir_world::flaw::{Flaw, is_planted};
 
 use crate::checkpoint::barrier_aligner::{AlignmentEffect, BarrierAligner};
 use crate::checkpoint::snapshot_writer::{FrozenSnapshot, SnapshotWriter};

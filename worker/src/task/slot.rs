@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use weir_protocol::job_status::ExecutionState;
 use weir_protocol::link::TaskFailure;
-use weir_protocol::world::{self, Ended, SteadyClock, simulation};
+use weir_world::{Ended, SteadyClock, simulation};
 
 use super::report::{self, failure};
 use super::{Progress, Task};
@@ -52,12 +52,12 @@ impl Slot {
         let (end, ended) = oneshot::channel();
         let slot = Self { shared: shared.clone() };
         if simulation::current().is_some() {
-            world::spawn("slot", async move {
+            weir_world::spawn("slot", async move {
                 shared.run_simulated().await;
                 drop(end);
             });
         } else {
-            world::on_thread(&format!("slot-{index}"), move || {
+            weir_world::on_thread(&format!("slot-{index}"), move || {
                 shared.run();
                 drop(end);
             })?;

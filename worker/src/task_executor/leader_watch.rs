@@ -6,8 +6,7 @@ use tokio::sync::mpsc;
 use weir_protocol::link::LeaderAddress;
 use weir_protocol::pb::link::v1::WatchLeaderRequest;
 use weir_protocol::rpc::JobManagerServiceClient;
-use weir_protocol::world;
-use weir_protocol::world::net::connect_channel;
+use weir_world::net::connect_channel;
 
 use super::link::{LinkError, endpoint};
 
@@ -22,7 +21,7 @@ pub async fn watch(address: String, leaders: mpsc::Sender<LeaderAddress>) {
             Ok(()) => {}
             Err(error) => tracing::debug!(address, %error, "can't watch for a leader there"),
         }
-        let jitter = (world::random_id() % 512) as u32;
+        let jitter = (weir_world::random_id() % 512) as u32;
         tokio::time::sleep(backoff * (512 + jitter) / 1024).await;
         backoff = (backoff * 2).min(BACKOFF.1);
     }

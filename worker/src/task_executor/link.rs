@@ -9,8 +9,7 @@ use weir_protocol::convert::DecodeError;
 use weir_protocol::link::{LeaderAddress, ToJobManager, ToTaskManager};
 use weir_protocol::pb::link::v1 as pb;
 use weir_protocol::rpc::{self, JobManagerServiceClient, MAX_MESSAGE_BYTES};
-use weir_protocol::world;
-use weir_protocol::world::net::connect_channel;
+use weir_world::net::connect_channel;
 
 use super::event::{Event, LinkNumber};
 use crate::network::server::AbortOnDrop;
@@ -74,7 +73,7 @@ impl LeaderLink {
     /// Starts to connect to `leader`; news come as events.
     pub fn open(number: LinkNumber, leader: LeaderAddress, events: mpsc::Sender<Event>) -> Self {
         let (out, messages) = mpsc::channel(OUT_QUEUE);
-        let task = world::spawn("leader-link", async move {
+        let task = weir_world::spawn("leader-link", async move {
             let error = match converse(number, &leader, messages, &events).await {
                 Ok(()) => LinkError::Ended,
                 Err(error) => error,

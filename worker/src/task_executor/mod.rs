@@ -14,14 +14,14 @@ pub mod runner;
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 
-use weir_protocol::flaw::{Flaw, is_planted};
 use weir_protocol::job_status::ExecutionState;
 use weir_protocol::link::{
     CheckpointDecline, Deployment, HeldAttempt, LeaderAddress, Order, Registration, TaskDeployment, TaskFailure, TaskStateUpdate,
     ToJobManager, ToTaskManager,
 };
-use weir_protocol::world::Millis;
 use weir_protocol::{AllocationId, EpochFence, ExecutionAttemptId, TaskManagerId};
+use weir_world::Millis;
+use weir_world::flaw::{Flaw, is_planted};
 
 use crate::task::control::TaskOrder;
 use crate::task::report::{TaskReport, failure};

@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 use weir_protocol::ExecutionAttemptId;
 use weir_protocol::job_status::ExecutionState;
 use weir_protocol::link::{HeartbeatReport, LeaderAddress, TaskMetrics, ToJobManager};
-use weir_protocol::world::{self, Millis, MonotonicClock};
+use weir_world::{Millis, MonotonicClock};
 
 use super::effect::{Effect, TaskStart};
 use super::event::{Event, LinkNumber};
@@ -79,7 +79,7 @@ impl Runner {
         let _watches: Vec<_> = parts
             .jobmanagers
             .iter()
-            .map(|address| AbortOnDrop(world::spawn("leader-watch", leader_watch::watch(address.clone(), leaders.clone()))))
+            .map(|address| AbortOnDrop(weir_world::spawn("leader-watch", leader_watch::watch(address.clone(), leaders.clone()))))
             .collect();
         drop(leaders);
         let (reports, report_queue) = report::task_reports();
@@ -198,7 +198,7 @@ impl Runner {
             tracing::warn!(attempt = %update.attempt, code = failure.code, reason = failure.message, "a task failed");
         }
         let (link, leader) = self.link.as_ref()?;
-        let lost = leader.send(message).is_err() || world::rarely("link-lost");
+        let lost = leader.send(message).is_err() || weir_world::rarely("link-lost");
         lost.then(|| Event::LinkLost { link: *link, reason: "the link to the leader takes no more messages".into() })
     }
 
@@ -214,7 +214,7 @@ impl Runner {
         let outputs = deployer.offer_outputs(&start.task, start.max_parallelism, &control);
         let (storages, reports) = (self.parts.storages.clone(), self.reports.clone());
         let _on_io = self.parts.io.enter();
-        world::spawn("deploy", async move {
+        weir_world::spawn("deploy", async move {
             let prepared = match storages.open(&start.checkpoint_dir).await {
                 Ok(storage) => {
                     let order = Order {

@@ -15,8 +15,8 @@ use weir_protocol::link::{
 };
 use weir_protocol::pb::link::v1 as pb;
 use weir_protocol::rpc::{JobManagerService, JobManagerServiceServer, MAX_MESSAGE_BYTES};
-use weir_protocol::world::net::BoundListener;
-use weir_protocol::{CheckpointId, ExecutionAttemptId, LeaderEpoch, TaskManagerId, world};
+use weir_protocol::{CheckpointId, ExecutionAttemptId, LeaderEpoch, TaskManagerId};
+use weir_world::net::BoundListener;
 
 /// No test waits longer; reached only when something is broken.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -67,7 +67,7 @@ impl JobManagerService for Service {
         }
         self.news.notify_waiters();
         let service = self.clone();
-        world::spawn("test", async move {
+        weir_world::spawn("test", async move {
             while let Ok(Some(message)) = messages.message().await {
                 service.hear(ToJobManager::try_from(message).unwrap());
             }
@@ -127,7 +127,7 @@ impl FakeJobManager {
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES);
         let connections = listener.serve().unwrap().incoming();
-        world::spawn("test", async move {
+        weir_world::spawn("test", async move {
             let serve = tonic::transport::Server::builder().add_service(server).serve_with_incoming(connections);
             tokio::select! {
                 served = serve => served.unwrap(),

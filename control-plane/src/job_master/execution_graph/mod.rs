@@ -7,10 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use weir_protocol::flaw::{Flaw, is_planted};
 use weir_protocol::job_graph::{JobGraph, Partitioning};
 use weir_protocol::job_status::ExecutionState;
 use weir_protocol::{ExecutionAttemptId, ExecutionVertexId, JobVertexId, TaskManagerId};
+use weir_world::flaw::{Flaw, is_planted};
 
 use execution::Execution;
 use vertex::{ExecutionJobVertex, ExecutionVertex};

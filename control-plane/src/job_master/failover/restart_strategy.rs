@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
 
 use weir_protocol::job_graph::RestartStrategyConfig;
-use weir_protocol::world::Millis;
+use weir_world::Millis;
 
 /// The answer to a failure.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -68,7 +68,7 @@ fn start(store: &MemoryStore, leadership: &Leadership, directory: &str, graph: J
     let (deployed, deployments) = mpsc::channel(100);
     let master = gateway.clone();
     gateway.slots_granted(vec![slot(1, "tm", 0)]);
-    world::spawn("test-task-manager", async move {
+    weir_world::spawn("test-task-manager", async move {
         let _requests = requests; // Nobody looks: the only slot is granted already.
         while let Some(order) = link.orders.recv().await {
             obey(&master, &task_manager, order.order, &deployed).await;

@@ -8,9 +8,9 @@ use weir_protocol::checkpoint::{CheckpointBarrier, CheckpointKind, OperatorSnaps
 use weir_protocol::job_graph::JobGraph;
 use weir_protocol::job_status::{ExecutionState, JobStatus};
 use weir_protocol::link::{CheckpointAcknowledgement, Deployment, Order, TaskFailure, TaskStateUpdate};
-use weir_protocol::world::Millis;
 use weir_protocol::{AllocationId, CheckpointId, ExecutionAttemptId, LeaderEpoch, TaskManagerId};
 use weir_storage::checkpoint::MetadataHandle;
+use weir_world::Millis;
 
 use crate::checkpoint::{AppendOutcome, WrittenMetadata};
 use crate::job_master::effect::{JobEnded, JobMasterEffect};

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use weir_protocol::world::disk::File;
+use weir_world::disk::File;
 
 use super::frame::{Place, Record};
 use crate::raft::types::{Entry, LogId, Vote};

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 
-use weir_protocol::world::disk::{self, File, OpenMode};
-use weir_protocol::world::{on_thread, random_id};
+use weir_world::disk::{self, File, OpenMode};
+use weir_world::{on_thread, random_id};
 
 use super::LogError;
 use super::frame::{HEADER_BYTES, Located, Record, SegmentHeader, encode_header, scan};

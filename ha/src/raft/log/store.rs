@@ -10,7 +10,7 @@ use openraft::storage::{IOFlushed, RaftLogStorage};
 use openraft::{LogState, OptionalSend, RaftLogReader};
 use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
-use weir_protocol::world::disk;
+use weir_world::disk;
 
 use super::LogError;
 use super::frame::{Record, decode_body, encode_body};

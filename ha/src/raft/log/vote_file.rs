@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use weir_protocol::world::disk::{self, File, OpenMode};
+use weir_world::disk::{self, File, OpenMode};
 
 use super::LogError;
 use super::segment::sync_directory;

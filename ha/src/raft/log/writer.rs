@@ -10,8 +10,8 @@ use metrics::{gauge, histogram};
 use openraft::storage::IOFlushed;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
-use weir_protocol::flaw::{Flaw, is_planted};
-use weir_protocol::world::{on_thread, simulation, spawn};
+use weir_world::flaw::{Flaw, is_planted};
+use weir_world::{on_thread, simulation, spawn};
 
 use super::LogError;
 use super::frame::{FrameBuilder, Place, Record, encode_body};

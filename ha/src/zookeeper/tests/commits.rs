@@ -1,7 +1,7 @@
 //! Commits that are written together.
 
 use futures::future::join_all;
-use weir_protocol::world::spawn;
+use weir_world::spawn;
 
 use super::faults::read_surely;
 use super::*;

@@ -1,7 +1,7 @@
 //! What breaks, and what must hold nevertheless.
 
-use weir_protocol::world::spawn;
 use weir_servers::Fault;
+use weir_world::spawn;
 
 use super::*;
 

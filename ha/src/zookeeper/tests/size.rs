@@ -18,7 +18,7 @@ async fn ten_thousand_jobs_come_and_go_and_leave_nothing() {
 async fn a_list_is_of_one_moment() {
     let Led { members, elections: _elections, leader, leadership, .. } = Led::start(1, 2, SESSION_TIMEOUT).await;
     let provider = members.provider(leader).clone();
-    let writer = weir_protocol::world::spawn("writer", async move {
+    let writer = weir_world::spawn("writer", async move {
         for round in 0..60 {
             let operations = (0..20).flat_map(|key| put(&format!("l/{key}"), &round.to_string())).collect();
             assert!(committed(&provider.commit(&leadership, operations).await));

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::sync::Semaphore;
-use weir_protocol::world::{random_id, wall_clock_ms};
+use weir_world::{random_id, wall_clock_ms};
 
 use super::path::{check_directory, check_path};
 use super::{FileEntry, FileError, FileSystem};

@@ -1,0 +1,342 @@
+//! Runs simulations and searches: `weir-sim run --seed N`, `weir-sim seeds --from A --count N`, `weir-sim search`.
+
+// The only unsafe functions of the project: see `getrandom` and `clock_gettime` below.
+#![expect(unsafe_code, reason = "the C library's sources of randomness and time are replaced")]
+
+mod flaws;
+mod processes;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use clap::{Parser, Subcommand};
+use nix::libc;
+use weir_sim::scenario::{SCENARIOS, Scenario, scenario};
+use weir_sim::search::{CORES, Searched, search_core};
+use weir_sim::{Faults, Options, run};
+use weir_verdict::random::mix;
+use weir_world::flaw::{Flaw, plant};
+
+use processes::{Ended, Sweep, child};
+
+static ENTROPY: AtomicU64 = AtomicU64::new(0);
+
+/// What the C library's function of this name does, from the seed: std seeds its hash maps with it, tokio the order in which
+/// `select!` looks at its branches, and every generator of random numbers itself. The linker prefers this one.
+///
+/// # Safety
+/// As the original's: `buffer` is valid for writes of `length` bytes.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn getrandom(buffer: *mut u8, length: usize, _flags: u32) -> isize {
+    for offset in 0..length {
+        let bits = mix(ENTROPY.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed));
+        // SAFETY: the caller says that so many bytes may be written.
+        unsafe { buffer.add(offset).write(bits as u8) };
+    }
+    length as isize
+}
+
+/// Whether this process is a simulation: then the real time has no say in it.
+static SIMULATED: AtomicBool = AtomicBool::new(false);
+
+/// What the C library's function of this name does. In a simulation every clock stands still: whoever asks past the seam gets
+/// the same answer in every run. (tokio's clock is paused, and moves by itself.)
+///
+/// # Safety
+/// As the original's: `time` is valid for a write.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn clock_gettime(clock: libc::clockid_t, time: *mut libc::timespec) -> libc::c_int {
+    if !SIMULATED.load(Ordering::Relaxed) {
+        // SAFETY: the arguments are passed on as they came.
+        return unsafe { libc::syscall(libc::SYS_clock_gettime, clock, time) } as libc::c_int;
+    }
+    // SAFETY: the caller says that it may be written.
+    unsafe { time.write(libc::timespec { tv_sec: 1_700_000_000, tv_nsec: 0 }) };
+    0
+}
+
+#[derive(Parser)]
+#[command(about = "Simulates whole clusters, deterministically, and searches the cores that they are made of")]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Runs one seed and says what came of it; exit code 1 if an invariant broke.
+    Run {
+        /// Everything random follows from it.
+        #[arg(long, required_unless_present = "scenario")]
+        seed: Option<u64>,
+        /// Simulated seconds with faults.
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+        /// Writes everything that happened there.
+        #[arg(long)]
+        trace: Option<PathBuf>,
+        /// Plays a named sequence of faults, with its own seed unless another is given: see `weir-sim scenarios --list`.
+        #[arg(long, value_parser = named, conflicts_with_all = ["seconds", "calm"])]
+        scenario: Option<&'static Scenario>,
+        /// Breaks nothing.
+        #[arg(long)]
+        calm: bool,
+        /// Plants a bug: disks say that they have synced and have not.
+        #[arg(long)]
+        lying_disks: bool,
+        /// Plants a bug in the product's own code: see `weir-sim flaws`.
+        #[arg(long, value_parser = flaw)]
+        flaw: Option<Flaw>,
+        /// Breaks nothing but this: whoever makes the so-manieth fenced write dies before it.
+        #[arg(long, conflicts_with = "calm")]
+        die_before: Option<u64>,
+        /// Breaks nothing but this: whoever makes the so-manieth fenced write dies when it has taken effect.
+        #[arg(long, conflicts_with_all = ["calm", "die_before"])]
+        die_after: Option<u64>,
+        /// Breaks nothing but this: jm-1 loses its power in the middle of the so-manieth change of its disk.
+        #[arg(long, conflicts_with_all = ["calm", "die_before", "die_after"])]
+        dark_at: Option<u64>,
+    },
+    /// Runs one plan once for every point at which a process can die: each fenced write, before and after, and each change
+    /// of a disk. Exit code 1 if an invariant broke in one.
+    Points {
+        /// The plan follows from it.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Simulated seconds of the plan.
+        #[arg(long, default_value_t = 12)]
+        seconds: u64,
+        /// How many at a time.
+        #[arg(long, default_value_t = 2)]
+        jobs: usize,
+        /// Takes only every so-manieth point.
+        #[arg(long, default_value_t = 1)]
+        every: usize,
+    },
+    /// Plays named sequences of faults that befell other systems; exit code 1 if an invariant broke in one, or one was not played.
+    Scenarios {
+        /// Only this one; may be repeated.
+        #[arg(long, value_parser = named)]
+        only: Vec<&'static Scenario>,
+        /// Lists them and plays none.
+        #[arg(long)]
+        list: bool,
+        /// How many at a time.
+        #[arg(long, default_value_t = 2)]
+        jobs: usize,
+    },
+    /// Tries every order of events, within bounds, against the pure cores. Exit code 1 if an invariant broke.
+    Search {
+        /// Only this core; may be repeated.
+        #[arg(long, value_parser = CORES)]
+        only: Vec<String>,
+        /// So many steps deeper than takes seconds; each takes three to six times as long.
+        #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
+        deeper: i32,
+        /// How many cores at a time.
+        #[arg(long, default_value_t = 1)]
+        jobs: usize,
+        /// Plants a bug in the product's own code: see `weir-sim flaws`.
+        #[arg(long, value_parser = flaw)]
+        flaw: Option<Flaw>,
+    },
+    /// Plants one bug after the other in the product's own code, searches, and runs seeds, until an invariant breaks; prints what
+    /// found which. Exit code 1 if a bug was not found.
+    Flaws {
+        /// The first seed for each.
+        #[arg(long, default_value_t = 1)]
+        from: u64,
+        /// Seeds that are tried for each, at most.
+        #[arg(long, default_value_t = 40)]
+        count: u64,
+        /// Simulated seconds with faults, each.
+        #[arg(long, default_value_t = 40)]
+        seconds: u64,
+        /// How many at a time.
+        #[arg(long, default_value_t = 2)]
+        jobs: usize,
+        /// Only this one; may be repeated.
+        #[arg(long, value_parser = flaw)]
+        only: Vec<Flaw>,
+    },
+    /// Runs many seeds, each in a process of its own; exit code 1 if an invariant broke in one.
+    Seeds {
+        /// The first.
+        #[arg(long)]
+        from: u64,
+        /// How many.
+        #[arg(long)]
+        count: u64,
+        /// Simulated seconds with faults, each.
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+        /// How many at a time.
+        #[arg(long, default_value_t = 2)]
+        jobs: usize,
+        /// Runs each twice and compares all that happened.
+        #[arg(long)]
+        twice: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    match Arguments::parse().verb {
+        Verb::Run { seed, trace, scenario: Some(scenario), lying_disks, flaw, .. } => {
+            let (seed, faults) = (seed.unwrap_or(scenario.seed), Faults::Scenario(scenario));
+            run_one(Options { seed, seconds: scenario.seconds, faults, lying_disks, flaw }, trace)
+        }
+        Verb::Run { seed, seconds, trace, calm, lying_disks, flaw, die_before, die_after, dark_at, scenario: None } => {
+            let death = |write, after| Faults::DeathAtWrite { write, after };
+            let planned = die_before.map(|write| death(write, false)).or(die_after.map(|write| death(write, true)));
+            let planned = planned.or(dark_at.map(Faults::PowerLossAtChange));
+            let faults = planned.unwrap_or(if calm { Faults::None } else { Faults::Random });
+            let seed = seed.unwrap_or_default();
+            run_one(Options { seed, seconds, faults, lying_disks, flaw }, trace)
+        }
+        Verb::Seeds { from, count, seconds, jobs, twice } => {
+            let each = |seed: u64| ["run".to_owned(), format!("--seed={seed}"), format!("--seconds={seconds}")].to_vec();
+            Sweep { runs: (from..from + count).map(each).collect(), twice }.run(jobs)
+        }
+        Verb::Points { seed, seconds, jobs, every } => points(seed, seconds, jobs, every),
+        Verb::Scenarios { only, list, jobs } => scenarios(&only, list, jobs),
+        Verb::Search { only, deeper, jobs, flaw } => search(&only, deeper, jobs, flaw),
+        Verb::Flaws { from, count, seconds, jobs, only } => {
+            let flaws = if only.is_empty() { Flaw::ALL.to_vec() } else { only };
+            flaws::find_all(&flaws, &(from..from + count), seconds, jobs)
+        }
+    }
+}
+
+fn search(only: &[String], deeper: i32, jobs: usize, flaw: Option<Flaw>) -> ExitCode {
+    if let Some(flaw) = flaw {
+        plant(flaw);
+    }
+    // What panics is told with the steps that led there.
+    std::panic::set_hook(Box::new(|_| {}));
+    let asked: Vec<_> = CORES.into_iter().filter(|core| only.is_empty() || only.iter().any(|name| name == core)).collect();
+    let (next, broken, total) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..jobs.max(1) {
+            scope.spawn(|| {
+                while broken.load(Ordering::Relaxed) == 0
+                    && let Some(core) = asked.get(next.fetch_add(1, Ordering::Relaxed))
+                {
+                    let started = Instant::now();
+                    match search_core(core, deeper) {
+                        Ok(Searched { transitions, states, depth, starts }) => {
+                            total.fetch_add(transitions, Ordering::Relaxed);
+                            let seconds = started.elapsed().as_secs_f64();
+                            println!(
+                                "{core}: {transitions} transitions, {states} states, {depth} steps from {starts} starts, {seconds:.1} s"
+                            );
+                        }
+                        Err(what) => {
+                            broken.fetch_add(1, Ordering::Relaxed);
+                            println!("{core}: VIOLATION {what}");
+                        }
+                    }
+                }
+            });
+        }
+    });
+    let broken = broken.into_inner();
+    println!("{} transitions in all, {broken} violations", total.into_inner());
+    if broken == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// A scenario by its name.
+fn named(name: &str) -> Result<&'static Scenario, String> {
+    scenario(name).ok_or_else(|| "there is no such scenario: see weir-sim scenarios --list".to_owned())
+}
+
+fn scenarios(only: &[&'static Scenario], list: bool, jobs: usize) -> ExitCode {
+    if list {
+        SCENARIOS.iter().for_each(|scenario| println!("{}\n    {}", scenario.name, scenario.from));
+        return ExitCode::SUCCESS;
+    }
+    let asked = SCENARIOS.iter().filter(|scenario| only.is_empty() || only.contains(scenario));
+    let runs = asked.map(|scenario| vec!["run".to_owned(), format!("--scenario={}", scenario.name)]).collect();
+    Sweep { runs, twice: false }.run(jobs)
+}
+
+/// A planted bug by its name.
+fn flaw(name: &str) -> Result<Flaw, String> {
+    let names = || Flaw::ALL.iter().map(|flaw| flaw.name()).collect::<Vec<_>>().join(", ");
+    let found = Flaw::ALL.iter().find(|flaw| flaw.name() == name);
+    found.copied().ok_or_else(|| format!("there is no such flaw; there are: {}", names()))
+}
+
+fn run_one(options: Options, trace: Option<PathBuf>) -> ExitCode {
+    ENTROPY.store(mix(options.seed), Ordering::Relaxed);
+    SIMULATED.store(true, Ordering::Relaxed);
+    let place: Box<dyn Write + Send> = match &trace {
+        None => Box::new(io::sink()),
+        Some(path) => match std::fs::File::create(path) {
+            Ok(file) => Box::new(io::BufWriter::new(file)),
+            Err(error) => {
+                eprintln!("can't write {}: {error}", path.display());
+                return ExitCode::from(2);
+            }
+        },
+    };
+    // Whether or not anybody reads it: what is random in the process depends on what was drawn before.
+    let place = std::sync::Arc::new(Mutex::new(place));
+    {
+        let place = place.clone();
+        let filter = "debug,turmoil=warn,h2=info,hyper=info,hyper_util=info,tower=info,tonic=info,openraft=info";
+        // Without times: the real ones differ from run to run.
+        tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .without_time()
+            .with_ansi(false)
+            .with_writer(move || Shared(place.clone()))
+            .init();
+    }
+    let outcome = run(options);
+    if let Err(error) = place.lock().unwrap_or_else(PoisonError::into_inner).flush() {
+        eprintln!("the trace is not whole: {error}");
+    }
+    match options.faults {
+        Faults::Scenario(scenario) => println!("{}: {outcome}", scenario.name),
+        _ => println!("seed {}: {outcome}", options.seed),
+    }
+    if outcome.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Where the trace goes.
+struct Shared(std::sync::Arc<Mutex<Box<dyn Write + Send>>>);
+
+impl Write for Shared {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).flush()
+    }
+}
+
+/// One run for every point.
+fn points(seed: u64, seconds: u64, jobs: usize, every: usize) -> ExitCode {
+    let plan = ["run".to_owned(), format!("--seed={seed}"), format!("--seconds={seconds}")];
+    let calm = child(&[&plan[..], &["--calm".to_owned()]].concat());
+    let Ok(Ended { good: true, text, .. }) = calm else {
+        println!("the plan itself fails: {calm:?}");
+        return ExitCode::FAILURE;
+    };
+    let count = |name: &str| -> u64 {
+        let found = text.split([',', ';']).find_map(|part| part.trim().strip_prefix(name)?.trim().parse().ok());
+        found.unwrap_or(0)
+    };
+    // What is written while the jobs end is beyond the planned time, and counts as well.
+    let (writes, changes) = (count("all writes "), count("disk changes "));
+    println!("{text}\n{writes} writes, {changes} changes of a disk");
+    let at = |option: &str, point: u64| [&plan[..], &[format!("--{option}={point}")]].concat();
+    let deaths = (0..writes).flat_map(|write| [at("die-before", write), at("die-after", write)]);
+    let runs = deaths.chain((0..changes).map(|change| at("dark-at", change))).step_by(every.max(1)).collect();
+    Sweep { runs, twice: false }.run(jobs)
+}

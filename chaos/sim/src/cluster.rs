@@ -1,0 +1,199 @@
+//! The hosts' processes: real JobManagers and TaskManagers, started as the `weir` binary starts them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use weir_control_plane::dispatcher::DispatcherOptions;
+use weir_control_plane::job_master::JobMasterOptions;
+use weir_control_plane::resource_manager::HeartbeatOptions;
+use weir_control_plane::{JobManager, JobManagerOptions};
+use weir_ha::HaServices;
+use weir_ha::raft::{Listen, Member, RaftOptions, RaftProvider, RaftTiming};
+use weir_protocol::checkpoint::INLINE_STATE_LIMIT;
+use weir_storage::{Schemes, StorageOptions};
+use weir_worker::{TaskManager, TaskManagerOptions};
+
+use crate::pipeline;
+use crate::world::World;
+use crate::world::network::REST_PORT;
+use crate::world::observations::Observations;
+use crate::world::observed::Observed;
+use crate::world::store::{ObjectStore, SCHEME};
+use weir_verdict::fact::Fact;
+use weir_verdict::random::Random;
+
+const RPC_PORT: u16 = 6123;
+const RAFT_PORT: u16 = 6124;
+/// Time between two looks at who leads, for the invariants.
+const LOOK: Duration = Duration::from_millis(20);
+const FAILED_START: Duration = Duration::from_millis(200);
+
+/// What all processes are started with.
+#[derive(Clone)]
+pub struct Cluster {
+    /// The world they are in.
+    pub world: World,
+    /// Where their files are.
+    pub store: ObjectStore,
+    /// What is seen of them.
+    pub observations: Observations,
+    tuning: Tuning,
+    started: Arc<AtomicU64>,
+}
+
+/// What differs from seed to seed.
+#[derive(Debug, Clone, Copy)]
+pub struct Tuning {
+    raft_heartbeat_ms: u64,
+    election_ms: u64,
+    heartbeat_interval_ms: u64,
+    heartbeat_timeout_ms: u64,
+    snapshot_after_entries: u64,
+    inline_state_limit: usize,
+}
+
+impl Tuning {
+    fn draw(random: &Random) -> Self {
+        let raft_heartbeat_ms = *random.pick(&[30, 50, 100]);
+        let heartbeat_interval_ms = *random.pick(&[200, 500]);
+        Self {
+            raft_heartbeat_ms,
+            election_ms: raft_heartbeat_ms * random.between(10, 16),
+            heartbeat_interval_ms,
+            heartbeat_timeout_ms: heartbeat_interval_ms * random.between(4, 10),
+            snapshot_after_entries: random.between(40, 300),
+            inline_state_limit: *random.pick(&[0, 40, 120, INLINE_STATE_LIMIT]),
+        }
+    }
+}
+
+/// Names of the JobManagers' hosts.
+pub fn job_managers() -> Vec<String> {
+    (1..=3).map(|number| format!("jm-{number}")).collect()
+}
+
+/// Names of the TaskManagers' hosts.
+pub fn task_managers() -> Vec<String> {
+    (1..=3).map(|number| format!("tm-{number}")).collect()
+}
+
+/// Slots of a TaskManager.
+pub const SLOTS: u32 = 3;
+
+/// `host:port` of a JobManager's REST service.
+pub fn rest_address(host: &str) -> String {
+    format!("{host}:{REST_PORT}")
+}
+
+impl Cluster {
+    /// A cluster in this world, nothing started yet.
+    pub fn new(seed: u64, world: World) -> Self {
+        let tuning = Tuning::draw(&Random::new(seed, "tuning"));
+        let observations = Observations::default();
+        let store = ObjectStore::new(seed, world.network.clone(), observations.clone());
+        Self { world, store, observations, tuning, started: Arc::default() }
+    }
+
+    /// All state goes into the metadata of checkpoints.
+    pub fn keep_state_inline(&mut self) {
+        self.tuning.inline_state_limit = INLINE_STATE_LIMIT;
+    }
+
+    fn storage_options(&self) -> StorageOptions {
+        let store = self.store.clone();
+        StorageOptions { schemes: Schemes::default().with(SCHEME, move |uri| store.open(uri)), ..StorageOptions::default() }
+    }
+
+    fn raft_options(&self, host: &str) -> RaftOptions {
+        let member = |name: String| Member { address: format!("{name}:{RAFT_PORT}"), name };
+        let members = job_managers().into_iter().map(member).collect();
+        let listen = Listen::Address(format!("0.0.0.0:{RAFT_PORT}"));
+        let mut options = RaftOptions::new(host, listen, members, format!("/{host}/raft").into(), "simulated");
+        options.timing = RaftTiming {
+            heartbeat: Duration::from_millis(self.tuning.raft_heartbeat_ms),
+            election_min: Duration::from_millis(self.tuning.election_ms / 2),
+            election_max: Duration::from_millis(self.tuning.election_ms),
+        };
+        options.snapshot_after_entries = self.tuning.snapshot_after_entries;
+        options.segment_bytes = 32 << 10;
+        let (observations, doomed) = (self.observations.clone(), host.to_owned());
+        options.on_disk_failure = Arc::new(move |error| {
+            tracing::info!(error, "the disk failed: the process ends");
+            observations.doom_host(&doomed);
+        });
+        options
+    }
+
+    /// A JobManager's process.
+    pub async fn run_job_manager(self, host: String) -> turmoil::Result {
+        self.world.network.enter(&host);
+        let process = format!("{host}#{}", self.started.fetch_add(1, Ordering::Relaxed));
+        let raft = loop {
+            match RaftProvider::start(self.raft_options(&host)) {
+                Ok(raft) => break raft,
+                // As a supervisor would, again and again: what stays broken shows in the end.
+                Err(error) => tracing::error!(%error, process, "the coordination provider can't start"),
+            }
+            if self.world.disks.is_damaged(&host) {
+                // What its operator does on being told so.
+                tracing::info!(process, "the damaged disk is emptied");
+                self.world.disks.wipe(&host);
+                self.observations.note_refused_disk();
+            }
+            tokio::time::sleep(FAILED_START).await;
+        };
+        let ha: HaServices =
+            Arc::new(Observed::new(Arc::new(raft), &host, process.clone(), self.observations.clone(), self.store.clone()));
+        let options = JobManagerOptions {
+            name: host.clone(),
+            ha: ha.clone(),
+            files: self.store.open("sim://ha"),
+            checkpoints: self.store.open("sim://checkpoints"),
+            savepoint_dir: Some("sim://savepoints".into()),
+            storage_options: self.storage_options(),
+            rest_bind: ([0, 0, 0, 0], REST_PORT).into(),
+            rpc_bind: ([0, 0, 0, 0], RPC_PORT).into(),
+            advertised_host: host.clone(),
+            heartbeat: HeartbeatOptions {
+                interval_ms: self.tuning.heartbeat_interval_ms,
+                timeout_ms: self.tuning.heartbeat_timeout_ms,
+            },
+            dispatcher: DispatcherOptions::default(),
+            job_master: JobMasterOptions::default(),
+            config: BTreeMap::new(),
+            metrics: None,
+            faults: None,
+        };
+        let _job_manager = JobManager::start(options)?;
+        let leader = ha.leader();
+        let mut last = None;
+        loop {
+            let epoch = leader.borrow().as_ref().map(|record| record.epoch);
+            if let Some(epoch) = epoch.filter(|_| epoch != last) {
+                self.observations.note(Fact::LeaderSeen { process: process.clone(), epoch });
+            }
+            last = epoch;
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// A TaskManager's process.
+    pub async fn run_task_manager(self, host: String) -> turmoil::Result {
+        self.world.network.enter(&host);
+        let job_managers = job_managers().iter().map(|host| format!("{host}:{RPC_PORT}")).collect();
+        let mut options = TaskManagerOptions::new(host.clone(), job_managers, pipeline::registry());
+        options.bind_host = host;
+        options.slots = SLOTS;
+        options.heartbeat_interval_ms = self.tuning.heartbeat_interval_ms;
+        options.heartbeat_timeout_ms = self.tuning.heartbeat_timeout_ms;
+        options.storage = self.storage_options();
+        options.inline_state_limit = self.tuning.inline_state_limit;
+        options.network.open_timeout = Duration::from_secs(5);
+        options.network.peer_timeout = Duration::from_secs(3);
+        options.network.stopped_producer_grace = Duration::from_secs(1);
+        let _task_manager = TaskManager::start(options)?;
+        std::future::pending().await
+    }
+}

@@ -1,0 +1,313 @@
+//! Breaks things, at random or as a scenario says, and mends them again.
+
+mod dice;
+pub mod fault;
+mod links;
+
+use std::collections::BTreeMap;
+
+use self::fault::{Fault, Link, Who};
+use crate::cluster::{Cluster, job_managers, task_managers};
+use crate::scenario::Scenario;
+use crate::world::disk::DiskFault;
+use crate::world::store::StoreFault;
+use weir_verdict::random::Random;
+
+/// What the nemesis did.
+#[derive(Debug, Clone, Default)]
+pub struct Injected {
+    /// How often, by what.
+    pub counts: BTreeMap<&'static str, u64>,
+}
+
+/// What it is guided by.
+#[derive(Debug, Clone, Copy)]
+pub enum Guide {
+    /// Chance.
+    Chance,
+    /// A scenario, and how many of its acts are over.
+    Scenario(&'static Scenario, usize),
+}
+
+/// The nemesis and what is broken at the moment.
+pub struct Nemesis {
+    random: Random,
+    cluster: Cluster,
+    guide: Guide,
+    links: BTreeMap<(String, String), (Link, u64)>,
+    /// Hosts that are down, and until when; whether their power is gone.
+    down: BTreeMap<String, (u64, bool)>,
+    store_until: Option<u64>,
+    disks_until: BTreeMap<String, u64>,
+    slow_until: Option<u64>,
+    spoiling_until: BTreeMap<String, u64>,
+    next_at: u64,
+    /// A leader that goes down at this time, to come back before another is elected: for how long, and whether its power goes.
+    blink: Option<(u64, String, u64, bool)>,
+    first_leader: Option<String>,
+    /// Whether a disk was emptied or damaged: one in a run, as raft survives one.
+    disk_spoilt: bool,
+    injected: Injected,
+}
+
+fn hosts() -> Vec<String> {
+    job_managers().into_iter().chain(task_managers()).collect()
+}
+
+impl Nemesis {
+    /// Nothing is broken yet.
+    pub fn new(seed: u64, cluster: Cluster, guide: Guide) -> Self {
+        Self {
+            random: Random::new(seed, "nemesis"),
+            cluster,
+            guide,
+            links: BTreeMap::new(),
+            down: BTreeMap::new(),
+            store_until: None,
+            disks_until: BTreeMap::new(),
+            slow_until: None,
+            spoiling_until: BTreeMap::new(),
+            next_at: 4_000,
+            blink: None,
+            first_leader: None,
+            disk_spoilt: false,
+            injected: Injected::default(),
+        }
+    }
+
+    /// What it did so far.
+    pub fn injected(&self) -> &Injected {
+        &self.injected
+    }
+
+    fn note(&mut self, fault: &'static str, what: &str) {
+        *self.injected.counts.entry(fault).or_default() += 1;
+        tracing::info!(at = self.cluster.world.elapsed_ms(), fault, what, "nemesis");
+    }
+
+    /// Called before every step. With `calm` it only mends.
+    pub fn act(&mut self, sim: &mut turmoil::Sim<'_>, calm: bool) {
+        let now = self.cluster.world.elapsed_ms();
+        self.bury(sim, now);
+        self.mend(sim, now);
+        if calm {
+            return;
+        }
+        self.blink(sim, now);
+        match self.guide {
+            Guide::Chance if now >= self.next_at => {
+                self.next_at = now + self.random.between(200, 3_000);
+                self.strike_at_random(sim, now);
+            }
+            Guide::Scenario(scenario, over) if scenario.acts.get(over).is_some_and(|act| now >= act.at_ms) => {
+                self.guide = Guide::Scenario(scenario, over + 1);
+                let act = &scenario.acts[over];
+                self.inject(sim, act.fault, now + act.for_ms);
+            }
+            _ => {}
+        }
+    }
+
+    /// Who this is at the moment; `None` if nobody is.
+    fn host(&self, who: Who) -> Option<String> {
+        let leader = self.cluster.observations.last_writer();
+        match who {
+            Who::Leader => leader,
+            Who::FirstLeader => self.first_leader.clone(),
+            Who::Standby(number) => job_managers().into_iter().filter(|host| Some(host) != leader.as_ref()).nth(number),
+            Who::JobManager(number) => job_managers().into_iter().nth(number),
+            Who::TaskManager(number) => task_managers().into_iter().nth(number),
+        }
+    }
+
+    /// A host that is up.
+    fn up(&self, who: Who) -> Option<String> {
+        self.host(who).filter(|host| !self.down.contains_key(host))
+    }
+
+    /// Ends processes that died by themselves, of a disk or at a write.
+    fn bury(&mut self, sim: &mut turmoil::Sim<'_>, now: u64) {
+        let mut doomed = self.cluster.observations.doomed_hosts();
+        // Also where the process had nothing under way yet that could tell.
+        let dark_hosts = self.cluster.world.disks.dark_hosts();
+        doomed.extend(dark_hosts.iter().cloned());
+        for host in doomed {
+            if !self.down.contains_key(&host) {
+                let dark = dark_hosts.contains(&host);
+                let death = if dark { "died of power" } else { "died by itself" };
+                self.note(death, &host);
+                self.take_down(sim, &host, dark, now + self.random.between(50, 2_000));
+            }
+        }
+    }
+
+    /// The planned moment has come.
+    fn blink(&mut self, sim: &mut turmoil::Sim<'_>, now: u64) {
+        if let Some((_, host, for_ms, dark)) = self.blink.take_if(|(at, ..)| *at <= now)
+            && !self.down.contains_key(&host)
+        {
+            self.note(if dark { "blink of power" } else { "blink" }, &host);
+            self.take_down(sim, &host, dark, now + for_ms);
+        }
+    }
+
+    fn take_down(&mut self, sim: &mut turmoil::Sim<'_>, host: &str, dark: bool, until: u64) {
+        if dark {
+            self.cluster.world.disks.lose_power(host);
+            self.cluster.world.network.set_power(host, false);
+            // Nobody says goodbye.
+            for other in hosts().into_iter().chain(["client".to_owned()]).filter(|other| other != host) {
+                self.set_link(sim, host, &other, Link::Cut, until);
+            }
+        }
+        sim.crash(host);
+        self.down.insert(host.to_owned(), (until, dark));
+    }
+
+    /// Mends what is due; everything is for a time in the far future.
+    fn mend(&mut self, sim: &mut turmoil::Sim<'_>, now: u64) {
+        let due: Vec<_> = self.down.iter().filter(|(_, (until, _))| *until <= now).map(|(host, _)| host.clone()).collect();
+        for host in due {
+            self.down.remove(&host);
+            self.cluster.world.disks.restore_power(&host);
+            self.cluster.world.network.set_power(&host, true);
+            tracing::info!(at = now, host, "nemesis: started again");
+            sim.bounce(host.as_str());
+        }
+        let links: Vec<_> = self.links.iter().filter(|(_, (_, until))| *until <= now).map(|(pair, _)| pair.clone()).collect();
+        for (a, b) in links {
+            self.set_link(sim, &a, &b, Link::Whole, 0);
+        }
+        if self.store_until.is_some_and(|until| until <= now) {
+            self.store_until = None;
+            self.cluster.store.set_fault(StoreFault::default());
+        }
+        let disks: Vec<_> = self.disks_until.iter().filter(|(_, until)| **until <= now).map(|(host, _)| host.clone()).collect();
+        for host in disks {
+            self.disks_until.remove(&host);
+            self.cluster.world.disks.set_fault(&host, DiskFault::None);
+            self.cluster.world.disks.set_delay(&host, 0);
+        }
+        self.spoiling_until.retain(|host, until| {
+            let over = *until <= now;
+            if over {
+                self.cluster.world.network.set_spoiling(host, None);
+            }
+            !over
+        });
+        if self.slow_until.is_some_and(|until| until <= now) {
+            self.slow_until = None;
+            sim.set_max_message_latency(FAST);
+        }
+    }
+
+    /// Mends everything.
+    pub fn heal(&mut self, sim: &mut turmoil::Sim<'_>) {
+        self.cluster.observations.spare();
+        self.blink = None;
+        self.bury(sim, self.cluster.world.elapsed_ms());
+        self.mend(sim, u64::MAX);
+        for host in hosts() {
+            self.cluster.world.disks.restore_power(&host);
+        }
+    }
+
+    /// Does something, to be mended at `until`. What would befall a host that is down is left out.
+    pub fn inject(&mut self, sim: &mut turmoil::Sim<'_>, fault: Fault, until: u64) {
+        if self.first_leader.is_none() {
+            self.first_leader = self.host(Who::Leader);
+        }
+        if let Some(told) = self.try_inject(sim, fault, until) {
+            self.note(fault.name(), &told);
+        }
+    }
+
+    /// What was done to whom; `None` if nothing was.
+    fn try_inject(&mut self, sim: &mut turmoil::Sim<'_>, fault: Fault, until: u64) -> Option<String> {
+        match fault {
+            Fault::Kill(who) => self.up(who).inspect(|host| self.take_down(sim, host, false, until)),
+            Fault::PowerLoss(who) => self.up(who).inspect(|host| self.take_down(sim, host, true, until)),
+            Fault::KillJobManagers => Some(self.take_down_job_managers(sim, false, until)),
+            Fault::PowerLossOfJobManagers => Some(self.take_down_job_managers(sim, true, until)),
+            Fault::PowerLossAfter(who, changes) => {
+                self.up(who).inspect(|host| self.cluster.world.disks.lose_power_after(host, changes))
+            }
+            Fault::Isolate(who, others, link) => self.host(who).inspect(|host| self.isolate(sim, host, others, link, until)),
+            Fault::Cut(who, other, link) => {
+                let (host, other) = (self.host(who)?, self.host(other).filter(|other| Some(other) != self.host(who).as_ref())?);
+                self.set_link(sim, &host, &other, link, until);
+                Some(format!("{host} {other}"))
+            }
+            Fault::SlowNetwork(milliseconds) => {
+                sim.set_max_message_latency(std::time::Duration::from_millis(milliseconds));
+                self.slow_until = Some(until);
+                Some(format!("{milliseconds} ms"))
+            }
+            Fault::Store(fault) => {
+                self.cluster.store.set_fault(fault);
+                self.store_until = Some(until);
+                Some(format!("{fault:?}"))
+            }
+            Fault::Disk(who, fault) => {
+                let host = self.host(who)?;
+                self.cluster.world.disks.set_fault(&host, fault);
+                self.disks_until.insert(host.clone(), until);
+                Some(format!("{host} {fault:?}"))
+            }
+            Fault::SlowDisk(who, milliseconds) => {
+                let host = self.host(who)?;
+                self.cluster.world.disks.set_delay(&host, milliseconds);
+                self.disks_until.insert(host.clone(), until);
+                Some(format!("{host} {milliseconds} ms"))
+            }
+            Fault::Blink(who) => {
+                let host = self.up(who)?;
+                self.cluster.world.disks.set_delay(&host, self.random.between(20, 150));
+                let at = self.cluster.world.elapsed_ms() + self.random.between(100, 2_000);
+                let for_ms = self.random.between(2, 60);
+                self.disks_until.insert(host.clone(), at + for_ms);
+                self.blink = Some((at, host.clone(), for_ms, self.random.chance(500)));
+                Some(host)
+            }
+            Fault::Spoil(who) => {
+                let host = self.host(who)?;
+                self.cluster.world.network.set_spoiling(&host, Some(Random::new(self.random.bits(), &host)));
+                self.spoiling_until.insert(host.clone(), until);
+                Some(host)
+            }
+            Fault::ClockJump(who, by_ms) => {
+                let host = self.host(who)?;
+                self.cluster.world.jump(&host, by_ms);
+                Some(format!("{host} {by_ms} ms"))
+            }
+            Fault::EmptyDisk(who) => {
+                let host = self.up(who)?;
+                self.take_down(sim, &host, false, until);
+                self.cluster.world.disks.wipe(&host);
+                self.disk_spoilt = true;
+                Some(host)
+            }
+            Fault::FlipBit(who) => {
+                let host = self.up(who)?;
+                self.take_down(sim, &host, false, until);
+                self.disk_spoilt = self.cluster.world.disks.flip_a_bit(&host);
+                self.disk_spoilt.then_some(host)
+            }
+            Fault::DieAtWrite { count, after } => {
+                self.cluster.observations.die_at_write(count, after);
+                Some(format!("{count} {}", if after { "after" } else { "before" }))
+            }
+        }
+    }
+
+    fn take_down_job_managers(&mut self, sim: &mut turmoil::Sim<'_>, dark: bool, until: u64) -> String {
+        let up: Vec<_> = job_managers().into_iter().filter(|host| !self.down.contains_key(host)).collect();
+        for host in &up {
+            self.take_down(sim, host, dark, until);
+        }
+        up.join(" ")
+    }
+}
+
+/// The longest way of a message when nothing is slow.
+pub const FAST: std::time::Duration = std::time::Duration::from_millis(6);

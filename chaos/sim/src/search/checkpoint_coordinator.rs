@@ -1,0 +1,335 @@
+//! The CheckpointCoordinator among two tasks, a coordination store and a place for files.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use weir_control_plane::checkpoint::coordinator::{CheckpointCoordinator, CheckpointedJob, Moment};
+use weir_control_plane::checkpoint::effect::CheckpointEffect;
+use weir_control_plane::checkpoint::pending::CheckpointRequest;
+use weir_control_plane::checkpoint::{AppendOutcome, WrittenMetadata};
+use weir_ha::CompletedCheckpoint;
+use weir_protocol::checkpoint::{OperatorSnapshot, SubtaskCheckpointStats, SubtaskSnapshot};
+use weir_protocol::job_graph::CheckpointConfig;
+use weir_protocol::link::{CheckpointAcknowledgement, CheckpointDecline};
+use weir_protocol::{CheckpointId, ExecutionAttemptId, ExecutionVertexId, Generation, JobId, JobVertexId, LeaderEpoch};
+use weir_storage::checkpoint::MetadataHandle;
+use weir_world::Millis;
+
+use super::{Surrounding, require};
+
+const JOB: JobId = JobId(1);
+const SUBTASKS: u32 = 2;
+/// Ids of one reservation: few, so that another is needed.
+const RESERVED: u64 = 3;
+/// Times that tasks fail, requests that are made, times that the store goes away.
+const FAILURES: u32 = 1;
+const REQUESTS: u64 = 2;
+const OUTAGES: u32 = 1;
+
+/// The coordinator and what is around it.
+#[derive(Debug, Clone, Hash)]
+pub struct Checkpoints {
+    core: CheckpointCoordinator,
+    now: u64,
+    attempt: u32,
+    running: bool,
+    away: bool,
+    failures: u32,
+    outages: u32,
+    requests: u64,
+    answered: BTreeSet<u64>,
+    /// The counter in the store, and whether a reservation is under way.
+    next_id: u64,
+    reserving: bool,
+    /// The highest id triggered.
+    triggered: CheckpointId,
+    /// Subtasks that have not answered a trigger.
+    triggers: BTreeSet<(CheckpointId, ExecutionAttemptId)>,
+    writing: BTreeSet<CheckpointId>,
+    appending: BTreeMap<CheckpointId, CompletedCheckpoint>,
+    removing: Option<Vec<CheckpointId>>,
+    pointers: BTreeMap<CheckpointId, CompletedCheckpoint>,
+    newest: CheckpointId,
+    files: BTreeSet<CheckpointId>,
+    complete: BTreeSet<CheckpointId>,
+}
+
+/// What may happen.
+#[derive(Debug, Clone)]
+pub enum Step {
+    /// The store hands out ids, or does not.
+    Reserved(bool),
+    /// A subtask acknowledges.
+    Acknowledged(CheckpointId, ExecutionAttemptId),
+    /// A subtask declines.
+    Declined(CheckpointId, ExecutionAttemptId),
+    /// The metadata file is there, or could not be written.
+    Written(CheckpointId, bool),
+    /// What becomes of a pointer: whether it is in the store, and whether that is known.
+    Appended(CheckpointId, bool, bool),
+    /// Pointers are removed, or are not.
+    Removed(bool),
+    /// The next deadline comes.
+    Tick,
+    /// Tasks fail.
+    Failed,
+    /// They run again.
+    Restarted,
+    /// A savepoint is asked for; to stop with it.
+    Requested(bool),
+    /// The store goes away or comes back.
+    Store(bool),
+}
+
+fn attempt(subtask: u32, attempt: u32) -> ExecutionAttemptId {
+    ExecutionAttemptId {
+        job: JOB,
+        execution_vertex: ExecutionVertexId { vertex: JobVertexId(1), subtask },
+        generation: Generation { epoch: LeaderEpoch(1), attempt },
+    }
+}
+
+/// Where the search begins.
+pub(super) fn starts() -> Vec<(&'static str, Checkpoints)> {
+    vec![("running", Checkpoints::running()), ("after one", Checkpoints::after_one())]
+}
+
+impl Checkpoints {
+    /// Two tasks that run, and no checkpoint yet.
+    pub fn running() -> Self {
+        let config = CheckpointConfig {
+            interval_ms: 100,
+            timeout_ms: 300,
+            retained: 1,
+            tolerable_failures: 100,
+            ..CheckpointConfig::default()
+        };
+        let job = CheckpointedJob { job: JOB, epoch: LeaderEpoch(1), max_parallelism: 8, graph_crc32c: 1 };
+        let mut start = Self {
+            core: CheckpointCoordinator::new(config, job, 1),
+            now: 0,
+            attempt: 1,
+            running: false,
+            away: false,
+            failures: 0,
+            outages: 0,
+            requests: 0,
+            answered: BTreeSet::new(),
+            next_id: 1,
+            reserving: false,
+            triggered: CheckpointId(0),
+            triggers: BTreeSet::new(),
+            writing: BTreeSet::new(),
+            appending: BTreeMap::new(),
+            removing: None,
+            pointers: BTreeMap::new(),
+            newest: CheckpointId(0),
+            files: BTreeSet::new(),
+            complete: BTreeSet::new(),
+        };
+        start.take(&Step::Restarted).expect("nothing is wrong at the start");
+        start
+    }
+
+    /// The same after the first checkpoint: what comes with the second needs fewer steps.
+    pub fn after_one() -> Self {
+        let mut start = Self::running();
+        let id = CheckpointId(1);
+        let acknowledged = (0..SUBTASKS).map(|subtask| Step::Acknowledged(id, attempt(subtask, 1)));
+        let first = [Step::Reserved(true), Step::Tick].into_iter().chain(acknowledged);
+        for step in first.chain([Step::Written(id, true), Step::Appended(id, true, true)]) {
+            start.take(&step).expect("nothing is wrong with the first checkpoint");
+        }
+        start
+    }
+
+    fn act(&mut self, act: impl FnOnce(&mut CheckpointCoordinator, Moment, &mut Vec<CheckpointEffect>)) -> Result<(), String> {
+        let mut effects = Vec::new();
+        act(&mut self.core, Moment { now: Millis(self.now), wall_ms: self.now }, &mut effects);
+        effects.into_iter().try_for_each(|effect| self.perform(effect))
+    }
+
+    fn perform(&mut self, effect: CheckpointEffect) -> Result<(), String> {
+        match effect {
+            CheckpointEffect::ReserveIds { .. } => {
+                require(!std::mem::replace(&mut self.reserving, true), "two reservations at once")
+            }
+            CheckpointEffect::Trigger { barrier, attempts } => {
+                require(self.running, "B4: triggered while tasks do not run")?;
+                require(barrier.id > self.triggered, "C2: an id is triggered twice, or after a later one")?;
+                self.triggered = barrier.id;
+                self.triggers.extend(attempts.into_iter().map(|attempt| (barrier.id, attempt)));
+                Ok(())
+            }
+            CheckpointEffect::WriteMetadata { metadata, .. } => {
+                require(metadata.subtasks.len() == SUBTASKS as usize, "C1: a subtask is missing from the metadata")?;
+                require(self.writing.insert(metadata.id), "metadata is written twice at once")
+            }
+            CheckpointEffect::AppendPointer { pointer } => {
+                require(self.files.contains(&pointer.id), "C1: a pointer is appended without its metadata")?;
+                require(self.appending.insert(pointer.id, *pointer).is_none(), "a pointer is appended twice at once")
+            }
+            CheckpointEffect::NotifyComplete { checkpoint, .. } => {
+                require(self.pointers.contains_key(&checkpoint), "C3: told complete before its pointer is durable")?;
+                require(self.complete.insert(checkpoint), "B1: told complete twice")
+            }
+            CheckpointEffect::NotifyAborted { checkpoint, .. } => {
+                self.triggers.retain(|(id, _)| *id != checkpoint);
+                require(!self.pointers.contains_key(&checkpoint), "C3: told aborted, and its pointer is there")
+            }
+            CheckpointEffect::RemovePointers { checkpoints } => {
+                require(!checkpoints.contains(&self.newest), "C6: the newest pointer is to be removed")?;
+                require(self.removing.replace(checkpoints).is_none(), "pointers are removed twice at once")
+            }
+            CheckpointEffect::CollectGarbage { keep, pending, .. } => {
+                let Some(newest) = keep.iter().map(|kept| kept.id).max() else { return Ok(()) };
+                self.files.retain(|id| *id > newest || pending.contains(id) || keep.iter().any(|kept| kept.id == *id));
+                let needed = self.pointers.keys().chain(self.appending.keys());
+                require(needed.clone().all(|id| self.files.contains(id)), "C4: a file is deleted that a pointer names")
+            }
+            CheckpointEffect::Answer { request, .. } | CheckpointEffect::StoppedWithSavepoint { request, .. } => {
+                require(self.answered.insert(request), "a request is answered twice")
+            }
+            CheckpointEffect::FailJob { .. } => Ok(()),
+        }
+    }
+
+    fn acknowledge(&mut self, checkpoint: CheckpointId, attempt: ExecutionAttemptId) -> Result<(), String> {
+        let operators = vec![OperatorSnapshot::default()];
+        let snapshot = SubtaskSnapshot { execution_vertex: attempt.execution_vertex, operators };
+        let stats = SubtaskCheckpointStats::default();
+        let acknowledgement = CheckpointAcknowledgement { attempt, checkpoint, snapshot, stats };
+        self.act(|core, at, out| core.acknowledge(&acknowledgement, at, out))
+    }
+
+    fn written(&mut self, id: CheckpointId, well: bool) -> Result<(), String> {
+        self.writing.remove(&id);
+        let written = if well {
+            self.files.insert(id);
+            let handle = MetadataHandle { path: id.to_string(), length: 1, crc32c: 1 };
+            Ok(WrittenMetadata { handle, external_path: String::new() })
+        } else {
+            Err("the disk is full".to_owned())
+        };
+        self.act(|core, at, out| core.metadata_written(id, written, at, out))
+    }
+
+    /// The store takes a pointer if it is newer than all, or there already.
+    fn appended(&mut self, id: CheckpointId, reaches: bool, answered: bool) -> Result<(), String> {
+        let Some(pointer) = self.appending.remove(&id) else { return Ok(()) };
+        let there = self.pointers.contains_key(&id);
+        let taken = there || (reaches && id > self.newest);
+        if taken && !there {
+            self.pointers.insert(id, pointer);
+            self.newest = id;
+        }
+        let outcome = match (answered, taken) {
+            (false, _) => AppendOutcome::Unknown("no answer".to_owned()),
+            (true, true) => AppendOutcome::Committed,
+            (true, false) => AppendOutcome::Refused("not the newest".to_owned()),
+        };
+        self.act(|core, at, out| core.pointer_appended(id, outcome, at, out))
+    }
+
+    fn removed(&mut self, well: bool) -> Result<(), String> {
+        let Some(ids) = self.removing.take() else { return Ok(()) };
+        if well {
+            self.pointers.retain(|id, _| !ids.contains(id));
+        }
+        self.act(|core, _, out| core.pointers_removed(&ids, well, out))
+    }
+
+    fn restart(&mut self) -> Result<(), String> {
+        self.running = true;
+        let listed: Vec<_> = self.pointers.values().cloned().collect();
+        let restored = listed.last().map(|newest| newest.id);
+        require(restored.is_none_or(|id| id == self.newest), "C6: the newest checkpoint is gone")?;
+        let attempts: Vec<_> = (0..SUBTASKS).map(|subtask| attempt(subtask, self.attempt)).collect();
+        let generation = attempts[0].generation;
+        self.act(|core, at, out| {
+            core.load(listed, restored, at);
+            core.tasks_running(attempts, generation, at, out);
+        })
+    }
+}
+
+impl Surrounding for Checkpoints {
+    type Step = Step;
+
+    fn steps(&self) -> Vec<Step> {
+        let mut steps = Vec::new();
+        if self.reserving {
+            steps.extend([true, false].map(Step::Reserved));
+        }
+        for (id, attempt) in &self.triggers {
+            steps.extend([Step::Acknowledged(*id, *attempt), Step::Declined(*id, *attempt)]);
+        }
+        steps.extend(self.writing.iter().flat_map(|id| [true, false].map(|well| Step::Written(*id, well))));
+        let fates = |id: &CheckpointId| {
+            [(true, true), (true, false), (false, false)].map(|(reaches, told)| Step::Appended(*id, reaches, told))
+        };
+        steps.extend(self.appending.keys().flat_map(fates));
+        if self.removing.is_some() {
+            steps.extend([true, false].map(Step::Removed));
+        }
+        if self.core.next_deadline().is_some() {
+            steps.push(Step::Tick);
+        }
+        if self.running && self.failures < FAILURES {
+            steps.push(Step::Failed);
+        }
+        if !self.running && self.core.is_settled() {
+            steps.push(Step::Restarted);
+        }
+        if self.requests < REQUESTS {
+            steps.extend([true, false].map(Step::Requested));
+        }
+        if self.away || self.outages < OUTAGES {
+            steps.push(Step::Store(!self.away));
+        }
+        steps
+    }
+
+    fn take(&mut self, step: &Step) -> Result<(), String> {
+        match step.clone() {
+            Step::Reserved(well) => {
+                self.reserving = false;
+                if !well {
+                    return self.act(|core, at, _| core.ids_not_reserved(at));
+                }
+                let ids = self.next_id..self.next_id + RESERVED;
+                self.next_id = ids.end;
+                self.act(|core, at, out| core.ids_reserved(ids, at, out))
+            }
+            Step::Acknowledged(id, attempt) => {
+                self.triggers.remove(&(id, attempt));
+                self.acknowledge(id, attempt)
+            }
+            Step::Declined(checkpoint, attempt) => {
+                self.triggers.remove(&(checkpoint, attempt));
+                let decline = CheckpointDecline { attempt, checkpoint, reason: "no".to_owned() };
+                self.act(|core, at, out| core.decline(&decline, at, out))
+            }
+            Step::Written(id, well) => self.written(id, well),
+            Step::Appended(id, reaches, answered) => self.appended(id, reaches, answered),
+            Step::Removed(well) => self.removed(well),
+            Step::Tick => {
+                self.now = self.core.next_deadline().map_or(self.now, |deadline| deadline.0.max(self.now));
+                self.act(CheckpointCoordinator::tick)
+            }
+            Step::Failed => {
+                (self.running, self.failures, self.attempt) = (false, self.failures + 1, self.attempt + 1);
+                self.act(|core, at, out| core.tasks_stopped("a task failed", at, out))
+            }
+            Step::Restarted => self.restart(),
+            Step::Requested(stop) => {
+                self.requests += 1;
+                let request = CheckpointRequest { request: self.requests, savepoint: true, target_directory: None, stop };
+                self.act(|core, at, out| core.request(request, at, out))
+            }
+            Step::Store(away) => {
+                (self.away, self.outages) = (away, self.outages + u32::from(away));
+                self.act(|core, at, out| core.store_changed(away, at, out))
+            }
+        }
+    }
+}

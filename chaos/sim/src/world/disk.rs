@@ -1,0 +1,465 @@
+//! Disks that keep what was synced, and lose the rest when the power goes.
+//!
+//! Each host has the directory `/<host>`. A write is seen at once by the process that made it, and by the next one on that
+//! host; a power loss takes away writes since the file's last sync, one by one or not, the last perhaps in part, and names
+//! since the directory's last sync.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use weir_world::simulation::{OpenMode, SimulatedDisk, SimulatedFile};
+
+use weir_verdict::file_bytes::{Fate, FileBytes};
+use weir_verdict::random::Random;
+
+/// What is wrong with a host's disk until it is told otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DiskFault {
+    /// Nothing.
+    #[default]
+    None,
+    /// The next sync fails, and what it was to make durable is lost with the power. Afterwards nothing is wrong.
+    FailNextSync,
+    /// Writes fail: no space is left.
+    Full,
+}
+
+/// What happened to a host's disk.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct DiskFootprint {
+    /// Syncs that succeeded.
+    pub syncs: u64,
+    /// Operations that a fault refused.
+    pub refused: u64,
+    /// Writes and names that a power loss took away.
+    pub lost: u64,
+}
+
+/// The disks of all hosts. Clones are the same disks.
+#[derive(Debug, Clone)]
+pub struct Disks {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug)]
+struct State {
+    random: Random,
+    inodes: BTreeMap<u64, Inode>,
+    names: BTreeMap<PathBuf, u64>,
+    durable_names: BTreeMap<PathBuf, u64>,
+    hosts: BTreeMap<String, Host>,
+    next_inode: u64,
+    /// Syncs say that they are done, and do nothing.
+    lies: bool,
+}
+
+#[derive(Debug, Default)]
+struct Host {
+    fault: DiskFault,
+    delay_ms: u64,
+    /// Changes until the power goes in the middle of one.
+    power_lasts: Option<u64>,
+    /// The power is gone: nothing works until it is back.
+    dark: bool,
+    /// A bit is not what was written.
+    damaged: bool,
+    changes: u64,
+    footprint: DiskFootprint,
+}
+
+#[derive(Debug, Default)]
+struct Inode {
+    host: String,
+    bytes: FileBytes,
+}
+
+/// Whose disk a path is on.
+fn host_of(path: &Path) -> String {
+    path.iter().nth(1).map_or_else(String::new, |part| part.to_string_lossy().into_owned())
+}
+
+fn io_error(text: &str) -> io::Error {
+    io::Error::other(text.to_owned())
+}
+
+impl Disks {
+    /// Empty disks.
+    pub fn new(seed: u64) -> Self {
+        let state = State {
+            random: Random::new(seed, "disk"),
+            inodes: BTreeMap::new(),
+            names: BTreeMap::new(),
+            durable_names: BTreeMap::new(),
+            hosts: BTreeMap::new(),
+            next_inode: 1,
+            lies: false,
+        };
+        Self { state: Arc::new(Mutex::new(state)) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on, this is wrong with a host's disk.
+    pub fn set_fault(&self, host: &str, fault: DiskFault) {
+        self.state().host(host).fault = fault;
+    }
+
+    /// From now on syncs do nothing: as if the product had forgotten them, to see that this is found out.
+    pub fn lie(&self) {
+        self.state().lies = true;
+    }
+
+    /// From now on, every request to the log's writer takes so long.
+    pub fn set_delay(&self, host: &str, milliseconds: u64) {
+        self.state().host(host).delay_ms = milliseconds;
+    }
+
+    /// How long a host's disk takes.
+    pub fn delay_ms(&self, host: &str) -> u64 {
+        self.state().host(host).delay_ms
+    }
+
+    /// The power goes at the so-manieth change from now on, in the middle of it.
+    pub fn lose_power_after(&self, host: &str, changes: u64) {
+        self.state().host(host).power_lasts = Some(changes);
+    }
+
+    /// Whose power is gone.
+    pub fn dark_hosts(&self) -> BTreeSet<String> {
+        self.state().hosts.iter().filter(|(_, disk)| disk.dark).map(|(host, _)| host.clone()).collect()
+    }
+
+    /// The power goes now.
+    pub fn lose_power(&self, host: &str) {
+        let mut state = self.state();
+        if !state.host(host).dark {
+            state.go_dark(host);
+        }
+    }
+
+    /// The power is back, and with it what was durable.
+    pub fn restore_power(&self, host: &str) {
+        let mut state = self.state();
+        let host = state.host(host);
+        host.dark = false;
+        host.power_lasts = None;
+    }
+
+    /// Empties a host's disk, as a new machine's is.
+    pub fn wipe(&self, host: &str) {
+        let mut state = self.state();
+        state.names.retain(|path, _| host_of(path) != host);
+        state.durable_names.retain(|path, _| host_of(path) != host);
+        state.inodes.retain(|_, inode| inode.host != host);
+        state.host(host).damaged = false;
+    }
+
+    /// Flips a bit that was written long ago, in a file of a host whose process is down: not at the end, nor in the vote, where
+    /// damage can't be told from a write that power loss tore. False if there is none.
+    pub fn flip_a_bit(&self, host: &str) -> bool {
+        let mut state = self.state();
+        let written = |inode: &Inode| inode.bytes.current().iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1) / 2;
+        let names: Vec<u64> = state
+            .durable_names
+            .iter()
+            .filter(|(path, _)| host_of(path) == host && !path.ends_with("vote"))
+            .map(|(_, inode)| *inode)
+            .collect();
+        let files: Vec<u64> =
+            names.into_iter().filter(|name| state.inodes.get(name).is_some_and(|file| written(file) > 64)).collect();
+        if files.is_empty() {
+            return false;
+        }
+        let (name, bits) = (*state.random.pick(&files), state.random.bits());
+        let path = state.durable_names.iter().find_map(|(path, inode)| (*inode == name).then(|| path.display().to_string()));
+        let Some(inode) = state.inodes.get_mut(&name) else { return false };
+        let at = (bits >> 3) as usize % written(inode);
+        inode.bytes.flip(at, (bits & 7) as u8);
+        tracing::info!(path, at, "a bit flips");
+        state.host(host).damaged = true;
+        true
+    }
+
+    /// Whether a host's disk is damaged.
+    pub fn is_damaged(&self, host: &str) -> bool {
+        self.state().host(host).damaged
+    }
+
+    /// What happened to a host's disk.
+    pub fn footprint(&self, host: &str) -> DiskFootprint {
+        self.state().host(host).footprint
+    }
+
+    /// Changes made to a host's disk so far: the crash points there are.
+    pub fn changes(&self, host: &str) -> u64 {
+        self.state().host(host).changes
+    }
+}
+
+impl State {
+    fn host(&mut self, host: &str) -> &mut Host {
+        self.hosts.entry(host.to_owned()).or_default()
+    }
+
+    /// Before a change: whether the disk takes it.
+    fn change(&mut self, host: &str, grows: bool) -> io::Result<()> {
+        let own = self.host(host);
+        if own.dark {
+            return Err(io_error("the power is gone"));
+        }
+        own.changes += 1;
+        if let Some(left) = &mut own.power_lasts {
+            if *left == 0 {
+                self.go_dark(host);
+                return Err(io_error("the power is gone"));
+            }
+            *left -= 1;
+        }
+        let own = self.host(host);
+        if grows && own.fault == DiskFault::Full {
+            own.footprint.refused += 1;
+            return Err(io::Error::from(io::ErrorKind::StorageFull));
+        }
+        Ok(())
+    }
+
+    /// Takes away what was not synced.
+    fn go_dark(&mut self, host: &str) {
+        let mut lost = 0;
+        for inode in self.inodes.values_mut().filter(|inode| inode.host == host) {
+            inode.bytes.lose_power(|newest| {
+                let fate = match newest {
+                    // The last write may be torn.
+                    Some(length) if self.random.chance(500) => Fate::Torn(self.random.between(0, length as u64 + 1) as usize),
+                    _ if self.random.chance(500) => return Fate::Survives,
+                    _ => Fate::Lost,
+                };
+                lost += 1;
+                fate
+            });
+        }
+        let on_host = |path: &Path| host_of(path) == host;
+        let differ =
+            self.names.iter().filter(|(path, _)| on_host(path)).ne(self.durable_names.iter().filter(|(path, _)| on_host(path)));
+        if differ {
+            // A journal that was not asked to may have been written all the same.
+            let (keep, drop) = match self.random.chance(500) {
+                true => (self.names.clone(), &mut self.durable_names),
+                false => (self.durable_names.clone(), &mut self.names),
+            };
+            drop.retain(|path, _| !on_host(path));
+            drop.extend(keep.into_iter().filter(|(path, _)| on_host(path)));
+            lost += 1;
+        }
+        let own = self.host(host);
+        own.dark = true;
+        own.footprint.lost += lost;
+    }
+}
+
+impl SimulatedDisk for Disks {
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn SimulatedFile>> {
+        let host = host_of(path);
+        let mut state = self.state();
+        let known = state.names.get(path).copied();
+        let inode = match (known, mode) {
+            (None, OpenMode::Existing) => return Err(io::Error::from(io::ErrorKind::NotFound)),
+            (Some(_), OpenMode::CreateNew) => return Err(io::Error::from(io::ErrorKind::AlreadyExists)),
+            (Some(inode), OpenMode::Truncate) => {
+                state.change(&host, false)?;
+                if let Some(file) = state.inodes.get_mut(&inode) {
+                    file.bytes.set_length(0);
+                }
+                inode
+            }
+            (Some(inode), _) => inode,
+            (None, _) => {
+                state.change(&host, true)?;
+                let inode = state.next_inode;
+                state.next_inode += 1;
+                state.inodes.insert(inode, Inode { host, ..Inode::default() });
+                state.names.insert(path.to_owned(), inode);
+                inode
+            }
+        };
+        Ok(Arc::new(File { disks: self.clone(), inode }))
+    }
+
+    fn create_dir_all(&self, _: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn exists(&self, path: &Path) -> io::Result<bool> {
+        Ok(self.state().names.contains_key(path))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut state = self.state();
+        state.change(&host_of(to), false)?;
+        let inode = state.names.remove(from).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+        state.names.insert(to.to_owned(), inode);
+        Ok(())
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.state();
+        state.change(&host_of(path), false)?;
+        state.names.remove(path).map(|_| ()).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+    }
+
+    fn list(&self, directory: &Path) -> io::Result<Vec<PathBuf>> {
+        Ok(self.state().names.keys().filter(|path| path.parent() == Some(directory)).cloned().collect())
+    }
+
+    fn sync_directory(&self, directory: &Path) -> io::Result<()> {
+        let mut state = self.state();
+        state.change(&host_of(directory), false)?;
+        state.durable_names.retain(|path, _| path.parent() != Some(directory));
+        let names = state.names.iter().filter(|(path, _)| path.parent() == Some(directory));
+        let names: Vec<_> = names.map(|(path, inode)| (path.clone(), *inode)).collect();
+        state.durable_names.extend(names);
+        Ok(())
+    }
+}
+
+struct File {
+    disks: Disks,
+    inode: u64,
+}
+
+impl std::fmt::Debug for File {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "File({})", self.inode)
+    }
+}
+
+impl File {
+    fn change(&self, change: impl FnOnce(&mut FileBytes)) -> io::Result<()> {
+        let mut state = self.disks.state();
+        let host = state.inodes.get(&self.inode).map(|inode| inode.host.clone()).ok_or_else(gone)?;
+        // As of a power loss in the middle of it, the change was under way.
+        let dies = state.host(&host).power_lasts == Some(0);
+        if dies && let Some(inode) = state.inodes.get_mut(&self.inode) {
+            change(&mut inode.bytes);
+            return state.change(&host, true);
+        }
+        state.change(&host, true)?;
+        change(&mut state.inodes.get_mut(&self.inode).ok_or_else(gone)?.bytes);
+        Ok(())
+    }
+}
+
+fn gone() -> io::Error {
+    io_error("the disk was emptied")
+}
+
+impl SimulatedFile for File {
+    fn length(&self) -> io::Result<u64> {
+        self.disks.state().inodes.get(&self.inode).map(|inode| inode.bytes.current().len() as u64).ok_or_else(gone)
+    }
+
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        self.change(|file| file.set_length(length))
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        let state = self.disks.state();
+        let bytes = state.inodes.get(&self.inode).ok_or_else(gone)?.bytes.current();
+        let start = offset as usize;
+        let part = bytes.get(start..start + buffer.len()).ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))?;
+        buffer.copy_from_slice(part);
+        Ok(())
+    }
+
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.change(|file| file.write(offset, bytes))
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        let mut state = self.disks.state();
+        let host = state.inodes.get(&self.inode).map(|inode| inode.host.clone()).ok_or_else(gone)?;
+        state.change(&host, false)?;
+        let own = state.host(&host);
+        if own.fault == DiskFault::FailNextSync {
+            own.fault = DiskFault::None;
+            own.footprint.refused += 1;
+            return Err(io_error("the disk could not sync"));
+        }
+        own.footprint.syncs += 1;
+        if state.lies {
+            return Ok(());
+        }
+        state.inodes.get_mut(&self.inode).ok_or_else(gone)?.bytes.sync();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(disks: &Disks, path: &str, bytes: &[u8]) -> Arc<dyn SimulatedFile> {
+        let file = disks.open(Path::new(path), OpenMode::CreateIfAbsent).unwrap();
+        file.write_all_at(bytes, 0).unwrap();
+        file
+    }
+
+    fn content(disks: &Disks, path: &str) -> Option<Vec<u8>> {
+        let file = disks.open(Path::new(path), OpenMode::Existing).ok()?;
+        let mut bytes = vec![0; file.length().unwrap() as usize];
+        file.read_exact_at(&mut bytes, 0).unwrap();
+        Some(bytes)
+    }
+
+    #[test]
+    fn what_was_synced_survives_a_power_loss_and_the_rest_may_not() {
+        let mut kept = 0;
+        for seed in 0..64 {
+            let disks = Disks::new(seed);
+            write(&disks, "/a/x", b"synced").sync().unwrap();
+            disks.sync_directory(Path::new("/a")).unwrap();
+            write(&disks, "/a/x", b"SYNCED");
+            write(&disks, "/b/x", b"other");
+            disks.lose_power("/a".trim_start_matches('/'));
+            assert!(disks.open(Path::new("/a/y"), OpenMode::CreateNew).is_err());
+            disks.restore_power("a");
+            let found = content(&disks, "/a/x").unwrap();
+            assert!(found.eq_ignore_ascii_case(b"synced"), "{found:?}");
+            kept += u32::from(found == b"SYNCED");
+            assert_eq!(content(&disks, "/b/x").unwrap(), b"other");
+        }
+        assert!((1..64).contains(&kept));
+    }
+
+    #[test]
+    fn a_name_is_durable_only_with_its_directory() {
+        let lost = (0..64).filter(|seed| {
+            let disks = Disks::new(*seed);
+            write(&disks, "/a/x", b"synced").sync().unwrap();
+            disks.lose_power("a");
+            disks.restore_power("a");
+            content(&disks, "/a/x").is_none()
+        });
+        assert!((1..64).contains(&lost.count()));
+    }
+
+    #[test]
+    fn each_fault_bites() {
+        let disks = Disks::new(1);
+        let file = write(&disks, "/a/x", b"x");
+        disks.set_fault("a", DiskFault::FailNextSync);
+        assert!(file.sync().is_err());
+        assert!(file.sync().is_ok());
+        disks.set_fault("a", DiskFault::Full);
+        assert_eq!(file.write_all_at(b"y", 1).unwrap_err().kind(), io::ErrorKind::StorageFull);
+        disks.set_fault("a", DiskFault::None);
+        disks.lose_power_after("a", 1);
+        assert!(file.write_all_at(b"y", 1).is_ok());
+        assert!(file.sync().is_err());
+        assert!(disks.dark_hosts().contains("a"));
+    }
+}

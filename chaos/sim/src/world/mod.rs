@@ -1,0 +1,129 @@
+//! The simulated world that the product's seam is given.
+
+pub mod disk;
+pub mod network;
+pub mod observations;
+pub mod observed;
+pub mod store;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use weir_world::simulation::{Answer, SimulatedDisk, SimulatedListener, SimulatedStream, Simulation};
+
+use self::disk::Disks;
+use self::network::Network;
+use weir_verdict::random::{Random, mix};
+
+/// What the hosts' clocks show at the start.
+const EPOCH_MS: u64 = 1_700_000_000_000;
+/// Every host's clock is wrong, by less than this.
+const MAX_SKEW_MS: u64 = 600_000;
+
+/// Network, disks, clock and ids of all hosts. Clones are the same world.
+#[derive(Debug, Clone)]
+pub struct World {
+    /// The network.
+    pub network: Network,
+    /// The disks.
+    pub disks: Disks,
+    ids: Arc<Random>,
+    rare: Arc<Random>,
+    rare_counts: Arc<Mutex<BTreeMap<&'static str, u64>>>,
+    rare_things: Arc<AtomicBool>,
+    jumps: Arc<Mutex<BTreeMap<String, i64>>>,
+    seed: u64,
+    elapsed_ms: Arc<AtomicU64>,
+}
+
+impl World {
+    /// An empty world.
+    pub fn new(seed: u64) -> Self {
+        Self {
+            network: Network::default(),
+            disks: Disks::new(seed),
+            ids: Arc::new(Random::new(seed, "ids")),
+            rare: Arc::new(Random::new(seed, "rare")),
+            rare_counts: Arc::default(),
+            rare_things: Arc::default(),
+            jumps: Arc::default(),
+            seed,
+            elapsed_ms: Arc::default(),
+        }
+    }
+
+    /// Milliseconds since the start.
+    pub fn elapsed_ms(&self) -> u64 {
+        self.elapsed_ms.load(Ordering::Relaxed)
+    }
+
+    /// Whether rare things happen from now on; they don't at first.
+    pub fn let_rare_things_happen(&self, happen: bool) {
+        self.rare_things.store(happen, Ordering::Relaxed);
+    }
+
+    /// How often something rare happened, by where.
+    pub fn rare_counts(&self) -> BTreeMap<&'static str, u64> {
+        self.rare_counts.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A host's wall clock jumps by so many milliseconds.
+    pub fn jump(&self, host: &str, by_ms: i64) {
+        *self.jumps.lock().unwrap_or_else(PoisonError::into_inner).entry(host.to_owned()).or_default() += by_ms;
+    }
+
+    /// Told before each step of the simulation.
+    pub fn set_elapsed(&self, elapsed: Duration) {
+        self.elapsed_ms.store(elapsed.as_millis() as u64, Ordering::Relaxed);
+    }
+}
+
+impl Simulation for World {
+    fn wall_clock_ms(&self) -> u64 {
+        let host = self.network.current();
+        let skew = host.bytes().fold(self.seed, |skew, byte| mix(skew ^ u64::from(byte))) % MAX_SKEW_MS;
+        let jumped = self.jumps.lock().unwrap_or_else(PoisonError::into_inner).get(&host).copied().unwrap_or_default();
+        (EPOCH_MS + self.elapsed_ms() + skew).saturating_add_signed(jumped)
+    }
+
+    fn random_id(&self) -> u128 {
+        u128::from(self.ids.bits()) << 64 | u128::from(self.ids.bits())
+    }
+
+    fn bind(&self, port: u16) -> io::Result<Box<dyn SimulatedListener>> {
+        self.network.bind(port)
+    }
+
+    fn connect(&self, address: &str) -> Answer<'static, io::Result<Box<dyn SimulatedStream>>> {
+        self.network.connect(address)
+    }
+
+    fn disk(&self) -> &dyn SimulatedDisk {
+        &self.disks
+    }
+
+    fn disk_delay(&self) -> Duration {
+        Duration::from_millis(self.disks.delay_ms(&self.network.current()))
+    }
+
+    fn rarely(&self, here: &'static str) -> bool {
+        if !self.rare_things.load(Ordering::Relaxed) {
+            return false;
+        }
+        // One place in four is one where it happens in this run, and there it happens now and then.
+        let chosen = here.bytes().fold(mix(self.seed), |state, byte| mix(state ^ u64::from(byte))) % 4 == 0;
+        let happens = chosen && self.rare.chance(60);
+        if happens {
+            *self.rare_counts.lock().unwrap_or_else(PoisonError::into_inner).entry(here).or_default() += 1;
+            tracing::info!(here, "rare");
+        }
+        happens
+    }
+
+    fn dawdle(&self) -> Duration {
+        Duration::from_millis(self.rare.between(10, 800))
+    }
+}

@@ -1,0 +1,118 @@
+//! X1: every row is committed at most once and right at any time, and without gaps in the end.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Invariant;
+use crate::fact::{CommittedRow, Fact};
+
+/// Key and value of a job's source at an offset.
+pub type Oracle = fn(job: &str, source: i64, offset: i64) -> (i64, i64);
+
+/// What became visible, per job.
+pub struct ExactlyOnce {
+    oracle: Oracle,
+    jobs: BTreeMap<String, Committed>,
+}
+
+#[derive(Debug, Default)]
+struct Committed {
+    offsets: BTreeMap<i64, BTreeSet<i64>>,
+    /// By key and count.
+    rows: BTreeMap<(i64, i64), CommittedRow>,
+}
+
+impl ExactlyOnce {
+    /// Nothing is visible.
+    pub fn new(oracle: Oracle) -> Self {
+        Self { oracle, jobs: BTreeMap::new() }
+    }
+
+    /// Judges a job in the end: the error says what is missing or wrong. One that finished has read so many rows per source, and
+    /// has committed them all; one that was canceled may leave what its sinks were about to commit. Returns the number of rows.
+    pub fn judge(&self, job: &str, ended_after: Option<i64>) -> Result<u64, String> {
+        let nothing = Committed::default();
+        let committed = self.jobs.get(job).unwrap_or(&nothing);
+        for (source, offsets) in &committed.offsets {
+            let missing = (0..ended_after.unwrap_or_default()).find(|offset| !offsets.contains(offset));
+            if let Some(missing) = missing {
+                return Err(format!("job {job}: offset {missing} of source {source} is lost"));
+            }
+        }
+        if let Some(rows) = ended_after.filter(|rows| *rows > 0 && committed.offsets.is_empty()) {
+            return Err(format!("job {job} ended after {rows} rows per source, and none came out"));
+        }
+        let mut before: Option<CommittedRow> = None;
+        for ((key, count), row) in &committed.rows {
+            let former = before.filter(|former| former.key == *key).map_or((0, 0), |former| (former.count, former.sum));
+            if (former.0 + 1, former.1 + row.value) != (*count, row.sum) {
+                return Err(format!("job {job}: {row:?} follows count {} and sum {}", former.0, former.1));
+            }
+            before = Some(*row);
+        }
+        Ok(committed.rows.len() as u64)
+    }
+
+    /// The rows of all jobs together.
+    pub fn rows(&self) -> u64 {
+        self.jobs.values().map(|committed| committed.rows.len() as u64).sum()
+    }
+}
+
+impl Invariant for ExactlyOnce {
+    fn id(&self) -> &'static str {
+        "X1"
+    }
+
+    fn observe(&mut self, fact: &Fact) -> Result<(), String> {
+        let Fact::RowsCommitted { job, rows } = fact else { return Ok(()) };
+        let committed = self.jobs.entry(job.clone()).or_default();
+        for row in rows {
+            if (row.key, row.value) != (self.oracle)(job, row.source, row.offset) {
+                return Err(format!("job {job}: {row:?} is not what its source said"));
+            }
+            if !committed.offsets.entry(row.source).or_default().insert(row.offset) {
+                return Err(format!("job {job}: {row:?} was committed before"));
+            }
+            if let Some(other) = committed.rows.insert((row.key, row.count), *row) {
+                return Err(format!("job {job}: {row:?} has the count of {other:?}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn oracle(_: &str, _: i64, offset: i64) -> (i64, i64) {
+        (0, offset * 10)
+    }
+
+    fn row(offset: i64, count: i64, sum: i64) -> CommittedRow {
+        CommittedRow { key: 0, source: 0, offset, value: offset * 10, count, sum }
+    }
+
+    fn after(rows: &[CommittedRow]) -> (ExactlyOnce, Result<(), String>) {
+        let mut exactly_once = ExactlyOnce::new(oracle);
+        let observed = exactly_once.observe(&Fact::RowsCommitted { job: "j".into(), rows: rows.to_vec() });
+        (exactly_once, observed)
+    }
+
+    #[test]
+    fn rows_that_are_right_pass() {
+        let (exactly_once, observed) = after(&[row(0, 1, 0), row(1, 2, 10), row(2, 3, 30)]);
+        assert_eq!(observed, Ok(()));
+        assert_eq!(exactly_once.judge("j", Some(3)), Ok(3));
+    }
+
+    #[test]
+    fn a_doubled_a_wrong_and_a_lost_row_are_found() {
+        assert!(after(&[row(0, 1, 0), row(0, 2, 0)]).1.is_err());
+        assert!(after(&[CommittedRow { value: 7, ..row(0, 1, 7) }]).1.is_err());
+        assert!(after(&[row(0, 1, 0), row(2, 2, 20)]).0.judge("j", Some(3)).is_err());
+        assert!(after(&[row(0, 1, 0), row(1, 2, 11)]).0.judge("j", None).is_err());
+        assert!(after(&[row(0, 1, 0)]).0.judge("j", Some(2)).is_err());
+        assert!(after(&[]).0.judge("j", Some(2)).is_err());
+    }
+}

@@ -1,0 +1,146 @@
+//! A connection, and its halves.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+
+use crate::simulation::SimulatedStream;
+
+type Simulated = Box<dyn SimulatedStream>;
+
+/// A connection.
+pub struct TcpStream {
+    kind: Kind,
+}
+
+enum Kind {
+    Real(tokio::net::TcpStream),
+    Simulated(Simulated),
+}
+
+/// The receiving half of a connection.
+pub struct ReadHalf {
+    kind: ReadKind,
+}
+
+enum ReadKind {
+    Real(OwnedReadHalf),
+    Simulated(tokio::io::ReadHalf<Simulated>),
+}
+
+/// The sending half of a connection.
+pub struct WriteHalf {
+    kind: WriteKind,
+}
+
+enum WriteKind {
+    Real(OwnedWriteHalf),
+    Simulated(tokio::io::WriteHalf<Simulated>),
+}
+
+impl TcpStream {
+    pub(super) fn real(stream: tokio::net::TcpStream) -> Self {
+        Self { kind: Kind::Real(stream) }
+    }
+
+    pub(super) fn simulated(stream: Simulated) -> Self {
+        Self { kind: Kind::Simulated(stream) }
+    }
+
+    /// Sends small writes at once.
+    pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
+        match &self.kind {
+            Kind::Real(stream) => stream.set_nodelay(nodelay),
+            Kind::Simulated(_) => Ok(()),
+        }
+    }
+
+    pub(super) fn disable_delay(&self) {
+        if let Err(error) = self.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY could not be set");
+        }
+    }
+
+    /// Both halves. The connection ends when both are dropped; the other side sees the end of what is sent when the second
+    /// is.
+    pub fn into_split(self) -> (ReadHalf, WriteHalf) {
+        let (read, write) = match self.kind {
+            Kind::Real(stream) => {
+                let (read, write) = stream.into_split();
+                (ReadKind::Real(read), WriteKind::Real(write))
+            }
+            Kind::Simulated(stream) => {
+                let (read, write) = tokio::io::split(stream);
+                (ReadKind::Simulated(read), WriteKind::Simulated(write))
+            }
+        };
+        (ReadHalf { kind: read }, WriteHalf { kind: write })
+    }
+}
+
+/// Passes the methods of a direction on to whatever kind of stream it is.
+macro_rules! pass_on {
+    ($self:ident, $kinds:ident, $stream:ident => $call:expr) => {
+        match &mut $self.get_mut().kind {
+            $kinds::Real(stream) => {
+                let $stream = Pin::new(stream);
+                $call
+            }
+            $kinds::Simulated(stream) => {
+                let $stream = Pin::new(stream);
+                $call
+            }
+        }
+    };
+}
+
+macro_rules! reads {
+    ($stream:ident, $kinds:ident) => {
+        impl AsyncRead for $stream {
+            fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+                pass_on!(self, $kinds, stream => stream.poll_read(cx, buffer))
+            }
+        }
+    };
+}
+
+macro_rules! writes {
+    ($stream:ident, $kinds:ident) => {
+        impl AsyncWrite for $stream {
+            fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+                pass_on!(self, $kinds, stream => stream.poll_write(cx, bytes))
+            }
+
+            fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                pass_on!(self, $kinds, stream => stream.poll_flush(cx))
+            }
+
+            fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                pass_on!(self, $kinds, stream => stream.poll_shutdown(cx))
+            }
+
+            fn poll_write_vectored(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                parts: &[io::IoSlice<'_>],
+            ) -> Poll<io::Result<usize>> {
+                pass_on!(self, $kinds, stream => stream.poll_write_vectored(cx, parts))
+            }
+
+            fn is_write_vectored(&self) -> bool {
+                match &self.kind {
+                    $kinds::Real(stream) => stream.is_write_vectored(),
+                    $kinds::Simulated(_) => false,
+                }
+            }
+        }
+    };
+}
+
+reads!(TcpStream, Kind);
+reads!(ReadHalf, ReadKind);
+writes!(TcpStream, Kind);
+writes!(WriteHalf, WriteKind);

@@ -1,0 +1,184 @@
+//! A command of the operator's that reaches a process: `ssh {host} sudo systemctl {action} weir-{role}`.
+
+use std::fmt;
+use std::process::{Command, Stdio};
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+use crate::plan::Victim;
+
+/// A command that has not ended by then is killed.
+const PATIENCE: Duration = Duration::from_secs(30);
+const PACE: Duration = Duration::from_millis(10);
+/// So much of what a failed command said is shown.
+const SHOWN_BYTES: usize = 400;
+
+/// What may stand in braces.
+const PLACEHOLDERS: [&str; 6] = ["host", "name", "role", "action", "signal", "pid"];
+
+/// What is to be done to a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Action {
+    Kill,
+    Terminate,
+    Pause,
+    Resume,
+    Start,
+}
+
+impl Action {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Kill => "kill",
+            Self::Terminate => "terminate",
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Start => "start",
+        }
+    }
+
+    /// The signal that does it; empty for `start`.
+    fn signal(self) -> &'static str {
+        match self {
+            Self::Kill => "KILL",
+            Self::Terminate => "TERM",
+            Self::Pause => "STOP",
+            Self::Resume => "CONT",
+            Self::Start => "",
+        }
+    }
+}
+
+/// A command with placeholders, run by `sh -c`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandTemplate(String);
+
+impl FromStr for CommandTemplate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let unknown = placeholders(text).find(|name| !PLACEHOLDERS.contains(name));
+        match unknown {
+            Some(name) => Err(format!("{{{name}}} is none of {{{}}}", PLACEHOLDERS.join("}, {"))),
+            None if text.trim().is_empty() => Err("the command is empty".to_owned()),
+            None => Ok(Self(text.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for CommandTemplate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn placeholders(text: &str) -> impl Iterator<Item = &str> {
+    text.split('{').skip(1).filter_map(|part| part.split_once('}').map(|(name, _)| name))
+}
+
+impl CommandTemplate {
+    /// The command for one process. What stands in for a placeholder comes from the cluster: only plain words are put in.
+    pub(crate) fn fill(&self, action: Action, victim: &Victim) -> Result<String, String> {
+        let mut text = self.0.clone();
+        for name in PLACEHOLDERS {
+            let mark = format!("{{{name}}}");
+            if !text.contains(&mark) {
+                continue;
+            }
+            let value = match name {
+                "host" => victim.address.rsplit_once(':').map_or(victim.address.as_str(), |(host, _)| host).to_owned(),
+                "name" => victim.name.clone(),
+                "role" => victim.role.name().to_owned(),
+                "action" => action.name().to_owned(),
+                "signal" => action.signal().to_owned(),
+                _ => victim.pid.map(|pid| pid.to_string()).unwrap_or_default(),
+            };
+            let plain = value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-:[]".contains(&byte));
+            if !plain || (value.is_empty() && !(name == "signal" && action == Action::Start)) || value.starts_with('-') {
+                return Err(format!("DRILL-COMMAND: {mark} of {} is {value:?}, which is not put into a command", victim.name));
+            }
+            text = text.replace(&mark, &value);
+        }
+        Ok(text)
+    }
+}
+
+/// Runs a command to its end; `Err` says how it failed, for people. Blocks.
+pub(crate) fn run(command: &str) -> Result<(), String> {
+    let failed = |why: String| format!("DRILL-COMMAND: `{command}` {why}");
+    let child =
+        Command::new("sh").args(["-c", command]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
+    let mut child = child.map_err(|error| failed(format!("can't be started: {error}")))?;
+    let started = Instant::now();
+    loop {
+        match child.try_wait() {
+            Ok(Some(status)) if status.success() => return Ok(()),
+            Ok(Some(status)) => {
+                let said = child.wait_with_output().map(|output| output.stderr).unwrap_or_default();
+                let said = String::from_utf8_lossy(&said[..said.len().min(SHOWN_BYTES)]).trim().to_owned();
+                return Err(failed(format!("ended with {status}: {said}")));
+            }
+            Ok(None) if started.elapsed() > PATIENCE => {
+                drop(child.kill());
+                drop(child.wait());
+                return Err(failed(format!("did not end within {} s and was killed", PATIENCE.as_secs())));
+            }
+            Ok(None) => std::thread::sleep(PACE),
+            Err(error) => return Err(failed(error.to_string())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Role;
+
+    fn victim(name: &str, pid: Option<u32>) -> Victim {
+        Victim {
+            role: Role::JobManager,
+            name: name.to_owned(),
+            process: name.to_owned(),
+            address: "host1:8081".to_owned(),
+            pid,
+            agent_enabled: false,
+        }
+    }
+
+    fn template(text: &str) -> CommandTemplate {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn placeholders_are_filled_in() {
+        let systemd = template("ssh {host} sudo systemctl {action} weir-{role}");
+        assert_eq!(systemd.fill(Action::Kill, &victim("jm-1", None)).unwrap(), "ssh host1 sudo systemctl kill weir-jobmanager");
+        let local = template("kill -{signal} {pid} # {name}");
+        assert_eq!(local.fill(Action::Pause, &victim("jm-1", Some(7))).unwrap(), "kill -STOP 7 # jm-1");
+        assert_eq!(template("x '{signal}'").fill(Action::Start, &victim("jm-1", None)).unwrap(), "x ''");
+    }
+
+    #[test]
+    fn an_unknown_placeholder_is_refused_before_anything_runs() {
+        for text in ["kill {pidd}", "{}", "", "  "] {
+            assert!(text.parse::<CommandTemplate>().is_err(), "{text:?}");
+        }
+        assert!("awk '{ print $1 }'".parse::<CommandTemplate>().is_err(), "braces are for placeholders only");
+    }
+
+    #[test]
+    fn what_is_not_a_plain_word_is_not_put_into_a_command() {
+        for name in ["a b", "a;reboot", "$(reboot)", "-rf", "a'b", "a\nb"] {
+            let refused = template("kill {name}").fill(Action::Kill, &victim(name, Some(1))).unwrap_err();
+            assert!(refused.starts_with("DRILL-COMMAND"), "{refused}");
+        }
+        assert!(template("kill {pid}").fill(Action::Kill, &victim("jm-1", None)).is_err(), "nor is what is not known");
+    }
+
+    #[test]
+    fn a_command_that_fails_says_why() {
+        assert_eq!(run("true"), Ok(()));
+        let failed = run("echo no such host >&2; exit 3").unwrap_err();
+        assert!(failed.contains("no such host") && failed.contains('3'), "{failed}");
+    }
+}

@@ -1,0 +1,299 @@
+//! What must hold before anything is broken.
+
+use serde::Serialize;
+use weir_protocol::job_status::{ExecutionState, JobStatus};
+use weir_protocol::rest::JobDescription;
+
+use crate::plan::{Blow, Role, Step, Victim, runs_on};
+use crate::survey::Survey;
+
+/// A member this many log entries behind is far behind.
+const FAR_BEHIND: u64 = 1_000;
+
+/// What must hold for a single TaskManager to be worth breaking.
+pub(super) const A_JOB_RUNS_THERE: &str = "a job runs there";
+
+/// A condition and what was found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// Whether it holds.
+    pub holds: bool,
+    /// What must hold.
+    pub condition: String,
+    /// What is.
+    pub found: String,
+}
+
+/// How processes are reached, and what the operator says about them.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Given {
+    /// There is a command template to break with.
+    pub(super) command: bool,
+    /// There are commands that bring an outage about and mend it.
+    pub(super) outage_commands: bool,
+    /// Somebody starts again what has ended: a supervisor that the operator vouches for, or a restart command.
+    pub(super) restarted: bool,
+}
+
+pub(super) fn finding(holds: bool, condition: &str, found: impl Into<String>) -> Finding {
+    Finding { holds, condition: condition.to_owned(), found: found.into() }
+}
+
+/// Everything that is looked at for these steps.
+pub(super) fn examine(survey: &Survey, steps: &[Step], given: Given) -> Vec<Finding> {
+    let mut findings = vec![no_other_drill(survey), quorum(survey)];
+    let outage = steps.iter().find(|step| step.blow.outage().is_some());
+    let hits_jobmanagers = steps.iter().any(|step| step.victim.role == Role::JobManager);
+    if let Some(step) = outage {
+        findings.extend(bearable(survey, step, given));
+    } else if hits_jobmanagers {
+        findings.extend([a_failure_to_spare(survey), nobody_far_behind(survey), another_answers(survey)]);
+    }
+    let task_managers: Vec<&Step> = steps.iter().filter(|step| step.victim.role == Role::TaskManager).collect();
+    for step in &task_managers {
+        findings.push(room_elsewhere(survey, &step.victim.process, &step.victim.name, given.restarted));
+    }
+    findings.push(if outage.is_some() { outage_reach(steps, given) } else { reach(steps, given) });
+    if steps.len() > 1 {
+        findings.push(started_again(given));
+    }
+    findings.extend(survey.jobs.iter().map(healthy));
+    if steps.len() == 1
+        && !task_managers.is_empty()
+        && !survey.jobs.iter().any(|job| task_managers.iter().any(|step| runs_on(job, &step.victim.process)))
+    {
+        findings.push(finding(false, A_JOB_RUNS_THERE, "no task runs on it: nothing could be measured"));
+    }
+    findings
+}
+
+/// What is looked at for an outage.
+fn bearable(survey: &Survey, step: &Step, given: Given) -> Vec<Finding> {
+    let mut findings = vec![nobody_far_behind(survey)];
+    if !given.outage_commands {
+        findings.push(everybody_answers(survey));
+    }
+    match &survey.bounds {
+        Some(bounds) => findings.extend(bounds.examine(step.blow, &survey.ha.provider, survey.ha.members.len())),
+        None => findings.push(finding(false, "the leader tells its configuration", "it does not")),
+    }
+    findings
+}
+
+/// Who is not known can't be ordered: it would go on as if nothing were.
+fn everybody_answers(survey: &Survey) -> Finding {
+    let known = survey.jobmanager_names();
+    let members = survey.ha.members.iter().map(|member| member.name.as_str());
+    let missing: Vec<&str> = members.filter(|name| !known.iter().any(|known| known == name)).collect();
+    let condition = "every JobManager answers at the addresses given";
+    match missing.as_slice() {
+        [] => finding(true, condition, known.join(", ")),
+        missing => finding(false, condition, format!("not {}: name them with --jobmanager", missing.join(", "))),
+    }
+}
+
+fn no_other_drill(survey: &Survey) -> Finding {
+    let condition = "no other drill is under way";
+    match &survey.drill {
+        None => finding(true, condition, "none"),
+        Some(other) => finding(false, condition, format!("{} ({}) is", other.drill, other.id)),
+    }
+}
+
+fn quorum(survey: &Survey) -> Finding {
+    let found = if survey.ha.has_quorum { "it is" } else { "it is not" };
+    finding(survey.ha.has_quorum && survey.ha.store_away_since_ms.is_none(), "the coordination store is reached", found)
+}
+
+fn a_failure_to_spare(survey: &Survey) -> Finding {
+    let spare = survey.ha.failures_tolerated;
+    let found = format!("{spare} more JobManagers may fail of {}", survey.ha.members.len());
+    finding(spare >= 1, "a JobManager can fail and another can lead", found)
+}
+
+fn nobody_far_behind(survey: &Survey) -> Finding {
+    let lags = |lag: Option<u64>| lag.is_some_and(|entries| entries > FAR_BEHIND);
+    let members = survey.ha.members.iter().filter(|member| member.voter);
+    let bad: Vec<String> = members
+        .filter(|member| member.reachable == Some(false) || lags(member.lag_entries))
+        .map(|member| match member.lag_entries.filter(|_| member.reachable != Some(false)) {
+            Some(entries) => format!("{} is {entries} entries behind", member.name),
+            None => format!("{} is not reached", member.name),
+        })
+        .collect();
+    let condition = "every JobManager follows closely";
+    if bad.is_empty() { finding(true, condition, "they do") } else { finding(false, condition, bad.join(", ")) }
+}
+
+fn another_answers(survey: &Survey) -> Finding {
+    let others: Vec<String> = survey.jobmanager_names().into_iter().filter(|name| *name != survey.leader.name).collect();
+    let condition = "another JobManager can be watched";
+    match others.as_slice() {
+        [] => finding(false, condition, "only the leader's REST address is known or answers: name the others with --jobmanager"),
+        others => finding(true, condition, others.join(", ")),
+    }
+}
+
+fn room_elsewhere(survey: &Survey, process: &str, name: &str, restarted: bool) -> Finding {
+    let (here, others): (Vec<_>, Vec<_>) = survey.taskmanagers.iter().partition(|seen| seen.info.id.0 == process);
+    let needed: u32 = here.iter().map(|seen| seen.slots_in_use()).sum();
+    let free: u32 = others.iter().map(|seen| seen.info.free_slots).sum();
+    let condition = format!("the slots of {name} can be had elsewhere, or it is started again (--supervised, --restart-command)");
+    let found = format!("{needed} in use, {free} free elsewhere{}", if restarted { ", and it is started again" } else { "" });
+    finding(free >= needed || restarted, &condition, found)
+}
+
+fn reach(steps: &[Step], given: Given) -> Finding {
+    if given.outage_commands {
+        return finding(false, REACHED, "--break-command and --mend-command are for outages: give --command");
+    }
+    if given.command {
+        return finding(true, REACHED, "by the command given");
+    }
+    let broken = steps.iter().filter(|step| step.blow != Blow::TransferLeadership);
+    by_agents(broken.map(|step| &step.victim), "--command")
+}
+
+fn outage_reach(steps: &[Step], given: Given) -> Finding {
+    if given.outage_commands {
+        return finding(true, REACHED, "by the commands given");
+    }
+    if given.command {
+        return finding(false, REACHED, "--command is for processes: give --break-command and --mend-command");
+    }
+    by_agents(steps.iter().flat_map(Step::everybody), "--break-command and --mend-command")
+}
+
+const REACHED: &str = "every process concerned can be reached";
+
+fn by_agents<'a>(victims: impl Iterator<Item = &'a Victim>, instead: &str) -> Finding {
+    let off: Vec<&str> = victims.filter(|victim| !victim.agent_enabled).map(|victim| victim.name.as_str()).collect();
+    match off.as_slice() {
+        [] => finding(true, REACHED, "by its agent"),
+        names => {
+            let names = names.join(", ");
+            let found = format!(
+                "DRILL-AGENT-OFF: {names} takes no faults: set drill.agent.enabled: true in its configuration, or give {instead}"
+            );
+            finding(false, REACHED, found)
+        }
+    }
+}
+
+fn started_again(given: Given) -> Finding {
+    let found = if given.restarted { "it is" } else { "say so with --supervised, or give --restart-command" };
+    finding(given.restarted, "what is stopped is started again", found)
+}
+
+fn healthy(job: &JobDescription) -> Finding {
+    let condition = format!("job {} ({}) runs and has completed a checkpoint", job.name, job.job_id);
+    let checkpoint = job.checkpoints.latest_completed.as_ref().map(|checkpoint| checkpoint.facts().id);
+    let found = match checkpoint {
+        Some(id) => format!("{}, checkpoint {id}", job.status.as_str()),
+        None => format!("{}, no checkpoint: it would start over", job.status.as_str()),
+    };
+    finding(all_running(job) && checkpoint.is_some(), &condition, found)
+}
+
+/// Whether the job is RUNNING and every task of it.
+pub(super) fn all_running(job: &JobDescription) -> bool {
+    let mut subtasks = job.vertices.iter().flat_map(|vertex| &vertex.subtasks);
+    job.status == JobStatus::Running && subtasks.all(|subtask| subtask.state == ExecutionState::Running)
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_protocol::rest::DrillUnderWay;
+
+    use super::*;
+    use crate::Drill;
+    use crate::plan::steps;
+    use crate::timeline::sample;
+
+    fn refused(survey: &Survey, drill: Drill, given: Given) -> Vec<String> {
+        let steps = steps(drill, survey, 10_000, None).unwrap();
+        assert_eq!(drill.is_outage(), steps[0].blow.outage().is_some());
+        examine(survey, &steps, given).into_iter().filter(|finding| !finding.holds).map(|finding| finding.condition).collect()
+    }
+
+    const NOTHING_GIVEN: Given = Given { command: false, outage_commands: false, restarted: false };
+
+    #[test]
+    fn a_healthy_cluster_with_agents_bears_every_drill() {
+        let survey = sample::survey();
+        for drill in [Drill::LeaderTransfer, Drill::LeaderKill, Drill::LeaderPause, Drill::TaskManagerKill] {
+            assert_eq!(refused(&survey, drill, NOTHING_GIVEN), Vec::<String>::new(), "{drill:?}");
+        }
+    }
+
+    #[test]
+    fn each_lack_of_redundancy_refuses() {
+        let refuses = |change: fn(&mut Survey), drill: Drill, part: &str| {
+            let mut survey = sample::survey();
+            change(&mut survey);
+            let refused = refused(&survey, drill, NOTHING_GIVEN);
+            assert!(refused.iter().any(|condition| condition.contains(part)), "{part}: {refused:?}");
+        };
+        refuses(|survey| survey.ha.failures_tolerated = 0, Drill::LeaderKill, "another can lead");
+        refuses(|survey| survey.ha.has_quorum = false, Drill::TaskManagerKill, "coordination store");
+        refuses(|survey| survey.ha.members[1].reachable = Some(false), Drill::LeaderPause, "follows closely");
+        refuses(|survey| survey.ha.members[2].lag_entries = Some(5_000), Drill::LeaderTransfer, "follows closely");
+        refuses(|survey| survey.jobmanagers.truncate(1), Drill::LeaderTransfer, "can be watched");
+        refuses(|survey| survey.drill = Some(DrillUnderWay::default()), Drill::LeaderKill, "no other drill");
+        refuses(|survey| survey.jobs[0].checkpoints.latest_completed = None, Drill::LeaderKill, "checkpoint");
+        refuses(|survey| survey.jobs[0].status = JobStatus::Restarting, Drill::LeaderKill, "runs");
+        refuses(|survey| survey.taskmanagers[1].info.free_slots = 0, Drill::TaskManagerKill, "slots of tm-1");
+    }
+
+    #[test]
+    fn an_agent_that_is_off_refuses_unless_there_is_a_command_or_nothing_to_break() {
+        let mut survey = sample::survey();
+        for seen in &mut survey.jobmanagers {
+            seen.agent.as_mut().unwrap().enabled = false;
+        }
+        assert_eq!(refused(&survey, Drill::LeaderKill, NOTHING_GIVEN), ["every process concerned can be reached"]);
+        assert_eq!(refused(&survey, Drill::LeaderKill, Given { command: true, ..NOTHING_GIVEN }), Vec::<String>::new());
+        assert_eq!(refused(&survey, Drill::LeaderTransfer, NOTHING_GIVEN), Vec::<String>::new());
+    }
+
+    #[test]
+    fn an_outage_is_brought_about_by_everybodys_agent_or_by_two_commands() {
+        let mut survey = sample::survey();
+        assert_eq!(refused(&survey, Drill::StoreOutage, NOTHING_GIVEN), Vec::<String>::new());
+        let by_commands = Given { outage_commands: true, ..NOTHING_GIVEN };
+        let by_command = Given { command: true, ..NOTHING_GIVEN };
+        assert_eq!(refused(&survey, Drill::StoreOutage, by_command), [REACHED], "it reaches processes");
+        assert_eq!(refused(&survey, Drill::LeaderKill, by_commands), [REACHED], "they take something away");
+        survey.taskmanagers[1].agent.as_mut().unwrap().enabled = false;
+        assert_eq!(refused(&survey, Drill::StoreOutage, NOTHING_GIVEN), Vec::<String>::new(), "TaskManagers have no store");
+        assert_eq!(refused(&survey, Drill::CheckpointStorageOutage, NOTHING_GIVEN), [REACHED]);
+        assert_eq!(refused(&survey, Drill::CheckpointStorageOutage, by_commands), Vec::<String>::new());
+        survey.jobmanagers.truncate(2);
+        assert_eq!(
+            refused(&survey, Drill::StoreOutage, NOTHING_GIVEN),
+            ["every JobManager answers at the addresses given"],
+            "jm-3 would go on"
+        );
+        survey.bounds = None;
+        assert_eq!(refused(&survey, Drill::StoreOutage, by_commands), ["the leader tells its configuration"]);
+    }
+
+    #[test]
+    fn a_rolling_restart_needs_somebody_who_starts_what_was_stopped() {
+        let survey = sample::survey();
+        assert_eq!(refused(&survey, Drill::RollingRestart, NOTHING_GIVEN), ["what is stopped is started again"]);
+        let restarted = Given { restarted: true, ..NOTHING_GIVEN };
+        assert_eq!(refused(&survey, Drill::RollingRestart, restarted), Vec::<String>::new());
+        let order: Vec<String> =
+            steps(Drill::RollingRestart, &survey, 0, None).unwrap().into_iter().map(|step| step.victim.name).collect();
+        assert_eq!(order, ["jm-2", "jm-3", "jm-1", "tm-1", "tm-2"], "the leader after the standbys");
+    }
+
+    #[test]
+    fn without_room_elsewhere_somebody_must_start_the_task_manager_again() {
+        let mut survey = sample::survey();
+        survey.taskmanagers.truncate(1);
+        assert_eq!(refused(&survey, Drill::TaskManagerKill, NOTHING_GIVEN).len(), 1);
+        assert_eq!(refused(&survey, Drill::TaskManagerKill, Given { restarted: true, ..NOTHING_GIVEN }), Vec::<String>::new());
+    }
+}

@@ -1,0 +1,529 @@
+//! A drill from its preconditions to its verdict.
+
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use tokio::sync::mpsc;
+use weir_client::{ClientError, ClusterClient};
+use weir_protocol::rest::{DrillBegin, DrillMeasures, DrillObjectives, DrillResult};
+
+use crate::Drill;
+use crate::bounds::Bounds;
+use crate::command_template::{Action, CommandTemplate};
+use crate::outage::{Breaking, OutageCommands};
+use crate::plan::{self, Step, Victim};
+use crate::precondition::{self, Finding, Given};
+use crate::probe::{ProcessClient, Sample, Watchers};
+use crate::reach::{Blown, Reach, run_command};
+use crate::survey::{MAX_JOBS, Survey};
+use crate::timeline::Timeline;
+use crate::verdict::{self, Outcome};
+
+/// The cluster is watched for so long before anything is broken, so that what is usual is known.
+const BASELINE: Duration = Duration::from_millis(1_500);
+/// Samples that may wait.
+const SAMPLES: usize = 4_096;
+/// Added to the time that the cluster is told the drill takes at most: for what lies between its steps.
+const MARGIN_MS: u64 = 30_000;
+/// Telling the cluster how it ended may take this long.
+const END_PATIENCE: Duration = Duration::from_secs(30);
+/// Between two looks whether the cluster can bear the next step.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+/// An agent that is ordered an outage has begun it by then, or never does.
+const AGENT_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Of what was missed and what is worth knowing, so much is kept.
+const SENTENCES_KEPT: usize = 8;
+/// And so much of each.
+const SENTENCE_BYTES: usize = 300;
+/// Victims that are named in a result.
+const VICTIMS_KEPT: usize = 50;
+
+/// What to do.
+#[derive(Debug, Clone)]
+pub struct DrillOptions {
+    pub drill: Drill,
+    /// REST addresses of JobManagers.
+    pub addresses: Vec<String>,
+    /// How long to wait for a leader before anything is broken.
+    pub patience: Duration,
+    pub objectives: DrillObjectives,
+    /// Name of the TaskManager to kill.
+    pub victim: Option<String>,
+    /// How long a process is frozen.
+    pub pause: Duration,
+    /// How long an outage lasts.
+    pub outage: Duration,
+    /// How long one fault is watched at most.
+    pub deadline: Duration,
+    /// Whether what was ended is waited for.
+    pub expected_back: bool,
+    /// Somebody starts again what has ended.
+    pub supervised: bool,
+    pub command: Option<CommandTemplate>,
+    pub restart_command: Option<CommandTemplate>,
+    /// How an outage is brought about and mended instead of by agents.
+    pub outage_commands: Option<OutageCommands>,
+}
+
+impl DrillOptions {
+    /// How long what it breaks stays broken before it is mended; nothing for what is not mended.
+    fn lasts(&self) -> Duration {
+        match self.drill {
+            Drill::LeaderPause => self.pause,
+            drill if drill.is_outage() => self.outage,
+            _ => Duration::ZERO,
+        }
+    }
+}
+
+/// What would be done, and whether it may be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Examination {
+    pub drill: &'static str,
+    /// What is done, in this order.
+    pub steps: Vec<String>,
+    pub preconditions: Vec<Finding>,
+    /// Whether all of them hold.
+    pub allowed: bool,
+}
+
+/// Why there is no result.
+#[derive(Debug)]
+pub enum DrillError {
+    /// The cluster does not answer, or refuses.
+    Client(ClientError),
+    /// This machine does not play along.
+    Here(String),
+    /// A precondition does not hold; nothing was touched.
+    Refused(Box<Examination>),
+    /// It was broken off; what was broken is mended, or how it mends itself.
+    Interrupted(String),
+}
+
+impl From<ClientError> for DrillError {
+    fn from(error: ClientError) -> Self {
+        Self::Client(error)
+    }
+}
+
+/// A drill on its way.
+pub struct Exercise {
+    options: DrillOptions,
+    http: ProcessClient,
+    reach: Reach,
+    client: ClusterClient,
+    /// Says how it goes, a line at a time.
+    say: fn(&str),
+    id: String,
+    began: Option<(Instant, u64)>,
+    /// What is broken right now and has to be mended by us, or mends itself at that moment.
+    broken: Option<(Step, Option<Instant>)>,
+    /// The command that brings an outage about, from its start to the end of the outage.
+    breaking: Option<Breaking>,
+    victims: Vec<String>,
+    notes: Vec<String>,
+    jobs: usize,
+}
+
+impl Exercise {
+    /// Nothing is asked or touched yet.
+    pub fn new(options: DrillOptions, say: fn(&str)) -> Result<Self, DrillError> {
+        let http = ProcessClient::new().map_err(DrillError::Here)?;
+        let client = ClusterClient::new(options.addresses.clone())?;
+        let reach =
+            Reach { http: http.clone(), command: options.command.clone(), outage_commands: options.outage_commands.clone() };
+        Ok(Self {
+            id: format!("{}-{:08x}", options.drill.name(), weir_world::random_id() as u32),
+            options,
+            http,
+            reach,
+            client,
+            say,
+            began: None,
+            broken: None,
+            breaking: None,
+            victims: Vec::new(),
+            notes: Vec::new(),
+            jobs: 0,
+        })
+    }
+
+    /// What would be done to whom, and every precondition with what was found. Touches nothing.
+    pub async fn examine(&self) -> Result<Examination, DrillError> {
+        Ok(self.look().await?.1)
+    }
+
+    async fn look(&self) -> Result<(Vec<Step>, Examination), DrillError> {
+        let survey = self.survey().await?;
+        let for_ms = self.options.lasts().as_millis() as u64;
+        let planned = plan::steps(self.options.drill, &survey, for_ms, self.options.victim.as_deref());
+        let (steps, preconditions) = match planned {
+            Ok(steps) => {
+                let findings = precondition::examine(&survey, &steps, self.given());
+                (steps, findings)
+            }
+            Err(found) => {
+                let condition = "there is somebody to do it to".to_owned();
+                (Vec::new(), vec![Finding { holds: false, condition, found }])
+            }
+        };
+        let examination = Examination {
+            drill: self.options.drill.name(),
+            steps: steps.iter().map(Step::text).collect(),
+            allowed: preconditions.iter().all(|finding| finding.holds),
+            preconditions,
+        };
+        Ok((steps, examination))
+    }
+
+    async fn survey(&self) -> Result<Survey, ClientError> {
+        let mut survey = Survey::take(&self.http, &self.options.addresses, self.options.patience).await?;
+        if self.options.drill.is_outage() {
+            // Without them it is refused.
+            survey.bounds = Bounds::ask(&self.http, &survey).await.ok();
+        }
+        Ok(survey)
+    }
+
+    fn given(&self) -> Given {
+        Given {
+            command: self.options.command.is_some(),
+            outage_commands: self.options.outage_commands.is_some(),
+            restarted: self.options.supervised || self.options.restart_command.is_some(),
+        }
+    }
+
+    /// Carries the drill out, until its end or until `interrupted`, and has the cluster keep the result.
+    pub async fn run(&mut self, interrupted: impl Future<Output = std::io::Result<()>>) -> Result<DrillResult, DrillError> {
+        let outcome = tokio::select! {
+            biased;
+            _ = interrupted => None,
+            outcome = self.carry_out() => Some(outcome),
+        };
+        let Some(outcome) = outcome else { return Err(self.break_off().await) };
+        let outcome = outcome?;
+        let result = self.result(outcome);
+        self.keep(&result).await;
+        Ok(result)
+    }
+
+    async fn carry_out(&mut self) -> Result<Outcome, DrillError> {
+        let (steps, examination) = self.look().await?;
+        if !examination.allowed {
+            return Err(DrillError::Refused(Box::new(examination)));
+        }
+        let longest_step = (self.options.deadline + self.options.lasts()).as_millis() as u64 + MARGIN_MS;
+        let for_ms = longest_step.saturating_mul(steps.len() as u64);
+        let begin = DrillBegin {
+            id: self.id.clone(),
+            drill: self.options.drill.name().to_owned(),
+            for_ms: for_ms.clamp(1, DrillBegin::MAX_MS),
+        };
+        // From here on the cluster may know of it, and is told of its end.
+        self.began = Some((Instant::now(), weir_world::wall_clock_ms()));
+        self.client.begin_drill(&begin, self.options.patience).await?;
+        (self.say)(&format!("drill {} has begun: restarts do not count against any job", self.id));
+        let mut whole: Option<Outcome> = None;
+        for step in steps {
+            let outcome = match self.when_it_can_be_borne(step, whole.is_some()).await {
+                Ok((survey, step)) => self.step(&survey, &step).await,
+                Err(why) => Outcome { not_struck: Some(why), ..Outcome::default() },
+            };
+            let goes_on = outcome.recovered && outcome.still_away.is_empty() && outcome.not_struck.is_none();
+            whole = Some(match whole {
+                None => outcome,
+                Some(before) => join(before, outcome),
+            });
+            if !goes_on {
+                break;
+            }
+        }
+        Ok(whole.unwrap_or_default())
+    }
+
+    /// The cluster as it is now and the step on it; after a first step once it has its redundancy back.
+    async fn when_it_can_be_borne(&self, planned: Step, waits: bool) -> Result<(Survey, Step), String> {
+        let started = Instant::now();
+        loop {
+            let mut survey = self.survey().await.map_err(|error| error.to_string())?;
+            // It is this one.
+            survey.drill = None;
+            let refused = match as_it_is_now(&survey, &planned) {
+                None => format!("{} is not there", planned.victim.name),
+                Some(step) => {
+                    let findings = precondition::examine(&survey, std::slice::from_ref(&step), self.given());
+                    let needless = |finding: &Finding| finding.condition == precondition::A_JOB_RUNS_THERE;
+                    match findings.iter().find(|finding| !(finding.holds || waits && needless(finding))) {
+                        None => return Ok((survey, step)),
+                        Some(finding) => format!("{}: {}", finding.condition, finding.found),
+                    }
+                }
+            };
+            if !waits || started.elapsed() > self.options.deadline {
+                return Err(refused);
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// One fault, watched.
+    async fn step(&mut self, survey: &Survey, step: &Step) -> Outcome {
+        self.victims.push(step.struck().to_owned());
+        self.jobs = self.jobs.max(survey.jobs.len());
+        if survey.jobs_left_out > 0 {
+            self.note(format!("{} jobs were not watched: {MAX_JOBS} are at most", survey.jobs_left_out));
+        }
+        let jobs: Vec<_> = survey.jobs.iter().map(|job| job.job_id).collect();
+        let (sender, mut samples) = mpsc::channel(SAMPLES);
+        let since = Instant::now();
+        let _watchers = Watchers::start(&self.http, &survey.watched(), &jobs, since, &sender);
+        let expected_back = self.options.expected_back || !step.blow.ends_the_process();
+        let mut timeline = Timeline::new(survey, step, expected_back);
+        take_for(&mut timeline, &mut samples, BASELINE).await;
+
+        (self.say)(&step.text());
+        if let Err(why) = self.prepare(step) {
+            return Outcome { not_struck: Some(why), ..Outcome::default() };
+        }
+        let (struck, seen_meanwhile) = {
+            let mut strike = std::pin::pin!(self.reach.strike(step, self.options.deadline, self.breaking.as_mut()));
+            let mut seen: Vec<Sample> = Vec::new();
+            let struck = loop {
+                tokio::select! {
+                    biased;
+                    struck = &mut strike => break struck,
+                    Some(sample) = samples.recv() => seen.push(sample),
+                }
+            };
+            (struck, seen)
+        };
+        let blown = match struck {
+            Ok(blown) => blown,
+            Err(why) => {
+                // Perhaps half of it.
+                self.mend().await;
+                return Outcome { not_struck: Some(why), ..Outcome::default() };
+            }
+        };
+        self.broken = self.is_to_mend(step, blown);
+        let elapsed_at = |at: Instant| at.saturating_duration_since(since).as_millis() as u64;
+        timeline.strike(elapsed_at(blown.at));
+        if let Some(mends_in) = blown.mends_in {
+            timeline.ends(elapsed_at(blown.at + mends_in));
+        }
+        seen_meanwhile.into_iter().for_each(|sample| timeline.take(sample));
+        let restart = self.restart_of(step);
+        self.follow(&mut timeline, &mut samples, step, since).await;
+        if let Some(restart) = restart
+            && let Ok(Err(why)) = restart.await
+        {
+            self.note(why);
+        }
+        Outcome {
+            measures: timeline.measures(),
+            not_struck: None,
+            not_seen: timeline.waits_for(),
+            failed_jobs: timeline.failed_jobs(),
+            recovered: timeline.has_recovered(),
+            unexpected: timeline.unexpected(),
+            still_away: timeline.is_still_away().then(|| step.victim.name.clone()).into_iter().collect(),
+        }
+    }
+
+    /// An outage is to be mended from the moment at which it may have begun, wherever it is broken off.
+    fn prepare(&mut self, step: &Step) -> Result<(), String> {
+        if step.blow.outage().is_none() {
+            return Ok(());
+        }
+        let lasts = self.options.outage;
+        self.breaking = self.options.outage_commands.as_ref().map(|commands| Breaking::start(commands, lasts)).transpose()?;
+        let mends_itself = self.breaking.is_none().then(|| Instant::now() + AGENT_PATIENCE + lasts);
+        self.broken = Some((step.clone(), mends_itself));
+        Ok(())
+    }
+
+    fn is_to_mend(&self, step: &Step, blown: Blown) -> Option<(Step, Option<Instant>)> {
+        if self.reach.must_mend(step.blow) {
+            return Some((step.clone(), None));
+        }
+        blown.mends_in.map(|mends_in| (step.clone(), Some(blown.at + mends_in)))
+    }
+
+    /// Starts again what has ended, if there is a command for it.
+    fn restart_of(&self, step: &Step) -> Option<tokio::task::JoinHandle<Result<(), String>>> {
+        let template = self.options.restart_command.clone().filter(|_| step.blow.ends_the_process())?;
+        let victim = step.victim.clone();
+        Some(weir_world::spawn("drill-restart", async move { run_command(&template, Action::Start, &victim).await }))
+    }
+
+    /// Until everything was seen, or time is up. What a command has frozen, or taken away, is mended in between.
+    async fn follow(&mut self, timeline: &mut Timeline, samples: &mut mpsc::Receiver<Sample>, step: &Step, since: Instant) {
+        let lasts = step.blow.outage().map_or(Duration::ZERO, |(_, for_ms)| Duration::from_millis(for_ms));
+        let deadline = Instant::now() + lasts + self.options.deadline;
+        let mut wake_at = self.reach.must_mend(step.blow).then(|| Instant::now() + self.options.lasts());
+        while !timeline.is_over() {
+            tokio::select! {
+                Some(sample) = samples.recv() => timeline.take(sample),
+                () = tokio::time::sleep_until(deadline.into()) => break,
+                () = tokio::time::sleep_until(wake_at.unwrap_or(deadline).into()), if wake_at.is_some() => {
+                    wake_at = None;
+                    self.mend().await;
+                    if self.broken.is_none() {
+                        timeline.ends(since.elapsed().as_millis() as u64);
+                    }
+                }
+            }
+            timeline.take_news().iter().for_each(|line| (self.say)(line));
+        }
+        if wake_at.is_some() {
+            self.mend().await;
+        }
+        // What has come back has mended itself.
+        let is_mended = self.breaking.is_none() && !timeline.is_still_away();
+        if is_mended {
+            self.broken = None;
+        }
+    }
+
+    /// Mends what a command has broken, or an outage before its time, and says so.
+    async fn mend(&mut self) {
+        let Some((step, mends_itself)) = self.broken.clone() else { return };
+        let is_outage = step.blow.outage().is_some();
+        if mends_itself.is_some() && !is_outage {
+            return;
+        }
+        match self.reach.mend(&step, self.breaking.as_mut()).await {
+            Ok(()) => {
+                (self.broken, self.breaking) = (None, None);
+                (self.say)(&format!("{} may {}", step.struck(), if is_outage { "be reached again" } else { "go on" }));
+            }
+            Err(why) if mends_itself.is_some() => self.note(why),
+            Err(why) => self.note(format!("{} {}: {why}", step.struck(), still(&step))),
+        }
+    }
+
+    fn note(&mut self, note: String) {
+        (self.say)(&format!("note: {note}"));
+        self.notes.push(note);
+    }
+
+    /// Ctrl-C: mends what it can, says what mends itself, and tells the cluster.
+    async fn break_off(&mut self) -> DrillError {
+        self.mend().await;
+        let state = match &self.broken {
+            None => "nothing is left broken by it".to_owned(),
+            Some((step, Some(at))) => {
+                let left = at.saturating_duration_since(Instant::now()).as_millis();
+                format!("{} mends itself in {left} ms", step.struck())
+            }
+            Some((step, None)) if step.blow.outage().is_some() => {
+                format!("{} {}: run the mend command by hand; a watchdog runs it a minute later, too", step.struck(), still(step))
+            }
+            Some((step, None)) => format!("{} {}: let it go on (SIGCONT)", step.struck(), still(step)),
+        };
+        if self.began.is_none() {
+            return DrillError::Interrupted("before anything was touched".to_owned());
+        }
+        let ended: Vec<String> = self.victims.clone();
+        let mut result = self.result(Outcome::default());
+        result.missed = vec![format!("it was broken off; {state}")];
+        self.keep(&result).await;
+        DrillError::Interrupted(format!(
+            "{state}; hit so far: {}",
+            if ended.is_empty() { "nobody".into() } else { ended.join(", ") }
+        ))
+    }
+
+    fn result(&self, outcome: Outcome) -> DrillResult {
+        let missed = verdict::missed(self.options.objectives, &outcome);
+        let mut notes = self.notes.clone();
+        if missed.is_empty() {
+            notes.extend(outcome.not_seen.iter().map(|what| format!("when time was up, {what}")));
+        }
+        let (began, began_at_ms) = self.began.unwrap_or_else(|| (Instant::now(), weir_world::wall_clock_ms()));
+        DrillResult {
+            id: self.id.clone(),
+            drill: self.options.drill.name().to_owned(),
+            began_at_ms,
+            took_ms: began.elapsed().as_millis() as u64,
+            victims: self.victims.iter().take(VICTIMS_KEPT).cloned().collect(),
+            jobs: self.jobs as u32,
+            passed: missed.is_empty(),
+            missed: first_few(missed),
+            notes: first_few(notes),
+            objectives: self.options.objectives,
+            measures: outcome.measures,
+        }
+    }
+
+    /// Has the cluster keep the result. That it can't is only told: the drill has been.
+    async fn keep(&self, result: &DrillResult) {
+        if let Err(error) = self.client.end_drill(result, END_PATIENCE).await {
+            (self.say)(&format!("note: the cluster did not keep the result: {error}"));
+        }
+    }
+}
+
+fn still(step: &Step) -> &'static str {
+    if step.blow.outage().is_some() { "IS STILL AWAY" } else { "IS STILL FROZEN" }
+}
+
+/// As much as is kept: the cluster takes results up to a size.
+fn first_few(mut sentences: Vec<String>) -> Vec<String> {
+    let left_out = sentences.len().saturating_sub(SENTENCES_KEPT);
+    sentences.truncate(SENTENCES_KEPT);
+    for sentence in &mut sentences {
+        sentence.truncate(sentence.floor_char_boundary(SENTENCE_BYTES));
+    }
+    if left_out > 0 {
+        sentences.push(format!("and {left_out} more"));
+    }
+    sentences
+}
+
+/// The planned step on the cluster as it is now: who leads may have changed, and a TaskManager may be another incarnation.
+fn as_it_is_now(survey: &Survey, planned: &Step) -> Option<Step> {
+    let now = |planned: &Victim| match planned.role {
+        plan::Role::JobManager => survey.jobmanager(&planned.name),
+        plan::Role::TaskManager => survey.taskmanagers.iter().map(|seen| seen.victim()).find(|seen| seen.name == planned.name),
+    };
+    let victim = now(&planned.victim)?;
+    let leads = victim.role == plan::Role::JobManager && victim.name == survey.leader.name;
+    // An outage is seen by who leads.
+    let as_planned = leads || planned.blow.outage().is_none();
+    let others = planned.others.iter().filter_map(now).collect();
+    as_planned.then_some(Step { blow: planned.blow, leads, victim, others })
+}
+
+async fn take_for(timeline: &mut Timeline, samples: &mut mpsc::Receiver<Sample>, duration: Duration) {
+    let end = tokio::time::Instant::now() + duration;
+    loop {
+        tokio::select! {
+            Some(sample) = samples.recv() => timeline.take(sample),
+            () = tokio::time::sleep_until(end) => return,
+        }
+    }
+}
+
+/// Two steps as one: the worse of each.
+fn join(before: Outcome, after: Outcome) -> Outcome {
+    let measures = if after.not_struck.is_some() { before.measures } else { worst(&before.measures, &after.measures) };
+    Outcome {
+        measures,
+        not_struck: after.not_struck,
+        not_seen: after.not_seen,
+        failed_jobs: [before.failed_jobs, after.failed_jobs].concat(),
+        unexpected: [before.unexpected, after.unexpected].concat(),
+        recovered: before.recovered && after.recovered,
+        still_away: [before.still_away, after.still_away].concat(),
+    }
+}
+
+fn worst(before: &DrillMeasures, after: &DrillMeasures) -> DrillMeasures {
+    let mut worst = before.worst_with(after);
+    // Nobody notices a standby that stops: that is no lack of a measure.
+    worst.detection_ms = before.detection_ms.max(after.detection_ms);
+    worst
+}

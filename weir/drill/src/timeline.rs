@@ -1,0 +1,322 @@
+//! From samples to measures: what a fault cost, as seen from outside. Pure; times are milliseconds since the watching began.
+
+mod job_track;
+mod outage;
+
+use std::collections::BTreeMap;
+
+use weir_protocol::job_status::JobStatus;
+use weir_protocol::rest::{DrillMeasures, Health, JobDescription};
+use weir_protocol::{JobId, LeaderEpoch};
+
+use job_track::JobTrack;
+use outage::Outage;
+
+use crate::plan::{Blow, Role, Step, runs_on};
+use crate::precondition::all_running;
+use crate::probe::{Sample, Seen};
+use crate::survey::{Survey, resource_id};
+
+/// What is waited for after a fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hit {
+    /// The leader: another must lead, and every task runs anew under it.
+    Leader,
+    /// A JobManager that stands by: nobody else should notice.
+    Standby,
+    /// A TaskManager: what ran there must run elsewhere.
+    TaskManager,
+    /// Something that everybody needs: what goes on without must be whole when it is there again.
+    Everybody,
+}
+
+/// One fault and what came of it.
+#[derive(Debug)]
+pub(super) struct Timeline {
+    hit: Hit,
+    victim_name: String,
+    victim_process: String,
+    /// If that is what it is.
+    outage: Option<Outage>,
+    /// Whether the victim is waited for.
+    expected_back: bool,
+    epoch_before: LeaderEpoch,
+    struck_at: Option<u64>,
+    newest_epoch: LeaderEpoch,
+    last_served: Option<u64>,
+    outage_ms: u64,
+    detected_at: Option<u64>,
+    served_at: Option<u64>,
+    victim_was_silent: bool,
+    back_at: Option<u64>,
+    jobs: BTreeMap<JobId, JobTrack>,
+    newest_sample: u64,
+    news: Vec<String>,
+}
+
+impl Timeline {
+    /// Nothing has happened yet. `expected_back`: whether the victim is waited for.
+    pub(super) fn new(survey: &Survey, step: &Step, expected_back: bool) -> Self {
+        let outage = Outage::of(survey, step);
+        let hit = match (step.victim.role, step.leads) {
+            _ if outage.is_some() => Hit::Everybody,
+            (Role::TaskManager, _) => Hit::TaskManager,
+            (Role::JobManager, true) => Hit::Leader,
+            (Role::JobManager, false) => Hit::Standby,
+        };
+        Self {
+            hit,
+            victim_name: step.victim.name.clone(),
+            victim_process: step.victim.process.clone(),
+            expected_back: expected_back && step.blow != Blow::TransferLeadership && outage.is_none(),
+            outage,
+            epoch_before: survey.leader.epoch,
+            struck_at: None,
+            newest_epoch: survey.leader.epoch,
+            last_served: None,
+            outage_ms: 0,
+            detected_at: None,
+            served_at: None,
+            victim_was_silent: false,
+            back_at: None,
+            jobs: survey.jobs.iter().map(|job| (job.job_id, JobTrack::new(job))).collect(),
+            newest_sample: 0,
+            news: Vec::new(),
+        }
+    }
+
+    /// The fault began.
+    pub(super) fn strike(&mut self, at: u64) {
+        self.struck_at = Some(at);
+    }
+
+    /// The outage is over at this time, or will be.
+    pub(super) fn ends(&mut self, at: u64) {
+        if let Some(outage) = &mut self.outage {
+            outage.ends_at = Some(at);
+        }
+    }
+
+    /// Takes in what was seen. Samples of one process come in order.
+    pub(super) fn take(&mut self, sample: Sample) {
+        let Sample { at, seen } = sample;
+        self.newest_sample = self.newest_sample.max(at);
+        match seen {
+            Seen::Health { from, answer: Some(health) } => self.answered(at, &from, &health),
+            Seen::Health { from, answer: None } => {
+                self.victim_was_silent |= self.expected_back && self.after_the_fault(at) && from == self.victim_name;
+            }
+            Seen::Job(job) => self.job(at, &job),
+            Seen::TaskManagers(ids) => self.task_managers(at, &ids),
+        }
+    }
+
+    fn after_the_fault(&self, at: u64) -> bool {
+        self.struck_at.is_some_and(|struck_at| at >= struck_at)
+    }
+
+    fn answered(&mut self, at: u64, from: &str, health: &Health) {
+        let after = self.after_the_fault(at);
+        let leads = health.leading && health.epoch >= self.newest_epoch;
+        if after && self.hit == Hit::Everybody && health.epoch > self.newest_epoch {
+            // Who answered until now had lost its leadership and did not know yet: nothing that it said holds.
+            self.served_at = None;
+            self.jobs.values_mut().for_each(JobTrack::start_over);
+        }
+        self.newest_epoch = self.newest_epoch.max(health.epoch);
+        if leads {
+            if let Some(last) = self.last_served.filter(|_| after) {
+                self.outage_ms = self.outage_ms.max(at.saturating_sub(last));
+            }
+            self.last_served = self.last_served.max(Some(at));
+        }
+        if !after {
+            return;
+        }
+        if let Some(what) = self.outage.as_ref().and_then(|outage| outage.shows(health)).filter(|_| from == self.victim_name) {
+            self.bites(at, format!("{from} {what}"));
+        }
+        let other = health.leader.as_deref().or(leads.then_some(health.name.as_str())).filter(|name| *name != self.victim_name);
+        // The victim, too, may be elected anew when it has been started again.
+        let newer = (health.epoch > self.epoch_before).then_some(self.victim_name.as_str());
+        if let Some(leader) = other.or(newer).filter(|_| self.hit == Hit::Leader && self.detected_at.is_none()) {
+            let news = format!("{from} says that {leader} leads, epoch {}", health.epoch);
+            self.detected_at = Some(at);
+            self.tell(at, news);
+        }
+        let serves = match (self.hit, &self.outage) {
+            (Hit::Leader, _) => health.epoch > self.epoch_before,
+            (Hit::Everybody, Some(outage)) => outage.is_over(at) && !health.store_away,
+            _ => true,
+        };
+        if leads && self.served_at.is_none() && serves {
+            self.served_at = Some(at);
+            if self.hit != Hit::TaskManager && self.hit != Hit::Standby {
+                self.tell(at, format!("{from} answers as the leader, epoch {}", health.epoch));
+            }
+        }
+        let follows = health.epoch >= self.newest_epoch && health.leader.is_some();
+        if from == self.victim_name && self.victim_was_silent && follows && self.back_at.is_none() {
+            self.back_at = Some(at);
+            self.tell(at, format!("{from} takes part again"));
+        }
+    }
+
+    fn bites(&mut self, at: u64, news: String) {
+        if let Some(outage) = &mut self.outage {
+            outage.bit_at = Some(at);
+            self.detected_at = Some(at);
+            self.tell(at, news);
+        }
+    }
+
+    fn task_managers(&mut self, at: u64, ids: &[String]) {
+        if self.hit != Hit::TaskManager || !self.after_the_fault(at) {
+            return;
+        }
+        if self.detected_at.is_none() && !ids.contains(&self.victim_process) {
+            self.detected_at = Some(at);
+            self.tell(at, format!("{} is lost, says the leader", self.victim_name));
+        }
+        let again = ids.iter().any(|id| *id != self.victim_process && resource_id(id) == self.victim_name);
+        if again && self.back_at.is_none() {
+            self.back_at = Some(at);
+            self.tell(at, format!("{} has registered again", self.victim_name));
+        }
+    }
+
+    fn job(&mut self, at: u64, job: &JobDescription) {
+        let after = self.after_the_fault(at);
+        let runs = all_running(job)
+            && match self.hit {
+                Hit::Leader => job.epoch > self.epoch_before,
+                Hit::TaskManager => !runs_on(job, &self.victim_process),
+                Hit::Standby => true,
+                Hit::Everybody => job.epoch >= self.newest_epoch && self.outage.as_ref().is_some_and(|outage| outage.is_over(at)),
+            };
+        let Some(track) = self.jobs.get_mut(&job.job_id) else { return };
+        let news = track.take(at, job, after, runs);
+        let (name, failed) = (track.name.clone(), track.failed);
+        if failed > 0 && self.outage.as_ref().is_some_and(|outage| !outage.of_store && outage.bit_at.is_none()) {
+            self.bites(at, format!("a checkpoint of {name} has failed"));
+        }
+        if self.hit == Hit::TaskManager && after && self.detected_at.is_none() && job.status != JobStatus::Running {
+            self.detected_at = Some(at);
+            self.tell(at, format!("the tasks of {name} that ran there are lost, says the leader"));
+        }
+        if let Some(news) = news {
+            self.tell(at, format!("{name} {news}"));
+        }
+    }
+
+    fn tell(&mut self, at: u64, what: String) {
+        let since = at.saturating_sub(self.struck_at.unwrap_or(at));
+        self.news.push(format!("{since:>7} ms  {what}"));
+    }
+
+    /// What has happened since this was last asked, a line each.
+    pub(super) fn take_news(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.news)
+    }
+
+    /// Whether everything that is waited for has been seen.
+    pub(super) fn is_over(&self) -> bool {
+        let in_vain = self.outage.as_ref().is_some_and(|outage| outage.did_not_bite(self.newest_sample));
+        self.struck_at.is_some() && (in_vain || self.waits_for().is_empty())
+    }
+
+    /// What has not been seen yet, for people.
+    pub(super) fn waits_for(&self) -> Vec<String> {
+        let mut missing = Vec::new();
+        if let Some(outage) = self.outage.as_ref().filter(|outage| !outage.is_over(self.newest_sample)) {
+            missing.push(format!("{} is away", outage.what));
+        }
+        if self.hit != Hit::Standby && self.detected_at.is_none() {
+            missing.push("nobody has noticed the fault".to_owned());
+        }
+        if self.served_at.is_none() {
+            missing.push("no leader answers".to_owned());
+        }
+        for job in self.jobs.values().filter(|job| job.ended.is_none()) {
+            if job.recovered_at.is_none() {
+                missing.push(format!("not every task of {} runs", job.name));
+            } else if job.first_checkpoint_at.is_none() {
+                missing.push(format!("{} has completed no checkpoint since", job.name));
+            }
+        }
+        if self.expected_back && self.back_at.is_none() {
+            missing.push(format!("{} does not take part again", self.victim_name));
+        }
+        missing
+    }
+
+    /// Whether a leader answers and every task of every job runs again.
+    pub(super) fn has_recovered(&self) -> bool {
+        self.served_at.is_some() && self.jobs.values().all(|job| job.recovered_at.is_some())
+    }
+
+    /// What must not have come of the fault, or should have and did not, a sentence each.
+    pub(super) fn unexpected(&self) -> Vec<String> {
+        let Some(outage) = &self.outage else { return Vec::new() };
+        let mut unexpected = Vec::new();
+        if outage.bit_at.is_none() {
+            let shown = if outage.of_store { "its leader did not say so" } else { "no checkpoint failed" };
+            unexpected.push(format!("the fault did not bite: {} was not seen to be away, {shown}", outage.what));
+        }
+        if outage.nobody_restarts {
+            if self.newest_epoch > self.epoch_before {
+                unexpected.push(format!("leadership changed (epoch {} to {})", self.epoch_before, self.newest_epoch));
+            }
+            let restarted = self.jobs.values().filter(|job| job.restarted);
+            unexpected.extend(restarted.map(|job| format!("tasks of {} restarted", job.name)));
+        }
+        unexpected
+    }
+
+    /// Jobs that have failed since the fault, by name.
+    pub(super) fn failed_jobs(&self) -> Vec<String> {
+        let failed = self.jobs.values().filter(|job| job.ended == Some(JobStatus::Failed));
+        failed.map(|job| job.name.clone()).collect()
+    }
+
+    /// Whether the victim was waited for in vain.
+    pub(super) fn is_still_away(&self) -> bool {
+        self.expected_back && self.back_at.is_none()
+    }
+
+    /// What is known now.
+    pub(super) fn measures(&self) -> DrillMeasures {
+        let Some(struck_at) = self.struck_at else { return DrillMeasures::default() };
+        let since = |at: u64| at.saturating_sub(struck_at);
+        // Nobody recovers from an outage before it is over.
+        let over_at = self.outage.as_ref().and_then(|outage| outage.ends_at).unwrap_or(struck_at);
+        let since_over = |at: u64| at.saturating_sub(over_at);
+        let of_storage = self.outage.as_ref().is_some_and(|outage| !outage.of_store);
+        let away_since = self.outage.as_ref().filter(|outage| outage.of_store).and_then(|outage| outage.bit_at);
+        let jobs = || self.jobs.values();
+        let recovered = jobs().map(|job| job.recovered_at).try_fold(0, |latest: u64, at| at.map(|at| latest.max(at)));
+        let lasting: Vec<&JobTrack> = jobs().filter(|job| job.ended.is_none()).collect();
+        let checkpoints =
+            lasting.iter().map(|job| job.first_checkpoint_at).try_fold(0, |latest: u64, at| at.map(|at| latest.max(at)));
+        let silent_since = self.last_served.filter(|_| self.served_at.is_none()).unwrap_or(self.newest_sample);
+        let lost = jobs().all(|job| job.kept == Some(true)).then_some(0);
+        DrillMeasures {
+            detection_ms: self.detected_at.map(since),
+            control_plane_outage_ms: Some(self.outage_ms.max(self.newest_sample.saturating_sub(silent_since))),
+            output_gap_ms: jobs().map(|job| job.gap_until(self.newest_sample)).max(),
+            usual_gap_ms: jobs().filter_map(|job| job.usual_gap_ms).max(),
+            recovery_ms: self.served_at.zip(recovered).map(|(served, recovered)| since_over(served.max(recovered))),
+            first_checkpoint_ms: checkpoints.filter(|_| !lasting.is_empty()).map(since_over),
+            back_ms: self.back_at.map(since),
+            records_lost: lost,
+            records_reprocessed: jobs().all(|job| job.recovered_at.is_some() && !job.restarted).then_some(0),
+            store_away_ms: self.served_at.zip(away_since).map(|(served, away)| served.saturating_sub(away)),
+            checkpoints_failed: of_storage.then(|| jobs().map(|job| job.failed).sum()),
+        }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod sample;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,55 @@
+//! Free ports for processes that are yet to be started.
+
+use std::io;
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+
+/// Ports below the range from which the system serves outgoing connections, so that none of those takes one of ours.
+const FIRST: u16 = 10_000;
+const LAST: u16 = 32_000;
+
+/// A loopback port that is ours: nobody listened on it when it was taken, and other users of this type keep away from
+/// it for as long as this value lives, also while the process that is to listen on it is down.
+#[derive(Debug)]
+pub struct ReservedPort {
+    port: u16,
+    /// Holding the UDP port of the same number is the mark that others see.
+    _mark: UdpSocket,
+}
+
+impl ReservedPort {
+    /// Takes a free port.
+    pub fn take() -> io::Result<Self> {
+        let span = u32::from(LAST - FIRST);
+        let start = (weir_world::random_id() % u128::from(span)) as u32;
+        for step in 0..span {
+            let port = FIRST + ((start + step) % span) as u16;
+            let Ok(mark) = UdpSocket::bind((Ipv4Addr::LOCALHOST, port)) else { continue };
+            if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+                return Ok(Self { port, _mark: mark });
+            }
+        }
+        Err(io::Error::new(io::ErrorKind::AddrInUse, format!("no free port between {FIRST} and {LAST}")))
+    }
+
+    /// Its number.
+    pub fn number(&self) -> u16 {
+        self.port
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reserved_ports_differ_and_can_be_listened_on() {
+        let ports: Vec<_> = (0..50).map(|_| ReservedPort::take().unwrap()).collect();
+        let mut numbers: Vec<_> = ports.iter().map(ReservedPort::number).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        assert_eq!(numbers.len(), 50);
+        for number in numbers {
+            TcpListener::bind((Ipv4Addr::LOCALHOST, number)).unwrap();
+        }
+    }
+}

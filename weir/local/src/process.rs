@@ -1,0 +1,157 @@
+//! One process of a local cluster.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{self, Signal};
+use nix::unistd::Pid;
+
+use crate::host::Host;
+
+/// A role process: how to start it, and the running instance, if any.
+#[derive(Debug)]
+pub struct RoleProcess {
+    name: String,
+    binary: PathBuf,
+    arguments: Vec<String>,
+    host: Host,
+    log: PathBuf,
+    child: Option<Child>,
+}
+
+impl RoleProcess {
+    /// Describes a process; nothing is started yet. Its output is appended to `<logs>/<name>.log`.
+    pub fn new(name: &str, binary: &Path, arguments: Vec<String>, logs: &Path) -> Self {
+        let log = logs.join(format!("{name}.log"));
+        Self { name: name.to_owned(), binary: binary.to_owned(), arguments, host: Host::default(), log, child: None }
+    }
+
+    /// The same, started on this host.
+    #[must_use]
+    pub fn on(mut self, host: Host) -> Self {
+        self.host = host;
+        self
+    }
+
+    /// Its name, e.g. `jm-1`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where its output goes.
+    pub fn log(&self) -> &Path {
+        &self.log
+    }
+
+    /// Its process id, if it was started and not yet reaped.
+    pub fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
+    /// Starts it. It ends by itself when this process is gone: its standard input closes then.
+    pub fn start(&mut self) -> io::Result<()> {
+        let log: File = OpenOptions::new().create(true).append(true).open(&self.log)?;
+        // A launcher replaces itself by what it launches: the process id is that of the role.
+        let mut words = self.host.launcher.iter().map(PathBuf::from).chain([self.binary.clone()]);
+        let program = words.next().expect("the binary at least");
+        let child = Command::new(program)
+            .args(words)
+            .args(&self.arguments)
+            .envs(self.host.environment.iter().map(|(key, value)| (key, value)))
+            .arg("--exit-with-parent")
+            .stdin(Stdio::piped())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+            .map_err(|error| io::Error::new(error.kind(), format!("can't start {}: {error}", self.binary.display())))?;
+        self.child = Some(child);
+        Ok(())
+    }
+
+    /// Sends it a signal; false if it is not running.
+    pub fn signal(&self, signal: Signal) -> bool {
+        self.pid().is_some_and(|pid| signal::kill(Pid::from_raw(pid as i32), signal).is_ok())
+    }
+
+    /// Kills it (SIGKILL) and reaps it.
+    pub fn kill(&mut self) -> io::Result<()> {
+        if let Some(mut child) = self.child.take() {
+            child.kill()?;
+            child.wait()?;
+        }
+        Ok(())
+    }
+
+    /// Asks it to stop (SIGTERM), waits up to `patience`, then kills it. The exit status if it ended by itself.
+    pub fn stop(&mut self, patience: Duration) -> io::Result<Option<ExitStatus>> {
+        self.signal(Signal::SIGTERM);
+        let status = self.wait(patience)?;
+        self.kill()?;
+        Ok(status)
+    }
+
+    /// Waits for it to end by itself.
+    pub fn wait(&mut self, patience: Duration) -> io::Result<Option<ExitStatus>> {
+        let deadline = Instant::now() + patience;
+        let Some(child) = self.child.as_mut() else { return Ok(None) };
+        loop {
+            if let Some(status) = child.try_wait()? {
+                self.child = None;
+                return Ok(Some(status));
+            }
+            if Instant::now() >= deadline {
+                return Ok(None);
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Whether it runs; a process that has ended by itself is reaped.
+    pub fn is_running(&mut self) -> bool {
+        match self.child.as_mut().map(Child::try_wait) {
+            Some(Ok(None)) => true,
+            Some(_) => {
+                self.child = None;
+                false
+            }
+            None => false,
+        }
+    }
+
+    /// Whether it has ended by itself; it is reaped then, and this tells it once.
+    pub fn has_ended(&mut self) -> bool {
+        let ended = matches!(self.child.as_mut().map(Child::try_wait), Some(Ok(Some(_))));
+        if ended {
+            self.child = None;
+        }
+        ended
+    }
+
+    /// Resident memory in bytes, from the kernel.
+    pub fn resident_bytes(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()?)).ok()?;
+        let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
+        line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
+    }
+
+    /// Processor time it has used so far, in seconds.
+    pub fn cpu_seconds(&self) -> Option<f64> {
+        // In fixed ticks of 1/100 s, whatever the kernel's own tick is.
+        const TICKS_PER_SECOND: f64 = 100.0;
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid()?)).ok()?;
+        let after_name: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+        let ticks = |at: usize| after_name.get(at)?.parse::<f64>().ok();
+        Some((ticks(11)? + ticks(12)?) / TICKS_PER_SECOND)
+    }
+}
+
+impl Drop for RoleProcess {
+    fn drop(&mut self) {
+        if let Err(error) = self.kill() {
+            tracing::warn!(process = self.name, %error, "could not stop it");
+        }
+    }
+}
