@@ -7,7 +7,7 @@ use weir_protocol::JobId;
 use weir_protocol::job_status::JobStatus;
 
 use crate::job_master::view::{CheckpointStatus, JobView};
-use crate::leader::Leading;
+use crate::leading::Leading;
 use crate::metrics::{
     CHECKPOINT_BYTES, CHECKPOINT_SECONDS, CHECKPOINTS_COMPLETED, CHECKPOINTS_FAILED, JOB_RESTARTS, JOBS, MASS_SUSPICION,
     SLOTS_AVAILABLE, SLOTS_TOTAL, TASK_MANAGERS,

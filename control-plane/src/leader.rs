@@ -8,9 +8,8 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use weir_ha::{
     CheckpointIdCounter, CommitOutcome, CompletedCheckpointStore, DrillStore, HaServices, Leadership, ReadError, Rejection,
-    StoreError, StoreWatch, migration,
+    StoreError, migration,
 };
-use weir_protocol::LeaderEpoch;
 use weir_storage::StorageOptions;
 use weir_storage::checkpoint::CheckpointStorage;
 use weir_storage::file_system::FileSystemRef;
@@ -18,13 +17,13 @@ use weir_world::MonotonicClock;
 
 use crate::dispatcher::DispatcherOptions;
 use crate::dispatcher::cleanup::Stores;
-use crate::dispatcher::gateway::DispatcherGateway;
 use crate::dispatcher::job_registry::JobRegistry;
 use crate::dispatcher::runner::{self as dispatcher_runner, DispatcherContext, Recovered, StartJobMaster};
 use crate::drills::DrillTime;
 use crate::job_master::runner::{JobMasterContext, SubmittedJob};
 use crate::job_master::{JobMaster, JobMasterOptions};
 use crate::leader_history;
+use crate::leading::Leading;
 use crate::metrics;
 use crate::resource_manager::HeartbeatOptions;
 use crate::resource_manager::gateway::ResourceManagerGateway;
@@ -35,25 +34,6 @@ use crate::rpc::links::TaskManagerLinks;
 const RETRY_MIN_MS: u64 = 20;
 /// Longest wait, milliseconds.
 const RETRY_MAX_MS: u64 = 1_000;
-
-/// What a leader offers to REST and to TaskManagers. Clones are the same leader.
-#[derive(Clone, Debug)]
-pub(crate) struct Leading {
-    pub(crate) leadership: Arc<Leadership>,
-    pub(crate) jobs: JobRegistry,
-    pub(crate) dispatcher: DispatcherGateway,
-    pub(crate) resource_manager: ResourceManagerGateway,
-    pub(crate) links: TaskManagerLinks,
-    pub(crate) operations: Operations,
-    pub(crate) store: StoreWatch,
-    pub(crate) drill_time: DrillTime,
-}
-
-impl Leading {
-    pub(crate) fn epoch(&self) -> LeaderEpoch {
-        self.leadership.epoch()
-    }
-}
 
 /// What every leadership of this process is made from.
 #[derive(Clone)]

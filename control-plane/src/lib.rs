@@ -8,6 +8,7 @@ pub mod job_manager;
 pub mod job_master;
 mod leader;
 mod leader_history;
+mod leading;
 pub mod metrics;
 pub mod resource_manager;
 mod rest;

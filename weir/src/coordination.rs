@@ -11,8 +11,8 @@ use weir_ha::memory::MemoryStore;
 use weir_ha::raft::{Listen, Member, RaftOptions, RaftProvider, RaftTiming};
 use weir_ha::zookeeper::{self, ZooKeeperOptions, ZooKeeperProvider};
 
-use crate::assembly::StartError;
 use crate::config::{Config, ConfigError};
+use crate::start_error::StartError;
 
 /// Starts what `high-availability.type` names.
 pub(crate) fn start(config: &Config) -> Result<HaServices, StartError> {

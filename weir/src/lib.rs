@@ -7,3 +7,4 @@ pub mod config;
 mod coordination;
 pub mod demo;
 pub mod logging;
+mod start_error;

@@ -1,15 +1,11 @@
-//! Processes that get hardly more memory than they have: each is in a control group (version 1) of its own from its start, whose limit is
-//! lowered to what the process uses. What can be reclaimed is, again and again, and it becomes slow; or it is killed for want of memory.
+//! Processes that get hardly more memory than they have: the limit of the process's group is lowered to what it uses. What can be
+//! reclaimed is, again and again, and it becomes slow; or it is killed for want of memory.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::time::{Duration, Instant};
 
-use weir_local::Host;
-
-use super::control_group::ControlGroup;
 use super::{Bite, Draw, chosen, followed};
-use crate::cluster::leftovers::MEMORY_GROUPS;
+use crate::cluster::memory_groups::Group;
 use crate::run::scene::Scene;
 
 /// The limit is lowered by so much at a time until the process feels it.
@@ -17,73 +13,6 @@ const STEP_BYTES: u64 = 1 << 20;
 const PACE: Duration = Duration::from_millis(50);
 /// Between lowering the limit and the process's needing more, at most.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Why there can't be such groups here; `None` if there can.
-pub(super) fn hindrance() -> Option<String> {
-    let trial = Group::create("trial").and_then(|group| group.set_limit(1 << 30));
-    trial.err().map(|error| format!("control groups of version 1 for memory can't be made in {MEMORY_GROUPS}: {error}"))
-}
-
-/// A control group for each process; they must go after the processes.
-#[derive(Debug)]
-pub struct MemoryGroups {
-    groups: BTreeMap<String, Group>,
-}
-
-impl MemoryGroups {
-    /// For processes of these names.
-    pub fn create(names: &[String]) -> io::Result<Self> {
-        let group = |name: &String| Ok((name.clone(), Group::create(name)?));
-        Ok(Self { groups: names.iter().map(group).collect::<io::Result<_>>()? })
-    }
-
-    /// Has what is started on this host be in its group from the beginning.
-    pub fn contain(&self, name: &str, host: &mut Host) {
-        let Some(group) = self.groups.get(name) else { return };
-        let enter = format!("echo $$ > {} && exec \"$@\"", group.0.file("cgroup.procs").display());
-        let shell = ["sh".to_owned(), "-c".to_owned(), enter, "sh".to_owned()];
-        host.launcher.splice(0..0, shell);
-    }
-}
-
-/// What a process uses, and may use.
-#[derive(Debug)]
-struct Group(ControlGroup);
-
-impl Group {
-    fn create(name: &str) -> io::Result<Self> {
-        Ok(Self(ControlGroup::create(MEMORY_GROUPS, name)?))
-    }
-
-    /// Refused while the group uses more and nothing can be reclaimed.
-    fn set_limit(&self, bytes: u64) -> io::Result<()> {
-        self.0.write("memory.limit_in_bytes", &bytes.to_string())
-    }
-
-    fn lift_limit(&self) -> io::Result<()> {
-        self.0.write("memory.limit_in_bytes", "-1")
-    }
-
-    /// Bytes that it may use.
-    fn limit(&self) -> u64 {
-        self.0.figure("memory.limit_in_bytes", None)
-    }
-
-    /// Bytes that it uses.
-    fn usage(&self) -> u64 {
-        self.0.figure("memory.usage_in_bytes", None)
-    }
-
-    /// How often it needed more than its limit, so that something had to be reclaimed.
-    fn hits(&self) -> u64 {
-        self.0.figure("memory.failcnt", None)
-    }
-
-    /// How many of its processes were killed for want of memory.
-    fn killed(&self) -> u64 {
-        self.0.figure("memory.oom_control", Some("oom_kill"))
-    }
-}
 
 pub(super) fn leader(scene: &mut Scene, draw: Draw) -> io::Result<Bite> {
     let (leader, _) = scene.leader()?;
@@ -100,7 +29,7 @@ fn squeeze(scene: &mut Scene, draw: Draw, name: String) -> io::Result<Bite> {
     let leads = scene.view.get().leader().is_some_and(|(leader, _)| leader == name);
     let groups =
         scene.memory.as_ref().ok_or_else(|| io::Error::other("this cluster's processes are in no groups of their own"))?;
-    let group = groups.groups.get(&name).ok_or_else(|| io::Error::other(format!("{name} is in no group of its own")))?;
+    let group = groups.of(&name).ok_or_else(|| io::Error::other(format!("{name} is in no group of its own")))?;
     let (hits, killed, used) = (group.hits(), group.killed(), group.usage());
     let felt = |group: &Group| group.hits() > hits || group.killed() > killed;
     let (started, mut limit) = (Instant::now(), used);

@@ -1,7 +1,6 @@
 //! What goes wrong: each kind of fault begins, lasts, is mended, and shows that it bit.
 
 mod clock;
-mod control_group;
 mod file_storage;
 mod kill;
 mod links;
@@ -20,10 +19,10 @@ use std::time::Duration;
 
 use weir_local::Coordination;
 
-pub use clock::Clocks;
-pub use memory::MemoryGroups;
 pub use plan::{Plan, Step};
 
+use crate::cluster::clocks::Clocks;
+use crate::cluster::memory_groups::MemoryGroups;
 use crate::cluster::network::Network;
 use crate::lossy_disk::LossyDisk;
 use crate::run::scene::Scene;
@@ -173,7 +172,7 @@ impl Hindrances {
             clock: Clocks::hindrance(),
             cpu_groups: starve::hindrance(),
             lossy_disk: LossyDisk::hindrance(),
-            memory_groups: memory::hindrance(),
+            memory_groups: MemoryGroups::hindrance(),
             redirection: Network::redirection_hindrance(),
         }
     }

@@ -2,8 +2,8 @@
 
 use std::io;
 
-use super::control_group::ControlGroup;
 use super::{Bite, Draw};
+use crate::cluster::control_group::ControlGroup;
 use crate::cluster::leftovers::CPU_GROUPS;
 use crate::run::scene::Scene;
 

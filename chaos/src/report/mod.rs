@@ -1,5 +1,6 @@
 //! What is left of a run for people and programs: `report.html`, `report.json`, beside the history.
 
+mod html;
 mod page;
 mod timeline;
 

@@ -2,16 +2,12 @@
 
 use std::fmt::Write;
 
+use super::html::escaped;
 use super::timeline::{checkpoints, pauses, seconds, timeline};
 use crate::checkers::{Finding, Judged, Judgement, RunVerdict};
 use crate::history::{History, What};
 
 const STYLE: &str = include_str!("page.css");
-
-/// Text that may contain anything, for a page.
-pub(super) fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
-}
 
 /// The whole page.
 pub(super) fn page(history: &History, judged: &Judged) -> String {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::page::escaped;
+use super::html::escaped;
 use crate::history::{History, Phase, What};
 
 /// The picture is so wide, and its axis begins so far from the left.

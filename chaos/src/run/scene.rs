@@ -12,9 +12,10 @@ use weir_local::{Coordination, LocalCluster, LocalClusterOptions};
 
 use super::observer::{SharedView, View};
 use crate::cluster::SHORT_SESSIONS;
+use crate::cluster::clocks::Clocks;
 use crate::cluster::links::Links;
+use crate::cluster::memory_groups::MemoryGroups;
 use crate::cluster::network::Network;
-use crate::faults::{Clocks, MemoryGroups};
 use crate::history::{Recorder, What};
 use crate::lossy_disk::LossyDisk;
 use weir_verdict::random::mix;

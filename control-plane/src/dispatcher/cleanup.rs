@@ -6,7 +6,7 @@ use weir_storage::checkpoint::CheckpointStorage;
 use weir_storage::checkpoint::gc;
 use weir_storage::file_system::FileSystemRef;
 
-use super::effect::CleanupStep;
+use super::event::CleanupStep;
 
 /// Where jobs are kept.
 #[derive(Clone)]

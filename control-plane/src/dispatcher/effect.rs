@@ -4,22 +4,8 @@ use weir_ha::JobResult;
 use weir_protocol::JobId;
 use weir_protocol::job_graph::JobGraph;
 
-use super::event::Ticket;
+use super::event::{CleanupStep, Ticket};
 use crate::store_away::StoreAway;
-
-/// What has to go once a job has ended, in this order: pointers before what they point to (ha.md 2.4). Each step is
-/// idempotent, so that a later leader can start over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum CleanupStep {
-    /// Its completed checkpoints, files included.
-    DiscardCheckpoints,
-    /// Only what the store knows of its checkpoints: the files are retained for the user.
-    ReleaseCheckpoints,
-    /// Its job graph.
-    JobGraph,
-    /// The mark that nothing is left.
-    MarkClean,
-}
 
 /// A job's way into the cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

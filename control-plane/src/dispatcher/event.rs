@@ -5,11 +5,23 @@ use weir_protocol::JobId;
 use weir_protocol::job_graph::JobGraph;
 use weir_protocol::job_status::JobStatus;
 
-use super::effect::CleanupStep;
-
 /// Tells one waiting caller from another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Ticket(pub u64);
+
+/// What has to go once a job has ended, in this order: pointers before what they point to (ha.md 2.4). Each step is
+/// idempotent, so that a later leader can start over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum CleanupStep {
+    /// Its completed checkpoints, files included.
+    DiscardCheckpoints,
+    /// Only what the store knows of its checkpoints: the files are retained for the user.
+    ReleaseCheckpoints,
+    /// Its job graph.
+    JobGraph,
+    /// The mark that nothing is left.
+    MarkClean,
+}
 
 /// Everything the Dispatcher reacts to. `wall_clock_ms` is milliseconds since 1970, for records.
 #[derive(Debug)]

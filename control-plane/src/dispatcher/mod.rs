@@ -24,8 +24,8 @@ use weir_protocol::job_status::JobStatus;
 use weir_world::Millis;
 use weir_world::flaw::{Flaw, is_planted};
 
-use self::effect::{CancelError, CleanupStep, Effect, SubmitError, Submitted};
-use self::event::{Event, Ticket};
+use self::effect::{CancelError, Effect, SubmitError, Submitted};
+use self::event::{CleanupStep, Event, Ticket};
 use crate::store_away::StoreAway;
 
 /// Limits of the Dispatcher, and what jobs get that don't say.

@@ -7,7 +7,7 @@ use weir_ha::{JobResult, RecoveredJob};
 use weir_protocol::JobId;
 use weir_protocol::job_graph::JobGraph;
 
-use super::effect::CleanupStep;
+use super::event::CleanupStep;
 
 /// A new leader's work.
 #[derive(Debug, Default, PartialEq)]

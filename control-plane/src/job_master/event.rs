@@ -5,11 +5,26 @@ use std::sync::Arc;
 
 use weir_ha::{CompletedCheckpoint, StoreAvailability};
 use weir_protocol::checkpoint::CheckpointMetadata;
-use weir_protocol::{CheckpointId, TaskManagerId};
+use weir_protocol::link::{CheckpointAcknowledgement, CheckpointDecline, TaskMetrics, TaskStateUpdate};
+use weir_protocol::{CheckpointId, ExecutionAttemptId, TaskManagerId};
 
-use super::gateway::TaskManagerReport;
 use crate::checkpoint::{AppendOutcome, WrittenMetadata};
-use crate::resource_manager::gateway::GrantedSlot;
+use crate::resource_manager::effect::GrantedSlot;
+
+/// What a TaskManager tells the JobMaster of the job concerned.
+#[derive(Debug, Clone, PartialEq)]
+pub enum TaskManagerReport {
+    /// An attempt changed state.
+    TaskState(TaskStateUpdate),
+    /// A subtask's part of a checkpoint is durable.
+    Acknowledge(CheckpointAcknowledgement),
+    /// A subtask can't take part in a checkpoint.
+    Decline(CheckpointDecline),
+    /// A subtask has processed all of its input.
+    InputEnded(ExecutionAttemptId),
+    /// Counters of running attempts.
+    Metrics(Vec<TaskMetrics>),
+}
 
 /// What happened, as the state machine takes it.
 #[derive(Debug, Clone, PartialEq)]

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::{mpsc, oneshot, watch};
-use weir_protocol::link::{CheckpointAcknowledgement, CheckpointDecline, TaskMetrics, TaskStateUpdate};
-use weir_protocol::{CheckpointId, ExecutionAttemptId, JobId, TaskManagerId};
+use weir_protocol::{CheckpointId, JobId, TaskManagerId};
 
-use super::event::JobMasterEvent;
+use super::event::{JobMasterEvent, TaskManagerReport};
 use super::view::JobView;
-use crate::resource_manager::gateway::GrantedSlot;
+use crate::resource_manager::effect::GrantedSlot;
 
 /// Messages that may wait for one JobMaster. When they are exceeded the job restarts from its newest checkpoint,
 /// because what was dropped could have been a grant or the end of a task.
@@ -18,21 +17,6 @@ pub const JOB_MASTER_QUEUE: usize = 8192;
 
 /// Above this many waiting messages, metrics (which are repeated anyway) are dropped.
 const METRICS_ROOM: usize = JOB_MASTER_QUEUE / 2;
-
-/// What a TaskManager tells the JobMaster of the job concerned.
-#[derive(Debug, Clone, PartialEq)]
-pub enum TaskManagerReport {
-    /// An attempt changed state.
-    TaskState(TaskStateUpdate),
-    /// A subtask's part of a checkpoint is durable.
-    Acknowledge(CheckpointAcknowledgement),
-    /// A subtask can't take part in a checkpoint.
-    Decline(CheckpointDecline),
-    /// A subtask has processed all of its input.
-    InputEnded(ExecutionAttemptId),
-    /// Counters of running attempts.
-    Metrics(Vec<TaskMetrics>),
-}
 
 /// What became of a savepoint or of a checkpoint that was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

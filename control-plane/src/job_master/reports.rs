@@ -10,7 +10,7 @@ use weir_world::Millis;
 use super::JobMaster;
 use super::effect::JobMasterEffect;
 use super::ending::Failure;
-use super::gateway::TaskManagerReport;
+use super::event::TaskManagerReport;
 
 impl JobMaster {
     pub(super) fn report(

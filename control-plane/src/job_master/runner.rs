@@ -19,7 +19,8 @@ use weir_world::{Millis, MonotonicClock, random_id, wall_clock_ms};
 
 use super::effect::{JobEnded, JobMasterEffect};
 use super::event::JobMasterEvent;
-use super::gateway::{JobMasterGateway, MailboxEnd, Message, SavepointOutcome, TaskManagerReport, mailbox};
+use super::event::TaskManagerReport;
+use super::gateway::{JobMasterGateway, MailboxEnd, Message, SavepointOutcome, mailbox};
 use super::view::JobView;
 use super::{JobMaster, JobMasterOptions, JobToRun};
 use crate::checkpoint::stores::{CheckpointStores, Superseded, Unreadable};

@@ -10,7 +10,7 @@ use weir_protocol::{ExecutionAttemptId, Generation, JobId, TaskManagerId};
 use super::execution_graph::execution::Execution;
 use super::execution_graph::{ExecutionEdge, ExecutionGraph, Place};
 use super::restore::subtask_parts;
-use crate::resource_manager::gateway::GrantedSlot;
+use crate::resource_manager::effect::GrantedSlot;
 
 /// How many slots a job needs: one slot holds one subtask of every vertex.
 pub fn slots_needed(graph: &JobGraph) -> u32 {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use weir_protocol::{AllocationId, TaskManagerId};
 
-use crate::resource_manager::gateway::GrantedSlot;
+use crate::resource_manager::effect::GrantedSlot;
 
 /// The slots granted to a job: those in use, by number, and those not assigned yet.
 #[derive(Debug, Clone, PartialEq, Hash)]

@@ -9,7 +9,7 @@ use weir_protocol::job_graph::{
 };
 use weir_protocol::{AllocationId, CheckpointId, ExecutionVertexId, Generation, JobId, LeaderEpoch, TaskManagerId};
 
-use crate::resource_manager::gateway::GrantedSlot;
+use crate::resource_manager::effect::GrantedSlot;
 
 /// The job of all tests.
 pub(crate) const JOB: JobId = JobId(0xabc);

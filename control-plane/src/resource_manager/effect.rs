@@ -1,9 +1,20 @@
 //! What the ResourceManager decides.
 
 use weir_protocol::link::Order;
-use weir_protocol::{JobId, TaskManagerId};
+use weir_protocol::{AllocationId, JobId, TaskManagerId};
 
-use super::gateway::GrantedSlot;
+/// A slot a job may deploy into. It is free: whatever ran there before has been reported terminal.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct GrantedSlot {
+    /// The grant; never used for another job (S1).
+    pub allocation: AllocationId,
+    /// Where.
+    pub task_manager: TaskManagerId,
+    /// Index of the slot there.
+    pub slot: u32,
+    /// `host:port` of that TaskManager's data service.
+    pub data_address: String,
+}
 
 /// Everything the ResourceManager's runner carries out, in order.
 #[derive(Debug, Clone, PartialEq)]

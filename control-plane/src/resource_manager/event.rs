@@ -1,10 +1,23 @@
 //! What happens to the ResourceManager.
 
-use weir_protocol::link::Registration;
-use weir_protocol::{ExecutionAttemptId, JobId, TaskManagerId};
+use std::collections::BTreeSet;
 
-use super::gateway::Wishes;
+use weir_protocol::link::Registration;
+use weir_protocol::{AllocationId, ExecutionAttemptId, JobId, TaskManagerId};
+
 use crate::rpc::links::LinkId;
+
+/// What jobs want, until the ResourceManager looks. Wishes of one job merge, so that what waits is bounded by the
+/// number of jobs and slots, nothing is dropped and no caller ever blocks.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wishes {
+    /// Give back every slot first (a declaration of 0 was made).
+    pub release_all: bool,
+    /// The declared number of slots, if a declaration was made.
+    pub slots: Option<u32>,
+    /// Grants to give back.
+    pub releases: BTreeSet<AllocationId>,
+}
 
 /// Everything the ResourceManager reacts to.
 #[derive(Debug, Clone, PartialEq)]

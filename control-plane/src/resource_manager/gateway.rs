@@ -1,40 +1,15 @@
 //! What others hold of the ResourceManager.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Notify, mpsc, watch};
-use weir_protocol::{AllocationId, JobId, TaskManagerId};
+use weir_protocol::{AllocationId, JobId};
 
-use super::event::Event;
+use super::event::{Event, Wishes};
 use super::view::ResourcesView;
 use crate::job_master::gateway::JobMasterGateway;
-
-/// A slot a job may deploy into. It is free: whatever ran there before has been reported terminal.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct GrantedSlot {
-    /// The grant; never used for another job (S1).
-    pub allocation: AllocationId,
-    /// Where.
-    pub task_manager: TaskManagerId,
-    /// Index of the slot there.
-    pub slot: u32,
-    /// `host:port` of that TaskManager's data service.
-    pub data_address: String,
-}
-
-/// What jobs want, until the ResourceManager looks. Wishes of one job merge, so that what waits is bounded by the
-/// number of jobs and slots, nothing is dropped and no caller ever blocks.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Wishes {
-    /// Give back every slot first (a declaration of 0 was made).
-    pub release_all: bool,
-    /// The declared number of slots, if a declaration was made.
-    pub slots: Option<u32>,
-    /// Grants to give back.
-    pub releases: BTreeSet<AllocationId>,
-}
 
 /// Reports of TaskManagers that may wait. Streams that have more wait with them.
 const REPORTS: usize = 1024;
@@ -161,6 +136,8 @@ impl ResourceManagerGateway {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]

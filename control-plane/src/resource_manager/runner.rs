@@ -8,7 +8,8 @@ use weir_world::{MonotonicClock, wall_clock_ms};
 
 use super::effect::Effect;
 use super::event::Event;
-use super::gateway::{Mail, Requests, Wishes};
+use super::event::Wishes;
+use super::gateway::{Mail, Requests};
 use super::{HeartbeatOptions, ResourceManager};
 use crate::job_master::gateway::JobMasterGateway;
 use crate::metrics;

@@ -10,7 +10,8 @@ use weir_protocol::{AllocationId, ExecutionAttemptId, JobId, LeaderEpoch, TaskMa
 use weir_world::flaw::{Flaw, is_planted};
 
 use super::effect::Effect;
-use super::gateway::{GrantedSlot, Wishes};
+use super::effect::GrantedSlot;
+use super::event::Wishes;
 
 /// Slots and claims.
 #[derive(Debug, Clone, Hash)]

@@ -2,7 +2,8 @@ use weir_protocol::job_status::ExecutionState;
 use weir_protocol::link::HeldAttempt;
 use weir_protocol::{AllocationId, ExecutionAttemptId, ExecutionVertexId, Generation, JobId, JobVertexId};
 
-use super::gateway::{GrantedSlot, Wishes};
+use super::effect::GrantedSlot;
+use super::event::Wishes;
 use super::*;
 
 const OPTIONS: HeartbeatOptions = HeartbeatOptions { interval_ms: 100, timeout_ms: 1000 };

@@ -9,9 +9,9 @@ use weir_protocol::rest::{
 use weir_world::wall_clock_ms;
 
 use super::error::RestError;
-use super::jobs::{JobPath, find, view_of};
+use super::job_path::{JobPath, find, view_of};
 use crate::job_master::view::{CheckpointStatus, CheckpointView, CheckpointsView};
-use crate::leader::Leading;
+use crate::leading::Leading;
 
 pub(super) async fn statistics(
     Extension(leading): Extension<Leading>,

@@ -19,8 +19,8 @@ use weir_world::wall_clock_ms;
 
 use super::RestState;
 use super::error::RestError;
-use crate::leader::Leading;
 use crate::leader_history;
+use crate::leading::Leading;
 use crate::store_away::StoreAway;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -14,7 +14,7 @@ use super::RestState;
 use super::cluster::parse;
 use super::error::RestError;
 use crate::drills::GRACE_MS;
-use crate::leader::Leading;
+use crate::leading::Leading;
 use crate::store_away::StoreAway;
 
 /// Who answers, and whether it takes faults: never asked of another process.

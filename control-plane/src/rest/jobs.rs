@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use axum::body::Bytes;
-use axum::extract::{FromRequestParts, Path, Query, State};
+use axum::extract::{Query, State};
 use axum::http::StatusCode;
-use axum::http::request::Parts;
 use axum::{Extension, Json};
 use serde::Deserialize;
+use weir_protocol::LeaderEpoch;
 use weir_protocol::job_graph::JobVertex;
 use weir_protocol::job_graph::validate::validate;
 use weir_protocol::job_status::{ExecutionState, JobStatus};
@@ -17,43 +17,14 @@ use weir_protocol::rest::{
     JobOverview, JobPlan, JobPlanResponse, JobStatusResponse, JobVertexDetail, JobsOverview, SubmitRequest, SubmitResponse,
     SubmitStatus, SubtaskDescription, SubtaskMetrics, VertexDescription, execution_counts, overview_tasks, status_timestamps,
 };
-use weir_protocol::{JobId, LeaderEpoch};
 use weir_world::wall_clock_ms;
 
 use super::error::RestError;
+use super::job_path::{JobPath, find, view_of};
 use super::{Rest, checkpoints};
 use crate::dispatcher::job_registry::JobSnapshot;
-use crate::job_master::view::{ExceptionView, JobView, SubtaskView, VertexView};
-use crate::leader::Leading;
-
-use std::sync::Arc;
-
-/// The job id in a path: 400 if it is not one.
-pub(super) struct JobPath(pub(super) JobId);
-
-impl FromRequestParts<Rest> for JobPath {
-    type Rejection = RestError;
-
-    async fn from_request_parts(parts: &mut Parts, state: &Rest) -> Result<Self, RestError> {
-        let path: Result<Path<BTreeMap<String, String>>, _> = Path::from_request_parts(parts, state).await;
-        let Path(parameters) = path.map_err(|error| RestError::bad_request(error.to_string()))?;
-        let text = parameters.get("job").map_or("", String::as_str);
-        text.parse().map(Self).map_err(|error| RestError::bad_request(format!("JOB-ID: {error}")))
-    }
-}
-
-pub(super) fn find(leading: &Leading, job: JobId) -> Result<JobSnapshot, RestError> {
-    leading.jobs.get(job).ok_or_else(|| RestError::not_found(format!("JOB-NOT-FOUND: there is no job {job}")))
-}
-
-/// The job's details, if there are any.
-pub(super) fn view_of(snapshot: JobSnapshot) -> Result<Arc<JobView>, RestError> {
-    let gone = || {
-        let (job, status) = (snapshot.job, snapshot.status.as_str());
-        RestError::not_found(format!("JOB-NO-DETAILS: job {job} is {status}, and only that is known of it"))
-    };
-    snapshot.view.clone().ok_or_else(gone)
-}
+use crate::job_master::view::{ExceptionView, SubtaskView, VertexView};
+use crate::leading::Leading;
 
 /// Accepts a job. The body's job graph is validated here, once; below there are only valid job graphs.
 pub(super) async fn submit(

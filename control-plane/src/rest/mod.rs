@@ -5,6 +5,7 @@ mod checkpoints;
 mod cluster;
 mod drills;
 mod error;
+mod job_path;
 mod jobs;
 mod leader_only;
 pub(crate) mod operations;
@@ -29,7 +30,7 @@ use weir_protocol::drill::DrillAgent;
 use weir_world::net::{BoundListener, TcpListener, TcpStream};
 
 use self::error::RestError;
-use crate::leader::Leading;
+use crate::leading::Leading;
 use crate::metrics;
 
 /// Longest request body, bytes.

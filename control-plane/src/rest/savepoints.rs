@@ -14,10 +14,10 @@ use weir_protocol::rest::{
 };
 
 use super::error::RestError;
-use super::jobs::{JobPath, find};
+use super::job_path::{JobPath, find};
 use super::operations::{Begun, Progress};
 use crate::job_master::gateway::{JobMasterGateway, SavepointOutcome};
-use crate::leader::Leading;
+use crate::leading::Leading;
 use crate::store_away::StoreAway;
 
 type Triggered = Result<(StatusCode, Json<TriggerResponse>), RestError>;

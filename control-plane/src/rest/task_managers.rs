@@ -11,7 +11,7 @@ use weir_protocol::rest::{
 use weir_protocol::{JobId, TaskManagerId};
 
 use super::error::RestError;
-use crate::leader::Leading;
+use crate::leading::Leading;
 use crate::resource_manager::TaskManagerView;
 
 const MIB: u64 = 1024 * 1024;

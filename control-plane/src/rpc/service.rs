@@ -17,8 +17,8 @@ use weir_protocol::{JobId, TaskManagerId};
 use weir_world::net::TcpListener;
 
 use super::links::{LinkEnd, LinkId};
-use crate::job_master::gateway::TaskManagerReport;
-use crate::leader::Leading;
+use crate::job_master::event::TaskManagerReport;
+use crate::leading::Leading;
 use crate::metrics;
 use crate::resource_manager::event::Event;
 

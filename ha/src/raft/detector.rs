@@ -20,8 +20,9 @@ use tracing::{info, warn};
 use weir_world::net;
 
 use super::group::Group;
+use super::machine::Raft;
 use super::network::Peer;
-use super::types::{Member, NodeId, Raft, Vote};
+use super::types::{Member, NodeId, Vote};
 use crate::metrics as names;
 
 /// Between one follower's turn and the next one's.

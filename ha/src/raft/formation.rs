@@ -23,9 +23,10 @@ use weir_world::random_id;
 use super::group::Group;
 use super::identity::{Identity, save};
 use super::log::LogError;
+use super::machine::Raft;
 use super::messages::{Answer, PeerStatus, Question, Stage};
 use super::network::Peer;
-use super::types::{Member, NodeId, Raft, founder_id};
+use super::types::{Member, NodeId, founder_id};
 
 const RETRY: Duration = Duration::from_millis(100);
 /// A wait that lasts is reported every so many retries.

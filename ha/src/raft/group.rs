@@ -12,12 +12,13 @@ use weir_world::flaw::{Flaw, is_planted};
 use weir_world::random_id;
 
 use super::identity::Identity;
+use super::machine::Raft;
 use super::machine::Replica;
-use super::membership::failures_tolerated;
 use super::messages::{Answer, PeerStatus, Question, Stage, Wire};
 use super::network::Peer;
 use super::options::RaftTiming;
-use super::types::{LogId, Member, NodeId, Raft, TypeConfig};
+use super::quorum::failures_tolerated;
+use super::types::{LogId, Member, NodeId, TypeConfig};
 use crate::fenced_store::{Applied, Command};
 use crate::{CommitOutcome, HaMember, HaStatus, ReadError, Rejection};
 

@@ -21,6 +21,9 @@ use crate::metrics as names;
 use crate::watchers::Watchers;
 use crate::{Expect, LeaderRecord, Operation, WatchEvent};
 
+/// Raft over this state machine.
+pub(crate) type Raft = openraft::Raft<TypeConfig, StateMachine>;
+
 type OpenraftSnapshot = openraft::type_config::alias::SnapshotOf<TypeConfig, Bytes>;
 
 /// What the members agree on, as far as this one has applied it.

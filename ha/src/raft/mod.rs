@@ -18,6 +18,7 @@ mod messages;
 mod network;
 mod options;
 mod peer_service;
+mod quorum;
 mod runner;
 mod snapshot;
 mod thread;

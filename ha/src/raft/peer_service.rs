@@ -10,10 +10,11 @@ use tonic::{Request, Response, Status, Streaming};
 use tracing::error;
 
 use super::group::Group;
+use super::machine::Raft;
 use super::messages::proto::raft_peer_server::RaftPeer;
 use super::messages::{Answer, Envelope, Question, SnapshotHead};
 use super::snapshot::MAX_SNAPSHOT_BYTES;
-use super::types::{NodeId, Raft, TypeConfig};
+use super::types::{NodeId, TypeConfig};
 
 type EnvelopeStream = Pin<Box<dyn Stream<Item = Result<Envelope, Status>> + Send>>;
 type OpenraftSnapshot = openraft::type_config::alias::SnapshotOf<TypeConfig, bytes::Bytes>;

@@ -14,7 +14,7 @@ use weir_world::{MonotonicClock, spawn, wall_clock_ms};
 
 use super::elector::{Effect, Elector, Event};
 use super::group::{Group, WriteError};
-use super::types::Raft;
+use super::machine::Raft;
 use crate::Leadership;
 use crate::campaign::Campaign;
 use crate::fenced_store::{Applied, Command};

@@ -16,6 +16,7 @@ use super::formation::{find_identity, found, join};
 use super::group::Group;
 use super::identity::{Identity, load, lock, save};
 use super::log::{DiskFailureHook, LogError, LogStore};
+use super::machine::Raft;
 use super::machine::StateMachine;
 use super::membership::complete_changes;
 use super::messages::MAX_MESSAGE_BYTES;
@@ -24,7 +25,7 @@ use super::network::Network;
 use super::peer_service::PeerService;
 use super::runner::{self, Inbox};
 use super::snapshot::SnapshotDirectory;
-use super::types::{Member, Raft};
+use super::types::Member;
 use super::{Listen, RaftOptions, StartError};
 use crate::provider_thread::ProviderThread;
 

@@ -18,7 +18,6 @@ openraft::declare_raft_types!(
 /// What raft calls a member. Derived from the name when a group is founded, random for one that joins later (see
 /// `formation.rs` for why). Never 0.
 pub(crate) type NodeId = u64;
-pub(crate) type Raft = openraft::Raft<TypeConfig, crate::raft::machine::StateMachine>;
 pub(crate) type Entry = openraft::type_config::alias::EntryOf<TypeConfig>;
 pub(crate) type LogId = openraft::type_config::alias::LogIdOf<TypeConfig>;
 pub(crate) type Vote = openraft::type_config::alias::VoteOf<TypeConfig>;

@@ -15,7 +15,7 @@ use weir_protocol::LeaderEpoch;
 use zookeeper_client::{Client, Error};
 
 use super::commit_queue::{CommitQueue, Limits, Waiting};
-use super::ensemble::{CALL_DEADLINE, Ensemble, OPERATION_DEADLINE, Reign, data, locked, pipelined, stat, within};
+use super::ensemble::{Answer, CALL_DEADLINE, Ensemble, OPERATION_DEADLINE, Reign, data, locked, pipelined, stat, within};
 use super::fenced_write::{ATTEMPTS, Attempt, Sent, own_version, unsent};
 use super::plan::{Node, Tree, Write, concerned};
 use crate::fenced_store::Change;
@@ -27,9 +27,6 @@ const GROUP_OPERATIONS: usize = 512;
 const FENCE_BYTES: usize = 256;
 /// Attempts of a commit in company; after that it goes alone.
 const IN_COMPANY: u32 = 2;
-
-/// Whoever waits for a commit.
-pub(super) type Answer = oneshot::Sender<CommitOutcome>;
 
 /// What came of one commit of a group.
 enum Verdict {

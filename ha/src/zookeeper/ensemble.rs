@@ -7,14 +7,13 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use metrics::gauge;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::Instant;
 use weir_protocol::LeaderEpoch;
 use weir_world::wall_clock_ms;
 use zookeeper_client::{Acls, Client, Error, SessionId, Stat};
 
 use super::commit_queue::CommitQueue;
-use super::commits::Answer;
 use super::layout::{Layout, decode_value};
 use super::options::ZooKeeperOptions;
 use super::tethered::Tethered;
@@ -22,7 +21,7 @@ use crate::availability::{GRACE, StoreContact};
 use crate::isolation::Isolation;
 use crate::metrics as names;
 use crate::watchers::Watchers;
-use crate::{HaMember, HaStatus, LeaderRecord, ReadError, Versioned};
+use crate::{CommitOutcome, HaMember, HaStatus, LeaderRecord, ReadError, Versioned};
 
 /// For one read or write, waiting for a connection included.
 pub(super) const OPERATION_DEADLINE: Duration = Duration::from_secs(10);
@@ -32,6 +31,9 @@ pub(super) const CALL_DEADLINE: Duration = Duration::from_secs(5);
 const LIST_DEADLINE: Duration = Duration::from_secs(60);
 /// Requests under way at once for one operation.
 pub(super) const PIPELINE: usize = 64;
+
+/// What a caller waits for while its commit is queued.
+pub(super) type Answer = oneshot::Sender<CommitOutcome>;
 
 /// The connection as it is now.
 #[derive(Debug, Clone, Default)]

@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use weir_protocol::rest::{CheckpointConfigResponse, ConfigEntry};
-
-use crate::plan::Blow;
-use crate::precondition::{Finding, finding};
-use crate::probe::ProcessClient;
-use crate::survey::Survey;
 use weir_protocol::quantity;
+use weir_protocol::rest::{CheckpointConfigResponse, ConfigEntry, JobDescription};
+
+use crate::finding::{Finding, finding};
+use crate::probe::ProcessClient;
+use crate::step::Disruption;
 
 /// How long one question may take.
 const LOOK: Duration = Duration::from_secs(5);
@@ -35,12 +34,11 @@ pub(super) struct Bounds {
 }
 
 impl Bounds {
-    /// Asks the leader.
-    pub(super) async fn ask(http: &ProcessClient, survey: &Survey) -> Result<Self, String> {
-        let leader = &survey.leader.rest_address;
+    /// Asks the leader, at this REST address, for what it and `jobs` are configured to bear.
+    pub(super) async fn ask(http: &ProcessClient, leader: &str, provider: &str, jobs: &[JobDescription]) -> Result<Self, String> {
         let config: Vec<ConfigEntry> = http.get(leader, "/jobmanager/config", LOOK).await?;
-        let mut bounds = Self::of(&survey.ha.provider, &config);
-        for job in &survey.jobs {
+        let mut bounds = Self::of(provider, &config);
+        for job in jobs {
             let config = http.get(leader, &format!("/jobs/{}/checkpoints/config", job.job_id), LOOK).await?;
             bounds.jobs.push(JobCheckpoints { job: job.name.clone(), config });
         }
@@ -67,14 +65,14 @@ impl Bounds {
     }
 
     /// What must hold for this outage.
-    pub(super) fn examine(&self, blow: Blow, provider: &str, members: usize) -> Vec<Finding> {
-        match blow {
-            Blow::StoreOutage { for_ms } => {
+    pub(super) fn examine(&self, disruption: Disruption, provider: &str, members: usize) -> Vec<Finding> {
+        match disruption {
+            Disruption::StoreOutage { for_ms } => {
                 let mut findings = vec![a_store(provider, members), self.leadership(for_ms)];
                 findings.extend(self.tolerance_ms.map(|tolerance| within_tolerance(for_ms, tolerance)));
                 findings
             }
-            Blow::CheckpointStorageOutage { for_ms } => {
+            Disruption::CheckpointStorageOutage { for_ms } => {
                 let mut findings = vec![self.due(for_ms)];
                 findings.extend(self.jobs.iter().filter(|job| job.is_periodic()).map(|job| job.tolerates(for_ms)));
                 findings
@@ -159,8 +157,8 @@ mod tests {
         entries.iter().map(|(key, value)| ConfigEntry { key: (*key).to_owned(), value: (*value).to_owned() }).collect()
     }
 
-    fn refused(bounds: &Bounds, blow: Blow, provider: &str, members: usize) -> Vec<String> {
-        let findings = bounds.examine(blow, provider, members).into_iter();
+    fn refused(bounds: &Bounds, disruption: Disruption, provider: &str, members: usize) -> Vec<String> {
+        let findings = bounds.examine(disruption, provider, members).into_iter();
         findings.filter(|finding| !finding.holds).map(|finding| format!("{}: {}", finding.condition, finding.found)).collect()
     }
 
@@ -186,7 +184,7 @@ mod tests {
     #[test]
     fn an_outage_that_leaders_do_not_bear_is_refused_and_so_is_one_of_no_store() {
         let bounds = Bounds { lease_ms: Some(3_000), tolerance_ms: Some(20_000), jobs: Vec::new() };
-        let outage = |for_ms| Blow::StoreOutage { for_ms };
+        let outage = |for_ms| Disruption::StoreOutage { for_ms };
         assert_eq!(refused(&bounds, outage(19_999), "etcd", 3), Vec::<String>::new());
         assert!(refused(&bounds, outage(20_000), "etcd", 3)[0].contains("outage-tolerance"));
         assert_eq!(refused(&Bounds::default(), outage(300_000), "raft", 3), Vec::<String>::new());
@@ -196,7 +194,7 @@ mod tests {
 
     #[test]
     fn jobs_must_tolerate_every_checkpoint_that_may_fail_and_one_must_be_due() {
-        let outage = Blow::CheckpointStorageOutage { for_ms: 10_000 };
+        let outage = Disruption::CheckpointStorageOutage { for_ms: 10_000 };
         assert_eq!(refused(&job(1_000, 12), outage, "raft", 3), Vec::<String>::new());
         assert!(refused(&job(1_000, 11), outage, "raft", 3)[0].contains("up to 12 may fail"));
         assert!(refused(&job(5_001, 100), outage, "raft", 3)[0].contains("at least twice"));

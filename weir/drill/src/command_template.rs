@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use crate::plan::Victim;
+use crate::victim::{Action, Victim};
 
 /// A command that has not ended by then is killed.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -15,39 +15,6 @@ const SHOWN_BYTES: usize = 400;
 
 /// What may stand in braces.
 const PLACEHOLDERS: [&str; 6] = ["host", "name", "role", "action", "signal", "pid"];
-
-/// What is to be done to a process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Action {
-    Kill,
-    Terminate,
-    Pause,
-    Resume,
-    Start,
-}
-
-impl Action {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Kill => "kill",
-            Self::Terminate => "terminate",
-            Self::Pause => "pause",
-            Self::Resume => "resume",
-            Self::Start => "start",
-        }
-    }
-
-    /// The signal that does it; empty for `start`.
-    fn signal(self) -> &'static str {
-        match self {
-            Self::Kill => "KILL",
-            Self::Terminate => "TERM",
-            Self::Pause => "STOP",
-            Self::Resume => "CONT",
-            Self::Start => "",
-        }
-    }
-}
 
 /// A command with placeholders, run by `sh -c`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -132,7 +99,7 @@ pub(crate) fn run(command: &str) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::Role;
+    use crate::victim::Role;
 
     fn victim(name: &str, pid: Option<u32>) -> Victim {
         Victim {

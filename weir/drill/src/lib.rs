@@ -6,6 +6,7 @@
 pub mod agent;
 mod bounds;
 pub mod command_template;
+mod finding;
 pub mod outage;
 mod plan;
 mod precondition;
@@ -13,14 +14,16 @@ mod probe;
 mod reach;
 pub mod report;
 pub mod run;
+mod step;
 mod survey;
 mod switch;
 mod timeline;
 mod verdict;
+mod victim;
 
 use clap::ValueEnum;
 
-pub use precondition::Finding;
+pub use finding::Finding;
 
 /// A drill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -11,8 +11,9 @@ use tokio::task::JoinHandle;
 use weir_protocol::drill::{Fault, FaultAccepted, FaultRequest};
 
 use crate::command_template;
-use crate::plan::{Step, Victim};
 use crate::probe::ProcessClient;
+use crate::step::Step;
+use crate::victim::Victim;
 
 /// An agent that has not answered by then was not reached.
 const PATIENCE: Duration = Duration::from_secs(5);

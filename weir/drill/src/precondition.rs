@@ -1,28 +1,18 @@
 //! What must hold before anything is broken.
 
-use serde::Serialize;
 use weir_protocol::job_status::{ExecutionState, JobStatus};
 use weir_protocol::rest::JobDescription;
 
-use crate::plan::{Blow, Role, Step, Victim, runs_on};
-use crate::survey::Survey;
+use crate::finding::{Finding, finding};
+use crate::step::{Disruption, Step};
+use crate::survey::{Survey, runs_on};
+use crate::victim::{Role, Victim};
 
 /// A member this many log entries behind is far behind.
 const FAR_BEHIND: u64 = 1_000;
 
 /// What must hold for a single TaskManager to be worth breaking.
 pub(super) const A_JOB_RUNS_THERE: &str = "a job runs there";
-
-/// A condition and what was found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Finding {
-    /// Whether it holds.
-    pub holds: bool,
-    /// What must hold.
-    pub condition: String,
-    /// What is.
-    pub found: String,
-}
 
 /// How processes are reached, and what the operator says about them.
 #[derive(Debug, Clone, Copy, Default)]
@@ -35,14 +25,10 @@ pub(super) struct Given {
     pub(super) restarted: bool,
 }
 
-pub(super) fn finding(holds: bool, condition: &str, found: impl Into<String>) -> Finding {
-    Finding { holds, condition: condition.to_owned(), found: found.into() }
-}
-
 /// Everything that is looked at for these steps.
 pub(super) fn examine(survey: &Survey, steps: &[Step], given: Given) -> Vec<Finding> {
     let mut findings = vec![no_other_drill(survey), quorum(survey)];
-    let outage = steps.iter().find(|step| step.blow.outage().is_some());
+    let outage = steps.iter().find(|step| step.disruption.outage().is_some());
     let hits_jobmanagers = steps.iter().any(|step| step.victim.role == Role::JobManager);
     if let Some(step) = outage {
         findings.extend(bearable(survey, step, given));
@@ -74,7 +60,7 @@ fn bearable(survey: &Survey, step: &Step, given: Given) -> Vec<Finding> {
         findings.push(everybody_answers(survey));
     }
     match &survey.bounds {
-        Some(bounds) => findings.extend(bounds.examine(step.blow, &survey.ha.provider, survey.ha.members.len())),
+        Some(bounds) => findings.extend(bounds.examine(step.disruption, &survey.ha.provider, survey.ha.members.len())),
         None => findings.push(finding(false, "the leader tells its configuration", "it does not")),
     }
     findings
@@ -150,7 +136,7 @@ fn reach(steps: &[Step], given: Given) -> Finding {
     if given.command {
         return finding(true, REACHED, "by the command given");
     }
-    let broken = steps.iter().filter(|step| step.blow != Blow::TransferLeadership);
+    let broken = steps.iter().filter(|step| step.disruption != Disruption::TransferLeadership);
     by_agents(broken.map(|step| &step.victim), "--command")
 }
 
@@ -212,7 +198,7 @@ mod tests {
 
     fn refused(survey: &Survey, drill: Drill, given: Given) -> Vec<String> {
         let steps = steps(drill, survey, 10_000, None).unwrap();
-        assert_eq!(drill.is_outage(), steps[0].blow.outage().is_some());
+        assert_eq!(drill.is_outage(), steps[0].disruption.outage().is_some());
         examine(survey, &steps, given).into_iter().filter(|finding| !finding.holds).map(|finding| finding.condition).collect()
     }
 

@@ -9,15 +9,18 @@ use weir_protocol::rest::{DrillBegin, DrillMeasures, DrillObjectives, DrillResul
 
 use crate::Drill;
 use crate::bounds::Bounds;
-use crate::command_template::{Action, CommandTemplate};
+use crate::command_template::CommandTemplate;
+use crate::finding::Finding;
 use crate::outage::{Breaking, OutageCommands};
-use crate::plan::{self, Step, Victim};
-use crate::precondition::{self, Finding, Given};
+use crate::plan;
+use crate::precondition::{self, Given};
 use crate::probe::{ProcessClient, Sample, Watchers};
-use crate::reach::{Blown, Reach, run_command};
+use crate::reach::{Injected, Reach, run_command};
+use crate::step::Step;
 use crate::survey::{MAX_JOBS, Survey};
 use crate::timeline::Timeline;
 use crate::verdict::{self, Outcome};
+use crate::victim::{Action, Role, Victim};
 
 /// The cluster is watched for so long before anything is broken, so that what is usual is known.
 const BASELINE: Duration = Duration::from_millis(1_500);
@@ -182,7 +185,7 @@ impl Exercise {
         let mut survey = Survey::take(&self.http, &self.options.addresses, self.options.patience).await?;
         if self.options.drill.is_outage() {
             // Without them it is refused.
-            survey.bounds = Bounds::ask(&self.http, &survey).await.ok();
+            survey.bounds = Bounds::ask(&self.http, &survey.leader.rest_address, &survey.ha.provider, &survey.jobs).await.ok();
         }
         Ok(survey)
     }
@@ -229,9 +232,9 @@ impl Exercise {
         for step in steps {
             let outcome = match self.when_it_can_be_borne(step, whole.is_some()).await {
                 Ok((survey, step)) => self.step(&survey, &step).await,
-                Err(why) => Outcome { not_struck: Some(why), ..Outcome::default() },
+                Err(why) => Outcome { not_injected: Some(why), ..Outcome::default() },
             };
-            let goes_on = outcome.recovered && outcome.still_away.is_empty() && outcome.not_struck.is_none();
+            let goes_on = outcome.recovered && outcome.still_away.is_empty() && outcome.not_injected.is_none();
             whole = Some(match whole {
                 None => outcome,
                 Some(before) => join(before, outcome),
@@ -270,7 +273,7 @@ impl Exercise {
 
     /// One fault, watched.
     async fn step(&mut self, survey: &Survey, step: &Step) -> Outcome {
-        self.victims.push(step.struck().to_owned());
+        self.victims.push(step.target().to_owned());
         self.jobs = self.jobs.max(survey.jobs.len());
         if survey.jobs_left_out > 0 {
             self.note(format!("{} jobs were not watched: {MAX_JOBS} are at most", survey.jobs_left_out));
@@ -279,39 +282,39 @@ impl Exercise {
         let (sender, mut samples) = mpsc::channel(SAMPLES);
         let since = Instant::now();
         let _watchers = Watchers::start(&self.http, &survey.watched(), &jobs, since, &sender);
-        let expected_back = self.options.expected_back || !step.blow.ends_the_process();
+        let expected_back = self.options.expected_back || !step.disruption.ends_the_process();
         let mut timeline = Timeline::new(survey, step, expected_back);
         take_for(&mut timeline, &mut samples, BASELINE).await;
 
         (self.say)(&step.text());
         if let Err(why) = self.prepare(step) {
-            return Outcome { not_struck: Some(why), ..Outcome::default() };
+            return Outcome { not_injected: Some(why), ..Outcome::default() };
         }
-        let (struck, seen_meanwhile) = {
-            let mut strike = std::pin::pin!(self.reach.strike(step, self.options.deadline, self.breaking.as_mut()));
+        let (injected, seen_meanwhile) = {
+            let mut inject = std::pin::pin!(self.reach.inject(step, self.options.deadline, self.breaking.as_mut()));
             let mut seen: Vec<Sample> = Vec::new();
-            let struck = loop {
+            let injected = loop {
                 tokio::select! {
                     biased;
-                    struck = &mut strike => break struck,
+                    injected = &mut inject => break injected,
                     Some(sample) = samples.recv() => seen.push(sample),
                 }
             };
-            (struck, seen)
+            (injected, seen)
         };
-        let blown = match struck {
-            Ok(blown) => blown,
+        let injected = match injected {
+            Ok(injected) => injected,
             Err(why) => {
                 // Perhaps half of it.
                 self.mend().await;
-                return Outcome { not_struck: Some(why), ..Outcome::default() };
+                return Outcome { not_injected: Some(why), ..Outcome::default() };
             }
         };
-        self.broken = self.is_to_mend(step, blown);
+        self.broken = self.is_to_mend(step, injected);
         let elapsed_at = |at: Instant| at.saturating_duration_since(since).as_millis() as u64;
-        timeline.strike(elapsed_at(blown.at));
-        if let Some(mends_in) = blown.mends_in {
-            timeline.ends(elapsed_at(blown.at + mends_in));
+        timeline.inject(elapsed_at(injected.at));
+        if let Some(mends_in) = injected.mends_in {
+            timeline.ends(elapsed_at(injected.at + mends_in));
         }
         seen_meanwhile.into_iter().for_each(|sample| timeline.take(sample));
         let restart = self.restart_of(step);
@@ -323,7 +326,7 @@ impl Exercise {
         }
         Outcome {
             measures: timeline.measures(),
-            not_struck: None,
+            not_injected: None,
             not_seen: timeline.waits_for(),
             failed_jobs: timeline.failed_jobs(),
             recovered: timeline.has_recovered(),
@@ -334,7 +337,7 @@ impl Exercise {
 
     /// An outage is to be mended from the moment at which it may have begun, wherever it is broken off.
     fn prepare(&mut self, step: &Step) -> Result<(), String> {
-        if step.blow.outage().is_none() {
+        if step.disruption.outage().is_none() {
             return Ok(());
         }
         let lasts = self.options.outage;
@@ -344,25 +347,25 @@ impl Exercise {
         Ok(())
     }
 
-    fn is_to_mend(&self, step: &Step, blown: Blown) -> Option<(Step, Option<Instant>)> {
-        if self.reach.must_mend(step.blow) {
+    fn is_to_mend(&self, step: &Step, injected: Injected) -> Option<(Step, Option<Instant>)> {
+        if self.reach.must_mend(step.disruption) {
             return Some((step.clone(), None));
         }
-        blown.mends_in.map(|mends_in| (step.clone(), Some(blown.at + mends_in)))
+        injected.mends_in.map(|mends_in| (step.clone(), Some(injected.at + mends_in)))
     }
 
     /// Starts again what has ended, if there is a command for it.
     fn restart_of(&self, step: &Step) -> Option<tokio::task::JoinHandle<Result<(), String>>> {
-        let template = self.options.restart_command.clone().filter(|_| step.blow.ends_the_process())?;
+        let template = self.options.restart_command.clone().filter(|_| step.disruption.ends_the_process())?;
         let victim = step.victim.clone();
         Some(weir_world::spawn("drill-restart", async move { run_command(&template, Action::Start, &victim).await }))
     }
 
     /// Until everything was seen, or time is up. What a command has frozen, or taken away, is mended in between.
     async fn follow(&mut self, timeline: &mut Timeline, samples: &mut mpsc::Receiver<Sample>, step: &Step, since: Instant) {
-        let lasts = step.blow.outage().map_or(Duration::ZERO, |(_, for_ms)| Duration::from_millis(for_ms));
+        let lasts = step.disruption.outage().map_or(Duration::ZERO, |(_, for_ms)| Duration::from_millis(for_ms));
         let deadline = Instant::now() + lasts + self.options.deadline;
-        let mut wake_at = self.reach.must_mend(step.blow).then(|| Instant::now() + self.options.lasts());
+        let mut wake_at = self.reach.must_mend(step.disruption).then(|| Instant::now() + self.options.lasts());
         while !timeline.is_over() {
             tokio::select! {
                 Some(sample) = samples.recv() => timeline.take(sample),
@@ -390,17 +393,17 @@ impl Exercise {
     /// Mends what a command has broken, or an outage before its time, and says so.
     async fn mend(&mut self) {
         let Some((step, mends_itself)) = self.broken.clone() else { return };
-        let is_outage = step.blow.outage().is_some();
+        let is_outage = step.disruption.outage().is_some();
         if mends_itself.is_some() && !is_outage {
             return;
         }
         match self.reach.mend(&step, self.breaking.as_mut()).await {
             Ok(()) => {
                 (self.broken, self.breaking) = (None, None);
-                (self.say)(&format!("{} may {}", step.struck(), if is_outage { "be reached again" } else { "go on" }));
+                (self.say)(&format!("{} may {}", step.target(), if is_outage { "be reached again" } else { "go on" }));
             }
             Err(why) if mends_itself.is_some() => self.note(why),
-            Err(why) => self.note(format!("{} {}: {why}", step.struck(), still(&step))),
+            Err(why) => self.note(format!("{} {}: {why}", step.target(), still(&step))),
         }
     }
 
@@ -416,12 +419,12 @@ impl Exercise {
             None => "nothing is left broken by it".to_owned(),
             Some((step, Some(at))) => {
                 let left = at.saturating_duration_since(Instant::now()).as_millis();
-                format!("{} mends itself in {left} ms", step.struck())
+                format!("{} mends itself in {left} ms", step.target())
             }
-            Some((step, None)) if step.blow.outage().is_some() => {
-                format!("{} {}: run the mend command by hand; a watchdog runs it a minute later, too", step.struck(), still(step))
+            Some((step, None)) if step.disruption.outage().is_some() => {
+                format!("{} {}: run the mend command by hand; a watchdog runs it a minute later, too", step.target(), still(step))
             }
-            Some((step, None)) => format!("{} {}: let it go on (SIGCONT)", step.struck(), still(step)),
+            Some((step, None)) => format!("{} {}: let it go on (SIGCONT)", step.target(), still(step)),
         };
         if self.began.is_none() {
             return DrillError::Interrupted("before anything was touched".to_owned());
@@ -467,7 +470,7 @@ impl Exercise {
 }
 
 fn still(step: &Step) -> &'static str {
-    if step.blow.outage().is_some() { "IS STILL AWAY" } else { "IS STILL FROZEN" }
+    if step.disruption.outage().is_some() { "IS STILL AWAY" } else { "IS STILL FROZEN" }
 }
 
 /// As much as is kept: the cluster takes results up to a size.
@@ -486,15 +489,15 @@ fn first_few(mut sentences: Vec<String>) -> Vec<String> {
 /// The planned step on the cluster as it is now: who leads may have changed, and a TaskManager may be another incarnation.
 fn as_it_is_now(survey: &Survey, planned: &Step) -> Option<Step> {
     let now = |planned: &Victim| match planned.role {
-        plan::Role::JobManager => survey.jobmanager(&planned.name),
-        plan::Role::TaskManager => survey.taskmanagers.iter().map(|seen| seen.victim()).find(|seen| seen.name == planned.name),
+        Role::JobManager => survey.jobmanager(&planned.name),
+        Role::TaskManager => survey.taskmanagers.iter().map(|seen| seen.victim()).find(|seen| seen.name == planned.name),
     };
     let victim = now(&planned.victim)?;
-    let leads = victim.role == plan::Role::JobManager && victim.name == survey.leader.name;
+    let leads = victim.role == Role::JobManager && victim.name == survey.leader.name;
     // An outage is seen by who leads.
-    let as_planned = leads || planned.blow.outage().is_none();
+    let as_planned = leads || planned.disruption.outage().is_none();
     let others = planned.others.iter().filter_map(now).collect();
-    as_planned.then_some(Step { blow: planned.blow, leads, victim, others })
+    as_planned.then_some(Step { disruption: planned.disruption, leads, victim, others })
 }
 
 async fn take_for(timeline: &mut Timeline, samples: &mut mpsc::Receiver<Sample>, duration: Duration) {
@@ -509,10 +512,10 @@ async fn take_for(timeline: &mut Timeline, samples: &mut mpsc::Receiver<Sample>,
 
 /// Two steps as one: the worse of each.
 fn join(before: Outcome, after: Outcome) -> Outcome {
-    let measures = if after.not_struck.is_some() { before.measures } else { worst(&before.measures, &after.measures) };
+    let measures = if after.not_injected.is_some() { before.measures } else { worst(&before.measures, &after.measures) };
     Outcome {
         measures,
-        not_struck: after.not_struck,
+        not_injected: after.not_injected,
         not_seen: after.not_seen,
         failed_jobs: [before.failed_jobs, after.failed_jobs].concat(),
         unexpected: [before.unexpected, after.unexpected].concat(),

@@ -8,8 +8,8 @@ use weir_protocol::link::LeaderAddress;
 use weir_protocol::rest::{DrillUnderWay, HaResponse, JobDescription, TaskManagerInfo};
 
 use crate::bounds::Bounds;
-use crate::plan::{Role, Victim};
 use crate::probe::ProcessClient;
+use crate::victim::{Role, Victim};
 
 /// How long one process may take to answer.
 const LOOK: Duration = Duration::from_secs(2);
@@ -158,6 +158,13 @@ pub(super) fn resource_id(id: &str) -> &str {
         Some((name, number)) if number.len() == INCARNATION_DIGITS && number.bytes().all(|byte| byte.is_ascii_hexdigit()) => name,
         _ => id,
     }
+}
+
+/// Whether a task of the job runs on the TaskManager of this id.
+pub(super) fn runs_on(job: &JobDescription, task_manager: &str) -> bool {
+    let mut subtasks = job.vertices.iter().flat_map(|vertex| &vertex.subtasks);
+    subtasks
+        .any(|subtask| !subtask.state.is_terminal() && subtask.task_manager.as_ref().is_some_and(|host| host.0 == task_manager))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ pub(super) struct Outcome {
     /// Everything measured.
     pub(super) measures: DrillMeasures,
     /// Why a fault was not brought about, if it was not.
-    pub(super) not_struck: Option<String>,
+    pub(super) not_injected: Option<String>,
     /// What had not been seen when time was up.
     pub(super) not_seen: Vec<String>,
     /// Jobs that failed.
@@ -25,7 +25,7 @@ pub(super) struct Outcome {
 pub(super) fn missed(objectives: DrillObjectives, outcome: &Outcome) -> Vec<String> {
     let measures = &outcome.measures;
     let mut missed = Vec::new();
-    if let Some(why) = &outcome.not_struck {
+    if let Some(why) = &outcome.not_injected {
         missed.push(format!("the fault was not brought about: {why}"));
         return missed;
     }
@@ -91,7 +91,7 @@ mod tests {
         assert_eq!(missed(DrillObjectives::default(), &outcome).len(), 2);
         let outcome = Outcome { unexpected: vec!["the fault did not bite".to_owned()], ..recovered(1) };
         assert_eq!(missed(DrillObjectives::default(), &outcome), ["the fault did not bite"]);
-        let refused = Outcome { not_struck: Some("no way".to_owned()), ..Outcome::default() };
+        let refused = Outcome { not_injected: Some("no way".to_owned()), ..Outcome::default() };
         assert_eq!(missed(DrillObjectives::default(), &refused), ["the fault was not brought about: no way"]);
     }
 }

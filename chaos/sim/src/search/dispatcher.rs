@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use serde_json::json;
-use weir_control_plane::dispatcher::effect::{CleanupStep, Effect};
-use weir_control_plane::dispatcher::event::{Event, Ticket};
+use weir_control_plane::dispatcher::effect::Effect;
+use weir_control_plane::dispatcher::event::{CleanupStep, Event, Ticket};
 use weir_control_plane::dispatcher::{Dispatcher, DispatcherOptions};
 use weir_ha::{JobResult, RecoveredJob, StoreAvailability, StoreError, Submission};
 use weir_protocol::JobId;

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use weir_control_plane::resource_manager::effect::Effect;
+use weir_control_plane::resource_manager::effect::GrantedSlot;
 use weir_control_plane::resource_manager::event::Event;
-use weir_control_plane::resource_manager::gateway::{GrantedSlot, Wishes};
+use weir_control_plane::resource_manager::event::Wishes;
 use weir_control_plane::resource_manager::{HeartbeatOptions, ResourceManager};
 use weir_control_plane::rpc::links::LinkId;
 use weir_protocol::job_status::ExecutionState;

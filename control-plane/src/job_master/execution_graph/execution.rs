@@ -4,7 +4,7 @@ use weir_protocol::job_status::ExecutionState;
 use weir_protocol::link::TaskMetrics;
 use weir_protocol::{ExecutionAttemptId, TaskManagerId};
 
-use crate::resource_manager::gateway::GrantedSlot;
+use crate::resource_manager::effect::GrantedSlot;
 
 /// An attempt to run a subtask in a slot.
 #[derive(Debug, Clone, PartialEq, Hash)]

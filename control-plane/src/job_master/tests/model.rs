@@ -14,11 +14,12 @@ use weir_world::Millis;
 
 use crate::checkpoint::{AppendOutcome, WrittenMetadata};
 use crate::job_master::effect::{JobEnded, JobMasterEffect};
+use crate::job_master::event::TaskManagerReport;
 use crate::job_master::event::{JobMasterEvent, RestorePoint};
-use crate::job_master::gateway::{SavepointOutcome, TaskManagerReport};
+use crate::job_master::gateway::SavepointOutcome;
 use crate::job_master::testing::{JOB, metadata};
 use crate::job_master::{JobMaster, JobMasterOptions, JobToRun};
-use crate::resource_manager::gateway::GrantedSlot;
+use crate::resource_manager::effect::GrantedSlot;
 
 /// A task as its TaskManager sees it.
 #[derive(Debug, Clone)]

@@ -2,7 +2,7 @@
 
 use weir_protocol::rest::Health;
 
-use crate::plan::{Blow, Step};
+use crate::step::{Disruption, Step};
 use crate::survey::Survey;
 
 /// So long after its end an outage may still show, milliseconds: descriptions come late.
@@ -26,8 +26,8 @@ pub(super) struct Outage {
 impl Outage {
     /// `None` if the step is none.
     pub(super) fn of(survey: &Survey, step: &Step) -> Option<Self> {
-        let (what, for_ms) = step.blow.outage()?;
-        let of_store = matches!(step.blow, Blow::StoreOutage { .. });
+        let (what, for_ms) = step.disruption.outage()?;
+        let of_store = matches!(step.disruption, Disruption::StoreOutage { .. });
         let outlives = survey.bounds.as_ref().is_some_and(|bounds| bounds.leadership_outlives(for_ms));
         Some(Self { what, of_store, nobody_restarts: !of_store || outlives, bit_at: None, ends_at: None })
     }

@@ -40,7 +40,7 @@ fn all_well(timeline: &mut Timeline) {
         described(timeline, at, job(4, "4-1", TM_1, 10 + at, 3 + at / 500));
         registered(timeline, at, &[TM_1, TM_2]);
     }
-    timeline.strike(600);
+    timeline.inject(600);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use weir_control_plane::resource_manager::gateway::GrantedSlot;
+use weir_control_plane::resource_manager::effect::GrantedSlot;
 use weir_protocol::job_status::ExecutionState;
 use weir_protocol::{AllocationId, CheckpointId, ExecutionAttemptId, TaskManagerId};
 

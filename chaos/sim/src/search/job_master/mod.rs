@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use weir_control_plane::checkpoint::AppendOutcome;
 use weir_control_plane::job_master::JobMaster;
 use weir_control_plane::job_master::event::JobMasterEvent;
-use weir_control_plane::job_master::gateway::TaskManagerReport;
+use weir_control_plane::job_master::event::TaskManagerReport;
 use weir_protocol::checkpoint::{OperatorSnapshot, SubtaskCheckpointStats, SubtaskSnapshot};
 use weir_protocol::job_status::ExecutionState;
 use weir_protocol::link::{CheckpointAcknowledgement, CheckpointDecline, TaskFailure, TaskStateUpdate};

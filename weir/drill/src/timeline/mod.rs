@@ -12,10 +12,11 @@ use weir_protocol::{JobId, LeaderEpoch};
 use job_track::JobTrack;
 use outage::Outage;
 
-use crate::plan::{Blow, Role, Step, runs_on};
 use crate::precondition::all_running;
 use crate::probe::{Sample, Seen};
-use crate::survey::{Survey, resource_id};
+use crate::step::{Disruption, Step};
+use crate::survey::{Survey, resource_id, runs_on};
+use crate::victim::Role;
 
 /// What is waited for after a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +42,7 @@ pub(super) struct Timeline {
     /// Whether the victim is waited for.
     expected_back: bool,
     epoch_before: LeaderEpoch,
-    struck_at: Option<u64>,
+    injected_at: Option<u64>,
     newest_epoch: LeaderEpoch,
     last_served: Option<u64>,
     outage_ms: u64,
@@ -68,10 +69,10 @@ impl Timeline {
             hit,
             victim_name: step.victim.name.clone(),
             victim_process: step.victim.process.clone(),
-            expected_back: expected_back && step.blow != Blow::TransferLeadership && outage.is_none(),
+            expected_back: expected_back && step.disruption != Disruption::TransferLeadership && outage.is_none(),
             outage,
             epoch_before: survey.leader.epoch,
-            struck_at: None,
+            injected_at: None,
             newest_epoch: survey.leader.epoch,
             last_served: None,
             outage_ms: 0,
@@ -86,8 +87,8 @@ impl Timeline {
     }
 
     /// The fault began.
-    pub(super) fn strike(&mut self, at: u64) {
-        self.struck_at = Some(at);
+    pub(super) fn inject(&mut self, at: u64) {
+        self.injected_at = Some(at);
     }
 
     /// The outage is over at this time, or will be.
@@ -112,7 +113,7 @@ impl Timeline {
     }
 
     fn after_the_fault(&self, at: u64) -> bool {
-        self.struck_at.is_some_and(|struck_at| at >= struck_at)
+        self.injected_at.is_some_and(|injected_at| at >= injected_at)
     }
 
     fn answered(&mut self, at: u64, from: &str, health: &Health) {
@@ -210,7 +211,7 @@ impl Timeline {
     }
 
     fn tell(&mut self, at: u64, what: String) {
-        let since = at.saturating_sub(self.struck_at.unwrap_or(at));
+        let since = at.saturating_sub(self.injected_at.unwrap_or(at));
         self.news.push(format!("{since:>7} ms  {what}"));
     }
 
@@ -222,7 +223,7 @@ impl Timeline {
     /// Whether everything that is waited for has been seen.
     pub(super) fn is_over(&self) -> bool {
         let in_vain = self.outage.as_ref().is_some_and(|outage| outage.did_not_bite(self.newest_sample));
-        self.struck_at.is_some() && (in_vain || self.waits_for().is_empty())
+        self.injected_at.is_some() && (in_vain || self.waits_for().is_empty())
     }
 
     /// What has not been seen yet, for people.
@@ -286,10 +287,10 @@ impl Timeline {
 
     /// What is known now.
     pub(super) fn measures(&self) -> DrillMeasures {
-        let Some(struck_at) = self.struck_at else { return DrillMeasures::default() };
-        let since = |at: u64| at.saturating_sub(struck_at);
+        let Some(injected_at) = self.injected_at else { return DrillMeasures::default() };
+        let since = |at: u64| at.saturating_sub(injected_at);
         // Nobody recovers from an outage before it is over.
-        let over_at = self.outage.as_ref().and_then(|outage| outage.ends_at).unwrap_or(struck_at);
+        let over_at = self.outage.as_ref().and_then(|outage| outage.ends_at).unwrap_or(injected_at);
         let since_over = |at: u64| at.saturating_sub(over_at);
         let of_storage = self.outage.as_ref().is_some_and(|outage| !outage.of_store);
         let away_since = self.outage.as_ref().filter(|outage| outage.of_store).and_then(|outage| outage.bit_at);

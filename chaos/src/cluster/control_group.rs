@@ -3,33 +3,33 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::cluster::leftovers::PREFIX;
+use super::leftovers::PREFIX;
 
 /// A control group below a hierarchy's top; removed when dropped, its processes go back to where they came from.
 #[derive(Debug)]
-pub(super) struct ControlGroup {
+pub(crate) struct ControlGroup {
     hierarchy: &'static str,
     place: PathBuf,
 }
 
 impl ControlGroup {
-    pub(super) fn create(hierarchy: &'static str, name: &str) -> io::Result<Self> {
+    pub(crate) fn create(hierarchy: &'static str, name: &str) -> io::Result<Self> {
         let place = Path::new(hierarchy).join(format!("{PREFIX}{}-{name}", std::process::id()));
         std::fs::create_dir(&place)?;
         Ok(Self { hierarchy, place })
     }
 
     /// One of its files.
-    pub(super) fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.place.join(name)
     }
 
-    pub(super) fn write(&self, file: &str, value: &str) -> io::Result<()> {
+    pub(crate) fn write(&self, file: &str, value: &str) -> io::Result<()> {
         std::fs::write(self.file(file), value)
     }
 
     /// A figure: the whole of a file, or what stands behind `key` on a line of its own. 0 if it is not told.
-    pub(super) fn figure(&self, file: &str, key: Option<&str>) -> u64 {
+    pub(crate) fn figure(&self, file: &str, key: Option<&str>) -> u64 {
         let text = std::fs::read_to_string(self.file(file)).unwrap_or_default();
         let found = match key {
             None => Some(text.as_str()),

@@ -1,7 +1,10 @@
 //! A cluster of real processes under test.
 
+pub mod clocks;
+pub(crate) mod control_group;
 pub mod leftovers;
 pub mod links;
+pub mod memory_groups;
 pub mod network;
 pub mod small_disk;
 pub mod turn;

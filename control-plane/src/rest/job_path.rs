@@ -1,0 +1,41 @@
+//! The job that a path names.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, Path};
+use axum::http::request::Parts;
+use weir_protocol::JobId;
+
+use super::Rest;
+use super::error::RestError;
+use crate::dispatcher::job_registry::JobSnapshot;
+use crate::job_master::view::JobView;
+use crate::leading::Leading;
+
+/// The job id in a path: 400 if it is not one.
+pub(super) struct JobPath(pub(super) JobId);
+
+impl FromRequestParts<Rest> for JobPath {
+    type Rejection = RestError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Rest) -> Result<Self, RestError> {
+        let path: Result<Path<BTreeMap<String, String>>, _> = Path::from_request_parts(parts, state).await;
+        let Path(parameters) = path.map_err(|error| RestError::bad_request(error.to_string()))?;
+        let text = parameters.get("job").map_or("", String::as_str);
+        text.parse().map(Self).map_err(|error| RestError::bad_request(format!("JOB-ID: {error}")))
+    }
+}
+
+pub(super) fn find(leading: &Leading, job: JobId) -> Result<JobSnapshot, RestError> {
+    leading.jobs.get(job).ok_or_else(|| RestError::not_found(format!("JOB-NOT-FOUND: there is no job {job}")))
+}
+
+/// The job's details, if there are any.
+pub(super) fn view_of(snapshot: JobSnapshot) -> Result<Arc<JobView>, RestError> {
+    let gone = || {
+        let (job, status) = (snapshot.job, snapshot.status.as_str());
+        RestError::not_found(format!("JOB-NO-DETAILS: job {job} is {status}, and only that is known of it"))
+    };
+    snapshot.view.clone().ok_or_else(gone)
+}
