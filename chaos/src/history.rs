@@ -22,7 +22,6 @@ pub const HISTORY_VERSION: u32 = 1;
 pub struct Event {
     /// When, in milliseconds since the run began. Of what takes time: when it ended.
     pub at_ms: u64,
-    /// What.
     #[serde(flatten)]
     pub what: What,
 }
@@ -30,7 +29,6 @@ pub struct Event {
 /// What a run is: the first line of its history.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunHeader {
-    /// [`HISTORY_VERSION`].
     pub version: u32,
     /// Of the program that ran it.
     pub weir_version: String,
@@ -84,25 +82,16 @@ pub enum What {
     Job(JobSeen),
     /// The leader counted TaskManagers and slots.
     Slots {
-        /// Registered TaskManagers.
         taskmanagers: u32,
-        /// Their slots.
         total: u32,
         /// Those not granted.
         available: u32,
     },
     /// Committed output of the counting job became more.
-    Output {
-        /// Visible files.
-        files: u64,
-        /// Their bytes.
-        bytes: u64,
-    },
+    Output { files: u64, bytes: u64 },
     /// A process was started or has ended.
     Process {
-        /// Its name.
         name: String,
-        /// Its id.
         pid: u32,
         /// What happened: `started`, or how it ended.
         state: String,
@@ -120,19 +109,12 @@ pub enum What {
     Skipped {
         /// Of which kind.
         nemesis: String,
-        /// Why.
         why: String,
     },
     /// The run goes on to this part.
-    Phase {
-        /// Which.
-        phase: Phase,
-    },
+    Phase { phase: Phase },
     /// All jobs the cluster knows of in the end.
-    FinalJobs {
-        /// They.
-        jobs: Vec<FinalJob>,
-    },
+    FinalJobs { jobs: Vec<FinalJob> },
     /// The files of checkpoints: of one that is complete, or what is left when all jobs have ended.
     Files {
         /// How many files the newest checkpoints name.
@@ -143,20 +125,11 @@ pub enum What {
         unreferenced: Option<Vec<String>>,
     },
     /// The processes that there are in the end, besides those that there should be.
-    Strangers {
-        /// Their ids.
-        pids: Vec<u32>,
-    },
+    Strangers { pids: Vec<u32> },
     /// Rows of the committed output of the counting job in the end.
-    Rows {
-        /// They.
-        lines: Vec<String>,
-    },
+    Rows { lines: Vec<String> },
     /// The run itself could not go on.
-    Trouble {
-        /// Why.
-        what: String,
-    },
+    Trouble { what: String },
 }
 
 /// A part of a run.
@@ -194,11 +167,8 @@ pub struct Call {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Operation {
-    /// Submit it.
     Submit,
-    /// Describe it.
     Describe,
-    /// Cancel it.
     Cancel,
     /// Take a savepoint.
     Savepoint,
@@ -212,7 +182,6 @@ pub enum Operation {
 pub enum Outcome {
     /// It was done.
     Ok {
-        /// The job.
         job: Option<JobId>,
         /// Its status, if it was described.
         status: Option<JobStatus>,
@@ -222,10 +191,7 @@ pub enum Outcome {
     /// There is no such thing.
     NotFound,
     /// It was certainly not done.
-    Refused {
-        /// Why.
-        why: String,
-    },
+    Refused { why: String },
     /// It may have been done.
     Unknown {
         /// Why that is not known.
@@ -236,17 +202,14 @@ pub enum Outcome {
 /// A job as described.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JobSeen {
-    /// The job.
     pub job: JobId,
     /// Epoch of the leader that describes it.
     pub epoch: u64,
-    /// Its status.
     pub status: JobStatus,
     /// Restarts under that leader.
     pub restarts: u32,
     /// Tasks that run.
     pub running: u32,
-    /// All tasks.
     pub tasks: u32,
     /// Id of the newest completed checkpoint that this leader knows of.
     pub checkpoint: Option<u64>,
@@ -267,7 +230,6 @@ pub struct Deed {
     pub nemesis: String,
     /// When it began.
     pub began_ms: u64,
-    /// On whom.
     pub target: String,
     /// What shows that it bit; `Err` says what was looked for in vain.
     pub footprint: Result<String, String>,
@@ -276,11 +238,9 @@ pub struct Deed {
 /// A job of the final listing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FinalJob {
-    /// The job.
     pub job: JobId,
     /// Its name: the token it was submitted with.
     pub name: String,
-    /// Its status.
     pub status: JobStatus,
 }
 

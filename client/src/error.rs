@@ -33,7 +33,6 @@ pub enum ClientError {
     TimedOut {
         /// How long was waited.
         waited_ms: u64,
-        /// What for.
         what: String,
     },
     /// The cluster refuses the request as it is. A retry can't help.
@@ -44,10 +43,7 @@ pub enum ClientError {
     },
     /// Anything else: an internal error of the cluster, an answer that is none of Weir's.
     #[error("{message}")]
-    Other {
-        /// What happened.
-        message: String,
-    },
+    Other { message: String },
 }
 
 impl ClientError {

@@ -84,7 +84,6 @@ pub enum WindowSpec {
         /// Length in milliseconds.
         size_ms: u64,
     },
-    /// Overlapping.
     Hopping {
         /// Length in milliseconds.
         size_ms: u64,

@@ -80,9 +80,7 @@ pub enum StartError {
     /// An address can't be listened on.
     #[error("JM-BIND: can't listen on {address} for {what}: {source}")]
     Bind {
-        /// The address.
         address: SocketAddr,
-        /// What for.
         what: &'static str,
         /// What the system said.
         source: std::io::Error,
@@ -251,9 +249,7 @@ async fn run_control(
 
 /// What this process is to the cluster.
 enum State {
-    /// Others lead.
     Standby,
-    /// It leads.
     Leader(Box<Leader>),
 }
 

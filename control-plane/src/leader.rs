@@ -63,8 +63,7 @@ pub(crate) struct Leader {
 }
 
 impl Leader {
-    /// Begins to lead: reads, recovers, opens the services and publishes, in this order, in the background
-    /// (ha.md 2.5).
+    /// Begins to lead: reads, recovers, opens the services and publishes, in this order, in the background.
     pub(crate) fn start(context: LeaderContext, leadership: Leadership) -> Self {
         let jobs = JobRegistry::default();
         let links = TaskManagerLinks::new(leadership.epoch());
@@ -113,7 +112,7 @@ impl Leader {
         }
     }
 
-    /// Stops leading (ha.md 2.6): no more commands, no more orders, nothing deleted, no task cancelled.
+    /// Stops leading: no more commands, no more orders, nothing deleted, no task cancelled.
     pub(crate) async fn stop(mut self, reason: &str) {
         self.context.leading.send_replace(None);
         self.links.close(reason);

@@ -11,7 +11,6 @@ const KEPT: usize = 50;
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Stored {
     version: u32,
-    /// Newest first.
     leaders: Vec<LeaderHistoryEntry>,
 }
 

@@ -15,7 +15,6 @@ pub const MAX_WATERMARK: EventTime = i64::MAX;
 /// One item in a channel.
 #[derive(Debug, Clone)]
 pub enum StreamElement {
-    /// Some rows.
     Batch(RecordBatch),
     /// No later row will be at or before this time, save late ones.
     Watermark(EventTime),

@@ -12,7 +12,6 @@ use crate::source::Source;
 pub enum BuiltOperator {
     /// The head of a chain without inputs.
     Source(Box<dyn Source>, SchemaRef),
-    /// A transformation.
     Transform(Box<dyn Operator>, SchemaRef),
     /// The end of a chain without outputs.
     Sink(Box<dyn Operator>),

@@ -1,4 +1,4 @@
-//! Checkpoint ids, reserved in blocks: strictly increasing over a job's life and over its leaders (ha.md 2.3, I11).
+//! Checkpoint ids, reserved in blocks: strictly increasing over a job's life and over its leaders.
 
 use std::ops::Range;
 

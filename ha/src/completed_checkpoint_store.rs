@@ -1,4 +1,4 @@
-//! The completed checkpoints of every job. The fenced append of a pointer is what completes a checkpoint (ha.md 2.3).
+//! The completed checkpoints of every job. The fenced append of a pointer is what completes a checkpoint.
 
 use std::collections::BTreeSet;
 
@@ -19,7 +19,6 @@ const ATTEMPTS: u32 = 4;
 pub struct CompletedCheckpoint {
     /// The job that took it.
     pub job: JobId,
-    /// Its id.
     pub id: CheckpointId,
     /// Why it was taken.
     pub kind: CheckpointKind,
@@ -45,7 +44,6 @@ struct Head {
 /// What the store holds of one job.
 struct Chain {
     head: Option<(Head, u64)>,
-    /// Oldest first.
     checkpoints: Vec<CompletedCheckpoint>,
 }
 
@@ -63,7 +61,7 @@ impl CompletedCheckpointStore {
 
     /// Completes a checkpoint: `Ok` means durable and visible to every later leader (C3).
     ///
-    /// Its id must be above every id ever appended for the job (C2). Appending the same checkpoint again is fine (T35).
+    /// Its id must be above every id ever appended for the job (C2). Appending the same checkpoint again is fine.
     pub async fn append(&self, leadership: &Leadership, checkpoint: &CompletedCheckpoint) -> Result<(), StoreError> {
         let head_key = keys::checkpoint_head(checkpoint.job);
         let key = keys::checkpoint(checkpoint.job, checkpoint.id);

@@ -82,7 +82,6 @@ impl Applied {
 /// One key that changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
-    /// The key.
     pub key: String,
     /// The store version of the change.
     pub version: u64,

@@ -20,7 +20,6 @@ const SLOW_COMMIT: Duration = Duration::from_millis(100);
 /// One thing that was examined.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// What.
     pub what: &'static str,
     /// How it went.
     pub result: FindingResult,

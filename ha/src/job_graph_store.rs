@@ -1,4 +1,4 @@
-//! The graphs of submitted jobs: bytes in file storage, a small handle in the coordination store (ha.md 2.2).
+//! The graphs of submitted jobs: bytes in file storage, a small handle in the coordination store.
 
 use std::fmt::Write;
 
@@ -26,10 +26,7 @@ pub enum Submission {
     /// The job is durable and will be recovered by every later leader.
     Created,
     /// This submission was made before, and created this job (G2).
-    AlreadySubmitted {
-        /// The job.
-        job: JobId,
-    },
+    AlreadySubmitted { job: JobId },
 }
 
 /// A job found in the store by a new leader.
@@ -38,7 +35,6 @@ pub enum Submission {
 pub enum RecoveredJob {
     /// Its graph is whole.
     Readable {
-        /// The job.
         job: JobId,
         /// Its graph, with the job's id set.
         graph: JobGraph,
@@ -47,7 +43,6 @@ pub enum RecoveredJob {
     },
     /// Its graph can't be had: this one job is quarantined, the others go on (G5).
     Unreadable {
-        /// The job.
         job: JobId,
         /// What is wrong, for people.
         reason: String,

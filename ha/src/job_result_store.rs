@@ -1,4 +1,4 @@
-//! How jobs ended: absent, then dirty, then clean (ha.md 2.4).
+//! How jobs ended: absent, then dirty, then clean.
 
 use serde::{Deserialize, Serialize};
 use weir_protocol::JobId;
@@ -15,7 +15,6 @@ const FAILURE_LIMIT: usize = 16 * 1024;
 /// How a job ended. Any result, dirty or clean, means that no leader ever starts tasks of this job again (R1).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct JobResult {
-    /// The job.
     pub job: JobId,
     /// Its name, for people.
     pub name: String,

@@ -133,7 +133,6 @@ pub struct Candidate {
 pub struct LeaderRecord {
     /// The leader's epoch.
     pub epoch: LeaderEpoch,
-    /// The leader.
     pub leader: Candidate,
     /// Wall-clock milliseconds since 1970 when leadership was granted; for people, never compared.
     pub granted_at_ms: u64,
@@ -185,7 +184,6 @@ pub struct Versioned {
 /// What a commit demands of a key before it changes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Expect {
-    /// Nothing.
     Any,
     /// The key must not exist.
     Absent,
@@ -198,20 +196,13 @@ pub enum Expect {
 pub enum Operation {
     /// Write `value` to `key`.
     Put {
-        /// The key.
         key: String,
         /// The new value.
         value: Bytes,
-        /// The condition.
         expect: Expect,
     },
     /// Remove `key`; removing an absent key under `Expect::Any` is fine (G4).
-    Delete {
-        /// The key.
-        key: String,
-        /// The condition.
-        expect: Expect,
-    },
+    Delete { key: String, expect: Expect },
 }
 
 /// The three outcomes of a store write. `Unknown` never deletes anything: read back under the same epoch (G3).
@@ -270,14 +261,12 @@ pub enum ReadError {
 pub enum WatchEvent {
     /// A key was written.
     Put {
-        /// The key.
         key: String,
         /// Its new value.
         value: Versioned,
     },
     /// A key was removed.
     Deleted {
-        /// The key.
         key: String,
         /// Version of the removal.
         version: u64,
@@ -316,7 +305,6 @@ pub struct HaStatus {
     pub has_quorum: bool,
     /// How many further members may fail before the group stops, as known here.
     pub failures_tolerated: u32,
-    /// The members.
     pub members: Vec<HaMember>,
 }
 

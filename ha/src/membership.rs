@@ -15,10 +15,7 @@ pub enum MemberChange {
         address: String,
     },
     /// Removes a member for good. The leader may remove itself.
-    Remove {
-        /// Its name.
-        name: String,
-    },
+    Remove { name: String },
 }
 
 /// The members of the group could not be changed.

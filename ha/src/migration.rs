@@ -92,7 +92,6 @@ pub async fn look(ha: &dyn HaProvider) -> Result<Option<Mark>, StoreError> {
 /// One end of a migration.
 #[derive(Clone)]
 pub struct End {
-    /// Its provider.
     pub ha: HaServices,
     /// What it is called in messages and marks, e.g. `etcd at 10.0.0.1:2379 /weir/default`. The same at every run.
     pub name: String,
@@ -128,7 +127,6 @@ pub enum MigrationError {
     /// Somebody else leads, or nobody can.
     #[error("HA-MIGRATE-LED: could not lead {end} within {} s{}", .patience.as_secs(), by(.leader))]
     NotLed {
-        /// Where.
         end: String,
         /// How long was waited.
         patience: Duration,
@@ -138,7 +136,6 @@ pub enum MigrationError {
     /// The destination has a cluster of its own.
     #[error("HA-MIGRATE-OCCUPIED: {end} is not free: {reason}")]
     Occupied {
-        /// Where.
         end: String,
         /// What is there.
         reason: String,
@@ -146,7 +143,6 @@ pub enum MigrationError {
     /// The state is not at the source, or not only there.
     #[error("HA-MIGRATE-ELSEWHERE: {end}: {reason}")]
     Elsewhere {
-        /// Where.
         end: String,
         /// What is there.
         reason: String,
@@ -154,7 +150,6 @@ pub enum MigrationError {
     /// An epoch that can't be.
     #[error("HA-MIGRATE-EPOCH: {end}: {reason}")]
     Epoch {
-        /// Where.
         end: String,
         /// What is wrong.
         reason: String,
@@ -162,19 +157,13 @@ pub enum MigrationError {
     /// What was copied is not what was to be copied.
     #[error("HA-MIGRATE-DIFFERS: after copying, key {key:?} is not the same at {end}")]
     Differs {
-        /// Where.
         end: String,
         /// The first such key.
         key: String,
     },
     /// A store did not do what it was asked.
     #[error("{end}: {source}")]
-    Store {
-        /// Which.
-        end: String,
-        /// Why.
-        source: StoreError,
-    },
+    Store { end: String, source: StoreError },
 }
 
 fn by(leader: &Option<String>) -> String {
@@ -260,7 +249,6 @@ pub async fn abandon(
 
 /// What the source's mark says.
 enum Departure {
-    /// Nothing yet.
     New(Mark),
     /// An earlier run has begun.
     Begun(Mark),

@@ -16,11 +16,9 @@ const FIRST_BACKOFF: Duration = Duration::from_millis(20);
 /// What became of a commit, for certain.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Resolved {
-    /// Applied.
     Applied,
     /// Not applied: a key was not as expected.
     Conflict {
-        /// Which.
         key: String,
     },
 }

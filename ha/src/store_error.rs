@@ -19,7 +19,6 @@ pub enum StoreError {
     /// The store holds something else than this write assumes; it was not applied.
     #[error("HA-CONFLICT: {key}: {reason}")]
     Conflict {
-        /// The key.
         key: String,
         /// What is there.
         reason: String,
@@ -32,23 +31,18 @@ pub enum StoreError {
     Unresolved {
         /// The first key of the write.
         key: String,
-        /// What happened.
         reason: String,
     },
     /// What is stored can't be read.
     #[error("HA-CORRUPT: {key}: {reason}")]
     Corrupt {
-        /// The key.
         key: String,
         /// What is wrong with it.
         reason: String,
     },
     /// The call itself is not acceptable: over a limit, or an illegal argument.
     #[error("HA-REFUSED: {reason}")]
-    Refused {
-        /// Why.
-        reason: String,
-    },
+    Refused { reason: String },
     /// File storage failed.
     #[error("HA-FILE: {0}")]
     File(#[from] FileError),

@@ -29,7 +29,6 @@ impl CheckpointKind {
 /// The marker that travels in the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct CheckpointBarrier {
-    /// Which checkpoint.
     pub id: CheckpointId,
     /// Why it is taken. A savepoint references nothing older.
     pub kind: CheckpointKind,
@@ -54,7 +53,6 @@ pub const INLINE_STATE_LIMIT: usize = 20 * 1024;
 pub struct FileSegment {
     /// Path relative to the job's checkpoint directory, e.g. `shared/…` or `chk-7/…`. Never leaves it.
     pub path: String,
-    /// First byte.
     pub offset: u64,
     /// Number of bytes.
     pub length: u64,
@@ -67,7 +65,6 @@ pub struct FileSegment {
 pub struct KeyGroupHandle {
     /// Which key group.
     pub key_group: u32,
-    /// Its state.
     pub state: StateHandle,
 }
 
@@ -83,7 +80,6 @@ pub struct OperatorSnapshot {
 /// What one subtask saved: the payload of its acknowledgement.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SubtaskSnapshot {
-    /// Which subtask.
     pub execution_vertex: ExecutionVertexId,
     /// One per operator of the chain, in chain order.
     pub operators: Vec<OperatorSnapshot>,
@@ -109,7 +105,6 @@ pub struct SubtaskCheckpointStats {
 pub struct CheckpointMetadata {
     /// The job that took it.
     pub job: JobId,
-    /// Its id.
     pub id: CheckpointId,
     /// Why it was taken.
     pub kind: CheckpointKind,

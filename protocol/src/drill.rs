@@ -94,14 +94,10 @@ pub enum FaultRefused {
         "DRILL-AGENT-OFF: {process} takes no faults: set drill.agent.enabled: true in its configuration and start it again, or reach \
          it with a command template"
     )]
-    AgentOff {
-        /// Who answers.
-        process: String,
-    },
+    AgentOff { process: String },
     /// The order is for somebody else.
     #[error("DRILL-PROCESS: this is {process}, and the fault is for {wanted}")]
     OtherProcess {
-        /// Who answers.
         process: String,
         /// Who was meant.
         wanted: String,

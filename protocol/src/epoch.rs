@@ -1,4 +1,4 @@
-//! Fencing tokens: who may act, decided by comparing numbers and nothing else (ha.md 2.1, E1-E4).
+//! Fencing tokens: who may act, decided by comparing numbers and nothing else (E1-E4).
 
 use std::fmt;
 

@@ -105,7 +105,6 @@ impl fmt::Display for CheckpointId {
 /// One parallel instance of a vertex: the same over all its attempts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ExecutionVertexId {
-    /// The vertex.
     pub vertex: JobVertexId,
     /// Which of its parallel instances, from 0.
     pub subtask: u32,
@@ -120,7 +119,6 @@ impl fmt::Display for ExecutionVertexId {
 /// One deployment of one parallel instance of one vertex of one job. Never reused: the generation orders attempts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ExecutionAttemptId {
-    /// The job.
     pub job: JobId,
     /// The parallel instance.
     pub execution_vertex: ExecutionVertexId,

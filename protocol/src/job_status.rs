@@ -14,11 +14,9 @@ pub enum JobStatus {
     Running,
     /// Tasks are being stopped because one failed for good.
     Failing,
-    /// Ended: failed.
     Failed,
     /// Tasks are being stopped because the user asked.
     Cancelling,
-    /// Ended: canceled.
     Canceled,
     /// Ended: all input was processed.
     Finished,
@@ -96,15 +94,11 @@ pub enum ExecutionState {
     Deploying,
     /// Restoring state and connecting channels.
     Initializing,
-    /// Processing.
     Running,
     /// Ended: all input processed and committed.
     Finished,
-    /// Being stopped.
     Canceling,
-    /// Ended: stopped.
     Canceled,
-    /// Ended: failed.
     Failed,
     /// Reported by a TaskManager, not yet adopted.
     Reconciling,

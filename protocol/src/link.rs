@@ -49,30 +49,21 @@ pub enum Order {
     /// Stop these attempts; report `Canceled` for each when its thread has let go of it.
     Cancel(Vec<ExecutionAttemptId>),
     /// Sources among these attempts inject this barrier.
-    TriggerCheckpoint {
-        /// The attempts.
-        attempts: Vec<ExecutionAttemptId>,
-        /// The barrier.
-        barrier: CheckpointBarrier,
-    },
+    TriggerCheckpoint { attempts: Vec<ExecutionAttemptId>, barrier: CheckpointBarrier },
     /// The checkpoint is durable: sinks commit.
     NotifyCheckpointComplete {
-        /// The job.
         job: JobId,
         /// Attempts on this TaskManager.
         attempts: Vec<ExecutionAttemptId>,
-        /// The checkpoint.
         checkpoint: CheckpointId,
         /// The final one: tasks finish after committing.
         last: bool,
     },
     /// The checkpoint will never complete: release alignment, drop what belongs to it.
     NotifyCheckpointAborted {
-        /// The job.
         job: JobId,
         /// Attempts on this TaskManager.
         attempts: Vec<ExecutionAttemptId>,
-        /// The checkpoint.
         checkpoint: CheckpointId,
     },
 }
@@ -112,9 +103,7 @@ pub struct Registration {
 /// An attempt a TaskManager holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct HeldAttempt {
-    /// Which.
     pub attempt: ExecutionAttemptId,
-    /// Its state.
     pub state: ExecutionState,
     /// Index of the slot it occupies.
     pub slot: u32,
@@ -132,7 +121,6 @@ pub struct HeartbeatReport {
 /// Counters of one attempt since its start.
 #[derive(Debug, Clone, Copy, PartialEq, Hash, Serialize, Deserialize)]
 pub struct TaskMetrics {
-    /// Which.
     pub attempt: ExecutionAttemptId,
     /// Rows received from channels, or read by a source.
     pub records_in: u64,
@@ -157,7 +145,6 @@ pub struct TaskMetrics {
 /// An attempt changed state.
 #[derive(Debug, Clone, PartialEq, Hash)]
 pub struct TaskStateUpdate {
-    /// Which.
     pub attempt: ExecutionAttemptId,
     /// The new state.
     pub state: ExecutionState,
@@ -179,31 +166,23 @@ pub struct TaskFailure {
 /// A subtask's part of a checkpoint is durable.
 #[derive(Debug, Clone, PartialEq, Hash)]
 pub struct CheckpointAcknowledgement {
-    /// Which attempt.
     pub attempt: ExecutionAttemptId,
-    /// Which checkpoint.
     pub checkpoint: CheckpointId,
-    /// Its state.
     pub snapshot: SubtaskSnapshot,
-    /// Its figures.
     pub stats: SubtaskCheckpointStats,
 }
 
 /// A subtask can't take part in a checkpoint.
 #[derive(Debug, Clone, PartialEq, Hash)]
 pub struct CheckpointDecline {
-    /// Which attempt.
     pub attempt: ExecutionAttemptId,
-    /// Which checkpoint.
     pub checkpoint: CheckpointId,
-    /// Why.
     pub reason: String,
 }
 
 /// All of one job's tasks for one TaskManager.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Deployment {
-    /// The job.
     pub job: JobId,
     /// Its name, for people.
     pub job_name: String,
@@ -213,7 +192,6 @@ pub struct Deployment {
     pub checkpoint_dir: String,
     /// The checkpoint that `tasks` restore from, if any.
     pub restore_checkpoint: Option<CheckpointId>,
-    /// The tasks.
     pub tasks: Vec<TaskDeployment>,
 }
 
@@ -256,7 +234,6 @@ pub struct InputDeployment {
 pub struct ProducerLocation {
     /// The producing attempt.
     pub attempt: ExecutionAttemptId,
-    /// Its TaskManager.
     pub task_manager: TaskManagerId,
     /// `host:port` of that TaskManager's data service.
     pub data_address: String,

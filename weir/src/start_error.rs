@@ -11,9 +11,7 @@ pub enum StartError {
     /// An address in the configuration is none.
     #[error("CONFIG-VALUE: {key}: {text:?} is not an address: {reason}")]
     Address {
-        /// The option.
         key: &'static str,
-        /// Its value.
         text: String,
         /// What is wrong.
         reason: String,

@@ -21,7 +21,6 @@ use crate::task_executor::gateway::TaskExecutorGateway;
 pub struct Pages {
     /// Renders the metrics; without it `/metrics` is not found.
     pub metrics: Option<PrometheusHandle>,
-    /// The agent.
     pub executor: TaskExecutorGateway,
     /// Takes the faults of drills, or refuses them.
     pub drills: DrillAgent,

@@ -111,12 +111,7 @@ pub enum StartError {
     Option(String),
     /// A port can't be had.
     #[error("TM-BIND: can't listen at {address}: {source}; is another process using the port?")]
-    Bind {
-        /// Where.
-        address: String,
-        /// Why.
-        source: std::io::Error,
-    },
+    Bind { address: String, source: std::io::Error },
     /// A thread could not be started.
     #[error("TM-THREAD: can't start a thread: {0}")]
     Thread(std::io::Error),

@@ -131,7 +131,6 @@ impl Default for TaskCounters {
 /// What a task did with a stretch of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TimeSpent {
-    /// Processing.
     Busy,
     /// Waiting for room downstream.
     Backpressured,

@@ -60,15 +60,12 @@ pub struct KnownJob {
 pub struct Known {
     /// When it looked last and found a leader.
     pub looked_at_ms: u64,
-    /// Who leads.
     pub leader: Option<String>,
     /// Under which epoch.
     pub epoch: LeaderEpoch,
     /// How many JobManagers may fail before there is no quorum any more, as the leader sees it.
     pub failures_tolerated: u64,
-    /// TaskManagers registered.
     pub task_managers: u64,
-    /// By name.
     pub jobs: BTreeMap<String, KnownJob>,
     /// Savepoints asked for, and completed ones.
     pub savepoints: (u64, u64),

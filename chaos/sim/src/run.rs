@@ -37,7 +37,6 @@ pub struct Options {
     pub seed: u64,
     /// Simulated seconds with faults.
     pub seconds: u64,
-    /// Which.
     pub faults: Faults,
     /// Whether disks say that they have synced and have not: a bug planted to see that it is found.
     pub lying_disks: bool,
@@ -50,13 +49,11 @@ pub struct Options {
 pub enum Faults {
     /// Whatever the nemesis thinks of.
     Random,
-    /// Nothing.
     None,
     /// What it says.
     Scenario(&'static Scenario),
     /// Whoever makes the so-manieth fenced write dies at it.
     DeathAtWrite {
-        /// From 0.
         write: u64,
         /// Whether it takes effect first.
         after: bool,
@@ -72,7 +69,6 @@ pub struct Outcome {
     pub violations: Vec<Violation>,
     /// What the nemesis did and what happened, by name.
     pub footprint: BTreeMap<String, u64>,
-    /// Simulated milliseconds.
     pub simulated_ms: u64,
 }
 

@@ -18,7 +18,6 @@ use crate::world::store::StoreFault;
 /// A named sequence of faults.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Scenario {
-    /// Its name.
     pub name: &'static str,
     /// Where it happened: issues of Flink (FLINK-), RisingWave (RW-), Kafka, etcd and others, or what it stands for.
     pub from: &'static str,
@@ -43,7 +42,6 @@ pub struct Act {
     pub at_ms: u64,
     /// Until it is mended.
     pub for_ms: u64,
-    /// What.
     pub fault: Fault,
 }
 
@@ -109,7 +107,7 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "a-leader-cut-from-its-fellows-is-refused-by-workers",
-        from: "ha.md T02: the former leader still reaches every worker",
+        from: "Weir: the former leader still reaches every worker",
         acts: &[at(12_000, 8_000, cut_from(Leader, JobManagers))],
         least: &[("isolation", 1), ("leader changes", 2)],
         ..PLAIN
@@ -235,7 +233,7 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "all-jobmanagers-die-at-once-again-and-again",
-        from: "ha.md T04: who starts when is chance; nobody shares an epoch",
+        from: "Weir: who starts when is chance; nobody shares an epoch",
         seconds: 60,
         acts: &every::<10>(6_000, 5_000, 900, KillJobManagers),
         least: &[("all JobManagers killed", 10), ("leader changes", 8)],
@@ -243,7 +241,7 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "no-leader-for-twenty-seconds",
-        from: "SAMZA-2611, ha.md T83: workers keep their tasks and keep trying",
+        from: "SAMZA-2611: workers keep their tasks and keep trying",
         seconds: 40,
         acts: &[at(12_000, 20_000, KillJobManagers)],
         least: &[("all JobManagers killed", 1), ("leader changes", 2)],
@@ -308,7 +306,7 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "a-store-that-fails-one-time-in-three",
-        from: "ha.md T84, FLINK-30461, FLINK-24611: failed checkpoints leave nothing behind and take nothing along",
+        from: "FLINK-30461, FLINK-24611: failed checkpoints leave nothing behind and take nothing along",
         seconds: 40,
         acts: &[
             at(3_000, 37_000, Store(StoreFault { fails: 200, unknown: 150, down: false })),
@@ -400,14 +398,14 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "a-slow-network",
-        from: "ha.md T87: what is late is not lost",
+        from: "Weir: what is late is not lost",
         acts: &[at(8_000, 20_000, SlowNetwork(250)), at(14_000, 3_000, Kill(Leader))],
         least: &[("slow network", 1), ("kill", 1)],
         ..PLAIN
     },
     Scenario {
         name: "a-leaders-disk-takes-seconds",
-        from: "ha.md T89: it hands over or goes on, and does not stall everything",
+        from: "Weir: it hands over or goes on, and does not stall everything",
         acts: &[at(12_000, 12_000, SlowDisk(Leader, 2_000))],
         least: &[("slow disk", 1)],
         ..PLAIN
@@ -463,7 +461,7 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "clocks-jump-by-hours",
-        from: "ha.md T85: nothing rests on wall clocks",
+        from: "Weir: nothing rests on wall clocks",
         acts: &[
             at(8_000, 0, ClockJump(Leader, HOUR_MS)),
             at(11_000, 0, ClockJump(TaskManager(0), -HOUR_MS)),

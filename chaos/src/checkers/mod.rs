@@ -18,27 +18,19 @@ use crate::history::{History, Phase, What};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "verdict", rename_all = "kebab-case")]
 pub enum Judgement {
-    /// It held.
     Held {
         /// What was looked at: a check that saw nothing has shown nothing.
         seen: String,
     },
     /// It did not.
-    Broken {
-        /// How.
-        problems: Vec<String>,
-    },
+    Broken { problems: Vec<String> },
     /// The history says too little.
-    NotJudged {
-        /// Why.
-        why: String,
-    },
+    NotJudged { why: String },
 }
 
 /// One checker's judgement.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// The checker.
     pub checker: &'static str,
     /// Ids in docs/invariants.md, where it has some.
     pub invariants: &'static str,
@@ -80,7 +72,6 @@ impl RunVerdict {
 pub struct Judged {
     /// In one word.
     pub verdict: RunVerdict,
-    /// Each checker's.
     pub findings: Vec<Finding>,
     /// Faults that were made.
     pub faults: usize,

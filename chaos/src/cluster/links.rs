@@ -26,9 +26,7 @@ const ONE_IN: u64 = 8;
 /// What happens on connections.
 #[derive(Debug, Clone)]
 pub struct LinkFault {
-    /// What.
     pub what: What,
-    /// On which.
     pub concerned: Concerned,
 }
 
@@ -37,7 +35,6 @@ pub struct LinkFault {
 pub enum What {
     /// What is said arrives later: by `least`, and up to `jitter` more.
     Delay {
-        /// At least.
         least: Duration,
         /// More, at most.
         jitter: Duration,

@@ -37,7 +37,6 @@ pub(crate) const SHORT_SESSIONS: [&str; 2] =
 /// A cluster, its directory, and the job it runs. A failing test leaves the directory to look at and says where it is.
 #[derive(Debug)]
 pub struct ClusterUnderTest {
-    /// The processes.
     pub cluster: LocalCluster,
     client: ClusterClient,
     runtime: Runtime,

@@ -30,7 +30,6 @@ use crate::run::scene::Scene;
 /// What a fault did.
 #[derive(Debug)]
 pub struct Bite {
-    /// To whom.
     pub target: String,
     /// What shows that it bit; `Err` says what was looked for in vain.
     pub footprint: Result<String, String>,
@@ -46,7 +45,6 @@ impl Bite {
 /// How long a fault lasts, and a number to choose by; both follow from the seed.
 #[derive(Debug, Clone, Copy)]
 pub struct Draw {
-    /// How long.
     pub lasts: Duration,
     /// Which of several.
     pub number: u64,
@@ -55,15 +53,12 @@ pub struct Draw {
 /// What a fault needs to be possible.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
-    /// Nothing.
     Nothing,
-    /// Network namespaces.
     Network,
     /// The same, and JobManagers that coordinate through each other: with etcd and ZooKeeper they have little to say to each other.
     Raft,
     /// A coordination store apart from the JobManagers.
     Store,
-    /// libfaketime.
     Clock,
     /// Control groups for processor time.
     CpuGroups,

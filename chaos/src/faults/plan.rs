@@ -12,18 +12,15 @@ const CALM_MS: (u64, u64) = (300, 1_000);
 /// One fault.
 #[derive(Debug, Clone, Copy)]
 pub struct Step {
-    /// Which kind.
     pub nemesis: &'static Nemesis,
     /// When it begins at the earliest, after the workload has.
     pub at: Duration,
-    /// The rest.
     pub draw: Draw,
 }
 
 /// The faults of a run, one after the other.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// They.
     pub steps: Vec<Step>,
 }
 

@@ -39,13 +39,11 @@ pub struct Loss {
 /// What is known of a file or directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Attributes {
-    /// Its number.
     pub node: NodeId,
     /// Whether it is a directory.
     pub directory: bool,
     /// Length in bytes.
     pub length: u64,
-    /// Permissions.
     pub mode: u32,
 }
 

@@ -26,7 +26,6 @@ const AGAIN: Duration = Duration::from_millis(500);
 /// What a JobManager said last.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LeaderView {
-    /// Who leads.
     pub name: Option<String>,
     /// The newest epoch known.
     pub epoch: u64,

@@ -34,7 +34,6 @@ const STATE_IN_FILES: &str = "execution.checkpointing.data-inline-threshold=0";
 /// Which parts a cluster is to have so that faults can be made.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Parts {
-    /// Network namespaces.
     pub network: bool,
     /// Clocks that can be set.
     pub clocks: bool,
@@ -53,7 +52,6 @@ pub struct Parts {
 /// The cluster. Dropped, it leaves nothing behind but its directory.
 #[derive(Debug)]
 pub struct Scene {
-    /// Its processes.
     pub cluster: LocalCluster,
     /// What is seen of it.
     pub view: SharedView,

@@ -36,7 +36,6 @@ const START_MS: u64 = 1_600_000_000_000 / 3_600_000 * 3_600_000;
 pub struct Verdict {
     /// Rows in the committed output.
     pub rows: u64,
-    /// Missing.
     pub lost: u64,
     /// There more than once.
     pub duplicated: u64,

@@ -7,13 +7,11 @@ use weir_protocol::{CheckpointId, JobId, LeaderEpoch};
 /// A row that a sink made visible.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct CommittedRow {
-    /// Its key.
     pub key: i64,
     /// Which source read it.
     pub source: i64,
     /// At which offset, from 0.
     pub offset: i64,
-    /// Its value.
     pub value: i64,
     /// The so-manieth row of its key, from 1.
     pub count: i64,
@@ -35,7 +33,6 @@ pub enum Fact {
     },
     /// The store took it.
     WriteCommitted {
-        /// Which.
         write: u64,
         /// Under which epoch.
         epoch: LeaderEpoch,
@@ -49,7 +46,6 @@ pub enum Fact {
     },
     /// Somebody said who leads under an epoch.
     LeaderNamed {
-        /// Who leads.
         leader: String,
         /// Under which epoch.
         epoch: LeaderEpoch,
@@ -58,7 +54,6 @@ pub enum Fact {
     CheckpointAppended {
         /// Of which job.
         job: JobId,
-        /// Which.
         checkpoint: CheckpointId,
         /// The version that the commit gave to what it changed: their order is that of the commits.
         version: u64,
@@ -69,16 +64,10 @@ pub enum Fact {
     CheckpointRemoved {
         /// Of which job.
         job: JobId,
-        /// Which.
         checkpoint: CheckpointId,
     },
     /// A write that was to remove a checkpoint's pointer was refused: that is still there.
-    CheckpointKept {
-        /// Its job.
-        job: JobId,
-        /// Which one.
-        checkpoint: CheckpointId,
-    },
+    CheckpointKept { job: JobId, checkpoint: CheckpointId },
     /// A file was deleted.
     FileDeleted {
         /// Which, below the root of all checkpoints.
@@ -92,17 +81,11 @@ pub enum Fact {
         job: JobId,
     },
     /// A leader said how a job stands; `None`: that there is no such job.
-    StatusSeen {
-        /// Which.
-        job: JobId,
-        /// Its status.
-        status: Option<JobStatus>,
-    },
+    StatusSeen { job: JobId, status: Option<JobStatus> },
     /// Rows became visible.
     RowsCommitted {
         /// Of which job.
         job: String,
-        /// Which.
         rows: Vec<CommittedRow>,
     },
 }

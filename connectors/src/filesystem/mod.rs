@@ -18,7 +18,6 @@ pub(crate) enum Format {
     Csv,
     /// One JSON object per line.
     Json,
-    /// Apache Parquet.
     Parquet,
 }
 

@@ -1,4 +1,4 @@
-//! The CheckpointCoordinator: when a checkpoint is taken, and what makes it complete (ha.md 2.3, 2.9, 2.10).
+//! The CheckpointCoordinator: when a checkpoint is taken, and what makes it complete.
 //!
 //! A checkpoint is complete when its pointer is durable in the coordination store under this leader's epoch, not
 //! before (C3). Whoever takes part is fixed at the trigger: every task of the job, all running (B4).
@@ -37,7 +37,6 @@ pub const RETRY_MS: u64 = 1_000;
 /// What every checkpoint of the job says about the job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CheckpointedJob {
-    /// The job.
     pub job: JobId,
     /// This leader's epoch.
     pub epoch: LeaderEpoch,
@@ -50,7 +49,6 @@ pub struct CheckpointedJob {
 /// The two clocks: monotonic for decisions, wall clock for records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Moment {
-    /// For decisions.
     pub now: Millis,
     /// Wall-clock milliseconds since 1970.
     pub wall_ms: u64,

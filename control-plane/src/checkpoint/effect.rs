@@ -12,32 +12,23 @@ use crate::job_master::gateway::SavepointOutcome;
 #[derive(Debug, Clone, PartialEq)]
 pub enum CheckpointEffect {
     /// Reserve a block of ids in the store.
-    ReserveIds {
-        /// How many.
-        count: u64,
-    },
+    ReserveIds { count: u64 },
     /// Have the sources inject this barrier.
     Trigger {
-        /// The barrier.
         barrier: CheckpointBarrier,
         /// Everyone who takes part.
         attempts: Vec<ExecutionAttemptId>,
     },
     /// Write the metadata file.
     WriteMetadata {
-        /// What.
         metadata: Box<CheckpointMetadata>,
         /// For a savepoint: the directory the user asked for.
         target_directory: Option<String>,
     },
     /// Append the pointer: the commit point.
-    AppendPointer {
-        /// The pointer.
-        pointer: Box<CompletedCheckpoint>,
-    },
+    AppendPointer { pointer: Box<CompletedCheckpoint> },
     /// The checkpoint is complete: those who took part and still live commit.
     NotifyComplete {
-        /// Which.
         checkpoint: CheckpointId,
         /// Who took part.
         attempts: Vec<ExecutionAttemptId>,
@@ -46,16 +37,12 @@ pub enum CheckpointEffect {
     },
     /// The checkpoint will never complete.
     NotifyAborted {
-        /// Which.
         checkpoint: CheckpointId,
         /// Who took part.
         attempts: Vec<ExecutionAttemptId>,
     },
     /// Remove these pointers from the store.
-    RemovePointers {
-        /// Which.
-        checkpoints: Vec<CheckpointId>,
-    },
+    RemovePointers { checkpoints: Vec<CheckpointId> },
     /// Delete files that nothing references.
     CollectGarbage {
         /// Completed checkpoints whose files stay, oldest first.
@@ -70,14 +57,12 @@ pub enum CheckpointEffect {
     Answer {
         /// Number of the request.
         request: u64,
-        /// The answer.
         outcome: SavepointOutcome,
     },
     /// The savepoint to stop with is durable; the request is answered when the job has ended.
     StoppedWithSavepoint {
         /// Number of the request.
         request: u64,
-        /// The answer.
         outcome: SavepointOutcome,
     },
     /// Too many checkpoints failed in a row: the job has to fail over.

@@ -1,4 +1,4 @@
-//! Checkpoints of one job: when they are taken, when they are complete, which are kept (ha.md 2.3, 2.9, 2.10).
+//! Checkpoints of one job: when they are taken, when they are complete, which are kept.
 
 pub mod completed;
 pub mod coordinator;

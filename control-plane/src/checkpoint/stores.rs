@@ -36,17 +36,13 @@ const COPY_DEADLINE: Duration = Duration::from_secs(1_800);
 pub struct CheckpointStores {
     /// The right to write.
     pub leadership: Leadership,
-    /// The job.
     pub job: JobId,
-    /// Files.
     pub storage: CheckpointStorage,
     /// Where savepoints go whose user names no place.
     pub savepoint_root: String,
     /// How to open directories that users name.
     pub options: StorageOptions,
-    /// Pointers.
     pub completed: CompletedCheckpointStore,
-    /// Ids.
     pub ids: CheckpointIdCounter,
     /// Metadata of the checkpoints that are kept, so that it need not be read again.
     pub known: Mutex<BTreeMap<CheckpointId, Arc<CheckpointMetadata>>>,

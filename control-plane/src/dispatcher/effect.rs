@@ -10,7 +10,6 @@ use crate::store_away::StoreAway;
 /// A job's way into the cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Submitted {
-    /// The job.
     pub job: JobId,
     /// The same submission was made before and created this job.
     pub already: bool,
@@ -48,7 +47,6 @@ pub enum CancelError {
     /// It has ended another way.
     #[error("JOB-ENDED: job {job} has already ended: {status}")]
     Ended {
-        /// The job.
         job: JobId,
         /// How it ended.
         status: &'static str,
@@ -66,9 +64,7 @@ pub enum CancelError {
 pub enum Effect {
     /// Make a submitted job durable; answer with `Persisted`.
     Persist {
-        /// Who asked.
         ticket: Ticket,
-        /// The job.
         graph: Box<JobGraph>,
         /// The client's token.
         client_token: Option<String>,
@@ -77,14 +73,12 @@ pub enum Effect {
     },
     /// Answer a submission.
     AnswerSubmit {
-        /// Whose.
         ticket: Ticket,
         /// What came of it.
         answer: Result<Submitted, SubmitError>,
     },
     /// Answer a cancellation.
     AnswerCancel {
-        /// Whose.
         ticket: Ticket,
         /// What came of it.
         answer: Result<(), CancelError>,
@@ -97,22 +91,15 @@ pub enum Effect {
         submitted_at_ms: u64,
     },
     /// Tell a job's JobMaster to cancel it.
-    CancelJob {
-        /// Which.
-        job: JobId,
-    },
+    CancelJob { job: JobId },
     /// Show a job that can't be started, and why.
     ShowQuarantined {
-        /// Which.
         job: JobId,
         /// Why, for people.
         reason: String,
     },
     /// Read a job from the store; answer with `Reread`.
-    Reread {
-        /// Which.
-        job: JobId,
-    },
+    Reread { job: JobId },
     /// Record how a job ended, before anyone is told (R2); answer with `ResultStored`.
     StoreResult {
         /// How it ended.
@@ -124,17 +111,9 @@ pub enum Effect {
         result: JobResult,
     },
     /// Try a cleanup step; answer with `CleanedUp`.
-    CleanUp {
-        /// Whose.
-        job: JobId,
-        /// Which.
-        step: CleanupStep,
-    },
+    CleanUp { job: JobId, step: CleanupStep },
     /// Stop showing an ended job.
-    Forget {
-        /// Which.
-        job: JobId,
-    },
+    Forget { job: JobId },
     /// Remove clean results of jobs that ended before this moment from the store.
     ForgetResults {
         /// Wall-clock milliseconds since 1970.

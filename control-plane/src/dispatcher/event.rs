@@ -9,7 +9,7 @@ use weir_protocol::job_status::JobStatus;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Ticket(pub u64);
 
-/// What has to go once a job has ended, in this order: pointers before what they point to (ha.md 2.4). Each step is
+/// What has to go once a job has ended, in this order: pointers before what they point to. Each step is
 /// idempotent, so that a later leader can start over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum CleanupStep {
@@ -27,69 +27,48 @@ pub enum CleanupStep {
 #[derive(Debug)]
 pub enum Event {
     /// What a new leader has read from the store. The first event, and only once.
-    Recovered {
-        /// Submitted jobs.
-        jobs: Vec<RecoveredJob>,
-        /// Ended jobs.
-        results: Vec<JobResult>,
-    },
+    Recovered { jobs: Vec<RecoveredJob>, results: Vec<JobResult> },
     /// A client submits a job.
     Submit {
-        /// Who asks.
         ticket: Ticket,
         /// The job, with its id set.
         graph: Box<JobGraph>,
         /// The client's token, by which a repetition is known.
         client_token: Option<String>,
-        /// Now.
         wall_clock_ms: u64,
     },
     /// The store has answered a submission.
     Persisted {
-        /// Who asked.
         ticket: Ticket,
         /// What came of it.
         outcome: Result<Submission, StoreError>,
     },
     /// The store was asked again for a job that it may hold.
     Reread {
-        /// Which job.
         job: JobId,
         /// What it holds: `None` for no such job.
         outcome: Result<Option<RecoveredJob>, StoreError>,
     },
     /// A client cancels a job.
-    Cancel {
-        /// Who asks.
-        ticket: Ticket,
-        /// Which job.
-        job: JobId,
-        /// Now.
-        wall_clock_ms: u64,
-    },
+    Cancel { ticket: Ticket, job: JobId, wall_clock_ms: u64 },
     /// A JobMaster says that its job has ended.
     JobEnded {
-        /// Which job.
         job: JobId,
         /// How: globally terminal.
         status: JobStatus,
         /// Why it failed, if it did.
         failure: Option<String>,
-        /// Now.
         wall_clock_ms: u64,
     },
     /// The store has answered [`super::effect::Effect::StoreResult`].
     ResultStored {
-        /// Which job.
         job: JobId,
         /// What came of it.
         outcome: Result<(), StoreError>,
     },
     /// A cleanup step was tried.
     CleanedUp {
-        /// Which job.
         job: JobId,
-        /// Which step.
         step: CleanupStep,
         /// What came of it.
         outcome: Result<(), StoreError>,
@@ -97,8 +76,5 @@ pub enum Event {
     /// Whether the coordination store answers has changed.
     Store(StoreAvailability),
     /// Time has passed.
-    Tick {
-        /// Now.
-        wall_clock_ms: u64,
-    },
+    Tick { wall_clock_ms: u64 },
 }

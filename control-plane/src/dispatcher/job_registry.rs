@@ -29,11 +29,9 @@ enum Entry {
 /// One job at one moment.
 #[derive(Debug, Clone)]
 pub struct JobSnapshot {
-    /// The job.
     pub job: JobId,
     /// Its name, for people; empty if unknown.
     pub name: String,
-    /// Its state.
     pub status: JobStatus,
     /// Why it waits or failed, in words for people.
     pub reason: Option<String>,

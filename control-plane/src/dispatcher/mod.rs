@@ -1,6 +1,6 @@
 //! The Dispatcher: takes job graphs in, has a JobMaster run each, and sees ended jobs off.
 //!
-//! A client is answered only when its job is durable (ha.md 2.2); a job's end is durable before anyone is told (R2)
+//! A client is answered only when its job is durable; a job's end is durable before anyone is told (R2)
 //! and before anything of it is deleted (2.4).
 
 pub(crate) mod cleanup;

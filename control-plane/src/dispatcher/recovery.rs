@@ -1,4 +1,4 @@
-//! What a new leader makes of what the store holds (ha.md 2.5): live jobs are started, ended ones never again (R1),
+//! What a new leader makes of what the store holds: live jobs are started, ended ones never again (R1),
 //! one that can't be read harms no other (G5).
 
 use std::collections::BTreeMap;
@@ -25,7 +25,6 @@ pub struct RecoveryPlan {
 /// A job whose graph can't be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quarantine {
-    /// Which.
     pub job: JobId,
     /// Why, for people.
     pub reason: String,

@@ -19,51 +19,29 @@ pub enum JobMasterEffect {
         question: u64,
     },
     /// Tell the ResourceManager how many slots the job wants in all; 0 gives everything back.
-    DeclareRequirements {
-        /// How many.
-        slots: u32,
-    },
+    DeclareRequirements { slots: u32 },
     /// Give one slot back.
-    ReleaseSlot {
-        /// Which grant.
-        allocation: AllocationId,
-    },
+    ReleaseSlot { allocation: AllocationId },
     /// Send an order to a TaskManager.
-    Send {
-        /// Which.
-        task_manager: TaskManagerId,
-        /// What.
-        order: Order,
-    },
+    Send { task_manager: TaskManagerId, order: Order },
     /// Break the link to a TaskManager: it has to register again.
     Disconnect {
-        /// Which.
         task_manager: TaskManagerId,
         /// Why, for people.
         reason: String,
     },
     /// Reserve a block of checkpoint ids in the store (fenced).
-    ReserveCheckpointIds {
-        /// How many.
-        count: u64,
-    },
+    ReserveCheckpointIds { count: u64 },
     /// Write a checkpoint's metadata file.
     WriteCheckpointMetadata {
-        /// What.
         metadata: Box<CheckpointMetadata>,
         /// For a savepoint: the directory the user asked for.
         target_directory: Option<String>,
     },
     /// Append a checkpoint's pointer to the store (fenced): the commit point. Safe to repeat.
-    AppendCheckpointPointer {
-        /// The pointer.
-        pointer: Box<CompletedCheckpoint>,
-    },
+    AppendCheckpointPointer { pointer: Box<CompletedCheckpoint> },
     /// Remove these pointers from the store (fenced); files follow once that is certain.
-    RemoveCheckpointPointers {
-        /// Which.
-        checkpoints: Vec<CheckpointId>,
-    },
+    RemoveCheckpointPointers { checkpoints: Vec<CheckpointId> },
     /// Delete files that nothing references any more.
     CollectGarbage {
         /// Completed checkpoints whose files stay, oldest first.
@@ -78,7 +56,6 @@ pub enum JobMasterEffect {
     Answer {
         /// Number of the request.
         request: u64,
-        /// The answer.
         outcome: SavepointOutcome,
     },
     /// The job has ended for good. Last effect.
@@ -90,7 +67,6 @@ pub enum JobMasterEffect {
 /// How a job ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobEnded {
-    /// The job.
     pub job: JobId,
     /// A globally terminal status.
     pub status: JobStatus,

@@ -53,25 +53,18 @@ pub enum JobMasterEvent {
     SlotsGranted(Vec<GrantedSlot>),
     /// So many slots can't be had now.
     SlotShortage {
-        /// How many.
         missing: u32,
         /// Why, for people.
         reason: String,
     },
     /// The TaskManager is gone, with all it held.
     TaskManagerLost {
-        /// Which.
         task_manager: TaskManagerId,
         /// Why, for people.
         reason: String,
     },
     /// A TaskManager reports.
-    Report {
-        /// Which.
-        task_manager: TaskManagerId,
-        /// What.
-        report: TaskManagerReport,
-    },
+    Report { task_manager: TaskManagerId, report: TaskManagerReport },
     /// Messages to this JobMaster were dropped: it can't know what runs any more.
     MessagesLost,
     /// The user cancels the job.
@@ -99,21 +92,18 @@ pub enum JobMasterEvent {
     },
     /// Answer to `WriteCheckpointMetadata`.
     MetadataWritten {
-        /// Which checkpoint.
         checkpoint: CheckpointId,
         /// Where it is, or why it is not.
         result: Result<WrittenMetadata, String>,
     },
     /// Answer to `AppendCheckpointPointer`.
     PointerAppended {
-        /// Which checkpoint.
         checkpoint: CheckpointId,
         /// What is known.
         outcome: AppendOutcome,
     },
     /// Answer to `RemoveCheckpointPointers`: these are gone from the store, or why they may not be.
     PointersRemoved {
-        /// Which.
         checkpoints: Vec<CheckpointId>,
         /// Whether it worked.
         result: Result<(), String>,

@@ -23,7 +23,6 @@ const METRICS_ROOM: usize = JOB_MASTER_QUEUE / 2;
 pub enum SavepointOutcome {
     /// It is durable.
     Completed {
-        /// Its id.
         checkpoint: CheckpointId,
         /// URI of the directory that holds it.
         location: String,
@@ -66,14 +65,10 @@ pub(super) enum Message {
         target_directory: Option<String>,
         /// Whether the job is to end with it.
         stop: bool,
-        /// Who asked.
         reply: oneshot::Sender<SavepointOutcome>,
     },
     /// A checkpoint is asked for.
-    Checkpoint {
-        /// Who asked.
-        reply: oneshot::Sender<SavepointOutcome>,
-    },
+    Checkpoint { reply: oneshot::Sender<SavepointOutcome> },
 }
 
 /// The runner's end of a gateway.
@@ -189,7 +184,7 @@ impl JobMasterGateway {
         outcome.await.map_err(|_| JobGone)
     }
 
-    /// Leadership is lost: the JobMaster stops at once, deletes nothing and cancels nothing (ha.md 2.6).
+    /// Leadership is lost: the JobMaster stops at once, deletes nothing and cancels nothing.
     pub fn suspend(self) {
         self.shared.suspended.send_replace(true);
     }

@@ -79,7 +79,6 @@ impl Default for JobMasterOptions {
 /// What a JobMaster is made from.
 #[derive(Debug, Clone)]
 pub struct JobToRun {
-    /// The job.
     pub job: JobId,
     /// What to run.
     pub graph: Arc<JobGraph>,
@@ -336,7 +335,7 @@ impl JobMaster {
                 Stage::Deployed => self.watch_over(now, out),
                 Stage::Ending { status, failure, .. } => {
                     if self.graph.nothing_lives() && self.coordinator.is_settled() {
-                        // Tasks that finished while they were to be canceled have finished the job (ha.md 2.10).
+                        // Tasks that finished while they were to be canceled have finished the job.
                         let finished = *status == JobStatus::Canceled && self.graph.all_are(ExecutionState::Finished);
                         let status = if finished { JobStatus::Finished } else { *status };
                         let failure = failure.clone();

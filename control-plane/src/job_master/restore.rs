@@ -18,7 +18,6 @@ pub enum RestoreMismatch {
          set it back to {checkpoint}"
     )]
     MaxParallelism {
-        /// The checkpoint's.
         checkpoint: u32,
         /// The job graph's.
         graph: u32,
@@ -35,7 +34,6 @@ pub enum RestoreMismatch {
          state is matched by position in the chain"
     )]
     Chain {
-        /// The vertex.
         uid: String,
         /// Operators in the checkpoint.
         checkpoint: usize,
@@ -45,7 +43,6 @@ pub enum RestoreMismatch {
     /// Subtasks of a vertex are missing from the checkpoint.
     #[error("RESTORE-INCOMPLETE: the checkpoint lacks subtask {subtask} of vertex {uid:?}")]
     Incomplete {
-        /// The vertex.
         uid: String,
         /// The first missing subtask.
         subtask: u32,

@@ -1,6 +1,6 @@
 //! The JobMaster's async shell: takes messages in, has the state machine decide, does what it says.
 //!
-//! Calls to stores run as futures of this one task, so that when it stops, they stop (ha.md 2.6).
+//! Calls to stores run as futures of this one task, so that when it stops, they stop.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -40,7 +40,6 @@ pub type OnJobEnded = Arc<dyn Fn(JobEnded, Arc<JobView>) -> BoxFuture<'static, (
 pub struct JobMasterContext {
     /// The right to write.
     pub leadership: Leadership,
-    /// Checkpoint files.
     pub checkpoints: CheckpointStorage,
     /// URI of the root of all checkpoints; TaskManagers open it, too.
     pub checkpoint_root_uri: String,
@@ -50,7 +49,6 @@ pub struct JobMasterContext {
     pub storage_options: StorageOptions,
     /// Pointers to completed checkpoints.
     pub completed_checkpoints: CompletedCheckpointStore,
-    /// Checkpoint ids.
     pub checkpoint_ids: CheckpointIdCounter,
     /// Whether there is a store to write pointers to.
     pub store: StoreWatch,

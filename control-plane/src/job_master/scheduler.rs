@@ -20,7 +20,6 @@ pub fn slots_needed(graph: &JobGraph) -> u32 {
 /// What is deployed, and from where it restores.
 #[derive(Debug, Clone, Copy)]
 pub struct DeploymentPlan<'a> {
-    /// The job.
     pub job: JobId,
     /// The new generation.
     pub generation: Generation,
@@ -32,7 +31,6 @@ pub struct DeploymentPlan<'a> {
     pub checkpoint_dir: &'a str,
     /// What they restore from.
     pub restore: Option<&'a CheckpointMetadata>,
-    /// Wall-clock milliseconds.
     pub wall_ms: u64,
 }
 

@@ -40,7 +40,7 @@ impl SlotPool {
             let known =
                 self.free.contains_key(&slot.allocation) || self.assigned.values().any(|held| held.allocation == slot.allocation);
             if known {
-                continue; // S2: a repeated grant changes nothing.
+                continue; // A repeated grant changes nothing.
             }
             if self.missing() == 0 {
                 surplus.push(slot.allocation);

@@ -12,11 +12,9 @@ use weir_protocol::{CheckpointId, ExecutionAttemptId, JobId, TaskManagerId};
 /// A job as REST shows it. Times are wall-clock milliseconds since 1970.
 #[derive(Debug, Clone)]
 pub struct JobView {
-    /// The job.
     pub job: JobId,
     /// What it runs.
     pub graph: Arc<JobGraph>,
-    /// Its state.
     pub status: JobStatus,
     /// Why it waits or failed, or what it lacks while it runs, in words for people.
     pub reason: Option<String>,
@@ -30,7 +28,6 @@ pub struct JobView {
     pub vertices: Vec<VertexView>,
     /// Restarts under this leader.
     pub restarts: u32,
-    /// Its checkpoints.
     pub checkpoints: CheckpointsView,
     /// Failures, newest first; bounded.
     pub exceptions: Vec<ExceptionView>,
@@ -50,7 +47,6 @@ pub struct VertexView {
 pub struct SubtaskView {
     /// The current attempt, if one was deployed.
     pub attempt: Option<ExecutionAttemptId>,
-    /// Its state.
     pub state: ExecutionState,
     /// Number of attempts before this one under this leader.
     pub attempt_number: u32,
@@ -67,11 +63,8 @@ pub struct SubtaskView {
 /// A failure.
 #[derive(Debug, Clone)]
 pub struct ExceptionView {
-    /// When.
     pub timestamp: u64,
-    /// Stable code.
     pub code: String,
-    /// What happened.
     pub message: String,
     /// Name of the vertex and number of the subtask, if it was a task's.
     pub task: Option<String>,
@@ -84,11 +77,8 @@ pub struct ExceptionView {
 pub struct CheckpointsView {
     /// Restored from, under this leader.
     pub restored: u64,
-    /// Triggered.
     pub total: u64,
-    /// Under way.
     pub in_progress: u64,
-    /// Completed.
     pub completed: u64,
     /// Failed or aborted.
     pub failed: u64,
@@ -96,16 +86,13 @@ pub struct CheckpointsView {
     pub history: Vec<CheckpointView>,
     /// The checkpoint last restored from.
     pub latest_restored: Option<CheckpointId>,
-    /// When.
     pub latest_restored_at: Option<u64>,
 }
 
 /// How far a checkpoint came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CheckpointStatus {
-    /// Under way.
     InProgress,
-    /// Durable.
     Completed,
     /// Failed or aborted.
     Failed,
@@ -114,7 +101,6 @@ pub enum CheckpointStatus {
 /// One checkpoint.
 #[derive(Debug, Clone)]
 pub struct CheckpointView {
-    /// Its id.
     pub id: CheckpointId,
     /// Why it was taken.
     pub kind: CheckpointKind,

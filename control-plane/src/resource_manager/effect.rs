@@ -8,7 +8,6 @@ use weir_protocol::{AllocationId, JobId, TaskManagerId};
 pub struct GrantedSlot {
     /// The grant; never used for another job (S1).
     pub allocation: AllocationId,
-    /// Where.
     pub task_manager: TaskManagerId,
     /// Index of the slot there.
     pub slot: u32,
@@ -20,29 +19,21 @@ pub struct GrantedSlot {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
     /// Send an order to a TaskManager.
-    Send {
-        /// To which.
-        task_manager: TaskManagerId,
-        /// What.
-        order: Order,
-    },
+    Send { task_manager: TaskManagerId, order: Order },
     /// Break a TaskManager's stream; it has to register again.
     BreakLink {
-        /// Whose.
         task_manager: TaskManagerId,
         /// Why, for people.
         reason: String,
     },
     /// Give slots to a job.
     Grant {
-        /// Which job.
         job: JobId,
         /// The slots; all that were missing.
         slots: Vec<GrantedSlot>,
     },
     /// Tell a job that it has to wait.
     Shortage {
-        /// Which job.
         job: JobId,
         /// How many slots it lacks.
         missing: u32,
@@ -51,14 +42,12 @@ pub enum Effect {
     },
     /// Tell a job that a TaskManager on which it had slots is gone, and those slots with it.
     TaskManagerLost {
-        /// Which job.
         job: JobId,
-        /// Which TaskManager.
         task_manager: TaskManagerId,
         /// Why, for people.
         reason: String,
     },
-    /// Most TaskManagers fell silent at once: rather the network, or this process, than they (H2). They are given one
+    /// Most TaskManagers fell silent at once: rather the network, or this process, than they. They are given one
     /// more timeout.
     MassSuspicion {
         /// How many are registered.

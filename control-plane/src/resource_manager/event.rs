@@ -26,12 +26,10 @@ pub enum Event {
     Register {
         /// What it said.
         registration: Registration,
-        /// Its stream.
         link: LinkId,
     },
     /// A TaskManager's stream has ended.
     LinkLost {
-        /// Which TaskManager.
         task_manager: TaskManagerId,
         /// Which of its streams: the end of an earlier one means nothing (H1).
         link: LinkId,
@@ -40,37 +38,23 @@ pub enum Event {
     },
     /// A TaskManager's heartbeat.
     Heartbeat {
-        /// Which TaskManager.
         task_manager: TaskManagerId,
         /// On which stream.
         link: LinkId,
     },
     /// An attempt on a TaskManager is terminal.
     AttemptEnded {
-        /// Which TaskManager.
         task_manager: TaskManagerId,
         /// On which stream it said so.
         link: LinkId,
-        /// Which attempt.
         attempt: ExecutionAttemptId,
     },
     /// A job will ask for slots. Jobs are served in the order of these events.
-    JobRegistered {
-        /// Which.
-        job: JobId,
-    },
+    JobRegistered { job: JobId },
     /// A job has ended: nothing of it remains.
-    JobGone {
-        /// Which.
-        job: JobId,
-    },
+    JobGone { job: JobId },
     /// What a job wants.
-    Wished {
-        /// Which job.
-        job: JobId,
-        /// What.
-        wishes: Wishes,
-    },
+    Wished { job: JobId, wishes: Wishes },
     /// Time has passed.
     Tick,
 }

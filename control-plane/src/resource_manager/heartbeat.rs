@@ -1,4 +1,4 @@
-//! Who has fallen silent: the rule that a leader applies to its TaskManagers (ha.md 2.7).
+//! Who has fallen silent: the rule that a leader applies to its TaskManagers.
 //!
 //! Silence alone never fails a job on its own authority: the caller decides what an expiry means.
 
@@ -19,7 +19,7 @@ pub(super) struct HeartbeatMonitor<K> {
 pub(super) struct Expiry<K> {
     /// Those who were not heard from for the timeout, in order. They are watched no longer.
     pub expired: Vec<K>,
-    /// More than half of all watched fell silent within one timeout, and at least two (H2): likely the fault is on
+    /// More than half of all watched fell silent within one timeout, and at least two: likely the fault is on
     /// this side. Something to tell people, and a reason to go slow.
     pub mass_suspicion: bool,
 }
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn most_of_them_falling_silent_within_one_timeout_is_mass_suspicion_h2() {
+    fn most_of_them_falling_silent_within_one_timeout_is_mass_suspicion() {
         let mut monitor = watching(&[1, 2, 3, 4, 5]);
         [3, 4, 5].iter().for_each(|id| assert!(monitor.beat(id, Millis(30))));
         assert_eq!(monitor.tick(Millis(100)), Expiry { expired: vec![1, 2], mass_suspicion: false });

@@ -41,7 +41,7 @@ pub struct HeartbeatOptions {
 pub struct ResourceManager {
     heartbeat: HeartbeatOptions,
     heartbeats: HeartbeatMonitor<TaskManagerId>,
-    /// Silent once together with most others, and given one more timeout for that (H2).
+    /// Silent once together with most others, and given one more timeout for that.
     suspects: BTreeSet<TaskManagerId>,
     task_managers: BTreeMap<TaskManagerId, Registered>,
     slots: SlotManager,

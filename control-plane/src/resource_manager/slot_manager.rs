@@ -29,7 +29,6 @@ enum Slot {
     Free,
     /// What an earlier leadership or link deployed here is being cancelled.
     Clearing(BTreeSet<ExecutionAttemptId>),
-    /// A job's.
     Granted(JobId, AllocationId),
 }
 

@@ -7,9 +7,8 @@ use weir_protocol::{JobId, TaskManagerId};
 /// The registered TaskManagers.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ResourcesView {
-    /// By id.
     pub task_managers: Vec<TaskManagerView>,
-    /// Most TaskManagers fell silent at once and were given one more timeout (H2).
+    /// Most TaskManagers fell silent at once and were given one more timeout.
     pub mass_suspicion: bool,
 }
 
@@ -28,7 +27,6 @@ impl ResourcesView {
 /// One TaskManager.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TaskManagerView {
-    /// Its id.
     pub id: TaskManagerId,
     /// `host:port` of its data service.
     pub data_address: String,
@@ -36,7 +34,6 @@ pub struct TaskManagerView {
     pub http_address: String,
     /// Its memory budget in bytes.
     pub memory_bytes: u64,
-    /// Its slots.
     pub slots: u32,
     /// Its free slots.
     pub free_slots: u32,

@@ -44,7 +44,6 @@ pub(crate) enum Begun {
 /// How far an operation is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Progress {
-    /// Under way.
     InProgress,
     /// Ended; `Err` if its job ended or moved meanwhile.
     Ended(Result<SavepointOutcome, String>),

@@ -20,7 +20,6 @@ pub struct LinkId(pub u64);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("no link to TaskManager {task_manager}: {reason}")]
 pub struct LinkLost {
-    /// Which TaskManager.
     pub task_manager: TaskManagerId,
     /// Why, for people.
     pub reason: String,
@@ -53,7 +52,6 @@ struct Link {
 /// The stream's end of a link: what to send, and when to stop.
 #[derive(Debug)]
 pub struct LinkEnd {
-    /// Which link.
     pub id: LinkId,
     /// Orders to send, in order.
     pub orders: mpsc::Receiver<ToTaskManager>,

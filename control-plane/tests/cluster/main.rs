@@ -216,7 +216,7 @@ async fn a_job_outlives_its_leader_and_goes_on_from_its_newest_checkpoint() {
     cluster.wait_for_status(first, &job, "CANCELED").await;
     assert!(task_managers.iter().all(|task_manager| task_manager.held().is_empty()));
 
-    // R1, O3: the next leader knows the result and starts nothing.
+    // R1: the next leader knows the result and starts nothing.
     cluster.store.revoke_leader();
     eventually("the first leads again", || async { (cluster.leader().await == first).then_some(()) }).await;
     cluster.wait_for_status(standby, &job, "CANCELED").await;

@@ -5,7 +5,6 @@ use super::StartError;
 /// The keys of one cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Layout {
-    /// `<root>/<cluster id>/`.
     base: String,
 }
 

@@ -35,9 +35,7 @@ pub struct EtcdOptions {
 /// A user of etcd, with permission to read and write everything under the root.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
-    /// Its name.
     pub user: String,
-    /// Its password.
     pub password: String,
 }
 
@@ -187,7 +185,6 @@ pub enum StartError {
     /// A file for TLS can't be used.
     #[error("HA-ETCD-TLS: {}: {reason}", .path.display())]
     Tls {
-        /// The file.
         path: PathBuf,
         /// What is wrong with it.
         reason: String,

@@ -157,7 +157,7 @@ async fn g4_removal_is_idempotent_and_takes_the_handle_before_the_bytes() {
     let fixture = fixture().await;
     fixture.submit(&big_graph(1), Some("t1")).await.unwrap();
     fixture.submit(&big_graph(2), Some("t2")).await.unwrap();
-    // T29: died between handle and bytes: an orphan, never a handle without bytes.
+    // Died between handle and bytes: an orphan, never a handle without bytes.
     fixture.files.set_fault(MemoryFault::Unavailable);
     assert!(fixture.store.remove(&fixture.contest.leadership, JobId(1)).await.unwrap_err().is_retryable());
     fixture.files.set_fault(MemoryFault::None);

@@ -49,11 +49,8 @@ pub(crate) enum Question {
 pub(crate) enum Answer {
     /// To `Vote` and `PreVote`.
     Vote(VoteResponse<TypeConfig>),
-    /// To `Transfer`.
     Transfer(TransferLeaderResponse<TypeConfig>),
-    /// To `ReadIndex`.
     ReadIndex(LogId),
-    /// To `Status`.
     Status(PeerStatus),
     /// To `Join`: the membership has the member now.
     Joined,
@@ -64,7 +61,6 @@ pub(crate) enum Answer {
 /// How a member is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct PeerStatus {
-    /// Its name.
     pub name: String,
     /// Its node id, once it has one.
     pub node_id: Option<NodeId>,
@@ -98,7 +94,6 @@ pub(crate) struct SnapshotHead {
     pub vote: Vote,
     /// What the snapshot covers.
     pub meta: SnapshotMeta,
-    /// Its bytes.
     pub length: u64,
 }
 

@@ -13,7 +13,6 @@ use super::types::Member;
 /// Where the peer service listens.
 #[derive(Debug)]
 pub enum Listen {
-    /// Binds `host:port`.
     Address(String),
     /// Takes a socket that is bound already, e.g. to a port the system chose.
     Listener(TcpListener),
@@ -32,7 +31,6 @@ pub struct RaftOptions {
     pub data_dir: PathBuf,
     /// Name of the cluster; members of another are refused.
     pub cluster_id: String,
-    /// Timeouts.
     pub timing: RaftTiming,
     /// Entries after which a snapshot is taken and the log before it removed.
     pub snapshot_after_entries: u64,
@@ -122,12 +120,7 @@ pub enum StartError {
     Invalid(String),
     /// The peer service could not listen; a retry can help once the address is free.
     #[error("HA-RAFT-LISTEN: can't listen on {address}: {source}")]
-    Listen {
-        /// Where.
-        address: String,
-        /// Why.
-        source: io::Error,
-    },
+    Listen { address: String, source: io::Error },
     /// Another process has the directory; a retry can help once it has ended.
     #[error("HA-RAFT-LOCKED: {} is in use by another process", .0.display())]
     Locked(PathBuf),

@@ -29,7 +29,6 @@ pub(crate) const MAX_SNAPSHOT_BYTES: u64 = crate::fenced_store::MAX_STORE_BYTES 
 pub(crate) struct Snapshot {
     /// Up to which entry, and who the members were.
     pub meta: SnapshotMeta,
-    /// The state.
     pub store: FencedStore,
 }
 

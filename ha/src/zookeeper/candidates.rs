@@ -17,7 +17,6 @@ pub(super) struct Contestant {
     pub sequence: i64,
     /// The session it goes with.
     pub session: i64,
-    /// Who.
     pub candidate: Candidate,
 }
 

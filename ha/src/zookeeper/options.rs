@@ -44,7 +44,6 @@ pub struct ZooKeeperOptions {
 /// Who may read and write what a member creates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Acl {
-    /// Everybody.
     Open,
     /// Whoever has the same credentials.
     Creator,
@@ -53,9 +52,7 @@ pub enum Acl {
 /// User and password (SASL, DIGEST-MD5).
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
-    /// The user.
     pub user: String,
-    /// The password.
     pub password: String,
 }
 
@@ -77,7 +74,6 @@ pub enum StartError {
     /// A certificate or key can't be used.
     #[error("HA-ZOOKEEPER-TLS: {}: {reason}", .path.display())]
     Tls {
-        /// The file.
         path: PathBuf,
         /// What is wrong with it.
         reason: String,

@@ -32,14 +32,12 @@ pub(super) const WRITE_OVERHEAD: usize = 96;
 pub(super) enum Write {
     /// Make a znode that is not there.
     Create {
-        /// Its path.
         path: String,
         /// What it holds.
         data: Vec<u8>,
     },
     /// Replace what a znode holds.
     Set {
-        /// Its path.
         path: String,
         /// What it holds from now on.
         data: Vec<u8>,
@@ -48,7 +46,6 @@ pub(super) enum Write {
     },
     /// Remove a znode that nests none.
     Delete {
-        /// Its path.
         path: String,
         /// Its data version.
         version: i32,

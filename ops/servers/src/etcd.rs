@@ -20,7 +20,6 @@ pub struct EtcdOptions {
 pub struct EtcdTls {
     /// The nodes' certificate, for 127.0.0.1.
     pub certificate: PathBuf,
-    /// Its key.
     pub key: PathBuf,
     /// Clients must show a certificate signed by this authority; they need none if unset.
     pub client_ca: Option<PathBuf>,

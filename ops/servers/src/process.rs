@@ -22,7 +22,6 @@ const POLL: Duration = Duration::from_millis(20);
 pub struct StartError {
     /// What was started.
     pub program: PathBuf,
-    /// What happened.
     pub reason: String,
     /// The end of what it printed.
     pub output: String,

@@ -13,7 +13,6 @@ const LOOK: Duration = Duration::from_millis(20);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Fault {
-    /// Nothing.
     None,
     /// Nothing gets through in either direction, and nobody is told: a pulled cable. New connections are accepted and say
     /// nothing. What was held back goes on its way when the fault ends.

@@ -3,8 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test that can not go on fails")]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use weir_tidy::{check, code_before_tests, files, is_comment, is_test_file, root};
 
 const FILE_LINES_MAX: usize = 800;
 const FILE_LINES_USUAL: usize = 400;
@@ -62,33 +63,6 @@ const WORLD: [&str; 8] = [
 
 /// Words that have no place in a pure core: `mod.rs` beside an `effect.rs`.
 const NOT_IN_CORES: [&str; 5] = ["async fn", "tokio::", "Instant::now", "wall_clock_ms()", "random_id()"];
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
-}
-
-/// Tracked files, relative to the root.
-fn files(suffix: &str) -> Vec<(String, String)> {
-    let output =
-        Command::new("git").args(["ls-files", "--cached", "--others", "--exclude-standard"]).current_dir(root()).output();
-    let listed = String::from_utf8(output.expect("git lists the files").stdout).unwrap();
-    let read = |path: &str| std::fs::read_to_string(root().join(path)).ok().map(|text| (path.to_owned(), text));
-    let found: Vec<_> = listed.lines().filter(|path| path.ends_with(suffix)).filter_map(read).collect();
-    assert!(!found.is_empty(), "no *{suffix} under {}", root().display());
-    found
-}
-
-fn code_before_tests(text: &str) -> impl Iterator<Item = &str> {
-    text.lines().take_while(|line| line.trim() != "#[cfg(test)]")
-}
-
-fn is_test_file(path: &str) -> bool {
-    path.contains("/tests/") || path.ends_with("tests.rs") || path.contains("/benches/") || path.contains("/examples/")
-}
-
-fn check(problems: Vec<String>) {
-    assert!(problems.is_empty(), "\n{}\n", problems.join("\n"));
-}
 
 #[test]
 fn files_are_short() {
@@ -244,8 +218,4 @@ fn codes_in(line: &str) -> impl Iterator<Item = String> {
         let whole = code.len() == quoted.len() || quoted[code.len()..].starts_with(':');
         (known && whole && !code.ends_with('-')).then_some(code)
     })
-}
-
-fn is_comment(line: &str) -> bool {
-    line.trim_start().starts_with("//")
 }

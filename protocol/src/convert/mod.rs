@@ -45,7 +45,6 @@ pub enum DecodeError {
     Version {
         /// What was being read.
         what: &'static str,
-        /// Its version.
         found: u32,
         /// The newest version this build reads.
         supported: u32,
@@ -55,9 +54,7 @@ pub enum DecodeError {
     TooLarge {
         /// What was being read.
         what: &'static str,
-        /// Its size.
         size: usize,
-        /// The limit.
         limit: usize,
     },
 }

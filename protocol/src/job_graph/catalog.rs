@@ -29,7 +29,6 @@ pub struct OperatorSpec {
     pub inputs: u32,
     /// For keyed operators: per input, the option that names its key columns.
     pub key_options: &'static [&'static str],
-    /// Its options.
     pub options: &'static [OptionSpec],
     /// What it does, in one sentence.
     pub doc: &'static str,
@@ -45,7 +44,6 @@ impl OperatorSpec {
 /// One option of an operator, or one member of an object in an option.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OptionSpec {
-    /// Its name.
     pub name: &'static str,
     /// What it may hold.
     pub option_type: OptionType,

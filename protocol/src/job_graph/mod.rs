@@ -125,7 +125,6 @@ pub struct OperatorDescriptor {
 pub struct Field {
     /// Its name, unique in the schema.
     pub name: String,
-    /// Its type.
     #[serde(rename = "type")]
     pub data_type: DataType,
     /// Whether it may be null.
@@ -149,7 +148,6 @@ pub enum DataType {
     Bigint,
     /// 64-bit floating point.
     Double,
-    /// UTF-8 text.
     String,
     /// Milliseconds since 1970, UTC.
     TimestampMs,
@@ -253,7 +251,6 @@ pub enum RestartStrategyConfig {
     FailureRate {
         /// Failures allowed in one interval.
         max_failures_per_interval: u32,
-        /// The interval.
         interval_ms: u64,
         /// Wait before each restart.
         delay_ms: u64,

@@ -10,7 +10,6 @@ use crate::job_graph::CheckpointConfig;
 /// `GET /jobs/:jobid/checkpoints`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct CheckpointStatistics {
-    /// How many.
     pub counts: CheckpointCounts,
     /// Distribution over the completed ones of the history.
     pub summary: CheckpointSummary,
@@ -23,13 +22,9 @@ pub struct CheckpointStatistics {
 /// How many checkpoints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct CheckpointCounts {
-    /// Restored from.
     pub restored: u64,
-    /// Triggered.
     pub total: u64,
-    /// Under way.
     pub in_progress: u64,
-    /// Completed.
     pub completed: u64,
     /// Failed or aborted.
     pub failed: u64,
@@ -38,9 +33,7 @@ pub struct CheckpointCounts {
 /// Distributions of six quantities.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct CheckpointSummary {
-    /// Bytes written.
     pub checkpointed_size: StatsSummary,
-    /// Bytes referenced.
     pub state_size: StatsSummary,
     /// Milliseconds from trigger to completion.
     pub end_to_end_duration: StatsSummary,
@@ -55,21 +48,13 @@ pub struct CheckpointSummary {
 /// A distribution.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct StatsSummary {
-    /// Least.
     pub min: u64,
-    /// Greatest.
     pub max: u64,
-    /// Mean.
     pub avg: u64,
-    /// Median.
     pub p50: f64,
-    /// 90th percentile.
     pub p90: f64,
-    /// 95th percentile.
     pub p95: f64,
-    /// 99th percentile.
     pub p99: f64,
-    /// 99.9th percentile.
     pub p999: f64,
 }
 
@@ -101,20 +86,16 @@ impl StatsSummary {
 /// The newest checkpoint of each kind.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct LatestCheckpoints {
-    /// Completed.
     pub completed: Option<CheckpointEntry>,
-    /// Completed savepoint.
     pub savepoint: Option<CheckpointEntry>,
     /// Failed or aborted.
     pub failed: Option<CheckpointEntry>,
-    /// Restored from.
     pub restored: Option<RestoredCheckpoint>,
 }
 
 /// The checkpoint last restored from.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct RestoredCheckpoint {
-    /// Its id.
     pub id: u64,
     /// When it was restored.
     pub restore_timestamp: i64,
@@ -128,7 +109,6 @@ pub struct RestoredCheckpoint {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "className", rename_all = "snake_case")]
 pub enum CheckpointEntry {
-    /// Durable.
     Completed {
         /// What all have in common.
         #[serde(flatten)]
@@ -143,12 +123,9 @@ pub enum CheckpointEntry {
         /// What all have in common.
         #[serde(flatten)]
         facts: CheckpointFacts,
-        /// When.
         failure_timestamp: i64,
-        /// Why.
         failure_message: Option<String>,
     },
-    /// Under way.
     InProgress {
         /// What all have in common.
         #[serde(flatten)]
@@ -168,7 +145,6 @@ impl CheckpointEntry {
 /// What all checkpoints have in common.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct CheckpointFacts {
-    /// Its id.
     pub id: u64,
     /// `IN_PROGRESS`, `COMPLETED` or `FAILED`.
     pub status: String,
@@ -181,17 +157,12 @@ pub struct CheckpointFacts {
     pub trigger_timestamp: i64,
     /// When the newest acknowledgement came; -1 before the first.
     pub latest_ack_timestamp: i64,
-    /// Bytes written.
     pub checkpointed_size: u64,
-    /// Bytes referenced.
     pub state_size: u64,
     /// From trigger to completion or failure, or until now.
     pub end_to_end_duration: i64,
-    /// Always 0.
     pub alignment_buffered: u64,
-    /// Always 0.
     pub processed_data: u64,
-    /// Always 0.
     pub persisted_data: u64,
     /// Subtasks that take part.
     pub num_subtasks: u32,
@@ -208,21 +179,15 @@ pub struct CheckpointFacts {
 pub struct TaskCheckpointFacts {
     /// The checkpoint's id.
     pub id: u64,
-    /// Its status.
     pub status: String,
     /// When the newest acknowledgement came; -1 before the first.
     pub latest_ack_timestamp: i64,
-    /// Bytes written.
     pub checkpointed_size: u64,
-    /// Bytes referenced.
     pub state_size: u64,
     /// From trigger to the newest acknowledgement.
     pub end_to_end_duration: i64,
-    /// Always 0.
     pub alignment_buffered: u64,
-    /// Always 0.
     pub processed_data: u64,
-    /// Always 0.
     pub persisted_data: u64,
     /// Subtasks that take part.
     pub num_subtasks: u32,
@@ -233,7 +198,6 @@ pub struct TaskCheckpointFacts {
 /// `GET /jobs/:jobid/checkpoints/config`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct CheckpointConfigResponse {
-    /// `exactly_once`.
     pub mode: String,
     /// Time between triggers; `i64::MAX` for no periodic checkpoints, as in Flink.
     pub interval: i64,
@@ -245,23 +209,15 @@ pub struct CheckpointConfigResponse {
     pub max_concurrent: u32,
     /// What becomes of checkpoints.
     pub externalization: Externalization,
-    /// `heap`.
     pub state_backend: String,
-    /// `filesystem`.
     pub checkpoint_storage: String,
-    /// Always false.
     pub unaligned_checkpoints: bool,
     /// How many may fail in a row.
     pub tolerable_failed_checkpoints: u32,
-    /// Always 0.
     pub aligned_checkpoint_timeout: i64,
-    /// Always true.
     pub checkpoints_after_tasks_finish: bool,
-    /// Always false.
     pub state_changelog_enabled: bool,
-    /// Always 0.
     pub changelog_periodic_materialization_interval: i64,
-    /// Always `none`.
     pub changelog_storage: String,
 }
 

@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct ClusterOverview {
-    /// Registered TaskManagers.
     pub taskmanagers: u32,
     /// Slots of all of them.
     pub slots_total: u32,
@@ -20,7 +19,6 @@ pub struct ClusterOverview {
     pub jobs_cancelled: u32,
     /// Jobs that failed.
     pub jobs_failed: u32,
-    /// Our version.
     pub flink_version: String,
     /// Our commit, abbreviated.
     pub flink_commit: String,
@@ -36,7 +34,6 @@ pub struct DashboardConfig {
     pub timezone_name: String,
     /// Its offset from UTC in milliseconds.
     pub timezone_offset: i64,
-    /// Our version.
     pub flink_version: String,
     /// Our commit and its date.
     pub flink_revision: String,
@@ -61,7 +58,6 @@ pub struct DashboardFeatures {
 /// One entry of `GET /jobmanager/config`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ConfigEntry {
-    /// The key.
     pub key: String,
     /// Its value; secrets are masked.
     pub value: String,

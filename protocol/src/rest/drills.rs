@@ -38,9 +38,7 @@ impl DrillBegin {
 /// A drill that has begun. Restarts of tasks do not count against a job's restart strategy until `restarts_free_until_ms`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct DrillUnderWay {
-    /// Its id.
     pub id: String,
-    /// Which drill.
     pub drill: String,
     /// When it began, milliseconds since 1970 on the leader's clock.
     pub began_at_ms: u64,
@@ -62,9 +60,7 @@ pub struct DrillsResponse {
 /// How a drill ended; body of `POST /weir/v1/drills/:id/result`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct DrillResult {
-    /// Its id.
     pub id: String,
-    /// Which drill.
     pub drill: String,
     /// When it began, milliseconds since 1970.
     pub began_at_ms: u64,
@@ -156,9 +152,7 @@ impl DrillMeasures {
 /// `GET /healthz` of a JobManager: what it knows without asking anybody.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Health {
-    /// Always `ok`.
     pub status: String,
-    /// Its name.
     pub name: String,
     /// Whether it leads and has taken over.
     pub leading: bool,

@@ -18,9 +18,7 @@ pub struct JobIdsWithStatus {
 /// One job of `GET /jobs`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobIdWithStatus {
-    /// The job.
     pub id: JobId,
-    /// Its state.
     pub status: JobStatus,
 }
 
@@ -35,14 +33,10 @@ pub struct JobsOverview {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct JobOverview {
-    /// The job.
     pub jid: JobId,
-    /// Its name.
     pub name: String,
-    /// `STREAMING`.
     #[serde(rename = "jobType")]
     pub job_type: String,
-    /// `Default`.
     #[serde(rename = "schedulerType")]
     pub scheduler_type: String,
     /// When it was submitted.
@@ -51,13 +45,11 @@ pub struct JobOverview {
     pub end_time: i64,
     /// Since submission, or until the end.
     pub duration: i64,
-    /// Its state.
     pub state: JobStatus,
     /// When its state last changed.
     pub last_modification: i64,
     /// Number of tasks by state in lower case, and `total`; see [`overview_tasks`].
     pub tasks: BTreeMap<String, u32>,
-    /// Always 0.
     pub pending_operators: u32,
 }
 
@@ -88,20 +80,15 @@ pub fn status_timestamps(entered: &BTreeMap<JobStatus, u64>) -> BTreeMap<JobStat
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct JobDetail {
-    /// The job.
     pub jid: JobId,
     /// The application it belongs to: itself.
     pub application_id: JobId,
-    /// Its name.
     pub name: String,
     /// Whether it can be stopped without a savepoint: no.
     #[serde(rename = "isStoppable")]
     pub is_stoppable: bool,
-    /// Its state.
     pub state: JobStatus,
-    /// `STREAMING`.
     pub job_type: String,
-    /// `Default`.
     #[serde(rename = "schedulerType")]
     pub scheduler_type: String,
     /// When it was submitted.
@@ -123,7 +110,6 @@ pub struct JobDetail {
     pub status_counts: BTreeMap<ExecutionState, u32>,
     /// What is drawn.
     pub plan: JobPlan,
-    /// Always 0.
     pub pending_operators: u32,
 }
 
@@ -131,12 +117,10 @@ pub struct JobDetail {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct JobVertexDetail {
-    /// The vertex.
     pub id: JobVertexId,
     /// The slot sharing group: one per job.
     #[serde(rename = "slotSharingGroupId")]
     pub slot_sharing_group_id: String,
-    /// Its name.
     pub name: String,
     /// Number of key groups.
     #[serde(rename = "maxParallelism")]
@@ -188,19 +172,15 @@ impl ExecutionState {
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct IoMetrics {
-    /// Bytes received.
     pub read_bytes: u64,
     /// Whether every attempt has reported them.
     pub read_bytes_complete: bool,
-    /// Bytes sent.
     pub write_bytes: u64,
     /// Whether every attempt has reported them.
     pub write_bytes_complete: bool,
-    /// Rows received.
     pub read_records: u64,
     /// Whether every attempt has reported them.
     pub read_records_complete: bool,
-    /// Rows sent.
     pub write_records: u64,
     /// Whether every attempt has reported them.
     pub write_records_complete: bool,
@@ -215,7 +195,6 @@ pub struct IoMetrics {
 /// `GET /jobs/:jobid/status`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobStatusResponse {
-    /// Its state.
     pub status: JobStatus,
 }
 
@@ -229,34 +208,26 @@ pub struct JobPlanResponse {
 /// The graph as the web UI draws it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobPlan {
-    /// The job.
     pub jid: JobId,
-    /// Its name.
     pub name: String,
-    /// `STREAMING`.
     #[serde(rename = "type")]
     pub plan_type: String,
-    /// The vertices.
     pub nodes: Vec<JobPlanNode>,
 }
 
 /// A vertex of the plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobPlanNode {
-    /// The vertex.
     pub id: JobVertexId,
     /// Number of subtasks.
     pub parallelism: u32,
-    /// Always empty.
     pub operator: String,
-    /// Always empty.
     pub operator_strategy: String,
     /// Its name, as HTML.
     pub description: String,
     /// Edges into it; left out for sources.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inputs: Vec<JobPlanInput>,
-    /// Always empty.
     pub optimizer_properties: BTreeMap<String, String>,
 }
 
@@ -265,11 +236,9 @@ pub struct JobPlanNode {
 pub struct JobPlanInput {
     /// Which edge into the vertex, from 0.
     pub num: u32,
-    /// The producer.
     pub id: JobVertexId,
     /// `FORWARD`, `HASH`, `REBALANCE` or `BROADCAST`.
     pub ship_strategy: String,
-    /// `pipelined_bounded`.
     pub exchange: String,
 }
 
@@ -313,9 +282,7 @@ fn escape_html(text: &str) -> String {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct JobConfigResponse {
-    /// The job.
     pub jid: JobId,
-    /// Its name.
     pub name: String,
     /// How it runs.
     pub execution_config: ExecutionConfig,
@@ -329,9 +296,7 @@ pub struct ExecutionConfig {
     pub restart_strategy: String,
     /// The highest parallelism of its vertices.
     pub job_parallelism: u32,
-    /// Always false.
     pub object_reuse_mode: bool,
-    /// Always empty.
     pub user_config: BTreeMap<String, String>,
 }
 
@@ -363,7 +328,6 @@ impl JobConfigResponse {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct JobExceptions {
-    /// The failures.
     pub exception_history: ExceptionHistory,
 }
 
@@ -384,15 +348,12 @@ pub struct ExceptionEntry {
     pub exception_name: String,
     /// Code and message.
     pub stacktrace: String,
-    /// When.
     pub timestamp: i64,
-    /// Always empty.
     pub failure_labels: BTreeMap<String, String>,
     /// Vertex and subtask, if it was a task's.
     pub task_name: Option<String>,
     /// Address of the TaskManager.
     pub endpoint: Option<String>,
-    /// The TaskManager.
     pub task_manager_id: Option<String>,
     /// Failures that came of it.
     pub concurrent_exceptions: Vec<ExceptionEntry>,

@@ -74,7 +74,6 @@ impl<T> AsyncOperationResponse<T> {
 /// How far an operation came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QueueStatus {
-    /// The state.
     pub id: QueueStatusId,
 }
 
@@ -82,7 +81,6 @@ pub struct QueueStatus {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum QueueStatusId {
-    /// Not ended.
     InProgress,
     /// Ended, well or badly. A bad end is answered as a refusal by the poll itself, which Flink's CLI prints.
     Completed,
@@ -99,6 +97,5 @@ pub struct SavepointInfo {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CheckpointInfo {
-    /// Its id.
     pub checkpoint_id: u64,
 }

@@ -17,17 +17,14 @@ pub struct TaskManagersInfo {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TaskManagerInfo {
-    /// Its id.
     pub id: TaskManagerId,
     /// Its address, in the form of a URL.
     pub path: String,
     /// Port of its data service.
     pub data_port: i32,
-    /// Always -1.
     pub jmx_port: i32,
     /// When it was last heard from (a time, in spite of its name).
     pub time_since_last_heartbeat: i64,
-    /// Its slots.
     pub slots_number: u32,
     /// Slots not granted to a job.
     pub free_slots: u32,
@@ -37,7 +34,6 @@ pub struct TaskManagerInfo {
     pub total_resource: ResourceProfile,
     /// What its free slots offer.
     pub free_resource: ResourceProfile,
-    /// The machine.
     pub hardware: HardwareDescription,
     /// Its memory budget.
     pub memory_configuration: MemoryConfiguration,
@@ -50,7 +46,6 @@ pub struct TaskManagerDetails {
     /// As in the list.
     #[serde(flatten)]
     pub info: TaskManagerInfo,
-    /// Granted slots.
     pub allocated_slots: Vec<AllocatedSlot>,
     /// Memory in use.
     pub metrics: TaskManagerMetrics,
@@ -60,17 +55,14 @@ pub struct TaskManagerDetails {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ResourceProfile {
-    /// Processor cores.
     pub cpu_cores: f64,
     /// Memory of tasks.
     pub task_heap_memory: u64,
-    /// Always 0.
     pub task_off_heap_memory: u64,
     /// Memory of state.
     pub managed_memory: u64,
     /// Memory of the exchange.
     pub network_memory: u64,
-    /// Always empty.
     pub extended_resources: BTreeMap<String, f64>,
 }
 
@@ -78,9 +70,7 @@ pub struct ResourceProfile {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HardwareDescription {
-    /// Processor cores.
     pub cpu_cores: u32,
-    /// Memory.
     pub physical_memory: u64,
     /// Memory not in use.
     pub free_memory: u64,
@@ -92,21 +82,16 @@ pub struct HardwareDescription {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MemoryConfiguration {
-    /// Always 0.
     pub framework_heap: u64,
     /// Memory of tasks.
     pub task_heap: u64,
-    /// Always 0.
     pub framework_off_heap: u64,
-    /// Always 0.
     pub task_off_heap: u64,
     /// Memory of the exchange.
     pub network_memory: u64,
     /// Memory of state.
     pub managed_memory: u64,
-    /// Always 0.
     pub jvm_metaspace: u64,
-    /// Always 0.
     pub jvm_overhead: u64,
     /// The whole budget.
     pub total_flink_memory: u64,
@@ -134,31 +119,20 @@ pub struct TaskManagerMetrics {
     pub heap_used: u64,
     /// Memory had from the system.
     pub heap_committed: u64,
-    /// Memory budget.
     pub heap_max: u64,
-    /// Always 0.
     pub non_heap_used: u64,
-    /// Always 0.
     pub non_heap_committed: u64,
-    /// Always 0.
     pub non_heap_max: u64,
-    /// Always 0.
     pub direct_count: u64,
-    /// Always 0.
     pub direct_used: u64,
-    /// Always 0.
     pub direct_max: u64,
-    /// Always 0.
     pub mapped_count: u64,
-    /// Always 0.
     pub mapped_used: u64,
-    /// Always 0.
     pub mapped_max: u64,
     /// Free exchange buffers.
     pub netty_shuffle_memory_segments_available: u64,
     /// Exchange buffers in use.
     pub netty_shuffle_memory_segments_used: u64,
-    /// Exchange buffers.
     pub netty_shuffle_memory_segments_total: u64,
     /// Bytes of free exchange buffers.
     pub netty_shuffle_memory_available: u64,
@@ -166,17 +140,13 @@ pub struct TaskManagerMetrics {
     pub netty_shuffle_memory_used: u64,
     /// Bytes of exchange buffers.
     pub netty_shuffle_memory_total: u64,
-    /// Always empty.
     pub garbage_collectors: Vec<GarbageCollector>,
 }
 
 /// Always absent.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct GarbageCollector {
-    /// Its name.
     pub name: String,
-    /// Collections.
     pub count: u64,
-    /// Milliseconds spent.
     pub time: u64,
 }

@@ -33,7 +33,6 @@ impl SubmitRequest {
 /// Answer to a submission; given only once the job is durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SubmitResponse {
-    /// The job.
     pub job_id: JobId,
     /// Whether this submission made it.
     pub status: SubmitStatus,
@@ -43,7 +42,6 @@ pub struct SubmitResponse {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SubmitStatus {
-    /// It did.
     Created,
     /// An earlier one with the same client token or job id had.
     AlreadySubmitted,
@@ -70,7 +68,6 @@ pub struct HaResponse {
     pub store_away_since_ms: Option<u64>,
     /// How many further members may fail before the group stops.
     pub failures_tolerated: u32,
-    /// The members.
     pub members: Vec<HaMemberInfo>,
     /// The newest leaderships, newest first.
     pub leader_history: Vec<LeaderHistoryEntry>,
@@ -96,9 +93,7 @@ pub struct HaMemberInfo {
 /// One leadership of the past or the present.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct LeaderHistoryEntry {
-    /// Its epoch.
     pub epoch: LeaderEpoch,
-    /// Who led.
     pub name: String,
     /// When it was granted.
     pub granted_at_ms: u64,
@@ -124,11 +119,8 @@ pub struct TransferResponse {
 /// `GET /weir/v1/jobs/:jobid`: everything about one job in one answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JobDescription {
-    /// The job.
     pub job_id: JobId,
-    /// Its name.
     pub name: String,
-    /// Its state.
     pub status: JobStatus,
     /// Why it waits or failed, in words.
     pub reason: Option<String>,
@@ -144,7 +136,6 @@ pub struct JobDescription {
     pub epoch: LeaderEpoch,
     /// Its vertices, in graph order.
     pub vertices: Vec<VertexDescription>,
-    /// Its checkpoints.
     pub checkpoints: CheckpointsDescription,
     /// Its failures, newest first; bounded.
     pub exceptions: Vec<ExceptionDescription>,
@@ -157,13 +148,11 @@ pub struct VertexDescription {
     pub id: String,
     /// The id derived from it, as Flink's endpoints show it.
     pub vertex_id: JobVertexId,
-    /// Its name.
     pub name: String,
     /// Number of subtasks.
     pub parallelism: u32,
     /// The state of its subtasks taken together.
     pub state: ExecutionState,
-    /// Its subtasks.
     pub subtasks: Vec<SubtaskDescription>,
 }
 
@@ -195,9 +184,7 @@ pub struct SubtaskMetrics {
     pub records_in: u64,
     /// Rows sent, or written by a sink.
     pub records_out: u64,
-    /// Bytes received.
     pub bytes_in: u64,
-    /// Bytes sent.
     pub bytes_out: u64,
     /// Milliseconds spent processing.
     pub busy_ms: u64,
@@ -230,7 +217,6 @@ impl From<&crate::link::TaskMetrics> for SubtaskMetrics {
 /// A job's checkpoints in short.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct CheckpointsDescription {
-    /// How many.
     pub counts: CheckpointCounts,
     /// The newest completed one.
     pub latest_completed: Option<CheckpointEntry>,
@@ -241,11 +227,8 @@ pub struct CheckpointsDescription {
 /// A failure.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ExceptionDescription {
-    /// When.
     pub timestamp_ms: u64,
-    /// Stable code.
     pub code: String,
-    /// What happened.
     pub message: String,
     /// Vertex and subtask, if it was a task's.
     pub task: Option<String>,

@@ -10,14 +10,10 @@ use crate::file_system::FileError;
 pub enum CheckpointError {
     /// The file is not there.
     #[error("CKPT-MISSING: {path} is missing; restore it, or start from another checkpoint by name")]
-    Missing {
-        /// The file.
-        path: String,
-    },
+    Missing { path: String },
     /// The file is something else.
     #[error("CKPT-MAGIC: {path} is not a Weir checkpoint: {found}")]
     Magic {
-        /// The file.
         path: String,
         /// What it looks like.
         found: &'static str,
@@ -25,7 +21,6 @@ pub enum CheckpointError {
     /// The file ends too early.
     #[error("CKPT-TRUNCATED: {path} has {found} bytes of {expected}")]
     Truncated {
-        /// The file.
         path: String,
         /// Its length in bytes.
         found: u64,
@@ -35,7 +30,6 @@ pub enum CheckpointError {
     /// A checksum is wrong: bytes have changed.
     #[error("CKPT-CRC: {path}: the CRC32C of its {part} is {found:08x}, expected {expected:08x}")]
     Checksum {
-        /// The file.
         path: String,
         /// `header`, `body`, `file` or `state`.
         part: &'static str,
@@ -47,9 +41,7 @@ pub enum CheckpointError {
     /// Written by a newer Weir.
     #[error("CKPT-VERSION: {path} has format version {found}, this build reads up to {supported}; upgrade this process first")]
     Version {
-        /// The file.
         path: String,
-        /// Its version.
         found: u32,
         /// The newest version this build reads.
         supported: u32,
@@ -57,23 +49,16 @@ pub enum CheckpointError {
     /// Checksums are right, yet the content makes no sense.
     #[error("CKPT-BODY: {path}: {error}")]
     Body {
-        /// The file.
         path: String,
         /// What the decoder said.
         error: DecodeError,
     },
     /// Whole, yet it breaks a rule that every checkpoint keeps.
     #[error("CKPT-INVALID: {path}: {reason}")]
-    Invalid {
-        /// The file.
-        path: String,
-        /// Which rule.
-        reason: String,
-    },
+    Invalid { path: String, reason: String },
     /// Of another job.
     #[error("CKPT-JOB: {path} belongs to job {found}, not to {expected}")]
     ForeignJob {
-        /// The file.
         path: String,
         /// Whose it is.
         found: JobId,
@@ -83,7 +68,6 @@ pub enum CheckpointError {
     /// It names a file outside the checkpoint directory.
     #[error("CKPT-PATH: {path} refers to {reference:?}, which is not a legal path in the checkpoint directory")]
     IllegalReference {
-        /// The file.
         path: String,
         /// What it refers to.
         reference: String,
@@ -91,7 +75,6 @@ pub enum CheckpointError {
     /// Over the limit.
     #[error("CKPT-SIZE: {path} has {found} bytes, the limit is {limit}")]
     TooLarge {
-        /// The file.
         path: String,
         /// Its length in bytes.
         found: u64,
@@ -100,18 +83,10 @@ pub enum CheckpointError {
     },
     /// Whole, but not the file that the coordination store points to.
     #[error("CKPT-HANDLE: {path} is not the file that was recorded: {reason}")]
-    NotAsRecorded {
-        /// The file.
-        path: String,
-        /// What differs.
-        reason: String,
-    },
+    NotAsRecorded { path: String, reason: String },
     /// The name is taken by other bytes. Nothing was overwritten.
     #[error("CKPT-EXISTS: {path} exists with other content; nothing was overwritten")]
-    Exists {
-        /// The file.
-        path: String,
-    },
+    Exists { path: String },
     /// File storage failed.
     #[error("CKPT-FILE: {0}")]
     File(FileError),

@@ -69,7 +69,6 @@ pub fn foreign_references<'a>(metadata: &'a CheckpointMetadata, kept: &[&Checkpo
 /// What a run did.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Collected {
-    /// Files deleted.
     pub deleted: usize,
     /// Files that could not be deleted, with the reason; the next run tries again.
     pub failed: Vec<FileError>,

@@ -1,4 +1,4 @@
-//! Which checkpoint a job restores from: the newest pointer's, or none, loudly. Never silently an older one (C6, I15).
+//! Which checkpoint a job restores from: the newest pointer's, or none, loudly. Never silently an older one (C6).
 
 use weir_protocol::checkpoint::CheckpointMetadata;
 use weir_protocol::{CheckpointId, JobId};
@@ -8,7 +8,6 @@ use super::{CheckpointError, CheckpointStorage, MetadataHandle};
 /// A pointer of the coordination store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pointer {
-    /// The checkpoint.
     pub id: CheckpointId,
     /// Its metadata file.
     pub metadata: MetadataHandle,
@@ -20,9 +19,7 @@ pub enum ResolveError {
     /// The pointers are not in increasing order of ids (C2).
     #[error("CKPT-ORDER: checkpoint {next} of job {job} is recorded after checkpoint {id}")]
     Unordered {
-        /// The job.
         job: JobId,
-        /// A pointer.
         id: CheckpointId,
         /// The one after it.
         next: CheckpointId,
@@ -30,17 +27,14 @@ pub enum ResolveError {
     /// The newest checkpoint's metadata can't be read.
     #[error("newest checkpoint {id} of job {job} is unreadable: {error}")]
     Unreadable {
-        /// The job.
         job: JobId,
         /// The newest checkpoint.
         id: CheckpointId,
-        /// Why.
         error: CheckpointError,
     },
     /// The metadata is of another checkpoint than the pointer.
     #[error("CKPT-ID: the metadata of the newest checkpoint {id} of job {job} is that of checkpoint {found}")]
     OtherCheckpoint {
-        /// The job.
         job: JobId,
         /// The newest checkpoint.
         id: CheckpointId,
@@ -50,19 +44,15 @@ pub enum ResolveError {
     /// The job's number of key groups has changed (B6).
     #[error("CKPT-PARALLELISM: checkpoint {id} of job {job} has max parallelism {found}, the job has {expected}")]
     OtherMaxParallelism {
-        /// The job.
         job: JobId,
         /// The newest checkpoint.
         id: CheckpointId,
-        /// The checkpoint's.
         found: u32,
-        /// The job's.
         expected: u32,
     },
     /// State files are missing or short (C1).
     #[error("CKPT-STATE: newest checkpoint {id} of job {job} is incomplete: {}", .missing.join("; "))]
     Incomplete {
-        /// The job.
         job: JobId,
         /// The newest checkpoint.
         id: CheckpointId,

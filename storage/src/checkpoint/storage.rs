@@ -125,7 +125,7 @@ pub(super) async fn read_limited(files: &FileSystemRef, path: &str) -> Result<By
     })
 }
 
-/// Creates a file; that it is there already with the same bytes is success (T35).
+/// Creates a file; that it is there already with the same bytes is success.
 pub(super) async fn write_once(files: &FileSystemRef, path: &str, bytes: Bytes) -> Result<(), CheckpointError> {
     let outcome = files.write_new(path, bytes.clone()).await;
     match outcome {

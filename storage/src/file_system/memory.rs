@@ -14,7 +14,6 @@ use super::{FileEntry, FileError, FileSystem};
 /// What goes wrong with a [`MemoryFileSystem`] until it is told otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum MemoryFault {
-    /// Nothing.
     #[default]
     None,
     /// Writes fail and publish nothing, as on a full disk. Reads work.

@@ -75,28 +75,17 @@ pub struct FileEntry {
 pub enum FileError {
     /// No such file.
     #[error("{path}: not found")]
-    NotFound {
-        /// The path.
-        path: String,
-    },
+    NotFound { path: String },
     /// The name is taken.
     #[error("{path}: already exists")]
-    AlreadyExists {
-        /// The path.
-        path: String,
-    },
+    AlreadyExists { path: String },
     /// The path is malformed or leaves the root.
     #[error("{path}: not a legal path")]
-    IllegalPath {
-        /// The path.
-        path: String,
-    },
+    IllegalPath { path: String },
     /// Longer than the caller's limit, or shorter than the stretch asked for.
     #[error("{path}: {size} bytes, {expected}")]
     WrongSize {
-        /// The path.
         path: String,
-        /// Its size.
         size: u64,
         /// What was expected.
         expected: String,
@@ -104,7 +93,6 @@ pub enum FileError {
     /// Disk full, read-only, permission, I/O error, endpoint down. Nothing was published.
     #[error("{path}: {reason}")]
     Failed {
-        /// The path.
         path: String,
         /// What the system said.
         reason: String,
@@ -114,7 +102,6 @@ pub enum FileError {
     /// The write may or may not have been published; keep the data and look again.
     #[error("{path}: outcome unknown: {reason}")]
     Unknown {
-        /// The path.
         path: String,
         /// What the system said.
         reason: String,

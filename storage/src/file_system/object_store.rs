@@ -90,7 +90,6 @@ enum Attempt {
         reason: String,
         retryable: bool,
     },
-    /// Perhaps written.
     Unknown(String),
 }
 

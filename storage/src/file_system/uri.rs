@@ -50,14 +50,10 @@ impl fmt::Debug for Schemes {
 pub enum OpenError {
     /// Not an absolute path and not a URI with a known scheme.
     #[error("STORAGE-URI: {uri:?} is not a place for files: expected file:///path, /path or s3://bucket/prefix")]
-    Unsupported {
-        /// The text.
-        uri: String,
-    },
+    Unsupported { uri: String },
     /// The path in it is not usable.
     #[error("STORAGE-PATH: {uri:?}: {reason}")]
     Path {
-        /// The text.
         uri: String,
         /// What is wrong with it.
         reason: String,
@@ -65,7 +61,6 @@ pub enum OpenError {
     /// The options don't fit.
     #[error("STORAGE-OPTIONS: {uri:?}: {reason}")]
     Options {
-        /// The text.
         uri: String,
         /// What is wrong with them.
         reason: String,

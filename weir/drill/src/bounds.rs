@@ -17,7 +17,6 @@ const RECONNECT_MS: u64 = 1_500;
 /// How a job takes checkpoints.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct JobCheckpoints {
-    /// Its name.
     pub(super) job: String,
     pub(super) config: CheckpointConfigResponse,
 }

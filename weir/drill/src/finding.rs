@@ -9,7 +9,6 @@ pub struct Finding {
     pub holds: bool,
     /// What must hold.
     pub condition: String,
-    /// What is.
     pub found: String,
 }
 

@@ -37,13 +37,11 @@ pub(super) struct TaskManagerSeen {
 /// Everything that preconditions and plans are made from.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Survey {
-    /// Who leads.
     pub(super) leader: LeaderAddress,
     /// The coordination group as the leader sees it.
     pub(super) ha: HaResponse,
     /// JobManagers with a known REST address.
     pub(super) jobmanagers: Vec<JobManagerSeen>,
-    /// Registered TaskManagers.
     pub(super) taskmanagers: Vec<TaskManagerSeen>,
     /// Jobs that have not ended, [`MAX_JOBS`] at most.
     pub(super) jobs: Vec<JobDescription>,

@@ -5,7 +5,6 @@ use weir_protocol::rest::{DrillMeasures, DrillObjectives};
 /// What came of a drill besides figures.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Outcome {
-    /// Everything measured.
     pub(super) measures: DrillMeasures,
     /// Why a fault was not brought about, if it was not.
     pub(super) not_injected: Option<String>,

@@ -40,9 +40,7 @@ pub(super) struct CoordinationServers {
 enum Servers {
     /// None are needed.
     None,
-    /// etcd.
     Etcd(EtcdCluster),
-    /// ZooKeeper.
     ZooKeeper(ZooKeeperEnsemble),
 }
 

@@ -29,7 +29,6 @@ pub enum ConfigError {
     /// The file can't be read.
     #[error("CONFIG-FILE: can't read {path}: {reason}")]
     File {
-        /// The file.
         path: String,
         /// What the system said.
         reason: String,
@@ -37,7 +36,6 @@ pub enum ConfigError {
     /// The file is not YAML of the expected shape.
     #[error("CONFIG-SYNTAX: {path}: {reason}")]
     Syntax {
-        /// The file.
         path: String,
         /// Where and what.
         reason: String,
@@ -45,7 +43,6 @@ pub enum ConfigError {
     /// No such option.
     #[error("CONFIG-UNKNOWN-KEY: there is no option {key:?}{suggestion}")]
     UnknownKey {
-        /// The key.
         key: String,
         /// `; did you mean …?`, or empty.
         suggestion: String,
@@ -53,7 +50,6 @@ pub enum ConfigError {
     /// The value does not fit the option.
     #[error("CONFIG-VALUE: {key}: {reason}")]
     Value {
-        /// The key.
         key: String,
         /// What is wrong.
         reason: String,

@@ -9,11 +9,9 @@ pub enum Kind {
     Size,
     /// A whole number.
     Integer,
-    /// A number.
     Number,
     /// `true` or `false`.
     Boolean,
-    /// Any text.
     Text,
     /// Texts, as a YAML list or separated by `,` or `;`.
     List,

@@ -33,7 +33,6 @@ pub(super) struct DemoReport {
     pub verdict: &'static str,
     /// Rows in the committed output.
     pub rows: u64,
-    /// Rows missing.
     pub lost: u64,
     /// Rows there more than once.
     pub duplicated: u64,
@@ -41,7 +40,6 @@ pub(super) struct DemoReport {
     pub wrong: u64,
     /// Leaders after the first.
     pub leader_changes: u64,
-    /// Each failover.
     pub failovers: Vec<FailoverReport>,
 }
 

@@ -1,4 +1,4 @@
-//! Aligned exactly-once over all channels of all inputs of a task (ha.md 2.9). Pure.
+//! Aligned exactly-once over all channels of all inputs of a task. Pure.
 //!
 //! The first barrier of a checkpoint blocks its channel; the last one lets the task snapshot, and unblocks. Ended channels still
 //! deliver barriers: producers stay alive until the final checkpoint is complete.

@@ -33,7 +33,6 @@ enum Owner {
 /// Which subtask restores, among how many.
 #[derive(Debug, Clone)]
 pub struct Restorer {
-    /// Its number.
     pub subtask: u32,
     /// How many there are now.
     pub parallelism: u32,

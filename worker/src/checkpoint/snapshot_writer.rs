@@ -32,7 +32,6 @@ const UPLOAD_DEADLINE: Duration = Duration::from_secs(600);
 
 /// What a task froze at a barrier.
 pub struct FrozenSnapshot {
-    /// The barrier.
     pub barrier: CheckpointBarrier,
     /// One state per operator, in chain order.
     pub operators: Vec<StateSnapshot>,

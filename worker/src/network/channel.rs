@@ -93,7 +93,6 @@ pub enum Closure {
 pub enum Polled {
     /// The next element.
     Element(StreamElement),
-    /// Nothing now.
     Empty,
     /// Nothing ever again.
     Closed(Closure),
@@ -117,7 +116,6 @@ pub struct Channel {
 /// How much a channel holds.
 #[derive(Debug, Clone, Copy)]
 pub struct ChannelLimits {
-    /// Elements.
     pub elements: usize,
     /// Bytes of rows.
     pub bytes: usize,

@@ -30,9 +30,7 @@ pub enum OpenError {
     /// The other process can't be reached.
     #[error("NET-UNREACHABLE: {task_manager} at {address}: {reason}")]
     Unreachable {
-        /// Whose process.
         task_manager: TaskManagerId,
-        /// Where.
         address: String,
         /// The last reason.
         reason: String,

@@ -54,7 +54,6 @@ pub enum GatePoll {
     Element {
         /// Its number over all inputs.
         channel: usize,
-        /// The element.
         element: StreamElement,
         /// Bytes of its rows.
         bytes: usize,

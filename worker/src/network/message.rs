@@ -36,7 +36,6 @@ pub struct Hello {
 /// Asks for one channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Open {
-    /// Which channel.
     pub key: ChannelKey,
     /// The attempt that asks; the producer checks that it is the one it was deployed for.
     pub consumer: ExecutionAttemptId,

@@ -28,7 +28,6 @@ pub enum TakeError {
         producer: ExecutionAttemptId,
         /// The consumer it was deployed for.
         expected: ExecutionAttemptId,
-        /// Who asks.
         asking: ExecutionAttemptId,
     },
     /// Somebody else has it already.

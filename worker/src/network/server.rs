@@ -28,11 +28,8 @@ const MAX_CHANNELS: usize = 65_536;
 /// What every connection of the service needs.
 #[derive(Debug)]
 pub struct DataService {
-    /// This process.
     pub task_manager: TaskManagerId,
-    /// Its channels.
     pub registry: Arc<ChannelRegistry>,
-    /// Its limits.
     pub options: NetworkOptions,
 }
 

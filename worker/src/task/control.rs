@@ -18,7 +18,6 @@ pub enum TaskOrder {
     Trigger(CheckpointBarrier),
     /// The checkpoint is durable: commit; if `last`, finish.
     Complete {
-        /// Which.
         checkpoint: CheckpointId,
         /// The final one.
         last: bool,

@@ -27,7 +27,6 @@ use crate::network::registry::ChannelRegistry;
 
 /// What deploying needs of the TaskManager.
 pub struct Deployer {
-    /// This process.
     pub task_manager: TaskManagerId,
     /// The kinds of operators it can run.
     pub operators: OperatorRegistry,
@@ -45,7 +44,6 @@ pub struct Deployer {
 
 /// A task as ordered, with what it shares with the others of its deployment.
 pub struct Order {
-    /// The task.
     pub task: TaskDeployment,
     /// Number of key groups of the job.
     pub max_parallelism: u32,

@@ -10,12 +10,7 @@ use crate::task::control::TaskOrder;
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
     /// Open a link to this leader, closing any other.
-    Connect {
-        /// Its number.
-        link: LinkNumber,
-        /// To whom.
-        leader: LeaderAddress,
-    },
+    Connect { link: LinkNumber, leader: LeaderAddress },
     /// Close the link.
     Disconnect,
     /// Send this to the leader.
@@ -27,12 +22,7 @@ pub enum Effect {
     /// Stop this task.
     Cancel(ExecutionAttemptId),
     /// Tell this task.
-    Tell {
-        /// Which.
-        attempt: ExecutionAttemptId,
-        /// What.
-        order: TaskOrder,
-    },
+    Tell { attempt: ExecutionAttemptId, order: TaskOrder },
     /// The task has ended: forget its handle.
     Forget(ExecutionAttemptId),
     /// An order was refused because of its epoch: count and log it.
@@ -48,7 +38,6 @@ pub enum Effect {
 /// A task to start, with what it shares with the others of its deployment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TaskStart {
-    /// The task.
     pub task: TaskDeployment,
     /// The job's name, for people.
     pub job_name: String,

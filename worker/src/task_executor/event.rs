@@ -16,17 +16,11 @@ pub enum Event {
     /// The link is up: the registration may go out.
     LinkUp(LinkNumber),
     /// The link failed or ended.
-    LinkLost {
-        /// Which.
-        link: LinkNumber,
-        /// Why.
-        reason: String,
-    },
+    LinkLost { link: LinkNumber, reason: String },
     /// The leader says something.
     FromLeader {
         /// Over which link.
         link: LinkNumber,
-        /// What.
         message: ToTaskManager,
     },
     /// A task of this TaskManager says something.

@@ -1,6 +1,6 @@
 //! The TaskExecutor: who leads, which slot holds which attempt, and what each attempt is told. Pure.
 //!
-//! Silence of the leader means "look for a leader", never "fail the tasks" (ha.md 2.7). Orders carry the leader's epoch, and
+//! Silence of the leader means "look for a leader", never "fail the tasks". Orders carry the leader's epoch, and
 //! one lower than the highest seen is refused (E4).
 
 pub mod effect;
@@ -59,13 +59,27 @@ pub struct Identity {
 #[derive(Debug, Clone, PartialEq, Hash)]
 enum Link {
     /// There is none. Not before `retry_at`.
-    Searching { retry_at: Millis },
-    /// Being opened.
-    Connecting { link: LinkNumber, leader: LeaderAddress, since: Millis },
+    Searching {
+        retry_at: Millis,
+    },
+    Connecting {
+        link: LinkNumber,
+        leader: LeaderAddress,
+        since: Millis,
+    },
     /// The registration was sent.
-    Registering { link: LinkNumber, leader: LeaderAddress, since: Millis },
+    Registering {
+        link: LinkNumber,
+        leader: LeaderAddress,
+        since: Millis,
+    },
     /// The leader has accepted.
-    Registered { link: LinkNumber, leader: LeaderAddress, heard: Millis, next_heartbeat: Millis },
+    Registered {
+        link: LinkNumber,
+        leader: LeaderAddress,
+        heard: Millis,
+        next_heartbeat: Millis,
+    },
 }
 
 impl Link {

@@ -40,7 +40,6 @@ pub struct RunnerParts {
     pub identity: Identity,
     /// `host:port` of the gRPC services of all JobManagers.
     pub jobmanagers: Vec<String>,
-    /// Deploys tasks.
     pub deployer: Arc<Deployer>,
     /// The slots' threads.
     pub slots: Vec<Slot>,

@@ -23,9 +23,7 @@ pub enum Who {
 pub enum Others {
     /// Every JobManager and TaskManager.
     All,
-    /// The JobManagers.
     JobManagers,
-    /// The TaskManagers.
     TaskManagers,
 }
 
@@ -65,7 +63,6 @@ pub enum Fault {
     SlowNetwork(u64),
     /// The object store.
     Store(StoreFault),
-    /// A disk.
     Disk(Who, DiskFault),
     /// Every sync of a disk takes so many milliseconds.
     SlowDisk(Who, u64),
@@ -81,7 +78,6 @@ pub enum Fault {
     FlipBit(Who),
     /// Whoever makes the so-manieth fenced write from now on dies at it.
     DieAtWrite {
-        /// From 0.
         count: u64,
         /// Whether it takes effect first.
         after: bool,

@@ -23,7 +23,6 @@ pub struct Injected {
 /// What it is guided by.
 #[derive(Debug, Clone, Copy)]
 pub enum Guide {
-    /// Chance.
     Chance,
     /// A scenario, and how many of its acts are over.
     Scenario(&'static Scenario, usize),

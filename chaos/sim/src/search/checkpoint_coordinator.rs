@@ -70,7 +70,6 @@ pub enum Step {
     Removed(bool),
     /// The next deadline comes.
     Tick,
-    /// Tasks fail.
     Failed,
     /// They run again.
     Restarted,

@@ -70,7 +70,6 @@ pub enum Step {
     Tick,
     /// The store goes away or comes back.
     Store(bool),
-    /// Another leads.
     LeaderChanged,
 }
 

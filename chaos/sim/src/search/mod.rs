@@ -44,7 +44,6 @@ fn require(holds: bool, what: &str) -> Result<(), String> {
 /// How much was searched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Searched {
-    /// Steps taken.
     pub transitions: u64,
     /// States that differ.
     pub states: u64,

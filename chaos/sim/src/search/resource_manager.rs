@@ -59,7 +59,6 @@ pub enum Step {
     Register(TaskManagerId),
     /// Its link ends.
     Lose(TaskManagerId),
-    /// It beats.
     Beat(TaskManagerId),
     /// A job declares how many slots it needs.
     Wish(JobId, u32),

@@ -36,7 +36,6 @@ pub struct Specification {
     pub rows: u8,
     /// TaskManagers that die, at most.
     pub deaths: u8,
-    /// The mistake.
     pub flaw: Option<Flaw>,
 }
 

@@ -17,7 +17,6 @@ use weir_verdict::random::Random;
 /// What is wrong with a host's disk until it is told otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DiskFault {
-    /// Nothing.
     #[default]
     None,
     /// The next sync fails, and what it was to make durable is lost with the power. Afterwards nothing is wrong.

@@ -26,9 +26,7 @@ const MAX_SKEW_MS: u64 = 600_000;
 /// Network, disks, clock and ids of all hosts. Clones are the same world.
 #[derive(Debug, Clone)]
 pub struct World {
-    /// The network.
     pub network: Network,
-    /// The disks.
     pub disks: Disks,
     ids: Arc<Random>,
     rare: Arc<Random>,

@@ -39,7 +39,6 @@ struct State {
     /// Whose runtime is whose; the newest last.
     runtimes: Vec<(Id, String)>,
     listening: BTreeSet<(String, u16)>,
-    /// From, to.
     cut: BTreeSet<(String, String)>,
     /// Machines without power.
     down: BTreeSet<String>,

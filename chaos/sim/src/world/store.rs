@@ -29,16 +29,13 @@ pub struct StoreFault {
     pub fails: u64,
     /// Writes and deletions in a thousand whose outcome is not told; one in two took effect.
     pub unknown: u64,
-    /// Nothing works.
     pub down: bool,
 }
 
 /// What happened to the store.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct StoreFootprint {
-    /// Files written.
     pub written: u64,
-    /// Operations refused.
     pub refused: u64,
     /// Outcomes not told.
     pub unknown: u64,

@@ -28,9 +28,7 @@ pub trait Invariant {
 /// A broken invariant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
-    /// Which.
     pub id: String,
-    /// How.
     pub what: String,
 }
 

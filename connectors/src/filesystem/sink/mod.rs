@@ -1,4 +1,4 @@
-//! `sink.file`: writes rows to files, exactly once, by two-phase commit (ha.md 2.13).
+//! `sink.file`: writes rows to files, exactly once, by two-phase commit.
 //!
 //! Rows go to a file with a hidden name. A barrier closes and syncs it: from then on it is a pending transaction, held in
 //! operator state. When the checkpoint is complete, it is renamed to its visible name, which is decided by then, so that

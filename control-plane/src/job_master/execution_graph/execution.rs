@@ -9,7 +9,6 @@ use crate::resource_manager::effect::GrantedSlot;
 /// An attempt to run a subtask in a slot.
 #[derive(Debug, Clone, PartialEq, Hash)]
 pub struct Execution {
-    /// Its id.
     pub attempt: ExecutionAttemptId,
     /// Where it runs.
     pub slot: GrantedSlot,

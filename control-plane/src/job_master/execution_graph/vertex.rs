@@ -10,7 +10,6 @@ use super::execution::Execution;
 /// A vertex of the job graph with its parallel instances.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ExecutionJobVertex {
-    /// Its id.
     pub id: JobVertexId,
     /// What it runs.
     pub descriptor: Arc<JobVertex>,
@@ -21,7 +20,6 @@ pub struct ExecutionJobVertex {
 /// One parallel instance of a vertex over all its attempts.
 #[derive(Debug, Clone, PartialEq, Hash)]
 pub struct ExecutionVertex {
-    /// Its id.
     pub id: ExecutionVertexId,
     /// The current attempt, or the last one.
     pub execution: Option<Execution>,

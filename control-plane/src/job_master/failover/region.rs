@@ -1,4 +1,4 @@
-//! Failover regions: what must restart together (ha.md 2.11).
+//! Failover regions: what must restart together.
 //!
 //! All edges are pipelined, so a region is a connected component of the subtasks; a forward edge joins subtasks
 //! pointwise, any other edge joins all.

@@ -16,9 +16,7 @@ use crate::state::{RowFormat, Rows};
 /// Which rows of a batch.
 #[derive(Clone, Copy)]
 pub(super) enum Selection<'a> {
-    /// All.
     All,
-    /// These.
     Rows(&'a [u32]),
 }
 

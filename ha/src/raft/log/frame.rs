@@ -69,7 +69,6 @@ pub(crate) struct Place {
 /// What a segment holds.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Scan {
-    /// Its header.
     pub header: SegmentHeader,
     /// Its records, in order.
     pub records: Vec<Located>,

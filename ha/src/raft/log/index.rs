@@ -15,7 +15,6 @@ pub(crate) const CACHE_BYTES: usize = 32 << 20;
 #[derive(Debug, Default)]
 pub(crate) struct Index {
     purged: Option<LogId>,
-    /// Consecutive.
     slots: VecDeque<Slot>,
     cached_bytes: usize,
     bytes: u64,
@@ -38,9 +37,7 @@ struct Slot {
 /// An entry, or where to read it.
 #[derive(Debug)]
 pub(crate) enum Found {
-    /// In memory.
     Cached(Entry),
-    /// On disk.
     Stored(Arc<File>, Place),
 }
 

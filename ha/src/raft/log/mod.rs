@@ -33,9 +33,7 @@ pub enum LogError {
     /// What was written and acknowledged is not there any more.
     #[error("{} is damaged at byte {offset}: {what}", path.display())]
     Corrupt {
-        /// The file.
         path: PathBuf,
-        /// Where.
         offset: u64,
         /// What is wrong there.
         what: String,

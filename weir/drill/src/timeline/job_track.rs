@@ -11,7 +11,6 @@ type Rows = (Option<String>, u64);
 pub(super) struct JobTrack {
     pub(super) name: String,
     generations: Vec<Option<String>>,
-    /// By subtask.
     records: Vec<Rows>,
     last_growth: Option<u64>,
     gap_ms: u64,
