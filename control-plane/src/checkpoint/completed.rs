@@ -1,9 +1,20 @@
 //! The checkpoints that are complete, and which of them are kept.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use weir_ha::CompletedCheckpoint;
 use weir_protocol::CheckpointId;
+use weir_protocol::checkpoint::CheckpointMetadata;
+
+/// What there is to restore from, and what else is retained.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct RestorePoint {
+    /// The job's completed checkpoints, oldest first.
+    pub completed: Vec<CompletedCheckpoint>,
+    /// The one to restore from, if any: the newest of `completed`, or what the job graph names when there is none.
+    pub newest: Option<Arc<CheckpointMetadata>>,
+}
 
 /// The completed checkpoints a job retains, oldest first.
 #[derive(Debug, Clone, PartialEq, Hash, Default)]

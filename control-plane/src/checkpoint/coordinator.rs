@@ -15,11 +15,11 @@ use weir_world::Millis;
 use weir_world::flaw::{Flaw, is_planted};
 
 use super::completed::CompletedCheckpoints;
-use super::effect::CheckpointEffect;
+use super::effect::{CheckpointEffect, SavepointOutcome, StoreCall};
+use super::event::CheckpointEvent;
 use super::pending::{Acknowledged, CheckpointRequest, PendingCheckpoint, PendingPhase};
 use super::stats::CheckpointStats;
 use super::{AppendOutcome, WrittenMetadata};
-use crate::job_master::gateway::SavepointOutcome;
 
 /// Ids reserved with one write.
 pub const RESERVED_IDS: u64 = 1_000;
@@ -145,8 +145,35 @@ impl CheckpointCoordinator {
         self.plan.is_some()
     }
 
-    /// The job goes back to what the store holds; `restored` is what its tasks restore from.
-    pub fn load(&mut self, completed: Vec<CompletedCheckpoint>, restored: Option<CheckpointId>, at: Moment) {
+    /// Decides what a new piece of information means.
+    pub fn handle(&mut self, event: CheckpointEvent, at: Moment) -> Vec<CheckpointEffect> {
+        let mut out = Vec::new();
+        match event {
+            CheckpointEvent::Loaded { completed, restored } => self.load(completed, restored, at),
+            CheckpointEvent::TasksRunning { attempts, generation } => self.tasks_running(attempts, generation, at, &mut out),
+            CheckpointEvent::TasksStopped { reason } => self.tasks_stopped(&reason, at, &mut out),
+            CheckpointEvent::InputEnded => self.input_ended(at, &mut out),
+            CheckpointEvent::Requested(request) => self.request(request, at, &mut out),
+            CheckpointEvent::Store { away } => self.store_changed(away, at, &mut out),
+            CheckpointEvent::IdsReserved(ids) => self.ids_reserved(ids, at, &mut out),
+            CheckpointEvent::IdsNotReserved => self.ids_not_reserved(at),
+            CheckpointEvent::Acknowledged(acknowledgement) => self.acknowledge(&acknowledgement, at, &mut out),
+            CheckpointEvent::Declined(decline) => self.decline(&decline, at, &mut out),
+            CheckpointEvent::MetadataWritten { checkpoint, result } => {
+                self.metadata_written(checkpoint, result, at, &mut out);
+            }
+            CheckpointEvent::PointerAppended { checkpoint, outcome } => {
+                self.pointer_appended(checkpoint, outcome, at, &mut out);
+            }
+            CheckpointEvent::PointersRemoved { checkpoints, result } => {
+                self.pointers_removed(&checkpoints, result.is_ok(), &mut out);
+            }
+            CheckpointEvent::Tick => self.tick(at, &mut out),
+        }
+        out
+    }
+
+    fn load(&mut self, completed: Vec<CompletedCheckpoint>, restored: Option<CheckpointId>, at: Moment) {
         debug_assert!(self.is_settled(), "C6: the newest checkpoint is not certain");
         self.completed.load(completed);
         if let Some(id) = restored {
@@ -154,8 +181,7 @@ impl CheckpointCoordinator {
         }
     }
 
-    /// All tasks run: from now on checkpoints are taken (B4).
-    pub fn tasks_running(
+    fn tasks_running(
         &mut self,
         attempts: Vec<ExecutionAttemptId>,
         generation: Generation,
@@ -167,8 +193,7 @@ impl CheckpointCoordinator {
         self.proceed(at, out);
     }
 
-    /// Every task has processed all of its input.
-    pub fn input_ended(&mut self, at: Moment, out: &mut Vec<CheckpointEffect>) {
+    fn input_ended(&mut self, at: Moment, out: &mut Vec<CheckpointEffect>) {
         match &mut self.plan {
             Some(plan) if !plan.input_ended => plan.input_ended = true,
             _ => return,
@@ -177,7 +202,7 @@ impl CheckpointCoordinator {
     }
 
     /// Not all tasks run any more. What the stores are already asked for goes on (C3), the rest is aborted.
-    pub fn tasks_stopped(&mut self, reason: &str, at: Moment, out: &mut Vec<CheckpointEffect>) {
+    fn tasks_stopped(&mut self, reason: &str, at: Moment, out: &mut Vec<CheckpointEffect>) {
         self.plan = None;
         let aborted: Vec<_> = self.pending.values().filter(|one| !one.is_completing()).map(PendingCheckpoint::id).collect();
         for id in aborted {
@@ -188,8 +213,7 @@ impl CheckpointCoordinator {
         }
     }
 
-    /// Someone asks for a savepoint or a checkpoint.
-    pub fn request(&mut self, request: CheckpointRequest, at: Moment, out: &mut Vec<CheckpointEffect>) {
+    fn request(&mut self, request: CheckpointRequest, at: Moment, out: &mut Vec<CheckpointEffect>) {
         let refused = match &self.plan {
             None => Some("not all tasks of the job are running".to_string()),
             Some(plan) if plan.finishing => Some("the job is finishing".to_string()),
@@ -205,7 +229,7 @@ impl CheckpointCoordinator {
     }
 
     /// The coordination store stopped answering, or answers again. What it could not be told meanwhile it is told at once.
-    pub fn store_changed(&mut self, away: bool, at: Moment, out: &mut Vec<CheckpointEffect>) {
+    fn store_changed(&mut self, away: bool, at: Moment, out: &mut Vec<CheckpointEffect>) {
         self.store_away = away;
         if !away {
             self.append_held(|_| true, out);
@@ -214,21 +238,18 @@ impl CheckpointCoordinator {
         self.proceed(at, out);
     }
 
-    /// A block of ids is ours.
-    pub fn ids_reserved(&mut self, ids: Range<u64>, at: Moment, out: &mut Vec<CheckpointEffect>) {
+    fn ids_reserved(&mut self, ids: Range<u64>, at: Moment, out: &mut Vec<CheckpointEffect>) {
         self.reserving = false;
         self.ids = ids;
         self.proceed(at, out);
     }
 
-    /// There are no ids now.
-    pub fn ids_not_reserved(&mut self, at: Moment) {
+    fn ids_not_reserved(&mut self, at: Moment) {
         self.reserving = false;
         self.reserve_again_at = Some(at.now.after(RETRY_MS));
     }
 
-    /// A subtask's part is durable.
-    pub fn acknowledge(&mut self, ack: &CheckpointAcknowledgement, at: Moment, out: &mut Vec<CheckpointEffect>) {
+    fn acknowledge(&mut self, ack: &CheckpointAcknowledgement, at: Moment, out: &mut Vec<CheckpointEffect>) {
         let Some(pending) = self.pending.get_mut(&ack.checkpoint) else { return };
         match pending.acknowledge(ack) {
             Acknowledged::Ignored => {}
@@ -248,8 +269,7 @@ impl CheckpointCoordinator {
         self.proceed(at, out);
     }
 
-    /// A subtask can't take part.
-    pub fn decline(&mut self, decline: &CheckpointDecline, at: Moment, out: &mut Vec<CheckpointEffect>) {
+    fn decline(&mut self, decline: &CheckpointDecline, at: Moment, out: &mut Vec<CheckpointEffect>) {
         let Some(pending) = self.pending.get(&decline.checkpoint) else { return };
         if pending.phase != PendingPhase::Collecting || !pending.attempts.contains(&decline.attempt) {
             return;
@@ -259,8 +279,7 @@ impl CheckpointCoordinator {
         self.proceed(at, out);
     }
 
-    /// The metadata file is written, or is not.
-    pub fn metadata_written(
+    fn metadata_written(
         &mut self,
         id: CheckpointId,
         result: Result<WrittenMetadata, String>,
@@ -288,15 +307,14 @@ impl CheckpointCoordinator {
                     let attempts = pending.attempts.clone();
                     out.push(CheckpointEffect::NotifyComplete { checkpoint: id, attempts, last: false });
                 }
-                out.push(CheckpointEffect::AppendPointer { pointer });
+                out.push(CheckpointEffect::Store(StoreCall::AppendPointer { pointer }));
             }
             Err(reason) => self.abort(id, &format!("its metadata could not be written: {reason}"), Cause::Itself, at, out),
         }
         self.proceed(at, out);
     }
 
-    /// What is known about the append of a pointer.
-    pub fn pointer_appended(&mut self, id: CheckpointId, outcome: AppendOutcome, at: Moment, out: &mut Vec<CheckpointEffect>) {
+    fn pointer_appended(&mut self, id: CheckpointId, outcome: AppendOutcome, at: Moment, out: &mut Vec<CheckpointEffect>) {
         let Some(pending) = self.pending.get_mut(&id) else { return };
         let PendingPhase::Appending(pointer) = &pending.phase else { return };
         let pointer = pointer.clone();
@@ -314,7 +332,7 @@ impl CheckpointCoordinator {
     }
 
     /// Pointers are gone from the store, or may still be there: then they are removed with the next ones.
-    pub fn pointers_removed(&mut self, ids: &[CheckpointId], removed: bool, out: &mut Vec<CheckpointEffect>) {
+    fn pointers_removed(&mut self, ids: &[CheckpointId], removed: bool, out: &mut Vec<CheckpointEffect>) {
         self.removing = false;
         if !removed {
             return;
@@ -324,11 +342,10 @@ impl CheckpointCoordinator {
         let keep = self.completed.iter().cloned().collect();
         self.completed.remove(ids);
         let pending = self.pending.keys().copied().collect();
-        out.push(CheckpointEffect::CollectGarbage { keep, pending, removed: ids.to_vec() });
+        out.push(CheckpointEffect::Store(StoreCall::CollectGarbage { keep, pending, removed: ids.to_vec() }));
     }
 
-    /// Time has passed.
-    pub fn tick(&mut self, at: Moment, out: &mut Vec<CheckpointEffect>) {
+    fn tick(&mut self, at: Moment, out: &mut Vec<CheckpointEffect>) {
         let late = |one: &&PendingCheckpoint| one.phase == PendingPhase::Collecting && one.deadline <= at.now;
         let late: Vec<_> = self.pending.values().filter(late).map(|one| (one.id(), one.missing())).collect();
         for (id, missing) in late {
@@ -348,7 +365,7 @@ impl CheckpointCoordinator {
                 && is_due(*again_at)
             {
                 let pointer = pointer.clone();
-                out.push(CheckpointEffect::AppendPointer { pointer: pointer.clone() });
+                out.push(CheckpointEffect::Store(StoreCall::AppendPointer { pointer: pointer.clone() }));
                 pending.phase = PendingPhase::Appending(pointer);
             }
         }
@@ -409,7 +426,7 @@ impl CheckpointCoordinator {
             subtasks: next.take_parts(),
         };
         let target_directory = next.request.as_ref().and_then(|request| request.target_directory.clone());
-        out.push(CheckpointEffect::WriteMetadata { metadata: Box::new(metadata), target_directory });
+        out.push(CheckpointEffect::Store(StoreCall::WriteMetadata { metadata: Box::new(metadata), target_directory }));
     }
 
     fn trigger_next(&mut self, at: Moment, out: &mut Vec<CheckpointEffect>) {
@@ -423,7 +440,7 @@ impl CheckpointCoordinator {
             // Reserved ahead, so that the first checkpoint does not have to wait.
             if !self.reserving && self.reserve_again_at.is_none() {
                 self.reserving = true;
-                out.push(CheckpointEffect::ReserveIds { count: RESERVED_IDS });
+                out.push(CheckpointEffect::Store(StoreCall::ReserveIds { count: RESERVED_IDS }));
             }
             return;
         }
@@ -489,9 +506,9 @@ impl CheckpointCoordinator {
             if is_planted(Flaw::FilesBeforePointers) {
                 let keep = self.completed.iter().filter(|one| !subsumed.contains(&one.id)).cloned().collect();
                 let pending = self.pending.keys().copied().collect();
-                out.push(CheckpointEffect::CollectGarbage { keep, pending, removed: Vec::new() });
+                out.push(CheckpointEffect::Store(StoreCall::CollectGarbage { keep, pending, removed: Vec::new() }));
             }
-            out.push(CheckpointEffect::RemovePointers { checkpoints: subsumed });
+            out.push(CheckpointEffect::Store(StoreCall::RemovePointers { checkpoints: subsumed }));
         }
     }
 

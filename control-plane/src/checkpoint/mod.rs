@@ -3,6 +3,7 @@
 pub mod completed;
 pub mod coordinator;
 pub mod effect;
+pub mod event;
 pub mod pending;
 pub mod stats;
 pub mod stores;

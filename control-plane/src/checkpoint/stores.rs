@@ -19,8 +19,10 @@ use weir_storage::{StorageOptions, open};
 use weir_world::flaw::{Flaw, is_planted};
 use weir_world::{dawdle, random_id, rarely};
 
+use super::completed::RestorePoint;
+use super::effect::StoreCall;
+use super::event::CheckpointEvent;
 use super::{AppendOutcome, WrittenMetadata};
-use crate::job_master::event::RestorePoint;
 use crate::job_master::restore;
 
 /// How long a call to the coordination store may take.
@@ -132,8 +134,37 @@ impl CheckpointStores {
         Ok(pointer)
     }
 
-    /// Reserves a block of ids.
-    pub async fn reserve(&self, count: u64) -> Result<Result<Range<u64>, String>, Superseded> {
+    /// Makes a call; the event is its answer, if it has one.
+    pub async fn perform(self: &Arc<Self>, call: StoreCall) -> Result<Option<CheckpointEvent>, Superseded> {
+        let answer = match call {
+            StoreCall::ReserveIds { count } => match self.reserve(count).await? {
+                Ok(ids) => CheckpointEvent::IdsReserved(ids),
+                Err(reason) => {
+                    tracing::warn!(job = %self.job, reason, "no checkpoint ids now; trying again");
+                    CheckpointEvent::IdsNotReserved
+                }
+            },
+            StoreCall::WriteMetadata { metadata, target_directory } => {
+                let checkpoint = metadata.id;
+                let result = self.write_metadata(Arc::from(metadata), target_directory).await;
+                CheckpointEvent::MetadataWritten { checkpoint, result }
+            }
+            StoreCall::AppendPointer { pointer } => {
+                CheckpointEvent::PointerAppended { checkpoint: pointer.id, outcome: self.append(&pointer).await? }
+            }
+            StoreCall::RemovePointers { checkpoints } => {
+                let result = self.remove(&checkpoints).await?;
+                CheckpointEvent::PointersRemoved { checkpoints, result }
+            }
+            StoreCall::CollectGarbage { keep, pending, removed } => {
+                self.collect(&keep, pending, &removed).await;
+                return Ok(None);
+            }
+        };
+        Ok(Some(answer))
+    }
+
+    async fn reserve(&self, count: u64) -> Result<Result<Range<u64>, String>, Superseded> {
         match within(STORE_DEADLINE, self.ids.reserve(&self.leadership, self.job, count)).await {
             Some(Ok(ids)) => Ok(Ok(ids)),
             Some(Err(StoreError::Superseded { .. })) => Err(Superseded),
@@ -144,7 +175,7 @@ impl CheckpointStores {
 
     /// Writes a checkpoint's metadata file. A savepoint is exported as well, before anyone calls it complete, so that a
     /// job never stops with a savepoint that its user can't find.
-    pub async fn write_metadata(
+    async fn write_metadata(
         &self,
         metadata: Arc<CheckpointMetadata>,
         target_directory: Option<String>,
@@ -177,7 +208,7 @@ impl CheckpointStores {
     }
 
     /// Appends a pointer, which completes the checkpoint. Safe to repeat with the same pointer.
-    pub async fn append(&self, pointer: &CompletedCheckpoint) -> Result<AppendOutcome, Superseded> {
+    async fn append(&self, pointer: &CompletedCheckpoint) -> Result<AppendOutcome, Superseded> {
         match within(STORE_DEADLINE, self.completed.append(&self.leadership, pointer)).await {
             Some(Ok(())) if rarely("append-unanswered") => Ok(AppendOutcome::Unknown("rare".to_string())),
             Some(Ok(())) => Ok(AppendOutcome::Committed),
@@ -190,7 +221,7 @@ impl CheckpointStores {
     }
 
     /// Removes pointers of subsumed checkpoints.
-    pub async fn remove(&self, checkpoints: &[CheckpointId]) -> Result<Result<(), String>, Superseded> {
+    async fn remove(&self, checkpoints: &[CheckpointId]) -> Result<Result<(), String>, Superseded> {
         match within(STORE_DEADLINE, self.completed.remove(&self.leadership, self.job, checkpoints)).await {
             Some(Ok(())) => Ok(Ok(())),
             Some(Err(StoreError::Superseded { .. })) => Err(Superseded),
@@ -200,12 +231,7 @@ impl CheckpointStores {
     }
 
     /// Deletes the files that neither `keep` nor a pending checkpoint refers to (C4), as long as this leader leads (C5).
-    pub async fn collect(
-        self: &Arc<Self>,
-        keep: &[CompletedCheckpoint],
-        pending: BTreeSet<CheckpointId>,
-        removed: &[CheckpointId],
-    ) {
+    async fn collect(self: &Arc<Self>, keep: &[CompletedCheckpoint], pending: BTreeSet<CheckpointId>, removed: &[CheckpointId]) {
         if within(COPY_DEADLINE, self.collect_in_time(keep, pending, removed)).await.is_none() {
             tracing::warn!(job = %self.job, "collecting checkpoint files takes too long; the next run goes on");
         }

@@ -1,14 +1,10 @@
 //! What a JobMaster wants done.
 
-use std::collections::BTreeSet;
-
-use weir_ha::CompletedCheckpoint;
-use weir_protocol::checkpoint::CheckpointMetadata;
 use weir_protocol::job_status::JobStatus;
 use weir_protocol::link::Order;
-use weir_protocol::{AllocationId, CheckpointId, JobId, TaskManagerId};
+use weir_protocol::{AllocationId, JobId, TaskManagerId};
 
-use super::gateway::SavepointOutcome;
+use crate::checkpoint::effect::{SavepointOutcome, StoreCall};
 
 /// What the runner is to do, in this order.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,28 +26,8 @@ pub enum JobMasterEffect {
         /// Why, for people.
         reason: String,
     },
-    /// Reserve a block of checkpoint ids in the store (fenced).
-    ReserveCheckpointIds { count: u64 },
-    /// Write a checkpoint's metadata file.
-    WriteCheckpointMetadata {
-        metadata: Box<CheckpointMetadata>,
-        /// For a savepoint: the directory the user asked for.
-        target_directory: Option<String>,
-    },
-    /// Append a checkpoint's pointer to the store (fenced): the commit point. Safe to repeat.
-    AppendCheckpointPointer { pointer: Box<CompletedCheckpoint> },
-    /// Remove these pointers from the store (fenced); files follow once that is certain.
-    RemoveCheckpointPointers { checkpoints: Vec<CheckpointId> },
-    /// Delete files that nothing references any more.
-    CollectGarbage {
-        /// Completed checkpoints whose files stay, oldest first.
-        keep: Vec<CompletedCheckpoint>,
-        /// Checkpoints under way: their files stay.
-        pending: BTreeSet<CheckpointId>,
-        /// Pointers that were just removed. Removing them again is refused once there is a newer leader, which then has
-        /// the say over files (C5).
-        removed: Vec<CheckpointId>,
-    },
+    /// Call the stores for the CheckpointCoordinator; answered by [`super::event::JobMasterEvent::Checkpoint`].
+    Checkpoint(StoreCall),
     /// Answer a savepoint or checkpoint request.
     Answer {
         /// Number of the request.

@@ -13,6 +13,7 @@ use super::execution_graph::Place;
 use super::failover::restart_strategy::RestartDecision;
 use super::view::ExceptionView;
 use super::{Cancellation, JobMaster, Stage};
+use crate::checkpoint::event::CheckpointEvent;
 
 /// Something that keeps the job from running as it is.
 #[derive(Debug, Clone)]
@@ -135,9 +136,7 @@ impl JobMaster {
         self.stage = Stage::Stopping { restart_at, cancellation: self.cancellation(now) };
         self.trouble = Some(text.clone());
         self.set_status(JobStatus::Restarting, now);
-        self.coordinate(now, out, |coordinator, at, effects| {
-            coordinator.tasks_stopped(&format!("the job restarts after {text}"), at, effects);
-        });
+        self.coordinate(CheckpointEvent::TasksStopped { reason: format!("the job restarts after {text}") }, now, out);
         self.cancel_places(self.to_deploy.clone(), now, out);
     }
 
@@ -153,7 +152,7 @@ impl JobMaster {
         self.trouble = failure.clone();
         self.stage = Stage::Ending { status, failure, cancellation: self.cancellation(now) };
         let reason = if status == JobStatus::Failed { "the job has failed" } else { "the job is being stopped" };
-        self.coordinate(now, out, |coordinator, at, effects| coordinator.tasks_stopped(reason, at, effects));
+        self.coordinate(CheckpointEvent::TasksStopped { reason: reason.to_string() }, now, out);
         self.cancel_places(self.graph.places().collect(), now, out);
     }
 

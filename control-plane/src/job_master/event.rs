@@ -1,14 +1,11 @@
 //! What a JobMaster learns.
 
-use std::ops::Range;
-use std::sync::Arc;
-
-use weir_ha::{CompletedCheckpoint, StoreAvailability};
-use weir_protocol::checkpoint::CheckpointMetadata;
+use weir_ha::StoreAvailability;
 use weir_protocol::link::{CheckpointAcknowledgement, CheckpointDecline, TaskMetrics, TaskStateUpdate};
-use weir_protocol::{CheckpointId, ExecutionAttemptId, TaskManagerId};
+use weir_protocol::{ExecutionAttemptId, TaskManagerId};
 
-use crate::checkpoint::{AppendOutcome, WrittenMetadata};
+use crate::checkpoint::completed::RestorePoint;
+use crate::checkpoint::event::CheckpointEvent;
 use crate::resource_manager::effect::GrantedSlot;
 
 /// What a TaskManager tells the JobMaster of the job concerned.
@@ -69,45 +66,8 @@ pub enum JobMasterEvent {
     MessagesLost,
     /// The user cancels the job.
     Cancel,
-    /// The user asks for a savepoint.
-    TriggerSavepoint {
-        /// Number of the request, for the answer.
-        request: u64,
-        /// Where to; the job's checkpoint directory if absent.
-        target_directory: Option<String>,
-        /// Whether the job is to end with it.
-        stop: bool,
-    },
-    /// The user asks for a checkpoint.
-    TriggerCheckpoint {
-        /// Number of the request, for the answer.
-        request: u64,
-    },
-    /// Answer to `ReserveCheckpointIds`.
-    CheckpointIdsReserved(Range<u64>),
-    /// Answer to `ReserveCheckpointIds`: not now.
-    CheckpointIdsNotReserved {
-        /// Why, for people.
-        reason: String,
-    },
-    /// Answer to `WriteCheckpointMetadata`.
-    MetadataWritten {
-        checkpoint: CheckpointId,
-        /// Where it is, or why it is not.
-        result: Result<WrittenMetadata, String>,
-    },
-    /// Answer to `AppendCheckpointPointer`.
-    PointerAppended {
-        checkpoint: CheckpointId,
-        /// What is known.
-        outcome: AppendOutcome,
-    },
-    /// Answer to `RemoveCheckpointPointers`: these are gone from the store, or why they may not be.
-    PointersRemoved {
-        checkpoints: Vec<CheckpointId>,
-        /// Whether it worked.
-        result: Result<(), String>,
-    },
+    /// Something that concerns checkpoints only: a request, or an answer of the stores.
+    Checkpoint(CheckpointEvent),
     /// Whether the coordination store answers has changed.
     Store(StoreAvailability),
     /// A drill has begun or ended: restarts do not count for so long from now on.
@@ -117,13 +77,4 @@ pub enum JobMasterEvent {
     },
     /// A newer leader has been elected: this JobMaster's writes are refused.
     Superseded,
-}
-
-/// What there is to restore from, and what else is retained.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct RestorePoint {
-    /// The job's completed checkpoints, oldest first.
-    pub completed: Vec<CompletedCheckpoint>,
-    /// The one to restore from, if any: the newest of `completed`, or what the job graph names when there is none.
-    pub newest: Option<Arc<CheckpointMetadata>>,
 }

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::{mpsc, oneshot, watch};
-use weir_protocol::{CheckpointId, JobId, TaskManagerId};
+use weir_protocol::{JobId, TaskManagerId};
 
 use super::event::{JobMasterEvent, TaskManagerReport};
 use super::view::JobView;
+use crate::checkpoint::effect::SavepointOutcome;
 use crate::resource_manager::effect::GrantedSlot;
 
 /// Messages that may wait for one JobMaster. When they are exceeded the job restarts from its newest checkpoint,
@@ -17,24 +18,6 @@ pub const JOB_MASTER_QUEUE: usize = 8192;
 
 /// Above this many waiting messages, metrics (which are repeated anyway) are dropped.
 const METRICS_ROOM: usize = JOB_MASTER_QUEUE / 2;
-
-/// What became of a savepoint or of a checkpoint that was asked for.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum SavepointOutcome {
-    /// It is durable.
-    Completed {
-        checkpoint: CheckpointId,
-        /// URI of the directory that holds it.
-        location: String,
-    },
-    /// There is none; the job goes on.
-    Failed {
-        /// A stable code, e.g. `SAVEPOINT-NOT-RUNNING`.
-        code: String,
-        /// What happened, and what to try.
-        reason: String,
-    },
-}
 
 /// The job has ended or this JobManager no longer leads: ask again, the leader knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

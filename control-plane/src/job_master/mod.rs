@@ -41,13 +41,12 @@ use self::event::JobMasterEvent;
 use self::execution_graph::{DanglingEdge, ExecutionGraph, Place};
 use self::failover::region::FailoverRegions;
 use self::failover::restart_strategy::RestartStrategy;
-use self::gateway::SavepointOutcome;
 use self::scheduler::DeploymentPlan;
 use self::slot_pool::SlotPool;
 use self::view::ExceptionView;
 use crate::checkpoint::coordinator::{CheckpointCoordinator, CheckpointedJob, Moment};
-use crate::checkpoint::effect::CheckpointEffect;
-use crate::checkpoint::pending::CheckpointRequest;
+use crate::checkpoint::effect::{CheckpointEffect, SavepointOutcome};
+use crate::checkpoint::event::CheckpointEvent;
 
 /// What can be set about JobMasters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -231,40 +230,11 @@ impl JobMaster {
             JobMasterEvent::Report { task_manager, report } => self.report(&task_manager, report, now, &mut out),
             JobMasterEvent::MessagesLost => self.messages_lost(now, &mut out),
             JobMasterEvent::Cancel => self.end(JobStatus::Canceled, None, now, &mut out),
-            JobMasterEvent::TriggerSavepoint { request, target_directory, stop } => {
-                let request = CheckpointRequest { request, savepoint: true, target_directory, stop };
-                self.coordinate(now, &mut out, |coordinator, at, effects| coordinator.request(request, at, effects));
-            }
-            JobMasterEvent::TriggerCheckpoint { request } => {
-                let request = CheckpointRequest { request, savepoint: false, target_directory: None, stop: false };
-                self.coordinate(now, &mut out, |coordinator, at, effects| coordinator.request(request, at, effects));
-            }
-            JobMasterEvent::CheckpointIdsReserved(ids) => {
-                self.coordinate(now, &mut out, |coordinator, at, effects| coordinator.ids_reserved(ids, at, effects));
-            }
-            JobMasterEvent::CheckpointIdsNotReserved { .. } => {
-                self.coordinate(now, &mut out, |coordinator, at, _| coordinator.ids_not_reserved(at));
-            }
-            JobMasterEvent::MetadataWritten { checkpoint, result } => {
-                self.coordinate(now, &mut out, |coordinator, at, effects| {
-                    coordinator.metadata_written(checkpoint, result, at, effects);
-                })
-            }
-            JobMasterEvent::PointerAppended { checkpoint, outcome } => {
-                self.coordinate(now, &mut out, |coordinator, at, effects| {
-                    coordinator.pointer_appended(checkpoint, outcome, at, effects);
-                });
-            }
-            JobMasterEvent::PointersRemoved { checkpoints, result } => {
-                let removed = result.is_ok();
-                self.coordinate(now, &mut out, |coordinator, _, effects| {
-                    coordinator.pointers_removed(&checkpoints, removed, effects);
-                });
-            }
+            JobMasterEvent::Checkpoint(event) => self.coordinate(event, now, &mut out),
             JobMasterEvent::Store(store) => {
                 self.store = store;
                 let away = store != StoreAvailability::Available;
-                self.coordinate(now, &mut out, |coordinator, at, effects| coordinator.store_changed(away, at, effects));
+                self.coordinate(CheckpointEvent::Store { away }, now, &mut out);
             }
             JobMasterEvent::Drill { restarts_free_ms } => self.restarts_free_until = now.after(restarts_free_ms),
             JobMasterEvent::Superseded => {
@@ -305,7 +275,7 @@ impl JobMaster {
     }
 
     fn tick(&mut self, now: Millis, out: &mut Vec<JobMasterEffect>) {
-        self.coordinate(now, out, |coordinator, at, effects| coordinator.tick(at, effects));
+        self.coordinate(CheckpointEvent::Tick, now, out);
         match self.stage.clone() {
             Stage::Reading { again_at: Some(again_at), .. } if again_at <= now => self.ask_for_checkpoint(out),
             Stage::WaitingForSlots { since } if now.since(since) >= self.options.slot_request_timeout_ms => {
@@ -368,12 +338,10 @@ impl JobMaster {
         if !self.coordinator.is_active() {
             let attempts = self.graph.executions().map(|execution| execution.attempt).collect();
             let generation = self.generation;
-            self.coordinate(now, out, |coordinator, at, effects| {
-                coordinator.tasks_running(attempts, generation, at, effects);
-            });
+            self.coordinate(CheckpointEvent::TasksRunning { attempts, generation }, now, out);
         }
         if self.graph.executions().all(|execution| execution.input_ended) {
-            self.coordinate(now, out, |coordinator, at, effects| coordinator.input_ended(at, effects));
+            self.coordinate(CheckpointEvent::InputEnded, now, out);
         }
     }
 
@@ -407,43 +375,26 @@ impl JobMaster {
         out.push(JobMasterEffect::DeclareRequirements { slots: self.pool.needed() });
     }
 
-    /// Lets the coordinator decide and passes on what it wants.
-    fn coordinate(
-        &mut self,
-        now: Millis,
-        out: &mut Vec<JobMasterEffect>,
-        decide: impl FnOnce(&mut CheckpointCoordinator, Moment, &mut Vec<CheckpointEffect>),
-    ) {
-        let mut effects = Vec::new();
+    /// Has the coordinator decide, and does what it wants done.
+    fn coordinate(&mut self, event: CheckpointEvent, now: Millis, out: &mut Vec<JobMasterEffect>) {
         let at = Moment { now, wall_ms: self.wall(now) };
-        decide(&mut self.coordinator, at, &mut effects);
-        for effect in effects {
-            self.pass_on(effect, now, out);
+        for effect in self.coordinator.handle(event, at) {
+            self.carry_out(effect, now, out);
         }
     }
 
-    fn pass_on(&mut self, effect: CheckpointEffect, now: Millis, out: &mut Vec<JobMasterEffect>) {
+    fn carry_out(&mut self, effect: CheckpointEffect, now: Millis, out: &mut Vec<JobMasterEffect>) {
         let job = self.what.job;
         match effect {
-            CheckpointEffect::ReserveIds { count } => out.push(JobMasterEffect::ReserveCheckpointIds { count }),
+            CheckpointEffect::Store(call) => out.push(JobMasterEffect::Checkpoint(call)),
             CheckpointEffect::Trigger { barrier, attempts } => {
                 self.send_grouped(attempts, out, |attempts| Order::TriggerCheckpoint { attempts, barrier });
             }
-            CheckpointEffect::WriteMetadata { metadata, target_directory } => {
-                out.push(JobMasterEffect::WriteCheckpointMetadata { metadata, target_directory });
-            }
-            CheckpointEffect::AppendPointer { pointer } => out.push(JobMasterEffect::AppendCheckpointPointer { pointer }),
             CheckpointEffect::NotifyComplete { checkpoint, attempts, last } => {
                 self.send_grouped(attempts, out, |attempts| Order::NotifyCheckpointComplete { job, attempts, checkpoint, last });
             }
             CheckpointEffect::NotifyAborted { checkpoint, attempts } => {
                 self.send_grouped(attempts, out, |attempts| Order::NotifyCheckpointAborted { job, attempts, checkpoint });
-            }
-            CheckpointEffect::RemovePointers { checkpoints } => {
-                out.push(JobMasterEffect::RemoveCheckpointPointers { checkpoints });
-            }
-            CheckpointEffect::CollectGarbage { keep, pending, removed } => {
-                out.push(JobMasterEffect::CollectGarbage { keep, pending, removed });
             }
             CheckpointEffect::Answer { request, outcome } => out.push(JobMasterEffect::Answer { request, outcome }),
             CheckpointEffect::StoppedWithSavepoint { .. } if is_planted(Flaw::StopForgotten) => {}

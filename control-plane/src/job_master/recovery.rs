@@ -5,9 +5,10 @@ use weir_world::Millis;
 use weir_world::flaw::{Flaw, is_planted};
 
 use super::effect::JobMasterEffect;
-use super::event::RestorePoint;
 use super::restore;
 use super::{JobMaster, Stage};
+use crate::checkpoint::completed::RestorePoint;
+use crate::checkpoint::event::CheckpointEvent;
 
 /// Wait before an unreadable checkpoint is read again.
 const READ_AGAIN_MS: u64 = 2_000;
@@ -33,7 +34,7 @@ impl JobMaster {
         }
         self.trouble = None;
         let restored = point.newest.as_ref().map(|checkpoint| checkpoint.id);
-        self.coordinate(now, out, |coordinator, at, _| coordinator.load(point.completed, restored, at));
+        self.coordinate(CheckpointEvent::Loaded { completed: point.completed, restored }, now, out);
         self.restore = point.newest;
         self.stage = Stage::WaitingForSlots { since: now };
         if self.status == JobStatus::Initializing {

@@ -11,6 +11,7 @@ use super::JobMaster;
 use super::effect::JobMasterEffect;
 use super::ending::Failure;
 use super::event::TaskManagerReport;
+use crate::checkpoint::event::CheckpointEvent;
 
 impl JobMaster {
     pub(super) fn report(
@@ -31,16 +32,14 @@ impl JobMaster {
                     let reason = format!("it saved the state of {saved} operators, its chain has {expected}");
                     let CheckpointAcknowledgement { attempt, checkpoint, .. } = acknowledgement;
                     let decline = CheckpointDecline { attempt, checkpoint, reason };
-                    self.coordinate(now, out, |coordinator, at, effects| coordinator.decline(&decline, at, effects));
+                    self.coordinate(CheckpointEvent::Declined(decline), now, out);
                     return;
                 }
-                self.coordinate(now, out, |coordinator, at, effects| {
-                    coordinator.acknowledge(&acknowledgement, at, effects);
-                });
+                self.coordinate(CheckpointEvent::Acknowledged(acknowledgement), now, out);
             }
             TaskManagerReport::Decline(decline) => {
                 if self.graph.current(decline.attempt).is_some() {
-                    self.coordinate(now, out, |coordinator, at, effects| coordinator.decline(&decline, at, effects));
+                    self.coordinate(CheckpointEvent::Declined(decline), now, out);
                 }
             }
             TaskManagerReport::InputEnded(attempt) => {

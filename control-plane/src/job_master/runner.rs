@@ -18,11 +18,13 @@ use weir_storage::checkpoint::CheckpointStorage;
 use weir_world::{Millis, MonotonicClock, random_id, wall_clock_ms};
 
 use super::effect::{JobEnded, JobMasterEffect};
-use super::event::JobMasterEvent;
-use super::event::TaskManagerReport;
-use super::gateway::{JobMasterGateway, MailboxEnd, Message, SavepointOutcome, mailbox};
+use super::event::{JobMasterEvent, TaskManagerReport};
+use super::gateway::{JobMasterGateway, MailboxEnd, Message, mailbox};
 use super::view::JobView;
 use super::{JobMaster, JobMasterOptions, JobToRun};
+use crate::checkpoint::effect::SavepointOutcome;
+use crate::checkpoint::event::CheckpointEvent;
+use crate::checkpoint::pending::CheckpointRequest;
 use crate::checkpoint::stores::{CheckpointStores, Superseded, Unreadable};
 use crate::drills::DrillWatch;
 use crate::resource_manager::gateway::ResourceManagerGateway;
@@ -231,11 +233,13 @@ impl Runner {
             }
             Message::Savepoint { target_directory, stop, reply } => {
                 let request = self.ask(reply);
-                self.handle(JobMasterEvent::TriggerSavepoint { request, target_directory, stop }, false);
+                let request = CheckpointRequest { request, savepoint: true, target_directory, stop };
+                self.handle(JobMasterEvent::Checkpoint(CheckpointEvent::Requested(request)), false);
             }
             Message::Checkpoint { reply } => {
                 let request = self.ask(reply);
-                self.handle(JobMasterEvent::TriggerCheckpoint { request }, false);
+                let request = CheckpointRequest { request, savepoint: false, target_directory: None, stop: false };
+                self.handle(JobMasterEvent::Checkpoint(CheckpointEvent::Requested(request)), false);
             }
         }
     }
@@ -283,9 +287,18 @@ impl Runner {
             }
             JobMasterEffect::End(ended) => self.last_word = Some(LastWord::Ended(ended)),
             JobMasterEffect::StopSuperseded => self.last_word = Some(LastWord::Superseded),
-            effect => {
-                let call = store_call(effect, Arc::clone(&self.stores), Arc::clone(&self.graph));
-                self.running.push(call);
+            JobMasterEffect::ReadNewestCheckpoint { question } => {
+                let (stores, graph) = (Arc::clone(&self.stores), Arc::clone(&self.graph));
+                self.running.push(Box::pin(async move { Some(read_newest(&stores, &graph, question).await) }));
+            }
+            JobMasterEffect::Checkpoint(call) => {
+                let stores = Arc::clone(&self.stores);
+                self.running.push(Box::pin(async move {
+                    match stores.perform(call).await {
+                        Ok(answer) => answer.map(JobMasterEvent::Checkpoint),
+                        Err(Superseded) => Some(JobMasterEvent::Superseded),
+                    }
+                }));
             }
         }
     }
@@ -303,53 +316,11 @@ impl Runner {
     }
 }
 
-/// The call that an effect on the stores stands for; its outcome is the next event.
-fn store_call(
-    effect: JobMasterEffect,
-    stores: Arc<CheckpointStores>,
-    graph: Arc<JobGraph>,
-) -> BoxFuture<'static, Option<JobMasterEvent>> {
-    Box::pin(async move {
-        let event = match effect {
-            JobMasterEffect::ReadNewestCheckpoint { question } => match stores.read_newest(&graph).await {
-                Ok(restore) => JobMasterEvent::CheckpointRead { question, restore },
-                Err(Unreadable { reason, retryable }) => JobMasterEvent::CheckpointUnreadable { question, reason, retryable },
-            },
-            JobMasterEffect::ReserveCheckpointIds { count } => match stores.reserve(count).await {
-                Ok(Ok(ids)) => JobMasterEvent::CheckpointIdsReserved(ids),
-                Ok(Err(reason)) => {
-                    tracing::warn!(job = %stores.job, reason, "no checkpoint ids now; trying again");
-                    JobMasterEvent::CheckpointIdsNotReserved { reason }
-                }
-                Err(Superseded) => JobMasterEvent::Superseded,
-            },
-            JobMasterEffect::WriteCheckpointMetadata { metadata, target_directory } => {
-                let checkpoint = metadata.id;
-                let result = stores.write_metadata(Arc::from(metadata), target_directory).await;
-                JobMasterEvent::MetadataWritten { checkpoint, result }
-            }
-            JobMasterEffect::AppendCheckpointPointer { pointer } => match stores.append(&pointer).await {
-                Ok(outcome) => JobMasterEvent::PointerAppended { checkpoint: pointer.id, outcome },
-                Err(Superseded) => JobMasterEvent::Superseded,
-            },
-            JobMasterEffect::RemoveCheckpointPointers { checkpoints } => match stores.remove(&checkpoints).await {
-                Ok(result) => JobMasterEvent::PointersRemoved { checkpoints, result },
-                Err(Superseded) => JobMasterEvent::Superseded,
-            },
-            JobMasterEffect::CollectGarbage { keep, pending, removed } => {
-                stores.collect(&keep, pending, &removed).await;
-                return None;
-            }
-            JobMasterEffect::DeclareRequirements { .. }
-            | JobMasterEffect::ReleaseSlot { .. }
-            | JobMasterEffect::Send { .. }
-            | JobMasterEffect::Disconnect { .. }
-            | JobMasterEffect::Answer { .. }
-            | JobMasterEffect::End(_)
-            | JobMasterEffect::StopSuperseded => return None,
-        };
-        Some(event)
-    })
+async fn read_newest(stores: &CheckpointStores, graph: &JobGraph, question: u64) -> JobMasterEvent {
+    match stores.read_newest(graph).await {
+        Ok(restore) => JobMasterEvent::CheckpointRead { question, restore },
+        Err(Unreadable { reason, retryable }) => JobMasterEvent::CheckpointUnreadable { question, reason, retryable },
+    }
 }
 
 #[cfg(test)]

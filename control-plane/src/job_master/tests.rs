@@ -9,10 +9,16 @@ use weir_protocol::link::{Order, TaskFailure};
 use weir_protocol::{CheckpointId, TaskManagerId};
 use weir_world::Millis;
 
-use super::event::{JobMasterEvent, RestorePoint};
-use super::gateway::SavepointOutcome;
+use super::event::JobMasterEvent;
 use super::testing::{edge, graph, metadata, vertex};
+use crate::checkpoint::completed::RestorePoint;
+use crate::checkpoint::effect::SavepointOutcome;
+use crate::checkpoint::event::CheckpointEvent;
+use crate::checkpoint::pending::CheckpointRequest;
 use model::Model;
+
+/// A request to stop with a savepoint.
+const STOP: CheckpointRequest = CheckpointRequest { request: 5, savepoint: true, target_directory: None, stop: true };
 
 /// One source, and two windows fed by hash: one region.
 fn joined() -> Arc<JobGraph> {
@@ -262,7 +268,7 @@ fn c6_a_restart_waits_until_it_is_certain_whether_a_checkpoint_is_complete() {
 #[test]
 fn stopping_with_a_savepoint_finishes_the_job_and_then_answers() {
     let mut model = running(&joined());
-    model.handle(JobMasterEvent::TriggerSavepoint { request: 5, target_directory: None, stop: true });
+    model.handle(JobMasterEvent::Checkpoint(CheckpointEvent::Requested(STOP)));
     model.settle();
     assert_eq!(model.ended.as_ref().map(|ended| ended.status), Some(JobStatus::Finished));
     assert!(matches!(model.answers[&5], SavepointOutcome::Completed { checkpoint: CheckpointId(1), .. }));
@@ -271,7 +277,7 @@ fn stopping_with_a_savepoint_finishes_the_job_and_then_answers() {
 #[test]
 fn v1_when_tasks_fail_after_the_savepoint_to_stop_with_the_job_still_ends_with_it() {
     let mut model = running(&joined());
-    model.handle(JobMasterEvent::TriggerSavepoint { request: 5, target_directory: None, stop: true });
+    model.handle(JobMasterEvent::Checkpoint(CheckpointEvent::Requested(STOP)));
     while model.newest().is_none() {
         for id in [tm("a"), tm("b")] {
             model.obey(&id);

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use weir_protocol::JobId;
 use weir_world::random_id;
 
-use crate::job_master::gateway::SavepointOutcome;
+use crate::checkpoint::effect::SavepointOutcome;
 
 /// Most operations remembered; the oldest ended ones go first.
 const MAX_OPERATIONS: usize = 1_000;

@@ -16,7 +16,8 @@ use weir_protocol::rest::{
 use super::error::RestError;
 use super::job_path::{JobPath, find};
 use super::operations::{Begun, Progress};
-use crate::job_master::gateway::{JobMasterGateway, SavepointOutcome};
+use crate::checkpoint::effect::SavepointOutcome;
+use crate::job_master::gateway::JobMasterGateway;
 use crate::leading::Leading;
 use crate::store_away::StoreAway;
 

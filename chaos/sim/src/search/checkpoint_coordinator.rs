@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use weir_control_plane::checkpoint::coordinator::{CheckpointCoordinator, CheckpointedJob, Moment};
-use weir_control_plane::checkpoint::effect::CheckpointEffect;
+use weir_control_plane::checkpoint::effect::{CheckpointEffect, StoreCall};
+use weir_control_plane::checkpoint::event::CheckpointEvent;
 use weir_control_plane::checkpoint::pending::CheckpointRequest;
 use weir_control_plane::checkpoint::{AppendOutcome, WrittenMetadata};
 use weir_ha::CompletedCheckpoint;
@@ -141,15 +142,14 @@ impl Checkpoints {
         start
     }
 
-    fn act(&mut self, act: impl FnOnce(&mut CheckpointCoordinator, Moment, &mut Vec<CheckpointEffect>)) -> Result<(), String> {
-        let mut effects = Vec::new();
-        act(&mut self.core, Moment { now: Millis(self.now), wall_ms: self.now }, &mut effects);
+    fn handle(&mut self, event: CheckpointEvent) -> Result<(), String> {
+        let effects = self.core.handle(event, Moment { now: Millis(self.now), wall_ms: self.now });
         effects.into_iter().try_for_each(|effect| self.perform(effect))
     }
 
     fn perform(&mut self, effect: CheckpointEffect) -> Result<(), String> {
         match effect {
-            CheckpointEffect::ReserveIds { .. } => {
+            CheckpointEffect::Store(StoreCall::ReserveIds { .. }) => {
                 require(!std::mem::replace(&mut self.reserving, true), "two reservations at once")
             }
             CheckpointEffect::Trigger { barrier, attempts } => {
@@ -159,11 +159,11 @@ impl Checkpoints {
                 self.triggers.extend(attempts.into_iter().map(|attempt| (barrier.id, attempt)));
                 Ok(())
             }
-            CheckpointEffect::WriteMetadata { metadata, .. } => {
+            CheckpointEffect::Store(StoreCall::WriteMetadata { metadata, .. }) => {
                 require(metadata.subtasks.len() == SUBTASKS as usize, "C1: a subtask is missing from the metadata")?;
                 require(self.writing.insert(metadata.id), "metadata is written twice at once")
             }
-            CheckpointEffect::AppendPointer { pointer } => {
+            CheckpointEffect::Store(StoreCall::AppendPointer { pointer }) => {
                 require(self.files.contains(&pointer.id), "C1: a pointer is appended without its metadata")?;
                 require(self.appending.insert(pointer.id, *pointer).is_none(), "a pointer is appended twice at once")
             }
@@ -175,11 +175,11 @@ impl Checkpoints {
                 self.triggers.retain(|(id, _)| *id != checkpoint);
                 require(!self.pointers.contains_key(&checkpoint), "C3: told aborted, and its pointer is there")
             }
-            CheckpointEffect::RemovePointers { checkpoints } => {
+            CheckpointEffect::Store(StoreCall::RemovePointers { checkpoints }) => {
                 require(!checkpoints.contains(&self.newest), "C6: the newest pointer is to be removed")?;
                 require(self.removing.replace(checkpoints).is_none(), "pointers are removed twice at once")
             }
-            CheckpointEffect::CollectGarbage { keep, pending, .. } => {
+            CheckpointEffect::Store(StoreCall::CollectGarbage { keep, pending, .. }) => {
                 let Some(newest) = keep.iter().map(|kept| kept.id).max() else { return Ok(()) };
                 self.files.retain(|id| *id > newest || pending.contains(id) || keep.iter().any(|kept| kept.id == *id));
                 let needed = self.pointers.keys().chain(self.appending.keys());
@@ -197,7 +197,7 @@ impl Checkpoints {
         let snapshot = SubtaskSnapshot { execution_vertex: attempt.execution_vertex, operators };
         let stats = SubtaskCheckpointStats::default();
         let acknowledgement = CheckpointAcknowledgement { attempt, checkpoint, snapshot, stats };
-        self.act(|core, at, out| core.acknowledge(&acknowledgement, at, out))
+        self.handle(CheckpointEvent::Acknowledged(acknowledgement))
     }
 
     fn written(&mut self, id: CheckpointId, well: bool) -> Result<(), String> {
@@ -209,7 +209,7 @@ impl Checkpoints {
         } else {
             Err("the disk is full".to_owned())
         };
-        self.act(|core, at, out| core.metadata_written(id, written, at, out))
+        self.handle(CheckpointEvent::MetadataWritten { checkpoint: id, result: written })
     }
 
     /// The store takes a pointer if it is newer than all, or there already.
@@ -226,7 +226,7 @@ impl Checkpoints {
             (true, true) => AppendOutcome::Committed,
             (true, false) => AppendOutcome::Refused("not the newest".to_owned()),
         };
-        self.act(|core, at, out| core.pointer_appended(id, outcome, at, out))
+        self.handle(CheckpointEvent::PointerAppended { checkpoint: id, outcome })
     }
 
     fn removed(&mut self, well: bool) -> Result<(), String> {
@@ -234,7 +234,8 @@ impl Checkpoints {
         if well {
             self.pointers.retain(|id, _| !ids.contains(id));
         }
-        self.act(|core, _, out| core.pointers_removed(&ids, well, out))
+        let result = if well { Ok(()) } else { Err("no answer".to_owned()) };
+        self.handle(CheckpointEvent::PointersRemoved { checkpoints: ids, result })
     }
 
     fn restart(&mut self) -> Result<(), String> {
@@ -244,10 +245,8 @@ impl Checkpoints {
         require(restored.is_none_or(|id| id == self.newest), "C6: the newest checkpoint is gone")?;
         let attempts: Vec<_> = (0..SUBTASKS).map(|subtask| attempt(subtask, self.attempt)).collect();
         let generation = attempts[0].generation;
-        self.act(|core, at, out| {
-            core.load(listed, restored, at);
-            core.tasks_running(attempts, generation, at, out);
-        })
+        self.handle(CheckpointEvent::Loaded { completed: listed, restored })?;
+        self.handle(CheckpointEvent::TasksRunning { attempts, generation })
     }
 }
 
@@ -293,11 +292,11 @@ impl Surrounding for Checkpoints {
             Step::Reserved(well) => {
                 self.reserving = false;
                 if !well {
-                    return self.act(|core, at, _| core.ids_not_reserved(at));
+                    return self.handle(CheckpointEvent::IdsNotReserved);
                 }
                 let ids = self.next_id..self.next_id + RESERVED;
                 self.next_id = ids.end;
-                self.act(|core, at, out| core.ids_reserved(ids, at, out))
+                self.handle(CheckpointEvent::IdsReserved(ids))
             }
             Step::Acknowledged(id, attempt) => {
                 self.triggers.remove(&(id, attempt));
@@ -306,28 +305,28 @@ impl Surrounding for Checkpoints {
             Step::Declined(checkpoint, attempt) => {
                 self.triggers.remove(&(checkpoint, attempt));
                 let decline = CheckpointDecline { attempt, checkpoint, reason: "no".to_owned() };
-                self.act(|core, at, out| core.decline(&decline, at, out))
+                self.handle(CheckpointEvent::Declined(decline))
             }
             Step::Written(id, well) => self.written(id, well),
             Step::Appended(id, reaches, answered) => self.appended(id, reaches, answered),
             Step::Removed(well) => self.removed(well),
             Step::Tick => {
                 self.now = self.core.next_deadline().map_or(self.now, |deadline| deadline.0.max(self.now));
-                self.act(CheckpointCoordinator::tick)
+                self.handle(CheckpointEvent::Tick)
             }
             Step::Failed => {
                 (self.running, self.failures, self.attempt) = (false, self.failures + 1, self.attempt + 1);
-                self.act(|core, at, out| core.tasks_stopped("a task failed", at, out))
+                self.handle(CheckpointEvent::TasksStopped { reason: "a task failed".to_owned() })
             }
             Step::Restarted => self.restart(),
             Step::Requested(stop) => {
                 self.requests += 1;
                 let request = CheckpointRequest { request: self.requests, savepoint: true, target_directory: None, stop };
-                self.act(|core, at, out| core.request(request, at, out))
+                self.handle(CheckpointEvent::Requested(request))
             }
             Step::Store(away) => {
                 (self.away, self.outages) = (away, self.outages + u32::from(away));
-                self.act(|core, at, out| core.store_changed(away, at, out))
+                self.handle(CheckpointEvent::Store { away })
             }
         }
     }

@@ -32,26 +32,28 @@ impl Bench {
         change(&mut config);
         let mut bench = Self::new(config);
         let reserve = bench.start_tasks(1);
-        assert_eq!(reserve, [CheckpointEffect::ReserveIds { count: RESERVED_IDS }]);
-        assert_eq!(bench.act(|coordinator, at, out| coordinator.ids_reserved(1..1_001, at, out)), []);
+        assert_eq!(reserve, [CheckpointEffect::Store(StoreCall::ReserveIds { count: RESERVED_IDS })]);
+        assert_eq!(bench.handle(CheckpointEvent::IdsReserved(1..1_001)), []);
         bench
     }
 
-    fn act(&mut self, act: impl FnOnce(&mut CheckpointCoordinator, Moment, &mut Vec<CheckpointEffect>)) -> Vec<CheckpointEffect> {
-        let mut out = Vec::new();
-        act(&mut self.coordinator, Moment { now: Millis(self.now), wall_ms: 1_000_000 + self.now }, &mut out);
-        out
+    fn handle(&mut self, event: CheckpointEvent) -> Vec<CheckpointEffect> {
+        self.coordinator.handle(event, Moment { now: Millis(self.now), wall_ms: 1_000_000 + self.now })
+    }
+
+    fn stop_tasks(&mut self) -> Vec<CheckpointEffect> {
+        self.handle(CheckpointEvent::TasksStopped { reason: "x".to_string() })
     }
 
     fn start_tasks(&mut self, generation: u32) -> Vec<CheckpointEffect> {
         let attempts = vec![attempt(0, generation), attempt(1, generation)];
         let generation = attempts[0].generation;
-        self.act(|coordinator, at, out| coordinator.tasks_running(attempts, generation, at, out))
+        self.handle(CheckpointEvent::TasksRunning { attempts, generation })
     }
 
     fn tick(&mut self, to: u64) -> Vec<CheckpointEffect> {
         self.now = to;
-        self.act(CheckpointCoordinator::tick)
+        self.handle(CheckpointEvent::Tick)
     }
 
     /// Ticks to `to` and expects exactly a trigger.
@@ -67,7 +69,7 @@ impl Bench {
             SubtaskSnapshot { execution_vertex: attempt.execution_vertex, operators: vec![OperatorSnapshot::default()] };
         let stats = SubtaskCheckpointStats { checkpointed_bytes: 10, ..SubtaskCheckpointStats::default() };
         let ack = CheckpointAcknowledgement { attempt, checkpoint: CheckpointId(id), snapshot, stats };
-        self.act(|coordinator, at, out| coordinator.acknowledge(&ack, at, out))
+        self.handle(CheckpointEvent::Acknowledged(ack))
     }
 
     fn ack_all(&mut self, id: u64, generation: u32) -> Vec<CheckpointEffect> {
@@ -79,28 +81,28 @@ impl Bench {
     fn written(&mut self, id: u64) -> Vec<CheckpointEffect> {
         let handle = MetadataHandle { path: format!("chk-{id}"), length: 1, crc32c: 1 };
         let written = WrittenMetadata { handle, external_path: format!("file:///chk-{id}") };
-        self.act(|coordinator, at, out| coordinator.metadata_written(CheckpointId(id), Ok(written), at, out))
+        self.handle(CheckpointEvent::MetadataWritten { checkpoint: CheckpointId(id), result: Ok(written) })
     }
 
     fn appended(&mut self, id: u64, outcome: AppendOutcome) -> Vec<CheckpointEffect> {
-        self.act(|coordinator, at, out| coordinator.pointer_appended(CheckpointId(id), outcome, at, out))
+        self.handle(CheckpointEvent::PointerAppended { checkpoint: CheckpointId(id), outcome })
     }
 
     /// From acknowledged to complete.
     fn complete(&mut self, id: u64, generation: u32) -> Vec<CheckpointEffect> {
-        assert!(matches!(self.ack_all(id, generation).as_slice(), [CheckpointEffect::WriteMetadata { .. }]));
-        assert!(matches!(self.written(id).as_slice(), [CheckpointEffect::AppendPointer { .. }]));
+        assert!(matches!(self.ack_all(id, generation).as_slice(), [CheckpointEffect::Store(StoreCall::WriteMetadata { .. })]));
+        assert!(matches!(self.written(id).as_slice(), [CheckpointEffect::Store(StoreCall::AppendPointer { .. })]));
         self.appended(id, AppendOutcome::Committed)
     }
 
     fn decline(&mut self, id: u64) -> Vec<CheckpointEffect> {
         let decline = CheckpointDecline { attempt: attempt(0, 1), checkpoint: CheckpointId(id), reason: "no".to_string() };
-        self.act(|coordinator, at, out| coordinator.decline(&decline, at, out))
+        self.handle(CheckpointEvent::Declined(decline))
     }
 
     fn ask(&mut self, savepoint: bool, stop: bool) -> Vec<CheckpointEffect> {
         let request = CheckpointRequest { request: 77, savepoint, target_directory: Some("file:///s".to_string()), stop };
-        self.act(|coordinator, at, out| coordinator.request(request, at, out))
+        self.handle(CheckpointEvent::Requested(request))
     }
 }
 
@@ -125,14 +127,14 @@ fn a_checkpoint_goes_from_trigger_over_metadata_and_pointer_to_completion() {
     assert_eq!((barrier.id, barrier.kind, barrier.timestamp_ms), (CheckpointId(1), CheckpointKind::Checkpoint, 1_001_000));
     assert_eq!(bench.ack(1, attempt(1, 1)), []);
     match bench.ack(1, attempt(0, 1)).as_slice() {
-        [CheckpointEffect::WriteMetadata { metadata, target_directory: None }] => {
+        [CheckpointEffect::Store(StoreCall::WriteMetadata { metadata, target_directory: None })] => {
             let subtasks: Vec<_> = metadata.subtasks.iter().map(|part| part.execution_vertex.subtask).collect();
             assert_eq!(subtasks, [0, 1], "ordered, whatever order they came in");
         }
         other => panic!("{other:?}"),
     }
     match bench.written(1).as_slice() {
-        [CheckpointEffect::AppendPointer { pointer }] => assert_eq!(pointer.id, CheckpointId(1)),
+        [CheckpointEffect::Store(StoreCall::AppendPointer { pointer })] => assert_eq!(pointer.id, CheckpointId(1)),
         other => panic!("{other:?}"),
     }
     assert_eq!(bench.appended(1, AppendOutcome::Committed), [notify(1, false)]);
@@ -144,7 +146,7 @@ fn a_checkpoint_goes_from_trigger_over_metadata_and_pointer_to_completion() {
 #[test]
 fn b4_nothing_is_triggered_unless_all_tasks_run() {
     let mut bench = Bench::running(|_| {});
-    assert_eq!(bench.act(|coordinator, at, out| coordinator.tasks_stopped("x", at, out)), []);
+    assert_eq!(bench.stop_tasks(), []);
     assert_eq!(bench.tick(10_000), []);
     assert!(failed(&bench.ask(true, false)[0]));
     bench.start_tasks(2);
@@ -160,7 +162,7 @@ fn c3_nobody_hears_of_completion_before_the_pointer_is_certainly_durable() {
     assert_eq!(bench.appended(1, AppendOutcome::Unknown("no quorum".to_string())), []);
     assert!(!bench.coordinator.is_settled());
     // Held beyond its timeout and beyond the tasks that took it: neither deleted nor reported.
-    assert_eq!(bench.act(|coordinator, at, out| coordinator.tasks_stopped("x", at, out)), []);
+    assert_eq!(bench.stop_tasks(), []);
     assert_eq!(bench.tick(2_000), first, "the very same pointer is appended again");
     bench.appended(1, AppendOutcome::Unknown("no quorum".to_string()));
     assert_eq!(bench.tick(500_000), first);
@@ -209,7 +211,7 @@ fn too_many_failures_in_a_row_fail_the_job_and_a_success_starts_the_count_anew()
 fn stopping_the_tasks_aborts_what_is_not_acknowledged_and_counts_no_failure() {
     let mut bench = Bench::running(|_| {});
     bench.trigger(1_000);
-    assert_eq!(bench.act(|coordinator, at, out| coordinator.tasks_stopped("x", at, out)), [aborted(1)]);
+    assert_eq!(bench.stop_tasks(), [aborted(1)]);
     assert!(bench.coordinator.is_settled());
 }
 
@@ -219,18 +221,22 @@ fn subsumed_pointers_go_before_files_and_the_one_before_the_newest_keeps_its_fil
     bench.trigger(1_000);
     bench.complete(1, 1);
     bench.trigger(2_000);
-    let remove = CheckpointEffect::RemovePointers { checkpoints: vec![CheckpointId(1)] };
+    let remove = CheckpointEffect::Store(StoreCall::RemovePointers { checkpoints: vec![CheckpointId(1)] });
     assert_eq!(bench.complete(2, 1), [notify(2, false), remove]);
     let ids = [CheckpointId(1)];
-    assert_eq!(bench.act(|coordinator, _, out| coordinator.pointers_removed(&ids, false, out)), [], "no files without that");
+    assert_eq!(
+        bench.handle(CheckpointEvent::PointersRemoved { checkpoints: ids.to_vec(), result: Err("no answer".to_string()) }),
+        [],
+        "no files without that"
+    );
 
     bench.trigger(3_000);
-    let remove = CheckpointEffect::RemovePointers { checkpoints: vec![CheckpointId(1), CheckpointId(2)] };
+    let remove = CheckpointEffect::Store(StoreCall::RemovePointers { checkpoints: vec![CheckpointId(1), CheckpointId(2)] });
     assert_eq!(bench.complete(3, 1), [notify(3, false), remove]);
     bench.trigger(4_000);
     let ids = [CheckpointId(1), CheckpointId(2)];
-    match bench.act(|coordinator, _, out| coordinator.pointers_removed(&ids, true, out)).as_slice() {
-        [CheckpointEffect::CollectGarbage { keep, pending, removed }] => {
+    match bench.handle(CheckpointEvent::PointersRemoved { checkpoints: ids.to_vec(), result: Ok(()) }).as_slice() {
+        [CheckpointEffect::Store(StoreCall::CollectGarbage { keep, pending, removed })] => {
             assert!(keep.iter().any(|one| one.id == CheckpointId(3)));
             assert_eq!((pending.len(), removed.as_slice()), (1, ids.as_slice()));
         }
@@ -245,7 +251,9 @@ fn b1_a_later_checkpoint_that_is_acknowledged_first_subsumes_the_earlier_one() {
     bench.trigger(2_000);
     let effects = bench.ack_all(2, 1);
     assert_eq!(effects[0], aborted(1));
-    assert!(matches!(&effects[1], CheckpointEffect::WriteMetadata { metadata, .. } if metadata.id == CheckpointId(2)));
+    assert!(
+        matches!(&effects[1], CheckpointEffect::Store(StoreCall::WriteMetadata { metadata, .. }) if metadata.id == CheckpointId(2))
+    );
     assert_eq!(bench.ack_all(1, 1), []);
 }
 
@@ -261,9 +269,9 @@ fn b1_a_checkpoint_waits_for_the_earlier_one_whose_pointer_is_uncertain() {
     bench.tick(4_000);
     let effects = bench.appended(1, AppendOutcome::Committed);
     assert_eq!(effects[0], notify(1, false));
-    assert!(
-        effects.iter().any(|effect| matches!(effect, CheckpointEffect::WriteMetadata { metadata, .. } if metadata.id.0 == 2))
-    );
+    assert!(effects.iter().any(
+        |effect| matches!(effect, CheckpointEffect::Store(StoreCall::WriteMetadata { metadata, .. }) if metadata.id.0 == 2)
+    ));
 }
 
 #[test]
@@ -282,13 +290,13 @@ fn ids_are_reserved_anew_when_they_are_used_up_and_asked_for_again_after_a_while
     let mut bench = Bench::running(|_| {});
     bench.coordinator.ids = 1..2;
     bench.trigger(1_000);
-    assert_eq!(bench.ack(1, attempt(0, 1)), [CheckpointEffect::ReserveIds { count: RESERVED_IDS }]);
+    assert_eq!(bench.ack(1, attempt(0, 1)), [CheckpointEffect::Store(StoreCall::ReserveIds { count: RESERVED_IDS })]);
     bench.ack(1, attempt(1, 1));
     bench.written(1);
     bench.appended(1, AppendOutcome::Committed);
-    bench.act(|coordinator, at, _| coordinator.ids_not_reserved(at));
-    assert_eq!(bench.tick(2_000), [CheckpointEffect::ReserveIds { count: RESERVED_IDS }]);
-    let effects = bench.act(|coordinator, at, out| coordinator.ids_reserved(2_001..3_001, at, out));
+    bench.handle(CheckpointEvent::IdsNotReserved);
+    assert_eq!(bench.tick(2_000), [CheckpointEffect::Store(StoreCall::ReserveIds { count: RESERVED_IDS })]);
+    let effects = bench.handle(CheckpointEvent::IdsReserved(2_001..3_001));
     assert!(matches!(&effects[0], CheckpointEffect::Trigger { barrier, .. } if barrier.id == CheckpointId(2_001)));
 }
 
@@ -296,7 +304,7 @@ fn ids_are_reserved_anew_when_they_are_used_up_and_asked_for_again_after_a_while
 fn when_all_input_has_ended_one_final_checkpoint_finishes_the_job_even_without_periodic_ones() {
     let mut bench = Bench::running(|config| config.interval_ms = 0);
     assert_eq!(bench.coordinator.next_deadline(), None);
-    match bench.act(CheckpointCoordinator::input_ended).as_slice() {
+    match bench.handle(CheckpointEvent::InputEnded).as_slice() {
         [CheckpointEffect::Trigger { barrier, .. }] => assert_eq!(barrier.kind, CheckpointKind::Final),
         other => panic!("{other:?}"),
     }
@@ -309,7 +317,7 @@ fn when_all_input_has_ended_one_final_checkpoint_finishes_the_job_even_without_p
 #[test]
 fn a_final_checkpoint_that_fails_tolerably_is_tried_again_after_a_while() {
     let mut bench = Bench::running(|config| config.tolerable_failures = 1);
-    bench.act(CheckpointCoordinator::input_ended);
+    bench.handle(CheckpointEvent::InputEnded);
     assert_eq!(bench.decline(1), [aborted(1)]);
     assert_eq!(bench.coordinator.next_deadline(), Some(Millis(RETRY_MS)));
     assert_eq!(bench.trigger(RETRY_MS).kind, CheckpointKind::Final);
@@ -324,7 +332,9 @@ fn a_savepoint_waits_for_its_turn_and_is_answered_when_it_is_durable() {
     assert!(matches!(&effects[1], CheckpointEffect::Trigger { barrier, .. } if barrier.kind == CheckpointKind::Savepoint));
     assert_eq!(bench.tick(2_500), [], "nothing beside it");
     match bench.ack_all(2, 1).as_slice() {
-        [CheckpointEffect::WriteMetadata { target_directory: Some(target), .. }] => assert_eq!(target, "file:///s"),
+        [CheckpointEffect::Store(StoreCall::WriteMetadata { target_directory: Some(target), .. })] => {
+            assert_eq!(target, "file:///s")
+        }
         other => panic!("{other:?}"),
     }
     bench.written(2);
@@ -350,7 +360,7 @@ fn a_failed_savepoint_is_answered_and_does_not_count_against_the_job() {
     bench.ask(true, true);
     bench.ack_all(1, 1);
     let error = Err("disk full".to_string());
-    let effects = bench.act(|coordinator, at, out| coordinator.metadata_written(CheckpointId(1), error, at, out));
+    let effects = bench.handle(CheckpointEvent::MetadataWritten { checkpoint: CheckpointId(1), result: error });
     assert_eq!(effects[0], aborted(1));
     assert!(failed(&effects[1]) && effects.len() == 2, "{effects:?}");
     bench.trigger(1_000);
@@ -371,11 +381,13 @@ fn while_the_store_is_away_one_checkpoint_is_taken_and_held_and_the_job_pays_not
     let mut bench = Bench::running(|config| config.max_concurrent = 3);
     bench.trigger(1_000);
     bench.complete(1, 1);
-    assert_eq!(bench.act(|coordinator, at, out| coordinator.store_changed(true, at, out)), []);
+    assert_eq!(bench.handle(CheckpointEvent::Store { away: true }), []);
     bench.trigger(2_000);
     bench.ack_all(2, 1);
     let held = bench.written(2);
-    assert!(matches!(held.as_slice(), [CheckpointEffect::AppendPointer { pointer }] if pointer.id == CheckpointId(2)));
+    assert!(
+        matches!(held.as_slice(), [CheckpointEffect::Store(StoreCall::AppendPointer { pointer })] if pointer.id == CheckpointId(2))
+    );
     // A long outage: whenever the pointer is tried again nothing is known, nothing else is triggered, and nothing fails.
     for minute in 1..=10_u64 {
         assert_eq!(bench.appended(2, AppendOutcome::Unknown("away".to_string())), []);
@@ -389,7 +401,7 @@ fn while_the_store_is_away_one_checkpoint_is_taken_and_held_and_the_job_pays_not
 
     // Back: what was held is appended at once, completes, and checkpoints go on with higher ids.
     bench.now += 10;
-    let effects = bench.act(|coordinator, at, out| coordinator.store_changed(false, at, out));
+    let effects = bench.handle(CheckpointEvent::Store { away: false });
     assert_eq!(effects[0], held[0]);
     assert!(matches!(&effects[1], CheckpointEffect::Trigger { barrier, .. } if barrier.id == CheckpointId(3)), "{effects:?}");
     assert_eq!(bench.appended(2, AppendOutcome::Committed)[0], notify(2, false));
@@ -402,13 +414,13 @@ fn a_checkpoint_under_way_when_the_store_goes_is_held_and_ids_are_asked_for_agai
     let mut bench = Bench::running(|_| {});
     bench.coordinator.ids = 1..2;
     bench.trigger(1_000);
-    let effects = bench.act(|coordinator, at, out| coordinator.store_changed(true, at, out));
-    assert_eq!(effects, [CheckpointEffect::ReserveIds { count: RESERVED_IDS }]);
-    bench.act(|coordinator, at, _| coordinator.ids_not_reserved(at));
+    let effects = bench.handle(CheckpointEvent::Store { away: true });
+    assert_eq!(effects, [CheckpointEffect::Store(StoreCall::ReserveIds { count: RESERVED_IDS })]);
+    bench.handle(CheckpointEvent::IdsNotReserved);
     bench.ack_all(1, 1);
     bench.written(1);
     bench.appended(1, AppendOutcome::Unknown("away".to_string()));
-    let effects = bench.act(|coordinator, at, out| coordinator.store_changed(false, at, out));
-    assert!(matches!(effects[0], CheckpointEffect::AppendPointer { .. }), "{effects:?}");
-    assert_eq!(effects[1], CheckpointEffect::ReserveIds { count: RESERVED_IDS });
+    let effects = bench.handle(CheckpointEvent::Store { away: false });
+    assert!(matches!(effects[0], CheckpointEffect::Store(StoreCall::AppendPointer { .. })), "{effects:?}");
+    assert_eq!(effects[1], CheckpointEffect::Store(StoreCall::ReserveIds { count: RESERVED_IDS }));
 }

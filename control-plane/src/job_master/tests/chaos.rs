@@ -6,6 +6,8 @@ use weir_protocol::link::TaskFailure;
 
 use super::model::Model;
 use super::{end_all_input, joined, parallel, with};
+use crate::checkpoint::event::CheckpointEvent;
+use crate::checkpoint::pending::CheckpointRequest;
 use crate::job_master::event::JobMasterEvent;
 
 /// splitmix64.
@@ -122,7 +124,12 @@ impl Chaos {
                 self.requests += 1;
                 let stop = self.dice.roll(10) == 0;
                 let request = self.requests;
-                self.model.inbox.push_back(JobMasterEvent::TriggerSavepoint { request, target_directory: None, stop });
+                self.model.inbox.push_back(JobMasterEvent::Checkpoint(CheckpointEvent::Requested(CheckpointRequest {
+                    request,
+                    savepoint: true,
+                    target_directory: None,
+                    stop,
+                })));
             }
             3 if self.dice.roll(20) == 0 => self.model.inbox.push_back(JobMasterEvent::MessagesLost),
             4 if self.dice.roll(60) == 0 => self.model.inbox.push_back(JobMasterEvent::Cancel),
@@ -157,7 +164,8 @@ fn whatever_happens_the_invariants_hold_and_when_all_is_calm_again_the_job_ends(
             JobStatus::Canceled => ends[1] += 1,
             other => panic!("seed {seed}: {other:?}: {:?}", ended.failure),
         }
-        let unread = model.inbox.iter().filter(|event| matches!(event, JobMasterEvent::TriggerSavepoint { .. })).count();
+        let unread =
+            model.inbox.iter().filter(|event| matches!(event, JobMasterEvent::Checkpoint(CheckpointEvent::Requested(_)))).count();
         assert_eq!(model.answers.len() + unread, chaos.requests as usize, "seed {seed}: V1: every request is answered");
         checkpoints += model.kinds.len();
         restarts += model.core.view(model.now).restarts;

@@ -12,11 +12,12 @@ use weir_protocol::{AllocationId, CheckpointId, ExecutionAttemptId, LeaderEpoch,
 use weir_storage::checkpoint::MetadataHandle;
 use weir_world::Millis;
 
+use crate::checkpoint::completed::RestorePoint;
+use crate::checkpoint::effect::{SavepointOutcome, StoreCall};
+use crate::checkpoint::event::CheckpointEvent;
 use crate::checkpoint::{AppendOutcome, WrittenMetadata};
 use crate::job_master::effect::{JobEnded, JobMasterEffect};
-use crate::job_master::event::TaskManagerReport;
-use crate::job_master::event::{JobMasterEvent, RestorePoint};
-use crate::job_master::gateway::SavepointOutcome;
+use crate::job_master::event::{JobMasterEvent, TaskManagerReport};
 use crate::job_master::testing::{JOB, metadata};
 use crate::job_master::{JobMaster, JobMasterOptions, JobToRun};
 use crate::resource_manager::effect::GrantedSlot;
@@ -169,7 +170,7 @@ impl Model {
                 let living = self.task_managers.values().flat_map(|one| one.tasks.values()).any(|task| !task.state.is_terminal());
                 assert!(!living, "a job ends when nothing of it runs");
                 assert!(
-                    !self.calls.iter().any(|call| matches!(call, JobMasterEffect::AppendCheckpointPointer { .. })),
+                    !self.calls.iter().any(|call| matches!(call, JobMasterEffect::Checkpoint(StoreCall::AppendPointer { .. }))),
                     "a job ends when it is certain what its newest checkpoint is"
                 );
                 self.ended = Some(ended);
@@ -317,22 +318,22 @@ impl Model {
                 let newest = self.newest().map(|id| Arc::new(metadata(id.0, &self.graph)));
                 JobMasterEvent::CheckpointRead { question, restore: RestorePoint { completed: self.store.clone(), newest } }
             }
-            JobMasterEffect::ReserveCheckpointIds { .. } if !applied => {
-                JobMasterEvent::CheckpointIdsNotReserved { reason: sorry() }
+            JobMasterEffect::Checkpoint(StoreCall::ReserveIds { .. }) if !applied => {
+                JobMasterEvent::Checkpoint(CheckpointEvent::IdsNotReserved)
             }
-            JobMasterEffect::ReserveCheckpointIds { .. } => {
+            JobMasterEffect::Checkpoint(StoreCall::ReserveIds { .. }) => {
                 let first = self.next_id;
                 self.next_id += 3; // Small blocks, so that they run out.
-                JobMasterEvent::CheckpointIdsReserved(first..self.next_id)
+                JobMasterEvent::Checkpoint(CheckpointEvent::IdsReserved(first..self.next_id))
             }
-            JobMasterEffect::WriteCheckpointMetadata { metadata, .. } => {
+            JobMasterEffect::Checkpoint(StoreCall::WriteMetadata { metadata, .. }) => {
                 assert_eq!(metadata.subtasks.len(), self.core.graph.places().count(), "every subtask takes part");
                 let handle = MetadataHandle { path: format!("chk-{}", metadata.id), length: 1, crc32c: 1 };
                 let written = WrittenMetadata { handle, external_path: format!("file:///chk-{}", metadata.id) };
                 let result = if applied { Ok(written) } else { Err(sorry()) };
-                JobMasterEvent::MetadataWritten { checkpoint: metadata.id, result }
+                JobMasterEvent::Checkpoint(CheckpointEvent::MetadataWritten { checkpoint: metadata.id, result })
             }
-            JobMasterEffect::AppendCheckpointPointer { pointer } => {
+            JobMasterEffect::Checkpoint(StoreCall::AppendPointer { pointer }) => {
                 let checkpoint = pointer.id;
                 if applied && !self.store.contains(&pointer) {
                     assert!(self.newest().is_none_or(|newest| newest < checkpoint), "C2: ids increase");
@@ -341,17 +342,17 @@ impl Model {
                 }
                 let certain = applied && answered;
                 let outcome = if certain { AppendOutcome::Committed } else { AppendOutcome::Unknown(sorry()) };
-                JobMasterEvent::PointerAppended { checkpoint, outcome }
+                JobMasterEvent::Checkpoint(CheckpointEvent::PointerAppended { checkpoint, outcome })
             }
-            JobMasterEffect::RemoveCheckpointPointers { checkpoints } => {
+            JobMasterEffect::Checkpoint(StoreCall::RemovePointers { checkpoints }) => {
                 assert!(!checkpoints.iter().any(|id| Some(*id) == self.newest()), "the newest stays");
                 if applied {
                     self.store.retain(|one| !checkpoints.contains(&one.id));
                 }
                 let result = if applied && answered { Ok(()) } else { Err(sorry()) };
-                JobMasterEvent::PointersRemoved { checkpoints, result }
+                JobMasterEvent::Checkpoint(CheckpointEvent::PointersRemoved { checkpoints, result })
             }
-            JobMasterEffect::CollectGarbage { keep, .. } => {
+            JobMasterEffect::Checkpoint(StoreCall::CollectGarbage { keep, .. }) => {
                 assert!(self.newest().is_none_or(|newest| keep.iter().any(|one| one.id == newest) || newest > keep[0].id), "C4");
                 return true;
             }

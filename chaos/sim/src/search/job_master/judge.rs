@@ -1,7 +1,7 @@
 //! What a JobMaster must not do, and must not forget.
 
+use weir_control_plane::checkpoint::effect::{SavepointOutcome, StoreCall};
 use weir_control_plane::job_master::effect::JobMasterEffect;
-use weir_control_plane::job_master::gateway::SavepointOutcome;
 use weir_protocol::ExecutionAttemptId;
 use weir_protocol::job_status::JobStatus;
 use weir_protocol::link::{Deployment, Order};
@@ -40,14 +40,14 @@ impl Job {
                 self.unreached.push(number);
                 Ok(())
             }
-            JobMasterEffect::ReserveCheckpointIds { .. } => self.store.reserve(),
-            JobMasterEffect::WriteCheckpointMetadata { metadata, .. } => {
+            JobMasterEffect::Checkpoint(StoreCall::ReserveIds { .. }) => self.store.reserve(),
+            JobMasterEffect::Checkpoint(StoreCall::WriteMetadata { metadata, .. }) => {
                 require(metadata.subtasks.len() == self.subtasks, "C1: a subtask is missing from the metadata")?;
                 self.store.write(*metadata)
             }
-            JobMasterEffect::AppendCheckpointPointer { pointer } => self.store.append(*pointer),
-            JobMasterEffect::RemoveCheckpointPointers { checkpoints } => self.store.remove(checkpoints),
-            JobMasterEffect::CollectGarbage { .. } => Ok(()),
+            JobMasterEffect::Checkpoint(StoreCall::AppendPointer { pointer }) => self.store.append(*pointer),
+            JobMasterEffect::Checkpoint(StoreCall::RemovePointers { checkpoints }) => self.store.remove(checkpoints),
+            JobMasterEffect::Checkpoint(StoreCall::CollectGarbage { .. }) => Ok(()),
             JobMasterEffect::Answer { request, outcome } => self.answer(request, &outcome),
             JobMasterEffect::End(ended) => self.end(ended.status),
             JobMasterEffect::StopSuperseded => {

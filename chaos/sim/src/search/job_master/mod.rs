@@ -11,9 +11,10 @@ mod store;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use weir_control_plane::checkpoint::AppendOutcome;
+use weir_control_plane::checkpoint::event::CheckpointEvent;
+use weir_control_plane::checkpoint::pending::CheckpointRequest;
 use weir_control_plane::job_master::JobMaster;
-use weir_control_plane::job_master::event::JobMasterEvent;
-use weir_control_plane::job_master::event::TaskManagerReport;
+use weir_control_plane::job_master::event::{JobMasterEvent, TaskManagerReport};
 use weir_protocol::checkpoint::{OperatorSnapshot, SubtaskCheckpointStats, SubtaskSnapshot};
 use weir_protocol::job_status::ExecutionState;
 use weir_protocol::link::{CheckpointAcknowledgement, CheckpointDecline, TaskFailure, TaskStateUpdate};
@@ -375,7 +376,12 @@ impl Job {
                 self.left.savepoints -= 1;
                 self.asked.push(false);
                 let request = self.asked.len() as u64;
-                self.handle(JobMasterEvent::TriggerSavepoint { request, target_directory: None, stop })
+                self.handle(JobMasterEvent::Checkpoint(CheckpointEvent::Requested(CheckpointRequest {
+                    request,
+                    savepoint: true,
+                    target_directory: None,
+                    stop,
+                })))
             }
             Step::Overrun => {
                 (self.left.overruns, self.overrun) = (self.left.overruns - 1, true);
@@ -406,7 +412,7 @@ impl Job {
                 self.left.troubles -= u32::from(!told);
                 let outcome = self.store.appended(checkpoint, reaches);
                 let outcome = if told { outcome } else { AppendOutcome::Unknown(String::new()) };
-                Some(JobMasterEvent::PointerAppended { checkpoint, outcome })
+                Some(JobMasterEvent::Checkpoint(CheckpointEvent::PointerAppended { checkpoint, outcome }))
             }
             Step::Removed(well) => {
                 self.left.troubles -= u32::from(!well);

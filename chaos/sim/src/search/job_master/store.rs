@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use weir_control_plane::checkpoint::completed::RestorePoint;
+use weir_control_plane::checkpoint::event::CheckpointEvent;
 use weir_control_plane::checkpoint::{AppendOutcome, WrittenMetadata};
-use weir_control_plane::job_master::event::{JobMasterEvent, RestorePoint};
+use weir_control_plane::job_master::event::JobMasterEvent;
 use weir_ha::CompletedCheckpoint;
 use weir_protocol::CheckpointId;
 use weir_protocol::checkpoint::{CheckpointKind, CheckpointMetadata};
@@ -101,11 +103,11 @@ impl Store {
     pub(super) fn reserved(&mut self, well: bool) -> JobMasterEvent {
         self.reserving = false;
         if !well {
-            return JobMasterEvent::CheckpointIdsNotReserved { reason: String::new() };
+            return JobMasterEvent::Checkpoint(CheckpointEvent::IdsNotReserved);
         }
         let first = self.handed_out + 1;
         self.handed_out += RESERVED;
-        JobMasterEvent::CheckpointIdsReserved(first..first + RESERVED)
+        JobMasterEvent::Checkpoint(CheckpointEvent::IdsReserved(first..first + RESERVED))
     }
 
     pub(super) fn written(&mut self, checkpoint: CheckpointId, well: bool) -> Option<JobMasterEvent> {
@@ -117,7 +119,7 @@ impl Store {
         } else {
             Err("the disk is full".to_owned())
         };
-        Some(JobMasterEvent::MetadataWritten { checkpoint, result })
+        Some(JobMasterEvent::Checkpoint(CheckpointEvent::MetadataWritten { checkpoint, result }))
     }
 
     /// What becomes of a pointer that reaches the store, or does not.
@@ -138,7 +140,7 @@ impl Store {
             self.pointers.retain(|id, _| !checkpoints.contains(id));
         }
         let result = if well { Ok(()) } else { Err("no answer".to_owned()) };
-        Some(JobMasterEvent::PointersRemoved { checkpoints, result })
+        Some(JobMasterEvent::Checkpoint(CheckpointEvent::PointersRemoved { checkpoints, result }))
     }
 
     /// Another leads: what the former one has under way reached the store, or never will.
