@@ -52,7 +52,7 @@ fn print_row(what: &str, unit: &str, mut values: Vec<f64>) {
     println!("{what}: min {least:.1} / median {median:.1} / max {most:.1} {unit} (n={})", values.len());
 }
 
-/// Kills the leader again and again under a job of 1000 rows a second.
+/// Kills the leader several times while a job reads 1000 rows per second.
 fn failover(runs: u64, fast: bool, coordination: Coordination) {
     let settings: &[&str] = if fast { &FAST } else { &[] };
     let mut test = ClusterUnderTest::start_with(|options| {
@@ -90,7 +90,7 @@ fn failover(runs: u64, fast: bool, coordination: Coordination) {
     print_row(&format!("{profile}: leader SIGKILL to next completed checkpoint"), "ms", checkpointed);
 }
 
-/// From the submission call to all tasks RUNNING.
+/// Measures the time from the submission until all tasks are RUNNING.
 fn submit(runs: u64) {
     let test = ClusterUnderTest::start(&[]);
     test.await_leader_after(0);
@@ -108,7 +108,7 @@ fn submit(runs: u64) {
     print_row("submission to every task RUNNING", "ms", times);
 }
 
-/// Resident memory of idle processes.
+/// Prints the resident memory of idle processes.
 fn memory() {
     let mut test = ClusterUnderTest::start(&[]);
     let (leader, _) = test.await_leader_after(0);
@@ -120,7 +120,7 @@ fn memory() {
     }
 }
 
-/// Bids in a CSV file, 10 s tumbling window per auction, into CSV files.
+/// Measures a job that reads bids from a CSV file, and writes a 10 s tumbling window per auction to CSV files.
 fn csv(file: &Path, rows: u64, parallelism: u32, runs: u64) {
     let mut test = ClusterUnderTest::start_with(|options| {
         options.jobmanagers = 1;

@@ -1,4 +1,4 @@
-//! What happened in a run, as seen from outside: one JSON object a line, so that it can be judged again later, elsewhere.
+//! The history of a run as seen from outside: one JSON object per line, so that it can be judged again later and elsewhere.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
@@ -12,47 +12,46 @@ use weir_protocol::job_status::JobStatus;
 
 use crate::workload::CountingJob;
 
-/// Name of the history in a report's directory.
+/// File name of the history in a report's directory.
 pub const HISTORY_FILE: &str = "history.jsonl";
-/// Version of the format.
+/// Version of the history's format.
 pub const HISTORY_VERSION: u32 = 1;
 
-/// Something that happened.
+/// One event of a history.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Event {
-    /// When, in milliseconds since the run began. Of what takes time: when it ended.
+    /// Milliseconds since the run began. If the event takes time, this is when it ended.
     pub at_ms: u64,
     #[serde(flatten)]
     pub what: What,
 }
 
-/// What a run is: the first line of its history.
+/// Describes a run: the first line of its history.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunHeader {
     pub version: u32,
-    /// Of the program that ran it.
+    /// Version of the program that ran it.
     pub weir_version: String,
-    /// When, in milliseconds since 1970.
+    /// Milliseconds since 1970.
     pub started_at_ms: u64,
-    /// The command that repeats it.
+    /// The command that repeats the run.
     pub command: String,
-    /// What the plan of faults follows from.
+    /// The plan of faults follows from this seed.
     pub seed: u64,
-    /// How long faults were planned for.
+    /// For how long faults were planned.
     pub duration_ms: u64,
     /// What the JobManagers coordinate through.
     pub coordination: String,
-    /// The workload's name.
     pub workload: String,
     /// Names of the JobManagers.
     pub jobmanagers: Vec<String>,
     /// Names of the TaskManagers.
     pub taskmanagers: Vec<String>,
-    /// Slots of each TaskManager.
+    /// Number of slots of each TaskManager.
     pub slots: u32,
-    /// The job whose output is compared with arithmetic.
+    /// The job whose output is compared with the computed result.
     pub counting: CountingJob,
-    /// Within how long everything must be well again after the last fault.
+    /// The cluster must recover within this time after the last fault.
     pub recovery_bound_ms: u64,
 }
 
@@ -60,110 +59,108 @@ pub struct RunHeader {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum What {
-    /// The first line.
+    /// The header: always the first line.
     Run(RunHeader),
-    /// A client's call ended, or was given up.
+    /// A client's call ended, or the client gave it up.
     Call(Call),
-    /// A JobManager said who leads.
+    /// A JobManager reported who leads.
     Leader {
-        /// Which JobManager, and which process of that name, counted from 1.
+        /// The JobManager and the number of its process, counted from 1, such as `jm-1/2`.
         seen_by: String,
-        /// Who leads, if known.
+        /// Name of the leader, if known.
         name: Option<String>,
         /// The newest epoch known.
         epoch: u64,
-        /// Whether it reaches a quorum.
+        /// Whether the JobManager reaches a quorum.
         quorum: bool,
-        /// Whether the coordination store is away.
+        /// Whether the coordination store is unavailable.
         #[serde(default)]
         away: bool,
     },
     /// The leader described a job.
     Job(JobSeen),
-    /// The leader counted TaskManagers and slots.
+    /// The leader reported its TaskManagers and slots.
     Slots {
         taskmanagers: u32,
         total: u32,
-        /// Those not granted.
+        /// Slots that are not granted.
         available: u32,
     },
-    /// Committed output of the counting job became more.
+    /// The committed output of the counting job grew.
     Output { files: u64, bytes: u64 },
     /// A process was started or has ended.
     Process {
         name: String,
         pid: u32,
-        /// What happened: `started`, or how it ended.
+        /// `started`, or how the process ended.
         state: String,
     },
     /// A fault begins.
     FaultBegan {
-        /// Which, from 1.
+        /// Number of the fault, counted from 1.
         fault: u64,
-        /// Of which kind.
+        /// Name of the kind of fault.
         nemesis: String,
     },
-    /// A fault is mended.
-    FaultEnded(Deed),
-    /// A kind of fault that this machine or cluster can't have.
+    /// A fault is healed.
+    FaultEnded(InjectedFault),
+    /// This machine or cluster cannot inject a kind of fault.
     Skipped {
-        /// Of which kind.
+        /// Name of the kind of fault.
         nemesis: String,
         why: String,
     },
-    /// The run goes on to this part.
+    /// The run enters a phase.
     Phase { phase: Phase },
-    /// All jobs the cluster knows of in the end.
+    /// All jobs that the cluster lists at the end.
     FinalJobs { jobs: Vec<FinalJob> },
-    /// The files of checkpoints: of one that is complete, or what is left when all jobs have ended.
+    /// A look at checkpoint files: those of a completed checkpoint, or those that are left when all jobs have ended.
     Files {
-        /// How many files the newest checkpoints name.
+        /// Number of files that the newest checkpoint references.
         referenced: u64,
-        /// Of those, the ones that are not there.
+        /// Referenced files that are missing or too short.
         missing: Vec<String>,
-        /// What is there that nobody names, once all jobs have ended; `None` if that was not looked at.
+        /// Files that nothing references after all jobs have ended; `None` if the run did not look for them.
         unreferenced: Option<Vec<String>>,
     },
-    /// The processes that there are in the end, besides those that there should be.
+    /// Unexpected processes that run at the end.
     Strangers { pids: Vec<u32> },
-    /// Rows of the committed output of the counting job in the end.
+    /// Rows of the counting job's committed output at the end.
     Rows { lines: Vec<String> },
-    /// The run itself could not go on.
+    /// The run itself could not continue.
     Trouble { what: String },
 }
 
-/// A part of a run.
+/// A phase of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Phase {
     /// The workload has begun.
     Faults,
-    /// Everything is mended.
+    /// All faults are healed.
     Healing,
-    /// The jobs end.
+    /// The run waits until the jobs end.
     Ending,
-    /// Everything has ended and was looked at.
+    /// All jobs have ended, and the final state is recorded.
     Done,
-    /// The user stopped it: what comes after was not waited for.
+    /// The user stopped the run: the remaining phases are missing.
     Interrupted,
 }
 
-/// A client's call.
+/// One call of a client.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Call {
-    /// Which client: one makes one call after the other.
+    /// Name of the client, which makes one call at a time.
     pub client: String,
-    /// When it began.
+    /// When the call began, in milliseconds since the run began.
     pub began_ms: u64,
-    /// The submission's token: what job it is about.
+    /// Token of the submission: it tells which job the call is about.
     pub key: String,
-    /// What was asked.
     pub operation: Operation,
-    /// What came of it.
     pub outcome: Outcome,
 }
 
-/// What is asked.
+/// What a call asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Operation {
@@ -176,75 +173,75 @@ pub enum Operation {
     Transfer,
 }
 
-/// What comes of a call.
+/// The outcome of a call.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "kebab-case")]
 pub enum Outcome {
-    /// It was done.
+    /// The operation was carried out.
     Ok {
         job: Option<JobId>,
-        /// Its status, if it was described.
+        /// Status of the job, if the call asked for it.
         status: Option<JobStatus>,
-        /// Epoch of the leader that answered, if it said so.
+        /// Epoch of the leader that answered, if the answer contains it.
         epoch: Option<u64>,
     },
-    /// There is no such thing.
+    /// The job does not exist.
     NotFound,
-    /// It was certainly not done.
+    /// The operation was certainly not carried out.
     Refused { why: String },
-    /// It may have been done.
+    /// The operation may have been carried out.
     Unknown {
-        /// Why that is not known.
+        /// Why the outcome is unknown.
         why: String,
     },
 }
 
-/// A job as described.
+/// A job as the leader described it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JobSeen {
     pub job: JobId,
     /// Epoch of the leader that describes it.
     pub epoch: u64,
     pub status: JobStatus,
-    /// Restarts under that leader.
+    /// Number of restarts under that leader.
     pub restarts: u32,
-    /// Tasks that run.
+    /// Number of running tasks.
     pub running: u32,
     pub tasks: u32,
     /// Id of the newest completed checkpoint that this leader knows of.
     pub checkpoint: Option<u64>,
-    /// Checkpoints that failed under that leader.
+    /// Number of checkpoints that failed under that leader.
     pub failed: u64,
-    /// Id of the checkpoint last restored from, and when.
+    /// Id of the checkpoint that was restored last, and when, in milliseconds since 1970.
     pub restored: Option<(u64, i64)>,
-    /// Rows that the present attempts of its sources have read.
+    /// Rows that the current attempts of the sources have read.
     pub records: u64,
 }
 
-/// A fault that was made and mended.
+/// A fault that was injected and healed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Deed {
-    /// Which, from 1.
+pub struct InjectedFault {
+    /// Number of the fault, counted from 1.
     pub fault: u64,
-    /// Of which kind.
+    /// Name of the kind of fault.
     pub nemesis: String,
-    /// When it began.
+    /// When the fault began, in milliseconds since the run began.
     pub began_ms: u64,
     pub target: String,
-    /// What shows that it bit; `Err` says what was looked for in vain.
+    /// What shows that the fault took effect. `Err` says what was looked for but not found.
     pub footprint: Result<String, String>,
 }
 
-/// A job of the final listing.
+/// A job in the final listing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FinalJob {
     pub job: JobId,
-    /// Its name: the token it was submitted with.
+    /// The token that the job was submitted with.
     pub name: String,
     pub status: JobStatus,
 }
 
-/// A history that grows, in memory and in a file. Clones are the same.
+/// Records a history in memory and in a file. Clones record the same history.
 #[derive(Debug, Clone)]
 pub struct Recorder {
     began: Instant,
@@ -259,7 +256,7 @@ struct Inner {
 }
 
 impl Recorder {
-    /// A new history in this directory.
+    /// Creates the directory and an empty history in it.
     pub fn create(directory: &Path) -> io::Result<Self> {
         std::fs::create_dir_all(directory)?;
         let file = File::create(directory.join(HISTORY_FILE))?;
@@ -271,10 +268,10 @@ impl Recorder {
         self.began.elapsed().as_millis() as u64
     }
 
-    /// Notes what has just happened.
+    /// Records an event that has just happened. A write error is kept for [`Self::finish`].
     pub fn note(&self, what: What) {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        // Under the lock, so that times never go back from line to line.
+        // Take the time under the lock, so that it never goes back from line to line.
         let event = Event { at_ms: self.now_ms(), what };
         let line = serde_json::to_string(&event).expect("events are plain data") + "\n";
         if let Err(error) = inner.file.write_all(line.as_bytes()) {
@@ -283,29 +280,28 @@ impl Recorder {
         inner.events.push(event);
     }
 
-    /// Everything so far.
+    /// All events so far.
     pub fn events(&self) -> Vec<Event> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner).events.clone()
     }
 
-    /// Whether every line has been written.
+    /// The first write error, if a line could not be written.
     pub fn finish(&self) -> io::Result<()> {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         inner.failed.take().map_or(Ok(()), Err)
     }
 }
 
-/// A run's history, with its header apart.
+/// The history of a run, and its header.
 #[derive(Debug, Clone, PartialEq)]
 pub struct History {
-    /// What the run was.
     pub header: RunHeader,
-    /// What happened, in order.
+    /// All events in order, the header included.
     pub events: Vec<Event>,
 }
 
 impl History {
-    /// From all events of a run; the first must be its header.
+    /// Builds a history from all events of a run. Fails unless the first event is a header of this format version.
     pub fn of(events: Vec<Event>) -> Result<Self, String> {
         let Some(Event { what: What::Run(header), .. }) = events.first() else {
             return Err("the history does not begin with the run's header".to_owned());
@@ -316,7 +312,7 @@ impl History {
         Ok(Self { header: header.clone(), events })
     }
 
-    /// Reads the history of a report's directory. A last line that is cut off (the program was killed) is left out.
+    /// Reads the history in a report's directory. If the last line is incomplete because the program was killed, it is left out.
     pub fn read(directory: &Path) -> io::Result<Self> {
         let path = directory.join(HISTORY_FILE);
         let wrong = |what: String| io::Error::new(io::ErrorKind::InvalidData, format!("{}: {what}", path.display()));
@@ -333,7 +329,7 @@ impl History {
         Self::of(events).map_err(wrong)
     }
 
-    /// When the run came to this part.
+    /// When the run entered this phase, in milliseconds since it began.
     pub fn phase_at(&self, wanted: Phase) -> Option<u64> {
         self.events.iter().find_map(|event| match event.what {
             What::Phase { phase } if phase == wanted => Some(event.at_ms),
@@ -341,20 +337,20 @@ impl History {
         })
     }
 
-    /// What was noted last of those that `pick` picks.
+    /// The value that `pick` returns for the last event that it accepts.
     pub fn last<'a, T>(&'a self, pick: impl Fn(&'a What) -> Option<T>) -> Option<T> {
         self.events.iter().rev().find_map(|event| pick(&event.what))
     }
 
-    /// The faults that were mended.
-    pub fn deeds(&self) -> impl Iterator<Item = (u64, &Deed)> {
+    /// The injected faults, with the time when each was healed.
+    pub fn injected_faults(&self) -> impl Iterator<Item = (u64, &InjectedFault)> {
         self.events.iter().filter_map(|event| match &event.what {
-            What::FaultEnded(deed) => Some((event.at_ms, deed)),
+            What::FaultEnded(fault) => Some((event.at_ms, fault)),
             _ => None,
         })
     }
 
-    /// The clients' calls, by their end.
+    /// The clients' calls, in the order in which they ended, with that time.
     pub fn calls(&self) -> impl Iterator<Item = (u64, &Call)> {
         self.events.iter().filter_map(|event| match &event.what {
             What::Call(call) => Some((event.at_ms, call)),
@@ -362,7 +358,7 @@ impl History {
         })
     }
 
-    /// What was seen of jobs.
+    /// The descriptions of jobs, with the time of each.
     pub fn jobs(&self) -> impl Iterator<Item = (u64, &JobSeen)> {
         self.events.iter().filter_map(|event| match &event.what {
             What::Job(job) => Some((event.at_ms, job)),
@@ -378,7 +374,7 @@ impl History {
         })
     }
 
-    /// Leaders in order: since when each was seen, its name and epoch.
+    /// Leaders in order: when each was first seen, its name and its epoch.
     pub fn leaders(&self) -> Vec<(u64, String, u64)> {
         let mut leaders: Vec<(u64, String, u64)> = Vec::new();
         for event in &self.events {
@@ -404,7 +400,7 @@ mod tests {
         let recorder = Recorder::create(directory.path()).unwrap();
         recorder.note(What::Run(crate::checkers::sample::header()));
         let footprint = Err("nothing".to_owned());
-        recorder.note(What::FaultEnded(Deed {
+        recorder.note(What::FaultEnded(InjectedFault {
             fault: 1,
             nemesis: "kill-leader".into(),
             began_ms: 0,

@@ -1,7 +1,8 @@
-//! Breaking clusters of real processes, and checking what comes out. `weir-sim` does the same to simulated ones.
+//! Injects faults into clusters of real processes, and checks the results. `weir-sim` does the same to simulated clusters.
 //!
-//! Every test with real processes follows one shape: start a cluster and a workload whose output is known beforehand, break something while it
-//! runs, prove that the fault bit, let the job end, and compare the committed output row by row.
+//! Every test with real processes has the same form. It starts a cluster and a workload whose output is known beforehand, injects
+//! a fault while the workload runs, and proves that the fault took effect. Then it lets the job end and compares the committed
+//! output row by row.
 
 pub mod checkers;
 pub mod cluster;

@@ -1,4 +1,4 @@
-//! The `weir` command as its users type it, against real processes.
+//! The `weir` command as users run it, against real processes.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -18,7 +18,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).trim().to_owned()
 }
 
-/// What a command that must succeed prints.
+/// The output of a command that must succeed.
 fn printed(arguments: &[&str]) -> String {
     let output = weir(arguments);
     assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
@@ -46,7 +46,7 @@ fn the_demo_kills_a_leader_and_a_task_manager_and_finds_every_row_once() {
     assert_eq!(report["verdict"], "exactly-once", "X1: {report}");
     assert_eq!(report["rows"], 19_434);
     assert_eq!([&report["lost"], &report["duplicated"], &report["wrong"]], [0, 0, 0]);
-    assert!(report["leader_changes"].as_u64() >= Some(1), "the fault bit: {report}");
+    assert!(report["leader_changes"].as_u64() >= Some(1), "the fault took effect: {report}");
     let failovers = report["failovers"].as_array().expect("a list");
     assert_eq!(failovers.len(), 2);
     for failover in failovers {
@@ -55,8 +55,8 @@ fn the_demo_kills_a_leader_and_a_task_manager_and_finds_every_row_once() {
 }
 
 #[test]
-fn a_job_stopped_with_a_savepoint_goes_on_from_it_and_nothing_is_counted_twice() {
-    // The graph says nothing about checkpoints: the cluster's settings hold.
+fn a_job_stopped_with_a_savepoint_continues_from_it_and_counts_nothing_twice() {
+    // The graph has no checkpoint settings, so the cluster's settings apply.
     let test = ClusterUnderTest::start(&["execution.checkpointing.interval=200 ms", "restart-strategy.type=none"]);
     let addresses = test.cluster.rest_addresses().join(",");
     let job = CountingJob::lasting(120);
@@ -83,7 +83,7 @@ fn a_job_stopped_with_a_savepoint_goes_on_from_it_and_nothing_is_counted_twice()
     let partly = job.check(&test.output()).expect("the output can be read");
     assert!(partly.lost > 0 && partly.duplicated == 0, "it was stopped in the middle: {partly:?}");
 
-    // The rest of its two minutes comes at once.
+    // The job reads the rest of its two minutes at once.
     graph = job.up_to(job.rows).graph(&test.output()).expect("a graph");
     (graph.checkpointing, graph.restart_strategy, graph.restore_from) = (None, None, Some(savepoint));
     write_graph(Path::new(&file), &graph);
@@ -121,7 +121,7 @@ fn failures_say_what_happened_and_have_their_exit_codes() {
 }
 
 #[test]
-fn a_coordination_system_is_examined_before_it_is_relied_on() {
+fn a_coordination_system_is_checked_before_it_is_used() {
     let directory = tempfile::tempdir().expect("a directory");
     let setting = |text: String| ["-D".to_owned(), text];
     let raft = [

@@ -10,7 +10,7 @@ use weir_chaos::workload::CountingJob;
 const RAFT_DISK_MIB: u64 = 128;
 const CHECKPOINT_DISK_MIB: u64 = 32;
 
-/// Moves the raft directory of `name` onto a disk of its own and starts it again.
+/// Moves the raft directory of `name` to a separate disk and restarts the process.
 fn put_raft_on_a_small_disk(test: &mut ClusterUnderTest, name: &str) -> SmallDisk {
     test.cluster.kill(name).unwrap();
     let raft = test.cluster.raft_directory(name);
@@ -23,10 +23,10 @@ fn put_raft_on_a_small_disk(test: &mut ClusterUnderTest, name: &str) -> SmallDis
     disk
 }
 
-/// Breaks the disk under the leader's raft log: the process must end itself, another must lead, and once the disk is
-/// mended the member must come back with nothing lost.
+/// Breaks the disk under the leader's raft log. The process must end itself, and another JobManager must lead. After the disk is
+/// repaired, the member must come back with nothing lost.
 fn leader_with_a_broken_raft_disk(break_it: impl FnOnce(&SmallDisk), mend_it: impl FnOnce(&SmallDisk)) {
-    // Small log files and frequent checkpoints: a full disk is noticed when the log wants its next file.
+    // Log files are small and checkpoints are frequent, because a full disk is noticed only when the log needs a new file.
     let mut test = ClusterUnderTest::start(&["high-availability.raft.segment-size=64 kb"]);
     let job = CountingJob { checkpoint_interval_ms: 50, ..CountingJob::endless() };
     let id = test.submit(&job);
@@ -45,7 +45,7 @@ fn leader_with_a_broken_raft_disk(break_it: impl FnOnce(&SmallDisk), mend_it: im
     }
     let before = test.describe(id).map_or(0, |job| newest_checkpoint(&job));
     break_it(&disk);
-    // The fault bites: the first failed write ends the process.
+    // The fault takes effect: the first failed write ends the process.
     let process = test.cluster.process(&leader).expect("it was started");
     let status = process.wait(PATIENCE).unwrap().expect("the leader ends itself when its log can't be written");
     assert!(!status.success(), "{status}");
@@ -57,7 +57,7 @@ fn leader_with_a_broken_raft_disk(break_it: impl FnOnce(&SmallDisk), mend_it: im
     test.await_progress(id, before);
     mend_it(&disk);
     test.cluster.restart(&leader).unwrap();
-    test.until("the mended member is back", || {
+    test.until("the member with the repaired disk is back", || {
         let ha = test.ha_as_seen_by(&successor)?;
         ha.members.into_iter().find(|member| member.name == leader && member.lag_entries.is_some_and(|lag| lag < 50))
     });
@@ -95,15 +95,16 @@ fn a_full_checkpoint_disk_fails_checkpoints_and_nothing_else() {
 }
 
 #[test]
-fn a_corrupt_newest_checkpoint_is_loud_and_never_replaced_by_an_older_one() {
+fn a_corrupt_newest_checkpoint_is_reported_and_never_replaced_by_an_older_one() {
     let mut test = ClusterUnderTest::start(&[]);
     let job = CountingJob::endless();
     let id = test.submit(&job);
     test.await_progress(id, 3);
     let (leader, epoch) = test.await_leader_after(0);
-    // Freeze the leader first, so that the newest checkpoint stays the newest.
+    // Pause the leader first, so that the newest checkpoint stays the newest.
     test.cluster.pause(&leader).unwrap();
-    // The very newest file may still lack its pointer: with the newest two corrupt the newest pointer is, and a third is whole.
+    // The newest file may still lack its pointer. If the newest two files are corrupt, the newest pointer names a corrupt file,
+    // and a third file is intact.
     let damaged = newest_metadata(&test.cluster.checkpoint_directory().join(id.to_string()), 2);
     let intact: Vec<_> = damaged.iter().map(|path| std::fs::read(path).unwrap()).collect();
     damaged.iter().for_each(|path| flip_a_bit(path).unwrap());

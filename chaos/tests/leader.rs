@@ -1,4 +1,4 @@
-//! The leading JobManager dies, freezes, or loses its disk; the job does not care.
+//! The leading JobManager is killed, is paused, or loses its disk. The job is not affected.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ fn leaders_killed_in_a_row(coordination: Coordination, kills: u64) {
         test.cluster.kill(&leader).expect("the leader runs");
         let dead = leader;
         (leader, epoch) = test.await_leader_after(epoch);
-        assert_ne!(leader, dead, "the dead can't lead");
+        assert_ne!(leader, dead, "a killed JobManager can't lead");
         epochs.push(epoch);
         test.cluster.restart(&dead).expect("it starts again");
         let after = test.await_progress(id, before);
@@ -29,22 +29,22 @@ fn leaders_killed_in_a_row(coordination: Coordination, kills: u64) {
 }
 
 #[test]
-fn twenty_leaders_killed_in_a_row_under_load_lose_and_double_nothing() {
+fn twenty_leaders_killed_in_a_row_under_load_lose_and_duplicate_nothing() {
     leaders_killed_in_a_row(Coordination::Raft, 20);
 }
 
 #[test]
-fn leaders_killed_in_a_row_on_etcd_lose_and_double_nothing() {
+fn leaders_killed_in_a_row_on_etcd_lose_and_duplicate_nothing() {
     leaders_killed_in_a_row(Coordination::Etcd, 3);
 }
 
 #[test]
-fn leaders_killed_in_a_row_on_zookeeper_lose_and_double_nothing() {
+fn leaders_killed_in_a_row_on_zookeeper_lose_and_duplicate_nothing() {
     leaders_killed_in_a_row(Coordination::ZooKeeper, 3);
 }
 
 #[test]
-fn all_jobmanagers_killed_at_once_come_back_and_the_job_goes_on() {
+fn all_jobmanagers_killed_at_once_come_back_and_the_job_continues() {
     let mut test = ClusterUnderTest::start(&[]);
     let job = CountingJob::endless();
     let id = test.submit(&job);
@@ -53,7 +53,7 @@ fn all_jobmanagers_killed_at_once_come_back_and_the_job_goes_on() {
     for name in test.cluster.jobmanager_names() {
         test.cluster.kill(&name).unwrap();
     }
-    assert_eq!(test.describe(id), None, "the fault bit: nobody answers");
+    assert_eq!(test.describe(id), None, "the fault took effect: no JobManager answers");
     for name in test.cluster.jobmanager_names() {
         test.cluster.restart(&name).unwrap();
     }
@@ -73,22 +73,23 @@ fn a_paused_leader_wakes_up(coordination: Coordination) {
     let (successor, later) = test.await_leader_after(epoch);
     assert_ne!(successor, leader);
     test.await_progress(id, before);
-    test.cluster.resume(&leader).expect("it is still there");
-    // What the sleeper still tries is refused by the store, and it says so; then it knows that it is superseded.
-    let refusal = test.until("the sleeper's write is refused or it stands down", || {
+    test.cluster.resume(&leader).expect("it still exists");
+    // The store refuses what the woken leader still tries to write, and the leader logs this. Then it knows that it is
+    // superseded.
+    let refusal = test.until("a write of the woken leader is refused, or it steps down", || {
         let log = test.log_of(&leader);
         let told = log.lines().find(|line| line.contains("superseded") || line.contains("leadership revoked"));
         told.map(str::to_owned)
     });
     println!("the woken leader logged: {refusal}");
-    test.until("the sleeper follows its successor", || test.ha_as_seen_by(&leader).filter(|ha| ha.epoch.0 >= later));
+    test.until("the woken leader follows its successor", || test.ha_as_seen_by(&leader).filter(|ha| ha.epoch.0 >= later));
     let (still, same) = test.leader().expect("a leader");
     assert_eq!((still, same), (successor, later), "waking up changes no leader");
     test.finish(id, &job);
 }
 
 #[test]
-fn a_paused_leader_that_wakes_up_is_refused_and_its_job_was_never_disturbed_by_it() {
+fn a_paused_leader_that_wakes_up_is_refused_and_never_disturbs_its_job() {
     a_paused_leader_wakes_up(Coordination::Raft);
 }
 
@@ -112,9 +113,9 @@ fn a_wiped_jobmanager_rejoins_and_can_lead() {
     test.cluster.kill(&wiped).unwrap();
     std::fs::remove_dir_all(test.cluster.raft_directory(&wiped)).unwrap();
     test.cluster.restart(&wiped).unwrap();
-    // It comes back as a new member (decision 0006) and counts only once the group has let it in.
+    // It comes back as a new member (decision 0006), and counts only after the group has admitted it.
     test.until("the wiped member votes", || test.log_of(&wiped).contains("this member is a voter now").then_some(()));
-    // With the wiped member and one other alive, the group must still elect: what it lost, it has back.
+    // Only the wiped member and one other are alive. They can elect a leader only if the wiped member has got back what it lost.
     let before = test.describe(id).map_or(0, |job| newest_checkpoint(&job));
     test.cluster.kill(&leader).unwrap();
     (_, epoch) = test.await_leader_after(epoch);
@@ -162,7 +163,7 @@ fn a_flood_of_requests_costs_no_leadership() {
         })
         .collect();
     let answered: u32 = flood.into_iter().map(|thread| thread.join().unwrap()).sum();
-    assert!(answered > 1_000, "the fault bit: {answered} requests were answered");
+    assert!(answered > 1_000, "the fault took effect: {answered} requests were answered");
     assert_eq!(test.leader(), Some((leader, epoch)));
     test.finish(id, &job);
 }

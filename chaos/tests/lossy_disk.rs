@@ -1,4 +1,4 @@
-//! A disk of ours, mounted: what programs do with it through the kernel, and what is left when its power has gone. Mounting needs root.
+//! A mounted lossy disk: what programs do with it through the kernel, and what is left after a power loss. Mounting needs root.
 
 #![allow(clippy::unwrap_used, reason = "a test that can not go on fails")]
 
@@ -18,7 +18,7 @@ use weir_storage::{StorageOptions, open};
 const PATIENCE: Duration = Duration::from_secs(60);
 const SEEDS: u64 = 10;
 
-/// Runs with an empty disk, unless there can't be one here; that is said.
+/// Runs a test with an empty disk. If no such disk can be mounted here, prints why and skips the test.
 fn with_disk(seed: u64, run: impl FnOnce(&LossyDisk, &Path)) {
     if let Some(why) = LossyDisk::hindrance() {
         println!("skipped: {why}");
@@ -28,7 +28,7 @@ fn with_disk(seed: u64, run: impl FnOnce(&LossyDisk, &Path)) {
     let disk = LossyDisk::mount(&place.path().join("disk"), seed).unwrap();
     run(&disk, disk.mount_point());
     drop(disk);
-    assert_eq!(fs::read_dir(place.path().join("disk")).unwrap().count(), 0, "it is not mounted any more");
+    assert_eq!(fs::read_dir(place.path().join("disk")).unwrap().count(), 0, "the disk is not mounted any more");
 }
 
 fn lose_power(disk: &LossyDisk) {
@@ -36,7 +36,7 @@ fn lose_power(disk: &LossyDisk) {
     disk.restore_power();
 }
 
-/// Replaces a file as programs do, which sync or do not.
+/// Replaces a file as programs do, with syncs or without.
 fn replace(place: &Path, bytes: &[u8], sync: bool) {
     let mut file = File::create(place.join("unfinished")).unwrap();
     file.write_all(bytes).unwrap();
@@ -50,7 +50,7 @@ fn replace(place: &Path, bytes: &[u8], sync: bool) {
 }
 
 #[test]
-fn it_is_a_file_system() {
+fn a_lossy_disk_is_a_file_system() {
     with_disk(1, |disk, place| {
         fs::create_dir_all(place.join("a/b")).unwrap();
         let bytes: Vec<u8> = (0..1_000_000_u32).map(|number| (number % 251) as u8).collect();
@@ -84,7 +84,7 @@ fn it_is_a_file_system() {
 }
 
 #[test]
-fn a_program_that_syncs_loses_nothing_and_one_that_does_not_loses() {
+fn a_program_that_syncs_loses_nothing_and_one_that_does_not_loses_data() {
     let mut lost = 0;
     for seed in 0..SEEDS {
         with_disk(seed, |disk, place| {
@@ -105,7 +105,7 @@ fn a_program_that_syncs_loses_nothing_and_one_that_does_not_loses() {
 fn a_process_dies_in_the_middle_of_its_sync() {
     with_disk(1, |disk, place| {
         let file = place.join("file");
-        // Writes and syncs for ever; `dd` syncs once a run.
+        // Writes and syncs for ever; `dd` syncs once per run.
         let script = "while :; do dd if=/dev/zero of=\"$0\" bs=1000 count=1 conv=fsync 2>/dev/null; done";
         let mut process = std::process::Command::new("sh").args(["-c", script]).arg(&file).spawn().unwrap();
         disk.lose_power_after(20);
@@ -117,7 +117,7 @@ fn a_process_dies_in_the_middle_of_its_sync() {
         disk.restore_power();
         assert!(waiting.is_none() && loss.at_stake > 0, "{loss:?}");
         assert_eq!(disk.unsynced(), 0);
-        // Whatever is left of it, it can be used again.
+        // Whatever is left of the file, it can be used again.
         fs::write(&file, b"again").unwrap();
         assert_eq!(fs::read(&file).unwrap(), b"again");
     });
@@ -145,7 +145,7 @@ fn a_sync_fails_once_is_slow_and_bits_flip() {
 }
 
 #[test]
-fn a_program_that_holds_files_open_does_not_keep_it_mounted() {
+fn a_program_that_holds_files_open_does_not_keep_the_disk_mounted() {
     let mut held = None;
     with_disk(1, |disk, place| {
         let file = File::create(place.join("file")).unwrap();
@@ -156,7 +156,8 @@ fn a_program_that_holds_files_open_does_not_keep_it_mounted() {
     drop(held);
 }
 
-/// How many of a job's files come back after it was tidied up and the power went, by how that was done.
+/// How many files of a job come back after they were deleted and the power was lost. `for_good` says whether the deletion was
+/// made durable.
 async fn files_that_come_back(seed: u64, for_good: bool) -> usize {
     let directory = tempfile::tempdir().unwrap();
     let disk = LossyDisk::mount(&directory.path().join("storage"), seed).unwrap();
@@ -178,7 +179,7 @@ async fn files_that_come_back(seed: u64, for_good: bool) -> usize {
 }
 
 #[tokio::test]
-async fn what_was_deleted_for_good_does_not_come_back_with_a_power_loss() {
+async fn durably_deleted_files_do_not_come_back_after_a_power_loss() {
     if let Some(why) = LossyDisk::hindrance() {
         println!("skipped: {why}");
         return;
@@ -188,10 +189,11 @@ async fn what_was_deleted_for_good_does_not_come_back_with_a_power_loss() {
         came_back += files_that_come_back(seed, false).await;
         assert_eq!(files_that_come_back(seed, true).await, 0);
     }
-    assert!(came_back > 0, "the power loss bites");
+    assert!(came_back > 0, "the power loss takes effect");
 }
 
-/// A cluster with such a disk under each raft log; the disks by JobManager. Dropped in this order the cluster goes first.
+/// A cluster with a lossy disk under each raft log, and the disks by JobManager. If they are bound in this order, the cluster is
+/// dropped first.
 fn cluster_on_lossy_disks() -> (BTreeMap<String, LossyDisk>, ClusterUnderTest) {
     let mut disks = BTreeMap::new();
     let test = ClusterUnderTest::start_with(|options| {
@@ -203,7 +205,7 @@ fn cluster_on_lossy_disks() -> (BTreeMap<String, LossyDisk>, ClusterUnderTest) {
     (disks, test)
 }
 
-/// Whether a job goes on from a checkpoint at least as new as one that was seen complete before all machines lost power.
+/// Whether a job continues from a checkpoint at least as new as one that was complete before all machines lost power.
 fn goes_on_after_power_loss(lying_disks: bool) -> bool {
     let (disks, mut test) = cluster_on_lossy_disks();
     let id = test.submit(&CountingJob::endless());
@@ -222,7 +224,7 @@ fn goes_on_after_power_loss(lying_disks: bool) -> bool {
         disk.restore_power();
         test.cluster.restart(name).unwrap();
     }
-    test.until("the job goes on, or somebody says why not", || {
+    test.until("the job continues, or a log says why it can't", || {
         if disks.keys().any(|name| test.log_of(name).contains("is damaged at byte")) {
             return Some(false);
         }
@@ -233,17 +235,17 @@ fn goes_on_after_power_loss(lying_disks: bool) -> bool {
 }
 
 #[test]
-fn no_checkpoint_is_lost_with_the_power_unless_syncs_are() {
+fn no_checkpoint_is_lost_in_a_power_loss_unless_syncs_do_nothing() {
     if let Some(why) = LossyDisk::hindrance() {
         println!("skipped: {why}");
         return;
     }
     assert!(goes_on_after_power_loss(false));
-    assert!(!goes_on_after_power_loss(true), "the power loss bites");
+    assert!(!goes_on_after_power_loss(true), "the power loss takes effect");
 }
 
-/// Whoever is killed between a write and its sync leaves something that can be read and is not durable. Who starts on it must make it so:
-/// a vote that was told on, and then lost with the power, could be cast again.
+/// A JobManager that is killed between a write and its sync leaves data that can be read but is not durable. The next process
+/// must make this data durable. Otherwise, a vote that was answered and then lost with the power could be cast again.
 #[test]
 fn a_jobmanager_makes_durable_what_a_killed_one_left() {
     if let Some(why) = LossyDisk::hindrance() {
@@ -257,13 +259,13 @@ fn a_jobmanager_makes_durable_what_a_killed_one_left() {
     let disk = &disks[&leader];
     disk.lose_power_after(0);
     assert!(disk.await_darkness(PATIENCE), "a leader writes");
-    // Only the process dies: its machine goes on, and what it wrote is seen.
+    // Only the process dies. Its machine continues, and what the process wrote can be read.
     test.cluster.process(&leader).unwrap().signal(Signal::SIGKILL);
     disk.refuse_all();
     test.cluster.jobmanager_names().iter().for_each(|name| test.cluster.kill(name).unwrap());
     disk.restore_power();
-    assert!(disk.unsynced() > 0, "it was killed before its sync");
-    // Alone it has no say, and writes nothing but what it finds.
+    assert!(disk.unsynced() > 0, "the process was killed before its sync");
+    // Alone, the JobManager has no quorum. It writes nothing except what it finds.
     test.cluster.restart(&leader).unwrap();
     test.until("what it found is durable", || (disk.unsynced() == 0).then_some(()));
     drop(test);

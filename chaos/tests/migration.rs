@@ -7,12 +7,12 @@ use weir_chaos::cluster::{ClusterUnderTest, newest_checkpoint, weir_binary};
 use weir_chaos::workload::CountingJob;
 use weir_local::Coordination;
 
-/// A process that ends with the value.
+/// A process that is killed when the value is dropped.
 struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // The process may have ended by itself.
         drop(self.0.kill());
         drop(self.0.wait());
     }
@@ -35,7 +35,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn tasks_run_on_while_the_cluster_moves_from_raft_to_etcd_and_the_old_configuration_leads_no_more() {
+fn tasks_continue_while_the_cluster_moves_from_raft_to_etcd_and_the_old_configuration_can_not_lead() {
     let mut test = ClusterUnderTest::start(&[]);
     let job = CountingJob::endless();
     let id = test.submit(&job);

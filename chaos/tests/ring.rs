@@ -1,4 +1,4 @@
-//! `weir chaos` as its users type it: real processes, real faults, a report that can be judged again.
+//! `weir chaos` as users run it: real processes, real faults, and a report that can be judged again.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -26,7 +26,7 @@ fn text(path: &Path) -> &str {
 }
 
 #[test]
-fn a_run_passes_its_report_is_judged_the_same_again_and_spoiled_it_is_condemned() {
+fn a_run_passes_and_is_judged_the_same_again_and_a_spoiled_history_fails() {
     let place = tempfile::tempdir().expect("a directory");
     let place = place.path();
     let arguments = ["run", "--workload", "churn", "--nemesis", "kill-leader,kill-taskmanager,isolate-leader"];
@@ -35,7 +35,7 @@ fn a_run_passes_its_report_is_judged_the_same_again_and_spoiled_it_is_condemned(
     assert!(output.status.success(), "{}", said(&output));
     let before = report(place);
     assert_eq!(before["verdict"], "passed");
-    assert!(before["leader_changes"].as_u64() >= Some(1), "the faults bit: {before}");
+    assert!(before["leader_changes"].as_u64() >= Some(1), "the faults took effect: {before}");
     let page = std::fs::read_to_string(place.join("report.html")).expect("a page");
     assert!(page.contains("PASSED") && page.contains("<svg") && page.contains("kill-leader"));
     if Network::hindrance().is_none() {
@@ -45,7 +45,7 @@ fn a_run_passes_its_report_is_judged_the_same_again_and_spoiled_it_is_condemned(
     let again = chaos(&["check", text(place)]);
     assert!(again.status.success(), "{}", said(&again));
     let verdicts = |text: &str| text.lines().filter(|line| line.starts_with("  held")).map(str::to_owned).collect::<Vec<_>>();
-    assert_eq!(verdicts(&said(&again)), verdicts(&said(&output)), "the same code says the same");
+    assert_eq!(verdicts(&said(&again)), verdicts(&said(&output)), "the same code gives the same verdicts");
 
     let mut history = History::read(place).expect("a history");
     for event in &mut history.events {
@@ -57,11 +57,11 @@ fn a_run_passes_its_report_is_judged_the_same_again_and_spoiled_it_is_condemned(
     std::fs::write(place.join(HISTORY_FILE), lines.join("\n")).expect("is written");
     let spoiled = chaos(&["check", text(place)]);
     assert_eq!(spoiled.status.code(), Some(1));
-    assert!(said(&spoiled).contains("there more than once"), "{}", said(&spoiled));
+    assert!(said(&spoiled).contains("present more than once"), "{}", said(&spoiled));
 }
 
 #[test]
-fn a_fault_that_can_not_be_made_is_skipped_and_never_passes() {
+fn an_impossible_fault_is_skipped_and_never_passes() {
     let place = tempfile::tempdir().expect("a directory");
     let place = place.path();
     let output = chaos(&["run", "--nemesis", "store-reset", "--ha", "raft", "--duration", "2s", "--report", text(place)]);

@@ -1,4 +1,4 @@
-//! A TaskManager dies or freezes; the job goes on elsewhere, or waits and says why.
+//! A TaskManager is killed or paused. The job continues elsewhere, or waits and says why.
 
 use weir_chaos::cluster::{ClusterUnderTest, newest_checkpoint};
 use weir_chaos::workload::CountingJob;
@@ -22,11 +22,11 @@ fn a_taskmanager_is_killed(coordination: Coordination) {
     let before = test.describe(id).expect("the leader answers");
     test.cluster.kill(&victim).expect("it runs");
     let after = test.await_job(id, "the job restarts", |job| job.restarts > before.restarts);
-    assert!(after.restarts > before.restarts, "the fault bit");
+    assert!(after.restarts > before.restarts, "the fault took effect");
     let again = test.await_progress(id, newest_checkpoint(&before));
     let hosts = again.vertices.iter().flat_map(|vertex| &vertex.subtasks).filter_map(|subtask| subtask.task_manager.clone());
-    assert!(hosts.into_iter().all(|host| !host.0.starts_with(&victim)), "nothing runs on the dead one");
-    assert!(again.checkpoints.latest_restored.is_some(), "it went on from a checkpoint");
+    assert!(hosts.into_iter().all(|host| !host.0.starts_with(&victim)), "nothing runs on the killed TaskManager");
+    assert!(again.checkpoints.latest_restored.is_some(), "the job continued from a checkpoint");
     test.finish(id, &job);
 }
 
@@ -46,7 +46,7 @@ fn a_taskmanager_killed_under_zookeeper_is_replaced_from_the_newest_checkpoint()
 }
 
 #[test]
-fn without_enough_slots_the_job_waits_says_why_and_goes_on_when_a_taskmanager_comes() {
+fn without_enough_slots_the_job_waits_says_why_and_continues_when_a_taskmanager_comes() {
     let mut test = ClusterUnderTest::start_with(|options| options.slots = 1);
     let job = CountingJob::endless();
     let id = test.submit(&job);
@@ -63,7 +63,7 @@ fn without_enough_slots_the_job_waits_says_why_and_goes_on_when_a_taskmanager_co
 }
 
 #[test]
-fn a_frozen_taskmanager_is_replaced_and_what_it_does_after_waking_changes_nothing() {
+fn a_paused_taskmanager_is_replaced_and_changes_nothing_after_it_resumes() {
     let mut test = ClusterUnderTest::start(&[]);
     let job = CountingJob::endless();
     let id = test.submit(&job);

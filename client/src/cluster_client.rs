@@ -1,4 +1,4 @@
-//! REST calls that survive a change of leader.
+//! REST calls that continue across leader changes.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -19,55 +19,55 @@ use weir_world::{Millis, MonotonicClock, random_id};
 
 use crate::ClientError;
 
-/// Most JobManagers a client is told of.
+/// Largest number of JobManager addresses.
 const MAX_ADDRESSES: usize = 64;
-/// Longest answer that is read, in bytes.
+/// Longest accepted answer, in bytes.
 const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
-/// Longest wait for a connection, in milliseconds; a dead host costs this much before the next is tried.
+/// Longest wait for a connection, in milliseconds. A dead host delays the try at the next JobManager by this much.
 const CONNECT_TIMEOUT_MS: u64 = 1_000;
-/// Longest wait for one answer, in milliseconds; a frozen JobManager costs this much before the next is tried.
+/// Longest wait for one answer, in milliseconds. A frozen JobManager delays the try at the next one by this much.
 const ATTEMPT_TIMEOUT_MS: u64 = 10_000;
-/// First and longest pause after all JobManagers were tried in vain, in milliseconds.
+/// First and longest pause after no JobManager answered, in milliseconds.
 const PAUSE_MS: (u64, u64) = (50, 1_000);
-/// First and longest pause between polls of something that takes time, in milliseconds.
+/// First and longest pause between polls of a running operation, in milliseconds.
 const POLL_MS: (u64, u64) = (50, 500);
 
-/// What a cluster answers to whatever its coordination store would have to write while it does not answer.
+/// The cluster answers with this code if a request must write to the coordination store while the store is unavailable.
 const STORE_AWAY: &str = "HA-STORE-AWAY";
-/// What it answers when it does not know whether the request was carried out.
+/// The cluster answers with this code if it does not know whether the request was carried out.
 const OUTCOME_UNKNOWN: &str = "HA-UNKNOWN";
 
-/// A cluster, seen from outside. Tries its JobManagers in turn: every one answers for the leader, and while there is
-/// none, or one does not answer, the call is repeated until its deadline.
+/// A client of one cluster. It tries the JobManagers in turn, because each of them answers for the leader. While there is no
+/// leader, or a JobManager does not answer, it retries the call until the call's deadline.
 #[derive(Debug)]
 pub struct ClusterClient {
     addresses: Vec<Url>,
-    /// Which JobManager answered last: the one to begin with.
+    /// Index of the JobManager that answered last. The next call tries it first.
     answered_last: AtomicUsize,
     http: reqwest::Client,
     clock: MonotonicClock,
 }
 
-/// Until when a call may go on, and since when it does.
+/// When a call started, and when it must end.
 #[derive(Clone, Copy)]
 struct Deadline {
     start: Millis,
     end: Millis,
 }
 
-/// What one attempt at one JobManager brought, if not an answer.
+/// Why one attempt at one JobManager failed.
 enum Failure {
-    /// The request certainly did nothing; another JobManager, or this one later, may do it.
+    /// The request certainly had no effect. A retry, here or at another JobManager, may succeed.
     NotDone(String),
-    /// It may have been done, the answer is lost.
+    /// The answer is lost. The request may have been carried out.
     Unknown(String),
-    /// The request certainly did nothing, and the cluster takes none until its coordination store answers again.
+    /// The request certainly had no effect, and no retry succeeds until the coordination store answers again.
     StoreAway(Vec<String>),
-    /// The cluster's answer is an error.
+    /// A retry can't help.
     Final(ClientError),
 }
 
-/// Whether repeating a request that may have been done already does harm.
+/// Whether it does harm to repeat a request that may already have been carried out.
 #[derive(Clone, Copy, PartialEq)]
 enum Repeat {
     Harmless,
@@ -75,7 +75,7 @@ enum Repeat {
 }
 
 impl ClusterClient {
-    /// A client of the JobManagers with these REST addresses: `host:port` or `http://host:port`. Connects to nothing yet.
+    /// A client of the JobManagers with these REST addresses: `host:port` or `http://host:port`. Opens no connection yet.
     pub fn new(addresses: Vec<String>) -> Result<Self, ClientError> {
         if addresses.is_empty() || addresses.len() > MAX_ADDRESSES {
             let message = format!("CLIENT-ADDRESS: {} JobManager addresses given; give 1 to {MAX_ADDRESSES}", addresses.len());
@@ -92,8 +92,8 @@ impl ClusterClient {
         Ok(Self { addresses, answered_last: AtomicUsize::new(0), http, clock: MonotonicClock::start() })
     }
 
-    /// Submits a job and returns once it is durable. The submission is repeated across leader changes under one client
-    /// token (drawn here unless given), so that it makes exactly one job.
+    /// Submits a job and returns once it is durable. Retries across leader changes use one client token, so that they create
+    /// exactly one job. If `token` is absent, the client draws one.
     pub async fn submit(&self, graph: &JobGraph, token: Option<&str>, deadline: Duration) -> Result<SubmitResponse, ClientError> {
         if let Err(errors) = validate(graph) {
             return Err(ClientError::Refused { errors: errors.iter().map(ToString::to_string).collect() });
@@ -108,22 +108,22 @@ impl ClusterClient {
         self.post("/weir/v1/jobs", &request, Repeat::Harmless, self.within(deadline)).await
     }
 
-    /// All jobs, running ones and ended ones.
+    /// Lists all jobs, running and ended.
     pub async fn list(&self, deadline: Duration) -> Result<JobsOverview, ClientError> {
         self.get("/jobs/overview", self.within(deadline)).await
     }
 
-    /// Everything about one job.
+    /// Describes one job in full.
     pub async fn describe(&self, job: JobId, deadline: Duration) -> Result<JobDescription, ClientError> {
         self.get(&format!("/weir/v1/jobs/{job}"), self.within(deadline)).await
     }
 
-    /// A job's checkpoints.
+    /// The statistics of a job's checkpoints.
     pub async fn checkpoints(&self, job: JobId, deadline: Duration) -> Result<CheckpointStatistics, ClientError> {
         self.get(&format!("/jobs/{job}/checkpoints"), self.within(deadline)).await
     }
 
-    /// Asks for a job's cancellation; [`ClusterClient::wait`] sees its end.
+    /// Requests a job's cancellation. Use [`ClusterClient::wait`] to wait for the job's end.
     pub async fn cancel(&self, job: JobId, deadline: Duration) -> Result<(), ClientError> {
         let path = format!("/jobs/{job}?mode=cancel");
         let Empty {} = self
@@ -132,7 +132,7 @@ impl ClusterClient {
         Ok(())
     }
 
-    /// Takes a savepoint and returns where it is. `target` is the directory; the cluster's own if absent.
+    /// Takes a savepoint and returns its location. `target` is the directory; default: the cluster's own.
     pub async fn savepoint(&self, job: JobId, target: Option<&str>, deadline: Duration) -> Result<String, ClientError> {
         let trigger_id = draw_token();
         let request = SavepointTriggerRequest {
@@ -143,7 +143,7 @@ impl ClusterClient {
         self.savepoint_operation(job, &format!("/jobs/{job}/savepoints"), &request, self.within(deadline)).await
     }
 
-    /// Stops a job with a savepoint and returns where that is. `drain` fires all windows first.
+    /// Stops a job with a savepoint and returns the savepoint's location. `drain` fires all windows first.
     pub async fn stop(&self, job: JobId, target: Option<&str>, drain: bool, deadline: Duration) -> Result<String, ClientError> {
         let request = StopRequest {
             target_directory: target.map(str::to_owned),
@@ -154,7 +154,7 @@ impl ClusterClient {
         self.savepoint_operation(job, &format!("/jobs/{job}/stop"), &request, self.within(deadline)).await
     }
 
-    /// Waits until a job has ended for good, across leader changes, and returns its last description.
+    /// Waits, across leader changes, until a job is globally terminal. Returns the job's last description.
     pub async fn wait(&self, job: JobId, deadline: Duration) -> Result<JobDescription, ClientError> {
         let deadline = self.within(deadline);
         let mut pause = POLL_MS.0;
@@ -169,7 +169,7 @@ impl ClusterClient {
         }
     }
 
-    /// The cluster in figures.
+    /// The cluster's overview: numbers of jobs, slots and TaskManagers.
     pub async fn overview(&self, deadline: Duration) -> Result<ClusterOverview, ClientError> {
         self.get("/overview", self.within(deadline)).await
     }
@@ -179,12 +179,12 @@ impl ClusterClient {
         self.get("/taskmanagers", self.within(deadline)).await
     }
 
-    /// The coordination group as the first JobManager that answers sees it; answered also while nobody leads.
+    /// The coordination group as the first JobManager that answers sees it. Works without a leader too.
     pub async fn ha_status(&self, deadline: Duration) -> Result<HaResponse, ClientError> {
         self.get("/weir/v1/ha", self.within(deadline)).await
     }
 
-    /// The coordination group as each JobManager sees it, by address; each is asked once.
+    /// The coordination group as each JobManager sees it, by address. Asks each JobManager once.
     pub async fn ha_status_of_each(&self, deadline: Duration) -> Vec<(String, Result<HaResponse, ClientError>)> {
         let deadline = self.within(deadline);
         let mut answers = Vec::with_capacity(self.addresses.len());
@@ -203,7 +203,7 @@ impl ClusterClient {
         answers
     }
 
-    /// Hands leadership to `to`, or to the most caught-up member; returns when another leads.
+    /// Transfers leadership to `to`; default: the most caught-up member. Returns when another member leads.
     pub async fn ha_transfer(&self, to: Option<&str>, deadline: Duration) -> Result<TransferResponse, ClientError> {
         let request = TransferRequest { to: to.map(str::to_owned) };
         // With a named target, a second transfer changes nothing; without one, it would move leadership again.
@@ -211,7 +211,7 @@ impl ClusterClient {
         self.post("/weir/v1/ha/transfer", &request, repeat, self.within(deadline)).await
     }
 
-    /// Lets the JobManager that runs under this name, with its peer service at `address`, into the coordination group.
+    /// Adds the JobManager `name`, whose peer service is at `address`, to the coordination group.
     pub async fn ha_add_member(&self, name: &str, address: &str, deadline: Duration) -> Result<HaResponse, ClientError> {
         let change = serde_json::json!({"action": "add", "name": name, "address": address});
         self.post("/weir/v1/ha/members", &change, Repeat::Harmless, self.within(deadline)).await
@@ -220,27 +220,27 @@ impl ClusterClient {
     /// Removes a member from the coordination group.
     pub async fn ha_remove_member(&self, name: &str, deadline: Duration) -> Result<HaResponse, ClientError> {
         let change = serde_json::json!({"action": "remove", "name": name});
-        // A second removal would be told that there is no such member.
+        // A repeated removal fails, because the member no longer exists.
         self.post("/weir/v1/ha/members", &change, Repeat::Harmful, self.within(deadline)).await
     }
 
-    /// The drill under way, and how the newest ones ended.
+    /// The current drill and the results of the newest ended ones.
     pub async fn drills(&self, deadline: Duration) -> Result<DrillsResponse, ClientError> {
         self.get("/weir/v1/drills", self.within(deadline)).await
     }
 
-    /// Tells the cluster that a drill begins: restarts are free until it ends or its time is over.
+    /// Tells the cluster that a drill begins. Until the drill ends or its time is up, job restarts do not count.
     pub async fn begin_drill(&self, begin: &DrillBegin, deadline: Duration) -> Result<DrillUnderWay, ClientError> {
         self.post("/weir/v1/drills", begin, Repeat::Harmless, self.within(deadline)).await
     }
 
-    /// Tells the cluster how a drill has ended; returns once that is durable.
+    /// Tells the cluster the result of a drill. Returns once the result is durable.
     pub async fn end_drill(&self, result: &DrillResult, deadline: Duration) -> Result<DrillsResponse, ClientError> {
         self.post(&format!("/weir/v1/drills/{}/result", result.id), result, Repeat::Harmless, self.within(deadline)).await
     }
 
-    /// Triggers and polls. A leader that does not know the trigger (a new one may not) is given it again: under the same
-    /// trigger id, so that it starts nothing it has already done.
+    /// Triggers a savepoint and polls it. If the leader does not know the trigger, as after a leader change, triggers it again
+    /// under the same trigger id, so that a savepoint that was already taken is not taken twice.
     async fn savepoint_operation(
         &self,
         job: JobId,
@@ -285,7 +285,7 @@ impl ClusterClient {
         ClientError::TimedOut { waited_ms: self.clock.now().since(deadline.start), what }
     }
 
-    /// Sleeps, longer each time. `false` if that would reach the deadline.
+    /// Sleeps, twice as long each time. Returns false, without sleeping, if the sleep would reach the deadline.
     async fn pause(&self, pause: &mut u64, longest: u64, deadline: Deadline) -> bool {
         let until = self.clock.now().after(*pause);
         *pause = (*pause * 2).min(longest);
@@ -325,7 +325,7 @@ impl ClusterClient {
             let first = self.answered_last.load(Ordering::Relaxed);
             for step in 0..self.addresses.len() {
                 let index = (first + step) % self.addresses.len();
-                // An equal share of what is left, so that a frozen JobManager does not use up the others' time.
+                // Each JobManager gets an equal share of the remaining time, so that a frozen one leaves time for the others.
                 let share = deadline.end.since(self.clock.now()) / (self.addresses.len() - step) as u64;
                 let patience = Duration::from_millis(share.clamp(1, ATTEMPT_TIMEOUT_MS));
                 match self.attempt(&self.addresses[index], &method, path, body.as_ref(), patience).await {
@@ -340,7 +340,7 @@ impl ClusterClient {
                     Err(Failure::StoreAway(errors)) => return Err(ClientError::StoreAway { errors, uncertain }),
                     Err(Failure::Unknown(why)) if repeat == Repeat::Harmful => {
                         let message =
-                            format!("CLIENT-UNKNOWN: the answer was lost, the request may have been carried out: {why}");
+                            format!("CLIENT-UNKNOWN: the answer was lost; the request may have been carried out: {why}");
                         return Err(ClientError::other(message));
                     }
                     Err(Failure::NotDone(why)) => last = why,
@@ -360,7 +360,7 @@ impl ClusterClient {
         }
     }
 
-    /// One request to one JobManager.
+    /// Sends one request to one JobManager.
     async fn attempt(
         &self,
         address: &Url,
@@ -393,7 +393,7 @@ impl ClusterClient {
     }
 }
 
-/// Sorts an HTTP answer.
+/// Classifies an HTTP answer.
 fn judge(name: &str, status: StatusCode, answer: Vec<u8>) -> Result<Vec<u8>, Failure> {
     if status.is_success() {
         return Ok(answer);
@@ -406,7 +406,7 @@ fn judge(name: &str, status: StatusCode, answer: Vec<u8>) -> Result<Vec<u8>, Fai
     Err(match status {
         StatusCode::SERVICE_UNAVAILABLE if says(STORE_AWAY) => Failure::StoreAway(errors),
         StatusCode::SERVICE_UNAVAILABLE if says(OUTCOME_UNKNOWN) => Failure::Unknown(format!("{name}: {}", errors.join("; "))),
-        // Answered while nobody leads, and by a proxying standby that knows the leader did not get the request.
+        // A JobManager answers this while there is no leader. A standby also answers it if the leader did not get the request.
         StatusCode::SERVICE_UNAVAILABLE => Failure::NotDone(format!("{name}: {}", errors.join("; "))),
         StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => Failure::Unknown(format!("{name}: {}", errors.join("; "))),
         StatusCode::NOT_FOUND => Failure::Final(ClientError::NotFound { errors }),
@@ -417,7 +417,7 @@ fn judge(name: &str, status: StatusCode, answer: Vec<u8>) -> Result<Vec<u8>, Fai
 
 fn decode<T: DeserializeOwned>(answer: &[u8]) -> Result<T, ClientError> {
     serde_json::from_slice(answer)
-        .map_err(|error| ClientError::other(format!("CLIENT-ANSWER: the answer is not what a Weir JobManager says: {error}")))
+        .map_err(|error| ClientError::other(format!("CLIENT-ANSWER: the answer is not one of a Weir JobManager: {error}")))
 }
 
 fn draw_token() -> String {
@@ -428,7 +428,7 @@ fn authority(address: &Url) -> String {
     address.authority().to_owned()
 }
 
-/// An error with its causes: reqwest's own text leaves out why.
+/// The text of an error and its causes. reqwest's own text omits the causes.
 fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -446,15 +446,15 @@ fn parse_address(address: &str) -> Result<Url, ClientError> {
     };
     let address = address.trim();
     if address.starts_with("https://") {
-        return Err(invalid("this build speaks no TLS"));
+        return Err(invalid("this build does not support TLS"));
     }
     let text = if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
     let url = Url::parse(&text).map_err(|error| invalid(&error.to_string()))?;
     if url.scheme() != "http" {
-        return Err(invalid("not http"));
+        return Err(invalid("its scheme is not http"));
     }
     if url.path() != "/" || url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() {
-        return Err(invalid("more than host and port"));
+        return Err(invalid("it has more than host and port"));
     }
     Ok(url)
 }

@@ -1,47 +1,47 @@
-//! What a call to the cluster can end in.
+//! Errors of a call to the cluster.
 
-/// A call that brought no answer of the wanted kind. Each kind has its exit code on the command line.
+/// The reason why a call failed. The command line has an exit code for each kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ClientError {
     /// There is no such job, savepoint or member. A retry can't help.
     #[error("not found: {}", .errors.join("; "))]
     NotFound {
-        /// The cluster's words.
+        /// The cluster's error messages.
         errors: Vec<String>,
     },
-    /// No JobManager could answer as leader within the deadline: none reachable, or none leads. A retry may help.
-    /// A submission is safe to repeat with the same client token.
-    #[error("no leading JobManager answered within {waited_ms} ms; last: {last}")]
+    /// No JobManager answered as leader within the deadline: none is reachable, or none leads. A retry may help.
+    /// A submission is safe to retry with the same client token.
+    #[error("no leading JobManager answered within {waited_ms} ms; last error: {last}")]
     NoLeader {
-        /// How long was tried.
         waited_ms: u64,
-        /// What the last attempt brought.
+        /// The error of the last attempt.
         last: String,
     },
-    /// The cluster runs on without its coordination store, and takes nothing new until that answers again. Nobody waits for it.
+    /// The cluster's coordination store is unavailable. Running jobs continue, but the cluster accepts no new requests until the
+    /// store answers again. The client returns this at once and does not wait for the store.
     #[error("{}{}", .errors.join("; "), .uncertain.as_ref().map_or_else(String::new, |why| format!(
         "; an earlier attempt may have been carried out ({why}): repeat a submission with the same client token"
     )))]
     StoreAway {
-        /// The cluster's words.
+        /// The cluster's error messages.
         errors: Vec<String>,
-        /// Why it is not certain that nothing was done, if it isn't.
+        /// If an earlier attempt may have been carried out: why its outcome is unknown.
         uncertain: Option<String>,
     },
-    /// The cluster answers, but what was waited for did not come within the deadline.
+    /// The cluster answers, but the awaited event did not happen within the deadline.
     #[error("timed out after {waited_ms} ms: {what}")]
     TimedOut {
-        /// How long was waited.
         waited_ms: u64,
+        /// The state at the deadline.
         what: String,
     },
-    /// The cluster refuses the request as it is. A retry can't help.
+    /// The cluster, or the client itself, refuses the request as invalid. A retry can't help.
     #[error("refused: {}", .errors.join("; "))]
     Refused {
-        /// The cluster's words, one entry per fault.
+        /// The error messages, one per problem.
         errors: Vec<String>,
     },
-    /// Anything else: an internal error of the cluster, an answer that is none of Weir's.
+    /// Any other error, e.g. an internal error of the cluster, or an answer that is not from a Weir cluster.
     #[error("{message}")]
     Other { message: String },
 }

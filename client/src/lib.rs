@@ -1,4 +1,4 @@
-//! How programs talk to a Weir cluster: [`ClusterClient`] over REST, and [`StreamBuilder`] to make job graphs in Rust.
+//! Client library of Weir: [`ClusterClient`] calls a cluster over REST, [`StreamBuilder`] builds job graphs in Rust.
 
 mod cluster_client;
 mod error;

@@ -1,7 +1,7 @@
-//! Job graphs made in Rust: streams that are transformed one after the other.
+//! Builds job graphs in Rust, from streams and their transformations.
 //!
-//! Neighbours without an exchange in between are chained into one vertex. A vertex gets an id from the operator that
-//! begins it; give it one of your own with [`Stream::uid`] where state must be found again after the program is edited.
+//! Consecutive operators without an exchange in between are chained into one vertex. A vertex gets its id from its first
+//! operator. If its state must be found again after the program is edited, set the id with [`Stream::uid`].
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,12 +12,12 @@ use weir_protocol::job_graph::{
     CheckpointConfig, DataType, Field, JobEdge, JobGraph, JobVertex, OperatorDescriptor, Partitioning, RestartStrategyConfig,
 };
 
-/// A job graph in the making.
+/// Builds a job graph, operator by operator.
 #[derive(Debug)]
 pub struct StreamBuilder {
     parallelism: u32,
     graph: RefCell<JobGraph>,
-    /// Positions of vertices whose output has several readers, and whose chain so can't be continued.
+    /// Positions of vertices whose output has several readers. Their chains can't be continued.
     branched: RefCell<BTreeSet<usize>>,
 }
 
@@ -28,7 +28,7 @@ pub struct Stream<'a> {
     /// Position of the vertex that ends in this stream.
     vertex: usize,
     schema: Vec<Field>,
-    /// How the next operator gets its rows; `None` chains it.
+    /// How rows reach the next operator. `None` chains it.
     exchange: Option<Partitioning>,
 }
 
@@ -41,32 +41,32 @@ pub struct Aggregate {
 }
 
 impl Aggregate {
-    /// Number of rows.
+    /// The number of rows.
     pub fn count(name: &str) -> Self {
         Self { name: name.to_owned(), function: "count", column: None }
     }
 
-    /// Sum of a column.
+    /// The sum of a column.
     pub fn sum(name: &str, column: &str) -> Self {
         Self::over(name, "sum", column)
     }
 
-    /// Least value of a column.
+    /// The least value of a column.
     pub fn min(name: &str, column: &str) -> Self {
         Self::over(name, "min", column)
     }
 
-    /// Greatest value of a column.
+    /// The greatest value of a column.
     pub fn max(name: &str, column: &str) -> Self {
         Self::over(name, "max", column)
     }
 
-    /// Mean of a column.
+    /// The mean of a column.
     pub fn avg(name: &str, column: &str) -> Self {
         Self::over(name, "avg", column)
     }
 
-    /// Number of distinct values of a column.
+    /// The number of distinct values of a column.
     pub fn count_distinct(name: &str, column: &str) -> Self {
         Self::over(name, "count_distinct", column)
     }
@@ -76,24 +76,25 @@ impl Aggregate {
     }
 }
 
-/// Which windows.
+/// The kind of the windows and their lengths.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WindowSpec {
-    /// One after the other.
+    /// Windows that follow each other without overlap.
     Tumbling {
         /// Length in milliseconds.
         size_ms: u64,
     },
+    /// Windows that overlap if `slide_ms` is less than `size_ms`.
     Hopping {
         /// Length in milliseconds.
         size_ms: u64,
-        /// From one start to the next, in milliseconds.
+        /// Distance from one window's start to the next, in milliseconds.
         slide_ms: u64,
     },
 }
 
 impl StreamBuilder {
-    /// A job of this name; its vertices get this parallelism.
+    /// Begins a job called `name`. Its vertices get `parallelism`, except windows without keys, which get 1.
     pub fn new(name: &str, parallelism: u32) -> Self {
         let graph = JobGraph {
             version: JobGraph::VERSION,
@@ -109,38 +110,38 @@ impl StreamBuilder {
         Self { parallelism, graph: RefCell::new(graph), branched: RefCell::default() }
     }
 
-    /// Sets when and how to checkpoint; without it the cluster decides.
+    /// Sets when and how to checkpoint. Default: the cluster's configuration.
     pub fn checkpointing(&self, config: CheckpointConfig) -> &Self {
         self.graph.borrow_mut().checkpointing = Some(config);
         self
     }
 
-    /// Sets what to do when a task fails; without it the cluster decides.
+    /// Sets what to do when a task fails. Default: the cluster's configuration.
     pub fn restart_strategy(&self, strategy: RestartStrategyConfig) -> &Self {
         self.graph.borrow_mut().restart_strategy = Some(strategy);
         self
     }
 
-    /// Sets the number of key groups.
+    /// Sets the number of key groups. Default: 128.
     pub fn max_parallelism(&self, max_parallelism: u32) -> &Self {
         self.graph.borrow_mut().max_parallelism = max_parallelism;
         self
     }
 
-    /// Reads files: `source.file`. Further options of the catalog may be given.
+    /// Reads files with `source.file`. `options` sets further options of that operator.
     pub fn read_files(&self, path: &str, format: &str, schema: Vec<Field>, options: &[(&str, Value)]) -> Stream<'_> {
         let mut all = vec![("path", json!(path)), ("format", json!(format)), ("schema", json!(schema))];
         all.extend(options.iter().cloned());
         self.source(operator("source.file", all), schema)
     }
 
-    /// Begins with any source, e.g. one of your own.
+    /// Begins a stream with any source, e.g. one of your own. `schema` is the source's columns.
     pub fn source(&self, source: OperatorDescriptor, schema: Vec<Field>) -> Stream<'_> {
         let vertex = self.add_vertex(source, self.parallelism);
         Stream { builder: self, vertex, schema, exchange: None }
     }
 
-    /// The graph, checked.
+    /// Validates the graph and returns it, or all errors found.
     pub fn build(self) -> Result<JobGraph, Vec<GraphError>> {
         let graph = self.graph.into_inner();
         validate(&graph).map(|()| graph)
@@ -169,7 +170,7 @@ impl<'a> Stream<'a> {
         &self.schema
     }
 
-    /// Names the vertex that this stream comes out of.
+    /// Sets the id of the vertex that produces this stream.
     pub fn uid(self, uid: &str) -> Self {
         {
             let mut graph = self.builder.graph.borrow_mut();
@@ -185,7 +186,7 @@ impl<'a> Stream<'a> {
         self
     }
 
-    /// The same stream once more. Both go on in vertices of their own.
+    /// Returns the same stream for a second use. The operators after each of them go into new vertices.
     pub fn branch(&self) -> Self {
         self.builder.branched.borrow_mut().insert(self.vertex);
         Self { builder: self.builder, vertex: self.vertex, schema: self.schema.clone(), exchange: self.exchange.clone() }
@@ -197,32 +198,32 @@ impl<'a> Stream<'a> {
         self.then(operator("filter", vec![("predicate", json!(predicate))]), schema)
     }
 
-    /// Computes columns: name, SQL expression, type.
+    /// Computes columns, each given by its name, SQL expression and type.
     pub fn project(self, columns: &[(&str, &str, DataType)]) -> Self {
         let options: Vec<_> = columns.iter().map(|(name, expr, _)| json!({"name": name, "expr": expr})).collect();
         let schema = columns.iter().map(|(name, _, data_type)| field(name, *data_type)).collect();
         self.then(operator("project", vec![("columns", Value::from(options))]), schema)
     }
 
-    /// Derives watermarks from a timestamp column.
+    /// Derives watermarks from a timestamp column. Rows may be out of order by up to `out_of_orderness_ms` milliseconds.
     pub fn watermark(self, column: &str, out_of_orderness_ms: u64) -> Self {
         let schema = self.schema.clone();
         let options = vec![("column", json!(column)), ("out_of_orderness_ms", json!(out_of_orderness_ms))];
         self.then(operator("watermark", options), schema)
     }
 
-    /// Any transformation, e.g. one of your own, and the columns that come out of it.
+    /// Applies any transformation, e.g. one of your own. `schema` is its output columns.
     pub fn transform(self, transform: OperatorDescriptor, schema: Vec<Field>) -> Self {
         self.then(transform, schema)
     }
 
-    /// Deals rows out by these columns.
+    /// Distributes rows by the hash of these columns.
     pub fn key_by(self, keys: &[&str]) -> Self {
         let keys = keys.iter().map(|key| (*key).to_owned()).collect();
         Self { exchange: Some(Partitioning::Hash { keys }), ..self }
     }
 
-    /// Deals batches out in turn.
+    /// Distributes batches round-robin.
     pub fn rebalance(self) -> Self {
         Self { exchange: Some(Partitioning::Rebalance), ..self }
     }
@@ -232,8 +233,8 @@ impl<'a> Stream<'a> {
         Self { exchange: Some(Partitioning::Broadcast), ..self }
     }
 
-    /// Aggregates over windows of `time_column`, by the columns of the [`Stream::key_by`] just before, or all rows
-    /// together in one subtask. Emits `window_start`, the keys, the aggregates.
+    /// Aggregates over windows of `time_column`. Groups by the columns of the [`Stream::key_by`] just before. Without one,
+    /// aggregates all rows together in one subtask. Emits `window_start`, the keys and the aggregates.
     pub fn window(self, time_column: &str, window: WindowSpec, aggregates: &[Aggregate]) -> Self {
         let keys = match &self.exchange {
             Some(Partitioning::Hash { keys }) => keys.clone(),
@@ -275,7 +276,7 @@ impl<'a> Stream<'a> {
         self.then(descriptor, schema)
     }
 
-    /// Adds `columns` of the latest row of `right` with equal keys, null if there was none.
+    /// Adds `columns` of the latest row of `right` with equal keys; null if there is none.
     pub fn join_latest(self, keys: &[&str], right: Self, right_keys: &[&str], columns: &[&str]) -> Self {
         let added = right.schema.iter().filter(|field| columns.contains(&field.name.as_str()));
         let mut schema = self.schema.clone();
@@ -287,22 +288,22 @@ impl<'a> Stream<'a> {
         joined
     }
 
-    /// Writes files exactly once: `sink.file`.
+    /// Writes files exactly once, with `sink.file`.
     pub fn write_files(self, path: &str, format: &str) {
         self.sink(operator("sink.file", vec![("path", json!(path)), ("format", json!(format))]));
     }
 
-    /// Prints rows.
+    /// Prints each row after `prefix`, with `sink.print`.
     pub fn print(self, prefix: &str) {
         self.sink(operator("sink.print", vec![("prefix", json!(prefix))]));
     }
 
-    /// Ends in any sink, e.g. one of your own.
+    /// Ends the stream in any sink, e.g. one of your own.
     pub fn sink(self, sink: OperatorDescriptor) {
         self.then(sink, Vec::new());
     }
 
-    /// Appends an operator: to the chain if nothing stands between, as a new vertex otherwise.
+    /// Appends an operator: to the chain if the stream has no exchange and one reader, else as a new vertex.
     fn then(self, next: OperatorDescriptor, schema: Vec<Field>) -> Self {
         let chains = self.exchange.is_none() && !self.builder.branched.borrow().contains(&self.vertex);
         if !chains {
@@ -313,7 +314,7 @@ impl<'a> Stream<'a> {
         Self { schema, ..self }
     }
 
-    /// Begins a new vertex behind this stream.
+    /// Begins a new vertex that reads this stream.
     fn begin(self, first: OperatorDescriptor, schema: Vec<Field>, parallelism: u32) -> Self {
         let builder = self.builder;
         let vertex = builder.add_vertex(first, parallelism);
@@ -321,7 +322,7 @@ impl<'a> Stream<'a> {
         Self { builder, vertex, schema, exchange: None }
     }
 
-    /// Leads this stream into an input of a vertex.
+    /// Connects this stream to an input of a vertex.
     fn connect(self, to: usize, input: u32) {
         let mut graph = self.builder.graph.borrow_mut();
         let equal = graph.vertices[self.vertex].parallelism == graph.vertices[to].parallelism;
@@ -355,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_are_chained_and_exchanges_begin_a_vertex() {
+    fn consecutive_operators_are_chained_and_an_exchange_begins_a_vertex() {
         let job = StreamBuilder::new("bids", 2);
         job.read_files("/in", "csv", bids(), &[("header", json!(false))])
             .uid("bids")

@@ -1,6 +1,6 @@
-//! How fast `source.file` parses delimited text: `csv_bench PATH [COLUMN ...]` reads a file (or directory) without header,
-//! whose columns are all bigint (default: auction bidder price ts), on one thread and prints rows per second.
-//! With `--make ROWS PATH` it writes such a file first.
+//! Measures how fast `source.file` parses delimited text. `csv_bench PATH [COLUMN ...]` reads a file or directory on one thread
+//! and prints rows per second. The files have no header, and all columns are bigint (default: auction bidder price ts). With
+//! `--make ROWS PATH` it writes such a file first.
 
 use std::io::Write;
 use std::time::Instant;

@@ -1,7 +1,7 @@
-//! Sources and sinks: where rows come from and where they go.
+//! Sources and sinks, which read and write the rows of a job.
 //!
-//! `source.file`, `source.datagen`, `sink.file`, `sink.print`, `sink.blackhole`. They run on slot threads as part of a chain;
-//! their reads and writes are plain synchronous calls.
+//! The kinds are `source.file`, `source.datagen`, `sink.file`, `sink.print` and `sink.blackhole`. They run on slot threads as
+//! part of a chain, so their reads and writes are plain synchronous calls.
 
 mod datagen;
 mod filesystem;
@@ -15,7 +15,7 @@ mod testing;
 
 use weir_dataflow::registry::OperatorRegistry;
 
-/// Adds all operator kinds of this crate.
+/// Adds all operator kinds of this crate to `registry`.
 pub fn register_connectors(registry: &mut OperatorRegistry) {
     registry.register("source.file", filesystem::source::build);
     registry.register("source.datagen", datagen::build);

@@ -1,4 +1,4 @@
-//! `sink.print` and `sink.blackhole`: for trying things out, and for measuring.
+//! `sink.print`, for trying out a job, and `sink.blackhole`, for measuring it.
 
 use std::io::Write;
 
@@ -22,7 +22,8 @@ struct PrintOptions {
 #[serde(deny_unknown_fields)]
 struct BlackholeOptions {}
 
-/// Builds `sink.print`. Lines begin as Flink's do: `prefix:3> `, with the number of the subtask from 1 if there are several.
+/// Builds `sink.print`. As in Flink, a line begins with `prefix:3> `, where 3 is the number of the subtask, counted from 1. If
+/// there is only one subtask, the number is omitted.
 pub(crate) fn build_print(descriptor: &OperatorDescriptor, context: &OperatorContext) -> Result<BuiltOperator, OperatorError> {
     let options: PrintOptions = options::read(descriptor)?;
     if let Some(schema) = context.input_schemas.first() {
@@ -38,7 +39,6 @@ pub(crate) fn build_print(descriptor: &OperatorDescriptor, context: &OperatorCon
     Ok(BuiltOperator::Sink(Box::new(PrintSink { prefix, text: Vec::new() })))
 }
 
-/// Builds `sink.blackhole`.
 pub(crate) fn build_blackhole(
     descriptor: &OperatorDescriptor,
     _context: &OperatorContext,

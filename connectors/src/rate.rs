@@ -1,30 +1,30 @@
-//! How fast a source may go.
+//! Limits the rate of a source.
 
-/// A token bucket over the wall clock that is handed in. It holds little: after a pause (a restore, a slow consumer, a
-/// clock that stood still) the rate is resumed, not caught up.
+/// A token bucket. The caller passes in the wall clock. The bucket is small, so after a pause (a restore, a slow consumer, a
+/// stopped clock) the source continues at its rate and does not catch up.
 #[derive(Debug, Clone)]
 pub(crate) struct RateLimiter {
-    /// Rows per second, as a fraction: a share of a total need not be whole.
+    /// The rate is `rows / per` rows per second, because one subtask's share of the total rate need not be whole.
     rows: u64,
     per: u64,
-    /// In rows times 1000 times `per`.
+    /// Rows available, times 1000, times `per`.
     credit: u128,
     last_ms: Option<u64>,
 }
 
-/// Time that a bucket can hold the rows of.
+/// The bucket holds at most the rows of this time.
 const BURST_MS: u128 = 200;
 
-/// Rows are given out in portions of about this time, so that batches are not tiny.
+/// Rows become available in portions of about this time, so that batches are not tiny.
 const PORTION_MS: u128 = 20;
 
 impl RateLimiter {
-    /// At most `rows / per` rows a second. Both are at least 1.
+    /// Creates a limit of `rows / per` rows per second. Both count as at least 1.
     pub(crate) fn new(rows: u64, per: u32) -> Self {
         Self { rows: rows.max(1), per: u64::from(per.max(1)), credit: 0, last_ms: None }
     }
 
-    /// How many rows may be read now (at least 1), or the time to ask again.
+    /// Returns how many rows may be read now, at least 1. If none may, returns the time (milliseconds) to ask again.
     pub(crate) fn available(&mut self, now_ms: u64) -> Result<usize, u64> {
         let elapsed = now_ms.saturating_sub(*self.last_ms.get_or_insert(now_ms));
         self.last_ms = Some(now_ms);
@@ -40,7 +40,7 @@ impl RateLimiter {
         Err(now_ms.saturating_add(u64::try_from(wait).unwrap_or(u64::MAX)))
     }
 
-    /// So many rows were read.
+    /// Records that this many rows were read.
     pub(crate) fn spend(&mut self, rows: usize) {
         self.credit = self.credit.saturating_sub(rows as u128 * 1000 * u128::from(self.per));
     }
@@ -50,7 +50,7 @@ impl RateLimiter {
 mod tests {
     use super::*;
 
-    /// Rows given out from `start_ms` for `duration_ms` to somebody who takes all he gets and comes when told.
+    /// Number of rows that a caller gets from `start_ms` for `duration_ms`. It takes all available rows and waits as told.
     fn rows_in(limiter: &mut RateLimiter, start_ms: u64, duration_ms: u64) -> usize {
         let (mut now, mut rows) = (start_ms, 0);
         while now < start_ms + duration_ms {
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rate_is_met_to_within_a_portion() {
+    fn the_rate_is_exact_to_within_a_portion() {
         for (rows, per) in [(1_u64, 1_u32), (1000, 1), (999, 7), (1, 3), (1_000_000, 2), (u64::from(u32::MAX), 1)] {
             let mut limiter = RateLimiter::new(rows, per);
             let got = rows_in(&mut limiter, 1_000_000, 100_000) as u64;
@@ -81,14 +81,14 @@ mod tests {
     }
 
     #[test]
-    fn a_long_pause_is_not_caught_up() {
+    fn a_source_does_not_catch_up_after_a_long_pause() {
         let mut limiter = RateLimiter::new(1000, 1);
         rows_in(&mut limiter, 0, 1000);
         assert_eq!(limiter.available(3_600_000), Ok(200));
     }
 
     #[test]
-    fn a_clock_that_goes_back_gives_nothing() {
+    fn a_clock_that_goes_back_makes_no_rows_available() {
         let mut limiter = RateLimiter::new(1000, 1);
         rows_in(&mut limiter, 10_000, 1000);
         assert!(limiter.available(5000).is_err());

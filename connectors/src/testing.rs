@@ -39,7 +39,7 @@ pub(crate) fn state(snapshot: StateSnapshot) -> Bytes {
     snapshot.operator_state.unwrap()
 }
 
-/// What the worker hands to `subtask`: its own state, or everybody's when rescaled.
+/// The state that the worker passes to `subtask`: its own, or, after rescaling, that of all former subtasks.
 pub(crate) fn restored(states: &[Bytes], subtask: u32, parallelism: u32) -> RestoredState {
     let former_parallelism = states.len() as u32;
     let all = (0..).zip(states.iter().cloned());
@@ -47,7 +47,7 @@ pub(crate) fn restored(states: &[Bytes], subtask: u32, parallelism: u32) -> Rest
     RestoredState { operator_state, former_parallelism, key_groups: Vec::new() }
 }
 
-/// Polls with a clock that runs as asked, until the end or `polls` batches.
+/// Polls until the source ends or has returned `polls` batches. Sets the clock to the time that the source asks for.
 pub(crate) fn drain(source: &mut dyn Source, max_rows: usize, polls: usize) -> Result<Vec<RecordBatch>, OperatorError> {
     let (mut now, mut batches) = (1_000, Vec::new());
     while batches.len() < polls {
@@ -63,11 +63,11 @@ pub(crate) fn drain(source: &mut dyn Source, max_rows: usize, polls: usize) -> R
     Ok(batches)
 }
 
-/// A sink's output: there is none.
+/// A collector that panics, because a sink emits no rows.
 pub(crate) struct NoOutput;
 
 impl Collector for NoOutput {
     fn collect(&mut self, _batch: RecordBatch) -> Result<(), OperatorError> {
-        panic!("a sink emits nothing");
+        panic!("a sink emits no rows");
     }
 }

@@ -293,7 +293,7 @@ async fn contend(context: LeaderContext, candidate: Candidate, serve: impl Futur
                     state = State::Leader(Box::new(Leader::start(context.clone(), leadership)));
                 }
                 Some(LeadershipEvent::Revoked) => {
-                    weir_world::dawdle("leadership-revoked").await;
+                    weir_world::delay_at_times("leadership-revoked").await;
                     state.stop_leading("leadership revoked").await;
                 }
                 None => {

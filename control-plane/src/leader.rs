@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use weir_ha::{
     CheckpointIdCounter, CommitOutcome, CompletedCheckpointStore, DrillStore, HaServices, Leadership, ReadError, Rejection,
@@ -13,8 +13,9 @@ use weir_ha::{
 use weir_storage::StorageOptions;
 use weir_storage::checkpoint::CheckpointStorage;
 use weir_storage::file_system::FileSystemRef;
-use weir_world::MonotonicClock;
+use weir_world::{Backoff, MonotonicClock};
 
+use crate::cluster_metrics;
 use crate::dispatcher::DispatcherOptions;
 use crate::dispatcher::cleanup::Stores;
 use crate::dispatcher::job_registry::JobRegistry;
@@ -25,15 +26,13 @@ use crate::job_master::{JobMaster, JobMasterOptions};
 use crate::leader_history;
 use crate::leading::Leading;
 use crate::metrics;
-use crate::resource_manager::HeartbeatOptions;
 use crate::resource_manager::gateway::ResourceManagerGateway;
+use crate::resource_manager::{self, HeartbeatOptions};
 use crate::rest::operations::Operations;
 use crate::rpc::links::TaskManagerLinks;
 
-/// First wait before the store is read or written again, milliseconds.
-const RETRY_MIN_MS: u64 = 20;
-/// Longest wait, milliseconds.
-const RETRY_MAX_MS: u64 = 1_000;
+/// Shortest and longest wait before the store is read or written again.
+const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
 /// What every leadership of this process is made from.
 #[derive(Clone)]
@@ -68,7 +67,7 @@ impl Leader {
         let jobs = JobRegistry::default();
         let links = TaskManagerLinks::new(leadership.epoch());
         let (superseded, superseded_end) = watch::channel(false);
-        let (resource_manager, requests) = crate::resource_manager::gateway::channel();
+        let (resource_manager, requests) = resource_manager::gateway::channel();
         let drill_time = DrillTime::none();
         let stores = Stores::new(context.ha.clone(), context.files.clone(), context.checkpoints.clone());
         let (dispatcher, runner) = dispatcher_runner::prepare(DispatcherContext {
@@ -91,16 +90,11 @@ impl Leader {
             store: context.ha.availability(),
             drill_time,
         };
-        let (recovered, recovered_end) = oneshot::channel();
         let takeover = TakeOver { context: context.clone(), leading: leading.clone(), stores, superseded };
         let tasks = vec![
-            weir_world::spawn(
-                "resource-manager",
-                crate::resource_manager::runner::run(requests, links.clone(), context.heartbeat),
-            ),
-            weir_world::spawn("dispatcher", run_dispatcher(runner, recovered_end)),
-            weir_world::spawn("take-over", takeover.run(recovered)),
-            weir_world::spawn("leader-metrics", crate::cluster_metrics::run(leading)),
+            weir_world::spawn("resource-manager", resource_manager::runner::run(requests, links.clone(), context.heartbeat)),
+            weir_world::spawn("dispatcher", takeover.lead(runner)),
+            weir_world::spawn("leader-metrics", cluster_metrics::run(leading)),
         ];
         Self { context, jobs, links, tasks, superseded: superseded_end }
     }
@@ -126,16 +120,8 @@ impl Leader {
         for job_master in self.jobs.take_job_masters() {
             job_master.suspend();
         }
-        crate::cluster_metrics::clear();
+        cluster_metrics::clear();
     }
-}
-
-async fn run_dispatcher(mut runner: dispatcher_runner::Runner, recovered: oneshot::Receiver<(Recovered, oneshot::Sender<()>)>) {
-    let Ok((recovered, done)) = recovered.await else { return };
-    runner.recover(recovered);
-    // The takeover may have ended, with the leadership.
-    let _ = done.send(());
-    runner.run().await;
 }
 
 /// A leader's first acts.
@@ -146,68 +132,77 @@ struct TakeOver {
     superseded: watch::Sender<bool>,
 }
 
+/// What a new leader finds in the store.
+enum Found {
+    /// What there is to recover.
+    Recoverable(Recovered),
+    /// This process must not lead, for this reason: its store has moved.
+    Moved(String),
+}
+
 impl TakeOver {
-    async fn run(self, dispatcher: oneshot::Sender<(Recovered, oneshot::Sender<()>)>) {
+    /// Reads what the store holds, recovers the jobs, opens the services, publishes the leader, and then serves as Dispatcher
+    /// until dropped. Nobody can find this leader before every job is shown.
+    async fn lead(self, mut dispatcher: dispatcher_runner::Runner) {
         let clock = MonotonicClock::start();
         let since_grant = |phase: &'static str| {
             let seconds = clock.now().0 as f64 / 1000.0;
             ::metrics::histogram!(metrics::TAKEOVER_SECONDS, "phase" => phase).record(seconds);
         };
-        let epoch = self.leading.epoch();
-        weir_world::dawdle("leadership-granted").await;
-        let Some(recovered) = self.read().await else { return };
-        weir_world::dawdle("recovery-read").await;
+        weir_world::delay_at_times("leadership-granted").await;
+        let recovered = match self.read().await {
+            Found::Recoverable(recovered) => recovered,
+            Found::Moved(objection) => {
+                self.context.refused.send_replace(Some(objection));
+                return;
+            }
+        };
+        weir_world::delay_at_times("recovery-read").await;
         since_grant("read");
         let (jobs, results) = (recovered.jobs.len(), recovered.results.len());
-        let (done, done_end) = oneshot::channel();
-        if dispatcher.send((recovered, done)).is_err() || done_end.await.is_err() {
-            return;
-        }
+        dispatcher.recover(recovered);
         since_grant("recovered");
         self.context.leading.send_replace(Some(self.leading.clone()));
-        self.publish().await;
-        since_grant("published");
-        let took_ms = clock.now().0;
-        tracing::info!(%epoch, jobs, results, took_ms, "leading");
-        leader_history::record(&*self.context.ha, &self.leading.leadership).await;
+        let announce = async {
+            self.publish().await;
+            since_grant("published");
+            let (epoch, took_ms) = (self.leading.epoch(), clock.now().0);
+            tracing::info!(%epoch, jobs, results, took_ms, "leading");
+            leader_history::record(&*self.context.ha, &self.leading.leadership).await;
+        };
+        tokio::join!(dispatcher.run(), announce);
     }
 
-    /// Reads everything the store holds; only the end of leadership ends the attempts. `None` if nobody may lead here.
-    async fn read(&self) -> Option<Recovered> {
-        let mut wait_ms = RETRY_MIN_MS;
+    /// Reads everything the store holds. It is tried again until it works or the leadership ends.
+    async fn read(&self) -> Found {
+        let mut backoff = Backoff::new(RETRY.0, RETRY.1);
         loop {
             match self.try_read().await {
-                Ok(Err(objection)) => {
-                    self.context.refused.send_replace(Some(objection));
-                    return None;
-                }
-                Ok(Ok(recovered)) => return Some(recovered),
+                Ok(found) => return found,
                 Err(error) if error.is_retryable() => {
                     tracing::warn!(%error, "taking over: the store can't be read; trying again")
                 }
                 Err(error) => tracing::error!(%error, "taking over: the store is damaged, and no job can be run; trying again"),
             }
-            tokio::time::sleep(Duration::from_millis(wait_ms)).await;
-            wait_ms = (wait_ms * 2).min(RETRY_MAX_MS);
+            backoff.wait().await;
         }
     }
 
-    /// What there is to recover, or why nobody may lead here.
-    async fn try_read(&self) -> Result<Result<Recovered, String>, StoreError> {
+    async fn try_read(&self) -> Result<Found, StoreError> {
         if let Some(objection) = migration::look(&*self.context.ha).await?.and_then(|mark| mark.objection()) {
-            return Ok(Err(objection));
+            return Ok(Found::Moved(objection));
         }
         let jobs = self.stores.graphs.recover().await.map_err(|error: ReadError| StoreError::from(error))?;
         let results = self.stores.results.list().await?;
-        // Before any job is started: what was broken in a drill must not count.
+        // Before any job is started: restarts that a drill causes must not count.
         let drill = DrillStore::new(self.context.ha.clone()).newest().await?;
         self.leading.drill_time.set(drill.as_ref(), weir_world::wall_clock_ms());
-        Ok(Ok(Recovered { jobs, results }))
+        Ok(Found::Recoverable(Recovered { jobs, results }))
     }
 
     /// Makes the leader findable, last of all.
     async fn publish(&self) {
-        let mut wait_ms = RETRY_MIN_MS;
+        let mut backoff = Backoff::new(RETRY.0, RETRY.1);
         loop {
             match self.context.ha.publish(&self.leading.leadership).await {
                 CommitOutcome::Committed { .. } => return,
@@ -221,8 +216,7 @@ impl TakeOver {
                     tracing::warn!(reason, "it is not known whether the leader record was published; trying again");
                 }
             }
-            tokio::time::sleep(Duration::from_millis(wait_ms)).await;
-            wait_ms = (wait_ms * 2).min(RETRY_MAX_MS);
+            backoff.wait().await;
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use weir_ha::{CommitOutcome, Expect, HaProvider, LeaderRecord, Leadership, Operation, ReadError};
+use weir_ha::{CommitOutcome, CoordinationStore, Expect, LeaderRecord, Leadership, Operation, ReadError};
 use weir_protocol::rest::LeaderHistoryEntry;
 
 /// How many are kept.
@@ -15,7 +15,7 @@ struct Stored {
 }
 
 /// Adds this leadership. A failure is only logged: nothing depends on it.
-pub(crate) async fn record(ha: &dyn HaProvider, leadership: &Leadership) {
+pub(crate) async fn record(ha: &dyn CoordinationStore, leadership: &Leadership) {
     let mut leaders = match read(ha).await {
         Ok(leaders) => leaders,
         Err(error) => {
@@ -36,7 +36,7 @@ pub(crate) async fn record(ha: &dyn HaProvider, leadership: &Leadership) {
 }
 
 /// The newest leaderships, newest first. Damage shows as an empty history.
-pub(crate) async fn read(ha: &dyn HaProvider) -> Result<Vec<LeaderHistoryEntry>, ReadError> {
+pub(crate) async fn read(ha: &dyn CoordinationStore) -> Result<Vec<LeaderHistoryEntry>, ReadError> {
     let Some(found) = ha.get(weir_ha::keys::LEADER_HISTORY).await? else { return Ok(Vec::new()) };
     let stored: Stored = serde_json::from_slice(&found.value).unwrap_or_else(|error| {
         tracing::warn!(%error, "the leader history can't be read");

@@ -80,7 +80,7 @@ fn run(keys: u64, rows_per_ms: u64, kind: &str, slide: u64) -> Result<f64, Box<d
         operator.process(0, batch, &mut out)?;
         operator.on_watermark(last - 1, &mut out)?;
         if index % 500 == 499 {
-            // A checkpoint now and then, its bytes made at once.
+            // Take a checkpoint regularly and serialise it at once.
             let barrier = CheckpointBarrier { id: CheckpointId(index as u64), kind: CheckpointKind::Checkpoint, timestamp_ms: 0 };
             for group in operator.snapshot(&barrier)?.key_groups {
                 (group.serialize)()?;

@@ -14,8 +14,8 @@ use crate::source::{Source, SourcePoll};
 
 /// The operators of one task, called one after the other.
 ///
-/// Methods that return `Option<EventTime>` return a watermark for the task to pass on after what was collected. It rises
-/// strictly; so the task can send every `Some` as it is. After an error the chain must not be used again.
+/// A method that returns `Option<EventTime>` returns a watermark. The task must send it after the collected batches. Each
+/// returned watermark is higher than the one before, so the task sends every `Some` unchanged. After an error, drop the chain.
 pub struct OperatorChain {
     source: Option<Box<dyn Source>>,
     operators: Vec<Box<dyn Operator>>,
@@ -25,31 +25,32 @@ pub struct OperatorChain {
     ended: bool,
 }
 
-/// What polling the source of a chain brought.
+/// The outcome of [`OperatorChain::poll_source`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChainPoll {
     /// A batch went through the chain.
     Processed {
-        /// Number of rows read.
+        /// Number of rows that the source read, before any filter.
         rows: u64,
-        /// A watermark to pass on.
+        /// The watermark that the task must send, if it rose.
         watermark: Option<EventTime>,
     },
-    /// Nothing now; poll again at or after this wall-clock time (milliseconds).
+    /// The source has no rows now. Poll again at or after this wall-clock time (milliseconds).
     NothingUntil(u64),
-    /// Nothing ever again: call [`OperatorChain::end_of_input`].
+    /// The source will never have rows again. Call [`OperatorChain::end_of_input`].
     End,
 }
 
 impl OperatorContext {
-    /// The context of the head of a deployed task's chain: input schemas and key columns as its edges bring them.
-    /// Errors: `CHAIN-SCHEMA` if edges into one input differ or are not what the vertex expects, `CHAIN-SHAPE` if an input has no edge.
+    /// The context of the first operator of a deployed task. Its input schemas and key columns come from the task's edges.
+    /// Errors: `CHAIN-SCHEMA` if the edges of one input have different columns, or not those that the vertex expects;
+    /// `CHAIN-SHAPE` if an input has no edge.
     pub fn of_task(task: &TaskDeployment, max_parallelism: u32) -> Result<Self, OperatorError> {
         let edges = task.inputs.iter().map(|edge| (edge.input, edge.schema.as_slice(), &edge.partitioning));
         Self::of_vertex(&task.vertex, task.attempt, max_parallelism, edges)
     }
 
-    /// As [`OperatorContext::of_task`], from `(input, schema, partitioning)` of each edge.
+    /// Like [`OperatorContext::of_task`], but takes `(input, schema, partitioning)` of each edge.
     pub fn of_vertex<'a>(
         vertex: &JobVertex,
         attempt: weir_protocol::ExecutionAttemptId,
@@ -77,7 +78,7 @@ impl OperatorContext {
                 slot @ None => *slot = Some((brought, keys)),
                 Some((schema, _)) if *schema != brought => {
                     let (one, other) = (schema::describe(schema), schema::describe(&brought));
-                    let message = format!("edges into input {input} bring different columns: {one} and {other}");
+                    let message = format!("the edges of input {input} have different columns: {one} and {other}");
                     return Err(OperatorError::fatal("CHAIN-SCHEMA", message));
                 }
                 Some((_, known)) if *known != keys => known.clear(),
@@ -91,7 +92,7 @@ impl OperatorContext {
             if let Some(expected) = vertex.input_schemas.get(input).filter(|fields| !fields.is_empty()) {
                 let expected = schema::to_arrow(expected)?;
                 if let Some(difference) = schema::mismatch(&brought, &expected) {
-                    let message = format!("input {input} brings {difference}");
+                    let message = format!("input {input} does not match the vertex's input_schemas: {difference}");
                     return Err(OperatorError::fatal("CHAIN-SCHEMA", message));
                 }
                 brought = expected;
@@ -104,14 +105,15 @@ impl OperatorContext {
     }
 }
 
-/// The most inputs a chain may have.
+/// Maximum number of inputs of a chain.
 const MAX_INPUTS: u32 = 16;
 
 impl OperatorChain {
-    /// Builds the chain of `vertex`. `context` is that of its head ([`OperatorContext::of_task`]); those of the others follow.
+    /// Builds the chain of `vertex`. `context` is the context of its first operator ([`OperatorContext::of_task`]); the contexts
+    /// of the other operators are derived from it. Does no I/O.
     ///
-    /// Does no I/O. Errors: those of the operators; `CHAIN-SHAPE` if a source is not first, a sink not last, or a chain without
-    /// source has no input; `CHAIN-SCHEMA` if what the chain yields is not the vertex's `output_schema`.
+    /// Errors: those of the operators; `CHAIN-SHAPE` if a source is not first, a sink is not last, or a chain without a source
+    /// has no input; `CHAIN-SCHEMA` if the chain's output columns are not the vertex's `output_schema`.
     pub fn build(vertex: &JobVertex, registry: &OperatorRegistry, context: OperatorContext) -> Result<Self, OperatorError> {
         let inputs = context.input_schemas.len() as u32;
         let mut chain =
@@ -164,22 +166,22 @@ impl OperatorChain {
         Ok(chain)
     }
 
-    /// What the chain emits; `None` if it ends in a sink.
+    /// The schema of the batches that the chain emits. `None` if it ends in a sink.
     pub fn output_schema(&self) -> Option<&SchemaRef> {
         self.output_schema.as_ref()
     }
 
-    /// Whether the head is a source, to be polled.
+    /// Whether the first operator is a source. If it is, call [`OperatorChain::poll_source`].
     pub fn has_source(&self) -> bool {
         self.source.is_some()
     }
 
-    /// Number of operators, source and sink included: so many states [`OperatorChain::snapshot`] returns.
+    /// Number of operators, source and sink included. [`OperatorChain::snapshot`] returns one state for each.
     pub fn operators(&self) -> usize {
         self.operators.len() + usize::from(self.source.is_some())
     }
 
-    /// Lets the source read up to about `max_rows` rows and processes them.
+    /// Reads about `max_rows` rows at most from the source and processes them. `now_ms` is the wall clock.
     pub fn poll_source(&mut self, now_ms: u64, max_rows: usize, out: &mut dyn Collector) -> Result<ChainPoll, OperatorError> {
         let Some(source) = self.source.as_mut().filter(|_| !self.ended) else { return Ok(ChainPoll::End) };
         match source.poll(now_ms, max_rows)? {
@@ -203,19 +205,19 @@ impl OperatorChain {
         if input >= self.inputs {
             return Err(OperatorError::fatal(
                 "CHAIN-SHAPE",
-                format!("rows on input {input} of a chain with {} inputs", self.inputs),
+                format!("rows arrived on input {input} of a chain with {} inputs", self.inputs),
             ));
         }
         self.push(input, batch, out)?;
         self.advance(None, None, out)
     }
 
-    /// The combined watermark of the inputs has advanced.
+    /// Tells the operators that the combined watermark of the inputs has advanced.
     pub fn watermark(&mut self, watermark: EventTime, out: &mut dyn Collector) -> Result<Option<EventTime>, OperatorError> {
         self.advance(Some(watermark), None, out)
     }
 
-    /// The wall clock goes on, input or not.
+    /// Tells the operators the wall-clock time. The task calls it regularly, with or without input.
     pub fn tick(&mut self, now_ms: u64, out: &mut dyn Collector) -> Result<Option<EventTime>, OperatorError> {
         if self.ended {
             return Ok(None);
@@ -223,8 +225,8 @@ impl OperatorChain {
         self.advance(None, Some(now_ms), out)
     }
 
-    /// All inputs, or the source, have ended: the end of time passes through the chain, and every operator emits what it has
-    /// left. Returns the last watermark, the first time it is called.
+    /// Call it when the source or all inputs have ended. [`MAX_WATERMARK`] passes through the chain, and every operator emits its
+    /// remaining rows. The first call returns the last watermark; later calls do nothing.
     pub fn end_of_input(&mut self, out: &mut dyn Collector) -> Result<Option<EventTime>, OperatorError> {
         if self.ended {
             return Ok(None);
@@ -238,14 +240,15 @@ impl OperatorChain {
         Ok(self.rise(Some(MAX_WATERMARK)))
     }
 
-    /// The synchronous part of a checkpoint: one state per operator, in chain order, source included.
+    /// Runs the synchronous part of a checkpoint. Returns one state per operator, in chain order, source included.
     pub fn snapshot(&mut self, barrier: &CheckpointBarrier) -> Result<Vec<StateSnapshot>, OperatorError> {
         let source = self.source.iter_mut().map(|source| source.snapshot(barrier));
         let operators = self.operators.iter_mut().map(|operator| operator.snapshot(barrier));
         source.chain(operators).collect()
     }
 
-    /// Takes back what former subtasks saved: one entry per operator, in chain order. Called once, before anything else.
+    /// Restores the state that former subtasks saved: one entry per operator, in chain order. Call it once, before any other
+    /// method. Error: `CHAIN-RESTORE` if the number of entries is not the number of operators.
     pub fn restore(&mut self, restored: Vec<RestoredState>) -> Result<(), OperatorError> {
         if restored.len() != self.operators() {
             let message = format!(
@@ -268,7 +271,7 @@ impl OperatorChain {
         Ok(())
     }
 
-    /// The checkpoint is durable: commit. Idempotent.
+    /// Tells the operators that the checkpoint is durable, so that sinks commit. Idempotent.
     pub fn notify_checkpoint_complete(&mut self, checkpoint: CheckpointId) -> Result<(), OperatorError> {
         if let Some(source) = &mut self.source {
             source.notify_checkpoint_complete(checkpoint)?;
@@ -276,24 +279,25 @@ impl OperatorChain {
         self.operators.iter_mut().try_for_each(|operator| operator.notify_checkpoint_complete(checkpoint))
     }
 
-    /// The checkpoint will never complete.
+    /// Tells the operators that the checkpoint will never complete.
     pub fn notify_checkpoint_aborted(&mut self, checkpoint: CheckpointId) {
         for operator in &mut self.operators {
             operator.notify_checkpoint_aborted(checkpoint);
         }
     }
 
-    /// Whether a watermark generator in the chain finds the stream idle: the task then says so downstream, until the next element.
+    /// Whether a watermark generator in the chain considers the stream idle. If so, the task reports idleness downstream; its
+    /// next element ends the idleness.
     pub fn is_idle(&self) -> bool {
         self.operators.iter().any(|operator| operator.is_idle())
     }
 
-    /// The watermark last returned.
+    /// The last watermark that a method returned; [`MIN_WATERMARK`] before the first.
     pub fn current_watermark(&self) -> EventTime {
         self.watermark
     }
 
-    /// Rows dropped because they were too late, since the start of this attempt.
+    /// Number of rows dropped because they were too late, since the start of this attempt.
     pub fn late_records(&self) -> u64 {
         self.operators.iter().map(|operator| operator.late_records()).sum()
     }
@@ -306,7 +310,7 @@ impl OperatorChain {
         }
     }
 
-    /// Passes a watermark, or the time of day, down the chain, and with it what the generators in it have to say.
+    /// Passes a watermark or the wall-clock time (`tick`) down the chain, and with it the watermarks that generators add.
     fn advance(
         &mut self,
         watermark: Option<EventTime>,
@@ -340,23 +344,23 @@ impl OperatorChain {
     }
 }
 
-/// The schema in which batches leave the chain: the declared one if there is one.
+/// The schema of the emitted batches: the declared one if there is one, else that of the last operator.
 fn declared_output(vertex: &JobVertex, yields: Option<SchemaRef>) -> Result<Option<SchemaRef>, OperatorError> {
     if vertex.output_schema.is_empty() {
         return Ok(yields);
     }
     let mismatch = |what: &str| {
-        OperatorError::fatal("CHAIN-SCHEMA", format!("vertex {:?} yields {what}; correct its output_schema", vertex.uid))
+        OperatorError::fatal("CHAIN-SCHEMA", format!("vertex {:?} emits {what}; correct its output_schema", vertex.uid))
     };
     let declared = schema::to_arrow(&vertex.output_schema)?;
-    let yields = yields.ok_or_else(|| mismatch("nothing, as it ends in a sink"))?;
+    let yields = yields.ok_or_else(|| mismatch("no rows, because it ends in a sink"))?;
     match schema::mismatch(&yields, &declared) {
         Some(difference) => Err(mismatch(&difference)),
         None => Ok(Some(declared)),
     }
 }
 
-/// The rest of the chain as the collector of the operator before it.
+/// The collector that an operator writes to: it calls the next operators of the chain, then `out`.
 struct Downstream<'a> {
     operators: &'a mut [Box<dyn Operator>],
     schema: Option<&'a SchemaRef>,

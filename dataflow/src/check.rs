@@ -1,4 +1,4 @@
-//! Planning a whole job graph without running it, so that bad expressions and schemas are refused before submission.
+//! Plans a whole job graph without running it, so that bad expressions and schemas are refused before submission.
 
 use weir_protocol::job_graph::JobGraph;
 use weir_protocol::job_graph::validate::GraphError;
@@ -8,8 +8,9 @@ use crate::chain::OperatorChain;
 use crate::operator::{OperatorContext, OperatorError};
 use crate::registry::OperatorRegistry;
 
-/// Builds every chain of a graph that [`validate`](weir_protocol::job_graph::validate::validate) has passed, without I/O and
-/// without keeping them. Returns what each vertex is refused for: codes of operators, expressions and schemas.
+/// Builds every chain of a graph, without I/O, and drops the chains. The graph must have passed
+/// [`validate`](weir_protocol::job_graph::validate::validate). Returns one error for each vertex whose chain can't be built; its
+/// code is that of the operator, expression or schema.
 pub fn check_graph(graph: &JobGraph, registry: &OperatorRegistry) -> Result<(), Vec<GraphError>> {
     let mut errors = Vec::new();
     for vertex in &graph.vertices {
@@ -17,7 +18,7 @@ pub fn check_graph(graph: &JobGraph, registry: &OperatorRegistry) -> Result<(), 
             let producer = graph.vertex(&edge.from)?;
             Some((edge.input, producer.output_schema.as_slice(), &edge.partitioning))
         });
-        // The first attempt of the first subtask stands for all: what they are is not known before submission.
+        // Attempts are not known before submission. No check depends on them, so any attempt of the first subtask will do.
         let attempt = ExecutionAttemptId {
             job: graph.job_id.unwrap_or(JobId(0)),
             execution_vertex: ExecutionVertexId { vertex: vertex.id(), subtask: 0 },
@@ -61,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn a_graph_is_planned_and_each_bad_vertex_named() {
+    fn every_bad_vertex_of_a_graph_is_reported() {
         let by_n = || json!({"type": "hash", "keys": ["n"]});
         assert_eq!(refused(&graph("n > 3", by_n(), json!([]))), []);
         let wrong = json!([{"name": "rows", "type": "string"}]);

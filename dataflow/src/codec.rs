@@ -1,8 +1,8 @@
-//! Batches as bytes, for channels between processes.
+//! Encodes batches as bytes, for channels between processes.
 //!
-//! Both ends know the schema from the job graph, so a body holds only a checksum of it and the columns in Arrow's own memory
-//! layout, each buffer padded to 8 bytes: decoding refers to the received bytes where they are aligned. It is not Arrow's IPC
-//! format because the reader of that one panics on offsets that lie outside the body, and here any bytes may come.
+//! Both ends know the schema from the job graph. So a body holds only a checksum of the schema, and the columns in Arrow's memory
+//! layout. Each buffer is padded to 8 bytes, so that decoding can refer to the received bytes without a copy if they are aligned.
+//! Arrow's IPC format is not used: its reader panics on offsets outside the body, and the received bytes can't be trusted.
 //!
 //! ```text
 //! schema crc32c: u32 | rows: u32 | per column, in schema order:
@@ -26,10 +26,10 @@ use bytes::Bytes;
 use crate::operator::OperatorError;
 use crate::schema;
 
-/// Most rows in one body.
+/// Maximum number of rows in one body.
 pub const MAX_ROWS: usize = 1 << 24;
 
-/// Turns batches of one schema into bytes and back.
+/// Encodes batches of one schema as bytes, and decodes them.
 #[derive(Debug, Clone)]
 pub struct BatchCodec {
     schema: SchemaRef,
@@ -37,7 +37,7 @@ pub struct BatchCodec {
 }
 
 impl BatchCodec {
-    /// A codec for batches of this schema. Refuses types that aren't column types (`SCHEMA-TYPE`).
+    /// Creates a codec for batches of this schema. Error: `SCHEMA-TYPE` for an Arrow type that is no column type.
     pub fn new(schema: SchemaRef) -> Result<Self, OperatorError> {
         let mut fingerprint = 0;
         for field in schema::from_arrow(&schema)? {
@@ -47,12 +47,12 @@ impl BatchCodec {
         Ok(Self { schema, fingerprint })
     }
 
-    /// The schema of the batches.
+    /// The schema of the batches that this codec accepts.
     pub fn schema(&self) -> &SchemaRef {
         &self.schema
     }
 
-    /// The bytes of a batch. Errors: `CODEC-SCHEMA` for a batch of another schema, `CODEC-LIMIT` for one too big.
+    /// Encodes a batch. Errors: `CODEC-SCHEMA` for a batch of another schema, `CODEC-LIMIT` for more than [`MAX_ROWS`] rows.
     pub fn encode(&self, batch: &RecordBatch) -> Result<Bytes, OperatorError> {
         if let Some(difference) = schema::mismatch(batch.schema_ref(), &self.schema) {
             return Err(OperatorError::fatal("CODEC-SCHEMA", format!("a batch has columns {difference}")));
@@ -70,8 +70,8 @@ impl BatchCodec {
         Ok(Bytes::from(body))
     }
 
-    /// The batch of these bytes. Whatever they are, it returns in time and memory proportional to their number; what it
-    /// accepts is a valid batch. Errors: `CODEC-SCHEMA` if they were written for another schema, `CODEC-CORRUPT`.
+    /// Decodes a batch. Any bytes are safe: it uses time and memory proportional to their number, and a batch that it returns is
+    /// valid. Errors: `CODEC-SCHEMA` if the bytes were written for another schema, `CODEC-CORRUPT`.
     pub fn decode(&self, body: Bytes) -> Result<RecordBatch, OperatorError> {
         let mut reader = BodyReader { body: Buffer::from(body), position: 0 };
         if reader.u32()? != self.fingerprint {
@@ -152,7 +152,7 @@ impl BodyReader {
         Ok(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
     }
 
-    /// The next `length` bytes and their padding; aligned to 8, copied only if they aren't.
+    /// Reads `length` bytes and skips their padding. The result is aligned to 8 bytes; unaligned bytes are copied.
     fn buffer(&mut self, length: usize) -> Result<Buffer, OperatorError> {
         let end = self.position + length.next_multiple_of(8);
         if end > self.body.len() {
@@ -253,7 +253,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn batches_slices_included_survive_the_way(rows in rows(), from in 0usize..40, unaligned in 0usize..8) {
+        fn batches_and_slices_decode_to_what_was_encoded(rows in rows(), from in 0usize..40, unaligned in 0usize..8) {
             let codec = BatchCodec::new(all_types()).unwrap();
             let whole = batch_of(&rows);
             let from = from.min(rows.len());
@@ -266,7 +266,7 @@ mod tests {
         }
 
         #[test]
-        fn damaged_bytes_are_refused_or_yield_a_batch_that_can_be_used(
+        fn damaged_bytes_are_refused_or_decode_to_a_valid_batch(
             rows in rows(),
             damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
             cut in any::<prop::sample::Index>(),
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_of_another_schema_is_refused_at_both_ends() {
+    fn encoder_and_decoder_refuse_a_batch_of_another_schema() {
         let codec = BatchCodec::new(all_types()).unwrap();
         let other = schema::to_arrow(&[Field { name: "a".into(), data_type: ColumnType::Int, nullable: true }]).unwrap();
         let batch = RecordBatch::new_empty(other.clone());

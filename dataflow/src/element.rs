@@ -1,4 +1,4 @@
-//! What travels through channels and chains, in order.
+//! The elements that travel through channels and chains, in order.
 
 use arrow_array::RecordBatch;
 pub use weir_protocol::checkpoint::CheckpointBarrier;
@@ -6,22 +6,22 @@ pub use weir_protocol::checkpoint::CheckpointBarrier;
 /// Event time in milliseconds since 1970.
 pub type EventTime = i64;
 
-/// The watermark before any other.
+/// The lowest watermark; it holds until the first one arrives.
 pub const MIN_WATERMARK: EventTime = i64::MIN;
 
-/// The watermark after all others: sent when an input ends, so that every window and timer fires.
+/// The highest watermark. It is sent when an input ends, so that every window and timer fires.
 pub const MAX_WATERMARK: EventTime = i64::MAX;
 
 /// One item in a channel.
 #[derive(Debug, Clone)]
 pub enum StreamElement {
     Batch(RecordBatch),
-    /// No later row will be at or before this time, save late ones.
+    /// Later rows have an event time after this one. A later row that does not is called late.
     Watermark(EventTime),
-    /// This channel brings nothing for now; the watermark need not wait for it. Ends with its next element.
+    /// The channel is idle until its next element: the combined watermark must not wait for it.
     Idle,
-    /// A checkpoint passes here.
+    /// Separates the elements that are in a checkpoint from those that are not.
     Barrier(CheckpointBarrier),
-    /// No more rows and watermarks; barriers still follow until the task finishes.
+    /// No rows or watermarks follow. Barriers still follow until the task finishes.
     EndOfInput,
 }

@@ -1,8 +1,13 @@
-//! From key columns to key groups, the unit of state and of rescaling.
+//! Maps key columns to key groups, the unit of state and of rescaling.
 //!
-//! The hash of a key is part of the format of state: checkpoints are found by it, so it never changes. Per column: whole
-//! numbers and timestamps are mixed as 64-bit integers (int and bigint of one value hash alike), doubles as their bits with
-//! -0 as 0 and one NaN, booleans as 0 and 1, text by XXH3-64; NULL is a constant. Columns are combined left to right.
+//! The hash of a key is part of the state format, because checkpoints are indexed by it. So it must never change. Columns are
+//! combined left to right. Each column hashes by its type:
+//!
+//! - whole numbers and timestamps as 64-bit integers; an int and a bigint of equal value have equal hashes
+//! - doubles as their bits, where -0 counts as 0 and all NaNs are one
+//! - booleans as 0 and 1
+//! - text by XXH3-64
+//! - NULL as a constant
 
 use std::ops::Range;
 
@@ -28,19 +33,19 @@ pub fn hash_i64(value: i64) -> u64 {
     hash ^ (hash >> 31)
 }
 
-/// A double as keys compare it: one zero, one NaN.
+/// Maps -0 to 0 and every NaN to one NaN, so that equal keys have equal bits.
 #[inline]
 pub(crate) fn canonical_double(value: f64) -> f64 {
     if value.is_nan() { f64::NAN } else { value + 0.0 }
 }
 
-/// The key group of a hash. Uses the low 32 bits, so that the high ones stay good for hash tables.
+/// The key group of a hash. Uses only the low 32 bits, so that hash tables can use the high ones.
 #[inline]
 pub fn key_group_of(hash: u64, max_parallelism: u32) -> u32 {
     (((hash & 0xffff_ffff) * u64::from(max_parallelism)) >> 32) as u32
 }
 
-/// The hash of each row's key. `hashes` is cleared first. Errors: `KEY-TYPE` for a column that can't be a key.
+/// Replaces `hashes` by the hash of each row's key. Error: `KEY-TYPE` for a column that can't be a key.
 pub fn hash_rows(columns: &[ArrayRef], rows: usize, hashes: &mut Vec<u64>) -> Result<(), OperatorError> {
     hashes.clear();
     hashes.resize(rows, NULL_HASH);
@@ -80,7 +85,7 @@ fn hash_column(column: &dyn Array, first: bool, hashes: &mut [u64]) -> Result<()
     Ok(())
 }
 
-/// Deals the rows of batches to the subtasks that own their key groups.
+/// Distributes the rows of batches to the subtasks that own their key groups.
 #[derive(Debug)]
 pub struct KeyPartitioner {
     columns: Vec<usize>,
@@ -90,7 +95,7 @@ pub struct KeyPartitioner {
 }
 
 impl KeyPartitioner {
-    /// Deals by these columns of `schema` to `channels` subtasks. Errors: `SCHEMA-COLUMN`, `KEY-TYPE`.
+    /// Partitions rows of `schema` by the columns `keys` over `channels` subtasks. Errors: `SCHEMA-COLUMN`, `KEY-TYPE`.
     pub fn new(schema: &Schema, keys: &[String], max_parallelism: u32, channels: u32) -> Result<Self, OperatorError> {
         let columns: Vec<_> = keys.iter().map(|key| schema::column_index(schema, key)).collect::<Result<_, _>>()?;
         for column in &columns {
@@ -99,7 +104,8 @@ impl KeyPartitioner {
         Ok(Self { columns, max_parallelism, channels, hashes: Vec::new() })
     }
 
-    /// The rows for each subtask, in their order; `None` where there are none. With one subtask nothing is copied.
+    /// Returns the rows for each subtask, in their order; `None` for a subtask without rows. If one subtask gets all rows, they
+    /// are not copied.
     pub fn partition(&mut self, batch: &RecordBatch) -> Result<Vec<Option<RecordBatch>>, OperatorError> {
         if batch.num_rows() == 0 {
             return Ok(vec![None; self.channels as usize]);
@@ -109,7 +115,7 @@ impl KeyPartitioner {
         }
         let keys: Vec<_> = self.columns.iter().map(|column| batch.column(*column).clone()).collect();
         hash_rows(&keys, batch.num_rows(), &mut self.hashes)?;
-        // Counting sort: sizes, then where each subtask's rows begin, then the rows in their places.
+        // Counting sort: count the rows of each subtask, compute where they begin, then place each row.
         let channel = |hash: &u64| {
             subtask_of_key_group(self.max_parallelism, self.channels, key_group_of(*hash, self.max_parallelism)) as usize
         };
@@ -136,7 +142,7 @@ impl KeyPartitioner {
     }
 }
 
-/// An Arrow kernel failed on arrays it was made for.
+/// The error for an Arrow kernel that failed on arrays of a supported type.
 pub(crate) fn internal(error: arrow_schema::ArrowError) -> OperatorError {
     OperatorError::fatal("ARROW", format!("a column operation failed: {error}"))
 }
@@ -171,7 +177,7 @@ mod tests {
     const KEY_GROUPS_OF_BOTH: [u32; 4] = [75, 26, 82, 17];
 
     #[test]
-    fn equal_values_hash_alike_whatever_their_width_or_bits() {
+    fn equal_values_of_different_width_or_bits_have_equal_hashes() {
         let wide: ArrayRef = Arc::new(Int64Array::from(vec![5, -5]));
         let narrow: ArrayRef = Arc::new(Int32Array::from(vec![5, -5]));
         let times: ArrayRef = Arc::new(TimestampMillisecondArray::from(vec![5, -5]));

@@ -1,7 +1,7 @@
-//! The programming model: what flows, and what operators do with it.
+//! The programming model: the elements of a stream, and the operators that process them.
 //!
-//! Plain synchronous code over Arrow batches. Knows no network, no RPC, no storage and no async runtime: the
-//! worker's slot threads drive it, batch by batch.
+//! Plain synchronous code over Arrow batches, without network, RPC, storage or async runtime. The worker's slot threads call it
+//! for each batch.
 
 pub mod chain;
 pub mod check;

@@ -1,4 +1,4 @@
-//! From descriptors to operators: the kinds this process can run.
+//! Builds operators from their descriptors; holds the kinds that this process can run.
 
 use std::collections::BTreeMap;
 
@@ -8,31 +8,31 @@ use weir_protocol::job_graph::OperatorDescriptor;
 use crate::operator::{Operator, OperatorContext, OperatorError};
 use crate::source::Source;
 
-/// An operator ready to run, and what it emits.
+/// An operator that is ready to run, with the schema of its output.
 pub enum BuiltOperator {
-    /// The head of a chain without inputs.
+    /// The first operator of a chain without inputs.
     Source(Box<dyn Source>, SchemaRef),
     Transform(Box<dyn Operator>, SchemaRef),
-    /// The end of a chain without outputs.
+    /// The last operator of a chain without outputs.
     Sink(Box<dyn Operator>),
 }
 
-/// Builds one operator kind from its options. Does no I/O: also run to check a graph before submission.
+/// Builds one operator kind from its options. Must do no I/O, because it also runs to check a graph before submission.
 pub type BuildOperator = fn(&OperatorDescriptor, &OperatorContext) -> Result<BuiltOperator, OperatorError>;
 
-/// The operator kinds this process can run. A job author's binary adds their own.
+/// The operator kinds that this process can run. The binary of a job author can add more.
 #[derive(Clone, Default)]
 pub struct OperatorRegistry {
     kinds: BTreeMap<&'static str, BuildOperator>,
 }
 
 impl OperatorRegistry {
-    /// Adds a kind; a later one of the same name replaces it.
+    /// Adds a kind, or replaces the kind of the same name.
     pub fn register(&mut self, kind: &'static str, build: BuildOperator) {
         self.kinds.insert(kind, build);
     }
 
-    /// Builds the operator that `descriptor` names.
+    /// Builds the operator that `descriptor` names. Errors: `OP-UNKNOWN`, and those of the operator.
     pub fn build(&self, descriptor: &OperatorDescriptor, context: &OperatorContext) -> Result<BuiltOperator, OperatorError> {
         let build = self.kinds.get(descriptor.kind.as_str()).ok_or_else(|| {
             let known: Vec<_> = self.kinds.keys().copied().collect();
@@ -42,7 +42,7 @@ impl OperatorRegistry {
     }
 }
 
-/// The schema of the input of an operator that has just one. Error: `CHAIN-SHAPE`.
+/// The schema of the only input. Error: `CHAIN-SHAPE` if the operator has none or several.
 pub fn only_input(context: &OperatorContext) -> Result<&SchemaRef, OperatorError> {
     match context.input_schemas.as_slice() {
         [input] => Ok(input),

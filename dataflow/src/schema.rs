@@ -1,4 +1,4 @@
-//! The columns of a job graph as Arrow schemas, and back.
+//! Converts the columns of a job graph to Arrow schemas, and back.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use weir_protocol::job_graph::{DataType, Field};
 
 use crate::operator::OperatorError;
 
-/// The Arrow type in which values of a column type travel.
+/// The Arrow type that represents a column type.
 pub fn arrow_type(data_type: DataType) -> ArrowType {
     match data_type {
         DataType::Boolean => ArrowType::Boolean,
@@ -20,7 +20,7 @@ pub fn arrow_type(data_type: DataType) -> ArrowType {
     }
 }
 
-/// The column type that travels as this Arrow type; `None` if there is none.
+/// The column type that this Arrow type represents; `None` if there is none.
 pub fn column_type(data_type: &ArrowType) -> Option<DataType> {
     match data_type {
         ArrowType::Boolean => Some(DataType::Boolean),
@@ -33,7 +33,7 @@ pub fn column_type(data_type: &ArrowType) -> Option<DataType> {
     }
 }
 
-/// The name by which people know an Arrow type: that of the column type, else Arrow's own.
+/// The name of an Arrow type in messages: the name of its column type, else Arrow's own.
 pub fn type_name(data_type: &ArrowType) -> String {
     match column_type(data_type) {
         Some(DataType::Boolean) => "boolean".into(),
@@ -46,7 +46,7 @@ pub fn type_name(data_type: &ArrowType) -> String {
     }
 }
 
-/// The Arrow schema of these columns. Refuses two columns of one name (`SCHEMA-DUPLICATE`).
+/// The Arrow schema of these columns. Error: `SCHEMA-DUPLICATE` if two columns have the same name.
 pub fn to_arrow(fields: &[Field]) -> Result<SchemaRef, OperatorError> {
     let mut names = BTreeSet::new();
     for field in fields {
@@ -58,11 +58,11 @@ pub fn to_arrow(fields: &[Field]) -> Result<SchemaRef, OperatorError> {
     Ok(Arc::new(Schema::new(fields.iter().map(field).collect::<Vec<_>>())))
 }
 
-/// The columns of an Arrow schema. Refuses types that no column type stands for (`SCHEMA-TYPE`).
+/// The columns of an Arrow schema. Error: `SCHEMA-TYPE` for an Arrow type that is no column type.
 pub fn from_arrow(schema: &Schema) -> Result<Vec<Field>, OperatorError> {
     let field = |f: &Arc<ArrowField>| {
         let data_type = column_type(f.data_type()).ok_or_else(|| {
-            let message = format!("column {:?} has type {}, which no column type stands for; cast it", f.name(), f.data_type());
+            let message = format!("column {:?} has type {}, which is not a column type; cast it", f.name(), f.data_type());
             OperatorError::fatal("SCHEMA-TYPE", message)
         })?;
         Ok(Field { name: f.name().clone(), data_type, nullable: f.is_nullable() })
@@ -70,8 +70,8 @@ pub fn from_arrow(schema: &Schema) -> Result<Vec<Field>, OperatorError> {
     schema.fields().iter().map(field).collect()
 }
 
-/// Why rows of schema `actual` can't be passed on as `declared`, or `None` if they can. Names, order and types must be the
-/// same; a column declared nullable may bring no nulls.
+/// Why rows of schema `actual` don't fit schema `declared`, or `None` if they do. Names, order and types must be equal. A column
+/// declared nullable fits one that is never null.
 pub fn mismatch(actual: &Schema, declared: &Schema) -> Option<String> {
     let (a, d) = (actual.fields(), declared.fields());
     if a.len() != d.len() {
@@ -88,13 +88,13 @@ pub fn mismatch(actual: &Schema, declared: &Schema) -> Option<String> {
     None
 }
 
-/// A schema in one line for people: `(auction bigint, name string)`.
+/// A schema in one line for messages, for example `(auction bigint, name string)`.
 pub fn describe(schema: &Schema) -> String {
     let columns: Vec<_> = schema.fields().iter().map(|f| format!("{} {}", f.name(), type_name(f.data_type()))).collect();
     format!("({})", columns.join(", "))
 }
 
-/// The position of a column, or the error (`SCHEMA-COLUMN`) that names those there are.
+/// The position of a column. Error: `SCHEMA-COLUMN`, which lists the columns of the schema.
 pub fn column_index(schema: &Schema, name: &str) -> Result<usize, OperatorError> {
     schema.index_of(name).map_err(|_| {
         OperatorError::fatal("SCHEMA-COLUMN", format!("there is no column {name:?}; the input is {}", describe(schema)))
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn every_column_type_survives_the_way_to_arrow_and_back() {
+    fn every_column_type_converts_to_arrow_and_back() {
         let all = [
             field("a", DataType::Boolean, true),
             field("b", DataType::Int, false),
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_column_declared_nullable_may_bring_no_nulls_but_not_the_other_way_round() {
+    fn a_column_without_nulls_fits_one_declared_nullable_but_not_the_reverse() {
         let nullable = to_arrow(&[field("a", DataType::Int, true)]).unwrap();
         let required = to_arrow(&[field("a", DataType::Int, false)]).unwrap();
         assert_eq!(mismatch(&required, &nullable), None);

@@ -1,4 +1,4 @@
-//! Sources: where rows come from.
+//! The interface of sources, which read rows from outside.
 
 use arrow_array::RecordBatch;
 use weir_protocol::CheckpointId;
@@ -6,34 +6,34 @@ use weir_protocol::CheckpointId;
 use crate::element::CheckpointBarrier;
 use crate::operator::{OperatorError, RestoredState, StateSnapshot};
 
-/// The head of a chain without inputs.
+/// The first operator of a chain without inputs.
 ///
-/// Which splits a subtask reads is a pure function of the subtask and the outside world, or of its restored state: there is
-/// no enumerator in the JobMaster, so that a new leader can adopt running tasks.
+/// The splits that a subtask reads are a pure function of its number and the outside world, or of its restored state. There is no
+/// enumerator in the JobMaster, so a new leader can adopt running tasks.
 pub trait Source: Send {
     /// Reads up to about `max_rows` rows without blocking for long. `now_ms` is the wall clock.
     fn poll(&mut self, now_ms: u64, max_rows: usize) -> Result<SourcePoll, OperatorError>;
 
-    /// The position as of now: after restoring it, the next row read is the one that would have come next.
+    /// Saves the current position. After a restore from it, the next row is the one that would have come next here.
     fn snapshot(&mut self, barrier: &CheckpointBarrier) -> Result<StateSnapshot, OperatorError>;
 
-    /// Goes back to a saved position. Called once, before the first poll, only when restoring.
+    /// Returns to a saved position. If the task starts from a checkpoint, the chain calls it once, before the first poll.
     fn restore(&mut self, restored: RestoredState) -> Result<(), OperatorError>;
 
-    /// The checkpoint is durable.
+    /// Handles a checkpoint that became durable. Idempotent.
     fn notify_checkpoint_complete(&mut self, checkpoint: CheckpointId) -> Result<(), OperatorError> {
         let _ = checkpoint;
         Ok(())
     }
 }
 
-/// What a poll brought.
+/// The outcome of [`Source::poll`].
 #[derive(Debug, Clone)]
 pub enum SourcePoll {
-    /// Some rows (not empty).
+    /// At least one row.
     Batch(RecordBatch),
-    /// Nothing now; poll again at or after this wall-clock time (milliseconds).
+    /// There are no rows now. Poll again at or after this wall-clock time (milliseconds).
     NothingUntil(u64),
-    /// Nothing ever again.
+    /// There will never be rows again.
     End,
 }

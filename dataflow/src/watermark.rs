@@ -1,12 +1,12 @@
-//! Merging the watermarks of many channels into one.
+//! Combines the watermarks of many channels into one.
 
 use crate::element::{EventTime, MAX_WATERMARK, MIN_WATERMARK};
 
-/// Merges watermarks, idleness and end of a task's input channels.
+/// Combines watermarks, idleness and end of a task's input channels.
 ///
-/// The combined watermark is the least of the channels that count: those that have not ended, are not idle, and have caught
-/// up with what was already said. It never goes back. When every channel that has not ended is idle, it advances to the
-/// highest that any of them reached, and the task is idle itself.
+/// The combined watermark is the lowest of the channels that count. A channel counts if it has not ended, is not idle, and is not
+/// behind the combined watermark; it can fall behind while it is idle. The combined watermark never goes back. If every channel
+/// that has not ended is idle, it advances to the highest watermark of these channels, and the task is idle too.
 #[derive(Debug)]
 pub struct WatermarkValve {
     channels: Vec<Channel>,
@@ -21,23 +21,23 @@ struct Channel {
     ended: bool,
 }
 
-/// What to do after a channel's news: first pass on the watermark, then the idleness.
+/// What the task must pass on after an event of a channel: first the watermark, then the idleness.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ValveOutput {
-    /// The combined watermark has advanced to this.
+    /// The new combined watermark, if it has advanced.
     pub watermark: Option<EventTime>,
     /// All channels have just become idle.
     pub became_idle: bool,
 }
 
 impl WatermarkValve {
-    /// A valve over this many channels, none of which has said anything.
+    /// Creates a valve for this many channels, all active and at [`MIN_WATERMARK`].
     pub fn new(channels: usize) -> Self {
         let channel = Channel { watermark: MIN_WATERMARK, idle: false, ended: false };
         Self { channels: vec![channel; channels], combined: MIN_WATERMARK, idle: false }
     }
 
-    /// The combined watermark.
+    /// The current combined watermark.
     pub fn watermark(&self) -> EventTime {
         self.combined
     }
@@ -47,7 +47,7 @@ impl WatermarkValve {
         self.idle
     }
 
-    /// A watermark arrived on `channel`. Ends its idleness. One that goes back is ignored.
+    /// Handles a watermark that arrived on `channel`. It ends the channel's idleness. A lower one than before is ignored.
     pub fn on_watermark(&mut self, channel: usize, watermark: EventTime) -> ValveOutput {
         let state = &mut self.channels[channel];
         state.idle = false;
@@ -55,19 +55,19 @@ impl WatermarkValve {
         self.combine()
     }
 
-    /// Rows arrived on `channel`: it is not idle any more.
+    /// Handles rows that arrived on `channel`: it is no longer idle.
     pub fn on_batch(&mut self, channel: usize) {
         self.channels[channel].idle = false;
         self.idle = false;
     }
 
-    /// `channel` says that it is idle.
+    /// Handles the report that `channel` is idle.
     pub fn on_idle(&mut self, channel: usize) -> ValveOutput {
         self.channels[channel].idle = true;
         self.combine()
     }
 
-    /// `channel` has ended: it holds nothing back any more.
+    /// Handles the end of `channel`: it no longer holds the watermark back.
     pub fn on_end(&mut self, channel: usize) -> ValveOutput {
         let state = &mut self.channels[channel];
         state.ended = true;
@@ -87,7 +87,7 @@ impl WatermarkValve {
             if self.idle {
                 open.map(|c| c.watermark).max().unwrap_or(self.combined)
             } else {
-                // A channel that was idle while the others went on must catch up before it counts again.
+                // A channel that was idle while the others advanced must catch up before it counts again.
                 let aligned = open.filter(active).map(|c| c.watermark).filter(|w| *w >= self.combined);
                 aligned.min().unwrap_or(self.combined)
             }
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn an_idle_channel_holds_nothing_back_and_counts_again_once_it_has_caught_up() {
+    fn an_idle_channel_does_not_hold_the_watermark_back_and_counts_again_once_it_has_caught_up() {
         let mut valve = WatermarkValve::new(2);
         valve.on_watermark(0, 10);
         assert_eq!(valve.on_idle(1), advance(10));
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn all_idle_is_said_once_with_the_highest_watermark() {
+    fn if_all_channels_are_idle_it_is_reported_once_with_the_highest_watermark() {
         let mut valve = WatermarkValve::new(2);
         valve.on_watermark(0, 10);
         valve.on_watermark(1, 7);
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ended_channel_holds_nothing_back_and_the_last_end_is_the_end_of_time() {
+    fn an_ended_channel_does_not_hold_the_watermark_back_and_the_last_end_gives_the_maximum_watermark() {
         let mut valve = WatermarkValve::new(2);
         valve.on_watermark(0, 10);
         assert_eq!(valve.on_end(1), advance(10));

@@ -15,7 +15,9 @@ use bytes::Bytes;
 use weir_ha::etcd::{EtcdOptions, EtcdProvider};
 use weir_ha::raft::{Listen, Member, RaftOptions, RaftProvider, StartError};
 use weir_ha::zookeeper::{ZooKeeperOptions, ZooKeeperProvider};
-use weir_ha::{Candidate, CommitOutcome, Expect, HaProvider, HaServices, LeaderElection, Leadership, LeadershipEvent, Operation};
+use weir_ha::{
+    Candidate, CommitOutcome, Election, Expect, GroupAdmin, HaServices, LeaderElection, Leadership, LeadershipEvent, Operation,
+};
 use weir_servers::{EtcdCluster, ZooKeeperEnsemble};
 
 const VALUE_BYTES: usize = 256;

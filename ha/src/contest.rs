@@ -5,7 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::{
-    Candidate, CommitOutcome, Expect, HaProvider, HaServices, LeaderElection, Leadership, MemoryProvider, MemoryStore, Operation,
+    Candidate, CommitOutcome, CoordinationStore, Election, Expect, HaServices, LeaderElection, Leadership, MemoryProvider,
+    MemoryStore, Operation,
 };
 
 /// Members `a`, who leads, and `b`, who is next.

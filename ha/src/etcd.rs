@@ -66,8 +66,8 @@ use crate::fenced_store::check_limits;
 use crate::gate::Gate;
 use crate::provider_thread::ProviderThread;
 use crate::{
-    Candidate, CommitOutcome, HaProvider, HaStatus, LeaderRecord, Leadership, Operation, ReadError, Rejection, StoreWatch,
-    TransferError, Versioned, WatchEvent,
+    Candidate, CommitOutcome, CoordinationStore, Election, GroupAdmin, HaStatus, LeaderRecord, Leadership, MemberChange,
+    MembershipError, Operation, ReadError, Rejection, StoreWatch, TransferError, Versioned, WatchEvent,
 };
 use connection::{CallError, Connection, Fault, OPERATION_DEADLINE};
 use layout::Layout;
@@ -194,7 +194,7 @@ async fn look_at(member: &Member, endpoint: &str, key: &str) -> (String, Result<
     (endpoint.to_owned(), timeout(FIRST_LOOK, read).await.unwrap_or(Err(late)))
 }
 
-impl HaProvider for EtcdProvider {
+impl Election for EtcdProvider {
     fn campaign(&self, candidate: Candidate) -> LeaderElection {
         self.inner.campaigns.begin(candidate)
     }
@@ -208,6 +208,19 @@ impl HaProvider for EtcdProvider {
         self.write(|member| async move { member.publish(&leadership).await }).boxed()
     }
 
+    fn raise_epoch<'a>(&'a self, leadership: &'a Leadership, floor: LeaderEpoch) -> BoxFuture<'a, CommitOutcome> {
+        let epoch = leadership.epoch();
+        self.write(move |member| async move { member.raise_epoch(epoch, floor).await }).boxed()
+    }
+
+    fn transfer_leadership<'a>(&'a self, to: Option<&'a str>) -> BoxFuture<'a, Result<(), TransferError>> {
+        let to = to.map(str::to_owned);
+        let transfer = self.on_thread(|member| async move { hand_over::hand_over(&member, to.as_deref()).await });
+        transfer.map(|outcome| outcome.unwrap_or(Err(TransferError::NotLeader))).boxed()
+    }
+}
+
+impl CoordinationStore for EtcdProvider {
     fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Versioned>, ReadError>> {
         let key = key.to_owned();
         self.read(|member| async move { member.get(&key).await }).boxed()
@@ -229,24 +242,21 @@ impl HaProvider for EtcdProvider {
         commit.boxed()
     }
 
-    fn raise_epoch<'a>(&'a self, leadership: &'a Leadership, floor: LeaderEpoch) -> BoxFuture<'a, CommitOutcome> {
-        let epoch = leadership.epoch();
-        self.write(move |member| async move { member.raise_epoch(epoch, floor).await }).boxed()
-    }
-
     fn watch<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<mpsc::Receiver<WatchEvent>, ReadError>> {
         let prefix = prefix.to_owned();
         self.read(|member| changes::watch(member, prefix)).boxed()
     }
 
+    fn availability(&self) -> StoreWatch {
+        self.inner.member.contact.watch()
+    }
+}
+
+impl GroupAdmin for EtcdProvider {
     /// `members` are the candidates. Any one of them can lead alone, so as many may fail as there are, less one; how many
     /// nodes of etcd may fail is etcd's to tell. `has_quorum` says whether etcd answered within the time of the lease.
     fn status(&self) -> HaStatus {
         self.inner.member.status()
-    }
-
-    fn availability(&self) -> StoreWatch {
-        self.inner.member.contact.watch()
     }
 
     fn set_isolated(&self, isolated: bool) -> bool {
@@ -254,10 +264,8 @@ impl HaProvider for EtcdProvider {
         true
     }
 
-    fn transfer_leadership<'a>(&'a self, to: Option<&'a str>) -> BoxFuture<'a, Result<(), TransferError>> {
-        let to = to.map(str::to_owned);
-        let transfer = self.on_thread(|member| async move { hand_over::hand_over(&member, to.as_deref()).await });
-        transfer.map(|outcome| outcome.unwrap_or(Err(TransferError::NotLeader))).boxed()
+    fn change_members<'a>(&'a self, _change: MemberChange) -> BoxFuture<'a, Result<(), MembershipError>> {
+        Box::pin(std::future::ready(Err(MembershipError::Unsupported)))
     }
 
     fn shutdown<'a>(&'a self) -> BoxFuture<'a, ()> {

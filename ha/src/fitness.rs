@@ -182,7 +182,7 @@ async fn sampled(mut once: impl AsyncFnMut() -> Result<(), String>) -> Result<La
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::MemoryStore;
+    use crate::{CoordinationStore, GroupAdmin, MemoryStore};
 
     #[tokio::test]
     async fn a_sound_store_is_found_good_in_everything_and_left_as_it_was() {

@@ -156,12 +156,23 @@ impl JobGraphStore {
                 tracing::error!(key, "unknown key under jobs/: written by something else, or by a newer version; ignored");
                 continue;
             };
-            jobs.push(match self.read_graph(job, &key, &found.value).await {
-                Ok((graph, submitted_at_ms)) => RecoveredJob::Readable { job, graph, submitted_at_ms },
-                Err(error) => RecoveredJob::Unreadable { job, reason: error.to_string(), retryable: error.is_retryable() },
-            });
+            jobs.push(self.recover_from(job, &key, &found.value).await);
         }
         Ok(jobs)
+    }
+
+    /// Reads one submitted job; `None` if the store knows of no such job.
+    pub async fn read(&self, job: JobId) -> Result<Option<RecoveredJob>, ReadError> {
+        let key = keys::graph(job);
+        let Some(found) = self.ha.get(&key).await? else { return Ok(None) };
+        Ok(Some(self.recover_from(job, &key, &found.value).await))
+    }
+
+    async fn recover_from(&self, job: JobId, key: &str, value: &[u8]) -> RecoveredJob {
+        match self.read_graph(job, key, value).await {
+            Ok((graph, submitted_at_ms)) => RecoveredJob::Readable { job, graph, submitted_at_ms },
+            Err(error) => RecoveredJob::Unreadable { job, reason: error.to_string(), retryable: error.is_retryable() },
+        }
     }
 
     /// Forgets a job's graph: the handle first, then the bytes. Idempotent (G4). The client's token stays until the

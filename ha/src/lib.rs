@@ -26,6 +26,7 @@ mod membership;
 pub mod memory;
 pub mod metrics;
 pub mod migration;
+mod provider;
 mod provider_thread;
 pub mod raft;
 mod record;
@@ -34,12 +35,8 @@ mod store_error;
 mod watchers;
 pub mod zookeeper;
 
-use std::sync::Arc;
-
 use bytes::Bytes;
-use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{mpsc, watch};
 use weir_protocol::LeaderEpoch;
 
 pub use availability::{StoreAvailability, StoreWatch};
@@ -51,71 +48,8 @@ pub use job_graph_store::{GRAPH_LIMIT, INLINE_GRAPH_LIMIT, JobGraphStore, Recove
 pub use job_result_store::{JobResult, JobResultStore};
 pub use membership::{MemberChange, MembershipError};
 pub use memory::{MemoryProvider, MemoryStore, UnknownCommit};
+pub use provider::{CoordinationStore, Election, GroupAdmin, HaProvider, HaServices};
 pub use store_error::StoreError;
-
-/// A coordination system: elects one leader and keeps a small, linearizable, fenced key-value store.
-///
-/// Guarantees every provider gives (the conformance suite asserts them):
-/// - `Granted` epochs strictly increase over the life of the cluster (E1), and the epoch is durable in the store
-///   before `Granted` is delivered (E2);
-/// - `commit` applies all operations or none, and only if the leadership's epoch is still the newest (E3);
-/// - `get` and `list` are linearizable;
-/// - a revoked leader gets `Revoked` even when no successor is known (E9).
-pub trait HaProvider: Send + Sync + 'static {
-    /// Contends for leadership under the name and addresses of `candidate` until the handle is dropped.
-    fn campaign(&self, candidate: Candidate) -> LeaderElection;
-
-    /// The newest published leader record; `None` until one was seen. Never goes to a lower epoch (E8).
-    fn leader(&self) -> watch::Receiver<Option<LeaderRecord>>;
-
-    /// Makes the leader findable. Done last when taking over, after everything was loaded.
-    fn publish<'a>(&'a self, leadership: &'a Leadership) -> BoxFuture<'a, CommitOutcome>;
-
-    /// Linearizable read of one key.
-    fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Versioned>, ReadError>>;
-
-    /// Linearizable read of all keys that start with `prefix`, in key order, as of one moment.
-    fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<(String, Versioned)>, ReadError>>;
-
-    /// Applies all of `operations`, or none, if `leadership` is still the newest.
-    fn commit<'a>(&'a self, leadership: &'a Leadership, operations: Vec<Operation>) -> BoxFuture<'a, CommitOutcome>;
-
-    /// Makes every epoch granted from now on exceed `floor`. If that is above the leadership's epoch it is the last thing this
-    /// leader does: it is revoked, and contends again. For state that comes from another provider (E1).
-    fn raise_epoch<'a>(&'a self, leadership: &'a Leadership, floor: LeaderEpoch) -> BoxFuture<'a, CommitOutcome>;
-
-    /// Changes under `prefix` from now on. The receiver is bounded: a slow reader gets `WatchEvent::Lagged` and lists again.
-    fn watch<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<mpsc::Receiver<WatchEvent>, ReadError>>;
-
-    /// Who is in the group and how far each has come, as this process knows it.
-    fn status(&self) -> HaStatus;
-
-    /// Whether the store answers, for refusing at once what could only wait. A provider whose leader steps down when it loses
-    /// its store, as raft's does, is available always.
-    fn availability(&self) -> StoreWatch {
-        StoreWatch::always_available()
-    }
-
-    /// With `true` this process does not reach the store until `false`, as if its cable were pulled: connections break and none is
-    /// made. For drills. `false` is returned by a provider that has no store to be cut off from.
-    fn set_isolated(&self, _isolated: bool) -> bool {
-        false
-    }
-
-    /// Hands leadership to another member (`None`: the most caught-up one). Returns when another leads.
-    fn transfer_leadership<'a>(&'a self, to: Option<&'a str>) -> BoxFuture<'a, Result<(), TransferError>>;
-
-    /// Lets a member into the group, or removes one. On the leader.
-    fn change_members<'a>(&'a self, _change: MemberChange) -> BoxFuture<'a, Result<(), MembershipError>> {
-        Box::pin(std::future::ready(Err(MembershipError::Unsupported)))
-    }
-
-    /// Stops the provider; a leader hands over first where it can.
-    fn shutdown<'a>(&'a self) -> BoxFuture<'a, ()>;
-}
-
-/// A provider as others hold it.
-pub type HaServices = Arc<dyn HaProvider>;
 
 /// Who contends, and where it can be reached when it leads.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

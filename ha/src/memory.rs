@@ -1,7 +1,7 @@
 //! One process's coordination store: for tests, and for `high-availability.type: none`.
 //!
 //! A [`MemoryStore`] is the coordination system; [`MemoryProvider`]s are the members contending on it. It keeps every
-//! promise of [`HaProvider`] except to survive the process. Its switches let a test take leadership away, stop a
+//! promise of [`crate::HaProvider`] except to survive the process. Its switches let a test take leadership away, stop a
 //! member as `SIGSTOP` would, lose the answer of a commit and make the store unavailable.
 
 use std::collections::BTreeMap;
@@ -18,8 +18,8 @@ use crate::election::{Contender, LeaderElection, election};
 use crate::fenced_store::{Applied, Command, FencedStore};
 use crate::watchers::Watchers;
 use crate::{
-    Candidate, CommitOutcome, HaMember, HaProvider, HaStatus, LeaderRecord, Leadership, Operation, ReadError, StoreWatch,
-    TransferError, Versioned, WatchEvent,
+    Candidate, CommitOutcome, CoordinationStore, Election, GroupAdmin, HaMember, HaStatus, LeaderRecord, Leadership,
+    MemberChange, MembershipError, Operation, ReadError, StoreWatch, TransferError, Versioned, WatchEvent,
 };
 
 /// The store that members contend on. Clones are the same store.
@@ -276,7 +276,7 @@ impl MemoryProvider {
 
 struct Stopped;
 
-impl HaProvider for MemoryProvider {
+impl Election for MemoryProvider {
     fn campaign(&self, candidate: Candidate) -> LeaderElection {
         let mut state = self.shared.lock();
         state.next_campaign += 1;
@@ -306,18 +306,6 @@ impl HaProvider for MemoryProvider {
         self.apply(Command::Publish { record: leadership.record() }).boxed()
     }
 
-    fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Versioned>, ReadError>> {
-        self.read(|state| state.store.get(key)).boxed()
-    }
-
-    fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<(String, Versioned)>, ReadError>> {
-        self.read(|state| state.store.list(prefix)).boxed()
-    }
-
-    fn commit<'a>(&'a self, leadership: &'a Leadership, operations: Vec<Operation>) -> BoxFuture<'a, CommitOutcome> {
-        self.apply(Command::Commit { epoch: leadership.epoch(), operations }).boxed()
-    }
-
     fn raise_epoch<'a>(&'a self, leadership: &'a Leadership, floor: LeaderEpoch) -> BoxFuture<'a, CommitOutcome> {
         let raise = async move {
             let outcome = self.apply(Command::RaiseEpoch { epoch: leadership.epoch(), floor }).await;
@@ -327,34 +315,6 @@ impl HaProvider for MemoryProvider {
             outcome
         };
         raise.boxed()
-    }
-
-    fn watch<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<mpsc::Receiver<WatchEvent>, ReadError>> {
-        self.read(|state| state.watchers.watch(prefix)).boxed()
-    }
-
-    fn status(&self) -> HaStatus {
-        let state = self.shared.lock();
-        let members = state.members.iter().filter(|(_, member)| !member.stopped).map(|(name, member)| HaMember {
-            name: name.clone(),
-            address: String::new(),
-            voter: true,
-            reachable: Some(!member.paused),
-            lag_entries: Some(0),
-        });
-        HaStatus {
-            provider: "memory".into(),
-            epoch: state.store.epoch(),
-            leader: state.leader.clone(),
-            has_quorum: !state.reads_unavailable,
-            // The store ends with the process.
-            failures_tolerated: 0,
-            members: members.collect(),
-        }
-    }
-
-    fn availability(&self) -> StoreWatch {
-        self.shared.contact.watch()
     }
 
     fn transfer_leadership<'a>(&'a self, to: Option<&'a str>) -> BoxFuture<'a, Result<(), TransferError>> {
@@ -376,6 +336,58 @@ impl HaProvider for MemoryProvider {
             Ok(())
         };
         transfer.boxed()
+    }
+}
+
+impl CoordinationStore for MemoryProvider {
+    fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Versioned>, ReadError>> {
+        self.read(|state| state.store.get(key)).boxed()
+    }
+
+    fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<(String, Versioned)>, ReadError>> {
+        self.read(|state| state.store.list(prefix)).boxed()
+    }
+
+    fn commit<'a>(&'a self, leadership: &'a Leadership, operations: Vec<Operation>) -> BoxFuture<'a, CommitOutcome> {
+        self.apply(Command::Commit { epoch: leadership.epoch(), operations }).boxed()
+    }
+
+    fn watch<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<mpsc::Receiver<WatchEvent>, ReadError>> {
+        self.read(|state| state.watchers.watch(prefix)).boxed()
+    }
+
+    fn availability(&self) -> StoreWatch {
+        self.shared.contact.watch()
+    }
+}
+
+impl GroupAdmin for MemoryProvider {
+    fn status(&self) -> HaStatus {
+        let state = self.shared.lock();
+        let members = state.members.iter().filter(|(_, member)| !member.stopped).map(|(name, member)| HaMember {
+            name: name.clone(),
+            address: String::new(),
+            voter: true,
+            reachable: Some(!member.paused),
+            lag_entries: Some(0),
+        });
+        HaStatus {
+            provider: "memory".into(),
+            epoch: state.store.epoch(),
+            leader: state.leader.clone(),
+            has_quorum: !state.reads_unavailable,
+            // The store ends with the process.
+            failures_tolerated: 0,
+            members: members.collect(),
+        }
+    }
+
+    fn set_isolated(&self, _isolated: bool) -> bool {
+        false
+    }
+
+    fn change_members<'a>(&'a self, _change: MemberChange) -> BoxFuture<'a, Result<(), MembershipError>> {
+        Box::pin(std::future::ready(Err(MembershipError::Unsupported)))
     }
 
     fn shutdown<'a>(&'a self) -> BoxFuture<'a, ()> {

@@ -27,7 +27,7 @@ use crate::fenced_store::{MAX_COMMIT_BYTES, MAX_OPERATIONS};
 use crate::keys::MIGRATION;
 use crate::resolved_commit::{Resolved, commit};
 use crate::{
-    Candidate, CommitOutcome, Expect, HaProvider, HaServices, LeaderElection, Leadership, Operation, StoreError, record,
+    Candidate, CommitOutcome, CoordinationStore, Expect, HaServices, LeaderElection, Leadership, Operation, StoreError, record,
 };
 
 /// Times a leadership is given up for one under a higher epoch.
@@ -84,7 +84,7 @@ impl Mark {
 }
 
 /// The mark that a migration has left in a store, if one has. To be read before a leader acts.
-pub async fn look(ha: &dyn HaProvider) -> Result<Option<Mark>, StoreError> {
+pub async fn look(ha: &dyn CoordinationStore) -> Result<Option<Mark>, StoreError> {
     let found = ha.get(MIGRATION).await?;
     found.map(|found| record::decode(MIGRATION, &found.value)).transpose()
 }

@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use weir_world::flaw::{Flaw, is_planted};
-use weir_world::rarely;
+use weir_world::{Backoff, rarely};
 
-use crate::{CommitOutcome, HaProvider, Leadership, Operation, Rejection, StoreError};
+use crate::{CommitOutcome, CoordinationStore, Leadership, Operation, Rejection, StoreError};
 
 /// How often a commit of unknown outcome is sent before the caller is told so.
 const ATTEMPTS: u32 = 5;
 
-/// Wait before the second attempt; doubles.
-const FIRST_BACKOFF: Duration = Duration::from_millis(20);
+/// Shortest and longest wait between two attempts.
+const WAIT: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(160));
 
 /// What became of a commit, for certain.
 #[derive(Debug, PartialEq, Eq)]
@@ -28,12 +28,12 @@ pub(crate) enum Resolved {
 /// Sound only if applying `operations` a second time is refused or changes nothing, and if the values put are told
 /// apart from everybody else's: then finding them in the store proves that this commit put them there.
 pub(crate) async fn commit(
-    ha: &dyn HaProvider,
+    ha: &dyn CoordinationStore,
     leadership: &Leadership,
     operations: Vec<Operation>,
 ) -> Result<Resolved, StoreError> {
     let mut unknown: Option<String> = None;
-    let mut backoff = FIRST_BACKOFF;
+    let mut backoff = Backoff::new(WAIT.0, WAIT.1);
     for _ in 0..ATTEMPTS {
         let outcome = commit_once(ha, leadership, operations.clone()).await;
         match outcome {
@@ -58,8 +58,7 @@ pub(crate) async fn commit(
                     return Ok(Resolved::Applied);
                 }
                 unknown = Some(reason);
-                tokio::time::sleep(backoff).await;
-                backoff *= 2;
+                backoff.wait().await;
             }
         }
     }
@@ -68,7 +67,7 @@ pub(crate) async fn commit(
 }
 
 /// A commit whose answer, or which itself, may be lost on the way.
-async fn commit_once(ha: &dyn HaProvider, leadership: &Leadership, operations: Vec<Operation>) -> CommitOutcome {
+async fn commit_once(ha: &dyn CoordinationStore, leadership: &Leadership, operations: Vec<Operation>) -> CommitOutcome {
     let lost = || CommitOutcome::Unknown { reason: "lost on the way".to_owned() };
     if rarely("commit-lost") {
         return lost();
@@ -78,7 +77,7 @@ async fn commit_once(ha: &dyn HaProvider, leadership: &Leadership, operations: V
 }
 
 /// Whether the store shows every put value and no deleted key.
-async fn is_applied(ha: &dyn HaProvider, operations: &[Operation]) -> Result<bool, StoreError> {
+async fn is_applied(ha: &dyn CoordinationStore, operations: &[Operation]) -> Result<bool, StoreError> {
     for operation in operations {
         let found = ha.get(key_of(operation)).await.map_err(|error| StoreError::Unresolved {
             key: key_of(operation).to_owned(),

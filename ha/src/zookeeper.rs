@@ -60,8 +60,8 @@ use crate::fenced_store::check_limits;
 use crate::gate::Gate;
 use crate::provider_thread::ProviderThread;
 use crate::{
-    Candidate, CommitOutcome, HaProvider, HaStatus, LeaderRecord, Leadership, Operation, ReadError, StoreWatch, TransferError,
-    Versioned, WatchEvent,
+    Candidate, CommitOutcome, CoordinationStore, Election, GroupAdmin, HaStatus, LeaderRecord, Leadership, MemberChange,
+    MembershipError, Operation, ReadError, StoreWatch, TransferError, Versioned, WatchEvent,
 };
 use ensemble::{CALL_DEADLINE, Ensemble, OPERATION_DEADLINE, data, within};
 use runner::{Inbox, Request};
@@ -177,7 +177,7 @@ async fn followed(ensemble: Arc<Ensemble>, epoch: LeaderEpoch) -> bool {
     }
 }
 
-impl HaProvider for ZooKeeperProvider {
+impl Election for ZooKeeperProvider {
     fn campaign(&self, candidate: Candidate) -> LeaderElection {
         self.inner.campaigns.begin(candidate)
     }
@@ -191,6 +191,17 @@ impl HaProvider for ZooKeeperProvider {
         self.write(move |ensemble| async move { ensemble.publish(&record).await }).boxed()
     }
 
+    fn raise_epoch<'a>(&'a self, leadership: &'a Leadership, floor: LeaderEpoch) -> BoxFuture<'a, CommitOutcome> {
+        let epoch = leadership.epoch();
+        self.write(move |ensemble| async move { ensemble.raise_epoch(epoch, floor).await }).boxed()
+    }
+
+    fn transfer_leadership<'a>(&'a self, to: Option<&'a str>) -> BoxFuture<'a, Result<(), TransferError>> {
+        self.hand_over(to).boxed()
+    }
+}
+
+impl CoordinationStore for ZooKeeperProvider {
     fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Versioned>, ReadError>> {
         let key = key.to_owned();
         self.read(move |ensemble| async move { ensemble.get(&key).await }).boxed()
@@ -212,11 +223,6 @@ impl HaProvider for ZooKeeperProvider {
         commit.boxed()
     }
 
-    fn raise_epoch<'a>(&'a self, leadership: &'a Leadership, floor: LeaderEpoch) -> BoxFuture<'a, CommitOutcome> {
-        let epoch = leadership.epoch();
-        self.write(move |ensemble| async move { ensemble.raise_epoch(epoch, floor).await }).boxed()
-    }
-
     fn watch<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<mpsc::Receiver<WatchEvent>, ReadError>> {
         let watch = async move {
             self.read(|ensemble| async move { changes::ensure_watched(&ensemble).await }).await?;
@@ -225,12 +231,14 @@ impl HaProvider for ZooKeeperProvider {
         watch.boxed()
     }
 
-    fn status(&self) -> HaStatus {
-        self.inner.ensemble.status()
-    }
-
     fn availability(&self) -> StoreWatch {
         self.inner.ensemble.contact.watch()
+    }
+}
+
+impl GroupAdmin for ZooKeeperProvider {
+    fn status(&self) -> HaStatus {
+        self.inner.ensemble.status()
     }
 
     fn set_isolated(&self, isolated: bool) -> bool {
@@ -238,8 +246,8 @@ impl HaProvider for ZooKeeperProvider {
         true
     }
 
-    fn transfer_leadership<'a>(&'a self, to: Option<&'a str>) -> BoxFuture<'a, Result<(), TransferError>> {
-        self.hand_over(to).boxed()
+    fn change_members<'a>(&'a self, _change: MemberChange) -> BoxFuture<'a, Result<(), MembershipError>> {
+        Box::pin(std::future::ready(Err(MembershipError::Unsupported)))
     }
 
     fn shutdown<'a>(&'a self) -> BoxFuture<'a, ()> {

@@ -1,23 +1,23 @@
-//! What every file system must do: one suite, one call per file system.
+//! The conformance suite of file systems. The tests of every file system run it.
 
 use bytes::Bytes;
 use futures::future::join_all;
 
 use crate::file_system::{FileEntry, FileError, FileSystemRef};
 
-/// Size of a file that no implementation writes in one system call or packet.
+/// Size in bytes of a file that is too big for one system call or packet.
 const BIG: usize = 8 * 1024 * 1024;
 
-/// Runs the whole suite on an empty file system; `again` is a second, independent handle on the same place.
-/// Panics with what is wrong.
+/// Runs the whole suite on an empty file system. `again` is a second, independent handle on the same place.
+/// Panics if the file system does not conform.
 pub async fn run(files: &FileSystemRef, again: &FileSystemRef) {
     run_without_contention(files, again).await;
     of_many_writers_of_one_name_exactly_one_succeeds(files, again).await;
 }
 
-/// All of it but writers that fight for a name: for a server that looks for the name and writes it in two steps.
+/// Runs the suite without concurrent writers of one name. For a server that does not check and create a name atomically.
 pub async fn run_without_contention(files: &FileSystemRef, again: &FileSystemRef) {
-    assert_eq!(files.uri(), again.uri(), "both handles are on one place");
+    assert_eq!(files.uri(), again.uri(), "both handles are on the same place");
     a_written_file_is_read_back_by_everybody(files, again).await;
     an_existing_name_is_never_overwritten(files, again).await;
     no_reader_sees_part_of_a_file(files, again).await;
@@ -71,7 +71,7 @@ async fn of_many_writers_of_one_name_exactly_one_succeeds(files: &FileSystemRef,
             assert_eq!(outcome, Err(exists(&path)));
         }
         let found = files.read(&path, 1000).await;
-        assert_eq!(found, Ok(Bytes::from(vec![winners[0] as u8; 1000])), "the winner's bytes are there");
+        assert_eq!(found, Ok(Bytes::from(vec![winners[0] as u8; 1000])), "the file has the winner's bytes");
     }
 }
 
@@ -87,14 +87,14 @@ async fn no_reader_sees_part_of_a_file(files: &FileSystemRef, again: &FileSystem
             let listed = again.list("big").await;
             assert!(
                 listed.as_ref().is_ok_and(|found| found.iter().all(|entry| entry.size == BIG as u64)),
-                "a listing shows whole files only: {listed:?}"
+                "a listing shows only complete files: {listed:?}"
             );
             tokio::task::yield_now().await;
         }
     };
     let (written, found) = futures::join!(write, read);
     assert_eq!(written, Ok(()));
-    assert!(found == bytes, "what was seen first is the whole file");
+    assert!(found == bytes, "the first successful read returns the complete file");
 }
 
 async fn reads_keep_their_limits(files: &FileSystemRef) {
@@ -105,7 +105,7 @@ async fn reads_keep_their_limits(files: &FileSystemRef) {
     assert_eq!(files.read_range(path, 3..5).await, Ok(Bytes::from_static(b"34")));
     assert_eq!(files.read_range(path, 4..4).await, Ok(Bytes::new()));
     assert_eq!(files.read_range(path, 10..10).await, Ok(Bytes::new()));
-    #[expect(clippy::reversed_empty_ranges, reason = "what a damaged handle may ask for")]
+    #[expect(clippy::reversed_empty_ranges, reason = "a damaged handle may ask for such a range")]
     for range in [9..11, 10..11, 11..11, 11..12, 0..u64::MAX, u64::MAX..u64::MAX, 5..4] {
         let outcome = files.read_range(path, range.clone()).await;
         assert!(matches!(outcome, Err(FileError::WrongSize { size: 10, .. })), "{range:?}: {outcome:?}");

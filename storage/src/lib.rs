@@ -1,4 +1,4 @@
-//! Durable bytes: file systems, checkpoint layout and metadata. Knows no leadership and no network peers.
+//! Durable storage: file systems, checkpoint layout and metadata. It is independent of leadership and of network peers.
 
 pub mod checkpoint;
 pub mod conformance;

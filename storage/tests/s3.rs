@@ -1,6 +1,6 @@
-//! The S3 file system against real S3 servers, which `ops/test-servers.sh` installs.
+//! Tests the S3 file system with real S3 servers. `ops/test-servers.sh` installs them.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic, its setup too")]
+#![expect(clippy::unwrap_used, reason = "a test may panic, and so may its setup")]
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -55,14 +55,14 @@ fn open_at(address: SocketAddr, prefix: &str) -> FileSystemRef {
 #[tokio::test]
 async fn s3_conforms_on_moto() {
     let server = Server::moto();
-    // moto answers requests in threads without a lock: of two that may create a name, both can be told that they have.
+    // moto answers requests in threads without a lock, so two requests that create the same name can both succeed.
     conformance::run_without_contention(&server.open("some/prefix"), &server.open("some/prefix/")).await;
     conformance::run_without_contention(&server.open(""), &server.open("")).await;
-    assert!(matches!(server.open("some/other").list("").await.as_deref(), Ok([])), "prefixes don't see each other");
+    assert!(matches!(server.open("some/other").list("").await.as_deref(), Ok([])), "a prefix has no files of another");
 }
 
 #[tokio::test]
-async fn s3_conforms_on_seaweedfs_and_acknowledged_files_survive_its_kill() {
+async fn s3_conforms_on_seaweedfs_and_acknowledged_files_survive_a_kill() {
     let directory = tempfile::tempdir().unwrap();
     let server = seaweed(&directory);
     let files = open_at(server.address(), "p");
@@ -76,15 +76,15 @@ async fn s3_conforms_on_seaweedfs_and_acknowledged_files_survive_its_kill() {
 }
 
 #[tokio::test]
-async fn a_write_whose_answer_is_lost_is_recognised_as_ones_own() {
+async fn a_write_that_loses_its_answer_recognises_its_own_object() {
     let server = Server::moto();
     let lost = Arc::new(AtomicUsize::new(0));
     let files = open_at(losing_proxy(server.address(), 1, lost.clone()), "p");
     assert_eq!(files.write_new("a", Bytes::from_static(b"mine")).await, Ok(()));
-    assert_eq!(lost.load(Ordering::SeqCst), 1, "the fault did bite");
+    assert_eq!(lost.load(Ordering::SeqCst), 1, "the fault was injected");
     assert_eq!(files.read("a", 10).await, Ok(Bytes::from_static(b"mine")));
 
-    // Somebody else has the name: losing the answer must not make the file ours, not even with the same bytes.
+    // Another writer has the name. A lost answer must not make the file look like our own, not even with the same bytes.
     server.open("p").write_new("b", Bytes::from_static(b"same")).await.unwrap();
     let files = open_at(losing_proxy(server.address(), 1, lost.clone()), "p");
     let outcome = files.write_new("b", Bytes::from_static(b"same")).await;
@@ -93,7 +93,7 @@ async fn a_write_whose_answer_is_lost_is_recognised_as_ones_own() {
 }
 
 #[tokio::test]
-async fn a_dead_endpoint_fails_retryably_and_has_written_nothing() {
+async fn an_unreachable_endpoint_is_a_retryable_error_without_effect() {
     let files = open_at(SocketAddr::from(([127, 0, 0, 1], free_port())), "p");
     let outcome = files.write_new("a", Bytes::from_static(b"x")).await;
     assert!(matches!(outcome, Err(FileError::Failed { retryable: true, .. })), "{outcome:?}");
@@ -108,11 +108,11 @@ async fn an_endpoint_that_never_answers_leaves_a_write_unknown() {
     let files = open_at(losing_proxy(server.address(), usize::MAX, lost), "p");
     let outcome = files.write_new("a", Bytes::from_static(b"x")).await;
     assert!(matches!(outcome, Err(FileError::Unknown { .. })), "{outcome:?}");
-    assert_eq!(server.open("p").read("a", 10).await, Ok(Bytes::from_static(b"x")), "and indeed it was written");
+    assert_eq!(server.open("p").read("a", 10).await, Ok(Bytes::from_static(b"x")), "the write took effect");
 }
 
 #[tokio::test]
-async fn a_missing_bucket_is_an_error_that_no_retry_helps() {
+async fn a_missing_bucket_is_an_error_that_is_not_retryable() {
     let server = Server::moto();
     let s3 = S3Options {
         endpoint: Some(format!("http://{}", server.address())),
@@ -126,7 +126,7 @@ async fn a_missing_bucket_is_an_error_that_no_retry_helps() {
     assert!(matches!(outcome, Err(FileError::Failed { retryable: false, .. })), "{outcome:?}");
 }
 
-/// A proxy, one request per connection, that hands every request on and keeps the first `answers_to_lose` answers.
+/// Starts a proxy that forwards every request, one per connection, and drops the first `answers_to_lose` answers.
 fn losing_proxy(server: SocketAddr, answers_to_lose: usize, lost: Arc<AtomicUsize>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -155,7 +155,7 @@ fn ask(server: SocketAddr, request: &[u8]) -> std::io::Result<Vec<u8>> {
     Ok(answer)
 }
 
-/// Reads one request and asks for the connection to be closed after its answer.
+/// Reads one request and changes it so that the server closes the connection after the answer.
 fn read_request(client: &mut TcpStream) -> std::io::Result<Vec<u8>> {
     let mut request = Vec::new();
     let mut byte = [0];

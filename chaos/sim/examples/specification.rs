@@ -1,4 +1,4 @@
-//! Searches the specification within bounds of one's own: `specification EPOCHS ATTEMPTS CHECKPOINTS ROWS DEATHS`.
+//! Searches the specification within other bounds than the tests: `specification EPOCHS ATTEMPTS CHECKPOINTS ROWS DEATHS`.
 
 use std::process::ExitCode;
 
@@ -14,7 +14,7 @@ fn main() -> ExitCode {
             Specification { epochs, attempts, checkpoints, rows, deaths, flaw: None }
         }
         _ => {
-            eprintln!("specification [EPOCHS ATTEMPTS CHECKPOINTS ROWS DEATHS]: five small numbers, or none");
+            eprintln!("usage: specification [EPOCHS ATTEMPTS CHECKPOINTS ROWS DEATHS], five small numbers or none");
             return ExitCode::from(2);
         }
     };

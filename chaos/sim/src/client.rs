@@ -1,4 +1,4 @@
-//! The client: submits jobs, cancels and takes savepoints, looks at everything, and notes what it was told.
+//! The client: it submits and cancels jobs, takes savepoints, polls the cluster, and notes the answers.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,66 +16,65 @@ use crate::world::World;
 use crate::world::observations::Observations;
 use weir_verdict::fact::Fact;
 
-/// Between two looks at everything.
+/// Time between two polls of the cluster.
 const LOOK: Duration = Duration::from_millis(200);
-/// Before an unanswered request is repeated.
+/// Time before a request is retried.
 const RETRY: Duration = Duration::from_millis(300);
 
 /// A job of the plan.
 #[derive(Debug, Clone)]
 pub struct PlannedJob {
-    /// Its name, and its token.
+    /// Name of the job, and its client token.
     pub name: String,
-    /// Rows per source; 0: it never ends.
+    /// Rows per source. 0: the job never ends.
     pub rows: i64,
-    /// When it is submitted, in milliseconds.
+    /// Time of the submission, in simulated milliseconds.
     pub submit_at_ms: u64,
-    /// When it is canceled, if it is.
+    /// Time of the cancellation, in simulated milliseconds. `None`: the plan does not cancel the job.
     pub cancel_at_ms: Option<u64>,
-    /// When savepoints are asked for.
+    /// Times of the savepoint requests, in simulated milliseconds.
     pub savepoints_at_ms: Vec<u64>,
-    /// Time between its checkpoints.
     pub checkpoint_interval_ms: u64,
-    /// Time between two batches of a source.
+    /// Milliseconds between two batches of a source.
     pub pause_ms: u64,
 }
 
-/// What is known of a job.
+/// What the client knows of a job.
 #[derive(Debug, Clone, Default)]
 pub struct KnownJob {
-    /// Its id, once its submission was acknowledged.
+    /// Id of the job, once the submission was acknowledged.
     pub id: Option<JobId>,
-    /// Its last seen status.
+    /// The last status that the client saw.
     pub status: Option<JobStatus>,
-    /// The last seen number of tasks that run.
+    /// Number of running tasks at the last poll.
     pub running: u64,
-    /// The newest completed checkpoint that was seen.
+    /// Id of the newest completed checkpoint that the client saw.
     pub checkpoint: u64,
-    /// Whether it is to be canceled.
+    /// Whether the client is to cancel the job.
     pub cancel: bool,
 }
 
-/// What the client knows, as of its last look.
+/// What the client knows as of its last poll.
 #[derive(Debug, Clone, Default)]
 pub struct Known {
-    /// When it looked last and found a leader.
+    /// Time of the last poll that found a leader, in simulated milliseconds.
     pub looked_at_ms: u64,
     pub leader: Option<String>,
-    /// Under which epoch.
+    /// The highest epoch of a leader that the client saw.
     pub epoch: LeaderEpoch,
-    /// How many JobManagers may fail before there is no quorum any more, as the leader sees it.
+    /// How many JobManagers may fail before the quorum is lost, according to the leader.
     pub failures_tolerated: u64,
     pub task_managers: u64,
     pub jobs: BTreeMap<String, KnownJob>,
-    /// Savepoints asked for, and completed ones.
+    /// Number of requested savepoints, and of completed ones.
     pub savepoints: (u64, u64),
-    /// Leader changes seen.
+    /// Number of leader changes that the client saw.
     pub leader_changes: u64,
-    /// Requests that were not answered.
+    /// Number of requests that were not answered.
     pub unanswered: u64,
 }
 
-/// The client. Clones are the same.
+/// The client of a simulated cluster. Clones share their state.
 #[derive(Clone)]
 pub struct Client {
     plan: Arc<Vec<PlannedJob>>,
@@ -85,24 +84,24 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client that will do this.
+    /// A client that will carry out `plan`.
     pub fn new(plan: Vec<PlannedJob>, world: World, observations: Observations) -> Self {
         let jobs = plan.iter().map(|job| (job.name.clone(), KnownJob::default())).collect();
         let known = Known { jobs, ..Known::default() };
         Self { plan: Arc::new(plan), known: Arc::new(Mutex::new(known)), world, observations }
     }
 
-    /// What it knows.
+    /// Returns what the client knows.
     pub fn known(&self) -> Known {
         self.lock().clone()
     }
 
-    /// What it does.
+    /// Returns the jobs of the plan.
     pub fn plan(&self) -> &[PlannedJob] {
         &self.plan
     }
 
-    /// From now on it wants this job canceled.
+    /// Makes the client cancel the job with this name.
     pub fn cancel(&self, name: &str) {
         if let Some(job) = self.lock().jobs.get_mut(name) {
             job.cancel = true;
@@ -113,7 +112,7 @@ impl Client {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The client's process.
+    /// Runs the process of the client, which never ends by itself.
     pub async fn run(self) -> turmoil::Result {
         self.world.network.enter("client");
         for job in self.plan.iter() {
@@ -130,7 +129,7 @@ impl Client {
         tokio::time::sleep(Duration::from_millis(left)).await;
     }
 
-    /// Asks every JobManager in turn until one answers with something else than that it does not lead.
+    /// Sends a request to the JobManagers in turn until the leader answers. A JobManager that does not lead answers 503.
     async fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
         loop {
             for host in job_managers() {
@@ -144,7 +143,7 @@ impl Client {
         }
     }
 
-    /// Does with one job what the plan says.
+    /// Carries out the plan of one job.
     async fn follow(self, job: PlannedJob) {
         self.wait_until(job.submit_at_ms).await;
         let graph = pipeline::graph(&job.name, job.rows, job.checkpoint_interval_ms, job.pause_ms);
@@ -205,13 +204,13 @@ impl Client {
         }
     }
 
-    /// Finds the leader and looks at everything through its eyes.
+    /// Finds the leader, and polls it for the state of the cluster.
     async fn look(&self) {
         for host in job_managers() {
             let Ok((200, ha)) = request(&rest_address(&host), "GET", "/weir/v1/ha", None).await else { continue };
             let leads = ha["leader"]["name"].as_str() == Some(host.as_str());
             let epoch: Option<LeaderEpoch> = serde_json::from_value(ha["leader"]["epoch"].clone()).ok();
-            // What a former leader says is of yesterday.
+            // The answers of a former leader are outdated.
             let Some(epoch) = epoch.filter(|epoch| leads && *epoch >= self.lock().epoch) else { continue };
             if self.look_through(&host, epoch).await.is_some() {
                 let mut known = self.lock();
@@ -237,7 +236,7 @@ impl Client {
         let jobs: Vec<_> = self.lock().jobs.iter().filter_map(|(name, job)| Some((name.clone(), job.id?))).collect();
         for (name, id) in jobs {
             let (code, job) = get(format!("/jobs/{id}")).await?;
-            // Of an ended job only the status may be known.
+            // If a job has ended, the leader may know only its status.
             let (code, status) = match job["state"].as_str() {
                 Some(_) => (code, job["state"].clone()),
                 None => get(format!("/jobs/{id}/status")).await.map(|(code, answer)| (code, answer["status"].clone()))?,

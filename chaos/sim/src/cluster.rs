@@ -26,24 +26,24 @@ use weir_verdict::random::Random;
 
 const RPC_PORT: u16 = 6123;
 const RAFT_PORT: u16 = 6124;
-/// Time between two looks at who leads, for the invariants.
+/// Time between two observations of the leader, which the invariants judge.
 const LOOK: Duration = Duration::from_millis(20);
 const FAILED_START: Duration = Duration::from_millis(200);
 
-/// What all processes are started with.
+/// What the processes of a cluster are started with.
 #[derive(Clone)]
 pub struct Cluster {
-    /// The world they are in.
+    /// The simulated world of the processes.
     pub world: World,
-    /// Where their files are.
+    /// The object store that holds their files and checkpoints.
     pub store: ObjectStore,
-    /// What is seen of them.
+    /// The facts that are observed of the processes.
     pub observations: Observations,
     tuning: Tuning,
     started: Arc<AtomicU64>,
 }
 
-/// What differs from seed to seed.
+/// Settings that differ from seed to seed.
 #[derive(Debug, Clone, Copy)]
 pub struct Tuning {
     raft_heartbeat_ms: u64,
@@ -69,26 +69,26 @@ impl Tuning {
     }
 }
 
-/// Names of the JobManagers' hosts.
+/// Returns the names of the JobManagers' hosts.
 pub fn job_managers() -> Vec<String> {
     (1..=3).map(|number| format!("jm-{number}")).collect()
 }
 
-/// Names of the TaskManagers' hosts.
+/// Returns the names of the TaskManagers' hosts.
 pub fn task_managers() -> Vec<String> {
     (1..=3).map(|number| format!("tm-{number}")).collect()
 }
 
-/// Slots of a TaskManager.
+/// Number of slots of a TaskManager.
 pub const SLOTS: u32 = 3;
 
-/// `host:port` of a JobManager's REST service.
+/// Returns `host:port` of a JobManager's REST service.
 pub fn rest_address(host: &str) -> String {
     format!("{host}:{REST_PORT}")
 }
 
 impl Cluster {
-    /// A cluster in this world, nothing started yet.
+    /// A cluster in `world`, of which no process has started yet.
     pub fn new(seed: u64, world: World) -> Self {
         let tuning = Tuning::draw(&Random::new(seed, "tuning"));
         let observations = Observations::default();
@@ -96,7 +96,7 @@ impl Cluster {
         Self { world, store, observations, tuning, started: Arc::default() }
     }
 
-    /// All state goes into the metadata of checkpoints.
+    /// Keeps all state in the metadata of checkpoints, instead of in files of its own.
     pub fn keep_state_inline(&mut self) {
         self.tuning.inline_state_limit = INLINE_STATE_LIMIT;
     }
@@ -126,18 +126,18 @@ impl Cluster {
         options
     }
 
-    /// A JobManager's process.
+    /// Runs the process of a JobManager on `host`, until the simulation ends it.
     pub async fn run_job_manager(self, host: String) -> turmoil::Result {
         self.world.network.enter(&host);
         let process = format!("{host}#{}", self.started.fetch_add(1, Ordering::Relaxed));
         let raft = loop {
             match RaftProvider::start(self.raft_options(&host)) {
                 Ok(raft) => break raft,
-                // As a supervisor would, again and again: what stays broken shows in the end.
+                // Retries as a supervisor would. If the start keeps failing, the run fails in the end.
                 Err(error) => tracing::error!(%error, process, "the coordination provider can't start"),
             }
             if self.world.disks.is_damaged(&host) {
-                // What its operator does on being told so.
+                // An operator would empty the disk after this error.
                 tracing::info!(process, "the damaged disk is emptied");
                 self.world.disks.wipe(&host);
                 self.observations.note_refused_disk();
@@ -179,7 +179,7 @@ impl Cluster {
         }
     }
 
-    /// A TaskManager's process.
+    /// Runs the process of a TaskManager on `host`, until the simulation ends it.
     pub async fn run_task_manager(self, host: String) -> turmoil::Result {
         self.world.network.enter(&host);
         let job_managers = job_managers().iter().map(|host| format!("{host}:{RPC_PORT}")).collect();

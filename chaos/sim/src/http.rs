@@ -1,4 +1,4 @@
-//! Just enough HTTP for a client in the simulation: one request per connection.
+//! A minimal HTTP client for the simulation: one request per connection.
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use weir_world::net;
 
-/// For one answer.
+/// Time limit of one request.
 const DEADLINE: Duration = Duration::from_secs(4);
 
-/// Asks, and waits for the answer: its status and its JSON. The error says that nothing is known.
+/// Sends a request, and returns the status and the JSON of the answer. After an error the outcome of the request is unknown.
 pub(super) async fn request(address: &str, method: &str, path: &str, body: Option<&Value>) -> Result<(u16, Value), String> {
     let asking = async {
         let mut stream = net::connect(address).await.map_err(|error| error.to_string())?;
@@ -21,7 +21,7 @@ pub(super) async fn request(address: &str, method: &str, path: &str, body: Optio
         stream.write_all(format!("{head}{body}").as_bytes()).await.map_err(|error| error.to_string())?;
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).await.map_err(|error| error.to_string())?;
-        parse(&answer).ok_or_else(|| "half an answer".to_owned())
+        parse(&answer).ok_or_else(|| "the answer is incomplete".to_owned())
     };
     tokio::time::timeout(DEADLINE, asking).await.unwrap_or_else(|_| Err("no answer in time".to_owned()))
 }

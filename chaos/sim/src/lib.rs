@@ -1,9 +1,10 @@
 //! Deterministic simulation of a whole cluster.
 //!
-//! Three JobManagers (embedded raft, REST, gRPC, every actor), three TaskManagers (tasks, exchange, checkpoints) and a client
-//! run as the code that is shipped, on one thread, in simulated time, over turmoil's network, on disks that lose what was
-//! not synced, and with an object store that fails. What is random follows from the seed, so that a run can be repeated.
-//! One run per process: the product's seam to the world is given the simulated one for good.
+//! Three JobManagers (embedded raft, REST, gRPC, every actor), three TaskManagers (tasks, exchange, checkpoints) and a client run
+//! the shipped code on one thread and in simulated time. They use turmoil's network, disks that lose unsynced changes, and an
+//! object store that fails. Everything random depends on the seed, so a run can be repeated.
+//!
+//! A process makes one run only, because the simulated world stays installed until the process ends.
 
 pub mod client;
 pub mod cluster;

@@ -1,8 +1,8 @@
-//! The job of the simulation: numbered rows, a running sum per key, a sink in two phases; and the world outside that the
-//! sink commits to.
+//! The job of the simulation: a source of numbered rows, a running sum per key, and a two-phase sink; and the ledger to which the
+//! sink commits.
 //!
-//! Every row that comes out names the row that went in (source, offset) and what the state was then (count and sum of its
-//! key), so that each committed row can be judged by arithmetic.
+//! Every output row names its input row (source, offset) and the state at that time (count and sum of its key). So each committed
+//! row can be judged by arithmetic.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
@@ -28,15 +28,15 @@ use weir_protocol::job_graph::OperatorDescriptor;
 use weir_verdict::fact::CommittedRow;
 use weir_verdict::random::mix;
 
-/// Distinct keys of a job.
+/// Number of distinct keys of a job.
 pub const KEYS: i64 = 5;
 /// Parallelism of both vertices.
 pub const PARALLELISM: u32 = 2;
 
-/// Of the rows that the last key would have, it gets one in so many: its state often stays as it was from checkpoint to checkpoint.
+/// The last key gets only one in this many of its rows, so its state often does not change from one checkpoint to the next.
 const SELDOM: u64 = 32;
 
-/// What a source says at an offset: the oracle's half of the truth.
+/// Returns the key and the value that a source produces at an offset. The sources and the oracle both use this function.
 pub fn row_at(job: &str, source: i64, offset: i64) -> (i64, i64) {
     let seed = job.bytes().fold(7, |seed, byte| mix(seed ^ u64::from(byte)));
     let value = mix(seed ^ mix(source as u64) ^ (offset as u64).wrapping_mul(31));
@@ -45,7 +45,7 @@ pub fn row_at(job: &str, source: i64, offset: i64) -> (i64, i64) {
     (key, ((value >> 32) % 1000) as i64)
 }
 
-/// A job graph of this pipeline; sources end after `rows` rows each, or never for 0.
+/// Returns a job graph of this pipeline. Each source ends after `rows` rows; with 0 it never ends.
 pub fn graph(name: &str, rows: i64, checkpoint_interval_ms: u64, pause_ms: u64) -> Value {
     let bigint = |name: &str| json!({"name": name, "type": "bigint"});
     json!({
@@ -64,7 +64,7 @@ pub fn graph(name: &str, rows: i64, checkpoint_interval_ms: u64, pause_ms: u64) 
     })
 }
 
-/// The operators of the pipeline.
+/// Returns a registry with the operators of the pipeline.
 pub fn registry() -> OperatorRegistry {
     let mut registry = OperatorRegistry::default();
     registry.register("x.sim_rows", rows);
@@ -73,10 +73,10 @@ pub fn registry() -> OperatorRegistry {
     registry
 }
 
-/// The outside world: which transactions were committed. One per process, as operators are built by plain functions.
+/// The ledger of this process. It is a static, because operators are built by plain functions, which can not carry it.
 static LEDGER: LazyLock<Mutex<Ledger>> = LazyLock::new(Mutex::default);
 
-/// What sinks have committed.
+/// The transactions that sinks have committed.
 #[derive(Debug, Default)]
 pub struct Ledger {
     transactions: BTreeMap<(String, u32, u64), Vec<CommittedRow>>,
@@ -86,27 +86,27 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// The process's ledger.
+    /// Locks and returns the ledger of this process.
     pub fn get() -> MutexGuard<'static, Self> {
         LEDGER.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What was committed since the last call: job and rows.
+    /// Returns the rows that were committed since the last call, with the name of their job.
     pub fn news(&mut self) -> Vec<(String, Vec<CommittedRow>)> {
         std::mem::take(&mut self.news)
     }
 
-    /// Transactions that were committed twice with different rows.
+    /// Returns descriptions of transactions that were committed twice with different rows since the last call.
     pub fn contradictions(&mut self) -> Vec<String> {
         std::mem::take(&mut self.contradictions)
     }
 
-    /// Tasks that were started, in all attempts.
+    /// Returns the number of tasks that were started so far, in all attempts.
     pub fn starts(&self) -> u64 {
         self.starts
     }
 
-    /// Commits once; a repetition is recognised by its name.
+    /// Commits a transaction once. If its name (job, subtask, checkpoint) is known, this is a repetition.
     fn commit(&mut self, job: &str, subtask: u32, checkpoint: u64, rows: Vec<CommittedRow>) {
         let name = (job.to_owned(), subtask, checkpoint);
         match self.transactions.get(&name) {

@@ -1,5 +1,5 @@
-//! One run: a cluster, a client and a nemesis from a seed; first safety with faults, then healing and liveness, then the
-//! verdict over all rows.
+//! One run: a cluster, a client and a nemesis, all from one seed. The run first judges safety under faults, then heals the
+//! cluster and judges liveness, and finally judges all rows.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,53 +21,54 @@ use weir_verdict::fact::Fact;
 use weir_verdict::invariants::{ExactlyOnce, Invariant, Violation, Watch};
 use weir_verdict::random::Random;
 
-/// After healing, everything is as it should be within so many simulated milliseconds.
+/// Simulated milliseconds after healing within which the cluster must recover.
 const RECOVERY_BOUND_MS: u64 = 60_000;
-/// After that, jobs that end have ended within so many.
+/// Simulated milliseconds within which all jobs must end after that, and then within which all checkpoint files must be deleted.
 const END_BOUND_MS: u64 = 60_000;
-/// Of JobManagers, when all are there and vote.
+/// Number of JobManagers that may fail when all are up and vote.
 const FAILURES_TOLERATED: u64 = 1;
-/// Until a new machine has taken the place of one that is lost, in a plan.
+/// Simulated milliseconds until a new machine replaces a lost one, in a plan.
 const NEW_MACHINE_MS: u64 = 300;
 
-/// What a run is made from.
+/// Everything that determines a run.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
-    /// Everything random follows from it.
+    /// Seed of everything that is random.
     pub seed: u64,
     /// Simulated seconds with faults.
     pub seconds: u64,
     pub faults: Faults,
-    /// Whether disks say that they have synced and have not: a bug planted to see that it is found.
+    /// Whether disks report syncs that they did not make. This is a planted bug, which runs must find.
     pub lying_disks: bool,
-    /// A bug planted in the product, to see that it is found.
+    /// A bug planted in the product, which runs must find.
     pub flaw: Option<Flaw>,
 }
 
-/// What is broken in a run.
+/// The faults that a run injects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Faults {
-    /// Whatever the nemesis thinks of.
+    /// Faults that the nemesis draws at random.
     Random,
     None,
-    /// What it says.
+    /// The faults of a scenario.
     Scenario(&'static Scenario),
-    /// Whoever makes the so-manieth fenced write dies at it.
+    /// The process that makes the n-th fenced write dies at it.
     DeathAtWrite {
+        /// Number of the write, from 0.
         write: u64,
-        /// Whether it takes effect first.
+        /// Whether the write takes effect first.
         after: bool,
     },
-    /// The first JobManager's power goes in the middle of the so-manieth change of its disk.
+    /// The first JobManager loses its power in the middle of the n-th change of its disk, counted from 0.
     PowerLossAtChange(u64),
 }
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Debug, Clone, Default)]
 pub struct Outcome {
-    /// What was broken, in the order of its finding; empty if all went well.
+    /// Broken invariants, in the order in which they were found. Empty if the run passed.
     pub violations: Vec<Violation>,
-    /// What the nemesis did and what happened, by name.
+    /// Counts of the injected faults and of what happened, by name.
     pub footprint: BTreeMap<String, u64>,
     pub simulated_ms: u64,
 }
@@ -80,10 +81,10 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// What has panicked in this process and was not judged yet.
+/// Panics in this process that have not been judged yet.
 static PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-/// Whatever panics, and whoever contains it: a JobManager would have ended by it.
+/// Records every panic, even one that the product catches, because a real JobManager would have ended by it.
 fn watch_panics() {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
@@ -92,7 +93,7 @@ fn watch_panics() {
     }));
 }
 
-/// Runs a seed. Once per process: the seam is installed for good.
+/// Makes the run that `options` describe. Panics if it is called twice in a process, because the simulated world stays installed.
 pub fn run(options: Options) -> Outcome {
     let world = World::new(options.seed);
     assert!(simulation::install(Arc::new(world.clone())), "one run per process");
@@ -176,23 +177,24 @@ impl Run {
         self.outcome
     }
 
-    /// Where nothing is left to chance a machine is replaced in the middle, so that the members of the raft group change, too.
+    /// Runs the plan without random faults. In the middle it replaces a machine, so that the members of the raft group change,
+    /// too.
     fn play_plan(&mut self, sim: &mut turmoil::Sim<'_>, end_ms: u64) -> Result<bool, ()> {
         self.until(sim, end_ms / 2, true, |_| false)?;
         self.nemesis.inject(sim, Fault::EmptyDisk(Who::JobManager(2)), end_ms / 2 + NEW_MACHINE_MS);
         self.until(sim, end_ms, true, |_| false)
     }
 
-    /// A fault that left no trace was none.
+    /// Fails the run if its faults left no trace: then they did not take effect.
     fn check_footprint(&mut self) {
         let count = |name: &str| self.outcome.footprint.get(name).copied().unwrap_or(0);
         let told: Vec<_> = match self.options.faults {
             Faults::Random | Faults::None => Vec::new(),
             Faults::DeathAtWrite { .. } | Faults::PowerLossAtChange(_) => {
-                // Whoever dies in the last moment of a run is not buried any more.
+                // The nemesis has not counted a process that died in the last step of the run.
                 let doomed = self.cluster.observations.doomed_hosts().len() as u64;
                 let deaths = count("died by itself") + count("died of power") + doomed;
-                (deaths == 0).then(|| "nobody died: the point was not reached".to_owned()).into_iter().collect()
+                (deaths == 0).then(|| "no process died: the point was not reached".to_owned()).into_iter().collect()
             }
             Faults::Scenario(scenario) => {
                 let few = scenario.least.iter().filter(|(name, least)| count(name) < *least);
@@ -230,7 +232,7 @@ impl Run {
         sim
     }
 
-    /// Steps until this time, or until `done`. The error is that something is broken already.
+    /// Steps until `end_ms`, or until `done` holds, and returns whether it holds. Fails as soon as an invariant is broken.
     fn until(&mut self, sim: &mut turmoil::Sim<'_>, end_ms: u64, calm: bool, done: impl Fn(&Known) -> bool) -> Result<bool, ()> {
         loop {
             let now = sim.elapsed();
@@ -257,7 +259,7 @@ impl Run {
         self.outcome.violations.push(Violation { id: id.to_owned(), what });
     }
 
-    /// Judges what was seen since the last step.
+    /// Judges the facts that were noted since the last step.
     fn judge(&mut self) {
         let mut facts = self.cluster.observations.drain();
         let (news, contradictions) = {
@@ -273,7 +275,7 @@ impl Run {
         facts.extend(news.into_iter().map(|(job, rows)| Fact::RowsCommitted { job, rows }));
         for fact in facts {
             tracing::debug!(?fact, "fact");
-            // Its violations are found by the watch.
+            // The watch judges the same fact and reports its violations.
             let _ = self.rows.observe(&fact);
             for violation in self.watch.observe(&fact) {
                 self.broken(&violation.id, violation.what);
@@ -281,7 +283,7 @@ impl Run {
         }
     }
 
-    /// After healing: everything comes to be as it should, then the jobs end, then all rows are judged.
+    /// After healing, waits until the cluster has recovered, ends the jobs, and judges all rows.
     fn live(&mut self, sim: &mut turmoil::Sim<'_>) {
         let healed_at = self.cluster.world.elapsed_ms();
         let before = self.client.known();
@@ -316,7 +318,7 @@ impl Run {
             let status = self.client.known().jobs.get(&job.name).and_then(|known| known.status);
             let finished = status == Some(JobStatus::Finished);
             if (job.rows > 0 && job.cancel_at_ms.is_none()) != finished {
-                self.broken("R2", format!("{} is {status:?} in the end", job.name));
+                self.broken("R2", format!("{} is {status:?} at the end", job.name));
             }
             match self.rows.judge(&job.name, finished.then_some(job.rows)) {
                 Ok(_) => {}
@@ -325,7 +327,7 @@ impl Run {
         }
     }
 
-    /// Jobs that have ended and keep no checkpoints leave no file of theirs behind.
+    /// Checks that jobs that have ended and keep no checkpoints leave no checkpoint files behind (C8).
     fn no_file_is_left(&mut self, sim: &mut turmoil::Sim<'_>) {
         let store = self.cluster.store.clone();
         let left = move || store.checkpoint_files();
@@ -333,7 +335,7 @@ impl Run {
         let none = left.clone();
         if self.until(sim, deadline, true, move |_| none().is_empty()) == Ok(false) {
             let left = left();
-            self.broken("C8", format!("{} files of checkpoints are left, {:?} the first", left.len(), left.first()));
+            self.broken("C8", format!("{} checkpoint files are left; the first is {:?}", left.len(), left.first()));
         }
     }
 
@@ -374,13 +376,13 @@ impl Run {
     }
 }
 
-/// What is not yet as it should be after healing.
+/// Returns what has not yet recovered after healing.
 fn missing(known: &Known, before: &Known, healed_at: u64) -> Option<String> {
     if known.looked_at_ms <= healed_at + 1_000 || known.leader.is_none() {
-        return Some("nobody leads".to_owned());
+        return Some("there is no leader".to_owned());
     }
     if known.failures_tolerated != FAILURES_TOLERATED {
-        return Some(format!("the raft group bears {} failures", known.failures_tolerated));
+        return Some(format!("the raft group tolerates {} failures", known.failures_tolerated));
     }
     if known.task_managers != task_managers().len() as u64 {
         return Some(format!("{} TaskManagers are registered", known.task_managers));

@@ -1,8 +1,8 @@
-//! Named sequences of faults: failures that befell other systems, each made again here.
+//! Named sequences of faults: failures of other systems, reproduced here.
 //!
-//! A scenario is played against the plan of its seed. As in every run all invariants are judged after each simulated
-//! millisecond, and everything must be well within a minute of the last fault; beyond that a scenario says what must have
-//! happened for it to have been played at all, and what must not have.
+//! A scenario is played against the plan of its seed. As in every run, all invariants are judged after each simulated
+//! millisecond, and the cluster must recover within a minute after the last fault. In addition, a scenario states what must have
+//! happened, which proves that its faults took effect, and what must not have happened.
 
 use crate::nemesis::fault::Fault::{
     ClockJump, Cut, DieAtWrite, Disk, EmptyDisk, FlipBit, Isolate, Kill, KillJobManagers, PowerLoss, PowerLossAfter,
@@ -19,28 +19,29 @@ use crate::world::store::StoreFault;
 #[derive(Debug, PartialEq, Eq)]
 pub struct Scenario {
     pub name: &'static str,
-    /// Where it happened: issues of Flink (FLINK-), RisingWave (RW-), Kafka, etcd and others, or what it stands for.
+    /// Where the failure happened: issues of Flink (FLINK-), RisingWave (RW-), Kafka, etcd and others; or what the scenario
+    /// tests.
     pub from: &'static str,
-    /// Plan, network and everything else random follow from it.
+    /// Seed of the plan, the network and everything else that is random.
     pub seed: u64,
-    /// Simulated seconds until everything is mended.
+    /// Simulated seconds until all faults are healed.
     pub seconds: u64,
-    /// Whether what is rare but allowed is made frequent.
+    /// Whether events that are rare but allowed become frequent.
     pub rare: bool,
-    /// What is done, in the order of time.
+    /// The faults to inject, in the order of their time.
     pub acts: &'static [Act],
-    /// Entries of the footprint that must be at least so high: it did bite.
+    /// Footprint entries that must reach these counts. They prove that the faults took effect.
     pub least: &'static [(&'static str, u64)],
-    /// Entries that must not be higher.
+    /// Footprint entries that must not exceed these counts.
     pub most: &'static [(&'static str, u64)],
 }
 
-/// Something done, and for how long.
+/// A fault with its time and its duration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Act {
-    /// When, in simulated milliseconds.
+    /// Time of the fault, in simulated milliseconds from the start of the run.
     pub at_ms: u64,
-    /// Until it is mended.
+    /// Simulated milliseconds until the fault is healed.
     pub for_ms: u64,
     pub fault: Fault,
 }
@@ -49,7 +50,7 @@ const fn at(at_ms: u64, for_ms: u64, fault: Fault) -> Act {
     Act { at_ms, for_ms, fault }
 }
 
-/// The same fault every so many milliseconds, `N` times.
+/// The same fault `N` times, every `period_ms` milliseconds.
 const fn every<const N: usize>(from_ms: u64, period_ms: u64, for_ms: u64, fault: Fault) -> [Act; N] {
     let mut acts = [at(from_ms, for_ms, fault); N];
     let mut index = 0;
@@ -64,7 +65,7 @@ const fn cut_from(who: Who, others: crate::nemesis::fault::Others) -> Fault {
     Isolate(who, others, Link::Cut)
 }
 
-/// Tasks of the plan's jobs: whoever starts more has restarted some.
+/// Number of tasks of the plan's jobs. If more tasks were started, some of them were restarted.
 const TASKS: u64 = 16;
 const HOUR_MS: i64 = 3_600_000;
 const DOWN: StoreFault = StoreFault { fails: 0, unknown: 0, down: true };
@@ -80,18 +81,18 @@ const PLAIN: Scenario = Scenario {
     most: &[],
 };
 
-/// All of them.
+/// All scenarios. `weir-sim scenarios` plays them.
 pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "a-leader-is-killed",
-        from: "the most frequent of all",
+        from: "the most frequent failure of all",
         acts: &[at(14_000, 3_000, Kill(Leader))],
         least: &[("kill", 1), ("leader changes", 2)],
         ..PLAIN
     },
     Scenario {
         name: "a-leader-killed-every-two-seconds",
-        from: "drill: a minute of nothing else",
+        from: "a drill that kills leaders for a minute",
         seconds: 70,
         acts: &every::<30>(6_000, 2_000, 1_000, Kill(Leader)),
         least: &[("kill", 20), ("leader changes", 15)],
@@ -114,21 +115,21 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "a-leader-cut-from-its-workers-only",
-        from: "RW-16884: workers are lost that are alive, and come back by themselves",
+        from: "RW-16884: live workers are taken for lost, and register again by themselves",
         acts: &[at(12_000, 9_000, cut_from(Leader, TaskManagers))],
         least: &[("isolation", 1), ("tasks started", TASKS + 1)],
         ..PLAIN
     },
     Scenario {
         name: "a-stalled-leader-wakes-up",
-        from: "RW-27092, etcd and ZooKeeper leases: paused beyond its lease in the middle of writing",
+        from: "RW-27092, etcd and ZooKeeper leases: a leader is paused beyond its lease in the middle of a write",
         acts: &[at(11_000, 5_000, Isolate(Leader, All, Held)), at(20_000, 5_000, Isolate(Leader, All, Held))],
         least: &[("stall", 2), ("leader changes", 3)],
         ..PLAIN
     },
     Scenario {
         name: "an-old-leader-comes-back-after-a-cancellation",
-        from: "FLINK-10011: a job that was canceled under another leader rises again",
+        from: "FLINK-10011: a job is recovered that was canceled under another leader",
         seconds: 40,
         acts: &[
             at(8_000, 9_000, cut_from(Leader, All)),
@@ -141,14 +142,14 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "a-leader-that-nobody-hears",
-        from: "Pre-Vote, check-quorum: what it hears keeps it from knowing that it is not heard",
+        from: "Pre-Vote, check-quorum: the leader hears the others, so it does not notice that they do not hear it",
         acts: &[at(12_000, 8_000, Isolate(Leader, JobManagers, CutThere))],
         least: &[("one-way isolation", 1), ("leader changes", 2)],
         ..PLAIN
     },
     Scenario {
         name: "a-leader-that-hears-nobody",
-        from: "the same the other way",
+        from: "Pre-Vote, check-quorum: the others hear the leader, but it does not hear them",
         acts: &[at(12_000, 8_000, Isolate(Leader, JobManagers, CutBack))],
         least: &[("one-way isolation", 1), ("leader changes", 2)],
         ..PLAIN
@@ -163,7 +164,7 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "a-leader-and-one-standby-lose-each-other",
-        from: "etcd: a bridge partition, over which leadership must not go back and forth",
+        from: "etcd: a bridge partition, in which leadership must not go back and forth",
         acts: &[at(12_000, 12_000, Cut(Leader, Standby(0), Link::Cut))],
         least: &[("link cut", 1)],
         most: &[("leader changes", 3)],
@@ -171,7 +172,7 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "nobody-reaches-anybody",
-        from: "IO-13221: a leader without a successor stops all that it does, and starts all of it again",
+        from: "IO-13221: a leader without a successor stops all its work, and starts all of it again",
         acts: &[
             at(12_000, 8_000, cut_from(JobManager(0), All)),
             at(12_001, 8_000, cut_from(JobManager(1), All)),
@@ -182,7 +183,7 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "a-lagging-member-never-leads",
-        from: "DB-16175, openraft#1220: its log is short, its vote is high",
+        from: "DB-16175, openraft#1220: the member has a short log and a high vote",
         acts: &[
             at(6_000, 9_000, cut_from(Standby(1), JobManagers)),
             at(14_900, 4_000, Kill(Leader)),
@@ -193,7 +194,7 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "a-member-catches-up-by-a-snapshot",
-        from: "Camunda-6269: heartbeats go on meanwhile",
+        from: "Camunda-6269: heartbeats continue during the snapshot",
         seconds: 60,
         acts: &[at(5_000, 30_000, Kill(Standby(0))), at(38_000, 4_000, Kill(Leader)), at(48_000, 4_000, Kill(Leader))],
         least: &[("kill", 3), ("leader changes", 3)],
@@ -213,7 +214,7 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "power-goes-on-a-majority",
-        from: "robustmq#2039, NATS 2.12: what was acknowledged was not on any disk that is left",
+        from: "robustmq#2039, NATS 2.12: acknowledged writes were on none of the remaining disks",
         acts: &[
             at(10_000, 2_000, PowerLoss(Leader)),
             at(10_001, 2_000, PowerLoss(Standby(0))),
@@ -225,7 +226,7 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "power-goes-in-the-middle-of-writes",
-        from: "torn records: everything that was acknowledged is before them",
+        from: "torn records: all acknowledged records come before them",
         seconds: 40,
         acts: &every::<8>(6_000, 3_500, 1_500, PowerLossAfter(Leader, 3)),
         least: &[("died of power", 5), ("leader changes", 4)],
@@ -233,7 +234,7 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "all-jobmanagers-die-at-once-again-and-again",
-        from: "Weir: who starts when is chance; nobody shares an epoch",
+        from: "Weir: members start in any order, and no two share an epoch",
         seconds: 60,
         acts: &every::<10>(6_000, 5_000, 900, KillJobManagers),
         least: &[("all JobManagers killed", 10), ("leader changes", 8)],
@@ -241,7 +242,7 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "no-leader-for-twenty-seconds",
-        from: "SAMZA-2611: workers keep their tasks and keep trying",
+        from: "SAMZA-2611: workers keep their tasks and keep trying to connect",
         seconds: 40,
         acts: &[at(12_000, 20_000, KillJobManagers)],
         least: &[("all JobManagers killed", 1), ("leader changes", 2)],
@@ -249,7 +250,7 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "a-successor-dies-as-it-takes-over",
-        from: "reliability.md nemesis 7: the second fault within half a second of the first",
+        from: "Weir: the second fault comes within half a second of the first",
         seconds: 40,
         acts: &[
             at(10_000, 3_000, Kill(Leader)),
@@ -264,14 +265,14 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "two-failovers-within-one-checkpoint",
-        from: "reliability.md 43",
+        from: "Weir: the second leader dies at a fenced write, 0.7 s after the first",
         acts: &[at(12_000, 4_000, Kill(Leader)), at(12_700, 4_000, DieAtWrite { count: 0, after: true })],
         least: &[("kill", 1), ("died by itself", 1), ("leader changes", 2)],
         ..PLAIN
     },
     Scenario {
         name: "submissions-meet-dying-leaders",
-        from: "FLINK-3396, FLINK-11846: acknowledged or absent, and one job for one token",
+        from: "FLINK-3396, FLINK-11846: a submission is acknowledged or absent, and one token creates one job",
         acts: &[
             at(400, 0, DieAtWrite { count: 3, after: true }),
             at(2_500, 0, DieAtWrite { count: 0, after: true }),
@@ -284,7 +285,7 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "a-commit-whose-answer-is-lost",
-        from: "FLINK-22494, FLINK-28265: its files were deleted as a failed one's",
+        from: "FLINK-22494, FLINK-28265: the files of the checkpoint were deleted as if it had failed",
         seed: 5,
         seconds: 60,
         rare: true,
@@ -294,7 +295,7 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "the-newest-checkpoint-can-not-be-read-by-a-new-leader",
-        from: "FLINK-22502, FLINK-7783: an older one was taken instead, and the newest was deleted",
+        from: "FLINK-22502, FLINK-7783: an older checkpoint was restored, and the newest was deleted",
         acts: &[
             at(12_000, 6_000, Store(DOWN)),
             at(12_100, 2_000, Kill(Leader)),
@@ -306,7 +307,7 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "a-store-that-fails-one-time-in-three",
-        from: "FLINK-30461, FLINK-24611: failed checkpoints leave nothing behind and take nothing along",
+        from: "FLINK-30461, FLINK-24611: failed checkpoints leave no files behind and delete no files of others",
         seconds: 40,
         acts: &[
             at(3_000, 37_000, Store(StoreFault { fails: 200, unknown: 150, down: false })),
@@ -319,7 +320,7 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "no-store-for-fifteen-seconds-disturbs-no-task",
-        from: "S3 outages: checkpoints fail, and nothing else",
+        from: "S3 outages: only checkpoints fail",
         seconds: 40,
         acts: &[at(12_000, 15_000, Store(DOWN))],
         least: &[("store refused", 5)],
@@ -356,7 +357,7 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "links-to-a-worker-come-and-go",
-        from: "FLINK-9932, FLINK-9884, FLINK-14316: offers, answers and heartbeats are lost; slots add up",
+        from: "FLINK-9932, FLINK-9884, FLINK-14316: offers, answers and heartbeats are lost, but no slot is",
         seconds: 40,
         acts: &every::<25>(8_000, 1_000, 350, Isolate(TaskManager(1), JobManagers, Link::Cut)),
         least: &[("isolation", 20)],
@@ -364,7 +365,7 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "leaders-change-while-links-to-workers-come-and-go",
-        from: "FLINK-19557, FLINK-8393: workers find the leader that there is",
+        from: "FLINK-19557, FLINK-8393: workers find the present leader",
         seconds: 40,
         acts: &[
             at(10_000, 3_000, Isolate(TaskManager(0), JobManagers, CutThere)),
@@ -379,7 +380,7 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "workers-can-not-exchange-data",
-        from: "RW-26741: control works and data does not",
+        from: "RW-26741: workers reach the leader, but not each other",
         acts: &[
             at(12_000, 7_000, Cut(TaskManager(0), TaskManager(1), Link::Cut)),
             at(12_001, 7_000, Cut(TaskManager(0), TaskManager(2), CutThere)),
@@ -390,7 +391,7 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "everything-flaps",
-        from: "reliability.md nemesis 23",
+        from: "Weir: links to the leader break and heal several times a second",
         seconds: 40,
         acts: &every::<60>(8_000, 300, 120, Isolate(Leader, All, Link::Cut)),
         least: &[("isolation", 50)],
@@ -398,28 +399,28 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "a-slow-network",
-        from: "Weir: what is late is not lost",
+        from: "Weir: late messages are not taken for lost",
         acts: &[at(8_000, 20_000, SlowNetwork(250)), at(14_000, 3_000, Kill(Leader))],
         least: &[("slow network", 1), ("kill", 1)],
         ..PLAIN
     },
     Scenario {
         name: "a-leaders-disk-takes-seconds",
-        from: "Weir: it hands over or goes on, and does not stall everything",
+        from: "Weir: the leader hands over or goes on, and does not stall the cluster",
         acts: &[at(12_000, 12_000, SlowDisk(Leader, 2_000))],
         least: &[("slow disk", 1)],
         ..PLAIN
     },
     Scenario {
         name: "a-sync-fails-once",
-        from: "fsyncgate: the first error ends the process; the second sync would say that all is well",
+        from: "fsyncgate: the first error ends the process, because a second sync would succeed without having written",
         acts: &[at(12_000, 500, Disk(Leader, FailNextSync)), at(20_000, 500, Disk(Leader, FailNextSync))],
         least: &[("disk fault", 2), ("died by itself", 2), ("leader changes", 3)],
         ..PLAIN
     },
     Scenario {
         name: "a-leaders-disk-is-full",
-        from: "reliability.md 38",
+        from: "Weir: a leader that can not write ends",
         acts: &[at(12_000, 6_000, Disk(Leader, Full))],
         least: &[("disk refused", 1), ("died by itself", 1), ("leader changes", 2)],
         ..PLAIN
@@ -433,7 +434,7 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "a-leader-comes-back-with-nothing",
-        from: "the same for a leader",
+        from: "TigerBeetle 0.16: the machine of a leader is replaced",
         acts: &[at(12_000, 2_000, EmptyDisk(Leader)), at(20_000, 3_000, Kill(Leader))],
         least: &[("disk emptied", 1), ("kill", 1), ("leader changes", 3)],
         ..PLAIN
@@ -448,7 +449,7 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "bits-flip-between-machines",
-        from: "reliability.md nemesis 27: what TCP's checksum lets through is believed by nobody",
+        from: "Weir: processes detect the damage that TCP's checksum misses",
         seconds: 40,
         acts: &[
             at(8_000, 8_000, Spoil(Leader)),
@@ -461,7 +462,7 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "clocks-jump-by-hours",
-        from: "Weir: nothing rests on wall clocks",
+        from: "Weir: no decision depends on wall clocks",
         acts: &[
             at(8_000, 0, ClockJump(Leader, HOUR_MS)),
             at(11_000, 0, ClockJump(TaskManager(0), -HOUR_MS)),
@@ -487,7 +488,7 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "savepoints-meet-failovers",
-        from: "FLINK-10354, FLINK-6328: what a savepoint committed is not committed again",
+        from: "FLINK-10354, FLINK-6328: the output that a savepoint committed is not committed again",
         seed: 3,
         seconds: 40,
         acts: &every::<6>(8_000, 5_000, 1_500, Kill(Leader)),
@@ -496,7 +497,7 @@ pub const SCENARIOS: &[Scenario] = &[
     },
 ];
 
-/// The scenario of this name.
+/// Returns the scenario with this name.
 pub fn scenario(name: &str) -> Option<&'static Scenario> {
     SCENARIOS.iter().find(|scenario| scenario.name == name)
 }

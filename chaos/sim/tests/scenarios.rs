@@ -1,4 +1,4 @@
-//! Failures that befell other systems, each made again in a simulated cluster: see `weir-sim scenarios --list`.
+//! Failures of other systems, reproduced in simulated clusters: see `weir-sim scenarios --list`.
 
 #![allow(clippy::unwrap_used, reason = "a test that can not go on fails")]
 
@@ -7,7 +7,7 @@ use std::process::Command;
 use weir_sim::scenario::SCENARIOS;
 
 #[test]
-fn what_befell_others_is_played_and_harms_nothing() {
+fn every_scenario_is_played_and_breaks_no_invariant() {
     let output = Command::new(env!("CARGO_BIN_EXE_weir-sim")).arg("scenarios").output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{text}");
@@ -17,7 +17,7 @@ fn what_befell_others_is_played_and_harms_nothing() {
 }
 
 #[test]
-fn a_scenario_finds_what_is_wrong() {
+fn a_scenario_finds_a_planted_flaw() {
     let arguments = ["run", "--scenario", "a-leader-is-killed", "--flaw", "epoch-not-raised"];
     let output = Command::new(env!("CARGO_BIN_EXE_weir-sim")).args(arguments).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();

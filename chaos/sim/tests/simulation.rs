@@ -1,4 +1,4 @@
-//! Simulated clusters: pinned seeds, and that a seed is a whole description of a run.
+//! Simulated clusters: pinned seeds pass, and a seed alone determines a run.
 
 #![allow(clippy::unwrap_used, reason = "a test that can not go on fails")]
 
@@ -11,14 +11,14 @@ fn simulate(arguments: &[&str]) -> (bool, String) {
     (output.status.success(), text(&output.stdout) + &text(&output.stderr))
 }
 
-/// The figure after a name in a run's footprint; 0 if it is not there.
+/// Returns the count after a name in a run's footprint, or 0 if the name is not there.
 fn footprint(text: &str, name: &str) -> u64 {
     let found = text.split([',', ';']).find_map(|part| part.trim().strip_prefix(name)?.trim().lines().next()?.parse().ok());
     found.unwrap_or(0)
 }
 
 #[test]
-fn pinned_seeds_hold_and_their_faults_bite() {
+fn pinned_seeds_pass_and_their_faults_take_effect() {
     let (mut kills, mut refused) = (0, 0);
     for seed in ["1", "2", "3"] {
         let (good, text) = simulate(&["run", "--seed", seed, "--seconds", "30"]);
@@ -29,12 +29,12 @@ fn pinned_seeds_hold_and_their_faults_bite() {
         kills += footprint(&text, "kill");
         refused += footprint(&text, "store refused") + footprint(&text, "disk lost");
     }
-    assert!(kills > 0 && refused > 0, "no fault bit: {kills} kills, {refused} operations refused or lost");
+    assert!(kills > 0 && refused > 0, "no fault took effect: {kills} kills, {refused} operations refused or lost");
 }
 
-/// Every bug that a simulation found keeps its seed; docs/reliability.md says which.
+/// The seeds of bugs that a simulation once found. docs/reliability.md lists the bugs.
 #[test]
-fn seeds_that_once_found_a_bug_hold() {
+fn seeds_that_once_found_a_bug_pass() {
     let minute = ["2002", "2016", "2017", "2028", "2029", "7600173"].map(|seed| (seed, "60"));
     for (seed, seconds) in minute.into_iter().chain([("497744010", "20")]) {
         let (good, text) = simulate(&["run", "--seed", seed, "--seconds", seconds]);
@@ -43,9 +43,9 @@ fn seeds_that_once_found_a_bug_hold() {
 }
 
 #[test]
-fn a_forgotten_sync_is_found_out() {
+fn a_forgotten_sync_is_found() {
     let lost = |seed: &u32| !simulate(&["run", "--seed", &seed.to_string(), "--seconds", "30", "--lying-disks"]).0;
-    assert!((1..=20).any(|seed| lost(&seed)), "20 runs on disks that keep nothing went well");
+    assert!((1..=20).any(|seed| lost(&seed)), "20 runs passed on disks that never sync");
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn a_seed_run_twice_is_the_same_run_to_the_byte() {
         std::fs::read(Path::new(&path)).unwrap()
     };
     let (first, second) = (trace("a"), trace("b"));
-    assert!(first.len() > 10_000, "the trace says little");
+    assert!(first.len() > 10_000, "the trace is too short: {} bytes", first.len());
     let differ = first.iter().zip(&second).position(|(a, b)| a != b);
-    assert!(first == second, "traces of {} and {} bytes differ from byte {differ:?} on", first.len(), second.len());
+    assert!(first == second, "traces of {} and {} bytes differ from byte {differ:?}", first.len(), second.len());
 }

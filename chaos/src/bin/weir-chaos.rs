@@ -1,4 +1,4 @@
-//! `weir chaos`: breaks a cluster of real processes on this machine, and judges what comes of it.
+//! `weir chaos`: injects faults into a cluster of real processes on this machine, and judges the result.
 
 use std::io;
 use std::path::PathBuf;
@@ -17,10 +17,10 @@ use weir_chaos::run::{RunOptions, Workload, run};
 use weir_local::Coordination;
 use weir_protocol::quantity;
 
-/// Breaks a cluster of real processes on this machine in a planned way, and judges from outside what comes of it.
+/// Injects planned faults into a cluster of real processes on this machine, and judges the result from outside.
 #[derive(Parser)]
 #[command(name = "weir chaos", version, max_term_width = 110)]
-#[command(after_help = "Exit codes: 0 passed, 1 not passed (something broke, a fault did not bite, or it was stopped), 2 usage.")]
+#[command(after_help = "Exit codes: 0 passed, 1 not passed (a property did not hold, a fault had no effect, or the run was stopped), 2 usage error.")]
 struct Arguments {
     #[command(subcommand)]
     verb: Verb,
@@ -28,30 +28,30 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Run a workload under faults, judge it and write a report. Ctrl-C mends everything and still writes it.
+    /// Run a workload under faults, judge it and write a report. Ctrl-C heals all faults and still writes the report.
     Run(RunArguments),
     /// Judge the history in a report's directory again.
     Check {
-        /// The directory.
+        /// Directory of the report.
         directory: PathBuf,
     },
-    /// List workloads and kinds of faults, and whether this machine can do them.
+    /// List workloads and kinds of faults, and whether they are possible on this machine.
     List,
-    /// Run many short scenarios over raft, etcd and ZooKeeper, a line each.
+    /// Run many short scenarios on raft, etcd and ZooKeeper, with one line of output for each.
     Smoke {
-        /// How many.
+        /// Number of scenarios.
         #[arg(long, default_value_t = 30)]
         scenarios: usize,
-        /// Everything random follows from it.
+        /// All random choices follow from this seed.
         #[arg(long, default_value_t = 1)]
         seed: u64,
-        /// Where the reports of scenarios that did not pass go.
+        /// Directory for the reports of scenarios that did not pass.
         #[arg(long, default_value = "weir-chaos-smoke", value_name = "DIRECTORY")]
         reports: PathBuf,
-        /// Does not pass with fewer leader changes in all of them together.
+        /// The command does not pass if all scenarios together have fewer leader changes than this.
         #[arg(long, default_value_t = 0, value_name = "COUNT")]
         least_leader_changes: usize,
-        /// How often a scenario is tried again that time alone may have failed: a fault that did not bite, a slow recovery.
+        /// How often to retry a scenario that a slow machine may have failed: a fault without effect, or a slow recovery.
         #[arg(long, default_value_t = 0, value_name = "COUNT")]
         retries: usize,
     },
@@ -62,28 +62,29 @@ struct RunArguments {
     /// What the cluster does.
     #[arg(long, value_enum, default_value_t)]
     workload: Workload,
-    /// Kinds of faults (`weir chaos list`), or `all`. With `all`, or several, what is not possible here is skipped and told.
+    /// Kinds of faults (see `weir chaos list`), or `all`. Kinds that are not possible here are reported and skipped.
     #[arg(long, value_delimiter = ',', default_value = "kill-leader", value_name = "KIND,…")]
     nemesis: Vec<String>,
-    /// For how long faults are made; starting and ending come on top.
+    /// For how long faults are injected. The start and the end of the run take additional time.
     #[arg(long, default_value = "60 s", value_parser = quantity::parse_duration)]
     duration: Duration,
-    /// The plan of faults follows from it.
+    /// The plan of faults follows from this seed.
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// What the JobManagers coordinate through.
     #[arg(long, value_enum, default_value_t)]
     ha: Coordination,
-    /// Rows a second of the job whose output is known.
+    /// Rows per second of the job whose output is known.
     #[arg(long, default_value_t = 5_000, value_parser = clap::value_parser!(u64).range(5..=1_000_000))]
     rate: u64,
-    /// Where history.jsonl, report.json and report.html go.
+    /// Directory for history.jsonl, report.json and report.html.
     #[arg(long, default_value = "weir-chaos-report", value_name = "DIRECTORY")]
     report: PathBuf,
-    /// Use no network namespaces: everything runs on loopback, and faults of the network are skipped.
+    /// Use no network namespaces: all processes run on loopback, and network faults are skipped.
     #[arg(long)]
     no_namespaces: bool,
-    /// The disks under raft logs only say that they have synced: with lose-power-majority such a run must fail, or nothing is tested.
+    /// The disks under raft logs only pretend to sync. With lose-power-majority, such a run must fail, or the fault tests
+    /// nothing.
     #[arg(long)]
     lying_disks: bool,
 }
@@ -115,7 +116,7 @@ fn binary() -> io::Result<PathBuf> {
     }
 }
 
-/// Set when the user wants it to end.
+/// A flag that is set when the user wants the program to stop.
 fn stop_on_signal() -> io::Result<Arc<AtomicBool>> {
     let stop: Arc<AtomicBool> = Arc::default();
     let seen = stop.clone();
@@ -145,7 +146,7 @@ fn run_one(arguments: RunArguments) -> io::Result<ExitCode> {
             Some(nemesis) => nemeses.push(nemesis),
             None if name == "all" => nemeses = NEMESES.iter().collect(),
             None => {
-                eprintln!("weir chaos: there is no kind of fault {name:?}; `weir chaos list` lists them");
+                eprintln!("weir chaos: there is no kind of fault {name:?}; see `weir chaos list`");
                 return Ok(ExitCode::from(2));
             }
         }
@@ -198,7 +199,7 @@ fn list() {
         }
     }
     println!(
-        "\nstore-* are for --ha etcd and --ha zookeeper; bridge, lose-power-*, sync-error, slow-disk and flip-bit are for --ha raft."
+        "\nstore-* need --ha etcd or --ha zookeeper; bridge, lose-power-*, sync-error, slow-disk and flip-bit need --ha raft."
     );
 }
 
@@ -223,7 +224,7 @@ fn smoke_all(
         tally.failed
     );
     if tally.retried > 0 {
-        println!("{} of them FLAKY: they passed only when tried again", tally.retried);
+        println!("{} of them FLAKY: they passed only after a retry", tally.retried);
     }
     let few = tally.leader_changes < least_leader_changes;
     if few {

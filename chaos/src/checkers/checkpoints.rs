@@ -1,4 +1,4 @@
-//! Checkpoints as leaders told of them, and their files.
+//! Checks the checkpoints that leaders reported, and the files of these checkpoints.
 
 use std::collections::BTreeMap;
 
@@ -7,9 +7,9 @@ use weir_protocol::JobId;
 use super::{Judgement, cut_short, judgement};
 use crate::history::{History, JobSeen, What};
 
-/// In the order of leaders, and under one leader of time, ids grow; and what is restored is the newest that was completed.
+/// Ordered by epoch and then by time, ids of completed checkpoints increase, and a restore uses the newest completed one.
 pub(super) fn ids(history: &History) -> Judgement {
-    // A former leader may still tell, later, of what it completed before: the order of epochs is the one that counts.
+    // A former leader may report late what it completed before. Therefore the epoch comes before the time.
     let mut by_job: BTreeMap<JobId, Vec<(u64, &JobSeen)>> = BTreeMap::new();
     for (at, seen) in history.jobs() {
         by_job.entry(seen.job).or_default().push((at, seen));
@@ -22,13 +22,13 @@ pub(super) fn ids(history: &History) -> Judgement {
             let place = format!("job {job}, epoch {}, after {at} ms", seen.epoch);
             if let Some(restore) = seen.restored.filter(|_| seen.restored != restored) {
                 if restore.0 < newest {
-                    problems.push(format!("{place}: checkpoint {} was restored, and {newest} was complete", restore.0));
+                    problems.push(format!("{place}: checkpoint {} was restored, although {newest} was complete", restore.0));
                 }
                 restored = seen.restored;
             }
             if let Some(checkpoint) = seen.checkpoint {
                 if checkpoint < newest {
-                    problems.push(format!("{place}: the newest checkpoint is {checkpoint}, and {newest} was complete"));
+                    problems.push(format!("{place}: the newest checkpoint is {checkpoint}, although {newest} was complete"));
                 }
                 newest = newest.max(checkpoint);
             }
@@ -41,25 +41,25 @@ pub(super) fn ids(history: &History) -> Judgement {
     judgement(problems, format!("up to checkpoint {newest_of_all}"))
 }
 
-/// Every file that a completed checkpoint names was there whenever that was looked at.
+/// Every file that a completed checkpoint references existed each time the run looked.
 pub(super) fn files_are_there(history: &History) -> Judgement {
     let (mut looks, mut files, mut problems) = (0, 0, Vec::new());
     for event in &history.events {
         let What::Files { referenced, missing, .. } = &event.what else { continue };
         looks += u64::from(*referenced > 0);
         files += referenced;
-        problems.extend(missing.iter().map(|file| format!("after {} ms: {file} is named and not there", event.at_ms)));
+        problems.extend(missing.iter().map(|file| format!("after {} ms: {file} is referenced but missing", event.at_ms)));
     }
     if looks == 0 { cut_short() } else { judgement(problems, format!("{files} files in {looks} looks")) }
 }
 
-/// Whether a file was being written by a process that was killed. Storage gives such files a day before it removes them: their
-/// writer might be alive elsewhere.
+/// Whether this is the temporary file of an unfinished write, as a killed process leaves it. Storage keeps such files for a day
+/// before it removes them, because their writer might be alive elsewhere.
 pub fn is_half_written(path: &str) -> bool {
     path.rsplit('/').next().is_some_and(|name| name.starts_with(".tmp-"))
 }
 
-/// When all jobs have ended, nothing of their checkpoints is left, but perhaps what killed processes were writing.
+/// When all jobs have ended, no checkpoint files are left, except temporary files of killed processes.
 pub(super) fn leftovers(history: &History) -> Judgement {
     let last = history.last(|what| match what {
         What::Files { unreferenced: Some(files), .. } => Some(files),
@@ -69,7 +69,7 @@ pub(super) fn leftovers(history: &History) -> Judgement {
     let (half_written, left): (Vec<_>, Vec<_>) = files.iter().partition(|file| is_half_written(file));
     let seen = match half_written.len() {
         0 => "nothing is left".to_owned(),
-        count => format!("nothing is left but {count} half-written files of killed processes"),
+        count => format!("nothing is left except {count} half-written files of killed processes"),
     };
     judgement(left.into_iter().map(|file| format!("{file} is left")).collect(), seen)
 }
@@ -86,12 +86,12 @@ mod tests {
     }
 
     #[test]
-    fn what_a_former_leader_says_late_is_no_step_back() {
+    fn a_late_report_of_a_former_leader_is_not_a_step_back() {
         assert!(matches!(judged("checkpoint-ids", &at_the_end(job(1, 3, None))), Judgement::Held { .. }));
     }
 
     #[test]
-    fn a_missing_file_and_one_that_is_left_are_found() {
+    fn a_missing_file_and_a_leftover_file_are_found() {
         let missing = changed(|what| {
             if let What::Files { missing, .. } = what {
                 missing.push("chk-4/_metadata".into());

@@ -1,4 +1,4 @@
-//! Who led, as the JobManagers said.
+//! Checks who led, as the JobManagers reported it.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use crate::history::{History, What};
 use weir_verdict::fact::Fact;
 use weir_verdict::invariants::Watch;
 
-/// An epoch is one leader's for ever, and no process sees it go back: E1 and E8 of the invariants that simulations are judged by.
+/// An epoch belongs to one leader for ever, and no process sees the epoch go back: E1 and E8, as simulations are judged by them.
 pub(super) fn epochs(history: &History) -> Judgement {
     let mut watch = Watch::new(|_, _, _| (0, 0));
     let (mut problems, mut epochs) = (BTreeSet::new(), BTreeSet::new());
@@ -24,7 +24,7 @@ pub(super) fn epochs(history: &History) -> Judgement {
         problems.extend(facts.iter().flat_map(|fact| watch.observe(fact)).map(|violation| violation.to_string()));
     }
     if epochs.is_empty() {
-        return Judgement::NotJudged { why: "nobody was ever seen to lead".to_owned() };
+        return Judgement::NotJudged { why: "no leader was ever seen".to_owned() };
     }
     let answers = watch.facts().get("leaders seen").copied().unwrap_or_default();
     judgement(problems.into_iter().collect(), format!("{} epochs in {answers} answers", epochs.len()))

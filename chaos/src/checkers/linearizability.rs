@@ -1,7 +1,8 @@
-//! Whether all that clients were told about a job fits one order of events: Wing and Gong's search, a job at a time.
+//! Checks that all answers that clients got about a job fit one order of events: Wing and Gong's search, for one job at a time.
 //!
-//! Every call takes effect at one moment between its beginning and its end, or, if its outcome is unknown, at any later moment or
-//! never. What a job does by itself (it fails or finishes; it is cancelled once that was asked for) may happen at any moment.
+//! Every call takes effect at one moment between its start and its end. If its outcome is unknown, it takes effect at any later
+//! moment, or never. A job may fail or finish by itself at any moment. It may become cancelled at any moment after a
+//! cancellation.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -10,7 +11,7 @@ use weir_protocol::job_status::JobStatus;
 use super::{Judgement, judgement};
 use crate::history::{Call, History, Operation, Outcome};
 
-/// A job, as far as clients can tell.
+/// The state of a job, as far as clients can tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Job {
     Absent,
@@ -22,7 +23,7 @@ enum Job {
 #[derive(Debug, Clone, Copy)]
 struct Step {
     began: u64,
-    /// `None`: it may take effect at any time from its beginning on, or never.
+    /// `None`: the call may take effect at any time after its start, or never.
     ended: Option<u64>,
     effect: Effect,
 }
@@ -36,11 +37,11 @@ enum Effect {
 }
 
 impl Job {
-    /// The states in which the job may be after this, given what it may have done by itself before.
+    /// The job after this effect, given what it may have done by itself before. `None` if the effect is impossible.
     fn after(self, effect: Effect) -> Option<Self> {
         match (self, effect) {
             (Self::Absent, Effect::Submitted) => Some(Self::Live { cancel: false }),
-            // The same token again changes nothing.
+            // Submitting the same token again changes nothing.
             (known, Effect::Submitted) => Some(known),
             (Self::Live { .. }, Effect::Cancelled) => Some(Self::Live { cancel: true }),
             (Self::Ended(status), Effect::Cancelled) => Some(Self::Ended(status)),
@@ -82,7 +83,7 @@ fn explained(steps: &[Step]) -> bool {
         if !(0..steps.len()).any(certain_left) {
             return true;
         }
-        // Nothing may come before a call that had ended when it began.
+        // A call takes effect after every call that ended before it began.
         let horizon = (0..steps.len()).filter(|index| certain_left(*index)).filter_map(|index| steps[index].ended).min();
         for index in 0..steps.len() {
             if done[index] || horizon.is_some_and(|horizon| steps[index].began > horizon) {
@@ -99,8 +100,8 @@ fn explained(steps: &[Step]) -> bool {
     false
 }
 
-/// All answers about each job fit one order. Answers that carry an epoch below one that was answered before they were asked for are
-/// told apart: whoever gets them can see that they are of a former leader.
+/// All answers about each job fit one order. If a newer epoch had answered before a call began, the call's answer is left out:
+/// the client can see that it is from a former leader.
 pub(super) fn check(history: &History) -> Judgement {
     let mut answered: Vec<(u64, u64)> = Vec::new();
     let mut by_key: BTreeMap<&str, Vec<Step>> = BTreeMap::new();
@@ -127,7 +128,7 @@ pub(super) fn check(history: &History) -> Judgement {
     let jobs = by_key.len();
     let problems = by_key.iter().filter(|(_, steps)| !explained(steps)).map(|(key, steps)| {
         let effects: Vec<_> = steps.iter().map(|step| format!("{:?} {}..{:?}", step.effect, step.began, step.ended)).collect();
-        format!("no order explains what was said about {key}: {}", effects.join(", "))
+        format!("no order of events explains the answers about {key}: {}", effects.join(", "))
     });
     let seen = format!("{calls} calls about {jobs} jobs, {unknown} of unknown outcome, {old} answers of former leaders");
     judgement(problems.collect(), seen)
@@ -162,20 +163,20 @@ mod tests {
     }
 
     #[test]
-    fn what_no_order_explains_is_condemned() {
+    fn steps_that_no_order_explains_are_rejected() {
         let (found, canceled) = (Effect::Found(JobStatus::Running), Effect::Found(JobStatus::Canceled));
         let submitted = step(0, 1, Effect::Submitted);
         assert!(!explained(&[submitted, step(2, 3, Effect::NotFound)]), "lost");
         assert!(!explained(&[step(2, 3, found)]), "found before it was submitted");
-        assert!(!explained(&[unknown(0, Effect::Submitted), step(5, 6, found), step(7, 8, Effect::NotFound)]), "there and gone");
-        assert!(!explained(&[submitted, step(2, 3, canceled)]), "cancelled by nobody");
+        assert!(!explained(&[unknown(0, Effect::Submitted), step(5, 6, found), step(7, 8, Effect::NotFound)]), "found, then lost");
+        assert!(!explained(&[submitted, step(2, 3, canceled)]), "cancelled without a request");
         assert!(!explained(&[submitted, step(2, 3, Effect::Cancelled), step(4, 5, canceled), step(6, 7, found)]), "came back");
         let finished = Effect::Found(JobStatus::Finished);
         assert!(!explained(&[submitted, step(2, 3, finished), step(4, 5, Effect::Found(JobStatus::Failed))]), "ended twice");
     }
 
     #[test]
-    fn a_history_that_no_order_explains_is_condemned() {
+    fn a_history_that_no_order_explains_is_rejected() {
         use super::super::sample::{call, condemned, with};
         let what = call(200, "other", Operation::Describe, Outcome::NotFound);
         let gone = with(what, |what| matches!(what, crate::history::What::Phase { phase: crate::history::Phase::Done }));

@@ -1,4 +1,4 @@
-//! Judges a run by its history alone: the same code while it is fresh and years later.
+//! Judges a run from its history alone, so that the same code can judge an old history again.
 
 pub mod checkpoints;
 mod leaders;
@@ -14,29 +14,29 @@ use serde::Serialize;
 
 use crate::history::{History, Phase, What};
 
-/// What a checker has to say.
+/// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "verdict", rename_all = "kebab-case")]
 pub enum Judgement {
     Held {
-        /// What was looked at: a check that saw nothing has shown nothing.
+        /// What was checked. A check that saw nothing proves nothing.
         seen: String,
     },
-    /// It did not.
+    /// The property was violated.
     Broken { problems: Vec<String> },
-    /// The history says too little.
+    /// The history does not contain enough to decide.
     NotJudged { why: String },
 }
 
-/// One checker's judgement.
+/// The result of one checker, with what it checks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
     pub checker: &'static str,
-    /// Ids in docs/invariants.md, where it has some.
+    /// Invariant ids in docs/invariants.md; empty if there are none.
     pub invariants: &'static str,
     /// What must hold.
     pub sentence: &'static str,
-    /// Whether it did.
+    /// Whether it held.
     #[serde(flatten)]
     pub judgement: Judgement,
 }
@@ -45,18 +45,18 @@ pub struct Finding {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RunVerdict {
-    /// Every fault bit and everything held.
+    /// Every fault took effect, and everything held.
     Passed,
-    /// Something that must hold did not.
+    /// A required property did not hold.
     Failed,
-    /// Everything held, but a fault did not bite, or none was made: nothing is shown.
+    /// Everything held, but a fault had no effect or no fault was injected. Such a run proves nothing.
     NoFootprint,
     /// The run was stopped before its end.
     Interrupted,
 }
 
 impl RunVerdict {
-    /// As people read it.
+    /// The verdict as users see it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Passed => "PASSED",
@@ -67,21 +67,20 @@ impl RunVerdict {
     }
 }
 
-/// Everything there is to say about a run.
+/// The complete judgement of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Judged {
-    /// In one word.
     pub verdict: RunVerdict,
     pub findings: Vec<Finding>,
-    /// Faults that were made.
+    /// Number of injected faults.
     pub faults: usize,
-    /// Kinds of faults that could not be made here, and why.
+    /// Kinds of faults that could not be injected here, and why.
     pub skipped: Vec<(String, String)>,
-    /// Faults of which no trace was found, and what was looked for.
+    /// Faults that left no footprint, with what was looked for.
     pub without_footprint: Vec<String>,
-    /// Leaders after the first.
+    /// Number of leaders after the first one.
     pub leader_changes: usize,
-    /// Rows that went in.
+    /// Number of input rows of the counting job.
     pub rows: u64,
 }
 
@@ -89,21 +88,21 @@ type Check = fn(&History) -> Judgement;
 
 /// Name, invariants, sentence, check.
 const CHECKERS: [(&str, &str, &str, Check); 12] = [
-    ("exactly-once", "X1 T1", "committed output is what arithmetic says, row by row", output::exactly_once),
-    ("submissions", "G2 G3", "an acknowledged submission is one job, neither lost nor doubled", submissions::never_lost),
-    ("endings", "R2", "how a job ended never changes", submissions::endings_stay),
-    ("cancellations", "R1 R2", "what was cancelled does not come back", submissions::cancelled_stays),
-    ("linearizability", "", "all answers about a job fit one order of events", linearizability::check),
-    ("epochs", "E1 E8", "an epoch is one leader's, and no observer goes back", leaders::epochs),
-    ("checkpoint-ids", "C2 C6", "completed checkpoints' ids grow, and none is forgotten for an older one", checkpoints::ids),
-    ("checkpoint-files", "C1 C4", "every file that a checkpoint names is there", checkpoints::files_are_there),
-    ("leftovers", "", "no checkpoint file is left that nobody names, once all jobs have ended", checkpoints::leftovers),
-    ("slots", "S1 S3", "slots add up at all times", quiescence::slots),
-    ("orphans", "", "no task or process is left when all jobs have ended", quiescence::orphans),
-    ("recovery", "", "everything is well again within the bound after the last fault", recovery::check),
+    ("exactly-once", "X1 T1", "the committed output equals the computed result, row by row", output::exactly_once),
+    ("submissions", "G2 G3", "each acknowledged submission is one job, neither lost nor duplicated", submissions::never_lost),
+    ("endings", "R2", "the final status of a job never changes", submissions::endings_stay),
+    ("cancellations", "R1 R2", "a cancelled job does not come back", submissions::cancelled_stays),
+    ("linearizability", "", "all answers about a job are consistent with one order of events", linearizability::check),
+    ("epochs", "E1 E8", "each epoch has one leader, and no observer sees an epoch go back", leaders::epochs),
+    ("checkpoint-ids", "C2 C6", "ids of completed checkpoints increase, and a restore uses the newest one", checkpoints::ids),
+    ("checkpoint-files", "C1 C4", "every file that a checkpoint references exists", checkpoints::files_are_there),
+    ("leftovers", "", "when all jobs have ended, no unreferenced checkpoint file is left", checkpoints::leftovers),
+    ("slots", "S1 S3", "the slot counts add up at all times", quiescence::slots),
+    ("orphans", "", "when all jobs have ended, no task or process is left", quiescence::orphans),
+    ("recovery", "", "the cluster recovers within the bound after the last fault", recovery::check),
 ];
 
-/// Judges a run.
+/// Judges a run by all checkers.
 pub fn judge(history: &History) -> Judged {
     let findings: Vec<_> = CHECKERS
         .into_iter()
@@ -122,13 +121,13 @@ pub fn judge(history: &History) -> Judged {
         _ => None,
     });
     let without_footprint: Vec<_> = history
-        .deeds()
-        .filter_map(|(_, deed)| {
-            let looked_for = deed.footprint.as_ref().err()?;
-            Some(format!("fault {}: {} on {}: {looked_for}", deed.fault, deed.nemesis, deed.target))
+        .injected_faults()
+        .filter_map(|(_, fault)| {
+            let looked_for = fault.footprint.as_ref().err()?;
+            Some(format!("fault {}: {} on {}: {looked_for}", fault.fault, fault.nemesis, fault.target))
         })
         .collect();
-    let faults = history.deeds().count();
+    let faults = history.injected_faults().count();
     let mut judged = Judged {
         verdict: RunVerdict::Passed,
         faults,
@@ -144,7 +143,7 @@ pub fn judge(history: &History) -> Judged {
         judged.findings.push(Finding {
             checker: "run",
             invariants: "",
-            sentence: "the run can be made to its end",
+            sentence: "the run can be completed",
             judgement: Judgement::Broken { problems: vec![what] },
         });
     }
@@ -164,12 +163,12 @@ fn verdict(judged: &Judged, history: &History) -> RunVerdict {
     }
 }
 
-/// Held if there are no problems.
+/// `Held` if there are no problems, otherwise `Broken`.
 fn judgement(problems: Vec<String>, seen: String) -> Judgement {
     if problems.is_empty() { Judgement::Held { seen } } else { Judgement::Broken { problems } }
 }
 
-/// Of a check that needs the whole run.
+/// The result of a check that needs the whole run, if the run was stopped early.
 fn cut_short() -> Judgement {
     Judgement::NotJudged { why: "the run was stopped before its end".to_owned() }
 }
@@ -189,14 +188,14 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_that_did_not_bite_is_no_pass() {
+    fn a_fault_without_effect_is_not_a_pass() {
         let judged = judge(&sample::without_footprint());
         assert_eq!(judged.verdict, RunVerdict::NoFootprint);
         assert_eq!(judged.without_footprint.len(), 1);
     }
 
     #[test]
-    fn a_run_without_any_fault_is_no_pass() {
+    fn a_run_without_any_fault_is_not_a_pass() {
         let mut history = sample::history();
         history.events.retain(|event| !matches!(event.what, What::FaultEnded(_)));
         let why = "no namespaces".to_owned();
@@ -205,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_was_stopped_is_no_pass() {
+    fn a_run_that_was_stopped_is_not_a_pass() {
         let mut history = sample::history();
         history.events.retain(|event| !matches!(event.what, What::Phase { phase: Phase::Done }));
         assert_eq!(judge(&history).verdict, RunVerdict::Interrupted);

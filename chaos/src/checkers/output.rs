@@ -1,9 +1,9 @@
-//! Exactly-once, against arithmetic.
+//! Checks exactly-once: compares the committed output with the computed result.
 
 use super::{Judgement, cut_short, judgement};
 use crate::history::{History, What};
 
-/// The committed rows of the counting job are the ones that must come out, each once.
+/// The committed rows of the counting job are exactly the expected rows, each once.
 pub(super) fn exactly_once(history: &History) -> Judgement {
     let rows = history.last(|what| match what {
         What::Rows { lines } => Some(lines),
@@ -13,7 +13,7 @@ pub(super) fn exactly_once(history: &History) -> Judgement {
     let counting = &history.header.counting;
     let verdict = counting.judge(lines);
     let mut problems = Vec::new();
-    for (count, what) in [(verdict.lost, "lost"), (verdict.duplicated, "there more than once"), (verdict.wrong, "wrong")] {
+    for (count, what) in [(verdict.lost, "lost"), (verdict.duplicated, "present more than once"), (verdict.wrong, "wrong")] {
         if count > 0 {
             problems.push(format!("{count} rows of the output are {what}"));
         }
@@ -38,7 +38,7 @@ mod tests {
     }
 
     #[test]
-    fn a_doubled_a_lost_and_a_wrong_row_are_found() {
+    fn a_duplicated_a_lost_and_a_wrong_row_are_found() {
         assert!(condemned("exactly-once", &with_lines(|lines| lines.push(lines[0].clone()))).contains("more than once"));
         assert!(condemned("exactly-once", &with_lines(|lines| drop(lines.pop()))).contains("lost"));
         assert!(condemned("exactly-once", &with_lines(|lines| lines[0] += "0")).contains("wrong"));

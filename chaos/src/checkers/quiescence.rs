@@ -1,9 +1,9 @@
-//! What is left in the end, and whether slots add up.
+//! Checks what is left at the end, and whether slots add up.
 
 use super::{Judgement, cut_short, judgement};
 use crate::history::{History, What};
 
-/// Slots are as many as the registered TaskManagers have, and no more are free than there are.
+/// The total is the sum over the registered TaskManagers, and no more slots are available than exist.
 pub(super) fn slots(history: &History) -> Judgement {
     let each = history.header.slots;
     let mut looks = 0_u64;
@@ -13,19 +13,19 @@ pub(super) fn slots(history: &History) -> Judgement {
         looks += 1;
         if total != taskmanagers * each || available > total || taskmanagers as usize > history.header.taskmanagers.len() {
             problems.push(format!(
-                "after {} ms: {taskmanagers} TaskManagers of {each} slots have {total}, {available} of them free",
+                "after {} ms: {taskmanagers} TaskManagers with {each} slots each have {total} slots, {available} of them free",
                 event.at_ms
             ));
         }
     }
     if looks == 0 {
-        Judgement::NotJudged { why: "slots were never seen".to_owned() }
+        Judgement::NotJudged { why: "no slot counts were seen".to_owned() }
     } else {
-        judgement(problems, format!("{looks} looks"))
+        judgement(problems, format!("checked {looks} times"))
     }
 }
 
-/// When all jobs have ended every slot is free, and no process is there that should not be.
+/// When all jobs have ended, every slot is free and no unexpected process runs.
 pub(super) fn orphans(history: &History) -> Judgement {
     let last_slots = history.last(|what| match what {
         What::Slots { taskmanagers, total, available } => Some((*taskmanagers, *total, *available)),
@@ -44,7 +44,7 @@ pub(super) fn orphans(history: &History) -> Judgement {
         problems.push(format!("{taskmanagers} of {} TaskManagers are registered", history.header.taskmanagers.len()));
     }
     if !strangers.is_empty() {
-        problems.push(format!("processes {strangers:?} are there and should not be"));
+        problems.push(format!("unexpected processes are running: {strangers:?}"));
     }
     judgement(problems, format!("{total} slots, all free; no stray process"))
 }

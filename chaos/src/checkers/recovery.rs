@@ -1,4 +1,4 @@
-//! Liveness: once everything is mended, everything is well again within a bound.
+//! Checks liveness: after all faults are healed, the cluster recovers within a bound.
 
 use std::collections::BTreeMap;
 
@@ -7,17 +7,18 @@ use weir_protocol::job_status::JobStatus;
 use super::Judgement;
 use crate::history::{History, Phase, What};
 
-/// What has been seen since everything was mended.
+/// What has been observed since the last fault was healed.
 #[derive(Debug, Default)]
 struct Seen<'a> {
-    /// What each JobManager says: the leader, the epoch, whether the store is reached.
+    /// What each JobManager reported last: the leader, the epoch, and whether it has a quorum and reaches the store.
     leaders: BTreeMap<&'a str, (Option<&'a str>, u64, bool)>,
     taskmanagers: u32,
     job: Option<String>,
     checkpoint_after: bool,
 }
 
-/// When everything was well first after healing, in milliseconds since the run began; or what was still missing in the end.
+/// When the cluster had first recovered after healing, in milliseconds since the run began. `Err` says what was still missing at
+/// the end; `None` means that the run did not get as far as healing.
 fn well_at(history: &History) -> Option<Result<u64, String>> {
     let healed_at = history.phase_at(Phase::Healing)?;
     let counting = history.counting_job();
@@ -66,23 +67,23 @@ fn missing(history: &History, seen: &Seen<'_>) -> Option<String> {
     (!seen.checkpoint_after).then(|| "no new checkpoint is complete".to_owned())
 }
 
-/// Everything was well within the bound.
+/// The cluster recovered within the bound.
 pub(super) fn check(history: &History) -> Judgement {
     let bound = history.header.recovery_bound_ms;
     let healed_at = history.phase_at(Phase::Healing).unwrap_or_default();
     let after = |at: u64| at.saturating_sub(healed_at);
     match well_at(history) {
         None => super::cut_short(),
-        Some(Ok(at)) if after(at) <= bound => Judgement::Held { seen: format!("{} ms after the last fault", after(at)) },
-        Some(Ok(at)) => Judgement::Broken { problems: vec![format!("all is well after {} ms, the bound is {bound}", after(at))] },
+        Some(Ok(at)) if after(at) <= bound => Judgement::Held { seen: format!("recovered {} ms after the last fault", after(at)) },
+        Some(Ok(at)) => Judgement::Broken { problems: vec![format!("the cluster recovered after {} ms, the bound is {bound} ms", after(at))] },
         Some(Err(_)) if history.phase_at(Phase::Interrupted).is_some() => super::cut_short(),
         Some(Err(missing)) => Judgement::Broken { problems: vec![missing] },
     }
 }
 
-/// Whether everything is well; what is missing if not. For the run, which waits for it.
+/// When the cluster recovered, in milliseconds since the run began. `Err` says what is still missing. A run polls this.
 pub fn recovered(history: &History) -> Result<u64, String> {
-    well_at(history).unwrap_or_else(|| Err("nothing is mended yet".to_owned()))
+    well_at(history).unwrap_or_else(|| Err("the faults are not healed yet".to_owned()))
 }
 
 #[cfg(test)]

@@ -1,15 +1,15 @@
-//! A short history in which everything is right, for tests to spoil.
+//! A short history in which everything holds. Tests change it to violate one property.
 
 use weir_protocol::JobId;
 use weir_protocol::job_status::JobStatus;
 
 use super::{CHECKERS, Judgement};
 use crate::history::{
-    COUNTING_KEY, Call, Deed, Event, FinalJob, HISTORY_VERSION, History, JobSeen, Operation, Outcome, Phase, RunHeader, What,
+    COUNTING_KEY, Call, Event, FinalJob, HISTORY_VERSION, History, InjectedFault, JobSeen, Operation, Outcome, Phase, RunHeader, What,
 };
 use crate::workload::CountingJob;
 
-/// The counting job, and one that was cancelled.
+/// Ids of the counting job and of a job that was cancelled.
 pub(crate) const JOBS: [JobId; 2] = [JobId(1), JobId(2)];
 
 pub(crate) fn header() -> RunHeader {
@@ -69,9 +69,10 @@ pub(crate) fn phase(phase: Phase) -> What {
     What::Phase { phase }
 }
 
-/// Everything is right.
+/// A history in which everything holds.
 pub(crate) fn history() -> History {
-    let deed = |footprint| Deed { fault: 1, nemesis: "kill-leader".into(), began_ms: 40, target: "jm-1".into(), footprint };
+    let fault =
+        |footprint| InjectedFault { fault: 1, nemesis: "kill-leader".into(), began_ms: 40, target: "jm-1".into(), footprint };
     let slots = |available| What::Slots { taskmanagers: 1, total: 2, available };
     let ended = |job: JobId, name: &str, status| FinalJob { job, name: name.into(), status };
     let whats = vec![
@@ -85,7 +86,7 @@ pub(crate) fn history() -> History {
         call(20, "other", Operation::Cancel, ok(JOBS[1], None)),
         What::FaultBegan { fault: 1, nemesis: "kill-leader".into() },
         leader("jm-2/1", "jm-2", 2),
-        What::FaultEnded(deed(Ok("it ended".into()))),
+        What::FaultEnded(fault(Ok("it ended".into()))),
         phase(Phase::Healing),
         leader("jm-1/2", "jm-2", 2),
         leader("jm-2/1", "jm-2", 2),
@@ -107,14 +108,14 @@ pub(crate) fn history() -> History {
     History::of(events).unwrap()
 }
 
-/// The same with a change made to every event.
+/// The sample history with a change to every event.
 pub(crate) fn changed(mut change: impl FnMut(&mut What)) -> History {
     let mut history = history();
     history.events.iter_mut().for_each(|event| change(&mut event.what));
     history
 }
 
-/// The same, but no fault left a trace.
+/// The sample history with a fault that left no footprint.
 pub(crate) fn without_footprint() -> History {
     changed(|what| {
         if let What::FaultEnded(fault) = what {
@@ -123,7 +124,7 @@ pub(crate) fn without_footprint() -> History {
     })
 }
 
-/// The same with something put before the first event that `before` likes.
+/// The sample history with an event inserted before the first event that `before` selects.
 pub(crate) fn with(what: What, before: impl Fn(&What) -> bool) -> History {
     let mut history = history();
     let at = history.events.iter().position(|event| before(&event.what)).expect("there is one");
@@ -132,18 +133,18 @@ pub(crate) fn with(what: What, before: impl Fn(&What) -> bool) -> History {
     history
 }
 
-/// The same with something put just before the end.
+/// The sample history with an event inserted just before the end.
 pub(crate) fn at_the_end(what: What) -> History {
     with(what, |what| matches!(what, What::Phase { phase: Phase::Done }))
 }
 
-/// What a checker says of a history.
+/// The result of one checker for a history.
 pub(crate) fn judged(checker: &str, history: &History) -> Judgement {
     let found = CHECKERS.iter().find(|(name, ..)| *name == checker);
     found.expect("there is such a checker").3(history)
 }
 
-/// Fails unless the checker condemns the history; says why it does.
+/// The problems that a checker finds in a history. Panics if it finds none.
 pub(crate) fn condemned(checker: &str, history: &History) -> String {
     match judged(checker, history) {
         Judgement::Broken { problems } => problems.join("; "),

@@ -1,4 +1,4 @@
-//! What clients were told about jobs, against what became of them.
+//! Checks what clients were told about jobs against what became of the jobs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +15,7 @@ fn final_jobs(history: &History) -> Option<&[FinalJob]> {
     })
 }
 
-/// The jobs that submissions under each token were told of, and when that was known first.
+/// The jobs that the submissions with each token returned, and when the first of them was acknowledged.
 fn acknowledged(history: &History) -> BTreeMap<&str, (u64, BTreeSet<JobId>)> {
     let mut known: BTreeMap<&str, (u64, BTreeSet<JobId>)> = BTreeMap::new();
     for (at, call) in history.calls() {
@@ -26,7 +26,7 @@ fn acknowledged(history: &History) -> BTreeMap<&str, (u64, BTreeSet<JobId>)> {
     known
 }
 
-/// One token is one job; once acknowledged it is always found, and there in the end, once.
+/// One token is one job. An acknowledged job is always found afterwards, and exists exactly once at the end.
 pub(super) fn never_lost(history: &History) -> Judgement {
     let acknowledged = acknowledged(history);
     let mut problems = Vec::new();
@@ -36,7 +36,7 @@ pub(super) fn never_lost(history: &History) -> Judgement {
         }
         for (when, call) in history.calls().filter(|(_, call)| call.key == *key && call.began_ms > *at) {
             if call.outcome == Outcome::NotFound {
-                problems.push(format!("job {key} was acknowledged after {at} ms, and is gone after {when} ms"));
+                problems.push(format!("job {key} was acknowledged after {at} ms, but is not found after {when} ms"));
             }
         }
     }
@@ -49,15 +49,15 @@ pub(super) fn never_lost(history: &History) -> Judgement {
     }
     for (key, (_, jobs)) in &acknowledged {
         let there = by_name.get(key).cloned().unwrap_or_default();
-        problems.extend(jobs.difference(&there).map(|job| format!("job {job} ({key}) was acknowledged and is lost")));
+        problems.extend(jobs.difference(&there).map(|job| format!("job {job} ({key}) was acknowledged but is lost")));
     }
     for (name, jobs) in by_name.iter().filter(|(_, jobs)| jobs.len() > 1) {
         problems.push(format!("submission {name} made {} jobs: {jobs:?}", jobs.len()));
     }
-    judgement(problems, format!("{} acknowledged submissions, {} jobs in the end", acknowledged.len(), finally.len()))
+    judgement(problems, format!("{} acknowledged submissions, {} jobs at the end", acknowledged.len(), finally.len()))
 }
 
-/// Whoever says that a job has ended says the same for ever: in the order of leaders, and in the end.
+/// Once a job is reported as ended, its status never changes: neither in the order of epochs nor in the final listing.
 pub(super) fn endings_stay(history: &History) -> Judgement {
     type Ends = BTreeMap<JobId, BTreeSet<JobStatus>>;
     let mut ends = Ends::new();
@@ -73,7 +73,7 @@ pub(super) fn endings_stay(history: &History) -> Judgement {
     for (at, seen) in looks {
         note(&mut ends, seen.job, seen.status);
         if let Some(end) = ended.get(&seen.job).filter(|end| **end != seen.status) {
-            problems.push(format!("job {} had {end:?} as its end, and is {:?} after {at} ms", seen.job, seen.status));
+            problems.push(format!("job {} had ended as {end:?}, but is {:?} after {at} ms", seen.job, seen.status));
         } else if seen.status.is_globally_terminal() {
             ended.insert(seen.job, seen.status);
         }
@@ -86,14 +86,14 @@ pub(super) fn endings_stay(history: &History) -> Judgement {
     for job in final_jobs(history).unwrap_or_default() {
         note(&mut ends, job.job, job.status);
         if !job.status.is_globally_terminal() && ends.contains_key(&job.job) {
-            problems.push(format!("job {} had ended, and is {:?} in the end", job.job, job.status));
+            problems.push(format!("job {} had ended, but is {:?} at the end", job.job, job.status));
         }
     }
     problems.extend(ends.iter().filter(|(_, ends)| ends.len() > 1).map(|(job, ends)| format!("job {job} ended as {ends:?}")));
     if ends.is_empty() { cut_short() } else { judgement(problems, format!("{} jobs ended", ends.len())) }
 }
 
-/// A job whose cancellation was accepted has ended in the end, and one that was seen cancelled stays so.
+/// At the end, a job whose cancellation was accepted has ended. A job that was seen cancelled stays cancelled.
 pub(super) fn cancelled_stays(history: &History) -> Judgement {
     let jobs = acknowledged(history);
     let (mut problems, mut cancelled) = (Vec::new(), BTreeSet::new());
@@ -109,7 +109,7 @@ pub(super) fn cancelled_stays(history: &History) -> Judgement {
                     seen_cancelled.entry(&call.key).or_insert(at);
                 } else if let Some(earlier) = earlier {
                     let key = &call.key;
-                    problems.push(format!("job {key} was cancelled after {earlier} ms, and is {status:?} after {at} ms"));
+                    problems.push(format!("job {key} was cancelled after {earlier} ms, but is {status:?} after {at} ms"));
                 }
             }
             _ => {}
@@ -122,10 +122,10 @@ pub(super) fn cancelled_stays(history: &History) -> Judgement {
     for key in &cancelled {
         let status = finally.iter().find(|job| Some(&job.job) == of(key)).map(|job| job.status);
         if status.is_some_and(|status| !status.is_globally_terminal()) {
-            problems.push(format!("job {key} was to be cancelled, and is {status:?} in the end"));
+            problems.push(format!("the cancellation of job {key} was accepted, but it is {status:?} at the end"));
         }
         if seen_cancelled.contains_key(key) && status.is_some_and(|status| status != JobStatus::Canceled) {
-            problems.push(format!("job {key} was cancelled, and is {status:?} in the end"));
+            problems.push(format!("job {key} was cancelled, but is {status:?} at the end"));
         }
     }
     if cancelled.is_empty() {
@@ -151,11 +151,11 @@ mod tests {
     fn a_lost_submission_is_found() {
         assert!(condemned("submissions", &finally(|jobs| drop(jobs.pop()))).contains("is lost"));
         let gone = at_the_end(call(200, "other", Operation::Describe, Outcome::NotFound));
-        assert!(condemned("submissions", &gone).contains("is gone"));
+        assert!(condemned("submissions", &gone).contains("is not found"));
     }
 
     #[test]
-    fn a_doubled_submission_is_found() {
+    fn a_duplicated_submission_is_found() {
         let twice = at_the_end(call(200, "other", Operation::Submit, ok(JobId(3), None)));
         assert!(condemned("submissions", &twice).contains("became 2 jobs"));
         let twin = finally(|jobs| jobs.push(FinalJob { job: JobId(3), ..jobs[1].clone() }));
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_that_changes_is_found() {
+    fn a_final_status_that_changes_is_found() {
         let other = finally(|jobs| jobs[1].status = JobStatus::Finished);
         assert!(condemned("endings", &other).contains("ended as"));
         let alive = finally(|jobs| jobs[1].status = JobStatus::Running);
@@ -175,6 +175,6 @@ mod tests {
         let back = at_the_end(call(200, "other", Operation::Describe, ok(JOBS[1], Some(JobStatus::Running))));
         assert!(condemned("cancellations", &back).contains("is Running"));
         let never = finally(|jobs| jobs[1].status = JobStatus::Running);
-        assert!(condemned("cancellations", &never).contains("in the end"));
+        assert!(condemned("cancellations", &never).contains("at the end"));
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::leftovers::PREFIX;
 
-/// A control group below a hierarchy's top; removed when dropped, its processes go back to where they came from.
+/// A control group directly below the top of a hierarchy. When it is dropped, its processes move to the top and it is removed.
 #[derive(Debug)]
 pub(crate) struct ControlGroup {
     hierarchy: &'static str,
@@ -19,7 +19,7 @@ impl ControlGroup {
         Ok(Self { hierarchy, place })
     }
 
-    /// One of its files.
+    /// The path of one of its files.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.place.join(name)
     }
@@ -28,7 +28,7 @@ impl ControlGroup {
         std::fs::write(self.file(file), value)
     }
 
-    /// A figure: the whole of a file, or what stands behind `key` on a line of its own. 0 if it is not told.
+    /// A number: the whole content of a file, or what follows `key` on a line of the file. 0 if there is no such number.
     pub(crate) fn figure(&self, file: &str, key: Option<&str>) -> u64 {
         let text = std::fs::read_to_string(self.file(file)).unwrap_or_default();
         let found = match key {
@@ -43,11 +43,11 @@ impl Drop for ControlGroup {
     fn drop(&mut self) {
         let pids = std::fs::read_to_string(self.file("cgroup.procs")).unwrap_or_default();
         for pid in pids.lines() {
-            // It may have ended in between.
+            // The process may have ended meanwhile.
             let _ = std::fs::write(Path::new(self.hierarchy).join("cgroup.procs"), pid);
         }
         if let Err(error) = std::fs::remove_dir(&self.place) {
-            eprintln!("{} is left behind: {error}", self.place.display());
+            eprintln!("{} could not be removed: {error}", self.place.display());
         }
     }
 }

@@ -1,4 +1,5 @@
-//! What a run that was killed leaves behind, found by the process id in its name, and only if that process is dead.
+//! Removes what a killed run left behind. The names contain the id of the process that owns them, and only those of dead
+//! processes are removed.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,14 +9,14 @@ use nix::unistd::Pid;
 
 use super::network;
 
-/// How working directories of runs, and control groups, begin; the id of the process they belong to follows.
+/// Names of working directories and control groups begin with this. The id of the process that owns them follows.
 pub const PREFIX: &str = "weir-chaos-";
 
-/// Removes namespaces, bridges, control groups, mounts, processes and working directories of dead runs.
+/// Removes the namespaces, bridges, control groups, mounts, processes and working directories that dead runs left behind.
 pub fn remove() {
     network::remove_leftovers();
     for group in [CPU_GROUPS, MEMORY_GROUPS].into_iter().flat_map(|place| dead(Path::new(place))) {
-        // Its processes have gone with their namespaces or directories.
+        // Its processes ended with their namespaces, or end with their directories.
         let _ = std::fs::remove_dir(group);
     }
     for directory in dead(&std::env::temp_dir()) {
@@ -23,34 +24,34 @@ pub fn remove() {
         let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
         for mount in mounts_below(&mounts, &directory) {
             if let Err(error) = network::run(Command::new("umount").arg("-l").arg(mount)) {
-                eprintln!("left mounted: {error}");
+                eprintln!("a mount could not be removed: {error}");
             }
         }
         if let Err(error) = std::fs::remove_dir_all(&directory) {
-            eprintln!("{} is left behind: {error}", directory.display());
+            eprintln!("{} could not be removed: {error}", directory.display());
         }
     }
 }
 
-/// Where control groups for processor time are (version 1).
+/// Directory of the control groups for processor time (version 1).
 pub const CPU_GROUPS: &str = "/sys/fs/cgroup/cpu";
 
-/// And those for memory.
+/// Directory of the control groups for memory (version 1).
 pub const MEMORY_GROUPS: &str = "/sys/fs/cgroup/memory";
 
-/// A new working directory of this process.
+/// Creates a working directory with the id of this process in its name.
 pub fn working_directory() -> std::io::Result<PathBuf> {
     let prefix = format!("{PREFIX}{}-", std::process::id());
     Ok(tempfile::Builder::new().prefix(&prefix).tempdir()?.keep())
 }
 
-/// What is in here and belongs to a process that is dead.
+/// The entries of a directory that belong to a process that is dead.
 fn dead(place: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(place).into_iter().flatten().flatten().map(|entry| entry.path());
     entries.filter(|path| owner(path).is_some_and(|owner| !Path::new(&format!("/proc/{owner}")).exists())).collect()
 }
 
-/// What is mounted below this directory, by the kernel's list.
+/// The mounts below this directory, according to the kernel's list.
 fn mounts_below<'a>(mounts: &'a str, directory: &Path) -> Vec<&'a Path> {
     let points = mounts.lines().filter_map(|line| line.split(' ').nth(1)).map(Path::new);
     points.filter(|point| point.starts_with(directory)).collect()
@@ -60,14 +61,14 @@ fn owner(path: &Path) -> Option<u32> {
     path.file_name()?.to_str()?.strip_prefix(PREFIX)?.split('-').next()?.parse().ok()
 }
 
-/// Processes whose command line names the directory: servers that outlived the run.
+/// Kills the processes whose command line contains the directory: servers that outlived the run.
 fn kill_users_of(directory: &Path) {
     let named = directory.display().to_string();
     for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
         let command = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
         if String::from_utf8_lossy(&command).contains(&named) {
-            // It may have ended in between.
+            // The process may have ended meanwhile.
             let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
         }
     }

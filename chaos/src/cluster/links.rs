@@ -1,5 +1,6 @@
-//! Who stands between the processes of a cluster: all that one opens to another over TCP passes a proxy in its own namespace, to which
-//! it is redirected (nftables) and which goes on to where it was meant for. Neither end notices, until a fault is set.
+//! Proxies between the processes of a cluster. If a process opens a TCP connection to another one, nftables redirects it to a
+//! proxy in the namespace of the first process. The proxy connects to the original destination. Neither end notices this until a
+//! fault is set.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -17,46 +18,46 @@ use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrIn, conn
 use super::network::Network;
 use weir_verdict::random::Random;
 
-/// How long a pump waits for bytes before it looks whether it is over.
+/// How long a pump waits for bytes before it checks whether it must end.
 const LOOK: Duration = Duration::from_millis(20);
 const BUFFER: usize = 64 << 10;
-/// One in so many pieces breaks its connection, or has a bit flipped.
+/// One in this many chunks resets its connection, or has a bit flipped.
 const ONE_IN: u64 = 8;
 
-/// What happens on connections.
+/// A fault, and the connections that it concerns.
 #[derive(Debug, Clone)]
 pub struct LinkFault {
     pub what: What,
     pub concerned: Concerned,
 }
 
-/// What happens on a connection.
+/// A kind of fault on connections.
 #[derive(Debug, Clone, Copy)]
 pub enum What {
-    /// What is said arrives later: by `least`, and up to `jitter` more.
+    /// Data arrives later: by `least`, and by up to `jitter` more.
     Delay {
         least: Duration,
-        /// More, at most.
+        /// The largest additional delay.
         jitter: Duration,
     },
-    /// Now and then it is reset (RST) after half of what is being said.
+    /// Sometimes, the connection is reset (RST) after half of a chunk.
     Reset,
-    /// Now and then a bit is another.
+    /// Sometimes, a bit is flipped.
     Corrupt,
 }
 
-/// Whose connections.
+/// The connections that a fault concerns.
 #[derive(Debug, Clone)]
 pub enum Concerned {
-    /// Those from or to this host.
+    /// Connections from or to this host.
     Host(Ipv4Addr),
-    /// Those from one of these to another.
+    /// Connections from one of these hosts to another.
     Between(Vec<Ipv4Addr>),
-    /// Those to whoever listens here.
+    /// Connections to one of these listeners.
     To(Vec<SocketAddrV4>),
 }
 
-/// The two ends of a connection: who opened it, and to whom.
+/// The two ends of a connection: the host that opened it, and its destination.
 #[derive(Debug, Clone, Copy)]
 struct Ends(Ipv4Addr, SocketAddrV4);
 
@@ -89,7 +90,7 @@ impl State {
     }
 }
 
-/// The proxies of a network's hosts; they end when this is dropped.
+/// The proxies of a network's hosts. They end when this is dropped.
 #[derive(Debug)]
 pub struct Links {
     state: Arc<State>,
@@ -97,7 +98,7 @@ pub struct Links {
 }
 
 impl Links {
-    /// A proxy for each host. From now on what is opened there passes it; what is random follows from the seed.
+    /// Starts a proxy for each host, which all new connections of the host pass. Random choices follow from the seed.
     pub fn create(network: &Network, seed: u64) -> io::Result<Self> {
         let state = State {
             fault: Mutex::default(),
@@ -114,17 +115,17 @@ impl Links {
         Ok(links)
     }
 
-    /// From now on this happens, or nothing.
+    /// Sets the fault that happens from now on; `None` ends it.
     pub fn set(&self, fault: Option<LinkFault>) {
         *self.state.fault.lock().unwrap_or_else(PoisonError::into_inner) = fault;
     }
 
-    /// How often something was done to a connection so far.
+    /// How often a fault took effect on a connection so far.
     pub fn done(&self) -> u64 {
         self.state.done.load(Ordering::Relaxed)
     }
 
-    /// Listens in a namespace. A thread that has entered one stays there, and so do those it starts.
+    /// Listens in a namespace. A thread that has entered a namespace stays there, and so do the threads that it starts.
     fn serve(&self, namespace: File, host: Ipv4Addr) -> io::Result<Arc<TcpListener>> {
         let (tell, told) = sync_channel(1);
         let state = self.state.clone();
@@ -132,7 +133,7 @@ impl Links {
             let entered = setns(&namespace, CloneFlags::CLONE_NEWNET).map_err(io::Error::from);
             let listening = entered.and_then(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).map(Arc::new);
             let listener = listening.as_ref().ok().cloned();
-            // Whoever started this waits for it.
+            // The caller waits for this message, so it is received.
             let _ = tell.send(listening);
             if let Some(listener) = listener {
                 accept(&listener, host, &state);
@@ -146,13 +147,13 @@ impl Drop for Links {
     fn drop(&mut self) {
         self.state.stopped.store(true, Ordering::Relaxed);
         for listener in &self.listeners {
-            // Wakes whoever accepts; there is nothing else to do if that fails.
+            // Wakes the accepting thread. If this fails, nothing else can be done.
             let _ = socket::shutdown(listener.as_raw_fd(), socket::Shutdown::Both);
         }
     }
 }
 
-/// What the proxies themselves open carries this mark, and is not redirected.
+/// Connections that the proxies open carry this mark. They are not redirected.
 const MARK: u32 = 0x7765;
 
 fn accept(listener: &TcpListener, host: Ipv4Addr, state: &Arc<State>) {
@@ -163,7 +164,7 @@ fn accept(listener: &TcpListener, host: Ipv4Addr, state: &Arc<State>) {
         let Ok(client) = client else { continue };
         let state = state.clone();
         let started = std::thread::Builder::new().name("link".to_owned()).spawn(move || {
-            // Its two ends see what becomes of it.
+            // The two ends of the connection see its errors themselves.
             let _ = join(client, host, &state);
         });
         if let Err(error) = started {
@@ -172,14 +173,14 @@ fn accept(listener: &TcpListener, host: Ipv4Addr, state: &Arc<State>) {
     }
 }
 
-/// Goes on to where the client wanted, and passes on what the two say.
+/// Connects to the client's original destination, and passes on data in both directions.
 fn join(client: TcpStream, host: Ipv4Addr, state: &Arc<State>) -> io::Result<()> {
     let wanted = getsockopt(&client, sockopt::OriginalDst)?;
     let wanted = SocketAddrV4::new(u32::from_be(wanted.sin_addr.s_addr).into(), u16::from_be(wanted.sin_port));
     let server = match open(wanted) {
         Ok(server) => server,
         Err(error) => {
-            // Refused there is reset here.
+            // If the destination refuses the connection, the client sees a reset.
             reset_when_closed(&client)?;
             return Err(error);
         }
@@ -202,7 +203,7 @@ fn open(wanted: SocketAddrV4) -> io::Result<TcpStream> {
     Ok(server.into())
 }
 
-/// From now on closing it sends RST.
+/// From now on, closing the stream sends RST.
 fn reset_when_closed(stream: &TcpStream) -> io::Result<()> {
     Ok(setsockopt(stream, sockopt::Linger, &libc::linger { l_onoff: 1, l_linger: 0 })?)
 }
@@ -212,17 +213,17 @@ struct Connection {
     client: TcpStream,
     server: TcpStream,
     ends: Ends,
-    /// Nothing passes any more, either way.
+    /// Whether data must no longer pass, in either direction.
     over: AtomicBool,
 }
 
 impl Connection {
-    /// Passes on what one end says until it has no more to say.
+    /// Passes on the data from one end until that end has no more data.
     fn pump(&self, from: &TcpStream, to: &TcpStream, state: &State) {
         match self.pass_on(from, to, state) {
             Ok(()) => drop(to.shutdown(Shutdown::Write)),
             Err(_) => {
-                // As both ends would see it if they were connected.
+                // Both ends see the reset, as if they were connected directly.
                 self.over.store(true, Ordering::Relaxed);
                 let _ = reset_when_closed(&self.client).and_then(|()| reset_when_closed(&self.server));
             }
@@ -286,7 +287,7 @@ mod tests {
         Arc::new(State { fault: Mutex::new(fault), done, random: Random::new(1, "links"), stopped })
     }
 
-    /// Two streams, what is said on one of which is heard on the other, with this in between.
+    /// The two ends of a connection that passes a proxy.
     fn linked(state: &Arc<State>) -> (TcpStream, TcpStream) {
         let pair = || {
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
@@ -307,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn only_those_concerned_are_met() {
+    fn a_fault_concerns_only_its_connections() {
         assert!(Concerned::Host(HERE).has(ends(THERE, HERE)) && !Concerned::Host(HERE).has(ends(THERE, ELSEWHERE)));
         let between = Concerned::Between(vec![HERE, THERE]);
         assert!(between.has(ends(THERE, HERE)) && !between.has(ends(ELSEWHERE, HERE)));
@@ -316,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_arrives_and_the_end_of_it_too() {
+    fn data_and_the_end_of_data_arrive() {
         let state = state(None);
         let (mut near, mut far) = linked(&state);
         near.write_all(b"question").unwrap();
@@ -345,13 +346,13 @@ mod tests {
     }
 
     #[test]
-    fn a_reset_comes_in_the_middle_to_both_ends() {
+    fn both_ends_see_a_reset_in_the_middle() {
         let state = state(Some(What::Reset));
         let (mut near, mut far) = linked(&state);
         let mut heard = 0;
         let mut near_ended = None;
         let ended = loop {
-            // May fail already, and then is told once.
+            // The write may fail already, and the socket reports an error only once.
             near_ended = near_ended.or(near.write_all(&[7; 100]).err());
             match far.read(&mut [0; 100]) {
                 Ok(0) => panic!("it ended in order"),
@@ -367,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn corruption_flips_one_bit_of_a_piece() {
+    fn corruption_flips_one_bit_of_a_chunk() {
         let state = state(Some(What::Corrupt));
         let (mut near, mut far) = linked(&state);
         let mut flipped = 0;

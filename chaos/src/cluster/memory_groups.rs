@@ -1,4 +1,4 @@
-//! A control group (version 1) of its own for each process from its start, so that its memory can be limited.
+//! A separate control group (version 1) for each process from its start, so that its memory can be limited.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -8,20 +8,20 @@ use weir_local::Host;
 use super::control_group::ControlGroup;
 use super::leftovers::MEMORY_GROUPS;
 
-/// A control group for each process; they must go after the processes.
+/// A control group for each process. It must be dropped after the processes have ended.
 #[derive(Debug)]
 pub struct MemoryGroups {
     groups: BTreeMap<String, Group>,
 }
 
 impl MemoryGroups {
-    /// Why there can't be such groups here; `None` if there can.
+    /// Why such groups can't be made here; `None` if they can.
     pub(crate) fn hindrance() -> Option<String> {
         let trial = Group::create("trial").and_then(|group| group.set_limit(1 << 30));
         trial.err().map(|error| format!("control groups of version 1 for memory can't be made in {MEMORY_GROUPS}: {error}"))
     }
 
-    /// For processes of these names.
+    /// Creates a group for each process of these names.
     pub fn create(names: &[String]) -> io::Result<Self> {
         let group = |name: &String| Ok((name.clone(), Group::create(name)?));
         Ok(Self { groups: names.iter().map(group).collect::<io::Result<_>>()? })
@@ -32,7 +32,7 @@ impl MemoryGroups {
         self.groups.get(name)
     }
 
-    /// Has what is started on this host be in its group from the beginning.
+    /// Changes the host so that its process starts in its group.
     pub fn contain(&self, name: &str, host: &mut Host) {
         let Some(group) = self.groups.get(name) else { return };
         let enter = format!("echo $$ > {} && exec \"$@\"", group.0.file("cgroup.procs").display());
@@ -41,7 +41,7 @@ impl MemoryGroups {
     }
 }
 
-/// What a process uses, and may use.
+/// The memory usage and the memory limit of a process.
 #[derive(Debug)]
 pub(crate) struct Group(ControlGroup);
 
@@ -50,7 +50,7 @@ impl Group {
         Ok(Self(ControlGroup::create(MEMORY_GROUPS, name)?))
     }
 
-    /// Refused while the group uses more and nothing can be reclaimed.
+    /// Sets the limit. The kernel refuses this if the group uses more and nothing can be reclaimed.
     pub(crate) fn set_limit(&self, bytes: u64) -> io::Result<()> {
         self.0.write("memory.limit_in_bytes", &bytes.to_string())
     }
@@ -59,22 +59,22 @@ impl Group {
         self.0.write("memory.limit_in_bytes", "-1")
     }
 
-    /// Bytes that it may use.
+    /// The limit, in bytes.
     pub(crate) fn limit(&self) -> u64 {
         self.0.figure("memory.limit_in_bytes", None)
     }
 
-    /// Bytes that it uses.
+    /// The usage, in bytes.
     pub(crate) fn usage(&self) -> u64 {
         self.0.figure("memory.usage_in_bytes", None)
     }
 
-    /// How often it needed more than its limit, so that something had to be reclaimed.
+    /// How often the group needed more than its limit, so that memory had to be reclaimed.
     pub(crate) fn hits(&self) -> u64 {
         self.0.figure("memory.failcnt", None)
     }
 
-    /// How many of its processes were killed for want of memory.
+    /// How many of the group's processes the kernel killed because memory ran out.
     pub(crate) fn killed(&self) -> u64 {
         self.0.figure("memory.oom_control", Some("oom_kill"))
     }

@@ -24,9 +24,9 @@ use weir_servers::Patience;
 use self::turn::{Turn, take_turn};
 use crate::workload::{CountingJob, Verdict};
 
-/// How long anything may take on an idle machine before a test gives up. Generous: timings never decide a test.
+/// How long anything may take on an idle machine before a test gives up. It is long, because timings must never decide a test.
 pub const PATIENCE: Duration = Duration::from_secs(120);
-/// How long one look may take: the dead and the frozen answer nothing.
+/// How long one look may take: a killed or stopped process does not answer.
 const LOOK: Duration = Duration::from_secs(2);
 const PACE: Duration = Duration::from_millis(5);
 
@@ -34,25 +34,25 @@ const PACE: Duration = Duration::from_millis(5);
 pub(crate) const SHORT_SESSIONS: [&str; 2] =
     ["high-availability.etcd.lease-ttl=2 s", "high-availability.zookeeper.client.session-timeout=2 s"];
 
-/// A cluster, its directory, and the job it runs. A failing test leaves the directory to look at and says where it is.
+/// A cluster for a test, with its directory. If the test fails, the directory stays and its path is printed.
 #[derive(Debug)]
 pub struct ClusterUnderTest {
     pub cluster: LocalCluster,
     client: ClusterClient,
     runtime: Runtime,
     directory: PathBuf,
-    /// Before any job began.
+    /// A time before any job began.
     started: Instant,
     _turn: Turn,
 }
 
 impl ClusterUnderTest {
-    /// Three JobManagers and two TaskManagers of two slots, with these further settings.
+    /// Starts three JobManagers and two TaskManagers with two slots each, with these additional settings.
     pub fn start(settings: &[&str]) -> Self {
         Self::start_with(|options| options.settings.extend(settings.iter().map(|setting| (*setting).to_owned())))
     }
 
-    /// The same, coordinating through real servers of this kind, with sessions as short as can be.
+    /// Starts the same cluster, coordinated through real servers of this kind, with sessions as short as possible.
     pub fn start_on(coordination: Coordination) -> Self {
         Self::start_with(|options| {
             options.coordination = coordination;
@@ -60,7 +60,7 @@ impl ClusterUnderTest {
         })
     }
 
-    /// As [`Self::start`], with the options changed first.
+    /// Starts the same cluster as [`Self::start`] after `change` has changed its options.
     pub fn start_with(change: impl FnOnce(&mut LocalClusterOptions)) -> Self {
         let turn = take_turn();
         let started = Instant::now();
@@ -75,12 +75,12 @@ impl ClusterUnderTest {
         Self { cluster, client, runtime, directory, started, _turn: turn }
     }
 
-    /// Everything is under here.
+    /// Directory of everything that the cluster writes.
     pub fn directory(&self) -> &Path {
         &self.directory
     }
 
-    /// Where the job's output goes.
+    /// Directory of the job's output.
     pub fn output(&self) -> PathBuf {
         self.directory.join("output")
     }
@@ -95,32 +95,32 @@ impl ClusterUnderTest {
         id
     }
 
-    /// Submits a graph.
+    /// Submits a graph and returns the job's id.
     pub fn submit_graph(&self, graph: &JobGraph) -> JobId {
         self.runtime.block_on(self.client.submit(graph, None, PATIENCE)).expect("the submission is accepted").job_id
     }
 
-    /// Submits the workload under a deadline; the cluster may refuse.
+    /// Submits the workload with a deadline. The cluster may refuse it.
     pub fn try_submit(&self, job: &CountingJob, deadline: Duration) -> Result<JobId, ClientError> {
         let graph = job.graph(&self.directory.join("refused")).expect("the workload is a job graph");
         let submitted = self.runtime.block_on(self.client.submit(&graph, None, deadline))?;
         Ok(submitted.job_id)
     }
 
-    /// The job as the leader describes it; `None` while nobody answers.
+    /// The job as the leader describes it; `None` if no JobManager answers.
     pub fn describe(&self, job: JobId) -> Option<JobDescription> {
         self.runtime.block_on(self.client.describe(job, LOOK)).ok()
     }
 
-    /// The group as one JobManager sees it.
+    /// The status of the JobManagers, as one of them reports it.
     pub fn ha_as_seen_by(&self, name: &str) -> Option<HaResponse> {
         let one = ClusterClient::new(vec![self.cluster.rest_address(name)?]).ok()?;
         self.runtime.block_on(one.ha_status(LOOK)).ok()
     }
 
-    /// The present leader's name and epoch, as agreed by every JobManager that answers.
+    /// Name and epoch of the current leader, from the newest answer of a JobManager that has a quorum.
     pub fn leader(&self) -> Option<(String, u64)> {
-        // Each is asked once: the dead do not answer, and waiting for them would hide how fast the others are.
+        // Ask each JobManager once. A killed one does not answer, and waiting for it would hide how fast the others are.
         let answers = self.runtime.block_on(self.client.ha_status_of_each(LOOK));
         let answers: Vec<_> = answers.into_iter().filter_map(|(_, answer)| answer.ok()).filter(|ha| ha.has_quorum).collect();
         let newest = answers.iter().max_by_key(|ha| ha.epoch)?;
@@ -128,12 +128,12 @@ impl ClusterUnderTest {
         (leader.epoch == newest.epoch).then(|| (leader.name.clone(), newest.epoch.0))
     }
 
-    /// Waits for a leader of a higher epoch than `epoch`.
+    /// Waits for a leader with a higher epoch than `epoch`.
     pub fn await_leader_after(&self, epoch: u64) -> (String, u64) {
         self.until("another leader", || self.leader().filter(|(_, newer)| *newer > epoch))
     }
 
-    /// Waits until the job is as `condition` says.
+    /// Waits until `condition` holds for the job. `what` describes the condition if the test fails.
     pub fn await_job(&self, job: JobId, what: &str, condition: impl Fn(&JobDescription) -> bool) -> JobDescription {
         let mut last = None;
         let seen = poll(PATIENCE, || {
@@ -150,7 +150,7 @@ impl ClusterUnderTest {
         })
     }
 
-    /// Waits for the job's end, which must be FINISHED, and compares the output. An endless job is ended first.
+    /// Waits until the job is FINISHED, and compares its output with the expected output. Stops an endless job first.
     pub fn finish(&self, id: JobId, job: &CountingJob) -> Verdict {
         let (id, job) = if job.ends() { (id, job.clone()) } else { self.run_out(id, job) };
         let end = self.await_job(id, "the job ends", |job| job.status.is_globally_terminal());
@@ -160,12 +160,13 @@ impl ClusterUnderTest {
         verdict
     }
 
-    /// Stops the job with a savepoint. Starts the rest of it from there, which ends at a row that the rate put out of reach until now.
+    /// Stops the job with a savepoint, and starts the rest of the job from it. The rest ends at a row that the job can't have
+    /// reached yet at its rate.
     fn run_out(&self, id: JobId, job: &CountingJob) -> (JobId, CountingJob) {
         let target = self.directory.join("stopped").display().to_string();
         let mut refusal = None;
         let stopped = poll(PATIENCE, || {
-            // Where this is refused, the job may not have recovered yet from what was done to it.
+            // If the stop is refused, the job may not have recovered yet from the last fault.
             let stopped = self.runtime.block_on(self.client.stop(id, Some(&target), false, PATIENCE));
             stopped.map_err(|error| refusal = Some(error)).ok()
         });
@@ -176,7 +177,7 @@ impl ClusterUnderTest {
         (self.submit_graph(&graph), rest)
     }
 
-    /// Waits until `look` yields something.
+    /// Waits until `look` returns something. `what` describes it if the test fails.
     pub fn until<T>(&self, what: &str, look: impl FnMut() -> Option<T>) -> T {
         poll(PATIENCE, look).unwrap_or_else(|| panic!("{what}: did not happen in {PATIENCE:?}"))
     }
@@ -186,7 +187,7 @@ impl ClusterUnderTest {
         std::fs::read_to_string(self.cluster.logs().join(format!("{name}.log"))).unwrap_or_default()
     }
 
-    /// One sample of a JobManager's `/metrics`; 0 if it is not there.
+    /// The sum of the samples of a metric in a JobManager's `/metrics`; 0 if there is none.
     pub fn metric(&self, name: &str, metric: &str) -> f64 {
         let Some(address) = self.cluster.rest_address(name) else { return 0.0 };
         let text =
@@ -200,11 +201,11 @@ impl ClusterUnderTest {
 impl Drop for ClusterUnderTest {
     fn drop(&mut self) {
         for name in self.cluster.taskmanager_names().into_iter().chain(self.cluster.jobmanager_names()) {
-            // A paused process is killed all the same.
+            // A paused process can be killed, too.
             drop(self.cluster.kill(&name));
         }
         if std::thread::panicking() {
-            eprintln!("left to look at: {}", self.directory.display());
+            eprintln!("the cluster's directory is kept: {}", self.directory.display());
         } else {
             drop(std::fs::remove_dir_all(&self.directory));
         }
@@ -217,7 +218,7 @@ pub fn all_running(job: &JobDescription) -> bool {
     job.status == JobStatus::Running && subtasks.all(|subtask| subtask.state == ExecutionState::Running)
 }
 
-/// Which attempts the job's tasks are: others than before if any task has restarted.
+/// The generations of the job's tasks. They differ from earlier ones if any task has restarted.
 pub fn attempts(job: &JobDescription) -> Vec<Option<String>> {
     let subtasks = job.vertices.iter().flat_map(|vertex| &vertex.subtasks);
     subtasks.map(|subtask| subtask.generation.clone()).collect()
@@ -228,7 +229,7 @@ pub fn newest_checkpoint(job: &JobDescription) -> u64 {
     job.checkpoints.latest_completed.as_ref().map_or(0, |checkpoint| checkpoint.facts().id)
 }
 
-/// Looks again and again until something is seen or the bound, which grows on a busy machine, is used up.
+/// Calls `look` until it returns something or the time is over. On a busy machine, the time is longer than `bound`.
 pub fn poll<T>(bound: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
     let patience = Patience::of(bound);
     loop {

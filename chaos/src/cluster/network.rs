@@ -1,5 +1,5 @@
-//! A network of a cluster's own on this machine: a bridge, and a network namespace with an address for every process. Needs root,
-//! `ip` (iproute2), `nft` (nftables) and `nsenter` (util-linux).
+//! A separate network for a cluster on this machine: a bridge, and a network namespace with an address for every process. Needs
+//! root, `ip` (iproute2), `nft` (nftables) and `nsenter` (util-linux).
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -14,11 +14,13 @@ use weir_local::Host;
 
 use super::turn::alone_with_networks;
 
-/// What namespaces and bridges of ours are called: this, and the id of the process they belong to.
+/// The names of our namespaces begin with this. The id of the process that owns them follows.
 const NAMESPACES: &str = "weir-chaos-";
+/// The same for the names of our bridges.
 const BRIDGES: &str = "wcb";
 
-/// Networks and their names differ between processes that run at the same time. Everything is removed when this is dropped.
+/// The network of a cluster. Networks of processes that run at the same time have different addresses and names. When a network
+/// is dropped, everything that belongs to it is removed.
 #[derive(Debug)]
 pub struct Network {
     owner: u32,
@@ -27,29 +29,29 @@ pub struct Network {
     hosts: BTreeMap<String, Ipv4Addr>,
 }
 
-/// From whom packets are dropped, as one host sees it.
+/// Which packets are dropped between a host and its peers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
-    /// What they send, and what is sent to them.
+    /// Packets from the peers and packets to the peers.
     Both,
-    /// What they send.
+    /// Packets from the peers.
     In,
-    /// What is sent to them.
+    /// Packets to the peers.
     Out,
 }
 
 impl Network {
-    /// Why there can't be one here; `None` if there can.
+    /// Why such a network can't be made here; `None` if it can.
     pub fn hindrance() -> Option<String> {
         Self::trial("list ruleset")
     }
 
-    /// Why connections can't be redirected in one here; `None` if they can.
+    /// Why connections can't be redirected in such a network here; `None` if they can.
     pub fn redirection_hindrance() -> Option<String> {
         Self::trial(&redirection("10.213.0.0/24", Ipv4Addr::new(10, 213, 0, 1), 1, 1))
     }
 
-    /// Why nft can't do this in a namespace of ours; `None` if it can.
+    /// Why nft can't run these commands in a new namespace; `None` if it can.
     fn trial(commands: &str) -> Option<String> {
         let missing = [("ip", "-V"), ("nft", "--version"), ("nsenter", "--version")]
             .into_iter()
@@ -57,7 +59,7 @@ impl Network {
         if let Some((program, _)) = missing {
             return Some(format!("{program} is not installed (packages iproute2, nftables, util-linux)"));
         }
-        // Not everybody may, and not everybody who is root.
+        // Permission may be missing, even for root.
         let trial = format!("{NAMESPACES}{}-trial", std::process::id());
         let made = run(Command::new("ip").args(["netns", "add", &trial]));
         let allowed = made.and_then(|_| nft(&trial, commands));
@@ -65,14 +67,14 @@ impl Network {
         allowed.and(removed).err().map(|error| format!("network namespaces are not allowed here: {error}"))
     }
 
-    /// A bridge with a host for each of these names. What a killed process has left behind is removed first.
+    /// Creates a bridge, and a host for each of these names. First removes what killed processes left behind.
     pub fn create(names: &[String]) -> io::Result<Self> {
         remove_leftovers();
         let alone = alone_with_networks();
         let subnet = free_subnet()?;
         let numbered = names.iter().cloned().zip(10_u8..);
         let hosts = numbered.map(|(name, number)| (name, Ipv4Addr::new(10, 213, subnet, number))).collect();
-        // From here on dropping it removes what is there.
+        // From here on, dropping the network removes what exists of it.
         let network = Self { owner: std::process::id(), subnet, hosts };
         let bridge = network.bridge();
         ip(&["link", "add", &bridge, "type", "bridge"])?;
@@ -80,7 +82,7 @@ impl Network {
             ip(&["addr", "add", &format!("{address}/24"), "dev", &bridge])?;
         }
         ip(&["link", "set", &bridge, "up"])?;
-        // The subnet is taken.
+        // The bridge has its addresses, so other processes see that the subnet is taken.
         drop(alone);
         for (number, (name, address)) in network.hosts.iter().enumerate() {
             let namespace = network.namespace(name);
@@ -97,7 +99,7 @@ impl Network {
         Ok(network)
     }
 
-    /// Where processes run, by name.
+    /// Describes where the processes run, by name.
     pub fn hosts(&self) -> BTreeMap<String, Host> {
         let host = |(name, address): (&String, &Ipv4Addr)| {
             let launcher = vec!["nsenter".to_owned(), format!("--net={}", place(&self.namespace(name))), "--".to_owned()];
@@ -106,45 +108,47 @@ impl Network {
         self.hosts.iter().map(host).collect()
     }
 
-    /// This machine's address on the bridge: clients come from it.
+    /// The address of this machine on the bridge. Clients use it.
     pub fn observer(&self) -> Ipv4Addr {
         Ipv4Addr::new(10, 213, self.subnet, 1)
     }
 
-    /// Another address of this machine on the bridge: what stands before the coordination servers listens on it.
+    /// A second address of this machine on the bridge. The proxies of the coordination servers listen on it.
     pub fn store(&self) -> Ipv4Addr {
         Ipv4Addr::new(10, 213, self.subnet, 2)
     }
 
-    /// Every host and its address.
+    /// The address of every host.
     pub fn addresses(&self) -> BTreeMap<String, Ipv4Addr> {
         self.hosts.clone()
     }
 
-    /// What a thread enters to be in a host.
+    /// The namespace of a host, as a file that a thread can enter.
     pub fn namespace_file(&self, name: &str) -> io::Result<File> {
         File::open(place(&self.namespace(name)))
     }
 
-    /// From now on what a host opens to others goes to this port of its own instead, except for what carries the mark.
+    /// From now on, redirects connections from a host to other hosts to this port of the first host. Connections with the mark
+    /// are exempt.
     pub fn redirect(&self, name: &str, port: u16, mark: u32) -> io::Result<()> {
         let own = self.address(name).ok_or_else(|| io::Error::other(format!("there is no host {name}")))?;
         let rules = redirection(&format!("10.213.{}.0/24", self.subnet), own, port, mark);
         nft(&self.namespace(name), &rules).map(|_| ())
     }
 
-    /// The address of a host.
+    /// The address of a host; `None` if there is no such host.
     pub fn address(&self, name: &str) -> Option<Ipv4Addr> {
         self.hosts.get(name).copied()
     }
 
-    /// From now on `name` and these peers are apart, as far as `direction` says; nobody is told. Of all others if `peers` is `None`.
+    /// From now on, silently drops packets between `name` and these peers in this direction. If `peers` is `None`, all other
+    /// hosts are its peers.
     pub fn cut(&self, name: &str, peers: Option<&[Ipv4Addr]>, direction: Direction) -> io::Result<()> {
         let peers = match peers {
             None => format!("10.213.{}.0/24", self.subnet),
             Some(peers) => peers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
         };
-        // Its own address lies in the subnet as well, but what it sends to itself goes over lo.
+        // The subnet contains the host's own address, too. But packets from a host to itself use lo.
         let rule = |hook: &str, side: &str, interface: &str, wanted: bool| {
             let drop = if wanted { format!("{interface} \"eth0\" ip {side} {{ {peers} }} counter drop;") } else { String::new() };
             format!("chain {hook} {{ type filter hook {hook} priority 0; policy accept; {drop} }}\n")
@@ -157,7 +161,7 @@ impl Network {
         nft(&self.namespace(name), &rules).map(|_| ())
     }
 
-    /// Undoes [`Network::cut`] for this host. How many packets were dropped.
+    /// Undoes [`Network::cut`] for this host. Returns how many packets were dropped.
     pub fn mend(&self, name: &str) -> io::Result<u64> {
         let namespace = self.namespace(name);
         let listed = nft(&namespace, "list table inet weir")?;
@@ -165,7 +169,7 @@ impl Network {
         Ok(dropped(&listed))
     }
 
-    /// Processes that run in a host.
+    /// Ids of the processes that run in a host.
     pub fn processes(&self, name: &str) -> Vec<u32> {
         pids_in(&self.namespace(name))
     }
@@ -185,7 +189,7 @@ impl Drop for Network {
     }
 }
 
-/// Has nft do this in a namespace. What it prints.
+/// Makes nft run these commands in a namespace. Returns its output.
 fn nft(namespace: &str, commands: &str) -> io::Result<String> {
     let mut command = Command::new("nsenter");
     command.arg(format!("--net={}", place(namespace))).args(["nft", "-f", "-"]);
@@ -198,7 +202,7 @@ fn nft(namespace: &str, commands: &str) -> io::Result<String> {
     Err(io::Error::other(format!("nft: {}: {}", commands, String::from_utf8_lossy(&output.stderr).trim())))
 }
 
-/// Rules that send what is opened to `peers`, but for the host's own address, to a port of its own.
+/// Rules that redirect connections to `peers` to a port of this host. Connections to the host's own address are exempt.
 fn redirection(peers: &str, own: Ipv4Addr, port: u16, mark: u32) -> String {
     let which = format!("meta mark != {mark} ip daddr {peers} ip daddr != {own} meta l4proto tcp");
     let chain = format!("type nat hook output priority -100; policy accept;\n{which} redirect to :{port}\n");
@@ -209,20 +213,20 @@ fn place(namespace: &str) -> String {
     format!("/run/netns/{namespace}")
 }
 
-/// Packets that rules have dropped, from nft's listing.
+/// The number of packets that rules have dropped, from nft's listing.
 fn dropped(listed: &str) -> u64 {
     let after = listed.split("counter packets ").skip(1);
     after.filter_map(|text| text.split(' ').next()?.parse::<u64>().ok()).sum()
 }
 
-/// Removes what belongs to processes that have died without tidying up: their clusters' processes, namespaces and bridges.
+/// Removes what belongs to processes that died before they cleaned up: the processes, namespaces and bridges of their clusters.
 pub fn remove_leftovers() {
     for owner in owners().into_iter().filter(|owner| !Path::new(&format!("/proc/{owner}")).exists()) {
         remove_of(owner);
     }
 }
 
-/// The processes that namespaces and bridges of ours belong to.
+/// Ids of the processes that own namespaces and bridges of ours.
 fn owners() -> Vec<u32> {
     let namespaces = namespaces().into_iter();
     let bridges = run(Command::new("ip").args(["-o", "link", "show", "type", "bridge"])).unwrap_or_default();
@@ -249,22 +253,22 @@ fn remove_of(owner: u32) {
     let ours = format!("{NAMESPACES}{owner}-");
     for namespace in namespaces().into_iter().filter(|namespace| namespace.starts_with(&ours)) {
         for pid in pids_in(&namespace) {
-            // It may have ended in between.
+            // The process may have ended meanwhile.
             let _ = kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL);
         }
         if let Err(error) = ip(&["netns", "del", &namespace]) {
-            eprintln!("{namespace} is left behind: {error}");
+            eprintln!("{namespace} could not be removed: {error}");
         }
     }
     let bridge = format!("{BRIDGES}{owner}");
     if Path::new(&format!("/sys/class/net/{bridge}")).exists()
         && let Err(error) = ip(&["link", "del", &bridge])
     {
-        eprintln!("{bridge} is left behind: {error}");
+        eprintln!("{bridge} could not be removed: {error}");
     }
 }
 
-/// A subnet 10.213.N.0/24 that nothing on this machine is in.
+/// A subnet 10.213.N.0/24 that nothing on this machine uses.
 fn free_subnet() -> io::Result<u8> {
     let taken = run(Command::new("ip").args(["-o", "-4", "addr"]))? + &run(Command::new("ip").args(["-4", "route"]))?;
     let start = weir_world::random_id() as u8;
@@ -276,7 +280,7 @@ fn ip(arguments: &[&str]) -> io::Result<()> {
     run(Command::new("ip").args(arguments)).map(|_| ())
 }
 
-/// What a command prints; its errors are its words.
+/// Runs a command and returns its output. If it fails, the error contains what it wrote to stderr.
 pub(crate) fn run(command: &mut Command) -> io::Result<String> {
     let output = command.stdin(Stdio::null()).output()?;
     if output.status.success() {

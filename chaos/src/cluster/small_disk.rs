@@ -7,7 +7,7 @@ use std::process::Command;
 
 use super::network::run;
 
-/// A small file system of its own, mounted for the life of this value. Needs root.
+/// A small separate file system, which is mounted as long as this value lives. Needs root.
 #[derive(Debug)]
 pub struct SmallDisk {
     mount_point: PathBuf,
@@ -15,7 +15,7 @@ pub struct SmallDisk {
 }
 
 impl SmallDisk {
-    /// An ext4 file system of so many MiB in an image file, mounted at `mount_point`.
+    /// Mounts an ext4 file system of this many MiB, which is in an image file, at `mount_point`.
     pub fn mount(mount_point: &Path, mebibytes: u64) -> io::Result<Self> {
         std::fs::create_dir_all(mount_point)?;
         let image = mount_point.with_extension("img");
@@ -35,22 +35,22 @@ impl SmallDisk {
                 written += count as u64;
             }
         }
-        // Deferred allocation: only now is the space really taken.
+        // ext4 delays allocation, so the sync is what takes the space.
         file.sync_all().or_else(|error| if error.raw_os_error() == Some(ENOSPC) { Ok(()) } else { Err(error) })?;
         Ok(written)
     }
 
-    /// Makes room again.
+    /// Makes room again after [`Self::fill`].
     pub fn clear(&self) -> io::Result<()> {
         std::fs::remove_file(&self.filler)
     }
 
-    /// Turns it read-only under the feet of whoever has files open, as the kernel does after an I/O error.
+    /// Makes the file system read-only while processes have files open, as the kernel does after an I/O error.
     pub fn make_read_only(&self) -> io::Result<()> {
         run(Command::new("mount").args(["-o", "remount,abort"]).arg(&self.mount_point)).map(drop)
     }
 
-    /// Repairs a file system made read-only: unmounts and mounts it again. Nobody may have files open.
+    /// Repairs a file system that was made read-only: unmounts it and mounts it again. No process may have files open.
     pub fn repair(&self) -> io::Result<()> {
         run(Command::new("umount").arg(&self.mount_point))?;
         let image = self.mount_point.with_extension("img");
@@ -67,9 +67,9 @@ const ENOSPC: i32 = 28;
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        // Lazily: a process that is being killed may still hold files.
+        // Unmount lazily, because a process that is being killed may still hold files.
         if let Err(error) = run(Command::new("umount").arg("-l").arg(&self.mount_point)) {
-            eprintln!("{}: left mounted: {error}", self.mount_point.display());
+            eprintln!("{} could not be unmounted: {error}", self.mount_point.display());
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Clusters take turns: a machine carries as many at a time as it has processors, across all its test programs and runs.
+//! Clusters take turns. A machine runs as many clusters at a time as it has processors, across all its test programs and runs.
 
 use std::fs::File;
 use std::thread::{available_parallelism, sleep};
@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use nix::fcntl::{Flock, FlockArg};
 
-/// Between two looks whether a place is free.
+/// Pause between two attempts to get a place.
 const PACE: Duration = Duration::from_millis(50);
 
-/// A place for a cluster, until this is dropped or the process ends.
+/// A place for a cluster. It is occupied until this is dropped or the process ends.
 #[derive(Debug)]
 pub struct Turn {
     _place: Flock<File>,
 }
 
-/// Waits for a place.
+/// Waits for a free place.
 pub fn take_turn() -> Turn {
     let places = available_parallelism().map_or(1, usize::from);
     loop {
@@ -27,7 +27,7 @@ pub fn take_turn() -> Turn {
     }
 }
 
-/// Whoever holds this is alone on the machine in making a network.
+/// Waits for the lock that lets only one process on this machine make a network at a time.
 pub(super) fn alone_with_networks() -> Option<Flock<File>> {
     lock("weir-networks", FlockArg::LockExclusive)
 }
@@ -43,12 +43,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_is_had_by_one_at_a_time() {
+    fn a_place_has_one_holder_at_a_time() {
         let name = format!("weir-turn-test-{}", std::process::id());
         let first = lock(&name, FlockArg::LockExclusiveNonblock);
         assert!(first.is_some() && lock(&name, FlockArg::LockExclusiveNonblock).is_none());
         drop(first);
         assert!(lock(&name, FlockArg::LockExclusiveNonblock).is_some());
-        std::fs::remove_file(std::env::temp_dir().join(name + ".lock")).expect("it is there");
+        std::fs::remove_file(std::env::temp_dir().join(name + ".lock")).expect("the lock file exists");
     }
 }

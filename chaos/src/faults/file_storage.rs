@@ -1,12 +1,12 @@
-//! What the file storage does that all processes share.
+//! Faults of the file storage that all processes share.
 
 use std::io;
 
 use super::power::disk;
-use super::{Bite, Draw};
+use super::{Effect, Draw};
 use crate::run::scene::{FILE_STORAGE, PATIENCE, Scene};
 
-pub(super) fn full(scene: &mut Scene, draw: Draw) -> io::Result<Bite> {
+pub(super) fn full(scene: &mut Scene, draw: Draw) -> io::Result<Effect> {
     let disk = disk(scene, FILE_STORAGE)?;
     let refused = || disk.footprint().refused_writes;
     let before = refused();
@@ -16,7 +16,7 @@ pub(super) fn full(scene: &mut Scene, draw: Draw) -> io::Result<Bite> {
     disk.set_full(false);
     let footprint = match refused() - before {
         0 => Err("nothing was written".to_owned()),
-        count => Ok(format!("{count} times there was no room")),
+        count => Ok(format!("{count} writes were refused because the disk was full")),
     };
-    Ok(Bite::new(FILE_STORAGE, footprint))
+    Ok(Effect::new(FILE_STORAGE, footprint))
 }

@@ -1,14 +1,15 @@
-//! Networks that lose packets, told by nobody: rules in the victim's namespace, whose counters show what was lost.
+//! Networks that silently lose packets. Rules in the target's namespace drop the packets, and the counters of these rules show
+//! how many.
 
 use std::io;
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-use super::{Bite, Draw, chosen};
+use super::{Effect, Draw, chosen};
 use crate::cluster::network::{Direction, Network};
 use crate::run::scene::Scene;
 
-/// How long a flapping link is down, and up.
+/// How long a flapping link is down, and then up.
 const FLAP: Duration = Duration::from_millis(400);
 
 fn network(scene: &Scene) -> io::Result<&Network> {
@@ -27,7 +28,7 @@ fn footprint(dropped: u64, epoch: u64, scene: &Scene) -> Result<String, String> 
         return Err("no packet was dropped".to_owned());
     }
     let now = scene.view.get().leader().map_or(epoch, |(_, epoch)| epoch);
-    Ok(format!("{dropped} packets dropped; epoch {epoch} before, {now} after"))
+    Ok(format!("{dropped} packets were dropped; epoch {epoch} before, {now} after"))
 }
 
 fn cut(
@@ -37,46 +38,46 @@ fn cut(
     draw: Draw,
     peers: Option<&[Ipv4Addr]>,
     direction: Direction,
-) -> io::Result<Bite> {
+) -> io::Result<Effect> {
     let network = network(scene)?;
     network.cut(&name, peers, direction)?;
     scene.wait(draw.lasts);
     let dropped = network.mend(&name)?;
-    Ok(Bite::new(name, footprint(dropped, epoch, scene)))
+    Ok(Effect::new(name, footprint(dropped, epoch, scene)))
 }
 
-pub(super) fn leader_from_all(scene: &mut Scene, draw: Draw) -> io::Result<Bite> {
+pub(super) fn leader_from_all(scene: &mut Scene, draw: Draw) -> io::Result<Effect> {
     let (leader, epoch) = scene.leader()?;
     cut(scene, leader, epoch, draw, None, Direction::Both)
 }
 
-pub(super) fn leader_in(scene: &mut Scene, draw: Draw) -> io::Result<Bite> {
+pub(super) fn leader_in(scene: &mut Scene, draw: Draw) -> io::Result<Effect> {
     let (leader, epoch) = scene.leader()?;
     cut(scene, leader, epoch, draw, None, Direction::In)
 }
 
-pub(super) fn leader_out(scene: &mut Scene, draw: Draw) -> io::Result<Bite> {
+pub(super) fn leader_out(scene: &mut Scene, draw: Draw) -> io::Result<Effect> {
     let (leader, epoch) = scene.leader()?;
     cut(scene, leader, epoch, draw, None, Direction::Out)
 }
 
-pub(super) fn leader_from_jobmanagers(scene: &mut Scene, draw: Draw) -> io::Result<Bite> {
+pub(super) fn leader_from_jobmanagers(scene: &mut Scene, draw: Draw) -> io::Result<Effect> {
     let (leader, epoch) = scene.leader()?;
     let mut peers = other_jobmanagers(scene, &leader)?;
     peers.push(network(scene)?.store());
     cut(scene, leader, epoch, draw, Some(&peers), Direction::Both)
 }
 
-pub(super) fn bridge(scene: &mut Scene, draw: Draw) -> io::Result<Bite> {
+pub(super) fn bridge(scene: &mut Scene, draw: Draw) -> io::Result<Effect> {
     let (leader, epoch) = scene.leader()?;
     let peers = other_jobmanagers(scene, &leader)?;
     let peer = peers[(draw.number % peers.len() as u64) as usize];
-    let mut bite = cut(scene, leader, epoch, draw, Some(&[peer]), Direction::Both)?;
-    bite.target = format!("{} and {peer}", bite.target);
-    Ok(bite)
+    let mut effect = cut(scene, leader, epoch, draw, Some(&[peer]), Direction::Both)?;
+    effect.target = format!("{} and {peer}", effect.target);
+    Ok(effect)
 }
 
-pub(super) fn flapping(scene: &mut Scene, draw: Draw) -> io::Result<Bite> {
+pub(super) fn flapping(scene: &mut Scene, draw: Draw) -> io::Result<Effect> {
     let (leader, epoch) = scene.leader()?;
     let network = network(scene)?;
     let (started, mut dropped, mut times) = (Instant::now(), 0, 0);
@@ -87,11 +88,11 @@ pub(super) fn flapping(scene: &mut Scene, draw: Draw) -> io::Result<Bite> {
         times += 1;
         scene.wait(FLAP);
     }
-    let footprint = footprint(dropped, epoch, scene).map(|footprint| format!("{times} times: {footprint}"));
-    Ok(Bite::new(leader, footprint))
+    let footprint = footprint(dropped, epoch, scene).map(|footprint| format!("cut off {times} times; {footprint}"));
+    Ok(Effect::new(leader, footprint))
 }
 
-pub(super) fn taskmanager(scene: &mut Scene, draw: Draw) -> io::Result<Bite> {
+pub(super) fn taskmanager(scene: &mut Scene, draw: Draw) -> io::Result<Effect> {
     let name = chosen(&scene.cluster.taskmanager_names(), draw);
     let epoch = scene.view.get().leader().map_or(0, |(_, epoch)| epoch);
     cut(scene, name, epoch, draw, None, Direction::Both)

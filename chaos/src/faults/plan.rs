@@ -1,19 +1,20 @@
-//! Which faults come when: all of it follows from the seed.
+//! Which faults a run injects, and when. All of it follows from the seed.
 
 use std::time::Duration;
 
 use super::{Draw, Nemesis};
 use weir_verdict::random::Random;
 
-/// The first fault comes after so long; between the end of one and the beginning of the next are so many, in milliseconds.
+/// When the first fault begins, in milliseconds after the workload began.
 const FIRST_MS: u64 = 1_000;
+/// The pause after a fault, in milliseconds: at least the first, less than the second.
 const CALM_MS: (u64, u64) = (300, 1_000);
 
-/// One fault.
+/// One planned fault.
 #[derive(Debug, Clone, Copy)]
 pub struct Step {
     pub nemesis: &'static Nemesis,
-    /// When it begins at the earliest, after the workload has.
+    /// The earliest time at which the fault begins, counted from when the workload began.
     pub at: Duration,
     pub draw: Draw,
 }
@@ -25,7 +26,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// So much of these kinds as fits into `duration`. The first of them comes first; each comes once before one comes again.
+    /// Draws faults of these kinds until `duration` is full. The first kind comes first, and each kind comes once before any kind
+    /// is repeated.
     pub fn draw(seed: u64, nemeses: &[&'static Nemesis], duration: Duration) -> Self {
         let random = Random::new(seed, "plan");
         let end = duration.as_millis() as u64;

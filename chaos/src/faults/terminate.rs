@@ -1,8 +1,8 @@
-//! Processes that are asked to end, and must end in order.
+//! Processes that are asked to end (SIGTERM), and must end in order.
 
 use std::io;
 
-use super::{Bite, Draw, chosen, followed};
+use super::{Effect, Draw, chosen, followed};
 use crate::run::scene::Scene;
 
 fn in_order(state: String) -> Result<String, String> {
@@ -13,19 +13,19 @@ fn in_order(state: String) -> Result<String, String> {
     }
 }
 
-pub(super) fn leader(scene: &mut Scene, draw: Draw) -> io::Result<Bite> {
+pub(super) fn leader(scene: &mut Scene, draw: Draw) -> io::Result<Effect> {
     let (leader, epoch) = scene.leader()?;
     let ended = in_order(scene.terminate(&leader)?);
     let followed = followed(scene, epoch);
     scene.wait(draw.lasts);
     scene.restart(&leader)?;
-    Ok(Bite::new(leader, ended.and_then(|ended| Ok(format!("{ended}; {}", followed?)))))
+    Ok(Effect::new(leader, ended.and_then(|ended| Ok(format!("{ended}; {}", followed?)))))
 }
 
-pub(super) fn taskmanager(scene: &mut Scene, draw: Draw) -> io::Result<Bite> {
+pub(super) fn taskmanager(scene: &mut Scene, draw: Draw) -> io::Result<Effect> {
     let name = chosen(&scene.cluster.taskmanager_names(), draw);
     let ended = in_order(scene.terminate(&name)?);
     scene.wait(draw.lasts);
     scene.restart(&name)?;
-    Ok(Bite::new(name, ended))
+    Ok(Effect::new(name, ended))
 }

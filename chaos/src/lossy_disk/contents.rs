@@ -1,9 +1,9 @@
-//! What is on a disk, what of it is durable, and what a power loss leaves of the rest. Pure.
+//! The contents of a disk: what is on it, what of it is durable, and what a power loss leaves of the rest. Pure.
 //!
-//! A write is durable with the next sync of its file; a name that was given, taken or changed with the next sync of its directory. Until
-//! then a power loss takes it away or not, as the seed has it: of a file's writes any, the newest perhaps in part; of a directory's
-//! changes the newest ones, as they go through a journal. A sync of a file does not make its name durable, although some file systems
-//! are so kind.
+//! A sync of a file makes its earlier writes durable. A sync of a directory makes its earlier name changes durable: new, removed
+//! and renamed names. Until then, a power loss may undo a write or a name change, as the seed decides. Of the writes to a file,
+//! any may be lost, and the newest may survive in part. Of the changes in a directory, the newest are lost, because they go
+//! through a journal. A sync of a file does not make its name durable, although some file systems do this.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
@@ -15,44 +15,43 @@ use nix::errno::Errno;
 use weir_verdict::file_bytes::{Fate, FileBytes};
 use weir_verdict::random::Random;
 
-/// Number of a file or directory; never given twice.
+/// Number of a file or directory. A number is never used again.
 pub type NodeId = u64;
-/// What a file system says: something, or an error number.
+/// The answer of a file system: a value, or an error number.
 pub type Answer<T> = Result<T, Errno>;
 /// The topmost directory.
 pub const ROOT: NodeId = 1;
 
-/// How likely something unsynced survives a power loss, in thousandths: which of these is drawn for each.
+/// How likely an unsynced change survives a power loss, in thousandths. Each power loss draws one of these.
 const SURVIVAL: [u64; 4] = [0, 500, 500, 900];
 
-/// What a power loss did.
+/// What a power loss did, in numbers of changes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Loss {
-    /// Writes and changes of names that no sync had made durable.
+    /// Writes and name changes that no sync had made durable.
     pub at_stake: u64,
-    /// Of those, the ones that are gone.
+    /// Of those, the changes that were lost.
     pub lost: u64,
-    /// Of those, the writes of which a part is there.
+    /// Of the lost ones, the writes that survived in part.
     pub torn: u64,
 }
 
-/// What is known of a file or directory.
+/// The attributes of a file or directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Attributes {
     pub node: NodeId,
-    /// Whether it is a directory.
     pub directory: bool,
     /// Length in bytes.
     pub length: u64,
     pub mode: u32,
 }
 
-/// Files and directories.
+/// All files and directories of a disk.
 #[derive(Debug)]
 pub struct Contents {
     random: Random,
     nodes: BTreeMap<NodeId, Node>,
-    /// Changes of names that are not durable, oldest first.
+    /// Name changes that are not durable, oldest first.
     journal: Vec<NameChange>,
     next: NodeId,
 }
@@ -61,7 +60,7 @@ pub struct Contents {
 struct Node {
     kind: Kind,
     mode: u32,
-    /// How often it is open.
+    /// How many times it is open.
     open: u64,
 }
 
@@ -77,10 +76,10 @@ struct Names {
     durable: BTreeMap<OsString, NodeId>,
 }
 
-/// A name is in this directory.
+/// A name in this directory.
 type Place = (NodeId, OsString);
 
-/// From now on these names mean these nodes, or nothing; at once.
+/// From now on, each of these names means this node, or nothing. The change happens as a whole.
 #[derive(Debug, Clone)]
 struct NameChange(Vec<(Place, Option<NodeId>)>);
 
@@ -91,7 +90,7 @@ impl NameChange {
 }
 
 impl Contents {
-    /// Nothing but the topmost directory. What a power loss leaves follows from the seed.
+    /// A disk that has nothing but the topmost directory. What a power loss leaves follows from the seed.
     pub fn new(seed: u64) -> Self {
         let root = Node { kind: Kind::Directory(Names::default()), mode: 0o755, open: 0 };
         Self {
@@ -127,7 +126,7 @@ impl Contents {
         }
     }
 
-    /// What is known of a node.
+    /// The attributes of a node.
     pub fn attributes(&self, node: NodeId) -> Answer<Attributes> {
         let found = self.node(node)?;
         let (directory, length) = match &found.kind {
@@ -137,7 +136,7 @@ impl Contents {
         Ok(Attributes { node, directory, length, mode: found.mode })
     }
 
-    /// The node of this name.
+    /// The node with this name in a directory.
     pub fn lookup(&self, directory: NodeId, name: &OsStr) -> Answer<NodeId> {
         self.names(directory)?.get(name).copied().ok_or(Errno::ENOENT)
     }
@@ -148,7 +147,7 @@ impl Contents {
         names.map(|(name, node)| Ok((name.clone(), self.attributes(*node)?))).collect()
     }
 
-    /// Makes an empty file, or directory.
+    /// Creates an empty file or directory.
     pub fn create(&mut self, directory: NodeId, name: &OsStr, mode: u32, is_directory: bool) -> Answer<NodeId> {
         if self.names(directory)?.contains_key(name) {
             return Err(Errno::EEXIST);
@@ -161,7 +160,7 @@ impl Contents {
         Ok(node)
     }
 
-    /// Takes a name away: of a file, or of an empty directory.
+    /// Removes the name of a file, or of an empty directory.
     pub fn remove(&mut self, directory: NodeId, name: &OsStr, is_directory: bool) -> Answer<()> {
         let node = self.lookup(directory, name)?;
         self.may_go(node, is_directory)?;
@@ -179,7 +178,7 @@ impl Contents {
         }
     }
 
-    /// Gives a node another name, in place of whatever had it, unless `keep` forbids that.
+    /// Renames a node. What had the new name before is replaced, but if `keep` is set, this is an error.
     pub fn rename(&mut self, from: (NodeId, &OsStr), to: (NodeId, &OsStr), keep: bool) -> Answer<()> {
         let node = self.lookup(from.0, from.1)?;
         match self.lookup(to.0, to.1) {
@@ -210,13 +209,13 @@ impl Contents {
         }
     }
 
-    /// Sets permissions.
+    /// Sets the permissions of a node.
     pub fn set_mode(&mut self, node: NodeId, mode: u32) -> Answer<()> {
         self.nodes.get_mut(&node).ok_or(Errno::ENOENT)?.mode = mode & 0o7777;
         Ok(())
     }
 
-    /// Somebody opens it, or closes it.
+    /// Counts how often a node is open: `by` is 1 when it is opened, and -1 when it is closed.
     pub fn opened(&mut self, node: NodeId, by: i64) -> Answer<()> {
         let found = self.nodes.get_mut(&node).ok_or(Errno::ENOENT)?;
         found.open = found.open.saturating_add_signed(by);
@@ -226,20 +225,20 @@ impl Contents {
         Ok(())
     }
 
-    /// Up to so many bytes of a file.
+    /// At most `length` bytes of a file, from `offset` on.
     pub fn read(&self, file: NodeId, offset: u64, length: usize) -> Answer<&[u8]> {
         let bytes = self.bytes(file)?.current();
         let start = (offset as usize).min(bytes.len());
         Ok(&bytes[start..start.saturating_add(length).min(bytes.len())])
     }
 
-    /// Writes.
+    /// Writes bytes to a file.
     pub fn write(&mut self, file: NodeId, offset: u64, bytes: &[u8]) -> Answer<()> {
         self.bytes_mut(file)?.write(offset, bytes);
         Ok(())
     }
 
-    /// Cuts a file, or adds zeros.
+    /// Truncates a file, or extends it with zeros.
     pub fn set_length(&mut self, file: NodeId, length: u64) -> Answer<()> {
         self.bytes_mut(file)?.set_length(length);
         Ok(())
@@ -254,7 +253,7 @@ impl Contents {
         Ok(())
     }
 
-    /// A sync has failed, and with `dropped` the file system takes for clean what it could not write: no later sync writes it.
+    /// Makes a sync fail. If `dropped` is set, the file system treats the unwritten bytes as written: no later sync writes them.
     pub fn fail_sync(&mut self, node: NodeId, dropped: bool) {
         if let (true, Ok(bytes)) = (dropped, self.bytes_mut(node)) {
             bytes.drop_unsynced();
@@ -262,7 +261,7 @@ impl Contents {
     }
 
     fn sync_directory(&mut self, directory: NodeId) {
-        // A rename between directories happens in both or in neither.
+        // A rename between directories happens in both of them, or in neither.
         let mut synced = BTreeSet::from([directory]);
         loop {
             let before = synced.len();
@@ -291,7 +290,7 @@ impl Contents {
         }
     }
 
-    /// Writes and changes of names that are not durable: of one node, or of all.
+    /// Number of writes and name changes that are not durable, of one node or of all.
     pub fn unsynced(&self, node: Option<NodeId>) -> u64 {
         let wanted = |id: NodeId| node.is_none_or(|node| node == id);
         let written = self.nodes.iter().filter(|(id, _)| wanted(**id)).map(|(_, node)| match &node.kind {
@@ -302,7 +301,7 @@ impl Contents {
         written.sum::<u64>() + renamed as u64
     }
 
-    /// The power goes: what was not synced is lost, or not.
+    /// Loses power: every change that was not synced is lost, or survives.
     pub fn lose_power(&mut self) -> Loss {
         let mut loss = Loss { at_stake: self.unsynced(None), ..Loss::default() };
         let survives = *self.random.pick(&SURVIVAL);
@@ -312,7 +311,8 @@ impl Contents {
             }
             node.open = 0;
         }
-        // Where one journal serves all directories, nothing survives what is lost; elsewhere nothing in the same directory does.
+        // If one journal serves all directories, no change survives that came after a lost one. Otherwise, this holds within a
+        // directory.
         let one_journal = self.random.chance(500);
         let mut ended = BTreeSet::new();
         for change in std::mem::take(&mut self.journal) {
@@ -333,7 +333,8 @@ impl Contents {
         loss
     }
 
-    /// Flips a bit of a file that is durable, where `spoils` says: it is given each file's path and bytes. Where that was.
+    /// Flips a bit in the durable bytes of a file, and returns the file's path and the position of the byte. `spoils` gets the
+    /// path and the bytes of each file, and returns where a bit may flip. `None` if there is no such place.
     pub fn flip_a_bit(&mut self, spoils: impl Fn(&Path, &[u8]) -> Option<Range<usize>>) -> Option<(PathBuf, usize)> {
         let files = self.files();
         let targets: Vec<_> = files
@@ -354,7 +355,7 @@ impl Contents {
         Some((path, at))
     }
 
-    /// Empties it, as a new disk is.
+    /// Empties the disk, so that it is like a new one.
     pub fn wipe(&mut self) {
         self.journal.clear();
         self.nodes.retain(|node, _| *node == ROOT);
@@ -376,7 +377,8 @@ impl Contents {
         files
     }
 
-    /// Forgets nodes that nobody can reach any more: by a name, a name of before that a power loss may bring back, or an open file.
+    /// Removes nodes that can't be reached any more: by a name, by an earlier name that a power loss may restore, or as an open
+    /// file.
     fn sweep(&mut self) {
         let mut open: Vec<NodeId> = self.nodes.iter().filter(|(_, node)| node.open > 0).map(|(node, _)| *node).collect();
         open.push(ROOT);
@@ -393,7 +395,7 @@ impl Contents {
     }
 }
 
-/// Each unsynced change survives so many times in a thousand; the newest write may survive in part.
+/// Each unsynced change survives this many times in a thousand. The newest write may survive in part.
 fn fate(newest: Option<usize>, random: &Random, survives: u64, loss: &mut Loss) -> Fate {
     if let Some(length) = newest.filter(|length| *length > 1)
         && random.chance(500)
@@ -437,7 +439,7 @@ mod tests {
         Some(contents.read(node, 0, usize::MAX).unwrap().to_vec())
     }
 
-    /// How often each outcome comes, over many seeds.
+    /// How often each outcome occurs, over many seeds.
     fn outcomes<T: Ord>(run: impl Fn(u64) -> T) -> BTreeMap<T, usize> {
         (0..SEEDS).fold(BTreeMap::new(), |mut counts, seed| {
             *counts.entry(run(seed)).or_default() += 1;
@@ -446,7 +448,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_synced_survives_and_of_the_rest_anything_may() {
+    fn synced_bytes_survive_and_unsynced_bytes_may_survive() {
         let seen = outcomes(|seed| {
             let mut disk = Contents::new(seed);
             let node = create(&mut disk, "x", b"synced");
@@ -466,7 +468,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_durable_with_its_directory_alone() {
+    fn only_a_sync_of_the_directory_makes_a_name_durable() {
         let seen = outcomes(|seed| {
             let mut disk = Contents::new(seed);
             let node = create(&mut disk, "x", b"synced");
@@ -478,19 +480,19 @@ mod tests {
     }
 
     #[test]
-    fn a_durable_name_of_a_file_that_was_not_synced_may_stand_for_an_empty_one() {
+    fn a_file_with_a_durable_name_may_be_empty_if_it_was_not_synced() {
         let seen = outcomes(|seed| {
             let mut disk = Contents::new(seed);
             create(&mut disk, "x", b"not synced");
             disk.sync(ROOT).unwrap();
             disk.lose_power();
-            content(&disk, "x").expect("its name is there").len()
+            content(&disk, "x").expect("the name exists").len()
         });
         assert!(seen.contains_key(&0) && seen.contains_key(&10), "{seen:?}");
     }
 
     #[test]
-    fn a_rename_happens_as_a_whole_and_what_it_replaced_may_come_back() {
+    fn a_rename_happens_as_a_whole_and_the_replaced_file_may_come_back() {
         let seen = outcomes(|seed| {
             let mut disk = Contents::new(seed);
             let old = create(&mut disk, "x", b"old");
@@ -520,7 +522,7 @@ mod tests {
     }
 
     #[test]
-    fn a_removal_that_was_not_synced_may_be_undone_and_one_that_was_is_not() {
+    fn an_unsynced_removal_may_be_undone_and_a_synced_one_may_not() {
         let removed = |sync: bool| {
             outcomes(|seed| {
                 let mut disk = Contents::new(seed);
@@ -530,7 +532,7 @@ mod tests {
                 disk.remove(ROOT, OsStr::new("x"), false).unwrap();
                 if sync {
                     disk.sync(ROOT).unwrap();
-                    assert_eq!(disk.nodes.len(), 1, "nobody can reach it any more");
+                    assert_eq!(disk.nodes.len(), 1, "the file can't be reached any more");
                 }
                 disk.lose_power();
                 content(&disk, "x")
@@ -541,7 +543,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_that_is_lost_takes_along_what_is_in_it() {
+    fn the_files_of_a_lost_directory_are_lost() {
         for seed in 0..SEEDS {
             let mut disk = Contents::new(seed);
             let directory = disk.create(ROOT, OsStr::new("d"), 0o755, true).unwrap();
@@ -571,7 +573,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_failed_sync_dropped_is_seen_until_the_power_goes_and_never_written() {
+    fn bytes_that_a_failed_sync_dropped_are_visible_until_a_power_loss_and_never_written() {
         let after = |dropped: bool| {
             let mut disk = Contents::new(1);
             let node = create(&mut disk, "x", b"old");
@@ -589,7 +591,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flipped_bit_is_where_it_may_be_and_survives() {
+    fn a_flipped_bit_is_in_the_given_range_and_survives() {
         let mut disk = Contents::new(1);
         let node = create(&mut disk, "x", &[0; 100]);
         create(&mut disk, "y", &[0; 100]);
@@ -601,7 +603,7 @@ mod tests {
         disk.lose_power();
         let bytes = content(&disk, "x").unwrap();
         assert_eq!((bytes.iter().filter(|byte| **byte != 0).count(), bytes[at].count_ones()), (1, 1));
-        // What was never synced is no place for it.
+        // A file that was never synced has no durable bytes to flip.
         assert_eq!(disk.flip_a_bit(|path, _| path.ends_with("y").then_some(0..100)), None);
     }
 

@@ -1,4 +1,4 @@
-//! The kernel's requests, handed on. Nothing is cached in the kernel: what a process reads is what is there.
+//! Passes on the kernel's requests. The kernel caches nothing, so a process reads what is on the disk now.
 
 use std::ffi::OsStr;
 use std::sync::Arc;
@@ -16,10 +16,10 @@ use weir_world::wall_clock_ms;
 use super::contents::{Answer, Attributes};
 use super::power::Switch;
 
-/// For how long the kernel may believe what it was told.
+/// For how long the kernel may cache an answer.
 const NOT_AT_ALL: Duration = Duration::ZERO;
 const BLOCK: u32 = 4_096;
-/// What the disk says of its size, in blocks: there is room.
+/// The size that the disk reports, in blocks: there is always room.
 const BLOCKS: u64 = 1 << 20;
 const LONGEST_NAME: u32 = 255;
 
@@ -68,7 +68,7 @@ fn entry(answer: Answer<Attributes>, reply: ReplyEntry) {
 
 fn file_attributes(attributes: Attributes) -> FileAttr {
     let Attributes { node, directory, length, mode } = attributes;
-    // Who asks for times wants to know how old something is: nothing is.
+    // Programs use these times to see how old a file is. Every file looks new.
     let now = SystemTime::UNIX_EPOCH + Duration::from_millis(wall_clock_ms());
     FileAttr {
         ino: INodeNo(node),
@@ -185,7 +185,7 @@ impl Filesystem for FileSystem {
     }
 
     fn release(&self, _: &Request, node: INodeNo, _: FileHandle, _: OpenFlags, _: Option<LockOwner>, _: bool, reply: ReplyEmpty) {
-        // After a power loss nothing is open, and the node may be gone.
+        // After a power loss nothing is open, and the node may no longer exist.
         let _ = self.count(node, -1);
         reply.ok();
     }
@@ -231,7 +231,8 @@ impl Filesystem for FileSystem {
     }
 
     fn flush(&self, _: &Request, _: INodeNo, _: FileHandle, _: LockOwner, reply: ReplyEmpty) {
-        // Closing a file makes nothing durable. The kernel does not ask again, and nobody who ends has to wait for an answer.
+        // Closing a file makes nothing durable. After this answer the kernel does not ask again, so a process that ends need not
+        // wait.
         reply.error(Errno::ENOSYS);
     }
 

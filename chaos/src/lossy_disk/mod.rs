@@ -1,8 +1,9 @@
-//! A disk for a process under test that fails as disks do: mounted where the process keeps its data, it holds everything in memory and
-//! knows what the process has made durable. On command its power goes, a sync fails, it becomes slow, it is full, or a bit of it flips.
+//! A disk that fails as real disks do, for a process under test. It is mounted where the process keeps its data. It holds
+//! everything in memory, and knows what the process has made durable. On command, it loses power, fails a sync, becomes slow,
+//! becomes full, or flips a bit.
 //!
-//! [`contents`] decides what survives and knows nothing of the kernel; [`file_system`] hands the kernel's requests to it (FUSE). Needs
-//! root and `/dev/fuse`.
+//! [`contents`] decides what survives, and knows nothing of the kernel. [`file_system`] passes the kernel's requests on to it
+//! (FUSE). Needs root and `/dev/fuse`.
 
 pub mod contents;
 mod file_system;
@@ -22,10 +23,10 @@ use file_system::FileSystem;
 use power::Switch;
 pub use power::{DiskFootprint, FailedSync};
 
-/// Requests that are served at the same time: more than a process of ours has threads that write.
+/// How many requests are served at the same time. None of our processes has as many threads that write.
 const THREADS: usize = 8;
 
-/// A mounted disk; unmounted when dropped. What was on it is gone then.
+/// A mounted disk. When it is dropped, it is unmounted and its contents are lost.
 #[derive(Debug)]
 pub struct LossyDisk {
     mount_point: PathBuf,
@@ -34,7 +35,7 @@ pub struct LossyDisk {
 }
 
 impl LossyDisk {
-    /// Why there can't be one here; `None` if there can.
+    /// Why such a disk can't be mounted here; `None` if it can.
     pub fn hindrance() -> Option<String> {
         let trial = || {
             let directory = tempfile::tempdir()?;
@@ -46,7 +47,7 @@ impl LossyDisk {
         trial().err().map(|error| format!("no file system of our own can be mounted here (FUSE): {error}"))
     }
 
-    /// An empty disk, mounted at `mount_point`, which is created. What it loses follows from the seed.
+    /// Mounts an empty disk at `mount_point`, which is created. What the disk loses follows from the seed.
     pub fn mount(mount_point: &Path, seed: u64) -> io::Result<Self> {
         std::fs::create_dir_all(mount_point)?;
         let switch = Arc::new(Switch::new(seed));
@@ -57,84 +58,84 @@ impl LossyDisk {
         Ok(Self { mount_point: mount_point.to_owned(), switch, session: Some(session) })
     }
 
-    /// Where it is mounted.
+    /// The directory where the disk is mounted.
     pub fn mount_point(&self) -> &Path {
         &self.mount_point
     }
 
-    /// The power will go in the middle of a change: so many changes, and syncs of something, from now. From then on nobody is answered
-    /// until [`LossyDisk::cut_power`].
+    /// Makes the disk lose power in the middle of a change, after this many other changes and syncs. From then on, it answers no
+    /// request until [`LossyDisk::cut_power`].
     pub fn lose_power_after(&self, changes: u64) {
         self.switch.arm(changes);
     }
 
-    /// Waits until the power has gone; if it has not after so long, it does not go any more.
+    /// Waits until the disk has lost power. If this takes longer than `patience`, cancels the power loss and returns false.
     pub fn await_darkness(&self, patience: Duration) -> bool {
         self.switch.await_darkness(patience)
     }
 
-    /// The power goes now: nobody is answered until [`LossyDisk::cut_power`].
+    /// Makes the disk lose power now. It answers no request until [`LossyDisk::cut_power`].
     pub fn go_dark(&self) {
         self.switch.go_dark();
     }
 
-    /// After the process was sent SIGKILL: takes away what was not durable. Whoever still waits for an answer is refused.
+    /// Discards what was not durable, and fails the requests that still wait. To be called after the process was sent SIGKILL.
     pub fn cut_power(&self) -> Loss {
         self.switch.cut_power()
     }
 
-    /// Once the process is gone: the disk serves what is left.
+    /// Serves what is left on the disk. To be called when the process has ended.
     pub fn restore_power(&self) {
         self.switch.restore_power();
     }
 
-    /// The next sync that has something to do fails (EIO).
+    /// Makes the next sync fail (EIO) that has something to do.
     pub fn fail_next_sync(&self, what: FailedSync) {
         self.switch.fail_next_sync(what);
     }
 
-    /// No sync fails any more.
+    /// Makes no more syncs fail.
     pub fn let_syncs_succeed(&self) {
         self.switch.let_syncs_succeed();
     }
 
-    /// From now on every sync takes so long.
+    /// From now on, every sync takes this long.
     pub fn set_delay(&self, delay: Duration) {
         self.switch.set_delay(delay);
     }
 
-    /// Whether there is no room any more for anything.
+    /// Sets whether the disk is full.
     pub fn set_full(&self, full: bool) {
         self.switch.set_full(full);
     }
 
-    /// From now on syncs say that they are done, and do nothing: as if the program had forgotten them, to see that this is found out.
+    /// From now on, syncs succeed but do nothing, as if the program had forgotten them. This shows whether the loss is noticed.
     pub fn lie(&self) {
         self.switch.lie();
     }
 
-    /// Whoever waits for an answer is refused, and so is whoever asks: the end of it.
+    /// Fails all requests, waiting ones and new ones, for the rest of the disk's life.
     pub fn refuse_all(&self) {
         self.switch.refuse_all();
     }
 
-    /// Flips one bit of a file that is durable, where `spoils` says: it is given each file's path on the disk and its bytes. Which byte
-    /// of which file that was, if there was any.
+    /// Flips one bit in the durable bytes of a file. `spoils` gets each file's path on the disk and its bytes, and returns where
+    /// a bit may flip. Returns the file's path and the position of the byte, or `None` if there is no such place.
     pub fn flip_a_bit(&self, spoils: impl Fn(&Path, &[u8]) -> Option<Range<usize>>) -> Option<(PathBuf, usize)> {
         self.switch.with(|contents| contents.flip_a_bit(spoils))
     }
 
-    /// Empties it, as a new disk is. Nobody may have files open.
+    /// Empties the disk, so that it is like a new one. No process may have files open.
     pub fn wipe(&self) {
         self.switch.with(contents::Contents::wipe);
     }
 
-    /// Changes that are not durable.
+    /// Number of changes that are not durable.
     pub fn unsynced(&self) -> u64 {
         self.switch.with(|contents| contents.unsynced(None))
     }
 
-    /// What happened to it so far.
+    /// Counts of what happened to the disk so far.
     pub fn footprint(&self) -> DiskFootprint {
         self.switch.footprint()
     }
@@ -148,7 +149,7 @@ impl Drop for LossyDisk {
         if session.umount_and_join().is_err()
             && let Err(error) = umount2(&self.mount_point, MntFlags::MNT_DETACH)
         {
-            eprintln!("{}: left mounted: {error}", self.mount_point.display());
+            eprintln!("{} could not be unmounted: {error}", self.mount_point.display());
         }
     }
 }

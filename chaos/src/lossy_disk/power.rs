@@ -1,4 +1,4 @@
-//! Whether the disk answers, and how: its power, the syncs that fail, the time they take.
+//! Whether the disk answers, and how: its power, the syncs that fail, and the time that syncs take.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -7,25 +7,26 @@ use nix::errno::Errno;
 
 use super::contents::{Answer, Contents, Loss, NodeId};
 
-/// What a sync that fails makes of what it was to write.
+/// What a failed sync does with the bytes that it had to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailedSync {
-    /// It counts as written, and is not: later syncs succeed without it, and only the next power loss shows that it is gone.
+    /// The bytes count as written, but are not. Later syncs succeed without them, and only the next power loss shows that they
+    /// are lost.
     Drops,
-    /// A later sync may write it.
+    /// A later sync may write the bytes.
     Keeps,
 }
 
-/// What happened to a disk.
+/// Counts of what happened to a disk.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct DiskFootprint {
     /// Syncs that succeeded.
     pub syncs: u64,
     /// Syncs that were made to fail.
     pub failed_syncs: u64,
-    /// Syncs that were made to wait.
+    /// Syncs that were delayed.
     pub delayed_syncs: u64,
-    /// Writes, files and directories for which there was no room.
+    /// Writes, files and directories that were refused because the disk was full.
     pub refused_writes: u64,
 }
 
@@ -33,11 +34,11 @@ pub struct DiskFootprint {
 enum Power {
     /// Requests are answered.
     On,
-    /// The same, for so many more changes.
+    /// Requests are answered until this many more changes have happened.
     Lasts(u64),
-    /// Nobody is answered.
+    /// No request is answered.
     Dark,
-    /// Everybody is refused.
+    /// Every request fails.
     Off,
 }
 
@@ -45,18 +46,18 @@ enum Power {
 struct State {
     contents: Contents,
     power: Power,
-    /// How often the power has gone: who began before is not to go on after.
+    /// How often the power was lost. A request that began before a loss must not continue after it.
     losses: u64,
     failing: Option<FailedSync>,
     delay: Duration,
     /// There is no room for more.
     full: bool,
-    /// Syncs say that they are done, and do nothing.
+    /// Syncs succeed, but do nothing.
     lies: bool,
     footprint: DiskFootprint,
 }
 
-/// The contents, and what stands between them and who uses them.
+/// The contents, and what decides how requests to them are answered.
 #[derive(Debug)]
 pub(super) struct Switch {
     state: Mutex<State>,
@@ -82,7 +83,7 @@ impl Switch {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits while nobody is answered. Refused if the power has gone since `losses` were counted.
+    /// Waits while no request is answered. Fails if the power was lost after `losses` was read.
     fn powered<'a>(&'a self, mut state: MutexGuard<'a, State>, losses: u64) -> Answer<MutexGuard<'a, State>> {
         while state.power == Power::Dark {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -90,7 +91,7 @@ impl Switch {
         if state.power == Power::Off || state.losses != losses { Err(Errno::EIO) } else { Ok(state) }
     }
 
-    /// One change less until the power goes. True if it goes now.
+    /// Counts down the changes until the power is lost. Returns true if it is lost now.
     fn spend(&self, state: &mut State) -> bool {
         if let Power::Lasts(left) = &mut state.power {
             if *left == 0 {
@@ -103,14 +104,14 @@ impl Switch {
         false
     }
 
-    /// Looks.
+    /// Reads something, or changes something that needs no sync.
     pub(super) fn look<T>(&self, look: impl FnOnce(&mut Contents) -> Answer<T>) -> Answer<T> {
         let state = self.state();
         let losses = state.losses;
         look(&mut self.powered(state, losses)?.contents)
     }
 
-    /// Changes something. If the power goes in the middle of it, the change was under way.
+    /// Changes something. If the power is lost in the middle, the change is made but not durable, and the request fails.
     pub(super) fn change<T>(&self, change: impl FnOnce(&mut Contents) -> Answer<T>) -> Answer<T> {
         let state = self.state();
         let losses = state.losses;
@@ -122,7 +123,7 @@ impl Switch {
         Ok(done)
     }
 
-    /// Changes something that needs room. A full disk has none.
+    /// Changes something that needs room. Fails if the disk is full.
     pub(super) fn grow<T>(&self, change: impl FnOnce(&mut Contents) -> Answer<T>) -> Answer<T> {
         let mut state = self.state();
         if state.full {
@@ -133,7 +134,7 @@ impl Switch {
         self.change(change)
     }
 
-    /// Makes something durable. If the power goes in the middle of it, it was not.
+    /// Makes something durable. If the power is lost in the middle, nothing becomes durable.
     pub(super) fn sync(&self, node: NodeId) -> Answer<()> {
         let state = self.state();
         let losses = state.losses;
@@ -196,7 +197,7 @@ impl Switch {
         self.changed.notify_all();
     }
 
-    /// Nobody waits any more.
+    /// Fails all requests, so that none waits any more.
     pub(super) fn refuse_all(&self) {
         let mut state = self.state();
         state.delay = Duration::ZERO;
@@ -224,7 +225,7 @@ impl Switch {
         self.state().lies = true;
     }
 
-    /// Whatever the power: what a person does with a disk in hand.
+    /// Accesses the contents whatever the state of the power, as a person with the disk in hand can.
     pub(super) fn with<T>(&self, act: impl FnOnce(&mut Contents) -> T) -> T {
         act(&mut self.state().contents)
     }
@@ -259,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn power_goes_in_the_middle_of_a_change_and_whoever_waits_is_refused() {
+    fn power_is_lost_in_the_middle_of_a_change_and_waiting_requests_fail() {
         let (switch, file) = with_file();
         switch.arm(1);
         switch.change(|contents| contents.write(file, 0, b"first")).unwrap();
@@ -269,14 +270,14 @@ mod tests {
         let loss = switch.cut_power();
         assert_eq!(loss.at_stake, 3, "a name and two writes");
         assert_eq!(writer.join().unwrap(), Err(Errno::EIO));
-        // Asked before the power came back or after: refused, or what is left.
+        // The read fails if it was asked before the power was back. Otherwise it sees what is left.
         assert!(matches!(reader.join().unwrap(), Err(Errno::EIO | Errno::ENOENT)));
         switch.restore_power();
         assert_eq!(switch.with(|contents| contents.unsynced(None)), 0);
     }
 
     #[test]
-    fn a_sync_during_which_the_power_goes_has_not_happened() {
+    fn a_sync_during_which_the_power_is_lost_makes_nothing_durable() {
         let (switch, file) = with_file();
         switch.sync(ROOT).unwrap();
         switch.change(|contents| contents.write(file, 0, b"bytes")).unwrap();
@@ -289,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn power_that_nothing_takes_away_stays() {
+    fn a_power_loss_that_nothing_triggers_is_cancelled() {
         let (switch, file) = with_file();
         switch.arm(0);
         assert!(!switch.await_darkness(Duration::ZERO));
@@ -319,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_sync_is_slow_and_lost_if_the_power_goes_meanwhile() {
+    fn a_slow_sync_is_slow_and_fails_if_the_power_is_lost_meanwhile() {
         let (switch, file) = with_file();
         switch.set_delay(Duration::from_millis(50));
         let started = Instant::now();

@@ -1,6 +1,6 @@
-//! Text as it stands in HTML.
+//! Escaping of text for HTML.
 
-/// Text that may contain anything, for a page.
+/// Escapes any text, so that a page shows it as it is.
 pub(super) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

@@ -1,4 +1,4 @@
-//! What is left of a run for people and programs: `report.html`, `report.json`, beside the history.
+//! The report of a run: `report.html` for people and `report.json` for programs, beside the history.
 
 mod html;
 mod page;
@@ -10,21 +10,21 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::checkers::{Judged, Judgement};
-use crate::history::{Deed, History, RunHeader};
+use crate::history::{History, InjectedFault, RunHeader};
 
-/// Name of the page in a report's directory.
+/// File name of the page in a report's directory.
 pub const PAGE_FILE: &str = "report.html";
-/// Name of the judgement in a report's directory.
+/// File name of the judgement in a report's directory.
 pub const JSON_FILE: &str = "report.json";
 
-/// What programs read.
+/// The content of `report.json`.
 #[derive(Debug, Serialize)]
 struct JsonReport<'a> {
     run: &'a RunHeader,
     #[serde(flatten)]
     judged: &'a Judged,
     leaders: Vec<JsonLeader>,
-    deeds: Vec<&'a Deed>,
+    deeds: Vec<&'a InjectedFault>,
 }
 
 #[derive(Debug, Serialize)]
@@ -34,17 +34,17 @@ struct JsonLeader {
     epoch: u64,
 }
 
-/// Writes both into the directory.
+/// Writes both files into the directory.
 pub fn write(directory: &Path, history: &History, judged: &Judged) -> io::Result<()> {
     let leader = |(since_ms, name, epoch)| JsonLeader { since_ms, name, epoch };
     let leaders = history.leaders().into_iter().map(leader).collect();
-    let deeds = history.deeds().map(|(_, deed)| deed).collect();
+    let deeds = history.injected_faults().map(|(_, fault)| fault).collect();
     let report = JsonReport { run: &history.header, judged, leaders, deeds };
     std::fs::write(directory.join(JSON_FILE), serde_json::to_string_pretty(&report)? + "\n")?;
     std::fs::write(directory.join(PAGE_FILE), page::page(history, judged))
 }
 
-/// The judgement in lines of text.
+/// The judgement as text for a terminal.
 pub fn text(judged: &Judged) -> String {
     let mut lines = Vec::new();
     for finding in &judged.findings {
@@ -64,7 +64,7 @@ pub fn text(judged: &Judged) -> String {
     lines.join("\n")
 }
 
-/// The first few of many.
+/// The first three problems, and how many more there are.
 fn shortened(problems: &[String]) -> String {
     let mut text = problems.iter().take(3).cloned().collect::<Vec<_>>().join("; ");
     if problems.len() > 3 {

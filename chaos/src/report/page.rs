@@ -1,4 +1,4 @@
-//! The page: one file, nothing from outside, no script.
+//! The page of a report: one file without scripts, which loads nothing from outside.
 
 use std::fmt::Write;
 
@@ -25,21 +25,21 @@ pub(super) fn page(history: &History, judged: &Judged) -> String {
     page += &faults(history, judged);
     let _ = write!(
         page,
-        "<section class=\"card\"><h2>Again</h2><p>The same plan of faults:</p><pre>{}</pre>",
+        "<section class=\"card\"><h2>Repeat this run</h2><p>Run the same plan of faults again:</p><pre>{}</pre>",
         escaped(&header.command)
     );
-    page += "<p>The same judgement, from the history beside this page:</p><pre>weir chaos check DIRECTORY</pre></section>\n";
-    let _ = write!(page, "<footer>Weir {}, run {}</footer>\n</body></html>\n", escaped(&header.weir_version), began(history));
+    page += "<p>Judge the history beside this page again:</p><pre>weir chaos check DIRECTORY</pre></section>\n";
+    let _ = write!(page, "<footer>Weir {}, run started {}</footer>\n</body></html>\n", escaped(&header.weir_version), began(history));
     page
 }
 
-const LEGEND: &str = "<p class=\"legend\"><span class=\"key leader\"></span>leads, with its epoch <span class=\"key life\"></span>runs \
-    <span class=\"key fault\"></span>a fault, numbered as below <span class=\"key checkpoint\"></span>checkpoint complete \
-    <span class=\"key pause\"></span>no committed output for a second or more. Point at anything to read what it is.</p>";
+const LEGEND: &str = "<p class=\"legend\"><span class=\"key leader\"></span>leader, with its epoch <span class=\"key life\"></span>running \
+    process <span class=\"key fault\"></span>fault, numbered as in the table below <span class=\"key checkpoint\"></span>completed \
+    checkpoint <span class=\"key pause\"></span>no committed output for a second or more. Hover over a mark to see its details.</p>";
 
 fn began(history: &History) -> String {
     let seconds = history.header.started_at_ms / 1_000;
-    // Days since 1970 to a date, by the civil calendar.
+    // Converts days since 1970 to a date of the civil calendar.
     let days = (seconds / 86_400).cast_signed() + 719_468;
     let era = days.div_euclid(146_097);
     let day_of_era = days.rem_euclid(146_097);
@@ -54,9 +54,9 @@ fn began(history: &History) -> String {
 fn banner(history: &History, judged: &Judged) -> String {
     let header = &history.header;
     let (class, said) = match judged.verdict {
-        RunVerdict::Passed => ("good", "Every fault bit, and everything held."),
-        RunVerdict::Failed => ("bad", "Something that must hold did not."),
-        RunVerdict::NoFootprint => ("doubtful", "Everything held, but a fault did not bite: nothing is shown."),
+        RunVerdict::Passed => ("good", "Every fault took effect, and everything held."),
+        RunVerdict::Failed => ("bad", "A required property did not hold."),
+        RunVerdict::NoFootprint => ("doubtful", "Everything held, but a fault had no effect or no fault was injected. The run proves nothing."),
         RunVerdict::Interrupted => ("doubtful", "The run was stopped before its end."),
     };
     let what = format!(
@@ -83,9 +83,9 @@ fn figures(history: &History, judged: &Judged) -> String {
         ("faults", judged.faults.to_string()),
         ("leader changes", judged.leader_changes.to_string()),
         ("checkpoints seen", checkpoints(history).len().to_string()),
-        ("rows in", judged.rows.to_string()),
-        ("rows of output", output.map_or_else(|| "?".to_owned(), |rows| rows.to_string())),
-        ("longest pause of output", longest.map_or_else(|| "below 1 s".to_owned(), seconds)),
+        ("input rows", judged.rows.to_string()),
+        ("output rows", output.map_or_else(|| "?".to_owned(), |rows| rows.to_string())),
+        ("longest output pause", longest.map_or_else(|| "under 1 s".to_owned(), seconds)),
         ("checks held", format!("{held} of {}", judged.findings.len())),
     ];
     let figure = |(name, value): (&str, String)| format!("<div><b>{value}</b><span>{name}</span></div>");
@@ -114,19 +114,19 @@ fn findings(judged: &Judged) -> String {
 
 fn faults(history: &History, judged: &Judged) -> String {
     let mut rows = String::new();
-    for (at, deed) in history.deeds() {
-        let (class, said) = match &deed.footprint {
+    for (at, fault) in history.injected_faults() {
+        let (class, said) = match &fault.footprint {
             Ok(footprint) => ("good", footprint),
             Err(looked_for) => ("bad", looked_for),
         };
         let _ = writeln!(
             rows,
             "<tr><td>{}</td><td class=\"time\">{}</td><td class=\"time\">{}</td><td><b>{}</b></td><td>{}</td><td class=\"{class}\">{}</td></tr>",
-            deed.fault,
-            seconds(deed.began_ms),
-            seconds(at - deed.began_ms),
-            escaped(&deed.nemesis),
-            escaped(&deed.target),
+            fault.fault,
+            seconds(fault.began_ms),
+            seconds(at - fault.began_ms),
+            escaped(&fault.nemesis),
+            escaped(&fault.target),
             escaped(said)
         );
     }
@@ -137,8 +137,8 @@ fn faults(history: &History, judged: &Judged) -> String {
             "<tr class=\"skipped\"><td></td><td colspan=\"2\">skipped</td><td><b>{nemesis}</b></td><td colspan=\"2\">{why}</td></tr>"
         );
     }
-    let head = "<tr><th></th><th>at</th><th>for</th><th>fault</th><th>on</th><th>footprint</th></tr>";
-    format!("<section class=\"card\"><h2>Faults, and what shows that they bit</h2><table>{head}{rows}</table></section>\n")
+    let head = "<tr><th></th><th>start</th><th>duration</th><th>fault</th><th>target</th><th>footprint</th></tr>";
+    format!("<section class=\"card\"><h2>Faults, and what shows that they took effect</h2><table>{head}{rows}</table></section>\n")
 }
 
 #[cfg(test)]
@@ -147,7 +147,7 @@ mod tests {
     use crate::checkers::{judge, sample};
 
     #[test]
-    fn a_page_shows_verdict_picture_and_faults_and_nothing_from_outside() {
+    fn a_page_shows_verdict_timeline_and_faults_and_loads_nothing_from_outside() {
         let history = sample::history();
         let page = page(&history, &judge(&history));
         for part in ["PASSED", "<svg", "kill-leader", "it ended", "exactly-once", "class=\"checkpoint\"", "weir chaos run"] {
@@ -160,10 +160,10 @@ mod tests {
     }
 
     #[test]
-    fn what_others_wrote_stays_text() {
+    fn foreign_text_is_escaped() {
         let history = sample::changed(|what| {
-            if let What::FaultEnded(deed) = what {
-                deed.footprint = Err("<img onerror=x>".into());
+            if let What::FaultEnded(fault) = what {
+                fault.footprint = Err("<img onerror=x>".into());
             }
         });
         let page = page(&history, &judge(&history));

@@ -1,34 +1,36 @@
-//! The picture of a run: who led when, what was broken, checkpoints, throughput, and pauses of the output, over one axis of time.
+//! The timeline of a run: leaders, faults, checkpoints, throughput and pauses of the output, over one axis of time.
 
 use std::fmt::Write;
 
 use super::html::escaped;
 use crate::history::{History, Phase, What};
 
-/// The picture is so wide, and its axis begins so far from the left.
+/// Width of the timeline. All lengths here are in SVG units.
 const WIDTH: f64 = 1_200.0;
+/// Where the time axis begins.
 const LEFT: f64 = 96.0;
 const RIGHT: f64 = 16.0;
 const LANE: f64 = 26.0;
 const CHART: f64 = 84.0;
 const GAP: f64 = 14.0;
 const TOP: f64 = 42.0;
-/// How wide a digit of the small numbers is, and how far apart their rows are.
+/// Width of a digit of the small numbers.
 const DIGIT: f64 = 7.0;
+/// Distance between the rows of these numbers.
 const ROW: f64 = 12.0;
 /// Shorter pauses of the output are not marked.
 const PAUSE_MS: u64 = 1_000;
-/// Throughput is shown in bars of so many milliseconds at least.
+/// A bar of throughput covers at least this much time, in milliseconds.
 const BAR_MS: u64 = 1_000;
-/// Leaders' colours, by the number of the JobManager.
+/// Colours of leaders, by the position of the JobManager in the header.
 const COLOURS: [&str; 5] = ["#3b74d8", "#1f9e77", "#b45fc4", "#c77d1a", "#5c6b7a"];
 
 /// A pause of the output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Pause {
-    /// When the last output before it came.
+    /// When the last output before the pause was committed.
     pub from_ms: u64,
-    /// When the next came.
+    /// When the next output was committed.
     pub to_ms: u64,
 }
 
@@ -53,7 +55,7 @@ fn commits(history: &History) -> Vec<(u64, u64)> {
     commits
 }
 
-/// When each completed checkpoint of the counting job was seen first.
+/// When each completed checkpoint of the counting job was first seen.
 pub(super) fn checkpoints(history: &History) -> Vec<(u64, u64)> {
     let counting = history.counting_job();
     let (mut newest, mut seen) = (0, Vec::new());
@@ -66,13 +68,13 @@ pub(super) fn checkpoints(history: &History) -> Vec<(u64, u64)> {
     seen
 }
 
-/// Rows read, by the time it was seen.
+/// Rows that were read, by the time when this was seen.
 fn rows_read(history: &History) -> Vec<(u64, u64)> {
     let counting = history.counting_job();
     let mut before = 0;
     let mut seen = Vec::new();
     for (at, job) in history.jobs().filter(|(_, job)| Some(job.job) == counting) {
-        // Attempts count from 0.
+        // A new attempt counts from 0 again.
         let more = job.records.checked_sub(before).unwrap_or(job.records);
         before = job.records;
         seen.push((at, more));
@@ -80,7 +82,7 @@ fn rows_read(history: &History) -> Vec<(u64, u64)> {
     seen
 }
 
-/// Spans of time in which each process ran.
+/// The time spans in which a process ran.
 fn lives(history: &History, name: &str, end: u64) -> Vec<(u64, u64)> {
     let (mut lives, mut since) = (Vec::new(), None);
     for event in &history.events {
@@ -98,7 +100,7 @@ fn lives(history: &History, name: &str, end: u64) -> Vec<(u64, u64)> {
     lives
 }
 
-/// Spans of leadership: from, to, name, epoch. One ends when its process does, or when the next begins.
+/// Spans of leadership: from, to, name, epoch. A span ends when the process ends or when the next span begins.
 fn leaderships(history: &History, end: u64) -> Vec<(u64, u64, String, u64)> {
     let leaders = history.leaders();
     let until = |index: usize, since: u64, name: &str| {
@@ -111,13 +113,13 @@ fn leaderships(history: &History, end: u64) -> Vec<(u64, u64, String, u64)> {
     leaders.iter().enumerate().map(span).collect()
 }
 
-/// Where the rows of faults' numbers end so far, from the lowest up.
+/// The right end of each row of fault numbers so far, from the lowest row up.
 #[derive(Default)]
 struct NumberRows([f64; 2]);
 
 impl NumberRows {
-    /// The lowest row in which a number around this place touches none before it; none if there is no such row. They come from
-    /// left to right.
+    /// The lowest row in which a number at `middle` does not touch the number before it; `None` if there is no such row. Numbers
+    /// must be placed from left to right.
     fn place(&mut self, number: &str, middle: f64) -> Option<usize> {
         let half = DIGIT * number.len() as f64 / 2.0;
         let row = self.0.iter().position(|end| middle - half > *end + 2.0)?;
@@ -126,7 +128,7 @@ impl NumberRows {
     }
 }
 
-/// A drawing that grows.
+/// An unfinished drawing.
 struct Drawing {
     svg: String,
     end: u64,
@@ -200,7 +202,7 @@ impl Drawing {
         self.y += LANE + GAP;
     }
 
-    /// Bars of what came in each span of time.
+    /// Draws one bar for the sum over each time span.
     fn bars(&mut self, name: &str, unit: &str, seen: &[(u64, u64)]) {
         let bar = BAR_MS.max(self.end / 150);
         let mut sums = vec![0_u64; (self.end / bar) as usize + 1];
@@ -228,7 +230,7 @@ impl Drawing {
         let (top, y) = (self.y, self.y + 16.0);
         self.label("output pauses", y);
         for pause in pauses(history) {
-            let title = format!("no output for {}, from {}", seconds(pause.to_ms - pause.from_ms), seconds(pause.from_ms));
+            let title = format!("no output for {}, starting at {}", seconds(pause.to_ms - pause.from_ms), seconds(pause.from_ms));
             self.rectangle("pause", "", (pause.from_ms, pause.to_ms), (top + 4.0, 18.0), &title);
             let (x, width) = (self.x(pause.from_ms), self.x(pause.to_ms) - self.x(pause.from_ms));
             if width > 30.0 {
@@ -239,7 +241,7 @@ impl Drawing {
         self.y += LANE + GAP;
     }
 
-    /// The axis below, and what goes through all lanes: it comes first, so that everything else lies above it.
+    /// The time axis, and what crosses all lanes. It is drawn first, so that everything else lies above it.
     fn background(&self, history: &History) -> String {
         let mut svg = String::new();
         let (top, height) = (TOP - 4.0, self.y - TOP);
@@ -250,13 +252,13 @@ impl Drawing {
             let _ = writeln!(svg, "<text class=\"tick\" x=\"{x:.1}\" y=\"{:.1}\">{second} s</text>", bottom + 16.0);
         }
         let mut rows = NumberRows::default();
-        for (at, deed) in history.deeds() {
-            let (x, width) = (self.x(deed.began_ms), (self.x(at) - self.x(deed.began_ms)).max(2.0));
-            let class = if deed.footprint.is_ok() { "fault" } else { "fault toothless" };
-            let said = deed.footprint.as_ref().unwrap_or_else(|looked_for| looked_for);
+        for (at, fault) in history.injected_faults() {
+            let (x, width) = (self.x(fault.began_ms), (self.x(at) - self.x(fault.began_ms)).max(2.0));
+            let class = if fault.footprint.is_ok() { "fault" } else { "fault no-effect" };
+            let said = fault.footprint.as_ref().unwrap_or_else(|looked_for| looked_for);
             let title =
-                format!("fault {}: {} on {}, from {}: {said}", deed.fault, deed.nemesis, deed.target, seconds(deed.began_ms));
-            let (number, middle) = (deed.fault.to_string(), x + width / 2.0);
+                format!("fault {}: {} on {}, from {}: {said}", fault.fault, fault.nemesis, fault.target, seconds(fault.began_ms));
+            let (number, middle) = (fault.fault.to_string(), x + width / 2.0);
             let shown = rows.place(&number, middle).map_or_else(String::new, |row| {
                 let y = top - 6.0 - ROW * row as f64;
                 format!("<text class=\"number\" x=\"{middle:.1}\" y=\"{y:.1}\">{number}</text>")
@@ -268,7 +270,7 @@ impl Drawing {
                 escaped(&title)
             );
         }
-        for (phase, name) in [(Phase::Healing, "mended"), (Phase::Interrupted, "stopped")] {
+        for (phase, name) in [(Phase::Healing, "healed"), (Phase::Interrupted, "stopped")] {
             let Some(at) = history.phase_at(phase) else { continue };
             let (x, bottom) = (self.x(at), top + height);
             let _ = writeln!(
@@ -283,7 +285,7 @@ impl Drawing {
     }
 }
 
-/// The picture, as SVG.
+/// The timeline of a run, as SVG.
 pub(super) fn timeline(history: &History) -> String {
     let end = history.events.last().map_or(1, |event| event.at_ms).max(1);
     let mut drawing = Drawing { svg: String::new(), end, y: TOP };
@@ -300,12 +302,12 @@ pub(super) fn timeline(history: &History) -> String {
     )
 }
 
-/// Milliseconds, as people say it.
+/// Milliseconds as seconds, for people.
 pub(super) fn seconds(milliseconds: u64) -> String {
     format!("{:.1} s", milliseconds as f64 / 1_000.0)
 }
 
-/// A number without digits that mean nothing.
+/// A number without digits that do not matter.
 fn rounded(number: f64) -> String {
     if number >= 10_000.0 { format!("{:.0}k", number / 1_000.0) } else { format!("{number:.0}") }
 }
@@ -320,8 +322,8 @@ mod tests {
         let mut place = |number, middle| rows.place(number, middle);
         assert_eq!(place("8", 100.0), Some(0));
         assert_eq!(place("9", 105.0), Some(1));
-        assert_eq!(place("10", 110.0), None, "both rows are taken there");
-        assert_eq!(place("11", 114.0), Some(0), "its left edge is past the right one of 8");
+        assert_eq!(place("10", 110.0), None, "both rows are occupied there");
+        assert_eq!(place("11", 114.0), Some(0), "its left edge is right of the right edge of 8");
         assert_eq!(place("12", 200.0), Some(0));
     }
 }

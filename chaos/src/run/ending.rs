@@ -1,4 +1,4 @@
-//! The end of a run: wait until everything is well, then until everything has ended, and look at what is left.
+//! The end of a run: waits until the cluster has recovered and until all jobs have ended, and then records what is left.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -19,26 +19,26 @@ use crate::history::{FinalJob, History, Phase, What};
 use crate::workload::{CountingJob, committed_lines};
 
 const PACE: Duration = Duration::from_millis(200);
-/// One call.
+/// How long one call may take.
 const CALL: Duration = Duration::from_secs(10);
-/// What tidies up in the background gets so long.
+/// How long clean-up in the background may take.
 const TIDY: Duration = Duration::from_secs(15);
 
-/// Waits until everything is well, or too long.
+/// Waits until the cluster has recovered, but no longer than `bound`.
 pub(super) fn await_recovery(scene: &Scene, bound: Duration, progress: fn(&str)) {
     let started = Instant::now();
     let mut missing = String::new();
     while started.elapsed() < bound && !scene.stopped() {
         match History::of(scene.recorder.events()).and_then(|history| recovered(&history)) {
-            Ok(_) => return progress(&format!("everything is well {} ms after the last fault", started.elapsed().as_millis())),
+            Ok(_) => return progress(&format!("the cluster recovered {} ms after the last fault", started.elapsed().as_millis())),
             Err(still) => missing = still,
         }
         std::thread::sleep(PACE);
     }
-    progress(&format!("not everything is well: {missing}"));
+    progress(&format!("the cluster has not recovered: {missing}"));
 }
 
-/// Looks whether the files are there that the newest completed checkpoint names.
+/// Records whether the files exist that the newest completed checkpoint references.
 pub(super) fn note_files_of_newest(scene: &Scene, job: JobId) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let client = ClusterClient::new(scene.cluster.rest_addresses()).map_err(io::Error::other)?;
@@ -48,7 +48,7 @@ pub(super) fn note_files_of_newest(scene: &Scene, job: JobId) -> io::Result<()> 
         answer.latest.completed.map(|entry: CheckpointEntry| weir_protocol::CheckpointId(entry.facts().id))
     };
     let started = Instant::now();
-    // A checkpoint that newer ones have replaced meanwhile may go, and so may those of a job that has ended.
+    // Files of this checkpoint may be removed if newer checkpoints have replaced it meanwhile, or if the job has ended.
     let ended = || scene.view.get().job.is_some_and(|job| job.status.is_globally_terminal());
     while started.elapsed() < CALL {
         if let Some(checkpoint) = newest() {
@@ -63,7 +63,7 @@ pub(super) fn note_files_of_newest(scene: &Scene, job: JobId) -> io::Result<()> 
     Ok(())
 }
 
-/// How many files a checkpoint names, its metadata file included, and which of them are not there or too short.
+/// How many files a checkpoint references, its metadata file included, and which of them are missing or too short.
 fn missing_files(root: &Path, job: JobId, checkpoint: weir_protocol::CheckpointId) -> (u64, Vec<String>) {
     let path = layout::metadata_path(job, checkpoint);
     let read = std::fs::read(root.join(&path)).map_err(|error| error.to_string());
@@ -81,11 +81,11 @@ fn missing_files(root: &Path, job: JobId, checkpoint: weir_protocol::CheckpointI
     (files.len() as u64 + 1, missing)
 }
 
-/// Waits for the end of all jobs, and notes what there is then.
+/// Waits until all jobs have ended, and records the final state.
 pub(super) fn end(scene: &mut Scene, counting: &CountingJob, output: &Path, progress: fn(&str)) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let client = ClusterClient::new(scene.cluster.rest_addresses()).map_err(io::Error::other)?;
-    // At the rate it was given, from the beginning if it had to be, and then some.
+    // The job may have to read everything again at its given rate, and it may have to recover once more.
     let bound = Duration::from_secs(counting.rows / counting.rows_per_second) + super::RECOVERY_BOUND;
     progress("waiting for the jobs to end");
     let ended = |scene: &Scene| scene.view.get().job.is_some_and(|job| job.status.is_globally_terminal());
@@ -113,7 +113,7 @@ pub(super) fn end(scene: &mut Scene, counting: &CountingJob, output: &Path, prog
     Ok(())
 }
 
-/// Files below the checkpoint root that belong to jobs; savepoints belong to their users.
+/// Files below the checkpoint root that belong to jobs. Savepoints are not among them, because they belong to users.
 fn files_of_jobs(root: &Path) -> Vec<String> {
     let mut files = Vec::new();
     let mut open: Vec<_> = std::fs::read_dir(root).into_iter().flatten().flatten().map(|entry| entry.path()).collect();

@@ -1,4 +1,5 @@
-//! A run: a cluster and a workload, faults by plan, everything mended, everything ended, everything judged.
+//! A run: starts a cluster and a workload, injects the planned faults, heals everything, waits for the end, and judges the
+//! history.
 
 mod ending;
 mod observer;
@@ -20,7 +21,7 @@ use crate::checkers::{Judged, judge};
 use crate::cluster::leftovers;
 use crate::cluster::turn::take_turn;
 use crate::faults::{Hindrances, NEMESES, Need, Nemesis, Plan};
-use crate::history::{COUNTING_KEY, Call, Deed, HISTORY_VERSION, History, Operation, Outcome, Phase, Recorder, RunHeader, What};
+use crate::history::{COUNTING_KEY, Call, HISTORY_VERSION, History, InjectedFault, Operation, Outcome, Phase, Recorder, RunHeader, What};
 use crate::lossy_disk::LossyDisk;
 use crate::report;
 use crate::workload::CountingJob;
@@ -31,10 +32,10 @@ use scene::{Parts, Scene};
 /// What the cluster does while faults happen to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum Workload {
-    /// One job whose output is known by arithmetic.
+    /// One job whose correct output can be computed.
     #[default]
     Counting,
-    /// The same, and beside it submissions, cancellations, savepoints, short jobs and transfers of leadership.
+    /// The counting job, and beside it submissions, cancellations, savepoints, short jobs and transfers of leadership.
     Churn,
 }
 
@@ -47,46 +48,45 @@ impl Workload {
         }
     }
 
-    /// What it does.
+    /// Says in one sentence what it does.
     pub fn sentence(self) -> &'static str {
         match self {
-            Self::Counting => "one job over numbered rows, exactly-once into files; what must come out is known by arithmetic",
-            Self::Churn => "the same, and beside it submissions under tokens, cancellations, savepoints, short jobs, transfers",
+            Self::Counting => "one job counts numbered rows, exactly-once into files; its correct output can be computed",
+            Self::Churn => "the same job, and beside it submissions with tokens, cancellations, savepoints, short jobs and leadership transfers",
         }
     }
 }
 
-/// What to run.
+/// The options of a run.
 #[derive(Debug, Clone)]
 pub struct RunOptions {
     /// The `weir` binary.
     pub binary: PathBuf,
-    /// What the cluster does.
     pub workload: Workload,
-    /// Kinds of faults.
+    /// The kinds of faults to inject.
     pub nemeses: Vec<&'static Nemesis>,
     /// For how long faults are planned.
     pub duration: Duration,
-    /// Everything random follows from it.
+    /// All random choices follow from this seed.
     pub seed: u64,
     /// What the JobManagers coordinate through.
     pub coordination: Coordination,
-    /// Rows a second of the counting job.
+    /// Rows per second of the counting job.
     pub rows_per_second: u64,
-    /// Where the report goes.
+    /// Directory of the report.
     pub report: PathBuf,
     /// Whether network namespaces may be used.
     pub namespaces: bool,
-    /// Whether the disks under raft logs only say that they have synced, to see that this is found out.
+    /// Whether the disks under raft logs only pretend to sync. Such a run shows whether the checks notice this.
     pub lying_disks: bool,
-    /// Says what happens while it happens.
+    /// Called with one line for each thing that happens.
     pub progress: fn(&str),
-    /// The command that repeats it.
+    /// The command that repeats the run.
     pub command: String,
 }
 
 impl RunOptions {
-    /// The command that runs the same.
+    /// The command that repeats a run with these options.
     pub fn repeated(&self) -> String {
         let nemeses: Vec<_> = self.nemeses.iter().map(|nemesis| nemesis.name).collect();
         let nemeses = if nemeses.len() == NEMESES.len() { "all".to_owned() } else { nemeses.join(",") };
@@ -107,16 +107,16 @@ fn coordination_name(coordination: Coordination) -> String {
     coordination.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
 }
 
-/// The jobs must be well again within so long after the last fault.
+/// The cluster must recover within this time after the last fault.
 const RECOVERY_BOUND: Duration = Duration::from_secs(60);
-/// The counting job goes on for so long after the planned time of faults, in seconds: what follows needs it alive.
+/// The counting job lasts this many seconds longer than the planned faults, because the steps after them need a running job.
 const MARGIN_SECONDS: u64 = 3;
-/// Least time between two faults, in milliseconds.
+/// Shortest pause between two faults, in milliseconds.
 const PAUSE_MS: u64 = 500;
 /// How long a cluster may take to accept its first job.
 const FIRST_SUBMISSION: Duration = Duration::from_secs(60);
 
-/// Runs, judges and writes the report. An error means that there could be no run.
+/// Runs, judges and writes the report. An error means that the run could not take place.
 pub fn run(options: &RunOptions, stop: &Arc<AtomicBool>) -> io::Result<Judged> {
     let _turn = take_turn();
     leftovers::remove();
@@ -142,7 +142,7 @@ pub fn run(options: &RunOptions, stop: &Arc<AtomicBool>) -> io::Result<Judged> {
     let parts = Parts {
         network: hindrances.hinders(Need::Network, None).is_none(),
         clocks: needed(Need::Clock),
-        // With the power of the file storage goes that of the machines with raft logs.
+        // When the file storage loses power, so do the machines with raft logs.
         raft_disks: options.coordination == Coordination::Raft && (needed(Need::RaftDisk) || needed(Need::FileStorage)),
         file_storage: needed(Need::FileStorage),
         memory: needed(Need::MemoryGroups),
@@ -166,11 +166,11 @@ pub fn run(options: &RunOptions, stop: &Arc<AtomicBool>) -> io::Result<Judged> {
 
 fn counting_job(options: &RunOptions, slots: u32) -> CountingJob {
     let seconds = options.duration.as_secs() + MARGIN_SECONDS;
-    // As many rows come out whatever the rate.
+    // The number of output rows does not depend on the rate.
     let window_ms = (options.rows_per_second / 5).max(1);
     let rows = seconds * options.rows_per_second;
     let job = CountingJob { rows, rows_per_second: options.rows_per_second, window_ms, ..CountingJob::lasting(seconds) };
-    // Some kinds of faults need something to do on every TaskManager; without them, the job fits on one that is left alone.
+    // Some kinds of faults need work on every TaskManager. Without such faults, the job fits on a single remaining TaskManager.
     let on_all = options.nemeses.iter().any(|nemesis| matches!(nemesis.need, Need::Links | Need::MemoryGroups));
     if on_all { CountingJob { parallelism: slots + 1, ..job } } else { job }
 }
@@ -193,7 +193,7 @@ fn header(options: &RunOptions, counting: &CountingJob, cluster: &LocalClusterOp
     }
 }
 
-/// Everything that needs the cluster.
+/// The part of a run that needs the cluster.
 fn go(
     options: &RunOptions,
     counting: &CountingJob,
@@ -218,7 +218,7 @@ fn go(
     let begun = recorder.now_ms();
     let first = scene.until(RECOVERY_BOUND, |view| view.job.as_ref()?.checkpoint);
     if first.is_none() && !scene.stopped() {
-        return Err(io::Error::other("the first checkpoint was never complete"));
+        return Err(io::Error::other("the first checkpoint did not complete"));
     }
     if options.lying_disks {
         scene.lossy_disks.values().for_each(LossyDisk::lie);
@@ -226,7 +226,7 @@ fn go(
     inflict(options, plan, &mut scene, begun)?;
     if scene.stopped() {
         recorder.note(What::Phase { phase: Phase::Interrupted });
-        (options.progress)("stopped by the user: everything is mended, the rest is left out");
+        (options.progress)("stopped by the user: all faults are healed, the remaining steps are skipped");
         return Ok(());
     }
     recorder.note(What::Phase { phase: Phase::Healing });
@@ -255,7 +255,7 @@ fn submit(scene: &Scene, counting: &CountingJob, output: &Path) -> io::Result<Jo
 fn inflict(options: &RunOptions, plan: &Plan, scene: &mut Scene, begun: u64) -> io::Result<()> {
     let mut earliest = 0;
     for (step, fault) in plan.steps.iter().zip(1..) {
-        // Between faults that take longer than planned there is a pause as well.
+        // If a fault took longer than planned, there must still be a pause before the next one.
         let at = (begun + step.at.as_millis() as u64).max(earliest);
         scene.wait(Duration::from_millis(at.saturating_sub(scene.recorder.now_ms())));
         let late = scene.recorder.now_ms() > begun + options.duration.as_millis() as u64;
@@ -265,23 +265,23 @@ fn inflict(options: &RunOptions, plan: &Plan, scene: &mut Scene, begun: u64) -> 
         let nemesis = step.nemesis.name.to_owned();
         let began_ms = scene.recorder.now_ms();
         scene.recorder.note(What::FaultBegan { fault, nemesis: nemesis.clone() });
-        let bite = step.nemesis.inflict(scene, step.draw);
-        let bite = bite.map_err(|error| io::Error::other(format!("{nemesis}: {error}")))?;
+        let effect = step.nemesis.inflict(scene, step.draw);
+        let effect = effect.map_err(|error| io::Error::other(format!("{nemesis}: {error}")))?;
         if scene.stopped() {
-            // It was mended before its time, and may not have had the time to bite.
+            // The fault was healed early, and may not have had the time to take effect.
             return Ok(());
         }
-        let said = bite.footprint.clone().unwrap_or_else(|looked_for| format!("NO FOOTPRINT: {looked_for}"));
+        let said = effect.footprint.clone().unwrap_or_else(|looked_for| format!("NO FOOTPRINT: {looked_for}"));
         let seconds = began_ms as f64 / 1_000.0;
-        (options.progress)(&format!("{seconds:>6.1} s  {nemesis} on {}: {said}", bite.target));
-        let deed = Deed { fault, nemesis, began_ms, target: bite.target, footprint: bite.footprint };
-        scene.recorder.note(What::FaultEnded(deed));
+        (options.progress)(&format!("{seconds:>6.1} s  {nemesis} on {}: {said}", effect.target));
+        let fault = InjectedFault { fault, nemesis, began_ms, target: effect.target, footprint: effect.footprint };
+        scene.recorder.note(What::FaultEnded(fault));
         earliest = scene.recorder.now_ms() + PAUSE_MS;
     }
     Ok(())
 }
 
-/// The logs of a run that failed go to its report.
+/// Copies the logs of a failed run to its report.
 fn keep_logs(directory: &Path, report: &Path) {
     let logs = report.join("logs");
     let copied = std::fs::create_dir_all(&logs).and_then(|()| {
@@ -292,6 +292,6 @@ fn keep_logs(directory: &Path, report: &Path) {
         Ok(())
     });
     if let Err(error) = copied {
-        eprintln!("the logs could not be kept: {error}");
+        eprintln!("the logs could not be copied to the report: {error}");
     }
 }

@@ -1,4 +1,4 @@
-//! Looks at a cluster from outside, all the time, and notes what it sees.
+//! Observes a cluster from outside, all the time, and records what it sees.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -15,69 +15,70 @@ use weir_protocol::rest::JobDescription;
 
 use crate::history::{JobSeen, Recorder, What};
 
-/// How long one look may take: the dead and the frozen answer nothing.
+/// How long one look may take: a killed or stopped process does not answer.
 const LOOK: Duration = Duration::from_millis(500);
-/// Pause between two looks at who leads, at a job, at the output.
+/// Pause between two looks at the leader or at the output.
 const PACE: Duration = Duration::from_millis(50);
+/// Pause between two looks at the job or at the slots.
 const JOB_PACE: Duration = Duration::from_millis(100);
-/// What has not changed is noted again after so long.
+/// If a look sees nothing new, it is recorded again after this time.
 const AGAIN: Duration = Duration::from_millis(500);
 
-/// What a JobManager said last.
+/// What a JobManager reported last.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LeaderView {
     pub name: Option<String>,
     /// The newest epoch known.
     pub epoch: u64,
-    /// Whether it reaches a quorum.
+    /// Whether the JobManager reaches a quorum.
     pub quorum: bool,
-    /// Whether the coordination store is away.
+    /// Whether the coordination store is unavailable.
     pub away: bool,
 }
 
-/// What was seen last.
+/// What was last seen of the cluster.
 #[derive(Debug, Clone, Default)]
 pub struct View {
-    /// By JobManager; only of those that answered their last look.
+    /// By JobManager. Contains only those that answered the last look.
     pub leaders: BTreeMap<String, LeaderView>,
-    /// The counting job.
+    /// The last description of the watched job.
     pub job: Option<JobSeen>,
-    /// Which process of each name this is, from 1.
+    /// The number of the current process of each name, counted from 1.
     pub incarnations: BTreeMap<String, u32>,
     /// The job to look at.
     pub watched: Option<JobId>,
 }
 
 impl View {
-    /// The leader of the newest epoch that anybody tells of.
+    /// The leader of the newest epoch that any JobManager with a quorum reports.
     pub fn leader(&self) -> Option<(String, u64)> {
         let newest = self.leaders.values().filter(|view| view.quorum).max_by_key(|view| view.epoch)?;
         Some((newest.name.clone()?, newest.epoch))
     }
 
-    /// Whether somebody says that the coordination store is away.
+    /// Whether any JobManager reports that the coordination store is unavailable.
     pub fn store_is_away(&self) -> bool {
         self.leaders.values().any(|view| view.away)
     }
 }
 
-/// What was seen last, shared.
+/// What was last seen of the cluster, shared between threads.
 #[derive(Debug, Clone, Default)]
 pub struct SharedView(Arc<Mutex<View>>);
 
 impl SharedView {
-    /// As it is now.
+    /// A copy of the current view.
     pub fn get(&self) -> View {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Changes it.
+    /// Changes the view under its lock.
     pub fn with<T>(&self, change: impl FnOnce(&mut View) -> T) -> T {
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-/// The threads that look; they end when this is dropped.
+/// The threads that observe. They end when this is dropped.
 #[derive(Debug)]
 pub(super) struct Observer {
     stop: Arc<AtomicBool>,
@@ -85,7 +86,7 @@ pub(super) struct Observer {
 }
 
 impl Observer {
-    /// Looks at these JobManagers (name and REST address), and at this directory for output.
+    /// Starts to observe these JobManagers (name and REST address) and the output in this directory.
     pub(super) fn start(
         jobmanagers: &[(String, String)],
         output: &Path,
@@ -130,7 +131,7 @@ impl Drop for Observer {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         for thread in self.threads.drain(..) {
-            // A look that panicked has said so.
+            // A thread that panicked has already printed why.
             let _ = thread.join();
         }
     }
@@ -140,18 +141,18 @@ fn client(addresses: Vec<String>) -> io::Result<ClusterClient> {
     ClusterClient::new(addresses).map_err(io::Error::other)
 }
 
-/// Something that is looked at again and again.
+/// Something that is looked at repeatedly.
 trait Look: Send {
     /// Looks once.
     fn look(&mut self, recorder: &Recorder, view: &SharedView) -> impl Future<Output = ()>;
 }
 
-/// What was noted last, and when.
+/// The event that was recorded last, and when.
 #[derive(Debug, Default)]
 struct Noted(Option<(What, Instant)>);
 
 impl Noted {
-    /// Notes it if it is new, or if the last note is old.
+    /// Records the event if it is new, or if the last record is old.
     fn note(&mut self, recorder: &Recorder, what: What) {
         if self.0.as_ref().is_none_or(|(noted, at)| *noted != what || at.elapsed() > AGAIN) {
             recorder.note(what.clone());
@@ -171,7 +172,7 @@ impl Look for LeaderLook {
         let incarnation = |view: &SharedView| view.with(|view| view.incarnations.get(&self.name).copied().unwrap_or(1));
         let before = incarnation(view);
         let answer = self.client.ha_status_of_each(LOOK).await.into_iter().find_map(|(_, answer)| answer.ok());
-        // The process may have been replaced meanwhile: then it is not known who answered.
+        // If the process was replaced meanwhile, it is unknown which one answered.
         let Some(ha) = answer.filter(|_| incarnation(view) == before) else {
             view.with(|view| view.leaders.remove(&self.name));
             return;
@@ -204,7 +205,7 @@ impl Look for JobLook {
     }
 }
 
-/// What a history keeps of a description.
+/// The part of a job's description that the history keeps.
 fn job_seen(job: &JobDescription) -> JobSeen {
     let subtasks: Vec<_> = job.vertices.iter().flat_map(|vertex| &vertex.subtasks).collect();
     let sources = job.vertices.first().into_iter().flat_map(|vertex| &vertex.subtasks);

@@ -1,4 +1,4 @@
-//! A cluster that faults happen to, and what a fault needs to know of it.
+//! A cluster that faults are injected into, and what a fault needs to know about it.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -20,59 +20,57 @@ use crate::history::{Recorder, What};
 use crate::lossy_disk::LossyDisk;
 use weir_verdict::random::mix;
 
-/// How long a fault waits for what must come of it.
+/// How long a fault waits for its effect.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 const PACE: Duration = Duration::from_millis(10);
 
-/// What the disk is called that checkpoints and output are on.
+/// Name of the disk of checkpoints and output.
 pub const FILE_STORAGE: &str = "file storage";
-/// Size of a file of the raft log on disks that fail: small, so that files are made and removed while that happens.
+/// Segment size of the raft log on lossy disks. It is small, so that segments are created and removed during a run.
 const RAFT_SEGMENTS: &str = "high-availability.raft.segment-size=64 kb";
-/// However little it is.
+/// Writes all state to files, even if it is small.
 const STATE_IN_FILES: &str = "execution.checkpointing.data-inline-threshold=0";
 
-/// Which parts a cluster is to have so that faults can be made.
+/// The parts that a cluster needs so that faults can be injected.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Parts {
     pub network: bool,
     /// Clocks that can be set.
     pub clocks: bool,
-    /// Disks for raft logs that fail as disks do.
+    /// Lossy disks for raft logs.
     pub raft_disks: bool,
-    /// Such a disk for what all processes share: checkpoints and output.
+    /// A lossy disk for the checkpoints and the output that all processes share.
     pub file_storage: bool,
     /// Control groups for memory.
     pub memory: bool,
     /// Connections that can be made to fail; needs the network.
     pub links: bool,
-    /// What is random in all of them follows from it.
+    /// All random choices of these parts follow from this seed.
     pub seed: u64,
 }
 
-/// The cluster. Dropped, it leaves nothing behind but its directory.
+/// A running cluster. When it is dropped, it leaves nothing behind except its directory.
 #[derive(Debug)]
 pub struct Scene {
     pub cluster: LocalCluster,
-    /// What is seen of it.
+    /// What was last seen of the cluster.
     pub view: SharedView,
-    /// What happens to it.
     pub recorder: Recorder,
-    /// Set when the user wants it to end.
+    /// Set when the user wants the run to stop.
     pub stop: Arc<AtomicBool>,
-    /// What the JobManagers coordinate through.
     pub coordination: Coordination,
-    /// Its clocks, if they can be set.
+    /// The processes' clocks, if they can be set.
     pub clocks: Option<Clocks>,
-    /// What all processes share, output included, is below this directory.
+    /// Directory of everything that the processes share, the output included.
     pub file_storage: PathBuf,
-    // After the cluster: disks, groups and namespaces can't go while processes use them.
-    /// Disks that can be made to fail: of raft logs, by JobManager, and [`FILE_STORAGE`].
+    // These fields are dropped after the cluster: disks, groups and namespaces can't be removed while processes use them.
+    /// Lossy disks: those of raft logs by name of the JobManager, and [`FILE_STORAGE`].
     pub lossy_disks: BTreeMap<String, LossyDisk>,
-    /// What limits its processes' memory, if that can be limited.
+    /// The processes' control groups for memory, if memory can be limited.
     pub memory: Option<MemoryGroups>,
-    /// What its connections pass, if they can be made to fail.
+    /// The proxies of all connections, if connections can be made to fail.
     pub links: Option<Links>,
-    /// Its network, if it has one of its own.
+    /// The cluster's own network, if it has one.
     pub network: Option<Network>,
 }
 
@@ -88,7 +86,7 @@ impl Scene {
     ) -> io::Result<Self> {
         let mut options = LocalClusterOptions { binary, coordination, ..LocalClusterOptions::under(directory)? };
         options.settings.extend(SHORT_SESSIONS.map(str::to_owned));
-        // Every other run has its state in files of its own, which are referenced again and collected.
+        // Every other run keeps state in separate files, which later checkpoints reference again and which must be removed.
         if parts.seed % 2 == 1 {
             options.settings.push(STATE_IN_FILES.to_owned());
         }
@@ -136,12 +134,12 @@ impl Scene {
         self.cluster.jobmanager_names().into_iter().chain(self.cluster.taskmanager_names()).collect()
     }
 
-    /// Whether the user wants it to end.
+    /// Whether the user wants the run to stop.
     pub fn stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }
 
-    /// Lets time pass; less if the user wants it to end.
+    /// Waits for this long, or less if the user stops the run.
     pub fn wait(&self, duration: Duration) {
         let started = Instant::now();
         while started.elapsed() < duration && !self.stopped() {
@@ -149,7 +147,7 @@ impl Scene {
         }
     }
 
-    /// Waits until what is seen of the cluster is as `condition` says.
+    /// Waits until `condition` returns something for the current view. `None` if this takes too long or the user stops the run.
     pub fn until<T>(&self, patience: Duration, mut condition: impl FnMut(&View) -> Option<T>) -> Option<T> {
         let started = Instant::now();
         loop {
@@ -163,18 +161,18 @@ impl Scene {
         }
     }
 
-    /// The leader, once there is one that answers.
+    /// Waits for a leader that answers. Returns its name and its epoch.
     pub fn leader(&self) -> io::Result<(String, u64)> {
         let leader = self.until(PATIENCE, |view| view.leader().filter(|(name, _)| view.leaders.contains_key(name)));
-        leader.ok_or_else(|| io::Error::other("nobody leads"))
+        leader.ok_or_else(|| io::Error::other("there is no leader"))
     }
 
-    /// The leader of a higher epoch than this, once there is one.
+    /// Waits for a leader with a higher epoch than this. Returns its name and its epoch.
     pub fn leader_after(&self, epoch: u64) -> Option<(String, u64)> {
         self.until(PATIENCE, |view| view.leader().filter(|(_, newer)| *newer > epoch))
     }
 
-    /// Kills a process (SIGKILL). Its id.
+    /// Kills a process (SIGKILL). Returns its id.
     pub fn kill(&mut self, name: &str) -> io::Result<u32> {
         let pid = self.pid(name)?;
         self.cluster.kill(name)?;
@@ -182,7 +180,7 @@ impl Scene {
         Ok(pid)
     }
 
-    /// Asks a process to end (SIGTERM) and waits until it has. What it ended with.
+    /// Asks a process to end (SIGTERM) and waits until it has ended. Returns its exit status as text.
     pub fn terminate(&mut self, name: &str) -> io::Result<String> {
         let pid = self.pid(name)?;
         let process = self.cluster.process(name).ok_or_else(|| io::Error::other("no such process"))?;
@@ -191,7 +189,7 @@ impl Scene {
         Ok(state)
     }
 
-    /// Waits for a process to end by itself. What it ended with; `None` if it did not.
+    /// Waits until a process ends by itself. Returns its exit status, or `None` if it did not end.
     pub fn await_end(&mut self, name: &str) -> io::Result<Option<ExitStatus>> {
         let pid = self.pid(name)?;
         let process = self.cluster.process(name).ok_or_else(|| io::Error::other("no such process"))?;
@@ -202,12 +200,12 @@ impl Scene {
         Ok(status)
     }
 
-    /// What processes of this name have said so far.
+    /// What the processes of this name have logged so far.
     pub fn log_of(&self, name: &str) -> Vec<u8> {
         std::fs::read(self.cluster.logs().join(format!("{name}.log"))).unwrap_or_default()
     }
 
-    /// The line with these words that a process of this name has said after it had said so many bytes, if it has.
+    /// The first line with these words that a process of this name logged after the first `before` bytes of its log.
     pub fn said_since(&self, name: &str, before: usize, words: &str) -> Option<String> {
         let log = self.log_of(name);
         let new = String::from_utf8_lossy(log.get(before..)?);
@@ -222,10 +220,10 @@ impl Scene {
         Ok(())
     }
 
-    /// The id of a process.
+    /// The id of a running process.
     pub fn pid(&mut self, name: &str) -> io::Result<u32> {
         let process = self.cluster.process(name).filter(|process| process.pid().is_some());
-        process.and_then(|process| process.pid()).ok_or_else(|| io::Error::other(format!("{name} does not run")))
+        process.and_then(|process| process.pid()).ok_or_else(|| io::Error::other(format!("{name} is not running")))
     }
 
     fn note_ended(&self, name: &str, pid: u32, state: &str) {
@@ -236,12 +234,12 @@ impl Scene {
 
 impl Drop for Scene {
     fn drop(&mut self) {
-        // A process that waits for its disk can't be killed.
+        // A process that waits for its disk can't be killed, so make all requests to the disks fail.
         self.lossy_disks.values().for_each(LossyDisk::refuse_all);
     }
 }
 
-/// A disk that fails under the raft log of every JobManager.
+/// Mounts a lossy disk under the raft log of every JobManager.
 fn mount_raft_disks(options: &LocalClusterOptions, seed: u64) -> io::Result<BTreeMap<String, LossyDisk>> {
     let mount = |(number, name): (u64, String)| {
         let disk = LossyDisk::mount(&options.raft_directory(&name), mix(seed ^ number))?;

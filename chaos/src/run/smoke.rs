@@ -1,4 +1,4 @@
-//! Many short runs, one after the other, over everything the JobManagers can coordinate through.
+//! Many short runs, one after the other, with every coordination that JobManagers can use.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -18,26 +18,25 @@ use crate::faults::{Hindrances, NEMESES, Nemesis};
 pub struct Scenario {
     /// What the JobManagers coordinate through.
     pub coordination: Coordination,
-    /// Kinds of faults.
+    /// The kinds of faults to inject.
     pub nemeses: Vec<&'static Nemesis>,
-    /// What the cluster does.
     pub workload: Workload,
     /// For how long faults are planned.
     pub duration: Duration,
-    /// What the plan follows from.
+    /// The plan of faults follows from this seed.
     pub seed: u64,
 }
 
-/// Of ten scenarios so many run on raft; the others take turns on etcd and ZooKeeper, which take longer to start and to elect.
+/// This many of ten scenarios use raft. The others alternate between etcd and ZooKeeper, which take longer to start and to elect.
 const RAFT_OF_TEN: usize = 6;
 const COORDINATIONS: [Coordination; 3] = [Coordination::Raft, Coordination::Etcd, Coordination::ZooKeeper];
-/// Kinds that bring a new leader most quickly; they are part of every scenario.
+/// The kinds of faults that lead to a new leader fastest. They are part of every scenario.
 const LEADERS: [&str; 3] = ["kill-leader", "kill-leader", "terminate-leader"];
 
-/// Where there are more kinds than scenarios, the first scenarios have two, and so much more time.
+/// If there are more kinds than scenarios, the first scenarios have two kinds and this much more time.
 const SECOND_KIND_SECONDS: u64 = 6;
 
-/// So many scenarios; every kind of fault that is possible has its turn, and each scenario also kills leaders.
+/// Makes `count` scenarios. Every possible kind of fault is used, and each scenario also kills leaders.
 pub fn scenarios(count: usize, seed: u64, hindrances: &Hindrances) -> Vec<Scenario> {
     let possible = |nemesis: &Nemesis, on: Coordination| hindrances.hinders(nemesis.need, Some(on)).is_none();
     let is_special = |nemesis: &Nemesis| !LEADERS.contains(&nemesis.name);
@@ -50,7 +49,7 @@ pub fn scenarios(count: usize, seed: u64, hindrances: &Hindrances) -> Vec<Scenar
                 place if place % 2 == 0 => Coordination::Etcd,
                 _ => Coordination::ZooKeeper,
             };
-            // The kinds that had the fewest turns; of several those that are possible in the fewest places.
+            // Take the kinds that were used least. Among them, prefer those that fewer coordinations allow.
             let mut special: Vec<_> = NEMESES.iter().enumerate().filter(|(_, nemesis)| is_special(nemesis)).collect();
             special.retain(|(_, nemesis)| possible(nemesis, coordination));
             special.sort_by_key(|(place, nemesis)| {
@@ -61,10 +60,10 @@ pub fn scenarios(count: usize, seed: u64, hindrances: &Hindrances) -> Vec<Scenar
             let of_two = number < kinds.saturating_sub(count);
             let special: Vec<_> = special.into_iter().map(|(_, nemesis)| nemesis).take(1 + usize::from(of_two)).collect();
             special.iter().for_each(|nemesis| *turns.entry(nemesis.name).or_default() += 1);
-            // One of them comes first, so that it comes.
+            // The special kind comes first, because a plan always contains the first kind.
             let nemeses: Vec<_> = special.into_iter().chain(LEADERS.iter().filter_map(|name| Nemesis::named(name))).collect();
             let workload = if number % 5 == 4 { Workload::Churn } else { Workload::Counting };
-            // Leases and sessions of 2 s make failovers slower than raft's.
+            // Leases and sessions last 2 s, which makes failovers slower than with raft.
             let duration = if coordination == Coordination::Raft { 7 } else { 9 } + if of_two { SECOND_KIND_SECONDS } else { 0 };
             let duration = Duration::from_secs(duration);
             Scenario { coordination, nemeses, workload, duration, seed: seed.wrapping_mul(1_000) + number as u64 }
@@ -72,25 +71,25 @@ pub fn scenarios(count: usize, seed: u64, hindrances: &Hindrances) -> Vec<Scenar
         .collect()
 }
 
-/// What came of all of them.
+/// The totals of all scenarios.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Tally {
     /// Scenarios that were run.
     pub runs: usize,
     /// Scenarios that did not pass.
     pub failed: usize,
-    /// Scenarios that passed, but not at first.
+    /// Scenarios that passed, but only after a retry.
     pub retried: usize,
     /// Leader changes in all of them.
     pub leader_changes: usize,
     /// Faults in all of them.
     pub faults: usize,
-    /// Rows that went in.
+    /// Input rows of all counting jobs.
     pub rows: u64,
 }
 
-/// Runs the scenarios and prints a line for each. Retries a scenario up to `retries` times if a busy machine may explain its failure.
-/// Reports of failed tries stay under `reports`.
+/// Runs the scenarios and prints a line for each. If a busy machine may explain the failure of a scenario, it is retried up to
+/// `retries` times. Reports of failed tries stay under `reports`.
 pub fn smoke(scenarios: &[Scenario], binary: &Path, reports: &Path, retries: usize, stop: &Arc<AtomicBool>) -> io::Result<Tally> {
     let mut tally = Tally::default();
     for (number, scenario) in (1..).zip(scenarios) {
@@ -111,7 +110,7 @@ pub fn smoke(scenarios: &[Scenario], binary: &Path, reports: &Path, retries: usi
                 tally.retried += usize::from(passed && attempt > 0);
                 break;
             }
-            println!("       tried again: on a busy machine this can happen; if it does often, it is a bug");
+            println!("       retrying: this can happen on a busy machine; if it happens often, it is a bug");
         }
     }
     Ok(tally)
@@ -160,8 +159,8 @@ fn broken(judged: &Judged) -> impl Iterator<Item = &Finding> {
     judged.findings.iter().filter(|finding| matches!(finding.judgement, Judgement::Broken { .. }))
 }
 
-/// Whether time alone may explain it: a fault that did not bite, a recovery that took too long, a run that could not be made. What
-/// must never happen (a row lost, an epoch twice) is never tried again.
+/// Whether a slow machine may explain a failure: a fault without effect, a recovery that took too long, or a run that could not
+/// start. A violation, such as a lost row or an epoch with two leaders, is never retried.
 fn may_be_the_machine(judged: &Judged) -> bool {
     judged.verdict != RunVerdict::Interrupted && broken(judged).all(|finding| matches!(finding.checker, "recovery" | "run"))
 }
@@ -176,7 +175,7 @@ mod tests {
     use crate::history::What;
 
     #[test]
-    fn what_must_never_happen_is_never_tried_again() {
+    fn a_violation_is_never_retried() {
         assert!(may_be_the_machine(&judge(&sample::without_footprint())));
         let doubled = sample::changed(|what| {
             if let What::Rows { lines } = what {
@@ -187,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn thirty_scenarios_have_every_coordination_every_workload_and_many_kinds() {
+    fn thirty_scenarios_cover_every_coordination_every_workload_and_many_kinds() {
         let scenarios = scenarios(30, 1, &Hindrances::default());
         for coordination in COORDINATIONS {
             assert!(scenarios.iter().filter(|scenario| scenario.coordination == coordination).count() >= 6);

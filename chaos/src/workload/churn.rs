@@ -1,4 +1,4 @@
-//! Clients that submit, look, cancel, take savepoints and hand leadership over, all the time, and note what they were told.
+//! Clients that submit, describe and cancel jobs, take savepoints and transfer leadership, all the time. They record the answers.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,13 +18,13 @@ use weir_verdict::random::Random;
 
 /// How long a client waits for an answer.
 const CALL: Duration = Duration::from_secs(4);
-/// How long a job may take to end once that was asked for.
+/// How long a job may take to end after it was cancelled.
 const PATIENCE: Duration = Duration::from_secs(90);
 const PACE: Duration = Duration::from_millis(100);
-/// Time between transfers of leadership, in milliseconds.
+/// Time between transfers of leadership, in milliseconds: at least the first, less than the second.
 const TRANSFERS_MS: (u64, u64) = (4_000, 9_000);
 
-/// The clients; they are threads.
+/// The clients, each in a thread.
 #[derive(Debug)]
 pub struct Churn {
     stop: Arc<AtomicBool>,
@@ -32,7 +32,7 @@ pub struct Churn {
 }
 
 impl Churn {
-    /// Clients of these JobManagers; the jobs write below `directory`.
+    /// Starts clients of these JobManagers. Their jobs write below `directory`.
     pub fn start(addresses: Vec<String>, seed: u64, directory: &Path, recorder: &Recorder) -> io::Result<Self> {
         let mut churn = Self { stop: Arc::default(), threads: Vec::new() };
         type Role = fn(&mut Client);
@@ -52,7 +52,7 @@ impl Churn {
         Ok(churn)
     }
 
-    /// Lets the clients bring what they have begun to its end.
+    /// Stops the clients after they have finished what they have begun.
     pub fn end(self) {
         drop(self);
     }
@@ -62,7 +62,7 @@ impl Drop for Churn {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         for thread in self.threads.drain(..) {
-            // A client that panicked has said so.
+            // A client that panicked has already printed why.
             let _ = thread.join();
         }
     }
@@ -102,7 +102,7 @@ impl Client {
         outcome
     }
 
-    /// One job after the other: submitted, looked at, and then cancelled, saved or left to finish.
+    /// Runs one job after the other: submits it, describes it, and then cancels it, takes a savepoint or lets it finish.
     fn churn(&mut self) {
         for number in 1.. {
             if self.stopped() {
@@ -122,7 +122,7 @@ impl Client {
         }
     }
 
-    /// Submits until that is acknowledged: always under the same token, so that it makes one job.
+    /// Submits a job until the submission is acknowledged. Every retry uses the same token, so that there is only one job.
     fn submit(&self, key: &str, finishes: bool) -> Option<JobId> {
         let rows = if finishes { 1_500 } else { 1_000_000 };
         let counting = CountingJob { rows, rows_per_second: 1_000, parallelism: 1, ..CountingJob::lasting(1) };
@@ -161,8 +161,8 @@ impl Client {
         });
     }
 
-    /// Waits until the job has ended, having asked for that or, when the run ends, asking for it then. What was asked of a leader
-    /// that died may have died with it, so it is asked again.
+    /// Waits until the job has ended. Cancels it at once if `cancel` is set, and otherwise when the run ends. A leader that dies
+    /// may lose the request, so it is repeated.
     fn end(&self, key: &str, job: JobId, cancel: bool) {
         let started = Instant::now();
         while started.elapsed() < PATIENCE {
@@ -180,7 +180,7 @@ impl Client {
         }
     }
 
-    /// Hands leadership over from time to time.
+    /// Transfers leadership from time to time.
     fn transfer(&mut self) {
         let mut next = Instant::now() + Duration::from_millis(self.random.between(TRANSFERS_MS.0, TRANSFERS_MS.1));
         while !self.stopped() {

@@ -10,15 +10,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use weir_protocol::job_graph::JobGraph;
 
-/// Rows `0..rows`, one per millisecond of event time, dealt to `keys` keys by remainder, counted and summed per key and
-/// window. What must come out follows by arithmetic; nothing of the runtime takes part in computing it.
+/// Counts and sums the rows `0..rows` per key and window. There is one row per millisecond of event time, and its key is the
+/// remainder of its number by `keys`. The expected output is computed without any part of the runtime.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CountingJob {
-    /// Number of rows.
     pub rows: u64,
-    /// How fast they come.
     pub rows_per_second: u64,
-    /// Number of keys.
     pub keys: u64,
     /// Length of a window in milliseconds of event time.
     pub window_ms: u64,
@@ -28,23 +25,23 @@ pub struct CountingJob {
     pub checkpoint_interval_ms: u64,
 }
 
-/// Event time of row 0: any hour will do.
+/// Event time of row 0. Any full hour is possible.
 const START_MS: u64 = 1_600_000_000_000 / 3_600_000 * 3_600_000;
 
-/// What came out, against what had to.
+/// The result of comparing the output with the expected output.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Verdict {
     /// Rows in the committed output.
     pub rows: u64,
     pub lost: u64,
-    /// There more than once.
+    /// Rows that are present more than once.
     pub duplicated: u64,
-    /// With figures that are wrong.
+    /// Rows with wrong numbers.
     pub wrong: u64,
 }
 
 impl Verdict {
-    /// Whether every row is there exactly once and right.
+    /// Whether every expected row is present exactly once and correct.
     pub fn is_exactly_once(&self) -> bool {
         self.rows > 0 && self.lost == 0 && self.duplicated == 0 && self.wrong == 0
     }
@@ -54,23 +51,23 @@ impl Verdict {
 const ENDLESS: u64 = 1_000_000_000_000;
 
 impl CountingJob {
-    /// A job that runs until it is ended: see [`Self::up_to`].
+    /// A job that runs until it is stopped: see [`Self::up_to`].
     pub fn endless() -> Self {
         Self { rows: ENDLESS, ..Self::lasting(1) }
     }
 
-    /// The same job as it goes on from a savepoint, as fast as it can, and ends before this row.
+    /// The same job, which continues from a savepoint as fast as possible and ends before this row.
     #[must_use]
     pub fn up_to(&self, rows: u64) -> Self {
         Self { rows, rows_per_second: ENDLESS, ..self.clone() }
     }
 
-    /// Whether it ends by itself in a time that one can wait for.
+    /// Whether the job ends by itself soon enough to wait for it.
     pub fn ends(&self) -> bool {
         self.rows < ENDLESS
     }
 
-    /// A job that runs for about so many seconds at 5000 rows a second on two subtasks, checkpointing every 300 ms.
+    /// A job that lasts about this many seconds, at 5000 rows per second on two subtasks, with a checkpoint every 300 ms.
     pub fn lasting(seconds: u64) -> Self {
         let rows_per_second = 5_000;
         Self {
@@ -83,7 +80,7 @@ impl CountingJob {
         }
     }
 
-    /// Its graph.
+    /// The job's graph, which writes to the directory `output`.
     pub fn graph(&self, output: &Path) -> Result<JobGraph, serde_json::Error> {
         let bigint = |name: &str| json!({"name": name, "type": "bigint"});
         serde_json::from_value(json!({
@@ -148,7 +145,7 @@ impl CountingJob {
         }))
     }
 
-    /// The rows that must come out, as they are written: what tests of the checks start from.
+    /// The expected rows as they are written. Tests of the checks start from them.
     #[cfg(test)]
     pub(crate) fn right_lines(&self) -> Vec<String> {
         let row = |((window, key), (n, total, last)): ((u64, u64), (u64, u64, u64))| format!("{window},{key},{n},{total},{last}");
@@ -166,12 +163,12 @@ impl CountingJob {
         expected
     }
 
-    /// Compares the committed output with what must be there.
+    /// Compares the committed output with the expected output.
     pub fn check(&self, output: &Path) -> io::Result<Verdict> {
         Ok(self.judge(&committed_lines(output)?))
     }
 
-    /// Compares these committed lines with what must be there.
+    /// Compares these committed lines with the expected output.
     pub fn judge(&self, lines: &[String]) -> Verdict {
         let expected = self.expected();
         let mut seen: BTreeMap<(u64, u64), u64> = BTreeMap::new();
@@ -196,7 +193,7 @@ impl CountingJob {
     }
 }
 
-/// Rows of every visible file in a directory, headers left out.
+/// Rows of every visible file in a directory, without the header lines.
 pub fn committed_lines(output: &Path) -> io::Result<Vec<String>> {
     let mut lines = Vec::new();
     let entries = match std::fs::read_dir(output) {
@@ -232,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn right_output_passes_and_every_kind_of_damage_is_told() {
+    fn correct_output_passes_and_every_kind_of_damage_is_reported() {
         assert!(check(&right()).is_exactly_once());
         assert_eq!(check(&right()[1..]).lost, 1);
         let mut twice = right();

@@ -1,4 +1,5 @@
-//! `weir drill` as operators type it, against real processes: what it breaks, what it measures, what it refuses, what stays.
+//! `weir drill` as operators run it, against real processes: what it breaks, what it measures, what it refuses, and what it
+//! records.
 
 mod outages;
 
@@ -21,7 +22,7 @@ use weir_protocol::rest::DrillResult;
 
 const AGENT: &str = "drill.agent.enabled=true";
 
-/// What a `weir drill run` came to.
+/// The result of a `weir drill run`.
 struct Drilled {
     code: Option<i32>,
     said: String,
@@ -29,7 +30,7 @@ struct Drilled {
 }
 
 impl Drilled {
-    /// The result of one that must have passed.
+    /// The result of a drill that must have passed.
     fn passed(self) -> DrillResult {
         assert_eq!(self.code, Some(0), "{}\n{}", self.told, self.said);
         let result: DrillResult = serde_json::from_str(&self.said).expect("a result");
@@ -39,7 +40,7 @@ impl Drilled {
     }
 }
 
-/// A drill that runs, and where its output goes.
+/// A running drill, and the files of its output.
 struct Running {
     child: Child,
     said: PathBuf,
@@ -61,7 +62,7 @@ impl Running {
         Self { child, said, told }
     }
 
-    /// Waits for its end; `meanwhile` is done again and again.
+    /// Waits until the drill ends. Calls `meanwhile` repeatedly while it waits.
     fn end(mut self, mut meanwhile: impl FnMut()) -> Drilled {
         let status = poll(PATIENCE, || {
             meanwhile();
@@ -76,23 +77,23 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Nothing is left to kill if it has ended, as it should have.
+        // If the drill has ended, as it should have, nothing is left to kill.
         drop(self.child.kill());
         drop(self.child.wait());
     }
 }
 
-/// Runs a drill to its end, and starts again what it has ended, as a supervisor would.
+/// Runs a drill to its end. Restarts the processes that the drill ends, as a supervisor would.
 fn drill(test: &mut ClusterUnderTest, arguments: &[&str]) -> Drilled {
     let running = Running::start(&test.cluster.rest_addresses().join(","), test.directory(), arguments);
-    running.end(|| drop(test.cluster.revive().expect("what has ended is started again")))
+    running.end(|| drop(test.cluster.revive().expect("what has ended is restarted")))
 }
 
 fn weir(arguments: &[&str]) -> Output {
     Command::new(weir_binary()).args(arguments).output().expect("the command runs")
 }
 
-/// Waits until the leader knows of all three JobManagers and could do without one; its name and epoch.
+/// Waits until the leader knows all three JobManagers and one of them may fail. Returns the leader's name and epoch.
 fn await_redundancy(test: &ClusterUnderTest) -> (String, u64) {
     let look = || {
         let (leader, epoch) = test.leader()?;
@@ -100,10 +101,10 @@ fn await_redundancy(test: &ClusterUnderTest) -> (String, u64) {
         let close = ha.members.iter().all(|member| member.reachable != Some(false) && member.lag_entries.unwrap_or(0) < 100);
         (ha.failures_tolerated >= 1 && ha.members.len() == 3 && close).then_some((leader, epoch))
     };
-    test.until("three JobManagers, one to spare", look)
+    test.until("three JobManagers, of which one may fail", look)
 }
 
-/// Submits the workload under a restart strategy that allows no restart at all.
+/// Submits the workload with a restart strategy that allows no restart.
 fn submit_without_restarts(test: &ClusterUnderTest, job: &CountingJob) -> JobId {
     let mut graph = job.graph(&test.output()).expect("the workload is a job graph");
     graph.restart_strategy = Some(RestartStrategyConfig::None);
@@ -113,7 +114,7 @@ fn submit_without_restarts(test: &ClusterUnderTest, job: &CountingJob) -> JobId 
 }
 
 #[test]
-fn leader_drills_pass_measure_what_they_broke_and_are_remembered() {
+fn leader_drills_pass_measure_their_effect_and_are_recorded() {
     let mut test = ClusterUnderTest::start(&[AGENT]);
     let job = CountingJob::endless();
     let id = test.submit(&job);
@@ -145,13 +146,13 @@ fn leader_drills_pass_measure_what_they_broke_and_are_remembered() {
     let transferred = drill(&mut test, &["leader-transfer"]).passed();
     assert_eq!(transferred.victims, [second.as_str()]);
     let (successor, _) = test.await_leader_after(epoch);
-    assert_ne!(successor, second, "the fault bit");
+    assert_ne!(successor, second, "the fault took effect");
 
     let (third, epoch) = await_redundancy(&test);
     let paused = drill(&mut test, &["leader-pause", "--pause", "4 s"]).passed();
     assert_eq!(paused.victims, [third.as_str()]);
     let back_ms = paused.measures.back_ms.expect("it takes part again");
-    assert!(back_ms >= 3_000, "it was frozen: {back_ms} ms");
+    assert!(back_ms >= 3_000, "it was paused: {back_ms} ms");
     test.await_leader_after(epoch);
 
     await_redundancy(&test);
@@ -159,7 +160,7 @@ fn leader_drills_pass_measure_what_they_broke_and_are_remembered() {
     assert_eq!(missed.code, Some(1), "{}", missed.told);
     assert!(missed.told.contains("DRILL-MISSED") && missed.told.contains("the objective is 1 ms"), "{}", missed.told);
 
-    // A further leader change: what is remembered is the cluster's, not one leader's.
+    // Change the leader once more: the record of drills belongs to the cluster, not to one leader.
     let (leader, epoch) = await_redundancy(&test);
     test.cluster.kill(&leader).expect("it runs");
     test.await_leader_after(epoch);
@@ -177,7 +178,7 @@ fn leader_drills_pass_measure_what_they_broke_and_are_remembered() {
 }
 
 #[test]
-fn a_job_that_may_never_restart_survives_a_drill_and_no_more() {
+fn a_job_without_restarts_survives_a_drill() {
     let mut test = ClusterUnderTest::start(&[AGENT]);
     let job = CountingJob::endless();
     let id = submit_without_restarts(&test, &job);
@@ -185,7 +186,7 @@ fn a_job_that_may_never_restart_survives_a_drill_and_no_more() {
     let before = test.describe(id).expect("the leader answers");
     let killed = drill(&mut test, &["taskmanager-kill", "--rto", "60 s"]).passed();
     let after = test.describe(id).expect("the leader answers");
-    assert!(after.restarts > before.restarts, "the fault bit");
+    assert!(after.restarts > before.restarts, "the fault took effect");
     assert_ne!(attempts(&after), attempts(&before));
     let victim = killed.victims[0].as_str();
     assert!(test.cluster.taskmanager_names().iter().any(|name| name == victim), "{victim}");
@@ -220,7 +221,7 @@ fn too_little_redundancy_is_refused_and_nothing_is_touched() {
 }
 
 #[test]
-fn where_the_agent_is_off_nothing_can_be_ordered_and_a_command_reaches_the_process_instead() {
+fn without_an_agent_faults_are_refused_and_a_command_can_replace_it() {
     let mut test = ClusterUnderTest::start(&[]);
     let job = CountingJob::endless();
     let id = test.submit(&job);
@@ -242,14 +243,14 @@ fn where_the_agent_is_off_nothing_can_be_ordered_and_a_command_reaches_the_proce
 
     let paused = drill(&mut test, &["leader-pause", "--pause", "4 s", "--command", "kill -{signal} {pid}"]).passed();
     assert_eq!(paused.victims, [leader.as_str()]);
-    assert!(paused.measures.back_ms >= Some(3_000), "it was frozen: {:?}", paused.measures);
+    assert!(paused.measures.back_ms >= Some(3_000), "it was paused: {:?}", paused.measures);
     let (successor, _) = test.await_leader_after(epoch);
-    assert_ne!(successor, leader, "the fault bit");
+    assert_ne!(successor, leader, "the fault took effect");
     test.finish(id, &job);
 }
 
 #[test]
-fn a_drill_that_is_broken_off_mends_what_it_froze_and_says_so() {
+fn an_interrupted_drill_resumes_the_process_that_it_paused_and_says_so() {
     let test = ClusterUnderTest::start(&[]);
     let job = CountingJob::endless();
     let id = test.submit(&job);
@@ -259,13 +260,13 @@ fn a_drill_that_is_broken_off_mends_what_it_froze_and_says_so() {
     let running = Running::start(&addresses, test.directory(), &arguments);
     let (successor, _) = test.await_leader_after(epoch);
     assert_ne!(successor, leader);
-    assert_eq!(test.ha_as_seen_by(&leader), None, "the fault bit: it is frozen");
+    assert_eq!(test.ha_as_seen_by(&leader), None, "the fault took effect: the leader is paused");
     kill(Pid::from_raw(running.child.id() as i32), Signal::SIGINT).expect("Ctrl-C");
     let broken_off = running.end(|| ());
     assert_eq!(broken_off.code, Some(1), "{}", broken_off.told);
     let told = &broken_off.told;
     assert!(told.contains("DRILL-INTERRUPTED") && told.contains("nothing is left broken"), "{told}");
-    test.until("it goes on", || test.ha_as_seen_by(&leader));
+    test.until("the resumed leader answers", || test.ha_as_seen_by(&leader));
     let history = weir(&["ha", "history", "-m", &addresses, "-o", "json"]);
     let history: Value = serde_json::from_slice(&history.stdout).expect("JSON");
     assert_eq!((&history["drill_under_way"], &history["drills"][0]["passed"]), (&Value::Null, &Value::Bool(false)), "{history}");
@@ -284,7 +285,7 @@ fn a_leader_is_killed_in_a_drill(coordination: Coordination) {
     let killed = drill(&mut test, &["leader-kill"]).passed();
     assert_eq!(killed.victims, [leader.as_str()]);
     assert!(killed.measures.detection_ms.is_some() && killed.measures.back_ms.is_some(), "{:?}", killed.measures);
-    // Perhaps the same one, started again.
+    // The new leader may be the same JobManager, after its restart.
     test.await_leader_after(epoch);
     test.finish(id, &job);
 }
@@ -299,7 +300,7 @@ fn a_leader_can_be_killed_in_a_drill_on_zookeeper() {
     a_leader_is_killed_in_a_drill(Coordination::ZooKeeper);
 }
 
-/// `weir local` as its users run it; its processes end with it.
+/// `weir local` as users run it. Its processes end when it is killed.
 struct Local(Child);
 
 impl Drop for Local {
@@ -317,7 +318,7 @@ fn three_ports() -> u16 {
 }
 
 #[test]
-fn a_local_cluster_starts_again_what_a_drill_has_killed() {
+fn a_local_cluster_restarts_what_a_drill_has_killed() {
     let _turn = take_turn();
     let directory = tempfile::tempdir().expect("a directory");
     let port = three_ports();
@@ -340,7 +341,7 @@ fn a_local_cluster_starts_again_what_a_drill_has_killed() {
     let bearable = poll(PATIENCE, || (run(&["leader-kill", "--dry-run"]).code == Some(0)).then_some(()));
     assert!(bearable.is_some(), "{}", run(&["leader-kill", "--dry-run"]).told);
     let killed = run(&["leader-kill"]).passed();
-    assert!(killed.measures.back_ms.is_some(), "its supervisor started it again: {:?}", killed.measures);
+    assert!(killed.measures.back_ms.is_some(), "its supervisor restarted it: {:?}", killed.measures);
     let log = std::fs::read_to_string(directory.path().join("local.log")).expect("a log");
     assert!(log.contains(&format!("{} had ended and was started again", killed.victims[0])), "{log}");
     kill(Pid::from_raw(local.0.id() as i32), Signal::SIGTERM).expect("it is told to stop");
@@ -349,7 +350,7 @@ fn a_local_cluster_starts_again_what_a_drill_has_killed() {
 }
 
 #[test]
-fn a_rolling_restart_stops_every_process_once_and_the_job_goes_on() {
+fn a_rolling_restart_stops_every_process_once_and_the_job_continues() {
     let mut test = ClusterUnderTest::start(&[AGENT]);
     let job = CountingJob::endless();
     let id = test.submit(&job);
@@ -362,6 +363,6 @@ fn a_rolling_restart_stops_every_process_once_and_the_job_goes_on() {
     assert_eq!(victims[2], leader, "the leader after the standbys: {victims:?}");
     victims.sort();
     assert_eq!(victims, ["jm-1", "jm-2", "jm-3", "tm-1", "tm-2"]);
-    assert!(victims.iter().all(|name| started.join(name).is_file()), "each was to be started again");
+    assert!(victims.iter().all(|name| started.join(name).is_file()), "the command was to restart each process");
     test.finish(id, &job);
 }

@@ -1,4 +1,4 @@
-//! Outages as drills: the coordination store or checkpoint storage away, by agents and by commands.
+//! Drills with outages: the coordination store or checkpoint storage is unavailable, because of agents or of commands.
 
 use weir_client::ClientError;
 use weir_protocol::rest::JobDescription;
@@ -12,7 +12,7 @@ fn failed_checkpoints(job: &JobDescription) -> u64 {
     job.checkpoints.counts.failed
 }
 
-/// Whether the JobManager that led says that its store is away or, on raft, that it reaches no quorum.
+/// Whether the former leader reports that its store is unavailable or, on raft, that it reaches no quorum.
 fn is_cut_off(test: &ClusterUnderTest, leader: &str) -> Option<()> {
     let ha = test.ha_as_seen_by(leader)?;
     (!ha.has_quorum || ha.store_away_since_ms.is_some()).then_some(())
@@ -22,7 +22,7 @@ fn start(test: &ClusterUnderTest, arguments: &[&str]) -> Running {
     Running::start(&test.cluster.rest_addresses().join(","), test.directory(), arguments)
 }
 
-/// A cluster with agents on this store, whose leases and sessions last so long.
+/// A cluster with agents on this store, with leases and sessions of this length.
 fn cluster_on(coordination: Coordination, lease: &str) -> ClusterUnderTest {
     ClusterUnderTest::start_with(|options| {
         options.coordination = coordination;
@@ -41,7 +41,7 @@ fn an_outage_within_the_lease(coordination: Coordination) {
     let running = start(&test, &["store-outage", "--duration", "5 s", "--rto", "60 s"]);
     test.until("the leader does not reach the store", || is_cut_off(&test, &leader));
     let refused = test.try_submit(&CountingJob::endless(), PATIENCE);
-    assert!(matches!(&refused, Err(ClientError::StoreAway { uncertain: None, .. })), "nobody waits: {refused:?}");
+    assert!(matches!(&refused, Err(ClientError::StoreAway { uncertain: None, .. })), "the client does not wait: {refused:?}");
     let result = running.end(|| ()).passed();
     assert_eq!(result.victims, [STORE]);
     let measures = result.measures;
@@ -73,7 +73,7 @@ fn an_outage_beyond_the_lease(coordination: Coordination) {
     let result = drill_undisturbed(&test, &["store-outage", "--duration", "6 s"]).passed();
     assert!(result.measures.store_away_ms > Some(3_000), "{:?}", result.measures);
     let (_, newer) = test.await_leader_after(epoch);
-    assert!(newer > epoch, "the lease ran out: renewals did not get through either");
+    assert!(newer > epoch, "the lease expired, because renewals did not get through either");
     test.finish(id, &job);
 }
 
@@ -87,13 +87,13 @@ fn an_outage_of_zookeeper_beyond_the_session_changes_the_leader_and_spends_no_re
     an_outage_beyond_the_lease(Coordination::ZooKeeper);
 }
 
-/// Nothing ends in it that would have to be started again.
+/// Runs a drill that ends no process, so that nothing must be restarted.
 fn drill_undisturbed(test: &ClusterUnderTest, arguments: &[&str]) -> Drilled {
     start(test, arguments).end(|| ())
 }
 
 #[test]
-fn on_raft_nobody_leads_while_the_members_are_apart_and_one_does_afterwards() {
+fn on_raft_there_is_no_leader_while_the_members_are_apart_and_one_afterwards() {
     let test = ClusterUnderTest::start(&[AGENT]);
     let job = CountingJob::endless();
     let id = submit_without_restarts(&test, &job);
@@ -105,7 +105,7 @@ fn on_raft_nobody_leads_while_the_members_are_apart_and_one_does_afterwards() {
     assert_eq!(attempts(&test.describe(id).expect("the leader answers")), attempts(&before), "a dry run touches nothing");
     let running = start(&test, &["store-outage", "--duration", "5 s", "--rto", "60 s"]);
     test.until("the leader does not reach the others", || is_cut_off(&test, &leader));
-    assert_eq!(test.describe(id), None, "nobody leads");
+    assert_eq!(test.describe(id), None, "there is no leader");
     let result = running.end(|| ()).passed();
     assert_eq!(result.victims, [STORE]);
     let measures = result.measures;
@@ -116,7 +116,7 @@ fn on_raft_nobody_leads_while_the_members_are_apart_and_one_does_afterwards() {
 }
 
 #[test]
-fn checkpoints_fail_while_their_storage_is_away_and_no_task_restarts() {
+fn checkpoints_fail_while_their_storage_is_unavailable_and_no_task_restarts() {
     let test = ClusterUnderTest::start(&[AGENT]);
     let job = CountingJob::endless();
     let id = submit_without_restarts(&test, &job);
@@ -128,13 +128,13 @@ fn checkpoints_fail_while_their_storage_is_away_and_no_task_restarts() {
     assert!(measures.checkpoints_failed > Some(0) && measures.first_checkpoint_ms.is_some(), "{measures:?}");
     assert_eq!((measures.records_lost, measures.records_reprocessed), (Some(0), Some(0)), "{measures:?}");
     let after = test.describe(id).expect("the leader answers");
-    assert!(failed_checkpoints(&after) > failed_checkpoints(&before), "the fault bit");
+    assert!(failed_checkpoints(&after) > failed_checkpoints(&before), "the fault took effect");
     assert_eq!((attempts(&after), after.restarts), (attempts(&before), before.restarts), "no task has restarted");
     assert_eq!(test.leader(), Some((leader, epoch)));
     let shown = weir(&["ha", "history", "-m", &test.cluster.rest_addresses().join(",")]);
     assert!(String::from_utf8_lossy(&shown.stdout).contains("checkpoint-storage-outage"));
 
-    // A job that bears no failed checkpoint would restart, with nothing to restore from.
+    // A job that tolerates no failed checkpoint would restart, with nothing to restore from.
     let mut strict = CountingJob::endless().graph(&test.directory().join("strict")).expect("the workload is a job graph");
     strict.name = "strict".to_owned();
     strict.checkpointing.as_mut().expect("it takes checkpoints").tolerable_failures = 0;
@@ -152,14 +152,14 @@ fn checkpoints_fail_while_their_storage_is_away_and_no_task_restarts() {
 }
 
 #[test]
-fn an_outage_that_is_broken_off_is_mended_at_once_and_one_that_loses_its_drill_by_itself() {
+fn an_interrupted_outage_ends_at_once_and_an_outage_without_its_drill_ends_by_itself() {
     let test = ClusterUnderTest::start(&[AGENT]);
     let job = CountingJob::endless();
     let id = submit_without_restarts(&test, &job);
     await_redundancy(&test);
     let before = failed_checkpoints(&test.describe(id).expect("the leader answers"));
     let running = start(&test, &["checkpoint-storage-outage", "--duration", "290 s"]);
-    test.await_job(id, "the fault bites", |job| failed_checkpoints(job) > before);
+    test.await_job(id, "the fault takes effect", |job| failed_checkpoints(job) > before);
     kill(Pid::from_raw(running.child.id() as i32), Signal::SIGINT).expect("Ctrl-C");
     let broken_off = running.end(|| ());
     assert_eq!(broken_off.code, Some(1), "{}", broken_off.told);
@@ -177,7 +177,7 @@ fn an_outage_that_is_broken_off_is_mended_at_once_and_one_that_loses_its_drill_b
     test.finish(id, &job);
 }
 
-/// Does what commands ask for by making files, and says so by files.
+/// Does what the commands of a drill ask for. Requests and their completion are files.
 fn serve_commands(test: &mut ClusterUnderTest, seen: &mut usize) {
     let asked = |name: &str| test.directory().join(name).exists();
     if *seen == 0 && asked("break") {
@@ -185,14 +185,14 @@ fn serve_commands(test: &mut ClusterUnderTest, seen: &mut usize) {
         std::fs::write(test.directory().join("broken"), "").expect("a file");
         *seen = 1;
     } else if *seen == 1 && asked("mend") {
-        test.cluster.restart_coordination().expect("the store comes back");
+        test.cluster.restart_coordination().expect("the store starts again");
         std::fs::write(test.directory().join("mended"), "").expect("a file");
         *seen = 2;
     }
 }
 
 #[test]
-fn where_agents_are_off_an_outage_is_refused_and_two_commands_bring_it_about_and_mend_it() {
+fn without_agents_an_outage_is_refused_and_two_commands_can_cause_it_and_end_it() {
     let mut test = ClusterUnderTest::start_with(|options| {
         options.coordination = Coordination::Etcd;
         options.settings.push("high-availability.etcd.lease-ttl=15 s".to_owned());
@@ -208,10 +208,10 @@ fn where_agents_are_off_an_outage_is_refused_and_two_commands_bring_it_about_and
     }
     let half = drill_undisturbed(&test, &["store-outage", "--break-command", "true"]);
     assert_eq!(half.code, Some(2), "{}", half.told);
-    let toothless = ["store-outage", "--duration", "1 s", "--break-command", "true", "--mend-command", "true"];
-    let toothless = drill_undisturbed(&test, &toothless);
-    assert_eq!(toothless.code, Some(1), "{}", toothless.told);
-    assert!(toothless.told.contains("the fault did not bite"), "{}", toothless.told);
+    let ineffective = ["store-outage", "--duration", "1 s", "--break-command", "true", "--mend-command", "true"];
+    let ineffective = drill_undisturbed(&test, &ineffective);
+    assert_eq!(ineffective.code, Some(1), "{}", ineffective.told);
+    assert!(ineffective.told.contains("the fault had no effect"), "{}", ineffective.told);
 
     let place = test.directory().display().to_string();
     let handshake = |ask: &str, done: &str| format!("touch {place}/{ask}; while [ ! -e {place}/{done} ]; do sleep 0.05; done");
@@ -221,10 +221,10 @@ fn where_agents_are_off_an_outage_is_refused_and_two_commands_bring_it_about_and
     let mut seen = 0;
     let result = running.end(|| serve_commands(&mut test, &mut seen)).passed();
     assert!(result.measures.store_away_ms > Some(2_000), "{:?}", result.measures);
-    assert_eq!(test.leader(), Some((leader, epoch)), "etcd gives leases their time again");
+    assert_eq!(test.leader(), Some((leader, epoch)), "etcd extends all leases when it starts");
     assert_eq!(attempts(&test.describe(id).expect("the leader answers")), before);
 
-    // Broken off, it mends before it ends.
+    // If the drill is interrupted, it ends the outage before it exits.
     let left = test.directory().join("left");
     let (break_command, mend_command) = (format!("touch {}", left.display()), format!("rm {}", left.display()));
     let commands = ["--break-command", &break_command, "--mend-command", &mend_command];

@@ -1,4 +1,4 @@
-//! Facts: what somebody outside the product saw.
+//! Facts: what an observer outside the product saw.
 
 use serde::{Deserialize, Serialize};
 use weir_protocol::job_status::JobStatus;
@@ -8,90 +8,77 @@ use weir_protocol::{CheckpointId, JobId, LeaderEpoch};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct CommittedRow {
     pub key: i64,
-    /// Which source read it.
+    /// Number of the source that produced the row.
     pub source: i64,
-    /// At which offset, from 0.
+    /// Offset of the row in its source, from 0.
     pub offset: i64,
     pub value: i64,
-    /// The so-manieth row of its key, from 1.
+    /// The row is the n-th of its key, counted from 1.
     pub count: i64,
-    /// Sum of the values of its key so far, its own included.
+    /// Sum of the values of the key up to and including this row.
     pub sum: i64,
 }
 
-/// Something that was seen.
+/// An observation of the cluster from outside.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Fact {
     /// A fenced write began.
     WriteBegan {
-        /// Who tells this write from others.
+        /// Number that identifies the write.
         write: u64,
-        /// Of which process.
         process: String,
-        /// Under which epoch.
         epoch: LeaderEpoch,
     },
-    /// The store took it.
-    WriteCommitted {
-        write: u64,
-        /// Under which epoch.
-        epoch: LeaderEpoch,
-    },
-    /// A member said who leads.
+    /// The store accepted a fenced write.
+    WriteCommitted { write: u64, epoch: LeaderEpoch },
+    /// A process learned from the store that a leader was elected.
     LeaderSeen {
-        /// Which process did.
+        /// The process that learned it.
         process: String,
-        /// Under which epoch.
+        /// The epoch of the leader.
         epoch: LeaderEpoch,
     },
-    /// Somebody said who leads under an epoch.
-    LeaderNamed {
-        leader: String,
-        /// Under which epoch.
-        epoch: LeaderEpoch,
-    },
-    /// A checkpoint's pointer became durable; told when its leader hears of it, which may be when another has led for long.
+    /// An answer named the leader of an epoch.
+    LeaderNamed { leader: String, epoch: LeaderEpoch },
+    /// A checkpoint's pointer became durable. The fact is noted when the writer learns it, which may be long after another leader
+    /// took over.
     CheckpointAppended {
-        /// Of which job.
         job: JobId,
         checkpoint: CheckpointId,
-        /// The version that the commit gave to what it changed: their order is that of the commits.
+        /// Version that the commit gave to the keys it changed. Versions increase in the order of the commits.
         version: u64,
-        /// Its metadata file and the state files that this names, below the root of all checkpoints, and whether each was there.
+        /// The metadata file and the state files that it names, as paths below the root of all checkpoints, and whether each
+        /// existed.
         files: Vec<(String, bool)>,
     },
-    /// A checkpoint's pointer was removed, or may have been.
-    CheckpointRemoved {
-        /// Of which job.
-        job: JobId,
-        checkpoint: CheckpointId,
-    },
-    /// A write that was to remove a checkpoint's pointer was refused: that is still there.
+    /// A checkpoint's pointer was removed, or may have been removed.
+    CheckpointRemoved { job: JobId, checkpoint: CheckpointId },
+    /// The store refused a write that would have removed a checkpoint's pointer: the pointer still exists.
     CheckpointKept { job: JobId, checkpoint: CheckpointId },
     /// A file was deleted.
     FileDeleted {
-        /// Which, below the root of all checkpoints.
+        /// The file's path below the root of all checkpoints.
         path: String,
     },
     /// A submission was acknowledged.
     Submitted {
-        /// Under which token.
+        /// The client token of the submission.
         token: String,
-        /// As which job.
+        /// The job that the submission created.
         job: JobId,
     },
-    /// A leader said how a job stands; `None`: that there is no such job.
+    /// A leader answered with the status of a job. `None`: the leader does not know the job.
     StatusSeen { job: JobId, status: Option<JobStatus> },
-    /// Rows became visible.
+    /// A sink made rows visible.
     RowsCommitted {
-        /// Of which job.
+        /// Name of the job.
         job: String,
         rows: Vec<CommittedRow>,
     },
 }
 
 impl Fact {
-    /// What facts of its kind are called where they are counted.
+    /// Returns the name under which facts of this kind are counted.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::WriteBegan { .. } => "writes begun",

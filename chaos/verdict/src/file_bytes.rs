@@ -1,18 +1,16 @@
-//! The bytes of a file on a disk that loses what was not synced: as they are seen, as they are durable, and what lies between. Both
-//! the simulated disks and the one under real processes keep their files so.
+//! The bytes of a file on a disk that may lose unsynced changes: the bytes that readers see, the durable bytes, and the changes
+//! between the two. The simulated disks and the disk under real processes both keep their files in this form.
 
-/// What a power loss makes of an unsynced change.
+/// What a power loss does to an unsynced change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
-    /// It is there.
     Survives,
-    /// It is not.
     Lost,
-    /// Of a write only so many bytes are there.
+    /// Only this many bytes of a write survive, from its start.
     Torn(usize),
 }
 
-/// A file's bytes.
+/// The bytes of one file, with the changes that no sync has made durable.
 #[derive(Debug, Default)]
 pub struct FileBytes {
     current: Vec<u8>,
@@ -42,27 +40,29 @@ impl Change {
 }
 
 impl FileBytes {
-    /// As they are seen.
+    /// Returns the bytes that readers see.
     pub fn current(&self) -> &[u8] {
         &self.current
     }
 
-    /// As they are durable.
+    /// Returns the bytes as of the last sync.
     pub fn durable(&self) -> &[u8] {
         &self.durable
     }
 
-    /// Changes that are not durable.
+    /// Returns the number of changes that no sync has made durable.
     pub fn unsynced(&self) -> u64 {
         self.unsynced.len() as u64
     }
 
+    /// Writes `bytes` at `offset`, and fills a gap before `offset` with zeros. Readers see the write at once.
     pub fn write(&mut self, offset: u64, bytes: &[u8]) {
         if !bytes.is_empty() {
             self.change(Change::Write(offset as usize, bytes.to_vec()));
         }
     }
 
+    /// Truncates the file to `length` bytes, or extends it with zeros. Readers see the change at once.
     pub fn set_length(&mut self, length: u64) {
         if self.current.len() as u64 != length {
             self.change(Change::Length(length as usize));
@@ -74,19 +74,21 @@ impl FileBytes {
         self.unsynced.push(change);
     }
 
+    /// Makes all changes durable, as fsync does.
     pub fn sync(&mut self) {
         for change in self.unsynced.drain(..) {
             change.apply(&mut self.durable);
         }
     }
 
-    /// Takes for clean what never reached the disk.
+    /// Forgets the unsynced changes, as some file systems do after a failed sync: readers still see them, but no later sync makes
+    /// them durable.
     pub fn drop_unsynced(&mut self) {
         self.unsynced.clear();
     }
 
-    /// The power goes. `fate` is asked about each unsynced change, oldest first; of the newest, if it is a write, it is told the length:
-    /// only that may be torn.
+    /// Simulates a power loss. `fate` decides about each unsynced change, oldest first. Only the newest change may be torn, and
+    /// only if it is a write: then `fate` gets its length in bytes, and otherwise `None`.
     pub fn lose_power(&mut self, mut fate: impl FnMut(Option<usize>) -> Fate) {
         let unsynced = std::mem::take(&mut self.unsynced);
         let newest = unsynced.len().saturating_sub(1);
@@ -105,7 +107,7 @@ impl FileBytes {
         self.current.clone_from(&self.durable);
     }
 
-    /// Flips a bit of what is durable.
+    /// Flips bit `bit` (0 to 7) of the byte at offset `at`, in the durable bytes and in those that readers see.
     pub fn flip(&mut self, at: usize, bit: u8) {
         for bytes in [&mut self.current, &mut self.durable] {
             if let Some(byte) = bytes.get_mut(at) {

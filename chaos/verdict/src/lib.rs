@@ -1,5 +1,5 @@
-//! What must hold of a cluster, judged from outside, and what both kinds of chaos share to find out: simulations and runs of real
-//! processes are judged by the same invariants, draw from the same kind of randomness, and lose unsynced bytes by the same rules.
+//! What both kinds of chaos, simulations and runs of real processes, have in common: the invariants that judge a cluster from
+//! outside, the seeded randomness, and the rules by which a power loss takes away unsynced bytes.
 
 pub mod fact;
 pub mod file_bytes;

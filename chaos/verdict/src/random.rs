@@ -1,9 +1,9 @@
-//! Randomness that follows from the seed.
+//! Random numbers that depend only on a seed.
 
 use std::sync::Mutex;
 use std::sync::PoisonError;
 
-/// SplitMix64: small, and good enough to choose faults.
+/// A SplitMix64 generator: small, and good enough to choose faults.
 #[derive(Debug)]
 pub struct Random {
     state: Mutex<u64>,
@@ -18,30 +18,31 @@ pub fn mix(value: u64) -> u64 {
 }
 
 impl Random {
-    /// The stream of this seed and purpose: what one part of the simulation draws changes nothing for the others.
+    /// The stream of a seed and a purpose. Each part of a simulation has its own stream, so its draws do not change those of the
+    /// others.
     pub fn new(seed: u64, purpose: &str) -> Self {
         let state = purpose.bytes().fold(mix(seed), |state, byte| mix(state ^ u64::from(byte)));
         Self { state: Mutex::new(state) }
     }
 
-    /// The next 64 bits.
+    /// Returns the next 64 bits.
     pub fn bits(&self) -> u64 {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         mix(*state)
     }
 
-    /// A number from `from` up to but without `to`.
+    /// Returns a number that is at least `from` and less than `to`. If both are equal, returns `from`.
     pub fn between(&self, from: u64, to: u64) -> u64 {
         from + self.bits() % (to - from).max(1)
     }
 
-    /// True so many times in a thousand.
+    /// Returns true with a probability of `per_mille` in a thousand.
     pub fn chance(&self, per_mille: u64) -> bool {
         self.between(0, 1000) < per_mille
     }
 
-    /// One of these.
+    /// Returns one element of `of`, which must not be empty.
     pub fn pick<'a, T>(&self, of: &'a [T]) -> &'a T {
         &of[self.between(0, of.len() as u64) as usize]
     }

@@ -36,7 +36,7 @@ where
                 bytes.extend_from_slice(&chunk[..n]);
                 let text = String::from_utf8_lossy(&bytes).into_owned();
                 let Some((head, body)) = text.split_once("\r\n\r\n") else {
-                    assert!(n > 0, "cut short");
+                    assert!(n > 0, "the request is cut short");
                     continue;
                 };
                 let length = head
@@ -63,7 +63,7 @@ where
     (address, seen)
 }
 
-/// An address where nobody listens.
+/// An address without a listener.
 async fn nobody() -> String {
     TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string()
 }
@@ -88,11 +88,11 @@ fn description(status: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_submission_goes_past_the_dead_and_the_leaderless_under_one_token() {
+async fn a_submission_retries_past_dead_and_leaderless_jobmanagers_under_one_token() {
     let (standby, _) = serve(|_, _, _| no_leader()).await;
     let (leader, seen) = serve(|nth, _, _| match nth {
         0 => no_leader(),
-        // Carried out, but the answer is lost.
+        // The leader carries the submission out, but the answer is lost.
         1 => None,
         _ => Some((200, json!({"job_id": JOB, "status": "already_submitted"}))),
     })
@@ -116,7 +116,7 @@ async fn a_bad_graph_is_refused_before_anything_is_sent() {
 }
 
 #[tokio::test]
-async fn without_a_leader_until_the_deadline_it_says_so() {
+async fn a_call_without_a_leader_until_its_deadline_fails_with_no_leader() {
     let (standby, _) = serve(|_, _, _| no_leader()).await;
     let client = ClusterClient::new(vec![standby]).unwrap();
     let error = client.overview(SOON).await.unwrap_err();
@@ -127,7 +127,7 @@ async fn without_a_leader_until_the_deadline_it_says_so() {
 }
 
 #[tokio::test]
-async fn answers_of_the_cluster_have_their_kinds() {
+async fn each_answer_of_the_cluster_becomes_its_kind_of_error() {
     let (address, _) = serve(|_, line, _| {
         Some(match line {
             "GET /jobs/overview" => (500, json!({"errors": ["boom"]})),
@@ -160,7 +160,7 @@ async fn waiting_goes_on_through_a_leader_change_until_the_job_has_ended() {
 }
 
 #[tokio::test]
-async fn waiting_for_a_job_that_goes_on_times_out() {
+async fn waiting_for_a_job_that_keeps_running_times_out() {
     let (address, _) = serve(|_, _, _| Some((200, description("RUNNING")))).await;
     let client = ClusterClient::new(vec![address]).unwrap();
     let error = client.wait(JOB, SOON).await.unwrap_err();
@@ -189,7 +189,7 @@ async fn a_savepoint_that_a_new_leader_does_not_know_is_triggered_again_under_th
 }
 
 #[tokio::test]
-async fn a_transfer_to_just_anybody_is_not_repeated_when_its_answer_is_lost() {
+async fn a_transfer_without_a_target_is_not_repeated_when_its_answer_is_lost() {
     let (address, seen) = serve(|_, _, _| None).await;
     let client = ClusterClient::new(vec![address]).unwrap();
     let error = client.ha_transfer(None, LONG).await.unwrap_err();
@@ -209,7 +209,7 @@ fn unusable_addresses_are_refused() {
 }
 
 #[tokio::test]
-async fn nobody_waits_for_a_store_that_is_away_and_what_an_earlier_attempt_did_is_not_forgotten() {
+async fn an_unavailable_store_fails_the_call_at_once_and_reports_an_uncertain_earlier_attempt() {
     let away = || Some((503, json!({"errors": ["HA-STORE-AWAY: the coordination store has not answered since then"]})));
     let (jobmanager, seen) = serve(move |_, _, _| away()).await;
     let error = ClusterClient::new(vec![jobmanager]).unwrap().submit(&graph(), None, LONG).await.unwrap_err();

@@ -1,4 +1,4 @@
-//! `source.datagen`: rows made up. Row i is a function of the seed and i; subtask s of p makes rows s, s + p, s + 2p, ...
+//! `source.datagen`: generates rows. Row i is a function of the seed and i. Subtask s of p generates rows s, s + p, s + 2p, ...
 
 mod sequences;
 #[cfg(test)]
@@ -61,23 +61,22 @@ enum FieldKind {
     Timestamp,
 }
 
-/// How the values of one column come about.
+/// Generates the values of one column.
 enum Generator {
-    /// `first + i * step`.
+    /// The number `first + i * step` for row i.
     Linear { first: i64, step: i64 },
-    /// A random integer of `min..=max`.
+    /// A random integer in `min..=max`.
     Integer { min: i64, max: i64 },
-    /// A random number of `min..max`.
+    /// A random number in `min..max`.
     Double { min: f64, max: f64 },
-    /// True or false.
+    /// A random boolean.
     Boolean,
     /// Sixteen random hexadecimal digits.
     Text,
-    /// A random one of these.
+    /// A random element of the list.
     Choice(Vec<Value>),
 }
 
-/// Builds `source.datagen`.
 pub(crate) fn build(descriptor: &OperatorDescriptor, context: &OperatorContext) -> Result<BuiltOperator, OperatorError> {
     let source = Datagen::new(descriptor, context)?;
     let schema = Arc::clone(&source.schema);
@@ -109,7 +108,7 @@ impl Datagen {
     fn new(descriptor: &OperatorDescriptor, context: &OperatorContext) -> Result<Self, OperatorError> {
         let options: DatagenOptions = options::read(descriptor)?;
         if options.fields.is_empty() || options.rows_per_second == Some(0) {
-            return Err(options::invalid(&descriptor.kind, "needs at least one field, and a rate of at least 1"));
+            return Err(options::invalid(&descriptor.kind, "needs at least one field, and rows_per_second must be at least 1"));
         }
         let fields: Vec<_> = options
             .fields
@@ -164,19 +163,19 @@ impl Generator {
                 DataType::Double => {
                     let min = field.min.as_ref().and_then(Number::as_f64).unwrap_or(0.0);
                     let max = field.max.as_ref().and_then(Number::as_f64).unwrap_or(min + 1.0);
-                    if min <= max { Ok(Self::Double { min, max }) } else { Err(format!("min {min} is above max {max}")) }
+                    if min <= max { Ok(Self::Double { min, max }) } else { Err(format!("min {min} is greater than max {max}")) }
                 }
                 DataType::Int | DataType::Bigint | DataType::TimestampMs => {
                     let greatest = if field.data_type == DataType::Int { i64::from(i32::MAX) } else { i64::MAX };
                     let (min, max) = (number(&field.min, 0)?, number(&field.max, greatest)?);
-                    if min <= max { Ok(Self::Integer { min, max }) } else { Err(format!("min {min} is above max {max}")) }
+                    if min <= max { Ok(Self::Integer { min, max }) } else { Err(format!("min {min} is greater than max {max}")) }
                 }
             },
-            (kind, _) => Err(format!("{kind:?} does not go with this type or with \"values\"").to_lowercase()),
+            (kind, _) => Err(format!("kind {kind:?} can't be used with this type or with \"values\"").to_lowercase()),
         }
     }
 
-    /// Tries every value that the column may refuse; what was pushed is to be taken back.
+    /// Pushes every value that the column may refuse. The caller must roll back the row.
     fn check(&self, column: &mut Column) -> Result<(), BadValue> {
         match self {
             Self::Choice(values) => values.iter().try_for_each(|value| push_value(column, value)),
@@ -194,7 +193,7 @@ impl Generator {
             }
             Self::Integer { min, max } => {
                 let span = (i128::from(*max) - i128::from(*min) + 1) as u128;
-                // Below the span, so the sum is at most `max`.
+                // The product is less than `span`, so the sum is at most `max`.
                 column.push_i64((i128::from(*min) + ((u128::from(random()) * span) >> 64) as i128) as i64)
             }
             Self::Double { min, max } => column.push_f64(min + (max - min) * ((random() >> 11) as f64 / (1_u64 << 53) as f64)),
@@ -221,7 +220,7 @@ fn push_value(column: &mut Column, value: &Value) -> Result<(), BadValue> {
     }
 }
 
-/// The finaliser of splitmix64: a bijection that scatters well.
+/// The finaliser of SplitMix64, a bijection that distributes values well.
 fn mix(value: u64) -> u64 {
     let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -270,7 +269,7 @@ impl Source for Datagen {
 
     fn restore(&mut self, restored: RestoredState) -> Result<(), OperatorError> {
         if restored.operator_state.is_empty() {
-            // The checkpoint is older than this operator: begin at the beginning.
+            // The checkpoint was taken before the job had this operator, so start at the first row.
             return Ok(());
         }
         let rescaled = restored.former_parallelism != self.parallelism;
@@ -279,10 +278,14 @@ impl Source for Datagen {
             if !rescaled && *subtask != self.subtask {
                 continue;
             }
-            let state: DatagenState = serde_json::from_slice(bytes)
-                .map_err(|error| OperatorError::fatal("DATAGEN-STATE", format!("source.datagen: unreadable state: {error}")))?;
+            let state: DatagenState = serde_json::from_slice(bytes).map_err(|error| {
+                OperatorError::fatal("DATAGEN-STATE", format!("source.datagen: the state can't be read: {error}"))
+            })?;
             if state.version != STATE_VERSION || !state.sequences.is_legal() {
-                return Err(OperatorError::fatal("DATAGEN-STATE", "source.datagen: unknown state version or illegal sequence"));
+                return Err(OperatorError::fatal(
+                    "DATAGEN-STATE",
+                    "source.datagen: the state has an unknown version or an illegal sequence",
+                ));
             }
             former.push(state.sequences);
         }

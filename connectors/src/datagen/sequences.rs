@@ -1,8 +1,8 @@
-//! Which rows a subtask of `source.datagen` has still to make.
+//! Computes the rows that a subtask of `source.datagen` has still to generate.
 
 use serde::{Deserialize, Serialize};
 
-/// Row numbers `next, next + stride, ...` below `end`.
+/// The row numbers `next, next + stride, ...` below `end`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Sequence {
     pub(crate) next: u64,
@@ -22,25 +22,29 @@ impl Sequence {
     }
 }
 
-/// The rows one subtask has left.
+/// The rows that one subtask has still to generate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Sequences {
-    /// Its turns among the present subtasks. Stays when it is used up: it says how far this subtask has come.
+    /// The subtask's share of the rows at the present parallelism. It is kept when it is empty, as the mark of the subtask's
+    /// progress.
     pub(crate) turns: Sequence,
-    /// What former subtasks had left of rows that others of them had passed.
+    /// Rows that a slow former subtask had not generated when a faster one was already beyond them.
     pub(crate) remainders: Vec<Sequence>,
 }
 
 impl Sequences {
-    /// What subtask `subtask` of `parallelism` makes of rows `start..end`.
+    /// The share of rows `start..end` that subtask `subtask` of `parallelism` generates.
     pub(crate) fn share(start: u64, end: u64, subtask: u32, parallelism: u32) -> Self {
         let next = start.saturating_add(u64::from(subtask));
         Self { turns: Sequence { next, stride: u64::from(parallelism.max(1)), end }, remainders: Vec::new() }
     }
 
-    /// Deals out again what all former subtasks had left; `None` if there are none. From the first row that none of them has
-    /// passed, everybody takes turns as at the start; what slower ones had left below that goes to the new subtasks whole,
-    /// one after the other. So the number of remainders grows by at most one per former subtask, and shrinks as they are made.
+    /// Distributes the rows that the former subtasks had left, after rescaling. Returns the share of `subtask`, or `None` if
+    /// there are no former subtasks.
+    ///
+    /// The highest `next` of the former subtasks divides the rows. From there on, the new subtasks share the rows as at the
+    /// start. Below it, each slower former subtask has one remainder. Remainders are assigned whole, in turn. So their number
+    /// grows by at most one per former subtask, and shrinks as they are used up.
     pub(crate) fn redeal(former: &[Self], subtask: u32, parallelism: u32) -> Option<Self> {
         let end = former.iter().map(|sequences| sequences.turns.end).max()?;
         let high_water = former.iter().map(|sequences| sequences.turns.next).max()?.min(end);
@@ -52,7 +56,7 @@ impl Sequences {
         Some(Self { remainders: mine.collect(), ..Self::share(high_water, end, subtask, parallelism) })
     }
 
-    /// The same up to row `end` instead: a restored job may be given another number of rows.
+    /// Changes the end to row `end`, because a restored job may have another number of rows.
     pub(crate) fn until(mut self, end: u64) -> Self {
         self.turns.end = end;
         self.remainders.iter_mut().for_each(|sequence| sequence.end = sequence.end.min(end));
@@ -60,12 +64,12 @@ impl Sequences {
         self
     }
 
-    /// Whether nothing is left.
+    /// Whether no rows are left.
     pub(crate) fn is_empty(&self) -> bool {
         self.turns.is_empty() && self.remainders.is_empty()
     }
 
-    /// Whether a state may hold this.
+    /// Whether this is a state that the source can have saved.
     pub(crate) fn is_legal(&self) -> bool {
         self.turns.stride > 0 && self.remainders.iter().all(|sequence| sequence.stride > 0 && !sequence.is_empty())
     }
@@ -96,7 +100,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_row_is_made_once_however_often_the_job_is_rescaled(
+        fn every_row_is_generated_once_across_rescalings(
             total in 0_u64..300,
             phases in proptest::collection::vec((1_u32..6, proptest::collection::vec(0_usize..40, 6)), 1..6),
         ) {
@@ -123,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_near_the_greatest_do_not_overflow() {
+    fn row_numbers_near_the_maximum_do_not_overflow() {
         let mut sequences = Sequences::share(u64::MAX - 2, u64::MAX, 0, 4);
         let mut rows = Vec::new();
         sequences.take(5, &mut rows);

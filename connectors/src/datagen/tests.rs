@@ -39,7 +39,7 @@ fn sorted(mut lines: Vec<String>) -> Vec<String> {
 }
 
 #[test]
-fn rows_depend_on_the_seed_and_their_number_alone() {
+fn a_row_depends_only_on_the_seed_and_its_number() {
     let alone = lines(&drain(&mut datagen(options(100), 0, 1), 7, usize::MAX).unwrap());
     assert_eq!(alone.len(), 100);
     let together: Vec<_> =
@@ -65,7 +65,7 @@ fn random_values_cover_their_range_and_stay_in_it() {
 }
 
 #[test]
-fn options_that_make_no_sense_are_refused() {
+fn invalid_options_are_refused() {
     for field in [
         json!({"name": "a", "type": "string", "kind": "sequence"}),
         json!({"name": "a", "type": "string", "kind": "timestamp"}),
@@ -84,7 +84,7 @@ fn options_that_make_no_sense_are_refused() {
 }
 
 #[test]
-fn running_out_of_the_type_is_an_error_and_not_a_wrong_row() {
+fn a_sequence_beyond_the_range_of_its_type_is_an_error() {
     let field = json!({"name": "a", "type": "int", "kind": "sequence", "min": i32::MAX - 1});
     let mut source = datagen(json!({"fields": [field]}), 0, 1);
     assert_eq!(source.poll(0, 5).unwrap_err().code, "DATAGEN-RANGE");
@@ -112,7 +112,7 @@ fn the_rate_is_shared_by_all_subtasks() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
     #[test]
-    fn restoring_anywhere_at_any_parallelism_makes_every_row_once(
+    fn every_row_is_generated_once_across_restores_and_rescalings(
         rows in 0_u64..200, at_first in 0_u64..200, phases in proptest::collection::vec((1_u32..5, proptest::collection::vec(0_usize..6, 5)), 1..5),
     ) {
         let mut made = Vec::new();
@@ -120,7 +120,7 @@ proptest! {
         for (phase, (parallelism, polls)) in phases.iter().enumerate() {
             let last = phase + 1 == phases.len();
             let mut next = Vec::new();
-            // The last time the job is restored, it is given more rows.
+            // At the last restore the job may get more rows.
             let rows = if last { rows } else { rows.min(at_first) };
             for subtask in 0..*parallelism {
                 let mut source = datagen(options(rows), subtask, *parallelism);
@@ -137,7 +137,7 @@ proptest! {
     }
 
     #[test]
-    fn a_job_restored_with_fewer_rows_ends_there(polls in proptest::collection::vec(0_usize..6, 3), parallelism in 1_u32..4) {
+    fn a_job_restored_with_fewer_rows_ends_at_the_new_end(polls in proptest::collection::vec(0_usize..6, 3), parallelism in 1_u32..4) {
         let states: Vec<_> = (0..3).zip(polls).map(|(subtask, polls)| {
             let mut source = datagen(options(200), subtask, 3);
             drain(&mut source, 7, polls).unwrap();

@@ -1,29 +1,29 @@
-//! Delimited text, row by row.
+//! Parses delimited text, one row per line.
 //!
-//! RFC 4180 with one restriction: a line feed always ends a row, also within quotes. That is what lets a big file be cut
-//! anywhere without reading it first. Blank lines are skipped.
+//! The format is RFC 4180 with one restriction: a line feed always ends a row, also within quotes. Therefore a big file can be
+//! split anywhere without reading it first. Blank lines are skipped.
 
 use memchr::memchr;
 
 use crate::rows::RowBuffer;
 use crate::rows::buffer::BadValue;
 
-/// Turns lines into rows.
+/// Parses lines into rows.
 pub(crate) struct CsvParser {
     delimiter: u8,
-    /// For each field of a line the column it goes into, if any.
+    /// For each field of a line, the index of its column, if it has one.
     targets: Vec<Option<usize>>,
     scratch: Vec<u8>,
 }
 
 impl CsvParser {
-    /// For files without header: fields are the columns, in order.
+    /// Creates a parser for files without a header: the fields are the columns, in order.
     pub(crate) fn positional(delimiter: u8, columns: usize) -> Self {
         Self { delimiter, targets: (0..columns).map(Some).collect(), scratch: Vec::new() }
     }
 
-    /// For files with a header: columns are found by name (case aside if nothing matches exactly), other fields are skipped.
-    /// Says what is wrong if a column is missing.
+    /// Creates a parser for files with a header. Columns are found by name, ignoring case if no name matches exactly. Other
+    /// fields are skipped. The error says which column is missing or ambiguous.
     pub(crate) fn from_header(delimiter: u8, header: &[u8], columns: &[&str]) -> Result<Self, String> {
         let mut names = Vec::new();
         let mut rest = Some(header);
@@ -41,16 +41,16 @@ impl CsvParser {
                 .or_else(|| names.iter().position(|name| name.eq_ignore_ascii_case(column)))
                 .ok_or_else(|| {
                     let shown: String = names.join(", ").chars().take(200).collect();
-                    format!("the header has no column {column:?}, but: {shown}")
+                    format!("the header has no column {column:?}; its columns are: {shown}")
                 })?;
             if targets[position].replace(index).is_some() {
-                return Err(format!("two columns of the schema mean the header's {:?}", names[position]));
+                return Err(format!("two columns of the schema match the header's column {:?}", names[position]));
             }
         }
         Ok(Self { delimiter, targets, scratch })
     }
 
-    /// Pushes one row; the caller commits it or, after an error, takes it back.
+    /// Parses one line and pushes its values. The caller then commits the row, or rolls it back after an error.
     pub(crate) fn parse(&mut self, line: &[u8], rows: &mut RowBuffer) -> Result<(), BadValue> {
         let mut rest = line;
         let last = self.targets.len().saturating_sub(1);
@@ -74,15 +74,16 @@ impl CsvParser {
             match (length == rest.len(), position == last) {
                 (false, false) => rest = &rest[length + 1..],
                 (true, true) => return Ok(()),
-                (true, false) => return Err(BadValue(format!("{} fields, expected {}", position + 1, last + 1))),
-                (false, true) => return Err(BadValue(format!("more than {} fields", last + 1))),
+                (true, false) => return Err(BadValue(format!("the row has {} fields, expected {}", position + 1, last + 1))),
+                (false, true) => return Err(BadValue(format!("the row has more than {} fields", last + 1))),
             }
         }
         Ok(())
     }
 }
 
-/// The field that `rest` begins with, whether it was quoted, and its length in `rest`: a delimiter or the end follows.
+/// Returns the field at the start of `rest`, whether it was quoted, and its length in `rest`, after which a delimiter or the end
+/// follows.
 fn split_field<'a>(rest: &'a [u8], delimiter: u8, scratch: &'a mut Vec<u8>) -> Result<(&'a [u8], bool, usize), BadValue> {
     if rest.first() != Some(&b'"') {
         let length = memchr(delimiter, rest).unwrap_or(rest.len());
@@ -101,7 +102,7 @@ fn split_field<'a>(rest: &'a [u8], delimiter: u8, scratch: &'a mut Vec<u8>) -> R
                 scratch.push(b'"');
                 position += 1;
             }
-            Some(byte) if *byte != delimiter => return Err(BadValue("text after a closing quote".to_owned())),
+            Some(byte) if *byte != delimiter => return Err(BadValue("there is text after a closing quote".to_owned())),
             Some(_) | None => return Ok((scratch, true, position)),
         }
     }
@@ -145,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_row_is_said() {
+    fn a_bad_row_gives_its_reason() {
         for (line, reason) in [
             (",a,", "column \"n\": no value"),
             ("x,a,", "column \"n\": \"x\" is not a bigint"),
@@ -161,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_places_the_columns_and_others_are_skipped() {
+    fn a_header_assigns_fields_to_columns_and_other_fields_are_skipped() {
         let mut parser = CsvParser::from_header(b';', b"extra;AT;\"name\";n", &["n", "name", "at"]).unwrap();
         let mut rows = rows();
         parser.parse(b"\"x;y\";5;bob;7", &mut rows).unwrap();
@@ -170,12 +171,12 @@ mod tests {
         assert_eq!(batch.column(0).as_primitive::<Int64Type>().value(0), 7);
         assert_eq!(batch.column(1).as_string::<i32>().value(0), "bob");
         let error = CsvParser::from_header(b',', b"a,b", &["n"]).err().unwrap();
-        assert!(error.contains("no column \"n\", but: a, b"), "{error}");
+        assert!(error.contains("no column \"n\"; its columns are: a, b"), "{error}");
     }
 
     proptest! {
         #[test]
-        fn arbitrary_lines_give_a_whole_row_or_an_error_and_never_panic(
+        fn arbitrary_lines_give_a_complete_row_or_an_error_and_never_panic(
             lines in proptest::collection::vec(proptest::collection::vec(
                 prop_oneof![3 => proptest::sample::select(b",,\"\"-0123456789 a:TZ\xff".to_vec()), 1 => any::<u8>()], 0..40), 0..20)
         ) {
@@ -192,7 +193,7 @@ mod tests {
         }
 
         #[test]
-        fn what_the_sink_writes_is_read_back(values in proptest::collection::vec((any::<i64>(), proptest::option::of("[^\n]{0,12}")), 1..20)) {
+        fn rows_that_the_sink_writes_are_read_back(values in proptest::collection::vec((any::<i64>(), proptest::option::of("[^\n]{0,12}")), 1..20)) {
             let mut rows = rows();
             for (n, name) in &values {
                 rows.column(0).push_i64(*n).unwrap();

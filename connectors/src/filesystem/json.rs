@@ -1,11 +1,12 @@
-//! JSON lines, row by row: one object per line, members by column name. Unknown members are skipped, missing ones are null.
+//! Parses JSON lines: each line is one object whose members have the names of the columns. Unknown members are skipped, missing
+//! ones are null.
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 
 use crate::rows::RowBuffer;
 use crate::rows::buffer::{BadValue, Column};
 
-/// Pushes one row; the caller commits it or, after an error, takes it back.
+/// Parses one line and pushes its values. The caller then commits the row, or rolls it back after an error.
 pub(crate) fn parse_json_row(line: &[u8], rows: &mut RowBuffer) -> Result<(), BadValue> {
     let mut deserializer = serde_json::Deserializer::from_slice(line);
     let done = deserializer.deserialize_map(RowVisitor { rows: &mut *rows });
@@ -32,7 +33,7 @@ impl<'de> Visitor<'de> for RowVisitor<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
-        // Members usually come in the order of the columns: look there first.
+        // Members are usually in the order of the columns, so try the next column first.
         let mut expected = 0;
         while let Some(found) = members.next_key_seed(NameSeed { rows: &*self.rows, expected })? {
             let Some(index) = found else {
@@ -51,7 +52,7 @@ impl<'de> Visitor<'de> for RowVisitor<'_> {
     }
 }
 
-/// Finds the column that a member's name means.
+/// Finds the column with the name of a member.
 struct NameSeed<'a> {
     rows: &'a RowBuffer,
     expected: usize,
@@ -159,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn members_go_by_name_and_missing_ones_are_null() {
+    fn members_are_matched_by_name_and_missing_ones_are_null() {
         assert_eq!(
             round_trip(r#" {"ok":true,"other":{"deep":[1,{}]},"n":5,"name":"a\n\u00e9","at":"2013-01-01T05:00:00Z","x":2} "#)
                 .unwrap(),
@@ -173,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_that_do_not_fit_are_refused_with_a_reason() {
+    fn bad_rows_are_refused_with_a_reason() {
         let (open, close) = ("[".repeat(100_000), "]".repeat(100_000));
         assert!(round_trip(&format!("{{\"n\":1,\"other\":{open}{close}}}")).is_ok());
         let deep = format!("{{\"n\":1,\"name\":{open}{close}}}");
@@ -199,7 +200,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn arbitrary_bytes_give_a_whole_row_or_an_error(lines in proptest::collection::vec(
+        fn arbitrary_bytes_give_a_complete_row_or_an_error(lines in proptest::collection::vec(
             prop_oneof!["\\{\"n\":[0-9a-z\",:{}]{0,20}\\}", "\\PC{0,30}"], 0..10)) {
             let mut rows = rows();
             let mut good = 0;

@@ -1,4 +1,4 @@
-//! Files of rows in a directory: `source.file` and `sink.file`.
+//! `source.file` and `sink.file`, which read and write files of rows in a directory.
 
 pub(crate) mod csv;
 pub(crate) mod json;
@@ -10,11 +10,11 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use weir_dataflow::operator::OperatorError;
 
-/// How rows are laid out in a file.
+/// The format of a file of rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Format {
-    /// Delimited text, RFC 4180 save that a line feed always ends a row.
+    /// Delimited text: RFC 4180, except that a line feed always ends a row.
     Csv,
     /// One JSON object per line.
     Json,
@@ -22,7 +22,7 @@ pub(crate) enum Format {
 }
 
 impl Format {
-    /// The ending of file names, without the dot.
+    /// The extension of file names, without the dot.
     pub(crate) fn extension(self) -> &'static str {
         match self {
             Self::Csv => "csv",
@@ -32,7 +32,7 @@ impl Format {
     }
 }
 
-/// The local path that a `path` option names: a path, or a `file://` URI without host.
+/// The local path of a `path` option, which is a path or a `file://` URI without host.
 pub(crate) fn local_path(kind: &str, path: &str) -> Result<PathBuf, OperatorError> {
     let local = path.strip_prefix("file://").unwrap_or(path);
     if local.is_empty() || local.contains('\0') || (local.contains("://") && !local.starts_with('/')) {

@@ -1,4 +1,4 @@
-//! Rows under construction: one growing vector per column, from which a row that turns out bad can be taken back.
+//! Builds rows in one growing vector per column. A row that turns out to be bad can be rolled back.
 
 use std::sync::Arc;
 
@@ -12,11 +12,11 @@ use weir_dataflow::operator::OperatorError;
 
 use super::timestamp::parse_timestamp_ms;
 
-/// Why a value can't be taken.
+/// The reason why a value or row is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct BadValue(pub(crate) String);
 
-/// Rows of one schema under construction.
+/// Builds rows of one schema.
 pub(crate) struct RowBuffer {
     schema: SchemaRef,
     columns: Vec<Column>,
@@ -25,7 +25,7 @@ pub(crate) struct RowBuffer {
 }
 
 impl RowBuffer {
-    /// An empty buffer. Fails on a column type that connectors don't know.
+    /// Creates an empty buffer. Error: `CONN-TYPE` for a column type that connectors don't support.
     pub(crate) fn new(schema: SchemaRef) -> Result<Self, OperatorError> {
         let columns = schema
             .fields()
@@ -35,22 +35,23 @@ impl RowBuffer {
         Ok(Self { schema, columns, rows: 0, text_bytes: 0 })
     }
 
-    /// Complete rows held.
+    /// Number of complete rows.
     pub(crate) fn rows(&self) -> usize {
         self.rows
     }
 
-    /// Bytes of input that the complete rows came from.
+    /// Number of input bytes of the complete rows.
     pub(crate) fn text_bytes(&self) -> usize {
         self.text_bytes
     }
 
-    /// The column, to push the current row's value into. Every column gets exactly one before [`Self::commit_row`].
+    /// The column, into which the caller pushes the value of the current row. Push exactly one value into every column before
+    /// [`Self::commit_row`].
     pub(crate) fn column(&mut self, index: usize) -> &mut Column {
         &mut self.columns[index]
     }
 
-    /// The column's name.
+    /// The name of a column; `None` if there is no such column.
     pub(crate) fn column_name(&self, index: usize) -> Option<&str> {
         self.columns.get(index).map(Column::name)
     }
@@ -60,20 +61,20 @@ impl RowBuffer {
         self.columns.len()
     }
 
-    /// The current row is complete; it came from so many bytes of text.
+    /// Completes the current row. `text_bytes` is the length of its input.
     pub(crate) fn commit_row(&mut self, text_bytes: usize) {
         self.rows += 1;
         self.text_bytes += text_bytes;
     }
 
-    /// Takes back whatever was pushed since the last complete row.
+    /// Removes the values that were pushed since the last complete row.
     pub(crate) fn rollback_row(&mut self) {
         for column in &mut self.columns {
             column.truncate(self.rows);
         }
     }
 
-    /// The complete rows as a batch; the buffer is empty afterwards.
+    /// Returns the complete rows as a batch and empties the buffer.
     pub(crate) fn finish(&mut self) -> Result<RecordBatch, ArrowError> {
         self.rollback_row();
         let capacity = self.rows;
@@ -116,12 +117,12 @@ impl Column {
         Ok(Self { name: name.to_owned(), nullable, values, nulls: Vec::new() })
     }
 
-    /// Its name.
+    /// Name of the column.
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
-    /// Number of values pushed, nulls included.
+    /// Number of pushed values, nulls included.
     pub(crate) fn len(&self) -> usize {
         match &self.values {
             Values::Boolean(values) => values.len(),
@@ -132,8 +133,8 @@ impl Column {
         }
     }
 
-    /// The fast path of delimited text: if `rest` begins with a plain integer that this column takes as it is, followed by
-    /// `delimiter` or the end, pushes it and returns its length. `None` if anything else is there; nothing was pushed then.
+    /// The fast path for delimited text. If `rest` begins with a plain integer that fits this column, followed by `delimiter` or
+    /// the end, pushes it and returns its length. Else pushes nothing and returns `None`.
     #[inline]
     pub(crate) fn push_integer_prefix(&mut self, rest: &[u8], delimiter: u8) -> Option<usize> {
         match &mut self.values {
@@ -167,8 +168,8 @@ impl Column {
         Ok(())
     }
 
-    /// Pushes the value that a field of delimited text spells. An empty field is null, save that a quoted one is the empty
-    /// text in a text column.
+    /// Parses a field of delimited text and pushes its value. An empty field is null. In a text column, an empty quoted field is
+    /// the empty text.
     pub(crate) fn push_field(&mut self, field: &[u8], quoted: bool) -> Result<(), BadValue> {
         if let Values::Text { .. } = self.values {
             if field.is_empty() && !quoted {
@@ -192,8 +193,8 @@ impl Column {
         Ok(())
     }
 
-    /// Pushes a text value: as it is into a text column, as an ISO-8601 instant into a timestamp column, and into a double
-    /// column what JSON has no number for (`NaN`, `Infinity`).
+    /// Pushes a text value. A text column takes every text, a timestamp column an ISO-8601 instant, and a double column the
+    /// numbers that JSON does not have (`NaN`, `Infinity`).
     pub(crate) fn push_str(&mut self, text: &str) -> Result<(), BadValue> {
         match &mut self.values {
             Values::Text { ends, bytes } => {
@@ -223,7 +224,7 @@ impl Column {
             Values::Int(values) => values.push(i32::try_from(value).map_err(|_| BadValue(format!("{value} is not an int")))?),
             Values::Double(values) => values.push(value as f64),
             Values::Boolean(_) | Values::Text { .. } => {
-                return Err(BadValue(format!("{value} is a number, the column has none")));
+                return Err(BadValue(format!("{value} is a number, but the column is not numeric")));
             }
         }
         Ok(())
@@ -236,7 +237,7 @@ impl Column {
                 values.push(value);
                 Ok(())
             }
-            _ => Err(BadValue(format!("{value} is a floating-point number, the column is not double"))),
+            _ => Err(BadValue(format!("{value} is a floating-point number, but the column is not double"))),
         }
     }
 
@@ -247,7 +248,7 @@ impl Column {
                 values.push(value);
                 Ok(())
             }
-            _ => Err(BadValue(format!("{value} is a boolean, the column is not"))),
+            _ => Err(BadValue(format!("{value} is a boolean, but the column is not"))),
         }
     }
 
@@ -276,7 +277,7 @@ impl Column {
             }
             validity.finish().into()
         });
-        // The next batch will be about as large: its vectors need not grow step by step.
+        // The next batch will be about as large. Reserve its memory now, so that its vectors need not grow step by step.
         fn take<T>(values: &mut Vec<T>) -> Vec<T> {
             let next = Vec::with_capacity(values.len());
             std::mem::replace(values, next)
@@ -291,7 +292,7 @@ impl Column {
                 let mut offsets = Vec::with_capacity(ends.len() + 1);
                 offsets.push(0);
                 offsets.append(ends);
-                // Monotonic from 0: each end is the length of `bytes` after a push.
+                // The offsets start at 0 and never decrease: each end is the length of `bytes` after a push.
                 let offsets = OffsetBuffer::new(offsets.into());
                 Arc::new(StringArray::try_new(offsets, take(bytes).into(), nulls)?)
             }
@@ -305,7 +306,7 @@ const TIMESTAMP: &str = "timestamp (milliseconds since 1970, or ISO-8601)";
 pub(crate) fn unsupported_type(name: &str, data_type: &DataType) -> OperatorError {
     OperatorError::fatal(
         "CONN-TYPE",
-        format!("column {name:?} has type {data_type}; known: boolean, int, bigint, double, string, timestamp_ms"),
+        format!("column {name:?} has type {data_type}; supported: boolean, int, bigint, double, string, timestamp_ms"),
     )
 }
 
@@ -328,8 +329,8 @@ fn parse_boolean(field: &[u8]) -> Option<bool> {
     }
 }
 
-/// The integer that `rest` begins with and its length, if it is followed by `delimiter` or the end. At most 18 digits,
-/// so that it can't overflow; longer ones take the slow path.
+/// The integer at the start of `rest` and its length, if `delimiter` or the end follows. It has at most 18 digits, so that it
+/// can't overflow; longer integers take the slow path.
 #[inline]
 fn integer_prefix(rest: &[u8], delimiter: u8) -> Option<(i64, usize)> {
     let negative = rest.first() == Some(&b'-');
@@ -385,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_row_is_taken_back_with_its_nulls_and_text() {
+    fn a_bad_row_is_rolled_back_with_its_nulls_and_text() {
         let mut rows = buffer(DataType::Utf8, true);
         rows.column(0).push_field(b"one", false).unwrap();
         rows.commit_row(3);

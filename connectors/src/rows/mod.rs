@@ -1,4 +1,4 @@
-//! Rows between text and Arrow: typed column builders, text renderings, timestamps.
+//! Converts rows between text and Arrow: typed column builders, text formats, timestamps.
 
 pub(crate) mod buffer;
 pub(crate) mod text;

@@ -1,4 +1,4 @@
-//! Rows as text: CSV, JSON lines and what people read.
+//! Writes rows as text: CSV, JSON lines, and the format of the print sink.
 
 use std::io::Write;
 
@@ -13,7 +13,7 @@ use weir_dataflow::operator::OperatorError;
 use super::buffer::unsupported_type;
 use super::timestamp::append_timestamp_ms;
 
-/// Refuses a schema with a type that has no text form here.
+/// Checks that every type of a schema can be written as text. Error: `CONN-TYPE`.
 pub(crate) fn check_schema(schema: &Schema) -> Result<(), OperatorError> {
     for field in schema.fields() {
         match field.data_type() {
@@ -40,7 +40,7 @@ pub(crate) fn append_csv_header(out: &mut Vec<u8>, schema: &Schema) {
     out.push(b'\n');
 }
 
-/// Appends the rows as CSV (RFC 4180, line feeds). Null is the empty field, the empty text is `""`.
+/// Appends the rows as CSV (RFC 4180, but with line feeds). A null is an empty field; an empty text is `""`.
 pub(crate) fn append_csv(out: &mut Vec<u8>, batch: &RecordBatch) -> Result<(), OperatorError> {
     let columns = columns_of(batch)?;
     for row in 0..batch.num_rows() {
@@ -61,8 +61,8 @@ pub(crate) fn append_csv(out: &mut Vec<u8>, batch: &RecordBatch) -> Result<(), O
     Ok(())
 }
 
-/// Appends the rows as JSON, one object per line, with every column present. What JSON has no number for is written as a
-/// text: `"NaN"`, `"Infinity"`, `"-Infinity"`.
+/// Appends the rows as JSON, one object per line with every column. Numbers that JSON does not have are written as texts:
+/// `"NaN"`, `"Infinity"`, `"-Infinity"`.
 pub(crate) fn append_json(out: &mut Vec<u8>, batch: &RecordBatch) -> Result<(), OperatorError> {
     let columns = columns_of(batch)?;
     let mut keys = Vec::with_capacity(columns.len());
@@ -104,7 +104,7 @@ pub(crate) fn append_json(out: &mut Vec<u8>, batch: &RecordBatch) -> Result<(), 
     Ok(())
 }
 
-/// Appends each row as Flink's print sink shows it: `prefix`, then `+I[1, abc, null]`.
+/// Appends each row in the format of Flink's print sink: `prefix`, then `+I[1, abc, null]`.
 pub(crate) fn append_print(out: &mut Vec<u8>, prefix: &str, batch: &RecordBatch) -> Result<(), OperatorError> {
     let columns = columns_of(batch)?;
     for row in 0..batch.num_rows() {
@@ -203,7 +203,7 @@ fn append_csv_text(out: &mut Vec<u8>, text: &str) {
 }
 
 fn append_json_text(out: &mut Vec<u8>, text: &str) {
-    // Neither a vector nor a text can make serialisation fail.
+    // Serialising a text into a vector can't fail.
     let _ = serde_json::to_writer(out, text);
 }
 
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn csv_quotes_what_needs_it_and_tells_null_from_empty_text() {
+    fn csv_quotes_only_if_needed_and_distinguishes_null_from_empty_text() {
         let mut out = Vec::new();
         append_csv_header(&mut out, batch().schema_ref());
         append_csv(&mut out, &batch()).unwrap();

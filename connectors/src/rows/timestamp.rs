@@ -1,9 +1,9 @@
-//! ISO-8601 instants, milliseconds since 1970 in UTC. The proleptic Gregorian calendar, years 0000 to 9999.
+//! Converts between ISO-8601 and milliseconds since 1970 in UTC. Proleptic Gregorian calendar, years 0000 to 9999.
 
 const DAY_MS: i64 = 86_400_000;
 
 /// Reads an integer (milliseconds since 1970) or an ISO-8601 date or instant: `2013-01-01`, `2013-01-01T05:00:00Z`,
-/// `2013-01-01 05:00:00.123+01:00`. Without a zone it is UTC. Fractions finer than a millisecond are cut off.
+/// `2013-01-01 05:00:00.123+01:00`. The default zone is UTC. Digits below a millisecond are ignored.
 pub(crate) fn parse_timestamp_ms(text: &[u8]) -> Option<i64> {
     let text = text.trim_ascii();
     if text.len() < 8 || text.get(4) != Some(&b'-') {
@@ -123,8 +123,8 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
     (year, month, day_of_year - (153 * shifted + 2) / 5 + 1)
 }
 
-/// Appends `2013-01-01T05:00:00Z`, with `.123` only if there are milliseconds. Returns whether it could: outside the
-/// years 0000 to 9999 nothing is appended.
+/// Appends a timestamp like `2013-01-01T05:00:00Z`, with `.123` only if there are milliseconds. Outside the years 0000 to 9999 it
+/// appends nothing and returns `false`.
 pub(crate) fn append_timestamp_ms(out: &mut Vec<u8>, timestamp_ms: i64) -> bool {
     let (year, month, day) = civil_from_days(timestamp_ms.div_euclid(DAY_MS));
     if !(0..=9999).contains(&year) {
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn the_usual_spellings_are_understood() {
+    fn the_usual_spellings_are_read() {
         for (spelling, timestamp_ms) in [
             ("1357016400000", 1_357_016_400_000),
             ("-5", -5),
@@ -208,7 +208,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read_back(timestamp_ms in -62_167_219_200_000_i64..=253_402_300_799_999) {
+        fn a_written_timestamp_is_read_back(timestamp_ms in -62_167_219_200_000_i64..=253_402_300_799_999) {
             let written = text(timestamp_ms).unwrap();
             prop_assert_eq!(parse_timestamp_ms(written.as_bytes()), Some(timestamp_ms));
         }

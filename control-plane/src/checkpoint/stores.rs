@@ -17,7 +17,7 @@ use weir_storage::checkpoint::resolve::{self, Pointer};
 use weir_storage::checkpoint::{CheckpointError, CheckpointStorage, ExternalCheckpoint, layout};
 use weir_storage::{StorageOptions, open};
 use weir_world::flaw::{Flaw, is_planted};
-use weir_world::{dawdle, random_id, rarely};
+use weir_world::{delay_at_times, random_id, rarely};
 
 use super::completed::RestorePoint;
 use super::effect::StoreCall;
@@ -189,7 +189,7 @@ impl CheckpointStores {
         }
         let written = within(FILE_DEADLINE, self.storage.write_metadata(&metadata)).await;
         let handle = written.ok_or("writing takes too long")?.map_err(|error| error.to_string())?;
-        dawdle("metadata-written").await;
+        delay_at_times("metadata-written").await;
         let external_path = if metadata.kind.is_savepoint() {
             let target = target_directory.unwrap_or_else(|| self.savepoint_root.clone());
             let exported = within(COPY_DEADLINE, self.export(&metadata, &target)).await;
@@ -268,7 +268,7 @@ impl CheckpointStores {
             let ours: BoxFuture<'static, bool> = Box::pin(async move { matches!(stores.remove(&removed).await, Ok(Ok(()))) });
             ours
         };
-        dawdle("garbage-collection").await;
+        delay_at_times("garbage-collection").await;
         match gc::collect(&self.storage, self.job, &roots, still_ours).await {
             Ok(collected) => {
                 if let Some(error) = collected.failed.first() {

@@ -16,13 +16,14 @@ mod tests;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
+use std::time::Duration;
 
 use weir_ha::{JobResult, RecoveredJob, StoreAvailability, StoreError, Submission};
 use weir_protocol::JobId;
 use weir_protocol::job_graph::{CheckpointConfig, JobGraph, RestartStrategyConfig};
 use weir_protocol::job_status::JobStatus;
-use weir_world::Millis;
 use weir_world::flaw::{Flaw, is_planted};
+use weir_world::{Backoff, Millis};
 
 use self::effect::{CancelError, Effect, SubmitError, Submitted};
 use self::event::{CleanupStep, Event, Ticket};
@@ -57,10 +58,8 @@ impl Default for DispatcherOptions {
 
 /// Submissions that may wait for the store at once.
 const MAX_SUBMISSIONS: usize = 256;
-/// First wait before a store operation is tried again, milliseconds.
-const RETRY_MIN_MS: u64 = 100;
-/// Longest wait, milliseconds.
-const RETRY_MAX_MS: u64 = 30_000;
+/// Waits between tries of a store operation.
+const RETRY: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(30));
 /// How often a job of unknown submission is looked for before it is taken for never submitted.
 const REREADS_OF_UNKNOWN: u32 = 12;
 /// How often ended jobs are checked for their age, milliseconds.
@@ -423,8 +422,7 @@ impl Dispatcher {
     fn retry_later(&mut self, job: JobId, now: Millis) -> u32 {
         let retry = self.retries.entry(job).or_insert(Retry { attempts: 0, at: None });
         retry.attempts = retry.attempts.saturating_add(1);
-        let wait = RETRY_MIN_MS.saturating_mul(1 << (retry.attempts - 1).min(16)).min(RETRY_MAX_MS);
-        retry.at = Some(now.after(wait));
+        retry.at = Some(now.after(RETRY.after(retry.attempts).as_millis() as u64));
         retry.attempts
     }
 

@@ -10,7 +10,7 @@ use tokio::sync::{oneshot, watch};
 use weir_ha::{JobResult, Leadership, RecoveredJob, StoreError, StoreWatch};
 use weir_protocol::JobId;
 use weir_protocol::job_graph::JobGraph;
-use weir_world::{MonotonicClock, dawdle, random_id, wall_clock_ms};
+use weir_world::{MonotonicClock, delay_at_times, random_id, wall_clock_ms};
 
 use super::cleanup::Stores;
 use super::effect::{CancelError, Effect, SubmitError, Submitted};
@@ -170,11 +170,7 @@ impl Runner {
             Effect::ShowQuarantined { job, reason } => registry.show_quarantined(job, reason, wall_clock_ms()),
             Effect::Reread { job } => {
                 let graphs = self.context.stores.graphs.clone();
-                self.spawn(async move {
-                    let found = graphs.recover().await.map_err(StoreError::from);
-                    let outcome = found.map(|jobs| jobs.into_iter().find(|found| id_of(found) == job));
-                    Some(Event::Reread { job, outcome })
-                });
+                self.spawn(async move { Some(Event::Reread { job, outcome: graphs.read(job).await.map_err(StoreError::from) }) });
             }
             Effect::StoreResult { result } => {
                 let (results, leadership) = (self.context.stores.results.clone(), self.context.leadership.clone());
@@ -208,7 +204,7 @@ impl Runner {
         let (graphs, leadership) = (self.context.stores.graphs.clone(), self.context.leadership.clone());
         self.spawn(async move {
             let outcome = graphs.submit(&leadership, &graph, client_token.as_deref(), submitted_at_ms).await;
-            dawdle("submission-persisted").await;
+            delay_at_times("submission-persisted").await;
             Some(Event::Persisted { ticket, outcome })
         });
     }
@@ -225,11 +221,5 @@ impl Runner {
 
     fn spawn(&mut self, operation: impl Future<Output = Option<Event>> + Send + 'static) {
         self.running.push(Box::pin(operation));
-    }
-}
-
-fn id_of(job: &RecoveredJob) -> JobId {
-    match job {
-        RecoveredJob::Readable { job, .. } | RecoveredJob::Unreadable { job, .. } => *job,
     }
 }

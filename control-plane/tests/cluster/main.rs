@@ -14,7 +14,7 @@ use weir_control_plane::dispatcher::DispatcherOptions;
 use weir_control_plane::job_master::JobMasterOptions;
 use weir_control_plane::resource_manager::HeartbeatOptions;
 use weir_control_plane::{JobManager, JobManagerOptions};
-use weir_ha::HaProvider;
+use weir_ha::{CoordinationStore, HaProvider};
 use weir_ha::memory::MemoryStore;
 use weir_protocol::link::ToJobManager;
 use weir_protocol::rpc::is_not_leader;

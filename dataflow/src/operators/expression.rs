@@ -27,17 +27,16 @@ use datafusion_sql::sqlparser::tokenizer::{Token, Tokenizer};
 use crate::operator::OperatorError;
 use crate::schema;
 
-/// Longest expression, in bytes.
+/// Maximum length of an expression, in bytes.
 pub const MAX_TEXT: usize = 64 * 1024;
 
-/// Most operators, keywords and brackets in an expression: they bound its nesting, and with it the stack that planning needs.
+/// Maximum number of operators, keywords and brackets in an expression. It limits the nesting, and so the stack for planning.
 pub const MAX_NESTING: usize = 200;
 
 /// A SQL expression planned over one schema.
 ///
-/// Column names are taken as written, upper and lower case differ; functions are DataFusion's scalar functions save those that
-/// give another answer each time, as a row processed again after a failure must come out the same. Arithmetic on whole numbers
-/// that overflows fails.
+/// Column names are case-sensitive. Functions are DataFusion's scalar functions, except those whose result differs from call to
+/// call: a row that is processed again after a failure must give the same result. Integer arithmetic that overflows is an error.
 #[derive(Debug, Clone)]
 pub struct Expression {
     text: String,
@@ -50,8 +49,8 @@ pub struct Expression {
 impl Expression {
     /// Plans `text` over rows of `schema`.
     ///
-    /// Errors: `EXPR-PARSE` (not SQL, or too long), `EXPR-COLUMN` (a column that isn't there), `EXPR-TYPE` (wrong types, unknown
-    /// functions, or a result that is no column type). Messages say line and column where known.
+    /// Errors: `EXPR-PARSE` (not SQL, or too long), `EXPR-COLUMN` (a column that does not exist), `EXPR-TYPE` (wrong types,
+    /// unknown functions, or a result that is no column type). Messages give line and column if known.
     pub fn plan(text: &str, schema: &SchemaRef) -> Result<Self, OperatorError> {
         let parsed = parse(text)?;
         let fails = |error: DataFusionError| planning_error(text, schema, &error);
@@ -71,7 +70,7 @@ impl Expression {
             _ => None,
         };
         let typed = simplifier.simplify(typed).map_err(fails)?;
-        // Simplifying can bring new literals of other types, to be coerced again.
+        // Simplifying can add literals of other types, so coerce again.
         let typed = simplifier.coerce(typed, &df_schema).map_err(fails)?;
         let result = typed.get_type(&df_schema).map_err(fails)?;
         let data_type = column_type(text, &result)?;
@@ -82,22 +81,22 @@ impl Expression {
         Ok(Self { text: text.to_owned(), physical, data_type, nullable, column })
     }
 
-    /// The Arrow type of its values; always that of a column type.
+    /// The Arrow type of the result; it always represents a column type.
     pub fn data_type(&self) -> &DataType {
         &self.data_type
     }
 
-    /// Whether a value may be null.
+    /// Whether the result can be null.
     pub fn nullable(&self) -> bool {
         self.nullable
     }
 
-    /// The input column that it is, if it is just that.
+    /// The name of the input column, if the expression is only a column.
     pub fn as_column(&self) -> Option<&str> {
         self.column.as_deref()
     }
 
-    /// Its value for each row. Error: `EXPR-EVAL`, for instance for a division by zero.
+    /// Computes the result for each row. Error: `EXPR-EVAL`, for example for a division by zero.
     pub fn evaluate(&self, batch: &RecordBatch) -> Result<ArrayRef, OperatorError> {
         let value = self.physical.evaluate(batch).and_then(|value| value.into_array_of_size(batch.num_rows()));
         value.map_err(|error| {
@@ -106,7 +105,7 @@ impl Expression {
     }
 }
 
-/// The type in which a result travels on; DataFusion's functions bring more types than columns have.
+/// The type that the result is cast to: DataFusion's functions return more types than columns can have.
 fn column_type(text: &str, result: &DataType) -> Result<DataType, OperatorError> {
     if schema::column_type(result).is_some() {
         return Ok(result.clone());
@@ -120,7 +119,7 @@ fn column_type(text: &str, result: &DataType) -> Result<DataType, OperatorError>
             Ok(DataType::Timestamp(TimeUnit::Millisecond, None))
         }
         other => {
-            let message = format!("expression {} is of type {other}, which no column type stands for; CAST it", shorten(text));
+            let message = format!("expression {} has type {other}, which is not a column type; CAST it", shorten(text));
             Err(OperatorError::fatal("EXPR-TYPE", message))
         }
     }
@@ -129,7 +128,7 @@ fn column_type(text: &str, result: &DataType) -> Result<DataType, OperatorError>
 fn parse(text: &str) -> Result<datafusion_sql::sqlparser::ast::Expr, OperatorError> {
     let refuse = |what: String| OperatorError::fatal("EXPR-PARSE", format!("expression {}: {what}", shorten(text)));
     if text.len() > MAX_TEXT {
-        return Err(refuse(format!("{} bytes are more than {MAX_TEXT}", text.len())));
+        return Err(refuse(format!("it has {} bytes; the maximum is {MAX_TEXT}", text.len())));
     }
     let dialect = GenericDialect {};
     let tokens = Tokenizer::new(&dialect, text).tokenize_with_location().map_err(|e| refuse(e.to_string()))?;
@@ -141,7 +140,7 @@ fn parse(text: &str) -> Result<datafusion_sql::sqlparser::ast::Expr, OperatorErr
     let nesting = tokens.iter().filter(|token| nests(&token.token)).count();
     if nesting > MAX_NESTING {
         return Err(refuse(format!(
-            "{nesting} operators, keywords and brackets are more than {MAX_NESTING}; split it over two steps"
+            "it has {nesting} operators, keywords and brackets; the maximum is {MAX_NESTING}; split it into two steps"
         )));
     }
     let mut parser = Parser::new(&dialect).with_tokens_with_locations(tokens);
@@ -184,7 +183,7 @@ fn shorten(text: &str) -> String {
     format!("{shown:?}")
 }
 
-/// Arithmetic that overflows is an error rather than a wrong number.
+/// Makes arithmetic that overflows fail instead of returning a wrong number.
 fn fail_on_overflow(expr: Arc<dyn PhysicalExpr>) -> datafusion_common::Result<Arc<dyn PhysicalExpr>> {
     let rewritten = expr.transform_up(|node| {
         let any: &dyn Any = node.as_ref();
@@ -196,7 +195,7 @@ fn fail_on_overflow(expr: Arc<dyn PhysicalExpr>) -> datafusion_common::Result<Ar
     Ok(rewritten?.data)
 }
 
-/// What names mean in an expression: DataFusion's scalar functions, and nothing else.
+/// Resolves names in an expression: only DataFusion's scalar functions exist.
 struct Functions {
     by_name: BTreeMap<String, Arc<ScalarUDF>>,
     planners: Vec<Arc<dyn ExprPlanner>>,
@@ -207,7 +206,7 @@ impl Functions {
     fn new() -> Self {
         let mut by_name = BTreeMap::new();
         for function in datafusion_functions::all_default_functions() {
-            // Whoever asks the time or draws lots gets another answer when the row is processed again.
+            // Clock and random functions would give another result if the row is processed again after a failure.
             if function.signature().volatility == Volatility::Immutable {
                 for alias in function.aliases() {
                     by_name.insert(alias.clone(), function.clone());
@@ -326,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mistake_is_named_with_its_place() {
+    fn an_error_gives_the_position_of_the_mistake() {
         let error = plan("auction +").unwrap_err();
         assert_eq!(error.code, "EXPR-PARSE");
         let error = plan("auction 7").unwrap_err();
@@ -341,14 +340,14 @@ mod tests {
     }
 
     #[test]
-    fn what_gives_another_answer_each_time_is_refused() {
+    fn functions_whose_result_differs_from_call_to_call_are_refused() {
         for text in ["now()", "random()", "uuid()", "current_timestamp", "CURRENT_DATE"] {
             assert!(["EXPR-TYPE", "EXPR-COLUMN"].contains(&plan(text).unwrap_err().code), "{text}");
         }
     }
 
     #[test]
-    fn overflow_and_division_by_zero_fail_instead_of_lying() {
+    fn overflow_and_division_by_zero_are_errors() {
         for text in ["userId + 1", "userId / (auction - 1)"] {
             assert_eq!(plan(text).unwrap().evaluate(&bids()).unwrap_err().code, "EXPR-EVAL", "{text}");
         }

@@ -17,7 +17,7 @@ use crate::registry::BuiltOperator;
 use crate::schema;
 use crate::state::{KeyedState, RowFormat};
 
-/// A key in which a column is NULL matches nothing, as in SQL.
+/// As in SQL, a key with a NULL column matches no row.
 struct JoinLatest {
     left_keys: Vec<usize>,
     right_keys: Vec<usize>,
@@ -49,7 +49,7 @@ pub(super) fn build(descriptor: &OperatorDescriptor, context: &OperatorContext) 
         let (l, r) = (left.field(*l), right.field(*r));
         if l.data_type() != r.data_type() {
             let (lt, rt) = (schema::type_name(l.data_type()), schema::type_name(r.data_type()));
-            let message = format!("key {:?} is of type {lt}, {:?} of type {rt}; CAST one", l.name(), r.name());
+            let message = format!("key {:?} has type {lt}, but {:?} has type {rt}; CAST one of them", l.name(), r.name());
             return Err(OperatorError::fatal("KEY-TYPE", message));
         }
     }
@@ -58,7 +58,7 @@ pub(super) fn build(descriptor: &OperatorDescriptor, context: &OperatorContext) 
     fields.extend(right_columns.iter().map(|column| Arc::new(right.field(*column).clone().with_nullable(true))));
     let mut names = BTreeSet::new();
     if let Some(twice) = fields.iter().find(|field| !names.insert(field.name().clone())) {
-        let message = format!("both inputs have a column {:?}; project one to another name", twice.name());
+        let message = format!("both inputs have a column {:?}; rename one with a project operator", twice.name());
         return Err(OperatorError::fatal("SCHEMA-DUPLICATE", message));
     }
     let output = Arc::new(Schema::new(fields));
@@ -112,7 +112,7 @@ fn select(batch: &RecordBatch, columns: &[usize]) -> Vec<ArrayRef> {
     columns.iter().map(|column| batch.column(*column).clone()).collect()
 }
 
-/// Which rows are null in none of these columns; `None` if all.
+/// The combined nulls of these columns: a row is valid if none of its columns is null. `None` if all rows are valid.
 fn any_null(columns: &[ArrayRef]) -> Option<NullBuffer> {
     columns.iter().fold(None, |nulls, column| NullBuffer::union(nulls.as_ref(), column.nulls()))
 }

@@ -22,14 +22,14 @@ pub fn register_operators(registry: &mut OperatorRegistry) {
     registry.register("join.latest", join_latest::build);
 }
 
-/// Checks that all rows of a key reach one subtask: that `input` is partitioned by exactly these keys, or there is just one
+/// Checks that all rows of a key reach the same subtask: `input` is partitioned by exactly these keys, or there is only one
 /// subtask. Error: `KEY-PARTITIONING`.
 fn keyed_by(context: &OperatorContext, input: usize, keys: &[String]) -> Result<(), OperatorError> {
     if context.parallelism == 1 || context.key_columns.get(input).is_some_and(|columns| !keys.is_empty() && columns == keys) {
         return Ok(());
     }
     let wanted = if keys.is_empty() {
-        "needs parallelism 1, as it has no keys".to_owned()
+        "needs parallelism 1, because it has no keys".to_owned()
     } else {
         format!("must be hash-partitioned by exactly {keys:?}, in this order")
     };

@@ -1,4 +1,4 @@
-//! Operators and chains of them, driven as a task drives them.
+//! Tests operators and chains, called as a task calls them.
 
 use std::sync::Arc;
 
@@ -38,7 +38,7 @@ pub(crate) fn context(parallelism: u32, subtask: u32, inputs: Vec<(SchemaRef, Ve
     }
 }
 
-/// A collector that keeps everything.
+/// A collector that keeps every batch.
 #[derive(Default)]
 pub(crate) struct Collected {
     pub(crate) batches: Vec<RecordBatch>,
@@ -52,7 +52,7 @@ impl Collector for Collected {
 }
 
 impl Collected {
-    /// Every row as texts.
+    /// Every row as a list of texts.
     pub(crate) fn lines(&self) -> Vec<Vec<String>> {
         let row_of = |batch: &RecordBatch, row: usize| batch.columns().iter().map(|column| cell(column, row)).collect();
         self.batches.iter().flat_map(|batch| (0..batch.num_rows()).map(|row| row_of(batch, row)).collect::<Vec<_>>()).collect()
@@ -78,7 +78,7 @@ pub(crate) fn barrier(id: u64) -> CheckpointBarrier {
     CheckpointBarrier { id: CheckpointId(id), kind: CheckpointKind::Checkpoint, timestamp_ms: 0 }
 }
 
-/// The operator of a descriptor given as JSON, and what it emits.
+/// Builds the operator of a JSON descriptor. Returns it with its output schema.
 pub(crate) fn build(descriptor: &Value, context: &OperatorContext) -> Result<(Box<dyn Operator>, SchemaRef), OperatorError> {
     match registry().build(&serde_json::from_value(descriptor.clone()).unwrap(), context)? {
         BuiltOperator::Transform(operator, schema) => Ok((operator, schema)),
@@ -86,7 +86,7 @@ pub(crate) fn build(descriptor: &Value, context: &OperatorContext) -> Result<(Bo
     }
 }
 
-/// What each of `parallelism` new subtasks gets of the snapshots of the former ones.
+/// The state that each of `parallelism` new subtasks restores from the snapshots of the former subtasks.
 pub(crate) fn restored_for(snapshots: Vec<StateSnapshot>, parallelism: u32) -> Vec<RestoredState> {
     let former_parallelism = snapshots.len() as u32;
     let mut restored: Vec<_> =
@@ -124,7 +124,7 @@ fn numbers(from: i64, to: i64) -> RecordBatch {
     RecordBatch::try_new(numbers_schema(), columns).unwrap()
 }
 
-/// Reads 0 to 100, ten at a time; number n has time 10 n.
+/// A source of the numbers 0 to 99, ten per batch. Number n has event time 10 n.
 struct Numbers {
     next: i64,
 }
@@ -185,7 +185,7 @@ fn finish(chain: &mut OperatorChain, out: &mut Collected, watermarks: &mut Vec<i
 }
 
 #[test]
-fn a_chain_runs_from_source_to_window_and_ends_with_the_end_of_time() {
+fn a_chain_runs_from_source_to_window_and_ends_with_the_maximum_watermark() {
     let output = json!([{"name": "window_start", "type": "timestamp_ms"}, {"name": "parity", "type": "bigint"}, {"name": "sum", "type": "bigint"}]);
     let mut chain = chain(&tens(output)).unwrap();
     let (mut out, mut watermarks) = (Collected::default(), Vec::new());
@@ -201,7 +201,7 @@ fn a_chain_runs_from_source_to_window_and_ends_with_the_end_of_time() {
 }
 
 #[test]
-fn a_chain_restored_at_any_point_goes_on_as_if_nothing_had_happened() {
+fn a_chain_restored_at_any_point_emits_the_same_rows() {
     let mut whole = Collected::default();
     finish(&mut chain(&tens(json!([]))).unwrap(), &mut whole, &mut Vec::new());
     for stop in 0..10 {
@@ -220,7 +220,7 @@ fn a_chain_restored_at_any_point_goes_on_as_if_nothing_had_happened() {
 }
 
 #[test]
-fn a_chain_that_cannot_be_is_refused_with_a_code() {
+fn an_invalid_chain_is_refused_with_a_code() {
     let refused = |vertex: JobVertex| chain(&vertex).err().map(|e| e.code);
     assert_eq!(refused(tens(json!([{"name": "sum", "type": "bigint"}]))), Some("CHAIN-SCHEMA"));
     let filter = json!({"kind": "filter", "options": {"predicate": "n = 1"}});
@@ -235,7 +235,7 @@ fn a_chain_that_cannot_be_is_refused_with_a_code() {
 }
 
 #[test]
-fn a_generator_finds_the_stream_idle_until_the_next_row() {
+fn a_watermark_generator_reports_idleness_until_the_next_row() {
     let descriptor = json!({"kind": "watermark", "options": {"column": "t", "out_of_orderness_ms": 5, "idle_timeout_ms": 50}});
     let (mut generator, _) = build(&descriptor, &context(1, 0, vec![(numbers_schema(), vec![])])).unwrap();
     let mut out = Collected::default();
@@ -251,7 +251,7 @@ fn a_generator_finds_the_stream_idle_until_the_next_row() {
 }
 
 #[test]
-fn the_latest_right_row_of_the_key_enriches_left_rows_also_after_rescaling() {
+fn left_rows_are_joined_with_the_latest_right_row_of_their_key_also_after_rescaling() {
     let field = |name: &str, data_type, nullable| Field { name: name.into(), data_type, nullable };
     let right = schema::to_arrow(&[field("id", ColumnType::Bigint, true), field("city", ColumnType::String, true)]).unwrap();
     let descriptor = json!({"kind": "join.latest", "options": {"keys": ["n"], "right_keys": ["id"], "right_columns": ["city"]}});

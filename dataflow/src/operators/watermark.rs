@@ -1,4 +1,4 @@
-//! `watermark`: derives event time from a timestamp column, bounded out-of-orderness.
+//! `watermark`: derives watermarks from a timestamp column, with bounded out-of-orderness.
 
 use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray;
@@ -14,7 +14,7 @@ use crate::registry::{BuiltOperator, only_input};
 use crate::schema;
 
 /// Emits `highest timestamp - out_of_orderness - 1` after each batch (Flink's BoundedOutOfOrdernessWatermarks).
-/// Watermarks from upstream are replaced by it, save the end of time.
+/// It drops watermarks from upstream, except [`MAX_WATERMARK`].
 struct WatermarkGenerator {
     column: usize,
     out_of_orderness_ms: i64,
@@ -77,7 +77,7 @@ impl Operator for WatermarkGenerator {
     }
 
     fn take_watermark(&mut self) -> Option<EventTime> {
-        // The end of time is the task's to say, not a row's.
+        // Only the end of input may produce MAX_WATERMARK, never the timestamp of a row.
         let watermark = self.highest?.saturating_sub(self.out_of_orderness_ms).saturating_sub(1).min(MAX_WATERMARK - 1);
         if self.emitted.is_some_and(|emitted| emitted >= watermark) {
             return None;
@@ -112,7 +112,7 @@ impl Operator for WatermarkGenerator {
         Ok(StateSnapshot { operator_state: state, key_groups: Vec::new() })
     }
 
-    /// The slowest of the former subtasks decides; one that had seen nothing says nothing.
+    /// Takes the lowest time of the former subtasks. Subtasks that had seen no rows saved no time.
     fn restore(&mut self, restored: RestoredState) -> Result<(), OperatorError> {
         let time = |(_, bytes): &(u32, Bytes)| bytes.as_ref().try_into().map(i64::from_le_bytes);
         let times: Result<Vec<_>, _> = restored.operator_state.iter().map(time).collect();

@@ -1,10 +1,10 @@
-//! The envelope of saved state, and reading what is inside without trusting it.
+//! The envelope of saved state, and a reader of its contents that does not trust them.
 
 use bytes::Bytes;
 
 use crate::operator::OperatorError;
 
-/// Wraps state: `kind` says what it is, `version` which layout of it.
+/// Wraps state in an envelope. `kind` is the kind of state, `version` the version of its layout.
 ///
 /// ```text
 /// "WS" | kind: u8 | version: u8 | crc32c of the rest: u32 | payload
@@ -20,19 +20,21 @@ pub fn seal(kind: u8, version: u8, payload: &[u8]) -> Bytes {
 
 const HEADER: usize = 8;
 
-/// Unwraps state that [`seal`] wrapped. Errors: `STATE-CORRUPT`; `STATE-INCOMPATIBLE` if it is of another kind, or of a version
-/// above `newest`, written by a newer Weir.
+/// Unwraps state that [`seal`] wrapped. Errors: `STATE-CORRUPT`; `STATE-INCOMPATIBLE` if its kind is not `kind`, or if a newer
+/// Weir wrote it with a version above `newest`.
 pub fn open(kind: u8, newest: u8, sealed: &[u8]) -> Result<StateReader<'_>, OperatorError> {
-    let (header, payload) = sealed.split_at_checked(HEADER).ok_or_else(|| StateReader::corrupt("shorter than its header"))?;
+    let (header, payload) =
+        sealed.split_at_checked(HEADER).ok_or_else(|| StateReader::corrupt("it is shorter than its header"))?;
     if &header[..2] != b"WS" {
-        return Err(StateReader::corrupt("no state of Weir's"));
+        return Err(StateReader::corrupt("it does not begin with Weir's magic bytes"));
     }
     if header[2] != kind {
         let message = "the saved state belongs to another kind of operator; give the changed vertex a new id";
         return Err(OperatorError::fatal("STATE-INCOMPATIBLE", message));
     }
     if header[3] > newest {
-        let message = format!("the saved state has version {}, this Weir knows up to {newest}; upgrade it", header[3]);
+        let message =
+            format!("the saved state has version {}, but this Weir reads only up to version {newest}; upgrade Weir", header[3]);
         return Err(OperatorError::fatal("STATE-INCOMPATIBLE", message));
     }
     if header[4..] != crc32c::crc32c(payload).to_le_bytes() {
@@ -41,57 +43,57 @@ pub fn open(kind: u8, newest: u8, sealed: &[u8]) -> Result<StateReader<'_>, Oper
     Ok(StateReader { rest: payload })
 }
 
-/// Reads state from its front. Every method fails with `STATE-CORRUPT` rather than read past the end.
+/// Reads state from front to back. Every method fails with `STATE-CORRUPT` if it would read past the end.
 #[derive(Debug, Clone)]
 pub struct StateReader<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> StateReader<'a> {
-    /// Reads these bytes.
+    /// Creates a reader of these bytes.
     pub(crate) fn over(bytes: &'a [u8]) -> Self {
         Self { rest: bytes }
     }
 
-    /// The error for state that doesn't hold what it should.
+    /// The error (`STATE-CORRUPT`) for state that is not as it was written.
     pub fn corrupt(what: &str) -> OperatorError {
         OperatorError::fatal("STATE-CORRUPT", format!("saved state is damaged: {what}"))
     }
 
-    /// The next so many bytes.
+    /// Reads the next `length` bytes.
     pub fn bytes(&mut self, length: usize) -> Result<&'a [u8], OperatorError> {
         let (bytes, rest) = self.rest.split_at_checked(length).ok_or_else(|| Self::corrupt("it ends early"))?;
         self.rest = rest;
         Ok(bytes)
     }
 
-    /// The next `N` bytes.
+    /// Reads the next `N` bytes.
     pub fn array<const N: usize>(&mut self) -> Result<[u8; N], OperatorError> {
         let mut array = [0; N];
         array.copy_from_slice(self.bytes(N)?);
         Ok(array)
     }
 
-    /// A 32-bit number.
+    /// Reads a little-endian 32-bit number.
     pub fn u32(&mut self) -> Result<u32, OperatorError> {
         self.array().map(u32::from_le_bytes)
     }
 
-    /// A 64-bit number.
+    /// Reads a little-endian 64-bit number.
     pub fn i64(&mut self) -> Result<i64, OperatorError> {
         self.array().map(i64::from_le_bytes)
     }
 
-    /// A number of things that take at least `least` bytes each: never more than what is left can hold.
+    /// Reads the number of elements that follow, each of at least `least` bytes. Fails if the remaining bytes can't hold them.
     pub fn count(&mut self, least: usize) -> Result<usize, OperatorError> {
         let count = self.u32()? as usize;
         if count > self.rest.len() / least.max(1) {
-            return Err(Self::corrupt("it announces more than it holds"));
+            return Err(Self::corrupt("it holds fewer elements than its count says"));
         }
         Ok(count)
     }
 
-    /// Bytes preceded by their number, as [`put_bytes`] writes them.
+    /// Reads bytes preceded by their number, as [`put_bytes`] writes them.
     pub fn prefixed(&mut self) -> Result<&'a [u8], OperatorError> {
         let length = self.count(1)?;
         self.bytes(length)
@@ -114,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sealed_state_opens_and_damage_or_a_foreign_kind_or_version_is_told_apart() {
+    fn damage_another_kind_and_a_newer_version_have_different_errors() {
         let sealed = seal(7, 2, b"abc");
         let mut reader = open(7, 2, &sealed).unwrap();
         assert_eq!(reader.bytes(3).unwrap(), b"abc");
@@ -129,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_count_beyond_what_is_left_is_refused_before_memory_is_taken() {
+    fn a_count_beyond_the_remaining_bytes_is_refused_before_memory_is_allocated() {
         let sealed = seal(1, 1, &u32::MAX.to_le_bytes());
         assert_eq!(open(1, 1, &sealed).unwrap().count(1).unwrap_err().code, "STATE-CORRUPT");
     }

@@ -1,4 +1,4 @@
-//! Keyed state in memory: a hash table per key group, copied on write while a snapshot holds it.
+//! Keyed state in memory: one hash table per key group. While a snapshot holds a table, the next write copies it.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -15,9 +15,9 @@ use crate::state::{RowFormat, Rows, StateReader, open, seal};
 
 /// A value that keyed state can hold and save.
 pub trait StateValue: Clone + Send + Sync + 'static {
-    /// Appends its bytes.
+    /// Appends the value's bytes to `out`.
     fn write(&self, out: &mut Vec<u8>);
-    /// Reads what `write` wrote.
+    /// Reads a value that `write` wrote.
     fn read(reader: &mut StateReader<'_>) -> Result<Self, OperatorError>;
 }
 
@@ -31,9 +31,10 @@ impl StateValue for Box<[u8]> {
     }
 }
 
-/// A value per key, for the keys of one subtask's key groups.
+/// One value per key, for the keys of one subtask's key groups.
 ///
-/// Keys are given as the bytes of [`KeyedState::encode_keys`] and the hash of [`hash_rows`], from which the key group follows.
+/// A key is given as its bytes from [`KeyedState::encode_keys`] and its hash from [`hash_rows`]. The hash determines the key
+/// group.
 pub struct KeyedState<V> {
     keys: RowFormat,
     max_parallelism: u32,
@@ -60,7 +61,7 @@ const KIND: u8 = 1;
 const VERSION: u8 = 1;
 
 impl<V: StateValue> KeyedState<V> {
-    /// Empty state of the subtask in `context`, with keys of these types. Error: `SCHEMA-TYPE`.
+    /// Creates empty state for the subtask in `context`, with keys of these types. Error: `SCHEMA-TYPE`.
     pub fn new(context: &OperatorContext, key_types: Vec<DataType>) -> Result<Self, OperatorError> {
         let keys = RowFormat::of_keys(key_types)?;
         let owned = key_group_range(context.max_parallelism, context.parallelism, context.subtask());
@@ -68,12 +69,12 @@ impl<V: StateValue> KeyedState<V> {
         Ok(Self { keys, max_parallelism: context.max_parallelism, owned, groups, changes: 0 })
     }
 
-    /// The bytes of the keys in these columns.
+    /// Encodes the keys in these columns, one per row.
     pub fn encode_keys(&self, columns: &[ArrayRef], rows: usize) -> Rows {
         self.keys.encode(columns, rows)
     }
 
-    /// The value of a key.
+    /// The value of a key, if it has one.
     pub fn get(&self, hash: u64, key: &[u8]) -> Option<&V> {
         let group = self.groups.get(self.position(hash).ok()?)?;
         group.table.find(hash, |entry| *entry.key == *key).map(|entry| &entry.value)
@@ -91,7 +92,7 @@ impl<V: StateValue> KeyedState<V> {
         Ok(())
     }
 
-    /// Number of keys.
+    /// Number of keys of all key groups.
     pub fn len(&self) -> usize {
         self.groups.iter().map(|group| group.table.len()).sum()
     }
@@ -101,7 +102,7 @@ impl<V: StateValue> KeyedState<V> {
         self.groups.iter().all(|group| group.table.is_empty())
     }
 
-    /// Freezes the state as of now; takes time in the number of key groups, not of keys.
+    /// Freezes the current state. The time depends on the number of key groups, not of keys.
     pub fn snapshot(&self) -> Vec<KeyGroupSnapshot> {
         let held = self.owned.clone().zip(&self.groups).filter(|(_, group)| !group.table.is_empty());
         let freeze = |(key_group, group): (u32, &Arc<Group<V>>)| {
@@ -111,7 +112,7 @@ impl<V: StateValue> KeyedState<V> {
         held.map(freeze).collect()
     }
 
-    /// Takes back one key group. Errors: `STATE-CORRUPT`, `STATE-INCOMPATIBLE`, `KEY-GROUP` if it isn't one of this subtask's.
+    /// Restores one key group. Errors: `STATE-CORRUPT`, `STATE-INCOMPATIBLE`, `KEY-GROUP` if this subtask does not own the group.
     pub fn restore(&mut self, key_group: u32, bytes: &[u8]) -> Result<(), OperatorError> {
         let mut reader = open(KIND, VERSION, bytes)?;
         let count = reader.count(8)?;
@@ -146,13 +147,13 @@ impl<V: StateValue> KeyedState<V> {
     }
 }
 
-/// Where a key group is among the owned ones. Error: `KEY-GROUP`.
+/// The position of a key group among the owned ones. Error: `KEY-GROUP` if it is not owned.
 pub(crate) fn owned_position(owned: &Range<u32>, key_group: u32) -> Result<usize, OperatorError> {
     if owned.contains(&key_group) {
         return Ok((key_group - owned.start) as usize);
     }
     let message = format!(
-        "a row belongs to key group {key_group}, this subtask owns {}..{}; hash-partition the input by exactly the keys",
+        "a row belongs to key group {key_group}, but this subtask owns {}..{}; hash-partition the input by exactly the keys",
         owned.start, owned.end
     );
     Err(OperatorError::fatal("KEY-GROUP", message))
@@ -195,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_snapshot_keeps_what_was_while_the_state_goes_on() {
+    fn a_snapshot_does_not_change_when_the_state_changes() {
         let mut all = state(1, 0);
         insert(&mut all, 1, 10);
         let frozen = all.snapshot();
@@ -210,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_key_groups_that_changed_have_a_new_version() {
+    fn only_changed_key_groups_have_a_new_version() {
         let mut all = state(1, 0);
         (0..200).for_each(|key| insert(&mut all, key, 0));
         let versions = |all: &KeyedState<_>| all.snapshot().iter().map(|g| (g.key_group, g.version)).collect::<BTreeMap<_, _>>();
@@ -232,7 +233,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn state_is_found_again_at_any_parallelism(entries in prop::collection::btree_map(any::<i64>(), any::<u8>(), 0..100), parallelism in 1u32..5) {
+        fn state_is_restored_at_any_parallelism(entries in prop::collection::btree_map(any::<i64>(), any::<u8>(), 0..100), parallelism in 1u32..5) {
             let mut all = state(1, 0);
             entries.iter().for_each(|(key, value)| insert(&mut all, *key, *value));
             let mut parts: Vec<_> = (0..parallelism).map(|subtask| state(parallelism, subtask)).collect();

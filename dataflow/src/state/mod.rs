@@ -1,4 +1,4 @@
-//! Keyed state: key groups, versioned snapshots, and the bytes they are saved as.
+//! Keyed state by key group, with versioned snapshots and their serialised form.
 
 mod bytes;
 mod keyed_state;

@@ -1,7 +1,8 @@
-//! Rows of columns as bytes: the keys of keyed state, and values kept by the row.
+//! Encodes rows of columns as bytes: the keys of keyed state, and values that are stored by row.
 //!
-//! Part of the format of state, so it never changes. Per column a byte, 0 for NULL and else 1 followed by the value: whole
-//! numbers, timestamps and doubles little-endian, booleans one byte, text its length in 4 bytes and the text.
+//! The encoding is part of the state format, so it must never change. Each column begins with a byte: 0 for NULL, else 1. After a
+//! 1 follows the value: whole numbers, timestamps and doubles little-endian, booleans as one byte, text as its length in 4 bytes
+//! and the text.
 
 use std::sync::Arc;
 
@@ -16,14 +17,14 @@ use crate::operator::OperatorError;
 use crate::schema;
 use crate::state::StateReader;
 
-/// How rows of some column types are written.
+/// The encoding of rows with given column types.
 #[derive(Debug, Clone)]
 pub struct RowFormat {
     types: Vec<DataType>,
     canonical: bool,
 }
 
-/// Some rows as bytes.
+/// Encoded rows, one after the other.
 #[derive(Debug, Clone, Default)]
 pub struct Rows {
     bytes: Vec<u8>,
@@ -42,19 +43,19 @@ impl Rows {
         self.ends.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
 }
 
 impl RowFormat {
-    /// For keys: equal keys have equal bytes (one zero, one NaN). Error: `SCHEMA-TYPE`.
+    /// Creates a format for keys: equal keys have equal bytes, so -0 becomes 0 and every NaN the same. Error: `SCHEMA-TYPE`.
     pub fn of_keys(types: Vec<DataType>) -> Result<Self, OperatorError> {
         Self::new(types, true)
     }
 
-    /// For values: they come back bit by bit. Error: `SCHEMA-TYPE`.
+    /// Creates a format for values: decoding returns exactly the same bits. Error: `SCHEMA-TYPE`.
     pub fn of_values(types: Vec<DataType>) -> Result<Self, OperatorError> {
         Self::new(types, false)
     }
@@ -63,29 +64,29 @@ impl RowFormat {
         if let Some(foreign) = types.iter().find(|data_type| schema::column_type(data_type).is_none()) {
             return Err(OperatorError::fatal(
                 "SCHEMA-TYPE",
-                format!("a column of type {foreign} can't be kept as state; cast it"),
+                format!("a column of type {foreign} can't be stored in state; cast it"),
             ));
         }
         Ok(Self { types, canonical })
     }
 
-    /// The column types.
+    /// The column types of a row.
     pub fn types(&self) -> &[DataType] {
         &self.types
     }
 
-    /// The row in which every column is NULL.
+    /// The encoded row in which every column is NULL.
     pub fn null_row(&self) -> Vec<u8> {
         vec![0; self.types.len()]
     }
 
-    /// The bytes of the rows of these columns, which have the format's types.
+    /// Encodes the rows of these columns, which must have the format's types.
     pub fn encode(&self, columns: &[ArrayRef], rows: usize) -> Rows {
         let mut ends = vec![0; rows];
         for column in columns {
             add_lengths(column.as_ref(), &mut ends);
         }
-        // From lengths to where each row starts; writing a row moves its entry to the row's end.
+        // Replace each length by the start of the row. Writing a row then moves its entry to the row's end.
         let mut total = 0;
         for end in &mut ends {
             let length = *end;
@@ -99,7 +100,7 @@ impl RowFormat {
         Rows { bytes, ends }
     }
 
-    /// The columns of these rows. Error: `STATE-CORRUPT` for bytes that `encode` didn't make.
+    /// Decodes rows into columns. Error: `STATE-CORRUPT` for bytes that `encode` did not write.
     pub fn decode<'a>(&self, rows: impl Iterator<Item = &'a [u8]>) -> Result<Vec<ArrayRef>, OperatorError> {
         let mut builders: Vec<_> = self.types.iter().map(ColumnBuilder::new).collect();
         for row in rows {
@@ -203,7 +204,7 @@ impl ColumnBuilder {
         match self {
             Self::Boolean(builder) if present => match reader.array::<1>()? {
                 [value @ (0 | 1)] => builder.append_value(value == 1),
-                _ => return Err(StateReader::corrupt("neither true nor false")),
+                _ => return Err(StateReader::corrupt("a boolean is neither 0 nor 1")),
             },
             Self::Int(builder) if present => builder.append_value(reader.array().map(i32::from_le_bytes)?),
             Self::Bigint(builder) if present => builder.append_value(reader.i64()?),
@@ -277,7 +278,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn rows_survive_the_way(rows in rows()) {
+        fn rows_decode_to_what_was_encoded(rows in rows()) {
             let format = RowFormat::of_values(all_types()).unwrap();
             let columns = columns(&rows);
             let encoded = format.encode(&columns, rows.len());

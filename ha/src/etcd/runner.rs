@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{info, warn};
 use weir_protocol::LeaderEpoch;
-use weir_world::{spawn, wall_clock_ms};
+use weir_world::{Backoff, spawn, wall_clock_ms};
 
 use super::connection::CallError;
 use super::member::{Member, Own};
@@ -75,7 +75,7 @@ pub(crate) async fn idle(member: &Member) {
 
 /// Contends for ever, in one session after the other.
 async fn stand(member: &Arc<Member>, campaign: &Campaign) {
-    let mut pause = PAUSE;
+    let mut backoff = Backoff::new(PAUSE, LONGEST_PAUSE);
     loop {
         let end = Box::pin(in_session(member, campaign)).await;
         if member.own().is_some() {
@@ -89,17 +89,16 @@ async fn stand(member: &Arc<Member>, campaign: &Campaign) {
             Err(End::Resigned) => info!("resigned"),
             Err(End::Unavailable(error)) => {
                 // Once an outage, not once an attempt.
-                if pause == PAUSE {
+                if backoff.failures() == 0 {
                     warn!(%error, "HA-UNAVAILABLE: etcd gives no answer; tries until it does");
                 }
                 session::close(member).await;
-                sleep(pause).await;
-                pause = (pause * 2).min(LONGEST_PAUSE);
+                backoff.wait().await;
                 continue;
             }
         }
         session::close(member).await;
-        pause = PAUSE;
+        backoff.reset();
         sleep(PAUSE).await;
     }
 }

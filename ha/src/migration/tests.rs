@@ -6,7 +6,10 @@ use futures::future::BoxFuture;
 use tokio::sync::{Notify, mpsc, watch};
 
 use super::*;
-use crate::{HaStatus, LeaderRecord, LeadershipEvent, MemoryStore, ReadError, TransferError, Versioned, WatchEvent};
+use crate::{
+    CoordinationStore, Election, GroupAdmin, HaStatus, LeaderRecord, LeadershipEvent, MemberChange, MembershipError, MemoryStore,
+    ReadError, StoreWatch, TransferError, Versioned, WatchEvent,
+};
 
 /// For what does happen.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -53,7 +56,7 @@ struct Mortal {
     life: Arc<Life>,
 }
 
-impl HaProvider for Mortal {
+impl Election for Mortal {
     fn campaign(&self, candidate: Candidate) -> LeaderElection {
         self.inner.campaign(candidate)
     }
@@ -66,6 +69,16 @@ impl HaProvider for Mortal {
         self.life.call(self.inner.publish(leadership)).boxed()
     }
 
+    fn raise_epoch<'a>(&'a self, leadership: &'a Leadership, floor: LeaderEpoch) -> BoxFuture<'a, CommitOutcome> {
+        self.life.call(self.inner.raise_epoch(leadership, floor)).boxed()
+    }
+
+    fn transfer_leadership<'a>(&'a self, to: Option<&'a str>) -> BoxFuture<'a, Result<(), TransferError>> {
+        self.inner.transfer_leadership(to)
+    }
+}
+
+impl CoordinationStore for Mortal {
     fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Versioned>, ReadError>> {
         self.life.call(self.inner.get(key)).boxed()
     }
@@ -78,20 +91,26 @@ impl HaProvider for Mortal {
         self.life.call(self.inner.commit(leadership, operations)).boxed()
     }
 
-    fn raise_epoch<'a>(&'a self, leadership: &'a Leadership, floor: LeaderEpoch) -> BoxFuture<'a, CommitOutcome> {
-        self.life.call(self.inner.raise_epoch(leadership, floor)).boxed()
-    }
-
     fn watch<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<mpsc::Receiver<WatchEvent>, ReadError>> {
         self.inner.watch(prefix)
     }
 
+    fn availability(&self) -> StoreWatch {
+        StoreWatch::always_available()
+    }
+}
+
+impl GroupAdmin for Mortal {
     fn status(&self) -> HaStatus {
         self.inner.status()
     }
 
-    fn transfer_leadership<'a>(&'a self, to: Option<&'a str>) -> BoxFuture<'a, Result<(), TransferError>> {
-        self.inner.transfer_leadership(to)
+    fn set_isolated(&self, _isolated: bool) -> bool {
+        self.inner.set_isolated(_isolated)
+    }
+
+    fn change_members<'a>(&'a self, change: MemberChange) -> BoxFuture<'a, Result<(), MembershipError>> {
+        self.inner.change_members(change)
     }
 
     fn shutdown<'a>(&'a self) -> BoxFuture<'a, ()> {

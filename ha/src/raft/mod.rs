@@ -47,8 +47,8 @@ use crate::fenced_store::{Command, check_limits};
 use crate::gate::Gate;
 use crate::provider_thread::ProviderThread;
 use crate::{
-    Candidate, CommitOutcome, HaProvider, HaStatus, LeaderRecord, Leadership, MemberChange, MembershipError, Operation,
-    ReadError, Rejection, TransferError, Versioned, WatchEvent,
+    Candidate, CommitOutcome, CoordinationStore, Election, GroupAdmin, HaStatus, LeaderRecord, Leadership, MemberChange,
+    MembershipError, Operation, ReadError, Rejection, StoreWatch, TransferError, Versioned, WatchEvent,
 };
 use group::{Group, OPERATION_DEADLINE};
 
@@ -144,7 +144,7 @@ impl RaftProvider {
     }
 }
 
-impl HaProvider for RaftProvider {
+impl Election for RaftProvider {
     fn campaign(&self, candidate: Candidate) -> LeaderElection {
         self.inner.campaigns.begin(candidate)
     }
@@ -157,6 +157,16 @@ impl HaProvider for RaftProvider {
         self.write(leadership, Command::Publish { record: leadership.record() }).boxed()
     }
 
+    fn raise_epoch<'a>(&'a self, leadership: &'a Leadership, floor: LeaderEpoch) -> BoxFuture<'a, CommitOutcome> {
+        self.write(leadership, Command::RaiseEpoch { epoch: leadership.epoch(), floor }).boxed()
+    }
+
+    fn transfer_leadership<'a>(&'a self, to: Option<&'a str>) -> BoxFuture<'a, Result<(), TransferError>> {
+        self.hand_over(to.map(str::to_owned)).boxed()
+    }
+}
+
+impl CoordinationStore for RaftProvider {
     fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Versioned>, ReadError>> {
         let key = key.to_owned();
         self.read(move |group| group.replica.read(|store| store.get(&key))).boxed()
@@ -177,15 +187,17 @@ impl HaProvider for RaftProvider {
         commit.boxed()
     }
 
-    fn raise_epoch<'a>(&'a self, leadership: &'a Leadership, floor: LeaderEpoch) -> BoxFuture<'a, CommitOutcome> {
-        self.write(leadership, Command::RaiseEpoch { epoch: leadership.epoch(), floor }).boxed()
-    }
-
     fn watch<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<mpsc::Receiver<WatchEvent>, ReadError>> {
         // Changes as this member applies them: in order, and none is missed.
         async move { Ok(self.inner.group.replica.watch(prefix)) }.boxed()
     }
 
+    fn availability(&self) -> StoreWatch {
+        StoreWatch::always_available()
+    }
+}
+
+impl GroupAdmin for RaftProvider {
     fn status(&self) -> HaStatus {
         self.inner.group.status()
     }
@@ -193,10 +205,6 @@ impl HaProvider for RaftProvider {
     fn set_isolated(&self, isolated: bool) -> bool {
         Self::set_isolated(self, isolated);
         true
-    }
-
-    fn transfer_leadership<'a>(&'a self, to: Option<&'a str>) -> BoxFuture<'a, Result<(), TransferError>> {
-        self.hand_over(to.map(str::to_owned)).boxed()
     }
 
     fn change_members<'a>(&'a self, change: MemberChange) -> BoxFuture<'a, Result<(), MembershipError>> {

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 use weir_protocol::LeaderEpoch;
-use weir_world::{spawn, wall_clock_ms};
+use weir_world::{Backoff, spawn, wall_clock_ms};
 use zookeeper_client::{Client, CreateMode, Error, SessionId, SessionInfo};
 
 use super::candidates::{Contestant, Known, contestants};
@@ -105,13 +105,14 @@ pub(super) async fn run(ensemble: Arc<Ensemble>, connection: Connection, inbox: 
 impl Runner {
     /// A session; `None` when it is told to stop.
     async fn connect(&mut self) -> Option<Tethered> {
-        let mut backoff = Duration::ZERO;
+        let mut backoff = Backoff::new(RETRY, MAX_BACKOFF);
+        let mut delay = Duration::ZERO;
         while !self.stopped {
             let resumed = self.session.clone().filter(|_| self.latch.is_some());
             let (connection, ensemble) = (self.connection.clone(), Arc::clone(&self.ensemble));
             let session = resumed.clone();
             let connecting = async move {
-                tokio::time::sleep(backoff).await;
+                tokio::time::sleep(delay).await;
                 tethered::connect(&ensemble.isolation, connection.connect(session)).await
             };
             let outcome = self.meanwhile(connecting).await?;
@@ -126,13 +127,14 @@ impl Runner {
                 }
                 Err(Error::SessionExpired) if resumed.is_some() => {
                     self.lose("the session has expired");
-                    backoff = Duration::ZERO;
+                    backoff.reset();
+                    delay = Duration::ZERO;
                 }
                 Err(error) => {
                     let trouble = session::explain(&error);
                     warn!(trouble, "no session with ZooKeeper");
                     self.ensemble.set_trouble(trouble);
-                    backoff = (backoff * 2).clamp(RETRY, MAX_BACKOFF);
+                    delay = backoff.next_delay();
                 }
             }
         }

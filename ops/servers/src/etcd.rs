@@ -11,21 +11,21 @@ use crate::process::{ServerProcess, StartError, free_ports, on_free_ports};
 /// How nodes serve their clients.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EtcdOptions {
-    /// With TLS; without it if unset.
+    /// TLS for clients; `None` means plain connections.
     pub tls: Option<EtcdTls>,
 }
 
-/// PEM files of nodes that serve their clients over TLS.
+/// The PEM files of nodes that serve their clients over TLS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EtcdTls {
     /// The nodes' certificate, for 127.0.0.1.
     pub certificate: PathBuf,
     pub key: PathBuf,
-    /// Clients must show a certificate signed by this authority; they need none if unset.
+    /// The authority that must have signed a client's certificate. `None`: clients need no certificate.
     pub client_ca: Option<PathBuf>,
 }
 
-/// Nodes of etcd, with short heartbeats and elections, on real disks.
+/// A cluster of etcd nodes on real disks, with short heartbeats and election timeouts.
 #[derive(Debug)]
 pub struct EtcdCluster {
     program: PathBuf,
@@ -49,7 +49,7 @@ impl EtcdCluster {
         Self::start_with(program, size, directory, EtcdOptions::default())
     }
 
-    /// The same with options.
+    /// Like [`EtcdCluster::start`], with options.
     pub fn start_with(program: &Path, size: usize, directory: &Path, options: EtcdOptions) -> Result<Self, StartError> {
         on_free_ports(|attempt| {
             let nodes = (0..size).map(|number| Node::new(&format!("etcd-{number}"))).collect();
@@ -72,33 +72,33 @@ impl EtcdCluster {
         (0..self.nodes.len()).try_for_each(|number| self.await_ready(number))
     }
 
-    /// Where clients connect to each node, as URLs.
+    /// The client addresses of all nodes, as URLs.
     pub fn endpoints(&self) -> Vec<String> {
         let scheme = self.scheme();
         self.nodes.iter().map(|node| format!("{scheme}://127.0.0.1:{}", node.client)).collect()
     }
 
-    /// Where clients connect to each node.
+    /// The client addresses of all nodes.
     pub fn client_addresses(&self) -> Vec<SocketAddr> {
         self.nodes.iter().map(|node| SocketAddr::from(([127, 0, 0, 1], node.client))).collect()
     }
 
-    /// The node that leads the others, as the nodes say.
+    /// The number of the node that leads, as the nodes report it.
     pub fn leader(&self) -> Option<usize> {
         self.nodes.iter().position(|node| node.ask("/metrics").is_some_and(|text| text.contains("\netcd_server_is_leader 1")))
     }
 
-    /// Ends a node as a power cut does.
+    /// Kills a node (SIGKILL), as a power cut would.
     pub fn kill(&mut self, number: usize) {
         self.nodes[number].process = None;
     }
 
-    /// Starts a node that was killed, on its data and ports, and waits until it answers: it needs a majority for that.
+    /// Restarts a killed node on its data and ports, and waits until it answers. It answers only if a majority is running.
     pub fn restart(&mut self, number: usize) -> Result<(), StartError> {
         self.restart_all(&[number])
     }
 
-    /// Starts several nodes that were killed, then waits until they answer.
+    /// Restarts several killed nodes, and then waits until they answer.
     pub fn restart_all(&mut self, numbers: &[usize]) -> Result<(), StartError> {
         for number in numbers {
             self.nodes[*number].process = Some(self.spawn(*number)?);
@@ -106,7 +106,7 @@ impl EtcdCluster {
         numbers.iter().try_for_each(|number| self.await_ready(*number))
     }
 
-    /// Freezes a node.
+    /// Pauses a node (SIGSTOP).
     pub fn pause(&self, number: usize) {
         self.nodes[number].process.iter().for_each(ServerProcess::pause);
     }

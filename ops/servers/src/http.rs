@@ -1,13 +1,13 @@
-//! The few plain requests by which one sees whether a server is there.
+//! Plain HTTP requests that show whether a server is ready.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// For one answer; a first write may take SeaweedFS seconds.
+/// How long one answer may take. The first write to SeaweedFS may take seconds.
 const DEADLINE: Duration = Duration::from_secs(5);
 
-/// The answer of `127.0.0.1:port`, headers included; `None` if there is none, or none in time.
+/// The answer of `127.0.0.1:port`, headers included; `None` if there is none in time.
 pub(crate) fn ask(port: u16, method: &str, path: &str, body: &str) -> Option<String> {
     let mut stream = TcpStream::connect_timeout(&SocketAddr::from(([127, 0, 0, 1], port)), DEADLINE).ok()?;
     stream.set_read_timeout(Some(DEADLINE)).ok()?;
@@ -19,7 +19,7 @@ pub(crate) fn ask(port: u16, method: &str, path: &str, body: &str) -> Option<Str
     Some(text)
 }
 
-/// The status of that answer.
+/// The status of such an answer.
 pub(crate) fn status(port: u16, method: &str, path: &str, body: &str) -> Option<u16> {
     ask(port, method, path, body)?.split(' ').nth(1)?.parse().ok()
 }

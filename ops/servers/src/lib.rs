@@ -1,5 +1,5 @@
-//! Real coordination and storage servers on loopback, for tests, the demo and measurements: started on free ports in a directory of
-//! their own, killed, paused and restarted at will, and gone when the value that stands for them is dropped.
+//! Real coordination and storage servers on loopback, for tests, the demo and measurements. They start on free ports, in their
+//! own directories. They can be killed, paused and restarted, and they end when their value is dropped.
 //!
 //! The programs themselves are installed by `ops/test-servers.sh`.
 

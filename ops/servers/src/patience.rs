@@ -1,15 +1,15 @@
-//! How long a test waits before it gives up: the busier the machine, the longer.
+//! How long a test waits before it gives up: on a busy machine, it waits longer.
 
 use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
-/// Where Linux tells for how long some process has waited for a processor (pressure stall information).
+/// Where Linux reports for how long any process has waited for a processor (pressure stall information).
 const PRESSURE: &str = "/proc/pressure/cpu";
-/// How often a future that is waited for is set aside to see whether patience has ended.
+/// How often a wait is interrupted to check whether the patience is over.
 const PACE: Duration = Duration::from_millis(500);
 
-/// A bound on waiting that a busy machine does not use up: time in which some process waited for a processor counts a tenth.
+/// A bound on waiting that grows on a busy machine: time in which any process waited for a processor counts only a tenth.
 #[derive(Debug, Clone)]
 pub struct Patience {
     bound: Duration,
@@ -18,7 +18,7 @@ pub struct Patience {
 }
 
 impl Patience {
-    /// Begins now. `bound` is for an idle machine; a busy one gets up to ten times as long.
+    /// Starts now. `bound` is the time on an idle machine; on a busy one, it is up to ten times as long.
     pub fn of(bound: Duration) -> Self {
         Self { bound, started: Instant::now(), stalled: stalled() }
     }
@@ -26,12 +26,12 @@ impl Patience {
     /// Whether the bound is used up.
     pub fn is_over(&self) -> bool {
         let elapsed = self.started.elapsed();
-        // Nothing is read before it can matter.
+        // Read the pressure only when it can matter.
         elapsed > self.bound && idle_time(elapsed, stalled().saturating_sub(self.stalled)) > self.bound
     }
 }
 
-/// Waits for a future; `None` once the bound is used up. Needs a runtime whose clock runs.
+/// Waits for a future; `None` if the bound is used up first. Needs a runtime whose clock is not paused.
 pub async fn within<F: Future>(bound: Duration, future: F) -> Option<F::Output> {
     let patience = Patience::of(bound);
     let mut future = std::pin::pin!(future);
@@ -49,7 +49,7 @@ fn idle_time(elapsed: Duration, stalled: Duration) -> Duration {
     elapsed - stalled.min(elapsed) * 9 / 10
 }
 
-/// For how long some process has waited for a processor since the machine started; zero on machines that don't tell.
+/// For how long any process has waited for a processor since the machine started. Zero if the machine does not report it.
 fn stalled() -> Duration {
     std::fs::read_to_string(PRESSURE).ok().and_then(|text| total(&text)).unwrap_or_default()
 }
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_never_comes_is_given_up() {
+    async fn a_future_that_never_completes_is_given_up() {
         assert_eq!(within(Duration::from_millis(10), std::future::ready(7)).await, Some(7));
         assert_eq!(within(Duration::from_millis(10), std::future::pending::<()>()).await, None);
     }

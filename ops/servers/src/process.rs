@@ -1,4 +1,4 @@
-//! One server process.
+//! A single server process.
 
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
@@ -17,13 +17,13 @@ use crate::Patience;
 const BOUND: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(20);
 
-/// A server did not start.
+/// The error of a server that did not start.
 #[derive(Debug)]
 pub struct StartError {
-    /// What was started.
+    /// The program that was started.
     pub program: PathBuf,
     pub reason: String,
-    /// The end of what it printed.
+    /// The end of its output.
     pub output: String,
 }
 
@@ -36,7 +36,7 @@ impl std::fmt::Display for StartError {
 
 impl std::error::Error for StartError {}
 
-/// A process that ends with the value.
+/// A server process, which ends when the value is dropped.
 #[derive(Debug)]
 pub struct ServerProcess {
     child: Child,
@@ -45,7 +45,7 @@ pub struct ServerProcess {
 }
 
 impl ServerProcess {
-    /// Starts `command`; what it prints is appended to the file `log`.
+    /// Starts `command`. Its output is appended to the file `log`.
     pub fn spawn(command: &mut Command, log: &Path) -> Result<Self, StartError> {
         let program = PathBuf::from(command.get_program());
         let failed = |error: io::Error| StartError { program: program.clone(), reason: error.to_string(), output: String::new() };
@@ -55,7 +55,7 @@ impl ServerProcess {
         Ok(Self { child, program, log: log.to_owned() })
     }
 
-    /// Waits until `ready` says so; fails when the process ends before, or takes too long.
+    /// Waits until `ready` returns true. Fails if the process ends before, or if this takes too long.
     pub fn await_ready(&mut self, mut ready: impl FnMut() -> bool) -> Result<(), StartError> {
         let patience = Patience::of(BOUND);
         loop {
@@ -74,14 +74,14 @@ impl ServerProcess {
         }
     }
 
-    /// Ends it as a power cut does, and waits until it is gone.
+    /// Kills it (SIGKILL), as a power cut would, and waits until it has ended.
     pub fn kill(&mut self) {
-        // Fails only if it has ended already.
+        // This fails only if the process has already ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 
-    /// Freezes it.
+    /// Pauses the process (SIGSTOP).
     pub fn pause(&self) {
         self.signal(Signal::SIGSTOP);
     }
@@ -108,8 +108,8 @@ impl Drop for ServerProcess {
     }
 }
 
-/// Starts something again, on other ports, when one of its ports was taken meanwhile; given up after the third time. `start` is told
-/// which attempt it is, from 1.
+/// Starts something, and retries on other ports if one of its ports was taken meanwhile. Gives up after the third attempt.
+/// `start` gets the number of the attempt, counted from 1.
 pub(crate) fn on_free_ports<T>(mut start: impl FnMut(usize) -> Result<T, StartError>) -> Result<T, StartError> {
     const ATTEMPTS: usize = 3;
     let mut attempt = 1;
@@ -121,20 +121,20 @@ pub(crate) fn on_free_ports<T>(mut start: impl FnMut(usize) -> Result<T, StartEr
     }
 }
 
-/// A port on loopback that nobody listened on a moment ago, below those that the system gives to outgoing connections.
+/// A loopback port on which nothing listened a moment ago, below the range that the system uses for outgoing connections.
 pub fn free_port() -> u16 {
     let [port] = free_ports();
     port
 }
 
-/// Several such ports, no two the same.
+/// Several such ports, all different.
 pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
     const PORTS: std::ops::Range<u16> = 10_000..32_000;
-    // Held until all are found.
+    // The listeners stay open until all ports are found, so that the ports differ.
     let mut listeners = Vec::with_capacity(N);
     [0; N].map(|_| {
         loop {
-            // Randomly keyed: processes that look for a port at the same time look in different places.
+            // The hash has a random key, so processes that look for a port at the same time look in different places.
             let random = RandomState::new().hash_one(0);
             let port = PORTS.start + (random % PORTS.len() as u64) as u16;
             if let Ok(listener) = TcpListener::bind(("127.0.0.1", port)) {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// How long a pump waits for bytes before it looks at the fault again.
+/// How long a pump waits for bytes before it checks the fault again.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// What a [`Proxy`] does to the bytes that pass it.
@@ -14,12 +14,12 @@ const LOOK: Duration = Duration::from_millis(20);
 #[repr(u8)]
 pub enum Fault {
     None,
-    /// Nothing gets through in either direction, and nobody is told: a pulled cable. New connections are accepted and say
-    /// nothing. What was held back goes on its way when the fault ends.
+    /// Nothing passes in either direction, and neither end is told, as when a cable is pulled. New connections are accepted, but
+    /// stay silent. When the fault ends, what was held back continues.
     Silence,
-    /// Requests arrive, answers are held back: whoever asked can't know what became of it.
+    /// Requests arrive, but answers are held back, so the client can't know the outcome of its request.
     LostAnswers,
-    /// Connections are closed and new ones refused at once.
+    /// Connections are closed, and new ones are refused at once.
     Reset,
 }
 
@@ -36,7 +36,7 @@ impl Fault {
 struct State {
     fault: AtomicU8,
     stopped: AtomicBool,
-    /// Bytes of answers held back under [`Fault::LostAnswers`], to prove that the fault bit.
+    /// Bytes of answers that were held back under [`Fault::LostAnswers`], to prove that the fault took effect.
     held_answers: AtomicU64,
     open: Mutex<Vec<TcpStream>>,
 }
@@ -46,8 +46,8 @@ impl State {
         Fault::of(self.fault.load(Ordering::SeqCst))
     }
 
-    /// Whether a new connection may go on. A reset that began while it was being made would not find it among the open ones:
-    /// it sets the fault first and takes the lock then, so one of the two sees the other.
+    /// Whether a new connection may continue. A reset may begin while a connection is opened, and then does not find it among the
+    /// open ones. But a reset sets the fault before it takes the lock, so either the reset or this function sees the other.
     fn register(&self, connection: [TcpStream; 2]) -> bool {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let may = self.fault() != Fault::Reset;
@@ -64,7 +64,7 @@ impl State {
     }
 }
 
-/// A listener that forwards to a target; it stops when dropped.
+/// A listener that forwards connections to a target. It stops when dropped.
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
@@ -72,12 +72,12 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Forwards to `target`.
+    /// Starts a proxy on loopback that forwards to `target`.
     pub fn start(target: SocketAddr) -> io::Result<Self> {
         Self::start_on(IpAddr::V4(Ipv4Addr::LOCALHOST), target)
     }
 
-    /// The same, listening on this address of the machine.
+    /// Starts a proxy that listens on this address of the machine and forwards to `target`.
     pub fn start_on(address: IpAddr, target: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind((address, 0))?;
         let address = listener.local_addr()?;
@@ -92,12 +92,12 @@ impl Proxy {
         Ok(Self { address, state })
     }
 
-    /// Where to connect instead of to the target.
+    /// The address to connect to instead of the target.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// From now on.
+    /// Sets the fault that happens from now on.
     pub fn set(&self, fault: Fault) {
         self.state.fault.store(fault as u8, Ordering::SeqCst);
         if fault == Fault::Reset {
@@ -105,7 +105,7 @@ impl Proxy {
         }
     }
 
-    /// Closes every connection once; whatever was held back on them is lost.
+    /// Closes every connection once. What was held back on them is lost.
     pub fn reset_connections(&self) {
         self.state.close_all();
     }
@@ -120,7 +120,7 @@ impl Drop for Proxy {
     fn drop(&mut self) {
         self.state.stopped.store(true, Ordering::SeqCst);
         self.state.close_all();
-        // Wakes the listener, so that it sees that it is over.
+        // Wakes the listener, so that it sees that it must stop.
         let _ = TcpStream::connect(self.address);
     }
 }
@@ -134,7 +134,7 @@ fn accept(listener: &TcpListener, target: SocketAddr, state: &Arc<State>) {
         if state.fault() == Fault::Reset {
             continue;
         }
-        // A target that is down refuses; so does the proxy.
+        // If the target is down and refuses the connection, so does the proxy.
         let Ok(server) = TcpStream::connect(target) else { continue };
         let _ = forward(client, server, state);
     }
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_pass_are_held_back_and_go_on() {
+    fn bytes_pass_are_held_back_and_arrive_later() {
         let proxy = Proxy::start(echo()).expect("starts");
         let mut stream = TcpStream::connect(proxy.address()).expect("connects");
         stream.set_read_timeout(Some(Duration::from_millis(200))).expect("is open");
@@ -239,13 +239,13 @@ mod tests {
     }
 
     #[test]
-    fn a_reset_closes_what_is_open_and_refuses_what_is_new() {
+    fn a_reset_closes_open_connections_and_refuses_new_ones() {
         let proxy = Proxy::start(echo()).expect("starts");
         let mut stream = TcpStream::connect(proxy.address()).expect("connects");
         assert_eq!(ask(&mut stream, b"ping").expect("answers"), *b"ping");
         proxy.set(Fault::Reset);
         assert!(ask(&mut stream, b"gone").is_err());
-        let mut second = TcpStream::connect(proxy.address()).expect("the listener is there");
+        let mut second = TcpStream::connect(proxy.address()).expect("the proxy listens");
         assert!(ask(&mut second, b"no?!").is_err());
         proxy.set(Fault::None);
         let mut third = TcpStream::connect(proxy.address()).expect("connects");
@@ -253,11 +253,11 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_that_is_being_made_does_not_survive_a_reset() {
+    fn a_connection_that_is_being_opened_does_not_survive_a_reset() {
         let proxy = Proxy::start(echo()).expect("starts");
         for _ in 0..300 {
             proxy.set(Fault::None);
-            let mut stream = TcpStream::connect(proxy.address()).expect("the listener is there");
+            let mut stream = TcpStream::connect(proxy.address()).expect("the proxy listens");
             proxy.set(Fault::Reset);
             assert!(ask(&mut stream, b"gone").is_err());
         }

@@ -1,4 +1,4 @@
-//! S3 servers: moto, which keeps everything in memory, and SeaweedFS, which keeps its files and so survives its own end.
+//! S3 servers: moto, which keeps everything in memory, and SeaweedFS, which keeps its data in files and has it after a restart.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -7,16 +7,16 @@ use std::process::Command;
 use crate::http;
 use crate::process::{ServerProcess, StartError, free_port, free_ports, on_free_ports};
 
-/// A server with one bucket, which anybody may read and write.
+/// A server with one bucket, which everyone may read and write.
 #[derive(Debug)]
 pub struct S3Server {
     port: u16,
-    /// Dropped with the server, which ends it.
+    /// The process ends when it is dropped together with the server.
     _process: ServerProcess,
 }
 
 impl S3Server {
-    /// moto; what it prints goes to a file in `directory`.
+    /// Starts moto. Its output goes to a file in `directory`.
     pub fn moto(program: &Path, directory: &Path, bucket: &str) -> Result<Self, StartError> {
         let port = free_port();
         let mut command = Command::new(program);
@@ -26,7 +26,7 @@ impl S3Server {
         Ok(Self { port, _process: process })
     }
 
-    /// SeaweedFS on the files in `directory`, where it finds what was acknowledged to be written when it is started there again.
+    /// Starts SeaweedFS on the files in `directory`. After a restart there, it has every write that it acknowledged.
     pub fn seaweed(program: &Path, directory: &Path, bucket: &str) -> Result<Self, StartError> {
         on_free_ports(|_| Self::seaweed_once(program, directory, bucket))
     }
@@ -53,18 +53,18 @@ impl S3Server {
         Ok(Self { port: ports[0], _process: process })
     }
 
-    /// Where it listens.
+    /// The address that the server listens on.
     pub fn address(&self) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], self.port))
     }
 }
 
-/// Whether the bucket is there or can be made.
+/// Whether the bucket exists or can be created.
 fn has_bucket(port: u16, bucket: &str) -> bool {
     matches!(http::status(port, "PUT", &format!("/{bucket}"), ""), Some(200 | 409))
 }
 
-/// Whether objects can be written and read, too: SeaweedFS's volumes come up after the rest of it.
+/// Whether objects can be written and read as well: the volumes of SeaweedFS start later than the rest.
 fn has_volumes(port: u16, bucket: &str) -> bool {
     let object = format!("/{bucket}/ready");
     has_bucket(port, bucket)
@@ -72,10 +72,11 @@ fn has_volumes(port: u16, bucket: &str) -> bool {
         && http::status(port, "GET", &object, "") == Some(200)
 }
 
-/// A program that `ops/test-servers.sh` has put into `$WEIR_TEST_SERVERS`, or into `weir/test-servers` of the user's cache folder.
+/// The path of a program that `ops/test-servers.sh` has installed in `$WEIR_TEST_SERVERS`, or in `weir/test-servers` of the
+/// user's cache folder.
 ///
 /// # Panics
-/// If it is not there.
+/// If the program is not installed.
 pub fn installed(name: &str) -> PathBuf {
     let place = |variable: &str, below: &str| std::env::var_os(variable).map(|place| Path::new(&place).join(below));
     let cache = place("XDG_CACHE_HOME", "weir").or_else(|| place("HOME", ".cache/weir")).unwrap_or_default();

@@ -8,21 +8,21 @@ use std::time::Duration;
 
 use crate::process::{ServerProcess, StartError, free_ports};
 
-/// Debian's jar; its manifest names the others.
+/// Debian's jar. Its manifest lists the other jars.
 const JAR: &str = "/usr/share/java/zookeeper.jar";
-/// The same, and what its manifest forgets and encrypted connections need.
+/// The same jar, and the jars for encrypted connections that its manifest lacks.
 const CLASS_PATH: &str = "/usr/share/java/zookeeper.jar:/usr/share/java/netty-codec.jar:/usr/share/java/netty-resolver.jar";
-/// Starts with new ports before it is given up: somebody else may take one in between.
+/// How often the start is tried with new ports, because another process may take a port meanwhile.
 const ATTEMPTS: u32 = 4;
-/// For one `srvr` command.
+/// How long one `srvr` command may take.
 const ASK: Duration = Duration::from_millis(500);
 
-/// What differs from a plain ensemble.
+/// Additional options of an ensemble.
 #[derive(Debug, Clone, Default)]
 pub struct ZooKeeperOptions {
-    /// Further arguments of `java`, e.g. `-Djute.maxbuffer=4194304`.
+    /// Additional arguments of `java`, e.g. `-Djute.maxbuffer=4194304`.
     pub java: Vec<String>,
-    /// Further lines of `zoo.cfg`; `{secure_port}` stands for a free port, see [`ZooKeeperEnsemble::secure_addresses`].
+    /// Additional lines of `zoo.cfg`. `{secure_port}` stands for a free port: see [`ZooKeeperEnsemble::secure_addresses`].
     pub config: Vec<String>,
 }
 
@@ -36,7 +36,7 @@ struct Node {
     process: Option<ServerProcess>,
 }
 
-/// One server, or several that elect a leader among them. They end with the value.
+/// One server, or several that elect a leader. They end when the value is dropped.
 #[derive(Debug)]
 pub struct ZooKeeperEnsemble {
     nodes: Vec<Node>,
@@ -44,12 +44,12 @@ pub struct ZooKeeperEnsemble {
 }
 
 impl ZooKeeperEnsemble {
-    /// Starts `size` servers with everything of theirs under `directory`, and waits until they serve.
+    /// Starts `size` servers with all their files under `directory`, and waits until they serve.
     pub fn start(size: usize, directory: &Path) -> Result<Self, StartError> {
         Self::start_with(size, directory, ZooKeeperOptions::default())
     }
 
-    /// The same, with these options.
+    /// Like [`ZooKeeperEnsemble::start`], with options.
     pub fn start_with(size: usize, directory: &Path, options: ZooKeeperOptions) -> Result<Self, StartError> {
         let mut attempt = 1;
         loop {
@@ -82,36 +82,36 @@ impl ZooKeeperEnsemble {
         Ok(ensemble)
     }
 
-    /// `host:port` of every server, as ZooKeeper's clients take it.
+    /// `host:port` of every server, in the form that ZooKeeper's clients expect.
     pub fn connect_string(&self) -> String {
         let addresses: Vec<_> = self.client_addresses().iter().map(ToString::to_string).collect();
         addresses.join(",")
     }
 
-    /// Where each server takes clients.
+    /// The client address of every server.
     pub fn client_addresses(&self) -> Vec<SocketAddr> {
         self.nodes.iter().map(|node| SocketAddr::from(([127, 0, 0, 1], node.client))).collect()
     }
 
-    /// Where each server takes clients over TLS, if its configuration says so.
+    /// The TLS client address of every server, if the configuration has one.
     pub fn secure_addresses(&self) -> Vec<SocketAddr> {
         self.nodes.iter().map(|node| SocketAddr::from(([127, 0, 0, 1], node.secure))).collect()
     }
 
-    /// Ends a server as a power cut does.
+    /// Kills a server (SIGKILL), as a power cut would.
     pub fn kill(&mut self, number: usize) {
         if let Some(mut process) = self.nodes[number].process.take() {
             process.kill();
         }
     }
 
-    /// Starts a server that was killed, with what is on its disk. Does not wait until it serves: it may need others.
+    /// Restarts a killed server on its data. Does not wait until it serves, because it may need other servers for that.
     pub fn restart(&mut self, number: usize) -> Result<(), StartError> {
         self.kill(number);
         self.spawn(number)
     }
 
-    /// Waits until a running server serves clients; fails when it ends, or takes longer than a minute.
+    /// Waits until a running server serves clients. Fails if the server ends, or takes longer than two minutes.
     pub fn await_serving(&mut self, number: usize) -> Result<(), StartError> {
         let port = self.nodes[number].client;
         let Some(process) = &mut self.nodes[number].process else {
@@ -121,7 +121,7 @@ impl ZooKeeperEnsemble {
         process.await_ready(|| ask(port, "srvr").is_some_and(|answer| answer.contains("Mode: ")))
     }
 
-    /// Freezes a server.
+    /// Pauses a server (SIGSTOP).
     pub fn pause(&self, number: usize) {
         if let Some(process) = &self.nodes[number].process {
             process.pause();
@@ -135,7 +135,7 @@ impl ZooKeeperEnsemble {
         }
     }
 
-    /// The server that leads the others, if one does right now.
+    /// The number of the server that leads now, if there is one.
     pub fn leader(&self) -> Option<usize> {
         let leads = |node: &Node| ask(node.client, "srvr").is_some_and(|answer| answer.contains("Mode: leader"));
         self.nodes.iter().position(leads)
@@ -172,7 +172,7 @@ impl ZooKeeperEnsemble {
     fn spawn(&mut self, number: usize) -> Result<(), StartError> {
         let node = &self.nodes[number];
         let mut command = Command::new("java");
-        // Small and quick to start: two compilers would take the processor from the tests.
+        // Small and quick to start: the second compiler would take processor time from the tests.
         command.args(["-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"]);
         command.args(&self.options.java);
         command.args(["-cp", CLASS_PATH, "org.apache.zookeeper.server.quorum.QuorumPeerMain"]);
@@ -183,7 +183,7 @@ impl ZooKeeperEnsemble {
     }
 }
 
-/// A four-letter command's answer; `None` when nobody answers.
+/// The answer to a four-letter command; `None` if the server does not answer.
 fn ask(port: u16, command: &str) -> Option<String> {
     let mut stream = TcpStream::connect_timeout(&SocketAddr::from(([127, 0, 0, 1], port)), ASK).ok()?;
     stream.set_read_timeout(Some(ASK)).ok()?;

@@ -21,9 +21,12 @@ pub fn files(suffix: &str) -> Vec<(String, String)> {
     found
 }
 
-/// Lines up to the module of tests.
+/// Lines up to the module of tests, if that is in the file itself.
 pub fn code_before_tests(text: &str) -> impl Iterator<Item = &str> {
-    text.lines().take_while(|line| line.trim() != "#[cfg(test)]")
+    let lines: Vec<&str> = text.lines().collect();
+    let begins = |at: usize| lines[at].trim() == "#[cfg(test)]" && lines.get(at + 1).is_some_and(|next| next.ends_with('{'));
+    let end = (0..lines.len()).find(|at| begins(*at)).unwrap_or(lines.len());
+    lines.into_iter().take(end)
 }
 
 /// Whether the file is for tests, benchmarks or examples only.

@@ -61,7 +61,7 @@ const WORLD: [&str; 8] = [
     "TcpListener::bind(",
 ];
 
-/// Words that have no place in a pure core: `mod.rs` beside an `effect.rs`.
+/// Words that have no place in a pure core: events, effects, and the file that handles them.
 const NOT_IN_CORES: [&str; 5] = ["async fn", "tokio::", "Instant::now", "wall_clock_ms()", "random_id()"];
 
 #[test]
@@ -174,16 +174,32 @@ fn what_a_simulation_runs_reaches_the_world_through_its_seam() {
 }
 
 #[test]
-fn pure_cores_do_nothing_but_decide() {
+fn every_actor_has_the_same_shape_and_its_core_only_decides() {
     let all = files(".rs");
     let folders: BTreeSet<_> = all.iter().filter_map(|(path, _)| path.strip_suffix("/effect.rs")).collect();
-    assert!(folders.len() >= 3, "expected the actors' folders, found {folders:?}");
+    assert!(folders.len() >= 5, "expected the actors' folders, found {folders:?}");
     let mut problems = Vec::new();
-    for (path, text) in &all {
-        let is_core = folders.iter().any(|folder| *path == format!("{folder}/mod.rs") || *path == format!("{folder}/event.rs"));
-        for word in NOT_IN_CORES {
-            if is_core && code_before_tests(text).any(|line| !is_comment(line) && line.contains(word)) {
-                problems.push(format!("{path}: {word} in a pure core"));
+    for folder in folders {
+        let inside: Vec<_> = all
+            .iter()
+            .filter(|(path, _)| {
+                path.strip_prefix(folder).is_some_and(|rest| rest[1..].ends_with(".rs") && !rest[1..].contains('/'))
+            })
+            .collect();
+        if !inside.iter().any(|(path, _)| path.ends_with("/event.rs")) {
+            problems.push(format!("{folder}: has effects and no event.rs"));
+        }
+        let handles = |text: &str| code_before_tests(text).any(|line| line.contains("pub fn handle(&mut self, event"));
+        let cores: Vec<_> = inside.iter().filter(|(_, text)| handles(text)).collect();
+        if cores.len() != 1 {
+            problems.push(format!("{folder}: one file has `pub fn handle(&mut self, event, …)`, found {}", cores.len()));
+        }
+        let pure = |path: &str| ["event.rs", "effect.rs"].iter().any(|name| path.ends_with(&format!("/{name}")));
+        for (path, text) in cores.into_iter().copied().chain(inside.iter().copied().filter(|(path, _)| pure(path))) {
+            for word in NOT_IN_CORES {
+                if code_before_tests(text).any(|line| !is_comment(line) && line.contains(word)) {
+                    problems.push(format!("{path}: {word} in a pure core"));
+                }
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The disk, as far as coordination keeps its log, votes and snapshots there itself.
+//! The disk operations with which coordination stores its log, votes and snapshots.
 
 use std::fs;
 use std::io;
@@ -9,7 +9,7 @@ use std::sync::Arc;
 pub use crate::simulation::OpenMode;
 use crate::simulation::{self, SimulatedFile};
 
-/// An open file, for reading and writing at any place.
+/// An open file that can be read and written at any offset.
 #[derive(Debug)]
 pub struct File {
     kind: Kind,
@@ -22,7 +22,7 @@ enum Kind {
 }
 
 impl File {
-    /// Opens a file.
+    /// Opens the file at `path`.
     pub fn open(path: &Path, mode: OpenMode) -> io::Result<Self> {
         if let Some(simulation) = simulation::current() {
             return Ok(Self { kind: Kind::Simulated(simulation.disk().open(path, mode)?) });
@@ -38,7 +38,7 @@ impl File {
         Ok(Self { kind: Kind::Real(options.open(path)?) })
     }
 
-    /// Its length in bytes.
+    /// The file's length in bytes.
     pub fn length(&self) -> io::Result<u64> {
         match &self.kind {
             Kind::Real(file) => Ok(file.metadata()?.len()),
@@ -46,7 +46,7 @@ impl File {
         }
     }
 
-    /// Cuts it or adds zeros.
+    /// Truncates the file, or extends it with zeros.
     pub fn set_len(&self, length: u64) -> io::Result<()> {
         match &self.kind {
             Kind::Real(file) => file.set_len(length),
@@ -54,7 +54,7 @@ impl File {
         }
     }
 
-    /// Fills `buffer` from `offset` on.
+    /// Fills `buffer` with the bytes at `offset`.
     pub fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         match &self.kind {
             Kind::Real(file) => file.read_exact_at(buffer, offset),
@@ -70,7 +70,7 @@ impl File {
         }
     }
 
-    /// Makes its contents durable, and its length if that is needed to read them.
+    /// Makes the file's contents durable, and its length if that is needed to read them.
     pub fn sync_data(&self) -> io::Result<()> {
         match &self.kind {
             Kind::Real(file) => file.sync_data(),
@@ -78,7 +78,7 @@ impl File {
         }
     }
 
-    /// Makes its contents and all that is known of it durable; not its name, see [`sync_directory`].
+    /// Makes the file's contents and metadata durable. Its name becomes durable with [`sync_directory`].
     pub fn sync_all(&self) -> io::Result<()> {
         match &self.kind {
             Kind::Real(file) => file.sync_all(),
@@ -87,7 +87,7 @@ impl File {
     }
 }
 
-/// Creates a directory and those above it, as far as they are not there.
+/// Creates a directory and its missing parents.
 pub fn create_dir_all(path: &Path) -> io::Result<()> {
     match simulation::current() {
         Some(simulation) => simulation.disk().create_dir_all(path),
@@ -95,7 +95,7 @@ pub fn create_dir_all(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Whether a file is there.
+/// Whether a file exists.
 pub fn exists(path: &Path) -> io::Result<bool> {
     match simulation::current() {
         Some(simulation) => simulation.disk().exists(path),
@@ -103,7 +103,7 @@ pub fn exists(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// A whole file.
+/// Reads a whole file.
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     if simulation::current().is_none() {
         return fs::read(path);
@@ -114,8 +114,8 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Writes a file beside, makes it durable and gives it its name, in place of whatever had it. The name is durable once the
-/// directory is synced.
+/// Writes `bytes` to the file `unfinished`, makes them durable and renames it to `path`, replacing an existing file. The name is
+/// durable once the directory is synced.
 pub fn replace(unfinished: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
     let file = File::open(unfinished, OpenMode::Truncate)?;
     file.write_all_at(bytes, 0)?;
@@ -123,7 +123,7 @@ pub fn replace(unfinished: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
     rename(unfinished, path)
 }
 
-/// Gives a file another name, in place of whatever had it.
+/// Renames a file and replaces the file at `to`, if there is one.
 pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
     match simulation::current() {
         Some(simulation) => simulation.disk().rename(from, to),
@@ -131,7 +131,7 @@ pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
-/// Removes a file.
+/// Removes the file at `path`.
 pub fn remove_file(path: &Path) -> io::Result<()> {
     match simulation::current() {
         Some(simulation) => simulation.disk().remove_file(path),
@@ -139,7 +139,7 @@ pub fn remove_file(path: &Path) -> io::Result<()> {
     }
 }
 
-/// What is in a directory, in no order.
+/// The paths of a directory's entries, in no particular order.
 pub fn list(directory: &Path) -> io::Result<Vec<PathBuf>> {
     match simulation::current() {
         Some(simulation) => simulation.disk().list(directory),
@@ -155,14 +155,14 @@ pub fn sync_directory(directory: &Path) -> io::Result<()> {
     }
 }
 
-/// Holds something for this process until it is dropped or the process ends.
+/// An exclusive lock of this process. Dropping it or ending the process releases it.
 #[derive(Debug)]
 pub struct ProcessLock {
-    /// None in a simulation: there a host runs one process at a time.
+    /// `None` in a simulation, where a host runs one process at a time.
     _file: Option<fs::File>,
 }
 
-/// Takes the lock that the file at `path` stands for; `Ok(None)` if another process has it.
+/// Locks the file at `path` and creates it if necessary. Returns `Ok(None)` if another process holds the lock.
 pub fn lock(path: &Path) -> io::Result<Option<ProcessLock>> {
     if simulation::current().is_some() {
         return Ok(Some(ProcessLock { _file: None }));

@@ -1,9 +1,10 @@
-//! The one seam to the world: time, randomness, network, disk, threads and named tasks.
+//! The only access to time, randomness, network, disk, threads and named tasks.
 //!
-//! Coordination, control plane and the worker take these from here and from nowhere else (clippy and the tidy test ban the
-//! others), so that the same code runs deterministically in a simulation. Which world it is is decided once per process: the
-//! real one, unless a [`simulation::Simulation`] was installed first.
+//! Coordination, control plane and worker use only this crate for them, so that the same code runs deterministically in a
+//! simulation. Clippy and the tidy test ban the direct ways. A process uses the real world, unless it first installs a
+//! [`simulation::Simulation`].
 
+mod backoff;
 pub mod disk;
 pub mod flaw;
 pub mod net;
@@ -12,6 +13,7 @@ mod tasks;
 mod threads;
 mod time;
 
+pub use backoff::Backoff;
 pub use tasks::{blocking, spawn};
 pub use threads::{Ended, OwnRuntime, on_thread};
 pub use time::{Millis, MonotonicClock, SteadyClock, wall_clock_ms};
@@ -25,17 +27,17 @@ pub fn random_id() -> u128 {
     uuid::Uuid::new_v4().as_u128()
 }
 
-/// Whether something rare but allowed is to happen here, so that a simulation sees often what reality shows once in years.
-/// Never in the real world.
+/// Whether a rare but allowed event happens at the place `here`. In a simulation such events happen often; in reality perhaps
+/// once in years. Always false in the real world.
 pub fn rarely(here: &'static str) -> bool {
     simulation::current().is_some_and(|simulation| simulation.rarely(here))
 }
 
-/// Takes long, in a simulation, every now and then.
-pub async fn dawdle(here: &'static str) {
+/// In a simulation, sometimes sleeps at the place `here`. In the real world it returns at once.
+pub async fn delay_at_times(here: &'static str) {
     if let Some(simulation) = simulation::current()
         && simulation.rarely(here)
     {
-        tokio::time::sleep(simulation.dawdle()).await;
+        tokio::time::sleep(simulation.delay_at_times()).await;
     }
 }

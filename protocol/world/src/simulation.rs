@@ -11,7 +11,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 static INSTALLED: OnceLock<Arc<dyn Simulation>> = OnceLock::new();
 
-/// From now on this process, which must not have asked for anything of the world yet, is simulated. False if it was already.
+/// Runs the rest of this process in `simulation`. Call it before anything else in this crate. Returns false if a simulation was
+/// installed already.
 pub fn install(simulation: Arc<dyn Simulation>) -> bool {
     INSTALLED.set(simulation).is_ok()
 }
@@ -21,15 +22,15 @@ pub fn current() -> Option<&'static dyn Simulation> {
     INSTALLED.get().map(AsRef::as_ref)
 }
 
-/// A future that a simulation answers with.
+/// A future that a simulation returns.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// A simulated world. Its methods are called on the thread of the simulation, while the calling host runs.
 pub trait Simulation: Send + Sync {
-    /// The calling host's wall clock, milliseconds since 1970.
+    /// The calling host's wall clock, in milliseconds since 1970.
     fn wall_clock_ms(&self) -> u64;
 
-    /// 128 bits that follow from the seed.
+    /// 128 random bits that the seed determines.
     fn random_id(&self) -> u128;
 
     /// Listens on the calling host at `port`; 0 takes a free one.
@@ -38,17 +39,17 @@ pub trait Simulation: Send + Sync {
     /// Connects the calling host to `host:port`.
     fn connect(&self, address: &str) -> Answer<'static, io::Result<Box<dyn SimulatedStream>>>;
 
-    /// The disks of all hosts; each has its own directory.
+    /// The disks of all hosts. Each host has its own directory.
     fn disk(&self) -> &dyn SimulatedDisk;
 
-    /// How long the calling host's disk takes for what it is asked next.
+    /// How long the calling host's disk takes for its next operation.
     fn disk_delay(&self) -> Duration;
 
-    /// Whether something rare happens now, here.
+    /// Whether the rare event at the place `here` happens now.
     fn rarely(&self, here: &'static str) -> bool;
 
-    /// How long something that may take long takes.
-    fn dawdle(&self) -> Duration;
+    /// How long [`crate::delay_at_times`] sleeps.
+    fn delay_at_times(&self) -> Duration;
 }
 
 /// A simulated connection.
@@ -58,23 +59,23 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> SimulatedStream for T {}
 
 /// A simulated socket that listens.
 pub trait SimulatedListener: Send + Sync {
-    /// Where it listens.
+    /// The address on which the socket listens.
     fn local_addr(&self) -> SocketAddr;
 
-    /// The next connection, and where it comes from.
+    /// The next connection and the address of its peer.
     fn accept(&self) -> Answer<'_, io::Result<(Box<dyn SimulatedStream>, SocketAddr)>>;
 }
 
-/// How a file is opened. It can be read and written in every case.
+/// How a file is opened. Every mode allows reading and writing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OpenMode {
-    /// It must be there.
+    /// The file must exist.
     Existing,
-    /// It is created, empty, if it is not there.
+    /// The file is created empty if it does not exist.
     CreateIfAbsent,
-    /// It is created and must not be there.
+    /// The file is created and must not exist yet.
     CreateNew,
-    /// It is empty afterwards, whether it was there or not.
+    /// The file is empty afterwards. It is created if it does not exist.
     Truncate,
 }
 
@@ -82,13 +83,13 @@ pub enum OpenMode {
 pub trait SimulatedDisk: Send + Sync {
     /// Opens a file.
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn SimulatedFile>>;
-    /// Creates a directory and those above it.
+    /// Creates a directory and its missing parents.
     fn create_dir_all(&self, path: &Path) -> io::Result<()>;
-    /// Whether a file is there.
+    /// Whether a file exists.
     fn exists(&self, path: &Path) -> io::Result<bool>;
-    /// Gives a file another name, in place of whatever had it.
+    /// Renames a file and replaces the file at `to`, if there is one.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
-    /// Removes a file's name.
+    /// Removes a file's name from its directory.
     fn remove_file(&self, path: &Path) -> io::Result<()>;
     /// The files in a directory.
     fn list(&self, directory: &Path) -> io::Result<Vec<PathBuf>>;
@@ -98,14 +99,14 @@ pub trait SimulatedDisk: Send + Sync {
 
 /// An open simulated file.
 pub trait SimulatedFile: std::fmt::Debug + Send + Sync {
-    /// Its length in bytes.
+    /// The file's length in bytes.
     fn length(&self) -> io::Result<u64>;
-    /// Cuts it or adds zeros.
+    /// Truncates the file, or extends it with zeros.
     fn set_len(&self, length: u64) -> io::Result<()>;
-    /// Fills `buffer` from `offset` on.
+    /// Fills `buffer` with the bytes at `offset`.
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
     /// Writes all of `bytes` at `offset`.
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
-    /// Makes its contents durable.
+    /// Makes the file's contents durable.
     fn sync(&self) -> io::Result<()>;
 }

@@ -1,4 +1,4 @@
-//! Named tasks, and work that blocks.
+//! Named tasks and blocking work.
 
 use std::future::Future;
 
@@ -6,7 +6,7 @@ use tokio::task::JoinHandle;
 
 use crate::simulation;
 
-/// Starts a task under a name. Its panic is logged with that name; dropping the handle does not stop it.
+/// Starts a named task. If it panics, the log names it. Dropping the handle does not stop it.
 pub fn spawn<F>(name: &'static str, future: F) -> JoinHandle<F::Output>
 where
     F: Future + Send + 'static,
@@ -22,7 +22,7 @@ where
     tokio::spawn(named)
 }
 
-/// Runs work that blocks, or takes long, off the async threads. In a simulation it takes no time.
+/// Runs blocking or long work outside the async threads. In a simulation it takes no time.
 pub fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
     if simulation::current().is_some() {
         return spawn("blocking", async move { work() });

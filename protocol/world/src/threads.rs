@@ -1,7 +1,7 @@
-//! Threads: with an async runtime of their own, or for one piece of work.
+//! Threads that run an async runtime of their own, or one piece of work.
 //!
-//! A simulated process has one thread. What would have a runtime of its own is a task there, and lives until the simulated
-//! process ends, however it was told to stop.
+//! A simulated process has one thread. A runtime is a task there, and its tasks live until the simulated process ends, even if
+//! its main has ended.
 
 use std::future::Future;
 use std::io;
@@ -12,10 +12,10 @@ use tokio::sync::oneshot;
 
 use crate::simulation;
 
-/// Yields (an error, as nothing is sent) once a thread has ended.
+/// Resolves once a thread has ended. The result is an error, because nothing is ever sent.
 pub type Ended = oneshot::Receiver<()>;
 
-/// An async runtime apart from all others, so that no load elsewhere in the process delays what runs on it.
+/// An async runtime of its own, so that load elsewhere in the process does not delay its tasks.
 #[derive(Debug)]
 pub struct OwnRuntime {
     kind: Kind,
@@ -36,7 +36,7 @@ impl OwnRuntime {
         Ok(Self { kind: Kind::Real(Builder::new_current_thread().enable_all().build()?) })
     }
 
-    /// A runtime with `workers` threads called `name`, and as many as `blocking` more for work that blocks.
+    /// A runtime with `workers` threads called `name`, and up to `blocking` more threads for blocking work.
     pub fn multi_threaded(name: &str, workers: usize, blocking: usize) -> io::Result<Self> {
         if simulation::current().is_some() {
             return Ok(Self { kind: Kind::Simulated(Handle::current()) });
@@ -46,7 +46,7 @@ impl OwnRuntime {
         Ok(Self { kind: Kind::Real(builder.build()?) })
     }
 
-    /// To spawn on it.
+    /// A handle that spawns tasks on this runtime.
     pub fn handle(&self) -> Handle {
         match &self.kind {
             Kind::Real(runtime) => runtime.handle().clone(),
@@ -54,8 +54,8 @@ impl OwnRuntime {
         }
     }
 
-    /// Runs `main` on a thread called `name`, the only one that polls it. When it has ended, so does every task on the runtime; work that blocks is
-    /// waited for, no longer than `grace` if there is one. Then `after` runs, and then the thread ends.
+    /// Runs `main` on a new thread called `name`, which alone polls it. When `main` ends, the runtime drops its tasks and waits for
+    /// blocking work, at most `grace` if it is given. Then `after` runs and the thread ends.
     pub fn drive<F>(
         self,
         name: &'static str,
@@ -88,7 +88,7 @@ impl OwnRuntime {
     }
 }
 
-/// Runs `work` on a thread of its own called `name`; in a simulation at once, before this returns.
+/// Runs `work` on a new thread called `name`. In a simulation `work` runs before this function returns.
 pub fn on_thread(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
     if simulation::current().is_some() {
         work();
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_runtime_of_its_own_ends_with_its_main_and_cleans_up_after_its_tasks() {
+    async fn a_runtime_ends_with_its_main_and_drops_its_tasks() {
         for runtime in [OwnRuntime::single_threaded().unwrap(), OwnRuntime::multi_threaded("test", 1, 1).unwrap()] {
             let alive = Arc::new(());
             let (task, watched) = (alive.clone(), Arc::downgrade(&alive));

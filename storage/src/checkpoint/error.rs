@@ -1,30 +1,30 @@
-//! What can be wrong with a checkpoint.
+//! The errors of checkpoint files.
 
 use weir_protocol::JobId;
 use weir_protocol::convert::DecodeError;
 
 use crate::file_system::FileError;
 
-/// What can be wrong with a checkpoint's files. Each has a stable code.
+/// An error in a checkpoint's files. Each variant has a stable code.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CheckpointError {
-    /// The file is not there.
+    /// The file does not exist.
     #[error("CKPT-MISSING: {path} is missing; restore it, or start from another checkpoint by name")]
     Missing { path: String },
-    /// The file is something else.
+    /// The file is not a Weir checkpoint.
     #[error("CKPT-MAGIC: {path} is not a Weir checkpoint: {found}")]
     Magic {
         path: String,
-        /// What it looks like.
+        /// What the file seems to be.
         found: &'static str,
     },
     /// The file ends too early.
-    #[error("CKPT-TRUNCATED: {path} has {found} bytes of {expected}")]
+    #[error("CKPT-TRUNCATED: {path} has {found} bytes, expected at least {expected}")]
     Truncated {
         path: String,
-        /// Its length in bytes.
+        /// Length of the file in bytes.
         found: u64,
-        /// The length it says it has, or the least it must have.
+        /// Minimum length of the file in bytes, from its header or from a reference to it.
         expected: u64,
     },
     /// A checksum is wrong: bytes have changed.
@@ -33,61 +33,51 @@ pub enum CheckpointError {
         path: String,
         /// `header`, `body`, `file` or `state`.
         part: &'static str,
-        /// What the bytes give.
+        /// The checksum of the bytes.
         found: u32,
-        /// What is recorded.
+        /// The recorded checksum.
         expected: u32,
     },
-    /// Written by a newer Weir.
-    #[error("CKPT-VERSION: {path} has format version {found}, this build reads up to {supported}; upgrade this process first")]
+    /// A newer Weir wrote the file.
+    #[error("CKPT-VERSION: {path} has format version {found}, but this build reads at most {supported}; upgrade this process")]
     Version {
         path: String,
         found: u32,
         /// The newest version this build reads.
         supported: u32,
     },
-    /// Checksums are right, yet the content makes no sense.
+    /// The checksums are correct, but the content can't be decoded.
     #[error("CKPT-BODY: {path}: {error}")]
-    Body {
-        path: String,
-        /// What the decoder said.
-        error: DecodeError,
-    },
-    /// Whole, yet it breaks a rule that every checkpoint keeps.
+    Body { path: String, error: DecodeError },
+    /// The file is complete, but breaks a rule that every checkpoint must keep.
     #[error("CKPT-INVALID: {path}: {reason}")]
     Invalid { path: String, reason: String },
-    /// Of another job.
+    /// The file belongs to another job.
     #[error("CKPT-JOB: {path} belongs to job {found}, not to {expected}")]
-    ForeignJob {
-        path: String,
-        /// Whose it is.
-        found: JobId,
-        /// Whose it must be.
-        expected: JobId,
-    },
-    /// It names a file outside the checkpoint directory.
+    ForeignJob { path: String, found: JobId, expected: JobId },
+    /// The file refers to a file outside the checkpoint directory.
     #[error("CKPT-PATH: {path} refers to {reference:?}, which is not a legal path in the checkpoint directory")]
     IllegalReference {
         path: String,
-        /// What it refers to.
+        /// The illegal path in the file.
         reference: String,
     },
-    /// Over the limit.
+    /// The file is larger than the limit.
     #[error("CKPT-SIZE: {path} has {found} bytes, the limit is {limit}")]
     TooLarge {
         path: String,
-        /// Its length in bytes.
+        /// Length of the file in bytes.
         found: u64,
-        /// The limit in bytes.
+        /// Maximum length in bytes.
         limit: u64,
     },
-    /// Whole, but not the file that the coordination store points to.
+    /// The file is complete, but it is not the one that the coordination store points to.
     #[error("CKPT-HANDLE: {path} is not the file that was recorded: {reason}")]
     NotAsRecorded { path: String, reason: String },
-    /// The name is taken by other bytes. Nothing was overwritten.
+    /// A file with this name and other content exists. It was not overwritten.
     #[error("CKPT-EXISTS: {path} exists with other content; nothing was overwritten")]
     Exists { path: String },
-    /// File storage failed.
+    /// An operation on the file storage failed.
     #[error("CKPT-FILE: {0}")]
     File(FileError),
 }

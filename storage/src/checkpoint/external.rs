@@ -1,8 +1,8 @@
-//! Checkpoints that leave a job's directory, and those that come from outside.
+//! Exports savepoints from a job's directory, and imports checkpoints into it.
 //!
-//! A savepoint is taken into the job's own directory like any checkpoint, so that recovery needs nothing else, and then
-//! exported whole to where the user wants it: that copy is never touched again. A job that starts from a savepoint or
-//! from a retained checkpoint imports it as its own checkpoint 0, so it never depends on, or deletes, what is not its own.
+//! A savepoint is first written to the job's directory like any checkpoint, so that recovery needs no other directory. Then it is
+//! copied whole to the directory that the user chose; the system never changes that copy. A job that starts from a savepoint or a
+//! retained checkpoint imports it as its own checkpoint 0. So it never depends on files of others, and never deletes them.
 
 use bytes::{Bytes, BytesMut};
 use weir_protocol::checkpoint::{
@@ -15,32 +15,33 @@ use super::storage::{read_limited, read_state_from, write_metadata_at, write_onc
 use super::{CheckpointError, CheckpointStorage, MetadataHandle, layout};
 use crate::file_system::{FileSystemRef, OpenError, StorageOptions, open};
 
-/// The id that an imported checkpoint has in the job that imports it. Ids that are reserved start at 1.
+/// The id of an imported checkpoint in the job that imports it. Ids of checkpoints that the job takes start at 1.
 pub const CHECKPOINT_OF_IMPORT: CheckpointId = CheckpointId(0);
 
-/// Where a savepoint is.
+/// The location of an exported savepoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SavepointLocation {
-    /// URI of its directory: what the user is told, and what a job is started from.
+    /// URI of the savepoint's directory. The user gets it, and starts jobs from it.
     pub uri: String,
-    /// Its metadata file, relative to the target.
+    /// The metadata file; its path is relative to the target directory.
     pub metadata: MetadataHandle,
 }
 
-/// A savepoint or retained checkpoint that a user named.
+/// A savepoint or retained checkpoint that a user chose to start from.
 #[derive(Clone)]
 pub struct ExternalCheckpoint {
-    /// The directory that the paths of its state handles are relative to.
+    /// The directory that the paths in state handles are relative to.
     files: FileSystemRef,
     metadata_path: String,
 }
 
 impl ExternalCheckpoint {
-    /// The checkpoint in the directory `uri`, or whose metadata file is `uri`. Touches neither disk nor network.
+    /// Opens a checkpoint. `uri` is that of its directory or of its metadata file. Accesses neither disk nor network.
     pub fn open(uri: &str, options: &StorageOptions) -> Result<Self, OpenError> {
         let directory = uri.trim_end_matches('/');
         let directory = directory.strip_suffix(&format!("/{}", layout::METADATA_FILE)).unwrap_or(directory);
-        // The state of a job's own checkpoint is relative to the job's directory, that of a savepoint to the savepoint's.
+        // State paths of a job's checkpoint are relative to the job's directory. Those of a savepoint are relative to its own
+        // directory.
         if let Some((parent, name)) = directory.rsplit_once('/')
             && layout::checkpoint_of(&format!("{name}/{}", layout::METADATA_FILE)).is_some()
         {
@@ -50,7 +51,7 @@ impl ExternalCheckpoint {
         Ok(Self { files: open(directory, options)?, metadata_path: layout::METADATA_FILE.to_owned() })
     }
 
-    /// Reads its metadata.
+    /// Reads the metadata of the checkpoint.
     pub async fn metadata(&self) -> Result<CheckpointMetadata, CheckpointError> {
         let file = read_limited(&self.files, &self.metadata_path).await?;
         decode(&self.metadata_path, None, &file)
@@ -58,8 +59,8 @@ impl ExternalCheckpoint {
 }
 
 impl CheckpointStorage {
-    /// Copies a checkpoint of this storage to a new savepoint directory in `target`, whole: it refers to nothing outside.
-    /// `random` makes its name unique; repeating the call with the same number is fine.
+    /// Copies a checkpoint of this storage to a new savepoint directory in `target`. The copy refers to no file outside the
+    /// directory. `random` makes the directory's name unique. The call can be repeated with the same `random`.
     pub async fn export_savepoint(
         &self,
         metadata: &CheckpointMetadata,
@@ -77,8 +78,8 @@ impl CheckpointStorage {
         Ok(SavepointLocation { uri, metadata: handle })
     }
 
-    /// Copies a checkpoint from outside into `job`'s directory as its checkpoint 0. The result is what `write_metadata`
-    /// takes; epoch and generation are left for the caller to fill in. Repeating the call is fine.
+    /// Copies an external checkpoint into `job`'s directory as its checkpoint 0. The caller sets epoch and generation in the
+    /// result and passes it to `write_metadata`. The call can be repeated.
     pub async fn import(&self, job: JobId, external: &ExternalCheckpoint) -> Result<CheckpointMetadata, CheckpointError> {
         let found = external.metadata().await?;
         let source = Place { files: &external.files, directory: "" };
@@ -89,14 +90,14 @@ impl CheckpointStorage {
     }
 }
 
-/// A directory that state handles are relative to; empty = the root of the file system.
+/// The directory that the paths in state handles are relative to. If `directory` is empty, it is the root of the file system.
 struct Place<'a> {
     files: &'a FileSystemRef,
     directory: &'a str,
 }
 
-/// Copies all state in files, one new file per subtask, and returns the subtasks with handles to the copies. Inline state
-/// stays inline. Holds one subtask's state in memory at a time.
+/// Copies all state that is in files to one new file per subtask. Returns the subtasks with handles to the copies. Inline state
+/// stays inline. Only one subtask's state is in memory at a time.
 async fn copy_state(
     metadata: &CheckpointMetadata,
     source: &Place<'_>,
@@ -128,7 +129,7 @@ async fn copy_state(
     Ok(copies)
 }
 
-/// A state file that is being put together.
+/// A state file that is being built in memory.
 struct StateFile {
     path: String,
     bytes: BytesMut,

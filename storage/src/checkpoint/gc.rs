@@ -1,7 +1,7 @@
-//! Which files of a job's checkpoints may be deleted (C4), and deleting them as long as that is still ours to do (C5).
+//! Finds the files of a job's checkpoints that may be deleted (C4), and deletes them while this process still has the right (C5).
 //!
-//! No counts are kept: each run lists the files and compares them with what is referenced. So a file that a crash, an
-//! abort or a lost message left behind goes with the next run, and a run that is cut short does no harm.
+//! There are no reference counts: each run lists the files and compares them with the references. So the next run deletes files
+//! that a crash, an abort or a lost message left behind, and an interrupted run does no harm.
 
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -14,24 +14,25 @@ use super::metadata::segments;
 use super::{CheckpointStorage, layout};
 use crate::file_system::{FileEntry, FileError};
 
-/// Files deleted between two checks of leadership.
+/// Number of files that are deleted between two checks of leadership.
 const BATCH: usize = 100;
 
-/// What must stay.
+/// The checkpoints whose files must stay.
 #[derive(Debug, Clone, Default)]
 pub struct Roots<'a> {
-    /// The completed checkpoints that have a pointer, or may still be asked for: those retained, and those subsumed so
-    /// lately that a pending checkpoint may build on them.
+    /// Completed checkpoints that are retained and have a pointer, or that were subsumed so recently that a pending checkpoint
+    /// may build on them.
     pub kept: Vec<&'a CheckpointMetadata>,
-    /// Checkpoints under way, under this leader or, for all it knows, an earlier one.
+    /// Checkpoints in progress, of this leader or possibly of an earlier one.
     pub pending: BTreeSet<CheckpointId>,
 }
 
-/// The files that may go, of those found in the job's directory (paths relative to the checkpoint root). In the order
-/// in which they should: what makes a directory look like a checkpoint first.
+/// Returns those files of `found`, a listing of the job's directory, that may be deleted. Paths are relative to the checkpoint
+/// root. The order is that of deletion: metadata files first, so that a directory without its state does not look like a
+/// checkpoint.
 ///
-/// Stay: whatever a kept checkpoint refers to, everything of pending checkpoints and of those newer than the newest kept
-/// one, and everything that this system doesn't name so. Nothing goes while no checkpoint is kept.
+/// These files stay: files that a kept checkpoint refers to, files of pending checkpoints, files of checkpoints newer than the
+/// newest kept one, and files whose names this system does not use. If no checkpoint is kept, all files stay.
 pub fn deletable(job: JobId, found: &[FileEntry], roots: &Roots<'_>) -> Vec<String> {
     let Some(newest) = roots.kept.iter().map(|metadata| metadata.id).max() else { return Vec::new() };
     let prefix = format!("{}/", layout::job_directory(job));
@@ -58,26 +59,26 @@ fn metadata_first(mut paths: Vec<String>) -> Vec<String> {
     paths
 }
 
-/// Paths that `metadata` refers to which are neither its own files nor those of a `kept` checkpoint: they may be gone,
-/// so a checkpoint with any must not be completed.
+/// Returns the paths in `metadata` that belong neither to this checkpoint nor to a `kept` one. These files may have been deleted,
+/// so a checkpoint with any such path must not be completed.
 pub fn foreign_references<'a>(metadata: &'a CheckpointMetadata, kept: &[&CheckpointMetadata]) -> BTreeSet<&'a str> {
     let known: BTreeSet<&str> = kept.iter().flat_map(|kept| segments(kept)).map(|segment| segment.path.as_str()).collect();
     let paths = segments(metadata).map(|segment| segment.path.as_str());
     paths.filter(|path| layout::checkpoint_of(path) != Some(metadata.id) && !known.contains(path)).collect()
 }
 
-/// What a run did.
+/// The outcome of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Collected {
     pub deleted: usize,
-    /// Files that could not be deleted, with the reason; the next run tries again.
+    /// Files that could not be deleted, with the reason. The next run retries.
     pub failed: Vec<FileError>,
     /// Whether the run stopped because the right to delete was lost.
     pub stopped: bool,
 }
 
-/// Deletes what [`deletable`] says. `still_ours` is asked before every batch, and must ask the coordination store, or
-/// know otherwise that no newer leader exists (C5).
+/// Deletes the files that [`deletable`] returns. Calls `still_ours` before every batch, and stops if it returns `false`.
+/// `still_ours` must ask the coordination store, or know otherwise that no newer leader exists (C5).
 pub async fn collect<F>(
     storage: &CheckpointStorage,
     job: JobId,
@@ -91,7 +92,8 @@ where
     Ok(delete(storage, deletable(job, &found, roots), still_ours).await)
 }
 
-/// Deletes all checkpoint files of a job that has ended and retains none, for good: nobody will look for them again.
+/// Deletes all checkpoint files of a job that has ended and retains no checkpoint. The deletes are durable when this returns,
+/// because nothing will clean the job's directory later.
 pub async fn delete_job<F>(storage: &CheckpointStorage, job: JobId, still_ours: impl FnMut() -> F) -> Result<Collected, FileError>
 where
     F: Future<Output = bool>,

@@ -1,8 +1,8 @@
-//! How the coordination store refers to a metadata file.
+//! The reference to a metadata file in the coordination store.
 
 use serde::{Deserialize, Serialize};
 
-/// Where a checkpoint's metadata file is and what it must be: the pointer whose fenced append completes a checkpoint.
+/// The location, length and checksum of a checkpoint's metadata file. The fenced append of this pointer completes the checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct MetadataHandle {
     /// Path relative to the checkpoint root, e.g. `<job>/chk-7/_metadata`.

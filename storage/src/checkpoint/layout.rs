@@ -1,15 +1,15 @@
-//! Where everything of a checkpoint is. The only place that builds such paths.
+//! The paths of all files of a checkpoint. Only this module builds such paths.
 //!
 //! ```text
 //! <root>/<job>/chk-7/_metadata                                     the metadata file of checkpoint 7
 //! <root>/<job>/chk-7/<vertex>-<subtask>-<epoch>-<attempt>.state    what one subtask wrote for checkpoint 7
 //! <root>/<job>/shared/...                                          state that several checkpoints share
-//! <target>/savepoint-<first 6 of job>-<12 hex>/_metadata           a savepoint, as the user finds it
-//! <target>/savepoint-<first 6 of job>-<12 hex>/<n>.state           its state, all of it
+//! <target>/savepoint-<first 6 of job>-<12 hex>/_metadata           the metadata file of a savepoint
+//! <target>/savepoint-<first 6 of job>-<12 hex>/<n>.state           the state files of a savepoint
 //! ```
 //!
-//! A state file is named after the one attempt and checkpoint that may write it, so names are unique for ever and
-//! can be enumerated without having been recorded.
+//! A state file has the name of the one attempt and checkpoint that may write it. So names are unique for ever, and can be
+//! enumerated even if they were never recorded.
 
 use weir_protocol::{CheckpointId, ExecutionVertexId, Generation, JobId};
 
@@ -21,7 +21,7 @@ pub fn job_directory(job: JobId) -> String {
     job.to_string()
 }
 
-/// A checkpoint's own directory, relative to the job's.
+/// A checkpoint's own directory, relative to the job's directory.
 pub fn checkpoint_directory(id: CheckpointId) -> String {
     format!("chk-{id}")
 }
@@ -31,29 +31,29 @@ pub fn metadata_path(job: JobId, id: CheckpointId) -> String {
     format!("{job}/chk-{id}/{METADATA_FILE}")
 }
 
-/// The state file of one subtask's attempt for one checkpoint, relative to the job's directory.
+/// The state file that one attempt of a subtask writes for one checkpoint, relative to the job's directory.
 pub fn state_path(subtask: ExecutionVertexId, generation: Generation, id: CheckpointId) -> String {
     format!("chk-{id}/{}-{}-{generation}.state", subtask.vertex, subtask.subtask)
 }
 
-/// A file shared by several checkpoints, written by one subtask's attempt first for checkpoint `id`; `number` counts
-/// that attempt's shared files of that checkpoint. Relative to the job's directory.
+/// A state file that several checkpoints share, relative to the job's directory. One attempt of a subtask first wrote it for
+/// checkpoint `id`. `number` counts that attempt's shared files of that checkpoint.
 pub fn shared_path(subtask: ExecutionVertexId, generation: Generation, id: CheckpointId, number: u32) -> String {
     format!("shared/chk-{id}/{}-{}-{generation}-{number}.state", subtask.vertex, subtask.subtask)
 }
 
-/// A savepoint's directory, relative to its target; `random` is drawn for each savepoint.
+/// A savepoint's directory, relative to its target. `random` must be a new random number for each savepoint.
 pub fn savepoint_directory(job: JobId, random: u128) -> String {
     format!("savepoint-{}-{:012x}", &job.to_string()[..6], random & 0xffff_ffff_ffff)
 }
 
-/// The `number`th state file of a savepoint, relative to its directory.
+/// The path of state file number `number` of a savepoint, relative to the savepoint's directory.
 pub fn savepoint_state_path(number: usize) -> String {
     format!("{number}.state")
 }
 
-/// The checkpoint that the file at `path`, relative to the job's directory, was first written for; `None` if no
-/// function of this module makes such paths.
+/// The checkpoint for which the file at `path` was first written. `path` is relative to the job's directory. `None` if no
+/// function of this module builds such a path.
 pub fn checkpoint_of(path: &str) -> Option<CheckpointId> {
     let own = path.strip_prefix("shared/").unwrap_or(path);
     let (directory, _) = own.split_once('/')?;
@@ -73,7 +73,7 @@ mod tests {
     const GENERATION: Generation = Generation { epoch: LeaderEpoch(9), attempt: 2 };
 
     #[test]
-    fn paths_read_as_documented_and_are_legal() {
+    fn paths_are_as_documented_and_legal() {
         let state = state_path(SUBTASK, GENERATION, CheckpointId(7));
         assert_eq!(state, "chk-7/00000000000000000000000000000011-3-9-2.state");
         assert_eq!(metadata_path(JOB, CheckpointId(7)), "abcdef12000000000000000000000000/chk-7/_metadata");
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_tells_its_checkpoint() {
+    fn the_checkpoint_of_a_path_is_found() {
         assert_eq!(checkpoint_of(&state_path(SUBTASK, GENERATION, CheckpointId(7))), Some(CheckpointId(7)));
         assert_eq!(checkpoint_of(&shared_path(SUBTASK, GENERATION, CheckpointId(8), 0)), Some(CheckpointId(8)));
         assert_eq!(checkpoint_of("chk-9/_metadata"), Some(CheckpointId(9)));

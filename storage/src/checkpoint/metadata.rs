@@ -11,7 +11,7 @@
 //!     body: weir.checkpoint.v1.CheckpointMetadata
 //! ```
 //!
-//! Magic, header length and the header's checksum keep their places in every version, so that damage is never taken
+//! Magic, header length and the header's checksum have the same position in every version, so that damage is never mistaken
 //! for a newer version.
 
 use std::collections::BTreeSet;
@@ -23,25 +23,25 @@ use weir_protocol::checkpoint::{CheckpointMetadata, FileSegment, OperatorSnapsho
 use super::CheckpointError;
 use crate::file_system::check_path;
 
-/// First bytes of every metadata file.
+/// The first bytes of every metadata file.
 pub const MAGIC: &[u8; 8] = b"WEIRCKPT";
 
-/// The version this build writes, and the newest it reads.
+/// The format version that this build writes, and the newest that it reads.
 pub const FORMAT_VERSION: u32 = 1;
 
-/// The largest metadata file in bytes.
+/// Maximum size of a metadata file in bytes.
 pub const METADATA_LIMIT: u64 = 64 * 1024 * 1024;
 
-/// Length of this version's header.
+/// Length of this version's header in bytes.
 const HEADER: usize = 32;
 
-/// The longest header any version may have.
+/// Maximum length of a header in bytes, in every version.
 const LONGEST_HEADER: usize = 4096;
 
-/// First bytes of Flink's metadata files.
+/// The first bytes of Flink's metadata files.
 const FLINK_MAGIC: &[u8] = &[0x49, 0x60, 0x67, 0x2d];
 
-/// Makes the file that is to be written at `path`. What can't be read back is refused.
+/// Encodes the metadata file for `path`. Refuses metadata that [`decode`] would refuse.
 pub fn encode(path: &str, metadata: &CheckpointMetadata) -> Result<Bytes, CheckpointError> {
     check(path, metadata)?;
     let body = metadata.encode_body();
@@ -60,7 +60,7 @@ pub fn encode(path: &str, metadata: &CheckpointMetadata) -> Result<Bytes, Checkp
     Ok(file.freeze())
 }
 
-/// Reads the file found at `path`, which must belong to `job` if one is given.
+/// Decodes the metadata file that was read from `path`. If `job` is given, the file must belong to it.
 pub fn decode(path: &str, job: Option<JobId>, file: &Bytes) -> Result<CheckpointMetadata, CheckpointError> {
     let body = body_of(path, file)?;
     let metadata =
@@ -81,7 +81,8 @@ fn body_of(path: &str, file: &Bytes) -> Result<Bytes, CheckpointError> {
     }
     let truncated = |expected: u64| CheckpointError::Truncated { path: path.to_owned(), found: length, expected };
     if !MAGIC.starts_with(&file[..file.len().min(MAGIC.len())]) {
-        let found = if file.starts_with(FLINK_MAGIC) { "it is one of Apache Flink" } else { "its first bytes are not WEIRCKPT" };
+        let found =
+            if file.starts_with(FLINK_MAGIC) { "it is an Apache Flink checkpoint" } else { "its first bytes are not WEIRCKPT" };
         return Err(CheckpointError::Magic { path: path.to_owned(), found });
     }
     if file.len() < HEADER {
@@ -96,7 +97,7 @@ fn body_of(path: &str, file: &Bytes) -> Result<Bytes, CheckpointError> {
         expected,
     };
     if !(HEADER..=LONGEST_HEADER).contains(&header) {
-        // No version has such a header, so these bytes are damaged; the checksum's place is not known.
+        // No version has a header of this length, so these bytes are damaged. The position of the checksum is unknown.
         return Err(damaged(crc32c::crc32c(&file[..HEADER - 4]), number(HEADER - 4), "header"));
     }
     if file.len() < header {
@@ -127,7 +128,7 @@ fn body_of(path: &str, file: &Bytes) -> Result<Bytes, CheckpointError> {
     Ok(body)
 }
 
-/// Every file segment that a checkpoint refers to.
+/// Returns every file segment that a checkpoint refers to.
 pub fn segments(metadata: &CheckpointMetadata) -> impl Iterator<Item = &FileSegment> {
     let operators = metadata.subtasks.iter().flat_map(|subtask| &subtask.operators);
     operators.flat_map(handles).filter_map(|handle| match handle {
@@ -140,7 +141,7 @@ fn handles(operator: &OperatorSnapshot) -> impl Iterator<Item = &StateHandle> {
     operator.operator_state.iter().chain(operator.key_groups.iter().map(|group| &group.state))
 }
 
-/// The rules that every checkpoint keeps: legal paths, subtasks in order, every key group at most once per operator.
+/// Checks the rules that every checkpoint keeps: legal paths, subtasks in order, every key group at most once per operator.
 fn check(path: &str, metadata: &CheckpointMetadata) -> Result<(), CheckpointError> {
     let invalid = |reason: String| CheckpointError::Invalid { path: path.to_owned(), reason };
     for segment in segments(metadata) {
@@ -149,11 +150,11 @@ fn check(path: &str, metadata: &CheckpointMetadata) -> Result<(), CheckpointErro
             return Err(CheckpointError::IllegalReference { path: path.to_owned(), reference });
         }
         if segment.offset.checked_add(segment.length).is_none() {
-            return Err(invalid(format!("the segment of {} ends beyond any file", segment.path)));
+            return Err(invalid(format!("the end of the segment of {} is out of range", segment.path)));
         }
     }
     if !metadata.subtasks.is_sorted_by(|one, next| one.execution_vertex < next.execution_vertex) {
-        return Err(invalid("subtasks are out of order, or one is there twice".to_owned()));
+        return Err(invalid("subtasks are out of order, or one appears twice".to_owned()));
     }
     let mut seen = BTreeSet::new();
     for subtask in &metadata.subtasks {

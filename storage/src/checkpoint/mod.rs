@@ -1,5 +1,5 @@
-//! Checkpoints on durable files: where they are, what the metadata file looks like, which one to restore from and
-//! which files may go.
+//! Checkpoints in durable files: their layout, their metadata files, the choice of the one to restore from, and the deletion of
+//! files that are no longer needed.
 
 mod error;
 mod external;

@@ -1,19 +1,20 @@
-//! Which checkpoint a job restores from: the newest pointer's, or none, loudly. Never silently an older one (C6).
+//! Finds the checkpoint that a job restores from: the one of the newest pointer. If it can't be used, that is an error, and an
+//! older checkpoint is never used instead (C6).
 
 use weir_protocol::checkpoint::CheckpointMetadata;
 use weir_protocol::{CheckpointId, JobId};
 
 use super::{CheckpointError, CheckpointStorage, MetadataHandle};
 
-/// A pointer of the coordination store.
+/// A pointer to a checkpoint in the coordination store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pointer {
     pub id: CheckpointId,
-    /// Its metadata file.
+    /// The checkpoint's metadata file.
     pub metadata: MetadataHandle,
 }
 
-/// Why a job can't restore. Nothing may be deleted, and nothing older be taken, because of it.
+/// Why a job can't restore. The caller must neither delete files nor use an older checkpoint because of it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ResolveError {
     /// The pointers are not in increasing order of ids (C2).
@@ -21,54 +22,36 @@ pub enum ResolveError {
     Unordered {
         job: JobId,
         id: CheckpointId,
-        /// The one after it.
+        /// The checkpoint that is recorded after `id`.
         next: CheckpointId,
     },
     /// The newest checkpoint's metadata can't be read.
     #[error("newest checkpoint {id} of job {job} is unreadable: {error}")]
-    Unreadable {
-        job: JobId,
-        /// The newest checkpoint.
-        id: CheckpointId,
-        error: CheckpointError,
-    },
-    /// The metadata is of another checkpoint than the pointer.
-    #[error("CKPT-ID: the metadata of the newest checkpoint {id} of job {job} is that of checkpoint {found}")]
-    OtherCheckpoint {
-        job: JobId,
-        /// The newest checkpoint.
-        id: CheckpointId,
-        /// What was found.
-        found: CheckpointId,
-    },
+    Unreadable { job: JobId, id: CheckpointId, error: CheckpointError },
+    /// The metadata file is that of another checkpoint.
+    #[error("CKPT-ID: the metadata file of the newest checkpoint {id} of job {job} is that of checkpoint {found}")]
+    OtherCheckpoint { job: JobId, id: CheckpointId, found: CheckpointId },
     /// The job's number of key groups has changed (B6).
-    #[error("CKPT-PARALLELISM: checkpoint {id} of job {job} has max parallelism {found}, the job has {expected}")]
-    OtherMaxParallelism {
-        job: JobId,
-        /// The newest checkpoint.
-        id: CheckpointId,
-        found: u32,
-        expected: u32,
-    },
-    /// State files are missing or short (C1).
+    #[error("CKPT-PARALLELISM: checkpoint {id} of job {job} has max parallelism {found}, but the job has {expected}")]
+    OtherMaxParallelism { job: JobId, id: CheckpointId, found: u32, expected: u32 },
+    /// State files are missing or too short (C1).
     #[error("CKPT-STATE: newest checkpoint {id} of job {job} is incomplete: {}", .missing.join("; "))]
     Incomplete {
         job: JobId,
-        /// The newest checkpoint.
         id: CheckpointId,
-        /// What is wrong, the first few.
+        /// One line for each of the first 3 bad files, then the number of the others.
         missing: Vec<String>,
     },
 }
 
 impl ResolveError {
-    /// Whether the same call may succeed later without anybody's doing.
+    /// Whether the same call may succeed later without intervention.
     pub fn is_retryable(&self) -> bool {
         matches!(self, Self::Unreadable { error, .. } if error.is_retryable())
     }
 }
 
-/// The pointer to restore from: the newest; `None` if there is none.
+/// Returns the newest of the pointers, which must be in increasing order of ids. `None` if there are none.
 pub fn newest(job: JobId, pointers: &[Pointer]) -> Result<Option<&Pointer>, ResolveError> {
     match pointers.windows(2).find(|pair| pair[0].id >= pair[1].id) {
         Some(pair) => Err(ResolveError::Unordered { job, id: pair[0].id, next: pair[1].id }),
@@ -76,7 +59,8 @@ pub fn newest(job: JobId, pointers: &[Pointer]) -> Result<Option<&Pointer>, Reso
     }
 }
 
-/// Judges what was read for the newest pointer, and what [`CheckpointStorage::verify`] said of its files.
+/// Checks the metadata that was read for the newest pointer. `read` also has the lines that [`CheckpointStorage::verify`]
+/// returned.
 pub fn judge(
     job: JobId,
     max_parallelism: u32,
@@ -107,7 +91,8 @@ pub fn judge(
     Ok(metadata)
 }
 
-/// Reads and verifies the newest checkpoint of a job that has `max_parallelism` key groups; `pointers` oldest first.
+/// Reads and verifies the newest checkpoint of a job that has `max_parallelism` key groups. `pointers` are ordered from oldest to
+/// newest. `None` if there are none.
 pub async fn restore_newest(
     storage: &CheckpointStorage,
     job: JobId,

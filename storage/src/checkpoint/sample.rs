@@ -1,4 +1,4 @@
-//! Checkpoints for the tests of this folder.
+//! Sample checkpoints for the tests of this module.
 
 use std::sync::Arc;
 
@@ -22,12 +22,12 @@ pub(super) fn segment(path: &str, offset: u64, bytes: &[u8]) -> FileSegment {
     FileSegment { path: path.to_owned(), offset, length: bytes.len() as u64, crc32c: crc32c::crc32c(bytes) }
 }
 
-/// The path of what subtask `number` writes for checkpoint `id`.
+/// The path of the state file that subtask `number` writes for checkpoint `id`.
 pub(super) fn state_path(number: u32, id: u64) -> String {
     layout::state_path(subtask(number), GENERATION, CheckpointId(id))
 }
 
-/// Checkpoint `id` of two subtasks: an inline operator state each, and one key group per file path given.
+/// Checkpoint `id` of two subtasks. Each has an inline operator state, and one key group for each of its `files`.
 pub(super) fn checkpoint(id: u64, files: [&[(String, &[u8])]; 2]) -> CheckpointMetadata {
     let subtasks = files.into_iter().zip(0..).map(|(files, number)| {
         let group = |((path, bytes), group): (&(String, &[u8]), u32)| KeyGroupHandle {
@@ -60,7 +60,7 @@ pub(super) fn storage() -> (CheckpointStorage, MemoryFileSystem) {
     (CheckpointStorage::new(Arc::new(files.clone())), files)
 }
 
-/// Writes what subtasks 0 and 1 have to say for checkpoint `id`, and returns its metadata.
+/// Writes the state files of subtasks 0 and 1 for checkpoint `id`. Returns the metadata without writing it.
 pub(super) async fn take(storage: &CheckpointStorage, id: u64) -> CheckpointMetadata {
     let texts = [format!("zero at {id}"), format!("one at {id}")];
     let paths = [state_path(0, id), state_path(1, id)];

@@ -9,7 +9,7 @@ use super::metadata::{METADATA_LIMIT, decode, encode, segments};
 use super::{CheckpointError, MetadataHandle, layout};
 use crate::file_system::{FileError, FileSystemRef};
 
-/// Files looked at at a time when a checkpoint is verified.
+/// Number of files whose sizes are read at the same time when a checkpoint is verified.
 const CONCURRENT_LOOKS: usize = 16;
 
 /// The files of checkpoints under one root.
@@ -19,38 +19,39 @@ pub struct CheckpointStorage {
 }
 
 impl CheckpointStorage {
-    /// The checkpoints under the root of `files`.
+    /// Opens the checkpoints under the root of `files`.
     pub fn new(files: FileSystemRef) -> Self {
         Self { files }
     }
 
-    /// The file system under it.
+    /// The file system that holds the checkpoints.
     pub fn files(&self) -> &FileSystemRef {
         &self.files
     }
 
-    /// The URI of a job's checkpoint directory, which the paths of state handles are relative to.
+    /// The URI of a job's checkpoint directory. The paths in state handles are relative to it.
     pub fn job_uri(&self, job: JobId) -> String {
         format!("{}/{}", self.files.uri().trim_end_matches('/'), layout::job_directory(job))
     }
 
-    /// Writes a checkpoint's metadata file. Writing the same metadata again is fine; other metadata of the same
-    /// checkpoint is refused (`CKPT-EXISTS`).
+    /// Writes a checkpoint's metadata file. The call can be repeated with the same metadata. Error: `CKPT-EXISTS` if the
+    /// checkpoint already has other metadata.
     ///
-    /// The checkpoint is not complete by this, only when the handle has been appended in the coordination store.
+    /// This does not complete the checkpoint. It is complete only when the handle has been appended in the coordination store.
     pub async fn write_metadata(&self, metadata: &CheckpointMetadata) -> Result<MetadataHandle, CheckpointError> {
         let path = layout::metadata_path(metadata.job, metadata.id);
         write_metadata_at(&self.files, path, metadata).await
     }
 
-    /// Reads the metadata file that a handle points to: whole, of this job, and exactly the file that was recorded.
+    /// Reads the metadata file that a handle points to. Checks that the file is undamaged, belongs to this job, and is exactly
+    /// the one that was recorded.
     pub async fn read_metadata(&self, job: JobId, handle: &MetadataHandle) -> Result<CheckpointMetadata, CheckpointError> {
         let file = read_limited(&self.files, &handle.path).await?;
         let metadata = decode(&handle.path, Some(job), &file)?;
         let (length, crc32c) = (file.len() as u64, crc32c::crc32c(&file));
         if length != handle.length || crc32c != handle.crc32c {
             let reason = format!(
-                "{length} bytes with CRC32C {crc32c:08x}, recorded were {} bytes with {:08x}",
+                "it has {length} bytes with CRC32C {crc32c:08x}, but the recorded file has {} bytes with CRC32C {:08x}",
                 handle.length, handle.crc32c
             );
             return Err(CheckpointError::NotAsRecorded { path: handle.path.clone(), reason });
@@ -58,12 +59,12 @@ impl CheckpointStorage {
         Ok(metadata)
     }
 
-    /// Writes a state file at `path`, relative to the job's directory. Writing the same bytes again is fine.
+    /// Writes a state file at `path`, relative to the job's directory. The call can be repeated with the same bytes.
     pub async fn write_state(&self, job: JobId, path: &str, bytes: Bytes) -> Result<(), CheckpointError> {
         write_once(&self.files, &in_job(job, path), bytes).await
     }
 
-    /// Deletes a state file that nobody was ever told of, for good. That it is not there is fine.
+    /// Durably deletes a state file that was never reported to any other process. If it does not exist, nothing happens.
     pub async fn withdraw_state(&self, job: JobId, path: &str) -> Result<(), CheckpointError> {
         let path = in_job(job, path);
         self.files.delete(&path).await?;
@@ -76,33 +77,33 @@ impl CheckpointStorage {
         read_state_from(&self.files, &layout::job_directory(job), state).await
     }
 
-    /// Whether every file that a checkpoint refers to exists and is long enough (C1): what is wrong, a line each;
-    /// empty if all is well.
+    /// Checks that every file that a checkpoint refers to exists and is long enough (C1). Returns a line for each file that is
+    /// missing or too short.
     pub async fn verify(&self, metadata: &CheckpointMetadata) -> Result<Vec<String>, CheckpointError> {
         let mut needed = std::collections::BTreeMap::<&str, u64>::new();
         for segment in segments(metadata) {
             let end = needed.entry(segment.path.as_str()).or_default();
             *end = (*end).max(segment.offset.saturating_add(segment.length));
         }
-        // Owned paths: a stream over closures that borrow them is not `Send` for every lifetime.
+        // The paths are owned, because a stream over closures that borrow them is not `Send` for every lifetime.
         let needed: Vec<(String, u64)> = needed.into_iter().map(|(path, end)| (in_job(metadata.job, path), end)).collect();
         let looks = needed.into_iter().map(|(path, end)| self.lacks(path, end));
         let found: Vec<Option<String>> = futures::stream::iter(looks).buffered(CONCURRENT_LOOKS).try_collect().await?;
         Ok(found.into_iter().flatten().collect())
     }
 
-    /// What is wrong with a file that must have at least this many bytes, if anything.
+    /// A line if the file is missing or has fewer than `end` bytes.
     async fn lacks(&self, path: String, end: u64) -> Result<Option<String>, CheckpointError> {
         match self.files().size(&path).await {
             Ok(size) if size >= end => Ok(None),
-            Ok(size) => Ok(Some(format!("{path} has {size} bytes of {end}"))),
+            Ok(size) => Ok(Some(format!("{path} has {size} bytes, expected at least {end}"))),
             Err(FileError::NotFound { .. }) => Ok(Some(format!("{path} is missing"))),
             Err(error) => Err(CheckpointError::from(error)),
         }
     }
 }
 
-/// A path relative to a job's directory, from the root.
+/// The path relative to the root, of a path relative to a job's directory.
 fn in_job(job: JobId, path: &str) -> String {
     format!("{}/{path}", layout::job_directory(job))
 }
@@ -125,7 +126,7 @@ pub(super) async fn read_limited(files: &FileSystemRef, path: &str) -> Result<By
     })
 }
 
-/// Creates a file; that it is there already with the same bytes is success.
+/// Creates a file. Succeeds also if it already exists with the same bytes.
 pub(super) async fn write_once(files: &FileSystemRef, path: &str, bytes: Bytes) -> Result<(), CheckpointError> {
     let outcome = files.write_new(path, bytes.clone()).await;
     match outcome {
@@ -134,7 +135,7 @@ pub(super) async fn write_once(files: &FileSystemRef, path: &str, bytes: Bytes) 
             match files.read(path, bytes.len() as u64).await {
                 Ok(found) if found == bytes => Ok(()),
                 Ok(_) | Err(FileError::WrongSize { .. }) => Err(CheckpointError::Exists { path: path.to_owned() }),
-                // Not there yet, or not to be seen: what is known is what the write said.
+                // The read does not show whether the file exists, so return the outcome of the write.
                 Err(_) if matches!(error, FileError::Unknown { .. }) => Err(error.into()),
                 Err(error) => Err(error.into()),
             }
@@ -143,7 +144,7 @@ pub(super) async fn write_once(files: &FileSystemRef, path: &str, bytes: Bytes) 
     }
 }
 
-/// Reads one piece of state; file paths are relative to `directory`, which may be empty.
+/// Reads one piece of state. File paths are relative to `directory`, which may be empty.
 pub(super) async fn read_state_from(
     files: &FileSystemRef,
     directory: &str,
@@ -154,10 +155,10 @@ pub(super) async fn read_state_from(
         StateHandle::File(segment) => segment,
     };
     let path = if directory.is_empty() { segment.path.clone() } else { format!("{directory}/{}", segment.path) };
-    let end = segment
-        .offset
-        .checked_add(segment.length)
-        .ok_or_else(|| CheckpointError::Invalid { path: path.clone(), reason: "the segment ends beyond any file".to_owned() })?;
+    let end = segment.offset.checked_add(segment.length).ok_or_else(|| CheckpointError::Invalid {
+        path: path.clone(),
+        reason: "the end of the segment is out of range".to_owned(),
+    })?;
     let bytes = files.read_range(&path, segment.offset..end).await.map_err(|error| match error {
         FileError::WrongSize { path, size, .. } => CheckpointError::Truncated { path, found: size, expected: end },
         FileError::IllegalPath { path: reference } => CheckpointError::IllegalReference { path: path.clone(), reference },

@@ -1,4 +1,4 @@
-//! Files in memory, with faults to switch on: for tests.
+//! Files in memory with injectable faults, for tests.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -11,22 +11,22 @@ use futures::future::BoxFuture;
 use super::path::{check_directory, check_path};
 use super::{FileEntry, FileError, FileSystem};
 
-/// What goes wrong with a [`MemoryFileSystem`] until it is told otherwise.
+/// A fault of a [`MemoryFileSystem`]. It lasts until another is set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum MemoryFault {
     #[default]
     None,
-    /// Writes fail and publish nothing, as on a full disk. Reads work.
+    /// Writes fail without effect, as on a full disk. Reads work.
     FailWrites,
-    /// Every operation fails, as when the endpoint is down.
+    /// Every operation fails, as if the endpoint were down.
     Unavailable,
-    /// Writes are published, and their outcome is reported unknown.
+    /// Writes take effect, but their outcome is reported as unknown.
     UnknownApplied,
-    /// Writes are not published, and their outcome is reported unknown.
+    /// Writes have no effect, and their outcome is reported as unknown.
     UnknownLost,
 }
 
-/// Files in memory. Clones share them.
+/// A file system in memory. Clones share its files.
 #[derive(Debug, Clone)]
 pub struct MemoryFileSystem {
     state: Arc<Mutex<State>>,
@@ -47,22 +47,22 @@ impl Default for MemoryFileSystem {
 }
 
 impl MemoryFileSystem {
-    /// No files.
+    /// Creates an empty file system.
     pub fn new() -> Self {
         Self { state: Arc::default(), uri: "memory://files".to_owned() }
     }
 
-    /// From now on, this goes wrong.
+    /// Injects a fault into all later operations. [`MemoryFault::None`] ends it.
     pub fn set_fault(&self, fault: MemoryFault) {
         self.state().fault = fault;
     }
 
-    /// Replaces or creates a file, whatever the faults: damage done behind everybody's back.
+    /// Replaces or creates a file regardless of faults, to simulate damage. It is not recorded in [`Self::changes`].
     pub fn damage(&self, path: &str, bytes: impl Into<Bytes>) {
         self.state().files.insert(path.to_owned(), bytes.into());
     }
 
-    /// All files.
+    /// All files by path, regardless of faults.
     pub fn files(&self) -> BTreeMap<String, Bytes> {
         self.state().files.clone()
     }
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_fault_bites_and_ends() {
+    async fn each_fault_takes_effect_and_ends() {
         let files = MemoryFileSystem::new();
         let bytes = Bytes::from_static(b"x");
         files.set_fault(MemoryFault::FailWrites);

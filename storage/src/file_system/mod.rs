@@ -1,4 +1,4 @@
-//! Durable files, wherever they are.
+//! Durable files on local disks, in object stores and in memory.
 
 pub mod local;
 mod memory;
@@ -24,41 +24,41 @@ use futures::future::BoxFuture;
 /// A place for durable, immutable files. Paths are relative to its root, `/`-separated, and never leave it.
 ///
 /// Guarantees (the conformance suite asserts them):
-/// - `write_new` returns `Ok` only when the bytes and their name survive power loss; until then no reader sees the
-///   name, and a name is never seen with part of its bytes;
-/// - of several writers of one name exactly one succeeds, the others get [`FileError::AlreadyExists`];
-/// - reads and lists see every write that returned before they began.
+/// - When `write_new` returns `Ok`, the bytes and their name survive power loss. At every moment, a reader sees either no file or
+///   the complete file.
+/// - If several writers write one name, exactly one succeeds. The others get [`FileError::AlreadyExists`].
+/// - Reads and lists see every write that returned before they began.
 pub trait FileSystem: Send + Sync + 'static {
-    /// Creates `path` with these bytes, atomically and durably; fails if it exists.
+    /// Creates the file `path` with these bytes, atomically and durably. Error: [`FileError::AlreadyExists`].
     fn write_new<'a>(&'a self, path: &'a str, bytes: Bytes) -> BoxFuture<'a, Result<(), FileError>>;
 
-    /// Reads a whole file of at most `limit` bytes.
+    /// Reads a whole file. Error: [`FileError::WrongSize`] if it has more than `limit` bytes.
     fn read<'a>(&'a self, path: &'a str, limit: u64) -> BoxFuture<'a, Result<Bytes, FileError>>;
 
-    /// Reads a stretch of a file; fails if the file is shorter.
+    /// Reads a range of bytes of a file. Error: [`FileError::WrongSize`] if the file is too short.
     fn read_range<'a>(&'a self, path: &'a str, range: Range<u64>) -> BoxFuture<'a, Result<Bytes, FileError>>;
 
-    /// Size in bytes, or `NotFound`.
+    /// The size of a file in bytes.
     fn size<'a>(&'a self, path: &'a str) -> BoxFuture<'a, Result<u64, FileError>>;
 
-    /// All files under a directory, recursively, with sizes, in path order.
+    /// Lists all files under a directory, recursively, in path order. A missing directory has no files.
     fn list<'a>(&'a self, directory: &'a str) -> BoxFuture<'a, Result<Vec<FileEntry>, FileError>>;
 
-    /// Removes a file; removing an absent one is fine. It may come back with a power loss: see
+    /// Removes a file. If it does not exist, nothing happens. A power loss may bring the file back: see
     /// [`FileSystem::sync_deletes`].
     fn delete<'a>(&'a self, path: &'a str) -> BoxFuture<'a, Result<(), FileError>>;
 
-    /// Once this is done, what was deleted below `directory` before does not come back. Where an acknowledged delete is
-    /// final, there is nothing to do.
+    /// Makes earlier deletes below `directory` durable, so that a power loss does not bring the files back. Does nothing if the
+    /// file system's deletes are already durable when they return.
     fn sync_deletes<'a>(&'a self, _directory: &'a str) -> BoxFuture<'a, Result<(), FileError>> {
         std::future::ready(Ok(())).boxed()
     }
 
-    /// The URI of its root, for people and for other processes to open the same place.
+    /// The URI of the root. Other processes can open the same place with it.
     fn uri(&self) -> &str;
 }
 
-/// A file system as others hold it.
+/// A shared handle on a file system.
 pub type FileSystemRef = Arc<dyn FileSystem>;
 
 /// A file in a listing.
@@ -73,37 +73,36 @@ pub struct FileEntry {
 /// Why a file operation failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FileError {
-    /// No such file.
+    /// There is no such file.
     #[error("{path}: not found")]
     NotFound { path: String },
-    /// The name is taken.
     #[error("{path}: already exists")]
     AlreadyExists { path: String },
     /// The path is malformed or leaves the root.
     #[error("{path}: not a legal path")]
     IllegalPath { path: String },
-    /// Longer than the caller's limit, or shorter than the stretch asked for.
-    #[error("{path}: {size} bytes, {expected}")]
+    /// The file is longer than the caller's limit, or too short for the requested range.
+    #[error("{path}: the file has {size} bytes, {expected}")]
     WrongSize {
         path: String,
         size: u64,
-        /// What was expected.
+        /// The expected size, e.g. `at most 100 expected`.
         expected: String,
     },
-    /// Disk full, read-only, permission, I/O error, endpoint down. Nothing was published.
+    /// The operation failed: disk full, read-only, no permission, I/O error, endpoint down. Nothing was written.
     #[error("{path}: {reason}")]
     Failed {
         path: String,
-        /// What the system said.
+        /// The system's error text.
         reason: String,
         /// Whether a retry can help.
         retryable: bool,
     },
-    /// The write may or may not have been published; keep the data and look again.
+    /// It is unknown whether the file was written. Keep the data and look for the file later.
     #[error("{path}: outcome unknown: {reason}")]
     Unknown {
         path: String,
-        /// What the system said.
+        /// The system's error text.
         reason: String,
     },
 }

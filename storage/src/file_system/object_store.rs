@@ -16,44 +16,44 @@ use object_store::{
     Attribute, Attributes, BackoffConfig, ClientOptions, Error, GetOptions, GetRange, ObjectStore, PutMode, PutOptions,
     RetryConfig,
 };
-use weir_world::random_id;
+use weir_world::{Backoff, random_id};
 
 use super::path::{check_directory, check_path};
 use super::{FileEntry, FileError, FileSystem};
 
-/// Name of the user metadata that says which write made an object.
+/// Name of the user metadata with the id of the write that created an object.
 const WRITER: &str = "weir-writer";
 
-/// How often an operation is sent.
+/// Maximum number of attempts of an operation.
 const ATTEMPTS: u32 = 4;
 
-/// Wait before the second attempt; doubles.
-const FIRST_BACKOFF: Duration = Duration::from_millis(200);
+/// Shortest and longest wait between two attempts.
+const WAIT: (Duration, Duration) = (Duration::from_millis(200), Duration::from_millis(800));
 
-/// How long a connection may take.
+/// Timeout for opening a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// An operation, with all its attempts, takes at most this long, and a second more for each [`BYTES_PER_SECOND`].
+/// Timeout of an operation with all its attempts. It is a second longer for each [`BYTES_PER_SECOND`] bytes.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// The slowest transfer that is waited for.
+/// The transfer rate that timeouts allow for.
 const BYTES_PER_SECOND: u64 = 1024 * 1024;
 
-/// The most files in one listing.
+/// Maximum number of files in one listing.
 const LISTING_LIMIT: usize = 1_000_000;
 
 /// How to reach an S3-compatible object store.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct S3Options {
-    /// URL of the service, e.g. `http://127.0.0.1:9000`; absent = AWS.
+    /// URL of the service, e.g. `http://127.0.0.1:9000`. The default is AWS.
     pub endpoint: Option<String>,
-    /// Access key; absent = the credentials of the machine (AWS instance or container roles).
+    /// The default is the credentials of the machine (AWS instance or container roles).
     pub access_key: Option<String>,
-    /// Secret key; never printed.
+    /// Must be set exactly if `access_key` is. It is never printed.
     pub secret_key: Option<String>,
-    /// Region; absent = `us-east-1`.
+    /// The default is `us-east-1`.
     pub region: Option<String>,
-    /// Whether the bucket is in the path instead of the host name; most services other than AWS want it.
+    /// Whether the bucket is in the path instead of the host name. Most services other than AWS need it.
     pub path_style: bool,
 }
 
@@ -69,23 +69,23 @@ impl fmt::Debug for S3Options {
     }
 }
 
-/// Files in an S3-compatible object store: one object each, created with `If-None-Match: *`.
+/// Files in an S3-compatible object store. Each file is one object, created with `If-None-Match: *`.
 ///
-/// Each write marks its object with an id of its own. So a write whose answer was lost, or that finds the name taken on
-/// its second attempt, learns exactly whether the object is its own.
+/// Each write has an id and stores it with its object. If a write loses its answer, or finds on a retry that the name is taken,
+/// it reads that id. So it knows whether it created the object itself.
 #[derive(Clone)]
 pub struct ObjectStoreFileSystem {
-    /// Doesn't retry by itself: only a single attempt tells for certain whether a write was sent.
+    /// It must not retry by itself: only a single attempt shows for certain whether a write was sent.
     store: Arc<AmazonS3>,
     prefix: String,
     uri: String,
 }
 
-/// What became of one attempt to write.
+/// The outcome of one attempt to write.
 enum Attempt {
     Written,
     Exists,
-    /// Certainly not written.
+    /// The object was certainly not written.
     Failed {
         reason: String,
         retryable: bool,
@@ -94,7 +94,8 @@ enum Attempt {
 }
 
 impl ObjectStoreFileSystem {
-    /// The objects of `bucket` under `prefix` (legal path, or empty for all). No request is made yet.
+    /// Opens the objects of `bucket` under `prefix`, a legal path, or empty for all. Sends no request yet. The error is a reason
+    /// for the user.
     pub fn new(bucket: &str, prefix: &str, options: &S3Options) -> Result<Self, String> {
         check_directory(prefix).map_err(|error| error.to_string())?;
         let client = ClientOptions::new().with_connect_timeout(CONNECT_TIMEOUT).with_timeout_disabled();
@@ -114,14 +115,14 @@ impl ObjectStoreFileSystem {
                 builder = builder.with_access_key_id(access_key).with_secret_access_key(secret_key);
             }
             (None, None) => {}
-            _ => return Err("access key and secret key belong together, one is missing".to_owned()),
+            _ => return Err("access key and secret key must both be set, or neither".to_owned()),
         }
         let store = Arc::new(builder.build().map_err(|error| error.to_string())?);
         let uri = if prefix.is_empty() { format!("s3://{bucket}") } else { format!("s3://{bucket}/{prefix}") };
         Ok(Self { store, prefix: prefix.to_owned(), uri })
     }
 
-    /// Path of the object; legal paths need no escaping.
+    /// Path of the object. Legal paths need no escaping.
     fn object(&self, path: &str) -> Result<Path, FileError> {
         check_path(path)?;
         let full = if self.prefix.is_empty() { path.to_owned() } else { format!("{}/{path}", self.prefix) };
@@ -142,21 +143,21 @@ impl ObjectStoreFileSystem {
 
     async fn write_in_attempts(&self, path: &str, object: &Path, writer: &str, bytes: Bytes) -> Result<(), FileError> {
         let mut perhaps_written = false;
-        let mut backoff = FIRST_BACKOFF;
+        let mut backoff = Backoff::new(WAIT.0, WAIT.1);
         let mut attempt = 1;
         loop {
             let mut outcome = self.put(object, writer, bytes.clone()).await;
-            // S3 also says "conflict" of a name that two writers fight for and nobody has yet, and an earlier attempt of
-            // ours may have been the one that created the object.
+            // An earlier attempt of this write may have created the object. Also, S3 answers "conflict" while two writers compete
+            // for a name that neither has yet. So look for the object before deciding.
             if matches!(outcome, Attempt::Exists | Attempt::Unknown(_)) {
                 outcome = match self.writer_of(object).await {
                     Ok(Some(found)) if found == writer => Attempt::Written,
                     Ok(Some(_)) => Attempt::Exists,
                     Ok(None) => match outcome {
                         Attempt::Unknown(reason) => Attempt::Unknown(reason),
-                        _ => Attempt::Failed { reason: "another write is under way".to_owned(), retryable: true },
+                        _ => Attempt::Failed { reason: "another write of this name is in flight".to_owned(), retryable: true },
                     },
-                    Err(error) => Attempt::Unknown(format!("can't look whether it is written: {error}")),
+                    Err(error) => Attempt::Unknown(format!("can't check whether the file was written: {error}")),
                 };
             }
             let reason = match outcome {
@@ -178,8 +179,7 @@ impl ObjectStoreFileSystem {
                     FileError::Failed { path: path.to_owned(), reason, retryable: true }
                 });
             }
-            tokio::time::sleep(backoff).await;
-            backoff *= 2;
+            backoff.wait().await;
             attempt += 1;
         }
     }
@@ -198,7 +198,7 @@ impl ObjectStoreFileSystem {
         }
     }
 
-    /// Which write made an object; `None` if there is none, empty if something else made it.
+    /// The id of the write that created an object. `None` if there is no object; empty if the object has no such id.
     async fn writer_of(&self, object: &Path) -> Result<Option<String>, String> {
         match self.store.get_opts(object, GetOptions { head: true, ..GetOptions::default() }).await {
             Ok(found) => {
@@ -210,13 +210,14 @@ impl ObjectStoreFileSystem {
         }
     }
 
-    /// Runs an operation that changes nothing, or may be repeated, within attempts and deadline.
+    /// Runs a read-only or idempotent operation, with retries, until [`ATTEMPTS`] or the deadline is reached. `size`: bytes to
+    /// transfer.
     async fn repeat<T, F>(&self, path: &str, size: u64, mut operation: impl FnMut() -> F) -> Result<T, FileError>
     where
         F: Future<Output = Result<T, Error>>,
     {
         let attempts = async {
-            let mut backoff = FIRST_BACKOFF;
+            let mut backoff = Backoff::new(WAIT.0, WAIT.1);
             let mut attempt = 1;
             loop {
                 match operation().await {
@@ -228,8 +229,7 @@ impl ObjectStoreFileSystem {
                         }
                     }
                 }
-                tokio::time::sleep(backoff).await;
-                backoff *= 2;
+                backoff.wait().await;
                 attempt += 1;
             }
         };
@@ -263,7 +263,7 @@ impl ObjectStoreFileSystem {
             expected: format!("bytes {} to {} expected", range.start, range.end),
         };
         if range.start >= range.end {
-            // Services refuse or misread empty ranges.
+            // Services refuse or misinterpret empty ranges.
             let size = self.size_of(path).await?;
             return if range.start == range.end && range.end <= size { Ok(Bytes::new()) } else { Err(wrong_size(size)) };
         }
@@ -276,7 +276,7 @@ impl ObjectStoreFileSystem {
         match self.repeat(path, length, read).await {
             Ok(bytes) if bytes.len() as u64 == length => Ok(bytes),
             Ok(_) => Err(wrong_size(self.size_of(path).await?)),
-            // Services answer a range that starts behind the end with an error of their own.
+            // If a range starts after the end of the object, each service answers with a different error.
             Err(error @ FileError::Failed { .. }) => match self.size_of(path).await {
                 Ok(size) if size < range.end => Err(wrong_size(size)),
                 _ => Err(error),
@@ -306,7 +306,7 @@ impl ObjectStoreFileSystem {
             while let Some(object) = objects.next().await {
                 let object = object?;
                 let Some(path) = object.location.as_ref().strip_prefix(&own) else { continue };
-                // Objects that no file system of ours could have written.
+                // No file system of this module can have written such an object.
                 if check_path(path).is_err() {
                     continue;
                 }
@@ -320,7 +320,7 @@ impl ObjectStoreFileSystem {
         };
         self.repeat(directory, 0, list).await?.ok_or_else(|| FileError::Failed {
             path: directory.to_owned(),
-            reason: format!("more than {LISTING_LIMIT} files"),
+            reason: format!("it has more than {LISTING_LIMIT} files"),
             retryable: false,
         })
     }
@@ -371,7 +371,7 @@ fn deadline_for(size: u64) -> Duration {
     DEADLINE + Duration::from_secs((size / BYTES_PER_SECOND).min(3600))
 }
 
-/// Whether repeating the request can't help.
+/// Whether a retry of the request can't help.
 fn is_hopeless(error: &Error) -> bool {
     matches!(
         error,
@@ -384,7 +384,7 @@ fn is_hopeless(error: &Error) -> bool {
     )
 }
 
-/// Whether no connection came about, so that the service can't have seen the request.
+/// Whether no connection was opened, so that the service can't have received the request.
 fn was_not_sent(error: &Error) -> bool {
     causes(error).any(|cause| cause.downcast_ref::<HttpError>().is_some_and(|error| error.kind() == HttpErrorKind::Connect))
 }
@@ -394,7 +394,7 @@ fn causes(error: &Error) -> impl Iterator<Item = &(dyn std::error::Error + 'stat
     std::iter::successors(Some(first), |cause| cause.source())
 }
 
-/// The error with its causes, which object_store's own text leaves out at places; bounded.
+/// The error with its causes, which the text of object_store errors sometimes omits. At most 1000 bytes.
 fn explain(error: &Error) -> String {
     let mut text = String::new();
     for cause in causes(error) {

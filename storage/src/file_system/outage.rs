@@ -1,4 +1,4 @@
-//! Storage that is out of reach for a while on order, for drills.
+//! Makes storage unavailable for a while, for drills.
 
 use std::fmt;
 use std::future::Future;
@@ -12,16 +12,16 @@ use futures::future::BoxFuture;
 
 use super::{FileEntry, FileError, FileSystem, FileSystemRef};
 
-/// What failed operations say.
-const REASON: &str = "a drill (checkpoint-storage-outage) keeps this process from its storage";
+/// The reason in the errors of failed operations.
+const REASON: &str = "a drill (checkpoint-storage-outage) makes storage unavailable to this process";
 
-/// A switch by which storage is out of reach, and is reached again. Clones are the same switch.
+/// A switch that makes storage unavailable. Clones share the switch.
 ///
-/// While it is, operations fail at once and nothing is done. Of one that is under way when it begins the answer is lost: a write
-/// is of unknown outcome.
+/// During an outage, operations fail at once without effect. An operation that is in flight when the outage begins loses its
+/// answer, so the outcome of an in-flight write is unknown.
 #[derive(Clone)]
 pub struct StorageOutage {
-    /// URI of the directory concerned; `None`: all that are opened with it.
+    /// URI of the affected directory; `None` affects every file system that is opened with this switch.
     root: Option<Arc<str>>,
     under_way: Arc<AtomicBool>,
 }
@@ -33,27 +33,28 @@ impl fmt::Debug for StorageOutage {
 }
 
 impl StorageOutage {
-    /// For whatever is opened with it. Everything is within reach.
+    /// Creates a switch for every file system that is opened with it. Storage is available at first.
     pub fn of_everything() -> Self {
         Self { root: None, under_way: Arc::default() }
     }
 
-    /// For the directory of this URI, as [`FileSystem::uri`] tells it, and whatever is below it.
+    /// Creates a switch for the directory `root` and everything below it. `root` is a URI as [`FileSystem::uri`] returns it.
+    /// Storage is available at first.
     pub fn below(root: &str) -> Self {
         Self { root: Some(root.into()), under_way: Arc::default() }
     }
 
-    /// From now on storage is out of reach, or within.
+    /// Begins an outage (`true`) or ends it (`false`).
     pub fn set(&self, under_way: bool) {
         self.under_way.store(under_way, Ordering::SeqCst);
     }
 
-    /// Whether storage is out of reach.
+    /// Whether storage is unavailable now.
     pub fn is_under_way(&self) -> bool {
         self.under_way.load(Ordering::SeqCst)
     }
 
-    /// The same files, out of reach when the switch says so; as they were if they are not concerned.
+    /// Wraps `files` so that this switch affects them. Returns `files` unchanged if they are not below `root`.
     pub(super) fn over(&self, files: FileSystemRef) -> FileSystemRef {
         let concerned = self.root.as_ref().is_none_or(|root| {
             let rest = files.uri().strip_prefix(&**root);
@@ -134,7 +135,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_outage_takes_everything_away_and_gives_it_back_as_it_was() {
+    async fn operations_fail_during_an_outage_and_change_nothing() {
         let directory = tempfile::tempdir().unwrap();
         let outage = StorageOutage::of_everything();
         let files = opened(directory.path().to_str().unwrap(), &outage);
@@ -151,18 +152,18 @@ mod tests {
         assert!(failures.iter().all(FileError::is_retryable), "{failures:?}");
         outage.set(false);
         let there: Vec<String> = files.list("a").await.unwrap().into_iter().map(|entry| entry.path).collect();
-        assert_eq!(there, ["a/b"], "nothing was done meanwhile");
+        assert_eq!(there, ["a/b"], "operations during the outage had no effect");
     }
 
     #[tokio::test]
-    async fn the_answer_to_a_write_under_way_is_lost_and_the_file_may_be_there() {
+    async fn a_write_in_flight_when_an_outage_begins_has_an_unknown_outcome() {
         let outage = StorageOutage::of_everything();
         let within = Interruptible { files: Arc::new(Late(outage.clone())), outage: outage.clone() };
         let lost = within.write_new("a", Bytes::new()).await;
         assert!(matches!(lost, Err(FileError::Unknown { .. })), "{lost:?}");
     }
 
-    /// A file system that an outage begins in the middle of a write of.
+    /// A file system on which an outage begins in the middle of a write.
     struct Late(StorageOutage);
 
     impl FileSystem for Late {
@@ -197,7 +198,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_what_lies_below_the_root_is_concerned() {
+    async fn an_outage_affects_only_directories_below_its_root() {
         let directory = tempfile::tempdir().unwrap();
         let path = |name: &str| directory.path().join(name).display().to_string();
         let root = LocalFileSystem::new(directory.path().join("checkpoints"));

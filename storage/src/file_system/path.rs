@@ -1,18 +1,18 @@
-//! What a legal path is. One rule for every file system, so that a path that works on one works on all.
+//! Checks paths. The rule is the same for every file system, so a path that works on one works on all.
 
 use super::FileError;
 
-/// The longest path in bytes.
+/// Maximum length of a path in bytes.
 pub const PATH_LIMIT: usize = 1024;
 
-/// The longest part of a path in bytes: what local file systems take.
+/// Maximum length of a part of a path in bytes. It is the limit of local file systems.
 pub const PART_LIMIT: usize = 255;
 
-/// Checks a path relative to a file system's root: parts of letters, digits and `-_.=+@` separated by single `/`,
-/// none starting with a dot, each at most [`PART_LIMIT`] bytes, all at most [`PATH_LIMIT`].
+/// Checks a path relative to a file system's root. Error: [`FileError::IllegalPath`].
 ///
-/// So it can't be absolute, can't climb with `..`, can't name a hidden or temporary file, and needs no escaping
-/// in any object store.
+/// A legal path has at most [`PATH_LIMIT`] bytes. Its parts are separated by single `/`. A part consists of ASCII letters, digits
+/// and `-_.=+@`, does not start with a dot, and has at most [`PART_LIMIT`] bytes. So a legal path can't be absolute, can't leave
+/// the root with `..`, can't name a hidden or temporary file, and needs no escaping in any object store.
 pub fn check_path(path: &str) -> Result<(), FileError> {
     let legal_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.=+@".contains(&byte);
     let legal_part =
@@ -24,7 +24,7 @@ pub fn check_path(path: &str) -> Result<(), FileError> {
     Err(FileError::IllegalPath { path: shown })
 }
 
-/// Checks a directory to list: a path, or empty for the root.
+/// Checks a directory to list: a legal path, or empty for the root.
 pub(super) fn check_directory(directory: &str) -> Result<(), FileError> {
     if directory.is_empty() { Ok(()) } else { check_path(directory) }
 }

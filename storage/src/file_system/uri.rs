@@ -1,4 +1,4 @@
-//! From a URI to a file system.
+//! Opens the file system of a URI.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,27 +7,27 @@ use std::sync::Arc;
 
 use super::{FileSystemRef, LocalFileSystem, ObjectStoreFileSystem, S3Options, StorageOutage};
 
-/// What the URIs alone don't say.
+/// Options for opening storage that URIs do not contain.
 #[derive(Debug, Clone, Default)]
 pub struct StorageOptions {
-    /// For `s3://` URIs.
+    /// Options for `s3://` URIs.
     pub s3: S3Options,
-    /// For URIs of other schemes.
+    /// Additional file systems, for URIs of other schemes.
     pub schemes: Schemes,
-    /// Takes what is opened out of reach, for drills.
+    /// A switch that makes the opened storage unavailable, for drills.
     pub outage: Option<StorageOutage>,
 }
 
 type OpenScheme = Arc<dyn Fn(&str) -> FileSystemRef + Send + Sync>;
 
-/// File systems that whoever composes the process brings along, by the scheme of their URIs: a simulation's, for one.
+/// Additional file systems by the scheme of their URIs. A simulation adds its own, for example.
 #[derive(Clone, Default)]
 pub struct Schemes {
     by_name: BTreeMap<String, OpenScheme>,
 }
 
 impl Schemes {
-    /// From now on `open` opens the URIs that begin with `<scheme>://`.
+    /// Adds a scheme: `open` opens the URIs that begin with `<scheme>://`.
     pub fn with(mut self, scheme: &str, open: impl Fn(&str) -> FileSystemRef + Send + Sync + 'static) -> Self {
         self.by_name.insert(scheme.to_owned(), Arc::new(open));
         self
@@ -48,28 +48,20 @@ impl fmt::Debug for Schemes {
 /// Why a URI can't be opened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
-    /// Not an absolute path and not a URI with a known scheme.
-    #[error("STORAGE-URI: {uri:?} is not a place for files: expected file:///path, /path or s3://bucket/prefix")]
+    /// It is neither an absolute path nor a URI with a known scheme.
+    #[error("STORAGE-URI: {uri:?} is not a storage URI: expected file:///path, /path or s3://bucket/prefix")]
     Unsupported { uri: String },
-    /// The path in it is not usable.
+    /// The path, bucket or prefix in the URI can't be used.
     #[error("STORAGE-PATH: {uri:?}: {reason}")]
-    Path {
-        uri: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// The options don't fit.
+    Path { uri: String, reason: String },
+    /// The options for this storage can't be used.
     #[error("STORAGE-OPTIONS: {uri:?}: {reason}")]
-    Options {
-        uri: String,
-        /// What is wrong with them.
-        reason: String,
-    },
+    Options { uri: String, reason: String },
 }
 
-/// Opens the files at `file:///path`, `/path` or `s3://bucket/prefix`. Touches neither disk nor network.
+/// Opens the file system at `file:///path`, `/path` or `s3://bucket/prefix`. Accesses neither disk nor network.
 ///
-/// The path of a `file:` URI is taken as it stands, without percent-decoding.
+/// The path of a `file:` URI is used as it is, without percent-decoding.
 pub fn open(uri: &str, options: &StorageOptions) -> Result<FileSystemRef, OpenError> {
     let files = open_at_once(uri, options)?;
     Ok(match &options.outage {
@@ -87,7 +79,7 @@ fn open_at_once(uri: &str, options: &StorageOptions) -> Result<FileSystemRef, Op
         let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
         let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
         if !(3..=63).contains(&bucket.len()) || !bucket.bytes().all(legal) {
-            let reason = "a bucket name is 3 to 63 lower-case letters, digits, '-' or '.'".to_owned();
+            let reason = "a bucket name must be 3 to 63 lower-case letters, digits, '-' or '.'".to_owned();
             return Err(OpenError::Path { uri: shown(), reason });
         }
         let prefix = prefix.trim_end_matches('/');
@@ -105,7 +97,7 @@ fn open_at_once(uri: &str, options: &StorageOptions) -> Result<FileSystemRef, Op
         return refused("the path must be absolute: file:///path");
     }
     if path.len() > 4096 || path.bytes().any(|byte| byte < 0x20) || path.split('/').any(|part| part == "..") {
-        return refused("the path is too long, or has '..' or control characters in it");
+        return refused("the path is too long, or contains '..' or control characters");
     }
     let path: &Path = Path::new(path);
     Ok(Arc::new(LocalFileSystem::new(path.components().collect::<std::path::PathBuf>())))
@@ -120,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_and_uris_open_and_tell_a_uri_that_opens_the_same_place() {
+    fn an_opened_file_system_has_a_uri_that_opens_the_same_place() {
         assert_eq!(open_uri("/var/weir//ha/"), Ok("file:///var/weir/ha".to_owned()));
         assert_eq!(open_uri("file:///var/weir"), Ok("file:///var/weir".to_owned()));
         assert_eq!(open_uri("s3://bucket/a/b/"), Ok("s3://bucket/a/b".to_owned()));
@@ -148,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn half_of_the_credentials_is_refused_and_the_secret_is_never_printed() {
+    fn incomplete_credentials_are_refused_and_the_secret_is_never_printed() {
         let s3 = S3Options { secret_key: Some("canary".to_owned()), ..S3Options::default() };
         let options = StorageOptions { s3, ..StorageOptions::default() };
         let error = open("s3://bucket", &options).err().map(|error| error.to_string()).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What a local cluster coordinates through: its own raft group, or servers started for it alone.
+//! What a local cluster coordinates through: its own raft group, or servers that are started only for it.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,12 +9,12 @@ use weir_servers::{EtcdCluster, Fault, Proxy, ZooKeeperEnsemble};
 
 use crate::LocalClusterOptions;
 
-/// Nodes of etcd or ZooKeeper: as many as survive the loss of one.
+/// Number of nodes of etcd or ZooKeeper: enough to survive the loss of one.
 const NODES: usize = 3;
-/// The etcd that is started: whatever the search path finds.
+/// The etcd program, which is looked up in the search path.
 const ETCD: &str = "etcd";
 
-/// Which coordination system.
+/// A coordination system for the JobManagers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum Coordination {
     /// The JobManagers themselves.
@@ -27,18 +27,18 @@ pub enum Coordination {
     ZooKeeper,
 }
 
-/// The servers of one local cluster, and the way to them; they end with the value. Their data does not outlive them: the next
-/// start makes new ones.
+/// The coordination servers of one local cluster, and the proxies before them. They end when the value is dropped, and their data
+/// is not used again: the next start makes new servers.
 #[derive(Debug)]
 pub(super) struct CoordinationServers {
     servers: Servers,
-    /// One before each server, if the way to them is to be interruptible.
+    /// One proxy before each server, if connections to the servers can be interrupted.
     proxies: Vec<Proxy>,
 }
 
 #[derive(Debug)]
 enum Servers {
-    /// None are needed.
+    /// No servers are needed.
     None,
     Etcd(EtcdCluster),
     ZooKeeper(ZooKeeperEnsemble),
@@ -64,7 +64,7 @@ impl CoordinationServers {
         Ok(Self { servers, proxies })
     }
 
-    /// What a JobManager must be told, `key=value`.
+    /// The settings that tell a JobManager about the servers, as `key=value`.
     pub(super) fn settings(&self) -> Vec<String> {
         let mut addresses: Vec<_> = self.proxies.iter().map(Proxy::address).collect();
         if addresses.is_empty() {
@@ -84,7 +84,7 @@ impl CoordinationServers {
         }
     }
 
-    /// From now on this happens on the way to every server.
+    /// From now on, this fault happens on all connections to the servers.
     pub(super) fn interrupt(&self, fault: Fault) {
         self.proxies.iter().for_each(|proxy| proxy.set(fault));
     }
@@ -94,7 +94,7 @@ impl CoordinationServers {
         self.proxies.iter().map(Proxy::held_answers).sum()
     }
 
-    /// Ends every server as a power cut does.
+    /// Kills every server, as a power cut would.
     pub(super) fn kill(&mut self) {
         for number in 0..NODES {
             match &mut self.servers {
@@ -105,7 +105,7 @@ impl CoordinationServers {
         }
     }
 
-    /// Starts every server again on its data, and waits until they serve.
+    /// Restarts every server on its data, and waits until all of them serve.
     pub(super) fn restart(&mut self) -> io::Result<()> {
         let numbers: Vec<_> = (0..NODES).collect();
         let restarted = match &mut self.servers {

@@ -2,14 +2,15 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-/// A host of one's own on this machine: an address, and how to start something there. By default plain loopback.
+/// A host on this machine: an address, and how to start a process there. By default, plain loopback.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Host {
-    /// What its services listen on, and under which others reach them.
+    /// The address that its services listen on, and at which others reach them.
     pub address: IpAddr,
-    /// The command that starts a process there and replaces itself by it, e.g. `nsenter --net=...`; empty for none.
+    /// The command that starts a process there and then replaces itself with it, e.g. `nsenter --net=...`. Empty if none is
+    /// needed.
     pub launcher: Vec<String>,
-    /// Further environment variables.
+    /// Additional environment variables of its processes.
     pub environment: Vec<(String, String)>,
 }
 
@@ -20,13 +21,13 @@ impl Default for Host {
 }
 
 impl Host {
-    /// What a JobManager there must be told.
+    /// The settings of a JobManager on this host.
     pub(super) fn jobmanager_settings(&self) -> Vec<String> {
         let keys = ["jobmanager.bind-host", "jobmanager.rpc.address", "rest.bind-address", "high-availability.raft.bind-host"];
         keys.map(|key| format!("{key}={}", self.address)).to_vec()
     }
 
-    /// What a TaskManager there must be told.
+    /// The settings of a TaskManager on this host.
     pub(super) fn taskmanager_settings(&self) -> Vec<String> {
         vec![format!("taskmanager.bind-host={}", self.address)]
     }

@@ -1,6 +1,6 @@
-//! A whole cluster on this machine: every role a process of its own, on loopback, under one directory.
+//! A whole cluster on this machine: every role is a separate process, on loopback, with all files under one directory.
 //!
-//! What `weir local`, the demo and the real-process tests run on.
+//! `weir local`, the demo and the tests with real processes use it.
 
 mod coordination;
 mod host;
@@ -23,40 +23,38 @@ pub use host::Host;
 use ports::ReservedPort;
 use process::RoleProcess;
 
-/// How long a role gets to stop by itself.
+/// How long a role may take to stop by itself.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
 
-/// What to start.
+/// The options of a local cluster.
 #[derive(Debug, Clone)]
 pub struct LocalClusterOptions {
-    /// Everything the cluster writes goes under here.
+    /// Directory of everything that the cluster writes.
     pub directory: PathBuf,
-    /// What all processes share: checkpoints, and what is kept for high availability.
+    /// Directory that all processes share: checkpoints, and data for high availability.
     pub file_storage: PathBuf,
     /// The `weir` binary.
     pub binary: PathBuf,
-    /// Number of JobManagers.
     pub jobmanagers: u32,
-    /// Number of TaskManagers.
     pub taskmanagers: u32,
-    /// Slots of each TaskManager.
+    /// Number of slots of each TaskManager.
     pub slots: u32,
     /// What the JobManagers coordinate through.
     pub coordination: Coordination,
-    /// Whether the way to the servers they coordinate through can be interrupted: there is a proxy before each then.
+    /// Whether connections to the coordination servers can be interrupted. If so, there is a proxy before each server.
     pub interruptible: bool,
-    /// Where those proxies listen: an address that every JobManager reaches.
+    /// The address that these proxies listen on. Every JobManager must reach it.
     pub proxy_address: IpAddr,
-    /// Hosts of processes, by name, that do not simply run on loopback.
+    /// Hosts of processes, by name. A process without a host runs on plain loopback.
     pub hosts: BTreeMap<String, Host>,
-    /// First REST port; further JobManagers take the next ones. `None`: any free ones.
+    /// REST port of the first JobManager. Further JobManagers take the next ports. `None`: any free ports.
     pub rest_port: Option<u16>,
-    /// Further settings, `key=value`, for every process.
+    /// Additional settings for every process, as `key=value`.
     pub settings: Vec<String>,
 }
 
 impl LocalClusterOptions {
-    /// Three JobManagers and two TaskManagers of two slots, run from the binary that runs now.
+    /// Three JobManagers, and two TaskManagers with two slots each. They run the binary that runs now.
     pub fn under(directory: &Path) -> io::Result<Self> {
         Ok(Self {
             directory: directory.to_owned(),
@@ -74,7 +72,7 @@ impl LocalClusterOptions {
         })
     }
 
-    /// `jm-1`, `jm-2`, …
+    /// Names of the JobManagers: `jm-1`, `jm-2`, …
     pub fn jobmanager_names(&self) -> Vec<String> {
         (1..=self.jobmanagers).map(|index| format!("jm-{index}")).collect()
     }
@@ -84,7 +82,7 @@ impl LocalClusterOptions {
         self.directory.join(name).join("raft")
     }
 
-    /// `tm-1`, `tm-2`, …
+    /// Names of the TaskManagers: `tm-1`, `tm-2`, …
     pub fn taskmanager_names(&self) -> Vec<String> {
         (1..=self.taskmanagers).map(|index| format!("tm-{index}")).collect()
     }
@@ -99,18 +97,18 @@ struct JobManagerPorts {
     _rest_mark: Option<ReservedPort>,
 }
 
-/// A running local cluster. Dropping it kills its processes; [`LocalCluster::shutdown`] stops them in order.
+/// A running local cluster. If it is dropped, its processes are killed; [`LocalCluster::shutdown`] stops them in order.
 #[derive(Debug)]
 pub struct LocalCluster {
     options: LocalClusterOptions,
     processes: BTreeMap<String, RoleProcess>,
     ports: Vec<JobManagerPorts>,
-    // Last, so that it goes last: those who use it stop first.
+    // The last field, so that it is dropped last: the processes that use the servers must stop first.
     servers: CoordinationServers,
 }
 
 impl LocalCluster {
-    /// Starts every process. Returns once they are started, not once they serve.
+    /// Starts every process. Returns when they are started, which is before they serve.
     pub fn start(options: LocalClusterOptions) -> io::Result<Self> {
         let ports = (0..options.jobmanagers).map(|index| take_ports(&options, index)).collect::<io::Result<Vec<_>>>()?;
         let servers = CoordinationServers::start(&options)?;
@@ -124,12 +122,12 @@ impl LocalCluster {
         Ok(cluster)
     }
 
-    /// `jm-1`, `jm-2`, …
+    /// Names of the JobManagers: `jm-1`, `jm-2`, …
     pub fn jobmanager_names(&self) -> Vec<String> {
         self.options.jobmanager_names()
     }
 
-    /// `tm-1`, `tm-2`, …
+    /// Names of the TaskManagers: `tm-1`, `tm-2`, …
     pub fn taskmanager_names(&self) -> Vec<String> {
         self.options.taskmanager_names()
     }
@@ -151,12 +149,12 @@ impl LocalCluster {
         ClusterClient::new(self.rest_addresses())
     }
 
-    /// Everything the cluster writes is under here.
+    /// Directory of everything that the cluster writes.
     pub fn directory(&self) -> &Path {
         &self.options.directory
     }
 
-    /// Where the processes' output goes.
+    /// Directory of the processes' output.
     pub fn logs(&self) -> PathBuf {
         self.options.directory.join("logs")
     }
@@ -171,7 +169,7 @@ impl LocalCluster {
         self.options.file_storage.join("checkpoints")
     }
 
-    /// One process.
+    /// The process of this name.
     pub fn process(&mut self, name: &str) -> Option<&mut RoleProcess> {
         self.processes.get_mut(name)
     }
@@ -181,12 +179,12 @@ impl LocalCluster {
         self.named(name)?.kill()
     }
 
-    /// Freezes a process (SIGSTOP).
+    /// Pauses a process (SIGSTOP).
     pub fn pause(&mut self, name: &str) -> io::Result<()> {
         self.signal(name, Signal::SIGSTOP)
     }
 
-    /// Lets a frozen process go on (SIGCONT).
+    /// Lets a paused process continue (SIGCONT).
     pub fn resume(&mut self, name: &str) -> io::Result<()> {
         self.signal(name, Signal::SIGCONT)
     }
@@ -198,8 +196,8 @@ impl LocalCluster {
         process.start()
     }
 
-    /// Starts every process again that has ended by itself, as a supervisor does; their names. One that was killed through
-    /// [`LocalCluster::kill`] stays down.
+    /// Restarts every process that has ended by itself, as a supervisor does. Returns their names. A process that was killed
+    /// through [`LocalCluster::kill`] stays down.
     pub fn revive(&mut self) -> io::Result<Vec<String>> {
         let mut revived = Vec::new();
         for process in self.processes.values_mut() {
@@ -211,17 +209,17 @@ impl LocalCluster {
         Ok(revived)
     }
 
-    /// Kills the servers that the JobManagers coordinate through, if they are not the JobManagers themselves.
+    /// Kills the coordination servers. On raft, there are none.
     pub fn kill_coordination(&mut self) {
         self.servers.kill();
     }
 
-    /// Starts those servers again on their data, and waits until they serve.
+    /// Restarts the coordination servers on their data, and waits until they serve.
     pub fn restart_coordination(&mut self) -> io::Result<()> {
         self.servers.restart()
     }
 
-    /// Stops the JobManagers in order; TaskManagers and their tasks go on.
+    /// Stops the JobManagers in order. TaskManagers and their tasks continue.
     pub fn stop_jobmanagers(&mut self) -> io::Result<()> {
         for name in self.jobmanager_names() {
             self.named(&name)?.stop(STOP_PATIENCE)?;
@@ -229,7 +227,7 @@ impl LocalCluster {
         Ok(())
     }
 
-    /// What the JobManagers coordinate through when they are started the next time, on servers of its own.
+    /// Sets what the JobManagers coordinate through after their next start. Starts new servers for it.
     pub fn set_coordination(&mut self, coordination: Coordination) -> io::Result<()> {
         self.options.coordination = coordination;
         self.servers = CoordinationServers::start(&self.options)?;
@@ -255,12 +253,13 @@ impl LocalCluster {
         settings
     }
 
-    /// Breaks, or mends, every connection between the JobManagers and those servers, if they were started interruptible.
+    /// Sets the fault on all connections between the JobManagers and the coordination servers. [`Fault::None`] ends it. Does
+    /// nothing unless the cluster was started interruptible.
     pub fn interrupt_coordination(&self, fault: Fault) {
         self.servers.interrupt(fault);
     }
 
-    /// Stops all processes: TaskManagers first, then JobManagers, each gets SIGTERM and some seconds.
+    /// Stops all processes, first TaskManagers and then JobManagers. Each gets SIGTERM, and is killed after 5 s.
     pub fn shutdown(mut self) -> io::Result<()> {
         for name in self.taskmanager_names().into_iter().chain(self.jobmanager_names()) {
             self.named(&name)?.stop(STOP_PATIENCE)?;
@@ -269,10 +268,10 @@ impl LocalCluster {
     }
 
     fn signal(&mut self, name: &str, signal: Signal) -> io::Result<()> {
-        if self.named(name)?.signal(signal) { Ok(()) } else { Err(io::Error::other(format!("{name} does not run"))) }
+        if self.named(name)?.signal(signal) { Ok(()) } else { Err(io::Error::other(format!("{name} is not running"))) }
     }
 
-    /// Where a process runs.
+    /// The host of a process.
     pub fn host(&self, name: &str) -> Host {
         self.options.hosts.get(name).cloned().unwrap_or_default()
     }
@@ -282,7 +281,7 @@ impl LocalCluster {
         self.servers.held_answers()
     }
 
-    /// Where JobManagers listen for each other and for TaskManagers, `host:port`.
+    /// The addresses (`host:port`) on which JobManagers listen for each other and for TaskManagers.
     pub fn coordination_addresses(&self) -> Vec<String> {
         let raft = self.addresses_of_jobmanagers(|ports| ports.raft.number());
         raft.into_iter().chain(self.addresses_of_jobmanagers(|ports| ports.rpc.number())).map(|(_, address)| address).collect()

@@ -1,23 +1,23 @@
-//! Free ports for processes that are yet to be started.
+//! Free ports for processes that will be started later.
 
 use std::io;
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 
-/// Ports below the range from which the system serves outgoing connections, so that none of those takes one of ours.
+/// The ports lie below the range that the system uses for outgoing connections, so that no such connection takes one of ours.
 const FIRST: u16 = 10_000;
 const LAST: u16 = 32_000;
 
-/// A loopback port that is ours: nobody listened on it when it was taken, and other users of this type keep away from
-/// it for as long as this value lives, also while the process that is to listen on it is down.
+/// A reserved loopback port. Nothing listened on it when it was taken. Other users of this type do not take it as long as this
+/// value lives, even while the process that is to listen on it is down.
 #[derive(Debug)]
 pub struct ReservedPort {
     port: u16,
-    /// Holding the UDP port of the same number is the mark that others see.
+    /// The UDP port of the same number. Others see that it is in use.
     _mark: UdpSocket,
 }
 
 impl ReservedPort {
-    /// Takes a free port.
+    /// Reserves a free port.
     pub fn take() -> io::Result<Self> {
         let span = u32::from(LAST - FIRST);
         let start = (weir_world::random_id() % u128::from(span)) as u32;
@@ -31,7 +31,7 @@ impl ReservedPort {
         Err(io::Error::new(io::ErrorKind::AddrInUse, format!("no free port between {FIRST} and {LAST}")))
     }
 
-    /// Its number.
+    /// The port's number.
     pub fn number(&self) -> u16 {
         self.port
     }

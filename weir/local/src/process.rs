@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 
 use crate::host::Host;
 
-/// A role process: how to start it, and the running instance, if any.
+/// A process of a local cluster: how to start it, and the running instance, if any.
 #[derive(Debug)]
 pub struct RoleProcess {
     name: String,
@@ -23,13 +23,13 @@ pub struct RoleProcess {
 }
 
 impl RoleProcess {
-    /// Describes a process; nothing is started yet. Its output is appended to `<logs>/<name>.log`.
+    /// Describes a process without starting it. Its output is appended to `<logs>/<name>.log`.
     pub fn new(name: &str, binary: &Path, arguments: Vec<String>, logs: &Path) -> Self {
         let log = logs.join(format!("{name}.log"));
         Self { name: name.to_owned(), binary: binary.to_owned(), arguments, host: Host::default(), log, child: None }
     }
 
-    /// The same, started on this host.
+    /// The same process, but on this host.
     #[must_use]
     pub fn on(mut self, host: Host) -> Self {
         self.host = host;
@@ -41,20 +41,20 @@ impl RoleProcess {
         &self.name
     }
 
-    /// Where its output goes.
+    /// The file of its output.
     pub fn log(&self) -> &Path {
         &self.log
     }
 
-    /// Its process id, if it was started and not yet reaped.
+    /// Its process id, if it was started and has not been reaped.
     pub fn pid(&self) -> Option<u32> {
         self.child.as_ref().map(Child::id)
     }
 
-    /// Starts it. It ends by itself when this process is gone: its standard input closes then.
+    /// Starts it. If this process ends, the started process ends as well, because its standard input closes.
     pub fn start(&mut self) -> io::Result<()> {
         let log: File = OpenOptions::new().create(true).append(true).open(&self.log)?;
-        // A launcher replaces itself by what it launches: the process id is that of the role.
+        // A launcher replaces itself with what it launches, so the process id is that of the role.
         let mut words = self.host.launcher.iter().map(PathBuf::from).chain([self.binary.clone()]);
         let program = words.next().expect("the binary at least");
         let child = Command::new(program)
@@ -71,7 +71,7 @@ impl RoleProcess {
         Ok(())
     }
 
-    /// Sends it a signal; false if it is not running.
+    /// Sends it a signal. Returns false if it is not running.
     pub fn signal(&self, signal: Signal) -> bool {
         self.pid().is_some_and(|pid| signal::kill(Pid::from_raw(pid as i32), signal).is_ok())
     }
@@ -85,7 +85,7 @@ impl RoleProcess {
         Ok(())
     }
 
-    /// Asks it to stop (SIGTERM), waits up to `patience`, then kills it. The exit status if it ended by itself.
+    /// Asks it to stop (SIGTERM), waits up to `patience`, and then kills it. Returns the exit status if it ended by itself.
     pub fn stop(&mut self, patience: Duration) -> io::Result<Option<ExitStatus>> {
         self.signal(Signal::SIGTERM);
         let status = self.wait(patience)?;
@@ -93,7 +93,7 @@ impl RoleProcess {
         Ok(status)
     }
 
-    /// Waits for it to end by itself.
+    /// Waits up to `patience` until it ends by itself. Returns the exit status if it does.
     pub fn wait(&mut self, patience: Duration) -> io::Result<Option<ExitStatus>> {
         let deadline = Instant::now() + patience;
         let Some(child) = self.child.as_mut() else { return Ok(None) };
@@ -109,7 +109,7 @@ impl RoleProcess {
         }
     }
 
-    /// Whether it runs; a process that has ended by itself is reaped.
+    /// Whether it is running. If it has ended by itself, it is reaped.
     pub fn is_running(&mut self) -> bool {
         match self.child.as_mut().map(Child::try_wait) {
             Some(Ok(None)) => true,
@@ -121,7 +121,7 @@ impl RoleProcess {
         }
     }
 
-    /// Whether it has ended by itself; it is reaped then, and this tells it once.
+    /// Whether it has ended by itself. If so, it is reaped, and the next call returns false.
     pub fn has_ended(&mut self) -> bool {
         let ended = matches!(self.child.as_mut().map(Child::try_wait), Some(Ok(Some(_))));
         if ended {
@@ -130,7 +130,7 @@ impl RoleProcess {
         ended
     }
 
-    /// Resident memory in bytes, from the kernel.
+    /// Resident memory in bytes, as the kernel reports it.
     pub fn resident_bytes(&self) -> Option<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()?)).ok()?;
         let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
@@ -139,7 +139,7 @@ impl RoleProcess {
 
     /// Processor time it has used so far, in seconds.
     pub fn cpu_seconds(&self) -> Option<f64> {
-        // In fixed ticks of 1/100 s, whatever the kernel's own tick is.
+        // The kernel reports ticks of 1/100 s, whatever its own tick is.
         const TICKS_PER_SECOND: f64 = 100.0;
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid()?)).ok()?;
         let after_name: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
@@ -151,7 +151,7 @@ impl RoleProcess {
 impl Drop for RoleProcess {
     fn drop(&mut self) {
         if let Err(error) = self.kill() {
-            tracing::warn!(process = self.name, %error, "could not stop it");
+            tracing::warn!(process = self.name, %error, "the process could not be stopped");
         }
     }
 }

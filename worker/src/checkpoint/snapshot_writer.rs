@@ -119,7 +119,7 @@ impl Uploads {
             let barrier = frozen.barrier;
             let (alignment_us, sync_us) = (frozen.alignment_us, frozen.sync_us);
             let start = Instant::now();
-            weir_world::dawdle("snapshot-frozen").await;
+            weir_world::delay_at_times("snapshot-frozen").await;
             let outcome = self.write(frozen, &mut tried).await;
             if queue.is_closed() {
                 return self.withdraw(tried).await;

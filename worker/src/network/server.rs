@@ -220,7 +220,7 @@ impl ChannelSender {
                     Polled::Closed(closure) => return self.close(reason_of(closure)).await,
                 }
             };
-            weir_world::dawdle("channel-slow").await;
+            weir_world::delay_at_times("channel-slow").await;
             self.send(element).await?;
         }
     }

@@ -6,33 +6,32 @@ use tokio::sync::mpsc;
 use weir_protocol::link::LeaderAddress;
 use weir_protocol::pb::link::v1::WatchLeaderRequest;
 use weir_protocol::rpc::JobManagerServiceClient;
+use weir_world::Backoff;
 use weir_world::net::connect_channel;
 
 use super::link::{LinkError, endpoint};
 
 /// First and last wait between two tries.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+const WAIT: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
 /// Keeps a stream to the JobManager at `address` and passes on the leaders it names, until nobody listens.
 pub async fn watch(address: String, leaders: mpsc::Sender<LeaderAddress>) {
-    let mut backoff = BACKOFF.0;
+    let mut backoff = Backoff::new(WAIT.0, WAIT.1);
     while !leaders.is_closed() {
         match stream(&address, &leaders, &mut backoff).await {
             Ok(()) => {}
             Err(error) => tracing::debug!(address, %error, "can't watch for a leader there"),
         }
-        let jitter = (weir_world::random_id() % 512) as u32;
-        tokio::time::sleep(backoff * (512 + jitter) / 1024).await;
-        backoff = (backoff * 2).min(BACKOFF.1);
+        backoff.wait().await;
     }
 }
 
-async fn stream(address: &str, leaders: &mpsc::Sender<LeaderAddress>, backoff: &mut Duration) -> Result<(), LinkError> {
+async fn stream(address: &str, leaders: &mpsc::Sender<LeaderAddress>, backoff: &mut Backoff) -> Result<(), LinkError> {
     let channel = connect_channel(&endpoint(address)?).await?;
     let mut client = JobManagerServiceClient::new(channel);
     let mut infos = client.watch_leader(WatchLeaderRequest {}).await?.into_inner();
     while let Some(info) = infos.message().await? {
-        *backoff = BACKOFF.0;
+        backoff.reset();
         let leader: Option<LeaderAddress> = info.into();
         if let Some(leader) = leader
             && leaders.send(leader).await.is_err()

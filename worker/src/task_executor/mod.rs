@@ -13,6 +13,7 @@ pub mod runner;
 
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
+use std::time::Duration;
 
 use weir_protocol::job_status::ExecutionState;
 use weir_protocol::link::{
@@ -20,8 +21,8 @@ use weir_protocol::link::{
     ToJobManager, ToTaskManager,
 };
 use weir_protocol::{AllocationId, EpochFence, ExecutionAttemptId, TaskManagerId};
-use weir_world::Millis;
 use weir_world::flaw::{Flaw, is_planted};
+use weir_world::{Backoff, Millis};
 
 use crate::task::control::TaskOrder;
 use crate::task::report::{TaskReport, failure};
@@ -29,10 +30,8 @@ use effect::{Effect, TaskStart};
 use event::{Event, LinkNumber};
 use outbox::Outbox;
 
-/// First wait before trying a leader again, in milliseconds; doubled up to [`LAST_BACKOFF_MS`].
-const FIRST_BACKOFF_MS: u64 = 50;
-/// Longest wait before trying a leader again, in milliseconds.
-const LAST_BACKOFF_MS: u64 = 1_000;
+/// Waits between tries to reach a leader.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
 
 /// Who this TaskManager is, and how often it speaks.
 #[derive(Debug, Clone)]
@@ -235,19 +234,19 @@ impl TaskExecutor {
             // A leader that had accepted us: most likely a new one is on its way; look at once.
             effects.push(Effect::LeaderLost(reason));
             self.failures_in_a_row = 0;
-            now.after(self.varied(FIRST_BACKOFF_MS))
+            now.after(self.varied(BACKOFF.after(1)))
         } else {
-            let backoff = (FIRST_BACKOFF_MS << self.failures_in_a_row.min(10)).min(LAST_BACKOFF_MS);
             self.failures_in_a_row += 1;
-            now.after(self.varied(backoff))
+            now.after(self.varied(BACKOFF.after(self.failures_in_a_row)))
         };
         self.link = Link::Searching { retry_at };
         effects.push(Effect::Disconnect);
         effects
     }
 
-    /// A wait of half to all of `milliseconds` (xorshift).
-    fn varied(&mut self, milliseconds: u64) -> u64 {
+    /// Milliseconds of a wait, cut at random to between half and all of it (xorshift).
+    fn varied(&mut self, wait: Duration) -> u64 {
+        let milliseconds = wait.as_millis() as u64;
         self.jitter ^= self.jitter << 13;
         self.jitter ^= self.jitter >> 7;
         self.jitter ^= self.jitter << 17;

@@ -1,4 +1,4 @@
-//! What strikes when chance decides.
+//! Random choice of faults.
 
 use super::fault::{Fault, Link, Others, Who};
 use super::{Nemesis, hosts};
@@ -9,7 +9,7 @@ use crate::world::store::StoreFault;
 const HOUR_MS: u64 = 3_600_000;
 
 impl Nemesis {
-    /// Something at random, and one time in some thirty the end of all JobManagers' processes as well.
+    /// Injects a random fault. About one time in thirty it also kills all JobManagers.
     pub(super) fn strike_at_random(&mut self, sim: &mut turmoil::Sim<'_>, now: u64) {
         let until = now + self.random.between(100, 6_000);
         let Some(victim) = self.victim() else { return };
@@ -24,7 +24,7 @@ impl Nemesis {
         }
     }
 
-    /// A host that is up: the leader one time in two.
+    /// Returns a host that is up. If the leader is up, it is chosen at least one time in two.
     fn victim(&mut self) -> Option<String> {
         let leader = self.cluster.observations.last_writer();
         if let Some(leader) = leader.filter(|leader| !self.down.contains_key(leader))
@@ -42,7 +42,7 @@ impl Nemesis {
         Some(match self.random.between(0, 18) {
             0..=2 => Fault::Kill(who),
             3 => Fault::PowerLoss(who),
-            // In the middle of something that the disk is asked to do.
+            // The power is lost in the middle of an operation of the disk.
             4 => Fault::PowerLossAfter(who, self.random.between(0, 60)),
             5 => Fault::Isolate(who, Others::All, *self.random.pick(&[Link::Cut, cuts[0], cuts[1], cuts[2]])),
             6 => {
@@ -68,7 +68,7 @@ impl Nemesis {
         })
     }
 
-    /// One disk of a JobManager is emptied or damaged in a run: raft survives one.
+    /// Empties or damages the disk of a JobManager, at most once in a run: raft survives one lost disk.
     fn spoil_disk(&mut self, who: Who) -> Option<Fault> {
         if self.disk_spoilt || !matches!(who, Who::JobManager(_)) {
             return None;

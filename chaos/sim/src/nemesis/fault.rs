@@ -1,24 +1,22 @@
-//! What can be broken.
+//! The faults that the nemesis can inject.
 
 use crate::world::disk::DiskFault;
 use crate::world::store::StoreFault;
 
-/// A host, as scenarios speak of it. Numbers are from 0.
+/// A host, as scenarios name it. Numbers count from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Who {
     /// The JobManager that leads.
     Leader,
-    /// The one that led when the first fault of this run was done.
+    /// The JobManager that led when the first fault of the run was injected.
     FirstLeader,
-    /// The so-manieth of those that don't lead.
+    /// The n-th of the JobManagers that do not lead.
     Standby(usize),
-    /// The so-manieth JobManager.
     JobManager(usize),
-    /// The so-manieth TaskManager.
     TaskManager(usize),
 }
 
-/// From whom a host is cut off.
+/// The hosts from which a host is isolated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Others {
     /// Every JobManager and TaskManager.
@@ -27,65 +25,65 @@ pub enum Others {
     TaskManagers,
 }
 
-/// How a link between two hosts is.
+/// The state of a link between two hosts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Link {
-    /// As it should be.
+    /// The link works.
     Whole,
-    /// What is sent is lost, both ways.
+    /// Messages in both directions are lost.
     Cut,
-    /// What the first sends is lost.
+    /// Messages from the first host to the second are lost.
     CutThere,
-    /// What the second sends is lost.
+    /// Messages from the second host to the first are lost.
     CutBack,
-    /// What is sent waits.
+    /// Messages in both directions wait until the link works again.
     Held,
 }
 
-/// Something that the nemesis does. It is mended after a time, where there is something to mend.
+/// A fault that the nemesis injects. If it lasts, the nemesis heals it after a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// A process is killed, and started again.
+    /// Kills a process, which is started again later.
     Kill(Who),
-    /// All JobManagers are killed.
+    /// Kills all JobManagers at once.
     KillJobManagers,
-    /// A machine loses its power, and what its disk had not synced.
+    /// A machine loses its power, and perhaps unsynced changes of its disk.
     PowerLoss(Who),
-    /// All JobManagers' machines do, at once.
+    /// The machines of all JobManagers lose their power at once.
     PowerLossOfJobManagers,
-    /// A machine will lose its power in the middle of the so-manieth change of its disk from now on.
+    /// A machine loses its power in the middle of the n-th change of its disk from now on, counted from 0.
     PowerLossAfter(Who, u64),
-    /// A host's links to others.
+    /// Changes a host's links to others.
     Isolate(Who, Others, Link),
-    /// The link between two hosts.
+    /// Changes the link between two hosts.
     Cut(Who, Who, Link),
-    /// All messages take up to so many milliseconds.
+    /// All messages take up to this many milliseconds.
     SlowNetwork(u64),
-    /// The object store.
     Store(StoreFault),
     Disk(Who, DiskFault),
-    /// Every sync of a disk takes so many milliseconds.
+    /// Every request to the writer of the log takes this many milliseconds longer.
     SlowDisk(Who, u64),
-    /// A disk becomes slow, so that others have what it has not, and soon its host goes down for a moment.
+    /// A disk becomes slow, so that other disks are ahead of it. Soon after that, its host is down for up to 60 ms.
     Blink(Who),
-    /// Bits of what a host receives flip, but for HTTP.
+    /// Bits flip in what a host receives, except over HTTP.
     Spoil(Who),
-    /// A wall clock jumps by so many milliseconds.
+    /// A host's wall clock jumps by this many milliseconds.
     ClockJump(Who, i64),
-    /// A JobManager comes back with an empty disk, as a new machine.
+    /// A JobManager restarts with an empty disk, like a new machine.
     EmptyDisk(Who),
-    /// A JobManager comes back with a damaged disk, which its operator empties on being told.
+    /// A JobManager restarts with a damaged disk. When it reports the damage, the operator empties the disk.
     FlipBit(Who),
-    /// Whoever makes the so-manieth fenced write from now on dies at it.
+    /// Kills the process that makes the n-th fenced write from now on.
     DieAtWrite {
+        /// Number of the write, from 0.
         count: u64,
-        /// Whether it takes effect first.
+        /// Whether the write takes effect first.
         after: bool,
     },
 }
 
 impl Fault {
-    /// Its name in a footprint.
+    /// Returns the name under which a footprint counts the fault.
     pub fn name(self) -> &'static str {
         match self {
             Self::Kill(_) => "kill",

@@ -1,4 +1,4 @@
-//! What becomes of the links between hosts.
+//! Cutting, holding and repairing the links between hosts.
 
 use super::fault::{Link, Others};
 use super::{Nemesis, hosts};
@@ -6,7 +6,7 @@ use crate::cluster::{job_managers, task_managers};
 
 impl Nemesis {
     pub(super) fn set_link(&mut self, sim: &mut turmoil::Sim<'_>, a: &str, b: &str, link: Link, until: u64) {
-        // One way is from or to this host, whatever the order of names.
+        // Links are kept with their hosts in order, so a one-way cut changes its direction if the hosts are swapped.
         let (pair, link) = match link {
             Link::CutThere if a > b => ((b, a), Link::CutBack),
             Link::CutBack if a > b => ((b, a), Link::CutThere),
@@ -16,7 +16,7 @@ impl Nemesis {
         let key = (pair.0.to_owned(), pair.1.to_owned());
         let former = self.links.remove(&key).map_or(Link::Whole, |(link, _)| link);
         let network = self.cluster.world.network.clone();
-        // Back to whole first: turmoil does not mix holding and cutting.
+        // The link is repaired first, because turmoil does not mix holding and cutting.
         match former {
             Link::Whole => {}
             Link::Held => sim.release(pair.0, pair.1),

@@ -1,4 +1,4 @@
-//! Breaks things, at random or as a scenario says, and mends them again.
+//! Injects faults, at random or as a scenario says, and heals them.
 
 mod dice;
 pub mod fault;
@@ -13,38 +13,39 @@ use crate::world::disk::DiskFault;
 use crate::world::store::StoreFault;
 use weir_verdict::random::Random;
 
-/// What the nemesis did.
+/// The faults that the nemesis injected.
 #[derive(Debug, Clone, Default)]
 pub struct Injected {
-    /// How often, by what.
+    /// Number of faults by name.
     pub counts: BTreeMap<&'static str, u64>,
 }
 
-/// What it is guided by.
+/// What decides the faults of the nemesis.
 #[derive(Debug, Clone, Copy)]
 pub enum Guide {
     Chance,
-    /// A scenario, and how many of its acts are over.
+    /// A scenario, and the number of its acts that were played.
     Scenario(&'static Scenario, usize),
 }
 
-/// The nemesis and what is broken at the moment.
+/// The nemesis, with the faults that are not healed yet. All times are simulated milliseconds.
 pub struct Nemesis {
     random: Random,
     cluster: Cluster,
     guide: Guide,
     links: BTreeMap<(String, String), (Link, u64)>,
-    /// Hosts that are down, and until when; whether their power is gone.
+    /// Hosts that are down, until when, and whether they have lost their power.
     down: BTreeMap<String, (u64, bool)>,
     store_until: Option<u64>,
     disks_until: BTreeMap<String, u64>,
     slow_until: Option<u64>,
     spoiling_until: BTreeMap<String, u64>,
     next_at: u64,
-    /// A leader that goes down at this time, to come back before another is elected: for how long, and whether its power goes.
+    /// A planned blink: its time, the host, its duration in milliseconds, and whether the host loses its power. The host is back
+    /// before another leader is elected.
     blink: Option<(u64, String, u64, bool)>,
     first_leader: Option<String>,
-    /// Whether a disk was emptied or damaged: one in a run, as raft survives one.
+    /// Whether a disk was emptied or damaged. This happens at most once in a run, because raft survives one lost disk.
     disk_spoilt: bool,
     injected: Injected,
 }
@@ -54,7 +55,7 @@ fn hosts() -> Vec<String> {
 }
 
 impl Nemesis {
-    /// Nothing is broken yet.
+    /// A nemesis that has not injected any fault yet.
     pub fn new(seed: u64, cluster: Cluster, guide: Guide) -> Self {
         Self {
             random: Random::new(seed, "nemesis"),
@@ -74,7 +75,7 @@ impl Nemesis {
         }
     }
 
-    /// What it did so far.
+    /// Returns the faults that were injected so far.
     pub fn injected(&self) -> &Injected {
         &self.injected
     }
@@ -84,7 +85,7 @@ impl Nemesis {
         tracing::info!(at = self.cluster.world.elapsed_ms(), fault, what, "nemesis");
     }
 
-    /// Called before every step. With `calm` it only mends.
+    /// Injects and heals what is due. Must be called before every step. With `calm` it only heals.
     pub fn act(&mut self, sim: &mut turmoil::Sim<'_>, calm: bool) {
         let now = self.cluster.world.elapsed_ms();
         self.bury(sim, now);
@@ -107,7 +108,7 @@ impl Nemesis {
         }
     }
 
-    /// Who this is at the moment; `None` if nobody is.
+    /// Returns the host that `who` means at the moment, if there is one.
     fn host(&self, who: Who) -> Option<String> {
         let leader = self.cluster.observations.last_writer();
         match who {
@@ -119,15 +120,15 @@ impl Nemesis {
         }
     }
 
-    /// A host that is up.
+    /// Returns the host that `who` means, if it is up.
     fn up(&self, who: Who) -> Option<String> {
         self.host(who).filter(|host| !self.down.contains_key(host))
     }
 
-    /// Ends processes that died by themselves, of a disk or at a write.
+    /// Takes down the hosts whose process died by itself: at a write, because its disk failed, or because its power was lost.
     fn bury(&mut self, sim: &mut turmoil::Sim<'_>, now: u64) {
         let mut doomed = self.cluster.observations.doomed_hosts();
-        // Also where the process had nothing under way yet that could tell.
+        // A host without power may have had no operation in flight that would have noticed the loss.
         let dark_hosts = self.cluster.world.disks.dark_hosts();
         doomed.extend(dark_hosts.iter().cloned());
         for host in doomed {
@@ -140,7 +141,7 @@ impl Nemesis {
         }
     }
 
-    /// The planned moment has come.
+    /// Takes a host down if its planned blink is due.
     fn blink(&mut self, sim: &mut turmoil::Sim<'_>, now: u64) {
         if let Some((_, host, for_ms, dark)) = self.blink.take_if(|(at, ..)| *at <= now)
             && !self.down.contains_key(&host)
@@ -154,7 +155,7 @@ impl Nemesis {
         if dark {
             self.cluster.world.disks.lose_power(host);
             self.cluster.world.network.set_power(host, false);
-            // Nobody says goodbye.
+            // A machine without power does not close its connections.
             for other in hosts().into_iter().chain(["client".to_owned()]).filter(|other| other != host) {
                 self.set_link(sim, host, &other, Link::Cut, until);
             }
@@ -163,7 +164,7 @@ impl Nemesis {
         self.down.insert(host.to_owned(), (until, dark));
     }
 
-    /// Mends what is due; everything is for a time in the far future.
+    /// Heals the faults that are due at `now`. With `u64::MAX` all faults are due.
     fn mend(&mut self, sim: &mut turmoil::Sim<'_>, now: u64) {
         let due: Vec<_> = self.down.iter().filter(|(_, (until, _))| *until <= now).map(|(host, _)| host.clone()).collect();
         for host in due {
@@ -200,7 +201,7 @@ impl Nemesis {
         }
     }
 
-    /// Mends everything.
+    /// Heals all faults, and cancels the planned ones.
     pub fn heal(&mut self, sim: &mut turmoil::Sim<'_>) {
         self.cluster.observations.spare();
         self.blink = None;
@@ -211,7 +212,7 @@ impl Nemesis {
         }
     }
 
-    /// Does something, to be mended at `until`. What would befall a host that is down is left out.
+    /// Injects a fault, to be healed at `until`. If the fault needs a host that is up and the host is down, nothing happens.
     pub fn inject(&mut self, sim: &mut turmoil::Sim<'_>, fault: Fault, until: u64) {
         if self.first_leader.is_none() {
             self.first_leader = self.host(Who::Leader);
@@ -221,7 +222,7 @@ impl Nemesis {
         }
     }
 
-    /// What was done to whom; `None` if nothing was.
+    /// Returns a description of what the fault hit, or `None` if it was not injected.
     fn try_inject(&mut self, sim: &mut turmoil::Sim<'_>, fault: Fault, until: u64) -> Option<String> {
         match fault {
             Fault::Kill(who) => self.up(who).inspect(|host| self.take_down(sim, host, false, until)),
@@ -308,5 +309,5 @@ impl Nemesis {
     }
 }
 
-/// The longest way of a message when nothing is slow.
+/// The longest delay of a message while no fault slows the network.
 pub const FAST: std::time::Duration = std::time::Duration::from_millis(6);

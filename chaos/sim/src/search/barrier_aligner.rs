@@ -1,5 +1,5 @@
-//! The BarrierAligner between channels that deliver rows and barriers in any order among them, and a JobManager that gives
-//! checkpoints up.
+//! Searches the BarrierAligner. Its surrounding is the input channels, which deliver rows and barriers in any order among them,
+//! and a JobManager that aborts checkpoints.
 
 use std::collections::BTreeSet;
 
@@ -9,22 +9,23 @@ use weir_worker::checkpoint::barrier_aligner::{AlignmentEffect, BarrierAligner};
 
 use super::{Surrounding, require};
 
-/// Checkpoints, and barriers that never come because their checkpoint was given up before they were injected.
+/// Number of checkpoints, and of barriers that never arrive, because their checkpoint was aborted before they were injected.
 const CHECKPOINTS: u64 = 3;
 const SKIPPED: u32 = 1;
 
 /// A channel as its task has read it.
 #[derive(Debug, Clone, Hash, Default)]
 struct Channel {
-    /// The last barrier that came out of it, or was left out.
+    /// The last barrier that arrived on the channel, or was skipped.
     at: u64,
-    /// Whether a row has come since.
+    /// Whether a row has arrived since.
     row: bool,
+    /// Whether that barrier was skipped.
     left_out: bool,
     blocked: bool,
 }
 
-/// The aligner and what is around it.
+/// The BarrierAligner and its surrounding.
 #[derive(Debug, Clone, Hash)]
 pub struct Barriers {
     core: BarrierAligner,
@@ -34,20 +35,20 @@ pub struct Barriers {
     snapshot: u64,
 }
 
-/// What may happen.
+/// An event that may happen next.
 #[derive(Debug, Clone)]
 pub enum Step {
-    /// A row comes out of a channel.
+    /// A row arrives on a channel.
     Row(usize),
-    /// The next barrier comes out of a channel.
+    /// The next barrier arrives on a channel.
     Barrier(usize),
-    /// The producer was told that its next checkpoint is given up before it injected the barrier.
+    /// The producer of a channel learns that the next checkpoint is aborted before it has injected the barrier.
     Skip(usize),
-    /// The task is told that a checkpoint is given up.
+    /// The task learns that a checkpoint is aborted.
     Aborted(u64),
 }
 
-/// Where the search begins.
+/// Returns the states from which the search starts, by name.
 pub(super) fn starts() -> Vec<(&'static str, Barriers)> {
     vec![("two channels", Barriers::between(2)), ("three channels", Barriers::between(3))]
 }
@@ -63,13 +64,16 @@ impl Barriers {
             match effect {
                 AlignmentEffect::Block(channel) => self.channels[channel].blocked = true,
                 AlignmentEffect::UnblockAll => self.channels.iter_mut().for_each(|channel| channel.blocked = false),
-                AlignmentEffect::GiveUp(id) => require(id.0 > self.snapshot, "what is snapshotted is given up")?,
+                AlignmentEffect::GiveUp(id) => require(id.0 > self.snapshot, "a checkpoint is given up after its snapshot")?,
                 AlignmentEffect::Snapshot(barrier) => {
                     let id = barrier.id.0;
                     let exact = |channel: &Channel| channel.at == id && !channel.row && !channel.left_out;
-                    require(self.channels.iter().all(exact), "X1: a snapshot is not exactly what came before its barriers")?;
-                    require(id > self.snapshot, "B1: snapshots go back")?;
-                    require(!self.aborted.contains(&id), "B3: an aborted checkpoint is snapshotted")?;
+                    require(
+                        self.channels.iter().all(exact),
+                        "X1: a snapshot does not hold exactly the rows before its barriers",
+                    )?;
+                    require(id > self.snapshot, "B1: the ids of snapshots do not increase")?;
+                    require(!self.aborted.contains(&id), "B3: the task takes a snapshot for an aborted checkpoint")?;
                     self.snapshot = id;
                 }
             }
@@ -77,15 +81,18 @@ impl Barriers {
         Ok(())
     }
 
-    /// Whoever is blocked waits for something that can come.
+    /// Checks that every blocked channel waits for a barrier that can still arrive (B3).
     fn nobody_waits_for_ever(&self) -> Result<(), String> {
         let Some(waits_for) = self.core.aligning() else {
-            return require(!self.channels.iter().any(|channel| channel.blocked), "B3: blocked without a checkpoint");
+            return require(
+                !self.channels.iter().any(|channel| channel.blocked),
+                "B3: a channel is blocked although no checkpoint is aligning",
+            );
         };
-        require(!self.aborted.contains(&waits_for.0), "B3: waits for the barriers of an aborted checkpoint")?;
+        require(!self.aborted.contains(&waits_for.0), "B3: the aligner waits for the barriers of an aborted checkpoint")?;
         require(!self.channels.iter().all(|channel| channel.blocked), "B3: every channel is blocked")?;
         let agree = (0..self.channels.len()).all(|channel| self.core.is_blocked(channel) == self.channels[channel].blocked);
-        require(agree, "the aligner and the gate differ about who is blocked")
+        require(agree, "the aligner and the gate differ about which channels are blocked")
     }
 }
 

@@ -1,4 +1,4 @@
-//! The CheckpointCoordinator among two tasks, a coordination store and a place for files.
+//! Searches the CheckpointCoordinator. Its surrounding is two tasks, a coordination store and a place for files.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,14 +19,14 @@ use super::{Surrounding, require};
 
 const JOB: JobId = JobId(1);
 const SUBTASKS: u32 = 2;
-/// Ids of one reservation: few, so that another is needed.
+/// Number of ids in one reservation. There are few, so that the coordinator needs another one.
 const RESERVED: u64 = 3;
-/// Times that tasks fail, requests that are made, times that the store goes away.
+/// How many times tasks fail, requests are made, and the store becomes unavailable.
 const FAILURES: u32 = 1;
 const REQUESTS: u64 = 2;
 const OUTAGES: u32 = 1;
 
-/// The coordinator and what is around it.
+/// The CheckpointCoordinator and its surrounding.
 #[derive(Debug, Clone, Hash)]
 pub struct Checkpoints {
     core: CheckpointCoordinator,
@@ -38,12 +38,12 @@ pub struct Checkpoints {
     outages: u32,
     requests: u64,
     answered: BTreeSet<u64>,
-    /// The counter in the store, and whether a reservation is under way.
+    /// The counter in the store, and whether a reservation is in flight.
     next_id: u64,
     reserving: bool,
     /// The highest id triggered.
     triggered: CheckpointId,
-    /// Subtasks that have not answered a trigger.
+    /// Triggers that a subtask has not answered.
     triggers: BTreeSet<(CheckpointId, ExecutionAttemptId)>,
     writing: BTreeSet<CheckpointId>,
     appending: BTreeMap<CheckpointId, CompletedCheckpoint>,
@@ -54,29 +54,29 @@ pub struct Checkpoints {
     complete: BTreeSet<CheckpointId>,
 }
 
-/// What may happen.
+/// An event that may happen next.
 #[derive(Debug, Clone)]
 pub enum Step {
-    /// The store hands out ids, or does not.
+    /// The store hands out ids, or fails to.
     Reserved(bool),
     /// A subtask acknowledges.
     Acknowledged(CheckpointId, ExecutionAttemptId),
     /// A subtask declines.
     Declined(CheckpointId, ExecutionAttemptId),
-    /// The metadata file is there, or could not be written.
+    /// The metadata file is written, or could not be written.
     Written(CheckpointId, bool),
-    /// What becomes of a pointer: whether it is in the store, and whether that is known.
+    /// The append of a pointer ends: whether the write reaches the store, and whether its outcome is known.
     Appended(CheckpointId, bool, bool),
-    /// Pointers are removed, or are not.
+    /// Pointers are removed, or the removal fails.
     Removed(bool),
-    /// The next deadline comes.
+    /// The next deadline is reached.
     Tick,
     Failed,
-    /// They run again.
+    /// The tasks run again.
     Restarted,
-    /// A savepoint is asked for; to stop with it.
+    /// A user requests a savepoint. The flag says whether the job stops with it.
     Requested(bool),
-    /// The store goes away or comes back.
+    /// The store becomes unavailable (true) or available again.
     Store(bool),
 }
 
@@ -88,13 +88,13 @@ fn attempt(subtask: u32, attempt: u32) -> ExecutionAttemptId {
     }
 }
 
-/// Where the search begins.
+/// Returns the states from which the search starts, by name.
 pub(super) fn starts() -> Vec<(&'static str, Checkpoints)> {
     vec![("running", Checkpoints::running()), ("after one", Checkpoints::after_one())]
 }
 
 impl Checkpoints {
-    /// Two tasks that run, and no checkpoint yet.
+    /// A start with two running tasks and no checkpoint yet.
     pub fn running() -> Self {
         let config = CheckpointConfig {
             interval_ms: 100,
@@ -126,18 +126,18 @@ impl Checkpoints {
             files: BTreeSet::new(),
             complete: BTreeSet::new(),
         };
-        start.take(&Step::Restarted).expect("nothing is wrong at the start");
+        start.take(&Step::Restarted).expect("the start breaks no invariant");
         start
     }
 
-    /// The same after the first checkpoint: what comes with the second needs fewer steps.
+    /// The same start after the first checkpoint, so that a second checkpoint needs fewer steps.
     pub fn after_one() -> Self {
         let mut start = Self::running();
         let id = CheckpointId(1);
         let acknowledged = (0..SUBTASKS).map(|subtask| Step::Acknowledged(id, attempt(subtask, 1)));
         let first = [Step::Reserved(true), Step::Tick].into_iter().chain(acknowledged);
         for step in first.chain([Step::Written(id, true), Step::Appended(id, true, true)]) {
-            start.take(&step).expect("nothing is wrong with the first checkpoint");
+            start.take(&step).expect("the first checkpoint breaks no invariant");
         }
         start
     }
@@ -150,40 +150,46 @@ impl Checkpoints {
     fn perform(&mut self, effect: CheckpointEffect) -> Result<(), String> {
         match effect {
             CheckpointEffect::Store(StoreCall::ReserveIds { .. }) => {
-                require(!std::mem::replace(&mut self.reserving, true), "two reservations at once")
+                require(!std::mem::replace(&mut self.reserving, true), "two reservations of ids at the same time")
             }
             CheckpointEffect::Trigger { barrier, attempts } => {
-                require(self.running, "B4: triggered while tasks do not run")?;
-                require(barrier.id > self.triggered, "C2: an id is triggered twice, or after a later one")?;
+                require(self.running, "B4: a checkpoint is triggered while tasks do not run")?;
+                require(barrier.id > self.triggered, "C2: a checkpoint id is triggered twice, or after a higher one")?;
                 self.triggered = barrier.id;
                 self.triggers.extend(attempts.into_iter().map(|attempt| (barrier.id, attempt)));
                 Ok(())
             }
             CheckpointEffect::Store(StoreCall::WriteMetadata { metadata, .. }) => {
                 require(metadata.subtasks.len() == SUBTASKS as usize, "C1: a subtask is missing from the metadata")?;
-                require(self.writing.insert(metadata.id), "metadata is written twice at once")
+                require(self.writing.insert(metadata.id), "the same metadata is written twice at the same time")
             }
             CheckpointEffect::Store(StoreCall::AppendPointer { pointer }) => {
-                require(self.files.contains(&pointer.id), "C1: a pointer is appended without its metadata")?;
-                require(self.appending.insert(pointer.id, *pointer).is_none(), "a pointer is appended twice at once")
+                require(self.files.contains(&pointer.id), "C1: a pointer is appended before its metadata is written")?;
+                require(self.appending.insert(pointer.id, *pointer).is_none(), "a pointer is appended twice at the same time")
             }
             CheckpointEffect::NotifyComplete { checkpoint, .. } => {
-                require(self.pointers.contains_key(&checkpoint), "C3: told complete before its pointer is durable")?;
-                require(self.complete.insert(checkpoint), "B1: told complete twice")
+                require(
+                    self.pointers.contains_key(&checkpoint),
+                    "C3: tasks are told that a checkpoint is complete before its pointer is durable",
+                )?;
+                require(self.complete.insert(checkpoint), "B1: tasks are told twice that a checkpoint is complete")
             }
             CheckpointEffect::NotifyAborted { checkpoint, .. } => {
                 self.triggers.retain(|(id, _)| *id != checkpoint);
-                require(!self.pointers.contains_key(&checkpoint), "C3: told aborted, and its pointer is there")
+                require(
+                    !self.pointers.contains_key(&checkpoint),
+                    "C3: tasks are told that a checkpoint is aborted, but its pointer exists",
+                )
             }
             CheckpointEffect::Store(StoreCall::RemovePointers { checkpoints }) => {
                 require(!checkpoints.contains(&self.newest), "C6: the newest pointer is to be removed")?;
-                require(self.removing.replace(checkpoints).is_none(), "pointers are removed twice at once")
+                require(self.removing.replace(checkpoints).is_none(), "two removals of pointers at the same time")
             }
             CheckpointEffect::Store(StoreCall::CollectGarbage { keep, pending, .. }) => {
                 let Some(newest) = keep.iter().map(|kept| kept.id).max() else { return Ok(()) };
                 self.files.retain(|id| *id > newest || pending.contains(id) || keep.iter().any(|kept| kept.id == *id));
                 let needed = self.pointers.keys().chain(self.appending.keys());
-                require(needed.clone().all(|id| self.files.contains(id)), "C4: a file is deleted that a pointer names")
+                require(needed.clone().all(|id| self.files.contains(id)), "C4: a file is deleted although a pointer names it")
             }
             CheckpointEffect::Answer { request, .. } | CheckpointEffect::StoppedWithSavepoint { request, .. } => {
                 require(self.answered.insert(request), "a request is answered twice")
@@ -212,7 +218,7 @@ impl Checkpoints {
         self.handle(CheckpointEvent::MetadataWritten { checkpoint: id, result: written })
     }
 
-    /// The store takes a pointer if it is newer than all, or there already.
+    /// Ends the append of a pointer. The store accepts the pointer if it is newer than all others, or already stored.
     fn appended(&mut self, id: CheckpointId, reaches: bool, answered: bool) -> Result<(), String> {
         let Some(pointer) = self.appending.remove(&id) else { return Ok(()) };
         let there = self.pointers.contains_key(&id);
@@ -242,7 +248,7 @@ impl Checkpoints {
         self.running = true;
         let listed: Vec<_> = self.pointers.values().cloned().collect();
         let restored = listed.last().map(|newest| newest.id);
-        require(restored.is_none_or(|id| id == self.newest), "C6: the newest checkpoint is gone")?;
+        require(restored.is_none_or(|id| id == self.newest), "C6: the newest checkpoint is lost")?;
         let attempts: Vec<_> = (0..SUBTASKS).map(|subtask| attempt(subtask, self.attempt)).collect();
         let generation = attempts[0].generation;
         self.handle(CheckpointEvent::Loaded { completed: listed, restored })?;

@@ -1,4 +1,4 @@
-//! The Dispatcher among clients, JobMasters and a coordination store, over changes of leadership.
+//! Searches the Dispatcher. Its surrounding is clients, JobMasters and a coordination store, over changes of leadership.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
@@ -16,13 +16,13 @@ use weir_world::Millis;
 use super::{Surrounding, require};
 
 const JOBS: u128 = 2;
-/// Submissions (repeated ones included), cancellations, changes of leadership, and outages of the store.
+/// Maximum numbers of submissions (including repeated ones), cancellations, leaders, and outages of the store.
 const SUBMISSIONS: u64 = 3;
 const CANCELLATIONS: u64 = 1;
 const LEADERS: u32 = 2;
 const OUTAGES: u32 = 1;
 
-/// The Dispatcher and what is around it.
+/// The Dispatcher and its surrounding.
 #[derive(Debug, Clone, Hash)]
 pub struct Jobs {
     core: Dispatcher,
@@ -32,43 +32,43 @@ pub struct Jobs {
     away: bool,
     submissions: u64,
     cancellations: u64,
-    /// Who waits for an answer, and for which job.
+    /// The job of each submission that waits for an answer, by ticket.
     waiting: BTreeMap<u64, JobId>,
     persisting: BTreeMap<u64, JobId>,
     rereading: BTreeSet<JobId>,
     storing: BTreeMap<JobId, JobResult>,
     cleaning: BTreeMap<JobId, CleanupStep>,
-    /// JobMasters of the present leader.
+    /// The JobMasters that the present leader runs.
     running: BTreeSet<JobId>,
-    /// The store: graphs and results.
+    /// The graphs and the results in the store.
     graphs: BTreeSet<JobId>,
     results: BTreeMap<JobId, JobResult>,
-    /// What clients were told.
+    /// The acknowledgements and statuses that clients were told.
     acknowledged: BTreeSet<JobId>,
     shown: BTreeMap<JobId, JobStatus>,
     cancelled: BTreeSet<JobId>,
 }
 
-/// What may happen.
+/// An event that may happen next.
 #[derive(Debug, Clone)]
 pub enum Step {
-    /// A client submits a job, perhaps again, under the job's token.
+    /// A client submits a job under the job's token, perhaps not for the first time.
     Submit(JobId),
-    /// What becomes of a submission: whether it reaches the store, and whether that is known.
+    /// The write of a submission ends: whether it reaches the store, and whether its outcome is known.
     Persisted(u64, bool, bool),
-    /// The store is asked for a job and answers, or does not.
+    /// The store answers a read of a job, or fails to.
     Reread(JobId, bool),
     /// A client cancels a job.
     Cancel(JobId),
-    /// A JobMaster says that its job has ended.
+    /// A JobMaster reports that its job has ended.
     Ended(JobId, JobStatus),
-    /// What becomes of a result.
+    /// The write of a result ends: whether it reaches the store, and whether its outcome is known.
     Stored(JobId, bool, bool),
-    /// A step of cleaning up succeeds or fails.
+    /// A step of the cleanup succeeds or fails.
     Cleaned(JobId, bool),
-    /// The next deadline comes.
+    /// The next deadline is reached.
     Tick,
-    /// The store goes away or comes back.
+    /// The store becomes unavailable (true) or available again.
     Store(bool),
     LeaderChanged,
 }
@@ -84,7 +84,7 @@ fn any_graph() -> JobGraph {
         "vertices": [{"id": "v", "parallelism": 1, "operators": [{"kind": "source.datagen"}]}],
         "edges": [],
     });
-    serde_json::from_value(graph).expect("a job graph")
+    serde_json::from_value(graph).expect("the JSON is a job graph")
 }
 
 fn unresolved() -> StoreError {
@@ -96,7 +96,7 @@ fn unavailable() -> StoreError {
 }
 
 impl Jobs {
-    /// No jobs, and a leader that has read so.
+    /// A start without jobs, with a leader that has read the store.
     pub fn none() -> Self {
         let mut start = Self {
             core: Dispatcher::new(DispatcherOptions::default(), Millis(0)),
@@ -118,7 +118,7 @@ impl Jobs {
             shown: BTreeMap::new(),
             cancelled: BTreeSet::new(),
         };
-        start.take(&Step::LeaderChanged).expect("nothing is wrong at the start");
+        start.take(&Step::LeaderChanged).expect("the start breaks no invariant");
         start
     }
 
@@ -133,43 +133,43 @@ impl Jobs {
                 self.persisting.extend(graph.job_id.map(|job| (ticket.0, job)));
             }
             Effect::AnswerSubmit { ticket, answer } => {
-                // A second answer finds nobody.
+                // A second answer finds no waiting client.
                 if self.waiting.remove(&ticket.0).is_some()
                     && let Ok(submitted) = answer
                 {
                     let durable = self.graphs.contains(&submitted.job) || self.results.contains_key(&submitted.job);
-                    require(durable, "G2: acknowledged and not durable")?;
+                    require(durable, "G2: a submission is acknowledged before it is durable")?;
                     self.acknowledged.insert(submitted.job);
                 }
             }
             Effect::AnswerCancel { .. } | Effect::ShowQuarantined { .. } => {}
             Effect::StartJobMaster { graph, .. } => {
-                let Some(job) = graph.job_id else { return Err("a job without id is started".to_owned()) };
-                require(self.graphs.contains(&job), "a job is started that is not in the store")?;
-                require(!self.results.contains_key(&job), "R1: a job that has a result is started")?;
+                let Some(job) = graph.job_id else { return Err("a job without an id is started".to_owned()) };
+                require(self.graphs.contains(&job), "a job is started although it is not in the store")?;
+                require(!self.results.contains_key(&job), "R1: a job is started although it has a result")?;
                 require(self.running.insert(job), "a job is started twice under one leader")?;
             }
             Effect::CancelJob { job } => {
-                require(self.running.contains(&job), "a job is cancelled that does not run")?;
+                require(self.running.contains(&job), "a job is cancelled although it does not run")?;
                 self.cancelled.insert(job);
             }
-            Effect::Reread { job } => require(self.rereading.insert(job), "a job is looked for twice at once")?,
+            Effect::Reread { job } => require(self.rereading.insert(job), "a job is read twice at the same time")?,
             Effect::StoreResult { result } => {
-                require(self.storing.insert(result.job, result).is_none(), "a result is stored twice at once")?;
+                require(self.storing.insert(result.job, result).is_none(), "a result is stored twice at the same time")?;
             }
             Effect::ShowEnded { result } => {
                 let stored = self.results.get(&result.job).map(|stored| stored.status);
-                require(stored == Some(result.status), "R2: shown as ended before that is durable")?;
+                require(stored == Some(result.status), "R2: a job is shown as ended before its result is durable")?;
                 let before = *self.shown.entry(result.job).or_insert(result.status);
-                require(before == result.status, "R2: how a job ended has changed")?;
+                require(before == result.status, "R2: the terminal status of a job has changed")?;
                 self.running.remove(&result.job);
             }
             Effect::CleanUp { job, step } => {
-                require(self.results.contains_key(&job), "R2: cleaned up before the result is durable")?;
-                require(self.cleaning.insert(job, step).is_none(), "two steps of cleaning up at once")?;
+                require(self.results.contains_key(&job), "R2: a job is cleaned up before its result is durable")?;
+                require(self.cleaning.insert(job, step).is_none(), "two cleanup steps of a job at the same time")?;
             }
             Effect::Forget { .. } | Effect::ForgetResults { .. } => return Err("a fresh result is forgotten".to_owned()),
-            Effect::StepDown { .. } => return Err("stepped down without a newer leader".to_owned()),
+            Effect::StepDown { .. } => return Err("the leader steps down although there is no newer one".to_owned()),
         }
         Ok(())
     }
@@ -199,7 +199,7 @@ impl Jobs {
     fn stored(&mut self, job: JobId, reaches: bool, answered: bool) -> Result<(), String> {
         let Some(result) = self.storing.remove(&job) else { return Ok(()) };
         let other = self.results.get(&job).is_some_and(|known| known.status != result.status);
-        require(!other, "R2: another result is recorded")?;
+        require(!other, "R2: a job has another result already")?;
         if reaches {
             self.results.entry(job).or_insert(result);
         }
@@ -213,7 +213,7 @@ impl Jobs {
             match step {
                 CleanupStep::JobGraph => drop(self.graphs.remove(&job)),
                 CleanupStep::MarkClean => {
-                    require(!self.graphs.contains(&job), "a result is marked clean while the graph is there")?;
+                    require(!self.graphs.contains(&job), "a result is marked clean while the job graph still exists")?;
                     self.results.entry(job).and_modify(|result| result.dirty = false);
                 }
                 CleanupStep::DiscardCheckpoints | CleanupStep::ReleaseCheckpoints => {}
@@ -222,7 +222,7 @@ impl Jobs {
         self.handle(Event::CleanedUp { job, step, outcome: if well { Ok(()) } else { Err(unavailable()) } })
     }
 
-    /// Everything of the former leader is gone but what is in the store.
+    /// Replaces the leader. Only what is in the store remains of the former one.
     fn change_leader(&mut self) -> Result<(), String> {
         self.leaders += 1;
         self.core = Dispatcher::new(DispatcherOptions::default(), Millis(self.now));
@@ -233,7 +233,7 @@ impl Jobs {
         self.cleaning.clear();
         self.running.clear();
         let lost = self.acknowledged.iter().find(|job| !self.graphs.contains(job) && !self.results.contains_key(job));
-        require(lost.is_none(), "G2: an acknowledged job is gone")?;
+        require(lost.is_none(), "G2: an acknowledged job is lost")?;
         let readable = |job: &JobId| RecoveredJob::Readable { job: *job, graph: graph(*job), submitted_at_ms: 1 };
         let jobs = self.graphs.iter().map(readable).collect();
         let results = self.results.values().cloned().collect();

@@ -1,25 +1,25 @@
-//! A hash of 64 bits that tells states apart: fast on the many small numbers that states are made of.
+//! A 64-bit hash that distinguishes states. It is fast on the many small numbers that states consist of.
 
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 
-/// Odd, with its bits evenly spread.
+/// An odd factor with evenly spread bits.
 const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
 const OTHER: u64 = 0xd1b5_4a32_d192_ed03;
 
-/// The fingerprint of a state.
+/// Returns the fingerprint of a state.
 pub(super) fn fingerprint<T: Hash>(state: &T) -> u64 {
     let mut folded = Folded(OTHER);
     state.hash(&mut folded);
     folded.finish()
 }
 
-/// Multiplies to 128 bits and folds the halves, once per number.
+/// A hasher that multiplies each number to 128 bits and folds the two halves.
 struct Folded(u64);
 
 impl Folded {
     fn fold(&mut self, number: u64) {
         let product = u128::from(self.0 ^ number).wrapping_mul(u128::from(FACTOR));
-        // The sum keeps what came before when the product is 0.
+        // If the product is 0, the sum keeps the former numbers.
         self.0 = (product as u64 ^ (product >> 64) as u64).wrapping_add(self.0.rotate_left(23)) ^ OTHER;
     }
 }
@@ -66,10 +66,10 @@ impl Hasher for Folded {
     }
 }
 
-/// For tables of fingerprints, which are hashes already.
+/// The hasher for tables of fingerprints, which are hashes already.
 pub(super) type Fingerprints = BuildHasherDefault<Itself>;
 
-/// Takes a number as its own hash.
+/// Uses a number as its own hash.
 #[derive(Default)]
 pub(super) struct Itself(u64);
 
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_million_states_that_differ_little_have_a_million_fingerprints() {
+    fn a_million_similar_states_have_a_million_fingerprints() {
         let states =
             (0..100_u64).flat_map(|a| (0..100_u32).flat_map(move |b| (0..100_u8).map(move |c| (a, Some(b), [c, 0], "x"))));
         let fingerprints: HashSet<u64> = states.map(|state| fingerprint(&state)).collect();

@@ -1,11 +1,11 @@
-//! Every order of events, within bounds, against the pure cores themselves: not a model of them, but the code that is shipped.
+//! Tries every order of events, within bounds, against the pure cores. The cores are the shipped code, not models of it.
 //!
-//! A core is put into a surrounding as small as can be (a store, some tasks, clients), which says what may happen next. Each such
-//! step is tried in each state that can be reached in so many steps, and what the core wants done is judged at once. Invariants'
-//! ids as in docs/invariants.md.
+//! A core gets a surrounding that is as small as possible (a store, some tasks, clients) and that says what may happen next. The
+//! search tries each such step in each state that it can reach within a number of steps, and judges the effects of the core at
+//! once. The ids of invariants are those of docs/invariants.md.
 //!
-//! What has been reached is remembered by a hash of 64 bits alone, with the number of steps that were left then: among a hundred
-//! million states two share one with a probability of 3 in 10,000, and then one of them is not looked at again.
+//! The search remembers a state only by a 64-bit hash, with the number of steps that were left. Among a hundred million states,
+//! two share a hash with a probability of 3 in 10,000. Then one of the two is not searched.
 
 pub mod barrier_aligner;
 pub mod checkpoint_coordinator;
@@ -24,32 +24,32 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use fingerprint::{Fingerprints, fingerprint};
 
-/// A core in its surrounding. What its hash does not tell apart is taken for the same.
+/// A core in its surrounding. States with the same hash count as the same state.
 pub trait Surrounding: Clone + Debug + Hash {
-    /// Something that may happen.
+    /// An event that may happen.
     type Step: Clone + Debug;
 
-    /// All that may happen next.
+    /// Returns all events that may happen next.
     fn steps(&self) -> Vec<Self::Step>;
 
-    /// It happens; the error says which invariant broke and how.
+    /// Makes a step happen. The error says which invariant broke and how.
     fn take(&mut self, step: &Self::Step) -> Result<(), String>;
 }
 
-/// The error is what does not hold.
+/// Fails with `what` unless `holds`.
 fn require(holds: bool, what: &str) -> Result<(), String> {
     if holds { Ok(()) } else { Err(what.to_owned()) }
 }
 
-/// How much was searched.
+/// The extent of a search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Searched {
     pub transitions: u64,
-    /// States that differ.
+    /// Number of different states.
     pub states: u64,
-    /// Most steps from where it began.
+    /// Maximum number of steps from a start.
     pub depth: usize,
-    /// Places it began at.
+    /// Number of states from which the search started.
     pub starts: u32,
 }
 
@@ -64,11 +64,12 @@ impl Searched {
     }
 }
 
-/// The cores that are searched, by name.
+/// Names of the cores that can be searched.
 pub const CORES: [&str; 6] =
     ["barrier-aligner", "checkpoint-coordinator", "dispatcher", "job-master", "resource-manager", "task-executor"];
 
-/// Searches the core of this name, as deep as takes seconds and so many steps more, or fewer.
+/// Searches the core with this name. With `deeper` 0 this takes seconds. Other values add steps to that depth, or remove some.
+/// The error says what broke, and after which steps.
 pub fn search_core(name: &str, deeper: i32) -> Result<Searched, String> {
     let depth = |usual: u32| usual.saturating_add_signed(deeper) as usize;
     match name {
@@ -82,10 +83,10 @@ pub fn search_core(name: &str, deeper: i32) -> Result<Searched, String> {
     }
 }
 
-/// Searches from several places, each with a name.
+/// Searches from several starts, each with a name.
 fn search_all<S: Surrounding>(starts: impl FnOnce() -> Vec<(&'static str, S)>, depth: usize) -> Result<Searched, String> {
     let starts =
-        catch_unwind(AssertUnwindSafe(starts)).map_err(|panic| format!("on the way to the start {}", panicked(&*panic)))?;
+        catch_unwind(AssertUnwindSafe(starts)).map_err(|panic| format!("before the search started, {}", panicked(&*panic)))?;
     let mut all = Searched::default();
     for (name, start) in starts {
         all = all.and(search(&start, depth).map_err(|broken| format!("{broken}\nfrom {name:?}"))?);
@@ -93,8 +94,8 @@ fn search_all<S: Surrounding>(starts: impl FnOnce() -> Vec<(&'static str, S)>, d
     Ok(all)
 }
 
-/// Tries everything that can happen in up to `depth` steps from `start`. The error says what broke, and after which steps: as few as
-/// it takes.
+/// Tries everything that can happen in up to `depth` steps from `start`. The error says what broke, after the smallest number of
+/// steps that breaks something.
 pub fn search<S: Surrounding>(start: &S, depth: usize) -> Result<Searched, String> {
     let mut search = Search::new();
     let Err(mut broken) = search.descend(start.clone(), depth) else {
@@ -108,7 +109,7 @@ pub fn search<S: Surrounding>(start: &S, depth: usize) -> Result<Searched, Strin
     Err(format!("{what}\nafter {steps:#?}\nin {state:?}"))
 }
 
-/// What broke, after which steps, and where that led.
+/// A broken invariant, the steps that led to it, and the state after them.
 struct Broken<S: Surrounding> {
     what: String,
     steps: Vec<S::Step>,
@@ -116,10 +117,10 @@ struct Broken<S: Surrounding> {
 }
 
 struct Search<S: Surrounding> {
-    /// What was reached, and how many steps were left then.
+    /// Fingerprints of the states that were reached, with the greatest number of steps that were left there.
     seen: HashMap<u64, u8, Fingerprints>,
     transitions: u64,
-    /// The steps to where it is.
+    /// The steps to the present state.
     trail: Vec<S::Step>,
 }
 
@@ -128,14 +129,14 @@ impl<S: Surrounding> Search<S> {
         Self { seen: HashMap::default(), transitions: 0, trail: Vec::new() }
     }
 
-    /// Goes on from `state` for up to `left` steps. Depth first: only the states on the way are kept.
+    /// Searches up to `left` steps from `state`, depth first, so that only the states on the trail are in memory.
     fn descend(&mut self, state: S, left: usize) -> Result<(), Box<Broken<S>>> {
         let Some(left) = left.checked_sub(1) else { return Ok(()) };
         let steps = state.steps();
         let count = steps.len();
         let mut state = Some(state);
         for (number, step) in steps.into_iter().enumerate() {
-            // The last one may have the state itself.
+            // The last step can take the state without a clone.
             let next = if number + 1 == count { state.take() } else { state.clone() };
             let Some(mut after) = next else { break };
             self.transitions += 1;
@@ -152,7 +153,7 @@ impl<S: Surrounding> Search<S> {
         Ok(())
     }
 
-    /// Whether this was not reached before with as many steps left.
+    /// Returns whether the state was never reached before with at least this many steps left.
     fn is_news(&mut self, state: u64, left: usize) -> bool {
         let left = u8::try_from(left).unwrap_or(u8::MAX);
         match self.seen.entry(state) {
@@ -171,7 +172,7 @@ impl<S: Surrounding> Search<S> {
 
 fn panicked(panic: &(dyn Any + Send)) -> String {
     let said = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-    format!("it panicked: {}", said.unwrap_or("without a word"))
+    format!("the core panicked: {}", said.unwrap_or("no message"))
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! The ResourceManager among two TaskManagers and two jobs that deploy into whatever slots they are granted.
+//! Searches the ResourceManager. Its surrounding is two TaskManagers, and two jobs that deploy into the slots that they are
+//! granted.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,12 +21,12 @@ use super::{Surrounding, require};
 const TASK_MANAGERS: [&str; 2] = ["tm-1", "tm-2"];
 const SLOTS: u32 = 2;
 const JOBS: [JobId; 2] = [JobId(1), JobId(2)];
-/// Links that are opened, and wishes that are made.
+/// Maximum numbers of links that are opened and of wishes that jobs make.
 const LINKS: u64 = 4;
 const WISHES: u32 = 4;
 const HEARTBEAT: HeartbeatOptions = HeartbeatOptions { interval_ms: 100, timeout_ms: 1_000 };
 
-/// A task in a slot, where it really runs.
+/// A running task, in the slot where it really runs.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 struct Running {
     task_manager: TaskManagerId,
@@ -34,7 +35,7 @@ struct Running {
     allocation: AllocationId,
 }
 
-/// The ResourceManager and what is around it.
+/// The ResourceManager and its surrounding.
 #[derive(Debug, Clone, Hash)]
 pub struct Slots {
     core: ResourceManager,
@@ -44,36 +45,36 @@ pub struct Slots {
     deployments: u32,
     /// The open link of each TaskManager.
     open: BTreeMap<TaskManagerId, LinkId>,
-    /// What really runs, whatever anybody knows.
+    /// The tasks that really run, even if the ResourceManager does not know them.
     tasks: BTreeSet<Running>,
-    /// Slots that jobs hold, as they were told.
+    /// The slots that jobs hold, as far as the jobs were told.
     granted: BTreeMap<AllocationId, (JobId, GrantedSlot)>,
-    /// Allocations ever granted.
+    /// All allocations that were ever granted.
     known: BTreeSet<AllocationId>,
 }
 
-/// What may happen.
+/// An event that may happen next.
 #[derive(Debug, Clone)]
 pub enum Step {
-    /// A TaskManager opens a link and says what it holds.
+    /// A TaskManager opens a link and reports its tasks.
     Register(TaskManagerId),
-    /// Its link ends.
+    /// The link of a TaskManager ends.
     Lose(TaskManagerId),
     Beat(TaskManagerId),
     /// A job declares how many slots it needs.
     Wish(JobId, u32),
     /// A job deploys into a slot it was granted.
     Deploy(AllocationId),
-    /// A job gives a slot back in which nothing of it runs.
+    /// A job gives back a slot in which none of its tasks run.
     Release(AllocationId),
-    /// A task ends, and its TaskManager says so if it has a link.
+    /// A task ends. If its TaskManager has a link, it reports that.
     End(ExecutionAttemptId),
-    /// So much time passes.
+    /// This many milliseconds pass.
     Pass(u64),
 }
 
 impl Slots {
-    /// No TaskManager; both jobs are known.
+    /// A start without TaskManagers, where both jobs are registered.
     pub fn none() -> Self {
         let mut start = Self {
             core: ResourceManager::new(LeaderEpoch(1), HEARTBEAT, Millis(0)),
@@ -87,7 +88,7 @@ impl Slots {
             known: BTreeSet::new(),
         };
         for job in JOBS {
-            start.handle(Event::JobRegistered { job }).expect("nothing is wrong at the start");
+            start.handle(Event::JobRegistered { job }).expect("the start breaks no invariant");
         }
         start
     }
@@ -101,7 +102,7 @@ impl Slots {
         match effect {
             Effect::Send { task_manager, order } => {
                 let known = self.open.contains_key(&task_manager);
-                require(known || matches!(order, Order::Cancel(_)), "an order to a TaskManager without a link")
+                require(known || matches!(order, Order::Cancel(_)), "an order is sent to a TaskManager without a link")
             }
             Effect::BreakLink { task_manager, .. } => {
                 self.open.remove(&task_manager);
@@ -119,9 +120,9 @@ impl Slots {
     fn grant(&mut self, job: JobId, slot: GrantedSlot) -> Result<(), String> {
         require(self.known.insert(slot.allocation), "S1: an allocation is granted twice")?;
         let same = |other: &GrantedSlot| (&other.task_manager, other.slot) == (&slot.task_manager, slot.slot);
-        require(!self.granted.values().any(|(_, other)| same(other)), "S1: a slot is granted to two")?;
+        require(!self.granted.values().any(|(_, other)| same(other)), "S1: a slot is granted twice at the same time")?;
         let taken = self.tasks.iter().any(|task| (&task.task_manager, task.slot) == (&slot.task_manager, slot.slot));
-        require(!taken, "S3: a slot is granted in which something runs")?;
+        require(!taken, "S3: a slot is granted while a task runs in it")?;
         require(self.open.contains_key(&slot.task_manager), "a slot of a TaskManager without a link is granted")?;
         self.granted.insert(slot.allocation, (job, slot));
         Ok(())
@@ -202,7 +203,7 @@ impl Surrounding for Slots {
                 None => Ok(()),
             },
             Step::Wish(job, slots) => {
-                // A JobMaster gives slots up only when nothing of it runs in them.
+                // A JobMaster gives back its slots only if none of its tasks run in them.
                 if slots == 0 && self.tasks.iter().any(|task| task.attempt.job == job) {
                     return Ok(());
                 }

@@ -1,8 +1,8 @@
-//! That the search finds what is there, by the shortest way, and counts what it looked at.
+//! Tests that the search finds every failure by the fewest steps, and that it counts states correctly.
 
 use super::{Surrounding, search};
 
-/// Counts up by one or by two; something breaks at a number.
+/// A counter that grows by one or by two, and breaks at one number.
 #[derive(Debug, Clone, Hash)]
 struct Counter {
     at: u32,
@@ -33,7 +33,7 @@ fn every_state_within_the_depth_is_reached_and_counted_once() {
 }
 
 #[test]
-fn what_breaks_is_found_by_the_fewest_steps_a_panic_included() {
+fn failures_and_panics_are_found_by_the_fewest_steps() {
     for panics in [false, true] {
         let broken = search(&Counter { at: 0, breaks_at: 7, panics }, 10).expect_err("7 is reached");
         assert!(broken.contains(if panics { "panicked: at 7" } else { "broken at 7" }), "{broken}");

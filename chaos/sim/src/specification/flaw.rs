@@ -1,34 +1,34 @@
-//! Mistakes that a search must find.
+//! Mistakes in the specification that a search must find.
 
-/// One mistake.
+/// A mistake that is planted in the specification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Flaw {
-    /// A leadership that does not raise the epoch in the store first (E2).
+    /// A new leader does not raise the epoch in the store first (E2).
     EpochNotRaised,
     /// The store writes a pointer without comparing the epoch (E3).
     FenceForgotten,
-    /// A TaskManager obeys whoever speaks (E4).
+    /// A TaskManager obeys orders of any epoch (E4).
     StaleOrderObeyed,
-    /// A new leader that does not use the newest checkpoint (C6).
+    /// A new leader does not restore the newest checkpoint (C6).
     NewestIgnored,
-    /// A checkpoint whose outcome is unknown is deleted as failed (G3).
+    /// A checkpoint whose outcome is unknown is deleted as if it had failed (G3).
     UnknownDeleted,
-    /// Ids of checkpoints are counted by the leader, not in the store.
+    /// The leader counts checkpoint ids in memory, not in the store.
     IdsCountedInMemory,
-    /// Completion is told before the pointer is written (C3).
+    /// The leader tells the task that a checkpoint is complete before it writes the pointer (C3).
     ToldBeforeWritten,
-    /// Acknowledgements of any attempt count.
+    /// The leader counts acknowledgements of any attempt that it deployed.
     AnyAcknowledgementCounts,
-    /// The sink commits when the barrier comes (T1).
+    /// The sink commits when the barrier arrives (T1).
     CommittedAtBarrier,
-    /// A restored sink does not commit what was pre-committed.
+    /// A restored sink does not commit the pre-committed transactions.
     PreCommittedForgotten,
-    /// The sink names what it wrote by checkpoint alone, and a restored one commits under its own name.
+    /// A restored sink commits the pre-committed transactions under its own name, not under that of the attempt that wrote them.
     CommittedUnderAnotherName,
 }
 
 impl Flaw {
-    /// All of them.
+    /// All mistakes that can be planted.
     pub const ALL: [Self; 11] = [
         Self::EpochNotRaised,
         Self::FenceForgotten,

@@ -1,21 +1,21 @@
-//! What a JobManager does.
+//! The steps of a JobManager in the specification.
 
 use std::collections::BTreeSet;
 
 use super::{Answer, Checkpoint, Cluster, Flaw, Generation, Message, Order, Specification, Step, Wanted};
 
-/// One JobManager. That it leads is its belief; only the store knows.
+/// One JobManager. It only believes that it leads; the store alone knows.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Leader {
     Standby,
     Leading(Box<Leading>),
 }
 
-/// A leadership.
+/// What a JobManager knows as a leader.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Leading {
     epoch: u8,
-    /// What was read from the store, or written by this leadership since; `None` before it was read.
+    /// The newest checkpoint that this leader read from the store, or wrote since. `None`: it has not read the store yet.
     newest: Option<Option<Checkpoint>>,
     deployed: Option<Deployed>,
     attempts: u8,
@@ -23,12 +23,12 @@ pub(super) struct Leading {
     unknown: Option<Checkpoint>,
 }
 
-/// The attempt that counts.
+/// The newest attempt that this leader deployed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Deployed {
     generation: Generation,
     worker: usize,
-    /// The checkpoint under way.
+    /// The id of the checkpoint in progress.
     pending: Option<u8>,
 }
 
@@ -66,7 +66,7 @@ impl Specification {
         for message in &cluster.network {
             if let Message::Acknowledge(generation, checkpoint) = message {
                 let counts = *generation == deployed.generation && deployed.pending == Some(checkpoint.id);
-                // An acknowledgement is addressed to the leader that triggered.
+                // An acknowledgement is sent only to the leader that triggered the checkpoint.
                 let any = self.flaw == Some(Flaw::AnyAcknowledgementCounts) && generation.epoch == leading.epoch;
                 if counts || any {
                     let answers = [Answer::Heard, Answer::LostAnswer, Answer::LostRequest];
@@ -77,7 +77,7 @@ impl Specification {
     }
 
     pub(super) fn acquire(&self, cluster: &mut Cluster, number: usize) {
-        // E2: the epoch is durable before anything is read.
+        // E2: the epoch is durable before the leader reads anything.
         if self.flaw != Some(Flaw::EpochNotRaised) || cluster.store.epoch == 0 {
             cluster.store.epoch += 1;
         }
@@ -131,7 +131,7 @@ impl Specification {
         if answer == Answer::LostRequest {
             return self.doubt(cluster, number, checkpoint);
         }
-        // E3: compared in the same atomic operation; and the pointer must still be what this leader knows.
+        // E3: the same atomic operation compares the epoch. The pointer must also still be the one that this leader knows.
         let known = leading.newest.iter().flatten().map(|newest| newest.id).next().unwrap_or(0);
         let fenced = cluster.store.epoch == leading.epoch && cluster.store.newest_id() == known;
         if !fenced && self.flaw != Some(Flaw::FenceForgotten) {
@@ -159,7 +159,7 @@ impl Specification {
         leading.unknown = Some(checkpoint);
     }
 
-    /// G3: an unknown outcome is resolved by reading, under the same epoch.
+    /// G3: the leader resolves an unknown outcome by reading, under the same epoch.
     pub(super) fn read_back(&self, cluster: &mut Cluster, number: usize) {
         let Leader::Leading(leading) = &mut cluster.leaders[number] else { return };
         let Some(checkpoint) = leading.unknown.take() else { return };
@@ -172,13 +172,13 @@ impl Specification {
     }
 }
 
-/// C3: told only now.
+/// C3: the leader tells the task only now that the checkpoint is complete.
 fn completed(leading: &mut Leading, network: &mut BTreeSet<Message>, checkpoint: Checkpoint) {
     order(leading, network, Wanted::Commit(checkpoint.id));
     leading.newest = Some(Some(checkpoint));
 }
 
-/// To the attempt that counts.
+/// Sends an order to the newest attempt that this leader deployed.
 fn order(leading: &Leading, network: &mut BTreeSet<Message>, what: Wanted) {
     let Some(deployed) = &leading.deployed else { return };
     let (worker, generation, epoch) = (deployed.worker, deployed.generation, leading.epoch);
@@ -186,7 +186,7 @@ fn order(leading: &Leading, network: &mut BTreeSet<Message>, what: Wanted) {
 }
 
 impl Cluster {
-    /// The store knows a newer leader: this one leads no more.
+    /// The store knows a newer leader, so this one stops leading.
     fn refuse(&mut self, number: usize) {
         self.seen.refused = true;
         self.leaders[number] = Leader::Standby;

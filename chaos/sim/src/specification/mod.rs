@@ -1,13 +1,14 @@
-//! What a cluster promises, as a model small enough to be searched whole: leadership, deployment, checkpoints, output.
+//! The promises of a cluster, as a model that is small enough to be searched completely: leadership, deployment, checkpoints,
+//! output.
 //!
-//! This is the specification: the code may do less in a step, never more. Two JobManagers contend for one store, one job of
-//! one task runs on either of two TaskManagers, messages are lost or late, processes die, a former leader does not know that
-//! it is one, and answers of the store get lost. [`Specification`] steps through all of that in every order; the properties
-//! are the invariants of docs/invariants.md under their ids. [`Flaw`] plants one mistake at a time: that the search finds each
-//! is the proof that the properties say something.
+//! This is the specification: the code may do less in a step, but never more. Two JobManagers contend for one store. One job with
+//! one task runs on either of two TaskManagers. Messages are lost or late, processes die, a former leader does not know that it
+//! is one, and the store's answers get lost. [`Specification`] steps through all of that in every order. The properties are the
+//! invariants of docs/invariants.md under their ids. [`Flaw`] plants one mistake at a time. The search must find each mistake,
+//! which proves that the properties are not empty.
 //!
-//! The task reads rows 0, 1, 2, … and writes them to a two-phase sink: what it wrote since the last barrier is one
-//! transaction, named by who wrote it and the checkpoint it belongs to, so that committing it twice is committing it once.
+//! The task reads rows 0, 1, 2, … and writes them to a two-phase sink. The rows since the last barrier are one transaction. Its
+//! name is the attempt that wrote it and its checkpoint, so committing it twice has the same effect as committing it once.
 
 mod flaw;
 mod leader;
@@ -23,37 +24,37 @@ use leader::Leader;
 use store::Store;
 use worker::Worker;
 
-/// Bounds of the search, and the mistake that is planted.
+/// The bounds of a search, and the mistake that is planted.
 #[derive(Debug, Clone)]
 pub struct Specification {
-    /// Leaderships granted, at most.
+    /// Maximum number of leaderships granted.
     pub epochs: u8,
-    /// Deployments of one leadership, at most.
+    /// Maximum number of deployments in one leadership.
     pub attempts: u8,
-    /// Checkpoints triggered, at most.
+    /// Maximum number of checkpoints triggered.
     pub checkpoints: u8,
-    /// Rows there are.
+    /// Number of rows of the source.
     pub rows: u8,
-    /// TaskManagers that die, at most.
+    /// Maximum number of deaths of TaskManagers.
     pub deaths: u8,
     pub flaw: Option<Flaw>,
 }
 
 impl Default for Specification {
-    /// Two of everything, and nobody dies: minutes.
+    /// Two of everything, and no TaskManager dies. The search takes minutes.
     fn default() -> Self {
         Self { epochs: 2, attempts: 2, checkpoints: 2, rows: 2, deaths: 0, flaw: None }
     }
 }
 
-/// Which attempt: the leadership that deployed it, and its number there. Later ones are greater.
+/// Identifies an attempt by the epoch of the leader that deployed it, and its number there. Later attempts are greater.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Generation {
     epoch: u8,
     number: u8,
 }
 
-/// What one attempt wrote between two barriers.
+/// The rows that one attempt wrote between two barriers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Transaction {
     by: Generation,
@@ -62,7 +63,7 @@ pub struct Transaction {
     to: u8,
 }
 
-/// A completed checkpoint: where the source was, and what the sink had written but not committed.
+/// A checkpoint: the offset of the source, and the transactions that the sink had written but not committed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Checkpoint {
     id: u8,
@@ -70,16 +71,16 @@ pub struct Checkpoint {
     transactions: Vec<Transaction>,
 }
 
-/// What is on its way. A message may be late by any time, and may never come.
+/// A message in flight. It may be delayed for any time, and may never arrive.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Message {
-    /// From a leader to a TaskManager.
+    /// An order from a leader to a TaskManager.
     Order(Order),
-    /// This attempt has taken this checkpoint.
+    /// An attempt acknowledges a checkpoint.
     Acknowledge(Generation, Checkpoint),
 }
 
-/// What a leader wants of an attempt.
+/// An order of a leader to an attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Order {
     worker: usize,
@@ -88,50 +89,50 @@ pub struct Order {
     what: Wanted,
 }
 
-/// What it is to do.
+/// What an order tells the attempt to do.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Wanted {
-    /// Run, from this checkpoint.
+    /// Start from a checkpoint, or without one.
     Start(Option<Checkpoint>),
-    /// Take this checkpoint.
+    /// Take the checkpoint with this id.
     Snapshot(u8),
-    /// Commit: this checkpoint is complete.
+    /// Commit, because the checkpoint with this id is complete.
     Commit(u8),
 }
 
-/// A step of the cluster.
+/// A step of the cluster. Numbers are those of JobManagers and TaskManagers, from 0.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Step {
-    /// A JobManager is granted leadership, whatever the other believes.
+    /// A JobManager is granted leadership, even if the other one believes that it leads.
     Acquire(usize),
     /// A JobManager dies and starts again as a standby.
     LeaderDies(usize),
-    /// A new leader reads what is in the store.
+    /// A new leader reads the store.
     Recover(usize),
-    /// A leader deploys the task, for the first time or because it believes that it must.
+    /// A leader deploys the task to a TaskManager, for the first time or again.
     Deploy(usize, usize),
-    /// A leader begins a checkpoint.
+    /// A leader triggers a checkpoint.
     Trigger(usize),
-    /// A leader hears of an acknowledgement, and writes the pointer; what becomes of that, and of its answer.
+    /// A leader receives an acknowledgement and writes the pointer. The answer says what happens to the write.
     Complete(usize, Generation, Checkpoint, Answer),
-    /// A leader that does not know what became of its pointer looks.
+    /// A leader that does not know the outcome of its pointer reads the store.
     ReadBack(usize),
-    /// A TaskManager gets an order.
+    /// A TaskManager receives an order.
     Deliver(Order),
     /// The task handles a row.
     Row(usize),
-    /// A TaskManager dies and starts again, empty.
+    /// A TaskManager dies and starts again without its task.
     WorkerDies(usize),
 }
 
-/// What the writer of a pointer hears.
+/// What happens to the write of a pointer, and what its writer learns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Answer {
-    /// What has happened.
+    /// The writer gets the answer.
     Heard,
-    /// Nothing, and the write was done.
+    /// The write takes effect, but its answer is lost.
     LostAnswer,
-    /// Nothing, and it was not.
+    /// The request is lost, so the write does not take effect.
     LostRequest,
 }
 
@@ -142,26 +143,26 @@ pub struct Cluster {
     leaders: [Leader; 2],
     workers: [Worker; 2],
     network: BTreeSet<Message>,
-    /// What readers of the output see.
+    /// The transactions that readers of the output see.
     committed: BTreeSet<Transaction>,
     deaths: u8,
     seen: Seen,
 }
 
-/// What has happened, for properties that no single moment shows.
+/// Events of the past, for properties that can not be judged from one state.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 struct Seen {
-    /// A pointer did not follow the one before (C2).
+    /// A pointer's id was not above that of the pointer before (C2).
     pointer_went_back: bool,
-    /// The newest leader deployed from another checkpoint than the newest (C6).
+    /// The present leader deployed from a checkpoint that is not the newest (C6).
     older_restored: bool,
-    /// A checkpoint id was given out twice.
+    /// A checkpoint id was handed out twice.
     id_reused: bool,
-    /// A TaskManager did what a former leader ordered (E4).
+    /// A TaskManager obeyed an order of a former leader (E4).
     stale_obeyed: bool,
-    /// A former leader was refused.
+    /// The store refused a former leader.
     refused: bool,
-    /// A write was done whose answer was lost.
+    /// A write took effect and its answer was lost.
     unknown_but_done: bool,
     /// A task started from a checkpoint of another leadership.
     taken_over: bool,
@@ -244,13 +245,13 @@ impl Model for Specification {
             Property::<Self>::always("E4: no TaskManager obeys an epoch below one it has seen", |_, cluster| {
                 !cluster.seen.stale_obeyed
             }),
-            Property::<Self>::always("C1: what the newest pointer names is there", |_, cluster| {
+            Property::<Self>::always("C1: the files of the newest pointer exist", |_, cluster| {
                 cluster.store.newest.as_ref().is_none_or(|newest| !cluster.store.deleted.contains(&newest.id))
             }),
             Property::<Self>::always("C2: pointers increase", |_, cluster| !cluster.seen.pointer_went_back),
-            Property::<Self>::always("C6: who leads deploys from the newest pointer", |_, cluster| !cluster.seen.older_restored),
-            Property::<Self>::always("B1: no checkpoint id is given out twice", |_, cluster| !cluster.seen.id_reused),
-            Property::<Self>::always("T1: nothing is output that a checkpoint does not cover", |_, cluster| {
+            Property::<Self>::always("C6: the leader deploys from the newest pointer", |_, cluster| !cluster.seen.older_restored),
+            Property::<Self>::always("B1: no checkpoint id is handed out twice", |_, cluster| !cluster.seen.id_reused),
+            Property::<Self>::always("T1: a checkpoint covers every row that is output", |_, cluster| {
                 let covered = cluster.store.newest.as_ref().map_or(0, |newest| newest.offset);
                 cluster.rows_committed().all(|row| row < covered)
             }),
@@ -265,7 +266,7 @@ impl Model for Specification {
                 cluster.is_output_below(specification.rows)
             }),
             Property::<Self>::sometimes("a former leader is refused", |_, cluster| cluster.seen.refused),
-            Property::<Self>::sometimes("a lost answer was of a pointer that was written", |_, cluster| {
+            Property::<Self>::sometimes("a pointer is written and its answer is lost", |_, cluster| {
                 cluster.seen.unknown_but_done
             }),
             Property::<Self>::sometimes("another leader goes on from a checkpoint", |_, cluster| cluster.seen.taken_over),

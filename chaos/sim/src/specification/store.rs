@@ -11,7 +11,7 @@ pub(super) struct Store {
     pub epoch: u8,
     /// The newest completed checkpoint.
     pub newest: Option<Checkpoint>,
-    /// Ids given out.
+    /// The highest checkpoint id handed out.
     pub ids: u8,
     /// Checkpoints whose files were deleted.
     pub deleted: BTreeSet<u8>,

@@ -1,28 +1,28 @@
-//! What a TaskManager does, and the task on it.
+//! The steps of a TaskManager in the specification, and of its task.
 
 use std::collections::BTreeSet;
 
 use super::{Checkpoint, Cluster, Flaw, Generation, Message, Order, Specification, Transaction, Wanted};
 
-/// One TaskManager.
+/// A TaskManager in the specification.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub(super) struct Worker {
-    /// The highest epoch it has heard of.
+    /// The highest epoch that the TaskManager has seen.
     pub highest: u8,
     pub task: Option<Task>,
 }
 
-/// A running attempt.
+/// A running attempt at the task.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Task {
     pub generation: Generation,
-    /// The row it was restored to.
+    /// The row at which the attempt started.
     pub started_at: u8,
-    /// The next row.
+    /// The next row to handle.
     pub offset: u8,
-    /// Where the open transaction begins.
+    /// The first row of the open transaction.
     from: u8,
-    /// Written, not committed.
+    /// Transactions that are written but not committed.
     pre_committed: Vec<Transaction>,
 }
 
@@ -43,7 +43,7 @@ impl Specification {
             return;
         }
         cluster.seen.stale_obeyed |= epoch < worker.highest;
-        // A former leader is not obeyed any more; what it deployed runs on until another leader decides.
+        // Orders of a former leader are refused from now on. Its task keeps running until the new leader decides.
         worker.highest = worker.highest.max(epoch);
         match what {
             Wanted::Start(restore) => self.start(cluster, number, generation, restore),
@@ -99,7 +99,7 @@ impl Specification {
 }
 
 impl Cluster {
-    /// What was on its way to it was on a connection that is no more.
+    /// The TaskManager dies. Orders in flight to it are lost with the connection.
     pub(super) fn worker_dies(&mut self, number: usize) {
         self.workers[number] = Worker::default();
         self.deaths += 1;

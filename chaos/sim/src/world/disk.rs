@@ -1,8 +1,8 @@
-//! Disks that keep what was synced, and lose the rest when the power goes.
+//! Disks that keep what was synced, and may lose everything else in a power loss.
 //!
-//! Each host has the directory `/<host>`. A write is seen at once by the process that made it, and by the next one on that
-//! host; a power loss takes away writes since the file's last sync, one by one or not, the last perhaps in part, and names
-//! since the directory's last sync.
+//! Each host has the directory `/<host>`. The process that makes a write sees it at once, and so does the next process on that
+//! host. A power loss may take away each write since the last sync of its file, the last write perhaps in part. It may also take
+//! away changes of names since the last sync of the directory.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -14,29 +14,29 @@ use weir_world::simulation::{OpenMode, SimulatedDisk, SimulatedFile};
 use weir_verdict::file_bytes::{Fate, FileBytes};
 use weir_verdict::random::Random;
 
-/// What is wrong with a host's disk until it is told otherwise.
+/// A fault of a host's disk. It lasts until another one is set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DiskFault {
     #[default]
     None,
-    /// The next sync fails, and what it was to make durable is lost with the power. Afterwards nothing is wrong.
+    /// The next sync fails without making anything durable. Then the fault is over.
     FailNextSync,
-    /// Writes fail: no space is left.
+    /// Writes fail, because no space is left.
     Full,
 }
 
 /// What happened to a host's disk.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct DiskFootprint {
-    /// Syncs that succeeded.
+    /// Number of syncs that succeeded.
     pub syncs: u64,
-    /// Operations that a fault refused.
+    /// Number of operations that a fault refused.
     pub refused: u64,
-    /// Writes and names that a power loss took away.
+    /// Number of writes and changes of names that power losses took away.
     pub lost: u64,
 }
 
-/// The disks of all hosts. Clones are the same disks.
+/// The disks of all hosts. Clones share their state.
 #[derive(Debug, Clone)]
 pub struct Disks {
     state: Arc<Mutex<State>>,
@@ -50,7 +50,7 @@ struct State {
     durable_names: BTreeMap<PathBuf, u64>,
     hosts: BTreeMap<String, Host>,
     next_inode: u64,
-    /// Syncs say that they are done, and do nothing.
+    /// Whether syncs report success without making anything durable.
     lies: bool,
 }
 
@@ -58,11 +58,11 @@ struct State {
 struct Host {
     fault: DiskFault,
     delay_ms: u64,
-    /// Changes until the power goes in the middle of one.
+    /// Number of changes before the change in whose middle the power is lost.
     power_lasts: Option<u64>,
-    /// The power is gone: nothing works until it is back.
+    /// The host has no power: no change succeeds until the power is back.
     dark: bool,
-    /// A bit is not what was written.
+    /// Whether a bit was flipped.
     damaged: bool,
     changes: u64,
     footprint: DiskFootprint,
@@ -74,7 +74,7 @@ struct Inode {
     bytes: FileBytes,
 }
 
-/// Whose disk a path is on.
+/// Returns the host on whose disk a path is.
 fn host_of(path: &Path) -> String {
     path.iter().nth(1).map_or_else(String::new, |part| part.to_string_lossy().into_owned())
 }
@@ -84,7 +84,7 @@ fn io_error(text: &str) -> io::Error {
 }
 
 impl Disks {
-    /// Empty disks.
+    /// Empty disks. Which unsynced changes a power loss takes away depends on `seed`.
     pub fn new(seed: u64) -> Self {
         let state = State {
             random: Random::new(seed, "disk"),
@@ -102,37 +102,37 @@ impl Disks {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From now on, this is wrong with a host's disk.
+    /// Sets the fault of a host's disk, from now on.
     pub fn set_fault(&self, host: &str, fault: DiskFault) {
         self.state().host(host).fault = fault;
     }
 
-    /// From now on syncs do nothing: as if the product had forgotten them, to see that this is found out.
+    /// From now on syncs do nothing, as if the product forgot them. Runs must find this planted bug.
     pub fn lie(&self) {
         self.state().lies = true;
     }
 
-    /// From now on, every request to the log's writer takes so long.
+    /// From now on, every request to the writer of the log takes this many milliseconds.
     pub fn set_delay(&self, host: &str, milliseconds: u64) {
         self.state().host(host).delay_ms = milliseconds;
     }
 
-    /// How long a host's disk takes.
+    /// Returns the delay of a host's disk, in milliseconds.
     pub fn delay_ms(&self, host: &str) -> u64 {
         self.state().host(host).delay_ms
     }
 
-    /// The power goes at the so-manieth change from now on, in the middle of it.
+    /// The host loses its power in the middle of the n-th change from now on, counted from 0.
     pub fn lose_power_after(&self, host: &str, changes: u64) {
         self.state().host(host).power_lasts = Some(changes);
     }
 
-    /// Whose power is gone.
+    /// Returns the hosts that have no power.
     pub fn dark_hosts(&self) -> BTreeSet<String> {
         self.state().hosts.iter().filter(|(_, disk)| disk.dark).map(|(host, _)| host.clone()).collect()
     }
 
-    /// The power goes now.
+    /// The host loses its power now.
     pub fn lose_power(&self, host: &str) {
         let mut state = self.state();
         if !state.host(host).dark {
@@ -140,7 +140,7 @@ impl Disks {
         }
     }
 
-    /// The power is back, and with it what was durable.
+    /// Restores the power. The disk has what the power loss left.
     pub fn restore_power(&self, host: &str) {
         let mut state = self.state();
         let host = state.host(host);
@@ -148,7 +148,7 @@ impl Disks {
         host.power_lasts = None;
     }
 
-    /// Empties a host's disk, as a new machine's is.
+    /// Empties a host's disk, as if the host was a new machine.
     pub fn wipe(&self, host: &str) {
         let mut state = self.state();
         state.names.retain(|path, _| host_of(path) != host);
@@ -157,8 +157,8 @@ impl Disks {
         state.host(host).damaged = false;
     }
 
-    /// Flips a bit that was written long ago, in a file of a host whose process is down: not at the end, nor in the vote, where
-    /// damage can't be told from a write that power loss tore. False if there is none.
+    /// Flips a bit of an old write in a file of a host, whose process must be down. The bit is neither at the end of the file nor
+    /// in the vote, where damage can't be told from a write that a power loss tore. Returns false if there is no such bit.
     pub fn flip_a_bit(&self, host: &str) -> bool {
         let mut state = self.state();
         let written = |inode: &Inode| inode.bytes.current().iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1) / 2;
@@ -183,17 +183,17 @@ impl Disks {
         true
     }
 
-    /// Whether a host's disk is damaged.
+    /// Returns whether a bit of a host's disk was flipped.
     pub fn is_damaged(&self, host: &str) -> bool {
         self.state().host(host).damaged
     }
 
-    /// What happened to a host's disk.
+    /// Returns what happened to a host's disk so far.
     pub fn footprint(&self, host: &str) -> DiskFootprint {
         self.state().host(host).footprint
     }
 
-    /// Changes made to a host's disk so far: the crash points there are.
+    /// Returns the number of changes made to a host's disk so far. Each is a point at which the power can be lost.
     pub fn changes(&self, host: &str) -> u64 {
         self.state().host(host).changes
     }
@@ -204,7 +204,7 @@ impl State {
         self.hosts.entry(host.to_owned()).or_default()
     }
 
-    /// Before a change: whether the disk takes it.
+    /// Called before a change. Fails if the disk does not accept it; `grows` says whether it needs space.
     fn change(&mut self, host: &str, grows: bool) -> io::Result<()> {
         let own = self.host(host);
         if own.dark {
@@ -226,7 +226,7 @@ impl State {
         Ok(())
     }
 
-    /// Takes away what was not synced.
+    /// Cuts the power of a host, and decides which unsynced changes are lost.
     fn go_dark(&mut self, host: &str) {
         let mut lost = 0;
         for inode in self.inodes.values_mut().filter(|inode| inode.host == host) {
@@ -245,7 +245,7 @@ impl State {
         let differ =
             self.names.iter().filter(|(path, _)| on_host(path)).ne(self.durable_names.iter().filter(|(path, _)| on_host(path)));
         if differ {
-            // A journal that was not asked to may have been written all the same.
+            // The file system may have written its journal without being asked.
             let (keep, drop) = match self.random.chance(500) {
                 true => (self.names.clone(), &mut self.durable_names),
                 false => (self.durable_names.clone(), &mut self.names),
@@ -340,7 +340,7 @@ impl File {
     fn change(&self, change: impl FnOnce(&mut FileBytes)) -> io::Result<()> {
         let mut state = self.disks.state();
         let host = state.inodes.get(&self.inode).map(|inode| inode.host.clone()).ok_or_else(gone)?;
-        // As of a power loss in the middle of it, the change was under way.
+        // If the power is lost in the middle of this change, the change is in flight and part of it may survive.
         let dies = state.host(&host).power_lasts == Some(0);
         if dies && let Some(inode) = state.inodes.get_mut(&self.inode) {
             change(&mut inode.bytes);
@@ -415,7 +415,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_synced_survives_a_power_loss_and_the_rest_may_not() {
+    fn a_power_loss_keeps_synced_bytes_and_may_lose_unsynced_ones() {
         let mut kept = 0;
         for seed in 0..64 {
             let disks = Disks::new(seed);
@@ -447,7 +447,7 @@ mod tests {
     }
 
     #[test]
-    fn each_fault_bites() {
+    fn each_fault_takes_effect() {
         let disks = Disks::new(1);
         let file = write(&disks, "/a/x", b"x");
         disks.set_fault("a", DiskFault::FailNextSync);

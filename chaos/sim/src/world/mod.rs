@@ -1,4 +1,4 @@
-//! The simulated world that the product's seam is given.
+//! The simulated world: the product gets it in place of the real one.
 
 pub mod disk;
 pub mod network;
@@ -18,12 +18,12 @@ use self::disk::Disks;
 use self::network::Network;
 use weir_verdict::random::{Random, mix};
 
-/// What the hosts' clocks show at the start.
+/// Wall clock at the start of a run, in milliseconds since 1970.
 const EPOCH_MS: u64 = 1_700_000_000_000;
-/// Every host's clock is wrong, by less than this.
+/// Every host's clock is fast, by less than this many milliseconds.
 const MAX_SKEW_MS: u64 = 600_000;
 
-/// Network, disks, clock and ids of all hosts. Clones are the same world.
+/// Network, disks, clocks and ids of all hosts. Clones share their state.
 #[derive(Debug, Clone)]
 pub struct World {
     pub network: Network,
@@ -38,7 +38,7 @@ pub struct World {
 }
 
 impl World {
-    /// An empty world.
+    /// An empty world, in which everything random depends on `seed`.
     pub fn new(seed: u64) -> Self {
         Self {
             network: Network::default(),
@@ -53,27 +53,27 @@ impl World {
         }
     }
 
-    /// Milliseconds since the start.
+    /// Returns the simulated milliseconds since the start.
     pub fn elapsed_ms(&self) -> u64 {
         self.elapsed_ms.load(Ordering::Relaxed)
     }
 
-    /// Whether rare things happen from now on; they don't at first.
+    /// Sets whether rare events happen from now on. At first they do not.
     pub fn let_rare_things_happen(&self, happen: bool) {
         self.rare_things.store(happen, Ordering::Relaxed);
     }
 
-    /// How often something rare happened, by where.
+    /// Returns how often a rare event happened, by place.
     pub fn rare_counts(&self) -> BTreeMap<&'static str, u64> {
         self.rare_counts.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// A host's wall clock jumps by so many milliseconds.
+    /// Makes a host's wall clock jump by this many milliseconds.
     pub fn jump(&self, host: &str, by_ms: i64) {
         *self.jumps.lock().unwrap_or_else(PoisonError::into_inner).entry(host.to_owned()).or_default() += by_ms;
     }
 
-    /// Told before each step of the simulation.
+    /// Sets the simulated time. Must be called before each step of the simulation.
     pub fn set_elapsed(&self, elapsed: Duration) {
         self.elapsed_ms.store(elapsed.as_millis() as u64, Ordering::Relaxed);
     }
@@ -111,7 +111,7 @@ impl Simulation for World {
         if !self.rare_things.load(Ordering::Relaxed) {
             return false;
         }
-        // One place in four is one where it happens in this run, and there it happens now and then.
+        // In each run rare events happen at one place in four, and there 60 times in a thousand.
         let chosen = here.bytes().fold(mix(self.seed), |state, byte| mix(state ^ u64::from(byte))) % 4 == 0;
         let happens = chosen && self.rare.chance(60);
         if happens {
@@ -121,7 +121,7 @@ impl Simulation for World {
         happens
     }
 
-    fn dawdle(&self) -> Duration {
+    fn delay_at_times(&self) -> Duration {
         Duration::from_millis(self.rare.between(10, 800))
     }
 }

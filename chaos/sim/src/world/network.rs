@@ -1,8 +1,8 @@
-//! turmoil's network as the seam wants it.
+//! turmoil's network behind the interface that the product uses.
 //!
-//! turmoil tells a lost SYN and a port nobody listens at by the same error. The detector of crashed leaders rests on the
-//! difference, so who listens, which machines are up and which links are cut is kept here as well: a SYN into a cut link is
-//! repeated until the caller gives up, and a dead process on a machine that is up refuses at once.
+//! turmoil reports a lost SYN and a port without a listener by the same error, but the detector of crashed leaders needs the
+//! difference. So this module also records the listeners, the machines that are up and the links that are cut. A SYN into a cut
+//! link is retried until the caller times out. If a process is dead but its machine is up, the machine refuses at once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -19,16 +19,16 @@ use weir_world::simulation::{Answer, SimulatedListener, SimulatedStream};
 
 use weir_verdict::random::Random;
 
-/// Where JobManagers serve REST.
+/// Port of the JobManagers' REST service.
 pub const REST_PORT: u16 = 8081;
-/// Between two SYNs.
+/// Time between two SYNs of a connection.
 const RETRANSMISSION: Duration = Duration::from_millis(50);
-/// Until a machine whose process is gone has said so.
+/// Time until a machine has refused a connection to a dead process.
 const REFUSAL: Duration = Duration::from_millis(1);
-/// Where bits flip, one does in one of so many pieces of what is received.
+/// On a host where bits flip, one of this many received pieces gets a flipped bit.
 const ONE_IN: u64 = 50;
 
-/// The network. Clones are the same.
+/// The network between all hosts. Clones share their state.
 #[derive(Debug, Clone, Default)]
 pub struct Network {
     state: Arc<Mutex<State>>,
@@ -36,13 +36,13 @@ pub struct Network {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Whose runtime is whose; the newest last.
+    /// The host of each runtime, the newest last.
     runtimes: Vec<(Id, String)>,
     listening: BTreeSet<(String, u16)>,
     cut: BTreeSet<(String, String)>,
-    /// Machines without power.
+    /// Hosts without power.
     down: BTreeSet<String>,
-    /// Hosts that receive something else than was sent, and what decides which bits flip.
+    /// Hosts that receive flipped bits, and the generator that chooses the bits.
     spoiling: BTreeMap<String, Random>,
     flipped: u64,
 }
@@ -52,12 +52,12 @@ impl Network {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Called first by every process: from now on the calling runtime is this host's.
+    /// Records that the calling runtime belongs to this host. Every process must call this first.
     pub fn enter(&self, host: &str) {
         self.state().runtimes.push((Handle::current().id(), host.to_owned()));
     }
 
-    /// The calling host; empty outside of all hosts.
+    /// Returns the host of the calling runtime. Outside of all hosts the name is empty.
     pub fn current(&self) -> String {
         let Ok(handle) = Handle::try_current() else { return String::new() };
         let state = self.state();
@@ -65,7 +65,7 @@ impl Network {
         own.map_or_else(String::new, |(_, host)| host.clone())
     }
 
-    /// Cuts, or mends, the way from one host to another. turmoil is told separately.
+    /// Cuts or repairs the direction from one host to another. The caller must tell turmoil, too.
     pub fn set_cut(&self, from: &str, to: &str, cut: bool) {
         let link = (from.to_owned(), to.to_owned());
         let mut state = self.state();
@@ -76,12 +76,12 @@ impl Network {
         }
     }
 
-    /// Whether the way is cut.
+    /// Returns whether the direction from one host to another is cut.
     pub fn is_cut(&self, from: &str, to: &str) -> bool {
         self.state().cut.contains(&(from.to_owned(), to.to_owned()))
     }
 
-    /// Whether a machine has power; one that has refuses connections to processes that are gone.
+    /// Sets whether a machine has power. Only a machine with power refuses connections to a dead process.
     pub fn set_power(&self, host: &str, on: bool) {
         let mut state = self.state();
         if on {
@@ -91,7 +91,7 @@ impl Network {
         }
     }
 
-    /// From now on, bits of what a host receives flip, or don't.
+    /// Sets whether bits flip in what a host receives, from now on. `None`: no bits flip.
     pub fn set_spoiling(&self, host: &str, random: Option<Random>) {
         let mut state = self.state();
         match random {
@@ -100,12 +100,12 @@ impl Network {
         };
     }
 
-    /// How many bits have flipped so far.
+    /// Returns how many bits have flipped so far.
     pub fn flipped(&self) -> u64 {
         self.state().flipped
     }
 
-    /// What becomes of something that a host receives.
+    /// Flips a bit of what a host received, now and then, if its links are spoilt.
     fn spoil(&self, host: &str, received: &mut [u8]) {
         let mut state = self.state();
         let Some(random) = state.spoiling.get(host) else { return };
@@ -131,16 +131,16 @@ impl Network {
         self.state().listening.contains(&(host.to_owned(), port))
     }
 
-    /// See `Simulation::bind`.
+    /// Implements `Simulation::bind`: listens on the calling host.
     pub fn bind(&self, port: u16) -> io::Result<Box<dyn SimulatedListener>> {
         let bound = turmoil::net::TcpListener::bind(("0.0.0.0", port)).now_or_never();
-        let listener = bound.ok_or_else(|| io::Error::other("turmoil binds at once"))??;
+        let listener = bound.ok_or_else(|| io::Error::other("turmoil did not bind at once"))??;
         let (host, address) = (self.current(), listener.local_addr()?);
         self.state().listening.insert((host.clone(), address.port()));
         Ok(Box::new(Listener { listener, address, host, network: self.clone() }))
     }
 
-    /// See `Simulation::connect`.
+    /// Implements `Simulation::connect`: connects the calling host.
     pub fn connect(&self, address: &str) -> Answer<'static, io::Result<Box<dyn SimulatedStream>>> {
         let (network, from, address) = (self.clone(), self.current(), address.to_owned());
         Box::pin(async move {
@@ -154,7 +154,7 @@ impl Network {
                     }
                     match turmoil::net::TcpStream::connect((to, port)).await {
                         Ok(stream) => return Ok(network.connection(stream, &from, port)),
-                        // The SYN was lost on its way, or the process ended meanwhile.
+                        // The SYN was lost in flight, or the process has ended in the meantime.
                         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
                         Err(error) => return Err(error),
                     }
@@ -165,14 +165,13 @@ impl Network {
     }
 }
 
-/// One end of a connection: turmoil's, but for bits that flip.
+/// One end of a turmoil connection, in whose input bits may flip.
 struct Connection {
     stream: turmoil::net::TcpStream,
-    /// Which knows whether bits flip.
     network: Network,
-    /// Whose end it is.
+    /// The host at this end.
     host: String,
-    /// Whether what is said on it has checksums of ours: HTTP has none.
+    /// Whether our checksums protect the connection. They do not protect HTTP, so no bits flip there.
     has_checksums: bool,
 }
 

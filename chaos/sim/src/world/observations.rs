@@ -1,4 +1,4 @@
-//! What was seen of the simulated cluster and not judged yet, and which process is to die at which write.
+//! The facts that were observed of the simulated cluster and not judged yet, and the write at which a process is to die.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use weir_verdict::fact::Fact;
 
-/// What was seen and not judged yet, and who must die. Clones are the same.
+/// Facts that were not judged yet, counts, and the processes that must end. Clones share their state.
 #[derive(Debug, Clone, Default)]
 pub struct Observations {
     facts: Arc<Mutex<Vec<Fact>>>,
@@ -19,23 +19,23 @@ pub struct Observations {
     last_writer: Arc<Mutex<Option<String>>>,
 }
 
-/// At which write a process dies.
+/// The write at which a process dies, and the processes that must end.
 #[derive(Debug, Default)]
 struct Doom {
-    /// The so-manieth write from now on, and whether it takes effect first.
+    /// The number of writes before the fatal one, and whether the fatal one takes effect first.
     at: Option<(u64, bool)>,
-    /// Hosts whose process is to end at once.
+    /// Hosts whose process must end at once.
     hosts: BTreeSet<String>,
     died: u64,
 }
 
 impl Observations {
-    /// Notes a fact.
+    /// Notes a fact for the judge.
     pub fn note(&self, fact: Fact) {
         self.facts.lock().unwrap_or_else(PoisonError::into_inner).push(fact);
     }
 
-    /// What was noted since the last call.
+    /// Returns the facts that were noted since the last call.
     pub fn drain(&self) -> Vec<Fact> {
         std::mem::take(&mut *self.facts.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -44,48 +44,48 @@ impl Observations {
         self.doomed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The process that makes the so-manieth write from now on dies at it: before it is made, or after it took effect and
-    /// before it knows.
+    /// Kills the process that makes the n-th write from now on, counted from 0. With `after` the write takes effect, but the
+    /// process dies before it learns so. Otherwise the process dies before it makes the write.
     pub fn die_at_write(&self, count: u64, after: bool) {
         self.doom().at = Some((count, after));
     }
 
-    /// Nobody dies at a write any more.
+    /// No process dies at a write from now on.
     pub fn spare(&self) {
         self.doom().at = None;
     }
 
-    /// The process of this host ends at once.
+    /// Makes the process of this host end at once.
     pub fn doom_host(&self, host: &str) {
         self.doom().hosts.insert(host.to_owned());
     }
 
-    /// Whose processes must end now.
+    /// Returns the hosts whose processes must end now, and forgets them.
     pub fn doomed_hosts(&self) -> BTreeSet<String> {
         std::mem::take(&mut self.doom().hosts)
     }
 
-    /// The host whose process wrote last: the leader, most likely.
+    /// Returns the host whose process wrote last. Most likely it is the leader.
     pub fn last_writer(&self) -> Option<String> {
         self.last_writer.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Processes that died at a write.
+    /// Returns the number of processes that died at a write.
     pub fn deaths(&self) -> u64 {
         self.doom().died
     }
 
-    /// Fenced writes so far: the persistence points there are.
+    /// Returns the number of fenced writes so far. Each is a point at which a process can die.
     pub fn writes(&self) -> u64 {
         self.writes.load(Ordering::Relaxed)
     }
 
-    /// Writes that the store refused because of their epoch.
+    /// Returns the number of writes that the store refused because of their epoch.
     pub fn refused(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
     }
 
-    /// A process of this host begins a fenced write; its number.
+    /// Notes that a process of this host begins a fenced write, and returns the number of the write.
     pub(super) fn begin_write(&self, host: &str) -> u64 {
         *self.last_writer.lock().unwrap_or_else(PoisonError::into_inner) = Some(host.to_owned());
         self.writes.fetch_add(1, Ordering::Relaxed)
@@ -103,27 +103,28 @@ impl Observations {
         self.state_files.fetch_add(count, Ordering::Relaxed);
     }
 
-    /// How often a completed checkpoint named a state file.
+    /// Returns how often a completed checkpoint named a state file.
     pub fn state_files(&self) -> u64 {
         self.state_files.load(Ordering::Relaxed)
     }
 
-    /// A process found its disk damaged and did not start.
+    /// Notes that a process found its disk damaged and did not start.
     pub fn note_refused_disk(&self) {
         self.damaged_disks.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Damaged disks that were found to be.
+    /// Returns how often a process found its disk damaged.
     pub fn damaged_disks(&self) -> u64 {
         self.damaged_disks.load(Ordering::Relaxed)
     }
 
-    /// Writes whose outcome was unknown.
+    /// Returns the number of writes whose outcome was unknown.
     pub fn unknown(&self) -> u64 {
         self.unknown.load(Ordering::Relaxed)
     }
 
-    /// Whether this write is fatal to its process, and if so whether it takes effect.
+    /// Returns `None` if the process survives this write. Otherwise returns whether the write takes effect before the process
+    /// dies.
     pub(super) fn fatal(&self) -> Option<bool> {
         let mut doom = self.doom();
         let (left, after) = doom.at?;

@@ -1,4 +1,4 @@
-//! A coordination provider that notes what is asked of it, and can have its process die at any of its writes.
+//! A coordination provider that notes the calls to it, and can make its process die at any of its writes.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -9,8 +9,8 @@ use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
 use weir_ha::keys::RESULTS;
 use weir_ha::{
-    Candidate, CommitOutcome, HaProvider, HaServices, HaStatus, LeaderElection, LeaderRecord, Leadership, MemberChange,
-    MembershipError, Operation, ReadError, Rejection, StoreWatch, TransferError, Versioned, WatchEvent,
+    Candidate, CommitOutcome, CoordinationStore, Election, GroupAdmin, HaServices, HaStatus, LeaderElection, LeaderRecord,
+    Leadership, MemberChange, MembershipError, Operation, ReadError, Rejection, StoreWatch, TransferError, Versioned, WatchEvent,
 };
 use weir_protocol::{CheckpointId, JobId, LeaderEpoch};
 use weir_storage::checkpoint::{layout, metadata};
@@ -20,10 +20,10 @@ use super::observations::Observations;
 use super::store::{CHECKPOINTS, ObjectStore};
 use weir_verdict::fact::Fact;
 
-/// Longest time that a write is held, in milliseconds: long enough for another to be elected, and for the first once more.
+/// Longest delay of a held write, in milliseconds. It is long enough to elect another leader, and then the first one again.
 const HELD_AT_MOST_MS: u128 = 6_000;
 
-/// A provider, observed. Clones are the same.
+/// A provider that notes facts about its calls. Clones share their state.
 #[derive(Clone)]
 pub struct Observed {
     inner: HaServices,
@@ -47,13 +47,13 @@ impl Observed {
             self.die().await;
         }
         self.observations.note(Fact::WriteBegan { write: number, process: self.process.clone(), epoch });
-        // From now on they may be gone, even if whoever wants it, cut off or stopped, never hears so.
+        // From now on the pointers may be removed, even if the writer is cut off or stopped and never learns so.
         for (job, checkpoint) in changes.removed.iter().copied() {
             self.observations.note(Fact::CheckpointRemoved { job, checkpoint });
         }
         let abandoned = (fatal == Some(true)).then(|| DiesIfAbandoned(self));
         let outcome = write.await;
-        // It dies below.
+        // The outcome has arrived, so the process dies below and not in the guard's drop.
         std::mem::forget(abandoned);
         if matches!(outcome, CommitOutcome::Rejected(_)) {
             for (job, checkpoint) in changes.removed {
@@ -80,7 +80,7 @@ impl Observed {
         outcome
     }
 
-    /// A checkpoint's metadata file and the state files that it names, and whether each is there.
+    /// Returns a checkpoint's metadata file and the state files that it names, and whether each exists.
     fn files_of(&self, job: JobId, metadata: String) -> Vec<(String, bool)> {
         let bytes = self.store.content(&format!("{CHECKPOINTS}{metadata}"));
         let decoded = bytes.as_ref().and_then(|bytes| metadata::decode(&metadata, Some(job), bytes).ok());
@@ -95,7 +95,7 @@ impl Observed {
         std::iter::once((metadata, decoded.is_some())).chain(states.into_iter().map(there)).collect()
     }
 
-    /// A write that is made later, as by a process that was stopped just before: whoever wanted it may have ceased to lead since.
+    /// Makes a write after a delay, as if its process was stopped just before. By then the writer may no longer be the leader.
     async fn held(&self, leadership: Leadership, operations: Vec<Operation>) -> CommitOutcome {
         let (tell, told) = oneshot::channel();
         let observed = self.clone();
@@ -103,7 +103,7 @@ impl Observed {
             tokio::time::sleep(Duration::from_millis((random_id() % HELD_AT_MOST_MS) as u64)).await;
             let changes = Changes::of(&operations);
             let outcome = observed.write(&leadership, changes, observed.inner.commit(&leadership, operations)).await;
-            // Whoever waited may be gone.
+            // If the caller was dropped, it does not need the outcome.
             let _ = tell.send(outcome);
         });
         told.await.unwrap_or_else(|_| CommitOutcome::Unknown { reason: "the process ends".to_owned() })
@@ -116,7 +116,7 @@ impl Observed {
     }
 }
 
-/// A write at which its process is to die: it does so, too, if nobody waits for the outcome any more.
+/// Makes the process of a fatal write die, if the caller is dropped before the outcome of the write arrives.
 struct DiesIfAbandoned<'a>(&'a Observed);
 
 impl Drop for DiesIfAbandoned<'_> {
@@ -125,13 +125,13 @@ impl Drop for DiesIfAbandoned<'_> {
     }
 }
 
-/// What operations change about checkpoints.
+/// The changes that operations make to checkpoints and results.
 #[derive(Default)]
 struct Changes {
-    /// The one whose pointer they append, and its metadata file.
+    /// The checkpoint whose pointer is appended, and its metadata file.
     appended: Option<(JobId, CheckpointId, Option<String>)>,
     removed: Vec<(JobId, CheckpointId)>,
-    /// The job whose end they write down.
+    /// The job whose result is recorded.
     ended: Option<JobId>,
 }
 
@@ -155,13 +155,13 @@ impl Changes {
     }
 }
 
-/// The checkpoint whose pointer is under this key.
+/// Returns the checkpoint whose pointer is under this key.
 fn pointer(key: &str) -> Option<(JobId, CheckpointId)> {
     let (job, id) = key.strip_prefix("checkpoints/")?.split_once('/')?;
     Some((job.parse().ok()?, CheckpointId(id.parse().ok()?)))
 }
 
-impl HaProvider for Observed {
+impl Election for Observed {
     fn campaign(&self, candidate: Candidate) -> LeaderElection {
         self.inner.campaign(candidate)
     }
@@ -174,6 +174,16 @@ impl HaProvider for Observed {
         self.write(leadership, Changes::default(), self.inner.publish(leadership)).boxed()
     }
 
+    fn raise_epoch<'a>(&'a self, leadership: &'a Leadership, floor: LeaderEpoch) -> BoxFuture<'a, CommitOutcome> {
+        self.write(leadership, Changes::default(), self.inner.raise_epoch(leadership, floor)).boxed()
+    }
+
+    fn transfer_leadership<'a>(&'a self, to: Option<&'a str>) -> BoxFuture<'a, Result<(), TransferError>> {
+        self.inner.transfer_leadership(to)
+    }
+}
+
+impl CoordinationStore for Observed {
     fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Versioned>, ReadError>> {
         self.inner.get(key)
     }
@@ -190,24 +200,22 @@ impl HaProvider for Observed {
         self.write(leadership, changes, self.inner.commit(leadership, operations)).boxed()
     }
 
-    fn raise_epoch<'a>(&'a self, leadership: &'a Leadership, floor: LeaderEpoch) -> BoxFuture<'a, CommitOutcome> {
-        self.write(leadership, Changes::default(), self.inner.raise_epoch(leadership, floor)).boxed()
-    }
-
     fn watch<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<mpsc::Receiver<WatchEvent>, ReadError>> {
         self.inner.watch(prefix)
-    }
-
-    fn status(&self) -> HaStatus {
-        self.inner.status()
     }
 
     fn availability(&self) -> StoreWatch {
         self.inner.availability()
     }
+}
 
-    fn transfer_leadership<'a>(&'a self, to: Option<&'a str>) -> BoxFuture<'a, Result<(), TransferError>> {
-        self.inner.transfer_leadership(to)
+impl GroupAdmin for Observed {
+    fn status(&self) -> HaStatus {
+        self.inner.status()
+    }
+
+    fn set_isolated(&self, isolated: bool) -> bool {
+        self.inner.set_isolated(isolated)
     }
 
     fn change_members<'a>(&'a self, change: MemberChange) -> BoxFuture<'a, Result<(), MembershipError>> {

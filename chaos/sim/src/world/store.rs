@@ -1,4 +1,4 @@
-//! An object store that every host reaches: durable, slow, and at times not well.
+//! An object store that every host reaches. It is durable and slow, and faults can be injected.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -17,18 +17,19 @@ use super::observations::Observations;
 use weir_verdict::fact::Fact;
 use weir_verdict::random::Random;
 
-/// The scheme of its URIs.
+/// The scheme of the store's URIs.
 pub const SCHEME: &str = "sim";
-/// Where all checkpoints are.
+/// The directory of all checkpoints.
 pub const CHECKPOINTS: &str = "checkpoints/";
 
-/// What is wrong with the store until it is told otherwise.
+/// A fault of the store. It lasts until another one is set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct StoreFault {
-    /// Operations in a thousand that fail without effect.
+    /// How many operations in a thousand fail without effect.
     pub fails: u64,
-    /// Writes and deletions in a thousand whose outcome is not told; one in two took effect.
+    /// How many writes and deletions in a thousand get no answer. About half of them take effect.
     pub unknown: u64,
+    /// Whether every operation fails.
     pub down: bool,
 }
 
@@ -37,13 +38,13 @@ pub struct StoreFault {
 pub struct StoreFootprint {
     pub written: u64,
     pub refused: u64,
-    /// Outcomes not told.
+    /// Number of operations that got no answer.
     pub unknown: u64,
-    /// Files of checkpoints that were written when their job's end was written down already, and are still there.
+    /// Number of checkpoint files that were written after the result of their job was recorded, and that still exist.
     pub late: u64,
 }
 
-/// The store. Clones are the same.
+/// The object store of a simulation. Clones share their state.
 #[derive(Debug, Clone)]
 pub struct ObjectStore {
     state: Arc<Mutex<State>>,
@@ -55,16 +56,16 @@ pub struct ObjectStore {
 #[derive(Debug, Default)]
 struct State {
     files: BTreeMap<String, Bytes>,
-    /// Directories of checkpoints whose job's end is written down.
+    /// Checkpoint directories of jobs whose result is recorded.
     ended: BTreeSet<String>,
-    /// Files that were written there afterwards.
+    /// Files that were written to these directories afterwards.
     late: BTreeSet<String>,
     fault: StoreFault,
     footprint: StoreFootprint,
 }
 
 impl ObjectStore {
-    /// An empty store.
+    /// An empty store without faults.
     pub fn new(seed: u64, network: Network, observations: Observations) -> Self {
         Self { state: Arc::default(), random: Arc::new(Random::new(seed, "store")), network, observations }
     }
@@ -73,40 +74,41 @@ impl ObjectStore {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From now on, this is wrong.
+    /// Sets the fault of the store, from now on.
     pub fn set_fault(&self, fault: StoreFault) {
         self.state().fault = fault;
     }
 
-    /// What happened so far.
+    /// Returns what happened to the store so far.
     pub fn footprint(&self) -> StoreFootprint {
         let state = self.state();
         StoreFootprint { late: state.late.len() as u64, ..state.footprint }
     }
 
-    /// What is in a file, whatever is wrong.
+    /// Returns the content of a file. Faults do not affect this.
     pub fn content(&self, path: &str) -> Option<Bytes> {
         self.state().files.get(path).cloned()
     }
 
-    /// From now on nobody should write files of this job's checkpoints; what a task was writing may still come.
+    /// Notes that the result of a job is recorded. Checkpoint files of the job that are written later count as late: only a task
+    /// that was already writing may write one.
     pub fn note_end(&self, job: JobId) {
         self.state().ended.insert(format!("{CHECKPOINTS}{}/", layout::job_directory(job)));
     }
 
-    /// All files of checkpoints, but those that came when their job had ended.
+    /// Returns all checkpoint files except the late ones, which were written after their job had ended.
     pub fn checkpoint_files(&self) -> Vec<String> {
         let state = self.state();
         let files = state.files.keys().filter(|path| path.starts_with(CHECKPOINTS) && !state.late.contains(*path));
         files.cloned().collect()
     }
 
-    /// All files, whatever is wrong.
+    /// Returns the paths of all files. Faults do not affect this.
     pub fn paths(&self) -> Vec<String> {
         self.state().files.keys().cloned().collect()
     }
 
-    /// The files under `sim://directory`.
+    /// Returns a file system with the files under `uri`, which is `sim://directory`.
     pub fn open(&self, uri: &str) -> FileSystemRef {
         let prefix = uri.trim_start_matches("sim://").trim_matches('/').to_owned();
         Arc::new(Directory { store: self.clone(), uri: format!("{SCHEME}://{prefix}"), prefix })
@@ -116,7 +118,7 @@ impl ObjectStore {
         tokio::time::sleep(Duration::from_millis(self.random.between(1, 12))).await;
     }
 
-    /// An operation that changes nothing.
+    /// Performs an operation that only reads.
     async fn ask<T>(&self, path: &str, ask: impl FnOnce(&State) -> Result<T, FileError> + Send) -> Result<T, FileError> {
         self.travel().await;
         let answer = {
@@ -127,7 +129,7 @@ impl ObjectStore {
         answer
     }
 
-    /// An operation that changes something.
+    /// Performs an operation that changes files.
     async fn change(&self, path: &str, change: impl FnOnce(&mut State) -> Result<(), FileError> + Send) -> Result<(), FileError> {
         self.travel().await;
         let answer = {
@@ -138,7 +140,7 @@ impl ObjectStore {
             } else if self.random.chance(unknown) {
                 state.footprint.unknown += 1;
                 if self.random.chance(500) {
-                    // Whatever it said, nobody hears it.
+                    // The result of the change is lost, like any answer of this operation.
                     let _ = change(&mut state);
                 }
                 Err(FileError::Unknown { path: path.to_owned(), reason: "no answer".to_owned() })

@@ -1,4 +1,4 @@
-//! C1 and C4: what a checkpoint consists of is there when its pointer becomes durable, and as long as that stays.
+//! C1 and C4: the files of a checkpoint exist when its pointer becomes durable, and for as long as the pointer exists.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,26 +7,26 @@ use weir_protocol::{CheckpointId, JobId};
 use super::Invariant;
 use crate::fact::Fact;
 
-/// The files of every pointer: its metadata, and the state that this names.
+/// The files of every pointer: the metadata file, and the state files that it names.
 #[derive(Debug, Default)]
 pub(super) struct CheckpointFiles {
     pointers: BTreeMap<(JobId, CheckpointId), BTreeSet<String>>,
-    /// Pointers that are gone, or may be; whoever appended them may not have heard that it did until then.
+    /// Pointers that were removed, or may have been. A pointer's writer may learn only afterwards that it was appended.
     removed: BTreeMap<(JobId, CheckpointId), Removed>,
 }
 
-/// A pointer that may be gone.
+/// A pointer that may have been removed.
 #[derive(Debug, Default)]
 struct Removed {
     files: BTreeSet<String>,
-    /// Writes that removed it, or may have.
+    /// Number of writes that removed the pointer, or may have.
     writes: u32,
-    /// One of its files that was deleted since.
+    /// A file of the pointer that was deleted after the first of these writes began.
     deleted: Option<String>,
 }
 
 impl CheckpointFiles {
-    /// A write that was to remove a pointer was refused.
+    /// Notes that the store refused a write that would have removed a pointer.
     fn keep(&mut self, pointer: (JobId, CheckpointId)) -> Result<(), String> {
         let Some(removed) = self.removed.get_mut(&pointer) else { return Ok(()) };
         removed.writes = removed.writes.saturating_sub(1);
@@ -41,7 +41,7 @@ impl CheckpointFiles {
 }
 
 fn named_and_deleted(path: &str, job: JobId, checkpoint: CheckpointId) -> String {
-    format!("C4: {path} was deleted, and checkpoint {checkpoint} of job {job} names it")
+    format!("C4: {path} was deleted, but checkpoint {checkpoint} of job {job} names it")
 }
 
 impl Invariant for CheckpointFiles {
@@ -55,7 +55,7 @@ impl Invariant for CheckpointFiles {
             Fact::CheckpointAppended { job, checkpoint, files, .. } => {
                 self.pointers.insert((*job, *checkpoint), files.iter().map(|(path, _)| path.clone()).collect());
                 if let Some((path, _)) = files.iter().find(|(_, there)| !there) {
-                    return Err(format!("job {job}: checkpoint {checkpoint} is complete, and {path} is not there"));
+                    return Err(format!("job {job}: checkpoint {checkpoint} is complete, but {path} does not exist"));
                 }
             }
             Fact::CheckpointRemoved { job, checkpoint } => {
@@ -90,20 +90,20 @@ mod tests {
     }
 
     #[test]
-    fn a_pointer_names_files_that_are_there() {
+    fn a_pointer_names_files_that_exist() {
         assert!(CheckpointFiles::default().observe(&appended(true)).is_ok());
         assert!(CheckpointFiles::default().observe(&appended(false)).is_err());
     }
 
     #[test]
-    fn what_is_told_when_the_pointer_is_gone_again_needs_no_files() {
+    fn a_fact_that_arrives_after_the_removal_needs_no_files() {
         let mut files = CheckpointFiles::default();
         assert!(files.observe(&Fact::CheckpointRemoved { job: JobId(1), checkpoint: CheckpointId(1) }).is_ok());
         assert!(files.observe(&appended(false)).is_ok());
     }
 
     #[test]
-    fn a_refused_removal_leaves_the_pointer_and_needs_its_files() {
+    fn a_pointer_needs_its_files_after_a_refused_removal() {
         let (job, checkpoint) = (JobId(1), CheckpointId(1));
         let (removed, kept) = (Fact::CheckpointRemoved { job, checkpoint }, Fact::CheckpointKept { job, checkpoint });
         let deleted = Fact::FileDeleted { path: "state".into() };

@@ -1,4 +1,4 @@
-//! C2: ids of one job's completed checkpoints strictly increase, over all leaders.
+//! C2: the ids of a job's completed checkpoints strictly increase, across all leaders.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use weir_protocol::{CheckpointId, JobId};
 use super::Invariant;
 use crate::fact::Fact;
 
-/// The checkpoints of every job, by the versions of their commits: in this order, not in that in which they are told.
+/// The checkpoints of every job, by the version of their commit. Facts may arrive in another order than the commits.
 #[derive(Debug, Default)]
 pub(super) struct CheckpointIds {
     appended: BTreeMap<JobId, BTreeMap<u64, CheckpointId>>,
@@ -23,8 +23,8 @@ impl Invariant for CheckpointIds {
         let appended = self.appended.entry(*job).or_default();
         let older = appended.range(..version).next_back().filter(|(_, older)| *older >= checkpoint);
         let newer = appended.range(version..).next().filter(|(_, newer)| *newer <= checkpoint);
-        let wrong = older.map(|(_, older)| format!("job {job}: checkpoint {checkpoint} came after {older}"));
-        let wrong = wrong.or(newer.map(|(_, newer)| format!("job {job}: checkpoint {newer} came after {checkpoint}")));
+        let wrong = older.map(|(_, older)| format!("job {job}: checkpoint {checkpoint} was committed after {older}"));
+        let wrong = wrong.or(newer.map(|(_, newer)| format!("job {job}: checkpoint {newer} was committed after {checkpoint}")));
         appended.insert(*version, *checkpoint);
         wrong.map_or(Ok(()), Err)
     }
@@ -47,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_told_late_was_committed_when_its_version_says() {
+    fn a_fact_that_arrives_late_is_ordered_by_its_version() {
         let mut ids = CheckpointIds::default();
         assert!(ids.observe(&appended(3, 12)).is_ok());
         assert!(ids.observe(&appended(1, 10)).is_ok());

@@ -1,14 +1,14 @@
-//! X1: every row is committed at most once and right at any time, and without gaps in the end.
+//! X1: every row is committed at most once and is correct at any time, and no row is missing in the end.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Invariant;
 use crate::fact::{CommittedRow, Fact};
 
-/// Key and value of a job's source at an offset.
+/// Returns the key and the value that a source of a job produces at an offset.
 pub type Oracle = fn(job: &str, source: i64, offset: i64) -> (i64, i64);
 
-/// What became visible, per job.
+/// The rows that became visible, per job.
 pub struct ExactlyOnce {
     oracle: Oracle,
     jobs: BTreeMap<String, Committed>,
@@ -17,18 +17,20 @@ pub struct ExactlyOnce {
 #[derive(Debug, Default)]
 struct Committed {
     offsets: BTreeMap<i64, BTreeSet<i64>>,
-    /// By key and count.
+    /// The rows by key and count.
     rows: BTreeMap<(i64, i64), CommittedRow>,
 }
 
 impl ExactlyOnce {
-    /// Nothing is visible.
+    /// A judge that has seen no rows. `oracle` says what the sources produce.
     pub fn new(oracle: Oracle) -> Self {
         Self { oracle, jobs: BTreeMap::new() }
     }
 
-    /// Judges a job in the end: the error says what is missing or wrong. One that finished has read so many rows per source, and
-    /// has committed them all; one that was canceled may leave what its sinks were about to commit. Returns the number of rows.
+    /// Judges the output of a job that has ended, and returns its number of rows. The error says what is missing or wrong.
+    ///
+    /// For a job that finished, `ended_after` is the number of rows per source, and all of them must be committed. For a canceled
+    /// job it is `None`: its sinks may leave rows uncommitted.
     pub fn judge(&self, job: &str, ended_after: Option<i64>) -> Result<u64, String> {
         let nothing = Committed::default();
         let committed = self.jobs.get(job).unwrap_or(&nothing);
@@ -39,7 +41,7 @@ impl ExactlyOnce {
             }
         }
         if let Some(rows) = ended_after.filter(|rows| *rows > 0 && committed.offsets.is_empty()) {
-            return Err(format!("job {job} ended after {rows} rows per source, and none came out"));
+            return Err(format!("job {job} ended after {rows} rows per source, but committed none"));
         }
         let mut before: Option<CommittedRow> = None;
         for ((key, count), row) in &committed.rows {
@@ -52,7 +54,7 @@ impl ExactlyOnce {
         Ok(committed.rows.len() as u64)
     }
 
-    /// The rows of all jobs together.
+    /// Returns the number of committed rows of all jobs together.
     pub fn rows(&self) -> u64 {
         self.jobs.values().map(|committed| committed.rows.len() as u64).sum()
     }
@@ -68,13 +70,13 @@ impl Invariant for ExactlyOnce {
         let committed = self.jobs.entry(job.clone()).or_default();
         for row in rows {
             if (row.key, row.value) != (self.oracle)(job, row.source, row.offset) {
-                return Err(format!("job {job}: {row:?} is not what its source said"));
+                return Err(format!("job {job}: {row:?} is not what its source produced"));
             }
             if !committed.offsets.entry(row.source).or_default().insert(row.offset) {
-                return Err(format!("job {job}: {row:?} was committed before"));
+                return Err(format!("job {job}: {row:?} has an offset that was committed before"));
             }
             if let Some(other) = committed.rows.insert((row.key, row.count), *row) {
-                return Err(format!("job {job}: {row:?} has the count of {other:?}"));
+                return Err(format!("job {job}: {row:?} has the same count as {other:?}"));
             }
         }
         Ok(())
@@ -100,14 +102,14 @@ mod tests {
     }
 
     #[test]
-    fn rows_that_are_right_pass() {
+    fn correct_rows_pass() {
         let (exactly_once, observed) = after(&[row(0, 1, 0), row(1, 2, 10), row(2, 3, 30)]);
         assert_eq!(observed, Ok(()));
         assert_eq!(exactly_once.judge("j", Some(3)), Ok(3));
     }
 
     #[test]
-    fn a_doubled_a_wrong_and_a_lost_row_are_found() {
+    fn a_duplicated_a_wrong_and_a_lost_row_are_found() {
         assert!(after(&[row(0, 1, 0), row(0, 2, 0)]).1.is_err());
         assert!(after(&[CommittedRow { value: 7, ..row(0, 1, 7) }]).1.is_err());
         assert!(after(&[row(0, 1, 0), row(2, 2, 20)]).0.judge("j", Some(3)).is_err());

@@ -1,4 +1,4 @@
-//! E3: once the store has taken a write of an epoch, it takes none of a lower one that begins later.
+//! E3: once the store has accepted a write of an epoch, it accepts no write of a lower epoch that begins later.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use weir_protocol::LeaderEpoch;
 use super::Invariant;
 use crate::fact::Fact;
 
-/// The highest epoch the store has taken a write of, or the beginning; and what it was when each write under way began.
+/// The highest epoch that the store is known to hold: now, and at the start of each write in flight.
 #[derive(Debug, Default)]
 pub(super) struct FencedWrites {
     highest: LeaderEpoch,
@@ -21,7 +21,7 @@ impl Invariant for FencedWrites {
 
     fn observe(&mut self, fact: &Fact) -> Result<(), String> {
         match fact {
-            // What a member knows of an epoch it knows from the store.
+            // A process learns of an epoch only from the store, so the store already holds it.
             Fact::LeaderSeen { epoch, .. } => self.highest = self.highest.max(*epoch),
             Fact::WriteBegan { write, .. } => {
                 self.at_start.insert(*write, self.highest);
@@ -30,7 +30,9 @@ impl Invariant for FencedWrites {
                 let fence = self.at_start.remove(write).unwrap_or_default();
                 self.highest = self.highest.max(*epoch);
                 if *epoch < fence {
-                    return Err(format!("a write of epoch {epoch} was taken though it began after one of epoch {fence} was"));
+                    return Err(format!(
+                        "a write of epoch {epoch} was accepted, although it began when the store already held epoch {fence}"
+                    ));
                 }
             }
             _ => {}
@@ -52,17 +54,17 @@ mod tests {
     }
 
     #[test]
-    fn a_write_of_a_former_leader_must_not_be_taken() {
+    fn a_write_of_a_former_leader_must_be_refused() {
         let mut writes = FencedWrites::default();
         for fact in [began(1, 1), began(2, 2), committed(2, 2), committed(1, 1)] {
-            assert!(writes.observe(&fact).is_ok(), "they were under way at the same time");
+            assert!(writes.observe(&fact).is_ok(), "both writes were in flight at the same time");
         }
         assert!(writes.observe(&began(3, 1)).is_ok());
         assert!(writes.observe(&committed(3, 1)).is_err());
     }
 
     #[test]
-    fn nor_of_one_whose_successor_has_only_begun() {
+    fn a_write_of_a_former_leader_must_be_refused_before_its_successor_writes() {
         let mut writes = FencedWrites::default();
         let seen = Fact::LeaderSeen { process: "b".into(), epoch: LeaderEpoch(2) };
         for fact in [began(1, 1), seen, committed(1, 1), began(2, 1)] {

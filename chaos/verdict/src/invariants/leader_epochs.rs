@@ -1,4 +1,4 @@
-//! E1 and E8: an epoch belongs to one process for ever, and no observer goes back to a lower one.
+//! E1 and E8: an epoch belongs to one process for ever, and no observer goes back to a lower epoch.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use weir_protocol::LeaderEpoch;
 use super::Invariant;
 use crate::fact::Fact;
 
-/// Who acted under which epoch, and what each process saw.
+/// The process that wrote under each epoch, the leader that answers named for it, and the newest epoch that each process saw.
 #[derive(Debug, Default)]
 pub(super) struct LeaderEpochs {
     holders: BTreeMap<LeaderEpoch, String>,
@@ -31,7 +31,7 @@ impl Invariant for LeaderEpochs {
             Fact::LeaderNamed { leader, epoch } => {
                 let holder = self.named.entry(*epoch).or_insert_with(|| leader.clone());
                 if holder != leader {
-                    return Err(format!("epoch {epoch} is said to be {holder}'s and {leader}'s"));
+                    return Err(format!("epoch {epoch} is said to belong to {holder} and to {leader}"));
                 }
             }
             Fact::LeaderSeen { process, epoch } => {
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn all_agree_on_whose_an_epoch_is() {
+    fn all_answers_name_the_same_leader_of_an_epoch() {
         let mut epochs = LeaderEpochs::default();
         let named = |leader: &str, epoch| Fact::LeaderNamed { leader: leader.into(), epoch: LeaderEpoch(epoch) };
         assert!(epochs.observe(&named("a", 1)).is_ok());

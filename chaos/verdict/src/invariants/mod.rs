@@ -1,7 +1,7 @@
-//! What always holds, judged from facts as they are observed. Ids as in docs/invariants.md.
+//! Invariants, judged from facts as they are observed. Their ids are those of docs/invariants.md.
 //!
-//! A fact is what somebody outside the product saw: a fenced write and its outcome, an answer to a client, a row that became
-//! visible. Nothing here asks the product what it believes, so that simulations and real processes are judged alike.
+//! A fact is what an observer outside the product saw: a fenced write and its outcome, an answer to a client, a row that became
+//! visible. This code never asks the product what it believes, so it can judge simulations and real processes alike.
 
 mod checkpoint_files;
 mod checkpoint_ids;
@@ -16,12 +16,12 @@ use crate::fact::Fact;
 
 pub use exactly_once::{ExactlyOnce, Oracle};
 
-/// Something that must always hold.
+/// A property that must always hold.
 pub trait Invariant {
-    /// Its id in docs/invariants.md.
+    /// Returns the invariant's id in docs/invariants.md.
     fn id(&self) -> &'static str;
 
-    /// Takes in a fact; the error says what is wrong.
+    /// Judges the next fact. The error says how the fact breaks the invariant.
     fn observe(&mut self, fact: &Fact) -> Result<(), String>;
 }
 
@@ -38,14 +38,14 @@ impl std::fmt::Display for Violation {
     }
 }
 
-/// All of them, watching.
+/// All invariants, with the number of facts that they have judged.
 pub struct Watch {
     invariants: Vec<Box<dyn Invariant>>,
     facts: BTreeMap<&'static str, u64>,
 }
 
 impl Watch {
-    /// Watches everything; `oracle` says what a job's sources say.
+    /// Watches every invariant. `oracle` says what the sources of a job produce.
     pub fn new(oracle: Oracle) -> Self {
         let invariants: Vec<Box<dyn Invariant>> = vec![
             Box::new(leader_epochs::LeaderEpochs::default()),
@@ -58,7 +58,7 @@ impl Watch {
         Self { invariants, facts: BTreeMap::new() }
     }
 
-    /// Takes in a fact.
+    /// Judges the next fact, and returns the invariants that it breaks.
     pub fn observe(&mut self, fact: &Fact) -> Vec<Violation> {
         let judge = |invariant: &mut Box<dyn Invariant>| {
             let judged = invariant.observe(fact);
@@ -69,7 +69,7 @@ impl Watch {
         violations
     }
 
-    /// How many facts of each kind there were: an invariant that saw none held for nothing.
+    /// Returns the number of facts of each kind. If there were none, the invariants about them prove nothing.
     pub fn facts(&self) -> &BTreeMap<&'static str, u64> {
         &self.facts
     }

@@ -1,4 +1,4 @@
-//! G2 and R2: an acknowledged submission is never lost nor doubled, and how a job ended never changes.
+//! G2 and R2: an acknowledged submission is never lost or duplicated, and the terminal status of a job never changes.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use weir_protocol::job_status::JobStatus;
 use super::Invariant;
 use crate::fact::Fact;
 
-/// What clients were told.
+/// What clients were told: the job of each token, and the terminal status of each acknowledged job that has ended.
 #[derive(Debug, Default)]
 pub(super) struct Submissions {
     tokens: BTreeMap<String, JobId>,
@@ -25,15 +25,17 @@ impl Invariant for Submissions {
             Fact::Submitted { token, job } => {
                 let known = self.tokens.entry(token.clone()).or_insert(*job);
                 if known != job {
-                    return Err(format!("submission {token} became job {known} and job {job}"));
+                    return Err(format!("submission {token} was acknowledged as job {known} and as job {job}"));
                 }
                 self.acknowledged.entry(*job).or_default();
             }
             Fact::StatusSeen { job, status } => {
                 let Some(ended) = self.acknowledged.get_mut(job) else { return Ok(()) };
-                let Some(status) = status else { return Err(format!("job {job} was acknowledged and is gone")) };
+                let Some(status) = status else {
+                    return Err(format!("job {job} was acknowledged, but the leader does not know it"));
+                };
                 if ended.is_some_and(|ended| ended != *status) {
-                    return Err(format!("R2: job {job} was {ended:?} and is {status:?}"));
+                    return Err(format!("R2: job {job} ended as {ended:?} and is now {status:?}"));
                 }
                 if status.is_globally_terminal() {
                     *ended = Some(*status);

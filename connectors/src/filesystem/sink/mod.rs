@@ -1,10 +1,11 @@
 //! `sink.file`: writes rows to files, exactly once, by two-phase commit.
 //!
-//! Rows go to a file with a hidden name. A barrier closes and syncs it: from then on it is a pending transaction, held in
-//! operator state. When the checkpoint is complete, it is renamed to its visible name, which is decided by then, so that
-//! committing again finds it done. Restoring commits what the checkpoint says is pending and removes what older
-//! generations left behind besides; at that moment it is provably nobody's. Readers that skip names with a leading dot see
-//! each row once.
+//! Rows are written to a file with a hidden name. At a barrier the sink closes and syncs the file, and adds it to operator state
+//! as a pending transaction. When the checkpoint is complete, the sink renames the file to its visible name. The visible name is
+//! fixed in the transaction, so a repeated commit finds that it is already done.
+//!
+//! A restored sink commits the pending transactions of the checkpoint. It removes the other hidden files of older generations,
+//! because at that moment no attempt can still own them. Readers that skip names with a leading dot see each row once.
 
 mod names;
 mod part;
@@ -46,12 +47,11 @@ fn yes() -> bool {
     true
 }
 
-/// Builds `sink.file`.
 pub(crate) fn build(descriptor: &OperatorDescriptor, context: &OperatorContext) -> Result<BuiltOperator, OperatorError> {
     Ok(BuiltOperator::Sink(Box::new(FileSink::new(descriptor, context)?)))
 }
 
-/// More pending transactions than this mean that no checkpoint completes.
+/// Maximum number of pending transactions. More of them mean that no checkpoint completes, which is an error.
 const MAX_PENDING: usize = 10_000;
 
 pub(crate) struct FileSink {
@@ -62,12 +62,12 @@ pub(crate) struct FileSink {
     names: PartNames,
     subtask: u32,
     parallelism: u32,
-    /// Leftovers are removed and the directory is there.
+    /// Whether the directory exists and leftovers have been removed.
     begun: bool,
     /// Number of the next part of this attempt.
     next_part: u64,
     open: Option<(u64, OpenPart)>,
-    /// Pre-committed and not committed, by checkpoint.
+    /// Transactions that are pre-committed but not committed, by checkpoint.
     pending: Vec<Transaction>,
 }
 
@@ -110,14 +110,13 @@ impl FileSink {
         })
     }
 
-    /// Makes the directory and removes what older generations left behind, save `keep`.
+    /// Creates the directory and removes the hidden files of older generations, except those in `keep`.
     fn begin(&mut self, keep: &BTreeSet<String>) -> Result<(), OperatorError> {
         self.begun = true;
         std::fs::create_dir_all(&self.directory).map_err(|error| match error.kind() {
-            ErrorKind::AlreadyExists | ErrorKind::NotADirectory => OperatorError::fatal(
-                "SINK-PATH",
-                format!("{}: there is a file where the directory should be", self.directory.display()),
-            ),
+            ErrorKind::AlreadyExists | ErrorKind::NotADirectory => {
+                OperatorError::fatal("SINK-PATH", format!("{}: it is a file, but must be a directory", self.directory.display()))
+            }
             _ => write_failed(&self.directory, &error),
         })?;
         if let Some(parent) = self.directory.parent().filter(|parent| !parent.as_os_str().is_empty()) {
@@ -140,13 +139,14 @@ impl FileSink {
         Ok(())
     }
 
-    /// Renames a part to its visible name; whether that was still to do. Safe to repeat, also by several attempts at once.
+    /// Renames a part to its visible name. Returns `false` if that was already done. Several attempts may call it at the same
+    /// time.
     fn commit(&self, transaction: &Transaction) -> Result<bool, OperatorError> {
         let hidden = self.directory.join(&transaction.hidden);
         let visible = self.directory.join(&transaction.visible);
         if exists(&visible)? {
             if exists(&hidden)? {
-                let message = format!("{}: exists although {} is not committed", visible.display(), hidden.display());
+                let message = format!("{}: the file exists although {} is not committed", visible.display(), hidden.display());
                 return Err(OperatorError::fatal("SINK-CONFLICT", message));
             }
             return Ok(false);
@@ -155,7 +155,7 @@ impl FileSink {
             Ok(metadata) if metadata.len() != transaction.bytes => {
                 return Err(OperatorError::fatal(
                     "SINK-LOST",
-                    format!("{}: {} bytes of {} are left", hidden.display(), metadata.len(), transaction.bytes),
+                    format!("{}: the file has {} bytes, but must have {}", hidden.display(), metadata.len(), transaction.bytes),
                 ));
             }
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(write_failed(&hidden, &error)),
@@ -170,8 +170,8 @@ impl FileSink {
                 Err(OperatorError::fatal(
                     "SINK-LOST",
                     format!(
-                        "{}: {} rows of checkpoint {} are gone: neither this file nor {} exists; was the directory cleaned, or \
-                         is it not the same on every machine?",
+                        "{}: {} rows of checkpoint {} are lost: neither this file nor {} exists; was the directory cleaned, or \
+                         is it not the same directory on every machine?",
                         hidden.display(),
                         transaction.rows,
                         transaction.checkpoint,
@@ -183,7 +183,7 @@ impl FileSink {
         }
     }
 
-    /// Commits these and makes their names durable.
+    /// Commits these transactions and makes the visible names durable.
     fn commit_all<'a>(&self, transactions: impl Iterator<Item = &'a Transaction>) -> Result<(), OperatorError> {
         let (mut any, mut files, mut bytes) = (false, 0, 0);
         for transaction in transactions {
@@ -249,16 +249,19 @@ impl Operator for FileSink {
         let mut keep = BTreeSet::new();
         for (former, bytes) in &restored.operator_state {
             let state: FileSinkState = serde_json::from_slice(bytes)
-                .map_err(|error| OperatorError::fatal("SINK-STATE", format!("sink.file: unreadable state: {error}")))?;
+                .map_err(|error| OperatorError::fatal("SINK-STATE", format!("sink.file: the state can't be read: {error}")))?;
             if state.version != STATE_VERSION {
-                return Err(OperatorError::fatal("SINK-STATE", format!("sink.file: unknown state version {}", state.version)));
+                return Err(OperatorError::fatal(
+                    "SINK-STATE",
+                    format!("sink.file: the state has an unknown version: {}", state.version),
+                ));
             }
             let mine = if rescaled { former % self.parallelism.max(1) == self.subtask } else { *former == self.subtask };
             for transaction in state.pending {
                 if !PartNames::are_legal(&transaction.hidden, &transaction.visible) {
                     return Err(OperatorError::fatal(
                         "SINK-STATE",
-                        format!("sink.file: illegal name {:?} in state", transaction.hidden),
+                        format!("sink.file: the state has an illegal file name: {:?}", transaction.hidden),
                     ));
                 }
                 keep.insert(transaction.hidden.clone());
@@ -267,7 +270,8 @@ impl Operator for FileSink {
                 }
             }
         }
-        // The checkpoint is complete, so what it lists as pending is to be committed, whether or not anybody was told.
+        // The checkpoint is complete, so its pending transactions must be committed. The former attempt may not have been
+        // notified.
         self.begin(&keep)?;
         self.commit_all(own.iter())
     }
@@ -283,7 +287,7 @@ fn exists(path: &Path) -> Result<bool, OperatorError> {
     path.try_exists().map_err(|error| write_failed(path, &error))
 }
 
-/// Makes names in a directory durable.
+/// Makes the names in a directory durable.
 fn sync_directory(directory: &Path) -> Result<(), OperatorError> {
     std::fs::File::open(directory).and_then(|file| file.sync_all()).map_err(|error| write_failed(directory, &error))
 }

@@ -1,13 +1,13 @@
-//! Names of part files: enumerable (T2), so that leftovers can be told from what others write, and unique for ever.
+//! Names of part files. They are unique for ever, and enumerable (T2), so that a sink recognises its own leftovers.
 
 use weir_protocol::{CheckpointId, ExecutionAttemptId, Generation, LeaderEpoch};
 
 use crate::filesystem::Format;
 
-/// Makes the names of one attempt of one sink subtask, and recognises those of others.
+/// Creates the file names of one attempt of one sink subtask, and recognises the names of other attempts.
 #[derive(Debug, Clone)]
 pub(crate) struct PartNames {
-    /// Tells jobs and vertices that write to one directory apart.
+    /// Identifies job and vertex, as several may write to one directory.
     owner: String,
     subtask: u32,
     generation: Generation,
@@ -19,12 +19,12 @@ const HIDDEN_SUFFIX: &str = ".inprogress";
 const VISIBLE_PREFIX: &str = "part-";
 
 impl PartNames {
-    /// The names of this attempt.
+    /// Creates the names of `attempt`.
     pub(crate) fn new(attempt: &ExecutionAttemptId, format: Format) -> Self {
         let job = attempt.job.to_string();
         let vertex = attempt.execution_vertex.vertex.to_string();
         Self {
-            // Job ids are random and vertex ids a hash: twelve digits of each are enough.
+            // Job ids are random and vertex ids are hashes, so twelve digits of each are unique enough.
             owner: format!("{}{}", &job[..12], &vertex[20..]),
             subtask: attempt.execution_vertex.subtask,
             generation: attempt.generation,
@@ -32,20 +32,20 @@ impl PartNames {
         }
     }
 
-    /// The hidden name of this attempt's part number `number`, while its rows are not committed.
+    /// The hidden name of this attempt's part number `number`. The part has it until its rows are committed.
     pub(crate) fn hidden(&self, number: u64) -> String {
         let Self { owner, subtask, generation, .. } = self;
         format!("{HIDDEN_PREFIX}{owner}-{subtask}-{generation}-{number}{HIDDEN_SUFFIX}")
     }
 
-    /// The name under which readers will see it.
+    /// The visible name of part number `number`. The part gets it when `checkpoint` is committed.
     pub(crate) fn visible(&self, number: u64, checkpoint: CheckpointId) -> String {
         let Self { owner, subtask, generation, extension } = self;
         format!("{VISIBLE_PREFIX}{subtask}-{checkpoint}-{generation}-{number}-{owner}.{extension}")
     }
 
-    /// Whether `name` is the hidden name of a part that an older generation of this sink left behind and this subtask is to
-    /// remove: its own, and subtask 0 those of subtasks that are no more.
+    /// Whether this subtask must remove the hidden file `name`, which an older generation of this sink left behind. Each subtask
+    /// removes its own; subtask 0 also removes those of subtasks that no longer exist.
     pub(crate) fn is_leftover(&self, name: &str, parallelism: u32) -> bool {
         let Some(parts) = name
             .strip_prefix(HIDDEN_PREFIX)
@@ -68,7 +68,7 @@ impl PartNames {
         older && (subtask == u64::from(self.subtask) || (self.subtask == 0 && subtask >= u64::from(parallelism)))
     }
 
-    /// Whether a state may name these two files: nothing outside the directory, nothing but parts.
+    /// Whether both names are names of parts in the directory, so that a state may contain them.
     pub(crate) fn are_legal(hidden: &str, visible: &str) -> bool {
         let plain = |name: &str| !name.contains(['/', '\0']) && name.len() <= 255;
         plain(hidden) && plain(visible) && hidden.starts_with(HIDDEN_PREFIX) && visible.starts_with(VISIBLE_PREFIX)
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn only_older_generations_of_ones_own_parts_are_leftovers() {
+    fn only_own_parts_of_older_generations_are_leftovers() {
         let mine = names(1 << 60, 2, 3, 5);
         for (name, leftover) in [
             (names(1 << 60, 2, 3, 4).hidden(0), true),
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn states_can_not_name_files_elsewhere() {
+    fn names_outside_the_directory_are_illegal() {
         let mine = names(1, 0, 1, 1);
         assert!(PartNames::are_legal(&mine.hidden(3), &mine.visible(3, CheckpointId(9))));
         assert!(!PartNames::are_legal(".part-/../../x", "part-a"));

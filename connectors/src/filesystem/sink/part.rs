@@ -1,4 +1,4 @@
-//! A part file that is being written.
+//! Writes a part file.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -14,13 +14,13 @@ use weir_dataflow::operator::OperatorError;
 use crate::filesystem::Format;
 use crate::rows::text;
 
-/// Text is written to the file in pieces of about this size.
+/// Text is written to the file in pieces of about this many bytes.
 const WRITE_BYTES: usize = 256 << 10;
 
-/// A Parquet row group is closed at this size in memory.
+/// A Parquet row group is closed when it has this many bytes in memory.
 const ROW_GROUP_BYTES: usize = 64 << 20;
 
-/// A file of rows under its hidden name.
+/// A part file that is open for writing under its hidden name.
 pub(crate) struct OpenPart {
     path: PathBuf,
     writer: PartWriter,
@@ -33,13 +33,13 @@ enum PartWriter {
 }
 
 impl OpenPart {
-    /// Creates the file; it must not exist.
+    /// Creates the file. It must not exist yet.
     pub(crate) fn create(path: PathBuf, format: Format, header: bool, schema: &SchemaRef) -> Result<Self, OperatorError> {
         let file = OpenOptions::new().write(true).create_new(true).open(&path).map_err(|error| write_failed(&path, &error))?;
         Self::on(file, path, format, header, schema)
     }
 
-    /// Writes to this open file.
+    /// Creates a part that writes to the open file `file`.
     pub(crate) fn on(file: File, path: PathBuf, format: Format, header: bool, schema: &SchemaRef) -> Result<Self, OperatorError> {
         let writer = match format {
             Format::Csv => {
@@ -62,7 +62,7 @@ impl OpenPart {
         Ok(Self { path, writer, rows: 0 })
     }
 
-    /// Appends rows; they are in the file, and durable, only after [`Self::finish`].
+    /// Appends rows. They are in the file and durable only after [`Self::finish`].
     pub(crate) fn write(&mut self, batch: &RecordBatch) -> Result<(), OperatorError> {
         self.rows += batch.num_rows() as u64;
         match &mut self.writer {
@@ -78,7 +78,8 @@ impl OpenPart {
         Ok(())
     }
 
-    /// Writes out what is left and makes the contents durable; the name is not yet. Returns bytes and rows.
+    /// Writes the remaining rows and makes the contents durable, but not the file's name. Returns the number of bytes and of
+    /// rows.
     pub(crate) fn finish(self) -> Result<(u64, u64), OperatorError> {
         let file = match self.writer {
             PartWriter::Text { mut file, buffer, .. } => {
@@ -93,7 +94,8 @@ impl OpenPart {
     }
 }
 
-/// The error for a file or directory that can't be written: disk full, read-only, gone. It may pass.
+/// The error (`SINK-IO`) for a file or directory that can't be written, for example because the disk is full, read-only or
+/// unmounted. It is retryable.
 pub(crate) fn write_failed(path: &Path, error: &dyn std::fmt::Display) -> OperatorError {
     OperatorError::retryable("SINK-IO", format!("{}: {error}", path.display()))
 }

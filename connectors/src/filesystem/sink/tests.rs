@@ -25,14 +25,14 @@ fn write(sink: &mut FileSink, rows: std::ops::Range<i64>) {
     sink.process(0, batch, &mut NoOutput).unwrap();
 }
 
-/// What a reader of the directory sees: our own source, which skips hidden names.
+/// The rows that a reader of the directory sees. The reader is our file source, which skips hidden names.
 fn visible(directory: &Path, format: Format) -> Vec<i64> {
     if !directory.exists() {
         return Vec::new();
     }
     let options = json!({"path": directory, "format": format.extension(), "schema": [{"name": "id", "type": "bigint"}]});
     let built = crate::filesystem::source::build(&descriptor("source.file", options), &context(0, 1, 1, vec![])).unwrap();
-    let BuiltOperator::Source(mut source, _) = built else { panic!("a source") };
+    let BuiltOperator::Source(mut source, _) = built else { panic!("not a source") };
     let batches = drain(source.as_mut(), 1000, usize::MAX).unwrap();
     let mut rows: Vec<_> =
         batches.iter().flat_map(|batch| batch.column(0).as_primitive::<Int64Type>().values().to_vec()).collect();
@@ -45,7 +45,7 @@ fn hidden(directory: &Path) -> Vec<String> {
     names.filter(|name| name.starts_with('.')).collect()
 }
 
-/// A job with only a sink: rows are numbers that are replayed from the last completed checkpoint after a crash.
+/// A job with only a sink. Its rows are numbers. After a crash they are replayed from the last completed checkpoint.
 struct Job<'a> {
     directory: &'a Path,
     format: Format,
@@ -53,7 +53,7 @@ struct Job<'a> {
     checkpoint: u64,
     next_row: i64,
     sinks: Vec<FileSink>,
-    /// Attempts that were declared dead and live on.
+    /// Attempts that were declared dead but still run.
     zombies: Vec<(FileSink, Option<u64>)>,
     taken: Option<Completed>,
     completed: Option<Completed>,
@@ -110,7 +110,7 @@ impl Job<'_> {
             }
             Step::Notify { who } => {
                 let Some(completed) = &self.completed else { return };
-                // Only a checkpoint of the running attempts is ever notified to them.
+                // Attempts are only notified of a checkpoint of their own.
                 for (index, sink) in self.sinks.iter_mut().enumerate().filter(|(index, _)| who & (1 << index) != 0) {
                     sink.notify_checkpoint_complete(CheckpointId(completed.id))
                         .unwrap_or_else(|error| panic!("{index}: {error}"));
@@ -133,7 +133,8 @@ impl Job<'_> {
         }
     }
 
-    /// Starts anew from the last completed checkpoint; those not in `restored` die while they do, and all start once more.
+    /// Restarts twice from the last completed checkpoint. In the first restart, only the subtasks in `restored_mask` are restored
+    /// before the next crash.
     fn restart(&mut self, parallelism: u32, restored_mask: u8) {
         let known = self.completed.as_ref().map(|completed| completed.id);
         self.zombies.extend(self.sinks.drain(..).map(|sink| (sink, known)));
@@ -158,7 +159,7 @@ impl Job<'_> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
-    fn whatever_happens_in_between_a_reader_sees_each_row_once(format in 0_usize..3, steps in steps()) {
+    fn a_reader_sees_each_row_once_after_any_steps(format in 0_usize..3, steps in steps()) {
         let directory = tempfile::tempdir().unwrap();
         let format = [Format::Csv, Format::Json, Format::Parquet][format];
         let mut job = Job {
@@ -177,7 +178,7 @@ proptest! {
             job.step(&step);
         }
         prop_assert_eq!(visible(directory.path(), format), (0..job.next_row).collect::<Vec<_>>());
-        // One more restart at any parallelism leaves nothing hidden but what dead attempts may still do.
+        // Without zombies, one more restart at any parallelism leaves no hidden file.
         job.zombies.clear();
         job.restart(1, u8::MAX);
         prop_assert_eq!(hidden(directory.path()), Vec::<String>::new());
@@ -193,7 +194,7 @@ proptest! {
 }
 
 #[test]
-fn a_checkpoint_without_rows_makes_no_file() {
+fn a_checkpoint_without_rows_creates_no_file() {
     let directory = tempfile::tempdir().unwrap();
     let mut sink = sink(directory.path(), Format::Parquet, 0, 1, 1);
     write(&mut sink, 0..0);
@@ -219,7 +220,7 @@ fn an_aborted_checkpoint_is_covered_by_the_next() {
 }
 
 #[test]
-fn csv_files_have_a_header_each_unless_it_is_turned_off() {
+fn every_csv_file_has_a_header_unless_it_is_turned_off() {
     for (header, expected) in [(true, "id\n0\n1\n"), (false, "0\n1\n")] {
         let directory = tempfile::tempdir().unwrap();
         let options = json!({"path": directory.path().join("new/one"), "format": "csv", "header": header});
@@ -234,7 +235,7 @@ fn csv_files_have_a_header_each_unless_it_is_turned_off() {
 }
 
 #[test]
-fn a_pre_committed_file_that_is_gone_or_cut_is_reported_and_never_passed_over() {
+fn a_pre_committed_file_that_is_missing_or_truncated_is_an_error() {
     let directory = tempfile::tempdir().unwrap();
     let mut first = sink(directory.path(), Format::Csv, 0, 1, 1);
     write(&mut first, 0..3);
@@ -245,7 +246,7 @@ fn a_pre_committed_file_that_is_gone_or_cut_is_reported_and_never_passed_over() 
     assert_eq!(restore().unwrap_err().code, "SINK-LOST");
     std::fs::remove_file(&path).unwrap();
     let error = restore().unwrap_err();
-    assert!(error.code == "SINK-LOST" && error.message.contains("3 rows of checkpoint 1 are gone"), "{error}");
+    assert!(error.code == "SINK-LOST" && error.message.contains("3 rows of checkpoint 1 are lost"), "{error}");
     assert_eq!(first.notify_checkpoint_complete(CheckpointId(1)).unwrap_err().code, "SINK-LOST");
 }
 
@@ -261,7 +262,7 @@ fn a_visible_file_is_never_overwritten() {
 }
 
 #[test]
-fn states_that_name_files_elsewhere_are_refused() {
+fn a_state_with_names_outside_the_directory_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let mut sink = sink(directory.path(), Format::Csv, 0, 1, 2);
     let forged = json!({"version": 1, "pending": [
@@ -271,14 +272,14 @@ fn states_that_name_files_elsewhere_are_refused() {
 }
 
 #[test]
-fn places_that_can_not_be_written_are_errors_with_the_path() {
+fn an_unwritable_path_is_an_error_with_the_path() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("file");
     std::fs::write(&file, "").unwrap();
     let batch = || RecordBatch::try_new(schema(), vec![Arc::new(Int64Array::from(vec![1]))]).unwrap();
     let error = sink(&file, Format::Csv, 0, 1, 1).process(0, batch(), &mut NoOutput).unwrap_err();
     assert!(error.code == "SINK-PATH" && !error.retryable && error.message.contains("/file"), "{error}");
-    // Every write to this device says that it is full.
+    // Every write to this device fails because it is full.
     let mut part =
         OpenPart::on(File::options().write(true).open("/dev/full").unwrap(), "/dev/full".into(), Format::Csv, true, &schema())
             .unwrap();
@@ -288,7 +289,7 @@ fn places_that_can_not_be_written_are_errors_with_the_path() {
 }
 
 #[test]
-fn names_of_jobs_subtasks_checkpoints_and_parts_never_meet() {
+fn names_of_subtasks_attempts_checkpoints_and_parts_are_distinct() {
     let mut seen = BTreeMap::new();
     for (subtask, attempt, checkpoint, number) in [(0, 1, 1, 0), (1, 1, 1, 0), (0, 2, 1, 0), (0, 1, 2, 0), (0, 1, 1, 1)] {
         let names = PartNames::new(&context(subtask, 2, attempt, vec![]).attempt, Format::Csv);

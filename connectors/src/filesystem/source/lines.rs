@@ -1,4 +1,4 @@
-//! Lines of a stretch of a file.
+//! Reads the lines of a range of a file.
 
 use std::fs::File;
 use std::io::ErrorKind;
@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use memchr::memchr;
 use weir_dataflow::operator::OperatorError;
 
-/// Bytes read at once.
+/// Number of bytes per read.
 pub(crate) const BLOCK_BYTES: usize = 1 << 20;
 
-/// A line longer than this is an error: memory stays bounded whatever the file.
+/// A line longer than this is an error, so that memory is bounded for every file.
 pub(crate) const MAX_LINE_BYTES: usize = 4 << 20;
 
-/// Opens a file that was seen with `size` bytes.
+/// Opens a file that had `size` bytes when it was listed. Error: `SOURCE-FILE-SHRUNK` if it is shorter now.
 pub(crate) fn open(path: &Path, size: u64) -> Result<File, OperatorError> {
     let file = File::open(path).map_err(|error| read_failed(path, &error))?;
     let found = file.metadata().map_err(|error| read_failed(path, &error))?.len();
@@ -27,7 +27,7 @@ pub(crate) fn read_failed(path: &Path, error: &std::io::Error) -> OperatorError 
     match error.kind() {
         ErrorKind::NotFound => OperatorError::fatal(
             "SOURCE-FILE-GONE",
-            format!("{path}: the file is gone; files must stay as they are while a job reads them"),
+            format!("{path}: the file no longer exists; files must not change while a job reads them"),
         ),
         ErrorKind::PermissionDenied => OperatorError::fatal("SOURCE-PATH", format!("{path}: {error}")),
         _ => OperatorError::retryable("SOURCE-IO", format!("{path}: {error}")),
@@ -38,30 +38,31 @@ fn shrunk(path: &Path, size: u64, found: u64) -> OperatorError {
     OperatorError::fatal(
         "SOURCE-FILE-SHRUNK",
         format!(
-            "{}: {found} bytes, but {size} when the job began; files must stay as they are while a job reads them",
+            "{}: the file has {found} bytes, but had {size} when the job began; files must not change while a job reads them",
             path.display()
         ),
     )
 }
 
-/// Reads the lines that *start* in a range of a file, the last of them to its end. The file counts as `size` bytes long.
+/// Reads the lines that *start* in a range of a file. The last line is read to its end, also if that is outside the range. Bytes
+/// after `size` are ignored.
 pub(crate) struct LineReader {
     path: PathBuf,
     file: File,
     size: u64,
-    /// No line starting here or later.
+    /// Lines that start at or after this byte are not read.
     end: u64,
     buffer: Vec<u8>,
-    /// Bytes of `buffer` that hold file contents; those before `cursor` are used up.
+    /// Number of bytes in `buffer` that hold file contents. Those before `cursor` have been consumed.
     filled: usize,
     cursor: usize,
-    /// Where in the file `buffer[cursor]` is.
+    /// Position of `buffer[cursor]` in the file.
     offset: u64,
     block: usize,
 }
 
 impl LineReader {
-    /// Opens `path` and goes to the first line that starts at or after `start`.
+    /// Opens `path` and skips to the first line that starts at or after `start`.
     pub(crate) fn open(path: &Path, size: u64, start: u64, end: u64, block: usize) -> Result<Self, OperatorError> {
         let file = open(path, size)?;
         let mut reader = Self {
@@ -76,19 +77,20 @@ impl LineReader {
             block: block.max(1),
         };
         if start > 0 {
-            // The byte before tells whether a line starts here; if none does, the rest of this line belongs to the range before.
+            // A line starts at `start` only if the byte before is a line feed. Else the rest of this line belongs to the range
+            // before.
             reader.skip_line()?;
         }
         reader.end = end.min(size);
         Ok(reader)
     }
 
-    /// Where the next line starts.
+    /// Position of the next line in the file.
     pub(crate) fn offset(&self) -> u64 {
         self.offset
     }
 
-    /// The next line without its end (`\n` or `\r\n`), or `None` behind the last.
+    /// The next line without its end (`\n` or `\r\n`), or `None` after the last line.
     #[inline]
     pub(crate) fn next_line(&mut self) -> Result<Option<&[u8]>, OperatorError> {
         if self.offset >= self.end {
@@ -109,17 +111,17 @@ impl LineReader {
         Ok(Some(line))
     }
 
-    /// Reads on until the line at the cursor ends; its length.
+    /// Reads until the line at the cursor is complete. Returns its length.
     fn find_line_end(&mut self) -> Result<usize, OperatorError> {
         loop {
             let scanned = self.filled - self.cursor;
             if !self.fill()? {
-                // The file ends without a line feed. If it has grown since, the line is perhaps only half of one.
+                // The file ends without a line feed. If it has grown since it was listed, this line may be incomplete.
                 let found = self.file.metadata().map_err(|error| read_failed(&self.path, &error))?.len();
                 if found > self.size {
                     return Err(OperatorError::fatal(
                         "SOURCE-FILE-CHANGED",
-                        format!("{}: grown in the middle of a line while a job reads it", self.path.display()),
+                        format!("{}: the file grew in the middle of a line while a job was reading it", self.path.display()),
                     ));
                 }
                 return Ok(scanned);
@@ -136,7 +138,7 @@ impl LineReader {
         }
     }
 
-    /// Skips to the next line start, without holding what is skipped.
+    /// Skips to the start of the next line, without keeping the skipped bytes in memory.
     fn skip_line(&mut self) -> Result<(), OperatorError> {
         loop {
             if let Some(length) = memchr(b'\n', &self.buffer[self.cursor..self.filled]) {
@@ -152,7 +154,7 @@ impl LineReader {
         }
     }
 
-    /// Reads another block behind what is not used up; `false` at the end of the file.
+    /// Drops the consumed bytes and appends another block. Returns `false` at the end of the file.
     fn fill(&mut self) -> Result<bool, OperatorError> {
         self.buffer.copy_within(self.cursor..self.filled, 0);
         self.filled -= self.cursor;
@@ -196,7 +198,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn ranges_cut_anywhere_yield_every_line_once_in_order(
+        fn ranges_cut_anywhere_give_every_line_once_and_in_order(
             bytes in proptest::collection::vec(proptest::sample::select(b"ab\n\r".to_vec()), 0..60),
             mut cuts in proptest::collection::vec(0_u64..61, 0..5),
             block in 1_usize..20,
@@ -216,7 +218,7 @@ mod tests {
         }
 
         #[test]
-        fn reading_on_from_any_line_start_yields_the_rest(
+        fn reading_from_any_line_start_gives_the_remaining_lines(
             bytes in proptest::collection::vec(proptest::sample::select(b"ab\n".to_vec()), 0..60), stop in 0_usize..20,
         ) {
             let file = tempfile::NamedTempFile::new().unwrap();
@@ -242,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn files_that_change_while_they_are_read_are_noticed() {
+    fn a_file_that_changes_while_it_is_read_is_an_error() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), b"abc\nde").unwrap();
         let mut reader = LineReader::open(file.path(), 6, 0, 6, 2).unwrap();

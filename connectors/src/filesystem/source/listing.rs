@@ -1,4 +1,4 @@
-//! Which files there are to read.
+//! Lists the files that a source reads.
 
 use std::path::Path;
 
@@ -7,14 +7,14 @@ use weir_dataflow::operator::OperatorError;
 use super::lines::read_failed;
 use super::split::Split;
 
-/// More files than this below one source are an error.
+/// Maximum number of files below one source; more are an error.
 const MAX_FILES: usize = 100_000;
 
-/// Directories nested deeper than this are an error; also what ends a loop of symbolic links.
+/// Maximum depth of nested directories; more is an error. It also ends a loop of symbolic links.
 const MAX_DEPTH: usize = 32;
 
-/// Lists the regular files at or below `root` as whole splits, in path order. Names that begin with `.` or `_` are skipped,
-/// and so is whatever is neither file nor directory.
+/// Lists the regular files at or below `root`, one split per file, in path order. Names that begin with `.` or `_` are skipped,
+/// and so is everything that is neither a file nor a directory.
 pub(crate) fn list(root: &Path) -> Result<Vec<Split>, OperatorError> {
     let metadata = std::fs::metadata(root).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => {
@@ -28,7 +28,7 @@ pub(crate) fn list(root: &Path) -> Result<Vec<Split>, OperatorError> {
     } else if metadata.is_file() {
         files.push(whole_file(String::new(), metadata.len()));
     } else {
-        return Err(OperatorError::fatal("SOURCE-PATH", format!("{}: neither a file nor a directory", root.display())));
+        return Err(OperatorError::fatal("SOURCE-PATH", format!("{}: it is neither a file nor a directory", root.display())));
     }
     files.sort();
     Ok(files)
@@ -38,7 +38,10 @@ fn list_below(directory: &Path, prefix: &str, depth: usize, files: &mut Vec<Spli
     if depth > MAX_DEPTH {
         return Err(OperatorError::fatal(
             "SOURCE-PATH",
-            format!("{}: directories more than {MAX_DEPTH} deep; is there a loop of links?", directory.display()),
+            format!(
+                "{}: directories are nested more than {MAX_DEPTH} deep; is there a loop of symbolic links?",
+                directory.display()
+            ),
         ));
     }
     for entry in std::fs::read_dir(directory).map_err(|error| read_failed(directory, &error))? {
@@ -59,7 +62,7 @@ fn list_below(directory: &Path, prefix: &str, depth: usize, files: &mut Vec<Spli
         if files.len() > MAX_FILES {
             return Err(OperatorError::fatal(
                 "SOURCE-TOO-MANY-FILES",
-                format!("more than {MAX_FILES} files; use fewer, bigger ones"),
+                format!("there are more than {MAX_FILES} files; use fewer, bigger ones"),
             ));
         }
     }
@@ -75,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hidden_names_are_skipped_and_the_order_is_that_of_the_paths() {
+    fn hidden_names_are_skipped_and_files_are_in_path_order() {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path();
         std::fs::create_dir_all(root.join("b/_temporary")).unwrap();
@@ -88,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_that_are_no_files_are_refused() {
+    fn a_path_that_is_not_a_file_is_refused() {
         let directory = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink(directory.path(), directory.path().join("loop")).unwrap();
         assert_eq!(list(directory.path()).unwrap_err().code, "SOURCE-PATH");

@@ -1,7 +1,7 @@
 //! `source.file`: reads files of rows to their end, exactly once.
 //!
-//! There is no coordinator. Each subtask lists the files itself and takes its share by a pure function ([`split::deal`]);
-//! from then on its state says what is left. Files must stay as they are while a job reads them.
+//! There is no coordinator. Each subtask lists the files and computes its share with a pure function ([`split::deal`]). From then
+//! on, its state holds the remaining splits. Files must not change while a job reads them.
 
 pub(crate) mod lines;
 mod listing;
@@ -61,20 +61,19 @@ fn yes() -> bool {
     true
 }
 
-/// Builds `source.file`.
 pub(crate) fn build(descriptor: &OperatorDescriptor, context: &OperatorContext) -> Result<BuiltOperator, OperatorError> {
     let source = FileSource::new(descriptor, context)?;
     let schema = Arc::clone(&source.schema);
     Ok(BuiltOperator::Source(Box::new(source), schema))
 }
 
-/// A batch ends at this many bytes of text, however few rows that is.
+/// A batch ends at this many bytes of text, even if it has few rows.
 const BATCH_BYTES: usize = 4 << 20;
 
-/// Bad rows logged one by one, per attempt.
+/// Maximum number of bad rows that an attempt logs.
 const LOGGED_BAD_ROWS: u64 = 10;
 
-/// To name a line by its number, at most so much of the file before it is counted.
+/// An error gives the line number only up to this offset, because counting lines means reading the file up to there.
 const COUNTED_BYTES: u64 = 1 << 30;
 
 pub(crate) struct FileSource {
@@ -87,9 +86,9 @@ pub(crate) struct FileSource {
     subtask: u32,
     parallelism: u32,
     limiter: Option<RateLimiter>,
-    /// What is left to read; `None` until the files have been listed or a state restored.
+    /// The splits left to read; `None` until the files have been listed or a state has been restored.
     splits: Option<VecDeque<Split>>,
-    /// Reads the first of `splits`.
+    /// Reader of the first split in `splits`.
     reader: Option<SplitReader>,
     rows: RowBuffer,
     bad_rows: u64,
@@ -191,14 +190,15 @@ impl FileSource {
         })
     }
 
-    /// Reads lines of the split into `rows` until there are `target` rows, or enough was looked at. Whether the split is done.
+    /// Reads lines of the split into `rows` until there are `target` rows, `BATCH_BYTES` bytes, or four times `target` lines have
+    /// been read. Returns whether the split is done.
     fn read_lines(&mut self, split: &mut Split, reader: &mut SplitReader, target: usize) -> Result<bool, OperatorError> {
         let (lines, mut parser) = match reader {
             SplitReader::Csv(lines, parser) => (lines, Some(parser)),
             SplitReader::Json(lines) => (lines, None),
             SplitReader::Parquet(_) => return Ok(true),
         };
-        // Blank and bad lines yield no rows, but looking at them takes time too.
+        // Limit the number of lines too: blank and bad lines give no rows, but reading them takes time.
         for _ in 0..target.saturating_mul(4) {
             if self.rows.rows() >= target || self.rows.text_bytes() >= BATCH_BYTES {
                 return Ok(false);
@@ -238,7 +238,7 @@ impl FileSource {
         Ok(false)
     }
 
-    /// Reads up to `target` rows, over several splits if need be.
+    /// Reads up to `target` rows, from several splits if needed.
     fn read(&mut self, target: usize) -> Result<Reading, OperatorError> {
         loop {
             let Some(mut split) = self.splits.as_mut().and_then(VecDeque::pop_front) else {
@@ -284,7 +284,7 @@ impl FileSource {
 
 enum Reading {
     Rows(RecordBatch),
-    /// Looked at much that was no row; there may be more.
+    /// Many lines gave no row. There may be more lines.
     NothingYet,
     End,
 }
@@ -332,22 +332,26 @@ impl Source for FileSource {
             if !rescaled && *former != self.subtask {
                 continue;
             }
-            let state: FileSourceState = serde_json::from_slice(bytes)
-                .map_err(|error| OperatorError::fatal("SOURCE-STATE", format!("source.file: unreadable state: {error}")))?;
+            let state: FileSourceState = serde_json::from_slice(bytes).map_err(|error| {
+                OperatorError::fatal("SOURCE-STATE", format!("source.file: the state can't be read: {error}"))
+            })?;
             if state.version != STATE_VERSION {
                 return Err(OperatorError::fatal(
                     "SOURCE-STATE",
-                    format!("source.file: unknown state version {}", state.version),
+                    format!("source.file: the state has an unknown version: {}", state.version),
                 ));
             }
             if let Some(split) = state.splits.iter().find(|split| leaves_root(&split.file)) {
-                return Err(OperatorError::fatal("SOURCE-STATE", format!("source.file: illegal path {:?} in state", split.file)));
+                return Err(OperatorError::fatal(
+                    "SOURCE-STATE",
+                    format!("source.file: the state has an illegal path: {:?}", split.file),
+                ));
             }
             splits.extend(state.splits);
             bad_rows += state.bad_rows;
         }
         if restored.operator_state.is_empty() {
-            // The checkpoint is older than this operator: begin at the beginning.
+            // The checkpoint was taken before the job had this operator, so read from the beginning.
             return Ok(());
         }
         if rescaled {
@@ -385,7 +389,7 @@ impl BadRow<'_> {
         OperatorError::fatal("SOURCE-BAD-ROW", format!("{count}{}", self.describe(self.line_number())))
     }
 
-    /// Counts the lines before this one, if that isn't too far.
+    /// The number of this line, found by counting the lines before it. `None` if the line starts after [`COUNTED_BYTES`].
     fn line_number(&self) -> Option<u64> {
         use std::io::Read;
         if self.start > COUNTED_BYTES {

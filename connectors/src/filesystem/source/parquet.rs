@@ -1,4 +1,4 @@
-//! Rows of a stretch of a Parquet file: the row groups that start in it.
+//! Reads the row groups of a Parquet file that start in a range of bytes.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,17 +14,17 @@ use weir_dataflow::operator::OperatorError;
 use super::lines;
 use super::split::Split;
 
-/// Rows read at once.
+/// Number of rows per read.
 const BATCH_ROWS: usize = 8192;
 
-/// Reads what is left of a split.
+/// Reads the remaining rows of a split.
 pub(crate) struct ParquetReader {
     path: PathBuf,
     schema: SchemaRef,
-    /// For each column of the schema its place among the columns read.
+    /// For each column of the schema, its position among the columns read.
     places: Vec<usize>,
     reader: ParquetRecordBatchReader,
-    /// Rows read from the file and not given out yet.
+    /// Rows that were read from the file but not returned yet.
     rest: Option<RecordBatch>,
 }
 
@@ -41,7 +41,7 @@ impl ParquetReader {
                 let shown: String = names.join(", ").chars().take(200).collect();
                 OperatorError::fatal(
                     "SOURCE-SCHEMA",
-                    format!("{}: there is no column {:?}, but: {shown}", path.display(), field.name()),
+                    format!("{}: there is no column {:?}; its columns are: {shown}", path.display(), field.name()),
                 )
             })?;
             roots.push(root);
@@ -65,7 +65,7 @@ impl ParquetReader {
         Ok(Self { path: path.to_owned(), schema: Arc::clone(schema), places, reader, rest: None })
     }
 
-    /// Up to `max_rows` rows, or `None` behind the last.
+    /// Returns up to `max_rows` rows, or `None` after the last row.
     pub(crate) fn next(&mut self, max_rows: usize) -> Result<Option<RecordBatch>, OperatorError> {
         let batch = match self.rest.take() {
             Some(rest) => rest,
@@ -100,7 +100,7 @@ impl ParquetReader {
     }
 }
 
-/// Where a row group starts.
+/// The byte at which a row group starts.
 fn first_byte(group: &RowGroupMetaData) -> Option<u64> {
     let starts =
         group.columns().iter().map(|column| column.dictionary_page_offset().unwrap_or_else(|| column.data_page_offset()));

@@ -1,29 +1,29 @@
-//! Splits: which subtask reads which stretch of which file. A pure function of the files and the parallelism.
+//! Assigns ranges of files to subtasks. The assignment is a pure function of the files and the parallelism.
 
 use serde::{Deserialize, Serialize};
 
-/// A stretch of a file that one subtask reads, and how far it has come.
+/// A range of a file that one subtask reads, and its progress.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Split {
-    /// Path of the file below the source's directory; empty if the source's path is the file itself.
+    /// Path of the file relative to the source's directory; empty if the source's path is the file itself.
     pub(crate) file: String,
-    /// Text: lines that start before this byte are read or belong to others. Parquet: row groups that start at or after
+    /// Text: the split's next line is the first that starts at or after this byte. Parquet: row groups that start at or after
     /// this byte belong to the split.
     pub(crate) start: u64,
-    /// First byte of which the lines, or row groups, that start there no longer belong to the split.
+    /// Lines or row groups that start at or after this byte do not belong to the split.
     pub(crate) end: u64,
     /// Size of the file when it was listed.
     pub(crate) size: u64,
-    /// Parquet: rows of the split that are read.
+    /// Parquet: number of rows of the split that have been read.
     #[serde(default)]
     pub(crate) rows: u64,
 }
 
-/// Stretches smaller than this are cut only if there are fewer of them than subtasks.
+/// Ranges smaller than this are cut only if there are fewer ranges than subtasks.
 pub(crate) const CUT_BYTES: u64 = 16 << 20;
 
-/// Deals stretches out to subtasks; the result is indexed by subtask. Every subtask gets its piece of each big stretch, so
-/// that all of them advance through the files together; small ones go round whole.
+/// Distributes ranges to subtasks; the result is indexed by subtask. A big range is cut into one piece per subtask, so that all
+/// subtasks advance through the files together. Small ranges are assigned whole, in turn.
 pub(crate) fn deal(mut stretches: Vec<Split>, parallelism: u32, cut_bytes: u64) -> Vec<Vec<Split>> {
     let subtasks = parallelism.max(1) as usize;
     stretches.retain(|split| split.start < split.end);
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn many_small_files_go_round_whole_and_big_ones_are_cut() {
+    fn many_small_files_are_assigned_whole_and_big_ones_are_cut() {
         let hands = deal(vec![file("c", 100), file("a", 1), file("b", 2), file("d", 0), file("e", 5)], 2, 50);
         let names: Vec<Vec<_>> =
             hands.iter().map(|hand| hand.iter().map(|split| (split.file.as_str(), split.start, split.end)).collect()).collect();
@@ -75,14 +75,14 @@ mod tests {
     }
 
     #[test]
-    fn a_stretch_whose_rows_are_partly_read_stays_whole() {
+    fn a_range_whose_rows_are_partly_read_is_not_cut() {
         let started = Split { rows: 7, ..file("a", 100) };
         assert_eq!(deal(vec![started.clone()], 2, 1), [vec![started], vec![]]);
     }
 
     proptest! {
         #[test]
-        fn every_byte_is_dealt_once_at_every_parallelism(
+        fn every_byte_is_assigned_once_at_every_parallelism(
             sizes in proptest::collection::vec(0_u64..200, 0..12), parallelism in 1_u32..9, next in 1_u32..9, cut in 0_u64..150,
         ) {
             let files: Vec<_> = sizes.iter().enumerate().map(|(index, size)| file(&format!("{index:02}"), *size)).collect();

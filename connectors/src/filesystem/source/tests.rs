@@ -79,7 +79,7 @@ fn format_of(index: usize) -> (Format, &'static str) {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
-    fn stopping_and_rescaling_anywhere_reads_every_row_once(
+    fn every_row_is_read_once_across_restores_and_rescalings(
         format in 0_usize..3, files in 1_usize..5, rows in 0_usize..60,
         phases in proptest::collection::vec((1_u32..5, proptest::collection::vec(0_usize..4, 5)), 1..5),
     ) {
@@ -108,7 +108,7 @@ proptest! {
     }
 
     #[test]
-    fn arbitrary_files_are_read_or_refused_and_never_panic(
+    fn an_arbitrary_file_is_read_or_refused_and_never_panics(
         bytes in proptest::collection::vec(prop_oneof![4 => proptest::sample::select(b",\"\n\r19a{}:".to_vec()), 1 => any::<u8>()], 0..200),
         format in 0_usize..3, header in any::<bool>(), max_bad_rows in 0_u64..20,
     ) {
@@ -131,14 +131,14 @@ proptest! {
 }
 
 #[test]
-fn line_ends_blank_lines_and_a_byte_order_mark_are_no_rows() {
+fn line_ends_blank_lines_and_a_byte_order_mark_give_no_rows() {
     assert_eq!(read_bytes(b"\xef\xbb\xbf1,a\r\n\r\n\n2,b", |_| {}).unwrap(), ["1,a", "2,b"]);
     assert_eq!(read_bytes(b"", |_| {}).unwrap(), [""; 0]);
     assert_eq!(read_bytes(b"", |options| options["format"] = json!("json")).unwrap(), [""; 0]);
 }
 
 #[test]
-fn a_header_is_skipped_once_per_file_at_every_parallelism_and_places_the_columns() {
+fn a_header_is_skipped_once_per_file_at_every_parallelism_and_names_the_columns() {
     let directory = tempfile::tempdir().unwrap();
     let body: String = (0..50).map(|row| format!("n{row};{row};x\n")).collect();
     std::fs::write(directory.path().join("data.csv"), format!("\u{feff}NAME;id;other\r\n{body}")).unwrap();
@@ -155,14 +155,14 @@ fn a_header_is_skipped_once_per_file_at_every_parallelism_and_places_the_columns
 }
 
 #[test]
-fn a_missing_header_is_noticed() {
+fn a_missing_header_is_an_error() {
     let error = read_bytes(b"1,a\n2,b\n", |options| options["header"] = json!(true)).unwrap_err();
     assert_eq!(error.code, "SOURCE-HEADER");
     assert!(error.message.contains("\"header\": false"), "{error}");
 }
 
 #[test]
-fn a_bad_row_is_named_by_file_line_and_text() {
+fn the_error_for_a_bad_row_gives_file_line_and_text() {
     let error = read_bytes(b"1,a\nx,b\n", |_| {}).unwrap_err();
     assert_eq!(error.code, "SOURCE-BAD-ROW");
     assert!(error.message.contains("/data: line 2, byte 4: column \"id\": \"x\" is not a bigint; the row: \"x,b\""), "{error}");
@@ -172,7 +172,7 @@ fn a_bad_row_is_named_by_file_line_and_text() {
 }
 
 #[test]
-fn as_many_bad_rows_are_skipped_as_allowed_also_across_a_restore() {
+fn max_bad_rows_limits_skipped_rows_also_across_a_restore() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("data"), "x\n1,a\nx\n2,b\n3,c\n4,d\nx\n5,e\n").unwrap();
     let mut options = options(directory.path(), "csv");
@@ -189,7 +189,7 @@ fn as_many_bad_rows_are_skipped_as_allowed_also_across_a_restore() {
 }
 
 #[test]
-fn files_that_vanish_or_shrink_are_fatal() {
+fn a_file_that_was_removed_or_shrank_is_fatal() {
     let directory = tempfile::tempdir().unwrap();
     for (name, change) in [("gone", "SOURCE-FILE-GONE"), ("shrunk", "SOURCE-FILE-SHRUNK")] {
         let path = directory.path().join(name);
@@ -229,7 +229,7 @@ fn a_restored_source_resumes_the_rate_without_a_burst() {
 }
 
 #[test]
-fn parquet_columns_go_by_name_and_are_cast() {
+fn parquet_columns_are_matched_by_name_and_cast() {
     let directory = tempfile::tempdir().unwrap();
     write_files(directory.path(), Format::Parquet, 1, 3);
     let mut options = options(directory.path(), "parquet");
@@ -244,7 +244,7 @@ fn parquet_columns_go_by_name_and_are_cast() {
 }
 
 #[test]
-fn options_that_make_no_sense_are_refused() {
+fn invalid_options_are_refused() {
     let path = Path::new("/data");
     for (name, value) in [
         ("path", json!("")),

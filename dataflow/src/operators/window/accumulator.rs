@@ -1,4 +1,4 @@
-//! Aggregates over windows: a vector per aggregate, an entry per slot.
+//! Aggregates over windows. Each aggregate has a vector with one entry per slot; a slot is the number of a key.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::operators::window::key_index::{NO_SLOT, Selection};
 use crate::schema;
 use crate::state::StateReader;
 
-/// An aggregate as options give it.
+/// An aggregate as it is written in the options.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AggregateOption {
@@ -27,7 +27,6 @@ pub(super) struct AggregateOption {
     column: Option<String>,
 }
 
-/// What an aggregate computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Function {
     Count,
@@ -43,14 +42,15 @@ enum Function {
 pub(super) struct Aggregate {
     pub(super) name: String,
     function: Function,
-    /// Its input column; `None` counts rows.
+    /// Position of the input column; `None` counts rows.
     pub(super) column: Option<usize>,
     input: DataType,
     nullable: bool,
 }
 
 impl Aggregate {
-    /// Errors: `AGG-FUNCTION` for an unknown one, `AGG-COLUMN` for one without the column it needs, `AGG-TYPE`.
+    /// Errors: `AGG-FUNCTION` for an unknown function, `AGG-COLUMN` if the function needs a column and has none, `AGG-TYPE` if
+    /// the function can't take the column's type.
     pub(super) fn plan(option: AggregateOption, schema: &Schema) -> Result<Self, OperatorError> {
         let refuse = |code, what: String| Err(OperatorError::fatal(code, format!("aggregate {:?}: {what}", option.name)));
         let function = match option.function.as_str() {
@@ -95,7 +95,7 @@ impl Aggregate {
         })
     }
 
-    /// Its output column.
+    /// The output column of the aggregate.
     pub(super) fn field(&self) -> Field {
         let (data_type, nullable) = match self.function {
             Function::Count | Function::CountDistinct => (DataType::Int64, false),
@@ -107,7 +107,7 @@ impl Aggregate {
         Field::new(&self.name, data_type, nullable)
     }
 
-    /// What of it determines the layout of its state.
+    /// Describes the layout of the aggregate's state: equal signatures mean equal layouts.
     pub(super) fn signature(&self) -> String {
         format!("{:?} {:?} {}", self.function, self.input, self.column.is_some())
     }
@@ -125,7 +125,7 @@ impl Aggregate {
         }
     }
 
-    /// Takes the selected rows of the input column into `accumulator`; `slots` has the slot of each.
+    /// Adds the selected rows of the input column to `accumulator`. `slots` has the slot of each row.
     pub(super) fn update(
         &self,
         accumulator: &mut Accumulator,
@@ -211,7 +211,7 @@ impl Aggregate {
         }
     }
 
-    /// NaN is greater than all numbers, -0 equal to 0.
+    /// NaN is greater than all numbers; -0 equals 0.
     fn better_double(&self, best: &mut Option<f64>, value: f64) {
         let value = canonical_double(value);
         let is_better = best.is_none_or(|best| {
@@ -231,7 +231,8 @@ impl Aggregate {
         }
     }
 
-    /// Adds another accumulator of this aggregate; `slots` has for each of its slots that in `into`, or [`NO_SLOT`].
+    /// Adds the accumulator `from` of the same aggregate to `into`. `slots` maps each slot of `from` to a slot of `into`, or to
+    /// [`NO_SLOT`], which skips it.
     pub(super) fn merge(&self, into: &mut Accumulator, from: &Accumulator, slots: &[u32]) {
         let pairs =
             || slots.iter().enumerate().filter(|(_, slot)| **slot != NO_SLOT).map(|(theirs, ours)| (theirs, *ours as usize));
@@ -271,11 +272,11 @@ impl Aggregate {
             (Accumulator::DistinctText(ours), Accumulator::DistinctText(theirs)) => {
                 pairs().for_each(|(from, into)| theirs[from].iter().for_each(|v| insert_text(&mut ours[into], v)));
             }
-            _ => unreachable!("accumulators of one aggregate are of one kind"),
+            _ => unreachable!("all accumulators of one aggregate have the same variant"),
         }
     }
 
-    /// The output column for these slots. Error: `AGG-OVERFLOW` for a sum beyond a bigint.
+    /// The output column for these slots. Error: `AGG-OVERFLOW` if a sum does not fit into a bigint.
     pub(super) fn finish(&self, accumulator: &Accumulator, slots: &[u32]) -> Result<ArrayRef, OperatorError> {
         let each = slots.iter().map(|slot| *slot as usize);
         Ok(match accumulator {
@@ -288,7 +289,7 @@ impl Aggregate {
                 let sum = |slot: usize| (counts[slot] > 0).then(|| i64::try_from(sums[slot])).transpose();
                 let sums: Result<Int64Array, _> = each.map(sum).collect();
                 Arc::new(sums.map_err(|_| {
-                    let message = format!("the sum {:?} is beyond a bigint; sum CAST(… AS DOUBLE) instead", self.name);
+                    let message = format!("the sum {:?} does not fit into a bigint; sum CAST(… AS DOUBLE) instead", self.name);
                     OperatorError::fatal("AGG-OVERFLOW", message)
                 })?)
             }
@@ -300,7 +301,7 @@ impl Aggregate {
             Accumulator::BestInt { values, seen } => {
                 let best = each.map(|slot| seen[slot].then(|| values[slot]));
                 match self.input {
-                    // The narrow type's values were widened, so they fit.
+                    // These values were widened from i32, so they fit.
                     DataType::Int32 => Arc::new(best.map(|v| v.map(|v| v as i32)).collect::<Int32Array>()),
                     DataType::Int64 => Arc::new(best.collect::<Int64Array>()),
                     _ => Arc::new(best.collect::<TimestampMillisecondArray>()),
@@ -314,7 +315,7 @@ impl Aggregate {
     }
 }
 
-/// The rows that an update takes, with their slots.
+/// The rows that an update adds, with their slots.
 struct SelectedRows<'a> {
     nulls: Option<&'a NullBuffer>,
     selection: Selection<'a>,
@@ -342,7 +343,7 @@ impl SelectedRows<'_> {
     }
 }
 
-/// The values of one aggregate, by slot. Sums of whole numbers are exact: no 2^64 rows of a window overflow an `i128`.
+/// The values of one aggregate, by slot. Sums of whole numbers are exact: an `i128` does not overflow before 2^64 rows.
 #[derive(Clone)]
 pub(super) enum Accumulator {
     Count(Vec<i64>),
@@ -370,7 +371,7 @@ fn insert_text(set: &mut HashTable<Box<str>>, value: &str) {
 }
 
 impl Accumulator {
-    /// Makes room for this many slots; new ones are empty.
+    /// Makes room for this many slots. New slots are empty.
     pub(super) fn grow(&mut self, slots: usize) {
         match self {
             Self::Count(counts) => counts.resize(slots, 0),
@@ -430,7 +431,7 @@ impl Accumulator {
         }
     }
 
-    /// Reads the value of one slot, which `grow` made, as `write` wrote it.
+    /// Reads the value of one slot as `write` wrote it. `grow` must have created the slot.
     pub(super) fn read(&mut self, slot: usize, reader: &mut StateReader<'_>) -> Result<(), OperatorError> {
         match self {
             Self::Count(counts) => counts[slot] = reader.i64()?,
@@ -483,6 +484,6 @@ fn flag(reader: &mut StateReader<'_>) -> Result<bool, OperatorError> {
     match reader.array::<1>()? {
         [0] => Ok(false),
         [1] => Ok(true),
-        _ => Err(StateReader::corrupt("neither true nor false")),
+        _ => Err(StateReader::corrupt("a boolean is neither 0 nor 1")),
     }
 }

@@ -1,18 +1,18 @@
-//! Which windows a row falls into, and when they are due: pure arithmetic on event time.
+//! Computes which windows a row belongs to, and when they are due: pure arithmetic on event time.
 //!
-//! Windows start at multiples of `slide` and are `size` long; tumbling ones have `slide = size`. Rows are gathered in panes,
-//! the stretches between which no window begins or ends, so that a row is touched once however many windows it is in.
+//! Windows start at multiples of `slide` and are `size` long; tumbling windows have `slide = size`. Rows are aggregated in panes.
+//! A pane is a time range in which no window begins or ends. So each row is aggregated once, no matter how many windows hold it.
 
 use crate::element::EventTime;
 use crate::operator::OperatorError;
 
-/// Most panes in a window, and with it most windows that a row can be in.
+/// Maximum number of panes in a window, and so of windows that hold a row.
 pub(super) const MAX_PANES: i64 = 10_000;
 
-/// Event times beyond this (about 73 million years from 1970) are refused, so that arithmetic on them can't overflow.
+/// Event times beyond this, about 73 million years before or after 1970, are refused, so that arithmetic can't overflow.
 pub(super) const MAX_TIME: EventTime = 1 << 61;
 
-/// The windows of one operator. All durations in milliseconds.
+/// The windows of one operator. All durations are in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct WindowAssigner {
     pub(super) size: i64,
@@ -24,13 +24,13 @@ pub(super) struct WindowAssigner {
 impl WindowAssigner {
     pub(super) fn new(size: i64, slide: i64, lateness: i64) -> Result<Self, OperatorError> {
         if slide > size {
-            let message = format!("slide_ms ({slide}) is more than size_ms ({size}): rows between the windows would be lost");
+            let message = format!("slide_ms ({slide}) is greater than size_ms ({size}): rows between the windows would be lost");
             return Err(OperatorError::fatal("OPT-VALUE", message));
         }
         let pane = greatest_common_divisor(size, slide);
         if size / pane > MAX_PANES {
             let message = format!(
-                "size_ms ({size}) and slide_ms ({slide}) share no divisor above {pane}: a window would have {} parts, \
+                "size_ms ({size}) and slide_ms ({slide}) have no common divisor above {pane}: a window would have {} parts, \
                  more than {MAX_PANES}; choose rounder numbers",
                 size / pane
             );
@@ -66,7 +66,7 @@ impl WindowAssigner {
         start - start.rem_euclid(self.slide) + self.slide
     }
 
-    /// Whether rows of a pane come too late for all of its windows.
+    /// Whether rows of a pane are too late for all of its windows.
     pub(super) fn is_late(&self, pane_start: EventTime, watermark: EventTime) -> bool {
         self.due(self.last_window(pane_start)) + self.lateness <= watermark
     }
@@ -87,7 +87,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn panes_and_windows_agree_with_the_definition(time in -10_000i64..10_000, size in 1i64..300, slide in 1i64..300, watermark in -10_000i64..10_000) {
+        fn panes_and_windows_match_their_definition(time in -10_000i64..10_000, size in 1i64..300, slide in 1i64..300, watermark in -10_000i64..10_000) {
             prop_assume!(slide <= size);
             let assigner = WindowAssigner::new(size, slide, 0).unwrap();
             let holding: Vec<_> = (-11_000i64..11_000).filter(|s| s % slide == 0 && *s <= time && time < s + size).collect();

@@ -1,4 +1,4 @@
-//! From keys to dense slots, so that accumulators are plain vectors.
+//! Maps keys to dense slot numbers, so that accumulators are plain vectors.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::key_group::{hash_i64, hash_rows};
 use crate::operator::OperatorError;
 use crate::state::{RowFormat, Rows};
 
-/// Which rows of a batch.
+/// A selection of rows of a batch.
 #[derive(Clone, Copy)]
 pub(super) enum Selection<'a> {
     All,
@@ -31,7 +31,7 @@ enum KeyColumns {
     Rows(Rows),
 }
 
-/// How keys of some column types are held.
+/// Chooses how keys of given column types are stored.
 #[derive(Debug, Clone)]
 pub(super) struct KeyLayout {
     pub(super) format: RowFormat,
@@ -42,7 +42,7 @@ impl KeyLayout {
         Ok(Self { format: RowFormat::of_keys(types)? })
     }
 
-    /// A single whole-number or timestamp column: keys are compared as numbers.
+    /// Whether the key is a single whole-number or timestamp column, so that keys are compared as numbers.
     fn is_int(&self) -> bool {
         matches!(self.format.types(), [DataType::Int32 | DataType::Int64 | DataType::Timestamp(TimeUnit::Millisecond, None)])
     }
@@ -74,7 +74,7 @@ impl KeyLayout {
             KeyIndex::Int(IntKeys { keys, null, .. }) => {
                 let values = slots.iter().map(|slot| (Some(*slot) != *null).then(|| keys[*slot as usize]));
                 Ok(vec![match self.format.types() {
-                    // The narrow type's values were widened, so they fit.
+                    // These values were widened from i32, so they fit.
                     [DataType::Int32] => Arc::new(values.map(|v| v.map(|v| v as i32)).collect::<Int32Array>()) as ArrayRef,
                     [DataType::Int64] => Arc::new(values.collect::<Int64Array>()),
                     _ => Arc::new(values.collect::<TimestampMillisecondArray>()),
@@ -85,19 +85,19 @@ impl KeyLayout {
     }
 }
 
-/// No slot.
+/// Marks a key that has no slot.
 pub(super) const NO_SLOT: u32 = u32::MAX;
 
-/// Keys in the order of their first appearance; the position is the slot.
+/// Keys in the order of their first appearance. The position of a key is its slot.
 #[derive(Clone)]
 pub(super) enum KeyIndex {
-    /// Single whole-number keys.
+    /// Keys of a single whole-number or timestamp column.
     Int(IntKeys),
     /// Keys as bytes of [`RowFormat`].
     Rows(RowKeys),
 }
 
-/// Whole-number keys. The slot of NULL has 0 in `keys`.
+/// Whole-number keys. If NULL has a slot, `keys` holds 0 there.
 #[derive(Clone, Default)]
 pub(super) struct IntKeys {
     table: HashTable<(i64, u32)>,
@@ -106,7 +106,7 @@ pub(super) struct IntKeys {
 }
 
 impl IntKeys {
-    /// The slot of a key; if it is new, it gets one if `add`, else [`NO_SLOT`].
+    /// The slot of a key. A new key gets a slot if `add`, else the result is [`NO_SLOT`].
     #[inline]
     fn slot(&mut self, hash: u64, key: i64, add: bool) -> u32 {
         if let Some((_, slot)) = self.table.find(hash, |entry| entry.0 == key) {
@@ -145,7 +145,7 @@ impl RowKeys {
         &self.bytes[start..self.ends[slot]]
     }
 
-    /// As [`IntKeys::slot`].
+    /// Does the same as [`IntKeys::slot`].
     fn slot(&mut self, hash: u64, key: &[u8], add: bool) -> u32 {
         let same = |slot: &u32| self.hashes[*slot as usize] == hash && self.row(*slot as usize) == key;
         if let Some(slot) = self.table.find(hash, same) {
@@ -171,7 +171,7 @@ impl KeyIndex {
         }
     }
 
-    /// The slot of each selected row's key, new ones being added.
+    /// Replaces `slots` by the slot of each selected row's key. Adds new keys.
     pub(super) fn slots(&mut self, batch: &BatchKeys, selection: Selection<'_>, slots: &mut Vec<u32>) {
         slots.clear();
         match selection {
@@ -191,11 +191,11 @@ impl KeyIndex {
             (Self::Rows(index), KeyColumns::Rows(keys)) => {
                 slots.extend(rows.map(|row| index.slot(batch.hashes[row], keys.row(row), true)));
             }
-            _ => unreachable!("an index and the keys of a batch come from one layout"),
+            _ => unreachable!("an index and the keys of a batch come from the same layout"),
         }
     }
 
-    /// For each slot of `other` this index's slot of the same key: added if it is new, or [`NO_SLOT`] unless `add`.
+    /// Replaces `slots` by this index's slot for each key of `other`. A new key gets a slot if `add`, else [`NO_SLOT`].
     pub(super) fn slots_of(&mut self, other: &Self, add: bool, slots: &mut Vec<u32>) {
         slots.clear();
         match (self, other) {
@@ -205,7 +205,7 @@ impl KeyIndex {
             (Self::Rows(index), Self::Rows(other)) => {
                 slots.extend(other.hashes.iter().enumerate().map(|(slot, hash)| index.slot(*hash, other.row(slot), add)));
             }
-            _ => unreachable!("indexes of one operator come from one layout"),
+            _ => unreachable!("all indexes of one operator come from the same layout"),
         }
     }
 }

@@ -1,7 +1,8 @@
 //! `window.tumbling` and `window.hopping`: aggregates over windows of event time.
 //!
-//! Rows are aggregated into panes as they come; a window is put together from its panes when the watermark passes its end.
-//! With `allowed_lateness_ms` a window stays known that much longer, and a late row makes it emit its changed keys again.
+//! Rows are aggregated into panes as they arrive. When the watermark passes the end of a window, its panes are merged into its
+//! result. With `allowed_lateness_ms` the panes are kept that much longer, and a late row makes its windows emit the changed keys
+//! again.
 
 mod accumulator;
 mod assign;
@@ -37,7 +38,7 @@ use crate::registry::{BuiltOperator, only_input};
 use crate::schema;
 use crate::state::owned_position;
 
-/// Windows are gathered into output batches of about this many rows.
+/// Approximate number of rows in an output batch, which can hold several windows.
 const OUTPUT_ROWS: usize = 8_192;
 
 struct WindowOperator {
@@ -52,7 +53,7 @@ struct WindowOperator {
     watermark: EventTime,
     late: u64,
     owned: Range<u32>,
-    /// By owned key group: number of the change that last touched it, and how many keys it has, counted per pane.
+    /// For each owned key group: the number of its last change, and its number of keys, counted per pane.
     groups: Vec<GroupInfo>,
     changes: u64,
     slots: Vec<u32>,
@@ -208,7 +209,7 @@ impl Operator for WindowOperator {
 
     fn restore(&mut self, restored: RestoredState) -> Result<(), OperatorError> {
         let watermarks = restored.operator_state.iter().map(|(_, bytes)| open_watermark(bytes));
-        // The slowest former subtask decides: what it had not fired must still fire.
+        // Take the lowest watermark of the former subtasks: windows that the slowest had not emitted must still be emitted.
         self.watermark = watermarks.collect::<Result<Vec<_>, _>>()?.into_iter().min().unwrap_or(MIN_WATERMARK);
         let signature = self.layout.signature(self.assigner.pane);
         for (key_group, bytes) in &restored.key_groups {
@@ -229,7 +230,7 @@ impl Operator for WindowOperator {
 }
 
 impl WindowOperator {
-    /// Takes rows of one pane; adds to `again` what they change in windows that have already been emitted.
+    /// Adds rows of one pane. If its windows have already been emitted, adds the changed keys of each to `again`.
     fn take_pane(
         &mut self,
         start: EventTime,
@@ -268,7 +269,7 @@ impl WindowOperator {
         Ok(())
     }
 
-    /// Row numbers sorted by pane, in their order within each, and the stretch of each pane.
+    /// Row numbers sorted by pane, with the range of each pane. Rows of a pane keep their order.
     fn sort_by_pane(&self, times: &[i64], first: EventTime, last: EventTime) -> (Vec<u32>, Vec<(EventTime, Range<usize>)>) {
         let pane_of = |time: i64| (time - first) / self.assigner.pane;
         let panes = pane_of(last) as usize + 1;
@@ -296,7 +297,7 @@ impl WindowOperator {
         (order, runs)
     }
 
-    /// The rows of a window: of all its keys, or only those that `only` knows (its values are empty).
+    /// The result rows of a window: for all keys, or only for the keys in `only`, whose values are empty.
     fn window(&self, start: EventTime, only: Option<Pane>) -> Result<RecordBatch, OperatorError> {
         let mut panes = self.panes.range(start..start + self.assigner.size).map(|(_, pane)| pane);
         let columns = match (panes.next(), panes.next(), only) {

@@ -7,14 +7,14 @@ use crate::operator::OperatorError;
 use crate::operators::window::accumulator::{Accumulator, Aggregate};
 use crate::operators::window::key_index::{BatchKeys, KeyIndex, KeyLayout, NO_SLOT, Selection};
 
-/// Keys and aggregates of a window operator: what gives panes their shape.
+/// Keys and aggregates of a window operator. They determine the layout of its panes.
 pub(super) struct Layout {
     pub(super) keys: KeyLayout,
     pub(super) aggregates: Vec<Aggregate>,
     pub(super) max_parallelism: u32,
 }
 
-/// Keys and their accumulators; entries of `groups` and of each accumulator are at the key's slot.
+/// Keys and their accumulators. The slot of a key is its position in `groups` and in each accumulator.
 #[derive(Clone)]
 pub(super) struct Pane {
     pub(super) index: KeyIndex,
@@ -29,7 +29,7 @@ impl Layout {
         Pane { index: self.keys.empty_index(), groups: Vec::new(), accumulators }
     }
 
-    /// Takes the selected rows of a batch into `pane`. Leaves the slot of each in `slots`.
+    /// Adds the selected rows of a batch to `pane`. Leaves the slot of each row in `slots`.
     pub(super) fn update(
         &self,
         pane: &mut Pane,
@@ -58,7 +58,7 @@ impl Layout {
         }
     }
 
-    /// Adds `from` to `into`: all its keys, or only those that `into` has.
+    /// Adds `from` to `into`: all keys, or, if `only_known`, only the keys that `into` already has.
     pub(super) fn merge(&self, into: &mut Pane, from: &Pane, only_known: bool, slots: &mut Vec<u32>) {
         into.index.slots_of(&from.index, !only_known, slots);
         into.groups.resize(into.index.len(), 0);
@@ -72,7 +72,7 @@ impl Layout {
         }
     }
 
-    /// An empty pane that knows the keys of these slots of `pane`.
+    /// A pane with the keys of these slots of `pane`, but with empty values.
     pub(super) fn keys_of(&self, pane: &Pane, slots: &[u32]) -> Result<Pane, OperatorError> {
         let mut known = self.empty_pane();
         let columns = self.keys.columns(&pane.index, slots)?;

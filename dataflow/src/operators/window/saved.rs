@@ -1,4 +1,4 @@
-//! Window state as bytes, by key group.
+//! Serialises and restores window state, by key group.
 //!
 //! ```text
 //! signature: u32 | panes: u32 | per pane:
@@ -22,7 +22,7 @@ use crate::state::{StateReader, open, put_bytes, seal};
 const KIND: u8 = 2;
 const VERSION: u8 = 1;
 
-/// The panes as they were at a barrier, shared by the key groups' serialisers.
+/// The panes at a barrier. The serialisers of all key groups share them.
 pub(super) struct FrozenPanes {
     pub(super) layout: Arc<Layout>,
     pub(super) signature: u32,
@@ -30,11 +30,11 @@ pub(super) struct FrozenPanes {
     pub(super) by_group: OnceLock<SlotsByGroup>,
 }
 
-/// Per key group the panes (by position) that have keys of it, with their slots.
+/// For each key group, the positions of the panes that hold its keys, with the slots of these keys.
 type SlotsByGroup = BTreeMap<u32, Vec<(usize, Vec<u32>)>>;
 
 impl FrozenPanes {
-    /// The bytes of one key group.
+    /// Serialises one key group.
     pub(super) fn serialize(&self, key_group: u32) -> Result<Bytes, OperatorError> {
         let by_group = self.by_group.get_or_init(|| self.sort_slots());
         let held = by_group.get(&key_group).map(Vec::as_slice).unwrap_or_default();
@@ -68,14 +68,14 @@ impl FrozenPanes {
 }
 
 impl Layout {
-    /// What panes of this layout and length can be restored by.
+    /// A checksum of the layout and the pane length. State can only be restored by an operator with the same signature.
     pub(super) fn signature(&self, pane_ms: i64) -> u32 {
         let types = self.keys.format.types().iter().map(|t| format!("{t} "));
         let aggregates = self.aggregates.iter().map(|aggregate| format!("{} ", aggregate.signature()));
         crc32c::crc32c(format!("{pane_ms} {}| {}", types.collect::<String>(), aggregates.collect::<String>()).as_bytes())
     }
 
-    /// Adds one key group's saved bytes to `panes`. Returns how many keys it held, counted per pane.
+    /// Adds the saved bytes of one key group to `panes`. Returns its number of keys, counted per pane.
     pub(super) fn restore(
         &self,
         signature: u32,
@@ -85,8 +85,8 @@ impl Layout {
     ) -> Result<u64, OperatorError> {
         let mut reader = open(KIND, VERSION, bytes)?;
         if reader.u32()? != signature {
-            let message = "the keys, aggregates or lengths of this window are not those the state was saved with; \
-                           restore the former ones, or give the vertex a new id to start it empty";
+            let message = "the keys, aggregates or lengths of this window differ from those of the saved state; \
+                           use the former ones, or give the vertex a new id to start without state";
             return Err(OperatorError::fatal("STATE-INCOMPATIBLE", message));
         }
         let mut entries = 0;
@@ -105,7 +105,7 @@ impl Layout {
             let mut slots = Vec::new();
             pane.index.slots(&batch_keys, Selection::All, &mut slots);
             if pane.index.len() != known + count {
-                return Err(StateReader::corrupt("a key is there twice"));
+                return Err(StateReader::corrupt("a key appears twice"));
             }
             pane.groups.resize(pane.index.len(), key_group);
             for accumulator in &mut pane.accumulators {
@@ -122,12 +122,12 @@ impl Layout {
 /// Kind and version of the envelope of the operator's own bytes.
 const OWN_KIND: u8 = 3;
 
-/// The watermark of a subtask, saved so that what was late before a restore is late after it.
+/// Serialises the watermark of a subtask, so that a row that was late before a restore is late after it.
 pub(super) fn seal_watermark(watermark: EventTime) -> Bytes {
     seal(OWN_KIND, VERSION, &watermark.to_le_bytes())
 }
 
-/// Reads what [`seal_watermark`] wrote.
+/// Reads the watermark that [`seal_watermark`] wrote.
 pub(super) fn open_watermark(bytes: &[u8]) -> Result<EventTime, OperatorError> {
     let mut reader = open(OWN_KIND, VERSION, bytes)?;
     let watermark = reader.i64()?;

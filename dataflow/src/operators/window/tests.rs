@@ -1,4 +1,4 @@
-//! Windows against a model that keeps every row and recomputes.
+//! Compares windows with a model that keeps every row and recomputes the results.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use crate::element::MAX_WATERMARK;
 use crate::key_group::KeyPartitioner;
 use crate::operators::tests::{Collected, barrier, build, context, restored_for};
 
-/// key, second key, time, value.
+/// Key, second key, time, value.
 type Row = (Option<i64>, Option<String>, i64, Option<i64>);
 
 #[derive(Debug, Clone)]
@@ -65,7 +65,7 @@ fn options(size: i64, slide: i64, lateness: i64, keys: &[&str]) -> Value {
     ]}})
 }
 
-/// A window's line as the operator writes it, from all its rows.
+/// The line that the operator must emit for a window and key with these rows.
 fn line(start: i64, size: i64, key: &[String], rows: &[Row]) -> Vec<String> {
     let shown = |v: Option<String>| v.unwrap_or("NULL".into());
     let values: Vec<i64> = rows.iter().filter_map(|r| r.3).collect();
@@ -165,11 +165,11 @@ impl Parallel {
         }
     }
 
-    /// Stops at a barrier and starts again with another parallelism; output already emitted stays.
+    /// Restores the operator from a snapshot with another parallelism. Rows already emitted stay in the output.
     fn restore(&mut self, parallelism: u32) {
         let parallelism = if self.keys.is_empty() { 1 } else { parallelism };
         let snapshots: Vec<_> = self.subtasks.iter_mut().map(|(operator, _)| operator.snapshot(&barrier(1)).unwrap()).collect();
-        // What comes after the barrier must not show in the snapshot.
+        // Rows after the barrier must not be in the snapshot.
         let lost = batch_of(&[(Some(1), Some("lost".into()), 5, Some(1_000))]);
         if let [(operator, _)] = self.subtasks.as_mut_slice() {
             operator.process(0, lost, &mut Collected::default()).unwrap();
@@ -206,7 +206,7 @@ fn keys() -> impl Strategy<Value = Vec<&'static str>> {
 
 proptest! {
     #[test]
-    fn windows_are_those_of_the_model_whatever_restores_and_rescalings_come_between(
+    fn windows_match_the_model_across_restores_and_rescalings(
         events in events(true), keys in keys(), slide in prop::sample::select(vec![10i64, 5, 4, 3, 1]), parallelism in 1u32..4,
     ) {
         let parallelism = if keys.is_empty() { 1 } else { parallelism };
@@ -232,7 +232,7 @@ proptest! {
     }
 
     #[test]
-    fn late_rows_correct_windows_within_the_allowed_lateness_and_are_counted_beyond(
+    fn late_rows_correct_windows_within_the_allowed_lateness_and_are_counted_after_it(
         events in events(false), keys in keys(), slide in prop::sample::select(vec![10i64, 5, 4]), lateness in 0i64..25,
     ) {
         let mut model = Model::default();
@@ -250,7 +250,7 @@ proptest! {
                 Event::Restore(_) => {}
             }
         }
-        // A batch can bring a window rows in several panes: each emits it again, so only the last word counts.
+        // A batch can have rows of one window in several panes. Each pane emits the window again, so only its last line counts.
         let last_words = |lines: Vec<Vec<String>>| -> BTreeMap<Vec<String>, Vec<String>> {
             lines.into_iter().map(|line| (line[..2 + keys.len()].to_vec(), line)).collect()
         };
@@ -278,7 +278,7 @@ fn tumbling(aggregates: Value) -> Value {
 }
 
 #[test]
-fn windows_come_out_in_order_sorted_by_key_with_null_first() {
+fn windows_are_emitted_in_order_and_sorted_by_key_with_null_first() {
     let descriptor = tumbling(json!([{"name": "n", "function": "count"}]));
     let (mut operator, schema) = build(&descriptor, &context(1, 0, vec![(input(), vec![])])).unwrap();
     assert_eq!(schema::describe(&schema), "(window_start timestamp_ms, k bigint, n bigint)");
@@ -295,7 +295,7 @@ fn windows_come_out_in_order_sorted_by_key_with_null_first() {
 }
 
 #[test]
-fn what_was_late_before_a_restore_is_late_after_it() {
+fn a_row_that_was_late_before_a_restore_is_late_after_it() {
     let descriptor = tumbling(json!([{"name": "n", "function": "count"}]));
     let context = context(1, 0, vec![(input(), vec![])]);
     let (mut operator, _) = build(&descriptor, &context).unwrap();
@@ -311,7 +311,7 @@ fn what_was_late_before_a_restore_is_late_after_it() {
 }
 
 #[test]
-fn sums_are_exact_and_one_beyond_a_bigint_fails_with_a_code() {
+fn sums_are_exact_and_a_sum_too_big_for_a_bigint_fails_with_a_code() {
     let descriptor =
         tumbling(json!([{"name": "sum", "function": "sum", "column": "v"}, {"name": "avg", "function": "avg", "column": "v"}]));
     let run = |values: &[i64]| {
@@ -327,7 +327,7 @@ fn sums_are_exact_and_one_beyond_a_bigint_fails_with_a_code() {
 }
 
 #[test]
-fn an_unchanged_key_group_keeps_its_version_and_an_emptied_one_disappears() {
+fn an_unchanged_key_group_keeps_its_version_and_an_empty_one_is_not_saved() {
     let descriptor = tumbling(json!([{"name": "n", "function": "count"}]));
     let (mut operator, _) = build(&descriptor, &context(1, 0, vec![(input(), vec![])])).unwrap();
     let mut out = Collected::default();
@@ -365,7 +365,7 @@ fn bad_options_and_bad_rows_have_codes() {
 }
 
 #[test]
-fn state_of_other_aggregates_is_refused_with_advice() {
+fn state_of_other_aggregates_is_refused_as_incompatible() {
     let context = context(1, 0, vec![(input(), vec![])]);
     let (mut before, _) = build(&tumbling(json!([{"name": "n", "function": "count"}])), &context).unwrap();
     before.process(0, batch_of(&[(Some(1), None, 1, None)]), &mut Collected::default()).unwrap();

@@ -1,19 +1,19 @@
-//! A connection on which nothing is believed that was changed on its way.
+//! A connection that detects bytes changed in transit.
 //!
-//! TCP's checksum has 16 bits and ends at whatever stands between two machines; HTTP/2 and gRPC have none. What is said over gRPC
-//! therefore travels in records. A record is a header of 16 bytes and up to [`MAX_PAYLOAD`] bytes of what is said; integers are
-//! little-endian, checksums CRC-32C:
+//! TCP's checksum has only 16 bits, and every middlebox between two machines computes it anew. HTTP/2 and gRPC have no checksum.
+//! gRPC traffic therefore travels in records. A record is a header of 16 bytes and a payload of up to [`MAX_PAYLOAD`] bytes.
+//! Integers are little-endian, checksums are CRC-32C:
 //!
-//! | bytes | what |
+//! | bytes | content |
 //! | --- | --- |
 //! | 4 | `WRC1` |
 //! | 4 | length of the payload |
 //! | 4 | checksum of the payload |
 //! | 4 | checksum of the record's number in its direction, from 0, as 8 bytes, and of the 12 bytes before |
 //!
-//! The number is not sent: a record that is lost, doubled or another connection's is noticed like a flipped bit. A header is checked
-//! before its length is believed. Whoever notices something ends the connection, and the other side learns what it always learns
-//! when a connection breaks.
+//! The number is not sent. A record that is lost, duplicated or of another connection therefore fails the check like a flipped
+//! bit. The receiver checks a header before it uses its length. On a failed check it ends the connection, and the peer sees an
+//! ordinary broken connection.
 
 use std::io;
 use std::pin::Pin;
@@ -32,23 +32,23 @@ const MAGIC: u32 = u32::from_le_bytes(*b"WRC1");
 const HEADER_LENGTH: usize = 16;
 /// Length of the header without its own checksum.
 const CHECKED_LENGTH: usize = 12;
-/// Bytes of one record's payload, at most.
+/// Longest payload of a record, in bytes.
 const MAX_PAYLOAD: usize = 64 << 10;
 
-/// What arrived is not what was sent, or was not sent by one of us.
+/// The received bytes were changed in transit, or the peer is no Weir process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 enum Damage {
     #[error(
-        "RPC-MAGIC: the peer does not speak Weir's protocol between JobManagers and TaskManagers, or what it said arrived damaged"
+        "RPC-MAGIC: the peer does not speak Weir's protocol between JobManagers and TaskManagers, or its data arrived damaged"
     )]
     Magic,
-    #[error("RPC-CRC: what the peer said arrived damaged, incomplete or out of order")]
+    #[error("RPC-CRC: the peer's data arrived damaged, incomplete or out of order")]
     Crc,
     #[error("RPC-LENGTH: the peer sent a record of {0} bytes; 1 to {MAX_PAYLOAD} are allowed")]
     Length(usize),
 }
 
-/// Records of one connection, both ways.
+/// Writes and checks the records of one connection. Counts them in each direction.
 #[derive(Debug)]
 struct Records {
     peer: String,
@@ -65,7 +65,7 @@ impl Records {
         Self { peer, sent: 0, received: 0 }
     }
 
-    /// Length and checksum of the payload that this is the header of.
+    /// Checks a header and returns the length and the checksum of its payload.
     fn check_header(&self, header: &[u8; HEADER_LENGTH]) -> Result<(usize, u32), Damage> {
         let (checked, mut checksum) = header.split_at(CHECKED_LENGTH);
         let mut fields = checked;
@@ -82,7 +82,7 @@ impl Records {
         Ok((length, fields.get_u32_le()))
     }
 
-    /// The payload of the next record, once all of it is there.
+    /// The payload of the next record; `None` until all of it has arrived.
     fn open(&mut self, received: &mut BytesMut) -> Result<Option<BytesMut>, Damage> {
         let Some(header) = received.first_chunk::<HEADER_LENGTH>() else { return Ok(None) };
         let (length, checksum) = self.check_header(header)?;
@@ -107,8 +107,8 @@ impl Decoder for Records {
 
     fn decode(&mut self, received: &mut BytesMut) -> io::Result<Option<BytesMut>> {
         self.open(received).map_err(|damage| {
-            // What gRPC makes of a broken connection does not say why it broke.
-            tracing::warn!(peer = self.peer, "{damage}; the connection is given up");
+            // Log it here: gRPC's own error does not say why the connection broke.
+            tracing::warn!(peer = self.peer, "{damage}; closing the connection");
             io::Error::new(io::ErrorKind::InvalidData, damage)
         })
     }
@@ -142,7 +142,7 @@ pub struct CheckedStream<S = TcpStream> {
 }
 
 impl<S: AsyncRead + AsyncWrite> CheckedStream<S> {
-    /// `peer` is what it is called in logs.
+    /// `peer` names the other side in logs.
     pub(super) fn new(stream: S, peer: String) -> Self {
         let mut framed = Framed::new(stream, Records::new(peer));
         framed.set_backpressure_boundary(MAX_PAYLOAD);
@@ -177,7 +177,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for CheckedStream<S> {
     }
 }
 
-/// For gRPC: nobody asks a connection who it is.
+/// tonic requires this. No service asks for connection info.
 impl<S> Connected for CheckedStream<S> {
     type ConnectInfo = ();
 
@@ -211,7 +211,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_said_arrives_in_whatever_pieces_it_comes(said in prop::collection::vec(any::<u8>(), 0..300_000), piece in 1_usize..100_000) {
+        fn a_message_arrives_whole_however_it_is_cut(said in prop::collection::vec(any::<u8>(), 0..300_000), piece in 1_usize..100_000) {
             let (mut sender, mut receiver) = ends();
             let record = sealed(&mut sender, &said);
             let (mut received, mut heard) = (BytesMut::new(), Vec::new());
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn no_flipped_bit_is_believed() {
+    fn every_flipped_bit_is_detected() {
         let record = sealed(&mut ends().0, b"vote for me");
         for bit in 0..record.len() * 8 {
             let mut damaged = record.clone();
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn records_that_are_lost_doubled_or_swapped_are_noticed() {
+    fn lost_duplicated_and_swapped_records_are_detected() {
         let mut sender = ends().0;
         let [first, second] = [b"first", b"other"].map(|said| sealed(&mut sender, said));
         let heard = |records: &[&BytesMut]| {
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_length_is_believed_of_nobody_who_makes_it_up() {
+    fn an_impossible_length_is_rejected() {
         let mut receiver = ends().1;
         for length in [0, MAX_PAYLOAD + 1, u32::MAX as usize] {
             let mut record = BytesMut::new();
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_connection_that_ends_within_a_record_has_not_ended_in_order() {
+    async fn a_connection_that_ends_within_a_record_is_an_error() {
         let (mut raw, there) = duplex(1_000);
         let mut there = CheckedStream::new(there, "here".to_owned());
         let record = sealed(&mut ends().0, b"half of it");

@@ -1,4 +1,4 @@
-//! gRPC channels over the seam, and over checked connections.
+//! gRPC channels over checked connections of this crate.
 
 use std::io;
 use std::task::{Context, Poll};
@@ -10,12 +10,12 @@ use tonic::transport::{Channel, Endpoint, Error, Uri};
 use super::{CheckedStream, connect};
 use crate::simulation::Answer;
 
-/// Connects to an endpoint.
+/// Connects a gRPC channel to an endpoint.
 pub async fn connect_channel(endpoint: &Endpoint) -> Result<Channel, Error> {
     endpoint.connect_with_connector(Connector).await
 }
 
-/// Connects to an endpoint when it is first used, and again when the connection broke.
+/// A channel that connects at its first use, and connects again after the connection breaks.
 pub fn connect_channel_lazily(endpoint: &Endpoint) -> Channel {
     endpoint.connect_with_connector_lazy(Connector)
 }
@@ -34,7 +34,7 @@ impl Service<Uri> for Connector {
 
     fn call(&mut self, uri: Uri) -> Self::Future {
         Box::pin(async move {
-            let address = uri.authority().ok_or_else(|| io::Error::other("an address without a host"))?;
+            let address = uri.authority().ok_or_else(|| io::Error::other("the address has no host"))?;
             let stream = connect(address.as_str()).await?;
             stream.disable_delay();
             Ok(TokioIo::new(CheckedStream::new(stream, address.to_string())))

@@ -1,4 +1,4 @@
-//! TCP.
+//! TCP connections, real or simulated.
 
 mod checked;
 mod grpc;
@@ -16,10 +16,10 @@ pub use stream::{ReadHalf, TcpStream, WriteHalf};
 
 use crate::simulation::{self, SimulatedListener};
 
-/// Between two tries to accept, when the system has no more file descriptors.
+/// Wait before the next accept after one fails, e.g. because the process has no file descriptor left.
 const ACCEPT_RETRY: Duration = Duration::from_secs(1);
 
-/// Connects to `host:port`.
+/// Opens a TCP connection to `host:port`.
 pub async fn connect(address: &str) -> io::Result<TcpStream> {
     match simulation::current() {
         Some(simulation) => simulation.connect(address).await.map(TcpStream::simulated),
@@ -28,7 +28,7 @@ pub async fn connect(address: &str) -> io::Result<TcpStream> {
     }
 }
 
-/// A socket that is bound and listens, not yet served by a runtime.
+/// A bound, listening socket that no runtime serves yet.
 pub struct BoundListener {
     kind: Bound,
 }
@@ -61,7 +61,7 @@ impl BoundListener {
         Ok(Self { kind: Bound::Simulated(simulation.bind(port)?) })
     }
 
-    /// Where it listens.
+    /// The address on which the socket listens.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         match &self.kind {
             Bound::Real(listener) => listener.local_addr(),
@@ -69,7 +69,7 @@ impl BoundListener {
         }
     }
 
-    /// To be accepted from on the calling runtime.
+    /// Makes the socket accept connections on the calling runtime.
     pub fn serve(self) -> io::Result<TcpListener> {
         let kind = match self.kind {
             Bound::Real(listener) => {
@@ -94,7 +94,7 @@ enum Listening {
 }
 
 impl TcpListener {
-    /// Where it listens.
+    /// The address on which the socket listens.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         match &self.kind {
             Listening::Real(listener) => listener.local_addr(),
@@ -102,7 +102,7 @@ impl TcpListener {
         }
     }
 
-    /// The next connection.
+    /// Accepts the next connection and returns it with the address of its peer.
     pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         match &self.kind {
             Listening::Real(listener) => listener.accept().await.map(|(stream, from)| (TcpStream::real(stream), from)),
@@ -110,7 +110,7 @@ impl TcpListener {
         }
     }
 
-    /// The next connection, without Nagle's delay; a failure is logged and waited for.
+    /// Accepts the next connection and disables Nagle's delay. If accepting fails, logs the error and retries after a wait.
     pub async fn accept_patiently(&self) -> (TcpStream, SocketAddr) {
         loop {
             match self.accept().await {
@@ -118,7 +118,7 @@ impl TcpListener {
                     stream.disable_delay();
                     return (stream, from);
                 }
-                // The other side gave up before.
+                // The peer closed the connection before it was accepted.
                 Err(error) if is_of_connection(error.kind()) => {}
                 Err(error) => {
                     tracing::error!(%error, "can't accept a connection");
@@ -128,7 +128,7 @@ impl TcpListener {
         }
     }
 
-    /// All connections, checked, for gRPC.
+    /// All incoming connections as [`CheckedStream`]s, for gRPC.
     pub fn incoming(self) -> impl Stream<Item = io::Result<CheckedStream>> + Send {
         futures::stream::unfold(self, |listener| async move {
             let accepted = listener.accept().await.map(|(stream, from)| {
@@ -152,7 +152,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_one_half_sends_the_other_side_receives_until_it_ends() {
+    async fn bytes_arrive_in_both_directions_until_each_ends() {
         let listener = BoundListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let listener = listener.serve().unwrap();
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nobody_at_the_address_is_told_as_a_refusal() {
+    async fn connecting_to_an_address_without_a_listener_is_refused() {
         let free = BoundListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
         let error = connect(&free).await.err().unwrap();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);

@@ -1,4 +1,4 @@
-//! A connection, and its halves.
+//! A TCP connection and its two halves.
 
 use std::io;
 use std::pin::Pin;
@@ -11,7 +11,7 @@ use crate::simulation::SimulatedStream;
 
 type Simulated = Box<dyn SimulatedStream>;
 
-/// A connection.
+/// A TCP connection, real or simulated.
 pub struct TcpStream {
     kind: Kind,
 }
@@ -50,7 +50,7 @@ impl TcpStream {
         Self { kind: Kind::Simulated(stream) }
     }
 
-    /// Sends small writes at once.
+    /// Sets `TCP_NODELAY`: if true, small writes are sent at once.
     pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
         match &self.kind {
             Kind::Real(stream) => stream.set_nodelay(nodelay),
@@ -64,8 +64,8 @@ impl TcpStream {
         }
     }
 
-    /// Both halves. The connection ends when both are dropped; the other side sees the end of what is sent when the second
-    /// is.
+    /// Splits the connection. When the sending half is dropped, the peer sees the end of the stream. When both halves are
+    /// dropped, the connection closes.
     pub fn into_split(self) -> (ReadHalf, WriteHalf) {
         let (read, write) = match self.kind {
             Kind::Real(stream) => {
@@ -81,7 +81,7 @@ impl TcpStream {
     }
 }
 
-/// Passes the methods of a direction on to whatever kind of stream it is.
+/// Forwards a method to the real or the simulated stream.
 macro_rules! pass_on {
     ($self:ident, $kinds:ident, $stream:ident => $call:expr) => {
         match &mut $self.get_mut().kind {

@@ -38,9 +38,9 @@ async fn a_savepoint_is_self_contained_and_starts_another_job() {
     let target: FileSystemRef = Arc::new(LocalFileSystem::new(directory.path().join("savepoints")));
     let savepoint = storage.export_savepoint(&metadata, &target, 0x123).await.unwrap();
     assert!(savepoint.uri.ends_with("/savepoints/savepoint-000000-000000000123"), "{}", savepoint.uri);
-    assert_eq!(storage.export_savepoint(&metadata, &target, 0x123).await, Ok(savepoint.clone()), "may be repeated");
+    assert_eq!(storage.export_savepoint(&metadata, &target, 0x123).await, Ok(savepoint.clone()), "the call can be repeated");
 
-    // The job it came from is gone, and the savepoint has been moved.
+    // Remove the files of the original job, and move the savepoint.
     std::fs::remove_dir_all(directory.path().join("checkpoints")).unwrap();
     let moved = directory.path().join("moved");
     std::fs::rename(directory.path().join("savepoints/savepoint-000000-000000000123"), &moved).unwrap();
@@ -58,7 +58,7 @@ async fn a_savepoint_is_self_contained_and_starts_another_job() {
 }
 
 #[tokio::test]
-async fn t40_a_retained_checkpoint_starts_another_job_and_is_left_alone() {
+async fn t40_a_retained_checkpoint_starts_another_job_and_is_not_changed() {
     let Fixture { directory, storage } = fixture();
     let mut metadata = take(&storage, 7).await;
     metadata.generation = Generation { epoch: LeaderEpoch(2), attempt: 5 };
@@ -81,11 +81,11 @@ async fn damaged_state_is_not_exported() {
     let target: FileSystemRef = Arc::new(LocalFileSystem::new(directory.path().join("savepoints")));
     assert_eq!(storage.export_savepoint(&metadata, &target, 1).await.unwrap_err().code(), "CKPT-CRC");
     let found = target.list("").await.unwrap();
-    assert!(found.iter().all(|entry| !entry.path.ends_with("_metadata")), "no savepoint seems to be there: {found:?}");
+    assert!(found.iter().all(|entry| !entry.path.ends_with("_metadata")), "no metadata file was written: {found:?}");
 }
 
 #[tokio::test]
-async fn a_place_without_a_checkpoint_is_an_error_that_names_it() {
+async fn a_directory_without_a_checkpoint_is_an_error() {
     let directory = tempfile::tempdir().unwrap();
     let external = ExternalCheckpoint::open(&directory.path().display().to_string(), &StorageOptions::default()).unwrap();
     assert_eq!(external.metadata().await.unwrap_err().code(), "CKPT-MISSING");

@@ -8,7 +8,7 @@ fn entries(paths: &[String]) -> Vec<FileEntry> {
     paths.iter().map(|path| FileEntry { path: path.clone(), size: 1 }).collect()
 }
 
-/// Everything two subtasks leave behind for a checkpoint, relative to the root.
+/// All files of checkpoint `id` with two subtasks, relative to the root.
 fn files_of(id: u64) -> Vec<String> {
     let state = [state_path(0, id), state_path(1, id)].map(|path| format!("{JOB}/{path}"));
     [state.to_vec(), vec![layout::metadata_path(JOB, CheckpointId(id))]].concat()
@@ -34,14 +34,14 @@ fn sorted(mut paths: Vec<String>) -> Vec<String> {
 }
 
 #[test]
-fn c4_what_a_kept_checkpoint_refers_to_stays_even_if_an_older_one_wrote_it() {
+fn c4_a_file_of_a_kept_checkpoint_stays_even_if_an_older_checkpoint_wrote_it() {
     let seven = metadata(7, Some(5));
     let roots = Roots { kept: vec![&seven], pending: BTreeSet::new() };
     let gone = deletable(JOB, &found(&[5, 6, 7]), &roots);
     let base = format!("{JOB}/{}", state_path(1, 5));
     let expected = [files_of(5), files_of(6)].concat().into_iter().filter(|path| *path != base).collect();
     assert_eq!(sorted(gone.clone()), sorted(expected));
-    assert!(gone[0].ends_with("_metadata") && gone[1].ends_with("_metadata"), "metadata goes first: {gone:?}");
+    assert!(gone[0].ends_with("_metadata") && gone[1].ends_with("_metadata"), "metadata is deleted first: {gone:?}");
 }
 
 #[test]
@@ -53,12 +53,12 @@ fn c4_pending_checkpoints_and_newer_ones_stay() {
 }
 
 #[test]
-fn c4_nothing_goes_while_nothing_is_kept() {
+fn c4_no_file_is_deletable_if_no_checkpoint_is_kept() {
     assert_eq!(deletable(JOB, &found(&[1, 2]), &Roots::default()), Vec::<String>::new());
 }
 
 #[test]
-fn files_of_other_jobs_and_files_of_others_stay() {
+fn files_of_other_jobs_and_unknown_files_stay() {
     let seven = metadata(7, None);
     let roots = Roots { kept: vec![&seven], pending: BTreeSet::new() };
     let foreign = [
@@ -72,7 +72,7 @@ fn files_of_other_jobs_and_files_of_others_stay() {
 }
 
 #[test]
-fn a_reference_to_a_file_that_nobody_keeps_is_found() {
+fn a_reference_to_a_file_that_no_checkpoint_keeps_is_found() {
     let (five, six) = (metadata(5, None), metadata(6, Some(5)));
     let seven = metadata(7, Some(5));
     assert!(foreign_references(&seven, &[&five]).is_empty());
@@ -82,7 +82,7 @@ fn a_reference_to_a_file_that_nobody_keeps_is_found() {
 }
 
 #[tokio::test]
-async fn a_run_leaves_exactly_what_is_needed_and_another_run_finds_nothing() {
+async fn a_run_leaves_exactly_the_needed_files_and_another_run_deletes_none() {
     let (storage, files) = storage();
     let mut last = None;
     for id in 1..=4 {
@@ -101,7 +101,7 @@ async fn a_run_leaves_exactly_what_is_needed_and_another_run_finds_nothing() {
 }
 
 #[tokio::test]
-async fn c5_a_run_that_is_superseded_stops_before_the_next_batch() {
+async fn c5_a_run_that_loses_its_right_stops_before_the_next_batch() {
     let (storage, files) = storage();
     for number in 0..250 {
         storage.write_state(JOB, &format!("chk-1/{number}.state"), bytes::Bytes::new()).await.unwrap();
@@ -131,13 +131,13 @@ async fn t46_failures_are_reported_and_the_next_run_finishes() {
     };
     let collected = collect(&storage, JOB, &roots, unavailable).await.unwrap();
     assert_eq!((collected.deleted, collected.failed.len()), (0, 2));
-    assert!(collect(&storage, JOB, &roots, || async { true }).await.is_err(), "a listing that fails deletes nothing");
+    assert!(collect(&storage, JOB, &roots, || async { true }).await.is_err(), "if the listing fails, nothing is deleted");
     files.set_fault(MemoryFault::None);
     assert_eq!(collect(&storage, JOB, &roots, || async { true }).await.unwrap().deleted, 2);
 }
 
 #[tokio::test]
-async fn all_files_of_an_ended_job_go_and_no_other_jobs() {
+async fn all_files_of_an_ended_job_are_deleted_and_none_of_another_job() {
     let (storage, files) = storage();
     take(&storage, 1).await;
     storage.write_state(JobId(1), "chk-1/x.state", bytes::Bytes::new()).await.unwrap();
@@ -145,7 +145,7 @@ async fn all_files_of_an_ended_job_go_and_no_other_jobs() {
     assert_eq!(files.files().into_keys().collect::<Vec<_>>(), [format!("{}/chk-1/x.state", JobId(1))]);
 }
 
-/// C4 over random histories: checkpoints that build on older ones, some of which fail, with random retention.
+/// Checks C4 over random histories: checkpoints build on older ones, some fail, and the retention is random.
 mod histories {
     use proptest::prelude::*;
 
@@ -168,7 +168,7 @@ mod histories {
 
     proptest! {
         #[test]
-        fn c4_no_history_loses_a_file_of_a_kept_checkpoint_and_none_leaks(steps in proptest::collection::vec(step(), 1..20)) {
+        fn c4_exactly_the_files_of_kept_checkpoints_remain_after_any_history(steps in proptest::collection::vec(step(), 1..20)) {
             let mut files: BTreeSet<String> = BTreeSet::new();
             let mut kept: Vec<CheckpointMetadata> = Vec::new();
             for (step, id) in steps.iter().zip(1u64..) {

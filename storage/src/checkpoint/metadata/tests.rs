@@ -15,7 +15,7 @@ fn file() -> Bytes {
     encode(PATH, &sample()).unwrap()
 }
 
-/// A file whose body is `body`, with right checksums.
+/// A file with this body and correct checksums.
 fn file_of(version: u32, body: &[u8]) -> Bytes {
     let mut file = BytesMut::new();
     file.put_slice(MAGIC);
@@ -48,7 +48,7 @@ fn every_single_bit_flip_is_detected() {
         let code = code(bad);
         let expected: &[&str] = match bit / 8 {
             0..8 => &["CKPT-MAGIC"],
-            // A longer header may end behind a short file.
+            // A longer header may end after the end of a short file.
             12..16 => &["CKPT-CRC", "CKPT-TRUNCATED"],
             _ => &["CKPT-CRC"],
         };
@@ -57,7 +57,7 @@ fn every_single_bit_flip_is_detected() {
 }
 
 #[test]
-fn every_truncation_is_detected_and_so_are_bytes_behind_the_end() {
+fn every_truncation_is_detected_and_so_are_bytes_after_the_end() {
     let good = file();
     for length in 0..good.len() {
         assert_eq!(code(good.slice(..length)), "CKPT-TRUNCATED", "{length} bytes");
@@ -66,19 +66,19 @@ fn every_truncation_is_detected_and_so_are_bytes_behind_the_end() {
 }
 
 #[test]
-fn other_files_are_told_apart() {
+fn other_files_are_recognised() {
     assert_eq!(code(Bytes::from_static(b"PK\x03\x04")), "CKPT-MAGIC");
     let flink = decode(PATH, None, &Bytes::from_static(&[0x49, 0x60, 0x67, 0x2d, 0, 0, 0, 4])).unwrap_err();
     assert!(flink.to_string().contains("Apache Flink"), "{flink}");
 }
 
 #[test]
-fn a_newer_version_is_refused_as_such_and_not_as_damage() {
+fn a_newer_version_is_not_mistaken_for_damage() {
     let body = sample().encode_body();
     assert_eq!(code(file_of(FORMAT_VERSION, &body)), "ok");
     assert_eq!(code(file_of(FORMAT_VERSION + 1, &body)), "CKPT-VERSION");
     assert_eq!(code(file_of(0, &body)), "CKPT-VERSION");
-    // With a longer header, as a later version may have.
+    // A later version may have a longer header.
     let mut newer = BytesMut::new();
     newer.put_slice(MAGIC);
     newer.put_u32_le(2);
@@ -89,7 +89,7 @@ fn a_newer_version_is_refused_as_such_and_not_as_damage() {
 }
 
 #[test]
-fn a_body_that_is_no_checkpoint_is_refused() {
+fn a_body_that_is_not_a_checkpoint_is_refused() {
     assert_eq!(code(file_of(FORMAT_VERSION, b"")), "CKPT-BODY");
     assert_eq!(code(file_of(FORMAT_VERSION, &[0xff; 100])), "CKPT-BODY");
 }
@@ -101,7 +101,7 @@ fn another_jobs_file_is_refused() {
 }
 
 #[test]
-fn references_that_leave_the_directory_are_refused_when_read_and_when_written() {
+fn references_outside_the_directory_are_refused_by_encode_and_decode() {
     for path in ["/etc/passwd", "../other-job/chk-1/x.state", "chk-7/../../x", "chk-7\\x", "", "a\0b"] {
         let bad = checkpoint(7, [&[(path.to_owned(), b"x")], &[]]);
         assert_eq!(code(file_of(FORMAT_VERSION, &bad.encode_body())), "CKPT-PATH", "{path:?}");
@@ -110,7 +110,7 @@ fn references_that_leave_the_directory_are_refused_when_read_and_when_written() 
 }
 
 #[test]
-fn broken_rules_are_refused() {
+fn metadata_that_breaks_a_rule_is_refused() {
     let state = |group: u32| [(state_path(0, 7), b"x".as_slice()), (state_path(0, group.into()), b"y".as_slice())];
     let mut doubled = checkpoint(7, [&state(7), &[]]);
     doubled.subtasks[0].operators[1].key_groups[1].key_group = 0;
@@ -133,7 +133,7 @@ fn broken_rules_are_refused() {
 }
 
 #[test]
-fn files_over_the_limit_are_refused_in_both_directions() {
+fn files_over_the_limit_are_refused_by_encode_and_decode() {
     let over = METADATA_LIMIT as usize + 1;
     assert_eq!(code(vec![0; over]), "CKPT-SIZE");
     let mut big = sample();
@@ -148,12 +148,12 @@ proptest! {
     }
 
     #[test]
-    fn arbitrary_bodies_with_right_checksums_never_panic(body in proptest::collection::vec(any::<u8>(), 0..512)) {
+    fn arbitrary_bodies_with_correct_checksums_never_panic(body in proptest::collection::vec(any::<u8>(), 0..512)) {
         let _ = decode(PATH, None, &file_of(FORMAT_VERSION, &body));
     }
 
     #[test]
-    fn a_damaged_body_with_right_checksums_never_panics(at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+    fn a_damaged_body_with_correct_checksums_never_panics(at in any::<prop::sample::Index>(), byte in any::<u8>()) {
         let mut body = sample().encode_body().to_vec();
         let at = at.index(body.len());
         body[at] = byte;
@@ -161,7 +161,7 @@ proptest! {
     }
 
     #[test]
-    fn arbitrary_headers_behind_the_magic_never_panic(rest in proptest::collection::vec(any::<u8>(), 0..128)) {
+    fn arbitrary_headers_after_the_magic_never_panic(rest in proptest::collection::vec(any::<u8>(), 0..128)) {
         prop_assert!(decode(PATH, None, &[&MAGIC[..], &rest].concat().into()).is_err());
     }
 

@@ -7,7 +7,7 @@ fn pointer(id: u64) -> Pointer {
     Pointer { id: CheckpointId(id), metadata: MetadataHandle { path, length: 1, crc32c: 1 } }
 }
 
-/// A storage with checkpoints 6 and 7, their pointers, and their metadata.
+/// A storage with checkpoints 6 and 7, its files, the pointers, and the metadata.
 async fn two_checkpoints() -> (CheckpointStorage, MemoryFileSystem, Vec<Pointer>, Vec<CheckpointMetadata>) {
     let (storage, files) = storage();
     let (mut pointers, mut checkpoints) = (Vec::new(), Vec::new());
@@ -21,7 +21,7 @@ async fn two_checkpoints() -> (CheckpointStorage, MemoryFileSystem, Vec<Pointer>
 }
 
 #[test]
-fn the_newest_pointer_is_the_last_and_disorder_is_an_error() {
+fn the_newest_pointer_is_the_last_and_a_wrong_order_is_an_error() {
     assert_eq!(newest(JOB, &[]), Ok(None));
     assert_eq!(newest(JOB, &[pointer(6), pointer(7)]), Ok(Some(&pointer(7))));
     for bad in [[pointer(7), pointer(6)], [pointer(7), pointer(7)]] {
@@ -30,14 +30,14 @@ fn the_newest_pointer_is_the_last_and_disorder_is_an_error() {
 }
 
 #[tokio::test]
-async fn the_newest_whole_checkpoint_is_restored() {
+async fn the_newest_checkpoint_is_restored() {
     let (storage, _, pointers, checkpoints) = two_checkpoints().await;
     assert_eq!(restore_newest(&storage, JOB, 128, &pointers).await, Ok(Some(checkpoints[1].clone())));
     assert_eq!(restore_newest(&storage, JOB, 128, &[]).await, Ok(None));
 }
 
 #[tokio::test]
-async fn c6_whatever_is_wrong_with_the_newest_an_older_one_is_never_taken_and_nothing_is_deleted() {
+async fn c6_if_the_newest_checkpoint_is_damaged_no_older_one_is_used_and_no_file_is_deleted() {
     type Damage = fn(&mut Vec<u8>);
     let damages: [(&str, Damage); 4] = [
         ("CKPT-TRUNCATED", |file| file.truncate(40)),
@@ -60,7 +60,7 @@ async fn c6_whatever_is_wrong_with_the_newest_an_older_one_is_never_taken_and_no
 }
 
 #[tokio::test]
-async fn t36_an_unavailable_storage_is_retryable_and_never_leads_to_an_older_checkpoint() {
+async fn t36_unavailable_storage_is_retryable_and_no_older_checkpoint_is_used() {
     let (storage, files, pointers, checkpoints) = two_checkpoints().await;
     files.set_fault(MemoryFault::Unavailable);
     let error = restore_newest(&storage, JOB, 128, &pointers).await.unwrap_err();

@@ -26,7 +26,7 @@ async fn t35_writing_the_same_metadata_again_succeeds_and_other_metadata_is_refu
     assert_eq!(storage.write_metadata(&metadata).await, Ok(handle.clone()));
     let other = CheckpointMetadata { completed_at_ms: metadata.completed_at_ms + 1, ..metadata.clone() };
     assert_eq!(storage.write_metadata(&other).await.unwrap_err().code(), "CKPT-EXISTS");
-    assert_eq!(storage.read_metadata(JOB, &handle).await, Ok(metadata), "the first one is untouched");
+    assert_eq!(storage.read_metadata(JOB, &handle).await, Ok(metadata), "the first file is unchanged");
 }
 
 #[tokio::test]
@@ -57,7 +57,7 @@ async fn failures_of_the_file_system_are_retryable_and_a_missing_file_is_not() {
 }
 
 #[tokio::test]
-async fn a_whole_file_other_than_the_recorded_one_is_refused() {
+async fn an_undamaged_file_other_than_the_recorded_one_is_refused() {
     let (storage, files) = storage();
     let metadata = take(&storage, 7).await;
     let handle = storage.write_metadata(&metadata).await.unwrap();
@@ -77,7 +77,7 @@ async fn a_handle_or_segment_that_leaves_the_root_is_refused() {
 }
 
 #[tokio::test]
-async fn damaged_short_and_missing_state_is_refused_with_its_own_code() {
+async fn damaged_truncated_and_missing_state_have_different_codes() {
     let (storage, files) = storage();
     let metadata = take(&storage, 7).await;
     let state = &metadata.subtasks[0].operators[1].key_groups[0].state;
@@ -86,7 +86,7 @@ async fn damaged_short_and_missing_state_is_refused_with_its_own_code() {
     assert_eq!(storage.read_state(JOB, state).await.unwrap_err().code(), "CKPT-CRC");
     files.damage(&path, "zero");
     assert_eq!(storage.read_state(JOB, state).await.unwrap_err().code(), "CKPT-TRUNCATED");
-    assert_eq!(storage.verify(&metadata).await, Ok(vec![format!("{path} has 4 bytes of 9")]));
+    assert_eq!(storage.verify(&metadata).await, Ok(vec![format!("{path} has 4 bytes, expected at least 9")]));
     storage.files().delete(&path).await.unwrap();
     assert_eq!(storage.read_state(JOB, state).await.unwrap_err().code(), "CKPT-MISSING");
     assert_eq!(storage.verify(&metadata).await, Ok(vec![format!("{path} is missing")]));
@@ -95,7 +95,7 @@ async fn damaged_short_and_missing_state_is_refused_with_its_own_code() {
 }
 
 #[test]
-fn the_uri_of_a_job_opens_the_directory_that_its_handles_are_relative_to() {
+fn the_uri_of_a_job_is_that_of_its_checkpoint_directory() {
     let (storage, _) = storage();
     assert_eq!(storage.job_uri(JOB), format!("memory://files/{JOB}"));
 }

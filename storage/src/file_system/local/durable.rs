@@ -1,4 +1,4 @@
-//! The few synchronous steps that durability on a local file system is made of.
+//! The synchronous steps that make files durable on a local file system.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
@@ -10,25 +10,24 @@ use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 
 use super::FileError;
 
-/// What [`publish`] found.
+/// The outcome of [`publish`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Published {
-    /// The file has its final name now.
+    /// This call gave the file its final name.
     Now,
-    /// It had it before: this is a repetition.
+    /// The file already had its final name: an earlier call had succeeded or crashed.
     Before,
 }
 
-/// Gives a finished file its final name, durably. May be repeated after a crash at any point.
+/// Gives a finished file its final name, durably. The call can be repeated after a crash at any point.
 ///
-/// The file must have been synced ([`sync_file`]), and both names must be on one file system. `NotFound` means that
-/// neither name exists: the file is lost. `AlreadyExists` means that another file has the final name; the temporary one
-/// is left alone.
+/// The file must have been synced ([`sync_file`]), and both names must be on the same file system. Errors: `NotFound` if neither
+/// name exists, so the file is lost; `AlreadyExists` if another file has the final name, and then the temporary file stays.
 pub fn publish(temporary: &Path, published: &Path) -> Result<Published, FileError> {
     let outcome = match rename_new(temporary, published) {
         Ok(()) => Published::Now,
         Err(error) if error.kind() == ErrorKind::NotFound => match fs::symlink_metadata(published) {
-            // An earlier attempt may have died before it synced the directory.
+            // An earlier attempt may have crashed before it synced the directory.
             Ok(_) => Published::Before,
             Err(missing) if missing.kind() == ErrorKind::NotFound => {
                 return Err(FileError::NotFound { path: temporary.display().to_string() });
@@ -53,19 +52,19 @@ pub fn publish(temporary: &Path, published: &Path) -> Result<Published, FileErro
     Ok(outcome)
 }
 
-/// Makes a file's bytes and its name durable.
+/// Makes the bytes and the name of a file durable.
 pub fn sync_file(path: &Path) -> Result<(), FileError> {
     File::open(path).and_then(|file| file.sync_all()).map_err(|error| failed(path, &error))?;
     path.parent().map_or(Ok(()), sync_directory)
 }
 
-/// Makes the names in a directory durable.
+/// Makes the names in a directory durable, and their removal.
 pub fn sync_directory(path: &Path) -> Result<(), FileError> {
     let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
     File::open(path).and_then(|directory| directory.sync_all()).map_err(|error| failed(path, &error))
 }
 
-/// Creates a directory and its missing parents, durably. That it exists already is fine.
+/// Creates a directory and its missing parents, durably. If it exists already, nothing happens.
 pub fn create_directories(path: &Path) -> Result<(), FileError> {
     let missing: Vec<&Path> = path.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.is_dir()).collect();
     for directory in missing.into_iter().rev() {
@@ -81,14 +80,14 @@ pub fn create_directories(path: &Path) -> Result<(), FileError> {
     Ok(())
 }
 
-/// Renames a file unless the new name is taken, atomically. Not durable until the directory is synced.
+/// Renames a file atomically, unless the new name is taken. The rename is durable only after the directory is synced.
 pub(super) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     match renameat2(AT_FDCWD, from, AT_FDCWD, to, RenameFlags::RENAME_NOREPLACE) {
         Ok(()) => Ok(()),
-        // File systems without that flag, e.g. NFS.
+        // Some file systems do not support this flag, e.g. NFS.
         Err(Errno::EINVAL | Errno::ENOSYS | Errno::ENOTSUP) => {
             fs::hard_link(from, to)?;
-            // The file has its name; a second, temporary one does no harm.
+            // The file has its final name. If the temporary name remains, it does no harm.
             let _ = fs::remove_file(from);
             Ok(())
         }
@@ -101,7 +100,7 @@ fn is_same_file(one: &Path, other: &Path) -> bool {
     matches!((identity(one), identity(other)), (Ok(one), Ok(other)) if one == other)
 }
 
-/// The error of an operation that published nothing.
+/// The error of an operation that wrote nothing.
 pub(super) fn failed(path: &Path, error: &io::Error) -> FileError {
     let hopeless = matches!(
         error.kind(),

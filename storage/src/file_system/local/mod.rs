@@ -21,25 +21,25 @@ use super::{FileEntry, FileError, FileSystem};
 use durable::failed;
 pub use durable::{Published, create_directories, publish, sync_directory, sync_file};
 
-/// Blocking operations of one file system at a time.
+/// Maximum number of concurrent blocking operations of one file system.
 const CONCURRENT_OPERATIONS: usize = 16;
 
-/// Temporary files of writers that died are removed by a listing when they are older than this.
+/// A listing removes temporary files older than this: they are left over from writers that crashed.
 const LEFTOVER_AGE_MS: u64 = 24 * 60 * 60 * 1000;
 
-/// What the name of a temporary file starts with. `check_path` refuses such names.
+/// Prefix of the names of temporary files. `check_path` refuses such names.
 const TEMPORARY: &str = ".tmp-";
 
-/// How often a write starts over when its directory is removed under it.
+/// Maximum number of attempts of a write whose directory another process removes.
 const WRITE_ATTEMPTS: u32 = 3;
 
-/// Directories remembered as durable.
+/// Maximum number of directories that are remembered as durable.
 const REMEMBERED_DIRECTORIES: usize = 4096;
 
-/// Files on a local or mounted file system, written so that they survive power loss.
+/// Files on a local or mounted file system. Written files survive power loss.
 ///
-/// A file is written under a temporary name, synced, given its name only if nobody has it, and then the directory is
-/// synced. Between the last two steps a reader may see the whole file a moment before it is certain to survive.
+/// A write creates a temporary file, syncs it, renames it unless the name is taken, and syncs the directory. Between the last two
+/// steps, a reader may see the complete file a moment before it is certain to survive.
 #[derive(Clone)]
 pub struct LocalFileSystem {
     disk: Arc<Disk>,
@@ -49,13 +49,13 @@ pub struct LocalFileSystem {
 
 struct Disk {
     root: PathBuf,
-    /// Directories whose own names are known to be durable, with their inode numbers: another process may remove
-    /// and create one again.
+    /// Directories whose own names are known to be durable, with their inode numbers. If another process removes and recreates a
+    /// directory, the inode number differs.
     durable: Mutex<BTreeMap<PathBuf, u64>>,
 }
 
 impl LocalFileSystem {
-    /// The files under `root`, an absolute path. It is created by the first write.
+    /// Opens the files under `root`, an absolute path. The first write creates it.
     pub fn new(root: impl Into<PathBuf>) -> Self {
         let root = root.into();
         let uri = format!("file://{}", root.display());
@@ -66,7 +66,7 @@ impl LocalFileSystem {
         }
     }
 
-    /// Runs a blocking operation off the async threads.
+    /// Runs a blocking operation on a blocking thread, not on an async one.
     fn run<'a, T: Send + 'static>(
         &'a self,
         path: &'a str,
@@ -76,7 +76,7 @@ impl LocalFileSystem {
         async move {
             let permit = self.operations.clone().acquire_owned().await.map_err(|error| broken(error.to_string()))?;
             let (disk, owned) = (self.disk.clone(), path.to_owned());
-            #[expect(clippy::disallowed_methods, reason = "a simulation has files of its own kind")]
+            #[expect(clippy::disallowed_methods, reason = "a simulation uses another file system")]
             let blocking = tokio::task::spawn_blocking(move || {
                 let outcome = operation(&disk, &owned);
                 drop(permit);
@@ -135,23 +135,28 @@ impl Disk {
                 return sync_directory(directory)
                     .map_err(|error| FileError::Unknown { path: path.to_owned(), reason: error.to_string() });
             };
-            // Left behind if this fails; a listing removes it when it is old.
+            // If this fails, a listing removes the file when it is old.
             let _ = fs::remove_file(&temporary);
             match error.kind() {
                 ErrorKind::AlreadyExists => {
-                    // The caller may take "exists" for "is durable", and the one who wrote it may not have come that far.
+                    // The caller may conclude from "exists" that the file is durable, but its writer may not have synced the name
+                    // yet.
                     sync_directory(directory)?;
                     return Err(FileError::AlreadyExists { path: path.to_owned() });
                 }
-                // Somebody removed the directory while it was empty.
+                // Another process removed the directory while it was empty.
                 ErrorKind::NotFound => {}
                 _ => return Err(failed(&full, &error)),
             }
         }
-        Err(FileError::Failed { path: path.to_owned(), reason: "its directory keeps being removed".to_owned(), retryable: true })
+        Err(FileError::Failed {
+            path: path.to_owned(),
+            reason: "another process keeps removing its directory".to_owned(),
+            retryable: true,
+        })
     }
 
-    /// Creates a directory and sees to it that its name and its parents' survive power loss.
+    /// Creates a directory, and makes its name and the names of its parents durable.
     fn make_durable(&self, directory: &Path) -> Result<(), FileError> {
         let inode = |path: &Path| fs::metadata(path).map(|metadata| metadata.ino()).ok();
         let known = self.durable.lock().unwrap_or_else(PoisonError::into_inner).get(directory).copied();
@@ -159,7 +164,7 @@ impl Disk {
             return Ok(());
         }
         create_directories(directory)?;
-        // Whoever else created it may not have synced its name yet.
+        // If another process created the directory, it may not have synced the name yet.
         for parent in directory.ancestors().skip(1).take_while(|parent| parent.starts_with(&self.root)) {
             sync_directory(parent)?;
         }
@@ -173,7 +178,7 @@ impl Disk {
         Ok(())
     }
 
-    /// Opens a regular file for reading; never waits on a FIFO or a device.
+    /// Opens a regular file for reading. Never blocks on a FIFO or a device.
     fn open(&self, path: &str) -> Result<(File, u64), FileError> {
         check_path(path)?;
         let full = self.root.join(path);
@@ -184,7 +189,7 @@ impl Disk {
         })?;
         let metadata = file.metadata().map_err(|error| failed(&full, &error))?;
         if !metadata.is_file() {
-            let reason = "not a regular file".to_owned();
+            let reason = "it is not a regular file".to_owned();
             return Err(FileError::Failed { path: path.to_owned(), reason, retryable: false });
         }
         Ok((file, metadata.len()))
@@ -248,7 +253,8 @@ impl Disk {
         Ok(found)
     }
 
-    /// Makes durable that names are gone from these directories: those that are left, or else from where the first was.
+    /// Syncs all directories at or below `directory`, so that the removal of names from them is durable. If `directory` no longer
+    /// exists, syncs its nearest existing parent.
     fn sync_deletes(&self, directory: &str) -> Result<(), FileError> {
         check_directory(directory)?;
         let full = self.root.join(directory);
@@ -265,7 +271,7 @@ impl Disk {
         Ok(())
     }
 
-    /// Removes a file and the directories that this leaves empty. Not synced.
+    /// Removes a file and the directories that become empty. The removal is not synced.
     fn delete(&self, path: &str) -> Result<(), FileError> {
         check_path(path)?;
         let full = self.root.join(path);
@@ -293,7 +299,7 @@ fn remove_if_old(temporary: &Path) {
     let Ok(metadata) = fs::symlink_metadata(temporary) else { return };
     let modified_ms = u64::try_from(metadata.mtime()).unwrap_or(0).saturating_mul(1000);
     if wall_clock_ms().saturating_sub(modified_ms) > LEFTOVER_AGE_MS && fs::remove_file(temporary).is_ok() {
-        tracing::info!(file = %temporary.display(), "removed what a writer that died left behind");
+        tracing::info!(file = %temporary.display(), "removed a temporary file that a crashed writer left behind");
     }
 }
 

@@ -15,7 +15,7 @@ async fn a_local_file_system_conforms() {
 }
 
 #[tokio::test]
-async fn fresh_leftovers_of_a_dead_writer_are_invisible_and_stay_old_ones_are_removed() {
+async fn temporary_files_are_invisible_and_a_listing_removes_only_old_ones() {
     let directory = tempfile::tempdir().unwrap();
     let files = LocalFileSystem::new(directory.path());
     let (fresh, old) = (directory.path().join(".tmp-fresh"), directory.path().join(".tmp-old"));
@@ -28,7 +28,7 @@ async fn fresh_leftovers_of_a_dead_writer_are_invisible_and_stay_old_ones_are_re
 }
 
 #[tokio::test]
-async fn a_write_leaves_nothing_but_the_file() {
+async fn a_write_leaves_only_the_file() {
     let directory = tempfile::tempdir().unwrap();
     let files = LocalFileSystem::new(directory.path());
     files.write_new("d/f", Bytes::from_static(b"1")).await.unwrap();
@@ -58,7 +58,7 @@ async fn writers_and_deleters_of_one_directory_do_not_disturb_each_other() {
         for _ in 0..100 {
             match files.write_new(name, Bytes::from_static(b"x")).await {
                 Ok(()) => files.delete(name).await.unwrap(),
-                // Losing the directory three times in a row is a retryable failure, never a wrong result.
+                // If the directory is removed in three attempts, the write fails with a retryable error.
                 Err(error) => assert!(error.is_retryable(), "{error}"),
             }
         }
@@ -67,7 +67,7 @@ async fn writers_and_deleters_of_one_directory_do_not_disturb_each_other() {
 }
 
 #[tokio::test]
-async fn fifos_directories_and_symlink_loops_are_refused_without_waiting() {
+async fn fifos_directories_and_symlink_loops_are_refused_without_blocking() {
     let directory = tempfile::tempdir().unwrap();
     let files = LocalFileSystem::new(directory.path());
     nix::unistd::mkfifo(&directory.path().join("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
@@ -83,7 +83,7 @@ async fn fifos_directories_and_symlink_loops_are_refused_without_waiting() {
 }
 
 #[tokio::test]
-async fn a_directory_that_is_in_the_way_is_an_error_that_names_it() {
+async fn a_write_below_a_file_is_an_error_that_names_the_file() {
     let directory = tempfile::tempdir().unwrap();
     let files = LocalFileSystem::new(directory.path());
     files.write_new("file", Bytes::new()).await.unwrap();
@@ -92,14 +92,14 @@ async fn a_directory_that_is_in_the_way_is_an_error_that_names_it() {
 }
 
 #[test]
-fn publishing_may_be_repeated_after_a_crash_at_any_point() {
+fn publish_can_be_repeated_after_a_crash_at_any_point() {
     let directory = tempfile::tempdir().unwrap();
     let (temporary, published) = (directory.path().join(".part.inprogress"), directory.path().join("part"));
     fs::write(&temporary, "rows").unwrap();
     sync_file(&temporary).unwrap();
     assert_eq!(publish(&temporary, &published), Ok(Published::Now));
     assert_eq!(publish(&temporary, &published), Ok(Published::Before));
-    // As if the fallback for file systems without an exclusive rename had died between link and unlink.
+    // The fallback for file systems without exclusive rename leaves both names if it crashes between link and unlink.
     fs::hard_link(&published, &temporary).unwrap();
     assert_eq!(publish(&temporary, &published), Ok(Published::Before));
     assert!(!temporary.exists());
@@ -107,7 +107,7 @@ fn publishing_may_be_repeated_after_a_crash_at_any_point() {
 }
 
 #[test]
-fn publishing_never_overwrites_and_says_when_the_file_is_lost() {
+fn publish_never_overwrites_a_file_and_reports_a_lost_one() {
     let directory = tempfile::tempdir().unwrap();
     let (temporary, published) = (directory.path().join(".part"), directory.path().join("part"));
     assert!(matches!(publish(&temporary, &published), Err(FileError::NotFound { .. })));
@@ -119,7 +119,7 @@ fn publishing_never_overwrites_and_says_when_the_file_is_lost() {
 }
 
 #[test]
-fn directories_are_created_once_and_again() {
+fn directories_can_be_created_twice() {
     let directory = tempfile::tempdir().unwrap();
     let deep = directory.path().join("a/b/c");
     create_directories(&deep).unwrap();

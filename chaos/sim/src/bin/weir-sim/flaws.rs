@@ -1,4 +1,4 @@
-//! Bugs planted in the product, one after the other, and what finds them.
+//! Plants bugs in the product, one after the other, and looks for each by the search and by simulations.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -11,16 +11,16 @@ use weir_world::flaw::Flaw;
 
 use crate::processes::{Ended, child};
 
-/// The search is made so many steps less deep first, which takes a second.
+/// Steps to add to the usual depth for the first search. The shallow search takes a second.
 const SHALLOW: i32 = -1;
-/// Seeds that are tried before the search is made as deep as usual.
+/// Number of seeds that are tried before the search with the usual depth.
 const FIRST_SEEDS: u64 = 5;
 
-/// How a flaw was looked for, and what became of that.
+/// The result of looking for a flaw.
 struct Found {
-    /// What found it; `None` if nothing did.
+    /// What found the flaw; `None` if nothing did.
     by: Option<Finder>,
-    /// Processor time it took, what did not find it included.
+    /// Processor time in seconds, including the attempts that did not find the flaw.
     cpu_s: f64,
 }
 
@@ -31,13 +31,13 @@ struct Finder {
     said: String,
 }
 
-/// Something that may find a flaw: the arguments of a run, and the seed if it is a simulation.
+/// An attempt to find a flaw: the arguments of a run, and the seed if the run is a simulation.
 struct Attempt {
     arguments: Vec<String>,
     seed: Option<u64>,
 }
 
-/// Looks for each flaw, so many at a time, and prints what found which. Exit code 1 if one was not found.
+/// Looks for each flaw, `jobs` at a time, and prints what found it. Exit code 1 if a flaw was not found.
 pub(crate) fn find_all(flaws: &[Flaw], seeds: &Range<u64>, seconds: u64, jobs: usize) -> ExitCode {
     let (next, started) = (AtomicUsize::new(0), Instant::now());
     let found = Mutex::new(BTreeMap::new());
@@ -71,7 +71,7 @@ pub(crate) fn find_all(flaws: &[Flaw], seeds: &Range<u64>, seconds: u64, jobs: u
     if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Looks for a flaw by the search and by simulations, until one finds it.
+/// Looks for a flaw by the search and by simulations, until one of them finds it.
 fn find(flaw: Flaw, seeds: &Range<u64>, seconds: u64) -> Found {
     let planted = || format!("--flaw={}", flaw.name());
     let search =

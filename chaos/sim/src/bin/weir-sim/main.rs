@@ -1,4 +1,4 @@
-//! Runs simulations and searches: `weir-sim run --seed N`, `weir-sim seeds --from A --count N`, `weir-sim search`.
+//! Runs simulations and searches, for example `weir-sim run --seed N`, `weir-sim seeds --from A --count N`, `weir-sim search`.
 
 // The only unsafe functions of the project: see `getrandom` and `clock_gettime` below.
 #![expect(unsafe_code, reason = "the C library's sources of randomness and time are replaced")]
@@ -25,42 +25,43 @@ use processes::{Ended, Sweep, child};
 
 static ENTROPY: AtomicU64 = AtomicU64::new(0);
 
-/// What the C library's function of this name does, from the seed: std seeds its hash maps with it, tokio the order in which
-/// `select!` looks at its branches, and every generator of random numbers itself. The linker prefers this one.
+/// Replaces the C library's function of this name, and returns bytes that depend only on the seed. From them std seeds its hash
+/// maps, tokio the order in which `select!` polls its branches, and every random number generator itself. The linker prefers this
+/// function to the original.
 ///
 /// # Safety
-/// As the original's: `buffer` is valid for writes of `length` bytes.
+/// As for the original, `buffer` must be valid for writes of `length` bytes.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn getrandom(buffer: *mut u8, length: usize, _flags: u32) -> isize {
     for offset in 0..length {
         let bits = mix(ENTROPY.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed));
-        // SAFETY: the caller says that so many bytes may be written.
+        // SAFETY: the caller guarantees that `length` bytes may be written.
         unsafe { buffer.add(offset).write(bits as u8) };
     }
     length as isize
 }
 
-/// Whether this process is a simulation: then the real time has no say in it.
+/// Whether this process is a simulation, in which the real time must have no effect.
 static SIMULATED: AtomicBool = AtomicBool::new(false);
 
-/// What the C library's function of this name does. In a simulation every clock stands still: whoever asks past the seam gets
-/// the same answer in every run. (tokio's clock is paused, and moves by itself.)
+/// Replaces the C library's function of this name. In a simulation every clock stands still, so code that bypasses the simulated
+/// world gets the same time in every run. (tokio's clock is paused, and tokio advances it.)
 ///
 /// # Safety
-/// As the original's: `time` is valid for a write.
+/// As for the original, `time` must be valid for a write.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn clock_gettime(clock: libc::clockid_t, time: *mut libc::timespec) -> libc::c_int {
     if !SIMULATED.load(Ordering::Relaxed) {
-        // SAFETY: the arguments are passed on as they came.
+        // SAFETY: the arguments are passed on unchanged.
         return unsafe { libc::syscall(libc::SYS_clock_gettime, clock, time) } as libc::c_int;
     }
-    // SAFETY: the caller says that it may be written.
+    // SAFETY: the caller guarantees that `time` may be written.
     unsafe { time.write(libc::timespec { tv_sec: 1_700_000_000, tv_nsec: 0 }) };
     0
 }
 
 #[derive(Parser)]
-#[command(about = "Simulates whole clusters, deterministically, and searches the cores that they are made of")]
+#[command(about = "Simulates whole clusters deterministically, and searches the pure cores that they consist of")]
 struct Arguments {
     #[command(subcommand)]
     verb: Verb,
@@ -68,116 +69,117 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Runs one seed and says what came of it; exit code 1 if an invariant broke.
+    /// Runs one seed and prints the result; exit code 1 if an invariant broke.
     Run {
-        /// Everything random follows from it.
+        /// Seed of everything that is random.
         #[arg(long, required_unless_present = "scenario")]
         seed: Option<u64>,
         /// Simulated seconds with faults.
         #[arg(long, default_value_t = 60)]
         seconds: u64,
-        /// Writes everything that happened there.
+        /// Writes a trace of everything that happened to this file.
         #[arg(long)]
         trace: Option<PathBuf>,
-        /// Plays a named sequence of faults, with its own seed unless another is given: see `weir-sim scenarios --list`.
+        /// Plays a named sequence of faults, with its own seed unless `--seed` is given: see `weir-sim scenarios --list`.
         #[arg(long, value_parser = named, conflicts_with_all = ["seconds", "calm"])]
         scenario: Option<&'static Scenario>,
-        /// Breaks nothing.
+        /// Injects no faults.
         #[arg(long)]
         calm: bool,
-        /// Plants a bug: disks say that they have synced and have not.
+        /// Plants a bug: disks report syncs that they did not make.
         #[arg(long)]
         lying_disks: bool,
         /// Plants a bug in the product's own code: see `weir-sim flaws`.
         #[arg(long, value_parser = flaw)]
         flaw: Option<Flaw>,
-        /// Breaks nothing but this: whoever makes the so-manieth fenced write dies before it.
+        /// Injects only this fault: the process that makes the n-th fenced write (from 0) dies before it.
         #[arg(long, conflicts_with = "calm")]
         die_before: Option<u64>,
-        /// Breaks nothing but this: whoever makes the so-manieth fenced write dies when it has taken effect.
+        /// Injects only this fault: the process that makes the n-th fenced write (from 0) dies after it took effect.
         #[arg(long, conflicts_with_all = ["calm", "die_before"])]
         die_after: Option<u64>,
-        /// Breaks nothing but this: jm-1 loses its power in the middle of the so-manieth change of its disk.
+        /// Injects only this fault: jm-1 loses its power in the middle of the n-th change of its disk (from 0).
         #[arg(long, conflicts_with_all = ["calm", "die_before", "die_after"])]
         dark_at: Option<u64>,
     },
     /// Runs one plan once for every point at which a process can die: each fenced write, before and after, and each change
     /// of a disk. Exit code 1 if an invariant broke in one.
     Points {
-        /// The plan follows from it.
+        /// Seed of the plan.
         #[arg(long, default_value_t = 1)]
         seed: u64,
         /// Simulated seconds of the plan.
         #[arg(long, default_value_t = 12)]
         seconds: u64,
-        /// How many at a time.
+        /// Number of runs at a time.
         #[arg(long, default_value_t = 2)]
         jobs: usize,
-        /// Takes only every so-manieth point.
+        /// Runs only every n-th point.
         #[arg(long, default_value_t = 1)]
         every: usize,
     },
-    /// Plays named sequences of faults that befell other systems; exit code 1 if an invariant broke in one, or one was not played.
+    /// Plays named sequences of faults, which reproduce failures of other systems. Exit code 1 if an invariant broke in one, or
+    /// if the faults of one did not take effect.
     Scenarios {
-        /// Only this one; may be repeated.
+        /// Plays only this scenario; may be repeated.
         #[arg(long, value_parser = named)]
         only: Vec<&'static Scenario>,
-        /// Lists them and plays none.
+        /// Lists the scenarios and plays none.
         #[arg(long)]
         list: bool,
-        /// How many at a time.
+        /// Number of runs at a time.
         #[arg(long, default_value_t = 2)]
         jobs: usize,
     },
     /// Tries every order of events, within bounds, against the pure cores. Exit code 1 if an invariant broke.
     Search {
-        /// Only this core; may be repeated.
+        /// Searches only this core; may be repeated.
         #[arg(long, value_parser = CORES)]
         only: Vec<String>,
-        /// So many steps deeper than takes seconds; each takes three to six times as long.
+        /// Steps to add to the usual depth, which takes seconds. Each step takes three to six times as long.
         #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
         deeper: i32,
-        /// How many cores at a time.
+        /// Number of cores at a time.
         #[arg(long, default_value_t = 1)]
         jobs: usize,
         /// Plants a bug in the product's own code: see `weir-sim flaws`.
         #[arg(long, value_parser = flaw)]
         flaw: Option<Flaw>,
     },
-    /// Plants one bug after the other in the product's own code, searches, and runs seeds, until an invariant breaks; prints what
-    /// found which. Exit code 1 if a bug was not found.
+    /// Plants one bug after the other in the product's own code, then searches and runs seeds until an invariant breaks. Prints
+    /// what found each bug. Exit code 1 if a bug was not found.
     Flaws {
-        /// The first seed for each.
+        /// The first seed for each bug.
         #[arg(long, default_value_t = 1)]
         from: u64,
-        /// Seeds that are tried for each, at most.
+        /// Maximum number of seeds for each bug.
         #[arg(long, default_value_t = 40)]
         count: u64,
-        /// Simulated seconds with faults, each.
+        /// Simulated seconds with faults in each run.
         #[arg(long, default_value_t = 40)]
         seconds: u64,
-        /// How many at a time.
+        /// Number of runs at a time.
         #[arg(long, default_value_t = 2)]
         jobs: usize,
-        /// Only this one; may be repeated.
+        /// Plants only this bug; may be repeated.
         #[arg(long, value_parser = flaw)]
         only: Vec<Flaw>,
     },
-    /// Runs many seeds, each in a process of its own; exit code 1 if an invariant broke in one.
+    /// Runs many seeds, each in a process of its own; exit code 1 if an invariant broke in one of them.
     Seeds {
-        /// The first.
+        /// The first seed.
         #[arg(long)]
         from: u64,
-        /// How many.
+        /// Number of seeds.
         #[arg(long)]
         count: u64,
-        /// Simulated seconds with faults, each.
+        /// Simulated seconds with faults in each run.
         #[arg(long, default_value_t = 60)]
         seconds: u64,
-        /// How many at a time.
+        /// Number of runs at a time.
         #[arg(long, default_value_t = 2)]
         jobs: usize,
-        /// Runs each twice and compares all that happened.
+        /// Runs each seed twice and compares the traces.
         #[arg(long)]
         twice: bool,
     },
@@ -215,7 +217,7 @@ fn search(only: &[String], deeper: i32, jobs: usize, flaw: Option<Flaw>) -> Exit
     if let Some(flaw) = flaw {
         plant(flaw);
     }
-    // What panics is told with the steps that led there.
+    // The report of a panic is printed with the steps that led to it, so the hook prints nothing.
     std::panic::set_hook(Box::new(|_| {}));
     let asked: Vec<_> = CORES.into_iter().filter(|core| only.is_empty() || only.iter().any(|name| name == core)).collect();
     let (next, broken, total) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicU64::new(0));
@@ -248,7 +250,7 @@ fn search(only: &[String], deeper: i32, jobs: usize, flaw: Option<Flaw>) -> Exit
     if broken == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// A scenario by its name.
+/// Finds a scenario by its name.
 fn named(name: &str) -> Result<&'static Scenario, String> {
     scenario(name).ok_or_else(|| "there is no such scenario: see weir-sim scenarios --list".to_owned())
 }
@@ -263,7 +265,7 @@ fn scenarios(only: &[&'static Scenario], list: bool, jobs: usize) -> ExitCode {
     Sweep { runs, twice: false }.run(jobs)
 }
 
-/// A planted bug by its name.
+/// Finds a planted bug by its name.
 fn flaw(name: &str) -> Result<Flaw, String> {
     let names = || Flaw::ALL.iter().map(|flaw| flaw.name()).collect::<Vec<_>>().join(", ");
     let found = Flaw::ALL.iter().find(|flaw| flaw.name() == name);
@@ -283,12 +285,13 @@ fn run_one(options: Options, trace: Option<PathBuf>) -> ExitCode {
             }
         },
     };
-    // Whether or not anybody reads it: what is random in the process depends on what was drawn before.
+    // The trace is formatted even if it is not written to a file, because the process's random numbers depend on all earlier
+    // draws.
     let place = std::sync::Arc::new(Mutex::new(place));
     {
         let place = place.clone();
         let filter = "debug,turmoil=warn,h2=info,hyper=info,hyper_util=info,tower=info,tonic=info,openraft=info";
-        // Without times: the real ones differ from run to run.
+        // The trace has no times, because real times differ from run to run.
         tracing_subscriber::fmt()
             .with_env_filter(filter)
             .without_time()
@@ -298,7 +301,7 @@ fn run_one(options: Options, trace: Option<PathBuf>) -> ExitCode {
     }
     let outcome = run(options);
     if let Err(error) = place.lock().unwrap_or_else(PoisonError::into_inner).flush() {
-        eprintln!("the trace is not whole: {error}");
+        eprintln!("the trace is incomplete: {error}");
     }
     match options.faults {
         Faults::Scenario(scenario) => println!("{}: {outcome}", scenario.name),
@@ -307,7 +310,7 @@ fn run_one(options: Options, trace: Option<PathBuf>) -> ExitCode {
     if outcome.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Where the trace goes.
+/// The destination of the trace.
 struct Shared(std::sync::Arc<Mutex<Box<dyn Write + Send>>>);
 
 impl Write for Shared {
@@ -320,7 +323,7 @@ impl Write for Shared {
     }
 }
 
-/// One run for every point.
+/// Makes a run for every point at which a process can die.
 fn points(seed: u64, seconds: u64, jobs: usize, every: usize) -> ExitCode {
     let plan = ["run".to_owned(), format!("--seed={seed}"), format!("--seconds={seconds}")];
     let calm = child(&[&plan[..], &["--calm".to_owned()]].concat());
@@ -332,7 +335,7 @@ fn points(seed: u64, seconds: u64, jobs: usize, every: usize) -> ExitCode {
         let found = text.split([',', ';']).find_map(|part| part.trim().strip_prefix(name)?.trim().parse().ok());
         found.unwrap_or(0)
     };
-    // What is written while the jobs end is beyond the planned time, and counts as well.
+    // Writes count even if jobs make them after the planned time, while they end.
     let (writes, changes) = (count("all writes "), count("disk changes "));
     println!("{text}\n{writes} writes, {changes} changes of a disk");
     let at = |option: &str, point: u64| [&plan[..], &[format!("--{option}={point}")]].concat();

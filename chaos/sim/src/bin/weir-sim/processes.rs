@@ -1,4 +1,4 @@
-//! Runs in processes of their own.
+//! Runs simulations and searches, each in a process of its own.
 
 use std::io::{self, Read, Write};
 use std::process::{Command, ExitCode, Stdio};
@@ -8,15 +8,15 @@ use std::sync::{Mutex, PoisonError};
 /// How a run ended.
 #[derive(Debug)]
 pub(crate) struct Ended {
-    /// Whether nothing broke.
+    /// Whether the run passed.
     pub(crate) good: bool,
-    /// What it said; if something broke, with the end of what it said about errors.
+    /// The output of the run. If the run failed, the last lines of its error output follow.
     pub(crate) text: String,
-    /// Processor time it took, in seconds.
+    /// Processor time of the run, in seconds.
     pub(crate) cpu_s: f64,
 }
 
-/// Runs with these arguments in a process of its own.
+/// Runs this program with these arguments in a process of its own.
 pub(crate) fn child(arguments: &[String]) -> io::Result<Ended> {
     let mut command = Command::new(std::env::current_exe()?);
     let command = command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -29,7 +29,7 @@ pub(crate) fn child(arguments: &[String]) -> io::Result<Ended> {
         let read = stdout.map_or(Ok(0), |mut stdout| stdout.read_to_end(&mut out));
         read.and(reading.join().unwrap_or(Ok(0)))
     })?;
-    // Whoever has ended and was not waited for still says how long it took.
+    // /proc still has the processor time of a process that has ended, until it is waited for.
     let cpu_s = cpu_s(process.id()).unwrap_or(0.0);
     let status = process.wait()?;
     let mut text = String::from_utf8_lossy(&out).trim_end().to_owned();
@@ -41,10 +41,10 @@ pub(crate) fn child(arguments: &[String]) -> io::Result<Ended> {
     Ok(Ended { good: status.success(), text: if text.is_empty() { status.to_string() } else { text }, cpu_s })
 }
 
-/// Processor time of a process so far: fields 14 and 15 of its line, in ticks of 10 ms.
+/// Returns the processor time of a process so far, in seconds: fields 14 and 15 of /proc/PID/stat, in ticks of 10 ms.
 fn cpu_s(process: u32) -> Option<f64> {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-    // The name, in parentheses, may hold anything.
+    // The name of the process is in parentheses, and may itself contain spaces and parentheses.
     let (_, after) = stat.rsplit_once(')')?;
     let ticks = after.split_whitespace().skip(11).take(2).map(|field| field.parse::<u64>().ok());
     ticks.sum::<Option<u64>>().map(|ticks| ticks as f64 / 100.0)
@@ -53,15 +53,15 @@ fn cpu_s(process: u32) -> Option<f64> {
 /// Many runs, each described by its arguments.
 pub(crate) struct Sweep {
     pub(crate) runs: Vec<Vec<String>>,
-    /// Each is run twice, and all that happened compared.
+    /// Whether to make each run twice and compare the traces.
     pub(crate) twice: bool,
 }
 
-/// After so many failures no further run is begun.
+/// Number of failures after which no further run starts.
 const FAILURES: usize = 5;
 
 impl Sweep {
-    /// Runs all, so many at a time, and says what came of each.
+    /// Makes all runs, `jobs` at a time, and prints the result of each.
     pub(crate) fn run(&self, jobs: usize) -> ExitCode {
         let (next, failures) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let output = Mutex::new(io::stdout());
@@ -74,7 +74,7 @@ impl Sweep {
                         let (good, text) = self.run_one(index, arguments);
                         failures.fetch_add(usize::from(!good), Ordering::Relaxed);
                         let mut output = output.lock().unwrap_or_else(PoisonError::into_inner);
-                        // Whoever closed the pipe does not want to hear it.
+                        // If the reader has closed the pipe, it does not want the output.
                         let _ = writeln!(output, "{text}");
                     }
                 });
@@ -85,7 +85,7 @@ impl Sweep {
         if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
 
-    /// Whether a run went well, and what to say about it.
+    /// Makes a run, and returns whether it passed and what to print about it.
     fn run_one(&self, index: usize, arguments: &[String]) -> (bool, String) {
         let said = arguments.join(" ");
         if self.twice {
@@ -99,7 +99,7 @@ impl Sweep {
     }
 }
 
-/// Runs twice and compares all that happened.
+/// Makes a run twice and compares the outputs and the traces.
 fn compare(index: usize, arguments: &[String]) -> io::Result<(bool, String)> {
     let place = |copy: &str| std::env::temp_dir().join(format!("weir-sim-{}-{index}-{copy}.log", std::process::id()));
     let traced = |copy: &str| child(&[arguments, &[format!("--trace={}", place(copy).display())]].concat());
@@ -110,7 +110,7 @@ fn compare(index: usize, arguments: &[String]) -> io::Result<(bool, String)> {
         return Ok((false, format!("{said}: not deterministic: diff {} {}", place("a").display(), place("b").display())));
     }
     for copy in ["a", "b"] {
-        // It is only in the way.
+        // If this fails, a temporary file is left behind and nothing else is wrong.
         let _ = std::fs::remove_file(place(copy));
     }
     Ok((good, text))

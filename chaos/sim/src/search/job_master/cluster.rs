@@ -1,4 +1,4 @@
-//! TaskManagers with what really runs on them, and the ResourceManager as far as one job sees it.
+//! The TaskManagers with the tasks that really run on them, and the ResourceManager as one job sees it.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -13,7 +13,7 @@ use crate::search::require;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Mail {
     Granted(Vec<GrantedSlot>),
-    /// A TaskManager is lost on which the job had slots.
+    /// A TaskManager on which the job had slots is lost.
     Lost(usize),
     Report(usize, Report),
 }
@@ -28,10 +28,10 @@ impl Mail {
     }
 }
 
-/// What a TaskManager reports.
+/// A report of a TaskManager.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Report {
-    /// A task changed state; whether a restart can help.
+    /// A task has changed its state. The flag says whether a restart can help.
     State(ExecutionAttemptId, ExecutionState, bool),
     Acknowledged(ExecutionAttemptId, CheckpointId),
     Declined(ExecutionAttemptId, CheckpointId),
@@ -44,13 +44,13 @@ impl Report {
     }
 }
 
-/// An order on its way.
+/// An order in flight.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Command {
     Deploy(Vec<(ExecutionAttemptId, u32, AllocationId)>),
     Cancel(Vec<ExecutionAttemptId>),
     Trigger(Vec<ExecutionAttemptId>, CheckpointId),
-    /// A checkpoint is complete; whether it is the last.
+    /// A checkpoint is complete. The flag says whether it is the last one of the job.
     Complete(Vec<ExecutionAttemptId>, bool),
     Aborted(Vec<ExecutionAttemptId>, CheckpointId),
 }
@@ -58,13 +58,11 @@ pub(super) enum Command {
 /// How a task ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// It fails, and a restart can help.
+    /// The task fails, and a restart can help.
     Failed,
-    /// It fails, and no restart can help.
+    /// The task fails, and no restart can help.
     Fatal,
-    /// It has been stopped.
     Canceled,
-    /// It has finished.
     Finished,
 }
 
@@ -74,42 +72,42 @@ impl End {
     }
 }
 
-/// A task as it is, whatever anybody knows.
+/// A task in its real state, which the JobMaster may not know.
 #[derive(Debug, Clone, Hash)]
 pub(super) struct Task {
     slot: u32,
     allocation: AllocationId,
     running: bool,
     canceling: bool,
-    /// The last checkpoint is complete: it is about to finish.
+    /// Whether the last checkpoint is complete, so that the task is about to finish.
     finishing: bool,
     input_ended: bool,
     barriers: BTreeSet<CheckpointId>,
 }
 
-/// A TaskManager.
+/// A TaskManager with its tasks.
 #[derive(Debug, Clone, Hash, Default)]
 pub(super) struct TaskManager {
     /// Whether there is a link to the present leader.
     pub(super) linked: bool,
     pub(super) orders: VecDeque<Command>,
     pub(super) tasks: BTreeMap<ExecutionAttemptId, Task>,
-    /// How tasks ended while there was no link.
+    /// Reports of tasks that ended while there was no link.
     pub(super) outbox: Vec<Report>,
 }
 
-/// The TaskManager of this number.
+/// Returns the id of the TaskManager with this number.
 pub(super) fn named(number: usize) -> TaskManagerId {
     TaskManagerId(if number == 0 { "a" } else { "b" }.to_owned())
 }
 
-/// The number of a TaskManager.
+/// Returns the number of a TaskManager.
 pub(super) fn number_of(task_manager: &TaskManagerId) -> usize {
     usize::from(task_manager.0 != "a")
 }
 
 impl TaskManager {
-    /// The link ends, and perhaps the process. Whether there was a link.
+    /// Ends the link, and with `dies` the process. Returns whether there was a link.
     pub(super) fn cut(&mut self, dies: bool) -> bool {
         self.orders.clear();
         if dies {
@@ -119,7 +117,7 @@ impl TaskManager {
         std::mem::take(&mut self.linked)
     }
 
-    /// A link begins: the ResourceManager has everything canceled. What it could not tell it tells now.
+    /// Opens a link. The ResourceManager cancels all tasks. Returns the reports that could not be sent without a link.
     pub(super) fn connect(&mut self) -> Vec<Report> {
         self.linked = true;
         if !self.tasks.is_empty() {
@@ -132,7 +130,7 @@ impl TaskManager {
         self.tasks.values().any(|task| task.allocation == allocation)
     }
 
-    /// Whether an order on its way deploys or cancels this attempt.
+    /// Returns whether an order in flight deploys or cancels this attempt.
     pub(super) fn mentions(&self, attempt: &ExecutionAttemptId) -> bool {
         self.orders.iter().any(|command| match command {
             Command::Deploy(tasks) => tasks.iter().any(|(deployed, ..)| deployed == attempt),
@@ -141,13 +139,13 @@ impl TaskManager {
         })
     }
 
-    /// Whether this task ends by itself, or was told to end, or will be.
+    /// Returns whether this task has ended, ends by itself, was told to stop, or will be told to stop by an order in flight.
     pub(super) fn will_end(&self, attempt: &ExecutionAttemptId) -> bool {
         let told = self.tasks.get(attempt).is_none_or(|task| task.canceling || task.finishing);
         told || self.mentions(attempt)
     }
 
-    /// Does as the TaskExecutor does.
+    /// Carries out an order as the TaskExecutor does, and returns the reports.
     pub(super) fn obey(&mut self, command: Command) -> Vec<Report> {
         match command {
             Command::Deploy(tasks) => {
@@ -203,7 +201,7 @@ impl TaskManager {
         None
     }
 
-    /// A task runs, and says so if it is not to stop.
+    /// Makes a task run. Unless the task is to stop, it reports that it runs.
     pub(super) fn run(&mut self, attempt: ExecutionAttemptId) -> Option<Report> {
         let task = self.tasks.get_mut(&attempt)?;
         task.running = true;
@@ -230,7 +228,7 @@ impl TaskManager {
         Some(Report::InputEnded(attempt))
     }
 
-    /// What its tasks may do next.
+    /// Adds the steps that its tasks may take next.
     pub(super) fn steps(&self, left: &Limits, steps: &mut Vec<Step>) {
         for (attempt, task) in &self.tasks {
             steps.extend(task.onward(*attempt));
@@ -252,7 +250,7 @@ impl TaskManager {
         }
     }
 
-    /// What one of its tasks does by itself.
+    /// Returns a step that one of its tasks takes by itself.
     pub(super) fn onward(&self) -> Option<Step> {
         self.tasks.iter().find_map(|(attempt, task)| task.onward(*attempt))
     }
@@ -277,17 +275,18 @@ impl Task {
     }
 }
 
-/// What the ResourceManager knows of slots. Only this job wants some.
+/// What the ResourceManager knows of slots. Only this job wants slots.
 #[derive(Debug, Clone, Hash)]
 pub(super) struct Slots {
     per_task_manager: u32,
     registered: BTreeSet<usize>,
-    /// What TaskManagers held when they registered, and was not reported ended since.
+    /// The attempts that TaskManagers held when they registered, and whose end was not reported since.
     clearing: BTreeSet<ExecutionAttemptId>,
     granted: BTreeMap<AllocationId, (usize, u32)>,
     grants: u64,
     wanted: u32,
-    /// What the job wishes, until the ResourceManager looks: whether to give all back first, how many, and which to give back.
+    /// Wishes that the ResourceManager has not handled: whether to give back all slots first, how many slots the job needs, and
+    /// which slots to give back.
     wishes: (bool, Option<u32>, BTreeSet<AllocationId>),
 }
 
@@ -308,7 +307,7 @@ impl Slots {
         self.per_task_manager
     }
 
-    /// The job declares how many it needs.
+    /// The job declares how many slots it needs.
     pub(super) fn wish(&mut self, slots: u32) {
         let (release_all, wanted, releases) = &mut self.wishes;
         if slots == 0 {
@@ -318,12 +317,12 @@ impl Slots {
         *wanted = Some(slots);
     }
 
-    /// The job gives one back.
+    /// The job gives a slot back.
     pub(super) fn release(&mut self, allocation: AllocationId) {
         self.wishes.2.insert(allocation);
     }
 
-    /// Whether the job has wished for something that the ResourceManager has not looked at.
+    /// Returns whether there are wishes that the ResourceManager has not handled.
     pub(super) fn wants(&self) -> bool {
         let (release_all, wanted, releases) = &self.wishes;
         *release_all || wanted.is_some() || !releases.is_empty()
@@ -338,7 +337,7 @@ impl Slots {
         self.wanted = wanted.unwrap_or(self.wanted);
     }
 
-    /// A link has ended. Whether the job had slots there.
+    /// The link to a TaskManager has ended. Returns whether the job had slots there.
     pub(super) fn lose(&mut self, number: usize) -> bool {
         self.registered.remove(&number);
         let before = self.granted.len();
@@ -351,7 +350,7 @@ impl Slots {
         self.clearing.extend(held);
     }
 
-    /// Grants all that is missing if there is as much.
+    /// Grants all missing slots, or none if there are too few free ones.
     pub(super) fn allocate(&mut self, epoch: u64, task_managers: &[TaskManager]) -> Result<Vec<GrantedSlot>, String> {
         let missing = (self.wanted as usize).saturating_sub(self.granted.len());
         let mut grants = Vec::new();
@@ -372,7 +371,7 @@ impl Slots {
         }
         for grant in &grants {
             let mut tasks = task_managers[number_of(&grant.task_manager)].tasks.values();
-            require(!tasks.any(|task| task.slot == grant.slot), "S3: a slot is granted in which a task runs")?;
+            require(!tasks.any(|task| task.slot == grant.slot), "S3: a slot is granted while a task runs in it")?;
         }
         Ok(grants)
     }

@@ -1,7 +1,7 @@
-//! The JobMaster among TaskManagers, a ResourceManager, stores and clients, over changes of leadership.
+//! Searches the JobMaster. Its surrounding is TaskManagers, a ResourceManager, stores and clients, over changes of leadership.
 //!
-//! What reaches the JobMaster does so in one queue, as its mailbox is one; orders to a TaskManager are lost with its link, and its
-//! tasks go on without one. Restarts wait for the next deadline, which comes when it wants to.
+//! All messages reach the JobMaster through one queue, because it has one mailbox. If a TaskManager loses its link, the orders to
+//! it are lost, but its tasks keep running. A restart waits for the next deadline, which may be reached at any time.
 
 mod cluster;
 mod judge;
@@ -30,7 +30,7 @@ use super::Surrounding;
 const JOB: JobId = JobId(1);
 const TASK_MANAGERS: usize = 2;
 
-/// How often each thing may happen that needs no cause.
+/// How often each event may happen that needs no cause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 struct Limits {
     failures: u32,
@@ -40,16 +40,16 @@ struct Limits {
     repetitions: u32,
     overruns: u32,
     leaders: u32,
-    /// Things that do not work: snapshots, files, stores.
+    /// Failures of snapshots, files and stores.
     troubles: u32,
     ends_of_input: u32,
 }
 
-/// The JobMaster and what is around it.
+/// The JobMaster and its surrounding.
 #[derive(Debug, Clone, Hash)]
 pub struct Job {
     core: JobMaster,
-    /// How many subtasks there are.
+    /// Number of subtasks of the job.
     subtasks: usize,
     shape: Shape,
     now: u64,
@@ -58,81 +58,82 @@ pub struct Job {
     task_managers: Vec<TaskManager>,
     slots: Slots,
     store: Store,
-    /// Messages to the JobMaster, in order.
+    /// Messages that the JobMaster has not received yet, in order.
     mail: VecDeque<Mail>,
-    /// What was heard last from a task, which may come once more.
+    /// The last report that the JobMaster received, which may arrive once more.
     last_report: Option<(usize, Report)>,
-    /// The grants that the JobMaster has been told of, and where each is, and has not given back or been told to be lost.
+    /// The slots that the JobMaster holds as far as it knows, and the TaskManager of each: granted, not given back, and not
+    /// reported lost.
     held: BTreeMap<AllocationId, usize>,
-    /// The attempts that the JobMaster has deployed and not been told the end of, and where each is.
+    /// The attempts that the JobMaster has deployed and whose end it does not know, and the TaskManager of each.
     live: BTreeMap<ExecutionAttemptId, usize>,
-    /// The newest attempt of each subtask, over all leaders.
+    /// The newest attempt of each subtask, across all leaders.
     newest: BTreeMap<ExecutionVertexId, ExecutionAttemptId>,
-    /// Whoever of them has run.
+    /// The attempts that have run.
     ran: BTreeSet<ExecutionAttemptId>,
-    /// Requests, and whether they were answered.
+    /// For each request of a user, whether it was answered.
     asked: Vec<bool>,
     canceled: bool,
-    /// Whether messages were dropped.
+    /// Whether a message to the JobMaster was dropped.
     overrun: bool,
     over: bool,
-    /// TaskManagers that orders could not be sent to.
+    /// TaskManagers without a link to which the JobMaster sent an order.
     unreached: Vec<usize>,
 }
 
-/// What the job is like.
+/// The shape of the job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Shape {
-    /// Two subtasks that have nothing to do with each other: each restarts alone. Two slots, of which each TaskManager has two.
+    /// Two subtasks without a connection, so that each restarts alone. The job needs two slots, and each TaskManager has two.
     Apart,
-    /// A source and a sink that restart together, in one slot.
+    /// A source and a sink that restart together. The job needs one slot, and each TaskManager has one.
     Joined,
 }
 
-/// What may happen.
+/// An event that may happen next.
 #[derive(Debug, Clone)]
 pub enum Step {
-    /// The JobMaster hears the next message.
+    /// The JobMaster receives the next message.
     Hear,
-    /// It hears again what it heard last from a task.
+    /// The JobMaster receives the last report of a task again.
     Repeat,
-    /// The ResourceManager takes what the job wants.
+    /// The ResourceManager handles the wishes of the job.
     Wishes,
-    /// A TaskManager takes the next order.
+    /// A TaskManager receives the next order.
     Obey(usize),
     /// A task runs.
     Runs(ExecutionAttemptId),
     /// A task ends.
     Ends(ExecutionAttemptId, End),
-    /// A task's part of the oldest checkpoint it was told of is durable, or it declines.
+    /// A task's part of its oldest triggered checkpoint is durable (true), or the task declines.
     Snapshots(ExecutionAttemptId, bool),
     /// A task's input has ended.
     InputEnds(ExecutionAttemptId),
-    /// The link to a TaskManager breaks, perhaps because its process dies.
+    /// The link to a TaskManager breaks. The flag says whether its process dies.
     Lose(usize, bool),
-    /// It connects anew.
+    /// A TaskManager connects again.
     Return(usize),
-    /// A question about the newest checkpoint is answered; whether with the checkpoint.
+    /// A question about the newest checkpoint is answered: with the checkpoint (true) or with an error.
     Read(u64, bool),
-    /// The store hands out ids, or does not.
+    /// The store hands out ids, or fails to.
     Reserved(bool),
-    /// The metadata file is there, or could not be written.
+    /// The metadata file is written, or could not be written.
     Written(CheckpointId, bool),
-    /// What becomes of a pointer: whether it is in the store, and whether that is known.
+    /// The append of a pointer ends: whether the write reaches the store, and whether its outcome is known.
     Appended(CheckpointId, bool, bool),
-    /// Pointers are removed, or are not.
+    /// Pointers are removed, or the removal fails.
     Removed(bool),
-    /// The next deadline comes.
+    /// The next deadline is reached.
     Tick,
-    /// The user cancels.
+    /// The user cancels the job.
     Cancel,
-    /// The user asks for a savepoint; to stop with it.
+    /// The user requests a savepoint. The flag says whether the job stops with it.
     Savepoint(bool),
     /// The newest message to the JobMaster is dropped.
     Overrun,
-    /// Another leads; whether what was under way reached the store before.
+    /// Another leader takes over. The flag says whether writes in flight reach the store before that.
     LeaderChanged(bool),
-    /// A newer leader has been elected, and the store says so.
+    /// The JobMaster learns from the store that a newer leader was elected.
     Superseded,
 }
 
@@ -148,21 +149,21 @@ impl Job {
         }
     }
 
-    /// The JobMaster is told that a TaskManager is lost.
+    /// The JobMaster learns that a TaskManager is lost.
     fn lost(&mut self, task_manager: usize) -> Result<(), String> {
         self.live.retain(|_, place| *place != task_manager);
         self.held.retain(|_, place| *place != task_manager);
         self.handle(JobMasterEvent::TaskManagerLost { task_manager: named(task_manager), reason: String::new() })
     }
 
-    /// A link breaks: the ResourceManager knows, and tells the job.
+    /// The link to a TaskManager breaks. The ResourceManager notices that and tells the job.
     fn lose(&mut self, number: usize, dies: bool) {
         if self.task_managers[number].cut(dies) && self.slots.lose(number) {
             self.mail.push_back(Mail::Lost(number));
         }
     }
 
-    /// It registers: what it holds is canceled, and its slots are free when that has ended.
+    /// A TaskManager registers. Its tasks are canceled, and its slots become free when the tasks have ended.
     fn register(&mut self, number: usize) -> Result<(), String> {
         let untold = self.task_managers[number].connect();
         self.slots.register(number, self.task_managers[number].tasks.keys().copied());
@@ -178,7 +179,7 @@ impl Job {
         Ok(())
     }
 
-    /// A task says something, if anybody listens.
+    /// Sends a task's report to the JobMaster. Without a link, the TaskManager keeps reports of ended tasks and drops the others.
     fn report(&mut self, number: usize, report: Report) -> Result<(), String> {
         let ended = matches!(report, Report::State(_, state, _) if state.is_terminal());
         if !self.task_managers[number].linked {
@@ -250,7 +251,7 @@ impl Job {
         self.handle(JobMasterEvent::Start)
     }
 
-    /// What goes on by itself.
+    /// Returns a step that happens by itself, without a failure or a user.
     fn onward(&self) -> Option<Step> {
         let asked = self.store.last_question().map(|question| Step::Read(question, true));
         let asked = asked.or_else(|| self.slots.wants().then_some(Step::Wishes));

@@ -1,4 +1,4 @@
-//! Where the search begins: places in the life of a job.
+//! The states from which the search starts: places in the life of a job.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, LazyLock};
@@ -34,10 +34,10 @@ fn parse(vertices: &[(&str, u32)], edges: &[(&str, &str)]) -> Arc<JobGraph> {
         "checkpointing": {"interval_ms": 1_000, "timeout_ms": 5_000, "tolerable_failures": 1},
         "restart_strategy": {"type": "fixed-delay", "attempts": 3, "delay_ms": 100},
     });
-    Arc::new(serde_json::from_value(graph).expect("a job graph"))
+    Arc::new(serde_json::from_value(graph).expect("the JSON is a job graph"))
 }
 
-/// A JobMaster under a leader.
+/// Returns a new JobMaster under the leader of `epoch`.
 pub(super) fn core(shape: Shape, epoch: u64) -> JobMaster {
     let what = JobToRun {
         job: JOB,
@@ -50,10 +50,10 @@ pub(super) fn core(shape: Shape, epoch: u64) -> JobMaster {
         seed: 1,
     };
     let options = JobMasterOptions { checkpoint_history: 1, exception_history: 1, ..JobMasterOptions::default() };
-    JobMaster::new(what, options).expect("its edges end at vertices")
+    JobMaster::new(what, options).expect("the edges of the graph end at vertices")
 }
 
-/// Where the search begins.
+/// Returns the states from which the search starts, by name.
 pub(in crate::search) fn starts() -> Vec<(&'static str, Job)> {
     let some = Limits { failures: 2, losses: 1, repetitions: 1, cancellations: 1, ..Limits::default() };
     let mut starts = Vec::new();
@@ -85,7 +85,7 @@ pub(in crate::search) fn starts() -> Vec<(&'static str, Job)> {
 }
 
 impl Job {
-    /// Just submitted; two TaskManagers are there.
+    /// A job that was just submitted, with two TaskManagers.
     fn submitted(shape: Shape) -> Self {
         let slots = if shape == Shape::Apart { 2 } else { 1 };
         let mut start = Self {
@@ -110,7 +110,7 @@ impl Job {
             over: false,
             unreached: Vec::new(),
         };
-        start.handle(JobMasterEvent::Start).expect("nothing is wrong at the start");
+        start.handle(JobMasterEvent::Start).expect("the start breaks no invariant");
         for task_manager in 0..TASK_MANAGERS {
             start = start.after(Step::Return(task_manager));
         }
@@ -123,33 +123,33 @@ impl Job {
     }
 
     fn after(mut self, step: Step) -> Self {
-        self.take(&step).expect("nothing is wrong on the way to the start");
+        self.take(&step).expect("the way to the start breaks no invariant");
         self
     }
 
-    /// What goes on by itself goes on, until this holds.
+    /// Takes the steps that happen by themselves until `done` holds.
     fn until(mut self, done: impl Fn(&Self) -> bool) -> Self {
         for _ in 0..200 {
             if done(&self) {
                 return self;
             }
             let next = self.onward().or_else(|| self.core.next_deadline().map(|_| Step::Tick));
-            self = self.after(next.expect("something is to come"));
+            self = self.after(next.expect("a step can be taken"));
         }
-        panic!("it does not come to this: {self:?}")
+        panic!("200 steps do not lead to the start: {self:?}")
     }
 
-    /// A task has failed, the others are being stopped.
+    /// One task has failed, and the others that restart with it are being stopped.
     fn failed(self) -> Self {
-        let attempt = *self.live.keys().next().expect("a task lives");
+        let attempt = *self.live.keys().next().expect("a task is deployed");
         self.after(Step::Ends(attempt, End::Failed)).after(Step::Hear)
     }
 
-    /// It runs, and has a newer checkpoint than the answer names that is still on its way: while that was asked for, another task
-    /// failed, and the question was put again.
+    /// The job runs and has completed checkpoint 2, while an older answer to a question about the newest checkpoint is still in
+    /// flight. This is because another task failed after the first question, and the JobMaster asked again.
     fn with_a_late_answer(self) -> Self {
         let mut asked = self.failed().until(|job| job.store.asks());
-        let other = *asked.live.keys().next().expect("the other task lives");
+        let other = *asked.live.keys().next().expect("the other task is deployed");
         asked = asked.after(Step::Ends(other, End::Failed)).after(Step::Hear).after(Step::Tick);
         asked.until(|job| job.store.newest() == Some(CheckpointId(2)) && job.runs())
     }

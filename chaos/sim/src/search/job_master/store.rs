@@ -1,4 +1,4 @@
-//! The stores of a job's checkpoints, and what they were asked and have not answered.
+//! The stores of a job's checkpoints, with the requests that they have not answered yet.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,19 +15,20 @@ use weir_storage::checkpoint::MetadataHandle;
 use super::Step;
 use crate::search::require;
 
-/// Ids of one reservation: few, so that another is needed.
+/// Number of ids in one reservation. There are few, so that the JobMaster needs another one.
 const RESERVED: u64 = 3;
 
-/// Pointers and files, and what is under way.
+/// Pointers, files, and the requests in flight.
 #[derive(Debug, Clone, Hash, Default)]
 pub(super) struct Store {
     pointers: BTreeMap<CheckpointId, CompletedCheckpoint>,
     files: BTreeMap<CheckpointId, Arc<CheckpointMetadata>>,
-    /// Every checkpoint whose pointer was ever there.
+    /// Every checkpoint whose pointer was ever stored.
     appended: BTreeSet<CheckpointId>,
     handed_out: u64,
     reserving: bool,
-    /// The number of the last question about the newest checkpoint; those not answered, and what was the newest then.
+    /// The number of the last question about the newest checkpoint. Then the questions that are not answered, with the checkpoint
+    /// that was the newest when they were asked.
     asked: u64,
     reading: BTreeMap<u64, Option<CheckpointId>>,
     writing: BTreeMap<CheckpointId, Arc<CheckpointMetadata>>,
@@ -36,7 +37,7 @@ pub(super) struct Store {
 }
 
 impl Store {
-    /// The newest completed checkpoint.
+    /// Returns the newest completed checkpoint.
     pub(super) fn newest(&self) -> Option<CheckpointId> {
         self.pointers.last_key_value().map(|(id, _)| *id)
     }
@@ -49,18 +50,18 @@ impl Store {
         !self.appending.is_empty()
     }
 
-    /// Whether the newest one is one that tasks finish with.
+    /// Returns whether the newest checkpoint is one after which tasks finish.
     pub(super) fn ends_with_a_last_one(&self) -> bool {
         let newest = self.pointers.values().next_back();
         newest.is_some_and(|newest| matches!(newest.kind, CheckpointKind::Final | CheckpointKind::Stop))
     }
 
-    /// Whether a question is not answered.
+    /// Returns whether a question is not answered yet.
     pub(super) fn asks(&self) -> bool {
         !self.reading.is_empty()
     }
 
-    /// The newest question, if it is not answered.
+    /// Returns the newest question, if it is not answered yet.
     pub(super) fn last_question(&self) -> Option<u64> {
         self.reading.contains_key(&self.asked).then_some(self.asked)
     }
@@ -71,25 +72,28 @@ impl Store {
     }
 
     pub(super) fn reserve(&mut self) -> Result<(), String> {
-        require(!std::mem::replace(&mut self.reserving, true), "two reservations at once")
+        require(!std::mem::replace(&mut self.reserving, true), "two reservations of ids at the same time")
     }
 
     pub(super) fn write(&mut self, metadata: CheckpointMetadata) -> Result<(), String> {
-        require(self.writing.insert(metadata.id, Arc::new(metadata)).is_none(), "metadata is written twice at once")
+        require(
+            self.writing.insert(metadata.id, Arc::new(metadata)).is_none(),
+            "the same metadata is written twice at the same time",
+        )
     }
 
     pub(super) fn append(&mut self, pointer: CompletedCheckpoint) -> Result<(), String> {
-        require(self.files.contains_key(&pointer.id), "C1: a pointer is appended without its metadata")?;
-        require(self.appending.insert(pointer.id, pointer).is_none(), "a pointer is appended twice at once")
+        require(self.files.contains_key(&pointer.id), "C1: a pointer is appended before its metadata is written")?;
+        require(self.appending.insert(pointer.id, pointer).is_none(), "a pointer is appended twice at the same time")
     }
 
     pub(super) fn remove(&mut self, checkpoints: Vec<CheckpointId>) -> Result<(), String> {
         let newest = self.newest().is_some_and(|newest| checkpoints.contains(&newest));
         require(!newest, "C6: the newest pointer is to be removed")?;
-        require(self.removing.replace(checkpoints).is_none(), "pointers are removed twice at once")
+        require(self.removing.replace(checkpoints).is_none(), "two removals of pointers at the same time")
     }
 
-    /// A question is answered with what was the newest when it was asked.
+    /// Answers a question with the checkpoint that was the newest when it was asked.
     pub(super) fn read(&mut self, question: u64, well: bool) -> Option<JobMasterEvent> {
         let newest = self.reading.remove(&question)?;
         if !well {
@@ -122,7 +126,7 @@ impl Store {
         Some(JobMasterEvent::Checkpoint(CheckpointEvent::MetadataWritten { checkpoint, result }))
     }
 
-    /// What becomes of a pointer that reaches the store, or does not.
+    /// Ends the append of a pointer, whose write reaches the store or not, and returns the outcome.
     pub(super) fn appended(&mut self, checkpoint: CheckpointId, reaches: bool) -> AppendOutcome {
         let Some(pointer) = self.appending.remove(&checkpoint) else { return AppendOutcome::Committed };
         let there = self.pointers.contains_key(&checkpoint);
@@ -143,7 +147,7 @@ impl Store {
         Some(JobMasterEvent::Checkpoint(CheckpointEvent::PointersRemoved { checkpoints, result }))
     }
 
-    /// Another leads: what the former one has under way reached the store, or never will.
+    /// Another leader takes over. Pointers that the former leader was appending have reached the store, or never will.
     pub(super) fn change_leader(&mut self, reaches: bool) {
         for checkpoint in self.appending.keys().copied().collect::<Vec<_>>() {
             self.appended(checkpoint, reaches);
@@ -153,7 +157,7 @@ impl Store {
         (self.reserving, self.removing) = (false, None);
     }
 
-    /// What it may do next; with trouble, what goes wrong, too.
+    /// Adds the steps that the stores may take next. With `trouble` they may also fail.
     pub(super) fn steps(&self, trouble: bool, steps: &mut Vec<Step>) {
         let both = || [true, false].into_iter().filter(move |well| *well || trouble);
         steps.extend(self.reading.keys().flat_map(|question| both().map(|well| Step::Read(*question, well))));
@@ -172,7 +176,7 @@ impl Store {
         }
     }
 
-    /// What it does if all goes well. Old questions are left alone.
+    /// Returns the next step if nothing fails. Old questions stay unanswered.
     pub(super) fn onward(&self) -> Option<Step> {
         if self.reserving {
             return Some(Step::Reserved(true));

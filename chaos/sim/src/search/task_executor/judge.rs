@@ -1,4 +1,4 @@
-//! What a TaskExecutor must not do, and must not forget.
+//! What a TaskExecutor must never do, and what it must never forget.
 
 use weir_protocol::checkpoint::{CheckpointBarrier, CheckpointKind};
 use weir_protocol::job_status::ExecutionState;
@@ -24,20 +24,23 @@ impl Executor {
         require(counted || !self.stale, "E4: an order of a former leader, or over a former link, has an effect")?;
         match effect {
             Effect::Connect { link, leader } => {
-                require(leader.epoch.0 >= self.obeyed, "E4: connects to a leader below one it has obeyed")?;
-                require(self.links.insert(link.0, leader.epoch.0).is_none(), "a link's number is used twice")?;
+                require(
+                    leader.epoch.0 >= self.obeyed,
+                    "E4: the TaskExecutor connects to a leader of a lower epoch than it has obeyed",
+                )?;
+                require(self.links.insert(link.0, leader.epoch.0).is_none(), "the number of a link is used twice")?;
                 (self.open, self.up, self.registered) = (Some(link.0), false, false);
                 (self.connected, self.heard) = (true, self.now);
             }
             Effect::Disconnect => (self.open, self.registered) = (None, false),
             Effect::Send(message) => self.send(message)?,
             Effect::SendHeartbeat => {
-                require(self.registered, "a heartbeat without a leader")?;
+                require(self.registered, "a heartbeat is sent without a leader")?;
                 self.sent.push(Sent::Heartbeat);
             }
             Effect::Deploy(start) => {
                 let TaskDeployment { attempt, slot, allocation, .. } = start.task;
-                require(slot < SLOTS, "a slot that is not there")?;
+                require(slot < SLOTS, "a task is deployed into a slot that does not exist")?;
                 let same_slot = |task: &&Task| task.slot == slot;
                 let foreign = self.tasks.values().filter(same_slot).any(|task| task.allocation != allocation);
                 require(!foreign, "S1: a slot holds tasks of two grants")?;
@@ -49,12 +52,12 @@ impl Executor {
             }
             Effect::Cancel(attempt) => match self.tasks.get_mut(&attempt) {
                 Some(task) => task.canceling = true,
-                None => return Err("a task is canceled that is not there".to_owned()),
+                None => return Err("a task is canceled that does not exist".to_owned()),
             },
             Effect::Tell { attempt, .. } => {
-                require(self.tasks.contains_key(&attempt), "a task is told something that is not there")?;
+                require(self.tasks.contains_key(&attempt), "a task is told something, but does not exist")?;
             }
-            Effect::Forget(attempt) => require(!self.tasks.contains_key(&attempt), "a task that runs is forgotten")?,
+            Effect::Forget(attempt) => require(!self.tasks.contains_key(&attempt), "a running task is forgotten")?,
             Effect::CountStale(_) => require(self.stale, "an order of the present leader is refused")?,
             Effect::Registered(_) => self.registered = true,
             Effect::LeaderLost(_) => {}
@@ -64,7 +67,7 @@ impl Executor {
     }
 
     fn send(&mut self, message: ToJobManager) -> Result<(), String> {
-        require(self.open.is_some(), "something is sent to nobody")?;
+        require(self.open.is_some(), "a message is sent without a link")?;
         let sent = match message {
             ToJobManager::Register(registration) => {
                 self.judge(&registration)?;
@@ -83,15 +86,15 @@ impl Executor {
         Ok(())
     }
 
-    /// A registration says what is held, no more and no less.
+    /// Checks that a registration reports exactly the tasks that the TaskManager holds.
     fn judge(&self, registration: &Registration) -> Result<(), String> {
-        require(registration.highest_epoch.0 == self.obeyed, "E4: a leader is not told the highest epoch seen")?;
+        require(registration.highest_epoch.0 == self.obeyed, "E4: a registration does not name the highest epoch seen")?;
         let held = registration.attempts.iter().map(|held| (held.attempt, held.slot, held.allocation));
         let real = self.tasks.iter().map(|(attempt, task)| (*attempt, task.slot, task.allocation));
-        require(held.eq(real), "S3: a registration does not say what is held")
+        require(held.eq(real), "S3: a registration does not report exactly the tasks that are held")
     }
 
-    /// A leader says something.
+    /// A leader sends an order.
     pub(super) fn ordered(&mut self, link: u64, epoch: u64, command: &Command) -> Result<(), String> {
         let current = self.open == Some(link);
         self.stale = !current || epoch < self.obeyed;
@@ -133,13 +136,13 @@ impl Executor {
         }
         require(
             expected.is_none_or(|expected| self.sent.contains(&expected)),
-            "S4: an order about what is not there is not answered",
+            "S4: an order about a task that does not exist is not answered",
         )?;
         let canceled = |attempt: &ExecutionAttemptId| self.tasks.get(attempt).is_some_and(|task| task.canceling);
-        require(stopping.as_ref().is_none_or(canceled), "a task that is to stop is not told so")?;
+        require(stopping.as_ref().is_none_or(canceled), "a task is not told that it is to stop")?;
         if *command == Command::Registered {
             require(self.registered, "a leader's acceptance is ignored")?;
-            require(self.untold.is_empty(), "S4: how a task ended is told to nobody")?;
+            require(self.untold.is_empty(), "S4: a new leader is not told how a task ended")?;
             let ended = self.tasks.iter().filter(|(_, task)| task.input_ended);
             let told = ended.clone().all(|(attempt, _)| self.sent.contains(&Sent::InputEnded(*attempt)));
             require(told, "a new leader is not told that a task's input has ended")?;

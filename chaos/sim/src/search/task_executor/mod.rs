@@ -1,4 +1,5 @@
-//! The TaskExecutor between leaders, of which a former one may not know that it is, and the tasks in its slots.
+//! Searches the TaskExecutor. Its surrounding is the tasks in its slots, and leaders. A former leader may not know that it is
+//! one.
 
 mod judge;
 
@@ -19,7 +20,7 @@ use super::{Surrounding, require};
 
 const JOB: JobId = JobId(1);
 const SLOTS: u32 = 2;
-/// Leaders there are in all, deployments, times that a link breaks, heartbeats, times that long passes.
+/// Maximum numbers of leaders, deployments, broken links, heartbeats, and long pauses.
 const LEADERS: u64 = 2;
 const DEPLOYMENTS: u32 = 3;
 const BREAKS: u32 = 2;
@@ -27,10 +28,10 @@ const BEATS: u32 = 2;
 const PAUSES: u32 = 2;
 const HEARTBEAT_MS: u64 = 100;
 const TIMEOUT_MS: u64 = 1_000;
-/// Longer than any wait of a TaskManager.
+/// Milliseconds of a long pause: longer than any wait of a TaskManager.
 const LONG_MS: u64 = 2_000;
 
-/// A task as it is, whatever anybody knows.
+/// A task in its real state, which leaders may not know.
 #[derive(Debug, Clone, Hash)]
 struct Task {
     slot: u32,
@@ -40,28 +41,28 @@ struct Task {
     input_ended: bool,
 }
 
-/// The TaskExecutor and what is around it.
+/// The TaskExecutor and its surrounding.
 #[derive(Debug, Clone, Hash)]
 pub struct Executor {
     core: TaskExecutor,
     now: u64,
-    /// Whom each link leads to, by its number.
+    /// The epoch of the leader at the end of each link, by the number of the link.
     links: BTreeMap<u64, u64>,
-    /// The open link, if there is one, whether it is up, and whether the leader has accepted.
+    /// The open link, if there is one, whether it is up, and whether the leader has accepted the registration.
     open: Option<u64>,
     up: bool,
     registered: bool,
     heard: u64,
-    /// The highest epoch that was obeyed, and the highest that was named.
+    /// The highest epoch that the TaskExecutor obeyed, and the highest of which it was told.
     obeyed: u64,
     named: u64,
     tasks: BTreeMap<ExecutionAttemptId, Task>,
     deployed: u32,
-    /// What ended without anybody being told.
+    /// Attempts that have ended and whose end was not reported to a leader.
     untold: BTreeSet<ExecutionAttemptId>,
-    /// Of the last order: whether it must have no effect, and the end it must be answered with.
+    /// Whether the present event comes from a former leader or a former link, so that it must have no effect.
     stale: bool,
-    /// What was sent in answer to the last event.
+    /// Messages that were sent in answer to the last event.
     sent: Vec<Sent>,
     connected: bool,
     breaks: u32,
@@ -70,7 +71,7 @@ pub struct Executor {
     stopped: bool,
 }
 
-/// A message as far as it matters.
+/// The part of a message that is judged.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Sent {
     State(ExecutionAttemptId, ExecutionState),
@@ -81,49 +82,49 @@ enum Sent {
     Heartbeat,
 }
 
-/// What may happen.
+/// An event that may happen next.
 #[derive(Debug, Clone)]
 pub enum Step {
-    /// Some JobManager says that the one of this epoch leads.
+    /// A JobManager says that the leader has this epoch.
     Seen(u64),
-    /// The open link is up.
+    /// The open link comes up.
     Up,
-    /// A link breaks, perhaps one that was given up long ago.
+    /// A link breaks. The TaskExecutor may have closed it long ago.
     Broken(u64),
-    /// The leader at the end of this link says something, under this epoch.
+    /// The leader at the end of this link sends an order under this epoch.
     Ordered(u64, u64, Command),
-    /// A task runs, or its input has ended.
+    /// A task starts to run.
     Runs(ExecutionAttemptId),
     /// A task's input has ended.
     InputEnded(ExecutionAttemptId),
     /// A task's part of a checkpoint is durable.
     Acknowledged(ExecutionAttemptId),
-    /// A task ends like this.
+    /// A task ends in this state.
     Ends(ExecutionAttemptId, ExecutionState),
-    /// So much time passes.
+    /// This many milliseconds pass.
     Pass(u64),
-    /// The process is to stop.
+    /// The process is told to stop.
     Stop,
 }
 
-/// What a leader says.
+/// An order of a leader.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
-    /// It accepts the registration.
+    /// The leader accepts the registration.
     Registered,
-    /// Deploys a subtask into a slot.
+    /// The leader deploys a subtask into a slot.
     Deploy(u32, u32),
-    /// The same deployment once more.
+    /// The leader sends the same deployment once more.
     Again(ExecutionAttemptId),
-    /// Cancels an attempt, one that is not there included.
+    /// The leader cancels an attempt, which may not exist.
     Cancel(ExecutionAttemptId),
-    /// Triggers a checkpoint.
+    /// The leader triggers a checkpoint.
     Trigger(ExecutionAttemptId),
-    /// A checkpoint is complete.
+    /// The leader says that a checkpoint is complete.
     Complete(ExecutionAttemptId),
 }
 
-/// Where the search begins.
+/// Returns the states from which the search starts, by name.
 pub(super) fn starts() -> Vec<(&'static str, Executor)> {
     let registered = Executor::alone().after([Step::Seen(1), Step::Up, Step::Ordered(1, 1, Command::Registered)]);
     let first = attempt(1, 1, 0);
@@ -145,7 +146,7 @@ fn address(epoch: u64) -> LeaderAddress {
     LeaderAddress { epoch: LeaderEpoch(epoch), name: text(), rpc_address: text(), rest_address: text() }
 }
 
-/// The grant of a slot by a leader.
+/// Returns the id of the allocation by which a leader grants a slot.
 fn allocation(epoch: u64, slot: u32) -> AllocationId {
     AllocationId(u128::from(epoch) << 64 | u128::from(slot))
 }
@@ -167,7 +168,7 @@ fn deployment(attempt: ExecutionAttemptId, slot: u32) -> Deployment {
 }
 
 impl Executor {
-    /// Knows no leader and holds nothing.
+    /// A TaskExecutor that knows no leader and holds no tasks.
     pub fn alone() -> Self {
         let text = String::new;
         let identity = Identity {
@@ -205,7 +206,7 @@ impl Executor {
 
     fn after<const N: usize>(mut self, steps: [Step; N]) -> Self {
         for step in steps {
-            self.take(&step).expect("nothing is wrong on the way to the start");
+            self.take(&step).expect("the way to the start breaks no invariant");
         }
         (self.breaks, self.pauses) = (0, 0);
         self
@@ -230,7 +231,10 @@ impl Executor {
         let beats = self.registered && !silent;
         self.handle(Event::Tick)?;
         require(!beats || self.sent.contains(&Sent::Heartbeat), "H1: no heartbeat when one is due")?;
-        require(!silent || open.is_none() || self.open != open, "H1: a leader that is silent for long is not given up")?;
+        require(
+            !silent || open.is_none() || self.open != open,
+            "H1: the link to a silent leader is not closed after the timeout",
+        )?;
         let waits = open.is_none() && milliseconds == LONG_MS && self.named >= self.obeyed.max(1);
         require(!waits || self.connected, "S4: a TaskManager without a leader does not look for one")
     }
@@ -268,7 +272,8 @@ impl Surrounding for Executor {
             if present && !self.up {
                 continue;
             }
-            // Over a former link one order is like another; over the open one its leader speaks, or seems to.
+            // Over a former link all orders have the same effect: none. Over the open link orders may also name the epoch of a
+            // former leader.
             let commands = if present { self.commands(*leader) } else { vec![Command::Deploy(0, 0)] };
             steps.extend(commands.into_iter().map(|command| Step::Ordered(*link, *leader, command)));
             if present && *leader > 1 {
@@ -354,7 +359,7 @@ impl Executor {
             Step::Stop => {
                 self.stopped = true;
                 self.handle(Event::Stop)?;
-                require(self.tasks.values().all(|task| task.canceling), "a task goes on in a process that stops")
+                require(self.tasks.values().all(|task| task.canceling), "a task is not canceled in a process that stops")
             }
         }
     }
