@@ -1,4 +1,4 @@
-//! Generates the raft peer service from `proto/`, without a protoc on the machine.
+//! Generates the raft peer service from `proto/`. The machine needs no `protoc`.
 
 use std::error::Error;
 

@@ -154,7 +154,7 @@ pub struct Call {
     pub client: String,
     /// When the call began, in milliseconds since the run began.
     pub began_ms: u64,
-    /// Token of the submission: it tells which job the call is about.
+    /// Token of the submission, which identifies the job that the call is about.
     pub key: String,
     pub operation: Operation,
     pub outcome: Outcome,

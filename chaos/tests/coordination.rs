@@ -35,7 +35,10 @@ fn an_outage_of_the_store(coordination: Coordination) {
     assert_eq!((attempts(&after), after.restarts), (attempts(&before), before.restarts), "no task has restarted");
     assert_eq!(after.checkpoints.counts.failed, before.checkpoints.counts.failed, "no checkpoint was lost");
     let counts = &after.checkpoints.counts;
-    assert!(counts.completed > held.checkpoints.counts.completed + 1, "the held checkpoint and another one are complete: {counts:?}");
+    assert!(
+        counts.completed > held.checkpoints.counts.completed + 1,
+        "the held checkpoint and another one are complete: {counts:?}"
+    );
     test.until("the leader knows that the store is available again", || (!away(test.ha_as_seen_by(&leader)?)).then_some(()));
     test.finish(id, &job);
 }

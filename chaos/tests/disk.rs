@@ -1,6 +1,6 @@
 //! Disks that are full, read-only or corrupt, under the raft log and under the checkpoints. Mounting needs root.
 
-#![allow(clippy::unwrap_used, reason = "a test that can not go on fails")]
+#![allow(clippy::unwrap_used, reason = "a test that can't continue fails")]
 
 use weir_chaos::cluster::small_disk::{SmallDisk, flip_a_bit};
 use weir_chaos::cluster::{ClusterUnderTest, PATIENCE, newest_checkpoint};

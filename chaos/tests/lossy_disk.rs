@@ -1,6 +1,6 @@
 //! A mounted lossy disk: what programs do with it through the kernel, and what is left after a power loss. Mounting needs root.
 
-#![allow(clippy::unwrap_used, reason = "a test that can not go on fails")]
+#![allow(clippy::unwrap_used, reason = "a test that can't continue fails")]
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};

@@ -154,7 +154,7 @@ impl ClusterClient {
         self.savepoint_operation(job, &format!("/jobs/{job}/stop"), &request, self.within(deadline)).await
     }
 
-    /// Waits, across leader changes, until a job is globally terminal. Returns the job's last description.
+    /// Waits, across leader changes, until a job has finished, failed or been canceled. Returns its last description.
     pub async fn wait(&self, job: JobId, deadline: Duration) -> Result<JobDescription, ClientError> {
         let deadline = self.within(deadline);
         let mut pause = POLL_MS.0;
@@ -229,7 +229,8 @@ impl ClusterClient {
         self.get("/weir/v1/drills", self.within(deadline)).await
     }
 
-    /// Tells the cluster that a drill begins. Until the drill ends or its time is up, job restarts do not count.
+    /// Tells the cluster that a drill begins. Until it ends or its time is up, restarts of tasks do not count against any job's
+    /// restart strategy.
     pub async fn begin_drill(&self, begin: &DrillBegin, deadline: Duration) -> Result<DrillUnderWay, ClientError> {
         self.post("/weir/v1/drills", begin, Repeat::Harmless, self.within(deadline)).await
     }

@@ -1,4 +1,4 @@
-//! What the leader counts of its jobs and TaskManagers, taken from their views once a second.
+//! Metrics of the jobs and TaskManagers of the leader, updated from their views once a second.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::metrics::{
 
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// What was counted of a job so far under this leader.
+/// What this leader has already counted for a job.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 struct Counted {
     restarts: u32,
@@ -24,7 +24,7 @@ struct Counted {
     newest_completed: u64,
 }
 
-/// Runs until dropped.
+/// Updates the metrics until it is dropped.
 pub(crate) async fn run(leading: Leading) {
     let mut counted: BTreeMap<JobId, Counted> = BTreeMap::new();
     loop {
@@ -48,7 +48,7 @@ pub(crate) async fn run(leading: Leading) {
     }
 }
 
-/// Shows nothing: this process does not lead.
+/// Sets the gauges to zero, because this process does not lead.
 pub(crate) fn clear() {
     for status in JobStatus::ALL {
         metrics::gauge!(JOBS, "status" => status.as_str()).set(0.0);

@@ -1,4 +1,4 @@
-//! The JobManager: composition root of the control plane in one process.
+//! The JobManager: it creates and connects the parts of the control plane in one process.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -23,48 +23,49 @@ use crate::resource_manager::HeartbeatOptions;
 use crate::rest::{self, Rest};
 use crate::rpc::service::{self, LinkService};
 
-/// Handing over leadership may take this long at shutdown.
+/// At shutdown, a handover of leadership may take this long.
 const HAND_OVER_DEADLINE: Duration = Duration::from_secs(20);
 /// The threads may take this long to end.
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
-/// Threads of the control plane's runtime: one may be busy with a big graph while the other hears heartbeats.
+/// Threads of the control plane's runtime. While one is busy with a big graph, the other receives heartbeats.
 const CONTROL_THREADS: usize = 2;
-/// Threads for work that blocks, per runtime: tokio's own limit.
+/// Maximum number of threads for blocking work in each runtime. This is tokio's default.
 const BLOCKING_THREADS: usize = 512;
-/// For work that blocks to end when its runtime does.
+/// When a runtime ends, its blocking work may take this long to end.
 const THREAD_GRACE: Duration = Duration::from_secs(1);
 
-/// What a JobManager is made from.
+/// The settings and services that a JobManager needs.
 pub struct JobManagerOptions {
-    /// Its stable name in the cluster, e.g. `jm-1`.
+    /// The stable name in the cluster, e.g. `jm-1`.
     pub name: String,
-    /// Who leads, and what must survive.
+    /// Leader election, and the coordination store.
     pub ha: HaServices,
-    /// Where job graphs are kept (`high-availability.storageDir`).
+    /// Storage of job graphs (`high-availability.storageDir`).
     pub files: FileSystemRef,
-    /// Where checkpoints are kept (`execution.checkpointing.dir`); tasks open it by its URI.
+    /// Storage of checkpoints (`execution.checkpointing.dir`). Tasks open it by its URI.
     pub checkpoints: FileSystemRef,
-    /// Where savepoints go whose user names no place (`execution.checkpointing.savepoint-dir`); `None`: beside the checkpoints.
+    /// URI of the directory for savepoints whose user names no directory (`execution.checkpointing.savepoint-dir`). `None` means
+    /// a directory beside the checkpoints.
     pub savepoint_dir: Option<String>,
-    /// How to open savepoint directories that users name.
+    /// Options for opening savepoint directories that users name.
     pub storage_options: StorageOptions,
-    /// Where REST listens; port 0 takes a free one.
+    /// Address on which REST listens. Port 0 means any free port.
     pub rest_bind: SocketAddr,
-    /// Where the service for TaskManagers listens; port 0 takes a free one.
+    /// Address on which the service for TaskManagers listens. Port 0 means any free port.
     pub rpc_bind: SocketAddr,
-    /// The host under which others reach both.
+    /// Host name or address at which others reach both services.
     pub advertised_host: String,
-    /// How TaskManagers' silence is judged.
+    /// Heartbeat settings: after how long a silent TaskManager is lost.
     pub heartbeat: HeartbeatOptions,
     /// Limits of jobs and results.
     pub dispatcher: DispatcherOptions,
     /// Limits of each job.
     pub job_master: JobMasterOptions,
-    /// What `GET /jobmanager/config` shows; secrets already masked.
+    /// What `GET /jobmanager/config` shows. Secrets must already be masked.
     pub config: BTreeMap<String, String>,
-    /// The process's recorder, for `GET /metrics`.
+    /// The metrics recorder of the process, for `GET /metrics`.
     pub metrics: Option<PrometheusHandle>,
-    /// Carries out the faults of drills (`drill.agent.enabled`); `None`: none is taken.
+    /// Carries out the faults of drills (`drill.agent.enabled`). `None` means that this process refuses faults.
     pub faults: Option<FaultInjectorRef>,
 }
 
@@ -74,23 +75,23 @@ impl fmt::Debug for JobManagerOptions {
     }
 }
 
-/// Why a JobManager did not start. A retry helps only once the cause is gone.
+/// Why a JobManager did not start. A retry helps only when the cause has been removed.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// An address can't be listened on.
+    /// The JobManager can't listen on an address.
     #[error("JM-BIND: can't listen on {address} for {what}: {source}")]
     Bind {
         address: SocketAddr,
         what: &'static str,
-        /// What the system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// The system gives no thread.
+    /// The operating system can't start a thread.
     #[error("JM-THREAD: can't start a thread: {0}")]
     Thread(#[from] std::io::Error),
 }
 
-/// A running JobManager: a standby that leads whenever it is granted leadership.
+/// A running JobManager. It is a standby, and leads while it is granted leadership.
 pub struct JobManager {
     ha: HaServices,
     rest_address: SocketAddr,
@@ -107,10 +108,10 @@ impl fmt::Debug for JobManager {
 }
 
 impl JobManager {
-    /// Starts to serve and to contend for leadership.
+    /// Starts the services and contends for leadership.
     ///
-    /// REST and the control plane (the service for TaskManagers and every actor) each have threads of their own, so
-    /// that a flood of requests delays no heartbeat.
+    /// REST and the control plane (the service for TaskManagers and all actors) have separate threads, so that a flood of
+    /// requests does not delay heartbeats.
     pub fn start(options: JobManagerOptions) -> Result<Self, StartError> {
         metrics::describe();
         ::metrics::gauge!(metrics::IS_LEADER).set(0.0);
@@ -153,17 +154,17 @@ impl JobManager {
         Ok(Self { ha: options.ha, rest_address, rpc_address, stop, refused: refused_end, ended })
     }
 
-    /// Where REST listens.
+    /// The address on which REST listens.
     pub fn rest_address(&self) -> SocketAddr {
         self.rest_address
     }
 
-    /// Where the service for TaskManagers listens.
+    /// The address on which the service for TaskManagers listens.
     pub fn rpc_address(&self) -> SocketAddr {
         self.rpc_address
     }
 
-    /// Waits until it is known that this process must not lead, and why: its store says so. Then shut it down.
+    /// Waits until the store says that this process must not lead, and returns the reason. The caller must then shut it down.
     pub fn refused(&self) -> impl Future<Output = String> + use<> {
         let mut refused = self.refused.clone();
         async move {
@@ -175,10 +176,10 @@ impl JobManager {
         }
     }
 
-    /// Hands leadership over, if it leads, and stops. Running tasks go on under the next leader.
+    /// Hands over leadership, if this JobManager leads, and stops. Jobs continue under the next leader.
     pub async fn shutdown(self) {
         if tokio::time::timeout(HAND_OVER_DEADLINE, self.ha.shutdown()).await.is_err() {
-            tracing::warn!("leadership was not handed over in time; the others elect without us");
+            tracing::warn!("leadership was not handed over in time; the other JobManagers will elect a leader");
         }
         self.stop.send_replace(true);
         for ended in self.ended {
@@ -193,13 +194,13 @@ fn bind(address: SocketAddr, what: &'static str) -> Result<BoundListener, StartE
     BoundListener::bind(&address.to_string()).map_err(|source| StartError::Bind { address, what, source })
 }
 
-/// Runs a future on a runtime and threads of its own; the receiver hears when it has ended.
+/// Runs a future on its own runtime and threads. The result completes when they have ended.
 fn run_thread(
     name: &'static str,
     workers: usize,
     future: impl Future<Output = ()> + Send + 'static,
 ) -> Result<Ended, std::io::Error> {
-    // A task, so that the workers share it and this thread only waits.
+    // The future runs as a task on the workers, and this thread only waits.
     let main = move || async move {
         if weir_world::spawn(name, future).await.is_err() {
             tracing::error!(thread = name, "a part of the JobManager panicked");
@@ -227,7 +228,7 @@ async fn run_control(
     service: LinkService,
     mut stop: watch::Receiver<bool>,
 ) {
-    // Without its service this process can still answer REST, but must not lead.
+    // If the service for TaskManagers fails, this process can still answer REST, but must not lead.
     let serve = async move {
         let listener = match listener.serve() {
             Ok(listener) => listener,
@@ -247,7 +248,7 @@ async fn run_control(
     contend(context, candidate, serve).await;
 }
 
-/// What this process is to the cluster.
+/// The role of this process in the cluster.
 enum State {
     Standby,
     Leader(Box<Leader>),
@@ -261,19 +262,19 @@ impl State {
         }
     }
 
-    /// Takes the leader out, if there is one, and stops it.
+    /// Stops leading, if this process leads.
     async fn stop_leading(&mut self, reason: &str) {
         if let Self::Leader(leader) = std::mem::replace(self, Self::Standby) {
             ::metrics::gauge!(metrics::IS_LEADER).set(0.0);
             tracing::warn!(reason, "no longer leading");
             if tokio::time::timeout(STOP_DEADLINE, leader.stop(reason)).await.is_err() {
-                tracing::error!("the former leader's tasks did not end in time; the store refuses what they write");
+                tracing::error!("the former leader's tasks did not end in time; the store refuses their writes");
             }
         }
     }
 }
 
-/// Contends for leadership, and leads when granted, until `serve` ends.
+/// Contends for leadership until `serve` ends, and leads while leadership is granted.
 async fn contend(context: LeaderContext, candidate: Candidate, serve: impl Future<Output = ()>) {
     let mut serve = std::pin::pin!(serve);
     let mut election = context.ha.campaign(candidate);
@@ -303,7 +304,7 @@ async fn contend(context: LeaderContext, candidate: Candidate, serve: impl Futur
                 }
             },
             true = async { refused.wait_for(Option::is_some).await.is_ok() } => {
-                state.stop_leading("nobody may lead here").await;
+                state.stop_leading("this process must not lead").await;
                 return;
             }
             () = state.superseded() => state.stop_leading("superseded by a newer leader").await,

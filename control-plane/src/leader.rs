@@ -1,4 +1,4 @@
-//! Leadership as a value: everything that only a leader has lives in [`Leader`], and ends with it.
+//! Leadership as a value: [`Leader`] owns everything that only a leader has.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,28 +31,28 @@ use crate::resource_manager::{self, HeartbeatOptions};
 use crate::rest::operations::Operations;
 use crate::rpc::links::TaskManagerLinks;
 
-/// Shortest and longest wait before the store is read or written again.
+/// Shortest and longest wait before a read or write of the store is retried.
 const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
-/// What every leadership of this process is made from.
+/// What every leadership of this process needs.
 #[derive(Clone)]
 pub(crate) struct LeaderContext {
     pub(crate) ha: HaServices,
     pub(crate) files: FileSystemRef,
     pub(crate) checkpoints: CheckpointStorage,
     pub(crate) savepoint_dir: Option<String>,
-    /// How to open savepoint directories that users name.
+    /// Options for opening savepoint directories that users name.
     pub(crate) storage_options: StorageOptions,
     pub(crate) heartbeat: HeartbeatOptions,
     pub(crate) dispatcher: DispatcherOptions,
     pub(crate) job_master: JobMasterOptions,
-    /// Where REST and the TaskManager service look for the leader in this process.
+    /// Gives REST and the TaskManager service the leader in this process, if there is one.
     pub(crate) leading: watch::Sender<Option<Leading>>,
-    /// Why this process must not lead, once it is known.
+    /// Set to the reason if this process must not lead.
     pub(crate) refused: watch::Sender<Option<String>>,
 }
 
-/// A leadership being exercised. Dropping it is not enough: [`Self::stop`] it.
+/// A leadership in use. It must be ended with [`Self::stop`]; dropping it is not enough.
 pub(crate) struct Leader {
     context: LeaderContext,
     jobs: JobRegistry,
@@ -62,7 +62,8 @@ pub(crate) struct Leader {
 }
 
 impl Leader {
-    /// Begins to lead: reads, recovers, opens the services and publishes, in this order, in the background.
+    /// Begins to lead. In the background it reads the store, recovers jobs, opens the services and publishes the leader, in this
+    /// order.
     pub(crate) fn start(context: LeaderContext, leadership: Leadership) -> Self {
         let jobs = JobRegistry::default();
         let links = TaskManagerLinks::new(leadership.epoch());
@@ -106,7 +107,7 @@ impl Leader {
         }
     }
 
-    /// Stops leading: no more commands, no more orders, nothing deleted, no task cancelled.
+    /// Stops leading. From now on it sends no orders, deletes nothing and cancels no task.
     pub(crate) async fn stop(mut self, reason: &str) {
         self.context.leading.send_replace(None);
         self.links.close(reason);
@@ -114,7 +115,7 @@ impl Leader {
             task.abort();
         }
         for task in self.tasks.drain(..) {
-            // Cancelled, as was asked.
+            // The task was aborted, so its result is of no interest.
             let _ = task.await;
         }
         for job_master in self.jobs.take_job_masters() {
@@ -124,7 +125,7 @@ impl Leader {
     }
 }
 
-/// A leader's first acts.
+/// The takeover by a new leader.
 struct TakeOver {
     context: LeaderContext,
     leading: Leading,
@@ -134,15 +135,15 @@ struct TakeOver {
 
 /// What a new leader finds in the store.
 enum Found {
-    /// What there is to recover.
+    /// The jobs and results to recover.
     Recoverable(Recovered),
-    /// This process must not lead, for this reason: its store has moved.
+    /// The state has moved to another store, so this process must not lead. Holds the reason.
     Moved(String),
 }
 
 impl TakeOver {
-    /// Reads what the store holds, recovers the jobs, opens the services, publishes the leader, and then serves as Dispatcher
-    /// until dropped. Nobody can find this leader before every job is shown.
+    /// Reads the store, recovers the jobs, opens the services, publishes the leader, and then runs the Dispatcher until dropped.
+    /// Nobody can find this leader before the registry shows every job.
     async fn lead(self, mut dispatcher: dispatcher_runner::Runner) {
         let clock = MonotonicClock::start();
         let since_grant = |phase: &'static str| {
@@ -173,7 +174,7 @@ impl TakeOver {
         tokio::join!(dispatcher.run(), announce);
     }
 
-    /// Reads everything the store holds. It is tried again until it works or the leadership ends.
+    /// Reads everything the store holds. Retries until it succeeds or the leadership ends.
     async fn read(&self) -> Found {
         let mut backoff = Backoff::new(RETRY.0, RETRY.1);
         loop {
@@ -194,13 +195,13 @@ impl TakeOver {
         }
         let jobs = self.stores.graphs.recover().await.map_err(|error: ReadError| StoreError::from(error))?;
         let results = self.stores.results.list().await?;
-        // Before any job is started: restarts that a drill causes must not count.
+        // This happens before any job is started, because restarts that a drill causes must not count.
         let drill = DrillStore::new(self.context.ha.clone()).newest().await?;
         self.leading.drill_time.set(drill.as_ref(), weir_world::wall_clock_ms());
         Ok(Found::Recoverable(Recovered { jobs, results }))
     }
 
-    /// Makes the leader findable, last of all.
+    /// Publishes the leader. This is the last step of a takeover.
     async fn publish(&self) {
         let mut backoff = Backoff::new(RETRY.0, RETRY.1);
         loop {

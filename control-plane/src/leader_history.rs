@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use weir_ha::{CommitOutcome, CoordinationStore, Expect, LeaderRecord, Leadership, Operation, ReadError};
 use weir_protocol::rest::LeaderHistoryEntry;
 
-/// How many are kept.
+/// Number of leaderships that are kept.
 const KEPT: usize = 50;
 
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -14,7 +14,7 @@ struct Stored {
     leaders: Vec<LeaderHistoryEntry>,
 }
 
-/// Adds this leadership. A failure is only logged: nothing depends on it.
+/// Adds this leadership to the history. A failure is only logged, because nothing depends on the history.
 pub(crate) async fn record(ha: &dyn CoordinationStore, leadership: &Leadership) {
     let mut leaders = match read(ha).await {
         Ok(leaders) => leaders,
@@ -35,7 +35,7 @@ pub(crate) async fn record(ha: &dyn CoordinationStore, leadership: &Leadership) 
     }
 }
 
-/// The newest leaderships, newest first. Damage shows as an empty history.
+/// Reads the history, newest leadership first. A damaged history is read as an empty one.
 pub(crate) async fn read(ha: &dyn CoordinationStore) -> Result<Vec<LeaderHistoryEntry>, ReadError> {
     let Some(found) = ha.get(weir_ha::keys::LEADER_HISTORY).await? else { return Ok(Vec::new()) };
     let stored: Stored = serde_json::from_slice(&found.value).unwrap_or_else(|error| {

@@ -1,4 +1,4 @@
-//! What a leader offers to the rest of its process.
+//! The actors and services of a leader, for the rest of its process.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::resource_manager::gateway::ResourceManagerGateway;
 use crate::rest::operations::Operations;
 use crate::rpc::links::TaskManagerLinks;
 
-/// What a leader offers to REST and to TaskManagers. Clones are the same leader.
+/// The actors and services of a leader, for REST and for TaskManagers. All clones belong to the same leader.
 #[derive(Clone, Debug)]
 pub(crate) struct Leading {
     pub(crate) leadership: Arc<Leadership>,

@@ -1,4 +1,4 @@
-//! The JobManager role: everything that only a leader does, and the REST service that every JobManager offers.
+//! The JobManager role: everything that only a leader does, and the REST service of every JobManager.
 
 pub mod checkpoint;
 mod cluster_metrics;

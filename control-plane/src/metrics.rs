@@ -1,4 +1,4 @@
-//! Every metric of the control plane.
+//! All metrics of the control plane.
 
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 
@@ -8,38 +8,38 @@ pub const IS_LEADER: &str = "weir_jobmanager_is_leader";
 pub const LEADER_EPOCH: &str = "weir_jobmanager_leader_epoch";
 /// Leaderships granted to this process.
 pub const LEADERSHIPS: &str = "weir_jobmanager_leaderships_total";
-/// Time of a takeover by phase: `read`, `recovered`, `published`, each since the grant.
+/// Seconds from the grant of leadership to the end of each `phase` of a takeover: `read`, `recovered`, `published`.
 pub const TAKEOVER_SECONDS: &str = "weir_jobmanager_takeover_seconds";
-/// Jobs by `status`.
+/// Number of jobs by `status`.
 pub const JOBS: &str = "weir_jobs";
-/// Restarts of jobs.
+/// Restarts of jobs under this leader.
 pub const JOB_RESTARTS: &str = "weir_job_restarts_total";
-/// Registered TaskManagers.
+/// Number of registered TaskManagers.
 pub const TASK_MANAGERS: &str = "weir_taskmanagers_registered";
 /// Slots of all TaskManagers.
 pub const SLOTS_TOTAL: &str = "weir_slots_total";
-/// Slots that could be granted.
+/// Slots that are free to be granted.
 pub const SLOTS_AVAILABLE: &str = "weir_slots_available";
 /// 1 while most TaskManagers are silent at once.
 pub const MASS_SUSPICION: &str = "weir_taskmanagers_mass_suspicion";
-/// Times a job lost a TaskManager it had slots on.
+/// How often a job lost a TaskManager on which it had slots.
 pub const TASK_MANAGERS_LOST_BY_JOBS: &str = "weir_job_taskmanagers_lost_total";
-/// Registrations refused by `reason`.
+/// Refused registrations of TaskManagers by `reason`.
 pub const REGISTRATIONS_REFUSED: &str = "weir_taskmanager_registrations_refused_total";
-/// Completed checkpoints.
+/// Number of completed checkpoints.
 pub const CHECKPOINTS_COMPLETED: &str = "weir_checkpoints_completed_total";
-/// Failed and aborted checkpoints.
+/// Number of failed and aborted checkpoints.
 pub const CHECKPOINTS_FAILED: &str = "weir_checkpoints_failed_total";
-/// Trigger to completion of a checkpoint.
+/// Seconds from the trigger to the completion of a checkpoint.
 pub const CHECKPOINT_SECONDS: &str = "weir_checkpoint_duration_seconds";
 /// Bytes written for a completed checkpoint.
 pub const CHECKPOINT_BYTES: &str = "weir_checkpoint_size_bytes";
 /// REST requests by `method` and `status`.
 pub const REST_REQUESTS: &str = "weir_rest_requests_total";
-/// Time of REST requests.
+/// Seconds to answer a REST request.
 pub const REST_SECONDS: &str = "weir_rest_request_seconds";
 
-/// Tells the recorder what each metric means. Called once at start.
+/// Tells the recorder what each metric means. Call it once at start.
 pub fn describe() {
     describe_gauge!(IS_LEADER, "1 on the JobManager that leads, else 0");
     describe_gauge!(LEADER_EPOCH, "Epoch of this JobManager's newest leadership");
@@ -49,9 +49,9 @@ pub fn describe() {
     describe_counter!(JOB_RESTARTS, "Restarts of jobs under this leader");
     describe_gauge!(TASK_MANAGERS, "Registered TaskManagers");
     describe_gauge!(SLOTS_TOTAL, "Slots of all registered TaskManagers");
-    describe_gauge!(SLOTS_AVAILABLE, "Slots that no job has and nothing runs in");
-    describe_gauge!(MASS_SUSPICION, "1 while most TaskManagers are silent at once and nobody is given up for that");
-    describe_counter!(TASK_MANAGERS_LOST_BY_JOBS, "Times a job lost a TaskManager on which it had slots");
+    describe_gauge!(SLOTS_AVAILABLE, "Slots that no job holds and in which no task runs");
+    describe_gauge!(MASS_SUSPICION, "1 while most TaskManagers are silent at once and none is given up for that reason");
+    describe_counter!(TASK_MANAGERS_LOST_BY_JOBS, "How often a job lost a TaskManager on which it had slots");
     describe_counter!(REGISTRATIONS_REFUSED, "Registrations of TaskManagers that were refused, by reason");
     describe_counter!(CHECKPOINTS_COMPLETED, "Completed checkpoints");
     describe_counter!(CHECKPOINTS_FAILED, "Failed and aborted checkpoints");

@@ -18,8 +18,20 @@ use arrow_schema::{DataType, Schema, TimeUnit};
 use arrow_select::take::take_record_batch;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::operator::{OperatorError, subtask_of_key_group};
+use crate::operator::OperatorError;
 use crate::schema;
+
+/// The key groups of one subtask, a contiguous range. The assignment is Flink's.
+pub fn key_group_range(max_parallelism: u32, parallelism: u32, subtask: u32) -> Range<u32> {
+    let start = (u64::from(subtask) * u64::from(max_parallelism)).div_ceil(u64::from(parallelism));
+    let end = (u64::from(subtask + 1) * u64::from(max_parallelism)).div_ceil(u64::from(parallelism));
+    start as u32..end as u32
+}
+
+/// The subtask that owns a key group: the inverse of [`key_group_range`].
+pub fn subtask_of_key_group(max_parallelism: u32, parallelism: u32, key_group: u32) -> u32 {
+    (u64::from(key_group) * u64::from(parallelism) / u64::from(max_parallelism)) as u32
+}
 
 /// The hash of NULL, and of a key without columns.
 const NULL_HASH: u64 = 0x9ae1_6a3b_2f90_404f;
@@ -155,7 +167,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::operator::key_group_range;
 
     fn hashes_of(columns: Vec<ArrayRef>) -> Vec<u64> {
         let mut hashes = Vec::new();
@@ -226,5 +237,23 @@ mod tests {
     fn an_unknown_key_column_is_named() {
         let error = KeyPartitioner::new(&Schema::empty(), &["k".into()], 8, 2).unwrap_err();
         assert_eq!(error.code, "SCHEMA-COLUMN");
+    }
+
+    #[test]
+    fn every_key_group_belongs_to_the_one_subtask_that_rows_are_routed_to() {
+        for max_parallelism in [1, 2, 7, 128, 1000] {
+            for parallelism in 1..=max_parallelism.min(40) {
+                let mut next = 0;
+                for subtask in 0..parallelism {
+                    let range = key_group_range(max_parallelism, parallelism, subtask);
+                    assert_eq!(range.start, next);
+                    next = range.end;
+                    for key_group in range {
+                        assert_eq!(subtask_of_key_group(max_parallelism, parallelism, key_group), subtask);
+                    }
+                }
+                assert_eq!(next, max_parallelism);
+            }
+        }
     }
 }

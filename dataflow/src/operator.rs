@@ -169,40 +169,5 @@ impl OperatorError {
     }
 }
 
-/// The key groups of one subtask, a contiguous range. The assignment is Flink's.
-pub fn key_group_range(max_parallelism: u32, parallelism: u32, subtask: u32) -> std::ops::Range<u32> {
-    let start = (u64::from(subtask) * u64::from(max_parallelism)).div_ceil(u64::from(parallelism));
-    let end = (u64::from(subtask + 1) * u64::from(max_parallelism)).div_ceil(u64::from(parallelism));
-    start as u32..end as u32
-}
-
-/// The subtask that owns a key group: the inverse of [`key_group_range`].
-pub fn subtask_of_key_group(max_parallelism: u32, parallelism: u32, key_group: u32) -> u32 {
-    (u64::from(key_group) * u64::from(parallelism) / u64::from(max_parallelism)) as u32
-}
-
 /// A shared Arrow schema, as operators hold it.
 pub type Schema = Arc<arrow_schema::Schema>;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_key_group_belongs_to_the_one_subtask_that_rows_are_routed_to() {
-        for max_parallelism in [1, 2, 7, 128, 1000] {
-            for parallelism in 1..=max_parallelism.min(40) {
-                let mut next = 0;
-                for subtask in 0..parallelism {
-                    let range = key_group_range(max_parallelism, parallelism, subtask);
-                    assert_eq!(range.start, next);
-                    next = range.end;
-                    for key_group in range {
-                        assert_eq!(subtask_of_key_group(max_parallelism, parallelism, key_group), subtask);
-                    }
-                }
-                assert_eq!(next, max_parallelism);
-            }
-        }
-    }
-}

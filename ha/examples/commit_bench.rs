@@ -1,8 +1,8 @@
-//! How fast fenced commits are: on three raft members in one process, on three nodes of etcd, on three ZooKeeper servers.
-//! And how fast leadership moves when the raft leader is killed.
+//! Measures the rate and latency of fenced commits on three raft members in one process, three etcd nodes or three ZooKeeper servers.
+//! With raft it also measures how fast leadership moves after the leader is killed.
 //!
-//! `commit_bench raft [SECONDS [KILLS [MEMBERS]]] | etcd [SECONDS] | zookeeper [SECONDS]`. Real files, loopback connections:
-//! everything shares this machine's cores and disk, so a cluster of machines is faster.
+//! `commit_bench raft [SECONDS [KILLS [MEMBERS]]] | etcd [SECONDS] | zookeeper [SECONDS]`. It uses real files and loopback
+//! connections. Everything shares this machine's cores and disk, so a cluster of several machines is faster.
 
 use std::error::Error;
 use std::net::TcpListener;
@@ -35,7 +35,7 @@ fn start(member: &Member, listen: Listen, members: &[Member], directory: &Path) 
     Ok(Running { provider, election })
 }
 
-/// The next grant to anybody who runs.
+/// The next grant to any running member, with the number of the member.
 async fn granted(members: &mut [Option<Running>]) -> (usize, Leadership) {
     loop {
         let contenders = members.iter_mut().enumerate().filter_map(|(number, running)| Some((number, running.as_mut()?)));
@@ -94,7 +94,7 @@ async fn table(provider: &HaServices, leadership: &Leadership, what: &str, secon
     Ok(())
 }
 
-/// One JobManager's commits to a store of its own kind of servers.
+/// Measures the commits of one JobManager to a store with its own servers.
 async fn external(provider: HaServices, what: &str, seconds: u64) -> Result<(), Box<dyn Error>> {
     let mut election =
         provider.campaign(Candidate { name: "jm-1".into(), rpc_address: String::new(), rest_address: String::new() });
@@ -136,7 +136,7 @@ async fn raft(directory: &Path, seconds: u64, kills: usize, members: usize) -> R
         let listen = Listen::Address(members[leader].address.clone());
         running[leader] = Some(start(&members[leader], listen, &members, directory)?);
         (leader, leadership) = (next, newer);
-        // The one that came back follows again before the next one goes.
+        // The restarted member must have caught up before the next leader is killed.
         if let Some(running) = &running[leader] {
             while running.provider.status().members.iter().any(|member| member.lag_entries != Some(0)) {
                 tokio::time::sleep(Duration::from_millis(10)).await;
@@ -145,7 +145,7 @@ async fn raft(directory: &Path, seconds: u64, kills: usize, members: usize) -> R
     }
     times.sort_unstable();
     println!(
-        "leader killed to next one granted, {} times: p50 {:.1?}, p99 {:.1?}",
+        "from the kill of a leader to the next grant, {} times: p50 {:.1?}, p99 {:.1?}",
         times.len(),
         percentile(&times, 50),
         percentile(&times, 99)

@@ -1,7 +1,8 @@
-//! Whether the coordination store answers, as one process sees it: what could only wait for it is refused at once.
+//! Whether the coordination store answers, as one process sees it. While it does not, requests that could only wait for it are
+//! refused at once.
 //!
-//! It decides about nothing else. A store that is said to be there may fail the next write, and one that is said to be away may
-//! take it: safety rests on the fence and on the three outcomes of a write alone.
+//! Nothing else depends on it. A store that is reported available may fail the next write, and one that is reported unavailable
+//! may accept it. Safety rests only on the fence and on the three outcomes of a write.
 
 use std::future::pending;
 use std::time::Duration;
@@ -14,24 +15,24 @@ use weir_world::wall_clock_ms;
 
 use crate::metrics as names;
 
-/// A silence shorter than this is not told: going from one server of the store to the next takes no longer.
+/// A shorter silence is not reported: switching from one server of the store to the next takes no longer.
 pub(crate) const GRACE: Duration = Duration::from_millis(500);
 
 /// Whether the store answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum StoreAvailability {
-    /// It does, or nothing else is known yet.
+    /// The store answers, or nothing else is known yet.
     #[default]
     Available,
-    /// It does not, but leadership is not lost.
+    /// The store does not answer, but leadership is not lost.
     Away {
-        /// Since when: wall-clock milliseconds since 1970.
+        /// When the outage began, in wall-clock milliseconds since 1970.
         since_ms: u64,
     },
 }
 
 impl StoreAvailability {
-    /// Since when it is away, if it is: wall-clock milliseconds since 1970.
+    /// When the outage began, in wall-clock milliseconds since 1970. `None` if the store is available.
     pub fn away_since_ms(self) -> Option<u64> {
         match self {
             Self::Available => None,
@@ -40,37 +41,37 @@ impl StoreAvailability {
     }
 }
 
-/// Sees every change of a store's availability, or the last of several.
+/// Observes changes of a store's availability. If several changes come in a row, it may see only the last.
 #[derive(Debug, Clone)]
 pub struct StoreWatch(watch::Receiver<StoreAvailability>);
 
 impl StoreWatch {
-    /// Of a store that is there as long as it is of use.
+    /// A watch that never reports an outage.
     pub fn always_available() -> Self {
         Self(watch::channel(StoreAvailability::Available).1)
     }
 
-    /// As it is now. [`Self::changed`] tells of changes after this.
+    /// The current state. [`Self::changed`] then reports only later changes.
     pub fn look(&mut self) -> StoreAvailability {
         *self.0.borrow_and_update()
     }
 
-    /// As it is now.
+    /// The current state, without an effect on [`Self::changed`].
     pub fn now(&self) -> StoreAvailability {
         *self.0.borrow()
     }
 
-    /// Waits for a change and says what the store is from now on.
+    /// Waits for a change and returns the new state. Waits for ever once the provider has ended.
     pub async fn changed(&mut self) -> StoreAvailability {
         if self.0.changed().await.is_err() {
-            // Nobody is left to tell of one.
+            // The provider has ended, so no change can come.
             pending::<()>().await;
         }
         self.look()
     }
 }
 
-/// Where a provider says whether its store answers.
+/// The place where a provider reports whether its store answers.
 #[derive(Debug)]
 pub(crate) struct StoreContact {
     store: &'static str,
@@ -78,12 +79,12 @@ pub(crate) struct StoreContact {
 }
 
 impl StoreContact {
-    /// Available until the contrary is known.
+    /// Starts as available.
     pub(crate) fn new(store: &'static str) -> Self {
         Self { store, state: watch::Sender::default() }
     }
 
-    /// No answer since this wall-clock time. Telling it again changes nothing.
+    /// Reports that the store has not answered since this wall-clock time. A second report changes nothing.
     pub(crate) fn lost(&self, since_ms: u64) {
         let lost = self.state.send_if_modified(|state| {
             let lost = *state == StoreAvailability::Available;
@@ -99,12 +100,12 @@ impl StoreContact {
             warn!(
                 store = self.store,
                 since,
-                "HA-STORE-AWAY: the coordination store does not answer: running jobs go on, nothing new is recorded until it does"
+                "HA-STORE-AWAY: the coordination store does not answer: running jobs continue, nothing new is recorded until it answers"
             );
         }
     }
 
-    /// It answers.
+    /// Reports that the store answers.
     pub(crate) fn regained(&self) {
         let mut since_ms = None;
         self.state.send_if_modified(|state| {
@@ -117,7 +118,7 @@ impl StoreContact {
         }
     }
 
-    /// For those who want to know.
+    /// A watch that sees what is reported here.
     pub(crate) fn watch(&self) -> StoreWatch {
         StoreWatch(self.state.subscribe())
     }
@@ -130,7 +131,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn an_outage_is_told_once_with_its_beginning_and_so_is_its_end() {
+    async fn an_outage_is_reported_once_with_its_beginning_and_so_is_its_end() {
         let contact = StoreContact::new("test");
         let mut watch = contact.watch();
         assert_eq!(watch.look(), StoreAvailability::Available);
@@ -139,7 +140,7 @@ mod tests {
         contact.lost(5);
         contact.lost(9);
         assert_eq!(watch.changed().await, StoreAvailability::Away { since_ms: 5 });
-        assert_eq!(watch.changed().now_or_never(), None, "the second telling changes nothing");
+        assert_eq!(watch.changed().now_or_never(), None, "the second report changes nothing");
         contact.regained();
         assert_eq!(watch.changed().await, StoreAvailability::Available);
         drop(contact);

@@ -1,4 +1,4 @@
-//! Who wants to lead, as a provider is asked and as its thread is told.
+//! The campaign of a provider's candidate. A caller starts it; the provider's thread observes it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,33 +8,33 @@ use tokio::sync::watch;
 use crate::Candidate;
 use crate::election::{Contender, LeaderElection, election};
 
-/// Somebody here wants to lead.
+/// A candidate of this process that wants to lead.
 #[derive(Clone)]
 pub(crate) struct Campaign {
-    /// Tells one campaign of a provider from another.
+    /// Distinguishes the campaigns of one provider.
     pub number: u64,
     pub candidate: Candidate,
     pub contender: Arc<Contender>,
 }
 
-/// The campaign under way in one provider: the newest, until it is withdrawn.
+/// The current campaign of one provider: the newest one, until it is withdrawn.
 pub(crate) struct Campaigns {
     current: watch::Sender<Option<Campaign>>,
     begun: AtomicU64,
 }
 
 impl Campaigns {
-    /// None yet.
+    /// Starts without a campaign.
     pub(crate) fn new() -> Self {
         Self { current: watch::Sender::new(None), begun: AtomicU64::new(0) }
     }
 
-    /// For the thread that contends.
+    /// The current campaign, for the thread that contends.
     pub(crate) fn subscribe(&self) -> watch::Receiver<Option<Campaign>> {
         self.current.subscribe()
     }
 
-    /// Contends until the handle is dropped, or another campaign begins.
+    /// Contends until the handle is dropped or another campaign begins.
     pub(crate) fn begin(&self, candidate: Candidate) -> LeaderElection {
         let number = self.begun.fetch_add(1, Ordering::Relaxed) + 1;
         let current = self.current.clone();
@@ -51,7 +51,7 @@ impl Campaigns {
         election
     }
 
-    /// Nobody here wants to lead any more.
+    /// Ends the current campaign: no candidate of this process wants to lead any more.
     pub(crate) fn end(&self) {
         self.current.send_replace(None);
     }

@@ -1,4 +1,4 @@
-//! Checkpoint ids, reserved in blocks: strictly increasing over a job's life and over its leaders.
+//! Checkpoint ids, reserved in blocks. They strictly increase over the life of a job, also across leaders.
 
 use std::ops::Range;
 
@@ -10,13 +10,13 @@ use weir_world::random_id;
 use crate::resolved_commit::{self, Resolved};
 use crate::{Expect, HaServices, Leadership, Operation, StoreError, keys, record};
 
-/// How often a reservation is tried when others reserve for the same job at the same time.
+/// How often a reservation is attempted if others reserve for the same job at the same time.
 const ATTEMPTS: u32 = 8;
 
-/// The largest block.
+/// The most ids that one call can reserve.
 const LARGEST_BLOCK: u64 = 1_000_000;
 
-/// Hands out checkpoint ids that nobody has had or will have. Ids of a block that are never used are skipped.
+/// Hands out checkpoint ids, each at most once. The unused ids of a block are skipped.
 #[derive(Clone)]
 pub struct CheckpointIdCounter {
     ha: HaServices,
@@ -25,9 +25,9 @@ pub struct CheckpointIdCounter {
 /// The value of the counter's key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Counter {
-    /// The first id nobody has reserved.
+    /// The first id that is not reserved yet.
     next: u64,
-    /// Drawn for each reservation: finding it in the store proves that this reservation wrote it (G3).
+    /// Random for each reservation: finding it in the store proves that this reservation wrote it (G3).
     reservation: String,
 }
 
@@ -37,12 +37,12 @@ impl CheckpointIdCounter {
         Self { ha }
     }
 
-    /// Reserves the next `count` ids of a job, 1 to 1 000 000 of them; the first ever is 1.
+    /// Reserves the next `count` ids of a job. `count` is from 1 to 1 000 000; the first id of a job is 1.
     ///
-    /// A reservation whose outcome stays unknown is lost: its ids are skipped, never handed out twice.
+    /// If the outcome of a reservation stays unknown, its ids are skipped and never handed out.
     pub async fn reserve(&self, leadership: &Leadership, job: JobId, count: u64) -> Result<Range<u64>, StoreError> {
         if !(1..=LARGEST_BLOCK).contains(&count) {
-            return Err(StoreError::Refused { reason: format!("can't reserve {count} checkpoint ids, 1 to {LARGEST_BLOCK}") });
+            return Err(StoreError::Refused { reason: format!("can't reserve {count} checkpoint ids, 1 to {LARGEST_BLOCK} are allowed") });
         }
         let key = keys::checkpoint_ids(job);
         for _ in 0..ATTEMPTS {
@@ -50,7 +50,7 @@ impl CheckpointIdCounter {
                 Some(found) => (record::decode::<Counter>(&key, &found.value)?.next, Expect::Version(found.version)),
                 None => (1, Expect::Absent),
             };
-            let next = first.checked_add(count).ok_or_else(|| StoreError::Refused { reason: format!("{key}: used up") })?;
+            let next = first.checked_add(count).ok_or_else(|| StoreError::Refused { reason: format!("{key}: all ids are used up") })?;
             let counter = Counter { next, reservation: format!("{:032x}", random_id()) };
             if is_planted(Flaw::ReusedIds) {
                 return Ok(first..next);
@@ -61,7 +61,7 @@ impl CheckpointIdCounter {
                 Resolved::Conflict { .. } => {}
             }
         }
-        Err(StoreError::Unavailable(format!("{key}: {ATTEMPTS} reservations in a row lost to others")))
+        Err(StoreError::Unavailable(format!("{key}: {ATTEMPTS} reservations in a row conflicted with others")))
     }
 }
 

@@ -11,10 +11,10 @@ use crate::fenced_store::MAX_OPERATIONS;
 use crate::resolved_commit::{self, Resolved};
 use crate::{Expect, HaServices, Leadership, Operation, StoreError, keys, record};
 
-/// How often an append is tried when the head changes under it.
+/// How often an append is attempted if others change the head at the same time.
 const ATTEMPTS: u32 = 4;
 
-/// A completed checkpoint as the coordination store knows it: small; everything else is in its metadata file.
+/// A completed checkpoint as the coordination store knows it. It is small: everything else is in the metadata file.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct CompletedCheckpoint {
     /// The job that took it.
@@ -22,7 +22,6 @@ pub struct CompletedCheckpoint {
     pub id: CheckpointId,
     /// Why it was taken.
     pub kind: CheckpointKind,
-    /// Its metadata file.
     pub metadata: MetadataHandle,
     /// Epoch of the leader that completed it.
     pub epoch: LeaderEpoch,
@@ -30,7 +29,7 @@ pub struct CompletedCheckpoint {
     pub generation: Generation,
     /// Wall-clock milliseconds since 1970; for people.
     pub completed_at_ms: u64,
-    /// Where a user finds it: the directory of a savepoint, or of an externalised checkpoint.
+    /// The directory in which a user finds a savepoint or an externalised checkpoint.
     pub external_path: Option<String>,
 }
 
@@ -41,8 +40,9 @@ struct Head {
     epoch: LeaderEpoch,
 }
 
-/// What the store holds of one job.
+/// What the store holds for one job.
 struct Chain {
+    /// With the version of its key.
     head: Option<(Head, u64)>,
     checkpoints: Vec<CompletedCheckpoint>,
 }
@@ -61,7 +61,7 @@ impl CompletedCheckpointStore {
 
     /// Completes a checkpoint: `Ok` means durable and visible to every later leader (C3).
     ///
-    /// Its id must be above every id ever appended for the job (C2). Appending the same checkpoint again is fine.
+    /// Its id must be above every id ever appended for the job (C2). To append the same checkpoint again is no error.
     pub async fn append(&self, leadership: &Leadership, checkpoint: &CompletedCheckpoint) -> Result<(), StoreError> {
         let head_key = keys::checkpoint_head(checkpoint.job);
         let key = keys::checkpoint(checkpoint.job, checkpoint.id);
@@ -91,19 +91,19 @@ impl CompletedCheckpointStore {
         Err(StoreError::Conflict { key: head_key, reason: "others append for this job at the same time".to_owned() })
     }
 
-    /// The retained checkpoints of a job, oldest first. Any unreadable one is an error: never a shorter list (C6).
+    /// The retained checkpoints of a job, oldest first. If one can't be read, the result is an error and never a shorter list (C6).
     pub async fn list(&self, job: JobId) -> Result<Vec<CompletedCheckpoint>, StoreError> {
         Ok(self.read(job).await?.checkpoints)
     }
 
-    /// The newest checkpoint of a job, `None` if it never completed one. Never an older one in its place (C6).
+    /// The newest checkpoint of a job; `None` if the job never completed one. Never returns an older one instead (C6).
     pub async fn latest(&self, job: JobId) -> Result<Option<CompletedCheckpoint>, StoreError> {
         Ok(self.read(job).await?.checkpoints.pop())
     }
 
-    /// Forgets subsumed checkpoints; ids that are not there are fine. The newest can't be removed this way (C6).
+    /// Removes subsumed checkpoints and ignores ids that do not exist. The newest checkpoint can't be removed this way (C6).
     ///
-    /// Their files may be deleted after this returned `Ok`, and not before.
+    /// Their files may be deleted only after this has returned `Ok`.
     pub async fn remove(&self, leadership: &Leadership, job: JobId, ids: &[CheckpointId]) -> Result<(), StoreError> {
         if ids.is_empty() {
             return Ok(());
@@ -117,7 +117,7 @@ impl CompletedCheckpointStore {
         self.delete(leadership, ids.into_iter().map(|id| keys::checkpoint(job, *id)).collect()).await
     }
 
-    /// Forgets everything about the checkpoints of a job that has ended, its id counter included. Idempotent.
+    /// Removes all checkpoints of a job that has ended, and its id counter. Idempotent.
     pub async fn remove_all(&self, leadership: &Leadership, job: JobId) -> Result<(), StoreError> {
         let mut keys: Vec<String> = self.ha.list(&keys::checkpoints(job)).await?.into_iter().map(|(key, _)| key).collect();
         keys.push(keys::checkpoint_ids(job));

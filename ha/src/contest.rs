@@ -1,4 +1,4 @@
-//! Two members contending on one store in memory: for the tests of the typed stores.
+//! Two members that contend on one store in memory, for the tests of the typed stores.
 
 use std::sync::Arc;
 
@@ -9,14 +9,14 @@ use crate::{
     MemoryStore, Operation,
 };
 
-/// Members `a`, who leads, and `b`, who is next.
+/// Member `a`, which leads, and member `b`, which leads next.
 pub(crate) struct Contest {
     pub(crate) store: MemoryStore,
     a: Arc<MemoryProvider>,
     b: Arc<MemoryProvider>,
     election_of_a: LeaderElection,
     election_of_b: LeaderElection,
-    /// What `a` was granted.
+    /// The first leadership that `a` was granted.
     pub(crate) leadership: Leadership,
 }
 
@@ -66,7 +66,7 @@ impl Contest {
         found.into_iter().map(|(key, found)| (key, found.value)).collect()
     }
 
-    /// Writes a value behind the typed stores' back.
+    /// Writes a value without the typed stores.
     pub(crate) async fn damage(&self, leadership: &Leadership, key: &str, value: impl Into<Bytes>) {
         let put = Operation::Put { key: key.to_owned(), value: value.into(), expect: Expect::Any };
         assert!(matches!(self.a.commit(leadership, vec![put]).await, CommitOutcome::Committed { .. }));

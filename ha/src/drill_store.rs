@@ -1,4 +1,4 @@
-//! The drill under way, so that a new leader knows of it, and how the newest drills ended.
+//! The drill in progress, so that a new leader knows of it, and the results of the newest drills.
 
 use weir_protocol::rest::{DrillResult, DrillUnderWay};
 
@@ -8,12 +8,12 @@ use crate::{Expect, HaServices, Leadership, Operation, StoreError, Versioned, ke
 /// How many results are kept.
 const KEPT: usize = 50;
 
-/// What became of a drill that was to begin.
+/// The outcome of [`DrillStore::begin`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Begun {
-    /// It has begun, now or by an earlier call with the same id: as it is recorded.
+    /// The drill has begun, by this call or by an earlier one with the same id. The value is the record in the store.
     Begun(DrillUnderWay),
-    /// Another one is under way.
+    /// Another drill is in progress.
     Other(DrillUnderWay),
 }
 
@@ -29,14 +29,14 @@ impl DrillStore {
         Self { ha }
     }
 
-    /// The drill that began last, ended or not. One that can't be read is none.
+    /// The drill that began last, whether it has ended or not. `None` also if its record can't be read.
     pub async fn newest(&self) -> Result<Option<DrillUnderWay>, StoreError> {
         Ok(self.ha.get(keys::DRILL).await?.as_ref().and_then(decode))
     }
 
-    /// Records that a drill begins, unless another one is under way at `now_ms` (wall clock). Safe to repeat.
+    /// Records that a drill begins, unless another one is in progress at `now_ms` (wall clock). Safe to repeat.
     ///
-    /// One that can't be read, or whose time is over, is in nobody's way.
+    /// A recorded drill that can't be read, or whose time is over, does not prevent a new one.
     pub async fn begin(&self, leadership: &Leadership, drill: &DrillUnderWay, now_ms: u64) -> Result<Begun, StoreError> {
         let found = self.ha.get(keys::DRILL).await?;
         if let Some(known) = found.as_ref().and_then(decode) {
@@ -54,13 +54,13 @@ impl DrillStore {
             Resolved::Conflict { key } => match self.newest().await? {
                 Some(known) if known.id == drill.id => Ok(Begun::Begun(known)),
                 Some(known) => Ok(Begun::Other(known)),
-                None => Err(StoreError::Conflict { key, reason: "a drill was there and is gone".to_owned() }),
+                None => Err(StoreError::Conflict { key, reason: "a drill was there and has been removed".to_owned() }),
             },
         }
     }
 
-    /// Records how a drill ended, and that restarts are free until `free_until_ms` (wall clock) and no longer. Safe to repeat.
-    /// A drill that is not the newest one any more only enters the history.
+    /// Records how a drill ended, and that restarts of tasks are free only until `free_until_ms` (wall clock). Safe to repeat.
+    /// If the drill is no longer the newest one, only the history changes.
     pub async fn end(&self, leadership: &Leadership, result: &DrillResult, free_until_ms: u64) -> Result<(), StoreError> {
         let bytes = serde_json::to_vec(result).map_or(usize::MAX, |bytes| bytes.len());
         if bytes > DrillResult::MAX_BYTES {
@@ -95,13 +95,13 @@ impl DrillStore {
         }
     }
 
-    /// How the newest drills ended, newest first. Damage shows as an empty history: nothing depends on it.
+    /// The results of the newest drills, newest first. A damaged history is returned as empty, because nothing depends on it.
     pub async fn history(&self) -> Result<Vec<DrillResult>, StoreError> {
         Ok(self.ha.get(keys::DRILL_HISTORY).await?.as_ref().map(read_history).unwrap_or_default())
     }
 }
 
-/// A drill that can't be read is none: nothing may depend on it.
+/// `None` if the drill can't be read: nothing may depend on it.
 fn decode(found: &Versioned) -> Option<DrillUnderWay> {
     record::decode(keys::DRILL, &found.value).inspect_err(|error| tracing::warn!(%error, "the newest drill can't be read")).ok()
 }
@@ -149,12 +149,12 @@ mod tests {
         assert_eq!(
             store.begin(leadership, &second, 2_000).await,
             Ok(Begun::Begun(second.clone())),
-            "what has ended is not in the way"
+            "a drill that has ended does not prevent another"
         );
         assert_eq!(
             store.begin(leadership, &drill("c", 9_500), 9_000).await,
             Ok(Begun::Begun(drill("c", 9_500))),
-            "nor what is over"
+            "nor does a drill whose time is over"
         );
     }
 
@@ -172,7 +172,7 @@ mod tests {
         let history = store.history().await.unwrap();
         assert_eq!((history.len(), history[0].id.as_str()), (KEPT, "d52"));
         let newest = store.newest().await.unwrap().unwrap();
-        assert_eq!((newest.id.as_str(), newest.restarts_free_until_ms), ("d0", 5_000), "an end does not make the time longer");
+        assert_eq!((newest.id.as_str(), newest.restarts_free_until_ms), ("d0", 5_000), "the end of a drill does not extend its time");
         let long = DrillResult { notes: vec!["x".repeat(DrillResult::MAX_BYTES)], ..result("long") };
         assert!(matches!(store.end(leadership, &long, 0).await, Err(StoreError::Refused { .. })));
     }

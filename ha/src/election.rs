@@ -1,8 +1,8 @@
 //! The channel between an elector and its contender.
 //!
-//! The elector states what is true now; the contender is told the difference to what it was told last. So events
-//! strictly alternate (E7), an elector never waits for a slow contender, and a grant that was revoked before the
-//! contender looked is never delivered late.
+//! The elector sets the current state. The contender gets the difference between that state and its own last event. So events
+//! strictly alternate (E7), and an elector never waits for a slow contender. A grant that is revoked before the contender looks is
+//! never delivered.
 
 use std::fmt;
 
@@ -10,20 +10,20 @@ use tokio::sync::watch;
 
 use crate::{Leadership, LeadershipEvent};
 
-/// A contender's place in the election; dropping it withdraws.
+/// A contender's place in the election. Dropping it withdraws the contender.
 pub struct LeaderElection {
     current: watch::Receiver<Option<Leadership>>,
     told: Option<Leadership>,
     withdraw: Option<Box<dyn FnOnce() + Send + Sync>>,
 }
 
-/// The elector's end.
+/// The elector's end of the channel.
 #[derive(Debug)]
 pub(crate) struct Contender {
     current: watch::Sender<Option<Leadership>>,
 }
 
-/// A place in an election. `withdraw` runs when the contender drops it, and must not block.
+/// Creates a place in an election. `withdraw` runs when the contender drops its place, and must not block.
 pub(crate) fn election(withdraw: impl FnOnce() + Send + Sync + 'static) -> (Contender, LeaderElection) {
     let (sender, receiver) = watch::channel(None);
     (Contender { current: sender }, LeaderElection { current: receiver, told: None, withdraw: Some(Box::new(withdraw)) })
@@ -57,12 +57,12 @@ impl LeaderElection {
                 self.told = Some(leadership.clone());
                 return Some(LeadershipEvent::Granted(leadership));
             }
-            // An error means that the provider stopped: the next turn says so.
+            // An error means that the provider stopped: the next iteration reports it.
             let _ = self.current.changed().await;
         }
     }
 
-    /// The next grant, whatever comes before it; `None` when the provider has stopped. Cancellation-safe.
+    /// The next grant; skips a revocation before it. `None` when the provider has stopped. Cancellation-safe.
     pub async fn granted(&mut self) -> Option<Leadership> {
         loop {
             if let LeadershipEvent::Granted(leadership) = self.next().await? {

@@ -1,32 +1,34 @@
 //! Coordination through etcd (3.4 or newer).
 //!
 //! ```text
-//! <root>/<cluster id>/latch              whoever holds it leads; on the leader's lease; value: its Candidate, as JSON
+//! <root>/<cluster id>/latch              its holder leads; on the leader's lease; value: the leader's Candidate, as JSON
 //! <root>/<cluster id>/epoch              the highest epoch ever granted, as decimal text; never removed (C7)
 //! <root>/<cluster id>/leader             the published LeaderRecord, as JSON
-//! <root>/<cluster id>/hand-over          name of the candidate that goes first for a moment; on a lease of its own
-//! <root>/<cluster id>/candidates/<name>  who stands in elections; on that candidate's lease; value: its Candidate, as JSON
+//! <root>/<cluster id>/hand-over          name of the candidate that may contend first for a short time; on its own lease
+//! <root>/<cluster id>/candidates/<name>  a candidate in elections; on that candidate's lease; value: its Candidate, as JSON
 //! <root>/<cluster id>/store/<key>        the typed stores' keys (`keys.rs`)
 //! ```
 //!
-//! *Election.* A candidate creates `latch` if there is none, on its lease, and then raises `epoch` to the larger of the
-//! latch's create revision and one more than what is stored or was ever seen here, on condition that the latch is still
-//! its own. Only then is leadership granted (E1, E2). Should all of etcd be restored from a backup while no process of ours
-//! is alive to remember the newer epochs, E1 rests on the revision, which such a backup sets back too.
+//! *Election.* If `latch` does not exist, a candidate creates it on its own lease. The candidate then raises `epoch`, on
+//! condition that the latch is still its own. The new epoch is the larger of two numbers: the latch's create revision, and
+//! one more than the highest epoch that is stored or that this process has seen. Only then is leadership granted (E1, E2).
+//! E1 has one limit. If all of etcd is restored from a backup while no JobManager is alive to remember the newer epochs,
+//! E1 depends on the revision alone, and the restore sets that back too.
 //!
-//! *Fence.* A commit is one transaction that compares the epoch and the latch's create revision with the leadership's own,
-//! and every key with what is expected of it (E3). So safety rests on no clock and no lease.
+//! *Fence.* A commit is one transaction. It compares the epoch and the latch's create revision with those of the
+//! leadership, and every key with what the commit expects (E3). So safety depends on no clock and no lease.
 //!
-//! *Liveness.* etcd has no faster sign of a dead process than the end of its lease: a leader killed without a word is
-//! replaced after the lease and up to half a second (etcd looks for expired leases twice a second). The lease is whole
-//! seconds and at least one and a half times etcd's election timeout (2 s as etcd is shipped). Every candidate watches
-//! the latch: one that resigns, hands over, or shuts down is followed within milliseconds.
+//! *Liveness.* etcd detects a dead process only when its lease expires. A crashed leader is replaced after the lease plus
+//! up to 0.5 s, because etcd looks for expired leases twice a second. The lease is in whole seconds and at least 1.5 times
+//! etcd's election timeout (2 s with etcd's default settings). Every candidate watches the latch. So when a leader resigns,
+//! hands over or shuts down, the next one leads within milliseconds.
 //!
-//! *Outage.* Silence of etcd takes leadership from nobody: nobody else can be elected meanwhile either, and the fence
-//! holds. The leader goes on under the same epoch when etcd is back before the lease has run out (a restarted etcd gives
-//! every lease its full time again). It is revoked when it learns that latch or lease is gone, or after the outage tolerance.
+//! *Outage.* A leader does not lose leadership because etcd does not answer: no other candidate can be elected meanwhile,
+//! and the fence holds. If etcd is back before the lease has expired, the leader continues under the same epoch (a
+//! restarted etcd gives every lease its full time again). The leader is revoked when it learns that the latch or the lease
+//! does not exist any more, or when the outage lasts longer than the outage tolerance.
 //!
-//! etcd_client is named here and in this folder and nowhere else.
+//! Only this file and this folder use etcd_client.
 
 mod changes;
 mod connection;
@@ -73,14 +75,15 @@ use connection::{CallError, Connection, Fault, OPERATION_DEADLINE};
 use layout::Layout;
 use member::{Member, Timing};
 
-/// Writes under way at once; others wait.
+/// Maximum number of writes in flight; others wait.
 const WRITES: usize = 256;
-/// For the first look at etcd while the provider starts.
+/// How long the provider's start waits for an endpoint's first answer.
 const FIRST_LOOK: Duration = Duration::from_secs(3);
-/// For a session to end when the provider shuts down.
+/// How long a shutdown waits for the session to end.
 const FAREWELL: Duration = Duration::from_secs(5);
 
-/// One process's way to etcd. Clones are the same member; it stops abruptly when the last is dropped.
+/// The coordination store of one JobManager, with etcd behind it. All clones are the same member. When the last clone is
+/// dropped, the member stops at once and does not tell etcd.
 #[derive(Clone)]
 pub struct EtcdProvider {
     inner: Arc<Inner>,
@@ -100,8 +103,8 @@ impl fmt::Debug for EtcdProvider {
 }
 
 impl EtcdProvider {
-    /// Checks the options, looks whether etcd takes them (blocks for up to three seconds), and starts. An etcd that can't be
-    /// reached is no error: the provider keeps trying.
+    /// Checks the options, asks etcd whether it accepts them (blocks for up to three seconds), and starts. If etcd can't be
+    /// reached, that is no error: the provider retries.
     pub fn start(options: &EtcdOptions) -> Result<Self, StartError> {
         let layout = Layout::new(&options.root, &options.cluster_id)?;
         let urls = options.urls()?;
@@ -115,7 +118,7 @@ impl EtcdProvider {
         let work = move || async move {
             let acceptable = look(&own).await;
             let refused = acceptable.is_err();
-            // The other end waits for it.
+            // This can't fail: `start` waits for the message.
             let _ = found.send(acceptable);
             if !refused {
                 spawn("etcd-observer", observer::observe(Arc::clone(&own)));
@@ -132,13 +135,13 @@ impl EtcdProvider {
         Ok(Self { inner: Arc::new(Inner { member, thread, campaigns, gate }) })
     }
 
-    /// Stops at once, telling nobody, as if the process were killed: for drills and tests.
+    /// Stops at once and does not tell etcd, as if the process were killed. For drills and tests.
     pub async fn kill(&self) {
         self.inner.thread.stop().await;
         self.inner.campaigns.end();
     }
 
-    /// Runs on the provider's own runtime, whatever the caller's; `None` once that has stopped.
+    /// Runs `work` on the provider's own runtime, not on the caller's. `None` if the provider has stopped.
     async fn on_thread<T, F>(&self, work: impl FnOnce(Arc<Member>) -> F) -> Option<T>
     where
         T: Send + 'static,
@@ -167,7 +170,7 @@ impl EtcdProvider {
     }
 }
 
-/// Whether some endpoint takes us, or at least none refuses.
+/// Fails if no endpoint accepts this process and at least one refuses it.
 async fn look(member: &Member) -> Result<(), StartError> {
     let key = member.layout.latch();
     let mut looks: FuturesUnordered<_> =
@@ -253,8 +256,8 @@ impl CoordinationStore for EtcdProvider {
 }
 
 impl GroupAdmin for EtcdProvider {
-    /// `members` are the candidates. Any one of them can lead alone, so as many may fail as there are, less one; how many
-    /// nodes of etcd may fail is etcd's to tell. `has_quorum` says whether etcd answered within the time of the lease.
+    /// `members` are the candidates. Any one of them can lead alone, so `failures_tolerated` is their number less one. It
+    /// does not count the nodes of etcd. `has_quorum` is true if etcd has answered within the last lease period.
     fn status(&self) -> HaStatus {
         self.inner.member.status()
     }
@@ -270,12 +273,12 @@ impl GroupAdmin for EtcdProvider {
 
     fn shutdown<'a>(&'a self) -> BoxFuture<'a, ()> {
         let stop = async move {
-            // No longer a candidate: the runner revokes at once, then the lease goes and another may lead.
+            // This order matters: the runner first revokes the leadership and then ends the lease, so that another may lead.
             self.inner.campaigns.end();
             let farewell = self.on_thread(|member| async move {
                 let gone = runner::idle(&member);
                 if timeout(FAREWELL, gone).await.is_err() {
-                    warn!("stops without telling etcd; its lease will run out");
+                    warn!("etcd was not told of the shutdown; the lease will expire");
                 }
             });
             farewell.await;

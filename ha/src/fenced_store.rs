@@ -1,7 +1,7 @@
 //! The store itself, as a pure state machine: keys, values, versions, and the epoch that may write.
 //!
-//! Memory and raft providers apply the same [`Command`]s to the same [`FencedStore`], so that what tests see in
-//! memory is what a cluster does. Applying is deterministic: the outcome depends on store and command alone.
+//! The memory and raft providers apply the same [`Command`]s to the same [`FencedStore`], so tests in memory see what a cluster
+//! does. [`FencedStore::apply`] is deterministic: the outcome depends only on the store and the arguments.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -13,43 +13,39 @@ use weir_world::flaw::{Flaw, is_planted};
 
 use crate::{Candidate, CommitOutcome, Expect, LeaderRecord, Operation, Rejection, Versioned};
 
-/// Bytes of one value, at most. Anything bigger belongs into file storage, with a handle here.
+/// The most bytes of one value. A bigger value belongs in file storage, with a handle here.
 pub const MAX_VALUE_BYTES: usize = 1 << 20;
-/// Bytes of one key, at most.
+/// The most bytes of one key.
 pub const MAX_KEY_BYTES: usize = 512;
-/// Operations of one commit, at most. etcd as it is shipped takes 128 in one transaction, comparisons counted apart.
+/// The most operations of one commit. By default etcd accepts 128 in one transaction, and counts comparisons separately.
 pub const MAX_OPERATIONS: usize = 100;
-/// Bytes of all keys and values of one commit, at most. etcd as it is shipped takes requests of 1.5 MiB, in which a key
-/// may stand three times: compared, changed, and read when it is not as expected.
+/// The most bytes of all keys and values of one commit. By default etcd accepts requests of 1.5 MiB, in which a key may occur three
+/// times: in a comparison, in a change, and in a read that follows a failed comparison.
 pub const MAX_COMMIT_BYTES: usize = 1_280 << 10;
-/// Bytes of all keys and values in the store, at most: every member holds them in memory.
+/// The most bytes of all keys and values in the store. Every member holds them in memory.
 pub const MAX_STORE_BYTES: u64 = 256 << 20;
 
-/// What changes a store. The unit of replication.
+/// A change of the store, and the unit of replication.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Command {
-    /// `candidate` becomes the leader, under an epoch above every earlier one (E1, E2).
+    /// Makes `candidate` the leader, under an epoch above every earlier one (E1, E2).
     Acquire {
-        /// Who leads from now on.
         candidate: Candidate,
     },
-    /// The leader of `record.epoch` can be found.
+    /// Publishes the leader of `record.epoch`, so that others find it.
     Publish {
-        /// What to show.
         record: LeaderRecord,
     },
     /// A fenced commit.
     Commit {
-        /// Under which epoch.
+        /// The writer's epoch.
         epoch: LeaderEpoch,
-        /// What to change.
         operations: Vec<Operation>,
     },
-    /// Every later epoch is above `floor`. The leader of `epoch` leads no more, unless the floor is not above it.
+    /// Makes every later epoch exceed `floor`. If `floor` is above `epoch`, the leader of `epoch` loses its leadership.
     RaiseEpoch {
-        /// Under which epoch.
+        /// The writer's epoch.
         epoch: LeaderEpoch,
-        /// What the next one exceeds.
         floor: LeaderEpoch,
     },
 }
@@ -59,7 +55,7 @@ pub enum Command {
 pub enum Applied {
     /// `Acquire`: the new epoch.
     Acquired(LeaderEpoch),
-    /// `Publish`, `Commit` or `RaiseEpoch`: done, under this version.
+    /// `Publish`, `Commit` or `RaiseEpoch`: applied under this version.
     Committed {
         /// Version of every key put.
         version: u64,
@@ -69,7 +65,7 @@ pub enum Applied {
 }
 
 impl Applied {
-    /// As the writer sees it.
+    /// The outcome as the writer sees it.
     pub fn outcome(self) -> CommitOutcome {
         match self {
             Self::Committed { version } => CommitOutcome::Committed { version },
@@ -79,18 +75,18 @@ impl Applied {
     }
 }
 
-/// One key that changed.
+/// The change of one key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
     pub key: String,
     /// The store version of the change.
     pub version: u64,
-    /// Its new value; `None` if it was removed.
+    /// The new value; `None` if the key was removed.
     pub value: Option<Bytes>,
 }
 
 impl Change {
-    /// As a watcher sees it.
+    /// The event that a watcher of the key gets.
     pub fn event(&self) -> crate::WatchEvent {
         let (key, version) = (self.key.clone(), self.version);
         match &self.value {
@@ -100,13 +96,13 @@ impl Change {
     }
 }
 
-/// Keys, values, versions, and who may write.
+/// The state of the store: keys, values, versions, and the epoch that may write.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct FencedStore {
     epoch: LeaderEpoch,
     holder: Option<Candidate>,
     published: Option<LeaderRecord>,
-    /// The newest version given out; only ever grows, so that a deleted and recreated key never repeats one.
+    /// The newest version given out. It only grows, so a key that is deleted and created again never repeats a version.
     version: u64,
     bytes: u64,
     entries: BTreeMap<String, Entry>,
@@ -124,7 +120,7 @@ impl FencedStore {
         self.epoch
     }
 
-    /// Who was granted it.
+    /// The candidate that was granted the newest epoch; `None` if the epoch was raised since.
     pub fn holder(&self) -> Option<&Candidate> {
         self.holder.as_ref()
     }
@@ -149,7 +145,7 @@ impl FencedStore {
         self.bytes
     }
 
-    /// One key.
+    /// The value of one key, if it exists.
     pub fn get(&self, key: &str) -> Option<Versioned> {
         self.entries.get(key).map(Entry::versioned)
     }
@@ -160,8 +156,8 @@ impl FencedStore {
         from.take_while(|(key, _)| key.starts_with(prefix)).map(|(key, entry)| (key.clone(), entry.versioned())).collect()
     }
 
-    /// Applies `command`. `floor` is a number that grows with every command of the log (its index): an acquired
-    /// epoch is never below it, so that a store restored from an older backup still goes on above what it forgot.
+    /// Applies `command`. `floor` is a number that grows with every command of the log: its index. An acquired epoch is never below
+    /// `floor`, so a store that is restored from an older backup still grants epochs above those that it has lost.
     pub fn apply(&mut self, command: &Command, floor: u64) -> (Applied, Vec<Change>) {
         match command {
             Command::Acquire { candidate } => {
@@ -266,7 +262,7 @@ impl Entry {
 }
 
 impl Operation {
-    /// The key, and what is expected of it.
+    /// The key, and the condition on it.
     pub fn key_and_expect(&self) -> (&str, Expect) {
         match self {
             Self::Put { key, expect, .. } | Self::Delete { key, expect } => (key, *expect),
@@ -274,8 +270,8 @@ impl Operation {
     }
 }
 
-/// Whether a commit keeps the limits of every store. A key may be named only once: the order of two operations on
-/// one key would otherwise mean different things to different coordination systems.
+/// Checks a commit against the limits that hold for every store. A key may occur only once, because coordination systems treat the
+/// order of two operations on one key differently.
 pub fn check_limits(operations: &[Operation]) -> Result<(), Rejection> {
     let over = |text: String| Err(Rejection::OverLimit(text));
     if operations.len() > MAX_OPERATIONS {
@@ -289,7 +285,7 @@ pub fn check_limits(operations: &[Operation]) -> Result<(), Rejection> {
             return over(format!("a key of {} bytes, 1 to {MAX_KEY_BYTES} are allowed", key.len()));
         }
         if !keys.insert(key) {
-            return over(format!("key {key:?} twice in one commit"));
+            return over(format!("key {key:?} occurs twice in one commit"));
         }
         bytes += key.len();
         if let Operation::Put { value, .. } = operation {

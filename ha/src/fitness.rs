@@ -1,4 +1,4 @@
-//! Whether a coordination system is fit to be relied on: a short examination of what every leader will need of it.
+//! Checks whether a coordination system can be relied on: a short examination of everything that a leader needs from it.
 
 use std::time::Duration;
 
@@ -8,38 +8,37 @@ use tokio::time::{Instant, timeout};
 
 use crate::{Candidate, CommitOutcome, Expect, HaProvider, LeaderElection, Leadership, Operation, Rejection, WatchEvent};
 
-/// What does not happen within this time does not happen.
+/// The longest wait for one step. A step that takes longer has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Commits and reads that are timed.
+/// How many commits, and how many reads, are timed.
 const SAMPLES: usize = 100;
-/// Where the examination writes; removed at its end.
+/// The key that the examination writes. It is removed at the end.
 const KEY: &str = "fitness/probe";
-/// A slower commit, 99 times in 100, delays every checkpoint noticeably.
+/// If the 99th percentile of commits is above this, every checkpoint is noticeably delayed.
 const SLOW_COMMIT: Duration = Duration::from_millis(100);
 
-/// One thing that was examined.
+/// The finding about one thing that was examined.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
     pub what: &'static str,
-    /// How it went.
     pub result: FindingResult,
-    /// For people: figures, or what is wrong.
+    /// Figures, or what is wrong; for people.
     pub text: String,
 }
 
-/// How an examination went.
+/// How well the store did one thing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FindingResult {
-    /// As it must be.
+    /// It works as it must.
     Good,
-    /// Right, but so slow that it is felt, or not all of it is there.
+    /// It works, but is noticeably slow or incomplete.
     Poor,
-    /// Not to be relied on.
+    /// It can't be relied on.
     Bad,
 }
 
-/// Examines a store through two members that nobody else contends with. Stops at the first thing that is bad.
+/// Examines a store through two members. No other member may contend meanwhile. Stops at the first `Bad` finding.
 pub async fn examine(first: &dyn HaProvider, second: &dyn HaProvider) -> Vec<Finding> {
     let mut examination = Examination { findings: Vec::new(), what: "an election" };
     if let Err(text) = examination.run(first, second).await {
@@ -50,7 +49,7 @@ pub async fn examine(first: &dyn HaProvider, second: &dyn HaProvider) -> Vec<Fin
 
 struct Examination {
     findings: Vec<Finding>,
-    /// What is being examined.
+    /// What is being examined now.
     what: &'static str,
 }
 
@@ -138,7 +137,7 @@ async fn granted(election: &mut LeaderElection) -> Result<Leadership, String> {
     }
 }
 
-/// Hands over until the other has registered and takes it.
+/// Repeats the hand-over until the other member has registered and takes it.
 async fn hand_over(first: &dyn HaProvider, other: &mut LeaderElection) -> Result<Leadership, String> {
     let started = Instant::now();
     loop {
@@ -150,7 +149,7 @@ async fn hand_over(first: &dyn HaProvider, other: &mut LeaderElection) -> Result
     }
 }
 
-/// How long something takes.
+/// How long one operation takes.
 struct Latency {
     p50: Duration,
     p99: Duration,
@@ -185,7 +184,7 @@ mod tests {
     use crate::{CoordinationStore, GroupAdmin, MemoryStore};
 
     #[tokio::test]
-    async fn a_sound_store_is_found_good_in_everything_and_left_as_it_was() {
+    async fn a_sound_store_gets_only_good_findings_and_is_left_as_it_was() {
         let store = MemoryStore::new();
         let (first, second) = (store.member("check-1"), store.member("check-2"));
         let findings = examine(&first, &second).await;
@@ -195,7 +194,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_store_that_stops_is_found_bad_at_what_it_can_not_do() {
+    async fn a_stopped_store_gets_a_bad_finding() {
         let store = MemoryStore::new();
         let (first, second) = (store.member("check-1"), store.member("check-2"));
         first.shutdown().await;

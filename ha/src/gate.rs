@@ -1,5 +1,5 @@
-//! The way onto a provider's thread for reads and writes: how many are under way at once, for how long one waits for its turn,
-//! and what is counted.
+//! Runs reads and writes on a provider's thread. Limits how many are in flight and how long each waits for its turn, and records
+//! metrics.
 
 use std::future::Future;
 use std::time::Duration;
@@ -12,31 +12,32 @@ use crate::metrics as names;
 use crate::provider_thread::ProviderThread;
 use crate::{CommitOutcome, ReadError, Rejection};
 
-/// Reads under way at once; others wait.
+/// Reads in flight at once; others wait.
 const READS: usize = 64;
 
-/// Lets a limited number of operations onto the thread: it shares its time fairly among its tasks, so these must be few.
+/// Limits the number of operations on the thread. The thread divides its time fairly among its tasks, so too many operations would
+/// delay the provider's own work.
 pub(crate) struct Gate {
     reads: Semaphore,
     writes: Semaphore,
-    /// For a turn.
+    /// How long an operation waits for its turn.
     patience: Duration,
 }
 
 impl Gate {
-    /// So many writes at once; whoever waits longer than `patience` for its turn is turned away.
+    /// Allows `writes` writes at once. An operation that waits longer than `patience` for its turn is refused.
     pub(crate) fn new(writes: usize, patience: Duration) -> Self {
         Self { reads: Semaphore::new(READS), writes: Semaphore::new(writes), patience }
     }
 
-    /// Carries out a write on the thread, whatever the caller's runtime.
+    /// Runs a write on the thread, whatever runtime the caller uses.
     pub(crate) async fn write(
         &self,
         thread: &ProviderThread,
         write: impl Future<Output = CommitOutcome> + Send + 'static,
     ) -> CommitOutcome {
         let started = Instant::now();
-        // The permits' semaphore is never closed.
+        // The semaphore is never closed.
         let Ok(Ok(_turn)) = timeout(self.patience, self.writes.acquire()).await else {
             return CommitOutcome::Unknown { reason: "nothing was sent: too many writes are waiting".into() };
         };
@@ -51,7 +52,7 @@ impl Gate {
         outcome
     }
 
-    /// Carries out a read on the thread, whatever the caller's runtime.
+    /// Runs a read on the thread, whatever runtime the caller uses.
     pub(crate) async fn read<T: Send + 'static>(
         &self,
         thread: &ProviderThread,

@@ -1,10 +1,10 @@
-//! Cut off from the store on order, for drills: no connection is made then, and none that there is stays.
+//! For drills: cuts this process off from the store. Meanwhile connections break and no new one is made.
 
 use std::future::{Future, pending};
 
 use tokio::sync::watch;
 
-/// Whether this process is cut off: an odd number of turns says so.
+/// Whether this process is cut off. The value counts the switches between the two states; an odd count means that it is cut off.
 #[derive(Debug, Default)]
 pub(crate) struct Isolation(watch::Sender<u64>);
 
@@ -17,14 +17,15 @@ impl Isolation {
         });
     }
 
-    /// Ends once this process is cut off, even if that is over again: at once if it is. Holds on to nothing.
+    /// Completes once this process has been cut off, even if it is connected again by then. Completes at once if it is cut off now.
+    /// The future borrows nothing.
     pub(crate) fn begins(&self) -> impl Future<Output = ()> + Send + use<> {
         let turns = self.0.subscribe();
         let before = *turns.borrow();
         until(turns, move |now| is_cut_off(now) || now != before)
     }
 
-    /// Ends once it is not.
+    /// Completes once this process is no longer cut off. The future borrows nothing.
     pub(crate) fn ends(&self) -> impl Future<Output = ()> + Send + use<> {
         until(self.0.subscribe(), |now| !is_cut_off(now))
     }
@@ -36,7 +37,7 @@ fn is_cut_off(turns: u64) -> bool {
 
 async fn until(mut turns: watch::Receiver<u64>, condition: impl Fn(u64) -> bool) {
     if turns.wait_for(|turns| condition(*turns)).await.is_err() {
-        // Nobody is left to turn it.
+        // The `Isolation` was dropped, so the state can't change any more.
         pending::<()>().await;
     }
 }
@@ -48,17 +49,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_interruption_that_is_over_again_is_not_missed() {
+    fn a_short_interruption_is_not_missed() {
         let isolation = Isolation::default();
         let begins = isolation.begins();
         isolation.set(true);
         isolation.set(false);
-        assert!(begins.now_or_never().is_some(), "it was cut off since");
-        assert!(isolation.begins().now_or_never().is_none(), "it is not");
+        assert!(begins.now_or_never().is_some(), "it was cut off in the meantime");
+        assert!(isolation.begins().now_or_never().is_none(), "it is not cut off now");
     }
 
     #[test]
-    fn what_is_said_twice_is_no_turn() {
+    fn setting_the_same_state_again_changes_nothing() {
         let isolation = Isolation::default();
         let begins = isolation.begins();
         isolation.set(false);

@@ -1,4 +1,4 @@
-//! The graphs of submitted jobs: bytes in file storage, a small handle in the coordination store.
+//! The graphs of submitted jobs. The bytes are in file storage, a small handle is in the coordination store.
 
 use std::fmt::Write;
 
@@ -14,18 +14,18 @@ use crate::{Expect, HaServices, Leadership, Operation, ReadError, StoreError, ke
 /// Graphs of at most this many bytes are kept in the handle itself.
 pub const INLINE_GRAPH_LIMIT: usize = 16 * 1024;
 
-/// The largest graph.
+/// The largest graph, in bytes.
 pub const GRAPH_LIMIT: usize = 8 * 1024 * 1024;
 
-/// How often recovery reads a file that fails for a reason that may pass.
+/// How often recovery tries to read a file if the error is retryable.
 const READ_ATTEMPTS: u32 = 3;
 
-/// What a submission came to.
+/// The outcome of a submission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Submission {
     /// The job is durable and will be recovered by every later leader.
     Created,
-    /// This submission was made before, and created this job (G2).
+    /// The same submission was made before and has created this job (G2).
     AlreadySubmitted { job: JobId },
 }
 
@@ -33,20 +33,20 @@ pub enum Submission {
 #[derive(Debug, Clone, PartialEq)]
 #[expect(clippy::large_enum_variant, reason = "almost all are readable")]
 pub enum RecoveredJob {
-    /// Its graph is whole.
+    /// The graph was read and is intact.
     Readable {
         job: JobId,
-        /// Its graph, with the job's id set.
+        /// The graph, with the job's id set.
         graph: JobGraph,
         /// Wall-clock milliseconds since 1970 of its submission.
         submitted_at_ms: u64,
     },
-    /// Its graph can't be had: this one job is quarantined, the others go on (G5).
+    /// The graph can't be read. Only this job is quarantined, the others continue (G5).
     Unreadable {
         job: JobId,
-        /// What is wrong, for people.
+        /// What is wrong; for people.
         reason: String,
-        /// Whether recovering again may help: file storage is down, not damaged.
+        /// Whether another recovery may help, because file storage is unavailable rather than damaged.
         retryable: bool,
     },
 }
@@ -62,11 +62,10 @@ struct GraphHandle {
     length: u64,
     /// CRC32C of the graph.
     crc32c: u32,
-    /// The client's token.
     token: Option<String>,
     /// Wall-clock milliseconds since 1970.
     submitted_at_ms: u64,
-    /// Epoch of the leader that accepted it.
+    /// Epoch of the leader that accepted the job.
     epoch: LeaderEpoch,
 }
 
@@ -85,15 +84,15 @@ pub struct JobGraphStore {
 }
 
 impl JobGraphStore {
-    /// The graphs in this store, the big ones in `files` under `job-graphs/`.
+    /// A store with its handles in `ha`, and with its large graphs in `files` under `job-graphs/`.
     pub fn new(ha: HaServices, files: FileSystemRef) -> Self {
         Self { ha, files }
     }
 
-    /// Makes a job durable. Only when this returned `Ok` may the client be told so.
+    /// Makes a job durable. The client may be told so only after this has returned `Ok`.
     ///
-    /// A repetition (the same token, or the same id and graph) returns the first outcome (G2). A job that has a
-    /// result can't be submitted again (R1), nor can another graph under a known id: `Conflict`.
+    /// A repetition (the same token, or the same id and graph) returns the first outcome (G2). It is a `Conflict` to submit a job
+    /// that has a result already (R1), or another graph under a known id.
     pub async fn submit(
         &self,
         leadership: &Leadership,
@@ -137,7 +136,7 @@ impl JobGraphStore {
         if let Some(token_key) = &token_key {
             operations.push(put(token_key.clone(), record::encode(token_key, &TokenRecord { job })?));
         }
-        // Deletes nothing: it is the condition that the job has not ended already.
+        // This deletes nothing. It is the condition that the job has not ended yet.
         operations.push(Operation::Delete { key: keys::result(job), expect: Expect::Absent });
         match resolved_commit::commit(&*self.ha, leadership, operations).await? {
             Resolved::Applied => Ok(Submission::Created),
@@ -148,7 +147,7 @@ impl JobGraphStore {
         }
     }
 
-    /// Reads every submitted job. One bad graph quarantines one job (G5).
+    /// Reads every submitted job. A graph that can't be read quarantines only its own job (G5).
     pub async fn recover(&self) -> Result<Vec<RecoveredJob>, ReadError> {
         let mut jobs = Vec::new();
         for (key, found) in self.ha.list(keys::JOBS).await? {
@@ -161,7 +160,7 @@ impl JobGraphStore {
         Ok(jobs)
     }
 
-    /// Reads one submitted job; `None` if the store knows of no such job.
+    /// Reads one submitted job; `None` if the store has no such job.
     pub async fn read(&self, job: JobId) -> Result<Option<RecoveredJob>, ReadError> {
         let key = keys::graph(job);
         let Some(found) = self.ha.get(&key).await? else { return Ok(None) };
@@ -175,8 +174,8 @@ impl JobGraphStore {
         }
     }
 
-    /// Forgets a job's graph: the handle first, then the bytes. Idempotent (G4). The client's token stays until the
-    /// job's result is forgotten, so that a late repetition of the submission doesn't run the job again.
+    /// Deletes a job's graph: the handle first, then the bytes. Idempotent (G4). The client's token stays until the job's result
+    /// is deleted, so that a late repetition of the submission doesn't run the job again.
     pub async fn remove(&self, leadership: &Leadership, job: JobId) -> Result<(), StoreError> {
         let key = keys::graph(job);
         let delete = Operation::Delete { key: key.clone(), expect: Expect::Any };
@@ -189,7 +188,7 @@ impl JobGraphStore {
         Ok(self.files.sync_deletes(&directory(job)).await?)
     }
 
-    /// What an earlier submission with this token, or of this job, came to.
+    /// The outcome of an earlier submission with this token or of this job, if there was one.
     async fn earlier_submission(
         &self,
         job: JobId,
@@ -211,12 +210,12 @@ impl JobGraphStore {
         Err(StoreError::Conflict { key, reason: "another graph was submitted under this job id".to_owned() })
     }
 
-    /// Writes the bytes under a name made of their length and checksum; the same bytes may be there already.
+    /// Writes the bytes to a file named by their length and checksum. The same file may be there already.
     async fn write_bytes(&self, job: JobId, bytes: &Bytes) -> Result<String, StoreError> {
         let path = format!("{}/{}-{:08x}", directory(job), bytes.len(), crc32c::crc32c(bytes));
         match self.files.write_new(&path, bytes.clone()).await {
             Ok(()) => Ok(path),
-            // Also the answer to a write of ours whose outcome we never learned.
+            // The answer is the same if an earlier attempt of ours wrote the file and its outcome was lost.
             Err(FileError::AlreadyExists { .. }) => {
                 if self.files.read(&path, GRAPH_LIMIT as u64).await? == *bytes {
                     return Ok(path);

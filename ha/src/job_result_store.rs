@@ -1,4 +1,4 @@
-//! How jobs ended: absent, then dirty, then clean.
+//! The results of jobs. A job's result is absent, then dirty, then clean.
 
 use serde::{Deserialize, Serialize};
 use weir_protocol::JobId;
@@ -16,7 +16,7 @@ const FAILURE_LIMIT: usize = 16 * 1024;
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct JobResult {
     pub job: JobId,
-    /// Its name, for people.
+    /// The job's name; for people.
     pub name: String,
     /// A globally terminal status.
     pub status: JobStatus,
@@ -24,9 +24,9 @@ pub struct JobResult {
     pub submitted_at_ms: u64,
     /// Wall-clock milliseconds since 1970 of its end.
     pub ended_at_ms: u64,
-    /// Why it failed, for people; cut at 16 KiB.
+    /// Why the job failed; for people, cut at 16 KiB.
     pub failure: Option<String>,
-    /// Whether something of the job may still have to be cleaned up.
+    /// Whether parts of the job may still have to be cleaned up.
     pub dirty: bool,
 }
 
@@ -42,9 +42,9 @@ impl JobResultStore {
         Self { ha }
     }
 
-    /// Records how a job ended, before anyone is told and before anything of it is deleted (R2).
+    /// Records how a job ended. Call it before anyone is told and before anything of the job is deleted (R2).
     ///
-    /// The first result stands: recording it again is fine, recording another is a `Conflict`.
+    /// The first result stands: to record it again is fine, to record another is a `Conflict`.
     pub async fn put_dirty(&self, leadership: &Leadership, result: &JobResult) -> Result<(), StoreError> {
         if !result.status.is_globally_terminal() {
             return Err(StoreError::Refused { reason: format!("{}: {} is not terminal", result.job, result.status.as_str()) });
@@ -59,12 +59,12 @@ impl JobResultStore {
                 Some(known) => {
                     Err(StoreError::Conflict { key, reason: format!("the job has ended already: {}", known.status.as_str()) })
                 }
-                None => Err(StoreError::Conflict { key, reason: "the result was there and is gone".to_owned() }),
+                None => Err(StoreError::Conflict { key, reason: "the result was there and has been removed".to_owned() }),
             },
         }
     }
 
-    /// Records that nothing of the job is left to clean up. Idempotent; a job without result is a `Conflict`.
+    /// Records that the job is completely cleaned up. Idempotent. A job without a result is a `Conflict`.
     pub async fn mark_clean(&self, leadership: &Leadership, job: JobId) -> Result<(), StoreError> {
         let key = keys::result(job);
         let Some(found) = self.ha.get(&key).await? else {
@@ -85,27 +85,27 @@ impl JobResultStore {
         }
     }
 
-    /// How a job ended, if it has.
+    /// The result of a job, or `None` if the job has not ended.
     pub async fn get(&self, job: JobId) -> Result<Option<JobResult>, StoreError> {
         let key = keys::result(job);
         self.ha.get(&key).await?.map(|found| read(&key, &found)).transpose()
     }
 
-    /// All results, by job. An unreadable one is an error: its job must not be taken for one that has not ended (R1).
+    /// All results, ordered by job. An unreadable result is an error: its job must not look as if it had not ended (R1).
     pub async fn list(&self) -> Result<Vec<JobResult>, StoreError> {
         let found = self.ha.list(keys::RESULTS).await?;
         found.iter().map(|(key, value)| read(key, value)).collect()
     }
 
-    /// Forgets clean results of jobs that ended before `ended_before_ms`, with all else the store may still hold of
-    /// those jobs: client tokens, stray checkpoint pointers. Returns how many results were forgotten.
+    /// Deletes the clean results of jobs that ended before `ended_before_ms`, in wall-clock milliseconds since 1970. Deletes also
+    /// what else the store may still hold of these jobs: client tokens, stray checkpoint pointers. Returns the number of results.
     pub async fn forget_clean_before(&self, leadership: &Leadership, ended_before_ms: u64) -> Result<usize, StoreError> {
         let old = |result: &JobResult| !result.dirty && result.ended_at_ms < ended_before_ms;
         let jobs: Vec<JobId> = self.list().await?.into_iter().filter(old).map(|result| result.job).collect();
         if jobs.is_empty() {
             return Ok(0);
         }
-        // The result goes last: as long as it is there, the job can't be submitted again.
+        // The result is deleted last: as long as it is there, the job can't be submitted again.
         let mut doomed = Vec::new();
         for (key, found) in self.ha.list(keys::TOKENS).await? {
             let token: TokenRecord = record::decode(&key, &found.value)?;

@@ -1,15 +1,15 @@
 //! Every key of the coordination store that the typed stores use.
 //!
 //! ```text
-//! jobs/<job>/graph               JobGraphStore: handle of a submitted job's graph; gone when the job has ended
+//! jobs/<job>/graph               JobGraphStore: handle of a submitted job's graph; removed when the job has ended
 //! tokens/<client token>          JobGraphStore: which job a submission with this token created (G2)
-//! results/<job>                  JobResultStore: how a job ended; dirty until everything of it is cleaned up (R1, R2)
+//! results/<job>                  JobResultStore: how a job ended; dirty until the job is cleaned up (R1, R2)
 //! checkpoints/<job>/head         CompletedCheckpointStore: the newest id ever appended (C2, C6)
 //! checkpoints/<job>/<20 digits>  CompletedCheckpointStore: one retained completed checkpoint
-//! checkpoint-ids/<job>           CheckpointIdCounter: the first id nobody has reserved yet
-//! migration                      whether the state is on its way to another provider, or from one (`migration.rs`)
+//! checkpoint-ids/<job>           CheckpointIdCounter: the first id that is not reserved yet
+//! migration                      whether the state is being moved, or was moved, to or from another provider (`migration.rs`)
 //! leader-history                 the newest leaderships, for people; nothing depends on it
-//! drill                          DrillStore: the drill under way, or the last one; until when restarts are free
+//! drill                          DrillStore: the newest drill, and until when restarts of tasks do not count
 //! drill-history                  DrillStore: how the newest drills ended, for people; nothing depends on it
 //! ```
 //!
@@ -23,36 +23,36 @@ pub const JOBS: &str = "jobs/";
 pub const TOKENS: &str = "tokens/";
 /// Prefix of everything [`result`] returns.
 pub const RESULTS: &str = "results/";
-/// The newest leaderships.
+/// Key of the newest leaderships.
 pub const LEADER_HISTORY: &str = "leader-history";
-/// The drill under way, or the last one.
+/// Key of the newest drill, whether it has ended or not.
 pub const DRILL: &str = "drill";
-/// How the newest drills ended.
+/// Key of the results of the newest drills.
 pub const DRILL_HISTORY: &str = "drill-history";
-/// Where the state came from, or has gone.
+/// Key of the mark that a migration leaves.
 pub const MIGRATION: &str = "migration";
 
 /// The longest client token in bytes.
 pub const TOKEN_LIMIT: usize = 128;
 
-/// Handle of a job's graph.
+/// Key of the handle of a job's graph.
 pub fn graph(job: JobId) -> String {
     format!("{JOBS}{job}/graph")
 }
 
-/// The job of a key that [`graph`] made.
+/// The job of a key that [`graph`] made; `None` for any other key.
 pub fn job_of_graph(key: &str) -> Option<JobId> {
     key.strip_prefix(JOBS)?.strip_suffix("/graph")?.parse().ok()
 }
 
-/// The job that a client token stands for; `None` if the token is not 1 to [`TOKEN_LIMIT`] of `A-Z a-z 0-9 . _ -`.
+/// Key of the job that was created with this client token. `None` if the token is not 1 to [`TOKEN_LIMIT`] of `A-Z a-z 0-9 . _ -`.
 pub fn token(client_token: &str) -> Option<String> {
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     let fits = (1..=TOKEN_LIMIT).contains(&client_token.len());
     (fits && client_token.bytes().all(legal)).then(|| format!("{TOKENS}{client_token}"))
 }
 
-/// How a job ended.
+/// Key of a job's result.
 pub fn result(job: JobId) -> String {
     format!("{RESULTS}{job}")
 }
@@ -62,17 +62,17 @@ pub fn checkpoints(job: JobId) -> String {
     format!("checkpoints/{job}/")
 }
 
-/// The newest checkpoint id ever appended for a job.
+/// Key of the newest checkpoint id ever appended for a job.
 pub fn checkpoint_head(job: JobId) -> String {
     format!("checkpoints/{job}/head")
 }
 
-/// One completed checkpoint; keys of one job sort as their ids do.
+/// Key of one completed checkpoint. The keys of one job sort as the ids do.
 pub fn checkpoint(job: JobId, id: CheckpointId) -> String {
     format!("checkpoints/{job}/{:020}", id.0)
 }
 
-/// The next unreserved checkpoint id of a job.
+/// Key of the first checkpoint id of a job that is not reserved yet.
 pub fn checkpoint_ids(job: JobId) -> String {
     format!("checkpoint-ids/{job}")
 }

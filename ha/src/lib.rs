@@ -1,8 +1,8 @@
-//! Who leads, and the few facts that must survive.
+//! Leader election, and a store for the few facts that must survive every process.
 //!
-//! One [`HaProvider`] per coordination system, one conformance suite for all of them, and typed stores on top.
-//! Everything a leader writes is conditional on its [`LeaderEpoch`] in the same atomic operation (E3), so a
-//! superseded leader's write is refused by the store no matter how late it arrives.
+//! Each coordination system has one [`HaProvider`], and all of them pass one conformance suite. The typed stores are built on top.
+//! Every write of a leader is conditional on its [`LeaderEpoch`], in the same atomic operation (E3). So the store refuses the write
+//! of a superseded leader, however late it arrives.
 
 mod availability;
 mod campaign;
@@ -51,7 +51,7 @@ pub use memory::{MemoryProvider, MemoryStore, UnknownCommit};
 pub use provider::{CoordinationStore, Election, GroupAdmin, HaProvider, HaServices};
 pub use store_error::StoreError;
 
-/// Who contends, and where it can be reached when it leads.
+/// A JobManager that could lead, and the addresses at which it can be reached when it leads.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Candidate {
     /// Stable name of the JobManager, e.g. `jm-1`.
@@ -62,17 +62,16 @@ pub struct Candidate {
     pub rest_address: String,
 }
 
-/// Who leads, as published in the store.
+/// The leader, as published in the store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeaderRecord {
-    /// The leader's epoch.
     pub epoch: LeaderEpoch,
     pub leader: Candidate,
-    /// Wall-clock milliseconds since 1970 when leadership was granted; for people, never compared.
+    /// Wall-clock milliseconds since 1970 when leadership was granted. For people only: no code compares it.
     pub granted_at_ms: u64,
 }
 
-/// The right to act as leader: had only from a [`LeaderElection`], and shown at every write.
+/// The right to act as leader. Only a [`LeaderElection`] gives it, and every write takes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Leadership {
     epoch: LeaderEpoch,
@@ -81,41 +80,42 @@ pub struct Leadership {
 }
 
 impl Leadership {
-    /// Only this crate's providers grant leadership.
+    /// Grants leadership. Only the providers of this crate may do so.
     pub(crate) fn grant(epoch: LeaderEpoch, leader: Candidate, granted_at_ms: u64) -> Self {
         Self { epoch, leader, granted_at_ms }
     }
 
-    /// The fencing token.
+    /// The epoch of this leadership, which fences its writes.
     pub fn epoch(&self) -> LeaderEpoch {
         self.epoch
     }
 
-    /// What is published when this leadership is.
+    /// The record that [`Election::publish`] writes for this leadership.
     pub fn record(&self) -> LeaderRecord {
         LeaderRecord { epoch: self.epoch, leader: self.leader.clone(), granted_at_ms: self.granted_at_ms }
     }
 }
 
-/// What an election tells its contender. `Granted` and `Revoked` strictly alternate (E7).
+/// An event that an election delivers to its contender. `Granted` and `Revoked` strictly alternate (E7).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LeadershipEvent {
     /// This process leads, under a new epoch that is already durable.
     Granted(Leadership),
-    /// This process no longer leads. Who does may be unknown.
+    /// This process no longer leads. The new leader may be unknown.
     Revoked,
 }
 
-/// A value and the store version of its last change; versions of one key strictly increase, also over deletion.
+/// A value and the store version of its last change.
+///
+/// The versions of one key strictly increase, even if the key is deleted and created again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Versioned {
-    /// The bytes; far below 1 MB, anything bigger goes to file storage with a handle here.
+    /// The bytes, far below 1 MB. A bigger value belongs in file storage, with a handle here.
     pub value: Bytes,
-    /// Version of the key's last change.
     pub version: u64,
 }
 
-/// What a commit demands of a key before it changes it.
+/// The condition that a commit checks on a key before it changes the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Expect {
     Any,
@@ -131,28 +131,27 @@ pub enum Operation {
     /// Write `value` to `key`.
     Put {
         key: String,
-        /// The new value.
         value: Bytes,
         expect: Expect,
     },
-    /// Remove `key`; removing an absent key under `Expect::Any` is fine (G4).
+    /// Remove `key`. To remove an absent key under `Expect::Any` is no error (G4).
     Delete { key: String, expect: Expect },
 }
 
-/// The three outcomes of a store write. `Unknown` never deletes anything: read back under the same epoch (G3).
+/// The three outcomes of a store write. After `Unknown`, delete nothing and read back under the same epoch (G3).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "an unknown outcome must be resolved by reading back"]
 pub enum CommitOutcome {
-    /// Durable. The version every changed key now has.
+    /// The write is durable.
     Committed {
-        /// Version of all keys this commit put.
+        /// The version that every key of this commit now has.
         version: u64,
     },
-    /// Certainly not applied.
+    /// The write was certainly not applied.
     Rejected(Rejection),
-    /// May or may not have been applied, or may be later.
+    /// The write may or may not have been applied, or may still be applied later.
     Unknown {
-        /// What happened, for people.
+        /// What happened; for people.
         reason: String,
     },
 }
@@ -168,24 +167,24 @@ pub enum Rejection {
         /// The newest epoch in the store.
         current: LeaderEpoch,
     },
-    /// A key was not as expected.
+    /// A key did not meet its [`Expect`].
     #[error("key {key:?} is not as expected")]
     Conflict {
         /// The first such key.
         key: String,
     },
-    /// The commit breaks a limit of the store (value size, operations per commit).
+    /// The commit exceeds a limit of the store (value size, operations per commit).
     #[error("over the limit: {0}")]
     OverLimit(String),
 }
 
-/// A read that gave no answer.
+/// Why a read gave no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
-    /// No quorum, or no connection to it, within the deadline; a retry can help.
+    /// No quorum, or no connection to one, within the deadline. A retry can help.
     #[error("the coordination store is unavailable: {0}")]
     Unavailable(String),
-    /// What is stored is damaged; a retry can't help.
+    /// The stored data is damaged. A retry can't help.
     #[error("the coordination store is damaged: {0}")]
     Corrupt(String),
 }
@@ -196,32 +195,31 @@ pub enum WatchEvent {
     /// A key was written.
     Put {
         key: String,
-        /// Its new value.
         value: Versioned,
     },
     /// A key was removed.
     Deleted {
         key: String,
-        /// Version of the removal.
+        /// The store version of the removal.
         version: u64,
     },
-    /// Events were dropped: list again.
+    /// Events were dropped because the watcher was too slow. List the keys again.
     Lagged,
 }
 
-/// Leadership could not be handed over.
+/// Why leadership was not handed over.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TransferError {
     /// This process does not lead.
     #[error("this JobManager does not lead")]
     NotLeader,
-    /// No member of that name, or none that could lead.
+    /// There is no member of that name, or no member that could lead.
     #[error("no member to hand over to: {0}")]
     NoTarget(String),
     /// No other member led within the deadline.
     #[error("no other member led within the deadline")]
     TimedOut,
-    /// The provider has no hand-over.
+    /// The provider has no way to hand over leadership.
     #[error("this provider can't hand over leadership")]
     Unsupported,
 }
@@ -229,7 +227,7 @@ pub enum TransferError {
 /// The state of the coordination group as one process sees it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HaStatus {
-    /// `raft`, `memory`, ...
+    /// The kind of provider: `raft`, `etcd`, `zookeeper` or `memory`.
     pub provider: String,
     /// The newest epoch known here.
     pub epoch: LeaderEpoch,
@@ -237,7 +235,7 @@ pub struct HaStatus {
     pub leader: Option<String>,
     /// Whether this process can reach a quorum right now.
     pub has_quorum: bool,
-    /// How many further members may fail before the group stops, as known here.
+    /// How many more members may fail before the group stops, as known here.
     pub failures_tolerated: u32,
     pub members: Vec<HaMember>,
 }
@@ -251,8 +249,8 @@ pub struct HaMember {
     pub address: String,
     /// Whether it votes.
     pub voter: bool,
-    /// Whether it answered lately; `None` where this process can't know.
+    /// Whether it answered lately; `None` if this process can't know.
     pub reachable: Option<bool>,
-    /// Log entries it is behind the leader; `None` where this process can't know.
+    /// How many log entries it is behind the leader; `None` if this process can't know.
     pub lag_entries: Option<u64>,
 }

@@ -1,13 +1,13 @@
-//! Changing who belongs to the coordination group, for providers that are one themselves.
+//! Changes of the membership, for providers whose processes form the coordination group themselves.
 
 use serde::{Deserialize, Serialize};
 
-/// One change of the group.
+/// One change of the group's membership.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "action", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum MemberChange {
-    /// Lets in the process that runs under this name at this address, with an empty directory of its own. A member of the
-    /// same name is replaced.
+    /// Adds the process that runs under this name at this address. It must have been started with an empty directory of its own. It
+    /// replaces a member of the same name.
     Add {
         /// Its stable name, e.g. `jm-4`.
         name: String,
@@ -18,25 +18,25 @@ pub enum MemberChange {
     Remove { name: String },
 }
 
-/// The members of the group could not be changed.
+/// Why the members of the group were not changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MembershipError {
-    /// Only the leader changes the membership: ask there.
+    /// Only the leader can change the membership: ask the leader.
     #[error("this JobManager does not lead")]
     NotLeader,
-    /// The new member does not answer; a retry can help once it runs.
+    /// The new member does not answer. A retry can help once it runs.
     #[error("the new member can't be reached: {0}")]
     Unreachable(String),
-    /// It makes no sense; a retry can't help.
+    /// The change is not valid. A retry can't help.
     #[error("refused: {0}")]
     Refused(String),
-    /// Another change is under way; a retry can help.
-    #[error("another membership change is under way")]
+    /// Another change is in progress. A retry can help.
+    #[error("another membership change is in progress")]
     InProgress,
-    /// Not done within the deadline; it may still be. Look at the status before a retry.
-    #[error("not done within the deadline")]
+    /// The change was not complete within the deadline, but may still complete. Look at the status before a retry.
+    #[error("the change was not complete within the deadline; it may still complete")]
     TimedOut,
-    /// Whoever contends is a member.
+    /// This provider has no membership to change.
     #[error("this provider has no membership to change: every JobManager that contends is a member")]
     Unsupported,
 }

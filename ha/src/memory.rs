@@ -1,8 +1,8 @@
-//! One process's coordination store: for tests, and for `high-availability.type: none`.
+//! A coordination store inside one process: for tests, and for `high-availability.type: none`.
 //!
-//! A [`MemoryStore`] is the coordination system; [`MemoryProvider`]s are the members contending on it. It keeps every
-//! promise of [`crate::HaProvider`] except to survive the process. Its switches let a test take leadership away, stop a
-//! member as `SIGSTOP` would, lose the answer of a commit and make the store unavailable.
+//! A [`MemoryStore`] is the coordination system; [`MemoryProvider`]s are the members that contend on it. It keeps every promise of
+//! [`crate::HaProvider`], except that it does not survive the process. With its switches, a test can revoke leadership, stop a
+//! member as `SIGSTOP` would, lose the answer of a commit, and make the store unavailable.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -33,7 +33,7 @@ struct Shared {
     state: Mutex<State>,
     published: watch::Sender<Option<LeaderRecord>>,
     contact: StoreContact,
-    /// Changes whenever a member is paused or resumed.
+    /// Changes whenever a member is paused, resumed or stopped.
     pauses: watch::Sender<u64>,
 }
 
@@ -42,7 +42,7 @@ struct State {
     store: FencedStore,
     watchers: Watchers,
     members: BTreeMap<String, Member>,
-    /// Names of contenders; the first that is not paused leads next.
+    /// Names of contenders. The first one that is not paused leads next.
     queue: Vec<String>,
     leader: Option<String>,
     elections_stopped: bool,
@@ -68,9 +68,9 @@ struct Campaign {
 /// What really happens to a commit whose answer is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UnknownCommit {
-    /// It was applied.
+    /// The commit was applied.
     Applied,
-    /// It was not.
+    /// The commit was not applied.
     Lost,
 }
 
@@ -92,7 +92,7 @@ impl MemoryStore {
         Self { shared: Arc::new(shared) }
     }
 
-    /// The member of this name. A member that was there under it before has lost its place (its process died).
+    /// Starts the member of this name. A former member of the same name loses its place, as if its process had died.
     pub fn member(&self, name: &str) -> MemoryProvider {
         let mut state = self.lock();
         state.members.insert(name.to_owned(), Member::default());
@@ -101,7 +101,7 @@ impl MemoryStore {
         MemoryProvider { name: name.to_owned(), shared: Arc::clone(&self.shared) }
     }
 
-    /// Takes leadership away from whoever leads. The next in line leads: the same again if nobody else contends.
+    /// Revokes the current leadership. The next contender in the queue leads; if there is no other, the same one leads again.
     pub fn revoke_leader(&self) {
         let mut state = self.lock();
         if let Some(leader) = state.leader.clone() {
@@ -112,14 +112,14 @@ impl MemoryStore {
         }
     }
 
-    /// With `false` nobody is elected until `true`; whoever leads keeps leading until revoked.
+    /// After `false`, no contender is elected until `true`. A current leader keeps leading until it is revoked.
     pub fn set_elections(&self, on: bool) {
         let mut state = self.lock();
         state.elections_stopped = !on;
         state.elect();
     }
 
-    /// Stops a member as `SIGSTOP` does: its calls hang, it hears nothing, and others elect a leader without it.
+    /// Stops a member as `SIGSTOP` does: its calls hang, it gets no events, and the others elect a leader without it.
     pub fn pause(&self, name: &str) {
         let mut state = self.lock();
         if let Some(member) = state.members.get_mut(name) {
@@ -133,7 +133,7 @@ impl MemoryStore {
         self.shared.pauses.send_modify(|count| *count += 1);
     }
 
-    /// Lets a paused member go on. What it had in flight is decided now, and then it learns what it missed.
+    /// Resumes a paused member. The store now decides about its calls in flight, and the member learns what it missed.
     pub fn resume(&self, name: &str) {
         let mut state = self.lock();
         let leads = state.leader.as_deref() == Some(name);
@@ -150,17 +150,17 @@ impl MemoryStore {
         self.shared.pauses.send_modify(|count| *count += 1);
     }
 
-    /// The outcome of the next commit or publication is `Unknown`.
+    /// Makes the outcome of the next commit or publication `Unknown`. `truth` says what really happens to it.
     pub fn next_commit_unknown(&self, truth: UnknownCommit) {
         self.lock().next_commit = Some(truth);
     }
 
-    /// With `true` every member says that the store does not answer, until `false`. What is asked of it is answered all the same.
+    /// After `true`, every member reports that the store does not answer, until `false`. The store still answers every call.
     pub fn set_away(&self, away: bool) {
         if away { self.shared.contact.lost(wall_clock_ms()) } else { self.shared.contact.regained() }
     }
 
-    /// With `false` every read fails with [`ReadError::Unavailable`] until `true`.
+    /// After `false`, every read fails with [`ReadError::Unavailable`] until `true`.
     pub fn set_reads_available(&self, on: bool) {
         self.lock().reads_unavailable = !on;
     }
@@ -172,13 +172,13 @@ impl MemoryStore {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing under this lock can leave the state half changed.
+        // No code that holds this lock can leave the state half changed.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
-    /// `name` no longer contends.
+    /// Removes `name` from the contenders.
     fn depart(&mut self, name: &str) {
         self.queue.retain(|other| other != name);
         if self.leader.as_deref() == Some(name) {
@@ -217,7 +217,7 @@ impl State {
     }
 }
 
-/// A member: one process's way to the store.
+/// A member: the access of one process to the store.
 #[derive(Debug, Clone)]
 pub struct MemoryProvider {
     name: String,
@@ -225,7 +225,7 @@ pub struct MemoryProvider {
 }
 
 impl MemoryProvider {
-    /// Waits while the member is paused; `Err` once it is stopped.
+    /// Waits while the member is paused. `Err` once it is stopped.
     async fn running(&self) -> Result<MutexGuard<'_, State>, Stopped> {
         let mut pauses = self.shared.pauses.subscribe();
         loop {
@@ -395,7 +395,7 @@ impl GroupAdmin for MemoryProvider {
             let mut state = self.shared.lock();
             if let Some(member) = state.members.get_mut(&self.name) {
                 member.stopped = true;
-                // Dropping its end tells the contender that the provider has stopped.
+                // Dropping the elector's end tells the contender that the provider has stopped.
                 member.campaign = None;
             }
             state.depart(&self.name);

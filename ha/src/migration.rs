@@ -1,17 +1,18 @@
-//! Moving everything a cluster has written down from one provider to another.
+//! Moves the whole state of a cluster from one provider to another.
 //!
-//! Nobody may lead at either end meanwhile, so the migration leads at both itself, and leaves a [`Mark`] at both that every
-//! leader looks for before it acts ([`look`]). The order is what makes it safe to die anywhere and be run again:
+//! Meanwhile no JobManager may lead at either end. So the migration leads at both ends itself, and leaves a [`Mark`] at both. Every
+//! leader looks for such a mark before it acts ([`look`]). The order of the steps makes it safe to die at any point and to run the
+//! migration again:
 //!
-//! 1. lead at the source; lead at the destination, under an epoch above the source's (E1);
-//! 2. mark the source as *leaving*: from here on nobody acts on it;
-//! 3. mark the destination as *arriving*: nobody acts on what is not all there;
-//! 4. copy every key that differs, remove every key that the source does not have, and compare all;
-//! 5. mark the destination as *arrived*: the point of no return, in one commit;
-//! 6. mark the source as *left*. What it holds is kept, and never acted on.
+//! 1. Lead at the source. Lead at the destination, under an epoch above the source's (E1).
+//! 2. Mark the source as *leaving*. From now on no leader acts on it.
+//! 3. Mark the destination as *arriving*, because no leader may act on an incomplete state.
+//! 4. Copy every key that differs, remove every key that the source does not have, and compare all keys.
+//! 5. Mark the destination as *arrived*. This one commit is the point of no return.
+//! 6. Mark the source as *left*. Its state is kept, but no leader acts on it.
 //!
-//! Both marks carry the id of the migration, by which a second run knows its own traces. Everything written is conditional on
-//! the epoch of a leadership (E3): two migrations at once, or a JobManager that wakes up late, are refused by the stores.
+//! Both marks carry the id of the migration, so that a second run recognises the traces of the first. Every write is conditional on
+//! the epoch of a leadership (E3). So the stores refuse a second migration at the same time, and a JobManager that wakes up late.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -30,17 +31,16 @@ use crate::{
     Candidate, CommitOutcome, CoordinationStore, Expect, HaServices, LeaderElection, Leadership, Operation, StoreError, record,
 };
 
-/// Times a leadership is given up for one under a higher epoch.
+/// How often a leadership is given up to get one under a higher epoch.
 const EPOCH_ATTEMPTS: u32 = 5;
 /// No provider grants an epoch above this one.
 const HIGHEST_EPOCH: u64 = i64::MAX as u64;
 
-/// Left at both ends of a migration.
+/// The mark that a migration leaves at each end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mark {
-    /// Of the migration; the same at both ends.
+    /// Id of the migration; the same at both ends.
     pub id: String,
-    /// How far it has come.
     pub stage: Stage,
     /// The other end, for people.
     pub peer: String,
@@ -48,42 +48,42 @@ pub struct Mark {
     pub at_ms: u64,
 }
 
-/// How far a migration has come at one end.
+/// How far a migration has progressed at one end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stage {
-    /// The source, while the state is copied.
+    /// This is the source, while the state is copied.
     Leaving,
-    /// The source, for good.
+    /// This is the source, after the migration.
     Left,
-    /// The destination, while the state is copied.
+    /// This is the destination, while the state is copied.
     Arriving,
-    /// The destination, when all is there.
+    /// This is the destination, after all state has arrived.
     Arrived,
 }
 
 impl Mark {
-    /// Why nobody may lead here; `None` if somebody may.
+    /// Why no JobManager may lead here; `None` if one may lead.
     pub fn objection(&self) -> Option<String> {
         let peer = &self.peer;
         match self.stage {
             Stage::Arrived => None,
             Stage::Left => Some(format!(
-                "HA-MIGRATED: this cluster's state has been moved to {peer}: start with the configuration for that, or bring it back \
-                 with `weir ha migrate`"
+                "HA-MIGRATED: this cluster's state has been moved to {peer}: start with the configuration for that store, or move \
+                 the state back with `weir ha migrate`"
             )),
             Stage::Leaving => Some(format!(
-                "HA-MIGRATING: this cluster's state is being moved to {peer}: finish that with `weir ha migrate`, or give it up with \
-                 `weir ha migrate --abandon`"
+                "HA-MIGRATING: this cluster's state is being moved to {peer}: finish the migration with `weir ha migrate`, or abandon \
+                 it with `weir ha migrate --abandon`"
             )),
             Stage::Arriving => Some(format!(
-                "HA-MIGRATING: not all of this cluster's state has arrived from {peer}: finish that with `weir ha migrate`"
+                "HA-MIGRATING: not all of this cluster's state has arrived from {peer}: finish the migration with `weir ha migrate`"
             )),
         }
     }
 }
 
-/// The mark that a migration has left in a store, if one has. To be read before a leader acts.
+/// The mark that a migration has left in a store, if there is one. A leader must read it before it acts.
 pub async fn look(ha: &dyn CoordinationStore) -> Result<Option<Mark>, StoreError> {
     let found = ha.get(MIGRATION).await?;
     found.map(|found| record::decode(MIGRATION, &found.value)).transpose()
@@ -93,75 +93,75 @@ pub async fn look(ha: &dyn CoordinationStore) -> Result<Option<Mark>, StoreError
 #[derive(Clone)]
 pub struct End {
     pub ha: HaServices,
-    /// What it is called in messages and marks, e.g. `etcd at 10.0.0.1:2379 /weir/default`. The same at every run.
+    /// The name in messages and marks, e.g. `etcd at 10.0.0.1:2379 /weir/default`. It must be the same in every run.
     pub name: String,
 }
 
-/// What a migration is doing, for whoever waits.
+/// The progress of a migration, for a user who waits for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Progress {
-    /// It waits until nobody else leads at this end.
+    /// It waits to be elected at this end.
     AwaitsLeadership(String),
     /// It leads at this end, under this epoch.
     Leads(String, LeaderEpoch),
-    /// So many of so many changes are made.
+    /// The first number of changes has been made, out of the second.
     Copied(usize, usize),
-    /// Everything is compared.
+    /// All keys have been compared; the number of keys.
     Verified(usize),
 }
 
-/// How a migration ended well.
+/// The result of a successful migration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Migrated {
-    /// Keys that are at the destination now.
+    /// The number of keys at the destination.
     pub keys: usize,
-    /// Whether an earlier run had done it all.
+    /// Whether an earlier run had already done everything.
     pub already: bool,
     /// Every epoch granted at the destination exceeds this one.
     pub epoch: LeaderEpoch,
 }
 
-/// Why a migration did not go on. Nothing is lost by it: what was marked stays marked, and it can be run again.
+/// Why a migration stopped. Nothing is lost: the marks stay, and the migration can be run again.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrationError {
-    /// Somebody else leads, or nobody can.
+    /// Another process leads, or no leader can be elected.
     #[error("HA-MIGRATE-LED: could not lead {end} within {} s{}", .patience.as_secs(), by(.leader))]
     NotLed {
         end: String,
-        /// How long was waited.
+        /// How long the migration waited.
         patience: Duration,
-        /// Who does, if that is known.
+        /// The current leader, if it is known.
         leader: Option<String>,
     },
-    /// The destination has a cluster of its own.
+    /// The destination belongs to another cluster or another migration.
     #[error("HA-MIGRATE-OCCUPIED: {end} is not free: {reason}")]
     Occupied {
         end: String,
-        /// What is there.
+        /// What the destination holds.
         reason: String,
     },
-    /// The state is not at the source, or not only there.
+    /// The state is not at the source, or not only at the source.
     #[error("HA-MIGRATE-ELSEWHERE: {end}: {reason}")]
     Elsewhere {
         end: String,
-        /// What is there.
+        /// Where the state is.
         reason: String,
     },
-    /// An epoch that can't be.
+    /// An epoch is too high, or not high enough.
     #[error("HA-MIGRATE-EPOCH: {end}: {reason}")]
     Epoch {
         end: String,
         /// What is wrong.
         reason: String,
     },
-    /// What was copied is not what was to be copied.
+    /// The copy at the destination differs from the source.
     #[error("HA-MIGRATE-DIFFERS: after copying, key {key:?} is not the same at {end}")]
     Differs {
         end: String,
-        /// The first such key.
+        /// The first key that differs.
         key: String,
     },
-    /// A store did not do what it was asked.
+    /// A store could not carry out an operation.
     #[error("{end}: {source}")]
     Store { end: String, source: StoreError },
 }
@@ -169,12 +169,12 @@ pub enum MigrationError {
 fn by(leader: &Option<String>) -> String {
     leader
         .as_ref()
-        .map_or(": nobody is elected there".to_owned(), |leader| format!(": {leader} does; stop its JobManagers first"))
+        .map_or(": no leader was elected there".to_owned(), |leader| format!(": {leader} leads; stop the JobManagers there first"))
 }
 
 type Contents = BTreeMap<String, Bytes>;
 
-/// An end that this process leads at.
+/// An end at which this process leads.
 struct Led<'a> {
     end: &'a End,
     leadership: Leadership,
@@ -182,7 +182,7 @@ struct Led<'a> {
     election: LeaderElection,
 }
 
-/// Moves everything. Waits for leadership at each end for `patience` at most.
+/// Moves the whole state from `source` to `destination`. Waits at most `patience` for leadership at each end.
 pub async fn migrate(
     source: &End,
     destination: &End,
@@ -204,7 +204,7 @@ pub async fn migrate(
             return Ok(Migrated { keys, already: true, epoch });
         }
         Departure::Done(mark) => {
-            return Err(from.elsewhere(format!("its state has left for {}, but there it has not arrived", mark.peer)));
+            return Err(from.elsewhere(format!("its state has been moved to {}, but has not arrived there", mark.peer)));
         }
         Departure::Begun(mark) | Departure::New(mark) => mark,
     };
@@ -220,7 +220,7 @@ pub async fn migrate(
     Ok(Migrated { keys: contents.len(), already: false, epoch })
 }
 
-/// Gives a migration up that has not arrived: the destination is emptied, and the source may be led again.
+/// Abandons a migration whose state has not arrived. Empties the destination and lets JobManagers lead at the source again.
 pub async fn abandon(
     source: &End,
     destination: &End,
@@ -230,18 +230,18 @@ pub async fn abandon(
     let from = lead(source, patience, progress).await?;
     let mark = match from.seen().await? {
         Some(mark) if mark.stage == Stage::Leaving && mark.peer == destination.name => mark,
-        _ => return Err(from.elsewhere(format!("no migration to {} is under way", destination.name))),
+        _ => return Err(from.elsewhere(format!("no migration to {} is in progress", destination.name))),
     };
     let to = lead(destination, patience, progress).await?;
     match to.seen().await? {
         Some(found) if found.id == mark.id && found.stage == Stage::Arrived => {
-            return Err(to.elsewhere("everything has arrived: finish the migration instead".to_owned()));
+            return Err(to.elsewhere("all state has arrived: finish the migration instead".to_owned()));
         }
         Some(found) if found.id == mark.id => {
             to.receive(&Contents::new(), progress).await?;
             to.apply(vec![Operation::Delete { key: MIGRATION.to_owned(), expect: Expect::Any }]).await?;
         }
-        // It died before it came so far.
+        // The migration died before it marked the destination.
         _ => {}
     }
     from.apply(vec![Operation::Delete { key: MIGRATION.to_owned(), expect: Expect::Any }]).await
@@ -250,14 +250,14 @@ pub async fn abandon(
 /// What the source's mark says.
 enum Departure {
     New(Mark),
-    /// An earlier run has begun.
+    /// An earlier run has begun the migration.
     Begun(Mark),
-    /// An earlier run has ended it.
+    /// An earlier run has ended the migration.
     Done(Mark),
 }
 
 async fn lead<'a>(end: &'a End, patience: Duration, progress: &(dyn Fn(Progress) + Sync)) -> Result<Led<'a>, MigrationError> {
-    // It serves nobody, so it has no addresses.
+    // The migration serves no requests, so it has no addresses.
     let candidate = Candidate { name: "migration".into(), rpc_address: String::new(), rest_address: String::new() };
     granted(end, end.ha.campaign(candidate), patience, progress).await
 }
@@ -277,7 +277,7 @@ async fn granted<'a>(
     if epoch.0 > HIGHEST_EPOCH {
         return Err(MigrationError::Epoch {
             end: end.name.clone(),
-            reason: format!("{epoch} was granted, at most {HIGHEST_EPOCH} can be"),
+            reason: format!("epoch {epoch} was granted, the highest possible epoch is {HIGHEST_EPOCH}"),
         });
     }
     progress(Progress::Leads(end.name.clone(), epoch));
@@ -297,11 +297,11 @@ async fn lead_above<'a>(
             return Ok(led);
         }
         let Led { leadership, election, .. } = led;
-        // Above its own in any case, so that it is over.
+        // This is above the epoch of this leadership in any case, so the leadership ends.
         led = match end.ha.raise_epoch(&leadership, LeaderEpoch(floor.0 + 1)).await {
             CommitOutcome::Committed { .. } => granted(end, election, patience, progress).await?,
             outcome => {
-                tracing::warn!(?outcome, end = end.name, "the epoch was perhaps not raised");
+                tracing::warn!(?outcome, end = end.name, "the epoch may not have been raised");
                 drop(election);
                 lead(end, patience, progress).await?
             }
@@ -327,7 +327,7 @@ impl Led<'_> {
         look(&*self.end.ha).await.map_err(|error| self.failed(error))
     }
 
-    /// All keys but the mark.
+    /// All keys except the mark.
     async fn contents(&self) -> Result<Contents, MigrationError> {
         let found = self.end.ha.list("").await.map_err(|error| self.failed(error.into()))?;
         Ok(found.into_iter().filter(|(key, _)| key != MIGRATION).map(|(key, found)| (key, found.value)).collect())
@@ -345,10 +345,10 @@ impl Led<'_> {
         match mark.stage {
             Stage::Arrived => Ok(Departure::New(new())),
             Stage::Arriving => {
-                Err(self.elsewhere(format!("not all has arrived from {}: finish that migration first", mark.peer)))
+                Err(self.elsewhere(format!("not all state has arrived from {}: finish that migration first", mark.peer)))
             }
             Stage::Left | Stage::Leaving if mark.peer != destination.name => {
-                Err(self.elsewhere(format!("its state has gone, or is going, to {} already", mark.peer)))
+                Err(self.elsewhere(format!("its state has been moved, or is being moved, to {}", mark.peer)))
             }
             Stage::Left => Ok(Departure::Done(mark)),
             Stage::Leaving => Ok(Departure::Begun(mark)),
@@ -364,14 +364,14 @@ impl Led<'_> {
     async fn admit(&self, mark: &Mark) -> Result<(), MigrationError> {
         let found = self.seen().await?;
         match found {
-            // What is left of an earlier run, or of a state that has gone elsewhere since.
+            // These are remains of an earlier run, or of a state that has been moved elsewhere since.
             Some(found) if found.id == mark.id || found.stage == Stage::Left => Ok(()),
             Some(found) if found.stage != Stage::Arrived => {
-                Err(self.occupied(format!("a migration between it and {} is under way", found.peer)))
+                Err(self.occupied(format!("a migration between it and {} is in progress", found.peer)))
             }
             _ => match self.contents().await?.len() {
                 0 => Ok(()),
-                keys => Err(self.occupied(format!("a cluster has written {keys} keys there; take another cluster id"))),
+                keys => Err(self.occupied(format!("a cluster has written {keys} keys there; use another cluster id"))),
             },
         }
     }
@@ -386,14 +386,14 @@ impl Led<'_> {
         match commit(&*self.end.ha, &self.leadership, operations).await {
             Ok(Resolved::Applied) => Ok(()),
             Ok(Resolved::Conflict { key }) => {
-                let reason = "somebody else wrote it".to_owned();
+                let reason = "another process wrote this key".to_owned();
                 Err(self.failed(StoreError::Conflict { key, reason }))
             }
             Err(error) => Err(self.failed(error)),
         }
     }
 
-    /// As the destination: becomes a copy of `contents`.
+    /// As the destination: makes its state a copy of `contents`.
     async fn receive(&self, contents: &Contents, progress: &(dyn Fn(Progress) + Sync)) -> Result<(), MigrationError> {
         let changes = changes(&self.contents().await?, contents);
         let (mut done, all) = (0, changes.len());
@@ -412,7 +412,7 @@ impl Led<'_> {
     }
 }
 
-/// What makes `have` into `want`.
+/// The operations that change `have` into `want`.
 fn changes(have: &Contents, want: &Contents) -> Vec<Operation> {
     let puts = want.iter().filter(|(key, value)| have.get(*key) != Some(value)).map(|(key, value)| Operation::Put {
         key: key.clone(),
@@ -421,11 +421,11 @@ fn changes(have: &Contents, want: &Contents) -> Vec<Operation> {
     });
     let gone = have.keys().filter(|key| !want.contains_key(*key));
     let deletes = gone.map(|key| Operation::Delete { key: key.clone(), expect: Expect::Any });
-    // Removals first: a store may be too full for both.
+    // Removals come first, because the store may have no room for the old and the new keys together.
     deletes.chain(puts).collect()
 }
 
-/// As few commits as the limits of every store allow.
+/// Groups the operations into as few commits as the limits of every store allow.
 fn batches(operations: Vec<Operation>) -> Vec<Vec<Operation>> {
     let (mut batches, mut bytes) = (Vec::<Vec<Operation>>::new(), 0);
     for operation in operations {
@@ -445,7 +445,7 @@ fn batches(operations: Vec<Operation>) -> Vec<Vec<Operation>> {
     batches
 }
 
-/// Bytes of one commit of several keys: half of what is allowed, for ZooKeeper's requests are smaller than etcd's.
+/// Most bytes of a commit with several keys. It is half of the limit, because ZooKeeper's requests are smaller than etcd's.
 const BATCH_BYTES: usize = MAX_COMMIT_BYTES / 2;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! A provider's own thread and runtime: however busy the process is otherwise, its lease, session or leadership stays alive.
+//! A provider's own thread and runtime, so that its lease, session or leadership stays alive however busy the process is.
 
 use std::future::Future;
 use std::io;
@@ -10,10 +10,10 @@ use tokio::sync::{oneshot, watch};
 use tracing::error;
 use weir_world::{Ended, OwnRuntime, spawn};
 
-/// For the thread to end once it was told to.
+/// How long the thread may take to end after it was told to stop.
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
 
-/// The running thread; it ends when this is dropped.
+/// A running thread. It ends when this value is dropped.
 pub(crate) struct ProviderThread {
     name: &'static str,
     runtime: Handle,
@@ -35,7 +35,7 @@ impl ProviderThread {
         let main = move || async move {
             tokio::select! {
                 biased;
-                // Told to stop, or forgotten.
+                // The thread was told to stop, or its handle was dropped.
                 _ = stopped.wait_for(|stop| *stop) => {}
                 () = work() => {}
             }
@@ -44,26 +44,26 @@ impl ProviderThread {
         Ok(Self { name, runtime, stop, ended: Mutex::new(Some(ended)) })
     }
 
-    /// Runs on the thread's runtime, whatever the caller's; `None` once that has stopped.
+    /// Runs `work` on the thread's runtime, whatever runtime the caller uses. `None` if the thread has stopped.
     pub(crate) async fn run<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Option<T> {
         let (sender, result) = oneshot::channel();
         {
             let _own = self.runtime.enter();
             spawn("provider-operation", async move {
-                // The caller may have gone.
+                // The caller may have stopped waiting.
                 let _ = sender.send(work.await);
             });
         }
         result.await.ok()
     }
 
-    /// Stops it and waits for its end; returns at once if somebody did that before.
+    /// Stops the thread and waits for its end. Returns at once if it was stopped before.
     pub(crate) async fn stop(&self) {
         let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(ended) = ended else { return };
         self.stop.send_replace(true);
         if tokio::time::timeout(STOP_DEADLINE, ended).await.is_err() {
-            error!(thread = self.name, "a provider's thread does not end; the process should be ended");
+            error!(thread = self.name, "a provider's thread does not end; restart this process");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The values behind the typed stores' keys: JSON that a person can read, with the version of its format.
+//! The values that the typed stores write: JSON that a person can read, with the version of its format.
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::StoreError;
 
-/// The version this build writes.
+/// The format version that this build writes.
 const VERSION: u32 = 1;
 
 #[derive(Serialize, Deserialize)]

@@ -7,13 +7,13 @@ use weir_world::{Backoff, rarely};
 
 use crate::{CommitOutcome, CoordinationStore, Leadership, Operation, Rejection, StoreError};
 
-/// How often a commit of unknown outcome is sent before the caller is told so.
+/// How often a commit is sent while its outcome is unknown. After that the caller gets `Unresolved`.
 const ATTEMPTS: u32 = 5;
 
 /// Shortest and longest wait between two attempts.
 const WAIT: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(160));
 
-/// What became of a commit, for certain.
+/// The certain outcome of a commit.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Resolved {
     Applied,
@@ -23,10 +23,10 @@ pub(crate) enum Resolved {
     },
 }
 
-/// Commits `operations`, and when the outcome is unknown looks whether they are in the store and sends them again.
+/// Commits `operations`. If the outcome is unknown, reads back whether they are in the store; if they are not, sends them again.
 ///
-/// Sound only if applying `operations` a second time is refused or changes nothing, and if the values put are told
-/// apart from everybody else's: then finding them in the store proves that this commit put them there.
+/// This is sound only if two conditions hold. A second application of `operations` is refused or changes nothing. And no other
+/// writer writes the same values, so that finding them in the store proves that this commit wrote them.
 pub(crate) async fn commit(
     ha: &dyn CoordinationStore,
     leadership: &Leadership,
@@ -39,7 +39,7 @@ pub(crate) async fn commit(
         match outcome {
             CommitOutcome::Committed { .. } => return Ok(Resolved::Applied),
             CommitOutcome::Rejected(Rejection::OverLimit(reason)) => return Err(StoreError::Refused { reason }),
-            // The store refuses this epoch from now on, so what is not there now never will be.
+            // The store refuses this epoch from now on, so a write that is not there now will never be applied.
             CommitOutcome::Rejected(Rejection::StaleEpoch { epoch, current }) => {
                 if unknown.is_some() && is_applied(ha, &operations).await? {
                     return Ok(Resolved::Applied);
@@ -66,7 +66,7 @@ pub(crate) async fn commit(
     Err(StoreError::Unresolved { key, reason: unknown.unwrap_or_default() })
 }
 
-/// A commit whose answer, or which itself, may be lost on the way.
+/// Sends the commit once. In a simulation, the request or its answer may be lost.
 async fn commit_once(ha: &dyn CoordinationStore, leadership: &Leadership, operations: Vec<Operation>) -> CommitOutcome {
     let lost = || CommitOutcome::Unknown { reason: "lost on the way".to_owned() };
     if rarely("commit-lost") {
@@ -121,12 +121,12 @@ mod tests {
         assert!(matches!(&outcome, Err(error @ StoreError::Unresolved { .. }) if error.is_retryable()), "{outcome:?}");
         contest.store.set_reads_available(true);
         let outcome = commit(&*contest.ha(), &contest.leadership, put()).await;
-        assert_eq!(outcome, Ok(Resolved::Conflict { key: "k".to_owned() }), "the caller reads whose value it is");
+        assert_eq!(outcome, Ok(Resolved::Conflict { key: "k".to_owned() }), "the caller has to read whose value it is");
         assert_eq!(contest.dump().await, [("k".to_owned(), Bytes::from_static(b"mine"))]);
     }
 
     #[tokio::test]
-    async fn a_conflict_after_an_unknown_outcome_is_ones_own_only_if_the_value_is() {
+    async fn a_conflict_after_an_unknown_outcome_counts_as_applied_only_if_the_value_is_ones_own() {
         let contest = Contest::start().await;
         contest.damage(&contest.leadership, "k", "somebody else's").await;
         contest.store.next_commit_unknown(UnknownCommit::Lost);

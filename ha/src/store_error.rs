@@ -1,11 +1,11 @@
-//! Why a typed store could not do what it was asked.
+//! The errors of the typed stores.
 
 use weir_protocol::LeaderEpoch;
 use weir_storage::file_system::FileError;
 
 use crate::ReadError;
 
-/// Why a typed store could not do what it was asked, and whether to try again.
+/// Why a call to a typed store failed. [`Self::is_retryable`] says whether a retry may help.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// A newer leader exists: the write was certainly not applied, and this process must stop leading (E3).
@@ -16,31 +16,31 @@ pub enum StoreError {
         /// The newest epoch in the store.
         current: LeaderEpoch,
     },
-    /// The store holds something else than this write assumes; it was not applied.
+    /// The store holds another value than this write assumes. The write was not applied.
     #[error("HA-CONFLICT: {key}: {reason}")]
     Conflict {
         key: String,
-        /// What is there.
+        /// What the store holds.
         reason: String,
     },
-    /// The coordination store gave no answer; nothing was changed by this call.
+    /// The coordination store gave no answer. This call changed nothing.
     #[error("HA-UNAVAILABLE: the coordination store is unavailable: {0}")]
     Unavailable(String),
-    /// The write may or may not have been applied and reading back gave no answer either. Delete nothing; call again.
+    /// The write may or may not have been applied, and reading back gave no answer either. Delete nothing and call again.
     #[error("HA-UNKNOWN: {key}: outcome unknown: {reason}")]
     Unresolved {
         /// The first key of the write.
         key: String,
         reason: String,
     },
-    /// What is stored can't be read.
+    /// The stored value can't be read.
     #[error("HA-CORRUPT: {key}: {reason}")]
     Corrupt {
         key: String,
         /// What is wrong with it.
         reason: String,
     },
-    /// The call itself is not acceptable: over a limit, or an illegal argument.
+    /// The call exceeds a limit or has an invalid argument.
     #[error("HA-REFUSED: {reason}")]
     Refused { reason: String },
     /// File storage failed.

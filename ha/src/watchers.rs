@@ -1,14 +1,14 @@
-//! Fan-out of changes to those who watch a prefix. Bounded: a slow watcher is told that it lagged, never waited for.
+//! Sends changes to the watchers of a prefix. Queues are bounded: nothing waits for a slow watcher, which gets `Lagged` instead.
 
 use tokio::sync::mpsc;
 
 use crate::WatchEvent;
 use crate::fenced_store::Change;
 
-/// Events a watcher may be behind before it must list again.
+/// How many events a watcher may be behind before it must list the keys again.
 pub(crate) const WATCH_CAPACITY: usize = 1024;
 
-/// Everybody who watches one store.
+/// All watchers of one store.
 #[derive(Debug, Default)]
 pub(crate) struct Watchers {
     watchers: Vec<Watcher>,
@@ -22,16 +22,16 @@ struct Watcher {
 }
 
 impl Watchers {
-    /// Changes under `prefix` from now on.
+    /// Adds a watcher, which receives the changes under `prefix` from now on.
     pub(crate) fn watch(&mut self, prefix: &str) -> mpsc::Receiver<WatchEvent> {
-        // One more, so that `Lagged` always has room.
+        // One place more, so that `Lagged` always has room.
         let (events, receiver) = mpsc::channel(WATCH_CAPACITY + 1);
         self.watchers.retain(|watcher| !watcher.events.is_closed());
         self.watchers.push(Watcher { prefix: prefix.to_owned(), events, lagged: false });
         receiver
     }
 
-    /// Tells every watcher of its changes.
+    /// Sends each change to the watchers of its prefix.
     pub(crate) fn notify(&mut self, changes: &[Change]) {
         if changes.is_empty() {
             return;
@@ -46,7 +46,7 @@ impl Watchers {
         });
     }
 
-    /// Until everybody who watches now has left.
+    /// Completes when all current watchers have dropped their receivers.
     pub(crate) fn abandoned(&self) -> impl Future<Output = ()> + Send + 'static {
         let events: Vec<_> = self.watchers.iter().map(|watcher| watcher.events.clone()).collect();
         async move {
@@ -56,7 +56,7 @@ impl Watchers {
         }
     }
 
-    /// Everything may have changed at once (a snapshot was installed).
+    /// Sends `Lagged` to every watcher. Everything may have changed at once, because a snapshot was installed.
     pub(crate) fn notify_lagged(&mut self) {
         for watcher in &mut self.watchers {
             watcher.lag();
@@ -73,7 +73,7 @@ impl Watcher {
         }
     }
 
-    /// Events dropped while `Lagged` lies unread in the queue need no second `Lagged`: the reader lists after it.
+    /// While a `Lagged` is still unread in the queue, no second one is needed: the reader lists the keys after it.
     fn lag(&mut self) {
         if !self.lagged || self.events.capacity() > 1 {
             self.lagged = self.events.try_send(WatchEvent::Lagged).is_ok();
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_slow_watcher_is_told_that_it_lagged_and_then_goes_on() {
+    async fn a_slow_watcher_gets_lagged_and_then_continues() {
         let mut watchers = Watchers::default();
         let mut receiver = watchers.watch("");
         for version in 0..(WATCH_CAPACITY as u64 * 2) {
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_watcher_that_left_is_forgotten() {
+    async fn a_dropped_watcher_is_removed() {
         let mut watchers = Watchers::default();
         drop(watchers.watch(""));
         watchers.notify(&[change("k", 1)]);

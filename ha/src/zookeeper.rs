@@ -1,27 +1,32 @@
-//! A ZooKeeper ensemble as the coordination system.
+//! Coordination through a ZooKeeper ensemble.
 //!
 //! ```text
 //! <root>/<cluster>/latch/candidate-<number>   one ephemeral znode per candidate, as JSON; the lowest number leads
-//! <root>/<cluster>/successor                  name of the candidate that is next whatever its number, while it is there
+//! <root>/<cluster>/successor                  name of the znode that leads next whatever its number, while that exists
 //! <root>/<cluster>/epoch                      the highest epoch ever granted, in decimal; every write changes its version
 //! <root>/<cluster>/leader_record              the published leader, as JSON
 //! <root>/<cluster>/leader/rest_server/connection_info
 //!                                             the leader's REST address as Flink's command line reads it; ephemeral
-//! <root>/<cluster>/store/...                  the keys; `/` in a key nests, so that `ls` shows them
+//! <root>/<cluster>/store/...                  the typed stores' keys; each `/` in a key is a level of znodes, for `ls`
 //! ```
 //!
-//! `root` and `cluster` are Flink's `high-availability.zookeeper.path.root` and `high-availability.cluster-id`. Nothing of
-//! this is named as anything that Flink keeps below its cluster id, except `connection_info`, which is meant to be found:
-//! a stock `flink` command line with the same quorum, root and cluster id finds the leader.
+//! `root` and `cluster` are Flink's `high-availability.zookeeper.path.root` and `high-availability.cluster-id`. None of
+//! these names is used by Flink below its cluster id, except for `connection_info`. That name is the same on purpose: a
+//! stock `flink` command line with the same quorum, root and cluster id finds the leader.
 //!
-//! The epoch is the id of the transaction that made the leader's candidate, or one more than the highest epoch before,
-//! whichever is higher. How writes are fenced is told in `fenced_write.rs`, how they go together in `commits.rs`, how a key is
-//! compared in `plan.rs`, why a list is of one moment in `ensemble.rs`, and how long a session is held on to in `session.rs`.
+//! The epoch is the higher of two numbers: the id of the transaction that created the leader's candidate znode, and one
+//! more than the highest epoch before. The files below explain the rest:
+//! - `fenced_write.rs`: how writes are fenced;
+//! - `commits.rs`: how several commits share a transaction;
+//! - `plan.rs`: how a key is compared;
+//! - `ensemble.rs`: why a list shows one moment;
+//! - `session.rs`: how long a session is kept.
 //!
-//! While ZooKeeper can't be reached a leader does nothing new, and is not revoked: it is when ZooKeeper says that its
-//! session has expired, when its candidate's znode or epoch is gone, or when the outage has lasted too long.
+//! While ZooKeeper can't be reached, a leader does nothing new, but it is not revoked. It is revoked in three cases:
+//! ZooKeeper says that its session has expired, its candidate znode or its epoch is gone, or the outage has lasted longer
+//! than the outage tolerance.
 //!
-//! zookeeper_client is named in this file and in this folder and nowhere else.
+//! Only this file and this folder use zookeeper_client.
 
 mod candidates;
 mod changes;
@@ -66,17 +71,18 @@ use crate::{
 use ensemble::{CALL_DEADLINE, Ensemble, OPERATION_DEADLINE, data, within};
 use runner::{Inbox, Request};
 
-/// Writes under way at once; others wait.
+/// Maximum number of writes in flight; others wait.
 const WRITES: usize = 512;
-/// Requests to the runner that wait.
+/// Maximum number of requests that wait for the runner.
 const REQUESTS: usize = 16;
-/// For another member to lead after a hand-over.
+/// How long a hand-over waits for another member to lead.
 const HAND_OVER_DEADLINE: Duration = Duration::from_secs(15);
 const HAND_OVER_POLL: Duration = Duration::from_millis(50);
-/// For leaving the election and closing the session.
+/// Deadline for leaving the election and closing the session.
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
 
-/// One member, by way of a ZooKeeper ensemble. Clones are the same member; it stops abruptly when the last is dropped.
+/// The coordination store of one JobManager, with ZooKeeper behind it. All clones are the same member. When the last clone
+/// is dropped, the member stops at once and does not close its session.
 #[derive(Clone)]
 pub struct ZooKeeperProvider {
     inner: Arc<Inner>,
@@ -87,7 +93,7 @@ struct Inner {
     thread: ProviderThread,
     campaigns: Campaigns,
     requests: mpsc::Sender<Request>,
-    /// ZooKeeper answers one session's requests one after the other.
+    /// Limits the operations in flight, because ZooKeeper answers the requests of a session one after the other.
     gate: Gate,
 }
 
@@ -98,8 +104,7 @@ impl fmt::Debug for ZooKeeperProvider {
 }
 
 impl ZooKeeperProvider {
-    /// Checks the options and starts. Does not wait for ZooKeeper: a connection is tried for in the background until there
-    /// is one.
+    /// Checks the options and starts. Does not wait for ZooKeeper: the provider connects in the background, with retries.
     pub fn start(options: &ZooKeeperOptions) -> Result<Self, StartError> {
         let connection = options.check()?;
         let ensemble = Arc::new(Ensemble::new(options));
@@ -111,7 +116,7 @@ impl ZooKeeperProvider {
             let contact = Arc::clone(&talking);
             spawn("zookeeper-contact", async move { contact.watch_contact().await });
             runner::run(talking, connection, inbox).await;
-            // Reads are refused, but answered, until it is stopped.
+            // The runtime must live on, so that reads get an error until the thread is stopped.
             std::future::pending::<()>().await;
         };
         let thread = ProviderThread::start("zookeeper", work, || ()).map_err(StartError::Resources)?;
@@ -119,7 +124,7 @@ impl ZooKeeperProvider {
         Ok(Self { inner: Arc::new(Inner { ensemble, thread, campaigns, requests, gate }) })
     }
 
-    /// Stops at once, telling nobody, as if the process were killed: for drills and tests.
+    /// Stops at once and does not tell ZooKeeper, as if the process were killed. For drills and tests.
     pub async fn kill(&self) {
         self.inner.thread.stop().await;
         self.inner.campaigns.end();
@@ -127,7 +132,7 @@ impl ZooKeeperProvider {
         session::close(&self.inner.ensemble);
     }
 
-    /// Runs on the thread's runtime, whatever the caller's; `None` once that has stopped.
+    /// Runs `work` on the provider's own runtime, not on the caller's. `None` if the provider has stopped.
     async fn on_thread<T, F>(&self, work: impl FnOnce(Arc<Ensemble>) -> F) -> Option<T>
     where
         T: Send + 'static,
@@ -164,7 +169,7 @@ impl ZooKeeperProvider {
     }
 }
 
-/// Waits until there is an epoch after this one; whether it is another's.
+/// Waits until there is an epoch after this one. `true` if another member holds it.
 async fn followed(ensemble: Arc<Ensemble>, epoch: LeaderEpoch) -> bool {
     loop {
         if let Ok(client) = ensemble.client(Instant::now() + OPERATION_DEADLINE).await
@@ -254,7 +259,7 @@ impl GroupAdmin for ZooKeeperProvider {
         let stop = async move {
             let (answer, stopped) = oneshot::channel();
             if self.inner.requests.send(Request::Stop(answer)).await.is_ok() {
-                // Whether it came so far or not, it ends now.
+                // After the deadline the provider stops even if the session is not closed.
                 let _ = tokio::time::timeout(STOP_DEADLINE, stopped).await;
             }
             self.kill().await;

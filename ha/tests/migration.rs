@@ -1,4 +1,4 @@
-//! A cluster's state goes from one real coordination system to the next, all the way around.
+//! Migrates a cluster's state through real coordination stores of every kind, and back to the first kind.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -33,12 +33,12 @@ fn zookeeper(servers: &ZooKeeperEnsemble) -> HaServices {
     Arc::new(ZooKeeperProvider::start(&options).expect("starts"))
 }
 
-/// A JobManager leads here, and does something.
+/// Elects a JobManager as the leader and runs `work` under its leadership. Returns its epoch and the result.
 async fn led<T>(ha: &HaServices, work: impl AsyncFnOnce(&Leadership) -> T) -> (LeaderEpoch, T) {
     let candidate = Candidate { name: "jm-1".into(), rpc_address: "a:1".into(), rest_address: "a:2".into() };
     let mut election = ha.campaign(candidate);
     let leadership = weir_servers::within(PATIENCE, election.granted()).await;
-    let leadership = leadership.expect("somebody is elected").expect("the provider runs");
+    let leadership = leadership.expect("a leader is elected").expect("the provider runs");
     (leadership.epoch(), work(&leadership).await)
 }
 
@@ -58,7 +58,7 @@ async fn contents(ha: &HaServices) -> Vec<(String, Bytes)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn state_goes_around_through_every_provider_and_the_epoch_only_grows() {
+async fn state_migrates_through_every_provider_and_the_epoch_only_grows() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let at = |name: &str| directory.path().join(name);
     let etcd_servers = EtcdCluster::start(Path::new("/usr/bin/etcd"), 1, &at("etcd")).expect("etcd starts");
@@ -69,7 +69,7 @@ async fn state_goes_around_through_every_provider_and_the_epoch_only_grows() {
         end(etcd(&etcd_servers), "etcd"),
         end(zookeeper(&zookeeper_servers), "zookeeper"),
         end(raft(&at("raft-2")), "raft-2"),
-        // Where the state has been before.
+        // A store that held the state before.
         end(etcd(&etcd_servers), "etcd"),
     ];
     let first = &ends[0].ha;
@@ -83,8 +83,8 @@ async fn state_goes_around_through_every_provider_and_the_epoch_only_grows() {
         assert_eq!((migrated.keys, migrated.already), (KEYS, false), "{} -> {}", from.name, to.name);
         assert_eq!(contents(&to.ha).await, expected, "{} -> {}", from.name, to.name);
         let objects = |mark: Option<migration::Mark>| mark.and_then(|mark| mark.objection());
-        assert!(objects(migration::look(&*from.ha).await.expect("reads")).is_some(), "{} could still be led", from.name);
-        assert_eq!(objects(migration::look(&*to.ha).await.expect("reads")), None, "{} can't be led", to.name);
+        assert!(objects(migration::look(&*from.ha).await.expect("reads")).is_some(), "{} still accepts a leader", from.name);
+        assert_eq!(objects(migration::look(&*to.ha).await.expect("reads")), None, "{} accepts no leader", to.name);
         let (newer, ()) = led(&to.ha, async |_| ()).await;
         assert!(newer > migrated.epoch && migrated.epoch > epoch, "E1: {epoch}, {}, {newer}", migrated.epoch);
         epoch = newer;

@@ -1,60 +1,59 @@
-//! What a checkpoint is made of, as tasks report it and metadata records it.
+//! The parts of a checkpoint, as tasks report them and metadata records them.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::{CheckpointId, ExecutionVertexId, Generation, JobId, LeaderEpoch};
 
-/// Why a checkpoint is taken.
+/// The purpose of a checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CheckpointKind {
-    /// Owned by the system: subsumed and deleted by it.
+    /// The system owns it, and subsumes and deletes it.
     Checkpoint,
-    /// Owned by the user: self-contained, never deleted by the system.
+    /// The user owns it. It is self-contained, and the system never deletes it.
     Savepoint,
-    /// The last one of a bounded job: every input has ended, and tasks finish once it is complete.
+    /// The last checkpoint of a bounded job. Every input has ended, and tasks finish once it is complete.
     Final,
-    /// A savepoint after which the job stops: what has passed the barrier says nothing more, unless the savepoint fails.
+    /// A savepoint after which the job stops. A task emits nothing after the barrier, unless the savepoint fails.
     Stop,
 }
 
 impl CheckpointKind {
-    /// Whether it is the user's: self-contained, and never deleted by the system.
+    /// Whether the user owns it. It is then self-contained, and the system never deletes it.
     pub fn is_savepoint(self) -> bool {
         matches!(self, Self::Savepoint | Self::Stop)
     }
 }
 
-/// The marker that travels in the stream.
+/// The marker in the stream that separates what is in a checkpoint from what is not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct CheckpointBarrier {
     pub id: CheckpointId,
-    /// Why it is taken. A savepoint references nothing older.
+    /// A savepoint references no files of older checkpoints.
     pub kind: CheckpointKind,
-    /// Wall-clock milliseconds since 1970 of the trigger; for statistics only.
+    /// Trigger time, in wall-clock milliseconds since 1970. Only statistics use it.
     pub timestamp_ms: u64,
 }
 
-/// Where some bytes of state are.
+/// The place where some bytes of state are stored.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum StateHandle {
-    /// Here; small ones only ([`INLINE_STATE_LIMIT`]).
+    /// In the handle itself, if the state is small ([`INLINE_STATE_LIMIT`]).
     Inline(Bytes),
-    /// In a file.
     File(FileSegment),
 }
 
-/// State of at most this many bytes per handle travels and is kept inline (Flink's `data-inline-threshold`: 20 kb).
+/// Most bytes of state that one handle carries inline (Flink's `data-inline-threshold`: 20 kb).
 pub const INLINE_STATE_LIMIT: usize = 20 * 1024;
 
-/// A stretch of a state file.
+/// A range of bytes in a state file.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct FileSegment {
-    /// Path relative to the job's checkpoint directory, e.g. `shared/…` or `chk-7/…`. Never leaves it.
+    /// Path relative to the job's checkpoint directory, e.g. `shared/…` or `chk-7/…`. It never leaves that directory.
     pub path: String,
     pub offset: u64,
-    /// Number of bytes.
+    /// Length in bytes.
     pub length: u64,
     /// CRC32C of these bytes.
     pub crc32c: u32,
@@ -63,50 +62,47 @@ pub struct FileSegment {
 /// The state of one key group of one operator.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct KeyGroupHandle {
-    /// Which key group.
     pub key_group: u32,
     pub state: StateHandle,
 }
 
-/// What one operator of a chain saved.
+/// The state that one operator of a chain saved.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct OperatorSnapshot {
-    /// Its own state, not keyed: offsets, watermarks, pre-committed transactions. `None` if it has none.
+    /// State that is not keyed: offsets, watermarks, pre-committed transactions. `None` if the operator has none.
     pub operator_state: Option<StateHandle>,
-    /// Its keyed state, by key group in increasing order; empty groups are left out.
+    /// Keyed state by key group, in increasing order. Empty groups are omitted.
     pub key_groups: Vec<KeyGroupHandle>,
 }
 
-/// What one subtask saved: the payload of its acknowledgement.
+/// The state that one subtask saved. Its acknowledgement carries it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SubtaskSnapshot {
     pub execution_vertex: ExecutionVertexId,
-    /// One per operator of the chain, in chain order.
+    /// One entry per operator, in chain order.
     pub operators: Vec<OperatorSnapshot>,
 }
 
-/// How long a subtask's part took, and how much it was.
+/// Duration and size of a subtask's part of a checkpoint. Durations are in microseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct SubtaskCheckpointStats {
-    /// From the first barrier's arrival to the last's.
+    /// Time from the arrival of the first barrier to that of the last.
     pub alignment_us: u64,
-    /// The part during which the task did nothing else.
+    /// Time during which the task did nothing else.
     pub sync_us: u64,
-    /// Serialising and uploading in the background.
+    /// Time of serialising and uploading in the background.
     pub async_us: u64,
     /// Bytes written for this checkpoint.
     pub checkpointed_bytes: u64,
-    /// Bytes the checkpoint references, old and new.
+    /// Bytes that the checkpoint references, old and new.
     pub state_bytes: u64,
 }
 
-/// A completed checkpoint: everything needed to restore from it.
+/// Everything that is needed to restore from a completed checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct CheckpointMetadata {
-    /// The job that took it.
     pub job: JobId,
     pub id: CheckpointId,
-    /// Why it was taken.
     pub kind: CheckpointKind,
     /// Epoch of the leader that completed it.
     pub epoch: LeaderEpoch,
@@ -116,10 +112,10 @@ pub struct CheckpointMetadata {
     pub max_parallelism: u32,
     /// Fingerprint of the job graph: CRC32C over its canonical bytes (B6).
     pub graph_crc32c: u32,
-    /// Wall-clock milliseconds since 1970 of the trigger.
+    /// Trigger time, in wall-clock milliseconds since 1970.
     pub triggered_at_ms: u64,
-    /// Wall-clock milliseconds since 1970 of completion.
+    /// Completion time, in wall-clock milliseconds since 1970.
     pub completed_at_ms: u64,
-    /// Every subtask's part, ordered by vertex and subtask.
+    /// The parts of all subtasks, ordered by vertex and subtask.
     pub subtasks: Vec<SubtaskSnapshot>,
 }

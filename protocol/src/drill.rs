@@ -1,16 +1,16 @@
-//! Drills: what a process that allows it does to itself on order, and the rule by which every process judges such an order.
+//! Faults of drills: a process injects them into itself on order. All processes apply the same rules to such an order.
 //!
-//! The agent is part of a JobManager or TaskManager behind a switch that is off by default. It knows a closed list of faults, and
-//! each that does not end the process mends itself after a time that the order names.
+//! The agent is part of every JobManager and TaskManager. A switch enables it; by default it is off. It knows a closed list of
+//! faults. A fault that does not end the process ends by itself after a time that the order names.
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-/// The longest time that a fault may last before it mends itself, milliseconds.
+/// The longest duration of a fault, in milliseconds.
 pub const MAX_FAULT_MS: u64 = 300_000;
 
-/// What a process can be ordered to do to itself.
+/// A fault that a process can be ordered to inject into itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Fault {
@@ -20,25 +20,25 @@ pub enum Fault {
     Terminate,
     /// Freeze (SIGSTOP) and wake up again.
     Pause {
-        /// For so long, milliseconds.
+        /// Duration in milliseconds.
         for_ms: u64,
     },
-    /// Reach the coordination store no more, as if its cable were pulled, and reach it again. JobManagers only.
+    /// Lose the coordination store for a time, as if its cable were pulled. JobManagers only.
     StoreOutage {
-        /// For so long, milliseconds.
+        /// Duration in milliseconds.
         for_ms: u64,
     },
-    /// Neither write nor read checkpoints, and do it again.
+    /// Fail to write and read checkpoints for a time.
     CheckpointStorageOutage {
-        /// For so long, milliseconds.
+        /// Duration in milliseconds.
         for_ms: u64,
     },
-    /// No fault: what an outage has taken away is there again at once, before its time. A process that is frozen can't hear it.
+    /// Not a fault: it ends an outage at once, before its time is up. A frozen process can't receive it.
     Mend,
 }
 
 impl Fault {
-    /// How long it lasts before it mends itself, milliseconds; `None` if it ends the process, or breaks nothing.
+    /// Duration in milliseconds. `None` if the fault ends the process or breaks nothing.
     pub fn lasts_ms(self) -> Option<u64> {
         match self {
             Self::Kill | Self::Terminate | Self::Mend => None,
@@ -51,27 +51,26 @@ impl Fault {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FaultRequest {
-    /// Who is meant: a JobManager's name or a TaskManager's id. Another process refuses.
+    /// The process to break: a JobManager's name or a TaskManager's id. Every other process refuses.
     pub process: String,
-    /// What to do.
     pub fault: Fault,
 }
 
-/// Answer to a fault order, given before the fault begins.
+/// Answer to a fault order. It is sent before the fault begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FaultAccepted {
-    /// The fault begins so many milliseconds after this answer.
+    /// Milliseconds from this answer to the beginning of the fault.
     pub begins_in_ms: u64,
-    /// How long it lasts, milliseconds; `None` if it ends the process, or breaks nothing.
+    /// Duration in milliseconds. `None` if the fault ends the process or breaks nothing.
     pub lasts_ms: Option<u64>,
 }
 
-/// `GET /weir/v1/drill/agent`: who answers, and whether it can be ordered to fail.
+/// Answer to `GET /weir/v1/drill/agent`: the answering process, and whether it accepts faults.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct AgentInfo {
     /// A JobManager's name or a TaskManager's id.
     pub process: String,
-    /// Its process id on its machine.
+    /// Process id on its machine.
     pub pid: u32,
     /// Whether `drill.agent.enabled` is set.
     pub enabled: bool,
@@ -79,42 +78,43 @@ pub struct AgentInfo {
 
 /// Carries out faults in this process.
 pub trait FaultInjector: Send + Sync + 'static {
-    /// Sees to it that the fault begins soon, and ends by itself. Returns before it begins; `Err` says why it can't, for people.
+    /// Schedules a fault that begins soon and ends by itself. Returns before the fault begins. `Err` says, for people, why the
+    /// fault can't be injected.
     fn inject(&self, fault: Fault) -> Result<FaultAccepted, String>;
 }
 
-/// A fault injector as others hold it.
+/// A shared handle to a fault injector.
 pub type FaultInjectorRef = Arc<dyn FaultInjector>;
 
-/// Why a fault was not carried out. Nothing was done.
+/// The reason why a process refused a fault. It has done nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FaultRefused {
-    /// The switch is off.
+    /// `drill.agent.enabled` is not set.
     #[error(
-        "DRILL-AGENT-OFF: {process} takes no faults: set drill.agent.enabled: true in its configuration and start it again, or reach \
+        "DRILL-AGENT-OFF: {process} accepts no faults: set drill.agent.enabled: true in its configuration and restart it, or break \
          it with a command template"
     )]
     AgentOff { process: String },
-    /// The order is for somebody else.
+    /// The order is for another process.
     #[error("DRILL-PROCESS: this is {process}, and the fault is for {wanted}")]
     OtherProcess {
         process: String,
-        /// Who was meant.
+        /// The process that the order is for.
         wanted: String,
     },
-    /// It would last too long.
+    /// The duration is out of range.
     #[error("DRILL-FAULT: a fault lasts 1 to {MAX_FAULT_MS} ms, not {for_ms}")]
     Duration {
-        /// What was asked for.
+        /// The ordered duration in milliseconds.
         for_ms: u64,
     },
-    /// The system does not let the process do it.
+    /// The process can't inject the fault. The text says why.
     #[error("DRILL-FAULT: {0}")]
     Failed(String),
 }
 
 impl FaultRefused {
-    /// The HTTP status that goes with it.
+    /// The HTTP status of this refusal.
     pub fn http_status(&self) -> u16 {
         match self {
             Self::AgentOff { .. } => 403,
@@ -124,7 +124,7 @@ impl FaultRefused {
     }
 }
 
-/// A process's side of drills.
+/// Accepts or refuses fault orders on behalf of this process.
 #[derive(Clone)]
 pub struct DrillAgent {
     process: String,
@@ -138,17 +138,17 @@ impl std::fmt::Debug for DrillAgent {
 }
 
 impl DrillAgent {
-    /// The agent of the process of this name; without an injector it is off.
+    /// The agent of the process called `process`. Without an injector it is off.
     pub fn new(process: impl Into<String>, faults: Option<FaultInjectorRef>) -> Self {
         Self { process: process.into(), faults }
     }
 
-    /// Who this is, and whether faults are taken.
+    /// The name and id of this process, and whether it accepts faults.
     pub fn info(&self) -> AgentInfo {
         AgentInfo { process: self.process.clone(), pid: std::process::id(), enabled: self.faults.is_some() }
     }
 
-    /// Carries out an order, or says why not.
+    /// Injects the ordered fault, or returns why it refuses to.
     pub fn carry_out(&self, order: &FaultRequest) -> Result<FaultAccepted, FaultRefused> {
         let Some(faults) = &self.faults else { return Err(FaultRefused::AgentOff { process: self.process.clone() }) };
         if order.process != self.process {
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn an_agent_that_is_off_does_nothing_whoever_is_meant() {
+    fn an_agent_that_is_off_refuses_every_order() {
         let agent = DrillAgent::new("jm-1", None);
         assert!(!agent.info().enabled);
         for name in ["jm-1", "jm-2"] {
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_for_another_process_or_without_a_bound_is_not_carried_out() {
+    fn a_fault_for_another_process_or_of_a_duration_out_of_range_is_refused() {
         let noted = Arc::new(Noted::default());
         let agent = DrillAgent::new("jm-1", Some(noted.clone()));
         assert!(agent.info().enabled);

@@ -1,10 +1,10 @@
-//! Fencing tokens: who may act, decided by comparing numbers and nothing else (E1-E4).
+//! Fencing tokens. Comparing numbers alone decides which leader may act (E1-E4).
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The number of one leadership of the cluster. Strictly increasing over the life of the cluster (E1).
+/// The number of one leadership of the cluster. It strictly increases over the life of the cluster (E1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub struct LeaderEpoch(pub u64);
 
@@ -14,13 +14,13 @@ impl fmt::Display for LeaderEpoch {
     }
 }
 
-/// The number of one (re)deployment within a job: the epoch of the leader that ordered it, then a counter.
-/// Ordered; a later deployment is always greater, also across leaders, without a store write.
+/// The number of one (re)deployment within a job: the epoch of the leader that ordered it, then a counter. A later deployment
+/// always has a greater number, also across leaders. This needs no write to the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub struct Generation {
-    /// Epoch of the leader that deployed.
+    /// Epoch of the leader that ordered the deployment.
     pub epoch: LeaderEpoch,
-    /// Deployments of this job ordered under that epoch, from 1.
+    /// Counts the deployments of this job under that epoch, from 1.
     pub attempt: u32,
 }
 
@@ -30,24 +30,24 @@ impl fmt::Display for Generation {
     }
 }
 
-/// A message from a leader that has been superseded.
+/// The receiver refused a message from a superseded leader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("stale leader epoch {stale}: epoch {current} has been seen")]
 pub struct StaleEpoch {
-    /// What the message carried.
+    /// The epoch of the message.
     pub stale: LeaderEpoch,
     /// The highest epoch seen so far.
     pub current: LeaderEpoch,
 }
 
-/// The receiver's half of fencing: keeps the highest epoch seen and refuses lower ones (E4).
+/// The receiver's half of fencing. It keeps the highest epoch seen and refuses lower ones (E4).
 #[derive(Debug, Clone, Copy, Hash, Default)]
 pub struct EpochFence {
     highest: LeaderEpoch,
 }
 
 impl EpochFence {
-    /// Admits `epoch` if no higher one was seen, and remembers it.
+    /// Admits and remembers `epoch`, unless a higher epoch was seen.
     pub fn admit(&mut self, epoch: LeaderEpoch) -> Result<(), StaleEpoch> {
         if epoch < self.highest {
             return Err(StaleEpoch { stale: epoch, current: self.highest });

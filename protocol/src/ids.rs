@@ -1,11 +1,11 @@
-//! Names of things that cross a process. Newtypes, so that one id can't be passed for another.
+//! Ids that cross process boundaries. They are newtypes, so that an id of one kind can't be passed as another.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A text that was to be an id and is not.
+/// The text is not a valid id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not a valid {kind}: {text:?} (expected 32 hexadecimal characters)")]
 pub struct InvalidId {
@@ -57,15 +57,15 @@ macro_rules! hex_id {
 }
 
 hex_id!(
-    /// A job, for ever: never reused, the same across restarts and leaders. 32 hexadecimal characters, as in Flink.
+    /// The id of a job: 32 hexadecimal characters, as in Flink. It is never reused and stays the same across restarts and leaders.
     JobId
 );
 hex_id!(
-    /// A vertex of a job graph. Derived from the vertex's `uid`, so that it is stable when the graph is edited.
+    /// The id of a vertex of a job graph. It is derived from the vertex's `uid`, so that it stays the same when the graph is edited.
     JobVertexId
 );
 hex_id!(
-    /// One grant of one slot to one job and one generation (invariant S1).
+    /// The id of one grant of one slot to one generation of one job (invariant S1).
     AllocationId
 );
 
@@ -81,8 +81,8 @@ impl JobVertexId {
     }
 }
 
-/// A TaskManager process: its configured or generated resource id plus the incarnation of this process, so
-/// that a restarted process is never taken for the one that died.
+/// The id of a TaskManager process: its configured or generated resource id, plus the incarnation of the process. A restarted
+/// process is therefore never mistaken for the one that died.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct TaskManagerId(pub String);
 
@@ -92,7 +92,7 @@ impl fmt::Display for TaskManagerId {
     }
 }
 
-/// A checkpoint of a job: strictly increasing over the job's life, across leaders; gaps are legal.
+/// The id of a checkpoint of a job. Ids strictly increase over the job's life, also across leaders. Gaps are legal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub struct CheckpointId(pub u64);
 
@@ -102,11 +102,11 @@ impl fmt::Display for CheckpointId {
     }
 }
 
-/// One parallel instance of a vertex: the same over all its attempts.
+/// The id of one parallel instance of a vertex. All attempts of the instance share it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ExecutionVertexId {
     pub vertex: JobVertexId,
-    /// Which of its parallel instances, from 0.
+    /// Number of the parallel instance, from 0.
     pub subtask: u32,
 }
 
@@ -116,13 +116,11 @@ impl fmt::Display for ExecutionVertexId {
     }
 }
 
-/// One deployment of one parallel instance of one vertex of one job. Never reused: the generation orders attempts.
+/// The id of one deployment of one parallel instance of a job's vertex. It is never reused. The generation orders attempts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ExecutionAttemptId {
     pub job: JobId,
-    /// The parallel instance.
     pub execution_vertex: ExecutionVertexId,
-    /// The generation in which it was deployed.
     pub generation: crate::Generation,
 }
 

@@ -1,4 +1,4 @@
-//! The states of jobs and executions and their legal transitions: one table each (Flink's JobStatus, ExecutionState).
+//! The states of jobs and executions, and a table of legal transitions for each (Flink's JobStatus and ExecutionState).
 
 use serde::{Deserialize, Serialize};
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum JobStatus {
-    /// Accepted; its JobMaster is being started or reads the newest checkpoint.
+    /// The job is accepted. Its JobMaster starts, or reads the newest checkpoint.
     Initializing,
     /// Waiting for slots for the first time.
     Created,
@@ -15,16 +15,16 @@ pub enum JobStatus {
     /// Tasks are being stopped because one failed for good.
     Failing,
     Failed,
-    /// Tasks are being stopped because the user asked.
+    /// Tasks are being stopped because the user canceled the job.
     Cancelling,
     Canceled,
-    /// Ended: all input was processed.
+    /// The job has processed all its input.
     Finished,
     /// Waiting to run again after a failure (delay, or slots).
     Restarting,
-    /// This leader lost leadership; the job goes on under another. Never stored.
+    /// This leader lost leadership. The job continues under another leader. This status is never stored.
     Suspended,
-    /// A new leader compares what should run with what does.
+    /// A new leader compares the tasks that should run with those that do.
     Reconciling,
 }
 
@@ -86,7 +86,7 @@ impl JobStatus {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ExecutionState {
-    /// Known, nothing done yet.
+    /// Nothing has been done for the attempt yet.
     Created,
     /// Waiting for its slot.
     Scheduled,
@@ -95,12 +95,12 @@ pub enum ExecutionState {
     /// Restoring state and connecting channels.
     Initializing,
     Running,
-    /// Ended: all input processed and committed.
+    /// All input is processed and committed.
     Finished,
     Canceling,
     Canceled,
     Failed,
-    /// Reported by a TaskManager, not yet adopted.
+    /// A TaskManager has reported the attempt, but the leader has not adopted it yet.
     Reconciling,
 }
 
@@ -160,7 +160,7 @@ impl ExecutionState {
 mod tests {
     use super::*;
 
-    /// Everything reachable from `start`.
+    /// All states that are reachable from `start`.
     fn reachable<S: Copy + PartialEq>(start: S, all: &[S], may_become: fn(S, S) -> bool) -> Vec<S> {
         let mut found = vec![start];
         let mut next = 0;
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_ended_stays_as_it_is_and_everything_else_can_end() {
+    fn terminal_states_never_change_and_every_other_state_can_end() {
         for status in JobStatus::ALL {
             let ends = JobStatus::ALL.into_iter().all(|next| !status.may_become(next));
             assert_eq!(ends, status.is_globally_terminal() || status == JobStatus::Suspended);
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn every_state_is_reached_from_the_first() {
+    fn every_state_is_reachable_from_the_first() {
         for status in JobStatus::ALL {
             assert!(reachable(JobStatus::Initializing, &JobStatus::ALL, JobStatus::may_become).contains(&status));
         }

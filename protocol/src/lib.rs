@@ -1,7 +1,7 @@
-//! What Weir's processes say to each other, and what outlives them.
+//! The messages between Weir's processes, and the data that outlives a process.
 //!
-//! A thing enters this crate only if it crosses a process, outlives one, or is a rule that both ends must
-//! apply identically. It knows no clock, no network and no disk.
+//! A type belongs in this crate only if it crosses a process boundary, outlives a process, or is a rule that both ends must
+//! apply identically. The crate uses no clock, no network and no disk.
 
 pub mod checkpoint;
 pub mod convert;

@@ -1,8 +1,8 @@
-//! The conversation between the leading JobManager and one TaskManager.
+//! The messages between the leading JobManager and one TaskManager.
 //!
-//! One bidirectional gRPC stream, dialled by the TaskManager, in order in both directions. Its end *is* the
-//! loss of the connection: the TaskManager looks for a leader again and keeps its tasks running; the
-//! JobManager gives it nothing new until it has registered again. Every message carries the leader's epoch (E4).
+//! They travel in one bidirectional gRPC stream, in order in both directions. The TaskManager opens the stream. The end of the
+//! stream *is* the loss of the connection. The TaskManager then looks for a leader again and keeps its tasks running. The
+//! JobManager sends it no new work until it has registered again. Every message of the leader carries its epoch (E4).
 
 use serde::{Deserialize, Serialize};
 
@@ -11,10 +11,10 @@ use crate::job_graph::{Field, JobVertex, Partitioning};
 use crate::job_status::ExecutionState;
 use crate::{AllocationId, CheckpointId, ExecutionAttemptId, JobId, LeaderEpoch, TaskManagerId};
 
-/// TaskManager to JobManager.
+/// A message from a TaskManager to the leading JobManager.
 #[derive(Debug, Clone, PartialEq, Hash)]
 pub enum ToJobManager {
-    /// First message of a stream.
+    /// The first message of a stream.
     Register(Registration),
     /// Sent every heartbeat interval.
     Heartbeat(HeartbeatReport),
@@ -28,38 +28,37 @@ pub enum ToJobManager {
     InputEnded(ExecutionAttemptId),
 }
 
-/// JobManager to TaskManager. All fenced: the TaskManager refuses an epoch lower than one it has seen.
+/// A message from the leading JobManager to a TaskManager. It is fenced: the TaskManager refuses an epoch lower than one it has seen.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ToTaskManager {
     /// The sender's epoch.
     pub epoch: LeaderEpoch,
-    /// What to do.
     pub order: Order,
 }
 
-/// What a leader tells a TaskManager.
+/// What a leader orders a TaskManager to do, or answers it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Order {
     /// The registration was accepted.
     Registered,
     /// Answer to a heartbeat.
     HeartbeatAck,
-    /// Deploy these tasks: all of one job's tasks for this TaskManager in one message.
+    /// Deploy these tasks. One message has all of a job's tasks for this TaskManager.
     Deploy(Deployment),
-    /// Stop these attempts; report `Canceled` for each when its thread has let go of it.
+    /// Stop these attempts. Report `Canceled` for each one when its thread has released it.
     Cancel(Vec<ExecutionAttemptId>),
     /// Sources among these attempts inject this barrier.
     TriggerCheckpoint { attempts: Vec<ExecutionAttemptId>, barrier: CheckpointBarrier },
-    /// The checkpoint is durable: sinks commit.
+    /// The checkpoint is durable, so sinks commit.
     NotifyCheckpointComplete {
         job: JobId,
         /// Attempts on this TaskManager.
         attempts: Vec<ExecutionAttemptId>,
         checkpoint: CheckpointId,
-        /// The final one: tasks finish after committing.
+        /// If true, this is the last checkpoint, and tasks finish after committing.
         last: bool,
     },
-    /// The checkpoint will never complete: release alignment, drop what belongs to it.
+    /// The checkpoint will never complete. Tasks stop aligning for it and drop its data.
     NotifyCheckpointAborted {
         job: JobId,
         /// Attempts on this TaskManager.
@@ -68,10 +67,9 @@ pub enum Order {
     },
 }
 
-/// Who leads and where it is reached, as `WatchLeader` tells it. Of several, the one of the highest epoch counts (E8).
+/// The leader and its addresses, as `WatchLeader` reports them. If there are several, the highest epoch counts (E8).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct LeaderAddress {
-    /// The leader's epoch.
     pub epoch: LeaderEpoch,
     /// Stable name of the JobManager, e.g. `jm-1`.
     pub name: String,
@@ -81,37 +79,37 @@ pub struct LeaderAddress {
     pub rest_address: String,
 }
 
-/// Who a TaskManager is and what it holds.
+/// What a TaskManager reports about itself when it registers.
 #[derive(Debug, Clone, PartialEq, Hash, Serialize, Deserialize)]
 pub struct Registration {
     /// Resource id and incarnation.
     pub task_manager: TaskManagerId,
-    /// Highest epoch it has seen: a leader below it knows at once that it is superseded.
+    /// Highest epoch that the TaskManager has seen. A leader with a lower epoch learns from it at once that it is superseded.
     pub highest_epoch: LeaderEpoch,
     /// `host:port` of its data service for other TaskManagers.
     pub data_address: String,
     /// `host:port` of its HTTP service (metrics).
     pub http_address: String,
-    /// Number of its slots.
+    /// Number of slots.
     pub slots: u32,
-    /// Its memory budget in bytes.
+    /// Memory budget in bytes.
     pub memory_bytes: u64,
-    /// Every attempt it still holds, with the slot it occupies.
+    /// Every attempt that it still holds, with the slot that the attempt occupies.
     pub attempts: Vec<HeldAttempt>,
 }
 
-/// An attempt a TaskManager holds.
+/// An attempt that a TaskManager holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct HeldAttempt {
     pub attempt: ExecutionAttemptId,
     pub state: ExecutionState,
-    /// Index of the slot it occupies.
+    /// Index of the slot that it occupies.
     pub slot: u32,
-    /// The grant it occupies the slot under.
+    /// The grant under which it occupies the slot.
     pub allocation: AllocationId,
 }
 
-/// What a heartbeat says.
+/// The content of a heartbeat.
 #[derive(Debug, Clone, PartialEq, Hash, Default, Serialize, Deserialize)]
 pub struct HeartbeatReport {
     /// Counters of running attempts since their start.
@@ -148,7 +146,7 @@ pub struct TaskStateUpdate {
     pub attempt: ExecutionAttemptId,
     /// The new state.
     pub state: ExecutionState,
-    /// Why, if it failed.
+    /// The reason, if the attempt failed.
     pub failure: Option<TaskFailure>,
 }
 
@@ -184,11 +182,11 @@ pub struct CheckpointDecline {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Deployment {
     pub job: JobId,
-    /// Its name, for people.
+    /// The job's name, for people.
     pub job_name: String,
     /// Number of key groups.
     pub max_parallelism: u32,
-    /// Root of all checkpoints, as a file-system URI; the job's own directory is under it.
+    /// Root directory of all checkpoints, as a file-system URI. It contains the job's own directory.
     pub checkpoint_dir: String,
     /// The checkpoint that `tasks` restore from, if any.
     pub restore_checkpoint: Option<CheckpointId>,
@@ -200,36 +198,36 @@ pub struct Deployment {
 pub struct TaskDeployment {
     /// The new attempt.
     pub attempt: ExecutionAttemptId,
-    /// The slot to run it in; tasks of different vertices of one job share a slot.
+    /// Index of the slot to run in. Tasks of different vertices of one job share a slot.
     pub slot: u32,
     /// The grant of that slot.
     pub allocation: AllocationId,
     /// The operator chain.
     pub vertex: JobVertex,
-    /// What to restore: the parts of every former subtask of this vertex that this subtask needs.
+    /// State to restore: the parts that this subtask needs, of every former subtask of this vertex.
     pub restore: Vec<SubtaskSnapshot>,
-    /// Where each input's data comes from.
+    /// The edges into the task.
     pub inputs: Vec<InputDeployment>,
-    /// Where its output goes.
+    /// The edges out of the task.
     pub outputs: Vec<OutputDeployment>,
 }
 
-/// One edge into a task: one channel per producer subtask connected to it.
+/// One edge into a task. It has one channel per connected producer subtask.
 #[derive(Debug, Clone, PartialEq)]
 pub struct InputDeployment {
     /// Number of the edge in the job graph.
     pub edge: u32,
-    /// Which input of the chain it feeds.
+    /// Number of the chain's input that the edge feeds.
     pub input: u32,
-    /// What the producers emit: `output_schema` of the producing vertex. The chain is planned against it.
+    /// The columns that the producers emit: `output_schema` of the producing vertex. The chain is planned against them.
     pub schema: Vec<Field>,
-    /// How rows are dealt to this task: keyed operators check that it is by their keys.
+    /// How rows are distributed to this task. Keyed operators check that their keys decide it.
     pub partitioning: Partitioning,
     /// The producers, with the address to fetch from.
     pub producers: Vec<ProducerLocation>,
 }
 
-/// Where a producer subtask runs.
+/// The address of a producer subtask.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ProducerLocation {
     /// The producing attempt.
@@ -239,13 +237,13 @@ pub struct ProducerLocation {
     pub data_address: String,
 }
 
-/// One edge out of a task: one channel per consumer subtask connected to it.
+/// One edge out of a task. It has one channel per connected consumer subtask.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OutputDeployment {
     /// Number of the edge in the job graph.
     pub edge: u32,
-    /// Which consumer gets a record.
+    /// Decides which consumer gets a record.
     pub partitioning: Partitioning,
-    /// The consuming attempts, in subtask order (one for `Forward`).
+    /// The consuming attempts in subtask order; one for `Forward`.
     pub consumers: Vec<ExecutionAttemptId>,
 }

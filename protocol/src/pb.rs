@@ -9,21 +9,21 @@
     clippy::large_futures
 )]
 
-/// `checkpoint.proto`.
+/// The messages of `checkpoint.proto`.
 pub mod checkpoint {
     pub mod v1 {
         tonic::include_proto!("weir.checkpoint.v1");
     }
 }
 
-/// `job_graph.proto`.
+/// The messages of `job_graph.proto`.
 pub mod job_graph {
     pub mod v1 {
         tonic::include_proto!("weir.job_graph.v1");
     }
 }
 
-/// `link.proto`: messages, client and server of `JobManagerService`.
+/// The messages of `link.proto`, and the client and server of `JobManagerService`.
 pub mod link {
     pub mod v1 {
         tonic::include_proto!("weir.link.v1");

@@ -1,4 +1,5 @@
-//! The gRPC service between JobManagers and TaskManagers: its generated ends, its limits, its refusal.
+//! The gRPC service between JobManagers and TaskManagers: its generated client and server, its message limit, and the refusal of
+//! a JobManager that does not lead.
 
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Status};
@@ -9,7 +10,7 @@ use crate::link::LeaderAddress;
 pub use crate::pb::link::v1::job_manager_service_client::JobManagerServiceClient;
 pub use crate::pb::link::v1::job_manager_service_server::{JobManagerService, JobManagerServiceServer};
 
-/// Longest message either end accepts, in bytes: a deployment or an acknowledgement with all its inline state.
+/// Longest message that either end accepts, in bytes. The longest are deployments and acknowledgements with their inline state.
 pub const MAX_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
 
 const REASON: &str = "weir-reason";
@@ -19,11 +20,11 @@ const LEADER_NAME: &str = "weir-leader-name";
 const LEADER_RPC_ADDRESS: &str = "weir-leader-rpc-address";
 const LEADER_REST_ADDRESS: &str = "weir-leader-rest-address";
 
-/// The refusal of a JobManager that does not lead, with the leader it knows of.
+/// The refusal of a JobManager that does not lead. It names the leader, if `known`.
 pub fn not_leader(known: Option<&LeaderAddress>) -> Status {
     let mut metadata = MetadataMap::new();
     let mut put = |key: &'static str, value: &str| {
-        // A hint that can't be a header is left out.
+        // The hint is optional, so a value that is no valid header is omitted.
         if let Ok(value) = value.parse() {
             metadata.insert(key, value);
         }
@@ -38,12 +39,12 @@ pub fn not_leader(known: Option<&LeaderAddress>) -> Status {
     Status::with_metadata(Code::FailedPrecondition, "NotLeader: this JobManager does not lead", metadata)
 }
 
-/// Whether `status` is [`not_leader`]'s refusal.
+/// Whether `status` is a [`not_leader`] refusal.
 pub fn is_not_leader(status: &Status) -> bool {
     text(status, REASON) == Some(NOT_LEADER)
 }
 
-/// The leader that a [`not_leader`] refusal names.
+/// The leader that a [`not_leader`] refusal names, if any.
 pub fn leader_hint(status: &Status) -> Option<LeaderAddress> {
     Some(LeaderAddress {
         epoch: LeaderEpoch(text(status, LEADER_EPOCH)?.parse().ok()?),
@@ -62,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refusal_carries_the_leader_it_knows_of() {
+    fn a_refusal_names_the_known_leader() {
         let leader = LeaderAddress {
             epoch: LeaderEpoch(7),
             name: "jm-2".to_owned(),

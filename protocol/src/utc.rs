@@ -1,6 +1,6 @@
-//! Wall-clock times as people read them.
+//! Formats wall-clock times for people.
 
-/// `2026-11-23T00:15:07Z` for milliseconds since 1970; parts of a second are left out.
+/// Formats milliseconds since 1970 as `2026-11-23T00:15:07Z`. Fractions of a second are dropped.
 pub fn text(wall_clock_ms: u64) -> String {
     const DAY: u64 = 86_400;
     let seconds = wall_clock_ms / 1000;
@@ -9,9 +9,9 @@ pub fn text(wall_clock_ms: u64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
-/// Year, month and day, so many days after 1970-01-01, in the Gregorian calendar.
+/// Year, month and day in the Gregorian calendar, `days` days after 1970-01-01.
 fn date(days: u64) -> (u64, u64, u64) {
-    // Counted from the first of March of the year 0, so that the leap day comes last: Howard Hinnant's civil_from_days.
+    // Howard Hinnant's civil_from_days. It counts from 1 March of the year 0, so that the leap day is the last day of a year.
     let days = days + 719_468;
     let (era, of_era) = (days / 146_097, days % 146_097);
     let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;

@@ -1,4 +1,4 @@
-//! From a configuration to a running role: the only place that knows every part.
+//! Starts the roles from a configuration. Only this module knows every part of a process.
 
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
@@ -17,11 +17,12 @@ use weir_storage::{StorageOptions, StorageOutage};
 use weir_worker::{TaskManager, TaskManagerOptions};
 
 use crate::config::Config;
+use crate::config::option::{self, ConfigOption};
 use crate::coordination;
 pub use crate::start_error::StartError;
 use weir_drill::agent::ProcessFaults;
 
-/// Every operator this build can run.
+/// Every operator that this build can run.
 pub fn operators() -> OperatorRegistry {
     let mut registry = OperatorRegistry::default();
     weir_dataflow::operators::register_operators(&mut registry);
@@ -29,49 +30,54 @@ pub fn operators() -> OperatorRegistry {
     registry
 }
 
-/// Whether a graph could run here: structure and options first, then expressions and schemas. Touches nothing outside.
+/// Checks whether this build can run a graph: first its structure and options, then its expressions and schemas. Opens nothing that
+/// the graph names. The error has one message for each problem.
 pub fn check_graph(graph: &JobGraph) -> Result<(), Vec<String>> {
     weir_protocol::job_graph::validate::validate(graph)
         .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>())?;
     weir_dataflow::check::check_graph(graph, &operators()).map_err(|errors| errors.iter().map(ToString::to_string).collect())
 }
 
-/// Starts a JobManager.
+/// Starts a JobManager in this process.
 pub fn start_job_manager(config: &Config) -> Result<JobManager, StartError> {
-    config.require("a JobManager", &["high-availability.storageDir", "execution.checkpointing.dir"])?;
+    let storage_dir = config.require("a JobManager", &option::HA_STORAGE_DIR)?;
+    let checkpoint_dir = config.require("a JobManager", &option::CHECKPOINTING_DIR)?;
     let metrics = install_metrics();
     let mut storage_options = storage_options(config);
     let ha = coordination::start(config)?;
     let mut faults = None;
-    if config.boolean("drill.agent.enabled") {
-        let checkpoints = weir_storage::open(&config.text("execution.checkpointing.dir"), &storage_options)?;
+    if config.get(&option::DRILL_AGENT_ENABLED) {
+        let checkpoints = weir_storage::open(&checkpoint_dir, &storage_options)?;
         let outage = StorageOutage::below(checkpoints.uri());
         faults = Some(agent(Some(ha.clone()), outage.clone()));
         storage_options.outage = Some(outage);
     }
-    let open = |key| weir_storage::open(&config.text(key), &storage_options);
     let options = JobManagerOptions {
-        name: config.text("jobmanager.name"),
+        name: config.get(&option::JOBMANAGER_NAME),
         ha,
-        files: open("high-availability.storageDir")?,
-        checkpoints: open("execution.checkpointing.dir")?,
-        savepoint_dir: config.get("execution.checkpointing.savepoint-dir").map(str::to_owned),
-        rest_bind: address(config, "rest.bind-address", "rest.port")?,
-        rpc_bind: address(config, "jobmanager.bind-host", "jobmanager.rpc.port")?,
-        advertised_host: config.text("jobmanager.rpc.address"),
+        files: weir_storage::open(&storage_dir, &storage_options)?,
+        checkpoints: weir_storage::open(&checkpoint_dir, &storage_options)?,
+        savepoint_dir: config.get(&option::CHECKPOINTING_SAVEPOINT_DIR),
+        rest_bind: address(config, &option::REST_BIND_ADDRESS, &option::REST_PORT)?,
+        rpc_bind: address(config, &option::JOBMANAGER_BIND_HOST, &option::JOBMANAGER_RPC_PORT)?,
+        advertised_host: config.get(&option::JOBMANAGER_RPC_ADDRESS),
         heartbeat: HeartbeatOptions {
-            interval_ms: config.milliseconds("heartbeat.interval"),
-            timeout_ms: config.milliseconds("heartbeat.timeout"),
+            interval_ms: config.milliseconds(&option::HEARTBEAT_INTERVAL),
+            timeout_ms: config.milliseconds(&option::HEARTBEAT_TIMEOUT),
         },
         dispatcher: DispatcherOptions {
+            max_results: config.get(&option::JOBSTORE_MAX_CAPACITY),
+            result_retention_ms: config.milliseconds(&option::JOBSTORE_EXPIRATION_TIME),
             checkpointing: config.checkpoint_config(),
             restart_strategy: config.restart_strategy_config(),
             ..DispatcherOptions::default()
         },
         job_master: JobMasterOptions {
-            slot_request_timeout_ms: config.milliseconds("slot.request.timeout"),
-            checkpoint_history: config.integer("web.checkpoints.history") as usize,
-            ..JobMasterOptions::default()
+            slot_request_timeout_ms: config.milliseconds(&option::SLOT_REQUEST_TIMEOUT),
+            cancellation_interval_ms: config.milliseconds(&option::TASK_CANCELLATION_INTERVAL),
+            cancellation_timeout_ms: config.milliseconds(&option::TASK_CANCELLATION_TIMEOUT),
+            checkpoint_history: config.get(&option::WEB_CHECKPOINTS_HISTORY),
+            exception_history: config.get(&option::WEB_EXCEPTION_HISTORY_SIZE),
         },
         config: config.shown(),
         storage_options,
@@ -81,32 +87,33 @@ pub fn start_job_manager(config: &Config) -> Result<JobManager, StartError> {
     Ok(JobManager::start(options)?)
 }
 
-/// Starts a TaskManager.
+/// Starts a TaskManager in this process.
 pub fn start_task_manager(config: &Config) -> Result<TaskManager, StartError> {
     let metrics = install_metrics();
-    let id =
-        config.get("taskmanager.resource-id").map_or_else(|| format!("tm-{:08x}", weir_world::random_id() as u32), str::to_owned);
-    let mut jobmanagers = config.list("jobmanager.rpc.addresses");
+    let random_name = || format!("tm-{:08x}", weir_world::random_id() as u32);
+    let id = config.get(&option::TASKMANAGER_RESOURCE_ID).unwrap_or_else(random_name);
+    let mut jobmanagers = config.get(&option::JOBMANAGER_RPC_ADDRESSES);
     if jobmanagers.is_empty() {
-        jobmanagers.push(format!("{}:{}", config.text("jobmanager.rpc.address"), config.text("jobmanager.rpc.port")));
+        let (host, port) = (config.get(&option::JOBMANAGER_RPC_ADDRESS), config.get(&option::JOBMANAGER_RPC_PORT));
+        jobmanagers.push(format!("{host}:{port}"));
     }
     let mut storage = storage_options(config);
     let mut faults = None;
-    if config.boolean("drill.agent.enabled") {
-        // Nothing but checkpoints and savepoints is opened by it.
+    if config.get(&option::DRILL_AGENT_ENABLED) {
+        // A TaskManager opens only checkpoints and savepoints with these options, so the outage may affect everything.
         let outage = StorageOutage::of_everything();
         faults = Some(agent(None, outage.clone()));
         storage.outage = Some(outage);
     }
     let options = TaskManagerOptions {
-        bind_host: config.text("taskmanager.bind-host"),
-        data_port: config.integer("taskmanager.data.port") as u16,
-        http_port: config.integer("taskmanager.http.port") as u16,
-        slots: config.integer("taskmanager.numberOfTaskSlots") as u32,
-        memory_bytes: config.size("taskmanager.memory.process.size"),
-        inline_state_limit: config.size("execution.checkpointing.data-inline-threshold") as usize,
-        heartbeat_interval_ms: config.milliseconds("heartbeat.interval"),
-        heartbeat_timeout_ms: config.milliseconds("heartbeat.timeout"),
+        bind_host: config.get(&option::TASKMANAGER_BIND_HOST),
+        data_port: config.get(&option::TASKMANAGER_DATA_PORT),
+        http_port: config.get(&option::TASKMANAGER_HTTP_PORT),
+        slots: config.get(&option::TASKMANAGER_SLOTS),
+        memory_bytes: config.get(&option::TASKMANAGER_MEMORY_PROCESS_SIZE).0,
+        inline_state_limit: config.get(&option::CHECKPOINTING_DATA_INLINE_THRESHOLD).0 as usize,
+        heartbeat_interval_ms: config.milliseconds(&option::HEARTBEAT_INTERVAL),
+        heartbeat_timeout_ms: config.milliseconds(&option::HEARTBEAT_TIMEOUT),
         storage,
         metrics,
         faults,
@@ -115,41 +122,37 @@ pub fn start_task_manager(config: &Config) -> Result<TaskManager, StartError> {
     Ok(TaskManager::start(options)?)
 }
 
-/// What drills may order this process to do to itself, where that is switched on.
+/// The agent through which drills can inject faults into this process. Only for processes with `drill.agent.enabled`.
 fn agent(store: Option<HaServices>, storage: StorageOutage) -> FaultInjectorRef {
-    tracing::warn!("drill.agent.enabled: whoever reaches the HTTP port of this process can kill it");
+    tracing::warn!("drill.agent.enabled is true: anyone who reaches the HTTP port of this process can kill it");
     Arc::new(ProcessFaults::new(store, storage))
 }
 
-fn address(config: &Config, host: &'static str, port: &'static str) -> Result<SocketAddr, StartError> {
-    let number = config.text(port);
-    let number =
-        number.parse::<u16>().map_err(|error| StartError::Address { key: port, text: number, reason: error.to_string() })?;
-    Ok(SocketAddr::new(ip(config, host)?, number))
+fn address(config: &Config, host: &ConfigOption<String>, port: &ConfigOption<u16>) -> Result<SocketAddr, StartError> {
+    Ok(SocketAddr::new(ip(config, host)?, config.get(port)))
 }
 
-fn ip(config: &Config, key: &'static str) -> Result<IpAddr, StartError> {
-    let text = config.text(key);
-    let refuse = |reason: String| StartError::Address { key, text: text.clone(), reason };
+fn ip(config: &Config, host: &ConfigOption<String>) -> Result<IpAddr, StartError> {
+    let text = config.get(host);
+    let refuse = |reason: String| StartError::Address { key: host.key, text: text.clone(), reason };
     let mut found = (text.as_str(), 0).to_socket_addrs().map_err(|error| refuse(error.to_string()))?;
     found.next().map(|address| address.ip()).ok_or_else(|| refuse("no such host".to_owned()))
 }
 
 fn storage_options(config: &Config) -> StorageOptions {
-    let text = |key| config.get(key).map(str::to_owned);
     let mut options = StorageOptions::default();
-    options.s3.endpoint = text("s3.endpoint");
-    options.s3.access_key = text("s3.access-key");
-    options.s3.secret_key = text("s3.secret-key");
-    options.s3.region = text("s3.region");
-    options.s3.path_style = config.boolean("s3.path.style.access");
+    options.s3.endpoint = config.get(&option::S3_ENDPOINT);
+    options.s3.access_key = config.get(&option::S3_ACCESS_KEY);
+    options.s3.secret_key = config.get(&option::S3_SECRET_KEY).map(|secret| secret.0);
+    options.s3.region = Some(config.get(&option::S3_REGION));
+    options.s3.path_style = config.get(&option::S3_PATH_STYLE_ACCESS);
     options
 }
 
-/// How often the recorder folds its samples into summaries.
+/// How often the metrics recorder merges its samples into summaries, which bounds its memory.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 
-/// Installs the process's metrics recorder; `None` if there is one already (a test program).
+/// Installs the metrics recorder of the process. Returns `None` if there is one already, as in a test program.
 fn install_metrics() -> Option<PrometheusHandle> {
     let handle = PrometheusBuilder::new().install_recorder().ok()?;
     weir_ha::metrics::describe();
@@ -160,7 +163,7 @@ fn install_metrics() -> Option<PrometheusHandle> {
         kept_up.run_upkeep();
     };
     if let Err(error) = std::thread::Builder::new().name("metrics".to_owned()).spawn(upkeep) {
-        tracing::warn!(%error, "metrics are not kept up: their memory will grow");
+        tracing::warn!(%error, "the thread for metrics did not start: the memory of metrics will grow");
     }
     Some(handle)
 }

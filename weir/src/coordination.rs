@@ -1,4 +1,4 @@
-//! From a configuration to a coordination provider.
+//! Starts the coordination provider from a configuration.
 
 use std::io;
 use std::net::TcpListener;
@@ -11,123 +11,139 @@ use weir_ha::memory::MemoryStore;
 use weir_ha::raft::{Listen, Member, RaftOptions, RaftProvider, RaftTiming};
 use weir_ha::zookeeper::{self, ZooKeeperOptions, ZooKeeperProvider};
 
+use crate::config::option::{self, ConfigOption};
+use crate::config::value::{HaType, Secret, ZooKeeperAcl};
 use crate::config::{Config, ConfigError};
 use crate::start_error::StartError;
 
-/// Starts what `high-availability.type` names.
+/// Starts the provider that `high-availability.type` names.
 pub(crate) fn start(config: &Config) -> Result<HaServices, StartError> {
-    let name = config.text("jobmanager.name");
-    match config.text("high-availability.type").as_str() {
-        "raft" => start_raft(config, &name),
-        "etcd" => start_etcd(config),
-        "zookeeper" => start_zookeeper(config, &name),
-        _ => Ok(Arc::new(MemoryStore::new().member(&name))),
+    let name = config.get(&option::JOBMANAGER_NAME);
+    match config.get(&option::HA_TYPE) {
+        HaType::Raft => start_raft(config, &name),
+        HaType::Etcd => start_etcd(config),
+        HaType::ZooKeeper => start_zookeeper(config, &name),
+        HaType::None => Ok(Arc::new(MemoryStore::new().member(&name))),
     }
 }
 
-/// What people call the coordination system of this configuration; the same for every JobManager of the cluster.
+/// The name of the coordination system in messages. Every JobManager of the cluster gives the same name. A migration stores it in
+/// its marks and compares it later, so its form must not change.
 pub(crate) fn name(config: &Config) -> String {
-    let cluster = config.text("high-availability.cluster-id");
-    let servers = |key| {
-        let mut servers = config.list(key);
+    let cluster = config.get(&option::HA_CLUSTER_ID);
+    let sorted = |mut servers: Vec<String>| {
         servers.sort();
         servers.join(",")
     };
-    match config.text("high-availability.type").as_str() {
-        "raft" => format!("the raft group {cluster} of {}", servers("high-availability.raft.members")),
-        "etcd" => {
-            let (root, servers) = (config.text("high-availability.etcd.path.root"), servers("high-availability.etcd.endpoints"));
+    match config.get(&option::HA_TYPE) {
+        HaType::Raft => format!("the raft group {cluster} of {}", sorted(config.get(&option::HA_RAFT_MEMBERS))),
+        HaType::Etcd => {
+            let (root, servers) = (config.get(&option::HA_ETCD_PATH_ROOT), sorted(config.get(&option::HA_ETCD_ENDPOINTS)));
             format!("{root}/{cluster} in etcd at {servers}")
         }
-        "zookeeper" => {
-            let (root, servers) =
-                (config.text("high-availability.zookeeper.path.root"), servers("high-availability.zookeeper.quorum"));
-            format!("{root}/{cluster} in ZooKeeper at {servers}")
+        HaType::ZooKeeper => {
+            let quorum = config.get(&option::HA_ZOOKEEPER_QUORUM).unwrap_or_default();
+            let servers = sorted(quorum.split(',').map(|server| server.trim().to_owned()).collect());
+            format!("{}/{cluster} in ZooKeeper at {servers}", config.get(&option::HA_ZOOKEEPER_PATH_ROOT))
         }
-        _ => "the memory of one process".to_owned(),
+        HaType::None => "the memory of one process".to_owned(),
     }
 }
 
+/// User and password. If one of them is set, both must be.
+fn credentials(
+    config: &Config,
+    needed_by: &str,
+    user: &ConfigOption<Option<String>>,
+    password: &ConfigOption<Option<Secret>>,
+) -> Result<Option<(String, String)>, ConfigError> {
+    if config.get(user).is_none() && config.get(password).is_none() {
+        return Ok(None);
+    }
+    Ok(Some((config.require(needed_by, user)?, config.require(needed_by, password)?.0)))
+}
+
+/// PEM files for TLS: certificates of the authorities, and this process's own certificate with its key.
+struct TlsFiles {
+    ca: PathBuf,
+    identity: Option<(PathBuf, PathBuf)>,
+}
+
+/// The files for TLS, if any of the options is set. If the certificate or its key is set, all three must be.
+fn tls(
+    config: &Config,
+    needed_by: &str,
+    [ca, certificate, key]: [&ConfigOption<Option<String>>; 3],
+) -> Result<Option<TlsFiles>, ConfigError> {
+    let required = |option| config.require(needed_by, option).map(PathBuf::from);
+    if config.get(certificate).is_some() || config.get(key).is_some() {
+        return Ok(Some(TlsFiles { ca: required(ca)?, identity: Some((required(certificate)?, required(key)?)) }));
+    }
+    Ok(config.get(ca).map(|ca| TlsFiles { ca: PathBuf::from(ca), identity: None }))
+}
+
 fn start_etcd(config: &Config) -> Result<HaServices, StartError> {
-    config.require("high-availability.type: etcd", &["high-availability.etcd.endpoints"])?;
-    let path = |key| config.get(key).map(PathBuf::from);
-    let mut options =
-        EtcdOptions::new(config.list("high-availability.etcd.endpoints"), &config.text("high-availability.cluster-id"));
-    options.root = config.text("high-availability.etcd.path.root");
-    options.lease_ttl = config.duration("high-availability.etcd.lease-ttl");
-    options.outage_tolerance = config.duration("high-availability.outage-tolerance");
-    let (user, password) = ("high-availability.etcd.username", "high-availability.etcd.password");
-    if config.get(user).is_some() || config.get(password).is_some() {
-        config.require("access to etcd", &[user, password])?;
-        options.credentials = Some(Credentials { user: config.text(user), password: config.text(password) });
-    }
-    let (certificate, key) = ("high-availability.etcd.tls.certificate", "high-availability.etcd.tls.key");
-    let identity = path(certificate).zip(path(key));
-    if path(certificate).is_some() || path(key).is_some() {
-        config.require("TLS to etcd", &["high-availability.etcd.tls.ca", certificate, key])?;
-    }
-    options.tls = path("high-availability.etcd.tls.ca").map(|ca| Tls { ca, identity });
+    let endpoints = config.require_list("high-availability.type: etcd", &option::HA_ETCD_ENDPOINTS)?;
+    let mut options = EtcdOptions::new(endpoints, &config.get(&option::HA_CLUSTER_ID));
+    options.root = config.get(&option::HA_ETCD_PATH_ROOT);
+    options.lease_ttl = config.get(&option::HA_ETCD_LEASE_TTL);
+    options.outage_tolerance = config.get(&option::HA_OUTAGE_TOLERANCE);
+    let access = credentials(config, "access to etcd", &option::HA_ETCD_USERNAME, &option::HA_ETCD_PASSWORD)?;
+    options.credentials = access.map(|(user, password)| Credentials { user, password });
+    let files = [&option::HA_ETCD_TLS_CA, &option::HA_ETCD_TLS_CERTIFICATE, &option::HA_ETCD_TLS_KEY];
+    options.tls = tls(config, "TLS to etcd", files)?.map(|TlsFiles { ca, identity }| Tls { ca, identity });
     Ok(Arc::new(EtcdProvider::start(&options)?))
 }
 
 fn start_zookeeper(config: &Config, name: &str) -> Result<HaServices, StartError> {
-    config.require("high-availability.type: zookeeper", &["high-availability.zookeeper.quorum"])?;
-    let path = |key| config.get(key).map(PathBuf::from);
-    let quorum = config.text("high-availability.zookeeper.quorum");
-    let mut options = ZooKeeperOptions::new(name, &quorum, &config.text("high-availability.cluster-id"));
-    options.root = config.text("high-availability.zookeeper.path.root");
-    options.session_timeout = config.duration("high-availability.zookeeper.client.session-timeout");
-    let connection_timeout = "high-availability.zookeeper.client.connection-timeout";
-    options.connection_timeout = match config.get(connection_timeout) {
-        Some(_) => config.duration(connection_timeout),
-        None => options.session_timeout * 2 / 5,
-    };
-    options.outage_tolerance = config.duration("high-availability.outage-tolerance");
-    options.max_request_bytes = config.size("high-availability.zookeeper.client.max-request-size") as usize;
-    if config.text("high-availability.zookeeper.client.acl") == "creator" {
+    let quorum = config.require("high-availability.type: zookeeper", &option::HA_ZOOKEEPER_QUORUM)?;
+    let mut options = ZooKeeperOptions::new(name, &quorum, &config.get(&option::HA_CLUSTER_ID));
+    options.root = config.get(&option::HA_ZOOKEEPER_PATH_ROOT);
+    options.session_timeout = config.get(&option::HA_ZOOKEEPER_CLIENT_SESSION_TIMEOUT);
+    let connection_timeout = config.get(&option::HA_ZOOKEEPER_CLIENT_CONNECTION_TIMEOUT);
+    options.connection_timeout = connection_timeout.unwrap_or(options.session_timeout * 2 / 5);
+    options.outage_tolerance = config.get(&option::HA_OUTAGE_TOLERANCE);
+    options.max_request_bytes = config.get(&option::HA_ZOOKEEPER_CLIENT_MAX_REQUEST_SIZE).0 as usize;
+    if config.get(&option::HA_ZOOKEEPER_CLIENT_ACL) == ZooKeeperAcl::Creator {
         options.acl = zookeeper::Acl::Creator;
     }
-    let (user, password) =
-        ("high-availability.zookeeper.client.sasl.username", "high-availability.zookeeper.client.sasl.password");
-    if config.get(user).is_some() || config.get(password).is_some() {
-        config.require("access to ZooKeeper", &[user, password])?;
-        options.credentials = Some(zookeeper::Credentials { user: config.text(user), password: config.text(password) });
-    }
-    let (certificate, key) = ("high-availability.zookeeper.client.tls.certificate", "high-availability.zookeeper.client.tls.key");
-    let identity = path(certificate).zip(path(key));
-    if path(certificate).is_some() || path(key).is_some() {
-        config.require("TLS to ZooKeeper", &["high-availability.zookeeper.client.tls.ca", certificate, key])?;
-    }
-    options.tls = path("high-availability.zookeeper.client.tls.ca").map(|ca| zookeeper::Tls { ca, identity });
+    let (user, password) = (&option::HA_ZOOKEEPER_CLIENT_SASL_USERNAME, &option::HA_ZOOKEEPER_CLIENT_SASL_PASSWORD);
+    let access = credentials(config, "access to ZooKeeper", user, password)?;
+    options.credentials = access.map(|(user, password)| zookeeper::Credentials { user, password });
+    let files =
+        [&option::HA_ZOOKEEPER_CLIENT_TLS_CA, &option::HA_ZOOKEEPER_CLIENT_TLS_CERTIFICATE, &option::HA_ZOOKEEPER_CLIENT_TLS_KEY];
+    options.tls = tls(config, "TLS to ZooKeeper", files)?.map(|TlsFiles { ca, identity }| zookeeper::Tls { ca, identity });
     Ok(Arc::new(ZooKeeperProvider::start(&options)?))
 }
 
 fn start_raft(config: &Config, name: &str) -> Result<HaServices, StartError> {
-    config.require("high-availability.type: raft", &["high-availability.raft.members", "high-availability.raft.dir"])?;
-    let members = config.list("high-availability.raft.members").iter().map(|text| member(text)).collect::<Result<Vec<_>, _>>()?;
+    let needed_by = "high-availability.type: raft";
+    let members = config.require_list(needed_by, &option::HA_RAFT_MEMBERS)?;
+    let members = members.iter().map(|text| member(text)).collect::<Result<Vec<_>, _>>()?;
     let own = members.iter().find(|member| member.name == name).ok_or_else(|| {
         let known: Vec<_> = members.iter().map(|member| member.name.as_str()).collect();
         let known = known.join(", ");
         ConfigError::Contradiction(format!("jobmanager.name {name:?} is not among high-availability.raft.members: {known}"))
     })?;
     let port = own.address.rsplit_once(':').map_or("0", |(_, port)| port);
-    let listen = Listen::Address(format!("{}:{port}", config.text("high-availability.raft.bind-host")));
-    let directory = PathBuf::from(config.text("high-availability.raft.dir"));
-    let mut options = RaftOptions::new(name, listen, members.clone(), directory, &config.text("high-availability.cluster-id"));
-    options.segment_bytes = config.size("high-availability.raft.segment-size");
+    let listen = Listen::Address(format!("{}:{port}", config.get(&option::HA_RAFT_BIND_HOST)));
+    let directory = PathBuf::from(config.require(needed_by, &option::HA_RAFT_DIR)?);
+    let mut options = RaftOptions::new(name, listen, members.clone(), directory, &config.get(&option::HA_CLUSTER_ID));
+    options.segment_bytes = config.get(&option::HA_RAFT_SEGMENT_SIZE).0;
     options.timing = raft_timing(config);
     Ok(Arc::new(RaftProvider::start(options)?))
 }
 
 fn raft_timing(config: &Config) -> RaftTiming {
     RaftTiming {
-        heartbeat: config.duration("high-availability.raft.heartbeat-interval"),
-        election_min: config.duration("high-availability.raft.election-timeout.min"),
-        election_max: config.duration("high-availability.raft.election-timeout.max"),
+        heartbeat: config.get(&option::HA_RAFT_HEARTBEAT_INTERVAL),
+        election_min: config.get(&option::HA_RAFT_ELECTION_TIMEOUT_MIN),
+        election_max: config.get(&option::HA_RAFT_ELECTION_TIMEOUT_MAX),
     }
 }
 
-/// A raft group of three in this process, on loopback, with its logs in `directory`: what the disk there is good for.
+/// Starts three members of a trial raft group in this process, on loopback. Their logs are in `directory`, so that the group tests
+/// that disk.
 pub(crate) fn raft_on_trial(config: &Config, directory: &Path) -> Result<Vec<RaftProvider>, StartError> {
     let bind = || TcpListener::bind("127.0.0.1:0").and_then(|listener| Ok((listener.local_addr()?.to_string(), listener)));
     let listeners = (0..3).map(|_| bind()).collect::<io::Result<Vec<_>>>()?;
@@ -145,13 +161,10 @@ pub(crate) fn raft_on_trial(config: &Config, directory: &Path) -> Result<Vec<Raf
     members.iter().zip(listeners).map(start).collect()
 }
 
-/// A member of the raft group from `name@host:port`.
+/// Parses a member of the raft group: `name@host:port`.
 pub(crate) fn member(text: &str) -> Result<Member, StartError> {
-    let refuse = |reason: &str| StartError::Address {
-        key: "high-availability.raft.members",
-        text: text.to_owned(),
-        reason: reason.to_owned(),
-    };
+    let refuse =
+        |reason: &str| StartError::Address { key: option::HA_RAFT_MEMBERS.key, text: text.to_owned(), reason: reason.to_owned() };
     let (name, address) = text.split_once('@').ok_or_else(|| refuse("expected name@host:port"))?;
     let (host, port) = address.rsplit_once(':').ok_or_else(|| refuse("expected name@host:port"))?;
     if name.is_empty() || host.is_empty() || port.parse::<u16>().is_err() {

@@ -1,5 +1,5 @@
-//! The `weir` binary as a library: what a job author links to run their own operators in their own binary, and what the
-//! real-process tests start clusters with.
+//! The `weir` binary as a library. Authors of operators link it into a binary of their own; tests with real processes start
+//! clusters with it.
 
 pub mod assembly;
 pub mod cli;

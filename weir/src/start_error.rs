@@ -1,31 +1,30 @@
-//! Why a role does not start.
+//! The reasons why a role does not start.
 
 use crate::config::ConfigError;
 
 /// Why a role could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The configuration does not fit the role.
+    /// The configuration is invalid, or lacks an option that the role needs.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// An address in the configuration is none.
+    /// A text in the configuration is not an address that can be used.
     #[error("CONFIG-VALUE: {key}: {text:?} is not an address: {reason}")]
     Address {
         key: &'static str,
         text: String,
-        /// What is wrong.
         reason: String,
     },
-    /// A place for files can't be opened.
+    /// A storage directory can't be opened.
     #[error(transparent)]
     Storage(#[from] weir_storage::OpenError),
-    /// The system refused something.
+    /// An operation of the operating system failed.
     #[error(transparent)]
     Io(#[from] std::io::Error),
-    /// The raft group can't be joined.
+    /// The member of the raft group did not start.
     #[error(transparent)]
     Raft(#[from] weir_ha::raft::StartError),
-    /// etcd can't be used.
+    /// etcd can't be used as the options say.
     #[error(transparent)]
     Etcd(#[from] weir_ha::etcd::StartError),
     /// ZooKeeper can't be used as the options say.

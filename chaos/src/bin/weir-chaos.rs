@@ -20,7 +20,9 @@ use weir_protocol::quantity;
 /// Injects planned faults into a cluster of real processes on this machine, and judges the result from outside.
 #[derive(Parser)]
 #[command(name = "weir chaos", version, max_term_width = 110)]
-#[command(after_help = "Exit codes: 0 passed, 1 not passed (a property did not hold, a fault had no effect, or the run was stopped), 2 usage error.")]
+#[command(
+    after_help = "Exit codes: 0 passed, 1 not passed (a property did not hold, a fault had no effect, or the run was stopped), 2 usage error."
+)]
 struct Arguments {
     #[command(subcommand)]
     verb: Verb,
@@ -199,7 +201,8 @@ fn list() {
         }
     }
     println!(
-        "\nstore-* need --ha etcd or --ha zookeeper; bridge, lose-power-*, sync-error, slow-disk and flip-bit need --ha raft."
+        "\nstore-* need --ha etcd or --ha zookeeper; bridge, lose-power-leader, lose-power-majority, sync-error, slow-disk and flip-bit \
+         need --ha raft."
     );
 }
 

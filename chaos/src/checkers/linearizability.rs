@@ -168,7 +168,10 @@ mod tests {
         let submitted = step(0, 1, Effect::Submitted);
         assert!(!explained(&[submitted, step(2, 3, Effect::NotFound)]), "lost");
         assert!(!explained(&[step(2, 3, found)]), "found before it was submitted");
-        assert!(!explained(&[unknown(0, Effect::Submitted), step(5, 6, found), step(7, 8, Effect::NotFound)]), "found, then lost");
+        assert!(
+            !explained(&[unknown(0, Effect::Submitted), step(5, 6, found), step(7, 8, Effect::NotFound)]),
+            "found, then lost"
+        );
         assert!(!explained(&[submitted, step(2, 3, canceled)]), "cancelled without a request");
         assert!(!explained(&[submitted, step(2, 3, Effect::Cancelled), step(4, 5, canceled), step(6, 7, found)]), "came back");
         let finished = Effect::Found(JobStatus::Finished);

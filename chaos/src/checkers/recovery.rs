@@ -74,8 +74,12 @@ pub(super) fn check(history: &History) -> Judgement {
     let after = |at: u64| at.saturating_sub(healed_at);
     match well_at(history) {
         None => super::cut_short(),
-        Some(Ok(at)) if after(at) <= bound => Judgement::Held { seen: format!("recovered {} ms after the last fault", after(at)) },
-        Some(Ok(at)) => Judgement::Broken { problems: vec![format!("the cluster recovered after {} ms, the bound is {bound} ms", after(at))] },
+        Some(Ok(at)) if after(at) <= bound => {
+            Judgement::Held { seen: format!("recovered {} ms after the last fault", after(at)) }
+        }
+        Some(Ok(at)) => {
+            Judgement::Broken { problems: vec![format!("the cluster recovered after {} ms, the bound is {bound} ms", after(at))] }
+        }
         Some(Err(_)) if history.phase_at(Phase::Interrupted).is_some() => super::cut_short(),
         Some(Err(missing)) => Judgement::Broken { problems: vec![missing] },
     }

@@ -5,7 +5,8 @@ use weir_protocol::job_status::JobStatus;
 
 use super::{CHECKERS, Judgement};
 use crate::history::{
-    COUNTING_KEY, Call, Event, FinalJob, HISTORY_VERSION, History, InjectedFault, JobSeen, Operation, Outcome, Phase, RunHeader, What,
+    COUNTING_KEY, Call, Event, FinalJob, HISTORY_VERSION, History, InjectedFault, JobSeen, Operation, Outcome, Phase, RunHeader,
+    What,
 };
 use crate::workload::CountingJob;
 

@@ -74,7 +74,7 @@ impl Network {
         let subnet = free_subnet()?;
         let numbered = names.iter().cloned().zip(10_u8..);
         let hosts = numbered.map(|(name, number)| (name, Ipv4Addr::new(10, 213, subnet, number))).collect();
-        // From here on, dropping the network removes what exists of it.
+        // From here on, dropping the network removes everything that was created for it.
         let network = Self { owner: std::process::id(), subnet, hosts };
         let bridge = network.bridge();
         ip(&["link", "add", &bridge, "type", "bridge"])?;

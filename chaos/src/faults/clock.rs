@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use weir_client::ClusterClient;
 
-use super::{Effect, Draw};
+use super::{Draw, Effect};
 use crate::cluster::clocks::CACHED_SECONDS;
 use crate::run::scene::Scene;
 

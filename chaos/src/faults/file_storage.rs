@@ -3,7 +3,7 @@
 use std::io;
 
 use super::power::disk;
-use super::{Effect, Draw};
+use super::{Draw, Effect};
 use crate::run::scene::{FILE_STORAGE, PATIENCE, Scene};
 
 pub(super) fn full(scene: &mut Scene, draw: Draw) -> io::Result<Effect> {

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use super::{Effect, Draw, chosen, followed};
+use super::{Draw, Effect, chosen, followed};
 use crate::run::scene::Scene;
 
 fn killed(name: &str, pid: u32) -> Result<String, String> {

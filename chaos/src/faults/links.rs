@@ -4,7 +4,7 @@ use std::io;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use super::{Effect, Draw};
+use super::{Draw, Effect};
 use crate::cluster::links::{Concerned, LinkFault, Links, What};
 use crate::run::scene::{PATIENCE, Scene};
 
@@ -76,7 +76,7 @@ fn corrupt(scene: &Scene, draw: Draw, concerned: Concerned, names: &[String], si
     let signs_in = |log: &str| signs.iter().map(|sign| log.matches(sign).count()).sum::<usize>();
     let said_since = |name: &str, before: usize| signs_in(&String::from_utf8_lossy(&scene.log_of(name)[before..]));
     let noticed = || before.iter().map(|(name, before)| said_since(name, *before)).sum::<usize>();
-    // A bit may flip on a connection that is closed before anybody reads it. Then further bits must flip.
+    // A bit may flip on a connection that is closed before it is read. Then further bits must flip.
     let flipped = until(scene, draw, LinkFault { what: What::Corrupt, concerned }, || noticed() > 0)?;
     let footprint = match noticed() {
         0 => Err(format!("{flipped} bits flipped, but no process reported damaged data")),

@@ -4,7 +4,7 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use super::{Effect, Draw, chosen, followed};
+use super::{Draw, Effect, chosen, followed};
 use crate::cluster::memory_groups::Group;
 use crate::run::scene::Scene;
 
@@ -54,7 +54,9 @@ fn squeeze(scene: &mut Scene, draw: Draw, name: String) -> io::Result<Effect> {
             Some(epoch) => followed(scene, epoch),
             None => Ok("it was restarted".to_owned()),
         };
-        next.map(|next| format!("{squeezed}; it hit the limit {hits} times and was killed for using too much memory ({ended}); {next}"))
+        next.map(|next| {
+            format!("{squeezed}; it hit the limit {hits} times and was killed for using too much memory ({ended}); {next}")
+        })
     } else if hits > 0 {
         Ok(format!("{squeezed}; it hit the limit {hits} times and survived"))
     } else {

@@ -5,7 +5,7 @@ use std::io;
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-use super::{Effect, Draw, chosen};
+use super::{Draw, Effect, chosen};
 use crate::cluster::network::{Direction, Network};
 use crate::run::scene::Scene;
 

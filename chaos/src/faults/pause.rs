@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::{Effect, Draw, chosen, followed};
+use super::{Draw, Effect, chosen, followed};
 use crate::run::scene::{PATIENCE, Scene};
 
 /// Whether the kernel reports that a process is stopped.

@@ -4,7 +4,7 @@ use std::io;
 
 use nix::sys::signal::Signal;
 
-use super::{Effect, Draw, followed};
+use super::{Draw, Effect, followed};
 use crate::lossy_disk::{Loss, LossyDisk};
 use crate::run::scene::{PATIENCE, Scene};
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::power::disk;
-use super::{Effect, Draw, chosen, followed};
+use super::{Draw, Effect, chosen, followed};
 use crate::lossy_disk::FailedSync;
 use crate::run::scene::{PATIENCE, Scene};
 

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::{Effect, Draw};
+use super::{Draw, Effect};
 use crate::cluster::control_group::ControlGroup;
 use crate::cluster::leftovers::CPU_GROUPS;
 use crate::run::scene::Scene;

@@ -4,13 +4,15 @@ use std::io;
 
 use weir_local::Fault;
 
-use super::{Effect, Draw};
+use super::{Draw, Effect};
 use crate::run::scene::{PATIENCE, Scene};
 
 /// Waits until a JobManager reports that the store is unavailable.
 fn noticed(scene: &Scene) -> Result<String, String> {
     let noticed = scene.until(PATIENCE, |view| view.store_is_away().then_some(()));
-    noticed.map(|()| "a JobManager reported that the store was unavailable".to_owned()).ok_or_else(|| "no JobManager reported that the store was unavailable".to_owned())
+    noticed
+        .map(|()| "a JobManager reported that the store was unavailable".to_owned())
+        .ok_or_else(|| "no JobManager reported that the store was unavailable".to_owned())
 }
 
 fn interrupted(scene: &Scene, draw: Draw, fault: Fault) -> io::Result<Effect> {

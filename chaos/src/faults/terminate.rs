@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::{Effect, Draw, chosen, followed};
+use super::{Draw, Effect, chosen, followed};
 use crate::run::scene::Scene;
 
 fn in_order(state: String) -> Result<String, String> {

@@ -1,4 +1,4 @@
-//! The contents of a disk: what is on it, what of it is durable, and what a power loss leaves of the rest. Pure.
+//! The contents of a disk: what is on it, which part is durable, and what a power loss leaves of the rest. Pure.
 //!
 //! A sync of a file makes its earlier writes durable. A sync of a directory makes its earlier name changes durable: new, removed
 //! and renamed names. Until then, a power loss may undo a write or a name change, as the seed decides. Of the writes to a file,

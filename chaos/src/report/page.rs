@@ -29,7 +29,8 @@ pub(super) fn page(history: &History, judged: &Judged) -> String {
         escaped(&header.command)
     );
     page += "<p>Judge the history beside this page again:</p><pre>weir chaos check DIRECTORY</pre></section>\n";
-    let _ = write!(page, "<footer>Weir {}, run started {}</footer>\n</body></html>\n", escaped(&header.weir_version), began(history));
+    let _ =
+        write!(page, "<footer>Weir {}, run started {}</footer>\n</body></html>\n", escaped(&header.weir_version), began(history));
     page
 }
 
@@ -56,7 +57,9 @@ fn banner(history: &History, judged: &Judged) -> String {
     let (class, said) = match judged.verdict {
         RunVerdict::Passed => ("good", "Every fault took effect, and everything held."),
         RunVerdict::Failed => ("bad", "A required property did not hold."),
-        RunVerdict::NoFootprint => ("doubtful", "Everything held, but a fault had no effect or no fault was injected. The run proves nothing."),
+        RunVerdict::NoFootprint => {
+            ("doubtful", "Everything held, but a fault had no effect or no fault was injected. The run proves nothing.")
+        }
         RunVerdict::Interrupted => ("doubtful", "The run was stopped before its end."),
     };
     let what = format!(
@@ -138,7 +141,9 @@ fn faults(history: &History, judged: &Judged) -> String {
         );
     }
     let head = "<tr><th></th><th>start</th><th>duration</th><th>fault</th><th>target</th><th>footprint</th></tr>";
-    format!("<section class=\"card\"><h2>Faults, and what shows that they took effect</h2><table>{head}{rows}</table></section>\n")
+    format!(
+        "<section class=\"card\"><h2>Faults, and what shows that they took effect</h2><table>{head}{rows}</table></section>\n"
+    )
 }
 
 #[cfg(test)]

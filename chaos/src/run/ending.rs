@@ -30,7 +30,9 @@ pub(super) fn await_recovery(scene: &Scene, bound: Duration, progress: fn(&str))
     let mut missing = String::new();
     while started.elapsed() < bound && !scene.stopped() {
         match History::of(scene.recorder.events()).and_then(|history| recovered(&history)) {
-            Ok(_) => return progress(&format!("the cluster recovered {} ms after the last fault", started.elapsed().as_millis())),
+            Ok(_) => {
+                return progress(&format!("the cluster recovered {} ms after the last fault", started.elapsed().as_millis()));
+            }
             Err(still) => missing = still,
         }
         std::thread::sleep(PACE);

@@ -21,7 +21,9 @@ use crate::checkers::{Judged, judge};
 use crate::cluster::leftovers;
 use crate::cluster::turn::take_turn;
 use crate::faults::{Hindrances, NEMESES, Need, Nemesis, Plan};
-use crate::history::{COUNTING_KEY, Call, HISTORY_VERSION, History, InjectedFault, Operation, Outcome, Phase, Recorder, RunHeader, What};
+use crate::history::{
+    COUNTING_KEY, Call, HISTORY_VERSION, History, InjectedFault, Operation, Outcome, Phase, Recorder, RunHeader, What,
+};
 use crate::lossy_disk::LossyDisk;
 use crate::report;
 use crate::workload::CountingJob;
@@ -52,7 +54,9 @@ impl Workload {
     pub fn sentence(self) -> &'static str {
         match self {
             Self::Counting => "one job counts numbered rows, exactly-once into files; its correct output can be computed",
-            Self::Churn => "the same job, and beside it submissions with tokens, cancellations, savepoints, short jobs and leadership transfers",
+            Self::Churn => {
+                "the same job, and beside it submissions with tokens, cancellations, savepoints, short jobs and leadership transfers"
+            }
         }
     }
 }

@@ -143,7 +143,7 @@ fn client(addresses: Vec<String>) -> io::Result<ClusterClient> {
 
 /// Something that is looked at repeatedly.
 trait Look: Send {
-    /// Looks once.
+    /// Looks once, and records what is new.
     fn look(&mut self, recorder: &Recorder, view: &SharedView) -> impl Future<Output = ()>;
 }
 

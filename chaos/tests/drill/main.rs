@@ -343,7 +343,7 @@ fn a_local_cluster_restarts_what_a_drill_has_killed() {
     let killed = run(&["leader-kill"]).passed();
     assert!(killed.measures.back_ms.is_some(), "its supervisor restarted it: {:?}", killed.measures);
     let log = std::fs::read_to_string(directory.path().join("local.log")).expect("a log");
-    assert!(log.contains(&format!("{} had ended and was started again", killed.victims[0])), "{log}");
+    assert!(log.contains(&format!("{} had ended and was restarted", killed.victims[0])), "{log}");
     kill(Pid::from_raw(local.0.id() as i32), Signal::SIGTERM).expect("it is told to stop");
     let status = poll(PATIENCE, || local.0.try_wait().expect("it can be waited for"));
     assert!(status.is_some_and(|status| status.success()), "{status:?}");

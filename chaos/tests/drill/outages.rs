@@ -143,7 +143,7 @@ fn checkpoints_fail_while_their_storage_is_unavailable_and_no_task_restarts() {
     let refused = drill_undisturbed(&test, &["checkpoint-storage-outage", "--duration", "4 s"]);
     assert_eq!(refused.code, Some(6), "{}", refused.told);
     assert!(
-        refused.told.contains("job strict bears failed checkpoints") && refused.told.contains("0 are tolerable"),
+        refused.told.contains("job strict tolerates the failed checkpoints") && refused.told.contains("0 are tolerable"),
         "{}",
         refused.told
     );

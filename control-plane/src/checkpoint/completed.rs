@@ -1,4 +1,4 @@
-//! The checkpoints that are complete, and which of them are kept.
+//! The completed checkpoints of a job, and which of them are retained.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -7,16 +7,17 @@ use weir_ha::CompletedCheckpoint;
 use weir_protocol::CheckpointId;
 use weir_protocol::checkpoint::CheckpointMetadata;
 
-/// What there is to restore from, and what else is retained.
+/// The checkpoint that a job restores from, and all its completed checkpoints.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct RestorePoint {
     /// The job's completed checkpoints, oldest first.
     pub completed: Vec<CompletedCheckpoint>,
-    /// The one to restore from, if any: the newest of `completed`, or what the job graph names when there is none.
+    /// The checkpoint to restore from, if any: the newest of `completed`. If the job had none, it is the one that the job graph
+    /// names.
     pub newest: Option<Arc<CheckpointMetadata>>,
 }
 
-/// The completed checkpoints a job retains, oldest first.
+/// The completed checkpoints that a job retains, oldest first.
 #[derive(Debug, Clone, PartialEq, Hash, Default)]
 pub struct CompletedCheckpoints {
     checkpoints: VecDeque<CompletedCheckpoint>,
@@ -24,41 +25,41 @@ pub struct CompletedCheckpoints {
 }
 
 impl CompletedCheckpoints {
-    /// None yet; the newest `retained` are to be kept, at least one.
+    /// Creates an empty list that retains the newest `retained` checkpoints, at least one.
     pub fn new(retained: u32) -> Self {
         Self { checkpoints: VecDeque::new(), retained: retained.max(1) as usize }
     }
 
-    /// Starts over with what the store holds.
+    /// Replaces the list with what the store holds.
     pub fn load(&mut self, checkpoints: Vec<CompletedCheckpoint>) {
         debug_assert!(checkpoints.is_sorted_by(|older, newer| older.id < newer.id), "C2: ids increase");
         self.checkpoints = checkpoints.into();
     }
 
-    /// The newest.
+    /// The newest completed checkpoint, if any.
     pub fn newest(&self) -> Option<&CompletedCheckpoint> {
         self.checkpoints.back()
     }
 
-    /// All of them, oldest first.
+    /// All completed checkpoints, oldest first.
     pub fn iter(&self) -> impl Iterator<Item = &CompletedCheckpoint> {
         self.checkpoints.iter()
     }
 
-    /// Adds one whose pointer is durable.
+    /// Adds a checkpoint whose pointer is durable.
     pub fn add(&mut self, checkpoint: CompletedCheckpoint) {
         debug_assert!(self.newest().is_none_or(|newest| newest.id < checkpoint.id), "B1: ids of completions increase");
         self.checkpoints.push_back(checkpoint);
     }
 
-    /// Those that may go: all but the newest ones. A savepoint is no exception: what belongs to the user is the copy that
-    /// was exported before this pointer was appended.
+    /// The checkpoints that need not be retained any more: all but the newest ones. Savepoints are no exception, because the
+    /// user owns a copy, which was exported before the pointer was appended.
     pub fn subsumed(&self) -> Vec<CheckpointId> {
         let surplus = self.checkpoints.len().saturating_sub(self.retained);
         self.checkpoints.iter().take(surplus).map(|checkpoint| checkpoint.id).collect()
     }
 
-    /// Takes out those whose pointers are gone.
+    /// Removes checkpoints whose pointers were removed from the store.
     pub fn remove(&mut self, ids: &[CheckpointId]) {
         self.checkpoints.retain(|checkpoint| !ids.contains(&checkpoint.id));
     }

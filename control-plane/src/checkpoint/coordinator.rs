@@ -1,7 +1,7 @@
-//! The CheckpointCoordinator: when a checkpoint is taken, and what makes it complete.
+//! The CheckpointCoordinator decides when a checkpoint is taken, and when it is complete.
 //!
 //! A checkpoint is complete when its pointer is durable in the coordination store under this leader's epoch, not
-//! before (C3). Whoever takes part is fixed at the trigger: every task of the job, all running (B4).
+//! before (C3). The trigger fixes which tasks take part: every task of the job, all of them running (B4).
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
@@ -21,20 +21,20 @@ use super::pending::{Acknowledged, CheckpointRequest, PendingCheckpoint, Pending
 use super::stats::CheckpointStats;
 use super::{AppendOutcome, WrittenMetadata};
 
-/// Ids reserved with one write.
+/// Number of checkpoint ids that are reserved with one write.
 pub const RESERVED_IDS: u64 = 1_000;
 
-/// Requests that may wait for their turn.
+/// Number of savepoint and checkpoint requests that may wait for their turn.
 pub const WAITING_REQUESTS: usize = 16;
 
-/// Checkpoints that are taken and held, without pointer, while the coordination store is away. Then none is triggered until it
-/// is back.
+/// Number of checkpoints that are taken and held, without pointer, while the coordination store is unavailable. After that,
+/// none is triggered until the store answers.
 pub const HELD_CHECKPOINTS: usize = 1;
 
-/// Wait before a store is asked again, and before a failed final checkpoint is tried again.
+/// Wait before a call to a store and before a failed final checkpoint is retried, milliseconds.
 pub const RETRY_MS: u64 = 1_000;
 
-/// What every checkpoint of the job says about the job.
+/// What every checkpoint records about its job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CheckpointedJob {
     pub job: JobId,
@@ -46,7 +46,7 @@ pub struct CheckpointedJob {
     pub graph_crc32c: u32,
 }
 
-/// The two clocks: monotonic for decisions, wall clock for records.
+/// A reading of two clocks: the monotonic clock for decisions, the wall clock for records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Moment {
     pub now: Millis,
@@ -54,27 +54,27 @@ pub struct Moment {
     pub wall_ms: u64,
 }
 
-/// Everyone who takes part while all tasks run.
+/// The tasks that take part in checkpoints, while all of them run.
 #[derive(Debug, Clone, PartialEq, Hash)]
 struct Plan {
     attempts: Vec<ExecutionAttemptId>,
     generation: Generation,
-    /// All input has been processed: only a final checkpoint is of use.
+    /// All input has been processed, so only a final checkpoint is useful.
     input_ended: bool,
-    /// The last checkpoint is complete, tasks finish: nothing is triggered any more.
+    /// The last checkpoint is complete and tasks finish, so nothing is triggered any more.
     finishing: bool,
 }
 
-/// Why a checkpoint came to nothing.
+/// Why a checkpoint was aborted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Cause {
-    /// Its own failure: counts towards the tolerable ones.
+    /// The checkpoint itself failed. This counts towards the tolerable failures.
     Itself,
-    /// Something else: the tasks stopped, a later one is complete.
+    /// The tasks stopped, or a later checkpoint is complete.
     Other,
 }
 
-/// Decides about the checkpoints of one job.
+/// Triggers, completes and aborts the checkpoints of one job.
 #[derive(Debug, Clone, Hash)]
 pub struct CheckpointCoordinator {
     config: CheckpointConfig,
@@ -96,7 +96,7 @@ pub struct CheckpointCoordinator {
 }
 
 impl CheckpointCoordinator {
-    /// A coordinator that knows of no checkpoint. The newest `history` checkpoints are shown.
+    /// Creates a coordinator that knows of no checkpoint. Its statistics show the newest `history` checkpoints.
     pub fn new(config: CheckpointConfig, job: CheckpointedJob, history: usize) -> Self {
         let completed = CompletedCheckpoints::new(config.retained);
         Self {
@@ -119,7 +119,7 @@ impl CheckpointCoordinator {
         }
     }
 
-    /// The counts and the history.
+    /// The counts and the history of checkpoints.
     pub fn stats(&self) -> &CheckpointStats {
         &self.stats
     }
@@ -129,8 +129,8 @@ impl CheckpointCoordinator {
         &self.completed
     }
 
-    /// Whether it is certain which checkpoint is the newest: no append is under way or of unknown outcome. Only then may
-    /// tasks be restored, or the job end.
+    /// Whether it is certain which checkpoint is the newest: none is being completed, and no append has an unknown outcome. Only
+    /// then may tasks be restored, and only then may the job end.
     pub fn is_settled(&self) -> bool {
         !self.pending.values().any(PendingCheckpoint::is_completing)
     }
@@ -145,7 +145,7 @@ impl CheckpointCoordinator {
         self.plan.is_some()
     }
 
-    /// Decides what a new piece of information means.
+    /// Takes an event and returns what must be done, in this order.
     pub fn handle(&mut self, event: CheckpointEvent, at: Moment) -> Vec<CheckpointEffect> {
         let mut out = Vec::new();
         match event {
@@ -201,7 +201,7 @@ impl CheckpointCoordinator {
         self.proceed(at, out);
     }
 
-    /// Not all tasks run any more. What the stores are already asked for goes on (C3), the rest is aborted.
+    /// Not all tasks run any more. Checkpoints that the stores already work on continue (C3). The others are aborted.
     fn tasks_stopped(&mut self, reason: &str, at: Moment, out: &mut Vec<CheckpointEffect>) {
         self.plan = None;
         let aborted: Vec<_> = self.pending.values().filter(|one| !one.is_completing()).map(PendingCheckpoint::id).collect();
@@ -228,7 +228,7 @@ impl CheckpointCoordinator {
         self.proceed(at, out);
     }
 
-    /// The coordination store stopped answering, or answers again. What it could not be told meanwhile it is told at once.
+    /// The coordination store stopped answering, or answers again. When it answers again, held writes are sent to it at once.
     fn store_changed(&mut self, away: bool, at: Moment, out: &mut Vec<CheckpointEffect>) {
         self.store_away = away;
         if !away {
@@ -331,14 +331,14 @@ impl CheckpointCoordinator {
         self.proceed(at, out);
     }
 
-    /// Pointers are gone from the store, or may still be there: then they are removed with the next ones.
+    /// The store answered a removal. Pointers that may still be there are removed together with the next ones.
     fn pointers_removed(&mut self, ids: &[CheckpointId], removed: bool, out: &mut Vec<CheckpointEffect>) {
         self.removing = false;
         if !removed {
             return;
         }
-        // Files of what was just removed stay until the next collection: a task that has not heard of the newest
-        // checkpoint yet may still refer to the one before in the checkpoint it is taking (C4).
+        // Files of the checkpoints just removed stay until the next collection. A task that has not yet heard of the newest
+        // checkpoint may still refer to the previous one in the checkpoint that it is taking (C4).
         let keep = self.completed.iter().cloned().collect();
         self.completed.remove(ids);
         let pending = self.pending.keys().copied().collect();
@@ -371,7 +371,7 @@ impl CheckpointCoordinator {
         }
     }
 
-    /// When [`Self::tick`] has something to do.
+    /// When the coordinator needs the next [`CheckpointEvent::Tick`]; `None` if it waits for other events only.
     pub fn next_deadline(&self) -> Option<Millis> {
         let pending = self.pending.values().filter_map(|one| match &one.phase {
             PendingPhase::Collecting => Some(one.deadline),
@@ -381,7 +381,7 @@ impl CheckpointCoordinator {
         pending.chain(self.reserve_again_at).chain(self.next_trigger()).min()
     }
 
-    /// When the next checkpoint is due by time alone; `None` if it waits for something else.
+    /// When the next checkpoint is due; `None` if it waits for something other than time.
     fn next_trigger(&self) -> Option<Millis> {
         let plan = self.plan.as_ref()?;
         if plan.finishing || self.reserving || self.reserve_again_at.is_some() {
@@ -400,13 +400,13 @@ impl CheckpointCoordinator {
         Some(self.next_periodic.max(rested))
     }
 
-    /// Does what is due: completes what is acknowledged, triggers what is next.
+    /// Does what is due: completes an acknowledged checkpoint, triggers the next one.
     fn proceed(&mut self, at: Moment, out: &mut Vec<CheckpointEffect>) {
         self.write_next(at, out);
         self.trigger_next(at, out);
     }
 
-    /// One after the other, in order of ids (B1).
+    /// Writes the metadata of the next acknowledged checkpoint. Checkpoints are completed one at a time, in order of ids (B1).
     fn write_next(&mut self, at: Moment, out: &mut Vec<CheckpointEffect>) {
         if !self.is_settled() {
             return;
@@ -437,7 +437,7 @@ impl CheckpointCoordinator {
         let asked = !self.requests.is_empty() && self.pending.is_empty();
         let due = self.next_trigger().is_some_and(|trigger_at| trigger_at <= at.now);
         if self.ids.is_empty() {
-            // Reserved ahead, so that the first checkpoint does not have to wait.
+            // Ids are reserved ahead, so that the first checkpoint does not have to wait for them.
             if !self.reserving && self.reserve_again_at.is_none() {
                 self.reserving = true;
                 out.push(CheckpointEffect::Store(StoreCall::ReserveIds { count: RESERVED_IDS }));
@@ -470,7 +470,7 @@ impl CheckpointCoordinator {
         out.push(CheckpointEffect::Trigger { barrier, attempts });
     }
 
-    /// C3: called for a durable pointer only.
+    /// C3: called only when the pointer is durable.
     fn complete(&mut self, pointer: CompletedCheckpoint, at: Moment, out: &mut Vec<CheckpointEffect>) {
         let Some(pending) = self.pending.remove(&pointer.id) else { return };
         let id = pointer.id;
@@ -481,7 +481,7 @@ impl CheckpointCoordinator {
         self.completed.add(pointer);
 
         let stops = pending.request.as_ref().is_some_and(|request| request.stop);
-        // Tasks finish only if all of them still run: finishing some of them would leave the rest without their peers.
+        // Tasks finish only if all of them still run. If only some finished, the others would be left without their peers.
         let last = (stops || pending.barrier.kind == CheckpointKind::Final) && self.plan.is_some();
         if last && let Some(plan) = &mut self.plan {
             plan.finishing = true;

@@ -1,4 +1,4 @@
-//! What the CheckpointCoordinator wants done.
+//! The effects of the CheckpointCoordinator.
 
 use std::collections::BTreeSet;
 
@@ -6,18 +6,18 @@ use weir_ha::CompletedCheckpoint;
 use weir_protocol::checkpoint::{CheckpointBarrier, CheckpointMetadata};
 use weir_protocol::{CheckpointId, ExecutionAttemptId};
 
-/// What became of a savepoint or of a checkpoint that was asked for.
+/// The outcome of a savepoint or checkpoint that a user requested.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum SavepointOutcome {
-    /// It is durable.
+    /// The checkpoint or savepoint is durable.
     Completed {
         checkpoint: CheckpointId,
         /// URI of the directory that holds it.
         location: String,
     },
-    /// There is none; the job goes on.
+    /// No checkpoint or savepoint was taken. The job continues.
     Failed {
-        /// A stable code, e.g. `SAVEPOINT-NOT-RUNNING`.
+        /// A stable code, e.g. `SAVEPOINT-FAILED`.
         code: String,
         /// What happened, and what to try.
         reason: String,
@@ -32,26 +32,26 @@ pub enum StoreCall {
     /// Write a checkpoint's metadata file.
     WriteMetadata {
         metadata: Box<CheckpointMetadata>,
-        /// For a savepoint: the directory the user asked for.
+        /// For a savepoint: the directory that the user named.
         target_directory: Option<String>,
     },
     /// Append a checkpoint's pointer (fenced): the commit point. Safe to repeat.
     AppendPointer { pointer: Box<CompletedCheckpoint> },
-    /// Remove these pointers (fenced); their files follow once that is certain.
+    /// Remove these pointers (fenced). Their files are deleted only when the removal is certain.
     RemovePointers { checkpoints: Vec<CheckpointId> },
-    /// Delete files that nothing references. There is no answer.
+    /// Delete files that nothing references. No event answers this call.
     CollectGarbage {
         /// Completed checkpoints whose files stay, oldest first.
         keep: Vec<CompletedCheckpoint>,
         /// Checkpoints in flight, whose files stay.
         pending: BTreeSet<CheckpointId>,
-        /// Pointers that were just removed. Once there is a newer leader the store refuses to remove them again: then that
-        /// leader decides about files (C5).
+        /// Pointers that were just removed. They are removed again before files are deleted. If there is a newer leader, the
+        /// store refuses this, and the newer leader decides about the files (C5).
         removed: Vec<CheckpointId>,
     },
 }
 
-/// What the JobMaster is to do for the coordinator, in this order.
+/// What the JobMaster must do for the CheckpointCoordinator. Effects are carried out in order.
 #[derive(Debug, Clone, PartialEq)]
 pub enum CheckpointEffect {
     /// Call the stores.
@@ -59,14 +59,14 @@ pub enum CheckpointEffect {
     /// Have the sources inject this barrier.
     Trigger {
         barrier: CheckpointBarrier,
-        /// Every task takes part.
+        /// All tasks of the job.
         attempts: Vec<ExecutionAttemptId>,
     },
-    /// The checkpoint is complete: the tasks that took part and still run commit.
+    /// The checkpoint is complete: tell the tasks that took part to commit.
     NotifyComplete {
         checkpoint: CheckpointId,
         attempts: Vec<ExecutionAttemptId>,
-        /// Tasks finish after committing.
+        /// Whether the tasks finish after they have committed.
         last: bool,
     },
     /// The checkpoint will never complete.
@@ -77,13 +77,13 @@ pub enum CheckpointEffect {
         request: u64,
         outcome: SavepointOutcome,
     },
-    /// The savepoint to stop with is durable; the request is answered when the job has ended.
+    /// The savepoint to stop with is durable. Answer the request when the job has ended.
     StoppedWithSavepoint {
         /// Number of the request.
         request: u64,
         outcome: SavepointOutcome,
     },
-    /// Too many checkpoints failed in a row: the job has to fail over.
+    /// Too many checkpoints failed in a row: the job must restart or fail.
     FailJob {
         /// What happened, for people.
         message: String,

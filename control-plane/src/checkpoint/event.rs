@@ -1,4 +1,4 @@
-//! What the CheckpointCoordinator learns.
+//! The events of the CheckpointCoordinator.
 
 use std::ops::Range;
 
@@ -9,19 +9,19 @@ use weir_protocol::{CheckpointId, ExecutionAttemptId, Generation};
 use super::pending::CheckpointRequest;
 use super::{AppendOutcome, WrittenMetadata};
 
-/// What happened, as the state machine takes it.
+/// What the CheckpointCoordinator reacts to.
 #[derive(Debug, Clone, PartialEq)]
 pub enum CheckpointEvent {
-    /// The job goes back to what the store holds.
+    /// The job goes back to the completed checkpoints that the store holds.
     Loaded {
         /// The job's completed checkpoints, oldest first.
         completed: Vec<CompletedCheckpoint>,
         /// The checkpoint that its tasks restore from.
         restored: Option<CheckpointId>,
     },
-    /// All tasks of the job run: from now on checkpoints are taken (B4).
+    /// All tasks of the job run. From now on checkpoints are taken (B4).
     TasksRunning {
-        /// Every task takes part.
+        /// All tasks of the job.
         attempts: Vec<ExecutionAttemptId>,
         generation: Generation,
     },
@@ -32,24 +32,24 @@ pub enum CheckpointEvent {
     },
     /// Every task has processed all of its input. May be repeated.
     InputEnded,
-    /// The user asks for a savepoint or a checkpoint.
+    /// The user requests a savepoint or a checkpoint.
     Requested(CheckpointRequest),
     /// The coordination store stopped answering, or answers again.
     Store { away: bool },
     /// Answer to `ReserveIds`.
     IdsReserved(Range<u64>),
-    /// Answer to `ReserveIds`: there are none now.
+    /// Answer to `ReserveIds`: the ids could not be reserved.
     IdsNotReserved,
     /// A subtask's part of a checkpoint is durable.
     Acknowledged(CheckpointAcknowledgement),
     /// A subtask can't take part in a checkpoint.
     Declined(CheckpointDecline),
-    /// Answer to `WriteMetadata`: where the file is, or why it is not there.
+    /// Answer to `WriteMetadata`: where the file is, or why it was not written.
     MetadataWritten { checkpoint: CheckpointId, result: Result<WrittenMetadata, String> },
     /// Answer to `AppendPointer`.
     PointerAppended { checkpoint: CheckpointId, outcome: AppendOutcome },
-    /// Answer to `RemovePointers`: they are gone from the store, or why they may not be.
+    /// Answer to `RemovePointers`: the pointers were removed, or the reason why they may still be there.
     PointersRemoved { checkpoints: Vec<CheckpointId>, result: Result<(), String> },
-    /// Time has passed; sent at [`super::coordinator::CheckpointCoordinator::next_deadline`].
+    /// Time has passed. Sent at [`super::coordinator::CheckpointCoordinator::next_deadline`].
     Tick,
 }

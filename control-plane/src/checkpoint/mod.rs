@@ -10,22 +10,22 @@ pub mod stores;
 
 use weir_storage::checkpoint::MetadataHandle;
 
-/// A metadata file that was written.
+/// A metadata file that has been written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WrittenMetadata {
-    /// Where it is and what it must be.
+    /// The path, length and checksum of the file.
     pub handle: MetadataHandle,
     /// URI of the directory that holds it.
     pub external_path: String,
 }
 
-/// What is known about the append of a pointer. Being superseded is an event of its own.
+/// What is known about the append of a pointer. If a newer leader exists, the stores report [`stores::Superseded`] instead.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AppendOutcome {
-    /// Durable: the checkpoint is complete.
+    /// The pointer is durable, so the checkpoint is complete.
     Committed,
-    /// Certainly not there, and it won't be.
+    /// The pointer was not appended and never will be.
     Refused(String),
-    /// It may be there, or may be later: ask again until it is known (C3).
+    /// The pointer may be there now or later. The append must be repeated until the outcome is known (C3).
     Unknown(String),
 }

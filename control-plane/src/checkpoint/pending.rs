@@ -1,4 +1,4 @@
-//! A checkpoint under way.
+//! A checkpoint that is neither complete nor aborted.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,68 +9,66 @@ use weir_protocol::{CheckpointId, ExecutionAttemptId, ExecutionVertexId, Generat
 use weir_world::Millis;
 use weir_world::flaw::{Flaw, is_planted};
 
-/// How far a checkpoint has come.
+/// The progress of a pending checkpoint.
 #[derive(Debug, Clone, PartialEq, Hash)]
 pub enum PendingPhase {
-    /// Acknowledgements are missing.
+    /// Some acknowledgements are missing.
     Collecting,
-    /// All are there; an earlier one is completed first, so that ids of completions increase (B1).
+    /// All acknowledgements are there. Earlier checkpoints complete first, so that ids of completions increase (B1).
     Acknowledged,
     /// The metadata file is being written.
     Writing,
     /// The pointer is being appended.
     Appending(Box<CompletedCheckpoint>),
-    /// The append has an unknown outcome: asked again at the given time, never given up (C3).
+    /// The append has an unknown outcome. It is repeated at the given time, and never given up (C3).
     Held(Box<CompletedCheckpoint>, Millis),
 }
 
-/// Who asked for a checkpoint.
+/// A user's request for a savepoint or a checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct CheckpointRequest {
     /// Number of the request, for the answer.
     pub request: u64,
-    /// Whether a savepoint is asked for; a checkpoint otherwise.
+    /// Whether the user wants a savepoint; otherwise a checkpoint.
     pub savepoint: bool,
-    /// Where to; the job's checkpoint directory if absent.
+    /// Directory for the savepoint; `None` means the configured one.
     pub target_directory: Option<String>,
-    /// Whether the job is to end with it.
+    /// Whether the job stops with this savepoint.
     pub stop: bool,
 }
 
 /// A checkpoint that was triggered and is neither complete nor aborted.
 #[derive(Debug, Clone, PartialEq, Hash)]
 pub struct PendingCheckpoint {
-    /// What travels in the stream.
     pub barrier: CheckpointBarrier,
     /// The newest generation of its tasks.
     pub generation: Generation,
-    /// Everyone who takes part: the plan, fixed at the trigger.
+    /// The tasks that take part, fixed at the trigger.
     pub attempts: Vec<ExecutionAttemptId>,
-    /// Not complete by then, it is aborted.
+    /// If acknowledgements are missing at this time, the checkpoint is aborted.
     pub deadline: Millis,
-    /// Who asked for it, if someone did.
+    /// Set if a user requested this checkpoint.
     pub request: Option<CheckpointRequest>,
-    /// How far it has come.
     pub phase: PendingPhase,
     waiting: BTreeSet<ExecutionAttemptId>,
     parts: BTreeMap<ExecutionVertexId, SubtaskSnapshot>,
 }
 
-/// What an acknowledgement did.
+/// The effect of an acknowledgement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Acknowledged {
-    /// Nothing: it was here before, or comes from an attempt that takes no part.
+    /// It has no effect: it is a repetition, or its attempt does not take part.
     Ignored,
-    /// It is not what that subtask must send; the checkpoint can't complete.
+    /// It is not what this subtask must send, so the checkpoint can't complete.
     Malformed(String),
-    /// It counts; others are missing.
+    /// It counts, and others are missing.
     Partly,
-    /// It was the last.
+    /// It counts, and it was the last.
     Fully,
 }
 
 impl PendingCheckpoint {
-    /// A checkpoint just triggered.
+    /// Creates a checkpoint that has just been triggered.
     pub fn new(
         barrier: CheckpointBarrier,
         generation: Generation,
@@ -83,17 +81,18 @@ impl PendingCheckpoint {
         Self { barrier, generation, attempts, deadline, request, phase, waiting, parts: BTreeMap::new() }
     }
 
-    /// Its id.
+    /// The id of the checkpoint.
     pub fn id(&self) -> CheckpointId {
         self.barrier.id
     }
 
-    /// Whether what happens to tasks can't change its fate any more, only the stores can.
+    /// Whether the outcome depends on the stores only, so that a failure of a task no longer aborts the checkpoint.
     pub fn is_completing(&self) -> bool {
         !matches!(self.phase, PendingPhase::Collecting | PendingPhase::Acknowledged)
     }
 
-    /// Takes an acknowledgement: once per attempt, and only of attempts in the plan, so none of an older generation.
+    /// Takes an acknowledgement. Each attempt counts once. Attempts that take no part, such as those of an older generation, are
+    /// ignored.
     pub fn acknowledge(&mut self, acknowledgement: &CheckpointAcknowledgement) -> Acknowledged {
         debug_assert_eq!(acknowledgement.checkpoint, self.id());
         if self.phase != PendingPhase::Collecting || !self.waiting.contains(&acknowledgement.attempt) {
@@ -109,12 +108,12 @@ impl PendingCheckpoint {
         if complete { Acknowledged::Fully } else { Acknowledged::Partly }
     }
 
-    /// How many have not acknowledged.
+    /// Number of attempts that have not acknowledged.
     pub fn missing(&self) -> usize {
         self.waiting.len()
     }
 
-    /// Every subtask's part, ordered by vertex and subtask.
+    /// Takes the parts of all subtasks out, ordered by vertex and subtask.
     pub fn take_parts(&mut self) -> Vec<SubtaskSnapshot> {
         std::mem::take(&mut self.parts).into_values().collect()
     }

@@ -1,4 +1,4 @@
-//! What a JobMaster shows of its checkpoints.
+//! Statistics that a JobMaster shows about its checkpoints.
 
 use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
@@ -8,7 +8,7 @@ use weir_protocol::checkpoint::{CheckpointBarrier, SubtaskCheckpointStats};
 
 use crate::job_master::view::{CheckpointStatus, CheckpointView, CheckpointsView};
 
-/// Counts and a bounded history.
+/// Counts of checkpoints and a bounded history. Every `wall_ms` is wall-clock milliseconds since 1970.
 #[derive(Debug, Clone, Default)]
 pub struct CheckpointStats {
     view: CheckpointsView,
@@ -17,29 +17,29 @@ pub struct CheckpointStats {
 }
 
 impl Hash for CheckpointStats {
-    /// Nothing: figures for people decide nothing.
+    /// Hashes nothing, because no decision depends on statistics.
     fn hash<H: Hasher>(&self, _: &mut H) {}
 }
 
 impl CheckpointStats {
-    /// No checkpoint yet; the newest `limit` are remembered, and every one under way.
+    /// Creates statistics without checkpoints. They remember the newest `limit` checkpoints, and all that are in progress.
     pub fn new(limit: usize) -> Self {
         Self { limit: limit.max(1), ..Self::default() }
     }
 
-    /// For [`crate::job_master::view::JobView`].
+    /// The statistics as part of [`crate::job_master::view::JobView`].
     pub fn view(&self) -> CheckpointsView {
         CheckpointsView { history: self.history.iter().cloned().collect(), ..self.view.clone() }
     }
 
-    /// The job restores from a checkpoint.
+    /// Records that the job restores from a checkpoint.
     pub fn restored(&mut self, id: CheckpointId, wall_ms: u64) {
         self.view.restored += 1;
         self.view.latest_restored = Some(id);
         self.view.latest_restored_at = Some(wall_ms);
     }
 
-    /// A checkpoint was triggered.
+    /// Records that a checkpoint was triggered.
     pub fn triggered(&mut self, barrier: &CheckpointBarrier, subtasks: u32) {
         self.view.total += 1;
         self.view.in_progress += 1;
@@ -65,7 +65,7 @@ impl CheckpointStats {
         }
     }
 
-    /// A subtask has acknowledged.
+    /// Records that a subtask has acknowledged.
     pub fn acknowledged(&mut self, id: CheckpointId, stats: &SubtaskCheckpointStats, wall_ms: u64) {
         let Some(checkpoint) = self.find(id) else { return };
         checkpoint.acknowledged += 1;
@@ -75,7 +75,7 @@ impl CheckpointStats {
         checkpoint.alignment_us = checkpoint.alignment_us.max(stats.alignment_us);
     }
 
-    /// A checkpoint is complete.
+    /// Records that a checkpoint is complete.
     pub fn completed(&mut self, id: CheckpointId, external_path: Option<String>, wall_ms: u64) {
         self.view.in_progress = self.view.in_progress.saturating_sub(1);
         self.view.completed += 1;
@@ -86,7 +86,7 @@ impl CheckpointStats {
         }
     }
 
-    /// A checkpoint was aborted.
+    /// Records that a checkpoint was aborted.
     pub fn failed(&mut self, id: CheckpointId, failure: &str, wall_ms: u64) {
         self.view.in_progress = self.view.in_progress.saturating_sub(1);
         self.view.failed += 1;

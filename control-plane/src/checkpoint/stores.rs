@@ -1,5 +1,5 @@
-//! Where checkpoints are kept: files in checkpoint storage, pointers and ids in the coordination store. The only async
-//! part of this folder; every call has a deadline.
+//! The stores of checkpoints: files are in checkpoint storage, pointers and ids in the coordination store. This is the only
+//! async part of this folder. Every call has a deadline.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -34,28 +34,28 @@ const FILE_DEADLINE: Duration = Duration::from_secs(120);
 /// How long copying a savepoint, or collecting garbage, may take.
 const COPY_DEADLINE: Duration = Duration::from_secs(1_800);
 
-/// The stores as one job's JobMaster uses them under one leadership.
+/// The stores that the JobMaster of one job uses under one leadership.
 pub struct CheckpointStores {
-    /// The right to write.
+    /// The right to write to the coordination store.
     pub leadership: Leadership,
     pub job: JobId,
     pub storage: CheckpointStorage,
-    /// Where savepoints go whose user names no place.
+    /// URI of the directory for savepoints whose user names no directory.
     pub savepoint_root: String,
-    /// How to open directories that users name.
+    /// Options for opening directories that users name.
     pub options: StorageOptions,
     pub completed: CompletedCheckpointStore,
     pub ids: CheckpointIdCounter,
-    /// Metadata of the checkpoints that are kept, so that it need not be read again.
+    /// Metadata of the retained checkpoints, so that it need not be read again.
     pub known: Mutex<BTreeMap<CheckpointId, Arc<CheckpointMetadata>>>,
 }
 
-/// A newer leader exists; there is nothing to be done here any more.
+/// A newer leader exists, so this one must stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a newer leader has been elected")]
 pub struct Superseded;
 
-/// Why a job has nothing to start from.
+/// Why the checkpoint that a job must start from can't be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unreadable {
     /// What is wrong and what to do, for people.
@@ -71,9 +71,9 @@ impl Unreadable {
 }
 
 impl CheckpointStores {
-    /// Reads and verifies the newest checkpoint. A job that has none takes the one its graph names, as its own.
+    /// Reads and verifies the newest checkpoint. A job without checkpoints imports the one that its graph names.
     ///
-    /// What is damaged is asked for again and again, as somebody may restore the file; it is never passed over (C6).
+    /// A damaged checkpoint is never skipped (C6). The error is retryable, because somebody may restore the file.
     pub async fn read_newest(&self, graph: &JobGraph) -> Result<RestorePoint, Unreadable> {
         within(FILE_DEADLINE + COPY_DEADLINE, self.read_newest_in_time(graph))
             .await
@@ -110,7 +110,7 @@ impl CheckpointStores {
         Ok(RestorePoint { completed, newest })
     }
 
-    /// Makes the checkpoint that the job graph names this job's checkpoint 0. Can be repeated after any failure.
+    /// Imports the checkpoint that the job graph names as this job's checkpoint 0. Can be repeated after any failure.
     async fn import(&self, graph: &JobGraph, uri: &str) -> Result<CompletedCheckpoint, Unreadable> {
         let refused = |reason: String, retryable| Unreadable { reason: format!("can't start from {uri}: {reason}"), retryable };
         let external = ExternalCheckpoint::open(uri, &self.options).map_err(|error| refused(error.to_string(), false))?;
@@ -134,13 +134,13 @@ impl CheckpointStores {
         Ok(pointer)
     }
 
-    /// Makes a call; the event is its answer, if it has one.
+    /// Makes a call and returns the event that answers it, if it has an answer.
     pub async fn perform(self: &Arc<Self>, call: StoreCall) -> Result<Option<CheckpointEvent>, Superseded> {
         let answer = match call {
             StoreCall::ReserveIds { count } => match self.reserve(count).await? {
                 Ok(ids) => CheckpointEvent::IdsReserved(ids),
                 Err(reason) => {
-                    tracing::warn!(job = %self.job, reason, "no checkpoint ids now; trying again");
+                    tracing::warn!(job = %self.job, reason, "checkpoint ids could not be reserved; trying again");
                     CheckpointEvent::IdsNotReserved
                 }
             },
@@ -173,8 +173,8 @@ impl CheckpointStores {
         }
     }
 
-    /// Writes a checkpoint's metadata file. A savepoint is exported as well, before anyone calls it complete, so that a
-    /// job never stops with a savepoint that its user can't find.
+    /// Writes a checkpoint's metadata file. A savepoint is also exported before it is complete, so that a job never stops with a
+    /// savepoint that its user can't find.
     async fn write_metadata(
         &self,
         metadata: Arc<CheckpointMetadata>,
@@ -184,7 +184,7 @@ impl CheckpointStores {
             let known = self.known();
             let kept: Vec<_> = known.values().map(|one| &**one).collect();
             if let Some(path) = gc::foreign_references(&metadata, &kept).into_iter().next() {
-                return Err(format!("it refers to {path}, which is of no checkpoint that is kept (C4)"));
+                return Err(format!("it refers to {path}, which belongs to no retained checkpoint (C4)"));
             }
         }
         let written = within(FILE_DEADLINE, self.storage.write_metadata(&metadata)).await;
@@ -213,7 +213,7 @@ impl CheckpointStores {
             Some(Ok(())) if rarely("append-unanswered") => Ok(AppendOutcome::Unknown("rare".to_string())),
             Some(Ok(())) => Ok(AppendOutcome::Committed),
             Some(Err(StoreError::Superseded { .. })) => Err(Superseded),
-            // Also what an earlier try may have left behind is not certain while the store gives no answer.
+            // While the store gives no answer, it is also unknown whether an earlier attempt took effect.
             Some(Err(error)) if error.is_retryable() => Ok(AppendOutcome::Unknown(error.to_string())),
             Some(Err(error)) => Ok(AppendOutcome::Refused(error.to_string())),
             None => Ok(AppendOutcome::Unknown("the coordination store does not answer".to_string())),
@@ -233,7 +233,7 @@ impl CheckpointStores {
     /// Deletes the files that neither `keep` nor a pending checkpoint refers to (C4), as long as this leader leads (C5).
     async fn collect(self: &Arc<Self>, keep: &[CompletedCheckpoint], pending: BTreeSet<CheckpointId>, removed: &[CheckpointId]) {
         if within(COPY_DEADLINE, self.collect_in_time(keep, pending, removed)).await.is_none() {
-            tracing::warn!(job = %self.job, "collecting checkpoint files takes too long; the next run goes on");
+            tracing::warn!(job = %self.job, "collecting checkpoint files takes too long; the next run continues");
         }
     }
 
@@ -252,19 +252,19 @@ impl CheckpointStores {
                 None => match self.storage.read_metadata(self.job, &one.metadata).await {
                     Ok(metadata) => kept.push(Arc::new(metadata)),
                     Err(error) => {
-                        tracing::warn!(job = %self.job, checkpoint = %one.id, %error, "no files are deleted: can't tell what is needed");
+                        tracing::warn!(job = %self.job, checkpoint = %one.id, %error, "no checkpoint files are deleted, because it is not known which are needed");
                         return;
                     }
                 },
             }
         }
-        // What is deleted now must not be referred to by any checkpoint from now on.
+        // From now on, no checkpoint may refer to a file that is deleted here.
         self.known()
             .retain(|id, _| keep.iter().any(|one| one.id == *id) || pending.contains(id) || keep.iter().all(|one| one.id < *id));
         let roots = Roots { kept: kept.iter().map(|one| &**one).collect(), pending };
         let still_ours = || {
             let (stores, removed) = (Arc::clone(self), removed.to_vec());
-            // Boxed, or the compiler can't see that it may move between threads.
+            // Boxed, because otherwise the compiler can't see that it may move between threads.
             let ours: BoxFuture<'static, bool> = Box::pin(async move { matches!(stores.remove(&removed).await, Ok(Ok(()))) });
             ours
         };

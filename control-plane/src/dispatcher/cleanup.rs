@@ -1,4 +1,4 @@
-//! The steps that remove what a job leaves behind. Each can be repeated at any time, by any leader.
+//! The steps that clean up after a job. Any leader can repeat each step at any time.
 
 use weir_ha::{CompletedCheckpointStore, HaServices, JobGraphStore, JobResultStore, Leadership, StoreError};
 use weir_protocol::JobId;
@@ -8,7 +8,7 @@ use weir_storage::file_system::FileSystemRef;
 
 use super::event::CleanupStep;
 
-/// Where jobs are kept.
+/// The stores of job graphs, results and checkpoints.
 #[derive(Clone)]
 pub(crate) struct Stores {
     pub(crate) graphs: JobGraphStore,
@@ -40,8 +40,8 @@ impl Stores {
     }
 
     async fn delete_checkpoint_files(&self, job: JobId) -> Result<(), StoreError> {
-        // A job that has a result is never run again (R1), so its files are nobody's: the result is what is looked for
-        // before each batch (C5).
+        // A job that has a result never runs again (R1), so nobody needs its files. Before each batch of deletions, check
+        // that the result is still there (C5).
         let results = self.results.clone();
         let has_ended = move || {
             let results = results.clone();

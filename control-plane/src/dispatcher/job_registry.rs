@@ -1,7 +1,7 @@
-//! The jobs a leader knows, as everybody else may see them.
+//! The jobs that a leader knows, as others may see them.
 //!
-//! A job is shown as ended only once its result is durable (R2): its JobMaster gives its last view to the Dispatcher
-//! alone, and until the Dispatcher has stored the result, the view before that one shows.
+//! A job is shown as ended only once its result is durable (R2). The JobMaster therefore gives its last view only to the
+//! Dispatcher. Until the Dispatcher has stored the result, the registry shows the previous view.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -13,7 +13,7 @@ use weir_protocol::job_status::JobStatus;
 use crate::job_master::gateway::JobMasterGateway;
 use crate::job_master::view::JobView;
 
-/// Jobs by id. Clones show the same jobs.
+/// The jobs by id. Clones show the same jobs.
 #[derive(Clone, Debug, Default)]
 pub struct JobRegistry {
     entries: Arc<RwLock<BTreeMap<JobId, Entry>>>,
@@ -26,20 +26,20 @@ enum Entry {
     Ended { result: JobResult, last_view: Option<Arc<JobView>> },
 }
 
-/// One job at one moment.
+/// A job at one moment.
 #[derive(Debug, Clone)]
 pub struct JobSnapshot {
     pub job: JobId,
-    /// Its name, for people; empty if unknown.
+    /// The name for people. Empty if it is not known.
     pub name: String,
     pub status: JobStatus,
-    /// Why it waits or failed, in words for people.
+    /// Why the job waits or failed, for people.
     pub reason: Option<String>,
     /// Wall-clock milliseconds since 1970 of its submission.
     pub submitted_at: u64,
     /// Wall-clock milliseconds since 1970 of its end.
     pub ended_at: Option<u64>,
-    /// Everything else; absent for a job that ended under an earlier leader, and for one that can't be read.
+    /// Everything else. `None` if the job ended under an earlier leader or can't be read.
     pub view: Option<Arc<JobView>>,
 }
 
@@ -60,7 +60,7 @@ impl JobRegistry {
         self.write(|entries| entries.remove(&job));
     }
 
-    /// The JobMaster of a job that has not ended.
+    /// The JobMaster of a job; `None` if the job is not running under this leader.
     pub fn job_master(&self, job: JobId) -> Option<JobMasterGateway> {
         match self.entries.read().unwrap_or_else(PoisonError::into_inner).get(&job) {
             Some(Entry::Live(job_master)) => Some(job_master.clone()),
@@ -68,19 +68,19 @@ impl JobRegistry {
         }
     }
 
-    /// One job.
+    /// A snapshot of one job, if it is known.
     pub fn get(&self, job: JobId) -> Option<JobSnapshot> {
         let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
         entries.get(&job).map(|entry| entry.snapshot(job))
     }
 
-    /// Every job, by id.
+    /// Snapshots of all jobs, ordered by id.
     pub fn list(&self) -> Vec<JobSnapshot> {
         let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
         entries.iter().map(|(job, entry)| entry.snapshot(*job)).collect()
     }
 
-    /// Takes every JobMaster out: leadership is over.
+    /// Removes all jobs and returns their JobMasters, because leadership has ended.
     pub(crate) fn take_job_masters(&self) -> Vec<JobMasterGateway> {
         let entries = std::mem::take(&mut *self.entries.write().unwrap_or_else(PoisonError::into_inner));
         let live = entries.into_values().filter_map(|entry| match entry {

@@ -1,7 +1,7 @@
-//! The Dispatcher: takes job graphs in, has a JobMaster run each, and sees ended jobs off.
+//! The Dispatcher takes submissions, starts a JobMaster for each job, and cleans up after jobs that have ended.
 //!
-//! A client is answered only when its job is durable; a job's end is durable before anyone is told (R2)
-//! and before anything of it is deleted (2.4).
+//! A client is answered only when its job is durable. The end of a job is durable before it is reported (R2) and before
+//! anything that belongs to the job is deleted.
 
 pub(crate) mod cleanup;
 pub mod effect;
@@ -29,18 +29,18 @@ use self::effect::{CancelError, Effect, SubmitError, Submitted};
 use self::event::{CleanupStep, Event, Ticket};
 use crate::store_away::StoreAway;
 
-/// Limits of the Dispatcher, and what jobs get that don't say.
+/// Limits of the Dispatcher, and defaults for job graphs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DispatcherOptions {
-    /// Jobs that may be live at once.
+    /// Maximum number of jobs that have not ended.
     pub max_jobs: usize,
-    /// Ended jobs that are remembered (`jobstore.max-capacity`).
+    /// Maximum number of ended jobs that are remembered (`jobstore.max-capacity`).
     pub max_results: usize,
     /// How long ended jobs are remembered, milliseconds (`jobstore.expiration-time`).
     pub result_retention_ms: u64,
-    /// For job graphs without `checkpointing` (`execution.checkpointing.*`).
+    /// Default for job graphs without `checkpointing` (`execution.checkpointing.*`).
     pub checkpointing: CheckpointConfig,
-    /// For job graphs without `restart_strategy` (`restart-strategy.*`).
+    /// Default for job graphs without `restart_strategy` (`restart-strategy.*`).
     pub restart_strategy: RestartStrategyConfig,
 }
 
@@ -56,16 +56,16 @@ impl Default for DispatcherOptions {
     }
 }
 
-/// Submissions that may wait for the store at once.
+/// Maximum number of submissions that wait for the store at once.
 const MAX_SUBMISSIONS: usize = 256;
-/// Waits between tries of a store operation.
+/// Wait between two attempts at a store operation.
 const RETRY: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(30));
-/// How often a job of unknown submission is looked for before it is taken for never submitted.
+/// If the outcome of a submission is unknown, the store is read this many times. After that, the job counts as not submitted.
 const REREADS_OF_UNKNOWN: u32 = 12;
-/// How often ended jobs are checked for their age, milliseconds.
+/// Time between two searches for results that are too old, milliseconds.
 const RETENTION_CHECK_MS: u64 = 60_000;
 
-/// The pure core.
+/// The pure core of the Dispatcher.
 #[derive(Debug, Clone)]
 pub struct Dispatcher {
     options: DispatcherOptions,
@@ -84,21 +84,21 @@ struct Submitting {
 
 #[derive(Debug, Clone, Hash)]
 enum Phase {
-    /// It may be in the store and is looked for there.
+    /// It is not known whether the store holds the job, so the store is read.
     Unknown,
-    /// Its graph can't be read.
+    /// The job graph can't be read.
     Quarantined,
-    /// Its JobMaster runs it.
+    /// A JobMaster runs the job.
     Live { name: String, retain_on_cancellation: bool, submitted_at_ms: u64 },
-    /// It has ended; its result is not durable yet.
+    /// The job has ended, but its result is not durable yet.
     Ending { result: JobResult, first_step: CleanupStep },
-    /// Its result is durable; something of it is still there.
+    /// The result is durable, but cleanup is not complete.
     Dirty { result: JobResult, step: CleanupStep },
-    /// Nothing of it is left but its result.
+    /// Only the result is left.
     Ended { result: JobResult },
 }
 
-/// Something to try again later: a store operation of a job.
+/// A store operation of a job that is retried.
 #[derive(Debug, Clone, Hash)]
 struct Retry {
     attempts: u32,
@@ -106,7 +106,7 @@ struct Retry {
 }
 
 impl Hash for Dispatcher {
-    /// Everything but its options, which stay the same.
+    /// Hashes everything but the options, which never change.
     fn hash<H: Hasher>(&self, state: &mut H) {
         let Self { options: _, submissions, jobs, retries, store, next_retention_check } = self;
         (submissions, jobs, retries, store, next_retention_check).hash(state);
@@ -114,14 +114,14 @@ impl Hash for Dispatcher {
 }
 
 impl Hash for Submitting {
-    /// The job by its id: that stands for its graph.
+    /// Hashes the job id instead of the graph, because the id determines the graph.
     fn hash<H: Hasher>(&self, state: &mut H) {
         (self.graph.job_id, self.submitted_at_ms).hash(state);
     }
 }
 
 impl Dispatcher {
-    /// No jobs.
+    /// Creates a Dispatcher without jobs.
     pub fn new(options: DispatcherOptions, now: Millis) -> Self {
         Self {
             options,
@@ -133,7 +133,7 @@ impl Dispatcher {
         }
     }
 
-    /// Takes in one event and says what to do.
+    /// Takes an event and returns what must be done, in this order.
     pub fn handle(&mut self, event: Event, now: Millis) -> Vec<Effect> {
         let mut effects = Vec::new();
         match event {
@@ -155,7 +155,7 @@ impl Dispatcher {
         effects
     }
 
-    /// When `Tick` is wanted next.
+    /// When the next [`Event::Tick`] is due.
     pub fn next_deadline(&self) -> Millis {
         let retries = self.retries.values().filter_map(|retry| retry.at);
         retries.chain([self.next_retention_check]).min().unwrap_or(self.next_retention_check)
@@ -200,7 +200,7 @@ impl Dispatcher {
                 Some(SubmitError::Busy(format!("JOB-LIMIT: the cluster runs {live} jobs; the limit is {limit}")))
             }
             Some(job) => match self.jobs.get(&job) {
-                // With a token it may be a repetition, which the store decides.
+                // With a token, the submission may be a repetition. Only the store can tell.
                 Some(Phase::Ended { result } | Phase::Dirty { result, .. } | Phase::Ending { result, .. })
                     if client_token.is_none() =>
                 {
@@ -214,7 +214,7 @@ impl Dispatcher {
             effects.push(Effect::AnswerSubmit { ticket, answer: Err(refusal) });
             return;
         }
-        // Filled in before it is durable: every later leader runs the job under the settings it was submitted under.
+        // Defaults are filled in before the graph is stored, so that every later leader runs the job with the same settings.
         graph.checkpointing.get_or_insert(self.options.checkpointing);
         graph.restart_strategy.get_or_insert_with(|| self.options.restart_strategy.clone());
         self.submissions.insert(ticket, Submitting { graph: graph.clone(), submitted_at_ms });
@@ -235,7 +235,7 @@ impl Dispatcher {
             }
             Ok(Submission::AlreadySubmitted { job }) => {
                 if !self.jobs.contains_key(&job) {
-                    // Its submission's outcome was unknown, so nobody has started it yet.
+                    // The outcome of its first submission was unknown, so the job has not been started yet.
                     self.look_for(job, effects);
                 }
                 Ok(Submitted { job, already: true })
@@ -305,7 +305,7 @@ impl Dispatcher {
                 Ok(())
             }
             Some(Phase::Quarantined) => {
-                // Nothing of it runs, so it ends at once.
+                // None of its tasks runs, so the job ends at once.
                 self.job_ended(job, JobStatus::Canceled, None, wall_clock_ms, effects);
                 Ok(())
             }
@@ -322,7 +322,7 @@ impl Dispatcher {
             Some(Phase::Live { name, retain_on_cancellation, submitted_at_ms }) => {
                 (name.clone(), *submitted_at_ms, *retain_on_cancellation)
             }
-            // Nobody knows what it was called or whether its checkpoints are wanted: they are kept.
+            // Without a readable graph, the name and the user's wish about checkpoints are not known. So the files are kept.
             Some(Phase::Quarantined) => (String::new(), ended_at_ms, true),
             _ => return,
         };
@@ -383,15 +383,16 @@ impl Dispatcher {
         effects.push(Effect::CleanUp { job, step: next });
     }
 
-    /// Nobody waits for a store that is away: whoever submits a job at this moment is told, and what is in the way of the store
-    /// goes on. Once it is back, whatever failed is tried again at once.
+    /// While the store is unavailable, callers are answered at once. Submissions in flight get `HA-UNKNOWN`, but their writes
+    /// continue. When the store answers again, failed operations are retried at once.
     fn store_changed(&mut self, store: StoreAvailability, now: Millis, effects: &mut Vec<Effect>) {
         self.store = store;
         match StoreAway::check(store) {
             Err(away) => {
                 let unknown = || {
-                    let reason = "it stopped while the job was being recorded; submit again with the same client token";
-                    SubmitError::Unknown(format!("HA-UNKNOWN: whether the job was accepted is not known: {away}: {reason}"))
+                    let reason =
+                        "the store stopped answering while the job was being recorded; submit again with the same client token";
+                    SubmitError::Unknown(format!("HA-UNKNOWN: it is not known whether the job was accepted: {away}: {reason}"))
                 };
                 let waiting = self.submissions.keys();
                 effects.extend(waiting.map(|ticket| Effect::AnswerSubmit { ticket: *ticket, answer: Err(unknown()) }));
@@ -404,7 +405,7 @@ impl Dispatcher {
         }
     }
 
-    /// A store operation failed: try it again, for ever, unless a newer leader does it.
+    /// A store operation failed. It is retried until it succeeds, or until a newer leader takes over.
     fn failed(&mut self, job: JobId, error: &StoreError, what: &str, now: Millis, effects: &mut Vec<Effect>) {
         if let StoreError::Superseded { .. } = error {
             effects.push(Effect::StepDown { reason: error.to_string() });
@@ -414,11 +415,11 @@ impl Dispatcher {
         if error.is_retryable() {
             tracing::warn!(%job, attempts, %error, "{what} could not be written; trying again");
         } else if attempts == 1 {
-            tracing::error!(%job, %error, "{what} can't be written; trying again for ever, but somebody must look");
+            tracing::error!(%job, %error, "{what} can't be written; retrying for ever, but an operator must look at the store");
         }
     }
 
-    /// Sets the job's next attempt; the number of attempts so far.
+    /// Schedules the next attempt for the job. Returns the number of attempts so far.
     fn retry_later(&mut self, job: JobId, now: Millis) -> u32 {
         let retry = self.retries.entry(job).or_insert(Retry { attempts: 0, at: None });
         retry.attempts = retry.attempts.saturating_add(1);

@@ -1,5 +1,5 @@
-//! What a new leader makes of what the store holds: live jobs are started, ended ones never again (R1),
-//! one that can't be read harms no other (G5).
+//! Decides how a new leader recovers the jobs that the store holds. Live jobs are started, and ended jobs are never started
+//! again (R1). A job that can't be read does not affect the others (G5).
 
 use std::collections::BTreeMap;
 
@@ -9,16 +9,16 @@ use weir_protocol::job_graph::JobGraph;
 
 use super::event::CleanupStep;
 
-/// A new leader's work.
+/// What a new leader must do.
 #[derive(Debug, Default, PartialEq)]
 pub struct RecoveryPlan {
-    /// Jobs to start, oldest submission first.
+    /// Jobs to start and when they were submitted (milliseconds since 1970), oldest first.
     pub start: Vec<(JobGraph, u64)>,
-    /// Jobs that can't be started.
+    /// Jobs that can't be read.
     pub quarantine: Vec<Quarantine>,
-    /// Ended jobs of which something may be left, with the step to begin with.
+    /// Ended jobs whose cleanup is not complete, and the step to begin with.
     pub clean_up: Vec<(JobResult, CleanupStep)>,
-    /// Ended jobs of which nothing is left.
+    /// Ended jobs whose cleanup is complete.
     pub ended: Vec<JobResult>,
 }
 
@@ -26,13 +26,13 @@ pub struct RecoveryPlan {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quarantine {
     pub job: JobId,
-    /// Why, for people.
+    /// Why the graph can't be read, for people.
     pub reason: String,
     /// Whether reading it again may help.
     pub retryable: bool,
 }
 
-/// Decides what to do with everything the store holds.
+/// Decides what to do with all jobs and results that the store holds.
 pub fn plan(jobs: Vec<RecoveredJob>, results: Vec<JobResult>) -> RecoveryPlan {
     let mut plan = RecoveryPlan::default();
     let results: BTreeMap<JobId, JobResult> = results.into_iter().map(|result| (result.job, result)).collect();
@@ -57,7 +57,7 @@ pub fn plan(jobs: Vec<RecoveredJob>, results: Vec<JobResult>) -> RecoveryPlan {
         }
         let step = match graphs.get(&job) {
             Some(graph) => first_step(&result, graph.as_ref()),
-            // Checkpoints go before the graph, so without a graph no checkpoints are left.
+            // Checkpoints are removed before the graph. So if there is no graph, no checkpoints are left.
             None => CleanupStep::JobGraph,
         };
         plan.clean_up.push((result, step));
@@ -65,8 +65,8 @@ pub fn plan(jobs: Vec<RecoveredJob>, results: Vec<JobResult>) -> RecoveryPlan {
     plan
 }
 
-/// What cleanup begins with: whether the job's checkpoints are kept for the user. In doubt (no readable graph, so no
-/// known wish) they are.
+/// The step that cleanup begins with. It depends on whether the job's checkpoints are retained for the user. If the graph can't
+/// be read, the user's wish is not known, and the checkpoints are retained.
 pub fn first_step(result: &JobResult, graph: Option<&JobGraph>) -> CleanupStep {
     use weir_protocol::job_status::JobStatus::Finished;
     match graph {
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn jobs_start_oldest_first_and_an_unreadable_one_harms_no_other() {
+    fn jobs_start_oldest_first_and_an_unreadable_job_does_not_affect_others() {
         let unreadable = RecoveredJob::Unreadable { job: JobId(3), reason: "bad".to_string(), retryable: false };
         let plan = plan(vec![readable(1, 20), readable(2, 10), unreadable], Vec::new());
         assert_eq!(plan.start, [(graph(2), 10), (graph(1), 20)]);
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn checkpoints_of_a_cancelled_or_failed_job_are_kept_if_it_asked_for_that_or_can_not_be_asked() {
+    fn checkpoints_of_a_cancelled_or_failed_job_are_retained_if_its_graph_says_so_or_is_unreadable() {
         let mut retaining = graph(1);
         retaining.checkpointing.get_or_insert_default().retain_on_cancellation = true;
         for status in [JobStatus::Canceled, JobStatus::Failed] {
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn cleanup_of_a_job_whose_graph_is_gone_goes_on_after_the_checkpoints() {
+    fn cleanup_of_a_job_whose_graph_was_removed_continues_after_the_checkpoints() {
         let plan = plan(Vec::new(), vec![result(1, JobStatus::Finished)]);
         assert_eq!(plan.clean_up[0].1, CleanupStep::JobGraph);
     }

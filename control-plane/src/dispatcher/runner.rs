@@ -1,4 +1,4 @@
-//! The Dispatcher's async shell. Store operations run as futures of this one task: when it is stopped, they stop.
+//! The runner of the Dispatcher. Store operations run as futures of this one task, so they stop when the task stops.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,15 +23,16 @@ use crate::job_master::gateway::JobMasterGateway;
 use crate::job_master::view::JobView;
 use crate::resource_manager::gateway::ResourceManagerGateway;
 
-/// Starts the JobMaster of a durable job (its id is set) that was submitted at this wall-clock time.
+/// Starts the JobMaster of a durable job, whose id is set. The number is the wall-clock time of the submission, milliseconds
+/// since 1970.
 pub(crate) type StartJobMaster = Box<dyn Fn(JobGraph, u64, &DispatcherGateway) -> JobMasterGateway + Send>;
 
-/// What the Dispatcher of one leadership works with.
+/// What the Dispatcher of one leadership needs.
 pub(crate) struct DispatcherContext {
     pub(crate) options: DispatcherOptions,
     pub(crate) leadership: Leadership,
     pub(crate) stores: Stores,
-    /// Whether there is a store to write to.
+    /// Whether the coordination store answers.
     pub(crate) store: StoreWatch,
     pub(crate) registry: JobRegistry,
     pub(crate) resource_manager: ResourceManagerGateway,
@@ -47,7 +48,7 @@ pub(crate) struct Recovered {
     pub(crate) results: Vec<JobResult>,
 }
 
-/// A Dispatcher that has yet to run; its gateway.
+/// Creates a Dispatcher that does not run yet, and its gateway.
 pub(crate) fn prepare(context: DispatcherContext) -> (DispatcherGateway, Runner) {
     let (gateway, requests) = super::gateway::channel();
     let clock = MonotonicClock::start();
@@ -67,7 +68,7 @@ pub(crate) fn prepare(context: DispatcherContext) -> (DispatcherGateway, Runner)
     (gateway, runner)
 }
 
-/// The shell around the pure core.
+/// The async loop around the pure core.
 pub(crate) struct Runner {
     clock: MonotonicClock,
     core: Dispatcher,
@@ -78,12 +79,12 @@ pub(crate) struct Runner {
     tickets: u64,
     submitters: BTreeMap<Ticket, oneshot::Sender<Result<Submitted, SubmitError>>>,
     cancellers: BTreeMap<Ticket, oneshot::Sender<Result<(), CancelError>>>,
-    /// What ended jobs looked like in the end, until their results are durable.
+    /// The last views of ended jobs, kept until their results are durable.
     last_views: BTreeMap<JobId, Arc<JobView>>,
 }
 
 impl Runner {
-    /// Starts what was recovered; every job is shown when this returns.
+    /// Starts the recovered jobs. The registry shows every job when this returns.
     pub(crate) fn recover(&mut self, recovered: Recovered) {
         self.handle(Event::Recovered { jobs: recovered.jobs, results: recovered.results });
     }
@@ -143,7 +144,7 @@ impl Runner {
             }
             Effect::AnswerSubmit { ticket, answer } => {
                 if let Some(reply) = self.submitters.remove(&ticket) {
-                    // A client that went away submits again with its token.
+                    // A client that has disconnected submits again with its token.
                     let _ = reply.send(answer);
                 }
             }
@@ -155,13 +156,12 @@ impl Runner {
             Effect::StartJobMaster { graph, submitted_at_ms } => {
                 let job_master = (self.context.start_job_master)(*graph, submitted_at_ms, &self.gateway);
                 tracing::info!(job = %job_master.job(), "JobMaster started");
-                self.context.resource_manager.register_job(job_master.clone());
                 registry.show_live(job_master);
             }
             Effect::CancelJob { job } => {
                 if let Some(job_master) = registry.job_master(job) {
                     self.spawn(async move {
-                        // A JobMaster that is gone has ended its job, which the Dispatcher hears anyway.
+                        // If the JobMaster has stopped, its job has ended. The Dispatcher learns that anyway.
                         let _ = job_master.cancel().await;
                         None
                     });
@@ -213,7 +213,7 @@ impl Runner {
         let (results, leadership) = (self.context.stores.results.clone(), self.context.leadership.clone());
         self.spawn(async move {
             if let Err(error) = results.forget_clean_before(&leadership, ended_before_ms).await {
-                tracing::warn!(%error, "old results could not be removed from the store; the next leader, or a later check, does it");
+                tracing::warn!(%error, "old results could not be removed from the store; a later check or the next leader will remove them");
             }
             None
         });

@@ -64,7 +64,7 @@ fn unavailable() -> StoreError {
     StoreError::Unavailable("no quorum".to_string())
 }
 
-/// What the effects are, in a form that reads well.
+/// A short text for each effect.
 fn words(effects: &[Effect]) -> Vec<String> {
     let word = |effect: &Effect| match effect {
         Effect::Persist { graph, .. } => format!("persist {}", graph.name),
@@ -90,7 +90,7 @@ fn words(effects: &[Effect]) -> Vec<String> {
 }
 
 #[test]
-fn a_client_is_answered_and_the_job_started_only_once_it_is_durable() {
+fn a_client_is_answered_and_the_job_is_started_only_when_the_job_is_durable() {
     let mut dispatcher = dispatcher();
     assert_eq!(words(&dispatcher.handle(submit(1, 1, None), Millis(0))), ["persist job-1"]);
     let effects = dispatcher.handle(persisted(1, Ok(Submission::Created)), Millis(1));
@@ -98,7 +98,7 @@ fn a_client_is_answered_and_the_job_started_only_once_it_is_durable() {
 }
 
 #[test]
-fn g2_a_repeated_submission_starts_nothing_twice() {
+fn g2_a_repeated_submission_starts_no_second_job() {
     let mut dispatcher = dispatcher();
     dispatcher.handle(submit(1, 1, Some("t")), Millis(0));
     dispatcher.handle(persisted(1, Ok(Submission::Created)), Millis(0));
@@ -108,7 +108,7 @@ fn g2_a_repeated_submission_starts_nothing_twice() {
 }
 
 #[test]
-fn g3_a_submission_of_unknown_outcome_is_looked_for_until_it_is_found_and_started() {
+fn g3_after_an_unknown_outcome_the_store_is_read_until_the_job_is_found_and_started() {
     let mut dispatcher = dispatcher();
     dispatcher.handle(submit(1, 1, None), Millis(0));
     let unknown = StoreError::Unresolved { key: "k".to_string(), reason: "timeout".to_string() };
@@ -127,7 +127,7 @@ fn g3_a_submission_of_unknown_outcome_is_looked_for_until_it_is_found_and_starte
 }
 
 #[test]
-fn a_repetition_that_finds_a_job_nobody_runs_has_it_read_and_started() {
+fn a_repeated_submission_of_a_job_that_does_not_run_reads_the_job_again() {
     let mut dispatcher = dispatcher();
     dispatcher.handle(submit(1, 2, Some("t")), Millis(0));
     let outcome = Ok(Submission::AlreadySubmitted { job: JobId(1) });
@@ -135,7 +135,7 @@ fn a_repetition_that_finds_a_job_nobody_runs_has_it_read_and_started() {
 }
 
 #[test]
-fn a_submission_the_store_refuses_is_refused_with_its_kind() {
+fn a_submission_that_the_store_refuses_fails_with_a_matching_error() {
     let refusals = [
         (unavailable(), "refused Unavailable"),
         (StoreError::Conflict { key: "k".to_string(), reason: "taken".to_string() }, "refused Conflict"),
@@ -158,7 +158,7 @@ fn e3_a_store_that_knows_a_newer_leader_makes_this_one_step_down() {
 }
 
 #[test]
-fn there_is_a_limit_to_live_jobs() {
+fn the_number_of_live_jobs_is_limited() {
     let mut dispatcher = dispatcher();
     for job in 1..=3 {
         dispatcher.handle(submit(job, u128::from(job), None), Millis(0));
@@ -167,12 +167,12 @@ fn there_is_a_limit_to_live_jobs() {
 }
 
 #[test]
-fn r2_an_end_is_durable_before_anyone_is_told_and_cleaned_up_in_order_step_by_step() {
+fn r2_the_end_of_a_job_is_durable_before_it_is_shown_and_cleanup_steps_are_in_order() {
     let mut dispatcher = dispatcher();
     dispatcher.handle(submit(1, 1, None), Millis(0));
     dispatcher.handle(persisted(1, Ok(Submission::Created)), Millis(0));
     assert_eq!(words(&dispatcher.handle(ended(1, JobStatus::Finished), Millis(1))), ["store 1 FINISHED"]);
-    assert_eq!(words(&dispatcher.handle(ended(1, JobStatus::Failed), Millis(1))), [""; 0], "the first end stands");
+    assert_eq!(words(&dispatcher.handle(ended(1, JobStatus::Failed), Millis(1))), [""; 0], "the first status counts");
     let stored = Event::ResultStored { job: JobId(1), outcome: Ok(()) };
     assert_eq!(words(&dispatcher.handle(stored, Millis(2))), ["ended 1 FINISHED", "clean 1 DiscardCheckpoints"]);
     let done = |step| Event::CleanedUp { job: JobId(1), step, outcome: Ok(()) };
@@ -183,7 +183,7 @@ fn r2_an_end_is_durable_before_anyone_is_told_and_cleaned_up_in_order_step_by_st
 }
 
 #[test]
-fn a_failed_store_operation_is_tried_again_for_ever_with_growing_waits() {
+fn a_failed_store_operation_is_retried_for_ever_with_backoff() {
     let mut dispatcher = dispatcher();
     let recovered = Event::Recovered { jobs: Vec::new(), results: vec![result(1, JobStatus::Finished)] };
     let effects = dispatcher.handle(recovered, Millis(0));
@@ -204,11 +204,11 @@ fn a_failed_store_operation_is_tried_again_for_ever_with_growing_waits() {
         waits.push(now.since(failed_at));
     }
     assert_eq!(&waits[..4], [100, 200, 400, 800]);
-    assert_eq!(waits[11], RETRY_MAX_MS);
+    assert_eq!(waits[11], RETRY.after(u32::MAX).as_millis() as u64);
 }
 
 #[test]
-fn a_live_job_is_cancelled_by_its_job_master_an_ended_one_can_not_be() {
+fn a_live_job_is_cancelled_by_its_job_master_and_an_ended_job_can_not_be_cancelled() {
     let mut dispatcher = dispatcher();
     let jobs = vec![RecoveredJob::Readable { job: JobId(1), graph: graph(1), submitted_at_ms: 5 }];
     let results = vec![result(2, JobStatus::Finished), result(3, JobStatus::Canceled)];
@@ -216,12 +216,12 @@ fn a_live_job_is_cancelled_by_its_job_master_an_ended_one_can_not_be() {
     let cancel = |job| Event::Cancel { ticket: Ticket(9), job: JobId(job), wall_clock_ms: 9 };
     assert_eq!(words(&dispatcher.handle(cancel(1), Millis(0))), ["cancel 1", "cancel accepted"]);
     assert_eq!(words(&dispatcher.handle(cancel(2), Millis(0))), ["JOB-ENDED"]);
-    assert_eq!(words(&dispatcher.handle(cancel(3), Millis(0))), ["cancel accepted"], "it is what was wanted");
+    assert_eq!(words(&dispatcher.handle(cancel(3), Millis(0))), ["cancel accepted"], "it is canceled already");
     assert_eq!(words(&dispatcher.handle(cancel(4), Millis(0))), ["JOB-NOT-FOUND"]);
 }
 
 #[test]
-fn g5_a_quarantined_job_is_shown_retried_if_that_may_help_and_can_be_cancelled() {
+fn g5_a_quarantined_job_is_shown_and_retried_and_can_be_cancelled() {
     let mut dispatcher = dispatcher();
     let unreadable = |job, retryable| RecoveredJob::Unreadable { job: JobId(job), reason: "bad".to_string(), retryable };
     let jobs = vec![unreadable(1, false), unreadable(2, true)];
@@ -234,12 +234,12 @@ fn g5_a_quarantined_job_is_shown_retried_if_that_may_help_and_can_be_cancelled()
     assert_eq!(
         words(&dispatcher.handle(stored, Millis(200))),
         ["ended 1 CANCELED", "clean 1 ReleaseCheckpoints"],
-        "files of a job that can't be read are kept"
+        "checkpoint files of a job that can't be read are retained"
     );
 }
 
 #[test]
-fn old_results_and_those_over_the_limit_are_forgotten() {
+fn results_that_are_too_old_or_over_the_limit_are_forgotten() {
     let mut dispatcher = dispatcher();
     let clean = |job, ended_at_ms| JobResult { ended_at_ms, dirty: false, ..result(job, JobStatus::Finished) };
     let results = vec![clean(1, 100), clean(2, 5_000), clean(3, 5_001), clean(4, 5_002)];
@@ -255,7 +255,7 @@ fn away() -> Event {
 }
 
 #[test]
-fn nobody_waits_for_a_store_that_is_away() {
+fn while_the_store_is_unavailable_requests_fail_at_once() {
     let mut dispatcher = dispatcher();
     dispatcher.handle(submit(1, 1, None), Millis(0));
     dispatcher.handle(persisted(1, Ok(Submission::Created)), Millis(0));
@@ -266,9 +266,9 @@ fn nobody_waits_for_a_store_that_is_away() {
     let Effect::AnswerSubmit { answer: Err(error), .. } = &effects[0] else { panic!("{effects:?}") };
     assert!(error.to_string().starts_with("HA-STORE-AWAY: ") && error.to_string().contains("1970-01-01T00:01:00Z"), "{error}");
     let cancel = |job| Event::Cancel { ticket: Ticket(9), job: JobId(job), wall_clock_ms: 9 };
-    assert_eq!(words(&dispatcher.handle(cancel(1), Millis(2))), ["HA-STORE-AWAY"], "a later leader would run it again");
+    assert_eq!(words(&dispatcher.handle(cancel(1), Millis(2))), ["HA-STORE-AWAY"], "a later leader would run the job again");
     assert_eq!(words(&dispatcher.handle(cancel(7), Millis(2))), ["JOB-NOT-FOUND"]);
-    // What was on its way when the store went goes on, and its client has its answer already.
+    // A write that was in flight when the outage began continues. Its client already has an answer.
     assert_eq!(words(&dispatcher.handle(persisted(2, Ok(Submission::Created)), Millis(3))), ["start job-2", "created 2"]);
     assert_eq!(words(&dispatcher.handle(Event::Store(StoreAvailability::Available), Millis(4))), [""; 0]);
     assert_eq!(words(&dispatcher.handle(submit(4, 3, None), Millis(4))), ["persist job-3"]);
@@ -276,7 +276,7 @@ fn nobody_waits_for_a_store_that_is_away() {
 }
 
 #[test]
-fn what_a_store_that_was_away_could_not_take_it_is_asked_for_at_once_when_it_is_back() {
+fn failed_operations_are_retried_at_once_when_the_store_answers_again() {
     let mut dispatcher = dispatcher();
     dispatcher.handle(Event::Tick { wall_clock_ms: 0 }, Millis(0));
     let jobs = vec![RecoveredJob::Readable { job: JobId(1), graph: graph(1), submitted_at_ms: 5 }];

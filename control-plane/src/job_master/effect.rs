@@ -1,4 +1,4 @@
-//! What a JobMaster wants done.
+//! The effects of a JobMaster.
 
 use weir_protocol::job_status::JobStatus;
 use weir_protocol::link::Order;
@@ -6,21 +6,18 @@ use weir_protocol::{AllocationId, JobId, TaskManagerId};
 
 use crate::checkpoint::effect::{SavepointOutcome, StoreCall};
 
-/// What the runner is to do, in this order.
+/// What the runner must do. Effects are carried out in order.
 #[derive(Debug, Clone, PartialEq)]
 pub enum JobMasterEffect {
-    /// Read and verify the newest completed checkpoint; answered with this question's number.
-    ReadNewestCheckpoint {
-        /// Number of the question.
-        question: u64,
-    },
-    /// Tell the ResourceManager how many slots the job wants in all; 0 gives everything back.
+    /// Read and verify the newest completed checkpoint. The answer carries the same question number.
+    ReadNewestCheckpoint { question: u64 },
+    /// Tell the ResourceManager how many slots the job needs in total; 0 returns all of them.
     DeclareRequirements { slots: u32 },
-    /// Give one slot back.
+    /// Return one slot.
     ReleaseSlot { allocation: AllocationId },
     /// Send an order to a TaskManager.
     Send { task_manager: TaskManagerId, order: Order },
-    /// Break the link to a TaskManager: it has to register again.
+    /// Break the link to a TaskManager, which must then register again.
     Disconnect {
         task_manager: TaskManagerId,
         /// Why, for people.
@@ -34,9 +31,9 @@ pub enum JobMasterEffect {
         request: u64,
         outcome: SavepointOutcome,
     },
-    /// The job has ended for good. Last effect.
+    /// The job has ended for good. This is the last effect.
     End(JobEnded),
-    /// A newer leader took over: stop without a trace. Last effect.
+    /// A newer leader has taken over: stop and change nothing. This is the last effect.
     StopSuperseded,
 }
 
@@ -46,6 +43,6 @@ pub struct JobEnded {
     pub job: JobId,
     /// A globally terminal status.
     pub status: JobStatus,
-    /// Why it failed, if it did: code and message.
+    /// Code and message of the failure, if the job failed.
     pub failure: Option<String>,
 }

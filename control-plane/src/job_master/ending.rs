@@ -1,4 +1,4 @@
-//! How a JobMaster stops things: what fails and restarts, what is canceled, how the job ends.
+//! How a JobMaster handles failures and restarts, cancels tasks, and ends the job.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ use super::view::ExceptionView;
 use super::{Cancellation, JobMaster, Stage};
 use crate::checkpoint::event::CheckpointEvent;
 
-/// Something that keeps the job from running as it is.
+/// A failure after which the job must restart or end.
 #[derive(Debug, Clone)]
 pub(super) struct Failure {
     /// A stable code.
@@ -24,9 +24,9 @@ pub(super) struct Failure {
     pub(super) message: String,
     /// Whether a restart can help.
     pub(super) retryable: bool,
-    /// Whose failure it is, if a task's.
+    /// The task that failed, if it was a task.
     pub(super) task: Option<Place>,
-    /// Where it happened.
+    /// The TaskManager on which it happened.
     pub(super) task_manager: Option<TaskManagerId>,
 }
 
@@ -37,7 +37,7 @@ impl Failure {
 }
 
 impl JobMaster {
-    /// A TaskManager is gone, and with it its slots and all that ran in them.
+    /// A TaskManager is lost, and with it its slots and all tasks in them.
     pub(super) fn task_manager_lost(
         &mut self,
         task_manager: &TaskManagerId,
@@ -47,8 +47,8 @@ impl JobMaster {
     ) {
         let slots = if is_planted(Flaw::LostSlotsKept) { 0 } else { self.pool.lose(task_manager) };
         let lost = self.graph.live_on(task_manager);
-        // It may have connected again before this was heard, and have got a deployment over the new link of which it did not say
-        // anything when it registered: nobody else would ever stop that.
+        // The TaskManager may already have reconnected and received a deployment over the new link, which it did not report when
+        // it registered. Cancel its tasks here, because nothing else would ever stop them.
         let attempts = lost.iter().filter_map(|place| self.graph.execution(*place)).map(|execution| execution.attempt);
         if !is_planted(Flaw::LostNotCanceled) {
             self.send_grouped(attempts.collect(), out, Order::Cancel);
@@ -66,7 +66,7 @@ impl JobMaster {
         }
     }
 
-    /// Messages were dropped: everything restarts, and all slots are asked for anew.
+    /// Messages were dropped: everything restarts, and all slots are requested again.
     pub(super) fn messages_lost(&mut self, now: Millis, out: &mut Vec<JobMasterEffect>) {
         if matches!(self.stage, Stage::Ending { .. }) {
             return;
@@ -92,18 +92,18 @@ impl JobMaster {
         let (missing, needed) = (self.pool.missing(), self.pool.needed());
         let waited = self.options.slot_request_timeout_ms;
         let why = self.trouble.as_deref().unwrap_or("the ResourceManager gave no reason");
-        let message = format!("{missing} of {needed} slots did not come within {waited} ms: {why}");
+        let message = format!("{missing} of {needed} slots were not granted within {waited} ms: {why}");
         let waiting = self.to_deploy.clone();
         self.fail(&waiting, Failure::of_job("SLOT-TIMEOUT", message), now, out);
     }
 
-    /// Something failed: the regions concerned stop and restart, or the job fails.
+    /// Something failed: the affected failover regions restart, or the job fails.
     pub(super) fn fail(&mut self, failed: &BTreeSet<Place>, failure: Failure, now: Millis, out: &mut Vec<JobMasterEffect>) {
         self.record(&failure, now);
         let text = format!("{}: {}", failure.code, failure.message);
         match &self.stage {
             Stage::Ending { .. } | Stage::Ended if !is_planted(Flaw::EndingJobRestarts) => return,
-            // Being stopped anyway; the restart that is under way answers this failure, too, if a restart can.
+            // These tasks are already being stopped. If a restart can help, the restart in progress handles this failure, too.
             Stage::Stopping { .. } if failure.retryable && failed.is_subset(&self.to_deploy) => return,
             _ => {}
         }
@@ -124,7 +124,7 @@ impl JobMaster {
             }
         };
         tracing::warn!(job = %self.what.job, failure = text, delay_ms = delay, "the job restarts");
-        // Where some have finished, or have been told to, the rest can't run without them (FLINK-21030).
+        // If some tasks have finished or have been told to finish, the others can't run without them (FLINK-21030).
         let uneven = self.coordinator.is_finishing()
             || self.graph.executions().any(|execution| execution.state() == ExecutionState::Finished);
         let affected = if uneven { self.graph.places().collect() } else { self.regions.restarted_with(failed) };
@@ -140,7 +140,7 @@ impl JobMaster {
         self.cancel_places(self.to_deploy.clone(), now, out);
     }
 
-    /// The job is to end: everything stops.
+    /// The job must end: all tasks stop.
     pub(super) fn end(&mut self, status: JobStatus, failure: Option<String>, now: Millis, out: &mut Vec<JobMasterEffect>) {
         if matches!(self.stage, Stage::Ending { .. } | Stage::Ended) {
             return;
@@ -156,7 +156,7 @@ impl JobMaster {
         self.cancel_places(self.graph.places().collect(), now, out);
     }
 
-    /// Nothing of the job runs any more, for good.
+    /// No task of the job runs any more: the job has ended for good.
     pub(super) fn ended(&mut self, status: JobStatus, failure: Option<String>, now: Millis, out: &mut Vec<JobMasterEffect>) {
         debug_assert!(self.graph.nothing_lives() && self.coordinator.is_settled());
         if !self.status.may_become(status) {
@@ -171,8 +171,8 @@ impl JobMaster {
         out.push(JobMasterEffect::End(JobEnded { job: self.what.job, status, failure }));
     }
 
-    /// Tasks that don't stop are told again; in the end their TaskManager is disconnected, so that it has to register
-    /// anew and its slots come back only when they are really free.
+    /// Repeats the cancel order to tasks that don't stop. After a timeout, their TaskManager is disconnected. It must register
+    /// again, and its slots become available only when they are free.
     pub(super) fn remind(&mut self, now: Millis, out: &mut Vec<JobMasterEffect>) {
         let (interval, timeout) = (self.options.cancellation_interval_ms, self.options.cancellation_timeout_ms);
         let (Stage::Stopping { cancellation, .. } | Stage::Ending { cancellation, .. }) = &mut self.stage else { return };
@@ -208,7 +208,7 @@ impl JobMaster {
         self.send_grouped(canceled, out, Order::Cancel);
     }
 
-    /// Moves an execution on if the table allows it.
+    /// Changes the state of an execution, if the transition is legal. Returns whether it changed.
     pub(super) fn set_execution_state(&mut self, place: Place, state: ExecutionState, now: Millis) -> bool {
         let wall = self.wall(now);
         let Some(execution) = &mut self.graph.subtask_mut(place).execution else { return false };

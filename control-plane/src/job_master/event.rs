@@ -1,4 +1,4 @@
-//! What a JobMaster learns.
+//! The events of a JobMaster.
 
 use weir_ha::StoreAvailability;
 use weir_protocol::link::{CheckpointAcknowledgement, CheckpointDecline, TaskMetrics, TaskStateUpdate};
@@ -8,7 +8,7 @@ use crate::checkpoint::completed::RestorePoint;
 use crate::checkpoint::event::CheckpointEvent;
 use crate::resource_manager::effect::GrantedSlot;
 
-/// What a TaskManager tells the JobMaster of the job concerned.
+/// What a TaskManager reports to the JobMaster of a job.
 #[derive(Debug, Clone, PartialEq)]
 pub enum TaskManagerReport {
     /// An attempt changed state.
@@ -23,38 +23,37 @@ pub enum TaskManagerReport {
     Metrics(Vec<TaskMetrics>),
 }
 
-/// What happened, as the state machine takes it.
+/// What the JobMaster reacts to.
 #[derive(Debug, Clone, PartialEq)]
 pub enum JobMasterEvent {
-    /// The JobMaster begins its work. First event, once.
+    /// The JobMaster begins its work. This is the first event, and it occurs once.
     Start,
-    /// Time has passed; sent at [`super::JobMaster::next_deadline`].
+    /// Time has passed. Sent at [`super::JobMaster::next_deadline`].
     Tick,
     /// Answer to `ReadNewestCheckpoint`: the newest completed checkpoint, read and verified.
     CheckpointRead {
-        /// Which question this answers.
+        /// The number in `ReadNewestCheckpoint`.
         question: u64,
-        /// What was found.
         restore: RestorePoint,
     },
-    /// Answer to `ReadNewestCheckpoint`: it can't be read. Never answered with an older one (C6).
+    /// Answer to `ReadNewestCheckpoint`: the newest checkpoint can't be read. An older one is never used instead (C6).
     CheckpointUnreadable {
-        /// Which question this answers.
+        /// The number in `ReadNewestCheckpoint`.
         question: u64,
         /// What is wrong and what to do, for people.
         reason: String,
-        /// Whether it may be readable later; if not, the job fails.
+        /// Whether a later read may succeed. If not, the job fails.
         retryable: bool,
     },
-    /// Slots the job may deploy into.
+    /// Slots into which the job may deploy.
     SlotsGranted(Vec<GrantedSlot>),
-    /// So many slots can't be had now.
+    /// The ResourceManager can't grant some slots now.
     SlotShortage {
         missing: u32,
         /// Why, for people.
         reason: String,
     },
-    /// The TaskManager is gone, with all it held.
+    /// The TaskManager is lost, with its slots and tasks.
     TaskManagerLost {
         task_manager: TaskManagerId,
         /// Why, for people.
@@ -62,19 +61,19 @@ pub enum JobMasterEvent {
     },
     /// A TaskManager reports.
     Report { task_manager: TaskManagerId, report: TaskManagerReport },
-    /// Messages to this JobMaster were dropped: it can't know what runs any more.
+    /// Messages to this JobMaster were dropped, so it no longer knows what runs.
     MessagesLost,
     /// The user cancels the job.
     Cancel,
-    /// Something that concerns checkpoints only: a request, or an answer of the stores.
+    /// An event for the CheckpointCoordinator: a request, or an answer of the stores.
     Checkpoint(CheckpointEvent),
-    /// Whether the coordination store answers has changed.
+    /// The coordination store stopped answering, or answers again.
     Store(StoreAvailability),
-    /// A drill has begun or ended: restarts do not count for so long from now on.
+    /// A drill has begun or ended. For this time from now, restarts do not count.
     Drill {
-        /// Milliseconds; 0 = they count.
+        /// Milliseconds; 0 means that restarts count.
         restarts_free_ms: u64,
     },
-    /// A newer leader has been elected: this JobMaster's writes are refused.
+    /// A newer leader has been elected, so the store refuses this JobMaster's writes.
     Superseded,
 }

@@ -1,4 +1,4 @@
-//! What others hold of a JobMaster.
+//! The handle of a JobMaster, which other actors hold.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,19 +12,19 @@ use super::view::JobView;
 use crate::checkpoint::effect::SavepointOutcome;
 use crate::resource_manager::effect::GrantedSlot;
 
-/// Messages that may wait for one JobMaster. When they are exceeded the job restarts from its newest checkpoint,
-/// because what was dropped could have been a grant or the end of a task.
+/// Number of messages that may wait for one JobMaster. If there are more, messages are dropped and the job restarts from its
+/// newest checkpoint, because a dropped message could have been a grant or the end of a task.
 pub const JOB_MASTER_QUEUE: usize = 8192;
 
-/// Above this many waiting messages, metrics (which are repeated anyway) are dropped.
+/// If fewer places than this are free in the queue, metrics are dropped, because TaskManagers repeat them anyway.
 const METRICS_ROOM: usize = JOB_MASTER_QUEUE / 2;
 
-/// The job has ended or this JobManager no longer leads: ask again, the leader knows.
+/// The job has ended, or this JobManager no longer leads. Ask the leader again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the job has ended, or its JobMaster has moved to another JobManager")]
 pub struct JobGone;
 
-/// The cheap handle of a JobMaster. What is not `async` never blocks.
+/// A cheap handle of a JobMaster. Methods that are not `async` never block.
 #[derive(Clone)]
 pub struct JobMasterGateway {
     shared: Arc<Mailbox>,
@@ -38,19 +38,19 @@ struct Mailbox {
     suspended: watch::Sender<bool>,
 }
 
-/// What the runner takes out of its mailbox.
+/// A message in the mailbox of the runner.
 pub(super) enum Message {
-    /// Something for the state machine as it is.
+    /// An event for the core.
     Event(JobMasterEvent),
-    /// A savepoint is asked for.
+    /// A user requests a savepoint.
     Savepoint {
-        /// Where to; the configured directory if absent.
+        /// `None` means the configured directory.
         target_directory: Option<String>,
-        /// Whether the job is to end with it.
+        /// Whether the job stops with this savepoint.
         stop: bool,
         reply: oneshot::Sender<SavepointOutcome>,
     },
-    /// A checkpoint is asked for.
+    /// A user requests a checkpoint.
     Checkpoint { reply: oneshot::Sender<SavepointOutcome> },
 }
 
@@ -63,25 +63,25 @@ pub(super) struct MailboxEnd {
 }
 
 impl MailboxEnd {
-    /// Whether messages were dropped since this was last asked.
+    /// Whether messages were dropped since the last call.
     pub(super) fn take_overrun(&self) -> bool {
         self.overrun.swap(false, Ordering::AcqRel)
     }
 }
 
-/// A view that changes; see [`JobMasterGateway::watch_view`].
+/// Watches the view of a job; see [`JobMasterGateway::watch_view`].
 #[derive(Debug, Clone)]
 pub struct JobViewWatch {
     view: watch::Receiver<Arc<JobView>>,
 }
 
 impl JobViewWatch {
-    /// The newest view.
+    /// The newest view of the job.
     pub fn current(&self) -> Arc<JobView> {
         Arc::clone(&self.view.borrow())
     }
 
-    /// Waits for a view that was not seen through this watch yet.
+    /// Waits for a view that this watch has not returned yet.
     pub async fn changed(&mut self) -> Result<Arc<JobView>, JobGone> {
         self.view.changed().await.map_err(|_| JobGone)?;
         Ok(Arc::clone(&self.view.borrow_and_update()))
@@ -94,7 +94,7 @@ impl fmt::Debug for JobMasterGateway {
     }
 }
 
-/// A gateway and the runner's end of it.
+/// Creates a gateway and the runner's end of it.
 pub(super) fn mailbox(initial: Arc<JobView>) -> (JobMasterGateway, MailboxEnd) {
     let (messages, messages_end) = mpsc::channel(JOB_MASTER_QUEUE);
     let job = initial.job;
@@ -108,7 +108,7 @@ pub(super) fn mailbox(initial: Arc<JobView>) -> (JobMasterGateway, MailboxEnd) {
 }
 
 impl JobMasterGateway {
-    /// The job.
+    /// The id of the job.
     pub fn job(&self) -> JobId {
         self.shared.job
     }
@@ -118,27 +118,27 @@ impl JobMasterGateway {
         Arc::clone(&self.shared.view.borrow())
     }
 
-    /// The view as it changes.
+    /// Watches the view for changes.
     pub fn watch_view(&self) -> JobViewWatch {
         JobViewWatch { view: self.shared.view.clone() }
     }
 
-    /// Slots the job may deploy into.
+    /// Tells the JobMaster about slots into which the job may deploy.
     pub fn slots_granted(&self, slots: Vec<GrantedSlot>) {
         self.tell(JobMasterEvent::SlotsGranted(slots));
     }
 
-    /// So many of the slots declared can't be had now. `reason` says why, for people.
+    /// Tells the JobMaster that `missing` of the declared slots can't be granted now. `reason` is for people.
     pub fn slot_shortage(&self, missing: u32, reason: String) {
         self.tell(JobMasterEvent::SlotShortage { missing, reason });
     }
 
-    /// The TaskManager is gone: nothing of the job runs there any more that counts, and its slots are void.
+    /// Tells the JobMaster that a TaskManager is lost. The job's tasks there no longer count, and its slots are void.
     pub fn task_manager_lost(&self, task_manager: TaskManagerId, reason: String) {
         self.tell(JobMasterEvent::TaskManagerLost { task_manager, reason });
     }
 
-    /// What a TaskManager reports about this job.
+    /// Passes on a TaskManager's report about this job.
     pub fn from_task_manager(&self, task_manager: &TaskManagerId, report: TaskManagerReport) {
         let metrics = matches!(report, TaskManagerReport::Metrics(_));
         if metrics && self.shared.messages.capacity() < METRICS_ROOM {
@@ -147,12 +147,12 @@ impl JobMasterGateway {
         self.tell(JobMasterEvent::Report { task_manager: task_manager.clone(), report });
     }
 
-    /// Cancels the job. Returns once the JobMaster knows; the view tells how far it is.
+    /// Cancels the job. Returns when the message is in the mailbox. The view then shows the progress.
     pub async fn cancel(&self) -> Result<(), JobGone> {
         self.shared.messages.send(Message::Event(JobMasterEvent::Cancel)).await.map_err(|_| JobGone)
     }
 
-    /// Takes a savepoint and returns when it is durable, or, with `stop`, when the job has ended with it.
+    /// Takes a savepoint. Returns when it is durable or, with `stop`, when the job has ended.
     pub async fn trigger_savepoint(&self, target_directory: Option<String>, stop: bool) -> Result<SavepointOutcome, JobGone> {
         let (reply, outcome) = oneshot::channel();
         let message = Message::Savepoint { target_directory, stop, reply };
@@ -160,14 +160,14 @@ impl JobMasterGateway {
         outcome.await.map_err(|_| JobGone)
     }
 
-    /// Takes a checkpoint now and returns when it is durable.
+    /// Takes a checkpoint now. Returns when it is durable.
     pub async fn trigger_checkpoint(&self) -> Result<SavepointOutcome, JobGone> {
         let (reply, outcome) = oneshot::channel();
         self.shared.messages.send(Message::Checkpoint { reply }).await.map_err(|_| JobGone)?;
         outcome.await.map_err(|_| JobGone)
     }
 
-    /// Leadership is lost: the JobMaster stops at once, deletes nothing and cancels nothing.
+    /// Stops the JobMaster at once, because leadership is lost. It deletes nothing and cancels nothing.
     pub fn suspend(self) {
         self.shared.suspended.send_replace(true);
     }
@@ -176,7 +176,7 @@ impl JobMasterGateway {
         match self.shared.messages.try_send(Message::Event(event)) {
             Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => {}
             Err(mpsc::error::TrySendError::Full(_)) => {
-                // The runner asks after every message, and there are plenty to come.
+                // The runner checks this flag after every message, and many messages are in its queue.
                 if !self.shared.overrun.swap(true, Ordering::AcqRel) {
                     tracing::error!(job = %self.shared.job, "the JobMaster is overrun: {JOB_MASTER_QUEUE} messages wait; its job restarts");
                 }

@@ -1,8 +1,8 @@
-//! The JobMaster: one job's life, from its JobGraph to its end.
+//! The JobMaster runs one job, from its JobGraph to its end.
 //!
-//! Everything that is to run and does not is in `to_deploy`; the stage says what has to happen before it can be
-//! deployed: former attempts end, the restart delay passes, the newest checkpoint is read, slots are there. The first
-//! deployment goes the same way as every restart after it.
+//! Subtasks that must run but are not deployed are in `to_deploy`. The stage says what must happen before they are deployed:
+//! former attempts end, the restart delay passes, the newest checkpoint is read, slots are granted. The first deployment takes
+//! the same path as every restart.
 
 pub mod effect;
 mod ending;
@@ -48,14 +48,14 @@ use crate::checkpoint::coordinator::{CheckpointCoordinator, CheckpointedJob, Mom
 use crate::checkpoint::effect::{CheckpointEffect, SavepointOutcome};
 use crate::checkpoint::event::CheckpointEvent;
 
-/// What can be set about JobMasters.
+/// The settings of JobMasters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JobMasterOptions {
-    /// How long a job waits for slots before that counts as a failure, milliseconds (`slot.request.timeout`).
+    /// How long a job waits for slots before this counts as a failure, milliseconds (`slot.request.timeout`).
     pub slot_request_timeout_ms: u64,
     /// Time between two orders to cancel the same task, milliseconds (`task.cancellation.interval`).
     pub cancellation_interval_ms: u64,
-    /// A TaskManager with tasks that have not stopped by then is disconnected, milliseconds (`task.cancellation.timeout`).
+    /// If tasks have not stopped after this time, their TaskManager is disconnected, milliseconds (`task.cancellation.timeout`).
     pub cancellation_timeout_ms: u64,
     /// How many checkpoints are shown (`web.checkpoints.history`).
     pub checkpoint_history: usize,
@@ -75,53 +75,52 @@ impl Default for JobMasterOptions {
     }
 }
 
-/// What a JobMaster is made from.
+/// The job that a JobMaster runs, and what it needs to know.
 #[derive(Debug, Clone)]
 pub struct JobToRun {
     pub job: JobId,
-    /// What to run.
     pub graph: Arc<JobGraph>,
     /// Fingerprint of the job graph.
     pub graph_crc32c: u32,
-    /// Wall-clock milliseconds of its submission.
+    /// When it was submitted: wall-clock milliseconds since 1970.
     pub submitted_at_ms: u64,
     /// This leader's epoch.
     pub epoch: LeaderEpoch,
     /// URI of the root of all checkpoints, for the tasks.
     pub checkpoint_dir: String,
-    /// Wall-clock milliseconds at monotonic time 0.
+    /// The wall clock at monotonic time 0: milliseconds since 1970.
     pub wall_at_zero_ms: u64,
-    /// Drives the jitter of restarts.
+    /// Seed for the jitter of restart delays.
     pub seed: u64,
 }
 
-/// What has to happen next for the job to run, or to end.
+/// What must happen next so that the job runs or ends.
 #[derive(Debug, Clone, PartialEq, Hash)]
 enum Stage {
-    /// Nothing was done yet.
+    /// The JobMaster has not started yet.
     New,
-    /// Former attempts are being stopped; not before `restart_at` it goes on.
+    /// Former attempts are being stopped. The restart continues at `restart_at` at the earliest.
     Stopping { restart_at: Millis, cancellation: Cancellation },
-    /// The newest checkpoint is being read; `again_at` is set while it can't be.
+    /// The newest checkpoint is being read. If it can't be read, `again_at` is the time of the next attempt.
     Reading { question: u64, again_at: Option<Millis> },
     /// Slots are missing.
     WaitingForSlots { since: Millis },
-    /// Everything is deployed.
+    /// All tasks are deployed.
     Deployed,
-    /// Everything is being stopped for good.
+    /// All tasks are being stopped for good.
     Ending { status: JobStatus, failure: Option<String>, cancellation: Cancellation },
     /// The job has ended, or another leader has taken over.
     Ended,
 }
 
-/// When tasks that don't stop are reminded, and when their TaskManager is disconnected.
+/// When the cancel order is repeated to tasks that don't stop, and when their TaskManager is disconnected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Cancellation {
     again_at: Millis,
     give_up_at: Millis,
 }
 
-/// One job under one leader. Pure: time comes in, effects go out.
+/// The pure core that runs one job under one leader.
 #[derive(Debug, Clone)]
 pub struct JobMaster {
     what: Arc<JobToRun>,
@@ -138,21 +137,22 @@ pub struct JobMaster {
     restore: Option<Arc<CheckpointMetadata>>,
     generation: Generation,
     questions: u64,
-    /// Granted slots may have been missed: ask for all of them anew before the next deployment.
+    /// Grants may have been missed, so all slots are requested again before the next deployment.
     slots_uncertain: bool,
-    /// Why the newest checkpoint can't be read, or slots can't be had, or the job failed.
+    /// Why the newest checkpoint can't be read, slots can't be granted, or the job failed.
     trouble: Option<String>,
-    /// A savepoint to stop with is durable: the job ends with it whatever happens.
+    /// Set when the savepoint to stop with is durable. The job then ends with it, whatever happens.
     stopped_with: Option<(u64, SavepointOutcome)>,
     restarts: u32,
-    /// Until then restarts are those of a drill and cost nothing.
+    /// Until this time, a drill causes restarts, and they do not count.
     restarts_free_until: Millis,
     timestamps: BTreeMap<JobStatus, u64>,
     exceptions: VecDeque<ExceptionView>,
 }
 
 impl Hash for JobMaster {
-    /// What decides about the future. What stays the same under one leader, and what is kept for people only, does not.
+    /// Hashes only what influences later decisions. Values that never change under one leader, and values for people, are left
+    /// out.
     fn hash<H: Hasher>(&self, state: &mut H) {
         let Self { graph, pool, restart_strategy, coordinator, store, status, stage, to_deploy, restore, .. } = self;
         (graph, pool, restart_strategy, coordinator, store, status, stage, to_deploy, restore).hash(state);
@@ -162,7 +162,7 @@ impl Hash for JobMaster {
 }
 
 impl JobMaster {
-    /// A JobMaster that has done nothing yet.
+    /// Creates a JobMaster that has not started yet. Fails if an edge of the graph names a vertex that does not exist.
     pub fn new(what: JobToRun, options: JobMasterOptions) -> Result<Self, DanglingEdge> {
         let graph = ExecutionGraph::new(Arc::clone(&what.graph))?;
         let checkpointed = CheckpointedJob {
@@ -197,12 +197,12 @@ impl JobMaster {
         })
     }
 
-    /// The job's state.
+    /// The status of the job.
     pub fn status(&self) -> JobStatus {
         self.status
     }
 
-    /// Takes in what happened and says what to do about it.
+    /// Takes an event and returns what must be done, in this order.
     pub fn handle(&mut self, event: JobMasterEvent, now: Millis) -> Vec<JobMasterEffect> {
         let mut out = Vec::new();
         if self.stage == Stage::Ended {
@@ -286,14 +286,14 @@ impl JobMaster {
         }
     }
 
-    /// Goes as far as it can.
+    /// Moves from stage to stage until it must wait for an event.
     fn advance(&mut self, now: Millis, out: &mut Vec<JobMasterEffect>) {
         loop {
             let before = self.stage.clone();
             match &self.stage {
                 Stage::Stopping { restart_at, .. } => {
                     if !self.coordinator.is_settled() && !is_planted(Flaw::UnsettledRestart) {
-                        // It is not certain yet which checkpoint is the newest (C6).
+                        // Wait: it is not certain yet which checkpoint is the newest (C6).
                     } else if self.graph.all_are(ExecutionState::Finished) {
                         self.ended(JobStatus::Finished, None, now, out);
                     } else if *restart_at <= now && !self.anything_lives(&self.to_deploy) {
@@ -305,7 +305,7 @@ impl JobMaster {
                 Stage::Deployed => self.watch_over(now, out),
                 Stage::Ending { status, failure, .. } => {
                     if self.graph.nothing_lives() && self.coordinator.is_settled() {
-                        // Tasks that finished while they were to be canceled have finished the job.
+                        // If all tasks finished before they were canceled, the job has finished.
                         let finished = *status == JobStatus::Canceled && self.graph.all_are(ExecutionState::Finished);
                         let status = if finished { JobStatus::Finished } else { *status };
                         let failure = failure.clone();
@@ -320,8 +320,8 @@ impl JobMaster {
         }
     }
 
-    /// All is deployed: begins with checkpoints when all tasks run (B4), with the final one when all input is processed,
-    /// and ends when all have finished.
+    /// All tasks are deployed. Checkpoints begin when all tasks run (B4), and the final checkpoint when all input is processed.
+    /// The job ends when all tasks have finished.
     fn watch_over(&mut self, now: Millis, out: &mut Vec<JobMasterEffect>) {
         if self.graph.all_are(ExecutionState::Finished) {
             self.ended(JobStatus::Finished, None, now, out);
@@ -331,7 +331,7 @@ impl JobMaster {
             return;
         }
         if self.stopped_with.is_some() && !self.coordinator.is_finishing() {
-            // The savepoint is durable and every sink has committed it while restoring: nothing is left to do.
+            // The savepoint is durable, and every sink has committed it during the restore. Nothing is left to do.
             self.end(JobStatus::Finished, None, now, out);
             return;
         }
@@ -347,7 +347,7 @@ impl JobMaster {
 
     fn deploy(&mut self, now: Millis, out: &mut Vec<JobMasterEffect>) {
         self.trouble = None;
-        self.generation.attempt += 1; // F2: before the first new task is deployed.
+        self.generation.attempt += 1; // F2: increased before the first new task is deployed.
         let places = std::mem::take(&mut self.to_deploy);
         let plan = DeploymentPlan {
             job: self.what.job,
@@ -375,7 +375,7 @@ impl JobMaster {
         out.push(JobMasterEffect::DeclareRequirements { slots: self.pool.needed() });
     }
 
-    /// Has the coordinator decide, and does what it wants done.
+    /// Passes an event to the CheckpointCoordinator and carries out its effects.
     fn coordinate(&mut self, event: CheckpointEvent, now: Millis, out: &mut Vec<JobMasterEffect>) {
         let at = Moment { now, wall_ms: self.wall(now) };
         for effect in self.coordinator.handle(event, at) {

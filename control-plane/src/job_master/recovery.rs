@@ -1,4 +1,4 @@
-//! Where a job starts from: its newest completed checkpoint, or not at all (C6).
+//! How a job restores: it starts from its newest completed checkpoint or does not start (C6).
 
 use weir_protocol::job_status::JobStatus;
 use weir_world::Millis;
@@ -10,11 +10,11 @@ use super::{JobMaster, Stage};
 use crate::checkpoint::completed::RestorePoint;
 use crate::checkpoint::event::CheckpointEvent;
 
-/// Wait before an unreadable checkpoint is read again.
+/// Wait before an unreadable checkpoint is read again, milliseconds.
 const READ_AGAIN_MS: u64 = 2_000;
 
 impl JobMaster {
-    /// Asks for the newest checkpoint; only the answer to the newest question counts.
+    /// Asks for the newest checkpoint. Only the answer to the newest question counts.
     pub(super) fn ask_for_checkpoint(&mut self, out: &mut Vec<JobMasterEffect>) {
         self.questions += 1;
         self.stage = Stage::Reading { question: self.questions, again_at: None };

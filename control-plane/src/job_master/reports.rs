@@ -1,4 +1,4 @@
-//! What TaskManagers report, and what it means for the job.
+//! How a JobMaster handles the reports of TaskManagers.
 
 use std::collections::BTreeSet;
 
@@ -28,7 +28,7 @@ impl JobMaster {
                 let (saved, expected) =
                     (acknowledgement.snapshot.operators.len(), self.graph.vertices[place.0].descriptor.operators.len());
                 if saved != expected {
-                    // It could never be restored from.
+                    // A checkpoint with this part could never be restored.
                     let reason = format!("it saved the state of {saved} operators, its chain has {expected}");
                     let CheckpointAcknowledgement { attempt, checkpoint, .. } = acknowledgement;
                     let decline = CheckpointDecline { attempt, checkpoint, reason };

@@ -1,4 +1,4 @@
-//! What a checkpoint means for a job graph: whether it fits (B6), and which parts each subtask needs.
+//! Whether a checkpoint fits a job graph (B6), and which parts of it each subtask needs.
 
 use std::collections::BTreeMap;
 
@@ -12,17 +12,17 @@ use super::execution_graph::vertex::ExecutionJobVertex;
 /// A checkpoint that does not fit the job graph. No retry can help.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RestoreMismatch {
-    /// Another number of key groups: keyed state can't be dealt out.
+    /// The numbers of key groups differ, so keyed state can't be distributed.
     #[error(
         "RESTORE-MAX-PARALLELISM: the checkpoint was taken with max_parallelism {checkpoint}, the job graph says {graph}; \
          set it back to {checkpoint}"
     )]
     MaxParallelism {
         checkpoint: u32,
-        /// The job graph's.
+        /// The number in the job graph.
         graph: u32,
     },
-    /// State of a vertex that the job graph does not have.
+    /// The checkpoint holds state of a vertex that the job graph does not have.
     #[error(
         "RESTORE-UNKNOWN-VERTEX: the checkpoint holds state of a vertex ({0}) that the job graph does not have; \
          vertices are matched by their id, which must stay the same when a graph is edited"
@@ -49,7 +49,7 @@ pub enum RestoreMismatch {
     },
 }
 
-/// Checks that a checkpoint fits the graph (B6). A vertex that is new in the graph starts empty.
+/// Checks that a checkpoint fits the graph (B6). A vertex that is new in the graph starts without state.
 pub fn check(checkpoint: &CheckpointMetadata, graph: &JobGraph) -> Result<(), RestoreMismatch> {
     if checkpoint.max_parallelism != graph.max_parallelism {
         let (checkpoint, graph) = (checkpoint.max_parallelism, graph.max_parallelism);
@@ -73,9 +73,11 @@ pub fn check(checkpoint: &CheckpointMetadata, graph: &JobGraph) -> Result<(), Re
     Ok(())
 }
 
-/// What subtask `subtask` of `vertex` needs: one entry per former subtask, so that their number is known.
+/// The state that subtask `subtask` of `vertex` needs. There is one entry per former subtask, so that the worker knows their
+/// number.
 ///
-/// With unchanged parallelism all but its own are blank. Otherwise all are whole: the worker takes its key groups out.
+/// If the parallelism is unchanged, all entries but the subtask's own are blank. Otherwise all are complete, and the worker takes
+/// the key groups of the subtask from them.
 pub fn subtask_parts(checkpoint: &CheckpointMetadata, vertex: &ExecutionJobVertex, subtask: u32) -> Vec<SubtaskSnapshot> {
     let former = || checkpoint.subtasks.iter().filter(|part| part.execution_vertex.vertex == vertex.id);
     let unchanged = former().count() == vertex.descriptor.parallelism as usize;
@@ -111,13 +113,13 @@ mod tests {
     }
 
     #[test]
-    fn with_unchanged_parallelism_a_subtask_gets_its_own_state_and_learns_how_many_there_were() {
+    fn with_unchanged_parallelism_a_subtask_gets_its_own_state_and_the_number_of_former_subtasks() {
         let parts = subtask_parts(&checkpoint(3), &ExecutionJobVertex::new(vertex("v", 3)), 1);
         assert_eq!(states(&parts), [false, true, false]);
     }
 
     #[test]
-    fn when_rescaling_a_subtask_gets_the_state_of_every_former_one() {
+    fn when_rescaling_a_subtask_gets_the_state_of_every_former_subtask() {
         let parts = subtask_parts(&checkpoint(1), &ExecutionJobVertex::new(vertex("v", 2)), 0);
         assert_eq!(states(&parts), [true]);
         let parts = subtask_parts(&checkpoint(3), &ExecutionJobVertex::new(vertex("v", 2)), 1);

@@ -1,6 +1,6 @@
-//! The JobMaster's async shell: takes messages in, has the state machine decide, does what it says.
+//! The runner of a JobMaster: it takes messages, passes them to the core as events, and carries out the effects.
 //!
-//! Calls to stores run as futures of this one task, so that when it stops, they stop.
+//! Calls to stores run as futures of this one task, so they stop when the task stops.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -30,39 +30,37 @@ use crate::drills::DrillWatch;
 use crate::resource_manager::gateway::ResourceManagerGateway;
 use crate::rpc::links::TaskManagerLinks;
 
-/// Least time between two views that differ in figures only.
+/// Minimum time between two views that differ only in numbers, milliseconds.
 const VIEW_INTERVAL_MS: u64 = 50;
 
-/// Told how a job ended and what it looked like in the end. The view with the terminal state is given to nobody else: the
-/// result has to be durable before it is shown (R2).
+/// Called when a job has ended, with the result and the last view. Nobody else gets a view with a terminal status, because the
+/// result must be durable before it is shown (R2).
 pub type OnJobEnded = Arc<dyn Fn(JobEnded, Arc<JobView>) -> BoxFuture<'static, ()> + Send + Sync>;
 
-/// What a JobMaster works with.
+/// What a JobMaster needs.
 #[derive(Clone)]
 pub struct JobMasterContext {
-    /// The right to write.
+    /// The right to write to the coordination store.
     pub leadership: Leadership,
     pub checkpoints: CheckpointStorage,
-    /// URI of the root of all checkpoints; TaskManagers open it, too.
+    /// URI of the root of all checkpoints. TaskManagers open it, too.
     pub checkpoint_root_uri: String,
-    /// Where savepoints go whose user names no place.
+    /// URI of the directory for savepoints whose user names no directory.
     pub savepoint_root: String,
-    /// How to open savepoint directories that users name.
+    /// Options for opening savepoint directories that users name.
     pub storage_options: StorageOptions,
     /// Pointers to completed checkpoints.
     pub completed_checkpoints: CompletedCheckpointStore,
     pub checkpoint_ids: CheckpointIdCounter,
-    /// Whether there is a store to write pointers to.
+    /// Whether the coordination store answers.
     pub store: StoreWatch,
     /// Until when restarts are free because of a drill.
     pub drills: DrillWatch,
-    /// Who grants slots.
     pub resource_manager: ResourceManagerGateway,
-    /// The way to TaskManagers.
+    /// The links to TaskManagers.
     pub links: TaskManagerLinks,
-    /// Told when the job has ended for good.
+    /// Called when the job has ended for good.
     pub ended: OnJobEnded,
-    /// What can be set.
     pub options: JobMasterOptions,
 }
 
@@ -72,17 +70,17 @@ impl fmt::Debug for JobMasterContext {
     }
 }
 
-/// A durable job.
+/// A job whose graph is durable.
 #[derive(Debug, Clone)]
 pub struct SubmittedJob {
-    /// What to run; its id is set.
+    /// The graph, with its id set.
     pub graph: Arc<JobGraph>,
-    /// Wall-clock milliseconds of its submission.
+    /// When it was submitted: wall-clock milliseconds since 1970.
     pub submitted_at_ms: u64,
 }
 
 impl JobMaster {
-    /// Starts the JobMaster of a durable job.
+    /// Starts the JobMaster of a durable job. If the graph is invalid, only this job fails.
     pub fn start(context: JobMasterContext, submitted: SubmittedJob) -> JobMasterGateway {
         let clock = MonotonicClock::start();
         let SubmittedJob { graph, submitted_at_ms } = submitted;
@@ -100,11 +98,13 @@ impl JobMaster {
         match JobMaster::new(what, context.options) {
             Ok(core) => {
                 let (gateway, mailbox) = mailbox(Arc::new(core.view(clock.now())));
+                // The job must be registered before it asks for slots.
+                context.resource_manager.register_job(gateway.clone());
                 weir_world::spawn("job-master", Runner::new(core, clock, mailbox, context, graph).run());
                 gateway
             }
             Err(dangling) => {
-                // Validation lets no such graph through; a graph that was stored nevertheless fails, and only it.
+                // Validation refuses such a graph. If one was stored nevertheless, only this job fails.
                 let view = Arc::new(JobView::failed(job, graph, submitted_at_ms, dangling.to_string(), wall_clock_ms()));
                 let (gateway, _) = mailbox(Arc::new(JobView { status: JobStatus::Initializing, ..JobView::clone(&view) }));
                 let ended = JobEnded { job, status: JobStatus::Failed, failure: Some(dangling.to_string()) };
@@ -177,7 +177,7 @@ impl Runner {
             if self.mailbox.take_overrun() {
                 self.handle(JobMasterEvent::MessagesLost, false);
             }
-            // Asked here, too, so that a flood of messages can't hold time back.
+            // The deadline is also checked here, so that a flood of messages can't delay it.
             let deadline = self.core.next_deadline();
             if deadline.is_some_and(|deadline| deadline <= self.clock.now()) {
                 self.handle(JobMasterEvent::Tick, false);
@@ -195,11 +195,11 @@ impl Runner {
                     }
                 }
                 store = self.context.store.changed() => self.handle(JobMasterEvent::Store(store), false),
-                // Before messages: what a drill breaks comes after its beginning.
+                // This is before messages, because the effects of a drill come after its beginning.
                 restarts_free_ms = self.context.drills.changed() => self.handle(JobMasterEvent::Drill { restarts_free_ms }, false),
                 message = self.mailbox.messages.recv() => match message {
                     Some(message) => self.take(message),
-                    None => return, // Nobody holds a handle: leadership is over.
+                    None => return, // No gateway is left, because leadership has ended.
                 },
                 () = self.clock.sleep_until(wake_at.unwrap_or_default()), if wake_at.is_some() => {}
             }
@@ -282,7 +282,7 @@ impl Runner {
             }
             JobMasterEffect::Answer { request, outcome } => {
                 if let Some(asker) = self.askers.remove(&request) {
-                    let _ = asker.send(outcome); // Whoever asked may have gone.
+                    let _ = asker.send(outcome); // The caller may no longer wait.
                 }
             }
             JobMasterEffect::End(ended) => self.last_word = Some(LastWord::Ended(ended)),
@@ -306,7 +306,7 @@ impl Runner {
     fn publish(&mut self, now: bool) {
         let at = self.clock.now();
         let due = now || at.since(self.published_at) >= VIEW_INTERVAL_MS;
-        // R2: a terminal state is shown by those who made it durable.
+        // R2: the Dispatcher shows a terminal status after it has made it durable.
         if !self.view_is_old || !due || self.core.status().is_globally_terminal() {
             return;
         }

@@ -1,4 +1,4 @@
-//! Which subtask runs in which slot, and what each TaskManager is told to deploy.
+//! Decides which subtask runs in which slot, and what each TaskManager deploys.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,32 +12,32 @@ use super::execution_graph::{ExecutionEdge, ExecutionGraph, Place};
 use super::restore::subtask_parts;
 use crate::resource_manager::effect::GrantedSlot;
 
-/// How many slots a job needs: one slot holds one subtask of every vertex.
+/// Number of slots that a job needs. One slot holds one subtask of every vertex.
 pub fn slots_needed(graph: &JobGraph) -> u32 {
     graph.vertices.iter().map(|vertex| vertex.parallelism).max().unwrap_or(0)
 }
 
-/// What is deployed, and from where it restores.
+/// What is deployed, and the checkpoint that it restores from.
 #[derive(Debug, Clone, Copy)]
 pub struct DeploymentPlan<'a> {
     pub job: JobId,
-    /// The new generation.
+    /// The generation of the new attempts.
     pub generation: Generation,
     /// The subtasks to deploy: whole failover regions.
     pub places: &'a BTreeSet<Place>,
-    /// The slots, by number.
+    /// The slots by their number within the job.
     pub slots: &'a BTreeMap<u32, GrantedSlot>,
     /// URI of the root of all checkpoints.
     pub checkpoint_dir: &'a str,
-    /// What they restore from.
+    /// The checkpoint that the subtasks restore from, if any.
     pub restore: Option<&'a CheckpointMetadata>,
     pub wall_ms: u64,
 }
 
-/// Puts new executions into the graph and says what each TaskManager is to deploy: one message each.
+/// Puts new executions into the graph and returns one deployment for each TaskManager.
 ///
-/// Subtask `i` of every vertex goes to slot `i`. A place whose slot is missing is left out; the caller deploys only
-/// when nothing is missing.
+/// Subtask `i` of every vertex goes to slot `i`. Subtasks whose slot is missing are left out. The caller deploys only when no
+/// slot is missing.
 pub fn deploy(graph: &mut ExecutionGraph, plan: &DeploymentPlan<'_>) -> Vec<(TaskManagerId, Deployment)> {
     for place in plan.places {
         let Some(slot) = plan.slots.get(&place.1) else { continue };
@@ -108,7 +108,7 @@ fn consumers(graph: &ExecutionGraph, edge: &ExecutionEdge, producer: u32) -> Vec
     connected.into_iter().filter_map(|place| graph.execution(place).map(|execution| execution.attempt)).collect()
 }
 
-/// The subtasks of `other` that subtask `own` at the opposite end of `edge` is connected to.
+/// The subtasks of vertex `other` to which subtask `own`, at the other end of `edge`, is connected.
 fn connected(graph: &ExecutionGraph, other: usize, edge: &ExecutionEdge, own: u32) -> Vec<Place> {
     let parallelism = graph.vertices[other].descriptor.parallelism;
     match edge.partitioning {
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn channels_name_each_other_at_both_ends() {
+    fn both_ends_of_a_channel_name_each_other() {
         let (_, deployments) = deployed();
         let tasks: Vec<_> = deployments.iter().flat_map(|(_, deployment)| &deployment.tasks).collect();
         let mut from_outputs = BTreeSet::new();

@@ -1,4 +1,4 @@
-//! What a JobMaster shows of its job.
+//! Builds the view of a job.
 
 use std::sync::Arc;
 
@@ -12,11 +12,11 @@ use super::execution_graph::vertex::ExecutionVertex;
 use super::view::{CheckpointsView, JobView, SubtaskView, VertexView};
 use super::{JobMaster, Stage};
 
-/// What a job waits for whose newest checkpoint is not certain.
+/// What a job waits for while it is not certain which checkpoint is the newest.
 const STORE_TO_SAY: &str = "waits for the coordination store to say whether a checkpoint is complete";
 
 impl JobMaster {
-    /// The job as it is now.
+    /// The view of the job at this moment.
     pub fn view(&self, now: Millis) -> JobView {
         let ended_at = self.status.is_globally_terminal().then(|| self.timestamps.get(&self.status).copied()).flatten();
         JobView {
@@ -42,7 +42,7 @@ impl JobMaster {
         }
     }
 
-    /// Why the job is not running, or not as it should, in words for people.
+    /// Why the job does not run, or what it lacks while it runs, for people.
     fn reason(&self, now: Millis) -> Option<String> {
         let trouble = self.trouble.as_deref();
         let living = || {
@@ -88,7 +88,7 @@ impl JobMaster {
 }
 
 impl JobView {
-    /// A job that was stored but can't be executed.
+    /// The view of a job that was stored but can't be executed.
     pub(super) fn failed(job: JobId, graph: Arc<JobGraph>, submitted_at: u64, reason: String, wall_ms: u64) -> Self {
         Self {
             job,

@@ -1,4 +1,4 @@
-//! The slots a job holds.
+//! The slots that a job holds.
 //!
 //! One slot holds one subtask of every vertex (slot sharing), so a job needs as many slots as its widest vertex has
 //! subtasks. A slot keeps its number over restarts, so that tasks go back to where they were.
@@ -9,7 +9,7 @@ use weir_protocol::{AllocationId, TaskManagerId};
 
 use crate::resource_manager::effect::GrantedSlot;
 
-/// The slots granted to a job: those in use, by number, and those not assigned yet.
+/// The slots granted to a job: slots in use, by number, and slots that are not assigned yet.
 #[derive(Debug, Clone, PartialEq, Hash)]
 pub struct SlotPool {
     needed: u32,
@@ -18,22 +18,22 @@ pub struct SlotPool {
 }
 
 impl SlotPool {
-    /// A pool that is to hold `needed` slots.
+    /// Creates an empty pool for a job that needs `needed` slots.
     pub fn new(needed: u32) -> Self {
         Self { needed, assigned: BTreeMap::new(), free: BTreeMap::new() }
     }
 
-    /// How many slots the job needs.
+    /// Number of slots that the job needs.
     pub fn needed(&self) -> u32 {
         self.needed
     }
 
-    /// How many are still to come.
+    /// Number of slots that are not granted yet.
     pub fn missing(&self) -> u32 {
         self.needed.saturating_sub((self.assigned.len() + self.free.len()) as u32)
     }
 
-    /// Takes granted slots in. Returns those that are too many, to be released.
+    /// Adds granted slots. Returns the slots that the job does not need, which the caller must release.
     pub fn offer(&mut self, slots: Vec<GrantedSlot>) -> Vec<AllocationId> {
         let mut surplus = Vec::new();
         for slot in slots {
@@ -51,7 +51,7 @@ impl SlotPool {
         surplus
     }
 
-    /// Forgets every slot of a TaskManager. Returns how many there were.
+    /// Removes all slots of a TaskManager. Returns their number.
     pub fn lose(&mut self, task_manager: &TaskManagerId) -> usize {
         let before = self.assigned.len() + self.free.len();
         self.assigned.retain(|_, slot| &slot.task_manager != task_manager);
@@ -59,21 +59,14 @@ impl SlotPool {
         before - self.assigned.len() - self.free.len()
     }
 
-    /// Forgets everything.
+    /// Removes all slots.
     pub fn clear(&mut self) {
         self.assigned.clear();
         self.free.clear();
     }
 
-    /// Forgets one slot. Returns whether it was there.
-    pub fn remove(&mut self, allocation: AllocationId) -> bool {
-        let before = self.assigned.len();
-        self.assigned.retain(|_, slot| slot.allocation != allocation);
-        self.free.remove(&allocation).is_some() || self.assigned.len() < before
-    }
-
-    /// Gives every number a slot, keeping the ones it has, each new one from the TaskManager that has the fewest. Call
-    /// when nothing is missing.
+    /// Assigns a slot to every number. Numbers that have a slot keep it. Each new slot comes from the TaskManager that has the
+    /// fewest. Call this only when no slot is missing.
     pub fn assign(&mut self) -> &BTreeMap<u32, GrantedSlot> {
         for number in 0..self.needed {
             if self.assigned.contains_key(&number) {
@@ -101,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn slots_alternate_between_task_managers_whatever_order_they_were_granted_in() {
+    fn slots_alternate_between_task_managers_in_any_order_of_grants() {
         let grants = [slot(1, "a", 0), slot(2, "a", 1), slot(3, "b", 0), slot(4, "b", 1)];
         let expected = [("a", 0), ("b", 0), ("a", 1), ("b", 1)].map(|(name, slot)| (name.to_string(), slot));
         for rotation in 0..4 {
@@ -114,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn s2_a_repeated_grant_changes_nothing_and_a_surplus_one_goes_back() {
+    fn a_repeated_grant_changes_nothing_and_a_surplus_slot_is_returned() {
         let mut pool = SlotPool::new(1);
         assert!(pool.offer(vec![slot(1, "a", 0), slot(1, "a", 0)]).is_empty());
         pool.assign();
@@ -123,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_task_manager_leaves_the_others_slots_where_they_are() {
+    fn a_lost_task_manager_does_not_change_the_numbers_of_other_slots() {
         let mut pool = SlotPool::new(4);
         pool.offer(vec![slot(1, "a", 0), slot(2, "a", 1), slot(3, "b", 0), slot(4, "b", 1)]);
         let before = homes(&mut pool);

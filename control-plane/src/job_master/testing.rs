@@ -1,4 +1,4 @@
-//! What the tests of this folder build with.
+//! Builders for the tests of this folder.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use weir_protocol::{AllocationId, CheckpointId, ExecutionVertexId, Generation, J
 
 use crate::resource_manager::effect::GrantedSlot;
 
-/// The job of all tests.
+/// The job id in all tests.
 pub(crate) const JOB: JobId = JobId(0xabc);
 
 pub(crate) fn vertex(uid: &str, parallelism: u32) -> JobVertex {
@@ -47,7 +47,7 @@ pub(crate) fn slot(allocation: u128, task_manager: &str, slot: u32) -> GrantedSl
     }
 }
 
-/// A checkpoint of every subtask of a graph, without state.
+/// A checkpoint with a part for every subtask of a graph, without state.
 pub(crate) fn metadata(id: u64, graph: &JobGraph) -> CheckpointMetadata {
     let mut subtasks = Vec::new();
     for vertex in &graph.vertices {

@@ -20,13 +20,13 @@ use model::Model;
 /// A request to stop with a savepoint.
 const STOP: CheckpointRequest = CheckpointRequest { request: 5, savepoint: true, target_directory: None, stop: true };
 
-/// One source, and two windows fed by hash: one region.
+/// One source and three windows, connected by hash: one failover region.
 fn joined() -> Arc<JobGraph> {
     let hash = Partitioning::Hash { keys: vec!["k".to_string()] };
     graph(vec![vertex("source", 1), vertex("window", 3)], vec![edge("source", "window", hash)])
 }
 
-/// Two pipelines that have nothing to do with each other.
+/// Two independent pipelines.
 fn parallel() -> Arc<JobGraph> {
     graph(vec![vertex("source", 2), vertex("sink", 2)], vec![edge("source", "sink", Partitioning::Forward)])
 }
@@ -41,7 +41,7 @@ fn tm(name: &str) -> TaskManagerId {
     TaskManagerId(name.to_string())
 }
 
-/// A model with two TaskManagers whose job runs.
+/// A model with two TaskManagers and a running job.
 fn running(graph: &Arc<JobGraph>) -> Model {
     let mut model = Model::new(Arc::clone(graph), 1);
     model.add_task_manager("a");
@@ -69,7 +69,7 @@ fn end_all_input(model: &mut Model) {
 }
 
 #[test]
-fn a_job_waits_for_slots_and_says_so_and_is_deployed_when_they_are_there() {
+fn a_job_shows_that_it_waits_for_slots_and_is_deployed_when_they_are_granted() {
     let mut model = Model::new(joined(), 1);
     assert_eq!(model.status(), JobStatus::Initializing);
     model.settle();
@@ -111,21 +111,21 @@ fn a_failed_task_restarts_its_region_from_the_newest_checkpoint_with_a_new_gener
     model.run_for(100);
     assert_eq!(model.status(), JobStatus::Running);
     let redeployed: Vec<_> = model.deployments.iter().flat_map(|(_, deployment)| &deployment.tasks).collect();
-    assert_eq!(redeployed.len(), 2, "the other pipeline goes on");
+    assert_eq!(redeployed.len(), 2, "the other pipeline continues");
     for task in redeployed {
         assert_eq!(task.attempt.execution_vertex.subtask, subtask);
         assert_eq!(task.attempt.generation.attempt, 2);
         let former = before.iter().find(|(_, former)| former.execution_vertex == task.attempt.execution_vertex);
-        assert_eq!(model.slot_of(task.attempt), model.slot_of(former.expect("was there").1), "back to where it was");
+        assert_eq!(model.slot_of(task.attempt), model.slot_of(former.expect("was there").1), "the subtask keeps its slot");
     }
     model.run_for(5_000);
-    assert!(model.newest() > Some(CheckpointId(4)), "checkpoints go on over tasks of both generations");
+    assert!(model.newest() > Some(CheckpointId(4)), "checkpoints continue with tasks of both generations");
     let view = model.core.view(model.now);
     assert_eq!((view.restarts, view.exceptions.len(), view.exceptions[0].code.as_str()), (1, 1, "TASK-PANIC"));
 }
 
 #[test]
-fn a_lost_task_manager_restarts_what_ran_there_elsewhere() {
+fn tasks_of_a_lost_task_manager_restart_elsewhere() {
     let mut model = running(&joined());
     model.run_for(1_500);
     model.kill(&tm("b"));
@@ -142,7 +142,7 @@ fn a_lost_task_manager_restarts_what_ran_there_elsewhere() {
 }
 
 #[test]
-fn slots_that_do_not_come_in_time_are_a_failure_that_the_restart_strategy_answers() {
+fn a_slot_timeout_is_a_failure_that_the_restart_strategy_handles() {
     let mut model = Model::new(joined(), 1);
     model.run_for(300_000);
     assert_eq!(model.core.view(model.now).restarts, 1);
@@ -155,7 +155,7 @@ fn slots_that_do_not_come_in_time_are_a_failure_that_the_restart_strategy_answer
 }
 
 #[test]
-fn a_failure_that_no_restart_can_help_fails_the_job_after_its_tasks_have_stopped() {
+fn a_failure_that_no_restart_can_fix_fails_the_job_after_its_tasks_have_stopped() {
     let mut model = running(&joined());
     fail_one(&mut model, false);
     model.deliver();
@@ -190,7 +190,7 @@ fn a_job_can_be_canceled_before_anything_runs() {
 }
 
 #[test]
-fn tasks_that_do_not_stop_are_told_again_and_in_the_end_their_task_manager_is_disconnected() {
+fn tasks_that_do_not_stop_are_cancelled_again_and_finally_their_task_manager_is_disconnected() {
     let mut model = running(&joined());
     model.handle(JobMasterEvent::Cancel);
     for task_manager in model.task_managers.values_mut() {
@@ -209,7 +209,7 @@ fn tasks_that_do_not_stop_are_told_again_and_in_the_end_their_task_manager_is_di
 }
 
 #[test]
-fn c6_an_unreadable_newest_checkpoint_is_waited_for_and_shown_and_nothing_older_is_used() {
+fn c6_if_the_newest_checkpoint_is_unreadable_the_job_shows_this_and_waits() {
     let mut model = Model::new(joined(), 1);
     for _ in 0..3 {
         let reason = "newest checkpoint 7 unreadable: CKPT-CRC".to_string();
@@ -219,7 +219,7 @@ fn c6_an_unreadable_newest_checkpoint_is_waited_for_and_shown_and_nothing_older_
         let view = model.core.view(model.now);
         assert_eq!((view.status, view.reason), (JobStatus::Initializing, Some(reason)));
         model.pass_time(Millis(1_000_000));
-        assert_eq!(model.calls.len(), 1, "asked again");
+        assert_eq!(model.calls.len(), 1, "the checkpoint is read again");
     }
     model.settle();
     assert_eq!(model.status(), JobStatus::Created);
@@ -239,7 +239,7 @@ fn c6_a_restart_waits_until_it_is_certain_whether_a_checkpoint_is_complete() {
     let mut model = running(&joined());
     model.pass_time(Millis(1_000));
     for _ in 0..20 {
-        // Everything but calls to stores.
+        // Everything proceeds except calls to stores.
         for id in [tm("a"), tm("b")] {
             model.obey(&id);
         }
@@ -249,7 +249,7 @@ fn c6_a_restart_waits_until_it_is_certain_whether_a_checkpoint_is_complete() {
         model.deliver();
     }
     assert!(model.call(true, true), "metadata");
-    assert!(model.call(true, false), "the pointer is durable, but nobody knows");
+    assert!(model.call(true, false), "the pointer is durable, but the JobMaster does not know");
     fail_one(&mut model, true);
     while model.deliver() {}
     for id in [tm("a"), tm("b")] {
@@ -258,7 +258,7 @@ fn c6_a_restart_waits_until_it_is_certain_whether_a_checkpoint_is_complete() {
     while model.deliver() {}
     model.deployments.clear();
     model.pass_time(Millis(1_100));
-    assert!(model.calls.is_empty(), "no checkpoint is read before that is certain");
+    assert!(model.calls.is_empty(), "no checkpoint is read before the outcome is certain");
     assert!(model.core.view(model.now).reason.expect("says so").contains("coordination store"));
     model.run_for(5_000);
     let (_, deployment) = &model.deployments[0];
@@ -294,12 +294,12 @@ fn v1_when_tasks_fail_after_the_savepoint_to_stop_with_the_job_still_ends_with_i
     model.add_task_manager("c");
     model.run_for(10_000);
     assert_eq!(model.ended.as_ref().map(|ended| ended.status), Some(JobStatus::Finished));
-    assert_eq!(model.store.len(), 1, "nothing was processed beyond the savepoint");
+    assert_eq!(model.store.len(), 1, "nothing was processed after the savepoint");
     assert!(matches!(model.answers[&5], SavepointOutcome::Completed { .. }));
 }
 
 #[test]
-fn where_some_tasks_have_finished_a_failure_restarts_all_from_the_final_checkpoint() {
+fn if_some_tasks_have_finished_a_failure_restarts_all_from_the_final_checkpoint() {
     let mut model = running(&joined());
     end_all_input(&mut model);
     while model.tasks(|task| task.state == ExecutionState::Finished).is_empty() {
@@ -335,7 +335,7 @@ fn too_many_failed_checkpoints_restart_the_job() {
 }
 
 #[test]
-fn after_dropped_messages_everything_restarts_with_slots_asked_for_anew() {
+fn after_dropped_messages_all_slots_are_requested_again_and_everything_restarts() {
     let mut model = running(&joined());
     model.handle(JobMasterEvent::MessagesLost);
     model.run_for(1_000);
@@ -344,7 +344,7 @@ fn after_dropped_messages_everything_restarts_with_slots_asked_for_anew() {
 }
 
 #[test]
-fn what_a_drill_breaks_does_not_spend_the_restart_budget_and_what_comes_after_it_does() {
+fn failures_during_a_drill_do_not_use_up_the_restart_budget_and_later_failures_do() {
     let mut model = running(&with(&joined(), |graph| graph.restart_strategy = Some(RestartStrategyConfig::None)));
     model.run_for(1_500);
     model.handle(JobMasterEvent::Drill { restarts_free_ms: 60_000 });
@@ -353,7 +353,7 @@ fn what_a_drill_breaks_does_not_spend_the_restart_budget_and_what_comes_after_it
         model.run_for(1_000);
         assert_eq!((model.status(), model.core.view(model.now).restarts), (JobStatus::Running, restarts));
     }
-    // What no restart can help ends the job all the same.
+    // A failure that no restart can fix ends the job nevertheless.
     let mut hopeless = running(&joined());
     hopeless.handle(JobMasterEvent::Drill { restarts_free_ms: 60_000 });
     fail_one(&mut hopeless, false);
@@ -367,7 +367,7 @@ fn what_a_drill_breaks_does_not_spend_the_restart_budget_and_what_comes_after_it
 }
 
 #[test]
-fn a_drill_that_nobody_ends_is_over_by_itself() {
+fn a_drill_that_is_never_ended_expires() {
     let mut model = running(&with(&joined(), |graph| graph.restart_strategy = Some(RestartStrategyConfig::None)));
     model.handle(JobMasterEvent::Drill { restarts_free_ms: 2_000 });
     model.run_for(2_000);
@@ -386,7 +386,7 @@ fn a_superseded_job_master_does_nothing_more() {
 }
 
 #[test]
-fn reports_of_former_attempts_and_from_strangers_change_nothing() {
+fn reports_of_former_attempts_and_from_unknown_task_managers_change_nothing() {
     let mut model = running(&joined());
     let (id, attempt) = model.tasks(|_| true)[0].clone();
     let mut former = attempt;
@@ -397,9 +397,10 @@ fn reports_of_former_attempts_and_from_strangers_change_nothing() {
     assert_eq!((model.status(), model.core.view(model.now).exceptions.len()), (JobStatus::Running, 0));
 }
 
-/// It registered anew while a deployment was on its way to it: its registration did not name those tasks, so that nobody else stops them.
+/// The TaskManager registered again while a deployment was in flight. Its registration did not name those tasks, so nothing else
+/// would stop them.
 #[test]
-fn a_task_manager_that_is_back_before_its_loss_is_heard_is_told_to_stop_what_it_was_sent() {
+fn if_a_task_manager_registers_again_before_its_loss_is_processed_its_tasks_are_cancelled() {
     let mut model = running(&parallel());
     let a = tm("a");
     let there: Vec<_> = model.tasks(|_| true).into_iter().filter(|(id, _)| *id == a).map(|(_, attempt)| attempt).collect();

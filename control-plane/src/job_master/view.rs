@@ -1,4 +1,4 @@
-//! What a JobMaster shows of its job: plain data, published after every change, read by REST.
+//! The view of a job: plain data that the JobMaster publishes after every change and REST reads.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,83 +13,77 @@ use weir_protocol::{CheckpointId, ExecutionAttemptId, JobId, TaskManagerId};
 #[derive(Debug, Clone)]
 pub struct JobView {
     pub job: JobId,
-    /// What it runs.
     pub graph: Arc<JobGraph>,
     pub status: JobStatus,
-    /// Why it waits or failed, or what it lacks while it runs, in words for people.
+    /// Why the job waits or failed, or what it lacks while it runs, for people.
     pub reason: Option<String>,
-    /// When it was submitted.
     pub submitted_at: u64,
-    /// When it ended, if it has.
     pub ended_at: Option<u64>,
     /// When each state was last entered.
     pub timestamps: BTreeMap<JobStatus, u64>,
-    /// Its executions: by vertex (in graph order), then by subtask.
+    /// The executions by vertex, in graph order.
     pub vertices: Vec<VertexView>,
-    /// Restarts under this leader.
+    /// Number of restarts under this leader.
     pub restarts: u32,
     pub checkpoints: CheckpointsView,
-    /// Failures, newest first; bounded.
+    /// Failures, newest first. Their number is bounded by `web.exception-history-size`.
     pub exceptions: Vec<ExceptionView>,
 }
 
-/// A vertex.
+/// A vertex of a job, as REST shows it.
 #[derive(Debug, Clone)]
 pub struct VertexView {
-    /// Its user-chosen id.
+    /// The id that the user chose.
     pub uid: String,
-    /// Its parallel instances.
     pub subtasks: Vec<SubtaskView>,
 }
 
-/// One parallel instance.
+/// A subtask of a vertex, as REST shows it. Times are wall-clock milliseconds since 1970.
 #[derive(Debug, Clone)]
 pub struct SubtaskView {
-    /// The current attempt, if one was deployed.
+    /// The newest attempt, if the subtask was deployed.
     pub attempt: Option<ExecutionAttemptId>,
     pub state: ExecutionState,
     /// Number of attempts before this one under this leader.
     pub attempt_number: u32,
-    /// Where it runs.
     pub task_manager: Option<TaskManagerId>,
-    /// When it was deployed.
+    /// When the attempt was deployed.
     pub started_at: Option<u64>,
-    /// When it ended.
     pub ended_at: Option<u64>,
-    /// Its newest counters.
+    /// The newest counters of the attempt.
     pub metrics: Option<TaskMetrics>,
 }
 
-/// A failure.
+/// A failure of a job, as REST shows it.
 #[derive(Debug, Clone)]
 pub struct ExceptionView {
+    /// Wall-clock milliseconds since 1970.
     pub timestamp: u64,
     pub code: String,
     pub message: String,
-    /// Name of the vertex and number of the subtask, if it was a task's.
+    /// Name of the vertex and number of the subtask, if a task failed.
     pub task: Option<String>,
-    /// Where it ran.
     pub task_manager: Option<TaskManagerId>,
 }
 
-/// A job's checkpoints.
+/// The checkpoints of a job under this leader, as REST shows them.
 #[derive(Debug, Clone, Default)]
 pub struct CheckpointsView {
-    /// Restored from, under this leader.
+    /// How often the job restored from a checkpoint.
     pub restored: u64,
     pub total: u64,
     pub in_progress: u64,
     pub completed: u64,
     /// Failed or aborted.
     pub failed: u64,
-    /// The newest ones, newest first; bounded by `web.checkpoints.history`.
+    /// Checkpoints, newest first. Their number is bounded by `web.checkpoints.history`.
     pub history: Vec<CheckpointView>,
-    /// The checkpoint last restored from.
+    /// The checkpoint of the latest restore.
     pub latest_restored: Option<CheckpointId>,
     pub latest_restored_at: Option<u64>,
 }
 
-/// How far a checkpoint came.
+/// The status of a checkpoint, as REST shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CheckpointStatus {
     InProgress,
@@ -98,32 +92,28 @@ pub enum CheckpointStatus {
     Failed,
 }
 
-/// One checkpoint.
+/// A checkpoint, as REST shows it. Times are wall-clock milliseconds since 1970.
 #[derive(Debug, Clone)]
 pub struct CheckpointView {
     pub id: CheckpointId,
-    /// Why it was taken.
     pub kind: CheckpointKind,
-    /// How far it came.
     pub status: CheckpointStatus,
-    /// When it was triggered.
     pub triggered_at: u64,
-    /// When the newest acknowledgement came.
+    /// When the newest acknowledgement arrived.
     pub latest_ack_at: Option<u64>,
-    /// When it completed or failed.
+    /// When the checkpoint completed or failed.
     pub ended_at: Option<u64>,
     /// Subtasks that take part.
     pub subtasks: u32,
     /// Subtasks that have acknowledged.
     pub acknowledged: u32,
-    /// Bytes written for it.
+    /// Bytes that were written for this checkpoint.
     pub checkpointed_bytes: u64,
-    /// Bytes it references.
+    /// Bytes that this checkpoint references.
     pub state_bytes: u64,
-    /// Longest alignment of a subtask, microseconds.
+    /// The longest alignment of a subtask, microseconds.
     pub alignment_us: u64,
-    /// Where its metadata is, once complete.
+    /// URI of the directory with the metadata. Set when the checkpoint is complete.
     pub external_path: Option<String>,
-    /// Why it failed.
     pub failure: Option<String>,
 }

@@ -1,56 +1,55 @@
-//! What the ResourceManager decides.
+//! The effects of the ResourceManager.
 
 use weir_protocol::link::Order;
 use weir_protocol::{AllocationId, JobId, TaskManagerId};
 
-/// A slot a job may deploy into. It is free: whatever ran there before has been reported terminal.
+/// A slot into which a job may deploy. No task runs in it: all former attempts there were reported terminal.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct GrantedSlot {
-    /// The grant; never used for another job (S1).
+    /// Identifies the grant. It is never used for another job (S1).
     pub allocation: AllocationId,
     pub task_manager: TaskManagerId,
-    /// Index of the slot there.
+    /// Index of the slot on its TaskManager.
     pub slot: u32,
-    /// `host:port` of that TaskManager's data service.
+    /// `host:port` of the TaskManager's data service.
     pub data_address: String,
 }
 
-/// Everything the ResourceManager's runner carries out, in order.
+/// What the ResourceManager's runner must do. Effects are carried out in order.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
     /// Send an order to a TaskManager.
     Send { task_manager: TaskManagerId, order: Order },
-    /// Break a TaskManager's stream; it has to register again.
+    /// Break the link to a TaskManager, which must then register again.
     BreakLink {
         task_manager: TaskManagerId,
         /// Why, for people.
         reason: String,
     },
-    /// Give slots to a job.
+    /// Grant slots to a job.
     Grant {
         job: JobId,
-        /// The slots; all that were missing.
+        /// All slots that the job was missing.
         slots: Vec<GrantedSlot>,
     },
-    /// Tell a job that it has to wait.
+    /// Tell a job that it must wait for slots.
     Shortage {
         job: JobId,
-        /// How many slots it lacks.
         missing: u32,
         /// Why, for people.
         reason: String,
     },
-    /// Tell a job that a TaskManager on which it had slots is gone, and those slots with it.
+    /// Tell a job that a TaskManager is lost on which it had slots.
     TaskManagerLost {
         job: JobId,
         task_manager: TaskManagerId,
         /// Why, for people.
         reason: String,
     },
-    /// Most TaskManagers fell silent at once: rather the network, or this process, than they. They are given one
-    /// more timeout.
+    /// Most TaskManagers became silent at once. Probably the network or this process has failed, not the TaskManagers, so they
+    /// get one more timeout.
     MassSuspicion {
-        /// How many are registered.
+        /// Number of registered TaskManagers.
         registered: u32,
     },
     /// The mass suspicion is over.

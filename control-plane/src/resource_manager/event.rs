@@ -1,4 +1,4 @@
-//! What happens to the ResourceManager.
+//! The events of the ResourceManager.
 
 use std::collections::BTreeSet;
 
@@ -7,53 +7,49 @@ use weir_protocol::{AllocationId, ExecutionAttemptId, JobId, TaskManagerId};
 
 use crate::rpc::links::LinkId;
 
-/// What jobs want, until the ResourceManager looks. Wishes of one job merge, so that what waits is bounded by the
-/// number of jobs and slots, nothing is dropped and no caller ever blocks.
+/// What a job has asked for since the ResourceManager last looked. Wishes of one job are merged, so the memory is bounded by the
+/// number of jobs and slots, nothing is dropped, and no caller ever blocks.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Wishes {
-    /// Give back every slot first (a declaration of 0 was made).
+    /// Return all slots first, because the job declared that it needs 0.
     pub release_all: bool,
-    /// The declared number of slots, if a declaration was made.
+    /// The number of slots that the job needs, if it has declared one.
     pub slots: Option<u32>,
-    /// Grants to give back.
+    /// Grants that the job returns.
     pub releases: BTreeSet<AllocationId>,
 }
 
-/// Everything the ResourceManager reacts to.
+/// What the ResourceManager reacts to.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
-    /// A TaskManager opened a stream and said who it is and what it holds.
-    Register {
-        /// What it said.
-        registration: Registration,
-        link: LinkId,
-    },
+    /// A TaskManager has opened a stream and registered.
+    Register { registration: Registration, link: LinkId },
     /// A TaskManager's stream has ended.
     LinkLost {
         task_manager: TaskManagerId,
-        /// Which of its streams: the end of an earlier one means nothing (H1).
+        /// Identifies the stream. The end of an earlier stream is ignored (H1).
         link: LinkId,
         /// Why, for people.
         reason: String,
     },
-    /// A TaskManager's heartbeat.
+    /// A TaskManager has sent a heartbeat.
     Heartbeat {
         task_manager: TaskManagerId,
-        /// On which stream.
+        /// The stream of the heartbeat.
         link: LinkId,
     },
-    /// An attempt on a TaskManager is terminal.
+    /// An attempt on a TaskManager has reached a terminal state.
     AttemptEnded {
         task_manager: TaskManagerId,
-        /// On which stream it said so.
+        /// The stream of the report.
         link: LinkId,
         attempt: ExecutionAttemptId,
     },
-    /// A job will ask for slots. Jobs are served in the order of these events.
+    /// A job will request slots. Jobs are served in the order of these events.
     JobRegistered { job: JobId },
-    /// A job has ended: nothing of it remains.
+    /// A job has ended and returns all its slots.
     JobGone { job: JobId },
-    /// What a job wants.
+    /// A job requests or returns slots.
     Wished { job: JobId, wishes: Wishes },
     /// Time has passed.
     Tick,

@@ -1,4 +1,4 @@
-//! What others hold of the ResourceManager.
+//! The handle of the ResourceManager, which other actors hold.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,10 +11,10 @@ use super::event::{Event, Wishes};
 use super::view::ResourcesView;
 use crate::job_master::gateway::JobMasterGateway;
 
-/// Reports of TaskManagers that may wait. Streams that have more wait with them.
+/// Number of reports of TaskManagers that may wait. If there are more, their streams wait.
 const REPORTS: usize = 1024;
 
-/// The cheap handle of the ResourceManager. What is not `async` never blocks, and its order per job is kept.
+/// A cheap handle of the ResourceManager. Methods that are not `async` never block, and the order of calls for one job is kept.
 #[derive(Clone)]
 pub struct ResourceManagerGateway {
     letterbox: Arc<Letterbox>,
@@ -28,12 +28,12 @@ pub(super) struct Letterbox {
     arrived: Notify,
 }
 
-/// What has arrived for the ResourceManager: to be taken in this order.
+/// Messages for the ResourceManager, which it must process in the order of these fields.
 #[derive(Debug, Default)]
 pub struct Mail {
-    /// Jobs that will ask for slots, in the order in which they are to be served.
+    /// Jobs that will request slots, in the order in which they are served.
     pub registered: Vec<JobMasterGateway>,
-    /// What jobs want.
+    /// Requests of jobs.
     pub wishes: BTreeMap<JobId, Wishes>,
     /// Jobs that have ended.
     pub gone: Vec<JobId>,
@@ -45,7 +45,7 @@ impl Mail {
     }
 }
 
-/// The ResourceManager's end of its gateways.
+/// The runner's end of the gateways.
 pub struct Requests {
     pub(super) letterbox: Arc<Letterbox>,
     pub(super) reports: mpsc::Receiver<Event>,
@@ -59,13 +59,13 @@ impl fmt::Debug for Requests {
 }
 
 impl Letterbox {
-    /// Takes what jobs want, if anything.
+    /// Takes the messages out; `None` if there are none.
     pub(super) fn take(&self) -> Option<Mail> {
         let mail = std::mem::take(&mut *self.mail.lock().unwrap_or_else(PoisonError::into_inner));
         (!mail.is_empty()).then_some(mail)
     }
 
-    /// Waits until [`Self::take`] has something. Cancel-safe.
+    /// Waits until [`Self::take`] has messages. Cancel-safe.
     pub(super) async fn arrived(&self) {
         self.arrived.notified().await;
     }
@@ -77,7 +77,7 @@ impl fmt::Debug for ResourceManagerGateway {
     }
 }
 
-/// A gateway and the ResourceManager's end of it.
+/// Creates a gateway and the runner's end of it.
 pub fn channel() -> (ResourceManagerGateway, Requests) {
     let letterbox = Arc::new(Letterbox::default());
     let (reports, reports_end) = mpsc::channel(REPORTS);
@@ -87,18 +87,18 @@ pub fn channel() -> (ResourceManagerGateway, Requests) {
 }
 
 impl ResourceManagerGateway {
-    /// A job will ask for slots; jobs are served in the order of these calls.
+    /// Registers a job that will request slots. Jobs are served in the order of these calls.
     pub fn register_job(&self, job_master: JobMasterGateway) {
         self.post(|mail| mail.registered.push(job_master));
     }
 
-    /// A job has ended: all of its slots are given back and it is forgotten.
+    /// Removes a job that has ended, and returns all its slots.
     pub fn job_gone(&self, job: JobId) {
         self.post(|mail| mail.gone.push(job));
     }
 
-    /// The job wants this many slots in all. Absolute and idempotent; 0 gives back every slot. Lowering the number
-    /// takes nothing away: give back with [`Self::release`] what is not needed.
+    /// Declares how many slots the job needs in total. The call is idempotent, and 0 returns all slots. A lower number returns
+    /// no slots: use [`Self::release`] for this.
     pub fn declare_requirements(&self, job: JobId, slots: u32) {
         self.post(|mail| {
             let wishes = mail.wishes.entry(job).or_default();
@@ -110,20 +110,20 @@ impl ResourceManagerGateway {
         });
     }
 
-    /// Gives back one slot. The JobMaster does so only once everything it deployed there is terminal.
+    /// Returns one slot. A JobMaster does this only when all tasks that it deployed there are terminal.
     pub fn release(&self, job: JobId, allocation: AllocationId) {
         self.post(|mail| {
             mail.wishes.entry(job).or_default().releases.insert(allocation);
         });
     }
 
-    /// What a TaskManager's stream has brought. Waits while the ResourceManager has enough to do.
+    /// Passes on an event from the stream of a TaskManager. Waits while the queue of the ResourceManager is full.
     pub async fn report(&self, event: Event) {
-        // A ResourceManager that is gone has no use for it, nor has its successor, with which everybody registers anew.
+        // If the ResourceManager has stopped, the event is not needed: all TaskManagers register again with the next one.
         let _ = self.reports.send(event).await;
     }
 
-    /// The registered TaskManagers.
+    /// The newest view of the registered TaskManagers.
     pub fn view(&self) -> Arc<ResourcesView> {
         Arc::clone(&self.view.borrow())
     }
@@ -141,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn wishes_of_a_job_merge_and_a_declaration_of_zero_is_not_overtaken_by_the_next() {
+    fn wishes_of_a_job_are_merged_and_a_later_declaration_does_not_hide_a_declaration_of_zero() {
         let (gateway, requests) = channel();
         let job = JobId(1);
         gateway.declare_requirements(job, 2);

@@ -1,12 +1,12 @@
-//! Who has fallen silent: the rule that a leader applies to its TaskManagers.
+//! Detects TaskManagers that are silent for too long.
 //!
-//! Silence alone never fails a job on its own authority: the caller decides what an expiry means.
+//! The monitor itself never fails a job: its caller decides what an expiry means.
 
 use std::collections::BTreeMap;
 
 use weir_world::Millis;
 
-/// Deadlines of those who ought to be heard from. Pure; `now` is passed in.
+/// The times of the last heartbeats. Pure: `now` is passed in.
 #[derive(Debug, Clone, Hash)]
 pub(super) struct HeartbeatMonitor<K> {
     timeout_ms: u64,
@@ -14,33 +14,33 @@ pub(super) struct HeartbeatMonitor<K> {
     recent_expiries: Vec<Millis>,
 }
 
-/// What a [`HeartbeatMonitor::tick`] found.
+/// The result of [`HeartbeatMonitor::tick`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Expiry<K> {
-    /// Those who were not heard from for the timeout, in order. They are watched no longer.
+    /// Ids without a heartbeat for the whole timeout, in order. They are no longer watched.
     pub expired: Vec<K>,
-    /// More than half of all watched fell silent within one timeout, and at least two: likely the fault is on
-    /// this side. Something to tell people, and a reason to go slow.
+    /// More than half of all watched ids, and at least two, expired within one timeout. The fault is then probably on this side,
+    /// so the caller should warn operators and wait longer.
     pub mass_suspicion: bool,
 }
 
 impl<K: Ord + Clone> HeartbeatMonitor<K> {
-    /// A monitor with nobody to watch.
+    /// Creates a monitor that watches nothing.
     pub(super) fn new(timeout_ms: u64) -> Self {
         Self { timeout_ms, last_heard: BTreeMap::new(), recent_expiries: Vec::new() }
     }
 
-    /// Watches `id` from now on; it counts as heard from.
+    /// Watches `id` from now on. `now` counts as its first heartbeat.
     pub(super) fn watch(&mut self, id: K, now: Millis) {
         self.last_heard.insert(id, now);
     }
 
-    /// Watches `id` no longer, without an expiry.
+    /// Stops watching `id` without an expiry.
     pub(super) fn forget(&mut self, id: &K) {
         self.last_heard.remove(id);
     }
 
-    /// `id` was heard from. `false` if it is not watched: an expired one has to register again.
+    /// Records a heartbeat of `id`. Returns `false` if `id` is not watched: after an expiry it must register again.
     pub(super) fn beat(&mut self, id: &K, now: Millis) -> bool {
         match self.last_heard.get_mut(id) {
             Some(heard) => {
@@ -51,18 +51,18 @@ impl<K: Ord + Clone> HeartbeatMonitor<K> {
         }
     }
 
-    /// Everybody counts as heard from now: after a takeover, or after this process itself was paused (H1).
+    /// Restarts the timeouts of all ids, after a takeover or after a pause of this process (H1).
     pub(super) fn reset(&mut self, now: Millis) {
         self.last_heard.values_mut().for_each(|heard| *heard = now.max(*heard));
         self.recent_expiries.clear();
     }
 
-    /// When each was last heard from.
+    /// The time of the last heartbeat of `id`.
     pub(super) fn last_heard(&self, id: &K) -> Option<Millis> {
         self.last_heard.get(id).copied()
     }
 
-    /// Takes out those who have been silent for the timeout.
+    /// Removes and returns the ids that have been silent for the timeout.
     pub(super) fn tick(&mut self, now: Millis) -> Expiry<K> {
         let watched = self.last_heard.len();
         let silent = |heard: Millis| now.since(heard) >= self.timeout_ms;
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn the_silent_one_expires_once_and_its_later_beat_is_not_taken() {
+    fn a_silent_id_expires_once_and_its_later_heartbeat_is_refused() {
         let mut monitor = watching(&[1, 2, 3]);
         assert!(monitor.beat(&1, Millis(60)));
         assert!(monitor.beat(&3, Millis(60)));
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_reset_nobody_is_blamed_for_the_gap_h1() {
+    fn h1_after_a_reset_no_id_expires_because_of_the_pause() {
         let mut monitor = watching(&[1, 2]);
         monitor.reset(Millis(5_000));
         assert_eq!(monitor.tick(Millis(5_099)).expired, Vec::<u32>::new());
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_beat_never_goes_back_in_time() {
+    fn a_heartbeat_never_moves_back_in_time() {
         let mut monitor = watching(&[1]);
         monitor.beat(&1, Millis(50));
         monitor.beat(&1, Millis(20));
@@ -117,20 +117,20 @@ mod tests {
     }
 
     #[test]
-    fn most_of_them_falling_silent_within_one_timeout_is_mass_suspicion() {
+    fn mass_suspicion_is_raised_when_most_ids_expire_within_one_timeout() {
         let mut monitor = watching(&[1, 2, 3, 4, 5]);
         [3, 4, 5].iter().for_each(|id| assert!(monitor.beat(id, Millis(30))));
         assert_eq!(monitor.tick(Millis(100)), Expiry { expired: vec![1, 2], mass_suspicion: false });
         monitor.beat(&4, Millis(110));
         monitor.beat(&5, Millis(110));
         assert_eq!(monitor.tick(Millis(130)), Expiry { expired: vec![3], mass_suspicion: true });
-        // The old ones leave the window.
+        // The first expiries are no longer in the window.
         assert_eq!(monitor.tick(Millis(210)), Expiry { expired: vec![4, 5], mass_suspicion: true });
         assert_eq!(watching(&[1]).tick(Millis(100)), Expiry { expired: vec![1], mass_suspicion: false });
     }
 
     #[test]
-    fn a_forgotten_one_does_not_expire() {
+    fn a_forgotten_id_does_not_expire() {
         let mut monitor = watching(&[1]);
         monitor.forget(&1);
         assert_eq!(monitor.tick(Millis(1_000)).expired, Vec::<u32>::new());

@@ -1,8 +1,8 @@
-//! The ResourceManager: which TaskManagers there are, and which job may use which of their slots.
+//! The ResourceManager knows the TaskManagers and grants their slots to jobs.
 //!
-//! Its state dies with the leadership; TaskManagers register again with the next leader and say what they hold.
-//! A slot is granted only when nothing runs in it: what a registering TaskManager still holds is cancelled first,
-//! and the slot stays out of use until every such attempt is reported terminal.
+//! Its state ends with the leadership. TaskManagers register again with the next leader and report the attempts that they hold.
+//! A slot is granted only when no task runs in it. If a registering TaskManager still holds attempts, they are cancelled first,
+//! and their slots stay unavailable until all of them are reported terminal.
 
 pub mod effect;
 pub mod event;
@@ -27,21 +27,21 @@ use self::slot_manager::SlotManager;
 pub use self::view::{ResourcesView, TaskManagerView};
 use crate::rpc::links::LinkId;
 
-/// How the ResourceManager judges silence.
+/// The heartbeat settings of TaskManagers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct HeartbeatOptions {
-    /// How often TaskManagers beat, milliseconds.
+    /// Time between two heartbeats of a TaskManager, milliseconds.
     pub interval_ms: u64,
-    /// Silence for this long makes a TaskManager lost, milliseconds.
+    /// A TaskManager without a heartbeat for this time is lost, milliseconds.
     pub timeout_ms: u64,
 }
 
-/// The pure core.
+/// The pure core of the ResourceManager.
 #[derive(Debug, Clone, Hash)]
 pub struct ResourceManager {
     heartbeat: HeartbeatOptions,
     heartbeats: HeartbeatMonitor<TaskManagerId>,
-    /// Silent once together with most others, and given one more timeout for that.
+    /// TaskManagers that expired together with most others, and therefore have one more timeout.
     suspects: BTreeSet<TaskManagerId>,
     task_managers: BTreeMap<TaskManagerId, Registered>,
     slots: SlotManager,
@@ -55,7 +55,7 @@ struct Registered {
 }
 
 impl ResourceManager {
-    /// No TaskManagers and no jobs.
+    /// Creates a ResourceManager without TaskManagers and jobs.
     pub fn new(epoch: LeaderEpoch, heartbeat: HeartbeatOptions, now: Millis) -> Self {
         Self {
             heartbeat,
@@ -67,7 +67,7 @@ impl ResourceManager {
         }
     }
 
-    /// Takes in one event and says what to do.
+    /// Takes an event and returns what must be done, in this order.
     pub fn handle(&mut self, event: Event, now: Millis) -> Vec<Effect> {
         let mut effects = Vec::new();
         match event {
@@ -104,7 +104,7 @@ impl ResourceManager {
         effects
     }
 
-    /// What to show.
+    /// The view of the TaskManagers. `wall_clock_ms` is milliseconds since 1970.
     pub fn view(&self, now: Millis, wall_clock_ms: u64) -> ResourcesView {
         let task_managers = self.task_managers.iter().map(|(id, registered)| TaskManagerView {
             id: id.clone(),
@@ -139,7 +139,7 @@ impl ResourceManager {
         self.task_managers.insert(task_manager, Registered { link, registration });
     }
 
-    /// Forgets a TaskManager, if it is known, and tells the jobs that had slots there.
+    /// Removes a TaskManager, if it is known, and tells the jobs that had slots there.
     fn lose(&mut self, task_manager: &TaskManagerId, reason: &str, effects: &mut Vec<Effect>) {
         if self.task_managers.remove(task_manager).is_none() {
             return;
@@ -157,7 +157,7 @@ impl ResourceManager {
         let stalled = now.since(self.last_tick) >= self.heartbeat.timeout_ms / 2;
         self.last_tick = now;
         if stalled {
-            // This process slept: the silence is its own, so every deadline starts anew (H1).
+            // This process was paused and could receive no heartbeats, so all timeouts start again (H1).
             self.heartbeats.reset(now);
             return;
         }

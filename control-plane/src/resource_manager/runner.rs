@@ -1,4 +1,4 @@
-//! The ResourceManager's async shell.
+//! The runner of the ResourceManager.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,7 +8,6 @@ use weir_world::{MonotonicClock, wall_clock_ms};
 
 use super::effect::Effect;
 use super::event::Event;
-use super::event::Wishes;
 use super::gateway::{Mail, Requests};
 use super::{HeartbeatOptions, ResourceManager};
 use crate::job_master::gateway::JobMasterGateway;
@@ -19,12 +18,12 @@ use crate::rpc::links::TaskManagerLinks;
 pub(crate) async fn run(requests: Requests, links: TaskManagerLinks, heartbeat: HeartbeatOptions) {
     let clock = MonotonicClock::start();
     let core = ResourceManager::new(links.epoch(), heartbeat, clock.now());
-    let mut runner = Runner { clock, core, links, job_masters: BTreeMap::new(), early: BTreeMap::new() };
+    let mut runner = Runner { clock, core, links, job_masters: BTreeMap::new() };
     let tick_ms = (heartbeat.timeout_ms / 10).clamp(10, 1_000);
     let mut next_tick = clock.now().after(tick_ms);
     let Requests { letterbox, mut reports, view } = requests;
     loop {
-        // Ticks come last, so that heartbeats that wait are heard before anyone is judged silent.
+        // Ticks come last, so that waiting heartbeats are processed before a TaskManager expires.
         tokio::select! {
             biased;
             () = letterbox.arrived() => {
@@ -52,8 +51,6 @@ struct Runner {
     core: ResourceManager,
     links: TaskManagerLinks,
     job_masters: BTreeMap<JobId, JobMasterGateway>,
-    /// What JobMasters asked for before they were registered.
-    early: BTreeMap<JobId, Vec<Wishes>>,
 }
 
 impl Runner {
@@ -62,20 +59,15 @@ impl Runner {
             let job = job_master.job();
             self.job_masters.insert(job, job_master);
             self.handle(Event::JobRegistered { job });
-            for wishes in self.early.remove(&job).unwrap_or_default() {
-                self.handle(Event::Wished { job, wishes });
-            }
         }
         for (job, wishes) in mail.wishes {
+            // A JobMaster is registered before it asks for slots. If there is none, the job has ended.
             if self.job_masters.contains_key(&job) {
                 self.handle(Event::Wished { job, wishes });
-            } else {
-                self.early.entry(job).or_default().push(wishes);
             }
         }
         for job in mail.gone {
             self.job_masters.remove(&job);
-            self.early.remove(&job);
             self.handle(Event::JobGone { job });
         }
     }
@@ -93,7 +85,7 @@ impl Runner {
     fn perform(&self, effect: Effect) {
         match effect {
             Effect::Send { task_manager, order } => {
-                // A broken link reports itself.
+                // If the link is broken, its stream reports this.
                 let _ = self.links.send(&task_manager, order);
             }
             Effect::BreakLink { task_manager, reason } => {
@@ -108,7 +100,10 @@ impl Runner {
             Effect::TaskManagerLost { job, task_manager, reason } => self.job_lost(job, task_manager, reason),
             Effect::MassSuspicion { registered } => {
                 ::metrics::gauge!(metrics::MASS_SUSPICION).set(1.0);
-                tracing::warn!(registered, "most TaskManagers fell silent at once: suspecting the network rather than them");
+                tracing::warn!(
+                    registered,
+                    "most TaskManagers became silent at once: suspecting the network rather than the TaskManagers"
+                );
             }
             Effect::SuspicionOver => ::metrics::gauge!(metrics::MASS_SUSPICION).set(0.0),
         }

@@ -1,8 +1,8 @@
-//! Who gets which slot: requirements against free slots, decided the same way every time.
+//! Decides deterministically which job gets which free slots.
 //!
-//! Jobs are served oldest first, and a job gets all it lacks or nothing, so that slots don't lie about in jobs that
-//! can't start; a younger job that fits goes ahead of an older one that doesn't. A job's slots spread evenly over
-//! the TaskManagers.
+//! The oldest job is served first. A job gets all the slots it is missing or none, so that no slots are idle in jobs that can't
+//! start. If an older job can't get enough slots, a younger job that needs fewer goes ahead. The slots of a job are spread evenly
+//! over the TaskManagers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ use super::effect::Effect;
 use super::effect::GrantedSlot;
 use super::event::Wishes;
 
-/// Slots and claims.
+/// The slots of all TaskManagers and the claims of all jobs.
 #[derive(Debug, Clone, Hash)]
 pub(super) struct SlotManager {
     epoch: LeaderEpoch,
@@ -25,9 +25,9 @@ pub(super) struct SlotManager {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Slot {
-    /// Nothing runs here.
+    /// No task runs here.
     Free,
-    /// What an earlier leadership or link deployed here is being cancelled.
+    /// Attempts that were deployed here under an earlier leadership or link are being cancelled.
     Clearing(BTreeSet<ExecutionAttemptId>),
     Granted(JobId, AllocationId),
 }
@@ -37,7 +37,7 @@ struct Claim {
     age: u64,
     wanted: u32,
     granted: BTreeMap<AllocationId, (TaskManagerId, u32)>,
-    /// The shortage last told, so that it is told once.
+    /// The shortage that the job was last told about, so that it is told once.
     told: Option<(u32, String)>,
 }
 
@@ -74,7 +74,7 @@ impl SlotManager {
         }
         if let (Some(slots), Some(claim)) = (wishes.slots, self.claims.get_mut(&job)) {
             claim.wanted = slots;
-            // A job that asks again wants to hear again.
+            // After a new declaration, the job is told about a shortage again.
             claim.told = None;
         }
     }
@@ -87,7 +87,7 @@ impl SlotManager {
         self.task_managers.insert(id, slots.collect());
     }
 
-    /// Forgets a TaskManager's slots; the jobs that had some.
+    /// Removes the slots of a TaskManager. Returns the jobs that had slots there.
     pub(super) fn remove(&mut self, id: &TaskManagerId) -> BTreeSet<JobId> {
         let mut jobs = BTreeSet::new();
         for slot in self.task_managers.remove(id).unwrap_or_default() {
@@ -101,7 +101,7 @@ impl SlotManager {
         jobs
     }
 
-    /// An attempt has ended; whether that freed a slot.
+    /// Records that an attempt has ended. Returns whether this freed a slot.
     pub(super) fn cleared(&mut self, id: &TaskManagerId, attempt: &ExecutionAttemptId) -> bool {
         let mut freed = false;
         for slot in self.task_managers.get_mut(id).into_iter().flatten() {
@@ -130,7 +130,7 @@ impl SlotManager {
         by_job
     }
 
-    /// Grants what can be granted and tells of what can't.
+    /// Grants slots to the jobs that can get all they are missing, and tells the others about the shortage.
     pub(super) fn allocate(&mut self, address: &impl Fn(&TaskManagerId) -> String, effects: &mut Vec<Effect>) {
         let mut waiting: Vec<_> =
             self.claims.iter().filter(|(_, claim)| claim.missing() > 0).map(|(job, claim)| (claim.age, *job)).collect();
@@ -164,7 +164,7 @@ impl SlotManager {
         }
     }
 
-    /// The state of the slots in words.
+    /// Describes the state of the slots, for people.
     fn describe(&self) -> String {
         let slots = self.task_managers.values().flatten();
         let (mut total, mut free, mut clearing) = (0_u32, 0_u32, 0_u32);
@@ -183,7 +183,8 @@ impl SlotManager {
         }
     }
 
-    /// Grants the free slot that keeps the job, then the cluster, most evenly spread.
+    /// Grants the free slot that spreads the job most evenly. If there are several, it takes the one that spreads the load of the
+    /// cluster most evenly.
     fn grant_one(&mut self, job: JobId, address: &impl Fn(&TaskManagerId) -> String) -> Option<GrantedSlot> {
         let candidates = self.task_managers.iter().filter(|(_, slots)| free(slots) > 0);
         let best = candidates.min_by_key(|(id, slots)| {

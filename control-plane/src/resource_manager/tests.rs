@@ -88,16 +88,16 @@ fn the_oldest_job_is_served_first_but_does_not_block_a_younger_one_that_fits() {
     manager.handle(declare(1, 2), Millis(0));
     manager.handle(declare(9, 2), Millis(0));
     let effects = manager.handle(register("a", 2, 1), Millis(0));
-    assert_eq!(grants(&effects)[0].0, JobId(9), "registered first");
+    assert_eq!(grants(&effects)[0].0, JobId(9), "job 9 registered first");
 
     manager.handle(declare(5, 3), Millis(0));
     manager.handle(declare(6, 1), Millis(0));
     let effects = manager.handle(register("b", 1, 2), Millis(0));
-    assert_eq!(grants(&effects).iter().map(|(job, _)| *job).collect::<Vec<_>>(), [JobId(6)], "1 and 5 need more");
+    assert_eq!(grants(&effects).iter().map(|(job, _)| *job).collect::<Vec<_>>(), [JobId(6)], "jobs 1 and 5 need more slots");
 }
 
 #[test]
-fn a_lost_link_takes_the_slots_at_once_and_the_jobs_are_told_before_they_get_others() {
+fn a_lost_link_removes_the_slots_at_once_and_jobs_are_told_before_they_get_new_ones() {
     let mut manager = manager();
     manager.handle(register("a", 1, 1), Millis(0));
     manager.handle(declare(1, 1), Millis(0));
@@ -109,7 +109,7 @@ fn a_lost_link_takes_the_slots_at_once_and_the_jobs_are_told_before_they_get_oth
 }
 
 #[test]
-fn h1_the_end_of_an_earlier_link_means_nothing() {
+fn h1_the_end_of_an_earlier_link_is_ignored() {
     let mut manager = manager();
     manager.handle(register("a", 1, 1), Millis(0));
     manager.handle(register("a", 1, 2), Millis(0));
@@ -121,7 +121,7 @@ fn h1_the_end_of_an_earlier_link_means_nothing() {
 }
 
 #[test]
-fn what_a_registering_task_manager_holds_is_cancelled_and_its_slot_granted_only_once_all_of_it_is_terminal() {
+fn attempts_held_by_a_registering_task_manager_are_cancelled_before_their_slots_are_granted() {
     let mut manager = manager();
     manager.handle(declare(1, 1), Millis(0));
     let mut registration = registration("a", 1);
@@ -140,7 +140,7 @@ fn what_a_registering_task_manager_holds_is_cancelled_and_its_slot_granted_only_
 }
 
 #[test]
-fn silence_makes_a_task_manager_lost_and_breaks_its_link() {
+fn a_silent_task_manager_is_lost_and_its_link_is_broken() {
     let mut manager = manager();
     manager.handle(register("a", 1, 1), Millis(0));
     manager.handle(declare(1, 1), Millis(0));
@@ -154,7 +154,7 @@ fn silence_makes_a_task_manager_lost_and_breaks_its_link() {
 }
 
 #[test]
-fn a_heartbeat_is_answered_and_keeps_a_task_manager() {
+fn a_heartbeat_is_answered_and_keeps_the_task_manager_registered() {
     let mut manager = manager();
     manager.handle(register("a", 1, 1), Millis(0));
     for now in (100..5000).step_by(100) {
@@ -166,7 +166,7 @@ fn a_heartbeat_is_answered_and_keeps_a_task_manager() {
 }
 
 #[test]
-fn h2_common_silence_is_told_once_and_costs_nobody_a_slot_until_it_lasts_another_timeout() {
+fn mass_suspicion_is_raised_once_and_no_task_manager_is_lost_before_another_timeout() {
     let mut manager = manager();
     for (index, name) in ["a", "b", "c"].into_iter().enumerate() {
         manager.handle(register(name, 1, index as u64 + 1), Millis(0));
@@ -189,7 +189,7 @@ fn h2_common_silence_is_told_once_and_costs_nobody_a_slot_until_it_lasts_another
 }
 
 #[test]
-fn a_process_that_slept_blames_nobody() {
+fn after_a_pause_of_this_process_no_task_manager_is_lost() {
     let mut manager = manager();
     manager.handle(register("a", 1, 1), Millis(0));
     assert_eq!(manager.handle(Event::Tick, Millis(60_000)), []);

@@ -1,4 +1,4 @@
-//! What the ResourceManager shows: plain data, read by REST.
+//! The view of the ResourceManager: plain data that REST reads.
 
 use std::collections::BTreeMap;
 
@@ -8,23 +8,23 @@ use weir_protocol::{JobId, TaskManagerId};
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ResourcesView {
     pub task_managers: Vec<TaskManagerView>,
-    /// Most TaskManagers fell silent at once and were given one more timeout.
+    /// Whether most TaskManagers became silent at once and have one more timeout.
     pub mass_suspicion: bool,
 }
 
 impl ResourcesView {
-    /// Slots of all TaskManagers.
+    /// Number of slots of all TaskManagers.
     pub fn slots_total(&self) -> u32 {
         self.task_managers.iter().map(|view| view.slots).sum()
     }
 
-    /// Slots that could be granted now.
+    /// Number of slots that could be granted now.
     pub fn slots_free(&self) -> u32 {
         self.task_managers.iter().map(|view| view.free_slots).sum()
     }
 }
 
-/// One TaskManager.
+/// A registered TaskManager, as REST shows it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TaskManagerView {
     pub id: TaskManagerId,
@@ -32,13 +32,12 @@ pub struct TaskManagerView {
     pub data_address: String,
     /// `host:port` of its HTTP service.
     pub http_address: String,
-    /// Its memory budget in bytes.
+    /// The memory budget in bytes.
     pub memory_bytes: u64,
     pub slots: u32,
-    /// Its free slots.
     pub free_slots: u32,
-    /// Its granted slots, by job.
+    /// Number of granted slots by job.
     pub slots_by_job: BTreeMap<JobId, u32>,
-    /// Wall-clock milliseconds since 1970 of its newest heartbeat.
+    /// When the newest heartbeat arrived: wall-clock milliseconds since 1970.
     pub last_heartbeat_ms: u64,
 }

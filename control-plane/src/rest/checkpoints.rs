@@ -1,4 +1,4 @@
-//! `/jobs/:jobid/checkpoints`.
+//! Handlers of `/jobs/:jobid/checkpoints`.
 
 use axum::{Extension, Json};
 use weir_protocol::checkpoint::CheckpointKind;
@@ -51,7 +51,7 @@ pub(super) fn restored(checkpoints: &CheckpointsView) -> Option<RestoredCheckpoi
     })
 }
 
-/// The newest completed checkpoint.
+/// The newest completed checkpoint, if there is one in the history.
 pub(super) fn latest_completed(checkpoints: &CheckpointsView, now_ms: u64) -> Option<CheckpointEntry> {
     let completed = |checkpoint: &&CheckpointView| checkpoint.status == CheckpointStatus::Completed;
     checkpoints.history.iter().find(completed).map(|checkpoint| entry(checkpoint, now_ms))

@@ -1,4 +1,4 @@
-//! The cluster as a whole: figures, configuration, leadership.
+//! Handlers about the whole cluster: overview, configuration, leadership, metrics.
 
 use std::time::Duration;
 
@@ -24,9 +24,9 @@ use crate::leading::Leading;
 use crate::store_away::StoreAway;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
-/// The leader history is left out if the store does not answer within this time.
+/// If the store does not answer within this time, the leader history is left out.
 const HISTORY_DEADLINE: Duration = Duration::from_secs(1);
-/// Leadership has passed to another member within this time, or the transfer has failed.
+/// If no other member leads within this time, the transfer has failed.
 const TRANSFER_DEADLINE: Duration = Duration::from_secs(30);
 
 pub(super) async fn overview(Extension(leading): Extension<Leading>) -> Json<ClusterOverview> {
@@ -66,7 +66,7 @@ pub(super) async fn job_manager_config(State(rest): RestState) -> Json<Vec<Confi
     Json(rest.shared.config.iter().map(entry).collect())
 }
 
-/// The coordination group as this process sees it: never asked of another.
+/// The coordination group as this process sees it. This request is never passed on to the leader.
 pub(super) async fn ha(State(rest): RestState) -> Json<HaResponse> {
     let ha = &rest.shared.ha;
     let status = ha.status();
@@ -107,7 +107,7 @@ pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, RestError> {
     serde_json::from_slice(body).map_err(|error| RestError::bad_request(format!("REST-JSON: {error}")))
 }
 
-/// Lets a member into the coordination group, or removes one; answers with the group as it is then.
+/// Adds a member to the coordination group or removes one. The answer is the changed group.
 pub(super) async fn change_members(State(rest): RestState, body: Bytes) -> Result<Json<HaResponse>, RestError> {
     let change: MemberChange = parse(&body)?;
     StoreAway::check(rest.shared.ha.availability().now())?;
@@ -150,7 +150,7 @@ pub(super) async fn metrics(State(rest): RestState) -> Response {
     }
 }
 
-/// What this process knows without asking anybody.
+/// The health of this process. No other process is asked.
 pub(super) async fn health(State(rest): RestState) -> Json<Health> {
     let leads_under = rest.shared.leading.borrow().as_ref().map(Leading::epoch);
     let status = rest.shared.ha.status();

@@ -1,4 +1,4 @@
-//! Drills: faults for this process, and for the leader what is under way and how earlier ones ended.
+//! Handlers of drills. Every process takes faults for itself. The leader knows the current drill and the results of earlier ones.
 
 use axum::body::Bytes;
 use axum::extract::rejection::JsonRejection;
@@ -17,12 +17,13 @@ use crate::drills::GRACE_MS;
 use crate::leading::Leading;
 use crate::store_away::StoreAway;
 
-/// Who answers, and whether it takes faults: never asked of another process.
+/// The name of this process, and whether it takes faults. This request is never passed on to the leader.
 pub(super) async fn agent(State(rest): RestState) -> Json<AgentInfo> {
     Json(rest.shared.agent.info())
 }
 
-/// A fault for this process: never passed on. JSON by its content type, which no web page can send to another site unasked.
+/// Takes a fault for this process, and never passes it on. The content type must be JSON, because a web page can't send that to
+/// another site without the site's consent.
 pub(super) async fn fault(
     State(rest): RestState,
     order: Result<Json<FaultRequest>, JsonRejection>,
@@ -43,7 +44,7 @@ pub(super) async fn list(State(rest): RestState) -> Result<Json<DrillsResponse>,
     Ok(Json(DrillsResponse { under_way, results: drills.history().await.map_err(refusal)? }))
 }
 
-/// A drill begins: from now on, and under every later leader, restarts are free until it ends or its time is over.
+/// Begins a drill. Restarts are free, also under later leaders, until the drill ends or its time is over.
 pub(super) async fn begin(
     State(rest): RestState,
     Extension(leading): Extension<Leading>,
@@ -69,12 +70,12 @@ pub(super) async fn begin(
             Ok((StatusCode::CREATED, Json(drill)))
         }
         Begun::Other(DrillUnderWay { id, drill, .. }) => {
-            Err(RestError::conflict(format!("DRILL-UNDER-WAY: drill {drill} ({id}) is under way; one at a time")))
+            Err(RestError::conflict(format!("DRILL-UNDER-WAY: drill {drill} ({id}) is under way; only one can run at a time")))
         }
     }
 }
 
-/// A drill has ended; answered once its result is durable.
+/// Ends a drill. The answer is sent when the result is durable.
 pub(super) async fn end(
     State(rest): RestState,
     Extension(leading): Extension<Leading>,
@@ -83,7 +84,7 @@ pub(super) async fn end(
 ) -> Result<Json<DrillsResponse>, RestError> {
     let result: DrillResult = parse(&body)?;
     if result.id != id || id.is_empty() || id.len() > DrillBegin::MAX_ID_BYTES {
-        return Err(RestError::bad_request(format!("DRILL-REQUEST: the result is that of drill {:?}", result.id)));
+        return Err(RestError::bad_request(format!("DRILL-REQUEST: the result belongs to drill {:?}", result.id)));
     }
     StoreAway::check(rest.shared.ha.availability().now())?;
     let drills = DrillStore::new(rest.shared.ha.clone());

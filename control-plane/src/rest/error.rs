@@ -1,4 +1,4 @@
-//! Refusals, in Flink's form: `{"errors": [...]}`.
+//! Errors of REST requests, in Flink's form: `{"errors": [...]}`.
 
 use axum::Json;
 use axum::http::StatusCode;
@@ -9,7 +9,7 @@ use crate::dispatcher::effect::{CancelError, SubmitError};
 use crate::job_master::gateway::JobGone;
 use crate::store_away::StoreAway;
 
-/// A refusal.
+/// An error answer: an HTTP status and messages.
 #[derive(Debug)]
 pub(crate) struct RestError {
     status: StatusCode,
@@ -34,14 +34,14 @@ impl RestError {
     }
 
     pub(super) fn method_not_allowed() -> Self {
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, "this path does not know that method")
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "this path does not support this method")
     }
 
     pub(super) fn conflict(error: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, error)
     }
 
-    /// Flink's clients try again on 503.
+    /// Status 503, after which Flink's clients retry.
     pub(super) fn unavailable(error: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, error)
     }

@@ -1,4 +1,4 @@
-//! The job that a path names.
+//! Finds the job that a path names.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::dispatcher::job_registry::JobSnapshot;
 use crate::job_master::view::JobView;
 use crate::leading::Leading;
 
-/// The job id in a path: 400 if it is not one.
+/// The job id in a path. A malformed id is answered with 400.
 pub(super) struct JobPath(pub(super) JobId);
 
 impl FromRequestParts<Rest> for JobPath {
@@ -31,11 +31,11 @@ pub(super) fn find(leading: &Leading, job: JobId) -> Result<JobSnapshot, RestErr
     leading.jobs.get(job).ok_or_else(|| RestError::not_found(format!("JOB-NOT-FOUND: there is no job {job}")))
 }
 
-/// The job's details, if there are any.
+/// The details of a job. Fails with 404 if only its status is known.
 pub(super) fn view_of(snapshot: JobSnapshot) -> Result<Arc<JobView>, RestError> {
     let gone = || {
         let (job, status) = (snapshot.job, snapshot.status.as_str());
-        RestError::not_found(format!("JOB-NO-DETAILS: job {job} is {status}, and only that is known of it"))
+        RestError::not_found(format!("JOB-NO-DETAILS: job {job} is {status}, and no details about it are known"))
     };
     snapshot.view.clone().ok_or_else(gone)
 }

@@ -1,4 +1,4 @@
-//! `/jobs`, and our `/weir/v1/jobs`.
+//! Handlers of Flink's `/jobs` and of our `/weir/v1/jobs`.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ use crate::dispatcher::job_registry::JobSnapshot;
 use crate::job_master::view::{ExceptionView, SubtaskView, VertexView};
 use crate::leading::Leading;
 
-/// Accepts a job. The body's job graph is validated here, once; below there are only valid job graphs.
+/// Accepts a job. The job graph is validated only here, so the Dispatcher gets only valid job graphs.
 pub(super) async fn submit(
     Extension(leading): Extension<Leading>,
     body: Bytes,
@@ -47,7 +47,7 @@ pub(super) struct TerminationMode {
     mode: Option<String>,
 }
 
-/// `PATCH /jobs/:jobid?mode=cancel`.
+/// Handles `PATCH /jobs/:jobid?mode=cancel`.
 pub(super) async fn terminate(
     Extension(leading): Extension<Leading>,
     JobPath(job): JobPath,
@@ -59,7 +59,7 @@ pub(super) async fn terminate(
     }
 }
 
-/// `GET /jobs/:jobid/yarn-cancel`: what the web UI's button calls.
+/// `GET /jobs/:jobid/yarn-cancel`, which the button of the web UI calls.
 pub(super) async fn cancel(
     Extension(leading): Extension<Leading>,
     JobPath(job): JobPath,
@@ -143,7 +143,7 @@ pub(super) async fn exceptions(
     let limit = max_exceptions.unwrap_or(20);
     let mut entries: Vec<_> = known.iter().take(limit).map(entry).collect();
     if let (true, Some(reason)) = (known.is_empty() && limit > 0, &snapshot.reason) {
-        // A job without details: what its result or its quarantine says.
+        // If there are no details about the job, show the reason in its result or quarantine.
         let (name, timestamp) =
             (reason.split(':').next().unwrap_or_default(), snapshot.ended_at.unwrap_or(snapshot.submitted_at));
         let (exception_name, stacktrace) = (name.to_string(), reason.clone());
@@ -231,7 +231,7 @@ fn detail_of(job: &JobSnapshot, now: u64) -> JobDetail {
     }
 }
 
-/// Vertices as they are in the graph and as they run.
+/// The vertices of the graph, each with its view.
 fn vertices(job: &JobSnapshot) -> impl Iterator<Item = (&JobVertex, &VertexView)> {
     job.view.iter().flat_map(|view| view.graph.vertices.iter().zip(&view.vertices))
 }

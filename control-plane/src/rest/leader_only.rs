@@ -1,5 +1,5 @@
-//! The way to the leader: in this process, or by asking its REST service. Never a redirect: Flink's clients don't
-//! follow one.
+//! Lets the leader answer: in this process, or through its REST service. A redirect is never sent, because Flink's clients
+//! don't follow redirects.
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
@@ -12,10 +12,10 @@ use weir_world::simulation;
 use super::error::RestError;
 use super::{BODY_LIMIT, Rest};
 
-/// Longest answer passed on, bytes.
+/// Maximum length of an answer that is passed on, bytes.
 const ANSWER_LIMIT: usize = 64 * 1024 * 1024;
 
-/// Answers if this process leads; asks the leader otherwise.
+/// Answers if this process leads. Otherwise asks the leader and passes its answer on.
 pub(super) async fn answer_or_proxy(State(rest): State<Rest>, mut request: Request, next: Next) -> Response {
     let leading = rest.shared.leading.borrow().clone();
     match leading {
@@ -29,16 +29,16 @@ pub(super) async fn answer_or_proxy(State(rest): State<Rest>, mut request: Reque
 
 async fn proxy(rest: &Rest, request: Request) -> Result<Response, RestError> {
     if request.headers().contains_key(HOPS_HEADER) {
-        // Another JobManager took this one for the leader: leadership is on the move.
+        // Another JobManager believes that this one leads, so leadership is changing.
         return Err(RestError::unavailable("NO-LEADER: leadership is changing; try again"));
     }
     let leader = rest.shared.ha.leader().borrow().clone();
     let leader = leader.ok_or_else(|| RestError::unavailable("NO-LEADER: no JobManager leads at the moment; try again"))?;
     if leader.leader.name == rest.shared.name {
-        return Err(RestError::unavailable("NO-LEADER: this JobManager led last and no other does yet; try again"));
+        return Err(RestError::unavailable("NO-LEADER: this JobManager was the last leader, and no other leads yet; try again"));
     }
     if simulation::current().is_some() {
-        // The HTTP client knows only the real network; a simulated client asks every JobManager.
+        // The HTTP client can use only the real network. A simulated client asks every JobManager.
         return Err(RestError::unavailable("NO-LEADER: this JobManager does not lead; ask another"));
     }
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str());

@@ -1,5 +1,5 @@
-//! The REST service: Flink's paths and field names, and ours under `/weir/v1`. Every JobManager answers; one that
-//! does not lead asks the leader and passes the answer on.
+//! The REST service: Flink's paths and field names, and our own under `/weir/v1`. Every JobManager answers. If it does not
+//! lead, it asks the leader and passes the answer on.
 
 mod checkpoints;
 mod cluster;
@@ -33,16 +33,16 @@ use self::error::RestError;
 use crate::leading::Leading;
 use crate::metrics;
 
-/// Longest request body, bytes.
+/// Maximum length of a request body, bytes.
 pub(crate) const BODY_LIMIT: usize = 8 * 1024 * 1024;
-/// A request not answered by then is answered with 503.
+/// If a request is not answered within this time, the answer is 503.
 const REQUEST_DEADLINE: Duration = Duration::from_secs(60);
-/// A proxied request may take a little less, so that the answer names the cause.
+/// Timeout of requests to the leader. It is shorter than [`REQUEST_DEADLINE`], so that the answer names the cause.
 const PROXY_DEADLINE: Duration = Duration::from_secs(55);
-/// A leader that can't be connected to within this time is taken for gone.
+/// If a connection to the leader takes longer, the leader counts as unavailable.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(2);
 
-/// What REST answers from.
+/// The state of the REST service. Clones share it.
 #[derive(Clone)]
 pub(crate) struct Rest {
     shared: Arc<Shared>,
@@ -74,13 +74,13 @@ impl Rest {
             .no_proxy()
             .tcp_nodelay(true)
             .build()
-            // Only a TLS or DNS setup can fail, and neither is configured.
+            // Only the setup of TLS or DNS can fail, and neither is configured.
             .unwrap_or_default();
         Self { shared: Arc::new(Shared { name, ha, leading, config, metrics, agent, client }) }
     }
 }
 
-/// Serves until dropped.
+/// Serves requests until it is dropped.
 pub(crate) async fn serve(rest: Rest, listener: BoundListener) -> Result<(), io::Error> {
     axum::serve(HttpListener(listener.serve()?), router(rest)).await
 }
@@ -138,7 +138,7 @@ fn flink() -> Router<Rest> {
         .route("/taskmanagers/{id}", get(task_managers::detail))
 }
 
-/// Ours, which only the leader can answer.
+/// Our own paths, which only the leader can answer.
 fn weir() -> Router<Rest> {
     Router::new()
         .route("/weir/v1/jobs", post(jobs::submit))
@@ -149,7 +149,7 @@ fn weir() -> Router<Rest> {
         .route("/weir/v1/drills/{drill}/result", post(drills::end))
 }
 
-/// What every process answers about itself.
+/// Paths that every process answers about itself.
 fn local() -> Router<Rest> {
     Router::new()
         .route("/weir/v1/ha", get(cluster::ha))
@@ -159,7 +159,7 @@ fn local() -> Router<Rest> {
         .route("/weir/v1/drill/fault", post(drills::fault))
 }
 
-/// Bounds the time of a request and counts it.
+/// Limits the time of a request, and counts the request.
 async fn observe(request: Request, next: Next) -> Response {
     let started = tokio::time::Instant::now();
     let method = match request.method().as_str() {
@@ -168,7 +168,8 @@ async fn observe(request: Request, next: Next) -> Response {
         "PATCH" => "PATCH",
         _ => "other",
     };
-    let late = || RestError::unavailable("REST-TIMEOUT: no answer within 60 s; whether it was carried out is not known");
+    let late =
+        || RestError::unavailable("REST-TIMEOUT: no answer within 60 s; it is not known whether the request was carried out");
     let response = tokio::time::timeout(REQUEST_DEADLINE, next.run(request)).await.unwrap_or_else(|_| late().into_response());
     let status = response.status().as_u16().to_string();
     ::metrics::counter!(metrics::REST_REQUESTS, "method" => method, "status" => status).increment(1);
@@ -176,5 +177,5 @@ async fn observe(request: Request, next: Next) -> Response {
     response
 }
 
-/// The state as handlers ask for it.
+/// The extractor of the state in handlers.
 type RestState = State<Rest>;

@@ -1,5 +1,5 @@
-//! Savepoints and checkpoints on demand, between their trigger and the last poll. They live with the leader: after a
-//! leader change a poll gets 404, as in Flink.
+//! Savepoints and checkpoints that users triggered, for later polls. They end with the leadership: after a leader change a poll
+//! gets 404, as in Flink.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,10 +9,10 @@ use weir_world::random_id;
 
 use crate::checkpoint::effect::SavepointOutcome;
 
-/// Most operations remembered; the oldest ended ones go first.
+/// Maximum number of operations that are remembered. If there are more, the oldest one that has ended is removed.
 const MAX_OPERATIONS: usize = 1_000;
 
-/// Operations by trigger id.
+/// The operations by job and trigger id. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Operations {
     known: Arc<Mutex<Known>>,
@@ -30,27 +30,27 @@ struct Operation {
     outcome: Option<Result<SavepointOutcome, String>>,
 }
 
-/// What became of a trigger.
+/// The result of [`Operations::begin`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Begun {
-    /// It is new: carry it out and [`Operations::end`] it.
+    /// The operation is new. The caller must carry it out and call [`Operations::end`].
     New(String),
-    /// The same trigger was there before.
+    /// An operation with this trigger id exists already.
     Known(String),
-    /// Too many are under way.
+    /// Too many operations are in progress.
     TooMany,
 }
 
-/// How far an operation is.
+/// The progress of an operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Progress {
     InProgress,
-    /// Ended; `Err` if its job ended or moved meanwhile.
+    /// The operation has ended. `Err` if its job ended or moved to another JobManager before.
     Ended(Result<SavepointOutcome, String>),
 }
 
 impl Operations {
-    /// Registers an operation under the client's trigger id, or under a new one.
+    /// Registers an operation under the client's trigger id. If there is none, a new id is created.
     pub(crate) fn begin(&self, job: JobId, trigger: Option<String>) -> Begun {
         let trigger = trigger.unwrap_or_else(|| format!("{:032x}", random_id()));
         let mut known = self.lock();
@@ -78,7 +78,7 @@ impl Operations {
         }
     }
 
-    /// How far an operation is, if it is known.
+    /// The progress of an operation; `None` if it is not known.
     pub(crate) fn progress(&self, job: JobId, trigger: &str) -> Option<Progress> {
         let known = self.lock();
         let operation = known.by_trigger.get(&(job, trigger.to_string()))?;
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_repeated_trigger_starts_nothing_new() {
+    fn a_repeated_trigger_starts_no_new_operation() {
         let operations = Operations::default();
         let job = JobId(1);
         assert_eq!(operations.begin(job, Some("t".to_string())), Begun::New("t".to_string()));
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn ended_operations_make_room_and_those_under_way_do_not() {
+    fn ended_operations_are_removed_to_make_room_and_those_in_progress_are_not() {
         let operations = Operations::default();
         let job = JobId(1);
         for index in 0..MAX_OPERATIONS {

@@ -1,4 +1,4 @@
-//! Savepoints, stopping with one, and checkpoints on demand: triggered by POST, polled by GET.
+//! Handlers of savepoints, stopping with a savepoint, and checkpoints on demand. A POST triggers them, and a GET polls them.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ use crate::store_away::StoreAway;
 
 type Triggered = Result<(StatusCode, Json<TriggerResponse>), RestError>;
 
-/// What is asked of a JobMaster.
+/// What the JobMaster must do.
 enum Asked {
     Savepoint { target_directory: Option<String>, then_cancel: bool },
     Stop { target_directory: Option<String> },
@@ -115,14 +115,14 @@ async fn carry_out(job_master: &JobMasterGateway, asked: Asked) -> Result<Savepo
     };
     let outcome = outcome.map_err(|gone| format!("JOB-GONE: {gone}"))?;
     if then_cancel && matches!(outcome, SavepointOutcome::Completed { .. }) {
-        // If the job has ended meanwhile, that is what was wanted.
+        // An error means that the job has ended, as the user wanted.
         let _ = job_master.cancel().await;
     }
     Ok(outcome)
 }
 
-/// Id and place of the operation's checkpoint, once there is one. A failed operation is answered by a refusal of the
-/// poll, which Flink's CLI prints as the cause.
+/// Id and location of the operation's checkpoint, or `None` while it is in progress. If the operation failed, the poll gets an
+/// error, which Flink's CLI prints as the cause.
 fn poll(leading: &Leading, job: JobId, parameters: &BTreeMap<String, String>) -> Result<Option<(u64, String)>, RestError> {
     let trigger = parameters.get("trigger").map_or("", String::as_str);
     if trigger.parse::<JobId>().is_err() {

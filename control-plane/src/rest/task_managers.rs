@@ -1,4 +1,4 @@
-//! `/taskmanagers`.
+//! Handlers of `/taskmanagers`.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ use crate::resource_manager::TaskManagerView;
 
 const MIB: u64 = 1024 * 1024;
 
-/// Running tasks by TaskManager and job.
+/// Number of running tasks by TaskManager and job.
 type Tasks = BTreeMap<TaskManagerId, BTreeMap<JobId, u32>>;
 
 pub(super) async fn list(Extension(leading): Extension<Leading>) -> Json<TaskManagersInfo> {
@@ -39,7 +39,7 @@ pub(super) async fn detail(
     let allocated_slots = slots.map(|(job, index, slots)| AllocatedSlot {
         job_id: *job,
         resource: profile(view, 1),
-        // Tasks are not told apart by slot here: each slot shows its share.
+        // The slot of a task is not known here, so the tasks are divided equally among the slots of the job.
         assigned_tasks: of_job(job) / slots + u32::from(index < of_job(job) % slots),
     });
     let metrics = TaskManagerMetrics { heap_max: view.memory_bytes, ..TaskManagerMetrics::default() };
@@ -88,7 +88,7 @@ fn info(view: &TaskManagerView, tasks: &Tasks) -> TaskManagerInfo {
     }
 }
 
-/// The share of so many slots.
+/// The resources of this number of slots.
 fn profile(view: &TaskManagerView, slots: u32) -> ResourceProfile {
     let share = view.memory_bytes / u64::from(view.slots.max(1)) * u64::from(slots);
     ResourceProfile { cpu_cores: f64::from(slots), task_heap_memory: share / MIB, ..ResourceProfile::default() }

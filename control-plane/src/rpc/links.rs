@@ -8,15 +8,15 @@ use tokio::sync::{mpsc, watch};
 use weir_protocol::link::{Order, ToTaskManager};
 use weir_protocol::{LeaderEpoch, TaskManagerId};
 
-/// Orders that may wait for one TaskManager. A TaskManager that doesn't take them is disconnected.
+/// Number of orders that may wait for one TaskManager. If there are more, the link is broken.
 pub const LINK_QUEUE_ORDERS: usize = 1024;
 
-/// Tells one stream of a TaskManager from an earlier or later one of the same TaskManager.
+/// Identifies one stream of a TaskManager. A later stream has a higher id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LinkId(pub u64);
 
-/// An order could not be sent: the TaskManager has no stream, or it was just broken because its queue is full.
-/// The ResourceManager tells every JobMaster concerned; nothing needs to be retried.
+/// An order could not be sent: the TaskManager has no link, or its link was just broken because the queue is full. The
+/// ResourceManager tells every affected JobMaster, so callers need not retry.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("no link to TaskManager {task_manager}: {reason}")]
 pub struct LinkLost {
@@ -25,7 +25,7 @@ pub struct LinkLost {
     pub reason: String,
 }
 
-/// Every registered TaskManager's stream, by its id. Every order carries this leader's epoch (E4).
+/// The links to all registered TaskManagers. Every order carries this leader's epoch (E4).
 #[derive(Clone)]
 pub struct TaskManagerLinks {
     shared: Arc<Links>,
@@ -49,11 +49,11 @@ struct Link {
     broken: watch::Sender<Option<String>>,
 }
 
-/// The stream's end of a link: what to send, and when to stop.
+/// The stream's end of a link: the orders to send, and the signal to stop.
 #[derive(Debug)]
 pub struct LinkEnd {
     pub id: LinkId,
-    /// Orders to send, in order.
+    /// Orders to send, oldest first.
     pub orders: mpsc::Receiver<ToTaskManager>,
     /// Set to the reason once the link is broken.
     pub broken: watch::Receiver<Option<String>>,
@@ -66,17 +66,17 @@ impl fmt::Debug for TaskManagerLinks {
 }
 
 impl TaskManagerLinks {
-    /// No links, under this epoch.
+    /// Creates an empty set of links for this epoch.
     pub fn new(epoch: LeaderEpoch) -> Self {
         Self { shared: Arc::new(Links { epoch, open: Mutex::default() }) }
     }
 
-    /// The epoch every order carries.
+    /// The epoch that every order carries.
     pub fn epoch(&self) -> LeaderEpoch {
         self.shared.epoch
     }
 
-    /// Queues an order. Never blocks: a full queue breaks the link, and the TaskManager has to register again.
+    /// Queues an order. Never blocks: if the queue is full, the link is broken, and the TaskManager must register again.
     pub fn send(&self, task_manager: &TaskManagerId, order: Order) -> Result<(), LinkLost> {
         let lost = |reason: &str| LinkLost { task_manager: task_manager.clone(), reason: reason.to_string() };
         let mut open = self.lock();
@@ -95,7 +95,7 @@ impl TaskManagerLinks {
         }
     }
 
-    /// Opens a link; an earlier one of the same TaskManager is broken. `None` once [`Self::close`] was called.
+    /// Opens a link and breaks an earlier one of the same TaskManager. Returns `None` after [`Self::close`].
     pub fn open(&self, task_manager: &TaskManagerId) -> Option<LinkEnd> {
         let mut open = self.lock();
         if open.closed {
@@ -111,14 +111,14 @@ impl TaskManagerLinks {
         Some(LinkEnd { id, orders: orders_end, broken: broken_end })
     }
 
-    /// Breaks the TaskManager's link, whichever it is.
+    /// Breaks the TaskManager's current link, if there is one.
     pub fn break_link(&self, task_manager: &TaskManagerId, reason: &str) {
         if let Some(link) = self.lock().links.remove(task_manager) {
             link.broken.send_replace(Some(reason.to_string()));
         }
     }
 
-    /// Forgets the link if it is still this one.
+    /// Removes the link if it still has this id.
     pub fn remove(&self, task_manager: &TaskManagerId, id: LinkId) {
         let mut open = self.lock();
         if open.links.get(task_manager).is_some_and(|link| link.id == id) {
@@ -126,7 +126,7 @@ impl TaskManagerLinks {
         }
     }
 
-    /// Breaks all links and opens none any more: leadership is over.
+    /// Breaks all links and opens no more, because leadership has ended.
     pub fn close(&self, reason: &str) {
         let mut open = self.lock();
         open.closed = true;
@@ -168,22 +168,22 @@ mod tests {
         }
         assert!(links.send(&tm("a"), Order::HeartbeatAck).is_err());
         assert!(end.broken.borrow().is_some());
-        assert!(links.send(&tm("a"), Order::HeartbeatAck).is_err(), "the link is gone");
+        assert!(links.send(&tm("a"), Order::HeartbeatAck).is_err(), "the link is broken");
     }
 
     #[test]
-    fn a_new_link_of_the_same_task_manager_breaks_the_old_one_whose_end_leaves_the_new_one_alone() {
+    fn a_new_link_breaks_the_old_one_and_the_end_of_the_old_one_does_not_affect_it() {
         let links = TaskManagerLinks::new(LeaderEpoch(1));
         let old = links.open(&tm("a")).expect("open");
         let new = links.open(&tm("a")).expect("open");
         assert!(old.broken.borrow().is_some());
         links.remove(&tm("a"), old.id);
-        links.send(&tm("a"), Order::Registered).expect("the new link is there");
+        links.send(&tm("a"), Order::Registered).expect("the new link is open");
         assert!(new.broken.borrow().is_none());
     }
 
     #[test]
-    fn after_close_nothing_opens() {
+    fn after_close_no_link_opens() {
         let links = TaskManagerLinks::new(LeaderEpoch(1));
         let end = links.open(&tm("a")).expect("open");
         links.close("over");

@@ -1,4 +1,4 @@
-//! The gRPC service for TaskManagers. Every JobManager offers it; only the leader takes TaskManagers in.
+//! The gRPC service for TaskManagers. Every JobManager offers it, but only the leader registers TaskManagers.
 
 pub mod links;
 pub(crate) mod service;

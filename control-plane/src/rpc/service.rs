@@ -1,4 +1,4 @@
-//! The server's end of the conversation with TaskManagers.
+//! The server's side of the links to TaskManagers.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -22,22 +22,22 @@ use crate::leading::Leading;
 use crate::metrics;
 use crate::resource_manager::event::Event;
 
-/// A TaskManager that has opened a stream says who it is within this time.
+/// A TaskManager must register within this time after it has opened a stream.
 const REGISTRATION_DEADLINE: Duration = Duration::from_secs(10);
-/// Most slots of one TaskManager.
+/// Maximum number of slots of one TaskManager.
 const MAX_SLOTS: u32 = 4096;
-/// Most attempts a TaskManager may hold.
+/// Maximum number of attempts in a registration.
 const MAX_HELD_ATTEMPTS: usize = 65_536;
-/// Longest id or address, bytes.
+/// Maximum length of an id or address, bytes.
 const MAX_TEXT: usize = 512;
-/// HTTP/2 pings at this interval find connections that are gone without a word.
+/// Interval of HTTP/2 pings, which detect connections whose peer no longer answers.
 const KEEPALIVE: Duration = Duration::from_secs(5);
 const STREAM_WINDOW: u32 = 4 * 1024 * 1024;
 const CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
-/// Streams of one TaskManager process: it needs two.
+/// Maximum number of streams per connection. A TaskManager process needs two.
 const STREAMS_PER_CONNECTION: u32 = 64;
 
-/// Serves TaskManagers until dropped.
+/// Serves TaskManagers until it is dropped.
 pub(crate) async fn serve(listener: TcpListener, service: LinkService) -> Result<(), tonic::transport::Error> {
     let service = JobManagerServiceServer::new(service)
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
@@ -53,7 +53,7 @@ pub(crate) async fn serve(listener: TcpListener, service: LinkService) -> Result
         .await
 }
 
-/// The service. It knows who leads, and what the leader offers if this process does.
+/// The gRPC service. It knows the leader, and has its actors if this process leads.
 #[derive(Clone)]
 pub(crate) struct LinkService {
     leading: watch::Receiver<Option<Leading>>,
@@ -71,7 +71,7 @@ impl LinkService {
         not_leader(self.ha.leader().borrow().as_ref().map(address).as_ref())
     }
 
-    /// Decides whether a TaskManager may register here.
+    /// Decides whether a TaskManager may register with this leader.
     fn admit(&self, leading: &Leading, registration: &Registration) -> Result<(), Status> {
         let refuse = |reason: &'static str| ::metrics::counter!(metrics::REGISTRATIONS_REFUSED, "reason" => reason).increment(1);
         if registration.highest_epoch > leading.epoch() {
@@ -96,7 +96,7 @@ impl JobManagerService for LinkService {
         let Some(leading) = self.leading.borrow().clone() else { return Err(self.not_leader()) };
         let mut inbound = request.into_inner();
         let first = tokio::time::timeout(REGISTRATION_DEADLINE, inbound.message()).await;
-        let first = first.map_err(|_| Status::deadline_exceeded("TM-REGISTRATION: no registration came"))??;
+        let first = first.map_err(|_| Status::deadline_exceeded("TM-REGISTRATION: no registration arrived in time"))??;
         let registration = match first.map(ToJobManager::try_from) {
             Some(Ok(ToJobManager::Register(registration))) => registration,
             Some(Err(error)) => return Err(Status::invalid_argument(error.to_string())),
@@ -130,7 +130,7 @@ fn address(record: &LeaderRecord) -> LeaderAddress {
 fn check(registration: &Registration) -> Result<(), String> {
     let texts = [&registration.task_manager.0, &registration.data_address, &registration.http_address];
     if registration.task_manager.0.is_empty() || texts.iter().any(|text| text.len() > MAX_TEXT) {
-        return Err(format!("id and addresses have 1 to {MAX_TEXT} bytes"));
+        return Err(format!("the id must have 1 to {MAX_TEXT} bytes, and addresses at most {MAX_TEXT}"));
     }
     if registration.slots == 0 || registration.slots > MAX_SLOTS {
         return Err(format!("{} slots: a TaskManager has 1 to {MAX_SLOTS}", registration.slots));
@@ -139,12 +139,12 @@ fn check(registration: &Registration) -> Result<(), String> {
         return Err(format!("{} attempts: the limit is {MAX_HELD_ATTEMPTS}", registration.attempts.len()));
     }
     match registration.attempts.iter().find(|held| held.slot >= registration.slots) {
-        Some(held) => Err(format!("attempt {} is in slot {}, which is not there", held.attempt, held.slot)),
+        Some(held) => Err(format!("attempt {} is in slot {}, which does not exist", held.attempt, held.slot)),
         None => Ok(()),
     }
 }
 
-/// Orders as they are queued, then the reason for the end: not the leader any more, or the link was broken.
+/// A stream of the queued orders. It ends with a status: this JobManager no longer leads, or the link was broken.
 fn outbound(end: LinkEnd, service: LinkService) -> BoxStream<pb::ToTaskManager> {
     let orders = stream::unfold(Some((end, service)), |state| async move {
         let (mut end, service) = state?;
@@ -161,16 +161,16 @@ fn outbound(end: LinkEnd, service: LinkService) -> BoxStream<pb::ToTaskManager> 
     Box::pin(orders)
 }
 
-/// Waits until the link is broken; why it was.
+/// Waits until the link is broken. Returns the reason.
 async fn broken(link: &mut watch::Receiver<Option<String>>) -> String {
     match link.wait_for(Option::is_some).await {
         Ok(reason) => reason.clone().unwrap_or_default(),
-        // The other half has ended and the link is forgotten.
+        // The inbound half has ended and removed the link.
         Err(_) => "the connection has ended".to_string(),
     }
 }
 
-/// The half of a link that listens.
+/// The half of a link that receives messages.
 struct Inbound {
     leading: Leading,
     task_manager: TaskManagerId,
@@ -188,7 +188,7 @@ impl Inbound {
         self.leading.resource_manager.report(lost).await;
     }
 
-    /// Takes in messages until the link ends; why it did.
+    /// Receives messages until the link ends. Returns the reason.
     async fn listen(&mut self) -> String {
         loop {
             let message = tokio::select! {
@@ -229,7 +229,7 @@ impl Inbound {
             }
             ToJobManager::TaskState(update) => {
                 let (attempt, ended) = (update.attempt, update.state.is_terminal());
-                // The JobMaster first: it gives the slot back before the ResourceManager could grant it anew.
+                // The JobMaster is told first, so that it returns the slot before the ResourceManager could grant it again.
                 self.forward(attempt.job, TaskManagerReport::TaskState(update));
                 if ended {
                     let task_manager = self.task_manager.clone();
@@ -252,7 +252,7 @@ impl Inbound {
     fn forward(&self, job: JobId, report: TaskManagerReport) {
         match self.leading.jobs.job_master(job) {
             Some(job_master) => job_master.from_task_manager(&self.task_manager, report),
-            None => tracing::debug!(%job, task_manager = %self.task_manager, "a report about a job that has ended"),
+            None => tracing::debug!(%job, task_manager = %self.task_manager, "ignored a report about a job that has ended"),
         }
     }
 }
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn a_registration_out_of_bounds_is_refused() {
+    fn a_registration_that_exceeds_a_limit_is_refused() {
         assert_eq!(check(&registration()), Ok(()));
         assert!(check(&Registration { slots: 0, ..registration() }).is_err());
         assert!(check(&Registration { slots: u32::MAX, ..registration() }).is_err());

@@ -1,4 +1,4 @@
-//! A TaskManager that speaks the protocol and runs nothing: its tasks are running at once, and acknowledge every
+//! A TaskManager that speaks the protocol but runs no tasks. It reports tasks as running at once, and acknowledges every
 //! checkpoint with empty state.
 
 use std::collections::BTreeMap;
@@ -20,7 +20,7 @@ use weir_protocol::rpc::JobManagerServiceClient;
 use weir_protocol::{EpochFence, ExecutionAttemptId, LeaderEpoch, TaskManagerId};
 use weir_world::net::connect_channel;
 
-/// A running fake; dropping it cuts its link, as `SIGKILL` does.
+/// A running fake TaskManager. Dropping it cuts its link, as `SIGKILL` does.
 pub(crate) struct FakeTaskManager {
     state: Arc<Mutex<State>>,
     to_leader: watch::Receiver<Option<mpsc::Sender<pb::ToJobManager>>>,
@@ -42,7 +42,7 @@ impl Drop for FakeTaskManager {
 }
 
 impl FakeTaskManager {
-    /// Starts it; it looks for the leader at these addresses until it is dropped.
+    /// Starts a fake TaskManager, which looks for the leader at these addresses until it is dropped.
     pub(crate) fn start(name: &str, slots: u32, rpc_addresses: Vec<String>) -> Self {
         let id = TaskManagerId(name.to_string());
         let state = Arc::new(Mutex::new(State::default()));
@@ -51,22 +51,22 @@ impl FakeTaskManager {
         Self { state, to_leader, task: weir_world::spawn("fake-task-manager", run) }
     }
 
-    /// The attempts it holds.
+    /// The attempts that it holds.
     pub(crate) fn held(&self) -> Vec<ExecutionAttemptId> {
         self.state.lock().unwrap().held.keys().copied().collect()
     }
 
-    /// The epochs under which it was given tasks.
+    /// The epochs of all deployments that it received.
     pub(crate) fn deployments(&self) -> Vec<LeaderEpoch> {
         self.state.lock().unwrap().deployments.clone()
     }
 
-    /// Whether it ignores orders to cancel.
+    /// Sets whether it ignores orders to cancel.
     pub(crate) fn set_stubborn(&self, stubborn: bool) {
         self.state.lock().unwrap().stubborn = stubborn;
     }
 
-    /// Says that every task has processed all of its input.
+    /// Reports that every task has processed all of its input.
     pub(crate) async fn end_input(&self) {
         let sender = self.to_leader.borrow().clone().unwrap();
         for attempt in self.held() {
@@ -92,7 +92,7 @@ async fn client(address: &str) -> Result<JobManagerServiceClient<Channel>, tonic
     Ok(JobManagerServiceClient::new(connect_channel(&endpoint).await?))
 }
 
-/// Opens a stream at this address with this first message.
+/// Opens a stream to this address and sends this first message.
 pub(crate) async fn connect(
     address: &str,
     first: ToJobManager,
@@ -176,7 +176,7 @@ fn obey(state: &mut State, epoch: LeaderEpoch, order: Order) -> Vec<ToJobManager
             state.deployments.push(epoch);
             for task in deployment.tasks {
                 let busy = state.held.values().any(|(held, _)| held.slot == task.slot && held.allocation != task.allocation);
-                assert!(!busy, "slot {} is granted while something runs in it", task.slot);
+                assert!(!busy, "slot {} is granted while a task runs in it", task.slot);
                 let (attempt, slot, allocation) = (task.attempt, task.slot, task.allocation);
                 let held = HeldAttempt { attempt, state: ExecutionState::Running, slot, allocation };
                 state.held.insert(attempt, (held, task.vertex.operators.len()));

@@ -1,4 +1,4 @@
-//! Whole JobManagers in one process: REST, RPC and leadership are real, the coordination store is in memory, and the
+//! Tests of whole JobManagers in one process. REST, RPC and leadership are real, the coordination store is in memory, and the
 //! TaskManagers are fake.
 #![allow(clippy::unwrap_used)]
 
@@ -14,8 +14,8 @@ use weir_control_plane::dispatcher::DispatcherOptions;
 use weir_control_plane::job_master::JobMasterOptions;
 use weir_control_plane::resource_manager::HeartbeatOptions;
 use weir_control_plane::{JobManager, JobManagerOptions};
-use weir_ha::{CoordinationStore, HaProvider};
 use weir_ha::memory::MemoryStore;
+use weir_ha::{CoordinationStore, HaProvider};
 use weir_protocol::link::ToJobManager;
 use weir_protocol::rpc::is_not_leader;
 use weir_protocol::{LeaderEpoch, TaskManagerId};
@@ -113,7 +113,7 @@ impl Cluster {
         .await;
     }
 
-    /// The job is running as soon as its first task is; this waits for all of them.
+    /// Waits until all tasks run. The status of the job is already `RUNNING` when its first task runs.
     async fn wait_until_all_run(&self, at: usize, job: &str) {
         eventually(&format!("every task of {job} runs"), || async {
             let (_, body) = self.get(at, &format!("/jobs/{job}")).await;
@@ -136,7 +136,7 @@ async fn answer(request: reqwest::RequestBuilder) -> (u16, Value) {
     (code, response.json().await.unwrap())
 }
 
-/// Asks until there is an answer; a minute without one is a failure.
+/// Asks until there is an answer. Fails after a minute without one.
 async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, ask: impl Fn() -> F) -> T {
     for _ in 0..3_000 {
         if let Some(answer) = ask().await {
@@ -144,7 +144,7 @@ async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, ask: impl Fn()
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    panic!("never: {what}");
+    panic!("this did not happen within a minute: {what}");
 }
 
 fn graph() -> Value {
@@ -169,13 +169,13 @@ fn keys(value: &Value) -> BTreeSet<&str> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_job_outlives_its_leader_and_goes_on_from_its_newest_checkpoint() {
+async fn a_job_survives_a_leader_change_and_continues_from_its_newest_checkpoint() {
     let cluster = Cluster::start(2);
     let first = cluster.leader().await;
     let standby = 1 - first;
     let task_managers = [cluster.task_manager("tm-a", 1), cluster.task_manager("tm-b", 1)];
 
-    // A standby answers as the leader does, and a repeated submission starts nothing new.
+    // A standby answers as the leader does, and a repeated submission starts no new job.
     let job = cluster.submit(standby, "token-1").await;
     let again = cluster.post(first, "/weir/v1/jobs", &json!({"job_graph": graph(), "client_token": "token-1"})).await;
     assert_eq!(again, (200, json!({"job_id": job, "status": "already_submitted"})));
@@ -192,7 +192,7 @@ async fn a_job_outlives_its_leader_and_goes_on_from_its_newest_checkpoint() {
     .await;
 
     cluster.store.revoke_leader();
-    eventually("the other leads", || async { (cluster.leader().await == standby).then_some(()) }).await;
+    eventually("the other JobManager leads", || async { (cluster.leader().await == standby).then_some(()) }).await;
     let restored = eventually("the job runs again", || async {
         let (_, body) = cluster.get(first, &format!("/weir/v1/jobs/{job}")).await;
         (body["status"] == "RUNNING").then(|| body["checkpoints"]["latest_restored"]["id"].clone())
@@ -200,9 +200,9 @@ async fn a_job_outlives_its_leader_and_goes_on_from_its_newest_checkpoint() {
     .await;
     assert!(restored.as_u64() > Some(0), "restored from {restored}");
     for task_manager in &task_managers {
-        assert_eq!(task_manager.held().len(), 2, "the old attempts are gone, the new ones are there");
+        assert_eq!(task_manager.held().len(), 2, "only the new attempts are left");
         let epochs: BTreeSet<_> = task_manager.deployments().into_iter().collect();
-        assert_eq!(epochs.len(), 2, "deployed by both leaders");
+        assert_eq!(epochs.len(), 2, "both leaders deployed tasks");
     }
     let history = eventually("both leaders are in the history", || async {
         let (_, body) = cluster.get(first, "/weir/v1/ha").await;
@@ -216,9 +216,9 @@ async fn a_job_outlives_its_leader_and_goes_on_from_its_newest_checkpoint() {
     cluster.wait_for_status(first, &job, "CANCELED").await;
     assert!(task_managers.iter().all(|task_manager| task_manager.held().is_empty()));
 
-    // R1: the next leader knows the result and starts nothing.
+    // R1: the next leader knows the result and starts no task.
     cluster.store.revoke_leader();
-    eventually("the first leads again", || async { (cluster.leader().await == first).then_some(()) }).await;
+    eventually("the first JobManager leads again", || async { (cluster.leader().await == first).then_some(()) }).await;
     cluster.wait_for_status(standby, &job, "CANCELED").await;
     let (code, _) = cluster.get(first, &format!("/jobs/{job}")).await;
     assert_eq!(code, 200);
@@ -236,7 +236,7 @@ async fn a_bounded_job_finishes_with_a_final_checkpoint_and_leaves_only_its_resu
     let (_, body) = cluster.get(0, &format!("/jobs/{job}")).await;
     assert_eq!(body["state"], "FINISHED");
     let store = cluster.store.member("reader");
-    eventually("nothing but results, tokens and checkpoint ids is left", || async {
+    eventually("only results, tokens and checkpoint ids are left", || async {
         let keys = store.list("").await.unwrap();
         let left = keys.iter().any(|(key, _)| key.starts_with("jobs/") || key.starts_with("checkpoints/"));
         let clean = keys.iter().find(|(key, _)| key.starts_with("results/"));
@@ -250,14 +250,14 @@ async fn a_bounded_job_finishes_with_a_final_checkpoint_and_leaves_only_its_resu
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lost_task_manager_costs_a_restart_and_its_slots_are_taken_over() {
+async fn a_job_that_loses_a_task_manager_restarts_on_another() {
     let cluster = Cluster::start(1);
     let lost = cluster.task_manager("tm-a", 2);
     let job = cluster.submit(cluster.leader().await, "t").await;
     cluster.wait_until_all_run(0, &job).await;
     drop(lost);
     let spare = cluster.task_manager("tm-b", 2);
-    eventually("the job runs on the spare", || async {
+    eventually("the job runs on the spare TaskManager", || async {
         let (_, body) = cluster.get(0, &format!("/weir/v1/jobs/{job}")).await;
         (body["status"] == "RUNNING" && spare.held().len() == 4).then_some(())
     })
@@ -271,7 +271,7 @@ async fn a_lost_task_manager_costs_a_restart_and_its_slots_are_taken_over() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn slots_with_former_tasks_are_granted_only_once_those_are_gone() {
+async fn slots_with_former_tasks_are_granted_only_after_these_tasks_have_ended() {
     let cluster = Cluster::start(2);
     let first = cluster.leader().await;
     let task_manager = cluster.task_manager("tm", 2);
@@ -286,7 +286,7 @@ async fn slots_with_former_tasks_are_granted_only_once_those_are_gone() {
     })
     .await;
     assert_eq!(task_manager.held(), before, "former tasks keep running until they are cancelled");
-    // Its connection is cut and it comes again: this time it does as it is told.
+    // The link is cut, and the TaskManager registers again. This time it obeys the orders to cancel.
     task_manager.set_stubborn(false);
     cluster.store.revoke_leader();
     cluster.wait_until_all_run(first, &job).await;
@@ -294,12 +294,12 @@ async fn slots_with_former_tasks_are_granted_only_once_those_are_gone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_superseded_leader_that_does_not_know_it_is_refused_by_store_and_refuses_task_managers() {
+async fn a_superseded_leader_refuses_task_managers_that_know_a_newer_one_and_then_steps_down() {
     let cluster = Cluster::start(2);
     let sleeper = cluster.leader().await;
     cluster.store.pause(&format!("jm-{}", sleeper + 1));
     let other = 1 - sleeper;
-    eventually("the other leads as well", || async {
+    eventually("the other JobManager leads as well", || async {
         (cluster.get(other, "/healthz").await.1["leading"] == json!(true)).then_some(())
     })
     .await;
@@ -311,16 +311,16 @@ async fn a_superseded_leader_that_does_not_know_it_is_refused_by_store_and_refus
     assert!(is_not_leader(&refusal), "{refusal}");
 
     cluster.store.resume(&format!("jm-{}", sleeper + 1));
-    eventually("it learns of it", || async {
+    eventually("the superseded leader steps down", || async {
         (cluster.get(sleeper, "/healthz").await.1["leading"] == json!(false)).then_some(())
     })
     .await;
-    assert_eq!(cluster.get(sleeper, "/overview").await.0, 200, "and asks the leader from then on");
+    assert_eq!(cluster.get(sleeper, "/overview").await.0, 200, "it passes requests on to the leader");
     cluster.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_leader_everything_but_local_paths_is_unavailable() {
+async fn without_a_leader_all_paths_except_local_ones_are_unavailable() {
     let cluster = Cluster::start(1);
     cluster.leader().await;
     cluster.store.set_elections(false);
@@ -375,7 +375,7 @@ async fn bad_requests_are_refused_with_flinks_codes_and_reasons() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn answers_have_flinks_fields_bare_and_under_v1() {
+async fn answers_have_flinks_fields_with_and_without_the_prefix_v1() {
     let cluster = Cluster::start(1);
     let _task_manager = cluster.task_manager("tm", 2);
     let job = cluster.submit(cluster.leader().await, "t").await;
@@ -428,7 +428,7 @@ async fn answers_have_flinks_fields_bare_and_under_v1() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_job_stops_with_a_savepoint_that_is_polled_for() {
+async fn a_job_stops_with_a_savepoint_and_a_poll_returns_its_location() {
     let cluster = Cluster::start(1);
     let task_manager = cluster.task_manager("tm", 2);
     let directory = tempfile::tempdir().unwrap();
@@ -452,9 +452,9 @@ async fn a_job_stops_with_a_savepoint_that_is_polled_for() {
     cluster.stop().await;
 }
 
-/// Nobody waits for a store that does not answer, whichever JobManager is asked, and the job runs on.
+/// Every JobManager refuses such requests at once, and the job continues to run.
 #[tokio::test]
-async fn while_the_store_is_away_what_it_would_have_to_record_is_refused_at_once() {
+async fn while_the_store_is_unavailable_requests_that_must_be_recorded_are_refused_at_once() {
     let cluster = Cluster::start(2);
     let _task_managers = [cluster.task_manager("tm-1", 2), cluster.task_manager("tm-2", 2)];
     let leader = cluster.leader().await;
@@ -463,7 +463,7 @@ async fn while_the_store_is_away_what_it_would_have_to_record_is_refused_at_once
 
     cluster.store.set_away(true);
     let submission = json!({"job_graph": graph(), "client_token": "another"});
-    eventually("the job says what it lacks", || async {
+    eventually("the job shows that the store does not answer", || async {
         let (_, body) = cluster.get(leader, &format!("/weir/v1/jobs/{job}")).await;
         body["reason"].as_str().is_some_and(|reason| reason.starts_with("HA-STORE-AWAY: ")).then_some(())
     })

@@ -14,7 +14,8 @@ use weir_protocol::{CheckpointId, ExecutionAttemptId, ExecutionVertexId, Generat
 use crate::chain::{ChainPoll, OperatorChain};
 use crate::element::{CheckpointBarrier, MAX_WATERMARK};
 use crate::key_group::KeyPartitioner;
-use crate::operator::{Collector, Operator, OperatorContext, OperatorError, RestoredState, StateSnapshot, subtask_of_key_group};
+use crate::key_group::subtask_of_key_group;
+use crate::operator::{Collector, Operator, OperatorContext, OperatorError, RestoredState, StateSnapshot};
 use crate::operators::register_operators;
 use crate::registry::{BuiltOperator, OperatorRegistry};
 use crate::schema;

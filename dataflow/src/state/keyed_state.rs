@@ -8,8 +8,8 @@ use arrow_schema::DataType;
 use bytes::Bytes;
 use hashbrown::HashTable;
 
-use crate::key_group::{hash_rows, key_group_of};
-use crate::operator::{KeyGroupSnapshot, OperatorContext, OperatorError, key_group_range};
+use crate::key_group::{hash_rows, key_group_of, key_group_range};
+use crate::operator::{KeyGroupSnapshot, OperatorContext, OperatorError};
 use crate::state::bytes::put_bytes;
 use crate::state::{RowFormat, Rows, StateReader, open, seal};
 
@@ -176,7 +176,7 @@ mod tests {
 
     use super::*;
     use crate::key_group::hash_i64;
-    use crate::operator::subtask_of_key_group;
+    use crate::key_group::subtask_of_key_group;
     use crate::operators::tests::context;
 
     fn state(parallelism: u32, subtask: u32) -> KeyedState<Box<[u8]>> {

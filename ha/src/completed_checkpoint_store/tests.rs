@@ -49,7 +49,7 @@ async fn c3_an_appended_checkpoint_is_seen_by_the_next_leader() {
 }
 
 #[tokio::test]
-async fn c2_ids_strictly_increase_also_over_removed_ones() {
+async fn c2_ids_strictly_increase_even_after_removals() {
     let contest = Contest::start().await;
     let store = with_checkpoints(&contest, &[3, 9, 10]).await;
     for id in [1, 3, 5, 9] {
@@ -103,7 +103,7 @@ async fn a_superseded_leader_learns_whether_its_last_append_was_applied() {
         let leadership = contest.leadership.clone();
         let checkpoint = checkpoint(4);
         let mut append = Box::pin(store.append(&leadership, &checkpoint));
-        // Up to the pause before the second attempt, unless reading back has shown that the first was applied.
+        // Runs up to the pause before the second attempt, unless reading back shows that the first attempt was applied.
         let outcome = futures::poll!(&mut append);
         contest.depose().await;
         let outcome = match outcome {
@@ -168,7 +168,7 @@ async fn c6_a_damaged_or_vanished_newest_pointer_is_an_error_and_never_an_older_
 }
 
 #[tokio::test]
-async fn a_checkpoint_reads_well() {
+async fn a_stored_checkpoint_is_readable_json() {
     let contest = Contest::start().await;
     with_checkpoints(&contest, &[3]).await;
     let (key, value) = contest.dump().await.remove(0);

@@ -1,12 +1,12 @@
-//! What elections promise.
+//! The promises of elections.
 
 use weir_protocol::LeaderEpoch;
 
 use super::*;
 use crate::{LeaderRecord, TransferError};
 
-/// E1, E2, E3: epochs grow over kills and restarts; when one is granted, everything older is readable and nobody older
-/// can write.
+/// E1, E2, E3: epochs grow over kills and restarts. Once an epoch is granted, every earlier commit is readable and no earlier
+/// leader can write.
 pub(super) async fn one_leader_at_a_time_with_growing_epochs<C: TestCluster>(cluster: C) {
     let mut fixture = Fixture::start(cluster).await;
     let (mut leader, mut leadership) = fixture.granted(None).await;
@@ -21,7 +21,7 @@ pub(super) async fn one_leader_at_a_time_with_growing_epochs<C: TestCluster>(clu
             let done = fixture.read(next, &format!("round/{earlier}")).await;
             assert_eq!(done.as_deref(), Some("done"), "E2: a new leader reads everything committed before");
         }
-        // What the dead leader might have left on the way is refused, from wherever it comes.
+        // A late write of the killed leader is refused, no matter which member sends it.
         let outcome = fixture.provider(next).commit(&leadership, vec![put("stale", "")]).await;
         assert!(matches!(outcome, CommitOutcome::Rejected(_)), "E3: {outcome:?}");
         let provider = fixture.cluster.start(&name).await;
@@ -32,7 +32,7 @@ pub(super) async fn one_leader_at_a_time_with_growing_epochs<C: TestCluster>(clu
     assert_eq!(fixture.read(leader, "stale").await, None);
 }
 
-/// E3: of a paused leader nothing is applied once another leads, however late it comes.
+/// E3: once another member leads, no write of the paused leader is applied, however late it arrives.
 pub(super) async fn a_paused_leader_is_superseded_and_its_writes_are_refused<C: TestCluster>(cluster: C) {
     let mut fixture = Fixture::start(cluster).await;
     let (old, stale) = fixture.granted(None).await;
@@ -42,7 +42,7 @@ pub(super) async fn a_paused_leader_is_superseded_and_its_writes_are_refused<C: 
     let late = {
         let provider = std::sync::Arc::clone(&fixture.members[old].provider);
         let leadership = stale.clone();
-        // Proposed while it is cut off, decided whenever it is back.
+        // Proposed while the leader is cut off, and decided when it is back.
         async move { provider.commit(&leadership, vec![put("k", "late")]).await }
     };
     let mut late: BoxFuture<'_, CommitOutcome> = Box::pin(late);
@@ -68,7 +68,7 @@ pub(super) async fn a_paused_leader_is_superseded_and_its_writes_are_refused<C: 
     }
 }
 
-/// E9: the loss of leadership is told also when there is no next leader; and the same member can lead again.
+/// E9: a leader is revoked even if there is no next leader. The same member can lead again.
 pub(super) async fn a_leader_without_successor_is_told<C: TestCluster>(cluster: C) {
     let mut fixture = Fixture::start(cluster).await;
     let (leader, leadership) = fixture.granted(None).await;
@@ -81,10 +81,10 @@ pub(super) async fn a_leader_without_successor_is_told<C: TestCluster>(cluster: 
     assert!(newer.epoch() > leadership.epoch(), "E1");
     version(fixture.provider(again).commit(&newer, vec![put("k", "w")]).await);
     let outcome = fixture.provider(again).commit(&leadership, vec![put("k", "x")]).await;
-    assert!(matches!(outcome, CommitOutcome::Rejected(_)), "E3: an earlier leadership of the same member: {outcome:?}");
+    assert!(matches!(outcome, CommitOutcome::Rejected(_)), "E3: a write under an earlier leadership of the same member: {outcome:?}");
 }
 
-/// Who drops its election is followed by another, and is not granted again.
+/// If a leader drops its election, another member is elected, and the former leader's writes are refused.
 pub(super) async fn a_withdrawn_leader_is_followed_by_another<C: TestCluster>(cluster: C) {
     let mut fixture = Fixture::start(cluster).await;
     let (leader, leadership) = fixture.granted(None).await;
@@ -96,7 +96,7 @@ pub(super) async fn a_withdrawn_leader_is_followed_by_another<C: TestCluster>(cl
     assert!(matches!(outcome, CommitOutcome::Rejected(_)), "E3: {outcome:?}");
 }
 
-/// A named member leads after a hand-over; nobody else can order one.
+/// After a hand-over the named member leads. Only the leader can hand over.
 pub(super) async fn leadership_can_be_handed_over<C: TestCluster>(cluster: C) {
     let mut fixture = Fixture::start(cluster).await;
     let (leader, leadership) = fixture.granted(None).await;
@@ -117,7 +117,7 @@ pub(super) async fn leadership_can_be_handed_over<C: TestCluster>(cluster: C) {
     version(fixture.provider(next).commit(&newer, vec![put("k", "v")]).await);
 }
 
-/// E8: what is published carries its epoch, reaches every member, and never goes back.
+/// E8: a published record carries its epoch and reaches every member. Its epoch never decreases.
 pub(super) async fn published_records_never_go_back<C: TestCluster>(cluster: C) {
     let mut fixture = Fixture::start(cluster).await;
     let (old, stale) = fixture.granted(None).await;
@@ -143,11 +143,11 @@ pub(super) async fn published_records_never_go_back<C: TestCluster>(cluster: C) 
     }
 }
 
-/// E1, E3: after a leader has raised the epoch it can write no more, and whoever follows exceeds what it was raised to.
+/// E1, E3: a leader that has raised the epoch can't write any more. The next leader's epoch is above the raised one.
 pub(super) async fn a_raised_epoch_is_exceeded_and_ends_the_leadership<C: TestCluster>(cluster: C) {
     let mut fixture = Fixture::start(cluster).await;
     let (leader, leadership) = fixture.granted(None).await;
-    // Nothing to raise: it goes on.
+    // The epoch is already above 1, so nothing is raised and the leader continues.
     version(fixture.provider(leader).raise_epoch(&leadership, LeaderEpoch(1)).await);
     version(fixture.provider(leader).commit(&leadership, vec![put("k", "v")]).await);
     let floor = LeaderEpoch(leadership.epoch().0 + 1_000_000);
@@ -162,7 +162,7 @@ pub(super) async fn a_raised_epoch_is_exceeded_and_ends_the_leadership<C: TestCl
     assert!(matches!(outcome, CommitOutcome::Rejected(_)), "E3: {outcome:?}");
 }
 
-/// E7, E9: a member that is shut down is told that it leads no more, then that its election is over; another follows.
+/// E7, E9: a leader that is shut down is first revoked, and then its election ends. Another member is elected.
 pub(super) async fn a_shut_down_member_learns_of_its_end<C: TestCluster>(cluster: C) {
     let mut fixture = Fixture::start(cluster).await;
     let (leader, leadership) = fixture.granted(None).await;

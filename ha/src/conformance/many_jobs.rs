@@ -1,4 +1,4 @@
-//! Very many jobs come and go.
+//! A load of very many jobs that are submitted and removed.
 
 use std::sync::Arc;
 
@@ -9,9 +9,9 @@ use weir_storage::file_system::MemoryFileSystem;
 
 use crate::{HaServices, JobGraphStore, Leadership, Submission, keys};
 
-/// So many.
+/// Number of jobs that are submitted and removed.
 pub const JOBS: u128 = 10_000;
-/// So many at once.
+/// Number of submissions or removals in flight.
 const AT_ONCE: usize = 64;
 
 fn graph(job: u128) -> JobGraph {
@@ -24,8 +24,8 @@ fn graph(job: u128) -> JobGraph {
     serde_json::from_value(json).expect("is a job graph")
 }
 
-/// They are all accepted, found by another leader's first look, listed in order by another member, and removed; then the store
-/// holds as much as before. `count` counts what it holds, by a way of its own where there is one.
+/// Submits [`JOBS`] jobs and removes them. All are accepted, recovered, and listed in key order by another member. After the
+/// removal the store holds as many keys as before. `count` returns that number, if possible without the provider.
 pub async fn come_and_go(leader: HaServices, other: HaServices, leadership: &Leadership, mut count: impl AsyncFnMut() -> usize) {
     let baseline = count().await;
     let store = JobGraphStore::new(Arc::clone(&leader), Arc::new(MemoryFileSystem::new()));
@@ -36,11 +36,11 @@ pub async fn come_and_go(leader: HaServices, other: HaServices, leadership: &Lea
     let submitted: Vec<_> = futures::stream::iter(1..=JOBS).map(submit).buffer_unordered(AT_ONCE).collect().await;
     let refused = submitted.iter().find(|outcome| !matches!(outcome, Ok(Submission::Created)));
     assert!(refused.is_none(), "every job is accepted: {refused:?}");
-    assert!(count().await >= baseline + JOBS as usize, "each has a key at least");
+    assert!(count().await >= baseline + JOBS as usize, "each job has at least one key");
     assert_eq!(store.recover().await.expect("recovers").len() as u128, JOBS);
     let listed = other.list(keys::JOBS).await.expect("lists");
     assert_eq!(listed.len() as u128, JOBS);
-    assert!(listed.is_sorted_by(|one, next| one.0 < next.0), "in key order");
+    assert!(listed.is_sorted_by(|one, next| one.0 < next.0), "the list is not in key order");
     let remove = |job| {
         let (store, leadership) = (store.clone(), leadership.clone());
         async move { store.remove(&leadership, JobId(job)).await }

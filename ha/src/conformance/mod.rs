@@ -1,8 +1,8 @@
-//! One suite for every coordination system: what [`HaProvider`] promises, asserted.
+//! The conformance suite: it asserts the promises of [`HaProvider`] for every provider.
 //!
-//! A provider runs it by one call of [`run`] with a [`TestCluster`] that can start, kill and pause its members. Each
-//! check names the invariant it asserts (docs/invariants.md). Nothing here depends on timing except the deadline
-//! after which a promise counts as broken.
+//! A provider's test calls [`run`] with a [`TestCluster`] that can start, kill and pause its members. Each check names the
+//! invariant that it asserts (docs/invariants.md). No check depends on timing, except for the deadline after which a promise
+//! counts as broken.
 
 mod elections;
 pub mod many_jobs;
@@ -16,27 +16,27 @@ use futures::future::BoxFuture;
 
 use crate::{Candidate, CommitOutcome, Expect, HaProvider, HaServices, LeaderElection, Leadership, LeadershipEvent, Operation};
 
-/// A promise not kept after this long is broken.
+/// A promise that is not kept within this time counts as broken.
 pub const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A coordination system whose members a test can start, kill and pause.
 pub trait TestCluster: Send {
-    /// The names of its members; at least three.
+    /// The names of its members. There are at least three.
     fn names(&self) -> Vec<String>;
 
     /// Starts a member, for the first time or again after it was killed.
     fn start<'a>(&'a mut self, name: &'a str) -> BoxFuture<'a, HaServices>;
 
-    /// Ends a member as `SIGKILL` does.
+    /// Kills a member, as `SIGKILL` does.
     fn kill<'a>(&'a mut self, name: &'a str) -> BoxFuture<'a, ()>;
 
-    /// Cuts a member off from all others, as `SIGSTOP` or a pulled cable do.
+    /// Cuts a member off from all others, as `SIGSTOP` or a pulled cable does.
     fn pause(&mut self, name: &str);
 
     /// Undoes `pause`.
     fn resume(&mut self, name: &str);
 
-    /// Makes `leader` lose its leadership in a way that lets nobody follow it.
+    /// Makes `leader` lose its leadership while no other member can be elected.
     fn lose_quorum(&mut self, leader: &str);
 
     /// Undoes `lose_quorum`.
@@ -68,7 +68,7 @@ struct TestMember {
     election: LeaderElection,
 }
 
-/// All members, contending.
+/// A cluster whose members all contend.
 struct Fixture<C> {
     cluster: C,
     members: Vec<TestMember>,
@@ -100,17 +100,17 @@ fn version(outcome: CommitOutcome) -> u64 {
 async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     match tokio::time::timeout(DEADLINE, future).await {
         Ok(value) => value,
-        Err(_) => panic!("not within {} s: {what}", DEADLINE.as_secs()),
+        Err(_) => panic!("did not happen within {} s: {what}", DEADLINE.as_secs()),
     }
 }
 
-/// Whoever of these is granted leadership first, and by what number it goes.
+/// Waits until one of these is granted leadership. Returns its index and the leadership.
 pub async fn granted(elections: &mut [LeaderElection]) -> (usize, Leadership) {
     first_granted(elections.iter_mut().enumerate().collect()).await
 }
 
 async fn first_granted(mut contenders: Vec<(usize, &mut LeaderElection)>) -> (usize, Leadership) {
-    within("somebody is granted leadership", async {
+    within("a member is granted leadership", async {
         loop {
             let waits = contenders.iter_mut().map(|(number, election)| {
                 Box::pin(async move {
@@ -144,15 +144,15 @@ impl<C: TestCluster> Fixture<C> {
         Self { members: members.collect(), cluster }
     }
 
-    /// The next grant to anybody but `not`.
+    /// The next grant to a member other than `not`.
     async fn granted(&mut self, not: Option<usize>) -> (usize, Leadership) {
         let contenders = self.members.iter_mut().map(|member| &mut member.election).enumerate();
         first_granted(contenders.filter(|(number, _)| Some(*number) != not).collect()).await
     }
 
     async fn revoked(&mut self, number: usize) {
-        let event = within("the leader is told that it leads no more", self.members[number].election.next()).await;
-        assert_eq!(event, Some(LeadershipEvent::Revoked), "E7: a grant is followed by a revocation");
+        let event = within("the leader is revoked", self.members[number].election.next()).await;
+        assert_eq!(event, Some(LeadershipEvent::Revoked), "E7: the next event after a grant is a revocation");
     }
 
     fn provider(&self, number: usize) -> &dyn HaProvider {

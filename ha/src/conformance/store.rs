@@ -1,4 +1,4 @@
-//! What the store promises.
+//! The promises of the fenced store.
 
 use bytes::Bytes;
 
@@ -6,7 +6,7 @@ use super::*;
 use crate::fenced_store::{MAX_OPERATIONS, MAX_VALUE_BYTES};
 use crate::{Rejection, WatchEvent};
 
-/// All operations or none, and only if every key is as expected.
+/// A commit applies all its operations or none, and only if every key is as expected.
 pub(super) async fn commits_are_atomic_and_conditional<C: TestCluster>(cluster: C) {
     let mut fixture = Fixture::start(cluster).await;
     let (leader, leadership) = fixture.granted(None).await;
@@ -25,11 +25,11 @@ pub(super) async fn commits_are_atomic_and_conditional<C: TestCluster>(cluster: 
     version(provider.commit(&leadership, operations).await);
     assert_eq!(fixture.read(leader, "a").await.as_deref(), Some("3"));
     assert_eq!(fixture.read(leader, "b").await, None);
-    // G4: removing what is not there is fine.
+    // G4: the removal of an absent key succeeds.
     version(provider.commit(&leadership, vec![delete("b", Expect::Any)]).await);
 }
 
-/// A version names one state of a key for ever.
+/// A version identifies one state of a key for ever.
 pub(super) async fn versions_never_repeat<C: TestCluster>(cluster: C) {
     let mut fixture = Fixture::start(cluster).await;
     let (leader, leadership) = fixture.granted(None).await;
@@ -39,12 +39,12 @@ pub(super) async fn versions_never_repeat<C: TestCluster>(cluster: C) {
         let put_version = version(provider.commit(&leadership, vec![put("k", &round.to_string())]).await);
         assert!(put_version > last, "version {put_version} after {last}");
         let read = provider.get("k").await.expect("is available").expect("is there");
-        assert_eq!(read.version, put_version, "a read shows the version of the commit");
+        assert_eq!(read.version, put_version, "a read shows the commit's version");
         last = version(provider.commit(&leadership, vec![delete("k", Expect::Version(put_version))]).await);
     }
 }
 
-/// Too much is refused, with nothing applied.
+/// A commit over a limit is refused, and none of it is applied.
 pub(super) async fn limits_are_refused<C: TestCluster>(cluster: C) {
     let mut fixture = Fixture::start(cluster).await;
     let (leader, leadership) = fixture.granted(None).await;
@@ -80,7 +80,7 @@ pub(super) async fn every_member_reads_what_was_committed<C: TestCluster>(cluste
     }
 }
 
-/// Every change under the prefix, once, in the order of the commits.
+/// A watcher receives every change under its prefix once, in the order of the commits.
 pub(super) async fn watchers_see_changes_in_order<C: TestCluster>(cluster: C) {
     let mut fixture = Fixture::start(cluster).await;
     let (leader, leadership) = fixture.granted(None).await;
@@ -93,11 +93,11 @@ pub(super) async fn watchers_see_changes_in_order<C: TestCluster>(cluster: C) {
     }
     let removal = version(provider.commit(&leadership, vec![delete("w/k", Expect::Any)]).await);
     for version in expected {
-        match within("a watcher is told", watch.recv()).await {
+        match within("a watcher receives a put", watch.recv()).await {
             Some(WatchEvent::Put { key, value }) => assert_eq!((key.as_str(), value.version), ("w/k", version)),
             other => panic!("{other:?}"),
         }
     }
     let expected = WatchEvent::Deleted { key: "w/k".into(), version: removal };
-    assert_eq!(within("a watcher is told", watch.recv()).await, Some(expected));
+    assert_eq!(within("a watcher receives a removal", watch.recv()).await, Some(expected));
 }

@@ -1,4 +1,4 @@
-//! What the typed stores promise over a change of leaders, on every coordination system.
+//! The promises of the typed stores over a change of leaders, for every provider.
 
 use weir_protocol::checkpoint::CheckpointKind;
 use weir_protocol::job_status::JobStatus;
@@ -23,8 +23,8 @@ fn checkpoint(id: u64, leadership: &Leadership) -> CompletedCheckpoint {
     }
 }
 
-/// C2, C3, C6, R1, R2: what one leader completed the next one finds, ids go on above, and the first leader adds nothing
-/// more.
+/// C2, C3, C6, R1, R2: the next leader finds the checkpoint and the result of the former one, and reserves higher ids. The
+/// former leader can't add a checkpoint any more.
 pub(super) async fn records_survive_the_leader<C: TestCluster>(cluster: C) {
     let mut fixture = Fixture::start(cluster).await;
     let (old, stale) = fixture.granted(None).await;

@@ -1,4 +1,4 @@
-//! What watchers of the typed stores' keys are told.
+//! Watches on the typed stores' keys.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,11 +18,11 @@ use crate::fenced_store::Change;
 use crate::watchers::Watchers;
 use crate::{ReadError, WatchEvent};
 
-/// Between two attempts to watch.
+/// Pause between two attempts to watch.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Changes under `prefix` from now on. A broken connection loses none of them: the watch goes on after the last revision it
-/// saw, and the reader is told that it lagged only where etcd has compacted that away or has gone back to a backup.
+/// Changes under `prefix` from now on. A broken connection loses none of them: the watch continues after the last revision
+/// it saw. The reader is told that it lagged only if etcd has compacted that revision or was restored from a backup.
 pub(crate) async fn watch(member: Arc<Member>, prefix: String) -> Result<mpsc::Receiver<WatchEvent>, ReadError> {
     let mut changes = Changes { first: member.layout.store(&prefix), member, seen: 0, watchers: Watchers::default() };
     changes.seen = changes.revision().await?;
@@ -33,23 +33,23 @@ pub(crate) async fn watch(member: Arc<Member>, prefix: String) -> Result<mpsc::R
 
 struct Changes {
     member: Arc<Member>,
-    /// The prefix as etcd knows it.
+    /// The prefix as a key of etcd.
     first: String,
-    /// Everything up to this revision was told.
+    /// The watchers have been told of all changes up to this revision.
     seen: i64,
     watchers: Watchers,
 }
 
 /// Why a watch ended.
 enum End {
-    /// Go on after what was seen.
+    /// The connection failed; a new watch can continue after `seen`.
     Broken,
-    /// What comes next can't be had.
+    /// etcd can't deliver the changes after `seen`.
     Gap,
 }
 
 impl Changes {
-    /// etcd's revision now.
+    /// etcd's current revision.
     async fn revision(&self) -> Result<i64, CallError> {
         let found = self.member.range(self.first.as_str(), GetOptions::new().with_count_only()).await?;
         Ok(found.header().map_or(0, etcd_client::ResponseHeader::revision))
@@ -79,13 +79,13 @@ impl Changes {
         let options = WatchOptions::new()
             .with_range(prefix_end(&self.first))
             .with_start_revision(self.seen + 1)
-            // Else a watch without events stays so far behind that compaction overtakes it.
+            // Without it, `seen` does not advance on a watch without events, and compaction overtakes it.
             .with_progress_notify();
         let Ok(mut stream) = open(&self.member, &self.first, options).await else { return End::Broken };
         loop {
             let message = tokio::select! {
                 message = stream.message() => message,
-                // The connection it hangs on does not answer.
+                // The watch's connection does not answer.
                 _ = generation.changed() => return End::Broken,
             };
             match message {
@@ -101,7 +101,7 @@ impl Changes {
         }
     }
 
-    /// Tells what a message says; `false` if the store has gone back to before what was told.
+    /// Passes a message's changes to the watchers. `false` if the store is at an earlier revision than they were told of.
     fn take(&mut self, message: &WatchResponse) -> bool {
         let now = message.header().map_or(self.seen, etcd_client::ResponseHeader::revision);
         if message.created() {
@@ -111,7 +111,7 @@ impl Changes {
         for event in message.events() {
             let Some(pair) = event.kv() else { continue };
             self.seen = self.seen.max(pair.mod_revision());
-            // A key that is not text is not ours.
+            // Weir writes no keys that are not text.
             let Ok(Place::Store(key)) = pair.key_str().map(|key| self.member.layout.place(key)) else { continue };
             let value = match event.event_type() {
                 EventType::Put => Some(Bytes::copy_from_slice(pair.value())),

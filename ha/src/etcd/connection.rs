@@ -1,4 +1,4 @@
-//! The way to etcd: one endpoint at a time, the next when it fails, a deadline on every call.
+//! The connection to etcd. It uses one endpoint at a time and the next one when that fails. Every call has a deadline.
 
 use std::error::Error as _;
 use std::fmt;
@@ -14,30 +14,31 @@ use tonic::Code;
 
 use crate::isolation::Isolation;
 
-/// After this long a write's outcome is unknown, or a read has failed on every endpoint.
+/// After this time without an answer, the outcome of a write is unknown and a read fails.
 pub(crate) const OPERATION_DEADLINE: Duration = Duration::from_secs(5);
-/// For one endpoint to answer a read.
+/// How long one endpoint has to answer a read.
 pub(crate) const ATTEMPT_DEADLINE: Duration = Duration::from_secs(2);
-/// With less time left, another attempt would only hide why the one before it failed.
+/// If less time than this is left, there is no further attempt: it would only hide why the previous one failed.
 const LEAST_ATTEMPT: Duration = Duration::from_millis(200);
-/// Between two attempts.
+/// Pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(50);
-/// For a TCP connection and its TLS handshake.
+/// Deadline for a TCP connection and its TLS handshake.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(2);
-/// An idle connection is probed so often, and given up after so much silence.
+/// Interval at which an idle connection is probed.
 const PROBE_INTERVAL: Duration = Duration::from_secs(2);
+/// An idle connection is given up when a probe has no answer for this time.
 const PROBE_DEADLINE: Duration = Duration::from_secs(3);
 
-/// Clients of the endpoints, used in turn.
+/// The client of the endpoint in use. If that endpoint fails, the next one follows.
 pub(crate) struct Connection {
     endpoints: Vec<String>,
     options: ConnectOptions,
     current: tokio::sync::Mutex<Current>,
-    /// Counts the clients given up: what hangs on an older one is to be opened again.
+    /// Number of clients given up so far. A stream of an older client must be opened again.
     generation: watch::Sender<u64>,
     /// When etcd last answered a linearizable call.
     answered: Mutex<Option<Instant>>,
-    /// Calls without an answer since the last that had one.
+    /// Number of calls without an answer since the last answer.
     unanswered: AtomicU32,
     /// Whether a drill has cut this process off.
     pub isolation: Isolation,
@@ -53,15 +54,15 @@ struct Current {
 /// What a call without a result means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// No answer, or none that says what became of the request: it may have been applied.
+    /// No answer, or an answer that does not give the outcome. The request may have been applied.
     Unanswered,
-    /// More than etcd takes, or it has no space left: not applied.
+    /// The request exceeds a limit of etcd, or etcd has no space left. It was not applied.
     TooMuch,
-    /// The revision asked for is gone.
+    /// The requested revision was compacted.
     Compacted,
-    /// The lease is gone: not applied.
+    /// The lease does not exist any more. The request was not applied.
     LeaseGone,
-    /// Name, password or permissions: not applied.
+    /// etcd rejects the user, the password or the permissions. The request was not applied.
     Denied,
     /// The two sides do not agree on TLS.
     Tls,
@@ -120,19 +121,19 @@ fn fault_of(code: Code, message: &str, reason: &str) -> Fault {
     }
 }
 
-/// What rustls says when certificates or protocols do not fit; it reaches us only as text, inside other errors.
+/// Whether rustls reports that certificates or protocols do not fit. Its error arrives only as text, inside other errors.
 fn is_tls(reason: &str) -> bool {
     ["certificate", "received fatal alert", "received corrupt message", "InvalidContentType"]
         .iter()
         .any(|part| reason.contains(part))
 }
 
-/// What is said of a connection that the other side has ended.
+/// Whether the text is that of a connection which the other side has closed.
 fn is_broken(reason: &str) -> bool {
     ["reset by peer", "eof", "Broken pipe"].iter().any(|part| reason.contains(part))
 }
 
-/// An error with everything that it rests on.
+/// The text of an error, with the texts of all its sources.
 fn chain(mut text: String, mut source: Option<&(dyn std::error::Error + 'static)>) -> String {
     while let Some(error) = source {
         let reason = error.to_string();
@@ -150,7 +151,7 @@ impl Connection {
             .with_connect_timeout(CONNECT_DEADLINE)
             .with_keep_alive(PROBE_INTERVAL, PROBE_DEADLINE)
             .with_keep_alive_while_idle(true)
-            // A node that has lost its leader ends its watches and refuses calls: another may be better.
+            // A node without a leader then ends its watches and refuses calls, so that the next endpoint is tried.
             .with_require_leader(true)
             .with_auto_token_refresh(true);
         let generation = watch::Sender::new(0);
@@ -165,7 +166,7 @@ impl Connection {
         }
     }
 
-    /// Runs for ever: whenever this process is cut off, the connection breaks, and whatever hangs on it hears of that.
+    /// Runs for ever. Whenever a drill cuts this process off, it breaks the connection and tells the connection's users.
     pub(crate) async fn break_when_isolated(&self) {
         loop {
             self.isolation.begins().await;
@@ -176,27 +177,27 @@ impl Connection {
         }
     }
 
-    /// The endpoints, in turn.
+    /// The endpoints, in the order in which they are used.
     pub(crate) fn endpoints(&self) -> &[String] {
         &self.endpoints
     }
 
-    /// Changes whenever a client was given up.
+    /// Changes whenever a client is given up.
     pub(crate) fn generation(&self) -> watch::Receiver<u64> {
         self.generation.subscribe()
     }
 
-    /// How long ago etcd answered; `None` if it never did.
+    /// Time since etcd last answered; `None` if it never did.
     pub(crate) fn silence(&self) -> Option<Duration> {
         self.answered.lock().unwrap_or_else(PoisonError::into_inner).map(|at| at.elapsed())
     }
 
-    /// How many calls in a row had no answer; they went to one endpoint after the other.
+    /// Number of consecutive calls without an answer. Each went to another endpoint.
     pub(crate) fn unanswered(&self) -> u32 {
         self.unanswered.load(Ordering::Relaxed)
     }
 
-    /// A client of this endpoint alone.
+    /// A client that uses only this endpoint.
     pub(crate) async fn connect(&self, endpoint: &str) -> Result<Client, CallError> {
         let connecting = Client::connect([endpoint], Some(self.options.clone()));
         let connected = tokio::select! {
@@ -226,7 +227,7 @@ impl Connection {
         }
     }
 
-    /// The client of this generation did not answer: the next call goes to the next endpoint.
+    /// Gives up the client of this generation because it did not answer. The next call goes to the next endpoint.
     pub(crate) async fn give_up(&self, generation: u64) {
         let mut current = self.current.lock().await;
         if current.generation == generation {
@@ -260,7 +261,7 @@ impl Connection {
         let (generation, client) = connected.map_err(|error| self.explained(error))?;
         let answer = tokio::select! {
             biased;
-            // What was sent may be carried out: its answer does not come through.
+            // etcd may still carry out the request; only its answer does not arrive.
             () = self.isolation.begins() => Ok(Err(None)),
             answer = timeout(deadline.saturating_sub(started.elapsed()), call(client)) => answer.map(|answer| answer.map_err(Some)),
         };
@@ -279,8 +280,8 @@ impl Connection {
         Err(error)
     }
 
-    /// An etcd without TLS closes or resets the connection in the middle of the handshake, and nothing in that error speaks of
-    /// TLS. One that has answered before is only going down.
+    /// Adds a hint that etcd may not speak TLS. An etcd without TLS closes or resets the connection during the handshake, and
+    /// that error does not mention TLS. If etcd has answered before, it is only shutting down and there is no hint.
     fn explained(&self, error: CallError) -> CallError {
         let tls = self.endpoints.iter().any(|endpoint| endpoint.starts_with("https:"));
         if !tls || self.silence().is_some() || !is_broken(&error.reason) {
@@ -290,7 +291,7 @@ impl Connection {
         CallError { reason, ..error }
     }
 
-    /// Attempts on one endpoint after the other, for what may be repeated.
+    /// Retries on one endpoint after the other, for calls that may be repeated.
     pub(crate) async fn retry<T, F>(&self, call: impl Fn(Client) -> F) -> Result<T, CallError>
     where
         F: Future<Output = Result<T, Error>>,
@@ -316,7 +317,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_etcd_says_for_certain_is_taken_for_certain() {
+    fn an_ambiguous_answer_counts_as_unanswered() {
         let fault = |code, message: &str| CallError::of(&Error::GRpcStatus(tonic::Status::new(code, message))).fault;
         for unknown in ["etcdserver: request timed out", "etcdserver: leader changed", "etcdserver: no leader"] {
             assert_eq!(fault(Code::Unavailable, unknown), Fault::Unanswered, "{unknown}");

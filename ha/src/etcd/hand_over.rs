@@ -1,4 +1,4 @@
-//! Leadership is handed to another candidate.
+//! Hands leadership over to another candidate.
 
 use std::time::Duration;
 
@@ -11,14 +11,14 @@ use super::member::{Member, Own};
 use super::session::new_lease;
 use crate::TransferError;
 
-/// Between two looks for a candidate that may be about to register.
+/// Interval at which a candidate that may be about to register is looked for.
 const PAUSE: Duration = Duration::from_millis(50);
-/// Beyond two leases, for the other to take over.
+/// The other candidate must lead after two leases and this time.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// Seconds for which others let the named candidate go first; etcd raises them to its shortest lease.
+/// Seconds for which the others let the named candidate contend first. etcd raises this to its shortest lease.
 const PRECEDENCE_SECONDS: i64 = 1;
 
-/// Names `to` (or another candidate) as the one to contend first, resigns, and waits until another leads.
+/// Names `to` (or any other candidate) as the one to contend first, resigns, and waits until another candidate leads.
 pub(crate) async fn hand_over(member: &Member, to: Option<&str>) -> Result<(), TransferError> {
     let Some(own) = member.own() else { return Err(TransferError::NotLeader) };
     let successor = successor(member, &own, to).await?;
@@ -36,7 +36,7 @@ pub(crate) async fn hand_over(member: &Member, to: Option<&str>) -> Result<(), T
     }
 }
 
-/// A candidate other than this leader. Waits for it as long as a candidate may be silent.
+/// A candidate other than this leader. If there is none, waits for one for up to a lease, the longest silence of a live one.
 async fn successor(member: &Member, own: &Own, to: Option<&str>) -> Result<String, TransferError> {
     let me = own.leadership.record().leader.name;
     if to == Some(&me) {
@@ -65,8 +65,8 @@ async fn candidates(member: &Member) -> Result<Vec<String>, CallError> {
     Ok(found.kvs().iter().filter_map(name).collect())
 }
 
-/// Writes down who is to contend first, on a lease of its own so that it is forgotten; `false` if this process does not
-/// lead any more.
+/// Stores which candidate is to contend first, on a lease of its own so that the key expires. `false` if this process does
+/// not lead any more.
 async fn give_precedence(member: &Member, own: &Own, successor: &str) -> Result<bool, CallError> {
     let lease = new_lease();
     let options = LeaseGrantOptions::new().with_id(lease);

@@ -1,4 +1,4 @@
-//! Which key holds what.
+//! The keys of a cluster in etcd.
 
 use super::StartError;
 
@@ -11,19 +11,19 @@ pub(crate) struct Layout {
 /// What a key holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place<'a> {
-    /// Whoever holds it leads.
+    /// The leader's latch: its holder leads.
     Latch,
     /// The highest epoch ever granted.
     Epoch,
     /// The published leader record.
     Leader,
-    /// Who is to contend first.
+    /// The name of the candidate that is to contend first.
     HandOver,
     /// The candidate of this name.
     Candidate(&'a str),
-    /// The typed stores' key.
+    /// This key of the typed stores.
     Store(&'a str),
-    /// Nothing of ours.
+    /// A key that Weir does not write.
     Unknown,
 }
 
@@ -61,12 +61,12 @@ impl Layout {
         format!("{}candidates/", self.base)
     }
 
-    /// A key of the typed stores, or a prefix of such.
+    /// A key of the typed stores, or a prefix of such keys.
     pub(crate) fn store(&self, key: &str) -> String {
         format!("{}store/{key}", self.base)
     }
 
-    /// First key, and end of the keys, that elections are about: everything that sorts before the typed stores' keys.
+    /// The range of the keys for elections: its first key and its end. All of them sort before the typed stores' keys.
     pub(crate) fn election(&self) -> (String, String) {
         (self.base.clone(), self.store(""))
     }
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_leads_back_from_its_key_and_slashes_around_the_names_do_not_matter() {
+    fn every_key_is_recognized_and_slashes_around_the_names_do_not_matter() {
         let layout = Layout::new("/weir/", "/default").expect("is legal");
         assert_eq!(layout, Layout::new("weir", "default").expect("is legal"));
         assert_eq!(layout.latch(), "/weir/default/latch");

@@ -1,4 +1,4 @@
-//! What all parts of one member share.
+//! The state that all parts of one member share.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,7 +16,7 @@ use crate::availability::StoreContact;
 use crate::metrics as names;
 use crate::{HaMember, HaStatus, LeaderRecord, Leadership};
 
-/// Grants of this process that are remembered, so that what a former one of them sends is refused by its latch as well.
+/// Number of grants whose latches are remembered, so that the latch also fences the late writes of a former grant.
 const REMEMBERED_GRANTS: usize = 8;
 
 /// One process's place in the cluster.
@@ -26,35 +26,35 @@ pub(crate) struct Member {
     pub timing: Timing,
     /// Whether etcd answers.
     pub contact: StoreContact,
-    /// What elections are about, as this process knows it.
+    /// The election's keys, as this process knows them.
     pub view: watch::Sender<View>,
-    /// The newest record published, never to a lower epoch.
+    /// The newest published record; its epoch never decreases.
     pub published: watch::Sender<Option<LeaderRecord>>,
-    /// Whether this process stands in elections.
+    /// Whether this process is a candidate.
     pub stands: watch::Sender<bool>,
-    /// The lease of the session under way.
+    /// The lease of the current session.
     pub lease: watch::Sender<Option<i64>>,
     /// The epoch whose leader is to resign.
     pub resign: watch::Sender<LeaderEpoch>,
-    /// A commit found that the latch is not held any more.
+    /// Notified when a commit finds that the latch is not held any more.
     pub doubted: Notify,
     grants: Mutex<Grants>,
-    /// The highest epoch ever seen by this process, wherever.
+    /// The highest epoch that this process has seen in any record.
     highest: AtomicU64,
 }
 
-/// How long things may take.
+/// The configured times.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Timing {
-    /// Of the lease, as asked for.
+    /// The lease that etcd is asked for; etcd may grant a longer one.
     pub lease: Duration,
-    /// After so long without contact a leader is told that it leads no more.
+    /// A leader without contact to etcd for this long is revoked.
     pub outage_tolerance: Duration,
 }
 
 #[derive(Default)]
 struct Grants {
-    /// Revision at which the latch of a granted epoch was created.
+    /// The revision at which the latch of each granted epoch was created.
     latches: BTreeMap<LeaderEpoch, i64>,
     own: Option<Own>,
 }
@@ -63,9 +63,9 @@ struct Grants {
 #[derive(Debug, Clone)]
 pub(crate) struct Own {
     pub leadership: Leadership,
-    /// Revision at which its latch was created.
+    /// The revision at which its latch was created.
     pub latch: i64,
-    /// Revision of its publication.
+    /// The revision at which its record was published, if it was.
     pub published: Option<u64>,
 }
 
@@ -88,7 +88,7 @@ impl Member {
     }
 
     fn grants(&self) -> MutexGuard<'_, Grants> {
-        // Nothing under this lock can leave it half changed.
+        // A panic under this lock can't leave the data half changed, so a poisoned lock is safe to use.
         self.grants.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -124,12 +124,12 @@ impl Member {
         }
     }
 
-    /// Revision of the latch that this process was granted `epoch` by.
+    /// The create revision of the latch with which this process was granted `epoch`; `None` if it was not, or long ago.
     pub(crate) fn latch_of(&self, epoch: LeaderEpoch) -> Option<i64> {
         self.grants().latches.get(&epoch).copied()
     }
 
-    /// Remembers that there is this epoch.
+    /// Remembers that this epoch exists.
     pub(crate) fn saw(&self, epoch: LeaderEpoch) {
         let before = self.highest.fetch_max(epoch.0, Ordering::Relaxed);
         if before < epoch.0 {
@@ -137,18 +137,18 @@ impl Member {
         }
     }
 
-    /// The highest epoch ever seen by this process.
+    /// The highest epoch that this process has seen.
     pub(crate) fn highest(&self) -> LeaderEpoch {
         LeaderEpoch(self.highest.load(Ordering::Relaxed))
     }
 
-    /// Replaces what is known.
+    /// Replaces the known view.
     pub(crate) fn look(&self, view: View) {
         self.saw(view.epoch);
         if let Some(record) = &view.published {
             self.saw(record.epoch);
             self.published.send_if_modified(|known| {
-                // E8: an older one may come back after a restore, or be read late.
+                // E8: an older record may return after a restore, or a read may be late.
                 let newer = known.as_ref().is_none_or(|known| known.epoch < record.epoch);
                 if newer {
                     *known = Some(record.clone());

@@ -1,4 +1,4 @@
-//! Keeps the member's [`View`] up to date, by one watch over everything that elections are about.
+//! Keeps the member's [`View`] up to date with one watch over all keys of the election.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,24 +14,24 @@ use super::store::{MAX_ANSWER_BYTES, entry};
 use super::view::View;
 use crate::availability::GRACE;
 
-/// Between two questions while etcd does not answer.
+/// Interval of the probes while etcd does not answer.
 const DOUBTFUL_PAUSE: Duration = Duration::from_millis(100);
-/// Between two attempts to watch.
+/// Pause between two attempts to watch.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Runs for ever. Whatever ends the watch (compaction, another endpoint, etcd restarted), it reads everything again and
-/// watches from there: what is seen may skip states, and never stays behind.
+/// Runs for ever. When the watch ends (compaction, another endpoint, a restart of etcd), it reads all keys again and watches
+/// from there. So the view may skip states, but it never stays out of date.
 pub(crate) async fn observe(member: Arc<Member>) {
     loop {
         if let Err(error) = follow(&member).await {
-            debug!(%error, "watches the election again");
+            debug!(%error, "the watch on the election ended; opens it again");
         }
         sleep(PAUSE).await;
     }
 }
 
-/// Asks etcd for an answer when nothing else has for a while, or when somebody got none, and says whether it is there. It is
-/// away when no endpoint has answered for a moment.
+/// Keeps `contact` up to date. It sends a probe if no call has had an answer for some time, or if a call had none. etcd counts
+/// as unavailable once every endpoint was tried and none has answered for [`GRACE`].
 pub(crate) async fn probe(member: Arc<Member>) {
     let interval = member.timing.lease / 3;
     let (started, mut given_up) = (Instant::now(), member.connection.generation());
@@ -39,12 +39,12 @@ pub(crate) async fn probe(member: Arc<Member>) {
     loop {
         tokio::select! {
             () = sleep(if doubtful.is_some() { DOUBTFUL_PAUSE } else { interval }) => {}
-            // Somebody got no answer.
+            // A call had no answer.
             _ = given_up.changed(), if doubtful.is_none() => {}
         }
         if member.connection.unanswered() > 0 || member.connection.silence().is_none_or(|silence| silence >= interval) {
             let key = member.layout.epoch();
-            // What it finds does not matter, and what it does not find shows as silence.
+            // The result does not matter: `Connection` records whether there was an answer.
             let _ = member.connection.call(interval, async |client| client.kv_client().get(key, None).await).await;
         }
         let unanswered = member.connection.unanswered();
@@ -92,7 +92,7 @@ async fn follow(member: &Member) -> Result<(), CallError> {
                 Ok(_) => return Err(ended("etcd ended the watch")),
                 Err(error) => return Err(ended(&error.to_string())),
             },
-            // The connection it hangs on does not answer.
+            // The watch's connection does not answer.
             _ = generation.changed() => return Err(ended("the endpoint was given up")),
         }
     }
@@ -102,7 +102,7 @@ fn ended(reason: &str) -> CallError {
     CallError { fault: Fault::Unanswered, reason: reason.to_owned() }
 }
 
-/// Opens a watch.
+/// Opens a watch that starts at `key`.
 pub(crate) async fn open(member: &Member, key: &str, options: WatchOptions) -> Result<WatchStream, CallError> {
     let open = async |client: Client| -> Result<WatchStream, Error> {
         client.watch_client().max_decoding_message_size(MAX_ANSWER_BYTES).watch(key, Some(options)).await

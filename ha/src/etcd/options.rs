@@ -1,4 +1,4 @@
-//! How a member is started, and whether that makes sense.
+//! The options of a member, and their checks.
 
 use std::fmt;
 use std::io;
@@ -12,23 +12,23 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 use tonic::transport::Uri;
 
-/// How a member is started.
+/// The options of an [`EtcdProvider`](super::EtcdProvider).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EtcdOptions {
-    /// Nodes of the etcd cluster, as `http://host:port` or `https://host:port`; one that fails is left for the next.
+    /// The nodes of the etcd cluster, as `http://host:port` or `https://host:port`. If one fails, the next is used.
     pub endpoints: Vec<String>,
     /// Prefix of all keys, shared by any number of clusters.
     pub root: String,
-    /// Name of the cluster; others under the same root are independent.
+    /// Name of the cluster. Clusters with other names under the same root are independent.
     pub cluster_id: String,
-    /// A leader that is gone without a word is replaced after so long, and half a second. Whole seconds; etcd raises it
-    /// to one and a half times its election timeout (2 s as etcd is shipped).
+    /// A crashed leader is replaced this long after its last renewal, plus 0.5 s. 1 to 3600 whole seconds, 3 by default.
+    /// etcd raises it to 1.5 times its election timeout (2 s with etcd's default settings).
     pub lease_ttl: Duration,
-    /// A leader that can't reach etcd for so long is told that it leads no more.
+    /// A leader that can't reach etcd for this long is revoked. At least `lease_ttl`; 10 minutes by default.
     pub outage_tolerance: Duration,
-    /// How to authenticate, if etcd demands it.
+    /// The user, if etcd demands authentication.
     pub credentials: Option<Credentials>,
-    /// Needed for `https`.
+    /// Required for `https` endpoints.
     pub tls: Option<Tls>,
 }
 
@@ -55,7 +55,7 @@ pub struct Tls {
 }
 
 impl EtcdOptions {
-    /// Options with their defaults.
+    /// The default options for these endpoints and this cluster.
     pub fn new(endpoints: Vec<String>, cluster_id: &str) -> Self {
         Self {
             endpoints,
@@ -68,7 +68,7 @@ impl EtcdOptions {
         }
     }
 
-    /// The endpoints as URLs, if everything about them makes sense.
+    /// The endpoints as URLs. Fails if there is none or one is not valid.
     pub(crate) fn urls(&self) -> Result<Vec<String>, StartError> {
         if self.endpoints.is_empty() {
             return invalid("no etcd endpoint is given");
@@ -76,24 +76,24 @@ impl EtcdOptions {
         self.endpoints.iter().map(|endpoint| url(endpoint, self.tls.is_some())).collect()
     }
 
-    /// Seconds of the lease.
+    /// The lease in seconds. Fails if the times are out of range.
     pub(crate) fn lease_seconds(&self) -> Result<i64, StartError> {
         let seconds = self.lease_ttl.as_secs();
         if self.lease_ttl.subsec_nanos() != 0 || !(1..=3_600).contains(&seconds) {
             return invalid("the lease must be 1 to 3600 whole seconds");
         }
         if self.outage_tolerance < self.lease_ttl {
-            return invalid("the outage tolerance is below the lease");
+            return invalid("the outage tolerance must not be shorter than the lease");
         }
         Ok(seconds.cast_signed())
     }
 
-    /// What the client library needs.
+    /// The options for the client library. Reads the TLS files.
     pub(crate) fn connect_options(&self) -> Result<ConnectOptions, StartError> {
         let mut options = ConnectOptions::new();
         if let Some(Credentials { user, password }) = &self.credentials {
             if user.is_empty() {
-                return invalid("a password without a user name");
+                return invalid("the user name must not be empty if a password is given");
             }
             options = options.with_user(user, password);
         }
@@ -118,7 +118,7 @@ fn url(endpoint: &str, tls: bool) -> Result<String, StartError> {
     };
     match uri.scheme_str() {
         Some("http") if tls => return refuse("TLS is configured, so it must begin with https://"),
-        Some("https") if !tls => return refuse("https needs the certificate of its authority (tls.ca)"),
+        Some("https") if !tls => return refuse("https needs the certificate of a certificate authority (tls.ca)"),
         Some("http" | "https") => {}
         _ => return refuse("it must begin with http:// or https://"),
     }
@@ -132,7 +132,7 @@ fn url(endpoint: &str, tls: bool) -> Result<String, StartError> {
 }
 
 impl Tls {
-    /// Reads the files and makes sure that they fit together.
+    /// Reads the files and checks that they fit together.
     fn load(&self) -> Result<TlsOptions, StartError> {
         install_crypto();
         let ca = read(&self.ca)?;
@@ -153,9 +153,9 @@ impl Tls {
     }
 }
 
-/// The dependencies bring two providers of cryptography, and rustls takes none of two by itself.
+/// The dependencies include two providers of cryptography, and rustls does not choose between two by itself.
 fn install_crypto() {
-    // Fails if the process has chosen one before, which is as good.
+    // This fails if the process has already chosen one; then nothing is to be done.
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
@@ -166,7 +166,7 @@ fn read(path: &Path) -> Result<Vec<u8>, StartError> {
 fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, StartError> {
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     match found {
-        Ok(found) if found.is_empty() => Err(tls(path, "there is no PEM certificate in it")),
+        Ok(found) if found.is_empty() => Err(tls(path, "the file contains no PEM certificate")),
         Ok(found) => Ok(found),
         Err(error) => Err(tls(path, error)),
     }
@@ -176,35 +176,21 @@ fn tls(path: &Path, reason: impl fmt::Display) -> StartError {
     StartError::Tls { path: path.to_owned(), reason: reason.to_string() }
 }
 
-/// A member could not be started. That etcd can't be reached is no reason: the member keeps trying.
+/// Why a member could not be started. An etcd that can't be reached is no such reason: the member retries.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StartError {
-    /// The options make no sense; a retry can't help.
+    /// The options are not valid; a retry can't help.
     #[error("HA-ETCD-OPTIONS: {0}")]
     Invalid(String),
     /// A file for TLS can't be used.
     #[error("HA-ETCD-TLS: {}: {reason}", .path.display())]
-    Tls {
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// etcd answers, and the two sides do not agree on TLS.
+    Tls { path: PathBuf, reason: String },
+    /// etcd answers, but the two sides do not agree on TLS. `reason` says what was rejected.
     #[error("HA-ETCD-HANDSHAKE: {endpoint}: {reason}")]
-    Handshake {
-        /// Whom we talked to.
-        endpoint: String,
-        /// What was not accepted.
-        reason: String,
-    },
-    /// etcd answers, and refuses the user, the password, or access to the root path.
+    Handshake { endpoint: String, reason: String },
+    /// etcd answers, but refuses the user, the password, or access to the root path. `reason` is etcd's answer.
     #[error("HA-ETCD-DENIED: {endpoint}: {reason}")]
-    Denied {
-        /// Whom we talked to.
-        endpoint: String,
-        /// What it said.
-        reason: String,
-    },
+    Denied { endpoint: String, reason: String },
     /// A thread or a runtime could not be started.
     #[error("HA-ETCD-RESOURCES: {0}")]
     Resources(Arc<io::Error>),
@@ -221,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn endpoints_that_can_not_be_meant_are_refused() {
+    fn invalid_endpoints_are_refused() {
         for endpoint in
             ["", "http://", "host", "ftp://h:1", "http://h", "http://h:1/path", "h:port", "http://h:99999", "https://h:1"]
         {
@@ -233,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn leases_are_whole_seconds_and_shorter_than_the_outage_tolerance() {
+    fn leases_are_whole_seconds_and_not_longer_than_the_outage_tolerance() {
         let mut options = EtcdOptions::new(vec!["h:1".into()], "c");
         assert_eq!(options.lease_seconds().expect("is legal"), 3);
         options.outage_tolerance = Duration::from_secs(2);
@@ -245,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn files_that_are_missing_or_hold_something_else_are_named() {
+    fn missing_and_invalid_files_are_named_in_the_error() {
         let directory = tempfile::tempdir().expect("a directory");
         let file = |name: &str, text: &str| {
             let path = directory.path().join(name);

@@ -1,4 +1,4 @@
-//! Contends for the latch, leads while it is held, and tells the contender.
+//! Contends for the latch, leads while it holds the latch, and tells the contender of grants and revocations.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,19 +17,19 @@ use super::view::{Latch, Turn, View, parse_epoch};
 use crate::campaign::Campaign;
 use crate::{Candidate, Leadership};
 
-/// Between two attempts at what failed.
+/// Pause before a retry.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// While etcd does not answer.
+/// The longest pause before a retry while etcd does not answer.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Why a session or a leadership is over.
 enum End {
-    /// The latch or the lease is gone.
+    /// The latch or the lease is lost, for this reason.
     Lost(&'static str),
-    /// etcd gave no answer.
+    /// etcd did not answer.
     Unavailable(CallError),
-    /// Leadership was handed over.
+    /// Leadership was handed over, or the epoch was raised.
     Resigned,
 }
 
@@ -52,7 +52,7 @@ pub(crate) async fn run(member: Arc<Member>, mut campaigns: watch::Receiver<Opti
                 changed = campaigns.wait_for(|other| !stays(other)) => changed.is_err(),
                 () = stand(&member, &campaign) => false,
             };
-            // Withdrawn: nobody acts any more when the lease goes and another may lead.
+            // The campaign was withdrawn. Revoke before the lease ends, so that this leader does not act beside the next one.
             member.end();
             campaign.contender.revoke();
             drop(campaign);
@@ -67,9 +67,9 @@ pub(crate) async fn run(member: Arc<Member>, mut campaigns: watch::Receiver<Opti
     }
 }
 
-/// Until this process has left its election.
+/// Waits until this process has left its election.
 pub(crate) async fn idle(member: &Member) {
-    // The sender is part of the member.
+    // This can't fail: the sender is part of the member.
     let _ = member.stands.subscribe().wait_for(|stands| !stands).await;
 }
 
@@ -85,12 +85,12 @@ async fn stand(member: &Arc<Member>, campaign: &Campaign) {
         campaign.contender.revoke();
         match end {
             Ok(never) => match never {},
-            Err(End::Lost(reason)) => info!(reason, "contends anew"),
+            Err(End::Lost(reason)) => info!(reason, "contends again"),
             Err(End::Resigned) => info!("resigned"),
             Err(End::Unavailable(error)) => {
-                // Once an outage, not once an attempt.
+                // Log once per outage, not once per attempt.
                 if backoff.failures() == 0 {
-                    warn!(%error, "HA-UNAVAILABLE: etcd gives no answer; tries until it does");
+                    warn!(%error, "HA-UNAVAILABLE: etcd does not answer; retries until it does");
                 }
                 session::close(member).await;
                 backoff.wait().await;
@@ -118,7 +118,7 @@ async fn in_session(member: &Arc<Member>, campaign: &Campaign) -> Result<Never, 
     }
 }
 
-/// Waits for the latch; returns the revision of its creation.
+/// Waits until this candidate holds the latch. Returns the latch's create revision.
 async fn contend(member: &Member, campaign: &Campaign, session: &Session) -> Result<i64, End> {
     let mut view = member.view.subscribe();
     let mut contact = session.contact.subscribe();
@@ -128,7 +128,7 @@ async fn contend(member: &Member, campaign: &Campaign, session: &Session) -> Res
             Turn::Holds(latch) => return Ok(latch),
             Turn::Contend => match acquire(member, &campaign.candidate, session.lease).await {
                 Ok(Some(latch)) => return Ok(latch),
-                // Somebody was faster, or it is unknown who was: the view will say.
+                // Another candidate was faster; the view will show the latch.
                 Ok(None) => {}
                 Err(error) => warn!(%error, "the outcome of an election is unknown"),
             },
@@ -136,7 +136,7 @@ async fn contend(member: &Member, campaign: &Campaign, session: &Session) -> Res
         }
         tokio::select! {
             _ = view.changed() => {}
-            _ = contact.wait_for(|contact| contact.missing > 0) => return Err(End::Lost("the lease is gone")),
+            _ = contact.wait_for(|contact| contact.missing > 0) => return Err(End::Lost("the lease does not exist any more")),
             () = sleep(PAUSE), if turn == Turn::Contend => {}
         }
     }
@@ -153,8 +153,8 @@ async fn acquire(member: &Member, candidate: &Candidate, lease: i64) -> Result<O
     Ok(revision.filter(|_| answer.succeeded()))
 }
 
-/// Makes an epoch above every other durable (E1, E2), as the holder of the latch. The revision of the latch's creation is
-/// above every epoch this etcd ever granted; the number stored may come from another etcd, or another provider.
+/// As the holder of the latch, stores an epoch above every other one (E1, E2). The latch's create revision is above every
+/// epoch that this etcd has granted. The stored number may come from another etcd or another provider.
 async fn raise_epoch(member: &Member, latch: i64) -> Result<LeaderEpoch, End> {
     loop {
         let key = member.layout.epoch();
@@ -163,7 +163,7 @@ async fn raise_epoch(member: &Member, latch: i64) -> Result<LeaderEpoch, End> {
             None => (LeaderEpoch::default(), 0),
             Some(pair) => {
                 let Some(stored) = parse_epoch(pair.value()) else {
-                    warn!(key, "HA-CORRUPT: the epoch is not a number: nobody can lead");
+                    warn!(key, "HA-CORRUPT: the stored epoch is not a number: no JobManager can lead until it is one again");
                     return Err(End::Lost("the stored epoch is damaged"));
                 };
                 (stored, pair.mod_revision())
@@ -176,8 +176,8 @@ async fn raise_epoch(member: &Member, latch: i64) -> Result<LeaderEpoch, End> {
         let txn = Txn::new().when([held, unchanged]).and_then(changes);
         match member.transact(txn).await {
             Ok(answer) if answer.succeeded() => return Ok(epoch),
-            // The latch is gone, or an attempt whose outcome was unknown has succeeded.
-            Ok(_) if !holds(member, latch).await? => return Err(End::Lost("the latch is gone")),
+            // Either the latch is lost, or an earlier attempt with an unknown outcome has succeeded.
+            Ok(_) if !holds(member, latch).await? => return Err(End::Lost("the latch is lost")),
             Ok(_) => {}
             Err(error) => {
                 warn!(%error, "the outcome of raising the epoch is unknown");
@@ -187,14 +187,14 @@ async fn raise_epoch(member: &Member, latch: i64) -> Result<LeaderEpoch, End> {
     }
 }
 
-/// Whether the latch created at this revision is there.
+/// Whether the latch that was created at this revision still exists.
 async fn holds(member: &Member, latch: i64) -> Result<bool, CallError> {
     let found = member.range(member.layout.latch(), GetOptions::new().with_keys_only()).await?;
     Ok(found.kvs().first().is_some_and(|pair| pair.create_revision() == latch))
 }
 
-/// Leads until the latch is certainly lost, leadership is handed over, or etcd was silent for too long. Silence alone ends
-/// nothing before that: safety is in the fence, not in the clock.
+/// Leads until the latch is certainly lost, leadership is handed over, or etcd has not answered for the outage tolerance. A
+/// shorter silence ends nothing: safety depends on the fence, not on a clock.
 async fn lead(
     member: &Arc<Member>,
     campaign: &Campaign,
@@ -225,26 +225,26 @@ async fn lead(
                 _ = view.changed() => {
                     let view = view.borrow_and_update().clone();
                     if lost(&view, latch) {
-                        return Err(End::Lost("the latch is gone"));
+                        return Err(End::Lost("the latch is lost"));
                     }
                     republish(member, &view);
                 }
                 _ = contact.changed() => {}
                 () = member.doubted.notified() => doubted = true,
-                () = sleep_until(tolerated) => return Err(End::Lost("etcd was out of reach for too long")),
+                () = sleep_until(tolerated) => return Err(End::Lost("etcd was unavailable for longer than the outage tolerance")),
             }
         }
         if doubted {
             match holds(member, latch).await {
                 Ok(true) => {}
-                Ok(false) => return Err(End::Lost("the latch is gone")),
-                // The next look or the end of tolerance decides.
+                Ok(false) => return Err(End::Lost("the latch is lost")),
+                // The next check or the end of the outage tolerance decides.
                 Err(error) => {
                     warn!(%error, "can't tell whether the latch is still held");
                     doubts = 0;
                     sleep(PAUSE).await;
                     if Instant::now() >= tolerated {
-                        return Err(End::Lost("etcd was out of reach for too long"));
+                        return Err(End::Lost("etcd was unavailable for longer than the outage tolerance"));
                     }
                 }
             }
@@ -252,23 +252,23 @@ async fn lead(
     }
 }
 
-/// Whether the view shows that the latch is not ours; one from before we had it shows nothing.
+/// Whether the view shows that this process does not hold the latch. A view older than the latch shows nothing.
 fn lost(view: &View, latch: i64) -> bool {
     let ours = |held: &Latch| held.created == latch;
     view.revision >= latch && !view.latch.as_ref().is_some_and(ours)
 }
 
-/// Writes the published record again if it was lost (E8).
+/// Writes the published record again if it was removed or replaced (E8).
 fn republish(member: &Arc<Member>, view: &View) {
     let Some(Own { leadership, published: Some(version), .. }) = member.own() else { return };
     let shown = view.published.as_ref().is_some_and(|record| record.epoch == leadership.epoch());
     if shown || view.revision.cast_unsigned() <= version {
         return;
     }
-    warn!("the published leader record is gone; writes it again");
+    warn!("the published leader record was removed or replaced; writes it again");
     let member = Arc::clone(member);
     spawn("etcd-publication", async move {
-        // If it fails, the next change shows again that it is missing.
+        // If this fails, the next change of the view leads to another attempt.
         let _ = member.publish(&leadership).await;
     });
 }

@@ -1,4 +1,4 @@
-//! A lease, and what hangs on it: the candidate's key, and the latch of a leader.
+//! A lease, and the keys that live as long as it does: the candidate's key, and a leader's latch.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,17 +13,17 @@ use super::connection::{ATTEMPT_DEADLINE, CallError, Fault, OPERATION_DEADLINE};
 use super::member::Member;
 use crate::Candidate;
 
-/// A lease nobody needs any more is revoked so many times before it is left to run out.
+/// Number of retries to revoke a lease that is not needed any more. After that it is left to expire.
 const REVOCATIONS: u32 = 10;
-/// Between two attempts to renew or revoke.
+/// Pause between two attempts to renew or revoke a lease.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// What is known of the lease.
+/// The last known state of the lease.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Contact {
-    /// When it was last certainly there.
+    /// When the lease last certainly existed.
     pub at: Instant,
-    /// Times etcd said that it was not.
+    /// How often etcd has answered that the lease does not exist.
     pub missing: u64,
 }
 
@@ -31,13 +31,13 @@ pub(crate) struct Contact {
 pub(crate) struct Session {
     pub lease: i64,
     pub contact: watch::Sender<Contact>,
-    /// Between two renewals, and for one answer: a third of the lease.
+    /// Time between two renewals, and the deadline for the answer to one: a third of the lease.
     interval: Duration,
 }
 
 impl Session {
-    /// Gets a lease and registers the candidate. Its number is known to `member.lease` before etcd knows it, so that it can
-    /// be revoked whatever the answer.
+    /// Gets a lease and registers the candidate. The lease's number is in `member.lease` before etcd learns it, so that the
+    /// lease can be revoked even if the answer is lost.
     pub(crate) async fn open(member: &Member, candidate: &Candidate) -> Result<Self, CallError> {
         let lease = new_lease();
         member.lease.send_replace(Some(lease));
@@ -47,7 +47,7 @@ impl Session {
         let grant = async |client: etcd_client::Client| client.lease_client().grant(seconds, Some(options)).await;
         let granted = member.connection.call(OPERATION_DEADLINE, grant).await?.ttl().max(1).cast_unsigned();
         if granted != seconds.cast_unsigned() {
-            info!(granted, asked = seconds, "etcd's shortest lease is longer (1.5 times its election timeout)");
+            info!(granted, asked = seconds, "etcd granted a longer lease; its minimum is 1.5 times its election timeout");
         }
         let key = member.layout.candidate(&candidate.name);
         let value = serde_json::to_vec(candidate).unwrap_or_default();
@@ -59,13 +59,13 @@ impl Session {
         Ok(Self { lease, contact, interval: Duration::from_secs(granted) / 3 })
     }
 
-    /// Renews the lease for ever. When an endpoint does not answer, the next is asked at once: two thirds of the lease
-    /// have passed then.
+    /// Renews the lease for ever. If an endpoint does not answer, the next one is asked at once, because two thirds of the
+    /// lease have passed by then.
     pub(crate) async fn keep(&self, member: &Member) {
         loop {
             let error = tokio::select! {
                 biased;
-                // With the renewal goes the connection that it holds.
+                // This drops the renewal, and with it the connection that it holds.
                 () = member.connection.isolation.begins() => CallError::cut_off(),
                 error = self.renew(member) => error,
             };
@@ -82,7 +82,7 @@ impl Session {
         }
     }
 
-    /// Renews until that fails.
+    /// Renews the lease until a renewal fails; returns why.
     async fn renew(&self, member: &Member) -> CallError {
         let late = || CallError { fault: Fault::Unanswered, reason: "a renewal was not answered".to_owned() };
         let (generation, client) = match timeout(self.interval, member.connection.client()).await {
@@ -116,7 +116,7 @@ impl Session {
             });
             let error = match answer.await {
                 Ok(Ok(Some(answer))) if answer.ttl() > 0 => continue,
-                Ok(Ok(Some(_))) => return CallError { fault: Fault::LeaseGone, reason: "the lease is gone".to_owned() },
+                Ok(Ok(Some(_))) => return CallError { fault: Fault::LeaseGone, reason: "the lease has expired".to_owned() },
                 Ok(Ok(None)) | Err(_) => late(),
                 Ok(Err(error)) => CallError::of(&error),
             };
@@ -126,12 +126,12 @@ impl Session {
     }
 }
 
-/// A number for a lease that no other has.
+/// A random number for a lease, which no other lease has.
 pub(crate) fn new_lease() -> i64 {
     ((random_id() as u64) >> 1).max(1).cast_signed()
 }
 
-/// Ends the session under way, and with it candidacy and leadership. Waits for etcd once, then goes on in the background.
+/// Ends the current session, and with it candidacy and leadership. Waits for one attempt; further ones run in the background.
 pub(crate) async fn close(member: &Arc<Member>) {
     let Some(lease) = member.lease.send_replace(None) else { return };
     if revoke(member, lease).await {
@@ -148,7 +148,7 @@ pub(crate) async fn close(member: &Arc<Member>) {
     });
 }
 
-/// Whether the lease is certainly gone.
+/// Revokes the lease. `true` if it certainly does not exist any more.
 async fn revoke(member: &Member, lease: i64) -> bool {
     let revoke = async |client: etcd_client::Client| client.lease_client().revoke(lease).await;
     match member.connection.call(ATTEMPT_DEADLINE, revoke).await {

@@ -13,11 +13,11 @@ use super::member::Member;
 use super::view::{Entry, parse_epoch};
 use crate::{CommitOutcome, Expect, Leadership, Operation, ReadError, Rejection, Versioned};
 
-/// Keys read by one request of a list; each may be 1 MiB.
+/// Maximum number of keys in one page of a list. Each value may be 1 MiB.
 const PAGE: i64 = 200;
-/// Bytes of one answer, at most: a page of the largest values.
+/// Maximum size of one answer in bytes: a page of the largest values.
 pub(crate) const MAX_ANSWER_BYTES: usize = 256 << 20;
-/// Times a list is begun again because its revision was compacted away while it was read.
+/// Maximum number of attempts at a list whose revision is compacted while it is read.
 const LIST_ATTEMPTS: u32 = 5;
 
 impl From<CallError> for ReadError {
@@ -26,7 +26,7 @@ impl From<CallError> for ReadError {
     }
 }
 
-/// A key as the rest of the provider sees it; `None` if it is not text.
+/// A key and its value as the rest of the provider uses them. `None` if the key is not text.
 pub(crate) fn entry(pair: &KeyValue) -> Option<Entry<'_>> {
     let key = pair.key_str().ok()?;
     Some(Entry { key, value: pair.value(), created: pair.create_revision(), lease: pair.lease() })
@@ -45,13 +45,13 @@ async fn transact(client: Client, txn: Txn) -> Result<TxnResponse, Error> {
 }
 
 impl Member {
-    /// A linearizable read of what begins at `key`.
+    /// A linearizable read of `key`, or of the range that begins at it.
     pub(crate) async fn range(&self, key: impl Into<Vec<u8>>, options: GetOptions) -> Result<GetResponse, CallError> {
         let key = key.into();
         self.connection.retry(|client| range(client, key.clone(), options.clone())).await
     }
 
-    /// One transaction, sent once.
+    /// Sends one transaction, without a retry.
     pub(crate) async fn transact(&self, txn: Txn) -> Result<TxnResponse, CallError> {
         self.connection.call(OPERATION_DEADLINE, |client| transact(client, txn)).await
     }
@@ -61,7 +61,7 @@ impl Member {
         Ok(found.kvs().first().map(versioned))
     }
 
-    /// All keys under `prefix` as of one revision: that of the first page.
+    /// All keys under `prefix` at one revision, that of the first page.
     pub(crate) async fn list(&self, prefix: &str) -> Result<Vec<(String, Versioned)>, ReadError> {
         let mut attempt = 1;
         loop {
@@ -95,23 +95,23 @@ impl Member {
             let more = page.more();
             pairs.append(&mut page.take_kvs());
             match pairs.last() {
-                // The smallest key after the last one.
+                // The next page begins with the smallest key after the last one.
                 Some(last) if more => from = [last.key(), &[0]].concat(),
                 _ => return Ok(pairs),
             }
         }
     }
 
-    /// What proves to etcd that `epoch` leads: the epoch is the newest, and its latch is still held.
+    /// The conditions under which `epoch` leads: it is the newest epoch, and its latch is still held.
     fn fence(&self, epoch: LeaderEpoch) -> Vec<Compare> {
         let newest = Compare::value(self.layout.epoch(), CompareOp::Equal, epoch.to_string());
-        // A leadership that another process was granted shows its epoch only. That is enough: the latch says the same sooner.
+        // The latch is known only for this process's own grants. The epoch alone is enough; the latch only fences sooner.
         let latch = self.latch_of(epoch);
         let held = latch.map(|latch| Compare::create_revision(self.layout.latch(), CompareOp::Equal, latch));
         std::iter::once(newest).chain(held).collect()
     }
 
-    /// A fenced commit: one transaction, whose other branch reads why it was refused.
+    /// A fenced commit in one transaction. If its conditions fail, the transaction reads the keys that show why.
     pub(crate) async fn commit(&self, epoch: LeaderEpoch, operations: &[Operation]) -> CommitOutcome {
         let mut compares = self.fence(epoch);
         let mut reads = self.fence_reads();
@@ -123,7 +123,7 @@ impl Member {
                 Expect::Any => {}
                 Expect::Absent => compares.push(Compare::create_revision(key.clone(), CompareOp::Equal, 0)),
                 Expect::Version(version) => {
-                    // Beyond what etcd counts to, and zero for it means "absent": neither is the version of a key.
+                    // etcd revisions are positive i64s. Any other value must never match, so compare with `i64::MAX`.
                     let version = i64::try_from(version).ok().filter(|version| *version > 0).unwrap_or(i64::MAX);
                     compares.push(Compare::mod_revision(key.clone(), CompareOp::Equal, version));
                 }
@@ -140,7 +140,7 @@ impl Member {
         self.decide(epoch, operations, self.transact(txn).await)
     }
 
-    /// Makes the leader findable.
+    /// Publishes the leader's addresses.
     pub(crate) async fn publish(&self, leadership: &Leadership) -> CommitOutcome {
         let record = match serde_json::to_vec(&leadership.record()) {
             Ok(record) => record,
@@ -180,7 +180,7 @@ impl Member {
         if answer.succeeded() {
             return match answer.header() {
                 Some(header) => CommitOutcome::Committed { version: header.revision().cast_unsigned() },
-                None => CommitOutcome::Unknown { reason: "etcd's answer has no revision".into() },
+                None => CommitOutcome::Unknown { reason: "etcd's answer contains no revision".into() },
             };
         }
         let responses = answer.op_responses();
@@ -201,12 +201,12 @@ impl Member {
         });
         match conflict {
             Some(((key, _), _)) => CommitOutcome::Rejected(Rejection::Conflict { key: key.to_owned() }),
-            None => CommitOutcome::Unknown { reason: "etcd refused the transaction and does not show why".into() },
+            None => CommitOutcome::Unknown { reason: "etcd refused the transaction, and its answer does not show why".into() },
         }
     }
 }
 
-/// The first key after all that start with `prefix`, which is text: it ends below 0xff.
+/// The first key after all keys that start with `prefix`. The prefix is text, so its last byte is below 0xff.
 pub(crate) fn prefix_end(prefix: &str) -> Vec<u8> {
     let mut end = prefix.as_bytes().to_vec();
     if let Some(last) = end.last_mut() {

@@ -1,4 +1,4 @@
-//! Against real etcd: 3.4, one node, and 3.5, three nodes. `ops/test-servers.sh` installs them.
+//! Tests against real etcd: one node of 3.4 and three nodes of 3.5. `ops/test-servers.sh` installs both versions.
 
 mod access;
 mod outages;
@@ -14,10 +14,10 @@ use super::*;
 use crate::conformance::{self, TestCluster};
 use crate::{Expect, HaServices, LeadershipEvent, StoreAvailability};
 
-/// A deadline for what takes milliseconds on a machine that is not overloaded.
+/// Deadline for steps that take milliseconds on a machine that is not overloaded.
 const SOON: Duration = Duration::from_secs(60);
 
-/// Debian's.
+/// The `etcd` of the Debian package.
 fn etcd_3_4() -> PathBuf {
     let program = PathBuf::from("/usr/bin/etcd");
     assert!(program.exists(), "{} is missing: run ops/test-servers.sh first", program.display());
@@ -28,7 +28,7 @@ fn etcd_3_5() -> PathBuf {
     weir_servers::installed("etcd")
 }
 
-/// An etcd cluster and its directory.
+/// An etcd cluster and its temporary directory.
 struct Servers {
     etcd: EtcdCluster,
     _directory: TempDir,
@@ -41,20 +41,20 @@ impl Servers {
         Self { etcd, _directory: directory }
     }
 
-    /// A client that goes around the proxies.
+    /// A client that connects directly, without the proxies.
     async fn client(&self) -> etcd_client::Client {
         etcd_client::Client::connect(self.etcd.endpoints(), None).await.expect("connects")
     }
 }
 
-/// One process of ours: a provider that reaches every node of etcd through a proxy of its own.
+/// One JobManager: a provider that reaches every node of etcd through a proxy of its own.
 struct TestMember {
     name: String,
     proxies: Vec<Proxy>,
     provider: Option<EtcdProvider>,
 }
 
-/// The processes of one cluster of ours. Any number of them share one etcd.
+/// The JobManagers of one cluster. Several clusters can share one etcd.
 struct TestMembers {
     members: Vec<TestMember>,
     cluster_id: String,
@@ -133,10 +133,10 @@ async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    assert!(weir_servers::within(SOON, wait).await.is_some(), "not in time: {what}");
+    assert!(weir_servers::within(SOON, wait).await.is_some(), "did not happen in time: {what}");
 }
 
-/// Whether the election has told nothing.
+/// Whether the election has no pending event.
 fn is_quiet(election: &mut LeaderElection) -> bool {
     election.next().now_or_never().is_none()
 }
@@ -166,7 +166,7 @@ impl TestCluster for TestMembers {
         self.set(self.number(name), Break::None);
     }
 
-    // Nobody reaches etcd: the leader is told when its tolerance ends, and nobody can follow it.
+    // No member reaches etcd. So the leader is revoked when its outage tolerance ends, and no other member can be elected.
     fn lose_quorum(&mut self, _leader: &str) {
         (0..self.members.len()).for_each(|number| self.set(number, Break::Silence));
     }
@@ -193,9 +193,9 @@ async fn every_promise_is_kept_on_three_nodes_of_etcd_3_5() {
 }
 
 #[tokio::test]
-async fn leaders_that_leave_are_followed_at_once_and_the_named_one_first() {
+async fn a_leader_that_leaves_is_replaced_at_once_by_the_named_candidate() {
     let servers = Servers::start(&etcd_3_4(), 1);
-    // Long enough that no lease runs out here: whoever follows was told.
+    // No lease expires in this test, so every new leader must have learned of the free latch through its watch.
     let mut members = TestMembers { lease: Duration::from_secs(100), ..TestMembers::new(&servers.etcd, 3) };
     let mut elections: Vec<_> = (0..3).map(|number| members.contend(number)).collect();
     let first = futures::future::select_all(elections.iter_mut().map(|(_, election)| Box::pin(granted(election))));
@@ -223,6 +223,6 @@ async fn leaders_that_leave_are_followed_at_once_and_the_named_one_first() {
         let status = others[0].1.0.status();
         status.members.len() == 2 && status.failures_tolerated == 1 && status.has_quorum && status.epoch == newer.epoch()
     };
-    eventually("the status shows who is left", statuses).await;
+    eventually("the status shows the remaining candidates", statuses).await;
     assert_eq!(others[0].1.0.status().leader, Some(newer.record().leader.name));
 }

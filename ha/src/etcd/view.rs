@@ -1,4 +1,4 @@
-//! What elections are about, as of one revision: pure.
+//! The state of an election at one revision. Pure.
 
 use std::collections::BTreeMap;
 
@@ -7,28 +7,28 @@ use weir_protocol::LeaderEpoch;
 use super::layout::{Layout, Place};
 use crate::{Candidate, LeaderRecord};
 
-/// Everything under the cluster's path except the typed stores' keys, as of one revision.
+/// Everything under the cluster's path except the typed stores' keys, at one revision.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct View {
-    /// As of when; 0 before anything was seen.
+    /// The revision; 0 before anything was read.
     pub revision: i64,
     pub latch: Option<Latch>,
-    /// The highest epoch granted.
+    /// The highest granted epoch.
     pub epoch: LeaderEpoch,
     pub published: Option<LeaderRecord>,
-    /// Who is to contend first.
+    /// Name of the candidate that is to contend first.
     pub hand_over: Option<String>,
     pub candidates: BTreeMap<String, Candidate>,
 }
 
-/// Whoever holds it leads.
+/// The leader's latch: the candidate that holds it leads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Latch {
-    /// Revision of its creation: names one leadership.
+    /// Its create revision, which identifies one leadership.
     pub created: i64,
-    /// The lease it lives by: names the holder's session.
+    /// Its lease, which identifies the holder's session.
     pub lease: i64,
-    /// The holder's name.
+    /// Name of the candidate that holds it.
     pub holder: String,
 }
 
@@ -54,7 +54,7 @@ pub(crate) fn parse_epoch(value: &[u8]) -> Option<LeaderEpoch> {
 }
 
 impl View {
-    /// Takes in that a key was written.
+    /// Applies the write of a key.
     pub(crate) fn put(&mut self, layout: &Layout, entry: Entry<'_>) {
         match layout.place(entry.key) {
             Place::Latch => self.latch = Some(Latch::of(entry)),
@@ -70,7 +70,7 @@ impl View {
         }
     }
 
-    /// Takes in that a key was removed.
+    /// Applies the removal of a key.
     pub(crate) fn remove(&mut self, layout: &Layout, key: &str) {
         match layout.place(key) {
             Place::Latch => self.latch = None,
@@ -84,7 +84,7 @@ impl View {
         }
     }
 
-    /// What the candidate `name` with this lease is to do.
+    /// What the candidate `name` with this lease must do next.
     pub(crate) fn turn(&self, name: &str, lease: i64) -> Turn {
         match &self.latch {
             Some(latch) if latch.lease == lease => Turn::Holds(latch.created),
@@ -98,14 +98,14 @@ impl View {
     }
 }
 
-/// What a candidate is to do.
+/// What a candidate must do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Turn {
-    /// Somebody leads, or another is to contend first.
+    /// Wait: another candidate leads, or is to contend first.
     Wait,
-    /// Try to get the latch.
+    /// Try to create the latch.
     Contend,
-    /// It holds the latch, created at this revision.
+    /// Lead: the candidate holds the latch, which was created at this revision.
     Holds(i64),
 }
 
@@ -126,14 +126,14 @@ mod tests {
     }
 
     #[test]
-    fn a_candidate_contends_when_the_latch_is_free_and_nobody_is_to_go_first() {
+    fn a_candidate_contends_if_the_latch_is_free_and_no_other_is_to_go_first() {
         let layout = layout();
         let mut view = View::default();
-        assert_eq!(view.turn("a", 1), Turn::Wait, "nothing was seen yet");
+        assert_eq!(view.turn("a", 1), Turn::Wait, "nothing was read yet");
         view.revision = 5;
         assert_eq!(view.turn("a", 1), Turn::Contend);
         put(&mut view, &layout.hand_over(), "b", 6, 9);
-        assert_eq!(view.turn("a", 1), Turn::Contend, "b is not there");
+        assert_eq!(view.turn("a", 1), Turn::Contend, "b is not a candidate");
         put(&mut view, &layout.candidate("b"), &candidate("b"), 7, 2);
         assert_eq!(view.turn("a", 1), Turn::Wait);
         assert_eq!(view.turn("b", 2), Turn::Contend);
@@ -146,13 +146,13 @@ mod tests {
     }
 
     #[test]
-    fn what_somebody_else_wrote_is_survived() {
+    fn foreign_and_invalid_values_are_ignored() {
         let layout = layout();
         let mut view = View { epoch: LeaderEpoch(7), ..View::default() };
         for key in [layout.epoch(), layout.leader(), layout.candidate("x"), layout.latch(), "/other".into()] {
             put(&mut view, &key, "\u{0}nonsense", 1, 0);
         }
         assert_eq!((view.epoch, view.published.is_none(), view.candidates.len()), (LeaderEpoch(7), true, 0));
-        assert!(view.latch.is_some(), "whoever made it, it is held");
+        assert!(view.latch.is_some(), "a latch with an invalid value is still held");
     }
 }

@@ -65,7 +65,7 @@ fn a_commit_with_one_conflict_changes_nothing() {
 }
 
 #[test]
-fn versions_of_a_key_never_repeat_also_over_deletion() {
+fn versions_of_a_key_never_repeat_even_after_deletion() {
     let mut store = FencedStore::default();
     let epoch = acquire(&mut store, "a", 0);
     let mut last = 0;
@@ -90,7 +90,7 @@ fn deleting_an_absent_key_is_fine_and_changes_nothing() {
 }
 
 #[test]
-fn what_breaks_a_limit_is_refused() {
+fn a_commit_over_a_limit_is_refused() {
     let refused = |operations: Vec<Operation>| matches!(check_limits(&operations), Err(Rejection::OverLimit(_)));
     let big = |key: &str, bytes: usize| Operation::Put { key: key.into(), value: vec![0; bytes].into(), expect: Expect::Any };
     assert!(refused(vec![big("k", MAX_VALUE_BYTES + 1)]));
@@ -103,7 +103,7 @@ fn what_breaks_a_limit_is_refused() {
 }
 
 #[test]
-fn a_list_is_the_prefix_and_nothing_else() {
+fn a_list_holds_exactly_the_keys_with_the_prefix() {
     let mut store = FencedStore::default();
     let epoch = acquire(&mut store, "a", 0);
     let operations = ["a", "b/", "b/1", "b/2", "b0", "c"].map(|key| put(key, b"", Expect::Any)).to_vec();

@@ -64,7 +64,7 @@ async fn i4_an_accepted_job_is_recovered_by_the_next_leader_whatever_its_size() 
     let fixture = fixture().await;
     assert_eq!(fixture.submit(&graph(1), Some("t1")).await, Ok(Submission::Created));
     assert_eq!(fixture.submit(&big_graph(2), None).await, Ok(Submission::Created));
-    assert_eq!(fixture.files.files().len(), 1, "the small one is in its handle");
+    assert_eq!(fixture.files.files().len(), 1, "the small graph is in its handle");
     assert_eq!(fixture.recovered().await, [readable(graph(1)), readable(big_graph(2))]);
 }
 
@@ -74,7 +74,7 @@ async fn g2_a_repetition_returns_the_first_outcome() {
     let again = Ok(Submission::AlreadySubmitted { job: JobId(1) });
     assert_eq!(fixture.submit(&graph(1), Some("t1")).await, Ok(Submission::Created));
     assert_eq!(fixture.submit(&graph(1), Some("t1")).await, again);
-    assert_eq!(fixture.submit(&graph(9), Some("t1")).await, again, "the client drew a new id and kept its token");
+    assert_eq!(fixture.submit(&graph(9), Some("t1")).await, again, "the client chose a new id and kept its token");
     assert_eq!(fixture.submit(&graph(1), None).await, again);
     let other = fixture.submit(&sized_graph(1, 11), None).await;
     assert!(matches!(other, Err(StoreError::Conflict { .. })), "{other:?}");
@@ -104,7 +104,7 @@ async fn g3_an_unknown_commit_is_resolved_and_the_bytes_are_kept() {
 
 #[tokio::test]
 async fn t30_a_leader_that_dies_between_any_two_steps_leaves_the_job_whole_or_absent() {
-    // Died before the bytes were written, or while their outcome was unknown.
+    // The leader died before the bytes were written, or while the outcome of that write was unknown.
     for fault in [MemoryFault::FailWrites, MemoryFault::UnknownLost, MemoryFault::UnknownApplied, MemoryFault::Unavailable] {
         let mut fixture = fixture().await;
         fixture.files.set_fault(fault);
@@ -113,7 +113,7 @@ async fn t30_a_leader_that_dies_between_any_two_steps_leaves_the_job_whole_or_ab
         fixture.files.set_fault(MemoryFault::None);
         retry_under_next_leader(&mut fixture, false).await;
     }
-    // Died after the bytes and before the handle, or before it learned of the handle.
+    // The leader died after it wrote the bytes: before it wrote the handle, or before it learned that the handle was written.
     for truth in [UnknownCommit::Lost, UnknownCommit::Applied] {
         let mut fixture = fixture().await;
         let key = format!("job-graphs/{}/{}", JobId(1), "left-by-the-dead");
@@ -128,7 +128,7 @@ async fn t30_a_leader_that_dies_between_any_two_steps_leaves_the_job_whole_or_ab
     }
 }
 
-/// The client repeats its submission to the next leader, with another id as a client library draws one.
+/// The client repeats its submission at the next leader.
 async fn retry_under_next_leader(fixture: &mut Fixture, was_applied: bool) {
     let expected: Vec<RecoveredJob> = was_applied.then(|| readable(big_graph(1))).into_iter().collect();
     assert_eq!(fixture.recovered().await, expected, "whole or absent");
@@ -149,7 +149,7 @@ async fn e3_a_superseded_leader_accepts_and_removes_nothing() {
     assert!(matches!(outcome, Err(StoreError::Superseded { .. })), "{outcome:?}");
     let outcome = fixture.store.remove(&fixture.contest.leadership, JobId(1)).await;
     assert!(matches!(outcome, Err(StoreError::Superseded { .. })), "{outcome:?}");
-    assert_eq!(fixture.recovered().await, [readable(big_graph(1))], "job 1 has its bytes still");
+    assert_eq!(fixture.recovered().await, [readable(big_graph(1))], "job 1 still has its bytes");
 }
 
 #[tokio::test]
@@ -157,7 +157,7 @@ async fn g4_removal_is_idempotent_and_takes_the_handle_before_the_bytes() {
     let fixture = fixture().await;
     fixture.submit(&big_graph(1), Some("t1")).await.unwrap();
     fixture.submit(&big_graph(2), Some("t2")).await.unwrap();
-    // Died between handle and bytes: an orphan, never a handle without bytes.
+    // The removal fails between handle and bytes. That leaves orphaned bytes, never a handle without bytes.
     fixture.files.set_fault(MemoryFault::Unavailable);
     assert!(fixture.store.remove(&fixture.contest.leadership, JobId(1)).await.unwrap_err().is_retryable());
     fixture.files.set_fault(MemoryFault::None);
@@ -204,7 +204,7 @@ async fn g5_one_bad_graph_quarantines_one_job() {
 }
 
 #[tokio::test]
-async fn a_file_storage_that_is_down_is_retryable_and_an_unavailable_store_recovers_nothing() {
+async fn unavailable_file_storage_is_retryable_and_an_unavailable_store_recovers_nothing() {
     let fixture = fixture().await;
     fixture.submit(&big_graph(1), None).await.unwrap();
     fixture.files.set_fault(MemoryFault::Unavailable);
@@ -215,7 +215,7 @@ async fn a_file_storage_that_is_down_is_retryable_and_an_unavailable_store_recov
 }
 
 #[tokio::test]
-async fn what_can_not_be_accepted_is_refused_before_anything_is_written() {
+async fn an_unacceptable_submission_is_refused_before_anything_is_written() {
     let fixture = fixture().await;
     let nameless = JobGraph { job_id: None, ..graph(1) };
     let outcomes = [
@@ -267,7 +267,7 @@ proptest! {
     }
 
     #[test]
-    fn arbitrary_text_is_no_panic_as_hexadecimal(text in ".{0,40}") {
+    fn arbitrary_text_never_panics_the_hexadecimal_decoder(text in ".{0,40}") {
         let _ = from_hex(&text);
     }
 }

@@ -36,7 +36,7 @@ async fn a_result_is_dirty_and_then_clean() {
         assert_eq!(store.list().await, Ok(vec![JobResult { dirty: false, ..finished.clone() }]));
     }
     store.put_dirty(&contest.leadership, &finished).await.unwrap();
-    assert_eq!(store.list().await, Ok(vec![JobResult { dirty: false, ..finished }]), "a repetition dirties nothing");
+    assert_eq!(store.list().await, Ok(vec![JobResult { dirty: false, ..finished }]), "a repetition does not make the result dirty again");
 }
 
 #[tokio::test]
@@ -132,7 +132,7 @@ async fn t33_a_forgotten_job_leaves_no_key_behind_and_others_stay() {
             results.mark_clean(leadership, JobId(job)).await.unwrap();
         }
     }
-    assert_eq!(results.forget_clean_before(leadership, 4_000).await, Ok(2), "1 and 3; 2 is dirty, 4 too young");
+    assert_eq!(results.forget_clean_before(leadership, 4_000).await, Ok(2), "1 and 3: 2 is dirty, and 4 ended too late");
     assert_eq!(results.forget_clean_before(leadership, 4_000).await, Ok(0));
     let left: Vec<String> = contest.dump().await.into_iter().map(|(key, _)| key).collect();
     let expected = [2, 4].map(JobId);

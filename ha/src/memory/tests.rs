@@ -45,7 +45,7 @@ async fn the_next_contender_leads_when_the_leader_is_revoked() {
 }
 
 #[tokio::test]
-async fn a_leader_is_revoked_also_when_nobody_follows() {
+async fn a_leader_is_revoked_even_without_a_successor() {
     let store = MemoryStore::new();
     let a = store.member("a");
     let mut election = a.campaign(candidate("a"));
@@ -58,7 +58,7 @@ async fn a_leader_is_revoked_also_when_nobody_follows() {
 }
 
 #[tokio::test]
-async fn a_paused_leader_finds_its_write_refused_and_then_learns_why() {
+async fn the_write_of_a_paused_leader_is_refused_and_its_leadership_revoked() {
     let store = MemoryStore::new();
     let (a, b) = (store.member("a"), store.member("b"));
     let (mut at_a, mut at_b) = (a.campaign(candidate("a")), b.campaign(candidate("b")));
@@ -79,7 +79,7 @@ async fn an_unknown_outcome_is_either_applied_or_not() {
     let store = MemoryStore::new();
     let a = store.member("a");
     let leadership = granted(&mut a.campaign(candidate("a"))).await;
-    // The campaign ended above, yet nobody else was elected: its epoch is still the newest.
+    // The campaign has ended, but no other member was elected, so this epoch is still the newest.
     for (truth, key) in [(UnknownCommit::Applied, "applied"), (UnknownCommit::Lost, "lost")] {
         store.next_commit_unknown(truth);
         assert!(matches!(a.commit(&leadership, put(key)).await, CommitOutcome::Unknown { .. }));
@@ -138,7 +138,7 @@ impl TestCluster for MemoryCluster {
     }
 
     fn kill<'a>(&'a mut self, name: &'a str) -> BoxFuture<'a, ()> {
-        // A new process under the same name ends the old one's place; nobody contends for it yet.
+        // A new process of the same name takes the place of the old one. It does not contend yet.
         drop(self.0.member(name));
         futures::future::ready(()).boxed()
     }

@@ -11,12 +11,12 @@ use crate::{
     ReadError, StoreWatch, TransferError, Versioned, WatchEvent,
 };
 
-/// For what does happen.
+/// The longest wait for what must happen.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// For what does not.
+/// How long to wait for what must not happen.
 const IMPATIENCE: Duration = Duration::from_millis(100);
 
-/// The life of a process: how many of its calls are still answered, and whether the one at which it dies is still done.
+/// The life of a process: how many of its calls are answered, and whether the call at which it dies is carried out.
 struct Life {
     left: AtomicU32,
     last_is_done: bool,
@@ -40,7 +40,7 @@ impl Life {
         std::future::pending().await
     }
 
-    /// `None` if the process died of it.
+    /// `None` if the process died during the work.
     async fn lives<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             biased;
@@ -50,7 +50,7 @@ impl Life {
     }
 }
 
-/// A provider of a process that dies.
+/// A provider in a process that dies.
 struct Mortal {
     inner: HaServices,
     life: Arc<Life>,
@@ -118,7 +118,7 @@ impl GroupAdmin for Mortal {
     }
 }
 
-/// Two clusters' stores, by the names `a` and `b`.
+/// The stores of two clusters, named `a` and `b`.
 struct Stores {
     a: MemoryStore,
     b: MemoryStore,
@@ -137,7 +137,7 @@ fn candidate(name: &str) -> Candidate {
     Candidate { name: name.into(), rpc_address: String::new(), rest_address: String::new() }
 }
 
-/// The epoch of a JobManager that leads now.
+/// Lets a JobManager lead and returns its epoch.
 async fn next_epoch(store: &MemoryStore) -> LeaderEpoch {
     let member = store.member("jm");
     let mut election = member.campaign(candidate("jm"));
@@ -157,7 +157,7 @@ async fn objection(store: &MemoryStore) -> Option<String> {
 }
 
 impl Stores {
-    /// `a` has been led many times and holds as much as takes several commits; `b` is new.
+    /// `a` has had many leaders and holds `keys` keys; `b` is new.
     async fn with(keys: usize) -> Self {
         let stores = Self { a: MemoryStore::new(), b: MemoryStore::new() };
         for _ in 0..20 {
@@ -165,7 +165,7 @@ impl Stores {
         }
         let member = stores.a.member("jm");
         let mut election = member.campaign(candidate("jm"));
-        let Some(LeadershipEvent::Granted(leadership)) = election.next().await else { panic!("nobody leads") };
+        let Some(LeadershipEvent::Granted(leadership)) = election.next().await else { panic!("no leader was elected") };
         for number in 0..keys {
             let value = Bytes::from(format!("value {number}"));
             let put = Operation::Put { key: format!("key/{number:04}"), value, expect: Expect::Any };
@@ -178,7 +178,7 @@ impl Stores {
         migrate(&end(&self.a, "a"), &end(&self.b, "b"), PATIENCE, &|_| ()).await
     }
 
-    /// `None` if the process has died of it.
+    /// `None` if the process died during the migration.
     async fn migrate_within(&self, life: Arc<Life>) -> Option<Result<Migrated, MigrationError>> {
         let (a, b) = (mortal(&self.a, "a", &life), mortal(&self.b, "b", &life));
         life.lives(migrate(&a, &b, PATIENCE, &|_| ())).await
@@ -190,7 +190,7 @@ impl Stores {
 }
 
 #[tokio::test]
-async fn everything_arrives_and_the_epoch_goes_on_where_it_was() {
+async fn everything_arrives_and_the_epoch_still_increases() {
     let stores = Stores::with(250).await;
     let before = dump(&stores.a).await;
     let migrated = stores.migrate().await.expect("migrates");
@@ -204,7 +204,7 @@ async fn everything_arrives_and_the_epoch_goes_on_where_it_was() {
 }
 
 #[tokio::test]
-async fn it_comes_back_and_what_was_left_behind_is_replaced() {
+async fn the_state_moves_back_and_replaces_what_was_left_behind() {
     let stores = Stores::with(3).await;
     stores.migrate().await.expect("migrates");
     let there = next_epoch(&stores.b).await;
@@ -216,23 +216,23 @@ async fn it_comes_back_and_what_was_left_behind_is_replaced() {
 }
 
 #[tokio::test]
-async fn interrupted_anywhere_it_is_finished_by_running_it_again() {
+async fn a_migration_interrupted_anywhere_is_finished_by_another_run() {
     for last_is_done in [false, true] {
         for calls in 1.. {
             let stores = Stores::with(130).await;
             let before = dump(&stores.a).await;
             let outcome = stores.migrate_within(Life::of(calls, last_is_done)).await;
-            // At every moment at most one of the two may be led, and one that may has everything.
+            // At every moment a JobManager may lead at one end at most, and only where all state is.
             let (at_a, at_b) = (objection(&stores.a).await.is_none(), objection(&stores.b).await.is_none());
             let new = look(&stores.b.member("reader")).await.expect("reads").is_none();
-            assert!(!(at_a && at_b) || new, "both may be led after {calls} calls");
-            assert!(!at_b || new || dump(&stores.b).await == before, "led without everything after {calls} calls");
+            assert!(!(at_a && at_b) || new, "JobManagers may lead at both ends after {calls} calls");
+            assert!(!at_b || new || dump(&stores.b).await == before, "a JobManager may lead on an incomplete state after {calls} calls");
             if let Some(outcome) = outcome {
                 outcome.expect("migrates");
-                assert!(calls > 12, "it has hardly done anything");
+                assert!(calls > 12, "the migration needed only {calls} calls");
                 break;
             }
-            let migrated = stores.migrate().await.unwrap_or_else(|error| panic!("not after {calls} calls: {error}"));
+            let migrated = stores.migrate().await.unwrap_or_else(|error| panic!("failed after a death at call {calls}: {error}"));
             assert_eq!(dump(&stores.b).await, before, "after {calls} calls");
             assert!(objection(&stores.a).await.is_some() && objection(&stores.b).await.is_none(), "after {calls} calls");
             assert!(next_epoch(&stores.b).await > migrated.epoch, "E1 after {calls} calls");
@@ -241,8 +241,8 @@ async fn interrupted_anywhere_it_is_finished_by_running_it_again() {
 }
 
 #[tokio::test]
-async fn given_up_anywhere_before_all_has_arrived_the_source_is_as_before() {
-    let mut given_up = 0;
+async fn a_migration_abandoned_before_all_has_arrived_leaves_the_source_as_before() {
+    let mut abandonments = 0;
     for calls in 1.. {
         let stores = Stores::with(130).await;
         let before = dump(&stores.a).await;
@@ -256,25 +256,25 @@ async fn given_up_anywhere_before_all_has_arrived_the_source_is_as_before() {
             assert!(matches!(abandoned, Err(MigrationError::Elsewhere { .. })), "after {calls} calls: {abandoned:?}");
             continue;
         }
-        abandoned.unwrap_or_else(|error| panic!("not after {calls} calls: {error}"));
-        given_up += 1;
+        abandoned.unwrap_or_else(|error| panic!("failed after a death at call {calls}: {error}"));
+        abandonments += 1;
         assert_eq!(objection(&stores.a).await, None, "after {calls} calls");
         assert_eq!(dump(&stores.a).await, before, "after {calls} calls");
         assert_eq!(dump(&stores.b).await, Contents::new(), "after {calls} calls");
     }
-    assert!(given_up > 3, "{given_up}");
+    assert!(abandonments > 3, "{abandonments}");
 }
 
 #[tokio::test]
-async fn a_destination_with_a_cluster_of_its_own_is_refused_and_the_source_goes_on() {
+async fn a_destination_with_another_cluster_is_refused_and_the_source_stays_usable() {
     let stores = Stores::with(1).await;
     let other = Stores::with(2).await;
     let outcome = migrate(&end(&stores.a, "a"), &end(&other.a, "c"), PATIENCE, &|_| ()).await;
     assert!(matches!(outcome, Err(MigrationError::Occupied { .. })), "{outcome:?}");
     assert_eq!(objection(&stores.a).await, None);
-    // An unfinished migration is somebody else's as well.
+    // A destination with another source's unfinished migration is refused as well.
     assert!(stores.migrate_within(Life::of(9, true)).await.is_none());
-    assert!(objection(&stores.b).await.is_some(), "it died too early for this test");
+    assert!(objection(&stores.b).await.is_some(), "the migration died too early for this test");
     let outcome = migrate(&end(&other.a, "c"), &end(&stores.b, "b"), PATIENCE, &|_| ()).await;
     assert!(matches!(outcome, Err(MigrationError::Occupied { .. })), "{outcome:?}");
     let outcome = migrate(&end(&stores.a, "a"), &end(&other.b, "d"), PATIENCE, &|_| ()).await;
@@ -284,20 +284,20 @@ async fn a_destination_with_a_cluster_of_its_own_is_refused_and_the_source_goes_
 }
 
 #[tokio::test]
-async fn whoever_leads_is_named_and_waited_for() {
+async fn the_current_leader_is_named_and_waited_for() {
     let stores = Stores::with(1).await;
     let leader = stores.a.member("jm");
     let mut election = leader.campaign(candidate("jm-1"));
-    let Some(LeadershipEvent::Granted(leadership)) = election.next().await else { panic!("nobody leads") };
+    let Some(LeadershipEvent::Granted(leadership)) = election.next().await else { panic!("no leader was elected") };
     assert!(matches!(leader.publish(&leadership).await, CommitOutcome::Committed { .. }));
     let outcome = migrate(&end(&stores.a, "a"), &end(&stores.b, "b"), IMPATIENCE, &|_| ()).await;
     assert!(matches!(&outcome, Err(error @ MigrationError::NotLed { .. }) if error.to_string().contains("jm-1")), "{outcome:?}");
     drop(election);
-    stores.migrate().await.expect("nobody leads any more");
+    stores.migrate().await.expect("no JobManager leads any more");
 }
 
 #[test]
-fn commits_keep_the_limits_and_the_order() {
+fn batches_keep_the_limits_and_the_order() {
     let value = Bytes::from(vec![0; BATCH_BYTES / 2]);
     let put =
         |number: usize, value: &Bytes| Operation::Put { key: number.to_string(), value: value.clone(), expect: Expect::Any };

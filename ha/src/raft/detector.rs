@@ -1,11 +1,11 @@
-//! Sees a crashed leader at once, instead of waiting for an election timeout.
+//! Detects a crashed leader at once, instead of waiting for an election timeout.
 //!
-//! Every follower keeps a silent stream to the leader. When it breaks, the follower tries the leader's address again:
-//! if the connection is refused, or another process answers, the leader's process is gone, and no lease needs to be
-//! waited for. A leader that is slow, paused or cut off keeps its port open, and gets its election timeout.
+//! Every follower keeps a silent stream to the leader. When the stream breaks, the follower connects to the leader's address again.
+//! If the connection is refused or another process answers, the leader's process has ended, so there is no lease to wait for.
+//! A leader that is slow, paused or cut off keeps its port open. For such a leader, the election timeout applies.
 //!
-//! Followers take turns by node id, a few milliseconds apart, so that they don't split the vote; who lacks entries is
-//! refused by the others, and the next has its turn.
+//! Followers take turns by node id, a few milliseconds apart, so that they don't split the vote. If a candidate lacks entries, the
+//! others refuse it, and the next follower has its turn.
 
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -25,17 +25,17 @@ use super::network::Peer;
 use super::types::{Member, NodeId, Vote};
 use crate::metrics as names;
 
-/// Between one follower's turn and the next one's.
+/// The time between the turns of two followers.
 const TURN: Duration = Duration::from_millis(20);
-/// For one election.
+/// How long to wait for the result of one election.
 const ROUND: Duration = Duration::from_millis(60);
-/// Elections stood in before leaving it to the election timeout.
+/// How often a follower tries to get a leader elected. After that, the election timeout applies.
 const ROUNDS: u32 = 8;
-/// To see whether somebody listens at the leader's address.
+/// The longest time to connect to the leader's address.
 const CONNECT: Duration = Duration::from_millis(100);
-/// For the leader's first message.
+/// How long to wait for the leader's first message.
 const HELLO: Duration = Duration::from_millis(500);
-/// Between two attempts to reach a leader that neither answers nor refuses.
+/// The pause between two attempts to reach a leader that neither answers nor refuses the connection.
 const RETRY: Duration = Duration::from_millis(100);
 
 /// Watches the leader for as long as raft runs.
@@ -76,12 +76,12 @@ pub(crate) async fn watch_leaders(group: Arc<Group>, raft: Raft, me: NodeId) {
             }
             () = process_gone(&group, leader, &member) => {}
         }
-        info!(leader = member.name, "the leader's process is gone");
+        info!(leader = member.name, "the leader's process has ended");
         take_over(&group, &raft, me, leader).await;
     }
 }
 
-/// Returns when the process that leads is certainly gone.
+/// Returns when the leader's process has certainly ended.
 async fn process_gone(group: &Arc<Group>, leader: NodeId, member: &Member) {
     let mut known = None;
     loop {
@@ -93,7 +93,7 @@ async fn process_gone(group: &Arc<Group>, leader: NodeId, member: &Member) {
             known = Some(presence.incarnation);
             presence.ended().await;
         }
-        // The stream broke, or there was none: see whether anybody is there.
+        // The stream broke, or could not be opened. Check whether a process listens at the address.
         group.wire.passable().await;
         match timeout(CONNECT, net::connect(&member.address)).await {
             Ok(Err(error)) if error.kind() == ErrorKind::ConnectionRefused && known.is_some() => return,
@@ -103,18 +103,18 @@ async fn process_gone(group: &Arc<Group>, leader: NodeId, member: &Member) {
     }
 }
 
-/// What a follower does in its turn, from the newest vote it knows.
+/// What a follower does in one round. Derived from the newest vote that it knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
-    /// Nobody has stood yet: the lease of the one that is gone ends, and this member stands, if it does at all.
+    /// No member has stood yet: end the lease of the crashed leader, and stand if this member stands in elections.
     End,
-    /// This member stood and was not elected: ask the others first whether they would, so that no term is wasted.
+    /// This member stood and was not elected: ask the others with a pre-vote before it stands again, so that no term is wasted.
     AskAgain,
-    /// Another one stands: let it.
+    /// Another member stands: wait for its election.
     Wait,
 }
 
-/// Rounds in which another member's candidacy is waited for.
+/// How many rounds a follower waits for the election of another member.
 const PATIENCE: u32 = 3;
 
 fn next_step(vote: Vote, gone: NodeId, me: NodeId, round: u32) -> Step {
@@ -128,9 +128,9 @@ fn next_step(vote: Vote, gone: NodeId, me: NodeId, round: u32) -> Step {
     }
 }
 
-/// Stands in elections until somebody leads.
+/// Stands in elections until there is a new leader.
 async fn take_over(group: &Group, raft: &Raft, me: NodeId, gone: NodeId) {
-    // The highest node id first: of two that stand in one term anyway, raft prefers it as well.
+    // The highest node id goes first, because raft also prefers it if two members stand in the same term.
     let above = {
         let server = raft.server_metrics();
         let server = server.borrow_watched();
@@ -152,8 +152,8 @@ async fn take_over(group: &Group, raft: &Raft, me: NodeId, gone: NodeId) {
         let standing = group.standing.load(Ordering::Relaxed);
         let outcome = match next_step(vote, gone, me, round) {
             Step::End => {
-                // The hand-over the leader would have asked for, had it been able to. Addressed to another, it only
-                // ends the lease, so that this member can vote.
+                // This is the request that a leader sends when it hands over. If it names another member, it only ends the lease,
+                // so that this member can vote.
                 let to = if standing { me } else { gone };
                 let request = TransferLeaderRequest::new(vote, to, None);
                 raft.handle_transfer_leader(request).await.map(|_| ()).map_err(|error| error.to_string())

@@ -1,51 +1,51 @@
-//! When a raft leader may act as leader: pure.
+//! Decides when a raft leader may act as leader. A pure core.
 //!
-//! The raft leader that has a candidate and hears from a quorum proposes `Acquire`; only when that entry is applied
-//! here is leadership granted. So the grant's epoch is durable (E2), everything older is applied, and nobody older
-//! can write any more. Whatever makes one of these untrue revokes at once (E9), successor or not.
+//! A raft leader that has a candidate and answers from a quorum proposes `Acquire`. Leadership is granted only when that entry is
+//! applied here. Then the granted epoch is durable (E2), every older entry is applied, and no older leader can write any more. If
+//! one of these conditions ends, leadership is revoked at once (E9), with or without a successor.
 
 use weir_protocol::LeaderEpoch;
 use weir_world::Millis;
 
-/// Between two attempts to acquire, in milliseconds.
+/// The pause between two attempts to acquire, in milliseconds.
 const RETRY_MS: u64 = 50;
-/// A raft leader without a candidate hands over after so many milliseconds: its own may be about to come.
+/// After this many milliseconds, a raft leader without a candidate hands over. Until then its own candidate may still come.
 const PATIENCE_MS: u64 = 1_000;
 
-/// What the elector is told.
+/// An input of the elector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Event {
-    /// How raft is now: the term this node leads in, if it does, and whether a quorum answered lately.
+    /// The current state of raft.
     Raft {
-        /// The term it leads in.
+        /// The term in which this node leads, if it leads.
         leads: Option<u64>,
         /// Whether a quorum answered within the lease.
         quorum: bool,
     },
-    /// Whether somebody here wants to lead.
+    /// Whether this process has a candidate that wants to lead.
     Candidate(bool),
     /// The proposal with this number was applied under this epoch.
     Acquired(u64, LeaderEpoch),
     /// The proposal with this number failed, or its outcome is unknown.
     AcquireFailed(u64),
-    /// The newest epoch applied here.
+    /// The newest epoch that is applied here.
     Epoch(LeaderEpoch),
     /// Raft refused a commit because it does not lead.
     Doubted,
 }
 
-/// What is to be done.
+/// An action that the runner carries out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Effect {
-    /// Propose `Acquire`, and report under this number.
+    /// Propose `Acquire`, and report the result under this number.
     Acquire(u64),
     /// Tell the contender that it leads.
     Grant(LeaderEpoch),
-    /// Tell the contender that it leads no more.
+    /// Tell the contender that it no longer leads.
     Revoke,
-    /// Stand in raft's elections, or don't.
+    /// Stand in raft's elections, or stop standing in them.
     StandInElections(bool),
-    /// Leading without a candidate: let another member lead.
+    /// Hand leadership to another member, because this one leads without a candidate.
     HandOver,
 }
 
@@ -73,12 +73,12 @@ pub(crate) struct Elector {
     phase: Phase,
     proposals: u64,
     retry_at: Millis,
-    /// When a raft leadership nobody here wants is handed over.
+    /// When to hand over a raft leadership for which there is no candidate.
     hand_over_at: Option<Millis>,
 }
 
 impl Elector {
-    /// Decides.
+    /// Processes one event and returns the effects to carry out.
     pub(crate) fn handle(&mut self, event: Event, now: Millis) -> Vec<Effect> {
         let mut effects = Vec::new();
         match event {
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_granted_without_a_candidate_and_leadership_is_handed_over_after_a_while() {
+    fn without_a_candidate_nothing_is_granted_and_leadership_is_handed_over_later() {
         let mut elector = Elector::default();
         assert_eq!(led(&mut elector, 3), []);
         let later = NOW.after(PATIENCE_MS);
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_comes_after_leadership_was_lost_grants_nothing() {
+    fn an_answer_after_the_loss_of_leadership_grants_nothing() {
         let mut elector = Elector::default();
         elector.handle(Event::Candidate(true), NOW);
         led(&mut elector, 3);
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_proposal_is_repeated_after_a_while() {
+    fn a_failed_proposal_is_repeated_after_a_pause() {
         let mut elector = Elector::default();
         elector.handle(Event::Candidate(true), NOW);
         led(&mut elector, 3);

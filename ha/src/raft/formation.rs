@@ -1,14 +1,14 @@
-//! How a member finds out who it is.
+//! How a member gets its identity.
 //!
-//! A member whose directory is empty is one of two: a founder of a group that does not exist yet, or a member that
-//! lost its directory. The second must not vote: it has forgotten what it promised, and with its vote a group could
-//! elect a leader that lacks committed entries. So the two are told apart by asking *all* the others first:
+//! A member with an empty directory is one of two: a founder of a group that does not exist yet, or a member that lost its
+//! directory. The second must not vote. It has lost its earlier votes, and with its vote a group could elect a leader that lacks
+//! committed entries. To tell the two cases apart, the member asks *all* other founders first:
 //!
-//! 1. If every other founder answers and none has a log, it writes down that it is a founder. Only when all have
-//!    done so is the group founded. The first start of a group therefore needs all its members at once.
-//! 2. If any other has a log, then this member had written down its identity before (or the group would not exist),
-//!    and has lost it. It takes a *new* node id, which nobody counts in any quorum, and asks the leader to let it in
-//!    in place of its old self: first as a learner, and with a vote only when it has caught up.
+//! 1. If every other founder answers and none has a log, the member stores that it is a founder. The group is founded only when all
+//!    founders have done so. Therefore the first start of a group needs all its members at once.
+//! 2. If any other founder has a log, this member had stored its identity before (otherwise the group would not exist), and has
+//!    lost it. It takes a *new* node id, which counts in no quorum. It asks the leader for admission in place of its former node
+//!    id: first as a learner, and with a vote only when it has caught up.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -29,19 +29,19 @@ use super::network::Peer;
 use super::types::{Member, NodeId, founder_id};
 
 const RETRY: Duration = Duration::from_millis(100);
-/// A wait that lasts is reported every so many retries.
+/// A long wait is logged once per this many retries.
 const REPORT_EVERY: u32 = 100;
-/// For the leader to let this member in: it has to catch up first.
+/// How long the leader may take to admit this member, which has to catch up first.
 const JOIN_DEADLINE: Duration = Duration::from_secs(60);
 
 /// What the answers of the others say about a member with an empty directory.
 #[derive(Debug, PartialEq, Eq)]
 enum Verdict {
-    /// Nothing was founded yet.
+    /// There is no group yet.
     Founder,
     /// There is a group already.
     LateComer,
-    /// Not clear: these did not answer.
+    /// It is not clear, because these members did not answer.
     Unclear(Vec<String>),
 }
 
@@ -59,7 +59,7 @@ async fn ask_others(group: &Group) -> Vec<(Member, Result<PeerStatus, String>)> 
     join_all(others.map(|member| async { (member.clone(), group.probe(&member.address).await) })).await
 }
 
-/// Decides who this member is, and writes it down.
+/// Decides whether this member is a founder, and stores its identity durably.
 pub(crate) async fn find_identity(group: &Group, cluster_id: &str, directory: &Path) -> Result<Identity, LogError> {
     let founding = group.founders.iter().any(|member| member.name == group.me.name);
     let mut tries: u32 = 0;
@@ -83,11 +83,11 @@ pub(crate) async fn find_identity(group: &Group, cluster_id: &str, directory: &P
     let name = group.me.name.clone();
     let identity = Identity { cluster_id: cluster_id.to_owned(), name, node_id, founder, formed: false };
     save(directory, &identity)?;
-    info!(node = node_id, founder, "this member has an identity now");
+    info!(node = node_id, founder, "this member has got its identity");
     Ok(identity)
 }
 
-/// Founds the group once every founder has written down that it is one. The first by name does it.
+/// Founds the group once every founder has stored that it is a founder. The founder whose name sorts first does it.
 pub(crate) async fn found(group: &Group, raft: &Raft) {
     let first = group.founders.iter().map(|member| &member.name).min() == Some(&group.me.name);
     let members: BTreeMap<NodeId, Member> =
@@ -106,14 +106,14 @@ pub(crate) async fn found(group: &Group, raft: &Raft) {
     }
 }
 
-/// Whether this member is a voter for good: what is not committed may be taken back with the leader that wanted it.
+/// Whether this member is a voter in the committed membership. An uncommitted change may be undone when its leader is replaced.
 fn votes(raft: &Raft, node_id: NodeId) -> bool {
     let server = raft.server_metrics();
     let server = server.borrow_watched();
     server.committed_membership_config.voter_ids().any(|id| id == node_id)
 }
 
-/// Asks to be let in until this member is a voter.
+/// Asks the leader for admission until this member is a voter.
 pub(crate) async fn join(group: &Arc<Group>, raft: &Raft, node_id: NodeId) {
     let mut tries: u32 = 0;
     loop {
@@ -129,10 +129,10 @@ pub(crate) async fn join(group: &Arc<Group>, raft: &Raft, node_id: NodeId) {
             let question = Question::Join { member: group.me.clone(), node_id };
             match peer.ask(&question, JOIN_DEADLINE).await {
                 Ok(Answer::Refused(reason)) if tries.is_multiple_of(REPORT_EVERY) => {
-                    warn!(leader = member.name, reason, "not let into the group yet");
+                    warn!(leader = member.name, reason, "not admitted to the group yet");
                 }
                 Err(status) if tries.is_multiple_of(REPORT_EVERY) => {
-                    warn!(leader = member.name, reason = status.message(), "could not ask to be let into the group");
+                    warn!(leader = member.name, reason = status.message(), "could not ask for admission to the group");
                 }
                 _ => {}
             }

@@ -1,4 +1,4 @@
-//! One member's raft node, and what is asked of it.
+//! One member's raft node, and the operations on it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,12 +22,12 @@ use super::types::{LogId, Member, NodeId, TypeConfig};
 use crate::fenced_store::{Applied, Command};
 use crate::{CommitOutcome, HaMember, HaStatus, ReadError, Rejection};
 
-/// After this long an operation's outcome is unknown, or a read has failed.
+/// After this time, the outcome of a write is unknown, and a read has failed.
 pub(crate) const OPERATION_DEADLINE: Duration = Duration::from_secs(5);
-/// For one answer of one member.
+/// How long to wait for an answer of another member.
 const ANSWER_DEADLINE: Duration = Duration::from_millis(500);
 
-/// A member's raft node and what surrounds it.
+/// A member's raft node, with the state that its tasks share.
 pub(crate) struct Group {
     /// This member, as configured.
     pub me: Member,
@@ -38,23 +38,23 @@ pub(crate) struct Group {
     pub replica: Arc<Replica>,
     /// Random number of this process.
     pub incarnation: u128,
-    /// Set once it is known who this member is.
+    /// Set once this member has an identity.
     pub identity: OnceLock<Identity>,
-    /// Set once there is one.
+    /// Set once raft runs.
     pub raft: OnceLock<Raft>,
-    /// Whether this member stands in elections: it does while somebody here wants to lead.
+    /// Whether this member stands in elections. It does while a candidate here wants to lead.
     pub standing: AtomicBool,
     /// A connection to the leader, for read indices.
     leader_client: Mutex<Option<(NodeId, Arc<Peer>)>>,
-    /// One membership change at a time.
+    /// Held during a membership change, so that there is only one at a time.
     pub changing: tokio::sync::Mutex<()>,
 }
 
 /// Why a write got no result.
 pub(crate) enum WriteError {
-    /// It was certainly not proposed.
+    /// The write was certainly not proposed.
     NotLeader,
-    /// It may have been.
+    /// The write may have been proposed.
     Unknown(String),
 }
 
@@ -75,7 +75,7 @@ impl Group {
         }
     }
 
-    /// Raft's own figures, copied at once: holding on to them would stop raft.
+    /// A copy of raft's own metrics. A borrow that lasts longer would block raft.
     pub(crate) fn metrics(&self) -> Option<RaftMetrics<TypeConfig>> {
         self.raft.get().map(|raft| raft.metrics().borrow_watched().clone())
     }
@@ -90,7 +90,7 @@ impl Group {
         alone || age.is_some_and(|age| age < self.timing.lease())
     }
 
-    /// How this member is, for the others.
+    /// The status that this member reports to the others.
     pub(crate) fn peer_status(&self) -> PeerStatus {
         let metrics = self.metrics();
         let has_log = metrics.as_ref().is_some_and(|metrics| metrics.last_log_index.is_some());
@@ -110,7 +110,7 @@ impl Group {
         }
     }
 
-    /// Asks whoever is at `address` how it is.
+    /// Asks the member at `address` for its status.
     pub(crate) async fn probe(&self, address: &str) -> Result<PeerStatus, String> {
         let peer = Peer::new(Arc::clone(&self.wire), 0, address);
         match peer.ask(&Question::Status, ANSWER_DEADLINE).await {
@@ -127,7 +127,7 @@ impl Group {
         match tokio::time::timeout(OPERATION_DEADLINE, raft.client_write(command)).await {
             Ok(Ok(response)) => match response.data {
                 Some(applied) => Ok(applied),
-                None => unknown("the log holds something else at its place".into()),
+                None => unknown("the log holds another entry in its place".into()),
             },
             Ok(Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_)))) => Err(WriteError::NotLeader),
             Ok(Err(error)) => unknown(error.to_string()),
@@ -135,7 +135,7 @@ impl Group {
         }
     }
 
-    /// A write's outcome as its writer sees it.
+    /// Proposes a fenced command and returns the outcome as the writer sees it.
     pub(crate) async fn commit(&self, epoch: weir_protocol::LeaderEpoch, command: Command) -> CommitOutcome {
         let current = self.replica.read(crate::fenced_store::FencedStore::epoch);
         if current > epoch && !is_planted(Flaw::EpochNotCompared) {
@@ -154,7 +154,7 @@ impl Group {
             loop {
                 match self.try_catch_up().await {
                     Ok(()) => return,
-                    // An election may be under way: the deadline ends the wait.
+                    // An election may be in progress. The deadline ends the wait.
                     Err(Retry) => tokio::time::sleep(Duration::from_millis(20)).await,
                 }
             }
@@ -172,7 +172,7 @@ impl Group {
         wait.applied_index_at_least(Some(read_index.index), "read").await.map(|_| ()).map_err(|_| Retry)
     }
 
-    /// Up to which entry a read at this moment must have applied; only the leader knows.
+    /// The last entry that a read at this moment must have applied. Only the leader knows it.
     pub(crate) async fn read_index(&self) -> Result<LogId, String> {
         let raft = self.raft.get().ok_or("this member is not in the group yet")?;
         let linearizer = raft.get_read_linearizer(ReadPolicy::ReadIndex).await.map_err(|error| error.to_string())?;
@@ -202,15 +202,17 @@ impl Group {
         self.metrics()?.membership_config.get_node(&node).cloned()
     }
 
-    /// Node ids of members of this name; more than one while it is being replaced.
+    /// Node ids of the members of this name. There are several while a member is being replaced.
     pub(crate) fn nodes_named(&self, name: &str) -> BTreeSet<NodeId> {
         let Some(metrics) = self.metrics() else { return BTreeSet::new() };
         metrics.membership_config.nodes().filter(|(_, member)| member.name == name).map(|(id, _)| *id).collect()
     }
 
-    /// Who could lead instead of this member: the one that has most of the log, among those (of this name, if there
-    /// is one) that answer right now and want to. A raft leader that hands over takes no more proposals and sends no
-    /// more heartbeats, whatever becomes of it: so it must not be tried with a member that can't follow.
+    /// The member that could lead instead of this one. It must answer now and stand in elections, and have the given name if there
+    /// is one. Of several such members, it is the one with most of the log.
+    ///
+    /// A raft leader that has started a hand-over accepts no more proposals and sends no more heartbeats, even if the hand-over
+    /// fails. So it must not be started with a member that can't take over.
     pub(crate) async fn successor(&self, name: Option<&str>) -> Result<NodeId, String> {
         let metrics = self.metrics().ok_or("raft does not run")?;
         let replication = metrics.replication.as_ref().ok_or("this member does not lead")?;
@@ -220,7 +222,7 @@ impl Group {
             .filter(|(_, member)| name.is_none_or(|name| name == member.name))
             .collect();
         if others.is_empty() {
-            return Err("there is no such other voter".into());
+            return Err("there is no other voter, or none of that name".into());
         }
         others.sort_by_key(|(id, _)| std::cmp::Reverse(replication.get(id).copied().flatten()));
         for (id, member) in others {
@@ -231,7 +233,7 @@ impl Group {
                 return Ok(id);
             }
         }
-        Err("none answers that wants to lead".into())
+        Err("no other voter answers and wants to lead".into())
     }
 
     /// The group as this member sees it.

@@ -1,4 +1,4 @@
-//! Who this member is, on disk; and the lock that keeps a second process out of its directory.
+//! The identity of this member on disk, and the lock that keeps a second process out of its directory.
 
 use std::path::{Path, PathBuf};
 
@@ -9,18 +9,15 @@ use super::log::LogError;
 use super::log::segment::sync_directory;
 use super::types::NodeId;
 
-/// What a member wrote down before it became one.
+/// What a member stores before it becomes one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Identity {
-    /// Of which group.
     pub cluster_id: String,
-    /// Under which name.
     pub name: String,
-    /// What raft calls it.
     pub node_id: NodeId,
-    /// Whether it is one of those who found the group; else it joined later, or again.
+    /// Whether it is a founder of the group. Otherwise it joined later, or again.
     pub founder: bool,
-    /// Whether its log has held anything: then a log that holds nothing is a lost one.
+    /// Whether its log has ever held an entry. If so, an empty log means that the log was lost.
     pub formed: bool,
 }
 
@@ -30,7 +27,7 @@ struct Checked {
     crc32c: u32,
 }
 
-/// Takes the directory; `Ok(None)` if another process holds it.
+/// Locks the directory. `Ok(None)` if another process holds the lock.
 pub(crate) fn lock(directory: &Path) -> Result<Option<ProcessLock>, LogError> {
     disk::create_dir_all(directory).map_err(LogError::io(directory))?;
     let path = directory.join("lock");
@@ -41,24 +38,24 @@ fn path(directory: &Path) -> PathBuf {
     directory.join("identity.json")
 }
 
-/// What was written down, if anything was. It is durable.
+/// Loads the stored identity, if there is one. It is durable on return.
 pub(crate) fn load(directory: &Path) -> Result<Option<Identity>, LogError> {
     let path = path(directory);
     if !disk::exists(&path).map_err(LogError::io(&path))? {
         return Ok(None);
     }
-    // Its name may not have been made durable by whoever gave it.
+    // The process that renamed the file may have died before the name was durable.
     sync_directory(directory)?;
     let text = disk::read(&path).map_err(LogError::io(&path))?;
     let corrupt = |what: &str| LogError::Corrupt { path: path.clone(), offset: 0, what: what.into() };
-    let checked: Checked = serde_json::from_slice(&text).map_err(|_| corrupt("it can't be read"))?;
+    let checked: Checked = serde_json::from_slice(&text).map_err(|_| corrupt("the identity can't be parsed"))?;
     if checksum(&checked.identity) != Some(checked.crc32c) {
         return Err(corrupt("the checksum is wrong"));
     }
     Ok(Some(checked.identity))
 }
 
-/// Writes it down, durably.
+/// Stores the identity durably.
 pub(crate) fn save(directory: &Path, identity: &Identity) -> Result<(), LogError> {
     let path = path(directory);
     let unfinished = directory.join("identity.unfinished");
@@ -82,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_identity_survives_and_a_damaged_one_is_refused() {
+    fn a_saved_identity_is_loaded_and_a_damaged_one_is_refused() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         assert_eq!(load(directory.path()).expect("loads"), None);
         let identity = Identity { cluster_id: "c".into(), name: "jm-1".into(), node_id: 7, founder: true, formed: false };

@@ -1,4 +1,4 @@
-//! The replicated state: a [`FencedStore`], and who is told when it changes.
+//! The replicated state: a [`FencedStore`], with notifications of its changes.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
@@ -21,12 +21,12 @@ use crate::metrics as names;
 use crate::watchers::Watchers;
 use crate::{Expect, LeaderRecord, Operation, WatchEvent};
 
-/// Raft over this state machine.
+/// openraft with this state machine.
 pub(crate) type Raft = openraft::Raft<TypeConfig, StateMachine>;
 
 type OpenraftSnapshot = openraft::type_config::alias::SnapshotOf<TypeConfig, Bytes>;
 
-/// What the members agree on, as far as this one has applied it.
+/// The agreed state, as far as this member has applied the log.
 #[derive(Debug, Default)]
 struct State {
     store: FencedStore,
@@ -53,7 +53,7 @@ impl Replica {
         }
     }
 
-    /// Reads the store.
+    /// Runs `read` on the store.
     pub(crate) fn read<T>(&self, read: impl FnOnce(&FencedStore) -> T) -> T {
         read(&self.state().store)
     }
@@ -63,12 +63,12 @@ impl Replica {
         self.published.subscribe()
     }
 
-    /// The newest epoch.
+    /// The newest epoch that was applied.
     pub(crate) fn epoch(&self) -> watch::Receiver<LeaderEpoch> {
         self.epoch.subscribe()
     }
 
-    /// Changes under `prefix` from now on.
+    /// Reports changes under `prefix` from now on.
     pub(crate) fn watch(&self, prefix: &str) -> mpsc::Receiver<WatchEvent> {
         self.watchers().watch(prefix)
     }
@@ -85,7 +85,7 @@ impl Replica {
         change(&mut self.state.write().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Tells those who follow the leader.
+    /// Sends the epoch and the published leader to their watchers, and updates the metrics.
     fn announce(&self) {
         let (epoch, published, keys, bytes) =
             self.read(|store| (store.epoch(), store.published().cloned(), store.len(), store.bytes()));
@@ -100,7 +100,7 @@ impl Replica {
         gauge!(names::STORE_BYTES).set(bytes as f64);
     }
 
-    /// The state, as a snapshot. Cheap: values are shared.
+    /// A snapshot of the state. This is cheap, because values are shared.
     fn snapshot(&self) -> Snapshot {
         let state = self.state();
         let meta = SnapshotMeta { last_log_id: state.applied, last_membership: state.membership.clone() };
@@ -154,7 +154,7 @@ impl StateMachine {
     }
 }
 
-/// Builds one snapshot.
+/// Builds one snapshot for openraft.
 pub(crate) struct SnapshotBuilder {
     snapshot: Snapshot,
     snapshots: SnapshotDirectory,
@@ -239,7 +239,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         let decoded = off_thread("raft-snapshot", move || {
             let snapshot = decode(&bytes).map_err(|what| io::Error::new(io::ErrorKind::InvalidData, what))?;
             if snapshot.meta != expected {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, "the snapshot is not the one announced"));
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "the snapshot is not the announced one"));
             }
             save(&snapshots, &expected, &bytes, &hook)?;
             Ok(snapshot)

@@ -1,8 +1,8 @@
-//! Who belongs to the group, and how that changes.
+//! The membership of the group, and its changes.
 //!
-//! Voters change in two entries, joint and then uniform (section 6 of the Raft paper). A leader that dies between them
-//! leaves a group that needs both majorities: with a member that is gone for good in one of them, no other may fail any
-//! more. So whoever leads completes what it finds half done.
+//! A change of voters takes two entries, joint and then uniform (section 6 of the Raft paper). If a leader dies between the two, the
+//! group needs the majorities of both sets. If one of them contains a member that is lost for ever, no other member may fail. So
+//! every leader completes a change that it finds half done.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,19 +18,19 @@ use super::machine::Raft;
 use super::types::{Member, NodeId, TypeConfig};
 use crate::MembershipError;
 
-/// For a new member to catch up, and for a change to be committed.
+/// How long a new member may take to catch up, and a change to be committed.
 const CHANGE_DEADLINE: Duration = Duration::from_secs(30);
-/// Between two tries to complete a change.
+/// The pause between two attempts to complete a change.
 const RETRY: Duration = Duration::from_millis(100);
 
 impl Group {
-    /// Lets in a process that is at `member.address` right now, in place of whoever had its name. On the leader.
+    /// Admits the process that runs at `member.address` now, in place of the former member of its name. Only the leader can do this.
     pub(crate) async fn admit(&self, member: Member, expected: Option<NodeId>) -> Result<(), MembershipError> {
         let _one = self.changing.lock().await;
         let status = self.probe(&member.address).await.map_err(MembershipError::Unreachable)?;
         let known = status.node_id.filter(|node| expected.is_none_or(|expected| expected == *node));
         let (Some(node), true) = (known, status.name == member.name) else {
-            let text = format!("{:?} is there, in stage {:?}", status.name, status.stage);
+            let text = format!("the member at this address is {:?}, in stage {:?}", status.name, status.stage);
             return Err(MembershipError::Refused(text));
         };
         let raft = self.raft.get().ok_or(MembershipError::NotLeader)?;
@@ -40,14 +40,14 @@ impl Group {
         if voters.contains(&node) && former.is_empty() {
             return Ok(());
         }
-        // Entries first, the vote after: a member that has nothing must not count towards a quorum.
+        // The member gets the entries first and the vote later, because a member without entries must not count in a quorum.
         let learning = tokio::time::timeout(CHANGE_DEADLINE, raft.add_learner(node, member, true)).await;
         learning.map_err(|_| MembershipError::TimedOut)?.map_err(|error| refusal(&error))?;
         voters.insert(node);
         change(raft, without(&voters, &former)).await
     }
 
-    /// Removes the member of this name. On the leader.
+    /// Removes the member of this name. Only the leader can do this.
     pub(crate) async fn remove(&self, name: &str) -> Result<(), MembershipError> {
         let _one = self.changing.lock().await;
         let raft = self.raft.get().ok_or(MembershipError::NotLeader)?;
@@ -74,21 +74,21 @@ impl Group {
             .is_some_and(|metrics| metrics.state == ServerState::Leader && metrics.membership_config.get_joint_config().len() > 1)
     }
 
-    /// Completes a change of which only the first half is there.
+    /// Completes a change of voters of which only the first entry exists.
     async fn complete(&self, raft: &Raft) -> Result<(), MembershipError> {
         if !self.leads_half_changed() {
             return Ok(());
         }
-        // To add nobody means: go on to the voters that were wanted.
+        // Adding no voter makes raft continue to the voters of the half-done change.
         change(raft, ChangeMembers::AddVoterIds(BTreeSet::new())).await?;
-        info!("completed a change of the group's members that was left half done");
+        info!("completed a half-done change of the group's members");
         Ok(())
     }
 }
 
-/// The `voters` without those that are `gone`, of whom nothing is left then, not even as learners.
+/// The change that removes the nodes in `gone` from the group, both as voters and as learners.
 fn without(voters: &BTreeSet<NodeId>, gone: &BTreeSet<NodeId>) -> ChangeMembers<NodeId, Member> {
-    // A voter stays known until the change is complete: raft forgets it then.
+    // A removed voter stays in the membership until the change is complete. Then raft removes it.
     let learners = gone.difference(voters).copied().collect();
     let left = voters.difference(gone).copied().collect();
     ChangeMembers::Batch(vec![ChangeMembers::RemoveNodes(learners), ChangeMembers::ReplaceAllVoters(left)])
@@ -109,12 +109,12 @@ fn refusal(error: &RaftError<TypeConfig, ClientWriteError<TypeConfig>>) -> Membe
     }
 }
 
-/// Completes, whenever this member leads, what a former leader left half done. Ends with raft.
+/// Completes changes that a former leader left half done, whenever this member leads. Runs until raft stops.
 pub(crate) async fn complete_changes(group: Arc<Group>, raft: Raft) {
     let mut server = raft.server_metrics();
     loop {
         while group.leads_half_changed() {
-            // Most often a change is just being made here, and it is over when the lock is free.
+            // Usually this member is making a change itself, and the change is complete once the lock is free.
             let _one = group.changing.lock().await;
             if let Err(error) = group.complete(&raft).await {
                 debug!(%error, "could not complete a change of the group's members");

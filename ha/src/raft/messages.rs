@@ -1,4 +1,4 @@
-//! What members ask each other, and the envelope it travels in.
+//! The messages between members, and their envelope.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,46 +19,46 @@ pub(crate) mod proto {
 
 pub(crate) use proto::Envelope;
 
-/// Version of the encoding of bodies. Members of different versions refuse each other.
+/// Version of the encoding of bodies. Members with different versions refuse each other's messages.
 const ENCODING: u32 = 1;
 
-/// Bytes of one message, at most: several of the largest commits.
+/// The most bytes of one message: enough for several of the largest commits.
 pub(crate) const MAX_MESSAGE_BYTES: usize = 8 << 20;
 /// Bytes of one piece of a snapshot.
 pub(crate) const SNAPSHOT_PIECE_BYTES: usize = 1 << 20;
 
-/// One question.
+/// A question to another member.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Question {
-    /// Vote for me.
+    /// Asks for a vote.
     Vote(VoteRequest<TypeConfig>),
-    /// Would you vote for me?
+    /// Asks whether the receiver would vote for the sender.
     PreVote(VoteRequest<TypeConfig>),
-    /// Lead instead of me.
+    /// Asks the receiver to lead instead of the sender.
     Transfer(TransferLeaderRequest<TypeConfig>),
-    /// Up to which entry must a read at this moment have applied? Asked of the leader.
+    /// Asks the leader up to which entry a read at this moment must have applied the log.
     ReadIndex,
-    /// Who and how are you?
+    /// Asks for the status of the receiver.
     Status,
-    /// Let me in, in place of the member of my name that I once was. Asked of the leader.
+    /// Asks the leader to admit the sender, in place of the former member of the same name.
     Join { member: Member, node_id: NodeId },
 }
 
-/// One answer.
+/// An answer to a [`Question`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Answer {
-    /// To `Vote` and `PreVote`.
+    /// The answer to `Vote` and `PreVote`.
     Vote(VoteResponse<TypeConfig>),
     Transfer(TransferLeaderResponse<TypeConfig>),
     ReadIndex(LogId),
     Status(PeerStatus),
-    /// To `Join`: the membership has the member now.
+    /// The answer to `Join`: the member is in the membership now.
     Joined,
-    /// The question can't be answered with yes, in words.
+    /// The request was refused, for the reason in the text.
     Refused(String),
 }
 
-/// How a member is.
+/// The status of a member.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct PeerStatus {
     pub name: String,
@@ -66,28 +66,28 @@ pub(crate) struct PeerStatus {
     pub node_id: Option<NodeId>,
     /// Random number of this process.
     pub incarnation: u128,
-    /// How far it is in becoming a member.
+    /// How far the process is in becoming a member.
     pub stage: Stage,
     /// Whether it leads.
     pub leads: bool,
-    /// Whether it would lead: somebody there wants to.
+    /// Whether it stands in elections, because a candidate there wants to lead.
     pub stands: bool,
 }
 
 /// How far a process is in becoming a member of the group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Stage {
-    /// Its directory is empty and it has not decided who it is.
+    /// Its directory is empty and it has no identity yet.
     Empty,
-    /// It will found the group with the others; nothing was agreed on yet.
+    /// It will found the group with the others. There is no log yet.
     Founder,
-    /// It waits to be let into a group that exists.
+    /// It waits for admission to an existing group.
     Joining,
     /// It has a log.
     Member,
 }
 
-/// First message of a snapshot; the pieces follow as bare bytes.
+/// First message of a snapshot. The pieces follow as raw bytes.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct SnapshotHead {
     /// The leader's vote.
@@ -101,7 +101,7 @@ pub(crate) struct SnapshotHead {
 #[derive(Debug)]
 pub(crate) struct Wire {
     cluster_id: String,
-    /// 0 until it is known.
+    /// Node id of this member; 0 until it is known.
     me: AtomicU64,
     isolated: watch::Sender<bool>,
 }
@@ -115,7 +115,7 @@ impl Wire {
         self.me.store(me, Ordering::Relaxed);
     }
 
-    /// With `true` nothing passes in either direction until `false`: as if the cable were pulled.
+    /// After `true`, no message passes in either direction until `false`, as if the cable were pulled.
     pub(crate) fn set_isolated(&self, isolated: bool) {
         self.isolated.send_replace(isolated);
     }
@@ -125,23 +125,23 @@ impl Wire {
         if !*self.isolated.borrow() {
             return;
         }
-        // The sender is `self`: it can't be gone.
+        // The sender is part of `self`, so this can't fail.
         let _ = self.isolated.subscribe().wait_for(|isolated| !isolated).await;
     }
 
-    /// A message to node `to` (0: whoever is there).
+    /// A message to node `to`; 0 if the node id is not known.
     pub(crate) fn seal<T: Serialize>(&self, to: NodeId, body: &T) -> Result<Envelope, Status> {
         let body = postcard::to_stdvec(body).map_err(|error| Status::internal(error.to_string()))?;
         Ok(self.seal_bytes(to, body.into()))
     }
 
-    /// A message whose body is not postcard.
+    /// A message whose body is not encoded with postcard.
     pub(crate) fn seal_bytes(&self, to: NodeId, body: bytes::Bytes) -> Envelope {
         let from = self.me.load(Ordering::Relaxed);
         Envelope { cluster_id: self.cluster_id.clone(), version: ENCODING, from, to, body }
     }
 
-    /// Whether a message is for this member.
+    /// Checks that a message is for this member.
     pub(crate) fn check(&self, envelope: &Envelope) -> Result<(), Status> {
         if envelope.cluster_id != self.cluster_id {
             let theirs: String = envelope.cluster_id.chars().take(64).collect();

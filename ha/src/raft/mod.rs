@@ -1,10 +1,10 @@
 //! The embedded coordination system: a raft group of the JobManagers themselves.
 //!
-//! The raft leader is the leading JobManager. Its epoch is the log index of its `Acquire` entry; leadership is granted
-//! when that entry is applied, and every write is refused *when applied* if a newer epoch is (E3). Raft runs on a thread
-//! and a runtime of its own, and its log has another thread, so that no load elsewhere in the process costs leadership.
+//! The raft leader is the leading JobManager. Its epoch is the log index of its `Acquire` entry. Leadership is granted when that
+//! entry is applied. A write is checked *when it is applied*: it is refused if a newer epoch has been applied before it (E3).
 //!
-//! openraft is named in this folder and nowhere else.
+//! Raft runs on its own thread and runtime, and its log has another thread, so that no load elsewhere in the process costs
+//! leadership. Only this folder uses openraft.
 
 mod detector;
 mod elector;
@@ -52,7 +52,7 @@ use crate::{
 };
 use group::{Group, OPERATION_DEADLINE};
 
-/// One member of the raft group. Clones are the same member; it stops abruptly when the last is dropped.
+/// One member of the raft group. Clones are the same member, which stops abruptly when the last clone is dropped.
 #[derive(Clone)]
 pub struct RaftProvider {
     inner: Arc<Inner>,
@@ -66,7 +66,7 @@ struct Inner {
     gate: Gate,
 }
 
-/// Writes under way at once; others wait.
+/// Writes in flight at once; others wait.
 const WRITES: usize = 512;
 
 impl fmt::Debug for RaftProvider {
@@ -76,8 +76,8 @@ impl fmt::Debug for RaftProvider {
 }
 
 impl RaftProvider {
-    /// Opens the log, binds the peer service and starts taking part. Blocks while the log is read; finding and
-    /// founding the group goes on in the background.
+    /// Opens the log, binds the peer service and starts the member. Blocks while the log is read. The member finds or founds the
+    /// group in the background.
     pub fn start(options: RaftOptions) -> Result<Self, StartError> {
         let campaigns = Campaigns::new();
         let doubted = Arc::new(Notify::new());
@@ -87,19 +87,19 @@ impl RaftProvider {
         Ok(Self { inner: Arc::new(Inner { group, thread, campaigns, doubted, gate }) })
     }
 
-    /// With `true` nothing passes between this member and the others until `false`, as if its cable were pulled: for
-    /// drills and tests.
+    /// For drills and tests. After `true`, no message passes between this member and the others until `false`, as if its cable were
+    /// pulled.
     pub fn set_isolated(&self, isolated: bool) {
         self.inner.group.wire.set_isolated(isolated);
     }
 
-    /// Stops at once, telling nobody, as if the process were killed: for drills and tests.
+    /// For drills and tests. Stops the member at once and without notice to the others, as if the process were killed.
     pub async fn kill(&self) {
         self.inner.campaigns.end();
         self.inner.thread.stop().await;
     }
 
-    /// Runs on raft's runtime, whatever the caller's; `None` once that has stopped.
+    /// Runs `work` on raft's runtime, whatever runtime the caller uses. `None` if raft has stopped.
     async fn on_raft<T, F>(&self, work: impl FnOnce(Arc<Group>) -> F) -> Option<T>
     where
         T: Send + 'static,
@@ -114,7 +114,7 @@ impl RaftProvider {
         if let CommitOutcome::Rejected(Rejection::StaleEpoch { epoch, current }) = &outcome
             && epoch == current
         {
-            // Refused by raft itself: then nobody here leads, whatever was granted.
+            // Raft itself refused the write, so this member does not lead, even if it was granted leadership.
             self.inner.doubted.notify_one();
         }
         outcome
@@ -188,7 +188,7 @@ impl CoordinationStore for RaftProvider {
     }
 
     fn watch<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<mpsc::Receiver<WatchEvent>, ReadError>> {
-        // Changes as this member applies them: in order, and none is missed.
+        // The watcher gets the changes as this member applies them: in order and without gaps.
         async move { Ok(self.inner.group.replica.watch(prefix)) }.boxed()
     }
 
@@ -222,16 +222,16 @@ impl GroupAdmin for RaftProvider {
 
     fn shutdown<'a>(&'a self) -> BoxFuture<'a, ()> {
         let stop = async move {
-            // No longer a candidate: the runner revokes at once. Then another may lead.
+            // Without a campaign the runner revokes at once. After that, another member may lead.
             self.inner.campaigns.end();
             if let Err(error) = self.hand_over(None).await
                 && error != TransferError::NotLeader
             {
-                tracing::info!(%error, "stops without handing over");
+                tracing::info!(%error, "stops without a hand-over");
             }
             let stopping = self.on_raft(|group| async move {
                 if let Some(raft) = group.raft.get() {
-                    // It only fails if raft's task panicked, which has been logged.
+                    // The shutdown fails only if raft's task panicked, which has been logged.
                     let _ = tokio::time::timeout(Duration::from_secs(5), raft.shutdown()).await;
                 }
             });

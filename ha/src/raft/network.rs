@@ -1,6 +1,6 @@
 //! This member's connections to the others.
 //!
-//! Every client has a TCP connection of its own: votes, heartbeats, entries and snapshots never wait for each other.
+//! Every client has its own TCP connection, so votes, heartbeats, entries and snapshots never wait for each other.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -29,14 +29,14 @@ use super::types::{Member, NodeId, TypeConfig, Vote};
 
 type OpenraftSnapshot = openraft::type_config::alias::SnapshotOf<TypeConfig, Bytes>;
 
-/// Between two attempts to reach a member that can't be reached.
+/// The pause between two attempts to reach an unreachable member.
 const BACKOFF: Duration = Duration::from_millis(100);
-/// A connection on which nothing came back for this long, and then again after a ping, is given up.
+/// A connection that receives nothing for this long gets a ping. If it then receives nothing for this long again, it is closed.
 const KEEP_ALIVE: Duration = Duration::from_millis(500);
-/// To connect.
+/// The longest time to establish a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Makes clients for openraft.
+/// Creates clients for openraft.
 #[derive(Debug, Clone)]
 pub(crate) struct Network {
     wire: Arc<Wire>,
@@ -61,12 +61,12 @@ impl RaftNetworkFactory<TypeConfig> for Network {
 pub(crate) struct Peer {
     wire: Arc<Wire>,
     target: NodeId,
-    /// `Err`: the address is no address.
+    /// `Err` if the address is not valid.
     client: Result<RaftPeerClient<Channel>, String>,
 }
 
 impl Peer {
-    /// Connects when first used. `target` is 0 where the member's node id is not known.
+    /// Connects at the first use. `target` is 0 if the member's node id is not known.
     pub(crate) fn new(wire: Arc<Wire>, target: NodeId, address: &str) -> Self {
         let endpoint = Endpoint::from_shared(format!("http://{address}")).map(|endpoint| {
             let endpoint =
@@ -83,7 +83,7 @@ impl Peer {
         self.client.clone().map_err(Status::invalid_argument)
     }
 
-    /// Asks, and waits so long for the answer.
+    /// Asks a question and waits for the answer, for `deadline` at most.
     pub(crate) async fn ask(&self, question: &Question, deadline: Duration) -> Result<Answer, Status> {
         let asking = async {
             self.wire.passable().await;
@@ -95,7 +95,7 @@ impl Peer {
         tokio::time::timeout(deadline, asking).await.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer in time")))
     }
 
-    /// Opens a presence stream: who is there, then silence until that process ends.
+    /// Opens a presence stream. The peer sends who it is, and nothing more; the stream ends when its process ends.
     pub(crate) async fn presence(&self, deadline: Duration) -> Result<Presence, Status> {
         let opening = async {
             self.wire.passable().await;
@@ -107,9 +107,11 @@ impl Peer {
         tokio::time::timeout(deadline, opening).await.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer in time")))
     }
 
-    /// The requests are read until the session is over: until the answers are let go of, or one says that something was not taken.
-    /// After that openraft no longer holds these requests to be under way: entries that they are made of may be purged, and the next
-    /// session reads the same source. gRPC by itself goes on reading until the other side has heard that nobody wants its answers.
+    /// Opens an append session. It ends when the caller drops the answers or a follower rejects an entry. From then on no more
+    /// requests are read.
+    ///
+    /// After the end of a session, openraft considers its requests finished: it may purge their entries, and the next session reads
+    /// from the same source. gRPC by itself would read more requests until the other side has learned that the answers were dropped.
     async fn append_stream<S>(&self, input: S) -> Result<BoxStream<'static, StreamItem>, Status>
     where
         S: Stream<Item = AppendEntriesRequest<TypeConfig>> + Send + Unpin + 'static,
@@ -125,7 +127,7 @@ impl Peer {
                     wire.seal(target, &request)
                 }
             })
-            // A request that can't be encoded ends the stream; openraft starts another and reports it.
+            // A request that can't be encoded ends the stream. openraft opens another stream and reports the error.
             .take_while(|sealed| futures::future::ready(sealed.is_ok()))
             .filter_map(|sealed| futures::future::ready(sealed.ok()));
         self.wire.passable().await;
@@ -168,7 +170,7 @@ impl Peer {
 
 /// A live presence stream.
 pub(crate) struct Presence {
-    /// Which process is there.
+    /// Random number of the process at the other end.
     pub incarnation: u128,
     stream: tonic::Streaming<super::messages::Envelope>,
 }
@@ -257,7 +259,7 @@ impl NetSnapshot<TypeConfig> for Peer {
         tokio::select! {
             closed = cancel => Err(StreamingError::Closed(closed)),
             sent = sending => {
-                let sent = sent.unwrap_or_else(|_| Err(Status::deadline_exceeded("the snapshot was not taken in time")));
+                let sent = sent.unwrap_or_else(|_| Err(Status::deadline_exceeded("the snapshot was not installed in time")));
                 sent.map_err(|status| rpc_error(&status).into())
             }
         }
@@ -292,7 +294,7 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(60);
 
-    /// Answers every request with this, and ends nothing by itself.
+    /// Answers every append request with this result, and never ends the stream by itself.
     struct Answering(Arc<Wire>, StreamAppendResult<TypeConfig>);
 
     #[tonic::async_trait]
@@ -307,15 +309,15 @@ mod tests {
         }
 
         async fn call(&self, _: Request<Envelope>) -> Result<Response<Envelope>, Status> {
-            Err(Status::unimplemented("not asked"))
+            Err(Status::unimplemented("not part of this test"))
         }
 
         async fn install_snapshot(&self, _: Request<Streaming<Envelope>>) -> Result<Response<Envelope>, Status> {
-            Err(Status::unimplemented("not asked"))
+            Err(Status::unimplemented("not part of this test"))
         }
 
         async fn presence(&self, _: Request<Envelope>) -> Result<Response<Self::PresenceStream>, Status> {
-            Err(Status::unimplemented("not asked"))
+            Err(Status::unimplemented("not part of this test"))
         }
     }
 
@@ -325,7 +327,7 @@ mod tests {
         AppendEntriesRequest { vote: Vote::new_committed(1, 1), prev_log_id: None, leader_commit: None, entries: Vec::new() }
     }
 
-    /// A session in which every request is answered by `answer`.
+    /// A session in which every request gets `answer`.
     async fn session(answer: StreamAppendResult<TypeConfig>) -> (Requests, BoxStream<'static, StreamItem>) {
         let listener = BoundListener::bind("127.0.0.1:0").unwrap();
         let peer = Peer::new(Wire::new("test"), 0, &listener.local_addr().unwrap().to_string());
@@ -338,13 +340,13 @@ mod tests {
         (requests, answers)
     }
 
-    /// Whether nobody reads the requests any more.
+    /// Whether the requests are no longer read.
     async fn is_over(requests: &Requests) -> bool {
         tokio::time::timeout(PATIENCE, requests.closed()).await.is_ok()
     }
 
     #[tokio::test]
-    async fn requests_are_read_no_more_once_one_was_not_taken() {
+    async fn no_request_is_read_after_one_was_rejected() {
         let conflict =
             StreamAppendError::Conflict(LogId::new(openraft::impls::leader_id_adv::LeaderId { term: 1, node_id: 1 }, 7));
         let (requests, mut answers) = session(Err(conflict)).await;
@@ -354,7 +356,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn requests_are_read_no_more_once_nobody_wants_the_answers() {
+    async fn no_request_is_read_after_the_answers_were_dropped() {
         let (requests, mut answers) = session(Ok(None)).await;
         for _ in 0..3 {
             requests.send(request()).await.unwrap();

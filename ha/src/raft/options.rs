@@ -1,4 +1,4 @@
-//! How a member is started.
+//! The options with which a member is started.
 
 use std::fmt;
 use std::io;
@@ -10,34 +10,33 @@ use std::time::Duration;
 use super::log::{DiskFailureHook, LogError};
 use super::types::Member;
 
-/// Where the peer service listens.
+/// The address or socket on which the peer service listens.
 #[derive(Debug)]
 pub enum Listen {
     Address(String),
-    /// Takes a socket that is bound already, e.g. to a port the system chose.
+    /// A socket that is bound already, e.g. to a port that the system chose.
     Listener(TcpListener),
 }
 
-/// How a member is started.
+/// The options with which a member is started.
 pub struct RaftOptions {
     /// Stable name of this member, e.g. `jm-1`.
     pub name: String,
-    /// Where its peer service listens.
     pub listen: Listen,
-    /// The members that found the group, this one among them. A member that joins later names those that it can ask
-    /// to be let in.
+    /// The members that found the group, including this one. For a member that joins later: the members that it can ask for
+    /// admission.
     pub members: Vec<Member>,
-    /// Its directory: log, snapshots, vote, identity. Belongs to one process.
+    /// The directory of this member: log, snapshots, vote, identity. Only one process may use it.
     pub data_dir: PathBuf,
-    /// Name of the cluster; members of another are refused.
+    /// Name of the cluster. Members of another cluster are refused.
     pub cluster_id: String,
     pub timing: RaftTiming,
-    /// Entries after which a snapshot is taken and the log before it removed.
+    /// After this many entries, a snapshot is taken and the log before it is removed.
     pub snapshot_after_entries: u64,
     /// Bytes of one log file.
     pub segment_bytes: u64,
-    /// Called at the first failed write or sync; the default logs what to do and aborts the process, because what is on
-    /// disk is unknown from then on.
+    /// Called at the first failed write or sync. After that, the contents of the disk are unknown. So the default logs what to do
+    /// and aborts the process.
     pub on_disk_failure: DiskFailureHook,
 }
 
@@ -48,7 +47,7 @@ impl fmt::Debug for RaftOptions {
 }
 
 impl RaftOptions {
-    /// Options with their defaults.
+    /// Options with default values for everything else.
     pub fn new(name: &str, listen: Listen, members: Vec<Member>, data_dir: PathBuf, cluster_id: &str) -> Self {
         Self {
             name: name.to_owned(),
@@ -64,14 +63,14 @@ impl RaftOptions {
     }
 }
 
-/// Raft's timeouts. A crashed leader process is seen at once; these are for one that is silent.
+/// Raft's timeouts, for a leader that does not answer. The crash of a leader's process is detected at once, without them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RaftTiming {
-    /// Between two heartbeats.
+    /// The interval between two heartbeats.
     pub heartbeat: Duration,
-    /// A follower stands in an election at the earliest after so much silence.
+    /// The shortest time without a message from the leader after which a follower stands in an election.
     pub election_min: Duration,
-    /// And at the latest after so much.
+    /// The longest such time.
     pub election_max: Duration,
 }
 
@@ -86,13 +85,13 @@ impl Default for RaftTiming {
 }
 
 impl RaftTiming {
-    /// For so long after a heartbeat followers elect nobody else, and for so long the leader acts without another quorum of
-    /// answers: it stops before others may start (E5). The rest of the election timeout is raft's random part.
+    /// For this long after a heartbeat, followers elect no other leader. The leader acts for the same time without a new quorum of
+    /// answers, so it stops before another can start (E5). The rest of the election timeout is raft's random part.
     pub fn lease(&self) -> Duration {
         self.election_max / 2
     }
 
-    /// The shortest random part.
+    /// The shortest random part of the election timeout.
     pub(crate) fn random_min(&self) -> Duration {
         self.election_min.saturating_sub(self.lease()).max(self.lease() / 2)
     }
@@ -112,22 +111,22 @@ impl RaftTiming {
     }
 }
 
-/// A member could not be started.
+/// Why a member could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The options contradict each other; a retry can't help.
+    /// The options contradict each other. A retry can't help.
     #[error("HA-RAFT-OPTIONS: {0}")]
     Invalid(String),
-    /// The peer service could not listen; a retry can help once the address is free.
+    /// The peer service could not listen. A retry can help once the address is free.
     #[error("HA-RAFT-LISTEN: can't listen on {address}: {source}")]
     Listen { address: String, source: io::Error },
-    /// Another process has the directory; a retry can help once it has ended.
+    /// Another process uses the directory. A retry can help once that process has ended.
     #[error("HA-RAFT-LOCKED: {} is in use by another process", .0.display())]
     Locked(PathBuf),
-    /// The log, the vote, a snapshot or the identity can't be read. If it is damaged and a quorum of the other members is
-    /// well, empty the whole directory: the member then joins again and gets everything from them.
+    /// The log, the vote, a snapshot or the identity can't be read. If it is damaged and a quorum works without this member, empty
+    /// the whole directory. The member then joins again and gets everything from the others.
     #[error(
-        "HA-RAFT-STORAGE: {0}. If the other members are well, stop this one, move its whole directory away and start it again: it gets everything from them"
+        "HA-RAFT-STORAGE: {0}. If a majority of the members works without this one, stop it, move its whole directory away and start it again: it gets everything from the others"
     )]
     Storage(#[from] LogError),
     /// The directory belongs to another member.
@@ -138,7 +137,7 @@ pub enum StartError {
     Resources(io::Error),
 }
 
-/// What is on disk is unknown after a failed sync: going on could lose what was promised.
+/// After a failed sync, the contents of the disk are unknown. A process that continued could lose acknowledged entries.
 fn abort(error: &str) {
     tracing::error!(
         error,

@@ -1,4 +1,4 @@
-//! What this member answers to the others.
+//! The service that answers the other members.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -43,23 +43,23 @@ impl PeerService {
         }
     }
 
-    /// Only who takes the place of a member of its own name is let in unasked; others need `add_member`.
+    /// Admits a process only in place of a member of the same name. An operator must add any other ([`super::MemberChange::Add`]).
     async fn join(&self, member: super::Member, node_id: NodeId) -> Result<Answer, Status> {
         if self.group.nodes_named(&member.name).is_empty() {
-            return Ok(Answer::Refused(format!("there is no member {:?} to take the place of", member.name)));
+            return Ok(Answer::Refused(format!("there is no member {:?} that it could replace", member.name)));
         }
         let admitted = self.group.admit(member, Some(node_id)).await;
         Ok(admitted.map_or_else(|error| Answer::Refused(error.to_string()), |()| Answer::Joined))
     }
 }
 
-/// Whether the entries follow the one before, and each other. openraft looks only in builds with its assertions; of an entry in a wrong
-/// place it would make a log with a hole.
+/// Whether the entries follow the previous entry and each other without a gap. openraft checks this only in builds with assertions.
+/// Without the check, an entry in a wrong place would make a hole in the log (P2).
 fn is_consecutive(request: &AppendEntriesRequest<TypeConfig>) -> bool {
     let first = request.prev_log_id.map_or(0, |before| before.index + 1);
     let consecutive = request.entries.iter().zip(first..).all(|(entry, index)| entry.log_id.index == index);
     if !consecutive {
-        error!(%request, "entries that do not follow each other are not taken");
+        error!(%request, "rejected entries that do not follow each other");
     }
     consecutive
 }
@@ -88,7 +88,7 @@ impl RaftPeer for PeerService {
                 envelope.and_then(|envelope| group.wire.open::<AppendEntriesRequest<TypeConfig>>(&envelope))
             }
         });
-        // What can't be read, or can't be, ends the stream; the leader opens another.
+        // A request that can't be decoded, or whose entries are not consecutive, ends the stream. The leader opens another stream.
         let requests = requests
             .take_while(|request| futures::future::ready(request.as_ref().is_ok_and(is_consecutive)))
             .filter_map(|request| futures::future::ready(request.ok()));
@@ -110,7 +110,7 @@ impl RaftPeer for PeerService {
         let first = pieces.message().await?.ok_or_else(|| Status::invalid_argument("an empty stream"))?;
         let head: SnapshotHead = wire.open(&first)?;
         if head.length > MAX_SNAPSHOT_BYTES {
-            return Err(Status::out_of_range(format!("a snapshot of {} bytes", head.length)));
+            return Err(Status::out_of_range(format!("a snapshot of {} bytes is over the limit", head.length)));
         }
         let mut snapshot = BytesMut::new();
         while let Some(piece) = pieces.message().await? {
@@ -166,9 +166,9 @@ mod tests {
         assert!(
             consecutive(None, &[]) && consecutive(None, &[0, 1]) && consecutive(Some(4), &[]) && consecutive(Some(4), &[5, 6])
         );
-        assert!(!consecutive(None, &[1]), "the first is missing");
-        assert!(!consecutive(Some(258), &[301]), "some are missing after the one before");
-        assert!(!consecutive(Some(4), &[5, 7]), "one is missing in between");
-        assert!(!consecutive(Some(4), &[4, 5]), "one is there twice");
+        assert!(!consecutive(None, &[1]), "the first entry is missing");
+        assert!(!consecutive(Some(258), &[301]), "entries after the previous one are missing");
+        assert!(!consecutive(Some(4), &[5, 7]), "an entry in between is missing");
+        assert!(!consecutive(Some(4), &[4, 5]), "the previous entry is repeated");
     }
 }

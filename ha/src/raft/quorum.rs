@@ -1,10 +1,10 @@
-//! What a group of voters can bear.
+//! How many failures a group of voters tolerates.
 
 use std::collections::BTreeSet;
 
 use super::types::NodeId;
 
-/// How many more voters may fail, besides the `silent`, until one of the sets has no majority any more.
+/// How many voters, besides the `silent` ones, may fail before one of the sets loses its majority.
 pub(crate) fn failures_tolerated(voters: &[BTreeSet<NodeId>], silent: &BTreeSet<NodeId>) -> u32 {
     let spare = |voters: &BTreeSet<NodeId>| voters.difference(silent).count().saturating_sub(voters.len() / 2 + 1);
     voters.iter().map(spare).min().unwrap_or_default() as u32
@@ -15,7 +15,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_group_bears_what_the_weaker_of_its_majorities_bears() {
+    fn a_group_tolerates_as_many_failures_as_the_weaker_of_its_majorities() {
         let tolerated = |voters: &[&[NodeId]], silent: &[NodeId]| {
             let voters: Vec<BTreeSet<_>> = voters.iter().map(|set| set.iter().copied().collect()).collect();
             failures_tolerated(&voters, &silent.iter().copied().collect())

@@ -1,4 +1,4 @@
-//! Runs the elector: hears raft, tells the contender.
+//! Runs the elector: feeds it raft's state and carries out its effects.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -36,7 +36,7 @@ struct Runner {
     awaits_quorum: bool,
 }
 
-/// Between two looks for the first quorum of a new leader.
+/// The interval between two checks for the first quorum of a new leader.
 const FIRST_QUORUM_POLL: Duration = Duration::from_millis(1);
 
 /// Runs until raft or the provider stops.
@@ -48,7 +48,7 @@ pub(crate) async fn run(group: Arc<Group>, raft: Raft, mut inbox: Inbox) {
     let mut runner = Runner { group, raft, elector: Elector::default(), clock, campaign: None, results, awaits_quorum: false };
     inbox.campaign.mark_changed();
     loop {
-        // A new leader waits for its first quorum, and nothing tells when it has one.
+        // A new leader waits for its first quorum, and no event reports it.
         let pause = if runner.awaits_quorum { FIRST_QUORUM_POLL } else { runner.group.timing.heartbeat / 2 };
         tokio::select! {
             biased;
@@ -76,7 +76,7 @@ pub(crate) async fn run(group: Arc<Group>, raft: Raft, mut inbox: Inbox) {
             () = tokio::time::sleep(pause) => runner.observe(),
         }
     }
-    // Whoever contends learns from the end of its election.
+    // A contender learns of this when its election ends.
     runner.handle(Event::Raft { leads: None, quorum: false });
 }
 
@@ -102,7 +102,7 @@ impl Runner {
         let quorum = self.group.leads_with_quorum(&metrics);
         let awaits_quorum = leads.is_some() && metrics.last_quorum_acked.is_none() && !quorum;
         if awaits_quorum && !self.awaits_quorum {
-            // At once, not at raft's next tick: the answers are the quorum.
+            // Sends a heartbeat at once instead of at raft's next tick, because its answers are the quorum.
             let raft = self.raft.clone();
             spawn("raft-first-heartbeat", async move {
                 if let Err(error) = raft.trigger().heartbeat().await {
@@ -144,7 +144,7 @@ impl Runner {
             Effect::HandOver => {
                 let (raft, group) = (self.raft.clone(), Arc::clone(&self.group));
                 spawn("raft-hand-over", async move {
-                    // Nobody to hand over to, or raft has stopped: both show elsewhere.
+                    // Errors mean that there is no successor, or that raft has stopped. Both are visible elsewhere.
                     if let Ok(to) = group.successor(None).await {
                         let _ = raft.trigger().transfer_leader(to).await;
                     }

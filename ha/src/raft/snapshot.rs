@@ -1,4 +1,4 @@
-//! Snapshots on disk: one file, written beside, synced and renamed, checksummed, the former one removed after.
+//! Snapshots on disk. Each is one file with a checksum: written under another name, synced and renamed. Then older ones are removed.
 //!
 //! ```text
 //! magic 8 | version u32 | crc32c u32 | length u64 | postcard(Snapshot)
@@ -21,13 +21,13 @@ use crate::fenced_store::FencedStore;
 const MAGIC: &[u8; 8] = b"WEIRSNP\n";
 const VERSION: u32 = 1;
 const HEAD_BYTES: usize = 24;
-/// Bytes of a snapshot, at most: the largest store, and room for what surrounds it.
+/// The most bytes of a snapshot: the largest store, and room for everything else.
 pub(crate) const MAX_SNAPSHOT_BYTES: u64 = crate::fenced_store::MAX_STORE_BYTES * 2;
 
-/// The state as of one log entry.
+/// The state after one log entry.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Snapshot {
-    /// Up to which entry, and who the members were.
+    /// The last entry in the state, and the membership after it.
     pub meta: SnapshotMeta,
     pub store: FencedStore,
 }
@@ -44,7 +44,7 @@ pub(crate) fn encode(snapshot: &Snapshot) -> Result<Bytes, postcard::Error> {
     Ok(bytes.into())
 }
 
-/// A snapshot from the bytes of its file.
+/// Decodes a snapshot from the bytes of its file.
 pub(crate) fn decode(bytes: &[u8]) -> Result<Snapshot, &'static str> {
     if bytes.len() < HEAD_BYTES || &bytes[..8] != MAGIC {
         return Err("not a snapshot");
@@ -58,14 +58,14 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Snapshot, &'static str> {
     if bytes[16..24] != ((bytes.len() - HEAD_BYTES) as u64).to_le_bytes() {
         return Err("the length is wrong");
     }
-    postcard::from_bytes(&bytes[HEAD_BYTES..]).map_err(|_| "it can't be read, though its checksum is right")
+    postcard::from_bytes(&bytes[HEAD_BYTES..]).map_err(|_| "it can't be parsed, although its checksum is right")
 }
 
-/// Where snapshots are.
+/// The directory that holds the snapshots.
 #[derive(Debug, Clone)]
 pub(crate) struct SnapshotDirectory {
     directory: PathBuf,
-    /// Held while a snapshot is written; `true` once the directory is no longer ours.
+    /// Locked while a snapshot is written. `true` once another process may own the directory.
     closed: Arc<Mutex<bool>>,
 }
 
@@ -76,17 +76,17 @@ impl SnapshotDirectory {
         if let Some(parent) = directory.parent() {
             sync_directory(parent)?;
         }
-        // A snapshot's name may not have been made durable by whoever gave it.
+        // The process that renamed a snapshot may have died before the name was durable.
         sync_directory(directory)?;
         Ok(Self { directory: directory.to_owned(), closed: Arc::default() })
     }
 
-    /// Waits for a snapshot that is being written; none is written after that.
+    /// Waits for a snapshot that is being written. After this call none is written.
     pub(crate) fn close(&self) {
         *self.closed.lock().unwrap_or_else(PoisonError::into_inner) = true;
     }
 
-    /// The newest snapshot, whole. A damaged one is refused, not skipped: the log before it is gone.
+    /// Loads the newest snapshot. A damaged one is an error and not skipped, because the log before it has been removed.
     pub(crate) fn load(&self) -> Result<Option<(Snapshot, Bytes)>, LogError> {
         let Some(path) = self.files()?.pop() else { return Ok(None) };
         let bytes = disk::read(&path).map_err(LogError::io(&path))?;
@@ -96,7 +96,7 @@ impl SnapshotDirectory {
         }
     }
 
-    /// Makes a snapshot durable under its name, then removes older ones. Does nothing once closed: nobody waits for it.
+    /// Makes a snapshot durable under its name, then removes older ones. Does nothing once closed, when no caller waits for it.
     pub(crate) fn save(&self, meta: &SnapshotMeta, bytes: &[u8]) -> Result<(), LogError> {
         let closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
         if *closed {
@@ -123,7 +123,7 @@ impl SnapshotDirectory {
     }
 }
 
-/// Runs work that blocks or takes long on a thread of its own, so that raft's heartbeats go on.
+/// Runs work that blocks or takes long on its own thread, so that raft's heartbeats continue.
 pub(crate) async fn off_thread<T: Send + 'static>(
     name: &'static str,
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_snapshot_is_refused_by_name() {
+    fn a_damaged_snapshot_is_refused_with_its_path() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let snapshots = SnapshotDirectory::open(directory.path()).expect("opens");
         let snapshot = snapshot();
@@ -181,7 +181,7 @@ mod tests {
         }
 
         #[test]
-        fn no_damaged_snapshot_is_taken_for_a_whole_one(bit in 0usize..800, cut in any::<prop::sample::Index>()) {
+        fn every_damaged_snapshot_is_refused(bit in 0usize..800, cut in any::<prop::sample::Index>()) {
             let mut bytes = encode(&snapshot()).expect("encodes").to_vec();
             prop_assert!(decode(&bytes[..cut.index(bytes.len())]).is_err());
             let bit = bit % (bytes.len() * 8);

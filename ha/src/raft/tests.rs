@@ -1,4 +1,4 @@
-//! Three members in one process, over loopback and real files.
+//! Tests with several members in one process, over loopback and real files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpListener;
@@ -14,7 +14,7 @@ use super::*;
 use crate::conformance::{self, TestCluster, granted};
 use crate::{Expect, HaServices, LeadershipEvent};
 
-/// A deadline for what takes milliseconds on a machine that is not overloaded.
+/// A deadline for events that take milliseconds on a machine that is not overloaded.
 const SOON: Duration = Duration::from_secs(60);
 
 pub(super) struct TestGroup {
@@ -23,7 +23,7 @@ pub(super) struct TestGroup {
     pub providers: Vec<Option<RaftProvider>>,
     pub timing: RaftTiming,
     pub snapshot_after_entries: u64,
-    /// Set before the directories are removed under members that are still about to stop.
+    /// Set before the directories are removed, because some members may not have stopped by then.
     over: Arc<AtomicBool>,
 }
 
@@ -125,7 +125,7 @@ fn committed(outcome: &CommitOutcome) -> bool {
 }
 
 #[tokio::test]
-async fn three_members_elect_one_leader_whose_writes_all_can_read() {
+async fn all_members_read_the_writes_of_the_elected_leader() {
     let group = TestGroup::new(3);
     let mut elections = group.campaign();
     let (leader, leadership) = granted(&mut elections).await;
@@ -143,7 +143,7 @@ async fn three_members_elect_one_leader_whose_writes_all_can_read() {
 }
 
 #[tokio::test]
-async fn a_killed_leader_is_followed_by_another_with_a_higher_epoch_and_nothing_is_lost() {
+async fn after_the_leader_is_killed_another_leads_under_a_higher_epoch_and_nothing_is_lost() {
     let mut group = TestGroup::new(3);
     let mut elections = group.campaign();
     let (leader, leadership) = granted(&mut elections).await;
@@ -160,7 +160,7 @@ async fn a_killed_leader_is_followed_by_another_with_a_higher_epoch_and_nothing_
     assert!(newer.epoch() > leadership.epoch());
     let keys = group.provider(next).list("k/").await.expect("reads");
     assert_eq!(keys.len(), 20);
-    // The dead one comes back and follows.
+    // The killed member restarts and follows.
     group.restart(leader);
     let value = group.provider(leader).list("k/").await.expect("reads");
     assert_eq!(value.len(), 20);
@@ -215,7 +215,7 @@ async fn the_raft_provider_keeps_every_promise() {
 
 #[tokio::test]
 async fn ten_thousand_jobs_come_and_go_and_leave_nothing() {
-    // All three members work on one thread: on a busy machine, the leader's lease of half a second would run out under them.
+    // All three members run on one thread. On a busy machine, the leader's default lease of half a second would expire.
     let patient = RaftTiming {
         heartbeat: Duration::from_millis(500),
         election_min: Duration::from_secs(10),
@@ -230,7 +230,7 @@ async fn ten_thousand_jobs_come_and_go_and_leave_nothing() {
 }
 
 #[tokio::test]
-async fn a_group_stopped_all_at_once_comes_back_with_everything_and_a_higher_epoch() {
+async fn a_group_whose_members_are_all_killed_restarts_with_all_data_and_a_higher_epoch() {
     let mut group = TestGroup::new(3);
     let mut elections = group.campaign();
     let (leader, leadership) = granted(&mut elections).await;
@@ -248,7 +248,7 @@ async fn a_group_stopped_all_at_once_comes_back_with_everything_and_a_higher_epo
 }
 
 #[tokio::test]
-async fn one_member_alone_is_a_group() {
+async fn a_single_member_is_a_group() {
     let mut group = TestGroup::new(1);
     let mut elections = group.campaign();
     let (_, leadership) = granted(&mut elections).await;
@@ -261,7 +261,7 @@ async fn one_member_alone_is_a_group() {
 }
 
 #[tokio::test]
-async fn a_member_far_behind_is_caught_up_by_a_snapshot() {
+async fn a_member_far_behind_catches_up_with_a_snapshot() {
     let mut group = TestGroup::new(3);
     for number in 0..3 {
         group.kill(number).await;
@@ -281,11 +281,11 @@ async fn a_member_far_behind_is_caught_up_by_a_snapshot() {
     let keys = group.provider(behind).list("k/").await.expect("reads");
     assert_eq!(keys.len(), 400);
     let snapshots = std::fs::read_dir(group.data_dir(leader).join("snapshots")).expect("lists").count();
-    assert!(snapshots >= 1, "the log was compacted");
+    assert!(snapshots >= 1, "a snapshot was taken");
 }
 
 #[tokio::test]
-async fn a_member_that_lost_its_directory_joins_again_as_somebody_new() {
+async fn a_member_that_lost_its_directory_joins_again_under_a_new_id() {
     let mut group = TestGroup::new(3);
     let mut elections = group.campaign();
     let (leader, leadership) = granted(&mut elections).await;
@@ -304,7 +304,7 @@ async fn a_member_that_lost_its_directory_joins_again_as_somebody_new() {
     };
     eventually("the wiped member is a voter under a new id", replaced).await;
     assert_eq!(group.provider(wiped).list("k/").await.expect("reads").len(), 10);
-    // It counts: the group goes on without another member.
+    // Its vote counts: the group continues without another member.
     let other = (leader + 2) % 3;
     group.kill(other).await;
     assert!(committed(&group.provider(leader).commit(&leadership, put("after", "v")).await));
@@ -338,12 +338,12 @@ async fn members_are_added_and_removed() {
 }
 
 #[tokio::test]
-async fn a_change_of_members_that_was_left_half_done_is_completed() {
+async fn a_half_done_change_of_members_is_completed() {
     let group = TestGroup::new(3);
     let mut elections = group.campaign();
     let (leader, leadership) = granted(&mut elections).await;
     let leading = &group.provider(leader).inner.group;
-    // As a leader leaves it behind that dies after the first of the two entries that remove a member.
+    // This is the state after a leader died between the two entries that remove a member.
     let removed = &group.members[(leader + 1) % 3].name;
     let nodes: BTreeMap<_, _> = group.members.iter().map(|member| (founder_id(&member.name), member.clone())).collect();
     let voters: BTreeSet<_> = nodes.keys().copied().collect();
@@ -351,13 +351,13 @@ async fn a_change_of_members_that_was_left_half_done_is_completed() {
     let half = openraft::Membership::new(vec![voters, left], nodes).expect("is a membership");
     let raft = leading.raft.get().expect("runs");
     raft.append_membership(half, openraft::EntryPayload::Blank, []).await.expect("is committed");
-    eventually("the member is gone", || leading.nodes_named(removed).is_empty()).await;
+    eventually("the member is removed", || leading.nodes_named(removed).is_empty()).await;
     assert_eq!(group.provider(leader).status().members.len(), 2);
     assert!(committed(&group.provider(leader).commit(&leadership, put("k", "v")).await));
 }
 
 #[tokio::test]
-async fn a_missing_snapshot_log_or_identity_is_refused_and_a_wiped_directory_is_not() {
+async fn a_missing_snapshot_log_or_identity_is_refused() {
     let mut group = TestGroup::new(3);
     for number in 0..3 {
         group.kill(number).await;
@@ -404,7 +404,7 @@ async fn a_directory_in_use_or_of_another_member_is_refused() {
 }
 
 #[tokio::test]
-async fn the_status_shows_who_is_there_and_what_may_still_fail() {
+async fn the_status_shows_reachable_members_and_tolerated_failures() {
     let mut group = TestGroup::new(3);
     let mut elections = group.campaign();
     let (leader, _) = granted(&mut elections).await;
@@ -414,18 +414,18 @@ async fn the_status_shows_who_is_there_and_what_may_still_fail() {
             && status.failures_tolerated == 1
             && status.members.iter().all(|member| member.reachable == Some(true) && member.lag_entries == Some(0))
     };
-    eventually("everybody is there", whole).await;
+    eventually("all members are reachable", whole).await;
     assert_eq!(group.provider(leader).status().leader, Some(group.members[leader].name.clone()));
     group.kill((leader + 1) % 3).await;
     let short = || {
         let status = group.provider(leader).status();
         status.has_quorum && status.failures_tolerated == 0
     };
-    eventually("one is missing", short).await;
+    eventually("one member is missing", short).await;
 }
 
 #[tokio::test]
-async fn an_isolated_leader_is_revoked_before_it_hears_of_another_and_follows_when_it_is_back() {
+async fn an_isolated_leader_is_revoked_without_hearing_of_another_and_follows_once_it_is_connected_again() {
     let group = TestGroup::new(3);
     let mut elections = group.campaign();
     let (leader, leadership) = granted(&mut elections).await;
@@ -443,7 +443,7 @@ async fn an_isolated_leader_is_revoked_before_it_hears_of_another_and_follows_wh
 }
 
 #[tokio::test]
-async fn concurrent_commits_are_all_applied_once() {
+async fn concurrent_commits_are_each_applied_once() {
     let group = TestGroup::new(3);
     let mut elections = group.campaign();
     let (leader, leadership) = granted(&mut elections).await;
@@ -478,7 +478,7 @@ async fn a_flood_of_reads_costs_no_leadership() {
 }
 
 #[tokio::test]
-async fn leadership_is_not_handed_to_a_member_that_can_not_take_it() {
+async fn leadership_is_not_handed_to_a_member_that_can_not_lead() {
     let mut group = TestGroup::new(3);
     let mut elections = group.campaign();
     let (leader, leadership) = granted(&mut elections).await;
@@ -487,19 +487,19 @@ async fn leadership_is_not_handed_to_a_member_that_can_not_take_it() {
     let name = group.members[dead].name.clone();
     let handed_over = group.provider(leader).transfer_leadership(Some(&name)).await;
     assert!(matches!(handed_over, Err(TransferError::NoTarget(_))), "{handed_over:?}");
-    // The other runs, and does not want to lead.
+    // The other member runs, but does not want to lead.
     let withdrawn = std::mem::replace(&mut elections[idle], group.campaign_of(idle));
     drop(withdrawn);
     drop(elections.remove(idle));
     let stands = || group.provider(idle).inner.group.peer_status().stands;
-    eventually("it does not stand", || !stands()).await;
+    eventually("the member does not stand in elections", || !stands()).await;
     let handed_over = group.provider(leader).transfer_leadership(None).await;
     assert!(matches!(handed_over, Err(TransferError::NoTarget(_))), "{handed_over:?}");
     assert!(committed(&group.provider(leader).commit(&leadership, put("k", "v")).await));
 }
 
 #[tokio::test]
-async fn leaders_killed_one_after_the_other_are_each_followed_at_once() {
+async fn leaders_killed_one_after_the_other_are_each_replaced() {
     let mut group = TestGroup::new(3);
     let mut elections: Vec<_> = group.campaign().into_iter().map(Some).collect();
     let (mut leader, mut leadership) = granted_of(&mut elections).await;
@@ -530,14 +530,14 @@ async fn granted_of(elections: &mut [Option<LeaderElection>]) -> (usize, Leaders
         }))
     });
     let first = futures::future::select_all(waits);
-    weir_servers::within(SOON, first).await.expect("somebody is granted leadership").0
+    weir_servers::within(SOON, first).await.expect("a member is granted leadership").0
 }
 
-/// Otherwise its process would go on for ever, and belong to no group.
+/// Otherwise its process would run for ever and belong to no group.
 #[tokio::test]
-async fn a_member_that_cannot_write_down_who_it_is_ends() {
+async fn a_member_that_can_not_store_its_identity_ends() {
     let directory = tempfile::tempdir().expect("a temporary directory");
-    // No file can be written where a new identity is written first.
+    // A directory blocks the name under which a new identity is written first.
     std::fs::create_dir(directory.path().join("identity.unfinished")).expect("creates");
     let listener = TcpListener::bind("127.0.0.1:0").expect("binds");
     let me = Member { name: "jm-0".into(), address: listener.local_addr().expect("is bound").to_string() };
@@ -547,14 +547,14 @@ async fn a_member_that_cannot_write_down_who_it_is_ends() {
         let _ = tell.try_send(error.to_owned());
     });
     let _provider = RaftProvider::start(options).expect("starts");
-    let failure = weir_servers::within(SOON, failures.recv()).await.expect("is told in time").expect("is told");
+    let failure = weir_servers::within(SOON, failures.recv()).await.expect("reported in time").expect("the hook is called");
     assert!(failure.contains("identity.json"), "{failure}");
 }
 
-/// Entries that only the others have made durable may be committed: whoever leads on after a restart, in the term it led in,
-/// would give their log ids to other entries, and nobody would notice.
+/// Entries that only the other members have made durable may be committed. A leader that led on in its old term after a restart
+/// would give their log ids to other entries, and no member would notice.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_leader_whose_process_ended_does_not_lead_on_in_its_old_term() {
+async fn a_restarted_leader_does_not_lead_on_in_its_old_term() {
     let mut group = TestGroup::new(1);
     let mut elections = group.campaign();
     granted(&mut elections).await;
@@ -564,5 +564,5 @@ async fn a_leader_whose_process_ended_does_not_lead_on_in_its_old_term() {
     group.restart(0);
     let mut elections = group.campaign();
     granted(&mut elections).await;
-    assert!(term(&group) > led_in, "it leads in term {led_in} as before");
+    assert!(term(&group) > led_in, "the restarted member leads again in its old term {led_in}");
 }

@@ -1,4 +1,4 @@
-//! Raft's own thread: opens what is on disk, then runs everything of the group until it is told to stop.
+//! Raft's own thread. It opens the files, then runs all tasks of the group until it is told to stop.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,14 +29,14 @@ use super::types::Member;
 use super::{Listen, RaftOptions, StartError};
 use crate::provider_thread::ProviderThread;
 
-/// Entries in one write of the log, at most.
+/// The most entries in one write of the log.
 const MAX_BATCH: u64 = 512;
-/// Entries in one message to a follower, at most (its bytes are limited as well).
+/// The most entries in one message to a follower. Its bytes are limited as well.
 const MAX_PAYLOAD_ENTRIES: u64 = 512;
-/// For a snapshot to be sent and installed.
+/// How long it may take to send and install a snapshot.
 const SNAPSHOT_DEADLINE: Duration = Duration::from_secs(120);
 
-/// What the thread works with.
+/// Everything that the thread needs.
 struct Work {
     group: Arc<Group>,
     listener: BoundListener,
@@ -84,7 +84,7 @@ pub(crate) fn start(options: RaftOptions, inbox: Inbox) -> Result<(Arc<Group>, P
         inbox,
         on_disk_failure: hook,
     };
-    // Once the log's last users are gone with the runtime.
+    // Runs after the runtime has ended, and with it the last users of the log.
     let clean_up = move || {
         snapshots.close();
         writer.ended();
@@ -119,17 +119,17 @@ fn config(options: &RaftOptions) -> Result<Arc<Config>, StartError> {
         max_in_snapshot_log_to_keep: options.snapshot_after_entries / 10,
         replication_lag_threshold: options.snapshot_after_entries * 2,
         enable_pre_vote: Some(true),
-        // Until somebody here wants to lead.
+        // Enabled when a candidate here wants to lead.
         enable_elect: false,
-        // A leader whose process ended must be elected anew. The others may have made entries durable, and so committed them,
-        // that its own disk never got: leading on in its old term it would give their log ids to other entries.
+        // A restarted leader must be elected again. Entries may be committed because the others made them durable, although they
+        // never reached the leader's own disk. If it led on in its old term, it would give their log ids to other entries.
         enable_leader_restore: Some(is_planted(Flaw::RestoredLeader)),
         ..Config::default()
     };
     config.validate().map(Arc::new).map_err(|error| StartError::Invalid(error.to_string()))
 }
 
-/// Whether what was found on disk belongs together and to this member.
+/// Checks that the files on disk belong together and to this member.
 fn check(
     directory: &Path,
     cluster_id: &str,
@@ -141,11 +141,11 @@ fn check(
     let corrupt =
         |what: &str| Err(StartError::Storage(LogError::Corrupt { path: directory.to_owned(), offset: 0, what: what.into() }));
     if log.purged() > machine.snapshot_end() {
-        return corrupt("the log goes on where a snapshot ended that is not there");
+        return corrupt("the log begins after a snapshot that is missing");
     }
     match identity {
         None if !log.is_pristine() || machine.snapshot_end().is_some() => corrupt("it has a log but no identity"),
-        Some(identity) if identity.formed && log.is_pristine() => corrupt("its log is gone"),
+        Some(identity) if identity.formed && log.is_pristine() => corrupt("its log is missing"),
         Some(identity) if identity.cluster_id != cluster_id || identity.name != name => {
             let (theirs, cluster) = (&identity.name, &identity.cluster_id);
             let owner = format!("{} belongs to member {theirs:?} of cluster {cluster:?}", directory.display());
@@ -155,7 +155,7 @@ fn check(
     }
 }
 
-/// Runs until something ends that must not.
+/// Runs until the peer service ends or a start fails. Neither should happen.
 async fn serve(work: Work) {
     let Work { group, listener, cluster_id, directory, identity, log, machine, config, inbox, on_disk_failure } = work;
     let service = RaftPeerServer::new(PeerService { group: Arc::clone(&group) })
@@ -172,7 +172,7 @@ async fn serve(work: Work) {
         Some(identity) => identity,
         None => match find_identity(&group, &cluster_id, &directory).await {
             Ok(identity) => identity,
-            // Else there would be a process that is no member and never becomes one.
+            // Otherwise the process would run for ever and never become a member.
             Err(error) => return on_disk_failure(&error.to_string()),
         },
     };
@@ -194,7 +194,7 @@ async fn serve(work: Work) {
     }
 }
 
-/// Founds or joins the group, and writes down that its log has something in it.
+/// Founds or joins the group. Then stores that its log is no longer empty.
 async fn take_part(group: Arc<Group>, raft: Raft, identity: Identity, directory: PathBuf, on_disk_failure: DiskFailureHook) {
     if identity.founder {
         found(&group, &raft).await;
@@ -202,7 +202,7 @@ async fn take_part(group: Arc<Group>, raft: Raft, identity: Identity, directory:
         join(&group, &raft, identity.node_id).await;
     }
     if !identity.formed {
-        // Only fails if raft has stopped.
+        // This fails only if raft has stopped.
         let logged = raft.wait(None).log_index_at_least(Some(0), "a log").await;
         if logged.is_ok()
             && let Err(error) = save(&directory, &Identity { formed: true, ..identity })

@@ -1,4 +1,4 @@
-//! The types raft is made of here.
+//! The types with which openraft is instantiated.
 
 use std::fmt;
 
@@ -15,8 +15,8 @@ openraft::declare_raft_types!(
         Node = Member,
 );
 
-/// What raft calls a member. Derived from the name when a group is founded, random for one that joins later (see
-/// `formation.rs` for why). Never 0.
+/// Raft's id of a member, never 0. A founder's id is derived from its name; a member that joins later draws a random id. See
+/// `formation.rs` for the reason.
 pub(crate) type NodeId = u64;
 pub(crate) type Entry = openraft::type_config::alias::EntryOf<TypeConfig>;
 pub(crate) type LogId = openraft::type_config::alias::LogIdOf<TypeConfig>;
@@ -24,7 +24,7 @@ pub(crate) type Vote = openraft::type_config::alias::VoteOf<TypeConfig>;
 pub(crate) type StoredMembership = openraft::type_config::alias::StoredMembershipOf<TypeConfig>;
 pub(crate) type SnapshotMeta = openraft::type_config::alias::SnapshotMetaOf<TypeConfig>;
 
-/// A member of the raft group, as configuration and membership name it.
+/// A member of the raft group, as in the configuration and in the membership.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub struct Member {
     /// Stable name, e.g. `jm-1`.

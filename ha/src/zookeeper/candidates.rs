@@ -1,4 +1,4 @@
-//! Who contends, and who of them leads next.
+//! The candidates, and which of them leads next.
 
 use std::collections::HashMap;
 
@@ -13,9 +13,9 @@ use crate::{Candidate, HaMember};
 pub(super) struct Contestant {
     /// Name of the znode.
     pub node: String,
-    /// What ZooKeeper counted when it was made.
+    /// The sequence number that ZooKeeper gave it.
     pub sequence: i64,
-    /// The session it goes with.
+    /// The session that owns it; the znode ends with it.
     pub session: i64,
     pub candidate: Candidate,
 }
@@ -26,21 +26,20 @@ impl Contestant {
             name: self.candidate.name.clone(),
             address: self.candidate.rpc_address.clone(),
             voter: true,
-            // Its session is alive; when it was last heard from is known to ZooKeeper only.
+            // Its session is alive, but only ZooKeeper knows when it was last heard from.
             reachable: None,
             lag_entries: None,
         }
     }
 }
 
-/// What a candidate's znode holds never changes: it is read once.
+/// The candidates that were read before. The content of a candidate's znode never changes, so each is read only once.
 pub(super) type Known = HashMap<String, Contestant>;
 
-/// All candidates, first whoever leads, then whoever would follow: the named successor first, then the others in the order
-/// of their numbers.
+/// All candidates, in the order in which they lead: the named successor first, then the others by their sequence numbers.
 pub(super) async fn contestants(ensemble: &Ensemble, client: &Client, known: &mut Known) -> Result<Vec<Contestant>, Error> {
     let latches = ensemble.layout.latches();
-    // All three are sent before the first is answered, and answered in this order.
+    // All three requests are sent before the first answer. ZooKeeper answers them in this order.
     let (barrier, successor, children) =
         (barrier(client), data(client, &ensemble.layout.successor()), client.list_children(&latches));
     let looking = async { futures::try_join!(barrier, successor, children) };
@@ -59,11 +58,11 @@ fn sort(contestants: &mut [Contestant], successor: &str) {
     contestants.sort_by_key(|contestant| (contestant.node != successor, contestant.sequence));
 }
 
-/// `None` if it is gone again.
+/// Reads one candidate. `None` if its znode does not exist any more.
 async fn read(ensemble: &Ensemble, client: &Client, node: String) -> Result<Option<Contestant>, Error> {
     let Some((json, stat)) = data(client, &ensemble.layout.latch(&node)).await? else { return Ok(None) };
     let candidate = serde_json::from_slice(&json).unwrap_or_else(|error| {
-        tracing::warn!(node, %error, "a candidate that can't be read");
+        tracing::warn!(node, %error, "can't read the JSON of a candidate");
         Candidate { name: node.clone(), rpc_address: String::new(), rest_address: String::new() }
     });
     let Some(sequence) = sequence(&node) else { return Ok(None) };
@@ -75,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_lowest_leads_unless_a_successor_is_named_that_is_there() {
+    fn the_lowest_number_leads_unless_an_existing_successor_is_named() {
         let contestant = |sequence: i64| Contestant {
             node: format!("candidate-{sequence:010}"),
             sequence,

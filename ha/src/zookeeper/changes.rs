@@ -1,4 +1,4 @@
-//! What others write: the published leader, and changes of keys for those who watch them.
+//! Follows what other processes write: the published leader, and the keys that are watched.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,19 +13,19 @@ use super::tethered::Tethered;
 use crate::fenced_store::Change;
 use crate::{LeaderRecord, ReadError};
 
-/// After a read that failed for another reason than the connection.
+/// Pause after a read that failed although there is a connection.
 const PAUSE: Duration = Duration::from_millis(200);
-/// Versions remembered, so that a change is not told twice.
+/// Number of versions that are remembered, so that watchers are not told of a change twice.
 const REMEMBERED: usize = 4_096;
 
-/// Keeps the published leader up to date while the session lasts. It is read again after every interruption: a watch
-/// alone can miss what happened meanwhile (FLINK-19557).
+/// Keeps the published leader up to date while the session lasts. Reads it again after every interruption, because a watch
+/// alone can miss changes during the interruption (FLINK-19557).
 pub(super) async fn follow_leader(ensemble: Arc<Ensemble>, client: Tethered, number: u64) {
     let mut link = ensemble.link.subscribe();
     let path = ensemble.layout.leader_record();
     loop {
         let connections = {
-            // Fails only if the provider is gone.
+            // This fails only if the provider has stopped.
             let Ok(link) = link.wait_for(|link| link.connected || link.number != number || link.ended).await else { return };
             if link.number != number || link.ended {
                 return;
@@ -37,13 +37,13 @@ pub(super) async fn follow_leader(ensemble: Arc<Ensemble>, client: Tethered, num
                 if found.is_some() {
                     read_leader(&ensemble, &client, &path).await;
                 } else if ensemble.reign().is_some_and(|reign| reign.published.is_some()) {
-                    // Somebody removed it: the leader writes it again.
+                    // The record was removed by hand, so this leader must write it again.
                     ensemble.doubted.notify_one();
                 }
                 watcher
             }
             Err(error) => {
-                tracing::debug!(%error, "can't read who leads");
+                tracing::debug!(%error, "can't read the published leader");
                 tokio::time::sleep(PAUSE).await;
                 continue;
             }
@@ -60,7 +60,7 @@ async fn read_leader(ensemble: &Ensemble, client: &Client, path: &str) {
     let json = match within(CALL_DEADLINE, data(client, path)).await {
         Ok(Some((json, _))) => json,
         Ok(None) => return,
-        Err(error) => return tracing::debug!(%error, "can't read who leads"),
+        Err(error) => return tracing::debug!(%error, "can't read the published leader"),
     };
     match serde_json::from_slice::<LeaderRecord>(&json) {
         Ok(record) => {
@@ -71,7 +71,7 @@ async fn read_leader(ensemble: &Ensemble, client: &Client, path: &str) {
     }
 }
 
-/// Sees to it that changes of keys are told from now on, once per session.
+/// Starts to tell watchers of changes, unless that was already done in this session.
 pub(super) async fn ensure_watched(ensemble: &Arc<Ensemble>) -> Result<(), ReadError> {
     let mut watched = ensemble.watched.lock().await;
     let client = ensemble.client(Instant::now() + OPERATION_DEADLINE).await.map_err(ReadError::Unavailable)?;
@@ -98,9 +98,10 @@ pub(super) async fn ensure_watched(ensemble: &Arc<Ensemble>) -> Result<(), ReadE
     Ok(())
 }
 
-/// Tells changes that others commit. What this process commits as the leader is told where it is committed, with every
-/// version; from here one is told of the newest, and a key that is gone has the version of the last commit before it was
-/// seen to be: that of its removal, or a later one. A removal may be told of a key that nobody had written.
+/// Tells watchers of changes that other processes commit. Changes that this process commits as the leader are told in
+/// `commits.rs`, with every version. Here watchers may be told only of the newest version of a key. A removed key has the
+/// version of the last commit before its absence was seen: the commit that removed it, or a later one. Watchers may be told
+/// of the removal of a key that was never written.
 struct Follower {
     ensemble: Arc<Ensemble>,
     client: Tethered,
@@ -121,14 +122,14 @@ impl Follower {
                 break;
             }
         }
-        // In the next session it begins anew.
+        // The next session starts a new watch, which does not report the changes in between.
         self.ensemble.watchers().notify_lagged();
     }
 
-    /// `false` once there are no more events.
+    /// Handles one event. `false` if no more events follow.
     async fn hear(&mut self, event: WatchedEvent) -> bool {
         if event.event_type == EventType::Session {
-            // What changed while there was no connection is not told by ZooKeeper (ZOOKEEPER-4698).
+            // ZooKeeper does not report changes that were made while there was no connection (ZOOKEEPER-4698).
             self.ensemble.watchers().notify_lagged();
             return !event.session_state.is_terminated();
         }
@@ -139,14 +140,14 @@ impl Follower {
             Ok(Some(change)) => self.tell(event.path, change),
             Ok(None) => {}
             Err(error) => {
-                tracing::debug!(%error, path = event.path, "can't read what changed");
+                tracing::debug!(%error, path = event.path, "can't read a changed key");
                 self.ensemble.watchers().notify_lagged();
             }
         }
         true
     }
 
-    /// The key as it is now, as of one moment with the last commit.
+    /// The current state of the key, read together with the version of the last commit.
     async fn look(&self, path: &str) -> Result<Option<Change>, Error> {
         let Some(key) = self.ensemble.layout.key_of(path) else { return Ok(None) };
         let mut reader = self.client.new_multi_reader();
@@ -154,7 +155,7 @@ impl Follower {
         reader.add_get_data(&self.ensemble.layout.epoch())?;
         let mut answers = reader.commit().await?.into_iter();
         let (Some(found), Some(MultiReadResult::Data { stat: epoch, .. })) = (answers.next(), answers.next()) else {
-            return Err(Error::UnexpectedError("a read was answered with something else".into()));
+            return Err(Error::UnexpectedError("the answer to a read is of the wrong kind".into()));
         };
         let gone = Change { key: key.clone(), version: epoch.mzxid.cast_unsigned(), value: None };
         match found {
@@ -163,7 +164,7 @@ impl Follower {
                 None => gone,
             })),
             MultiReadResult::Error { err: Error::NoNode } => Ok(Some(gone)),
-            _ => Err(Error::UnexpectedError("a read was answered with something else".into())),
+            _ => Err(Error::UnexpectedError("the answer to a read is of the wrong kind".into())),
         }
     }
 

@@ -1,7 +1,7 @@
-//! Commits that wait for their turn, and which of them go into one transaction: pure.
+//! The queue of waiting commits, and the choice of those that share a transaction. Pure.
 //!
-//! ZooKeeper takes one transaction of a leader at a time, because each is conditional on the one before. So what comes while
-//! one is under way goes into the next one together.
+//! A leader can have only one transaction in flight, because each is conditional on the one before. So the commits that arrive
+//! meanwhile share the next transaction.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -11,32 +11,32 @@ use super::layout::{Layout, parent};
 use super::plan::WRITE_OVERHEAD;
 use crate::{CommitOutcome, Operation};
 
-/// What one transaction may hold at most. A single commit goes whatever it holds: its own limits were checked before.
+/// Limits of one transaction with several commits. They do not apply to a single commit, whose own limits were checked before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Limits {
-    /// Operations of all its commits.
+    /// Maximum number of operations of all its commits.
     pub operations: usize,
-    /// Bytes of the request.
+    /// Maximum size of the request in bytes.
     pub bytes: usize,
 }
 
-/// A commit, and how to answer whoever waits for it.
+/// A commit, and the way to answer its caller.
 #[derive(Debug)]
 pub(super) struct Waiting<A> {
-    /// Tells it from the others.
+    /// Number of the commit, unique in its queue.
     pub number: u64,
-    /// The leadership it is made under.
+    /// The epoch of the leadership under which it is made.
     pub epoch: LeaderEpoch,
     pub operations: Vec<Operation>,
-    /// What the attempts so far came to, if one was made.
+    /// The outcome of the last attempt, if there was one.
     pub last: Option<CommitOutcome>,
     pub attempts: u32,
-    /// It goes without company: in company it was refused, or others were refused because of it.
+    /// It must have its own transaction, because a shared one was refused.
     pub alone: bool,
     pub answer: A,
 }
 
-/// See the module.
+/// The commits that wait for a transaction, in the order in which they arrived.
 #[derive(Debug)]
 pub(super) struct CommitQueue<A> {
     waiting: VecDeque<Waiting<A>>,
@@ -50,7 +50,7 @@ impl<A> Default for CommitQueue<A> {
 }
 
 impl<A> CommitQueue<A> {
-    /// Behind all others. Its number.
+    /// Adds a commit behind all others. Returns its number.
     pub(super) fn push(&mut self, epoch: LeaderEpoch, operations: Vec<Operation>, answer: A) -> u64 {
         self.numbers += 1;
         let number = self.numbers;
@@ -58,19 +58,19 @@ impl<A> CommitQueue<A> {
         number
     }
 
-    /// Before all others: it was taken and has no answer yet.
+    /// Puts a commit before all others: it was taken and still has no answer.
     pub(super) fn put_back(&mut self, waiting: Waiting<A>) {
         self.waiting.push_front(waiting);
     }
 
-    /// Whoever waits for it gives up; `None` if it was taken meanwhile.
+    /// Removes a commit whose caller gives up. `None` if the commit was already taken.
     pub(super) fn remove(&mut self, number: u64) -> Option<Waiting<A>> {
         let at = self.waiting.iter().position(|waiting| waiting.number == number)?;
         self.waiting.remove(at)
     }
 
-    /// The first, and those after it that go with it: made under the same epoch, within the limits, and each with keys of its
-    /// own, so that none changes what another expects. The order is kept.
+    /// Takes the first commit and those after it that can share its transaction. They must have the same epoch, stay within the
+    /// limits together, and have no key in common, so that none changes what another expects. Keeps the order.
     pub(super) fn take(&mut self, layout: &Layout, limits: Limits) -> Vec<Waiting<A>> {
         let Some(first) = self.waiting.pop_front() else { return Vec::new() };
         let mut keys: BTreeSet<String> = keys_of(&first).map(str::to_owned).collect();
@@ -99,12 +99,12 @@ fn keys_of<A>(waiting: &Waiting<A>) -> impl Iterator<Item = &str> {
     waiting.operations.iter().map(|operation| operation.key_and_expect().0)
 }
 
-/// Bytes of the writes that may come of these operations, at most: one for every key, and one for everything that nests it.
+/// Maximum size in bytes of the writes for these operations: one write for each key, and one for each znode that nests it.
 fn weight(layout: &Layout, operations: &[Operation]) -> usize {
     let store = layout.store();
     let of_operation = |operation: &Operation| {
         let value = match operation {
-            // An escaped value has a byte more.
+            // An escaped value is one byte longer.
             Operation::Put { value, .. } => value.len() + 1,
             Operation::Delete { .. } => 0,
         };
@@ -150,14 +150,14 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_goes_together_in_order() {
+    fn waiting_commits_share_a_transaction_in_order() {
         let mut queue = queue(&[&["a"], &["b", "c"], &["d"]]);
         assert_eq!(take(&mut queue), [1, 2, 3]);
         assert_eq!(take(&mut queue), [0; 0]);
     }
 
     #[test]
-    fn commits_that_share_a_key_go_one_after_the_other() {
+    fn commits_with_a_common_key_have_separate_transactions() {
         let mut queue = queue(&[&["a"], &["b", "a"], &["b"], &["c"]]);
         assert_eq!(take(&mut queue), [1]);
         assert_eq!(take(&mut queue), [2]);
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_hold_and_a_commit_that_is_over_them_goes_alone() {
+    fn a_commit_over_the_limits_has_its_own_transaction() {
         let mut queue = CommitQueue::default();
         for (commit, bytes) in [9_000, 9_000, 20_000, 1, 1].into_iter().enumerate() {
             queue.push(LeaderEpoch(1), vec![put(&commit.to_string(), bytes)], ());
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn other_epochs_and_what_is_to_go_alone_keep_no_company() {
+    fn another_epoch_or_a_commit_marked_alone_has_its_own_transaction() {
         let mut queue = queue(&[&["a"], &["b"]]);
         queue.push(LeaderEpoch(2), vec![put("c", 1)], ());
         assert_eq!(take(&mut queue), [1, 2]);
@@ -194,15 +194,15 @@ mod tests {
     }
 
     #[test]
-    fn who_gives_up_is_not_taken() {
+    fn a_removed_commit_is_not_taken() {
         let mut queue = queue(&[&["a"], &["b"]]);
         assert!(queue.remove(1).is_some());
         assert_eq!(take(&mut queue), [2]);
-        assert!(queue.remove(2).is_none(), "it was taken");
+        assert!(queue.remove(2).is_none(), "the commit was already taken");
     }
 
     proptest! {
-        /// Whatever waits is taken exactly once and in order, and no group breaks a rule.
+        /// Every waiting commit is taken exactly once and in order, and no group breaks a rule.
         #[test]
         fn every_commit_is_taken_once(commits in proptest::collection::vec(
             (1_u64..3, proptest::collection::btree_set("[a-f](/[ab])?", 1..4), 0_usize..4_000), 0..30)) {

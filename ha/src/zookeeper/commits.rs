@@ -1,10 +1,12 @@
-//! Commits of the typed stores: those that wait at the same time are written by one transaction.
+//! Commits of the typed stores. Commits that wait at the same time share one transaction.
 //!
-//! Whoever has the turn takes the group at the head of the queue, looks at every znode that it concerns, and sends the writes of
-//! all its commits behind one fence. Each commit is judged by itself before that: one whose expectation does not hold is rejected
-//! and the others go without it. What only ZooKeeper can find out, that somebody wrote without the fence, is laid at the door of
-//! the one commit concerned, which goes alone from then on; the others are not answered for it. An unknown outcome is every
-//! commit's of the group.
+//! The task that holds the `writing` lock takes the group at the head of the queue. It looks at every znode that the group
+//! concerns, and sends the writes of all its commits behind one fence. Before that, each commit is judged by itself: if its
+//! expectation does not hold, it is rejected and the others continue without it.
+//!
+//! Only ZooKeeper can detect a write that was made without the fence. It then refuses the transaction. The commit whose key was
+//! written is retried alone, and the others of the group are retried without it. If the outcome of a transaction is unknown,
+//! the outcome of every commit in it is unknown.
 
 use std::collections::BTreeMap;
 use std::sync::MutexGuard;
@@ -21,24 +23,24 @@ use super::plan::{Node, Tree, Write, concerned};
 use crate::fenced_store::Change;
 use crate::{CommitOutcome, Operation, Rejection};
 
-/// Operations of one transaction, at most: as many znodes are looked at, and as many more that nest them.
+/// Maximum number of operations in one transaction. As many znodes are read, and those that nest them.
 const GROUP_OPERATIONS: usize = 512;
-/// Bytes of the fence in a request, at most, its paths apart.
+/// Maximum size in bytes of the fence in a request, without its paths.
 const FENCE_BYTES: usize = 256;
-/// Attempts of a commit in company; after that it goes alone.
+/// Number of attempts of a commit in a shared transaction. After that it has its own.
 const IN_COMPANY: u32 = 2;
 
-/// What came of one commit of a group.
+/// The result of one attempt for one commit of a group.
 enum Verdict {
     Done(CommitOutcome),
-    /// Not applied, and this is why another attempt may be.
+    /// Not applied; a retry may succeed. Holds the outcome if there is no retry.
     Again(CommitOutcome),
-    /// The same, and it was this one that the group was refused for.
+    /// Not applied, and the group was refused because of this commit. Holds the outcome if there is no retry.
     Alone(CommitOutcome),
 }
 
 impl Ensemble {
-    /// A commit of the typed stores.
+    /// Commits operations of the typed stores under `epoch`.
     pub(super) async fn commit(&self, epoch: LeaderEpoch, operations: Vec<Operation>) -> CommitOutcome {
         let deadline = Instant::now() + OPERATION_DEADLINE;
         let (answer, mut answered) = oneshot::channel();
@@ -52,7 +54,7 @@ impl Ensemble {
             let given_up = self.commits().remove(number);
             return match given_up {
                 Some(_) => unsent("other writes take too long"),
-                // It is being written right now.
+                // Its transaction is in flight.
                 None => answered.await.unwrap_or_else(|_| stopped()),
             };
         };
@@ -76,7 +78,7 @@ impl Ensemble {
         locked(&self.commit_queue)
     }
 
-    /// Takes the group at the head of the queue and writes it. Every commit of it is answered, or waits again.
+    /// Takes the group at the head of the queue and writes it. Afterwards every commit of the group is answered or waits again.
     async fn write_next(&self, client: &Client) {
         let limits = Limits { operations: GROUP_OPERATIONS, bytes: self.max_request_bytes.saturating_sub(2_048) };
         let group = self.commits().take(&self.layout, limits);
@@ -92,7 +94,7 @@ impl Ensemble {
         for (waiting, verdict) in group.into_iter().zip(verdicts) {
             let (outcome, alone) = match verdict {
                 Verdict::Done(outcome) => {
-                    // Whoever waited may have gone.
+                    // This fails if the caller does not wait any more.
                     let _ = waiting.answer.send(outcome);
                     continue;
                 }
@@ -109,7 +111,7 @@ impl Ensemble {
         again.into_iter().rev().for_each(|waiting| queue.put_back(waiting));
     }
 
-    /// One transaction. A verdict for every commit of the group, in order.
+    /// Writes the group in one transaction. Returns a verdict for every commit, in order.
     async fn write_group(&self, client: &Client, reign: &Reign, group: &[Waiting<Answer>]) -> Vec<Verdict> {
         let (fence, nodes) = match self.look(client, reign, group).await {
             Ok((Some(fence), nodes)) => (fence, nodes),
@@ -117,14 +119,14 @@ impl Ensemble {
                 let outcome = self.superseded(client, reign.epoch).await;
                 return group.iter().map(|_| Verdict::Done(outcome.clone())).collect();
             }
-            // Only looking has failed.
+            // Only the reads failed; nothing was sent.
             Err(error) => {
                 let outcome = |waiting: &Waiting<_>| waiting.last.clone().unwrap_or_else(|| unsent(error.to_string()));
                 return group.iter().map(|waiting| Verdict::Done(outcome(waiting))).collect();
             }
         };
         let mut tree = Tree::new(&self.layout, nodes.clone());
-        // How many writes there are after each commit's; or which of its keys was not as expected.
+        // For each commit: the number of writes up to and including its own, or the key that is not as expected.
         let planned: Vec<Result<usize, String>> =
             group.iter().map(|waiting| tree.plan(&self.layout, &waiting.operations)).collect();
         let writes = tree.into_writes();
@@ -134,12 +136,12 @@ impl Ensemble {
             planned.iter().enumerate().map(judge).collect::<Vec<_>>()
         };
         if planned.iter().all(Result::is_err) {
-            return each(&|_| Verdict::Done(unsent("nothing is left of it")));
+            return each(&|_| Verdict::Done(unsent("no commit of the group is left")));
         }
         let bytes = FENCE_BYTES + self.layout.epoch().len() + reign.latch.len() + writes.iter().map(Write::weight).sum::<usize>();
         if bytes > self.max_request_bytes {
             let max = self.max_request_bytes;
-            let reason = format!("{bytes} bytes in one request to ZooKeeper, at most {max} are allowed (jute.maxbuffer)");
+            let reason = format!("a request to ZooKeeper of {bytes} bytes: at most {max} are allowed (jute.maxbuffer)");
             return each(&|_| over_limit(group, reason.clone()));
         }
         let sent = self.send(client, reign, fence, |writer| writes.iter().try_for_each(|write| self.add(writer, write))).await;
@@ -148,7 +150,7 @@ impl Ensemble {
                 let applied = group.iter().zip(&planned).filter(|(_, plan)| plan.is_ok());
                 let operations = applied.flat_map(|(waiting, _)| &waiting.operations);
                 let changed = operations.filter(|operation| self.changes(operation, &nodes));
-                // In the order of the commits: the turn is still taken.
+                // Watchers are told in the order of the commits, because the `writing` lock is still held.
                 self.watchers().notify(&changed.map(|operation| change(operation, version)).collect::<Vec<_>>());
                 each(&|_| Verdict::Done(CommitOutcome::Committed { version }))
             }
@@ -156,13 +158,13 @@ impl Ensemble {
             Sent::Refused(number, error @ (Error::NoNode | Error::NodeExists | Error::BadVersion | Error::NotEmpty)) => {
                 let path = writes.get(number).map_or("", Write::path);
                 let key = self.layout.key_of(path).unwrap_or_default();
-                tracing::warn!(path, "somebody else wrote to the store, without the fence");
+                tracing::warn!(path, "the store was written to without the fence");
                 let culprit = planned.iter().position(|plan| plan.as_ref().is_ok_and(|end| number < *end));
                 each(&|at| {
                     if Some(at) == culprit {
                         return Verdict::Alone(CommitOutcome::Rejected(Rejection::Conflict { key: key.clone() }));
                     }
-                    Verdict::Again(unsent(format!("a commit that it was to go with was refused: {error}")))
+                    Verdict::Again(unsent(format!("another commit in the same transaction was refused: {error}")))
                 })
             }
             other => {
@@ -175,7 +177,7 @@ impl Ensemble {
         }
     }
 
-    /// The fence's version, if it is the own one, and everything that the group's plan depends on.
+    /// The version of the epoch's znode if it holds the own epoch, and the znodes that the group's plan depends on.
     async fn look(
         &self,
         client: &Client,
@@ -183,8 +185,8 @@ impl Ensemble {
         group: &[Waiting<Answer>],
     ) -> Result<(Option<i32>, BTreeMap<String, Node>), Error> {
         let paths: Vec<_> = concerned(&self.layout, group.iter().flat_map(|waiting| &waiting.operations)).into_iter().collect();
-        // All are sent before the first is answered, and answered in this order: what is read of the keys is not older than the
-        // fence's version.
+        // All requests are sent before the first answer, and ZooKeeper answers them in this order. So the state of the keys is
+        // not older than the fence's version.
         let fence = within(CALL_DEADLINE, data(client, &self.layout.epoch()));
         let stats = pipelined(paths.iter().map(|path| stat(client, path)).collect());
         let (fence, stats) = futures::try_join!(fence, stats)?;
@@ -208,7 +210,7 @@ fn stopped() -> CommitOutcome {
     CommitOutcome::Unknown { reason: "the provider has stopped".into() }
 }
 
-/// A commit on its own is refused; in company it may be the others that are too much.
+/// A commit alone is rejected. In a group the other commits may be the reason, so it is retried alone.
 fn over_limit(group: &[Waiting<Answer>], reason: String) -> Verdict {
     let outcome = CommitOutcome::Rejected(Rejection::OverLimit(reason));
     if group.len() == 1 { Verdict::Done(outcome) } else { Verdict::Alone(outcome) }

@@ -1,19 +1,19 @@
-//! What a stock `flink` command line reads to find the leader's REST service: a string and a UUID as Java writes them.
+//! The leader's REST address in the form that a stock `flink` command line reads: a string and a UUID, serialized as by Java.
 
 use weir_protocol::LeaderEpoch;
 
-/// Magic and version of Java's object streams.
+/// Magic number and version of Java's object streams.
 const STREAM: [u8; 4] = [0xac, 0xed, 0x00, 0x05];
 const BLOCK_DATA: u8 = 0x77;
 const BLOCK_DATA_LONG: u8 = 0x7a;
-/// Class `java.util.UUID` of two longs.
+/// The serialized class `java.util.UUID`, with two fields of type `long`.
 const UUID_CLASS: &[u8; 60] =
     b"\x73\x72\x00\x0ejava.util.UUID\xbc\x99\x03\xf7\x98\x6d\x85\x2f\x02\x00\x02J\x00\x0cleastSigBitsJ\x00\x0bmostSigBits\x78\x70";
-/// Longer addresses would be split over several blocks; no host name is nearly as long.
+/// Maximum length of the address in bytes. A longer one would need several blocks, and no host name is nearly as long.
 const ADDRESS_LIMIT: usize = 1_000;
 
-/// The bytes for the REST service at `host:port`; `None` if that is longer than any host name. The leader's session id, which
-/// Flink compares and nothing else, is made from the epoch.
+/// The bytes for the REST service at `host:port`; `None` if the address is too long. The leader's session id is made from the
+/// epoch. Flink only compares it.
 pub(super) fn encode(rest_address: &str, epoch: LeaderEpoch) -> Option<Vec<u8>> {
     let url = format!("http://{rest_address}");
     if url.len() > ADDRESS_LIMIT {
@@ -31,7 +31,7 @@ pub(super) fn encode(rest_address: &str, epoch: LeaderEpoch) -> Option<Vec<u8>> 
     bytes.extend(length.to_be_bytes());
     bytes.extend(url.as_bytes());
     bytes.extend(UUID_CLASS);
-    // The least significant half first: the fields are sorted by name. Variant and version bits as of a random one.
+    // The least significant half comes first, because Java sorts the fields by name. Its top bit is the variant of a UUID.
     bytes.extend(0x8000_0000_0000_0000_u64.to_be_bytes());
     bytes.extend(epoch.0.to_be_bytes());
     Some(bytes)
@@ -52,7 +52,7 @@ mod tests {
         assert_eq!(encode(&"x".repeat(2_000), LeaderEpoch(7)), None);
     }
 
-    /// Java itself reads what was written; both lengths of a block.
+    /// Java itself can read the bytes, for a short and for a long block.
     #[test]
     fn java_reads_the_address_and_the_session_id() {
         let directory = tempfile::tempdir().expect("a temporary directory");
@@ -73,7 +73,7 @@ mod tests {
         let output = command.output().expect("java runs");
         let errors = String::from_utf8_lossy(&output.stderr).into_owned();
         if !output.status.success() && errors.contains("compiler") {
-            eprintln!("no Java compiler here: {errors}");
+            eprintln!("skipped: there is no Java compiler: {errors}");
             return;
         }
         let id = "00000001-0000-0002-8000-000000000000";

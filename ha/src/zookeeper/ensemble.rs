@@ -1,4 +1,4 @@
-//! What every part of the provider shares: the way to ZooKeeper, what is known of it, and reads.
+//! The state that all parts of the provider share: the connection to ZooKeeper, what is known of the cluster, and reads.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -23,30 +23,30 @@ use crate::metrics as names;
 use crate::watchers::Watchers;
 use crate::{CommitOutcome, HaMember, HaStatus, LeaderRecord, ReadError, Versioned};
 
-/// For one read or write, waiting for a connection included.
+/// Deadline for one read or write, including the wait for a connection.
 pub(super) const OPERATION_DEADLINE: Duration = Duration::from_secs(10);
-/// For one request of those that an operation is made of.
+/// Deadline for one request. An operation consists of several requests.
 pub(super) const CALL_DEADLINE: Duration = Duration::from_secs(5);
-/// For a list of all keys, however many.
+/// Deadline for a list of keys, however many there are.
 const LIST_DEADLINE: Duration = Duration::from_secs(60);
-/// Requests under way at once for one operation.
+/// Maximum number of requests in flight for one operation.
 pub(super) const PIPELINE: usize = 64;
 
-/// What a caller waits for while its commit is queued.
+/// Answers the caller whose commit is queued.
 pub(super) type Answer = oneshot::Sender<CommitOutcome>;
 
-/// The connection as it is now.
+/// The current state of the connection.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Link {
-    /// The session, connected or not.
+    /// The session's client, connected or not.
     pub client: Option<Tethered>,
-    /// Whether a server answers.
+    /// Whether the client is connected to a server.
     pub connected: bool,
     /// Whether the session is over for good, as far as its client knows.
     pub ended: bool,
-    /// How often a connection was made: a short interruption shows here.
+    /// Number of connections made so far, which also reveals a short interruption.
     pub connections: u64,
-    /// Number of the client: a session that is taken up again has another.
+    /// Number of the client. If a session is resumed, its new client has a new number.
     pub number: u64,
 }
 
@@ -56,20 +56,20 @@ pub(super) struct Reign {
     pub epoch: LeaderEpoch,
     /// Path of the own candidate's znode.
     pub latch: String,
-    /// The session that holds it.
+    /// The session that owns that znode.
     pub session: SessionId,
-    /// What was published, if anything was.
+    /// The published record, if one was published.
     pub published: Option<LeaderRecord>,
 }
 
-/// Who contends, in the order in which they lead.
+/// The candidates in the order in which they lead, and the highest known epoch.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Field {
     pub members: Vec<HaMember>,
     pub epoch: LeaderEpoch,
 }
 
-/// See the module.
+/// The state of one provider, shared by its tasks.
 pub(super) struct Ensemble {
     pub name: String,
     pub layout: Layout,
@@ -80,24 +80,24 @@ pub(super) struct Ensemble {
     pub contact: StoreContact,
     /// Whether a drill has cut this process off.
     pub isolation: Isolation,
-    /// Why there is no session, for people.
+    /// Why there is no session, as a text for people.
     pub trouble: Mutex<String>,
     pub published: watch::Sender<Option<LeaderRecord>>,
     reign: Mutex<Option<Reign>>,
     field: Mutex<Field>,
     watchers: Mutex<Watchers>,
-    /// Number of the client that watches the store; held while that is arranged.
+    /// Number of the client that watches the store. The lock is held while a watch is set up.
     pub watched: tokio::sync::Mutex<Option<u64>>,
-    /// Commits that wait for their turn.
+    /// Commits that wait for a transaction.
     pub commit_queue: Mutex<CommitQueue<Answer>>,
-    /// One transaction at a time, see `fenced_write.rs`.
+    /// Held while a transaction is prepared and in flight; see `fenced_write.rs`.
     pub writing: tokio::sync::Mutex<()>,
-    /// Whether this process leads should be looked at again.
+    /// Tells the runner to check whether this process still leads.
     pub doubted: Notify,
 }
 
 pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing under these locks can leave them half changed.
+    // A panic under these locks can't leave the data half changed, so a poisoned lock is safe to use.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -131,11 +131,12 @@ impl Ensemble {
     pub(super) fn set_reign(&self, reign: Option<Reign>) {
         gauge!(names::IS_LEADER).set(if reign.is_some() { 1.0 } else { 0.0 });
         *locked(&self.reign) = reign;
-        // Changes were told by this process itself, or will be from now on: in between some may have been missed.
+        // The source of the watchers' changes switches between this process's own commits and ZooKeeper's watch. Changes at the
+        // time of the switch may be missed.
         self.watchers().notify_lagged();
     }
 
-    /// What was published under `epoch` is what is to be found.
+    /// Remembers the record that this leader has published, so that it is written again if it is lost.
     pub(super) fn note_published(&self, record: &LeaderRecord) {
         if let Some(reign) = locked(&self.reign).as_mut()
             && reign.epoch == record.epoch
@@ -145,7 +146,7 @@ impl Ensemble {
         self.observe_record(record);
     }
 
-    /// E8: never back to a lower epoch.
+    /// Takes over a published record, unless a record with a higher epoch is already known (E8).
     pub(super) fn observe_record(&self, record: &LeaderRecord) {
         self.published.send_if_modified(|published| {
             let newer = published.as_ref().is_none_or(|published| {
@@ -185,16 +186,16 @@ impl Ensemble {
             epoch,
             leader: members.first().map(|member| member.name.clone()),
             has_quorum: self.link.borrow().connected,
-            // Any of the others can lead. How many servers of ZooKeeper may fail is for ZooKeeper to tell.
+            // Any one of the others can lead. This does not count the servers of ZooKeeper.
             failures_tolerated: members.len().saturating_sub(1) as u32,
             members,
         }
     }
 
-    /// Runs for ever, and says when ZooKeeper can't be reached and when it can again.
+    /// Runs for ever. Updates `contact` when ZooKeeper becomes unavailable and when it is available again.
     pub(super) async fn watch_contact(&self) {
         let mut link = self.link.subscribe();
-        // The sender is part of the ensemble: the waits fail never.
+        // The waits never fail, because the sender is part of `self`.
         while link.wait_for(|link| !link.connected).await.is_ok() {
             let since_ms = wall_clock_ms();
             let back = async { link.wait_for(|link| link.connected).await.is_ok() };
@@ -207,7 +208,7 @@ impl Ensemble {
         }
     }
 
-    /// The session, once it is connected. The reason if it isn't before the deadline.
+    /// Waits until the session is connected. If it is not before the deadline, the error says why.
     pub(super) async fn client(&self, deadline: Instant) -> Result<Tethered, String> {
         let mut link = self.link.subscribe();
         let connected = link.wait_for(|link| link.connected && link.client.is_some());
@@ -218,12 +219,12 @@ impl Ensemble {
         }
     }
 
-    /// Linearizable read of one key.
+    /// A linearizable read of one key.
     pub(super) async fn get(&self, key: &str) -> Result<Option<Versioned>, ReadError> {
         let client = self.client(Instant::now() + OPERATION_DEADLINE).await.map_err(ReadError::Unavailable)?;
         let path = self.layout.key_path(key);
         let (_, found) = within(CALL_DEADLINE, async {
-            // Both are on their way before either is answered; ZooKeeper keeps the order of a session's requests.
+            // Both requests are sent before the first answer. ZooKeeper keeps the order of a session's requests.
             futures::future::try_join(barrier(&client), data(&client, &path)).await
         })
         .await
@@ -231,12 +232,12 @@ impl Ensemble {
         Ok(found.and_then(|(data, stat)| versioned(data, &stat)))
     }
 
-    /// Linearizable read of all keys that start with `prefix`, as of one moment.
+    /// A linearizable read of all keys that start with `prefix`, at one moment.
     ///
-    /// ZooKeeper reads several znodes as of one moment only in one answer, and that must stay small. But every fenced write
-    /// changes the epoch's znode, and reads in one session never go back in time. So if that znode is the same before and
-    /// after, nothing was written in between and all that was read is of one moment; if not, it is read again. A leader
-    /// holds its own writes back for the second attempt, and nobody else's succeed.
+    /// ZooKeeper reads several znodes at one moment only in a single answer, and that must stay small. But every fenced write
+    /// changes the epoch's znode, and reads in one session never go back in time. So if that znode is unchanged after the
+    /// reads, nothing was written in between and all of them show the same moment. If it has changed, everything is read
+    /// again. A leader delays its own writes during the second attempt, and no other process can write.
     pub(super) async fn list(&self, prefix: &str) -> Result<Vec<(String, Versioned)>, ReadError> {
         let deadline = Instant::now() + LIST_DEADLINE;
         let mut turn = None;
@@ -247,7 +248,7 @@ impl Ensemble {
                 Ok(Ok(Some(found))) => return Ok(found),
                 Ok(Ok(None)) => {}
                 Ok(Err(error)) => return Err(unavailable(error)),
-                Err(_) => return Err(ReadError::Unavailable("the store changed all the time while it was listed".into())),
+                Err(_) => return Err(ReadError::Unavailable("the keys changed during every attempt to list them".into())),
             }
             if turn.is_none() && self.reign().is_some() {
                 turn = Some(self.writing.lock().await);
@@ -255,7 +256,7 @@ impl Ensemble {
         }
     }
 
-    /// `None` if something was written meanwhile.
+    /// One attempt at a list. `None` if a key was written meanwhile.
     async fn list_once(&self, client: &Client, prefix: &str) -> Result<Option<Vec<(String, Versioned)>>, Error> {
         let epoch = self.layout.epoch();
         let (_, before) = within(CALL_DEADLINE, futures::future::try_join(barrier(client), stat(client, &epoch))).await?;
@@ -287,23 +288,23 @@ impl Ensemble {
         Ok(Some(found))
     }
 
-    /// Whether a znode is, or may nest, a key with this prefix.
+    /// Whether a znode is a key with this prefix or may nest one.
     fn may_hold(&self, path: &str, prefix: &str) -> bool {
         self.layout.key_of(path).is_some_and(|key| key.starts_with(prefix) || prefix.starts_with(&format!("{key}/")))
     }
 }
 
-/// A write of nothing, which a quorum of servers has to agree on. Whatever any client was told to be written before
-/// this began is seen by reads in this session after it. ZooKeeper's `sync` does not promise as much: a server that
-/// leads no more and has not noticed answers it too (ZOOKEEPER-1675, ZOOKEEPER-2136).
+/// A transaction that writes nothing, but needs a quorum of servers. Later reads in this session see every write that was
+/// acknowledged to any client before the barrier began. ZooKeeper's `sync` promises less: a former leader among the servers
+/// that has not noticed its loss answers it too (ZOOKEEPER-1675, ZOOKEEPER-2136).
 pub(super) fn barrier(client: &Client) -> impl Future<Output = Result<(), Error>> + Send + '_ {
     let mut writer = client.new_multi_writer();
-    // The request is sent here, and its answer awaited later.
+    // The request is sent here; its answer is awaited later.
     let answer = writer.add_check_version("/", -1).map(|()| writer.commit());
     async move { answer?.await.map(drop).map_err(Error::from) }
 }
 
-/// What a znode holds; `None` if it is not there. The request is sent at once.
+/// The data and state of a znode; `None` if it does not exist. The request is sent at once.
 pub(super) fn data(client: &Client, path: &str) -> impl Future<Output = Result<Option<(Vec<u8>, Stat)>, Error>> + Send + use<> {
     let answer = client.get_data(path);
     async move {
@@ -315,7 +316,7 @@ pub(super) fn data(client: &Client, path: &str) -> impl Future<Output = Result<O
     }
 }
 
-/// A znode's state; `None` if it is not there. The request is sent at once.
+/// The state of a znode; `None` if it does not exist. The request is sent at once.
 pub(super) fn stat(client: &Client, path: &str) -> impl Future<Output = Result<Option<Stat>, Error>> + Send + use<> {
     client.check_stat(path)
 }
@@ -325,7 +326,7 @@ async fn node(client: &Client, path: String) -> Result<(String, Option<(Vec<u8>,
     Ok((path, found))
 }
 
-/// The paths of a znode's children; none if it is not there.
+/// The paths of a znode's children. Empty if the znode does not exist.
 async fn children(client: &Client, path: String) -> Result<Vec<String>, Error> {
     match client.list_children(&path).await {
         Ok(names) => Ok(names.into_iter().map(|name| format!("{path}/{name}")).collect()),
@@ -334,7 +335,7 @@ async fn children(client: &Client, path: String) -> Result<Vec<String>, Error> {
     }
 }
 
-/// Awaits all, a limited number of them at once, each within [`CALL_DEADLINE`]; in order.
+/// Awaits all requests, at most [`PIPELINE`] at the same time and each within [`CALL_DEADLINE`]. Returns the answers in order.
 pub(super) async fn pipelined<T>(requests: Vec<impl Future<Output = Result<T, Error>> + Send>) -> Result<Vec<T>, Error> {
     let limited = requests.into_iter().map(|request| within(CALL_DEADLINE, request));
     let mut answers = futures::stream::iter(limited).buffered(PIPELINE);
@@ -345,7 +346,7 @@ pub(super) async fn pipelined<T>(requests: Vec<impl Future<Output = Result<T, Er
     Ok(all)
 }
 
-/// [`Error::Timeout`] if there is no answer in time; the request may still be carried out.
+/// Fails with [`Error::Timeout`] if there is no answer in time. ZooKeeper may still carry out the request.
 pub(super) async fn within<T, E: From<Error>>(time: Duration, answer: impl Future<Output = Result<T, E>>) -> Result<T, E> {
     tokio::time::timeout(time, answer).await.unwrap_or_else(|_| Err(E::from(Error::Timeout)))
 }
@@ -357,7 +358,7 @@ pub(super) fn versioned(data: Vec<u8>, stat: &Stat) -> Option<Versioned> {
 
 fn unavailable(error: Error) -> ReadError {
     match error {
-        Error::NoAuth => ReadError::Unavailable("ZooKeeper does not let this user read here".into()),
+        Error::NoAuth => ReadError::Unavailable("ZooKeeper does not permit this user to read the key".into()),
         Error::Timeout => ReadError::Unavailable(format!("ZooKeeper did not answer within {} s", CALL_DEADLINE.as_secs())),
         error => ReadError::Unavailable(format!("ZooKeeper: {error}")),
     }

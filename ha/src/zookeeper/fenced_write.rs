@@ -1,17 +1,17 @@
 //! Writes that only the newest leader can make.
 //!
-//! Every one is a single ZooKeeper transaction that begins with the fence: the own candidate's znode must be there (it goes
-//! with the session), and the epoch's znode must be at the version that was just read, when it held the own epoch. The
-//! transaction sets that znode to the same epoch again, which gives it another version. So
-//! - a new leader, which writes its epoch there, fences every earlier one (E3);
-//! - of two transactions prepared at the same version only one succeeds: what was looked at before a transaction (which
-//!   keys exist, and which transaction wrote them) still holds when it is applied, exactly, because whoever changes a key
-//!   changes this version in the same transaction. That is why versions of keys can be compared here;
-//! - a transaction of unknown outcome is dead once a later one has succeeded;
-//! - the answer always has a transaction id, also if all that was done is to delete: the epoch's znode was written by it.
+//! Each of them is a single ZooKeeper transaction that begins with the fence. The fence has two conditions. The own candidate's
+//! znode must exist (it ends with the session). The epoch's znode must have the version that was just read together with the
+//! own epoch. The transaction sets that znode to the same epoch again, which changes its version. This has four consequences:
+//! - A new leader writes its own epoch there, which fences every earlier leader (E3).
+//! - Of two transactions prepared at the same version, only one succeeds. Every change of a key changes this version in the
+//!   same transaction. So what was read before a transaction (which keys exist, and which transaction wrote them) still holds
+//!   when it is applied. That is why this process can compare the versions of keys.
+//! - Once a later transaction has succeeded, an earlier one with an unknown outcome can't be applied any more.
+//! - The answer always has a transaction id, even if the commit only deletes, because the transaction wrote the epoch's znode.
 //!
-//! One transaction at a time is prepared and sent by this process; two would only fence each other. Commits that wait meanwhile go
-//! into the next one together: `commits.rs`.
+//! This process prepares and sends one transaction at a time, because two would only fence each other. Commits that wait
+//! meanwhile share the next one; see `commits.rs`.
 
 use std::fmt;
 
@@ -24,38 +24,38 @@ use super::ensemble::{CALL_DEADLINE, Ensemble, OPERATION_DEADLINE, Reign, barrie
 use super::plan::Write;
 use crate::{CommitOutcome, LeaderRecord, Rejection};
 
-/// Attempts after an answer that says that something was written meanwhile: by a transaction of this process that had been
-/// given up, or by hand.
+/// Maximum number of attempts at a write. A retry follows if another write came in between: an earlier transaction of this
+/// process that was given up, or a write by hand.
 pub(super) const ATTEMPTS: u32 = 5;
 
-/// What became of a fenced transaction.
+/// The result of sending a fenced transaction.
 pub(super) enum Sent {
-    /// Applied, with this id.
+    /// Applied, with this transaction id.
     Applied(u64),
-    /// Not applied: the fence holds no more, or not at this version.
+    /// Not applied: a condition of the fence does not hold.
     Overtaken,
-    /// Not applied: the operation with this number after the fence can't be.
+    /// Not applied: ZooKeeper refuses the operation with this index after the fence.
     Refused(usize, Error),
-    /// Perhaps applied, perhaps later.
+    /// The transaction may have been applied, or may be applied later.
     Unknown(Error),
 }
 
-/// What is written behind the fence, besides commits.
+/// A fenced write other than a commit.
 #[derive(Clone, Copy)]
 enum Work<'a> {
     Publish(&'a LeaderRecord),
     RaiseEpoch(LeaderEpoch),
 }
 
-/// What an attempt came to.
+/// The result of one attempt at a fenced write.
 pub(super) enum Attempt {
     Done(CommitOutcome),
-    /// Not applied, and this is why another attempt may be.
+    /// Not applied; a retry may succeed. Holds the outcome if there is no retry.
     Again(CommitOutcome),
 }
 
 impl Ensemble {
-    /// Makes the leader findable: by other members, and by Flink's command line.
+    /// Publishes the leader's addresses for the other members and for Flink's command line.
     pub(super) async fn publish(&self, record: &LeaderRecord) -> CommitOutcome {
         self.fenced(record.epoch, Work::Publish(record)).await
     }
@@ -63,7 +63,7 @@ impl Ensemble {
     /// Makes every later epoch exceed `floor`.
     pub(super) async fn raise_epoch(&self, epoch: LeaderEpoch, floor: LeaderEpoch) -> CommitOutcome {
         let outcome = self.fenced(epoch, Work::RaiseEpoch(floor)).await;
-        // It finds itself superseded.
+        // The runner then finds that this leader is superseded.
         self.doubted.notify_one();
         outcome
     }
@@ -90,14 +90,14 @@ impl Ensemble {
             match attempt {
                 Ok(Attempt::Done(outcome)) => return outcome,
                 Ok(Attempt::Again(outcome)) => last = Some(outcome),
-                // Only looking has failed.
+                // Only the reads failed; nothing was sent.
                 Err(error) => return last.unwrap_or_else(|| unsent(error)),
             }
         }
         last.unwrap_or_else(|| unsent("too many attempts"))
     }
 
-    /// The rejection of a write under an epoch that this process does not, or no longer, lead under.
+    /// The rejection of a write under an epoch that this process does not lead under, or not any more.
     pub(super) async fn superseded(&self, client: &Client, epoch: LeaderEpoch) -> CommitOutcome {
         self.doubted.notify_one();
         let looking = futures::future::try_join(barrier(client), data(client, &self.layout.epoch()));
@@ -108,7 +108,7 @@ impl Ensemble {
                 None
             }
         };
-        // The own epoch if nobody followed yet: then it is this process that no longer leads.
+        // If there is no later leader yet, `current` is the given epoch: this process does not lead any more.
         let current = stored.unwrap_or(epoch).max(epoch);
         self.observe_epoch(current);
         CommitOutcome::Rejected(Rejection::StaleEpoch { epoch, current })
@@ -127,7 +127,7 @@ impl Ensemble {
                 Some(stat) => writer.add_set_data(&record_path, &json, Some(stat.version))?,
                 None => writer.add_create(&record_path, &json, &CreateMode::Persistent.with_acls(self.acls))?,
             }
-            // It goes with the session, so that a dead leader is not looked for; another's is replaced.
+            // The address is ephemeral: it ends with the leader's session. The address of another session is replaced.
             match &stats[1] {
                 Some(stat) if stat.ephemeral_owner == client.session_id().0 && info.is_some() => {
                     return writer.add_set_data(&info_path, info.as_deref().unwrap_or_default(), Some(stat.version));
@@ -145,7 +145,7 @@ impl Ensemble {
                 self.note_published(record);
                 Attempt::Done(CommitOutcome::Committed { version })
             }
-            // A former leader's session ended in between, or somebody removed its parent.
+            // A former leader's session ended in between, or the parent znode was removed by hand.
             Sent::Refused(_, error @ (Error::NoNode | Error::NodeExists | Error::BadVersion)) => {
                 Attempt::Again(CommitOutcome::Unknown { reason: format!("the leader's address was not published: {error}") })
             }
@@ -162,10 +162,10 @@ impl Ensemble {
         Ok(self.undone(client, reign, sent).await)
     }
 
-    /// What is the same for all transactions that were not applied.
+    /// The result of a transaction that was not applied, or perhaps not. It is the same for every kind of write.
     pub(super) async fn undone(&self, client: &Client, reign: &Reign, sent: Sent) -> Attempt {
         match sent {
-            // Either it is superseded, or an earlier write was applied late: looking again tells.
+            // Either this leader is superseded, or an earlier write was applied late. `holds` finds out which.
             Sent::Overtaken if self.holds(client, reign).await => {
                 Attempt::Again(CommitOutcome::Unknown { reason: "earlier writes of unknown outcome were applied late".into() })
             }
@@ -181,18 +181,18 @@ impl Ensemble {
         }
     }
 
-    /// Whether latch and epoch are still the own ones.
+    /// Whether this process still owns the latch and the epoch.
     async fn holds(&self, client: &Client, reign: &Reign) -> bool {
         let (latch, epoch) = (stat(client, &reign.latch), data(client, &self.layout.epoch()));
         let looking = futures::future::try_join(latch, epoch);
         match within(CALL_DEADLINE, looking).await {
             Ok((latch, epoch)) => latch.is_some() && epoch.is_some_and(|(text, _)| parse_epoch(&text) == Some(reign.epoch)),
-            // The next attempt meets the same.
+            // The next attempt finds out.
             Err(_) => true,
         }
     }
 
-    /// The version of the epoch's znode while it holds the own epoch; `None` if it holds another.
+    /// Reads the version of the epoch's znode. `None` if the znode holds another epoch than the own one.
     async fn fence_version(&self, client: &Client, reign: &Reign) -> Result<Option<i32>, Error> {
         let found = within(CALL_DEADLINE, data(client, &self.layout.epoch())).await?;
         Ok(own_version(found, reign))
@@ -216,14 +216,15 @@ impl Ensemble {
         }
     }
 
-    /// Writes a new epoch for the candidate at `latch`: above every earlier one, and never below the transaction that made
-    /// the candidate's znode, whatever was restored or moved here (E1). `None` if the candidate is gone.
+    /// Writes a new epoch for the candidate at `latch`. It is above every earlier epoch, and not below `created`, the id of the
+    /// transaction that created the candidate's znode. This also holds after a restore or a migration (E1). `None` if the
+    /// candidate's znode does not exist any more.
     pub(super) async fn acquire(&self, client: &Client, latch: &str, created: u64) -> Result<Option<LeaderEpoch>, Error> {
         let path = self.layout.epoch();
         for _ in 0..ATTEMPTS {
             let Some((text, stat)) = within(CALL_DEADLINE, data(client, &path)).await? else { return Err(Error::NoNode) };
             let Some(stored) = parse_epoch(&text) else {
-                tracing::error!(path, "HA-CORRUPT: the newest epoch can't be read: nobody can lead until it is a number again");
+                tracing::error!(path, "HA-CORRUPT: the stored epoch is not a number: no JobManager can lead until it is one again");
                 return Err(Error::BadVersion);
             };
             let epoch = LeaderEpoch(created.max(stored.0.saturating_add(1)));
@@ -239,8 +240,8 @@ impl Ensemble {
         Err(Error::BadVersion)
     }
 
-    /// Takes the candidate at `latch` out of the election, and with it the address that Flink's command line reads. In the
-    /// same transaction names who comes next, if that is to be somebody special.
+    /// Removes the candidate at `latch` and the address that Flink's command line reads. If a `successor` is given, the same
+    /// transaction names it as the next leader.
     pub(super) async fn resign(&self, client: &Client, latch: &str, successor: Option<&str>) -> Result<(), Error> {
         let info_path = self.layout.connection_info();
         for _ in 0..ATTEMPTS {
@@ -283,7 +284,7 @@ async fn transaction(
     match within(CALL_DEADLINE, writer.commit()).await {
         Ok(results) => match results.get(1) {
             Some(MultiWriteResult::SetData { stat }) => Sent::Applied(stat.mzxid.cast_unsigned()),
-            _ => Sent::Unknown(Error::UnexpectedError("a transaction was answered with something else".into())),
+            _ => Sent::Unknown(Error::UnexpectedError("the answer to a transaction is of the wrong kind".into())),
         },
         Err(MultiWriteError::OperationFailed { index: 0 | 1, source: Error::NoNode | Error::BadVersion }) => Sent::Overtaken,
         Err(MultiWriteError::OperationFailed { index, source }) => Sent::Refused(index.saturating_sub(2), source),
@@ -296,7 +297,7 @@ pub(super) fn unsent(reason: impl fmt::Display) -> CommitOutcome {
     CommitOutcome::Unknown { reason: format!("nothing was sent: {reason}") }
 }
 
-/// The version of the epoch's znode, if it holds the own epoch.
+/// The version of the epoch's znode in `found`, if the znode holds the own epoch.
 pub(super) fn own_version(found: Option<(Vec<u8>, Stat)>, reign: &Reign) -> Option<i32> {
     found.and_then(|(text, stat)| (parse_epoch(&text) == Some(reign.epoch)).then_some(stat.version))
 }

@@ -1,4 +1,4 @@
-//! Where everything lies in ZooKeeper, and how keys and values are written there: pure.
+//! The paths of all znodes, and the encoding of keys and values. Pure.
 
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -9,7 +9,7 @@ pub(super) struct Layout {
     cluster: String,
 }
 
-/// The name of a candidate's znode, before its sequence number.
+/// The name of a candidate's znode up to its sequence number.
 const CANDIDATE: &str = "candidate-";
 
 impl Layout {
@@ -27,7 +27,7 @@ impl Layout {
         format!("{}/{name}", self.cluster)
     }
 
-    /// Every znode that is there before anything else is done, parents first, each with its first value.
+    /// The znodes that must exist before anything else is done, each with its first value. Parents come first.
     pub(super) fn foundation(&self) -> Vec<(String, &'static str)> {
         let mut paths = Vec::new();
         let ends = [(self.latches(), ""), (self.epoch(), "0"), (self.successor(), ""), (self.store(), "")];
@@ -43,12 +43,12 @@ impl Layout {
         paths
     }
 
-    /// Parent of the candidates' znodes.
+    /// The parent of the candidates' znodes.
     pub(super) fn latches(&self) -> String {
         self.child("latch")
     }
 
-    /// What a candidate's znode is created as; ZooKeeper adds the number.
+    /// The path under which a candidate's znode is created; ZooKeeper appends the sequence number.
     pub(super) fn latch_prefix(&self) -> String {
         self.latch(CANDIDATE)
     }
@@ -58,27 +58,27 @@ impl Layout {
         format!("{}/latch/{name}", self.cluster)
     }
 
-    /// The highest epoch ever granted; every fenced write changes this znode's version.
+    /// The znode with the highest epoch ever granted. Every fenced write changes its version.
     pub(super) fn epoch(&self) -> String {
         self.child("epoch")
     }
 
-    /// The name of the znode whose candidate leads next, whatever its number.
+    /// The znode with the name of the candidate znode that leads next, whatever its sequence number.
     pub(super) fn successor(&self) -> String {
         self.child("successor")
     }
 
-    /// The published leader record.
+    /// The znode with the published leader record.
     pub(super) fn leader_record(&self) -> String {
         self.child("leader_record")
     }
 
-    /// Where Flink's command line looks for the leader's REST address.
+    /// The znode in which Flink's command line looks for the leader's REST address.
     pub(super) fn connection_info(&self) -> String {
         self.child("leader/rest_server/connection_info")
     }
 
-    /// Parent of all keys.
+    /// The parent of the typed stores' keys.
     pub(super) fn store(&self) -> String {
         self.child("store")
     }
@@ -93,7 +93,7 @@ impl Layout {
         path
     }
 
-    /// The key of a znode; `None` for what is not below the store.
+    /// The key of a znode; `None` if it is not a key below the store.
     pub(super) fn key_of(&self, path: &str) -> Option<String> {
         let rest = path.strip_prefix(self.store().as_str())?.strip_prefix('/')?;
         let segments: Option<Vec<_>> = rest.split('/').map(decode_segment).collect();
@@ -101,12 +101,12 @@ impl Layout {
     }
 }
 
-/// The parent of a path that has one.
+/// The parent of a path; empty if the path has none.
 pub(super) fn parent(path: &str) -> &str {
     path.rfind('/').map_or("", |at| &path[..at])
 }
 
-/// The last part of a path.
+/// The last segment of a path.
 pub(super) fn name(path: &str) -> &str {
     path.rfind('/').map_or(path, |at| &path[at + 1..])
 }
@@ -116,13 +116,14 @@ pub(super) fn sequence(name: &str) -> Option<i64> {
     name.strip_prefix(CANDIDATE)?.parse().ok()
 }
 
-/// What ZooKeeper refuses in a name (it judges UTF-16 units, hence nothing above 0xffff), and the escape character itself.
+/// Whether a character must be escaped: ZooKeeper refuses it in names, or it is the escape character. ZooKeeper checks UTF-16
+/// units, so every character above 0xffff is refused.
 fn is_escaped(c: char) -> bool {
     matches!(u32::from(c), 0..=0x1f | 0x7f..=0x9f | 0xd800..=0xf8ff | 0xfff0..) || c == '%'
 }
 
-/// Names as they are, except what ZooKeeper has no name for: that is written as `%` and the hexadecimal UTF-8 bytes;
-/// `.` and `..` have their first dot written so, and the empty name is `%`.
+/// A segment of a key as the name of a znode. Each character that ZooKeeper refuses becomes its UTF-8 bytes, each written as
+/// `%` and two hexadecimal digits. In `.` and `..` the first dot is written this way. The empty segment is `%`.
 fn encode_segment(segment: &str) -> Cow<'_, str> {
     if segment.is_empty() {
         return Cow::Borrowed("%");
@@ -135,7 +136,7 @@ fn encode_segment(segment: &str) -> Cow<'_, str> {
     for (at, c) in segment.char_indices() {
         if is_escaped(c) || (dots && at == 0) {
             for byte in c.encode_utf8(&mut [0; 4]).bytes() {
-                // Writing to a string does not fail.
+                // A write to a `String` can't fail.
                 let _ = write!(encoded, "%{byte:02X}");
             }
         } else {
@@ -145,7 +146,7 @@ fn encode_segment(segment: &str) -> Cow<'_, str> {
     Cow::Owned(encoded)
 }
 
-/// `None` for what [`encode_segment`] does not write.
+/// Reverses [`encode_segment`]. `None` if the name is not valid.
 fn decode_segment(encoded: &str) -> Option<String> {
     if encoded == "%" {
         return Some(String::new());
@@ -165,8 +166,9 @@ fn decode_segment(encoded: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-/// A value as it is stored. A znode without data only nests others, so an empty value is written as one zero byte, and
-/// a value that begins with one gets another in front. Everything else, like the JSON of the typed stores, is as it is.
+/// A value as it is stored. A znode without data is not a key, it only nests others. So an empty value is stored as one zero
+/// byte, and a value that begins with a zero byte gets another one in front. All other values, such as the typed stores' JSON,
+/// are stored unchanged.
 pub(super) fn encode_value(value: &[u8]) -> Cow<'_, [u8]> {
     match value.first() {
         None | Some(0) => Cow::Owned([&[0], value].concat()),
@@ -174,7 +176,7 @@ pub(super) fn encode_value(value: &[u8]) -> Cow<'_, [u8]> {
     }
 }
 
-/// The value of a znode; `None` if it only nests others.
+/// The value in a znode's data; `None` if the znode only nests others.
 pub(super) fn decode_value(mut data: Vec<u8>) -> Option<Vec<u8>> {
     match data.first() {
         None => None,
@@ -190,7 +192,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_read_as_paths() {
+    fn keys_become_readable_paths() {
         let layout = Layout::new("/weir", "/default");
         assert_eq!(layout.key_path("jobs/07/graph"), "/weir/default/store/jobs/07/graph");
         assert_eq!(layout.key_of("/weir/default/store/jobs/07/graph").as_deref(), Some("jobs/07/graph"));
@@ -201,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn the_foundation_names_parents_first() {
+    fn the_foundation_lists_parents_first() {
         let paths: Vec<_> = Layout::new("/weir", "/default").foundation().into_iter().map(|(path, _)| path).collect();
         for (at, path) in paths.iter().enumerate() {
             let above = parent(path);
@@ -211,14 +213,14 @@ mod tests {
     }
 
     #[test]
-    fn a_sequence_is_read_from_a_candidates_name_only() {
+    fn only_a_candidates_name_has_a_sequence_number() {
         assert_eq!(sequence("candidate-0000000012"), Some(12));
         assert_eq!(sequence("other-0000000012"), None);
     }
 
     proptest! {
         #[test]
-        fn every_key_has_a_legal_path_of_its_own(key in "(\\PC|[/.%\\x00\u{7f}\u{fff0}]){1,20}") {
+        fn every_key_has_a_legal_and_unique_path(key in "(\\PC|[/.%\\x00\u{7f}\u{fff0}]){1,20}") {
             let layout = Layout::new("/weir", "/default");
             let path = layout.key_path(&key);
             prop_assert_eq!(layout.key_of(&path), Some(key));
@@ -229,7 +231,7 @@ mod tests {
         }
 
         #[test]
-        fn every_value_comes_back(value in proptest::collection::vec(0u8..3, 0..4)) {
+        fn every_encoded_value_can_be_decoded(value in proptest::collection::vec(0u8..3, 0..4)) {
             let stored = encode_value(&value).into_owned();
             prop_assert!(!stored.is_empty());
             prop_assert_eq!(decode_value(stored), Some(value));

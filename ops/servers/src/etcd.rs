@@ -111,7 +111,7 @@ impl EtcdCluster {
         self.nodes[number].process.iter().for_each(ServerProcess::pause);
     }
 
-    /// Undoes [`EtcdCluster::pause`].
+    /// Lets a paused node continue (SIGCONT).
     pub fn resume(&self, number: usize) {
         self.nodes[number].process.iter().for_each(ServerProcess::resume);
     }

@@ -86,7 +86,7 @@ impl ServerProcess {
         self.signal(Signal::SIGSTOP);
     }
 
-    /// Undoes [`ServerProcess::pause`].
+    /// Lets the paused process continue (SIGCONT).
     pub fn resume(&self) {
         self.signal(Signal::SIGCONT);
     }

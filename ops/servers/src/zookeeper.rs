@@ -128,7 +128,7 @@ impl ZooKeeperEnsemble {
         }
     }
 
-    /// Undoes [`ZooKeeperEnsemble::pause`].
+    /// Lets a paused server continue (SIGCONT).
     pub fn resume(&self, number: usize) {
         if let Some(process) = &self.nodes[number].process {
             process.resume();
@@ -201,7 +201,7 @@ mod tests {
     fn an_ensemble_starts_elects_and_survives_a_kill() {
         let directory = std::env::temp_dir().join(format!("weir-zookeeper-{}", std::process::id()));
         let mut ensemble = ZooKeeperEnsemble::start(3, &directory).expect("starts");
-        let leader = ensemble.leader().expect("one leads");
+        let leader = ensemble.leader().expect("there is a leader");
         ensemble.kill(leader);
         assert_ne!(ensemble.leader(), Some(leader));
         ensemble.restart(leader).expect("starts again");

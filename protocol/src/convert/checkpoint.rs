@@ -1,4 +1,4 @@
-//! Checkpoint parts and metadata.
+//! Converts checkpoint parts and metadata.
 
 use bytes::Bytes;
 use prost::Message;
@@ -12,12 +12,12 @@ use crate::pb::checkpoint::v1 as pb;
 use crate::{CheckpointId, ExecutionVertexId, Generation, JobId, JobVertexId, LeaderEpoch};
 
 impl CheckpointMetadata {
-    /// The metadata as protobuf; storage wraps it with magic, version, length and checksum.
+    /// Encodes the metadata as protobuf. Storage adds magic, version, length and checksum.
     pub fn encode_body(&self) -> Bytes {
         pb::CheckpointMetadata::from(self.clone()).encode_to_vec().into()
     }
 
-    /// Reads what [`CheckpointMetadata::encode_body`] wrote. Inline state shares `body`'s memory.
+    /// Decodes the bytes of [`CheckpointMetadata::encode_body`]. Inline state shares `body`'s memory.
     pub fn decode_body(body: Bytes) -> Result<Self, DecodeError> {
         pb::CheckpointMetadata::decode(body)
             .map_err(|error| DecodeError::Malformed { what: "checkpoint metadata", reason: error.to_string() })?

@@ -1,4 +1,4 @@
-//! The job graph.
+//! Converts job graphs.
 
 use std::collections::BTreeMap;
 
@@ -13,14 +13,14 @@ use crate::job_graph::{
 };
 use crate::pb::job_graph::v1 as pb;
 
-/// First bytes of an encoded job graph; a big-endian `u32` with the format version follows, then protobuf.
+/// First bytes of an encoded job graph. A big-endian `u32` with the format version follows, then protobuf.
 const MAGIC: &[u8; 8] = b"WEIR-JG\n";
 
 impl JobGraph {
-    /// An encoded graph of more bytes than this is refused, on either side.
+    /// Longest encoded graph, in bytes. Both sides refuse longer ones.
     pub const MAX_ENCODED_BYTES: usize = 4 * 1024 * 1024;
 
-    /// The graph's canonical bytes: magic, version, protobuf. Equal graphs have equal bytes, on every machine.
+    /// The graph's canonical bytes: magic, version, protobuf. Equal graphs have equal bytes on every machine.
     pub fn encode(&self) -> Bytes {
         let message = pb::JobGraph::from(self.clone());
         let mut bytes = BytesMut::with_capacity(MAGIC.len() + 4 + message.encoded_len());
@@ -30,7 +30,7 @@ impl JobGraph {
         bytes.freeze()
     }
 
-    /// Reads what [`JobGraph::encode`] wrote, by this version or an older one.
+    /// Decodes the bytes of [`JobGraph::encode`] of this version or an older one.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         const WHAT: &str = "job graph";
         if bytes.len() > Self::MAX_ENCODED_BYTES {
@@ -46,8 +46,8 @@ impl JobGraph {
         pb::JobGraph::decode(body).map_err(|error| DecodeError::Malformed { what: WHAT, reason: error.to_string() })?.try_into()
     }
 
-    /// CRC32C over the canonical bytes without what may differ between two runs of one graph: the job id and the
-    /// checkpoint to start from. Checkpoints carry it, for people.
+    /// CRC32C over the canonical bytes without the job id and the checkpoint to start from, because these may differ between two
+    /// runs of one graph. Checkpoints carry it, for people.
     pub fn fingerprint(&self) -> u32 {
         let anonymous = Self { job_id: None, restore_from: None, ..self.clone() };
         crc32c::crc32c(&anonymous.encode())
@@ -144,14 +144,14 @@ fn value_to(value: Value) -> pb::Value {
         Value::Number(number) => match (number.as_i64(), number.as_u64()) {
             (Some(integer), _) => Kind::Integer(integer),
             (None, Some(unsigned)) => Kind::Unsigned(unsigned),
-            // Numbers beyond f64 can't be had: serde_json refuses them when it parses.
+            // Numbers beyond f64 can't occur, because serde_json refuses to parse them.
             (None, None) => Kind::Number(number.as_f64().unwrap_or(f64::MAX)),
         },
         Value::String(text) => Kind::Text(text),
         Value::Array(items) => Kind::List(pb::List { items: items.into_iter().map(value_to).collect() }),
         Value::Object(entries) => {
             let mut entries: Vec<_> = entries.into_iter().map(entry).collect();
-            // Sorted already, save in a build where some crate has turned on serde_json's `preserve_order`.
+            // The entries are sorted already, unless some crate of the build has enabled serde_json's `preserve_order`.
             entries.sort_by(|a, b| a.name.cmp(&b.name));
             Kind::Object(pb::Object { entries })
         }
@@ -159,7 +159,7 @@ fn value_to(value: Value) -> pb::Value {
     pb::Value { kind: Some(kind) }
 }
 
-/// `prost` has bounded the nesting at 100 messages, so that this recursion is bounded too.
+/// This recursion is bounded, because `prost` limits the nesting to 100 messages.
 fn value_from(value: pb::Value) -> Result<Value, DecodeError> {
     use pb::value::Kind;
     Ok(match required(value.kind, "Value.kind")? {

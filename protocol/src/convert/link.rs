@@ -1,4 +1,4 @@
-//! The conversation between JobManager and TaskManager.
+//! Converts the messages between JobManager and TaskManager.
 
 use super::{DecodeError, all, enum_from, id_bytes, id_from, required, try_all, unspecified};
 use crate::job_status::ExecutionState;

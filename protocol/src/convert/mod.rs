@@ -1,7 +1,7 @@
-//! Where wire types meet domain types: nobody else names `pb` types' fields.
+//! Converts between wire types and domain types. No other module names fields of `pb` types.
 //!
-//! Encoding can't fail. Decoding answers a coded [`DecodeError`], never panics, and needs memory in proportion to
-//! its input, which every caller bounds before (message size limits, file size limits). `prost` bounds the nesting.
+//! Encoding can't fail. Decoding fails with a coded [`DecodeError`] and never panics. It needs memory proportional to its input,
+//! and every caller limits the input before (message size limits, file size limits). `prost` limits the nesting.
 
 mod checkpoint;
 mod job_graph;
@@ -9,50 +9,50 @@ mod link;
 
 use bytes::Bytes;
 
-/// Bytes that are not what they were to be. A retry can't help: they stay wrong.
+/// The bytes can't be decoded. A retry can't help.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
-    /// Not protobuf, or cut short.
+    /// The bytes are not protobuf, or are cut short.
     #[error("PB-MALFORMED: {what} is not well-formed: {reason}")]
     Malformed {
-        /// What was being read.
+        /// The kind of data.
         what: &'static str,
-        /// The decoder's words.
+        /// The decoder's message.
         reason: String,
     },
-    /// A part that must be there is not.
+    /// A required part is missing.
     #[error("PB-MISSING: {field} is missing")]
     Missing {
         /// Message and field.
         field: &'static str,
     },
-    /// A value outside its range: an enum value of a newer version, an id of the wrong length.
+    /// A value is outside its range, e.g. an enum value of a newer version, or an id of the wrong length.
     #[error("PB-RANGE: {field} has the unusable value {value}")]
     Range {
         /// Message and field.
         field: &'static str,
-        /// What was there.
+        /// The value found.
         value: String,
     },
-    /// Not a file of this kind at all.
+    /// The bytes are of another kind: they do not begin with the magic.
     #[error("PB-MAGIC: this is not {what}")]
     Magic {
-        /// What it was to be.
+        /// The expected kind of data.
         what: &'static str,
     },
-    /// Written by a version that this build can't read.
+    /// The format version is one that this build can't read.
     #[error("PB-VERSION: {what} has format version {found}; this build reads up to {supported}. Upgrade this process first")]
     Version {
-        /// What was being read.
+        /// The kind of data.
         what: &'static str,
         found: u32,
-        /// The newest version this build reads.
+        /// The newest version that this build reads.
         supported: u32,
     },
-    /// More bytes than allowed.
+    /// There are more bytes than allowed.
     #[error("PB-TOO-LARGE: {what} has {size} bytes; the limit is {limit}")]
     TooLarge {
-        /// What was being read.
+        /// The kind of data.
         what: &'static str,
         size: usize,
         limit: usize,
@@ -60,7 +60,7 @@ pub enum DecodeError {
 }
 
 impl DecodeError {
-    /// The stable code.
+    /// The stable code, e.g. `PB-MAGIC`.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Malformed { .. } => "PB-MALFORMED",

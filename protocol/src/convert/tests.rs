@@ -184,21 +184,21 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn what_a_task_manager_says_arrives_as_it_was_said(message in any_report()) {
+    fn a_message_of_a_task_manager_survives_encoding(message in any_report()) {
         let bytes = pb::ToJobManager::from(message.clone()).encode_to_vec();
         let back = ToJobManager::try_from(pb::ToJobManager::decode(bytes.as_slice()).unwrap());
         prop_assert_eq!(back, Ok(message));
     }
 
     #[test]
-    fn what_a_job_manager_orders_arrives_as_it_was_ordered(message in any_order()) {
+    fn an_order_of_a_job_manager_survives_encoding(message in any_order()) {
         let bytes = pb::ToTaskManager::from(message.clone()).encode_to_vec();
         let back = ToTaskManager::try_from(pb::ToTaskManager::decode(bytes.as_slice()).unwrap());
         prop_assert_eq!(back, Ok(message));
     }
 
     #[test]
-    fn checkpoint_metadata_is_read_as_it_was_written(metadata in any_metadata()) {
+    fn checkpoint_metadata_survives_encoding(metadata in any_metadata()) {
         let bytes = metadata.encode_body();
         prop_assert_eq!(CheckpointMetadata::decode_body(bytes), Ok(metadata));
     }
@@ -242,7 +242,7 @@ proptest! {
 }
 
 #[test]
-fn every_fault_of_a_message_has_its_code() {
+fn every_kind_of_invalid_message_has_its_code() {
     let code = |message: pb::ToJobManager| ToJobManager::try_from(message).map_err(|error| error.code());
     use pb::to_job_manager::Message as M;
     assert_eq!(code(pb::ToJobManager { message: None }), Err("PB-MISSING"));
@@ -260,7 +260,7 @@ fn every_fault_of_a_message_has_its_code() {
 }
 
 #[test]
-fn every_fault_of_an_encoded_graph_has_its_code() {
+fn every_kind_of_invalid_encoded_graph_has_its_code() {
     use crate::job_graph::JobGraph;
     let code = |bytes: &[u8]| JobGraph::decode(bytes).map_err(|error| error.code());
     assert_eq!(code(b""), Err("PB-MAGIC"));
@@ -268,14 +268,14 @@ fn every_fault_of_an_encoded_graph_has_its_code() {
     assert_eq!(code(b"WEIR-JG\n"), Err("PB-MALFORMED"));
     assert_eq!(code(b"WEIR-JG\n\0\0\0\x02"), Err("PB-VERSION"));
     assert_eq!(code(b"WEIR-JG\n\0\0\0\0"), Err("PB-VERSION"));
-    // Field 6 of the graph, an edge, with nothing in it.
+    // Field 6 of the graph is an edge. This one is empty.
     assert_eq!(code(b"WEIR-JG\n\0\0\0\x01\x32\0"), Err("PB-MISSING"));
     assert_eq!(code(b"WEIR-JG\n\0\0\0\x01\xff"), Err("PB-MALFORMED"));
     assert_eq!(code(&vec![0; JobGraph::MAX_ENCODED_BYTES + 1]), Err("PB-TOO-LARGE"));
 }
 
 #[test]
-fn a_leader_or_none_travels() {
+fn a_leader_and_no_leader_survive_encoding() {
     let leader = LeaderAddress {
         epoch: LeaderEpoch(3),
         name: "jm-1".to_owned(),

@@ -1,7 +1,7 @@
-//! The operator kinds that every Weir process knows, and their options. Clients and the Dispatcher check graphs
-//! against it; the worker's operators read their options by it.
+//! The catalog of the operator kinds that every Weir process knows, and of their options. Clients and the Dispatcher check graphs
+//! against it. The worker's operators read their options by it.
 
-/// A job author's own operators have kinds that start with this; they live in the author's binary and pass unchecked.
+/// Prefix of the kinds of a job author's own operators. They are in the author's binary, so their options are not checked.
 pub const CUSTOM_PREFIX: &str = "x.";
 
 /// Longest duration an option may hold, in milliseconds: 100 years.
@@ -10,27 +10,26 @@ pub const MAX_DURATION_MS: i64 = 100 * 366 * 24 * 3_600_000;
 /// Where in a chain an operator may stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OperatorRole {
-    /// First; has no input.
+    /// First in its chain. It has no input.
     Source,
-    /// Anywhere between; if it has several inputs, first.
+    /// Anywhere after the source and before the sink. An operator with several inputs must be first in its chain.
     Transform,
-    /// Last; has no output.
+    /// Last in its chain. It has no output.
     Sink,
 }
 
-/// One operator kind.
+/// One kind of operator in the catalog.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OperatorSpec {
     /// Its name in a job graph.
     pub kind: &'static str,
-    /// Where it may stand.
     pub role: OperatorRole,
-    /// Number of its inputs.
+    /// Number of inputs.
     pub inputs: u32,
-    /// For keyed operators: per input, the option that names its key columns.
+    /// For keyed operators, the option of each input that names its key columns.
     pub key_options: &'static [&'static str],
     pub options: &'static [OptionSpec],
-    /// What it does, in one sentence.
+    /// One sentence that says what the operator does.
     pub doc: &'static str,
 }
 
@@ -45,18 +44,16 @@ impl OperatorSpec {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OptionSpec {
     pub name: &'static str,
-    /// What it may hold.
     pub option_type: OptionType,
-    /// Whether it must be given.
     pub required: bool,
-    /// What it means, with unit and default, in one sentence.
+    /// One sentence that says what the option means, with unit and default.
     pub doc: &'static str,
 }
 
-/// What an option may hold.
+/// The values that an option accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OptionType {
-    /// Any text, not empty.
+    /// Any text that is not empty.
     Text,
     /// Text that may be empty.
     TextOrEmpty,
@@ -66,7 +63,7 @@ pub enum OptionType {
     Choice(&'static [&'static str]),
     /// True or false.
     Flag,
-    /// A whole number of this range, both ends included.
+    /// A whole number in this range, both ends included.
     Integer(i64, i64),
     /// A finite number.
     Number,
@@ -74,13 +71,13 @@ pub enum OptionType {
     Values,
     /// The name of a column.
     Column,
-    /// A list of distinct column names; the flag says whether it may be empty.
+    /// A list of distinct column names. The flag says whether it may be empty.
     Columns(bool),
     /// A list of fields with distinct names.
     Schema,
     /// The name of a column type.
     DataType,
-    /// A list of at least one object with these members; members called `name` are distinct.
+    /// A list of at least one object with these members. The values of members called `name` are distinct.
     Objects(&'static [OptionSpec]),
 }
 
@@ -104,12 +101,12 @@ const DATAGEN_FIELD: &[OptionSpec] = &[
     required(
         "kind",
         OptionType::Choice(&["sequence", "random", "constant", "timestamp"]),
-        "How values come about: row number, random of the range or the list, always the first of the list, or a time per row.",
+        "How values are made: row number, random from the range or the list, always the first of the list, or a time per row.",
     ),
     optional(
         "min",
         OptionType::Number,
-        "Least value, or first of a sequence, or first timestamp in milliseconds since 1970; default 0.",
+        "Least value, or first value of a sequence, or first timestamp in milliseconds since 1970; default 0.",
     ),
     optional("max", OptionType::Number, "Greatest value of a random column, included."),
     optional("values", OptionType::Values, "Values to choose from, or the constant."),
@@ -121,26 +118,26 @@ const AGGREGATE: &[OptionSpec] = &[
     required(
         "function",
         OptionType::Choice(&["count", "sum", "min", "max", "avg", "count_distinct"]),
-        "What to compute over the window; null values are left out.",
+        "What to compute over the window; null values are ignored.",
     ),
-    optional("column", OptionType::Column, "The input column; only count may do without, and then counts rows."),
+    optional("column", OptionType::Column, "The input column. Only count may omit it, and then counts rows."),
 ];
 
 const TIME_COLUMN: OptionSpec =
     required("time_column", OptionType::Column, "The timestamp column that places a row in its window.");
 const SIZE: OptionSpec = required("size_ms", POSITIVE_DURATION, "Length of a window in milliseconds.");
 const KEYS: OptionSpec =
-    required("keys", OptionType::Columns(true), "Columns to group by; the input is hashed by exactly these. Empty: one group.");
+    required("keys", OptionType::Columns(true), "Columns to group by; the input is hashed by exactly these. If empty: one group.");
 const AGGREGATES: OptionSpec =
     required("aggregates", OptionType::Objects(AGGREGATE), "The columns to compute per window and key.");
 const ALLOWED_LATENESS: OptionSpec =
-    optional("allowed_lateness_ms", DURATION, "How far behind the watermark a row is still taken, in milliseconds; default 0.");
+    optional("allowed_lateness_ms", DURATION, "How far behind the watermark a row is still accepted, in milliseconds; default 0.");
 const WINDOW_START: OptionSpec =
     optional("window_start", OptionType::Column, "Name of the output column with the window's start; default window_start.");
 const WINDOW_END: OptionSpec = optional(
     "window_end",
     OptionType::Column,
-    "Name of an output column with the window's end (excluded); left out if not given.",
+    "Name of an output column with the window's end (excluded); default no such column.",
 );
 
 /// Every kind, in the order of a reference page.
@@ -160,11 +157,11 @@ pub const CATALOG: &[OperatorSpec] = &[
             required(
                 "schema",
                 OptionType::Schema,
-                "The columns: found by name if files have a header or names of their own, else in file order.",
+                "The columns. They are found by name if files have a header or names of their own, else by position.",
             ),
-            optional("delimiter", OptionType::Character, "What separates CSV fields; default a comma."),
+            optional("delimiter", OptionType::Character, "The separator of CSV fields; default a comma."),
             optional("header", OptionType::Flag, "Whether CSV files begin with a line of column names; default true."),
-            optional("rows_per_second", POSITIVE, "Most rows per second of each subtask; default unlimited."),
+            optional("rows_per_second", POSITIVE, "Most rows per second that each subtask reads; default unlimited."),
             optional(
                 "max_bad_rows",
                 OptionType::Integer(0, i64::MAX),
@@ -183,16 +180,16 @@ pub const CATALOG: &[OperatorSpec] = &[
             optional(
                 "rows",
                 OptionType::Integer(0, i64::MAX),
-                "Rows in all; default unbounded. A restored job may be given another number.",
+                "Total number of rows; default unbounded. A restored job may have another number.",
             ),
-            optional("rows_per_second", POSITIVE, "Rows per second in all; default unlimited."),
+            optional("rows_per_second", POSITIVE, "Rows per second of all subtasks together; default unlimited."),
             optional(
                 "seed",
                 OptionType::Integer(0, i64::MAX),
-                "Seed of random columns: the same seed, the same rows; default 0.",
+                "Seed of random columns. The same seed gives the same rows. Default 0.",
             ),
         ],
-        doc: "Makes rows up; row i depends on the seed and i alone.",
+        doc: "Generates rows; row i depends only on the seed and i.",
     },
     OperatorSpec {
         kind: "watermark",
@@ -201,11 +198,11 @@ pub const CATALOG: &[OperatorSpec] = &[
         key_options: &[],
         options: &[
             required("column", OptionType::Column, "The timestamp column that event time follows."),
-            required("out_of_orderness_ms", DURATION, "How much later than a newer row an older one may come, in milliseconds."),
+            required("out_of_orderness_ms", DURATION, "How much older than the newest row so far a row may be, in milliseconds."),
             optional(
                 "idle_timeout_ms",
                 DURATION,
-                "After this long without rows the watermark no longer waits for this input; default 0, never.",
+                "After this many milliseconds without rows, the watermark no longer waits for this input; default 0, never.",
             ),
         ],
         doc: "Derives watermarks from a timestamp column.",
@@ -272,7 +269,7 @@ pub const CATALOG: &[OperatorSpec] = &[
             required("right_keys", OptionType::Columns(false), "Key columns of input 1, in the same order."),
             required("right_columns", OptionType::Columns(false), "Columns of input 1 to add to every row of input 0."),
         ],
-        doc: "Enriches the rows of input 0 with the latest row of input 1 of the same key, with nulls if there was none.",
+        doc: "Enriches the rows of input 0 with the latest row of input 1 of the same key, or with nulls if there is none.",
     },
     OperatorSpec {
         kind: "sink.file",
@@ -284,14 +281,14 @@ pub const CATALOG: &[OperatorSpec] = &[
             FORMAT,
             optional("header", OptionType::Flag, "Whether CSV files begin with a line of column names; default true."),
         ],
-        doc: "Writes files that appear when a checkpoint has made them final, exactly once.",
+        doc: "Writes files exactly once; they appear when a checkpoint has completed them.",
     },
     OperatorSpec {
         kind: "sink.print",
         role: OperatorRole::Sink,
         inputs: 1,
         key_options: &[],
-        options: &[optional("prefix", OptionType::TextOrEmpty, "Put before every line; default nothing.")],
+        options: &[optional("prefix", OptionType::TextOrEmpty, "Text before every line; default none.")],
         doc: "Prints rows to the TaskManager's standard output, at least once.",
     },
     OperatorSpec {
@@ -300,7 +297,7 @@ pub const CATALOG: &[OperatorSpec] = &[
         inputs: 1,
         key_options: &[],
         options: &[],
-        doc: "Drops its rows.",
+        doc: "Drops all rows.",
     },
 ];
 
@@ -314,9 +311,9 @@ pub fn is_custom(kind: &str) -> bool {
     kind.strip_prefix(CUSTOM_PREFIX).is_some_and(|name| !name.is_empty())
 }
 
-/// The candidate that `word` was most likely meant to be.
+/// The candidate that is most similar to `word`, which may be a typo of it. `None` if no candidate is similar enough.
 pub fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    // The distance takes time in proportion to the product of the lengths; no name of ours is this long.
+    // Computing the distance takes time proportional to the product of the lengths. No name in the catalog is this long.
     if word.len() > 64 {
         return None;
     }
@@ -358,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn a_typo_finds_the_word_that_was_meant() {
+    fn a_typo_finds_the_intended_word() {
         let kinds = || CATALOG.iter().map(|operator| operator.kind);
         assert_eq!(closest("window.tumblign", kinds()), Some("window.tumbling"));
         assert_eq!(closest("sorce.file", kinds()), Some("source.file"));

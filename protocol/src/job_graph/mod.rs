@@ -1,4 +1,4 @@
-//! The JobGraph: what a client submits and the cluster executes as it is.
+//! The JobGraph, which a client submits and the cluster executes unchanged.
 
 pub mod catalog;
 pub mod validate;
@@ -9,18 +9,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::{JobId, JobVertexId};
 
-/// A directed acyclic graph of operator chains. The JSON form of this type is what people write and read.
+/// A directed acyclic graph of operator chains. People write and read the JSON form of this type.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct JobGraph {
-    /// Version of the format; [`JobGraph::VERSION`].
+    /// Version of the format: [`JobGraph::VERSION`].
     pub version: u32,
-    /// The job's id; absent in JSON means that the client or the Dispatcher draws one.
+    /// The job's id. If it is absent in JSON, the client or the Dispatcher draws one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job_id: Option<JobId>,
     /// A name for people.
     pub name: String,
-    /// Number of key groups, the unit of state and of rescaling; fixed for the life of the job.
+    /// Number of key groups, the units of keyed state and of rescaling. It is fixed for the life of the job. Default: 128.
     #[serde(default = "default_max_parallelism")]
     pub max_parallelism: u32,
     /// The vertices, in any order.
@@ -28,10 +28,10 @@ pub struct JobGraph {
     /// The edges, in any order.
     #[serde(default)]
     pub edges: Vec<JobEdge>,
-    /// When and how to checkpoint. Left out, the cluster's settings are filled in at submission.
+    /// When and how to checkpoint. If it is absent, the cluster fills in its settings at submission.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checkpointing: Option<CheckpointConfig>,
-    /// What to do when a task fails. Left out, the cluster's settings are filled in at submission.
+    /// What to do when a task fails. If it is absent, the cluster fills in its settings at submission.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restart_strategy: Option<RestartStrategyConfig>,
     /// Path of a completed checkpoint or savepoint to start from.
@@ -40,15 +40,15 @@ pub struct JobGraph {
 }
 
 impl JobGraph {
-    /// The version this build writes.
+    /// The version that this build writes.
     pub const VERSION: u32 = 1;
 
-    /// When and how to checkpoint; no periodic checkpoints if nobody has said.
+    /// When and how to checkpoint. If the graph does not say, there are no periodic checkpoints.
     pub fn checkpoint_config(&self) -> CheckpointConfig {
         self.checkpointing.unwrap_or_default()
     }
 
-    /// What to do when a task fails.
+    /// What to do when a task fails. If the graph does not say, this is the default strategy.
     pub fn restart_strategy_config(&self) -> RestartStrategyConfig {
         self.restart_strategy.clone().unwrap_or_default()
     }
@@ -58,7 +58,7 @@ impl JobGraph {
         self.vertices.iter().find(|vertex| vertex.uid == uid)
     }
 
-    /// The edges into `uid`, by input number.
+    /// The edges into `uid`, in the order of `edges`.
     pub fn inputs_of<'a>(&'a self, uid: &'a str) -> impl Iterator<Item = &'a JobEdge> {
         self.edges.iter().filter(move |edge| edge.to == uid)
     }
@@ -73,11 +73,11 @@ fn default_max_parallelism() -> u32 {
     128
 }
 
-/// A chain of operators that run in one task, called one after the other without an exchange in between.
+/// A chain of operators that run in one task. They call each other directly, without an exchange in between.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct JobVertex {
-    /// User-chosen, unique in the graph, and stable when the graph is edited: state is found by it.
+    /// User-chosen id, unique in the graph. Keep it when you edit the graph, because state is found by it.
     #[serde(rename = "id")]
     pub uid: String,
     /// A name for people; the `uid` if empty.
@@ -87,11 +87,11 @@ pub struct JobVertex {
     pub parallelism: u32,
     /// The chain, upstream first. At least one.
     pub operators: Vec<OperatorDescriptor>,
-    /// What the chain emits. Required of every vertex with outputs; edges are checked against it, and the
-    /// worker checks that the chain really yields it.
+    /// The columns that the chain emits. Every vertex with outputs needs them. Edges are checked against them, and the worker
+    /// checks that the chain really emits them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub output_schema: Vec<Field>,
-    /// What the chain expects on each input. Optional: an input left out takes what its edge brings.
+    /// The columns that the chain expects on each input. An input that is absent here accepts the columns of its edge.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub input_schemas: Vec<Vec<Field>>,
 }
@@ -112,22 +112,22 @@ impl JobVertex {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OperatorDescriptor {
-    /// Which operator, e.g. `source.file`, `filter`, `window.tumbling`, `sink.file`.
+    /// The operator's kind, e.g. `source.file`, `filter`, `window.tumbling`, `sink.file`.
     pub kind: String,
-    /// Its options by name; the catalog lists them.
+    /// The operator's options by name. The catalog lists them.
     #[serde(default)]
     pub options: BTreeMap<String, serde_json::Value>,
 }
 
-/// A column.
+/// A column of a schema.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Field {
-    /// Its name, unique in the schema.
+    /// The column's name, unique in the schema.
     pub name: String,
     #[serde(rename = "type")]
     pub data_type: DataType,
-    /// Whether it may be null.
+    /// Whether values may be null. Default: true.
     #[serde(default = "yes")]
     pub nullable: bool,
 }
@@ -153,7 +153,7 @@ pub enum DataType {
     TimestampMs,
 }
 
-/// How records travel from one vertex to another.
+/// A connection on which records travel from one vertex to another.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct JobEdge {
@@ -161,49 +161,48 @@ pub struct JobEdge {
     pub from: String,
     /// `uid` of the consumer.
     pub to: String,
-    /// Which input of the consumer, from 0. Several edges into one input are a union.
+    /// Number of the consumer's input, from 0. Several edges into one input are a union.
     #[serde(default)]
     pub input: u32,
-    /// Which consumer subtask gets a record.
     #[serde(default)]
     pub partitioning: Partitioning,
 }
 
-/// Which consumer subtask gets a record.
+/// The rule that decides which consumer subtask gets a record.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Partitioning {
-    /// The subtask with the producer's number; both sides have the same parallelism.
+    /// The subtask with the producer's number. Both sides have the same parallelism.
     #[default]
     Forward,
-    /// By key group of these columns.
+    /// The subtask that owns the key group of the key columns.
     Hash {
         /// The key columns.
         keys: Vec<String>,
     },
-    /// Batch by batch in turn.
+    /// The subtasks in turn, batch by batch.
     Rebalance,
-    /// Every subtask gets everything.
+    /// Every subtask gets every record.
     Broadcast,
 }
 
-/// When and how to checkpoint. Durations in milliseconds.
+/// When and how to checkpoint. Durations are in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CheckpointConfig {
-    /// Time between triggers; 0 = no periodic checkpoints.
+    /// Time between triggers; 0 means no periodic checkpoints.
     pub interval_ms: u64,
-    /// A checkpoint not complete by then is aborted.
+    /// A checkpoint that takes longer is aborted.
     pub timeout_ms: u64,
-    /// Least time between the end of one and the start of the next.
+    /// Shortest time between the end of one checkpoint and the start of the next.
     pub min_pause_ms: u64,
-    /// How many may be under way.
+    /// Most checkpoints that may be in progress at once.
     pub max_concurrent: u32,
-    /// How many may fail in a row before the job fails over.
+    /// Number of checkpoints that may fail in a row before the job fails over.
     pub tolerable_failures: u32,
-    /// How many completed ones are kept.
+    /// Number of completed checkpoints that are retained.
     pub retained: u32,
-    /// Whether the retained ones survive cancellation of the job.
+    /// Whether the retained checkpoints survive cancellation of the job.
     pub retain_on_cancellation: bool,
 }
 
@@ -221,20 +220,20 @@ impl Default for CheckpointConfig {
     }
 }
 
-/// When to restart after a failure. Flink's strategies and defaults; durations in milliseconds.
+/// When to restart after a failure. Strategies and defaults are Flink's. Durations are in milliseconds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum RestartStrategyConfig {
-    /// Never: the first failure fails the job.
+    /// Never restarts: the first failure fails the job.
     None,
-    /// Up to `attempts` times, `delay_ms` apart.
+    /// Restarts up to `attempts` times, each time after `delay_ms`.
     FixedDelay {
-        /// How many restarts over the life of the job.
+        /// Most restarts over the life of the job.
         attempts: u32,
-        /// Wait before each.
+        /// Wait before each restart.
         delay_ms: u64,
     },
-    /// Waiting longer each time, until the job has run well for a while.
+    /// Restarts after a wait that grows each time, until the job has run without failure for a while.
     ExponentialDelay {
         /// The first wait.
         initial_backoff_ms: u64,
@@ -242,14 +241,14 @@ pub enum RestartStrategyConfig {
         max_backoff_ms: u64,
         /// Factor from one wait to the next.
         backoff_multiplier: f64,
-        /// Running this long without failure resets the wait.
+        /// If the job runs this long without failure, the wait starts over.
         reset_backoff_threshold_ms: u64,
-        /// Each wait is varied by up to this fraction, either way.
+        /// Each wait varies by up to this fraction in both directions.
         jitter_factor: f64,
     },
-    /// As long as no more than `max_failures_per_interval` fall into one interval.
+    /// Restarts as long as at most `max_failures_per_interval` failures fall into one interval.
     FailureRate {
-        /// Failures allowed in one interval.
+        /// Number of failures allowed in one interval.
         max_failures_per_interval: u32,
         interval_ms: u64,
         /// Wait before each restart.

@@ -1,4 +1,4 @@
-//! `/jobs/:jobid/checkpoints`. Flink's spelling is snake_case here.
+//! The endpoints under `/jobs/:jobid/checkpoints`. Flink's spelling is snake_case here.
 
 use std::collections::BTreeMap;
 
@@ -7,19 +7,18 @@ use serde::{Deserialize, Serialize};
 use crate::JobVertexId;
 use crate::job_graph::CheckpointConfig;
 
-/// `GET /jobs/:jobid/checkpoints`.
+/// Answer to `GET /jobs/:jobid/checkpoints`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct CheckpointStatistics {
     pub counts: CheckpointCounts,
-    /// Distribution over the completed ones of the history.
+    /// Distributions over the completed checkpoints of the history.
     pub summary: CheckpointSummary,
-    /// The newest of each kind.
     pub latest: LatestCheckpoints,
-    /// The newest ones, newest first.
+    /// The newest checkpoints, newest first.
     pub history: Vec<CheckpointEntry>,
 }
 
-/// How many checkpoints.
+/// Numbers of checkpoints by state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct CheckpointCounts {
     pub restored: u64,
@@ -45,7 +44,7 @@ pub struct CheckpointSummary {
     pub persisted_data: StatsSummary,
 }
 
-/// A distribution.
+/// The distribution of one quantity.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct StatsSummary {
     pub min: u64,
@@ -65,7 +64,7 @@ impl StatsSummary {
         values.sort_unstable();
         let (Some(&min), Some(&max)) = (values.first(), values.last()) else { return Self::default() };
         let sum: u128 = values.iter().map(|value| u128::from(*value)).sum();
-        // Nearest rank.
+        // The quantile is by nearest rank.
         let quantile = |q: f64| {
             let rank = (q * values.len() as f64).ceil() as usize;
             values[rank.clamp(1, values.len()) - 1] as f64
@@ -93,15 +92,14 @@ pub struct LatestCheckpoints {
     pub restored: Option<RestoredCheckpoint>,
 }
 
-/// The checkpoint last restored from.
+/// The checkpoint that the job last restored.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct RestoredCheckpoint {
     pub id: u64,
-    /// When it was restored.
     pub restore_timestamp: i64,
     /// Whether it is a savepoint.
     pub is_savepoint: bool,
-    /// Where its metadata is.
+    /// Path of its metadata.
     pub external_path: Option<String>,
 }
 
@@ -110,31 +108,28 @@ pub struct RestoredCheckpoint {
 #[serde(tag = "className", rename_all = "snake_case")]
 pub enum CheckpointEntry {
     Completed {
-        /// What all have in common.
         #[serde(flatten)]
         facts: CheckpointFacts,
-        /// Where its metadata is.
+        /// Path of its metadata.
         external_path: Option<String>,
         /// Whether it has been deleted.
         discarded: bool,
     },
     /// Failed or aborted.
     Failed {
-        /// What all have in common.
         #[serde(flatten)]
         facts: CheckpointFacts,
         failure_timestamp: i64,
         failure_message: Option<String>,
     },
     InProgress {
-        /// What all have in common.
         #[serde(flatten)]
         facts: CheckpointFacts,
     },
 }
 
 impl CheckpointEntry {
-    /// What all have in common.
+    /// The fields that all kinds of entries share.
     pub fn facts(&self) -> &CheckpointFacts {
         match self {
             Self::Completed { facts, .. } | Self::Failed { facts, .. } | Self::InProgress { facts } => facts,
@@ -142,7 +137,7 @@ impl CheckpointEntry {
     }
 }
 
-/// What all checkpoints have in common.
+/// The fields that all kinds of [`CheckpointEntry`] share.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct CheckpointFacts {
     pub id: u64,
@@ -153,9 +148,8 @@ pub struct CheckpointFacts {
     /// `CANONICAL` for savepoints.
     #[serde(rename = "savepointFormat")]
     pub savepoint_format: Option<String>,
-    /// When it was triggered.
     pub trigger_timestamp: i64,
-    /// When the newest acknowledgement came; -1 before the first.
+    /// Time of the newest acknowledgement; -1 before the first.
     pub latest_ack_timestamp: i64,
     pub checkpointed_size: u64,
     pub state_size: u64,
@@ -164,13 +158,13 @@ pub struct CheckpointFacts {
     pub alignment_buffered: u64,
     pub processed_data: u64,
     pub persisted_data: u64,
-    /// Subtasks that take part.
+    /// Number of subtasks that take part.
     pub num_subtasks: u32,
-    /// Subtasks that have acknowledged.
+    /// Number of subtasks that have acknowledged.
     pub num_acknowledged_subtasks: u32,
     /// `CHECKPOINT`, `SAVEPOINT`, `SYNC_SAVEPOINT`; ours: `FINAL`.
     pub checkpoint_type: String,
-    /// By vertex; filled in details only.
+    /// The part of each vertex. Only the details of one checkpoint fill it.
     pub tasks: BTreeMap<JobVertexId, TaskCheckpointFacts>,
 }
 
@@ -180,7 +174,7 @@ pub struct TaskCheckpointFacts {
     /// The checkpoint's id.
     pub id: u64,
     pub status: String,
-    /// When the newest acknowledgement came; -1 before the first.
+    /// Time of the newest acknowledgement; -1 before the first.
     pub latest_ack_timestamp: i64,
     pub checkpointed_size: u64,
     pub state_size: u64,
@@ -189,30 +183,29 @@ pub struct TaskCheckpointFacts {
     pub alignment_buffered: u64,
     pub processed_data: u64,
     pub persisted_data: u64,
-    /// Subtasks that take part.
+    /// Number of subtasks that take part.
     pub num_subtasks: u32,
-    /// Subtasks that have acknowledged.
+    /// Number of subtasks that have acknowledged.
     pub num_acknowledged_subtasks: u32,
 }
 
-/// `GET /jobs/:jobid/checkpoints/config`.
+/// Answer to `GET /jobs/:jobid/checkpoints/config`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct CheckpointConfigResponse {
     pub mode: String,
-    /// Time between triggers; `i64::MAX` for no periodic checkpoints, as in Flink.
+    /// Time between triggers. `i64::MAX` means no periodic checkpoints, as in Flink.
     pub interval: i64,
-    /// A checkpoint not complete by then is aborted.
+    /// A checkpoint that takes longer is aborted.
     pub timeout: i64,
-    /// Least time between the end of one and the start of the next.
+    /// Shortest time between the end of one checkpoint and the start of the next.
     pub min_pause: i64,
-    /// How many may be under way.
+    /// Most checkpoints that may be in progress at once.
     pub max_concurrent: u32,
-    /// What becomes of checkpoints.
     pub externalization: Externalization,
     pub state_backend: String,
     pub checkpoint_storage: String,
     pub unaligned_checkpoints: bool,
-    /// How many may fail in a row.
+    /// Number of checkpoints that may fail in a row.
     pub tolerable_failed_checkpoints: u32,
     pub aligned_checkpoint_timeout: i64,
     pub checkpoints_after_tasks_finish: bool,
@@ -221,12 +214,12 @@ pub struct CheckpointConfigResponse {
     pub changelog_storage: String,
 }
 
-/// What becomes of checkpoints.
+/// Whether checkpoints outlive their job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Externalization {
-    /// Whether they survive the job.
+    /// Whether checkpoints survive the job.
     pub enabled: bool,
-    /// Whether cancellation deletes them.
+    /// Whether cancellation deletes checkpoints.
     pub delete_on_cancellation: bool,
 }
 

@@ -1,13 +1,13 @@
-//! `/overview`, `/config`, `/jobmanager/config`.
+//! The endpoints `/overview`, `/config` and `/jobmanager/config`.
 
 use serde::{Deserialize, Serialize};
 
-/// `GET /overview`: the cluster in nine figures.
+/// Answer to `GET /overview`: figures about the cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct ClusterOverview {
     pub taskmanagers: u32,
-    /// Slots of all of them.
+    /// Slots of all TaskManagers.
     pub slots_total: u32,
     /// Slots not granted to a job.
     pub slots_available: u32,
@@ -20,11 +20,11 @@ pub struct ClusterOverview {
     /// Jobs that failed.
     pub jobs_failed: u32,
     pub flink_version: String,
-    /// Our commit, abbreviated.
+    /// Weir's commit, abbreviated.
     pub flink_commit: String,
 }
 
-/// `GET /config`: what the web UI asks first.
+/// Answer to `GET /config`, the first request of the web UI.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct DashboardConfig {
@@ -35,13 +35,12 @@ pub struct DashboardConfig {
     /// Its offset from UTC in milliseconds.
     pub timezone_offset: i64,
     pub flink_version: String,
-    /// Our commit and its date.
+    /// Weir's commit and its date.
     pub flink_revision: String,
-    /// What the UI may offer.
     pub features: DashboardFeatures,
 }
 
-/// What the UI may offer.
+/// The features that the web UI may offer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct DashboardFeatures {
@@ -59,6 +58,6 @@ pub struct DashboardFeatures {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ConfigEntry {
     pub key: String,
-    /// Its value; secrets are masked.
+    /// The value. Secrets are masked.
     pub value: String,
 }

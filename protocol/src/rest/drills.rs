@@ -1,4 +1,4 @@
-//! `/weir/v1/drills`: the drill under way, and how earlier ones ended.
+//! The endpoints under `/weir/v1/drills`: the current drill, and the results of earlier ones.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,23 +6,24 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DrillBegin {
-    /// Drawn by the client: 1 to [`DrillBegin::MAX_ID_BYTES`] of `A-Z a-z 0-9 . _ -`. The same id again begins nothing new.
+    /// Id that the client draws: 1 to [`DrillBegin::MAX_ID_BYTES`] of the characters `A-Z a-z 0-9 . _ -`. A second request with
+    /// the same id begins no new drill.
     pub id: String,
-    /// Which drill, e.g. `leader-kill`.
+    /// Name of the drill, e.g. `leader-kill`.
     pub drill: String,
-    /// The drill is over after so many milliseconds at the latest, and restarts count again: 1 to [`DrillBegin::MAX_MS`].
+    /// Longest duration of the drill in milliseconds: 1 to [`DrillBegin::MAX_MS`]. After it, restarts count again.
     pub for_ms: u64,
 }
 
 impl DrillBegin {
-    /// Longest id.
+    /// Longest id, in bytes.
     pub const MAX_ID_BYTES: usize = 64;
-    /// Longest name of a drill.
+    /// Longest name of a drill, in bytes.
     pub const MAX_DRILL_BYTES: usize = 64;
-    /// Longest drill, milliseconds.
+    /// Longest drill, in milliseconds.
     pub const MAX_MS: u64 = 3_600_000;
 
-    /// What is wrong with it, if anything.
+    /// What is wrong with the request, if anything.
     pub fn fault(&self) -> Option<String> {
         let plain = |text: &str, limit: usize| {
             (1..=limit).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
@@ -40,95 +41,94 @@ impl DrillBegin {
 pub struct DrillUnderWay {
     pub id: String,
     pub drill: String,
-    /// When it began, milliseconds since 1970 on the leader's clock.
+    /// When it began, in milliseconds since 1970 on the leader's clock.
     pub began_at_ms: u64,
-    /// Until when restarts are free at most, milliseconds since 1970 on the leader's clock.
+    /// Restarts do not count until this time at the latest, in milliseconds since 1970 on the leader's clock.
     pub restarts_free_until_ms: u64,
-    /// Whether it has ended; restarts may still be free for a moment.
+    /// Whether the drill has ended. For a short time after its end, restarts may still not count.
     pub ended: bool,
 }
 
-/// `GET /weir/v1/drills`.
+/// Answer to `GET /weir/v1/drills`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct DrillsResponse {
-    /// The drill under way, if there is one.
+    /// The current drill, if there is one.
     pub under_way: Option<DrillUnderWay>,
-    /// How the newest drills ended, newest first.
+    /// Results of the newest drills, newest first.
     pub results: Vec<DrillResult>,
 }
 
-/// How a drill ended; body of `POST /weir/v1/drills/:id/result`.
+/// The result of a drill. Body of `POST /weir/v1/drills/:id/result`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct DrillResult {
     pub id: String,
     pub drill: String,
-    /// When it began, milliseconds since 1970.
+    /// When it began, in milliseconds since 1970.
     pub began_at_ms: u64,
-    /// How long it took in all, milliseconds.
+    /// Total duration in milliseconds.
     pub took_ms: u64,
-    /// What was broken, e.g. `jm-1`.
+    /// What the drill broke, e.g. `jm-1`.
     pub victims: Vec<String>,
-    /// Jobs that were watched.
+    /// Number of jobs that were watched.
     pub jobs: u32,
-    /// Whether everything declared was met.
+    /// Whether the drill met all its declared objectives.
     pub passed: bool,
-    /// What was not met, a sentence each; empty if it passed.
+    /// One sentence for each objective that was not met. Empty if the drill passed.
     pub missed: Vec<String>,
-    /// What is worth knowing besides.
+    /// Further remarks for people.
     pub notes: Vec<String>,
-    /// What was declared.
     pub objectives: DrillObjectives,
-    /// What was measured.
     pub measures: DrillMeasures,
 }
 
 impl DrillResult {
-    /// Longest JSON form that is kept, bytes.
+    /// Longest JSON form that is stored, in bytes.
     pub const MAX_BYTES: usize = 8 * 1024;
 }
 
-/// What was declared before a drill.
+/// The objectives that were declared before a drill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct DrillObjectives {
-    /// Longest recovery, milliseconds; `None`: only that it recovers before the drill's deadline.
+    /// Longest allowed recovery in milliseconds. If `None`, it is enough to recover before the drill's deadline.
     pub rto_ms: Option<u64>,
-    /// Most records lost; `None`: not compared.
+    /// Most records that may be lost. If `None`, lost records do not count.
     pub rpo_records: Option<u64>,
 }
 
-/// What a drill measured. Milliseconds are from the moment of the fault (after an outage of the coordination store or of checkpoint
-/// storage, those of recovery and first checkpoint from its end); `None` is "not measured" or "does not apply", never 0. Of several
-/// jobs or several faults the worst counts.
+/// The measures of a drill. Times are in milliseconds from the moment of the fault. For an outage of the coordination store or of
+/// checkpoint storage, recovery and first checkpoint are measured from the end of the outage. `None` means "not measured" or "does
+/// not apply", never 0. If there are several jobs or faults, the worst value counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct DrillMeasures {
-    /// Until the first answer that names another leader, in which the TaskManager is gone, or that shows an outage.
+    /// Time until the first answer that names another leader, lacks the TaskManager, or shows the outage.
     pub detection_ms: Option<u64>,
     /// Longest time in which no JobManager answered as the leader.
     pub control_plane_outage_ms: Option<u64>,
     /// Longest time in which a job's record counters did not grow. Counters come with heartbeats, see `usual_gap_ms`.
     pub output_gap_ms: Option<u64>,
-    /// The same before the fault: what can't be told apart from none.
+    /// The same before the fault. A gap that is not longer can't be distinguished from none.
     pub usual_gap_ms: Option<u64>,
-    /// Until a leader answered and every task of every job ran again.
+    /// Time until a leader answered and every task of every job ran again.
     pub recovery_ms: Option<u64>,
-    /// Until each job had completed a checkpoint after it ran again.
+    /// Time until each job had completed a checkpoint after it ran again.
     pub first_checkpoint_ms: Option<u64>,
-    /// Until the process that was broken took part again.
+    /// Time until the broken process took part again.
     pub back_ms: Option<u64>,
-    /// Records that a completed checkpoint had covered and that were not there after recovery.
+    /// Records that a completed checkpoint had covered and that were missing after recovery.
     pub records_lost: Option<u64>,
     /// Records that sources read again.
     pub records_reprocessed: Option<u64>,
-    /// How long the coordination store was seen to be away.
+    /// Time for which the coordination store was observed to be unavailable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub store_away_ms: Option<u64>,
-    /// Checkpoints that failed because of an outage of their storage, of all jobs.
+    /// Checkpoints of all jobs that failed because their storage was unavailable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checkpoints_failed: Option<u64>,
 }
 
 impl DrillMeasures {
-    /// Both, the worse of each; what one of them could not measure is not measured.
+    /// Combines two measures: the longer of each two times, and the sum of records and of checkpoints. A value that one of them
+    /// lacks is `None`.
     pub fn worst_with(&self, other: &Self) -> Self {
         fn worst(one: Option<u64>, other: Option<u64>) -> Option<u64> {
             one.zip(other).map(|(one, other)| one.max(other))
@@ -149,20 +149,20 @@ impl DrillMeasures {
     }
 }
 
-/// `GET /healthz` of a JobManager: what it knows without asking anybody.
+/// Answer to `GET /healthz` of a JobManager: what the process knows without a request to another.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Health {
     pub status: String,
     pub name: String,
     /// Whether it leads and has taken over.
     pub leading: bool,
-    /// The newest epoch known here; the one it leads under if it leads.
+    /// The newest epoch that this process knows. If it leads, its own epoch.
     #[serde(default)]
     pub epoch: crate::LeaderEpoch,
-    /// Who leads as far as known here.
+    /// Name of the leader, as far as this process knows it.
     #[serde(default)]
     pub leader: Option<String>,
-    /// Whether the coordination store does not answer. Always false on raft, whose members are the store.
+    /// Whether the coordination store is unavailable. Always false with raft, because there the members are the store.
     #[serde(default)]
     pub store_away: bool,
 }

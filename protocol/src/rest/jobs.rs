@@ -1,4 +1,4 @@
-//! `/jobs` and what is below one job, save checkpoints and savepoints.
+//! The endpoints under `/jobs`, except those of checkpoints and savepoints.
 
 use std::collections::BTreeMap;
 
@@ -8,10 +8,10 @@ use crate::job_graph::{JobGraph, Partitioning, RestartStrategyConfig};
 use crate::job_status::{ExecutionState, JobStatus};
 use crate::{JobId, JobVertexId};
 
-/// `GET /jobs`.
+/// Answer to `GET /jobs`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct JobIdsWithStatus {
-    /// Every job known.
+    /// Every known job.
     pub jobs: Vec<JobIdWithStatus>,
 }
 
@@ -22,10 +22,10 @@ pub struct JobIdWithStatus {
     pub status: JobStatus,
 }
 
-/// `GET /jobs/overview`.
+/// Answer to `GET /jobs/overview`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct JobsOverview {
-    /// Every job known, running ones and ended ones.
+    /// Every known job, running or ended.
     pub jobs: Vec<JobOverview>,
 }
 
@@ -43,17 +43,17 @@ pub struct JobOverview {
     pub start_time: i64,
     /// When it ended; -1 while it runs.
     pub end_time: i64,
-    /// Since submission, or until the end.
+    /// From submission to the end, or until now.
     pub duration: i64,
     pub state: JobStatus,
     /// When its state last changed.
     pub last_modification: i64,
-    /// Number of tasks by state in lower case, and `total`; see [`overview_tasks`].
+    /// Number of tasks in each state, by lower-case name, and their `total`; see [`overview_tasks`].
     pub tasks: BTreeMap<String, u32>,
     pub pending_operators: u32,
 }
 
-/// Number of executions in each state; every state is there.
+/// The number of executions in each state. Every state is present.
 pub fn execution_counts(states: impl IntoIterator<Item = ExecutionState>) -> BTreeMap<ExecutionState, u32> {
     let mut counts: BTreeMap<_, _> = ExecutionState::ALL.into_iter().map(|state| (state, 0)).collect();
     for state in states {
@@ -62,7 +62,7 @@ pub fn execution_counts(states: impl IntoIterator<Item = ExecutionState>) -> BTr
     counts
 }
 
-/// `tasks` of [`JobOverview`]: [`execution_counts`] by lower-case name, and their `total`.
+/// The `tasks` of [`JobOverview`]: [`execution_counts`] by lower-case name, and their `total`.
 pub fn overview_tasks(states: impl IntoIterator<Item = ExecutionState>) -> BTreeMap<String, u32> {
     let counts = execution_counts(states);
     let total = counts.values().sum();
@@ -71,20 +71,20 @@ pub fn overview_tasks(states: impl IntoIterator<Item = ExecutionState>) -> BTree
     tasks
 }
 
-/// `timestamps` of [`JobDetail`]: every status is there, 0 if it was never entered.
+/// The `timestamps` of [`JobDetail`]. Every status is present; 0 means that the job never entered it.
 pub fn status_timestamps(entered: &BTreeMap<JobStatus, u64>) -> BTreeMap<JobStatus, u64> {
     JobStatus::ALL.into_iter().map(|status| (status, entered.get(&status).copied().unwrap_or(0))).collect()
 }
 
-/// `GET /jobs/:jobid`.
+/// Answer to `GET /jobs/:jobid`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct JobDetail {
     pub jid: JobId,
-    /// The application it belongs to: itself.
+    /// The job's own id: each job is its own application.
     pub application_id: JobId,
     pub name: String,
-    /// Whether it can be stopped without a savepoint: no.
+    /// Whether the job can be stopped without a savepoint. Always false.
     #[serde(rename = "isStoppable")]
     pub is_stoppable: bool,
     pub state: JobStatus,
@@ -95,20 +95,19 @@ pub struct JobDetail {
     pub start_time: i64,
     /// When it ended; -1 while it runs.
     pub end_time: i64,
-    /// Since submission, or until the end.
+    /// From submission to the end, or until now.
     pub duration: i64,
     /// Number of key groups.
     #[serde(rename = "maxParallelism")]
     pub max_parallelism: i64,
-    /// The server's clock.
+    /// The server's wall clock.
     pub now: i64,
-    /// When each state was last entered, 0 for never; see [`status_timestamps`].
+    /// When the job last entered each status; see [`status_timestamps`].
     pub timestamps: BTreeMap<JobStatus, u64>,
     /// Its vertices, in graph order.
     pub vertices: Vec<JobVertexDetail>,
     /// Number of vertices in each state.
     pub status_counts: BTreeMap<ExecutionState, u32>,
-    /// What is drawn.
     pub plan: JobPlan,
     pub pending_operators: u32,
 }
@@ -118,7 +117,7 @@ pub struct JobDetail {
 #[serde(rename_all = "kebab-case")]
 pub struct JobVertexDetail {
     pub id: JobVertexId,
-    /// The slot sharing group: one per job.
+    /// The slot sharing group. Each job has one.
     #[serde(rename = "slotSharingGroupId")]
     pub slot_sharing_group_id: String,
     pub name: String,
@@ -127,13 +126,13 @@ pub struct JobVertexDetail {
     pub max_parallelism: i64,
     /// Number of subtasks.
     pub parallelism: u32,
-    /// The state of its subtasks taken together; see [`ExecutionState::aggregate`].
+    /// The combined state of its subtasks; see [`ExecutionState::aggregate`].
     pub status: ExecutionState,
     /// When its first subtask was deployed; -1 if none was.
     pub start_time: i64,
     /// When its last subtask ended; -1 while one runs.
     pub end_time: i64,
-    /// Between them; -1 if none was deployed.
+    /// From start to end, or until now; -1 if no subtask was deployed.
     pub duration: i64,
     /// Number of subtasks in each state.
     pub tasks: BTreeMap<ExecutionState, u32>,
@@ -142,7 +141,7 @@ pub struct JobVertexDetail {
 }
 
 impl ExecutionState {
-    /// One state for many subtasks, as Flink shows a vertex.
+    /// Combines the states of a vertex's subtasks into one, as Flink does.
     pub fn aggregate(counts: &BTreeMap<Self, u32>) -> Self {
         let n = |state: Self| counts.get(&state).copied().unwrap_or(0);
         let total: u32 = counts.values().sum();
@@ -168,7 +167,7 @@ impl ExecutionState {
     }
 }
 
-/// Input, output and use of time, since the start of the attempts.
+/// Input, output and time use since the start of the attempts.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct IoMetrics {
@@ -192,20 +191,19 @@ pub struct IoMetrics {
     pub accumulated_busy_time: f64,
 }
 
-/// `GET /jobs/:jobid/status`.
+/// Answer to `GET /jobs/:jobid/status`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobStatusResponse {
     pub status: JobStatus,
 }
 
-/// `GET /jobs/:jobid/plan`.
+/// Answer to `GET /jobs/:jobid/plan`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobPlanResponse {
-    /// What is drawn.
     pub plan: JobPlan,
 }
 
-/// The graph as the web UI draws it.
+/// The job graph as the web UI draws it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobPlan {
     pub jid: JobId,
@@ -223,9 +221,9 @@ pub struct JobPlanNode {
     pub parallelism: u32,
     pub operator: String,
     pub operator_strategy: String,
-    /// Its name, as HTML.
+    /// The vertex's name, escaped for HTML.
     pub description: String,
-    /// Edges into it; left out for sources.
+    /// Edges into the vertex. Omitted for sources.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inputs: Vec<JobPlanInput>,
     pub optimizer_properties: BTreeMap<String, String>,
@@ -234,7 +232,7 @@ pub struct JobPlanNode {
 /// An edge of the plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobPlanInput {
-    /// Which edge into the vertex, from 0.
+    /// Number of the edge into the vertex, from 0.
     pub num: u32,
     pub id: JobVertexId,
     /// `FORWARD`, `HASH`, `REBALANCE` or `BROADCAST`.
@@ -278,21 +276,20 @@ fn escape_html(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;").replace('\'', "&#39;")
 }
 
-/// `GET /jobs/:jobid/config`.
+/// Answer to `GET /jobs/:jobid/config`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct JobConfigResponse {
     pub jid: JobId,
     pub name: String,
-    /// How it runs.
     pub execution_config: ExecutionConfig,
 }
 
-/// How a job runs.
+/// Execution settings of a job.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct ExecutionConfig {
-    /// The restart strategy in words.
+    /// Describes the restart strategy for people.
     pub restart_strategy: String,
     /// The highest parallelism of its vertices.
     pub job_parallelism: u32,
@@ -324,7 +321,7 @@ impl JobConfigResponse {
     }
 }
 
-/// `GET /jobs/:jobid/exceptions`.
+/// Answer to `GET /jobs/:jobid/exceptions`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct JobExceptions {
@@ -334,39 +331,39 @@ pub struct JobExceptions {
 /// The failures of a job, newest first.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ExceptionHistory {
-    /// The newest ones.
+    /// The newest failures, newest first.
     pub entries: Vec<ExceptionEntry>,
-    /// Whether there are older ones.
+    /// Whether there are older failures.
     pub truncated: bool,
 }
 
-/// A failure.
+/// One failure of a job.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ExceptionEntry {
-    /// Its stable code.
+    /// The failure's stable code.
     pub exception_name: String,
     /// Code and message.
     pub stacktrace: String,
     pub timestamp: i64,
     pub failure_labels: BTreeMap<String, String>,
-    /// Vertex and subtask, if it was a task's.
+    /// Vertex and subtask, if a task failed.
     pub task_name: Option<String>,
     /// Address of the TaskManager.
     pub endpoint: Option<String>,
     pub task_manager_id: Option<String>,
-    /// Failures that came of it.
+    /// Failures that this one caused.
     pub concurrent_exceptions: Vec<ExceptionEntry>,
 }
 
-/// `GET /applications/overview`.
+/// Answer to `GET /applications/overview`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ApplicationsOverview {
     /// One application per job.
     pub applications: Vec<ApplicationOverview>,
 }
 
-/// An application: one job.
+/// An application, which is one job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct ApplicationOverview {
@@ -378,7 +375,7 @@ pub struct ApplicationOverview {
     pub start_time: i64,
     /// When it ended; -1 while it runs.
     pub end_time: i64,
-    /// Since submission, or until the end.
+    /// From submission to the end, or until now.
     pub duration: i64,
     /// The job's state.
     pub status: JobStatus,

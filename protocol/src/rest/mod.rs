@@ -1,7 +1,7 @@
-//! What REST answers: Flink's shapes with Flink's field names, and ours under `/weir/v1`.
+//! The bodies of the REST API: Flink's types with Flink's field names, and Weir's own under `/weir/v1`.
 //!
-//! Flink's clients tolerate unknown fields but fail on an absent number or flag, so no such field is ever left out:
-//! what has no value is 0, -1 or null as in Flink. Times are wall-clock milliseconds since 1970, durations milliseconds.
+//! Flink's clients tolerate unknown fields but fail if a number or flag is absent. Such a field is therefore never omitted. Without
+//! a value it is 0, -1 or null, as in Flink. Times are wall-clock milliseconds since 1970; durations are milliseconds.
 
 mod checkpoints;
 mod cluster;
@@ -24,22 +24,22 @@ use serde::{Deserialize, Serialize};
 /// Body of every refusal (400, 404, 409, 500, 503).
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ErrorResponse {
-    /// What is wrong, one entry per fault; ours begin with a stable code.
+    /// One entry per problem. Weir's own entries begin with a stable code.
     pub errors: Vec<String>,
 }
 
 impl ErrorResponse {
-    /// A refusal for one reason.
+    /// A refusal with one entry.
     pub fn of(message: impl Into<String>) -> Self {
         Self { errors: vec![message.into()] }
     }
 }
 
-/// The body `{}`.
+/// The empty body `{}`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Empty {}
 
-/// Header that a proxying JobManager sets: how often the request has been passed on. More than one hop is refused.
+/// Header that a proxying JobManager sets. It counts how often the request was forwarded. More than one hop is refused.
 pub const HOPS_HEADER: &str = "weir-hops";
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Savepoints, stopping with one, and checkpoints on demand: triggered by POST, polled by GET.
+//! Savepoints, stopping with a savepoint, and manual checkpoints. A POST triggers the operation, and a GET polls it.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,29 +6,29 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "kebab-case")]
 pub struct SavepointTriggerRequest {
-    /// Where to; the configured directory if absent.
+    /// The savepoint's directory. Default: the configured directory.
     pub target_directory: Option<String>,
     /// Whether to cancel the job once the savepoint is durable.
     pub cancel_job: bool,
-    /// `CANONICAL` or `NATIVE`; there is one format, so that it makes no difference.
+    /// `CANONICAL` or `NATIVE`. It has no effect, because there is only one format.
     #[serde(rename = "formatType")]
     pub format_type: Option<String>,
-    /// Drawn by the client: the same one again starts nothing new.
+    /// Id that the client draws. A second request with the same id starts nothing new.
     #[serde(rename = "triggerId")]
     pub trigger_id: Option<String>,
 }
 
-/// Body of `POST /jobs/:jobid/stop`. Flink spells it in camelCase, unlike the above.
+/// Body of `POST /jobs/:jobid/stop`. Flink spells its fields in camelCase, unlike those of [`SavepointTriggerRequest`].
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct StopRequest {
-    /// Where to; the configured directory if absent.
+    /// The savepoint's directory. Default: the configured directory.
     pub target_directory: Option<String>,
     /// Whether to fire every window and timer first.
     pub drain: bool,
-    /// `CANONICAL` or `NATIVE`; there is one format, so that it makes no difference.
+    /// `CANONICAL` or `NATIVE`. It has no effect, because there is only one format.
     pub format_type: Option<String>,
-    /// Drawn by the client: the same one again starts nothing new.
+    /// Id that the client draws. A second request with the same id starts nothing new.
     pub trigger_id: Option<String>,
 }
 
@@ -38,7 +38,7 @@ pub struct StopRequest {
 pub struct CheckpointTriggerRequest {
     /// `CONFIGURED`, `FULL` or `INCREMENTAL`.
     pub checkpoint_type: Option<String>,
-    /// Drawn by the client: the same one again starts nothing new.
+    /// Id that the client draws. A second request with the same id starts nothing new.
     pub trigger_id: Option<String>,
 }
 
@@ -46,32 +46,31 @@ pub struct CheckpointTriggerRequest {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct TriggerResponse {
-    /// What to poll with: 32 hexadecimal characters.
+    /// The id to poll with: 32 hexadecimal characters.
     pub request_id: String,
 }
 
-/// `GET .../savepoints/:triggerid` and `GET .../checkpoints/:triggerid`.
+/// Answer to `GET .../savepoints/:triggerid` and `GET .../checkpoints/:triggerid`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AsyncOperationResponse<T> {
-    /// How far it came.
     pub status: QueueStatus,
-    /// Its result, once completed.
+    /// The operation's result, once it has completed.
     pub operation: Option<T>,
 }
 
 impl<T> AsyncOperationResponse<T> {
-    /// It has not ended.
+    /// The operation has not ended.
     pub fn in_progress() -> Self {
         Self { status: QueueStatus { id: QueueStatusId::InProgress }, operation: None }
     }
 
-    /// It has ended.
+    /// The operation has ended with this result.
     pub fn completed(operation: T) -> Self {
         Self { status: QueueStatus { id: QueueStatusId::Completed }, operation: Some(operation) }
     }
 }
 
-/// How far an operation came.
+/// Whether an operation has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QueueStatus {
     pub id: QueueStatusId,
@@ -82,18 +81,18 @@ pub struct QueueStatus {
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum QueueStatusId {
     InProgress,
-    /// Ended, well or badly. A bad end is answered as a refusal by the poll itself, which Flink's CLI prints.
+    /// The operation has ended, with or without success. If it failed, the poll itself answers with an error, which Flink's CLI
+    /// prints.
     Completed,
 }
 
-/// A savepoint's result.
+/// The result of a savepoint.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct SavepointInfo {
-    /// Where it is.
     pub location: String,
 }
 
-/// A manual checkpoint's result.
+/// The result of a manual checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CheckpointInfo {

@@ -1,4 +1,4 @@
-//! `/taskmanagers`. What only a JVM has is 0.
+//! The endpoints under `/taskmanagers`. Values that only a JVM has are 0.
 
 use std::collections::BTreeMap;
 
@@ -6,44 +6,44 @@ use serde::{Deserialize, Serialize};
 
 use crate::{JobId, TaskManagerId};
 
-/// `GET /taskmanagers`.
+/// Answer to `GET /taskmanagers`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct TaskManagersInfo {
-    /// Every registered one.
+    /// Every registered TaskManager.
     pub taskmanagers: Vec<TaskManagerInfo>,
 }
 
-/// One TaskManager.
+/// One registered TaskManager.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TaskManagerInfo {
     pub id: TaskManagerId,
-    /// Its address, in the form of a URL.
+    /// Its address as a URL.
     pub path: String,
     /// Port of its data service.
     pub data_port: i32,
     pub jmx_port: i32,
-    /// When it was last heard from (a time, in spite of its name).
+    /// Time of its last heartbeat: despite the name, a point in time.
     pub time_since_last_heartbeat: i64,
     pub slots_number: u32,
     /// Slots not granted to a job.
     pub free_slots: u32,
-    /// Tasks it runs.
+    /// Number of tasks that it runs.
     pub assigned_tasks: u32,
-    /// What its slots offer.
+    /// Resources of all its slots.
     pub total_resource: ResourceProfile,
-    /// What its free slots offer.
+    /// Resources of its free slots.
     pub free_resource: ResourceProfile,
     pub hardware: HardwareDescription,
     /// Its memory budget.
     pub memory_configuration: MemoryConfiguration,
 }
 
-/// `GET /taskmanagers/:taskmanagerid`.
+/// Answer to `GET /taskmanagers/:taskmanagerid`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TaskManagerDetails {
-    /// As in the list.
+    /// The same fields as in the list.
     #[serde(flatten)]
     pub info: TaskManagerInfo,
     pub allocated_slots: Vec<AllocatedSlot>,
@@ -51,7 +51,7 @@ pub struct TaskManagerDetails {
     pub metrics: TaskManagerMetrics,
 }
 
-/// Resources; memory in MiB.
+/// Resources of slots. Memory is in MiB.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ResourceProfile {
@@ -66,7 +66,7 @@ pub struct ResourceProfile {
     pub extended_resources: BTreeMap<String, f64>,
 }
 
-/// The machine; memory in bytes.
+/// The TaskManager's machine. Memory is in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HardwareDescription {
@@ -74,11 +74,11 @@ pub struct HardwareDescription {
     pub physical_memory: u64,
     /// Memory not in use.
     pub free_memory: u64,
-    /// The TaskManager's budget.
+    /// The TaskManager's memory budget.
     pub managed_memory: u64,
 }
 
-/// Memory budget in bytes.
+/// A TaskManager's memory budget in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MemoryConfiguration {
@@ -103,21 +103,20 @@ pub struct MemoryConfiguration {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AllocatedSlot {
-    /// The job it is granted to.
+    /// The job that holds the slot.
     pub job_id: JobId,
-    /// What it offers.
     pub resource: ResourceProfile,
-    /// Tasks that run in it.
+    /// Number of tasks that run in it.
     pub assigned_tasks: u32,
 }
 
-/// Memory in use, in bytes and segments; 0 where there is nothing like it.
+/// Memory in use, in bytes or segments. A value is 0 if Weir has nothing comparable.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TaskManagerMetrics {
     /// Memory in use.
     pub heap_used: u64,
-    /// Memory had from the system.
+    /// Memory obtained from the operating system.
     pub heap_committed: u64,
     pub heap_max: u64,
     pub non_heap_used: u64,
@@ -143,7 +142,7 @@ pub struct TaskManagerMetrics {
     pub garbage_collectors: Vec<GarbageCollector>,
 }
 
-/// Always absent.
+/// A garbage collector of a JVM. Weir has none, so the list is always empty.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct GarbageCollector {
     pub name: String,

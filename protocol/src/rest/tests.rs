@@ -8,7 +8,7 @@ use crate::job_graph::{CheckpointConfig, JobGraph};
 use crate::job_status::{ExecutionState, JobStatus};
 use crate::{JobId, JobVertexId, TaskManagerId};
 
-/// Paths of all fields of a JSON form, list elements as `[]`.
+/// Paths of all fields of a JSON form. List elements appear as `[]`.
 fn fields(value: &impl Serialize) -> BTreeSet<String> {
     fn walk(value: &Value, path: &str, found: &mut BTreeSet<String>) {
         match value {
@@ -200,7 +200,7 @@ fn task_managers_have_flinks_fields() {
 }
 
 #[test]
-fn flinks_cli_bodies_are_understood() {
+fn bodies_of_flinks_cli_are_accepted() {
     let body = r#"{"target-directory":null,"cancel-job":false,"formatType":"CANONICAL","triggerId":null}"#;
     let request: SavepointTriggerRequest = serde_json::from_str(body).unwrap();
     assert_eq!((request.cancel_job, request.format_type.as_deref()), (false, Some("CANONICAL")));

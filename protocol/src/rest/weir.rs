@@ -1,4 +1,4 @@
-//! Our own endpoints, under `/weir/v1`.
+//! Weir's own endpoints, under `/weir/v1`.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,16 +12,15 @@ use crate::{JobId, JobVertexId, LeaderEpoch, TaskManagerId};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SubmitRequest {
-    /// What to run.
     pub job_graph: JobGraph,
-    /// Drawn by the client. The same token again, also at another leader, submits nothing new: at most
-    /// [`SubmitRequest::MAX_TOKEN_BYTES`] printable ASCII characters.
+    /// Token that the client draws: at most [`SubmitRequest::MAX_TOKEN_BYTES`] printable ASCII characters. A second submission
+    /// with the same token creates no new job, even at another leader.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_token: Option<String>,
 }
 
 impl SubmitRequest {
-    /// Longest client token.
+    /// Longest client token, in bytes.
     pub const MAX_TOKEN_BYTES: usize = 128;
 
     /// Whether `token` may be a client token.
@@ -30,32 +29,31 @@ impl SubmitRequest {
     }
 }
 
-/// Answer to a submission; given only once the job is durable.
+/// Answer to a submission. It is sent only once the job is durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SubmitResponse {
     pub job_id: JobId,
-    /// Whether this submission made it.
     pub status: SubmitStatus,
 }
 
-/// Whether a submission made the job.
+/// Whether a submission created the job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SubmitStatus {
     Created,
-    /// An earlier one with the same client token or job id had.
+    /// An earlier submission with the same client token or job id created it.
     AlreadySubmitted,
 }
 
-/// `GET /weir/v1/ha`: the coordination group as the answering process sees it.
+/// Answer to `GET /weir/v1/ha`: the coordination group as the answering process sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct HaResponse {
     /// Name of the JobManager that answers.
     pub answered_by: String,
-    /// What its wall clock says, in milliseconds since 1970: so that clocks that differ can be seen.
+    /// Its wall clock, in milliseconds since 1970. It shows whether the clocks of processes differ.
     #[serde(default)]
     pub now_ms: u64,
-    /// `raft`, `memory`, ...
+    /// The coordination provider: `raft`, `memory`, ...
     pub provider: String,
     /// The published leader, if known.
     pub leader: Option<LeaderAddress>,
@@ -63,7 +61,7 @@ pub struct HaResponse {
     pub epoch: LeaderEpoch,
     /// Whether the answering process reaches a quorum right now.
     pub has_quorum: bool,
-    /// Since when the coordination store does not answer the answering process, if it does not: milliseconds since 1970.
+    /// If the coordination store does not answer this process: since when, in milliseconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub store_away_since_ms: Option<u64>,
     /// How many further members may fail before the group stops.
@@ -82,20 +80,19 @@ pub struct HaMemberInfo {
     pub address: String,
     /// Whether it votes.
     pub voter: bool,
-    /// Whether it leads the group, as far as known.
+    /// Whether it leads the group, as far as the answering process knows.
     pub leader: bool,
-    /// Whether it answered lately; `null` where this can't be known.
+    /// Whether it answered lately. `null` if this can't be known.
     pub reachable: Option<bool>,
-    /// Log entries it is behind; `null` where this can't be known.
+    /// Number of log entries that it lacks. `null` if this can't be known.
     pub lag_entries: Option<u64>,
 }
 
-/// One leadership of the past or the present.
+/// One past or present leadership.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct LeaderHistoryEntry {
     pub epoch: LeaderEpoch,
     pub name: String,
-    /// When it was granted.
     pub granted_at_ms: u64,
 }
 
@@ -103,32 +100,30 @@ pub struct LeaderHistoryEntry {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TransferRequest {
-    /// The member to lead; the most caught-up one if absent.
+    /// The member that is to lead. Default: the most caught-up member.
     pub to: Option<String>,
 }
 
-/// Answer to a transfer, given when another member leads.
+/// Answer to a transfer. It is sent once another member leads.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct TransferResponse {
-    /// Who leads now, if known already.
+    /// Name of the new leader, if it is known already.
     pub leader: Option<String>,
     /// The newest epoch known.
     pub epoch: LeaderEpoch,
 }
 
-/// `GET /weir/v1/jobs/:jobid`: everything about one job in one answer.
+/// Answer to `GET /weir/v1/jobs/:jobid`: everything about one job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JobDescription {
     pub job_id: JobId,
     pub name: String,
     pub status: JobStatus,
-    /// Why it waits or failed, in words.
+    /// For people: why the job waits or failed.
     pub reason: Option<String>,
-    /// When it was submitted.
     pub submitted_at_ms: u64,
-    /// When it ended, if it has.
     pub ended_at_ms: Option<u64>,
-    /// Restarts under the present leader.
+    /// Number of restarts under the present leader.
     pub restarts: u32,
     /// Number of key groups.
     pub max_parallelism: u32,
@@ -137,11 +132,11 @@ pub struct JobDescription {
     /// Its vertices, in graph order.
     pub vertices: Vec<VertexDescription>,
     pub checkpoints: CheckpointsDescription,
-    /// Its failures, newest first; bounded.
+    /// The newest failures, newest first.
     pub exceptions: Vec<ExceptionDescription>,
 }
 
-/// A vertex.
+/// One vertex of a job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct VertexDescription {
     /// The user-chosen id.
@@ -151,29 +146,27 @@ pub struct VertexDescription {
     pub name: String,
     /// Number of subtasks.
     pub parallelism: u32,
-    /// The state of its subtasks taken together.
+    /// The combined state of its subtasks; see [`ExecutionState::aggregate`].
     pub state: ExecutionState,
     pub subtasks: Vec<SubtaskDescription>,
 }
 
-/// One parallel instance.
+/// One parallel instance of a vertex.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SubtaskDescription {
-    /// Which, from 0.
+    /// Number of the instance, from 0.
     pub subtask: u32,
     /// The state of its current attempt.
     pub state: ExecutionState,
-    /// Number of attempts before it under the present leader.
+    /// Number of earlier attempts under the present leader.
     pub attempt_number: u32,
-    /// The attempt's generation, e.g. `3-1`, if one was deployed.
+    /// The current attempt's generation, e.g. `3-1`, if an attempt was deployed.
     pub generation: Option<String>,
-    /// Where it runs.
     pub task_manager: Option<TaskManagerId>,
-    /// When it was deployed.
+    /// When the current attempt was deployed.
     pub started_at_ms: Option<u64>,
-    /// When it ended.
     pub ended_at_ms: Option<u64>,
-    /// Its newest counters.
+    /// The attempt's newest counters.
     pub metrics: Option<SubtaskMetrics>,
 }
 
@@ -192,7 +185,7 @@ pub struct SubtaskMetrics {
     pub backpressured_ms: u64,
     /// Milliseconds spent waiting for input.
     pub idle_ms: u64,
-    /// Current watermark; `null` before the first.
+    /// Current watermark, in milliseconds since 1970; `null` before the first.
     pub watermark_ms: Option<i64>,
     /// Rows that came too late for their window.
     pub late_records: u64,
@@ -214,24 +207,23 @@ impl From<&crate::link::TaskMetrics> for SubtaskMetrics {
     }
 }
 
-/// A job's checkpoints in short.
+/// A summary of a job's checkpoints.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct CheckpointsDescription {
     pub counts: CheckpointCounts,
-    /// The newest completed one.
     pub latest_completed: Option<CheckpointEntry>,
-    /// The one last restored from.
+    /// The checkpoint that the job last restored.
     pub latest_restored: Option<RestoredCheckpoint>,
 }
 
-/// A failure.
+/// One failure of a job.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ExceptionDescription {
     pub timestamp_ms: u64,
     pub code: String,
     pub message: String,
-    /// Vertex and subtask, if it was a task's.
+    /// Vertex and subtask, if a task failed.
     pub task: Option<String>,
-    /// Where it ran.
+    /// The TaskManager on which the task ran.
     pub task_manager: Option<TaskManagerId>,
 }

@@ -1,5 +1,5 @@
-//! The agent in a JobManager or TaskManager: signals to itself, and switches of its own that keep it from what lies outside. There is
-//! one only where `drill.agent.enabled` is set.
+//! The drill agent in a JobManager or TaskManager. It sends signals to its own process, and can cut the process off from outside
+//! services. It exists only if `drill.agent.enabled` is set.
 
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
@@ -11,21 +11,21 @@ use weir_storage::StorageOutage;
 
 use crate::switch::Switch;
 
-/// Between the answer to an order and its fault, so that the answer gets out.
+/// Delay between the answer to an order and the fault, so that the answer is sent.
 const DELAY_MS: u64 = 20;
 
-/// Faults of this process.
+/// The faults that an agent can inject into its own process.
 #[derive(Debug)]
 pub struct ProcessFaults {
-    /// Cuts it off from the coordination store; `None` if it has none.
+    /// Cuts the process off from the coordination store; `None` if it has none.
     store: Option<Switch>,
     checkpoint_storage: Switch,
 }
 
 impl ProcessFaults {
-    /// Of a process with this coordination store, if it has one, and this switch in its storage.
+    /// For a process with this coordination store, if it has one, and with this switch in its storage.
     pub fn new(store: Option<HaServices>, storage: StorageOutage) -> Self {
-        // A provider says whether it can be cut off; nothing is.
+        // The provider returns whether it can be cut off. This call itself cuts nothing off.
         let store = store.filter(|store| store.set_isolated(false));
         Self {
             store: store.map(|store| Switch::new("the coordination store", move |on| _ = store.set_isolated(on))),
@@ -40,7 +40,7 @@ impl FaultInjector for ProcessFaults {
         match fault {
             Fault::Kill | Fault::Terminate | Fault::Pause { .. } => signal_itself(fault),
             Fault::StoreOutage { for_ms } => {
-                let store = self.store.as_ref().ok_or("there is no coordination store that it could be cut off from")?;
+                let store = self.store.as_ref().ok_or("this process has no coordination store that it can be cut off from")?;
                 store.turn_on(Duration::from_millis(for_ms)).map(|()| accepted)
             }
             Fault::CheckpointStorageOutage { for_ms } => {
@@ -54,8 +54,8 @@ impl FaultInjector for ProcessFaults {
     }
 }
 
-/// A child does it: who is stopped can't wake itself. It has a process group of its own, so that a Ctrl-C for the group leaves
-/// nobody frozen.
+/// A child process sends the signals, because a stopped process can't wake itself. The child has its own process group, so that
+/// Ctrl-C for the group can't leave the process stopped.
 fn signal_itself(fault: Fault) -> Result<FaultAccepted, String> {
     let script = script(fault, std::process::id());
     let child = Command::new("sh")
@@ -66,7 +66,7 @@ fn signal_itself(fault: Fault) -> Result<FaultAccepted, String> {
         .process_group(0)
         .spawn();
     let mut child = child.map_err(|error| format!("can't start sh: {error}"))?;
-    // Reaped by a thread that ends with it.
+    // A thread reaps the child and ends with it.
     let reaper = move || drop(child.wait());
     std::thread::Builder::new().name("drill-fault".to_owned()).spawn(reaper).map_err(|error| error.to_string())?;
     Ok(FaultAccepted { begins_in_ms: DELAY_MS, lasts_ms: fault.lasts_ms() })
@@ -100,12 +100,12 @@ mod tests {
     }
 
     #[test]
-    fn an_outage_of_checkpoint_storage_ends_when_it_is_mended_and_one_of_no_store_is_refused() {
+    fn an_outage_of_checkpoint_storage_can_be_ended_and_an_outage_without_a_store_is_refused() {
         let storage = StorageOutage::of_everything();
         let faults = ProcessFaults::new(None, storage.clone());
         let outage = Fault::CheckpointStorageOutage { for_ms: 300_000 };
         assert_eq!(faults.inject(outage), Ok(FaultAccepted { begins_in_ms: 0, lasts_ms: Some(300_000) }));
-        assert!(storage.is_under_way() && faults.inject(outage).is_err(), "one at a time");
+        assert!(storage.is_under_way() && faults.inject(outage).is_err(), "only one outage at a time");
         faults.inject(Fault::Mend).unwrap();
         assert!(!storage.is_under_way());
         assert!(faults.inject(Fault::StoreOutage { for_ms: 1 }).is_err());

@@ -1,4 +1,4 @@
-//! What the configuration of a cluster and of its jobs allows an outage to be.
+//! How long an outage may last, by the configuration of a cluster and of its jobs.
 
 use std::time::Duration;
 
@@ -9,9 +9,9 @@ use crate::finding::{Finding, finding};
 use crate::probe::ProcessClient;
 use crate::step::Disruption;
 
-/// How long one question may take.
+/// How long one request may take.
 const LOOK: Duration = Duration::from_secs(5);
-/// For a connection to be made again after an outage, at most, milliseconds.
+/// How long it may take to connect again after an outage, in milliseconds.
 const RECONNECT_MS: u64 = 1_500;
 
 /// How a job takes checkpoints.
@@ -21,19 +21,19 @@ pub(super) struct JobCheckpoints {
     pub(super) config: CheckpointConfigResponse,
 }
 
-/// What an outage is measured against.
+/// What an outage is compared with.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Bounds {
-    /// After so many milliseconds without word from a JobManager the store takes it for gone; `None` on raft.
+    /// A JobManager that is silent for this many milliseconds loses its lease or session; `None` on raft.
     pub(super) lease_ms: Option<u64>,
-    /// After so many milliseconds without its store a leader gives up; `None` on raft, where it does at once.
+    /// A leader gives up after this many milliseconds without its store; `None` on raft, where it gives up at once.
     pub(super) tolerance_ms: Option<u64>,
-    /// Of the jobs that are watched.
+    /// How the watched jobs take checkpoints.
     pub(super) jobs: Vec<JobCheckpoints>,
 }
 
 impl Bounds {
-    /// Asks the leader, at this REST address, for what it and `jobs` are configured to bear.
+    /// Asks the leader at this REST address for its configuration and for the configuration of `jobs`.
     pub(super) async fn ask(http: &ProcessClient, leader: &str, provider: &str, jobs: &[JobDescription]) -> Result<Self, String> {
         let config: Vec<ConfigEntry> = http.get(leader, "/jobmanager/config", LOOK).await?;
         let mut bounds = Self::of(provider, &config);
@@ -58,12 +58,13 @@ impl Bounds {
         Self { lease_ms: milliseconds(lease), tolerance_ms, jobs: Vec::new() }
     }
 
-    /// Whether lease or session certainly last over an outage of the store: they may be a third of their time old when it begins.
+    /// Whether a lease or session certainly survives an outage of the store. A third of its time may have passed when the outage
+    /// begins.
     pub(super) fn leadership_outlives(&self, for_ms: u64) -> bool {
         self.lease_ms.is_some_and(|lease| for_ms.saturating_add(RECONNECT_MS) < lease / 3 * 2)
     }
 
-    /// What must hold for this outage.
+    /// The preconditions of this outage.
     pub(super) fn examine(&self, disruption: Disruption, provider: &str, members: usize) -> Vec<Finding> {
         match disruption {
             Disruption::StoreOutage { for_ms } => {
@@ -80,30 +81,32 @@ impl Bounds {
         }
     }
 
-    /// Holds always: it is what operators want to know before.
+    /// This precondition always holds. It tells operators beforehand what will happen.
     fn leadership(&self, for_ms: u64) -> Finding {
         let found = match self.lease_ms {
             None => {
-                "on raft the store is the JobManagers: the leader steps down, tasks run on, one leads when it is over".to_owned()
+                "on raft, the JobManagers are the store: the leader steps down, tasks keep running, and a JobManager leads afterwards".to_owned()
             }
             Some(lease) if self.leadership_outlives(for_ms) => {
-                format!("a lease of {lease} ms, an outage of {for_ms} ms: the same leader goes on, and no task may restart")
+                format!("a lease of {lease} ms, an outage of {for_ms} ms: the same leader must continue, and no task may restart")
             }
             Some(lease) => format!(
-                "a lease of {lease} ms, an outage of {for_ms} ms: another may lead when it is over, and tasks may go on from the newest \
+                "a lease of {lease} ms, an outage of {for_ms} ms: another JobManager may lead afterwards, and tasks may continue from the newest \
                  checkpoint"
             ),
         };
-        finding(true, "what becomes of leadership is known", found)
+        finding(true, "the effect on leadership is known", found)
     }
 
     fn due(&self, for_ms: u64) -> Finding {
-        let condition = "a job takes a checkpoint while it lasts, or nothing would show it";
+        let condition = "a job takes a checkpoint during the outage, so that its effect is seen";
         let shortest = self.jobs.iter().filter(|job| job.is_periodic()).map(JobCheckpoints::pace_ms).min();
         match shortest {
             None => finding(false, condition, "no job takes periodic checkpoints"),
             Some(pace) => {
-                let found = format!("one every {pace} ms, an outage of {for_ms} ms: it must last at least twice as long");
+                let found = format!(
+                    "a checkpoint every {pace} ms, an outage of {for_ms} ms: the outage must last at least twice as long"
+                );
                 finding(pace.saturating_mul(2) <= for_ms, condition, found)
             }
         }
@@ -115,7 +118,7 @@ impl JobCheckpoints {
         self.config.interval < i64::MAX
     }
 
-    /// Between two checkpoints.
+    /// The time between two checkpoints, in milliseconds.
     fn pace_ms(&self) -> u64 {
         self.config.interval.max(self.config.min_pause).max(1).cast_unsigned()
     }
@@ -125,7 +128,7 @@ impl JobCheckpoints {
         let failing = (for_ms / self.pace_ms()).saturating_add(1 + u64::from(config.max_concurrent));
         let tolerable = u64::from(config.tolerable_failed_checkpoints);
         let condition =
-            format!("job {job} bears failed checkpoints without a restart, which there would be nothing to restore from");
+            format!("job {job} tolerates the failed checkpoints: if it restarted, it would have nothing to restore from");
         let found = format!(
             "up to {failing} may fail in a row, {tolerable} are tolerable (execution.checkpointing.tolerable-failed-checkpoints, or \
              tolerable_failures in its graph)"
@@ -135,17 +138,18 @@ impl JobCheckpoints {
 }
 
 fn a_store(provider: &str, members: usize) -> Finding {
-    let condition = "there is a coordination store that can be away";
+    let condition = "there is a coordination store that can be unavailable";
     match provider {
-        "raft" if members < 2 => finding(false, condition, "a raft group of one is its own store"),
+        "raft" if members < 2 => finding(false, condition, "a raft group of one member is its own store"),
         "raft" | "etcd" | "zookeeper" => finding(true, condition, provider),
-        other => finding(false, condition, format!("it is {other}, in the memory of one process")),
+        other => finding(false, condition, format!("the store is {other}, in the memory of one process")),
     }
 }
 
 fn within_tolerance(for_ms: u64, tolerance: u64) -> Finding {
-    let found = format!("an outage of {for_ms} ms, and it gives up after {tolerance} ms (high-availability.outage-tolerance)");
-    finding(for_ms < tolerance, "the leader does not give up before it is over", found)
+    let found =
+        format!("an outage of {for_ms} ms; the leader gives up after {tolerance} ms (high-availability.outage-tolerance)");
+    finding(for_ms < tolerance, "the leader does not give up before the outage is over", found)
 }
 
 #[cfg(test)]
@@ -181,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn an_outage_that_leaders_do_not_bear_is_refused_and_so_is_one_of_no_store() {
+    fn an_outage_beyond_the_tolerance_and_an_outage_without_a_store_are_refused() {
         let bounds = Bounds { lease_ms: Some(3_000), tolerance_ms: Some(20_000), jobs: Vec::new() };
         let outage = |for_ms| Disruption::StoreOutage { for_ms };
         assert_eq!(refused(&bounds, outage(19_999), "etcd", 3), Vec::<String>::new());

@@ -1,4 +1,4 @@
-//! A command of the operator's that reaches a process: `ssh {host} sudo systemctl {action} weir-{role}`.
+//! A command of the operator that reaches a process: `ssh {host} sudo systemctl {action} weir-{role}`.
 
 use std::fmt;
 use std::process::{Command, Stdio};
@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use crate::victim::{Action, Victim};
 
-/// A command that has not ended by then is killed.
+/// A command that takes longer than this is killed.
 const PATIENCE: Duration = Duration::from_secs(30);
 const PACE: Duration = Duration::from_millis(10);
-/// So much of what a failed command said is shown.
+/// How much of a failed command's output is shown.
 const SHOWN_BYTES: usize = 400;
 
-/// What may stand in braces.
+/// The placeholders that are allowed in braces.
 const PLACEHOLDERS: [&str; 6] = ["host", "name", "role", "action", "signal", "pid"];
 
 /// A command with placeholders, run by `sh -c`.
@@ -26,7 +26,7 @@ impl FromStr for CommandTemplate {
     fn from_str(text: &str) -> Result<Self, String> {
         let unknown = placeholders(text).find(|name| !PLACEHOLDERS.contains(name));
         match unknown {
-            Some(name) => Err(format!("{{{name}}} is none of {{{}}}", PLACEHOLDERS.join("}, {"))),
+            Some(name) => Err(format!("{{{name}}} is not one of {{{}}}", PLACEHOLDERS.join("}, {"))),
             None if text.trim().is_empty() => Err("the command is empty".to_owned()),
             None => Ok(Self(text.to_owned())),
         }
@@ -44,7 +44,7 @@ fn placeholders(text: &str) -> impl Iterator<Item = &str> {
 }
 
 impl CommandTemplate {
-    /// The command for one process. What stands in for a placeholder comes from the cluster: only plain words are put in.
+    /// The command for one process. The values of placeholders come from the cluster, so only plain words are inserted.
     pub(crate) fn fill(&self, action: Action, victim: &Victim) -> Result<String, String> {
         let mut text = self.0.clone();
         for name in PLACEHOLDERS {
@@ -62,7 +62,10 @@ impl CommandTemplate {
             };
             let plain = value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-:[]".contains(&byte));
             if !plain || (value.is_empty() && !(name == "signal" && action == Action::Start)) || value.starts_with('-') {
-                return Err(format!("DRILL-COMMAND: {mark} of {} is {value:?}, which is not put into a command", victim.name));
+                return Err(format!(
+                    "DRILL-COMMAND: {mark} of {} is {value:?}, which is not a plain word and is not inserted into a command",
+                    victim.name
+                ));
             }
             text = text.replace(&mark, &value);
         }
@@ -70,7 +73,7 @@ impl CommandTemplate {
     }
 }
 
-/// Runs a command to its end; `Err` says how it failed, for people. Blocks.
+/// Runs a command to its end. `Err` says for people how it failed. Blocks.
 pub(crate) fn run(command: &str) -> Result<(), String> {
     let failed = |why: String| format!("DRILL-COMMAND: `{command}` {why}");
     let child =
@@ -134,12 +137,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_plain_word_is_not_put_into_a_command() {
+    fn only_plain_words_are_inserted_into_a_command() {
         for name in ["a b", "a;reboot", "$(reboot)", "-rf", "a'b", "a\nb"] {
             let refused = template("kill {name}").fill(Action::Kill, &victim(name, Some(1))).unwrap_err();
             assert!(refused.starts_with("DRILL-COMMAND"), "{refused}");
         }
-        assert!(template("kill {pid}").fill(Action::Kill, &victim("jm-1", None)).is_err(), "nor is what is not known");
+        assert!(
+            template("kill {pid}").fill(Action::Kill, &victim("jm-1", None)).is_err(),
+            "an unknown process id is not inserted"
+        );
     }
 
     #[test]

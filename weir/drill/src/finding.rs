@@ -1,11 +1,10 @@
-//! A condition that must hold before anything is broken, and whether it does.
+//! A precondition of a drill, and whether it holds.
 
 use serde::Serialize;
 
-/// A condition and what was found.
+/// A precondition, and what was found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// Whether it holds.
     pub holds: bool,
     /// What must hold.
     pub condition: String,

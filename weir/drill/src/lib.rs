@@ -1,7 +1,7 @@
-//! `weir drill`: a fault as an exercise on a live cluster. First whether the cluster can bear it, then the fault, then what it cost
-//! against what was declared.
+//! `weir drill`: a fault in a live cluster as an exercise. First it checks that the cluster can survive the fault. Then it
+//! injects the fault, measures its effect, and compares it with the declared objectives.
 //!
-//! What is decided (preconditions, plan, measures from samples, verdict) is plain functions and values; [`run`] does things.
+//! Preconditions, plan, measures and verdict are plain functions and values. Only [`run`] changes anything.
 
 pub mod agent;
 mod bounds;
@@ -25,7 +25,7 @@ use clap::ValueEnum;
 
 pub use finding::Finding;
 
-/// A drill.
+/// A kind of drill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Drill {
     LeaderTransfer,
@@ -39,6 +39,7 @@ pub enum Drill {
 }
 
 impl Drill {
+    /// Every kind of drill.
     pub const ALL: [Self; 7] = [
         Self::LeaderTransfer,
         Self::LeaderKill,
@@ -49,7 +50,7 @@ impl Drill {
         Self::CheckpointStorageOutage,
     ];
 
-    /// As the command line and the history call it.
+    /// Its name on the command line and in the history.
     pub fn name(self) -> &'static str {
         match self {
             Self::LeaderTransfer => "leader-transfer",
@@ -62,30 +63,30 @@ impl Drill {
         }
     }
 
-    /// Whether it takes something away that every process needs, instead of breaking processes.
+    /// Whether it makes something unavailable that every process needs, instead of breaking single processes.
     pub fn is_outage(self) -> bool {
         matches!(self, Self::StoreOutage | Self::CheckpointStorageOutage)
     }
 
-    /// What it does.
+    /// Says in one or more sentences what it does.
     pub fn sentence(self) -> &'static str {
         match self {
-            Self::LeaderTransfer => "Leadership is handed to another JobManager in order. Ends no process.",
-            Self::LeaderKill => "The leading JobManager is killed (SIGKILL); another takes over.",
+            Self::LeaderTransfer => "Leadership is transferred to another JobManager in order. No process ends.",
+            Self::LeaderKill => "The leading JobManager is killed (SIGKILL). Another one takes over.",
             Self::LeaderPause => {
-                "The leading JobManager freezes (SIGSTOP) for --pause; another takes over, and the sleeper follows it."
+                "The leading JobManager is paused (SIGSTOP) for --pause. Another one takes over, and then the paused one follows it."
             }
             Self::TaskManagerKill => {
-                "A TaskManager that runs tasks is killed (SIGKILL); they go on elsewhere from the newest checkpoint."
+                "A TaskManager that runs tasks is killed (SIGKILL). The tasks continue elsewhere from the newest checkpoint."
             }
             Self::RollingRestart => {
                 "Every process stops in order (SIGTERM) and comes back, one after the other: standbys, the leader, TaskManagers."
             }
             Self::StoreOutage => {
-                "No JobManager reaches etcd or ZooKeeper (on raft: any other member) for --duration. Tasks run on; checkpoints wait."
+                "For --duration, no JobManager reaches etcd or ZooKeeper (on raft: any other member). Tasks keep running; checkpoints wait."
             }
             Self::CheckpointStorageOutage => {
-                "No process writes or reads checkpoints for --duration. Checkpoints fail; no task restarts; then they complete again."
+                "For --duration, no process writes or reads checkpoints. Checkpoints fail, no task restarts, then checkpoints complete again."
             }
         }
     }
@@ -96,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_line_knows_every_drill_by_the_name_that_the_history_shows() {
+    fn the_command_line_and_the_history_use_the_same_names() {
         for drill in Drill::ALL {
             assert_eq!(Drill::from_str(drill.name(), false), Ok(drill));
         }

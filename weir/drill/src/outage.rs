@@ -1,5 +1,5 @@
-//! An outage is brought about in every process by its agent, or by a command of the operator's; and it is mended, whatever becomes
-//! of this process.
+//! An outage. The agents of all processes cause it, or a command of the operator does. It ends even if the process of the drill
+//! dies.
 
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
@@ -15,21 +15,22 @@ use crate::probe::ProcessClient;
 use crate::step::Step;
 use crate::victim::Victim;
 
-/// An agent that has not answered by then was not reached.
+/// An agent that does not answer within this time counts as not reached.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// The watchdog waits so much longer than the outage is to last: by then the drill has mended it, or is gone.
+/// The watchdog waits this much longer than the outage is to last. By then, the drill has ended the outage, or the drill has
+/// died.
 const WATCHDOG_MARGIN: Duration = Duration::from_secs(60);
 
-/// How the operator takes something away and gives it back.
+/// The operator's commands that cause and end an outage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutageCommands {
-    /// Run by `sh -c` when the outage begins; it has ended when this has.
+    /// `sh -c` runs it when the outage begins. Once it has ended, the outage must be in effect.
     pub break_command: String,
-    /// The same when it ends. May be run more than once.
+    /// `sh -c` runs it when the outage is to end. It may be run more than once.
     pub mend_command: String,
 }
 
-/// A break command on its way or done, and who mends if we can't.
+/// A break command that is running or has ended, and the watchdog that ends the outage if the drill can't.
 #[derive(Debug)]
 pub(super) struct Breaking {
     running: Option<JoinHandle<Result<(), String>>>,
@@ -45,7 +46,7 @@ impl Breaking {
         Ok(Self { running: Some(weir_world::blocking(move || command_template::run(&command))), watchdog })
     }
 
-    /// Waits for the command's end. Once it has been waited for it is not waited for again.
+    /// Waits until the command has ended. Later calls return `Ok` at once.
     pub(super) async fn ended(&mut self) -> Result<(), String> {
         let Some(running) = &mut self.running else { return Ok(()) };
         let ended = running.await.map_err(|error| error.to_string());
@@ -53,9 +54,9 @@ impl Breaking {
         ended?
     }
 
-    /// Mends, once the break command is certainly over. The watchdog stays if that fails.
+    /// Ends the outage after the break command has certainly ended. If this fails, the watchdog stays.
     pub(super) async fn mend(&mut self, commands: &OutageCommands) -> Result<(), String> {
-        // How it ended does not matter any more.
+        // The result of the break command does not matter any more.
         let _ = self.ended().await;
         let command = commands.mend_command.clone();
         weir_world::blocking(move || command_template::run(&command)).await.map_err(|error| error.to_string())??;
@@ -64,7 +65,7 @@ impl Breaking {
     }
 }
 
-/// A process of its own that mends after a time, also if this one is killed meanwhile.
+/// A separate process that ends the outage after a time, even if this process is killed meanwhile.
 #[derive(Debug)]
 struct Watchdog(Child);
 
@@ -75,27 +76,27 @@ impl Watchdog {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
-            // Neither Ctrl-C nor the end of a terminal's session reaches it.
+            // Neither Ctrl-C nor the end of a terminal session reaches it.
             .process_group(0)
             .spawn()?;
         Ok(Self(child))
     }
 
     fn dismiss(&mut self) {
-        // It may have ended by itself.
+        // The watchdog may have ended by itself.
         let _ = killpg(Pid::from_raw(self.0.id().cast_signed()), Signal::SIGKILL);
         drop(self.0.wait());
     }
 }
 
-/// Orders everybody's agent at the same moment. When it has begun for all, and for how long it lasts then; if somebody refuses, it is
-/// mended for the others.
+/// Orders the fault from the agents of all victims at the same moment. Returns this moment, and the time from then until the
+/// fault has ended everywhere. If one agent refuses, the fault is ended for the others.
 pub(super) async fn order(http: &ProcessClient, step: &Step, fault: Fault) -> Result<(Instant, Duration), String> {
     let at = Instant::now();
     let refused = order_all(http, step, fault).await.into_iter().next();
     let lasts = Duration::from_millis(fault.lasts_ms().unwrap_or(0));
     match refused {
-        // The last one's time began no later than now.
+        // The fault of the last victim began no later than now.
         None => Ok((at, at.elapsed() + lasts)),
         Some(why) => {
             let mended = order_mend(http, step).await;
@@ -104,13 +105,13 @@ pub(super) async fn order(http: &ProcessClient, step: &Step, fault: Fault) -> Re
     }
 }
 
-/// Ends an outage before its time.
+/// Ends an outage early.
 pub(super) async fn order_mend(http: &ProcessClient, step: &Step) -> Result<(), String> {
     let failed = order_all(http, step, Fault::Mend).await;
-    if failed.is_empty() { Ok(()) } else { Err(format!("not mended at once: {}", failed.join(", "))) }
+    if failed.is_empty() { Ok(()) } else { Err(format!("the outage did not end at once: {}", failed.join(", "))) }
 }
 
-/// What went wrong, with whom.
+/// The errors of all victims, with their names.
 async fn order_all(http: &ProcessClient, step: &Step, fault: Fault) -> Vec<String> {
     let order = |victim: &Victim| {
         let (http, victim) = (http.clone(), victim.clone());
@@ -135,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_watchdog_mends_by_itself_and_not_once_it_was_dismissed() {
+    fn the_watchdog_ends_an_outage_by_itself_unless_it_was_dismissed() {
         let directory = tempfile::tempdir().unwrap();
         let (mended, kept) = (directory.path().join("it's mended"), directory.path().join("kept"));
         let mut left = Watchdog::start(&format!("touch \"{}\"", mended.display()), Duration::ZERO).unwrap();
@@ -146,7 +147,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_broken_is_mended_after_the_break_command_has_ended() {
+    async fn the_mend_command_runs_after_the_break_command_has_ended() {
         let directory = tempfile::tempdir().unwrap();
         let log = directory.path().join("log").display().to_string();
         let commands = OutageCommands {

@@ -1,12 +1,12 @@
-//! The steps that a drill consists of on a given cluster.
+//! The steps of a drill on a given cluster.
 
 use crate::Drill;
 use crate::step::{Disruption, Step};
 use crate::survey::{Survey, runs_on};
 use crate::victim::Victim;
 
-/// The steps of a drill on this cluster; `Err` if there is nobody to do it to. `for_ms`: how long a pause or an outage lasts; `wanted`
-/// names the TaskManager.
+/// The steps of a drill on this cluster; `Err` if there is no process to break. `for_ms` is how long a pause or an outage lasts,
+/// and `wanted` is the name of the TaskManager to kill.
 pub(super) fn steps(drill: Drill, survey: &Survey, for_ms: u64, wanted: Option<&str>) -> Result<Vec<Step>, String> {
     let leader = |disruption| -> Result<Step, String> {
         let victim = survey.jobmanager(&survey.leader.name).ok_or_else(|| format!("{} does not answer", survey.leader.name))?;
@@ -40,7 +40,7 @@ pub(super) fn steps(drill: Drill, survey: &Survey, for_ms: u64, wanted: Option<&
     }
 }
 
-/// The TaskManager of that name, or the first one that runs tasks.
+/// The TaskManager of this name, or the first one that runs tasks.
 fn busy_task_manager(survey: &Survey, wanted: Option<&str>) -> Result<Victim, String> {
     let is_meant = |victim: &Victim| match wanted {
         Some(name) => victim.name == name || victim.process == name,

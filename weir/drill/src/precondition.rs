@@ -1,4 +1,4 @@
-//! What must hold before anything is broken.
+//! The preconditions of a drill.
 
 use weir_protocol::job_status::{ExecutionState, JobStatus};
 use weir_protocol::rest::JobDescription;
@@ -8,24 +8,24 @@ use crate::step::{Disruption, Step};
 use crate::survey::{Survey, runs_on};
 use crate::victim::{Role, Victim};
 
-/// A member this many log entries behind is far behind.
+/// A member that lags by more log entries than this is far behind.
 const FAR_BEHIND: u64 = 1_000;
 
-/// What must hold for a single TaskManager to be worth breaking.
-pub(super) const A_JOB_RUNS_THERE: &str = "a job runs there";
+/// The precondition for breaking a single TaskManager.
+pub(super) const A_JOB_RUNS_THERE: &str = "a task runs on the TaskManager";
 
-/// How processes are reached, and what the operator says about them.
+/// How processes are reached, and what the operator says about restarts.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Given {
-    /// There is a command template to break with.
+    /// Whether a command template is given.
     pub(super) command: bool,
-    /// There are commands that bring an outage about and mend it.
+    /// Whether commands are given that cause and end an outage.
     pub(super) outage_commands: bool,
-    /// Somebody starts again what has ended: a supervisor that the operator vouches for, or a restart command.
+    /// Whether ended processes are restarted: by a supervisor, as the operator says, or by a restart command.
     pub(super) restarted: bool,
 }
 
-/// Everything that is looked at for these steps.
+/// All preconditions of these steps.
 pub(super) fn examine(survey: &Survey, steps: &[Step], given: Given) -> Vec<Finding> {
     let mut findings = vec![no_other_drill(survey), quorum(survey)];
     let outage = steps.iter().find(|step| step.disruption.outage().is_some());
@@ -48,12 +48,12 @@ pub(super) fn examine(survey: &Survey, steps: &[Step], given: Given) -> Vec<Find
         && !task_managers.is_empty()
         && !survey.jobs.iter().any(|job| task_managers.iter().any(|step| runs_on(job, &step.victim.process)))
     {
-        findings.push(finding(false, A_JOB_RUNS_THERE, "no task runs on it: nothing could be measured"));
+        findings.push(finding(false, A_JOB_RUNS_THERE, "no task runs there, so nothing could be measured"));
     }
     findings
 }
 
-/// What is looked at for an outage.
+/// The preconditions of an outage.
 fn bearable(survey: &Survey, step: &Step, given: Given) -> Vec<Finding> {
     let mut findings = vec![nobody_far_behind(survey)];
     if !given.outage_commands {
@@ -61,12 +61,12 @@ fn bearable(survey: &Survey, step: &Step, given: Given) -> Vec<Finding> {
     }
     match &survey.bounds {
         Some(bounds) => findings.extend(bounds.examine(step.disruption, &survey.ha.provider, survey.ha.members.len())),
-        None => findings.push(finding(false, "the leader tells its configuration", "it does not")),
+        None => findings.push(finding(false, "the leader reports its configuration", "it does not")),
     }
     findings
 }
 
-/// Who is not known can't be ordered: it would go on as if nothing were.
+/// An unknown JobManager gets no order, and would continue as if there were no outage.
 fn everybody_answers(survey: &Survey) -> Finding {
     let known = survey.jobmanager_names();
     let members = survey.ha.members.iter().map(|member| member.name.as_str());
@@ -74,26 +74,28 @@ fn everybody_answers(survey: &Survey) -> Finding {
     let condition = "every JobManager answers at the addresses given";
     match missing.as_slice() {
         [] => finding(true, condition, known.join(", ")),
-        missing => finding(false, condition, format!("not {}: name them with --jobmanager", missing.join(", "))),
+        missing => {
+            finding(false, condition, format!("no answer from {}: give the addresses with --jobmanager", missing.join(", ")))
+        }
     }
 }
 
 fn no_other_drill(survey: &Survey) -> Finding {
-    let condition = "no other drill is under way";
+    let condition = "no other drill is running";
     match &survey.drill {
         None => finding(true, condition, "none"),
-        Some(other) => finding(false, condition, format!("{} ({}) is", other.drill, other.id)),
+        Some(other) => finding(false, condition, format!("{} ({}) is running", other.drill, other.id)),
     }
 }
 
 fn quorum(survey: &Survey) -> Finding {
-    let found = if survey.ha.has_quorum { "it is" } else { "it is not" };
-    finding(survey.ha.has_quorum && survey.ha.store_away_since_ms.is_none(), "the coordination store is reached", found)
+    let found = if survey.ha.has_quorum { "it does" } else { "it does not" };
+    finding(survey.ha.has_quorum && survey.ha.store_away_since_ms.is_none(), "the leader reaches the coordination store", found)
 }
 
 fn a_failure_to_spare(survey: &Survey) -> Finding {
     let spare = survey.ha.failures_tolerated;
-    let found = format!("{spare} more JobManagers may fail of {}", survey.ha.members.len());
+    let found = format!("{spare} more JobManagers may fail, of {} in all", survey.ha.members.len());
     finding(spare >= 1, "a JobManager can fail and another can lead", found)
 }
 
@@ -104,7 +106,7 @@ fn nobody_far_behind(survey: &Survey) -> Finding {
         .filter(|member| member.reachable == Some(false) || lags(member.lag_entries))
         .map(|member| match member.lag_entries.filter(|_| member.reachable != Some(false)) {
             Some(entries) => format!("{} is {entries} entries behind", member.name),
-            None => format!("{} is not reached", member.name),
+            None => format!("{} can't be reached", member.name),
         })
         .collect();
     let condition = "every JobManager follows closely";
@@ -115,7 +117,9 @@ fn another_answers(survey: &Survey) -> Finding {
     let others: Vec<String> = survey.jobmanager_names().into_iter().filter(|name| *name != survey.leader.name).collect();
     let condition = "another JobManager can be watched";
     match others.as_slice() {
-        [] => finding(false, condition, "only the leader's REST address is known or answers: name the others with --jobmanager"),
+        [] => {
+            finding(false, condition, "no other JobManager answers at a known REST address: give the addresses with --jobmanager")
+        }
         others => finding(true, condition, others.join(", ")),
     }
 }
@@ -124,17 +128,17 @@ fn room_elsewhere(survey: &Survey, process: &str, name: &str, restarted: bool) -
     let (here, others): (Vec<_>, Vec<_>) = survey.taskmanagers.iter().partition(|seen| seen.info.id.0 == process);
     let needed: u32 = here.iter().map(|seen| seen.slots_in_use()).sum();
     let free: u32 = others.iter().map(|seen| seen.info.free_slots).sum();
-    let condition = format!("the slots of {name} can be had elsewhere, or it is started again (--supervised, --restart-command)");
-    let found = format!("{needed} in use, {free} free elsewhere{}", if restarted { ", and it is started again" } else { "" });
+    let condition = format!("the slots of {name} are free elsewhere, or it is restarted (--supervised, --restart-command)");
+    let found = format!("{needed} in use, {free} free elsewhere{}", if restarted { ", and it is restarted" } else { "" });
     finding(free >= needed || restarted, &condition, found)
 }
 
 fn reach(steps: &[Step], given: Given) -> Finding {
     if given.outage_commands {
-        return finding(false, REACHED, "--break-command and --mend-command are for outages: give --command");
+        return finding(false, REACHED, "--break-command and --mend-command are only for outages: give --command");
     }
     if given.command {
-        return finding(true, REACHED, "by the command given");
+        return finding(true, REACHED, "by the given command");
     }
     let broken = steps.iter().filter(|step| step.disruption != Disruption::TransferLeadership);
     by_agents(broken.map(|step| &step.victim), "--command")
@@ -142,10 +146,10 @@ fn reach(steps: &[Step], given: Given) -> Finding {
 
 fn outage_reach(steps: &[Step], given: Given) -> Finding {
     if given.outage_commands {
-        return finding(true, REACHED, "by the commands given");
+        return finding(true, REACHED, "by the given commands");
     }
     if given.command {
-        return finding(false, REACHED, "--command is for processes: give --break-command and --mend-command");
+        return finding(false, REACHED, "--command is only for single processes: give --break-command and --mend-command");
     }
     by_agents(steps.iter().flat_map(Step::everybody), "--break-command and --mend-command")
 }
@@ -159,7 +163,7 @@ fn by_agents<'a>(victims: impl Iterator<Item = &'a Victim>, instead: &str) -> Fi
         names => {
             let names = names.join(", ");
             let found = format!(
-                "DRILL-AGENT-OFF: {names} takes no faults: set drill.agent.enabled: true in its configuration, or give {instead}"
+                "DRILL-AGENT-OFF: the agent is off in {names}: set drill.agent.enabled: true in the configuration, or give {instead}"
             );
             finding(false, REACHED, found)
         }
@@ -167,8 +171,8 @@ fn by_agents<'a>(victims: impl Iterator<Item = &'a Victim>, instead: &str) -> Fi
 }
 
 fn started_again(given: Given) -> Finding {
-    let found = if given.restarted { "it is" } else { "say so with --supervised, or give --restart-command" };
-    finding(given.restarted, "what is stopped is started again", found)
+    let found = if given.restarted { "they are" } else { "give --supervised or --restart-command" };
+    finding(given.restarted, "stopped processes are restarted", found)
 }
 
 fn healthy(job: &JobDescription) -> Finding {
@@ -176,12 +180,12 @@ fn healthy(job: &JobDescription) -> Finding {
     let checkpoint = job.checkpoints.latest_completed.as_ref().map(|checkpoint| checkpoint.facts().id);
     let found = match checkpoint {
         Some(id) => format!("{}, checkpoint {id}", job.status.as_str()),
-        None => format!("{}, no checkpoint: it would start over", job.status.as_str()),
+        None => format!("{}, no checkpoint, so it would start from the beginning", job.status.as_str()),
     };
     finding(all_running(job) && checkpoint.is_some(), &condition, found)
 }
 
-/// Whether the job is RUNNING and every task of it.
+/// Whether the job and all its tasks are RUNNING.
 pub(super) fn all_running(job: &JobDescription) -> bool {
     let mut subtasks = job.vertices.iter().flat_map(|vertex| &vertex.subtasks);
     job.status == JobStatus::Running && subtasks.all(|subtask| subtask.state == ExecutionState::Running)
@@ -205,7 +209,7 @@ mod tests {
     const NOTHING_GIVEN: Given = Given { command: false, outage_commands: false, restarted: false };
 
     #[test]
-    fn a_healthy_cluster_with_agents_bears_every_drill() {
+    fn a_healthy_cluster_with_agents_allows_every_drill() {
         let survey = sample::survey();
         for drill in [Drill::LeaderTransfer, Drill::LeaderKill, Drill::LeaderPause, Drill::TaskManagerKill] {
             assert_eq!(refused(&survey, drill, NOTHING_GIVEN), Vec::<String>::new(), "{drill:?}");
@@ -213,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn each_lack_of_redundancy_refuses() {
+    fn a_drill_is_refused_for_each_lack_of_redundancy() {
         let refuses = |change: fn(&mut Survey), drill: Drill, part: &str| {
             let mut survey = sample::survey();
             change(&mut survey);
@@ -232,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn an_agent_that_is_off_refuses_unless_there_is_a_command_or_nothing_to_break() {
+    fn a_drill_is_refused_if_an_agent_is_off_unless_there_is_a_command_or_nothing_to_break() {
         let mut survey = sample::survey();
         for seen in &mut survey.jobmanagers {
             seen.agent.as_mut().unwrap().enabled = false;
@@ -243,13 +247,13 @@ mod tests {
     }
 
     #[test]
-    fn an_outage_is_brought_about_by_everybodys_agent_or_by_two_commands() {
+    fn an_outage_needs_all_agents_or_two_commands() {
         let mut survey = sample::survey();
         assert_eq!(refused(&survey, Drill::StoreOutage, NOTHING_GIVEN), Vec::<String>::new());
         let by_commands = Given { outage_commands: true, ..NOTHING_GIVEN };
         let by_command = Given { command: true, ..NOTHING_GIVEN };
-        assert_eq!(refused(&survey, Drill::StoreOutage, by_command), [REACHED], "it reaches processes");
-        assert_eq!(refused(&survey, Drill::LeaderKill, by_commands), [REACHED], "they take something away");
+        assert_eq!(refused(&survey, Drill::StoreOutage, by_command), [REACHED], "a command reaches single processes");
+        assert_eq!(refused(&survey, Drill::LeaderKill, by_commands), [REACHED], "these commands cause outages");
         survey.taskmanagers[1].agent.as_mut().unwrap().enabled = false;
         assert_eq!(refused(&survey, Drill::StoreOutage, NOTHING_GIVEN), Vec::<String>::new(), "TaskManagers have no store");
         assert_eq!(refused(&survey, Drill::CheckpointStorageOutage, NOTHING_GIVEN), [REACHED]);
@@ -258,16 +262,16 @@ mod tests {
         assert_eq!(
             refused(&survey, Drill::StoreOutage, NOTHING_GIVEN),
             ["every JobManager answers at the addresses given"],
-            "jm-3 would go on"
+            "jm-3 would continue"
         );
         survey.bounds = None;
-        assert_eq!(refused(&survey, Drill::StoreOutage, by_commands), ["the leader tells its configuration"]);
+        assert_eq!(refused(&survey, Drill::StoreOutage, by_commands), ["the leader reports its configuration"]);
     }
 
     #[test]
-    fn a_rolling_restart_needs_somebody_who_starts_what_was_stopped() {
+    fn a_rolling_restart_needs_stopped_processes_to_be_restarted() {
         let survey = sample::survey();
-        assert_eq!(refused(&survey, Drill::RollingRestart, NOTHING_GIVEN), ["what is stopped is started again"]);
+        assert_eq!(refused(&survey, Drill::RollingRestart, NOTHING_GIVEN), ["stopped processes are restarted"]);
         let restarted = Given { restarted: true, ..NOTHING_GIVEN };
         assert_eq!(refused(&survey, Drill::RollingRestart, restarted), Vec::<String>::new());
         let order: Vec<String> =
@@ -276,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn without_room_elsewhere_somebody_must_start_the_task_manager_again() {
+    fn without_free_slots_elsewhere_the_task_manager_must_be_restarted() {
         let mut survey = sample::survey();
         survey.taskmanagers.truncate(1);
         assert_eq!(refused(&survey, Drill::TaskManagerKill, NOTHING_GIVEN).len(), 1);

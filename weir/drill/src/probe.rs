@@ -1,4 +1,4 @@
-//! Questions to single processes, each by itself: what one knows is not asked of another, and nobody waits for the frozen.
+//! Requests to single processes. Each process is asked separately, so that a process that does not answer delays no other.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,21 +11,21 @@ use tokio::task::JoinHandle;
 use weir_protocol::JobId;
 use weir_protocol::rest::{ErrorResponse, Health, JobDescription, TaskManagersInfo};
 
-/// Between two rounds of questions to one JobManager.
+/// Pause between two rounds of requests to one JobManager.
 const PACE: Duration = Duration::from_millis(10);
-/// A JobManager that has not said how it is by then does not answer.
+/// A JobManager that does not report its health within this time counts as not answering.
 const HEALTH_PATIENCE: Duration = Duration::from_millis(250);
-/// A leader that has not described a job by then has not answered.
+/// How long the leader may take to describe a job.
 const JOB_PATIENCE: Duration = Duration::from_secs(1);
-/// TaskManagers are asked for in every so many rounds.
+/// TaskManagers are asked for once in this many rounds.
 const TASK_MANAGERS_EVERY: u32 = 4;
-/// Longest answer read, bytes.
+/// Longest answer that is read, in bytes.
 const ANSWER_LIMIT: u64 = 16 << 20;
 
-/// What a poll brought.
+/// What an observation brought.
 #[derive(Debug)]
 pub(super) enum Seen {
-    /// A JobManager says how it is, or does not answer.
+    /// The health of a JobManager; `None` if it does not answer.
     Health { from: String, answer: Option<Health> },
     /// The leader describes a job.
     Job(Box<JobDescription>),
@@ -33,33 +33,33 @@ pub(super) enum Seen {
     TaskManagers(Vec<String>),
 }
 
-/// What a poll brought, and when: milliseconds since the watching began.
+/// What an observation brought, and when, in milliseconds since the watching began.
 #[derive(Debug)]
 pub(super) struct Sample {
     pub(super) at: u64,
     pub(super) seen: Seen,
 }
 
-/// HTTP to one process at a time.
+/// An HTTP client for requests to single processes.
 #[derive(Debug, Clone)]
 pub(super) struct ProcessClient {
     http: reqwest::Client,
 }
 
 impl ProcessClient {
-    /// Connects to nothing yet.
+    /// Makes a client, which does not connect yet.
     pub(super) fn new() -> Result<Self, String> {
         let http = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).tcp_nodelay(true).build();
         Ok(Self { http: http.map_err(|error| format!("CLIENT-HTTP: {error}"))? })
     }
 
-    /// `GET` of JSON.
+    /// Sends a `GET` request, which is answered with JSON.
     pub(super) async fn get<T: DeserializeOwned>(&self, address: &str, path: &str, patience: Duration) -> Result<T, String> {
         let request = self.http.get(url(address, path)?).timeout(patience);
         answer(address, request).await
     }
 
-    /// `POST` of JSON.
+    /// Sends a `POST` request with JSON, which is answered with JSON.
     pub(super) async fn post<T: DeserializeOwned>(
         &self,
         address: &str,
@@ -72,7 +72,7 @@ impl ProcessClient {
     }
 }
 
-/// Addresses are `host:port`, or with `http://` before it.
+/// An address is `host:port`, with or without `http://` before it.
 fn url(address: &str, path: &str) -> Result<Url, String> {
     let base = if address.contains("://") { address.trim_end_matches('/').to_owned() } else { format!("http://{address}") };
     Url::parse(&format!("{base}{path}")).map_err(|error| format!("CLIENT-ADDRESS: {address:?}: {error}"))
@@ -93,14 +93,14 @@ async fn answer<T: DeserializeOwned>(address: &str, request: reqwest::RequestBui
     serde_json::from_slice(&bytes).map_err(|error| format!("CLIENT-ANSWER: {address}: {error}"))
 }
 
-/// Polls until dropped.
+/// Tasks that observe until this is dropped.
 #[derive(Debug)]
 pub(super) struct Watchers {
     tasks: Vec<JoinHandle<()>>,
 }
 
 impl Watchers {
-    /// Asks each of these JobManagers (name, address) in a task of its own how it is; whoever leads is asked for the jobs, too.
+    /// Asks each of these JobManagers (name, address) for its health, in separate tasks. The leader is also asked for the jobs.
     pub(super) fn start(
         http: &ProcessClient,
         jobmanagers: &[(String, String)],
@@ -140,7 +140,7 @@ struct Watcher {
 }
 
 impl Watcher {
-    /// Runs until nobody wants to know.
+    /// Runs until the receiver of the samples is dropped.
     async fn run(self) {
         let mut round = 0_u32;
         while self.look(round).await {

@@ -1,4 +1,4 @@
-//! The way to a process that is to be broken: its own agent, or a command of the operator's.
+//! How a process is reached that is to be broken: through its own agent, or by a command of the operator.
 
 use std::time::{Duration, Instant};
 
@@ -11,31 +11,32 @@ use crate::probe::ProcessClient;
 use crate::step::{Disruption, Step};
 use crate::victim::{Action, Victim};
 
-/// An agent that has not answered by then was not reached.
+/// An agent that does not answer within this time counts as not reached.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How processes are reached.
+/// The ways to reach processes.
 #[derive(Debug, Clone)]
 pub(super) struct Reach {
     pub(super) http: ProcessClient,
-    /// Instead of agents.
+    /// Used instead of agents, for single processes.
     pub(super) command: Option<CommandTemplate>,
-    /// Instead of agents, for outages.
+    /// Used instead of agents, for outages.
     pub(super) outage_commands: Option<OutageCommands>,
 }
 
-/// A fault has been brought about.
+/// A fault that was injected.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Injected {
-    /// The moment from which everything is measured. With a command: when it was started, as nobody knows when it bit.
+    /// All times are measured from this moment. With a command, it is when the command was started, because the moment of the
+    /// effect is unknown.
     pub(super) at: Instant,
-    /// When it mends itself; `None` if it ended the process, or if it must be mended.
+    /// When the fault ends by itself; `None` if it ended the process, or if the drill must end it.
     pub(super) mends_in: Option<Duration>,
 }
 
 impl Reach {
-    /// Brings a fault about. A transfer is only asked for: it is answered when another leads. `breaking`: the command that brings an
-    /// outage about, if there is one.
+    /// Injects a fault. A transfer is only requested, and the answer comes when another JobManager leads. `breaking` is the
+    /// command that causes an outage, if there is one.
     pub(super) async fn inject(
         &self,
         step: &Step,
@@ -68,7 +69,7 @@ impl Reach {
         Ok(Injected { at, mends_in: accepted.lasts_ms.map(Duration::from_millis) })
     }
 
-    /// Whether the drill itself has to end this fault.
+    /// Whether the drill itself must end this fault.
     pub(super) fn must_mend(&self, disruption: Disruption) -> bool {
         match disruption.outage() {
             Some(_) => self.outage_commands.is_some(),
@@ -76,7 +77,7 @@ impl Reach {
         }
     }
 
-    /// Lets a process go on that a command has frozen, or gives back what an outage has taken away.
+    /// Resumes a process that a command has paused, or ends an outage.
     pub(super) async fn mend(&self, step: &Step, breaking: Option<&mut Breaking>) -> Result<(), String> {
         match (step.disruption.outage(), breaking, &self.outage_commands, &self.command) {
             (Some(_), Some(breaking), Some(commands), _) => breaking.mend(commands).await,
@@ -87,7 +88,7 @@ impl Reach {
     }
 }
 
-/// Runs an operator's command for one process.
+/// Runs a command of the operator for one process.
 pub(super) async fn run_command(template: &CommandTemplate, action: Action, victim: &Victim) -> Result<(), String> {
     let command = template.fill(action, victim)?;
     weir_world::blocking(move || command_template::run(&command)).await.map_err(|error| error.to_string())?

@@ -1,4 +1,4 @@
-//! What was found and what came of it, for people.
+//! Shows the preconditions and the result of a drill as text.
 
 use std::fmt::Write;
 
@@ -6,7 +6,7 @@ use weir_protocol::rest::DrillResult;
 
 use crate::run::Examination;
 
-/// The plan and every precondition.
+/// Shows the plan and every precondition.
 pub fn examination(examination: &Examination) -> String {
     let mut text = format!("drill {}\n", examination.drill);
     for step in &examination.steps {
@@ -16,17 +16,17 @@ pub fn examination(examination: &Examination) -> String {
         let mark = if finding.holds { "ok     " } else { "REFUSED" };
         text += &format!("  {mark}  {}: {}\n", finding.condition, finding.found);
     }
-    text += if examination.allowed { "The cluster can bear it." } else { "The cluster can't bear it: nothing was touched." };
+    text += if examination.allowed { "The drill can run." } else { "The drill is refused: nothing was changed." };
     text
 }
 
-/// One line per precondition that does not hold.
+/// The preconditions that do not hold, in one line.
 pub fn refusals(examination: &Examination) -> String {
     let refused = examination.preconditions.iter().filter(|finding| !finding.holds);
     refused.map(|finding| format!("{}: {}", finding.condition, finding.found)).collect::<Vec<_>>().join("; ")
 }
 
-/// Measures and verdict.
+/// Shows measures and verdict of a drill.
 pub fn result(result: &DrillResult) -> String {
     let measures = &result.measures;
     let usual = measures.usual_gap_ms.map_or_else(String::new, |usual| format!(" (usually up to {usual} ms)"));
@@ -43,10 +43,10 @@ pub fn result(result: &DrillResult) -> String {
         ("records reprocessed", records(measures.records_reprocessed)),
     ];
     let of_outages = [
-        ("coordination store away", milliseconds(measures.store_away_ms)),
+        ("coordination store unavailable", milliseconds(measures.store_away_ms)),
         ("checkpoints failed", records(measures.checkpoints_failed)),
     ];
-    let mut text = format!("{} of {}, {} jobs watched\n", result.drill, result.victims.join(", "), result.jobs);
+    let mut text = format!("{} on {}, {} jobs watched\n", result.drill, result.victims.join(", "), result.jobs);
     for (what, value) in rows.into_iter().chain(of_outages.into_iter().filter(|(_, value)| value.is_some())) {
         // Writing to a String does not fail.
         let _ = writeln!(text, "  {what:<30} {}", value.as_deref().unwrap_or("not measured"));
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_not_measured_is_not_shown_as_nothing() {
+    fn a_missing_measure_is_not_shown_as_zero() {
         let measures = DrillMeasures { recovery_ms: Some(480), records_lost: Some(0), ..DrillMeasures::default() };
         let text = result(&DrillResult { passed: true, measures, ..DrillResult::default() });
         assert!(text.contains("running   480 ms") && text.contains("records reprocessed            not measured"), "{text}");

@@ -1,4 +1,4 @@
-//! A drill from its preconditions to its verdict.
+//! Runs a drill from its preconditions to its verdict.
 
 use std::time::{Duration, Instant};
 
@@ -22,28 +22,28 @@ use crate::timeline::Timeline;
 use crate::verdict::{self, Outcome};
 use crate::victim::{Action, Role, Victim};
 
-/// The cluster is watched for so long before anything is broken, so that what is usual is known.
+/// How long the cluster is watched before anything is broken, so that the usual gaps are known.
 const BASELINE: Duration = Duration::from_millis(1_500);
-/// Samples that may wait.
+/// How many samples may wait.
 const SAMPLES: usize = 4_096;
-/// Added to the time that the cluster is told the drill takes at most: for what lies between its steps.
+/// The cluster is told how long the drill may take at most. This is added, in milliseconds, for the time between steps.
 const MARGIN_MS: u64 = 30_000;
-/// Telling the cluster how it ended may take this long.
+/// How long it may take to tell the cluster the result.
 const END_PATIENCE: Duration = Duration::from_secs(30);
-/// Between two looks whether the cluster can bear the next step.
+/// Pause between two checks whether the cluster can survive the next step.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
-/// An agent that is ordered an outage has begun it by then, or never does.
+/// An agent that is ordered an outage begins it within this time, or never.
 const AGENT_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Of what was missed and what is worth knowing, so much is kept.
+/// How many missed objectives, and how many notes, a result keeps.
 const SENTENCES_KEPT: usize = 8;
-/// And so much of each.
+/// How many bytes of each of them a result keeps.
 const SENTENCE_BYTES: usize = 300;
-/// Victims that are named in a result.
+/// How many victims a result names.
 const VICTIMS_KEPT: usize = 50;
 
-/// What to do.
+/// The options of a drill.
 #[derive(Debug, Clone)]
 pub struct DrillOptions {
     pub drill: Drill,
@@ -52,26 +52,26 @@ pub struct DrillOptions {
     /// How long to wait for a leader before anything is broken.
     pub patience: Duration,
     pub objectives: DrillObjectives,
-    /// Name of the TaskManager to kill.
+    /// Name of the TaskManager to kill; `None` means one that runs tasks.
     pub victim: Option<String>,
-    /// How long a process is frozen.
+    /// How long a process is paused.
     pub pause: Duration,
     /// How long an outage lasts.
     pub outage: Duration,
-    /// How long one fault is watched at most.
+    /// How long the effect of one fault is watched at most. For an outage, this counts from its end.
     pub deadline: Duration,
-    /// Whether what was ended is waited for.
+    /// Whether the drill waits until an ended process comes back.
     pub expected_back: bool,
-    /// Somebody starts again what has ended.
+    /// Whether a supervisor restarts ended processes.
     pub supervised: bool,
     pub command: Option<CommandTemplate>,
     pub restart_command: Option<CommandTemplate>,
-    /// How an outage is brought about and mended instead of by agents.
+    /// Commands that cause and end an outage instead of agents.
     pub outage_commands: Option<OutageCommands>,
 }
 
 impl DrillOptions {
-    /// How long what it breaks stays broken before it is mended; nothing for what is not mended.
+    /// How long the fault lasts until it is ended. Zero for a fault that is not ended.
     fn lasts(&self) -> Duration {
         match self.drill {
             Drill::LeaderPause => self.pause,
@@ -81,27 +81,27 @@ impl DrillOptions {
     }
 }
 
-/// What would be done, and whether it may be.
+/// What a drill would do, and whether it may.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Examination {
     pub drill: &'static str,
-    /// What is done, in this order.
+    /// What is done, in this order, for people.
     pub steps: Vec<String>,
     pub preconditions: Vec<Finding>,
-    /// Whether all of them hold.
+    /// Whether all preconditions hold.
     pub allowed: bool,
 }
 
-/// Why there is no result.
+/// Why a drill has no result.
 #[derive(Debug)]
 pub enum DrillError {
     /// The cluster does not answer, or refuses.
     Client(ClientError),
-    /// This machine does not play along.
+    /// Something on this machine failed.
     Here(String),
-    /// A precondition does not hold; nothing was touched.
+    /// A precondition does not hold; nothing was changed.
     Refused(Box<Examination>),
-    /// It was broken off; what was broken is mended, or how it mends itself.
+    /// The drill was interrupted. Says that the fault was ended, or how it ends by itself.
     Interrupted(String),
 }
 
@@ -111,19 +111,19 @@ impl From<ClientError> for DrillError {
     }
 }
 
-/// A drill on its way.
+/// A drill that can be examined and run.
 pub struct Exercise {
     options: DrillOptions,
     http: ProcessClient,
     reach: Reach,
     client: ClusterClient,
-    /// Says how it goes, a line at a time.
+    /// Called with a line for each thing that happens.
     say: fn(&str),
     id: String,
     began: Option<(Instant, u64)>,
-    /// What is broken right now and has to be mended by us, or mends itself at that moment.
+    /// The fault in effect now. It ends by itself at this moment; `None` means that the drill must end it.
     broken: Option<(Step, Option<Instant>)>,
-    /// The command that brings an outage about, from its start to the end of the outage.
+    /// The command that causes an outage, from its start to the end of the outage.
     breaking: Option<Breaking>,
     victims: Vec<String>,
     notes: Vec<String>,
@@ -131,7 +131,7 @@ pub struct Exercise {
 }
 
 impl Exercise {
-    /// Nothing is asked or touched yet.
+    /// Sends no request and changes nothing yet.
     pub fn new(options: DrillOptions, say: fn(&str)) -> Result<Self, DrillError> {
         let http = ProcessClient::new().map_err(DrillError::Here)?;
         let client = ClusterClient::new(options.addresses.clone())?;
@@ -153,7 +153,7 @@ impl Exercise {
         })
     }
 
-    /// What would be done to whom, and every precondition with what was found. Touches nothing.
+    /// The steps with their targets, and every precondition with what was found. Changes nothing.
     pub async fn examine(&self) -> Result<Examination, DrillError> {
         Ok(self.look().await?.1)
     }
@@ -168,7 +168,7 @@ impl Exercise {
                 (steps, findings)
             }
             Err(found) => {
-                let condition = "there is somebody to do it to".to_owned();
+                let condition = "there is a process to break".to_owned();
                 (Vec::new(), vec![Finding { holds: false, condition, found }])
             }
         };
@@ -184,7 +184,7 @@ impl Exercise {
     async fn survey(&self) -> Result<Survey, ClientError> {
         let mut survey = Survey::take(&self.http, &self.options.addresses, self.options.patience).await?;
         if self.options.drill.is_outage() {
-            // Without them it is refused.
+            // Without the bounds, the drill is refused.
             survey.bounds = Bounds::ask(&self.http, &survey.leader.rest_address, &survey.ha.provider, &survey.jobs).await.ok();
         }
         Ok(survey)
@@ -198,7 +198,7 @@ impl Exercise {
         }
     }
 
-    /// Carries the drill out, until its end or until `interrupted`, and has the cluster keep the result.
+    /// Runs the drill until its end or until `interrupted`, and makes the cluster keep the result.
     pub async fn run(&mut self, interrupted: impl Future<Output = std::io::Result<()>>) -> Result<DrillResult, DrillError> {
         let outcome = tokio::select! {
             biased;
@@ -224,7 +224,7 @@ impl Exercise {
             drill: self.options.drill.name().to_owned(),
             for_ms: for_ms.clamp(1, DrillBegin::MAX_MS),
         };
-        // From here on the cluster may know of it, and is told of its end.
+        // From here on, the cluster may know the drill, so it must be told when the drill ends.
         self.began = Some((Instant::now(), weir_world::wall_clock_ms()));
         self.client.begin_drill(&begin, self.options.patience).await?;
         (self.say)(&format!("drill {} has begun: restarts do not count against any job", self.id));
@@ -246,15 +246,15 @@ impl Exercise {
         Ok(whole.unwrap_or_default())
     }
 
-    /// The cluster as it is now and the step on it; after a first step once it has its redundancy back.
+    /// The current state of the cluster, and the step on it. After a first step, waits until the cluster has its redundancy back.
     async fn when_it_can_be_borne(&self, planned: Step, waits: bool) -> Result<(Survey, Step), String> {
         let started = Instant::now();
         loop {
             let mut survey = self.survey().await.map_err(|error| error.to_string())?;
-            // It is this one.
+            // The running drill is this one.
             survey.drill = None;
             let refused = match as_it_is_now(&survey, &planned) {
-                None => format!("{} is not there", planned.victim.name),
+                None => format!("{} was not found", planned.victim.name),
                 Some(step) => {
                     let findings = precondition::examine(&survey, std::slice::from_ref(&step), self.given());
                     let needless = |finding: &Finding| finding.condition == precondition::A_JOB_RUNS_THERE;
@@ -271,12 +271,12 @@ impl Exercise {
         }
     }
 
-    /// One fault, watched.
+    /// Injects one fault and watches its effect.
     async fn step(&mut self, survey: &Survey, step: &Step) -> Outcome {
         self.victims.push(step.target().to_owned());
         self.jobs = self.jobs.max(survey.jobs.len());
         if survey.jobs_left_out > 0 {
-            self.note(format!("{} jobs were not watched: {MAX_JOBS} are at most", survey.jobs_left_out));
+            self.note(format!("{} jobs were not watched: at most {MAX_JOBS} are", survey.jobs_left_out));
         }
         let jobs: Vec<_> = survey.jobs.iter().map(|job| job.job_id).collect();
         let (sender, mut samples) = mpsc::channel(SAMPLES);
@@ -305,7 +305,7 @@ impl Exercise {
         let injected = match injected {
             Ok(injected) => injected,
             Err(why) => {
-                // Perhaps half of it.
+                // The fault may have been injected in part.
                 self.mend().await;
                 return Outcome { not_injected: Some(why), ..Outcome::default() };
             }
@@ -335,7 +335,7 @@ impl Exercise {
         }
     }
 
-    /// An outage is to be mended from the moment at which it may have begun, wherever it is broken off.
+    /// From the moment at which an outage may have begun, an interruption of the drill must end it.
     fn prepare(&mut self, step: &Step) -> Result<(), String> {
         if step.disruption.outage().is_none() {
             return Ok(());
@@ -354,14 +354,14 @@ impl Exercise {
         injected.mends_in.map(|mends_in| (step.clone(), Some(injected.at + mends_in)))
     }
 
-    /// Starts again what has ended, if there is a command for it.
+    /// Restarts an ended process, if there is a command for it.
     fn restart_of(&self, step: &Step) -> Option<tokio::task::JoinHandle<Result<(), String>>> {
         let template = self.options.restart_command.clone().filter(|_| step.disruption.ends_the_process())?;
         let victim = step.victim.clone();
         Some(weir_world::spawn("drill-restart", async move { run_command(&template, Action::Start, &victim).await }))
     }
 
-    /// Until everything was seen, or time is up. What a command has frozen, or taken away, is mended in between.
+    /// Takes samples until everything was seen or the time is up. Meanwhile, ends a pause or an outage that a command has caused.
     async fn follow(&mut self, timeline: &mut Timeline, samples: &mut mpsc::Receiver<Sample>, step: &Step, since: Instant) {
         let lasts = step.disruption.outage().map_or(Duration::ZERO, |(_, for_ms)| Duration::from_millis(for_ms));
         let deadline = Instant::now() + lasts + self.options.deadline;
@@ -383,14 +383,14 @@ impl Exercise {
         if wake_at.is_some() {
             self.mend().await;
         }
-        // What has come back has mended itself.
+        // A process that has come back needs no repair.
         let is_mended = self.breaking.is_none() && !timeline.is_still_away();
         if is_mended {
             self.broken = None;
         }
     }
 
-    /// Mends what a command has broken, or an outage before its time, and says so.
+    /// Ends a pause or an outage that a command has caused, or an outage early, and says so.
     async fn mend(&mut self) {
         let Some((step, mends_itself)) = self.broken.clone() else { return };
         let is_outage = step.disruption.outage().is_some();
@@ -400,7 +400,7 @@ impl Exercise {
         match self.reach.mend(&step, self.breaking.as_mut()).await {
             Ok(()) => {
                 (self.broken, self.breaking) = (None, None);
-                (self.say)(&format!("{} may {}", step.target(), if is_outage { "be reached again" } else { "go on" }));
+                (self.say)(&format!("{} {}", step.target(), if is_outage { "can be reached again" } else { "continues" }));
             }
             Err(why) if mends_itself.is_some() => self.note(why),
             Err(why) => self.note(format!("{} {}: {why}", step.target(), still(&step))),
@@ -412,30 +412,34 @@ impl Exercise {
         self.notes.push(note);
     }
 
-    /// Ctrl-C: mends what it can, says what mends itself, and tells the cluster.
+    /// On Ctrl-C: ends the fault if it can, says what ends by itself, and tells the cluster.
     async fn break_off(&mut self) -> DrillError {
         self.mend().await;
         let state = match &self.broken {
-            None => "nothing is left broken by it".to_owned(),
+            None => "nothing is left broken".to_owned(),
             Some((step, Some(at))) => {
                 let left = at.saturating_duration_since(Instant::now()).as_millis();
-                format!("{} mends itself in {left} ms", step.target())
+                format!("{} recovers by itself in {left} ms", step.target())
             }
             Some((step, None)) if step.disruption.outage().is_some() => {
-                format!("{} {}: run the mend command by hand; a watchdog runs it a minute later, too", step.target(), still(step))
+                format!(
+                    "{} {}: run the mend command by hand; a watchdog also runs it, a minute after the planned end",
+                    step.target(),
+                    still(step)
+                )
             }
-            Some((step, None)) => format!("{} {}: let it go on (SIGCONT)", step.target(), still(step)),
+            Some((step, None)) => format!("{} {}: resume it (SIGCONT)", step.target(), still(step)),
         };
         if self.began.is_none() {
-            return DrillError::Interrupted("before anything was touched".to_owned());
+            return DrillError::Interrupted("before anything was changed".to_owned());
         }
         let ended: Vec<String> = self.victims.clone();
         let mut result = self.result(Outcome::default());
-        result.missed = vec![format!("it was broken off; {state}")];
+        result.missed = vec![format!("the drill was interrupted; {state}")];
         self.keep(&result).await;
         DrillError::Interrupted(format!(
-            "{state}; hit so far: {}",
-            if ended.is_empty() { "nobody".into() } else { ended.join(", ") }
+            "{state}; broken so far: {}",
+            if ended.is_empty() { "nothing".into() } else { ended.join(", ") }
         ))
     }
 
@@ -443,7 +447,7 @@ impl Exercise {
         let missed = verdict::missed(self.options.objectives, &outcome);
         let mut notes = self.notes.clone();
         if missed.is_empty() {
-            notes.extend(outcome.not_seen.iter().map(|what| format!("when time was up, {what}")));
+            notes.extend(outcome.not_seen.iter().map(|what| format!("when the time was up, {what}")));
         }
         let (began, began_at_ms) = self.began.unwrap_or_else(|| (Instant::now(), weir_world::wall_clock_ms()));
         DrillResult {
@@ -461,7 +465,7 @@ impl Exercise {
         }
     }
 
-    /// Has the cluster keep the result. That it can't is only told: the drill has been.
+    /// Makes the cluster keep the result. A failure is only reported, because the drill has already ended.
     async fn keep(&self, result: &DrillResult) {
         if let Err(error) = self.client.end_drill(result, END_PATIENCE).await {
             (self.say)(&format!("note: the cluster did not keep the result: {error}"));
@@ -470,10 +474,10 @@ impl Exercise {
 }
 
 fn still(step: &Step) -> &'static str {
-    if step.disruption.outage().is_some() { "IS STILL AWAY" } else { "IS STILL FROZEN" }
+    if step.disruption.outage().is_some() { "IS STILL UNAVAILABLE" } else { "IS STILL PAUSED" }
 }
 
-/// As much as is kept: the cluster takes results up to a size.
+/// The first few sentences, shortened: the cluster limits the size of a result.
 fn first_few(mut sentences: Vec<String>) -> Vec<String> {
     let left_out = sentences.len().saturating_sub(SENTENCES_KEPT);
     sentences.truncate(SENTENCES_KEPT);
@@ -486,7 +490,7 @@ fn first_few(mut sentences: Vec<String>) -> Vec<String> {
     sentences
 }
 
-/// The planned step on the cluster as it is now: who leads may have changed, and a TaskManager may be another incarnation.
+/// The planned step on the current cluster: the leader may have changed, and a TaskManager may be another incarnation.
 fn as_it_is_now(survey: &Survey, planned: &Step) -> Option<Step> {
     let now = |planned: &Victim| match planned.role {
         Role::JobManager => survey.jobmanager(&planned.name),
@@ -494,7 +498,7 @@ fn as_it_is_now(survey: &Survey, planned: &Step) -> Option<Step> {
     };
     let victim = now(&planned.victim)?;
     let leads = victim.role == Role::JobManager && victim.name == survey.leader.name;
-    // An outage is seen by who leads.
+    // The effect of an outage is seen at the leader, so the victim must still lead.
     let as_planned = leads || planned.disruption.outage().is_none();
     let others = planned.others.iter().filter_map(now).collect();
     as_planned.then_some(Step { disruption: planned.disruption, leads, victim, others })
@@ -510,7 +514,7 @@ async fn take_for(timeline: &mut Timeline, samples: &mut mpsc::Receiver<Sample>,
     }
 }
 
-/// Two steps as one: the worse of each.
+/// Combines two steps: the worse value of each measure counts.
 fn join(before: Outcome, after: Outcome) -> Outcome {
     let measures = if after.not_injected.is_some() { before.measures } else { worst(&before.measures, &after.measures) };
     Outcome {
@@ -526,7 +530,7 @@ fn join(before: Outcome, after: Outcome) -> Outcome {
 
 fn worst(before: &DrillMeasures, after: &DrillMeasures) -> DrillMeasures {
     let mut worst = before.worst_with(after);
-    // Nobody notices a standby that stops: that is no lack of a measure.
+    // If a standby stops, no process detects it. This is not a missing measure.
     worst.detection_ms = before.detection_ms.max(after.detection_ms);
     worst
 }

@@ -5,11 +5,11 @@ use weir_protocol::drill::Fault;
 
 use crate::victim::{Action, Role, Victim};
 
-/// What is done to it.
+/// The fault of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Disruption {
-    /// Its leadership is handed to another.
+    /// Leadership is transferred to another JobManager.
     TransferLeadership,
     Kill,
     Terminate,
@@ -27,7 +27,7 @@ pub(super) enum Disruption {
 }
 
 impl Disruption {
-    /// As a fault for an agent, if it is one.
+    /// The fault for an agent, if an agent can inject it.
     pub(super) fn fault(self) -> Option<Fault> {
         match self {
             Self::TransferLeadership => None,
@@ -39,7 +39,7 @@ impl Disruption {
         }
     }
 
-    /// As the action of a command, if it is one.
+    /// The action of a command, if a command can do it.
     pub(super) fn action(self) -> Option<Action> {
         match self {
             Self::TransferLeadership | Self::StoreOutage { .. } | Self::CheckpointStorageOutage { .. } => None,
@@ -49,12 +49,12 @@ impl Disruption {
         }
     }
 
-    /// Whether the process ends of it.
+    /// Whether it ends the process.
     pub(super) fn ends_the_process(self) -> bool {
         matches!(self, Self::Kill | Self::Terminate)
     }
 
-    /// What is taken away and for how many milliseconds, if that is what it does.
+    /// What becomes unavailable and for how many milliseconds, if this is an outage.
     pub(super) fn outage(self) -> Option<(&'static str, u64)> {
         match self {
             Self::StoreOutage { for_ms } => Some(("the coordination store", for_ms)),
@@ -64,14 +64,14 @@ impl Disruption {
     }
 }
 
-/// Who is hit, and how.
+/// One fault and its victims.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Step {
     pub(super) disruption: Disruption,
     pub(super) victim: Victim,
     /// Whether the victim leads.
     pub(super) leads: bool,
-    /// Who is hit at the same moment: of an outage everybody else whom it concerns.
+    /// The victims that are hit at the same moment: for an outage, all other processes that it concerns.
     pub(super) others: Vec<Victim>,
 }
 
@@ -80,34 +80,36 @@ impl Step {
         Self { disruption, victim, leads, others: Vec::new() }
     }
 
-    /// Everybody who is hit.
+    /// All processes that are hit.
     pub(super) fn everybody(&self) -> impl Iterator<Item = &Victim> {
         std::iter::once(&self.victim).chain(&self.others)
     }
 
-    /// What is broken, for people: a process, or what is out of reach.
+    /// What is broken, for people: a process, or what becomes unavailable.
     pub(super) fn target(&self) -> &str {
         self.disruption.outage().map_or(self.victim.name.as_str(), |(what, _)| what)
     }
 
-    /// For people: `kill jm-1 (the leading JobManager, 127.0.0.1:8081)`.
+    /// Describes the step for people: `kill jm-1 (the leading JobManager, 127.0.0.1:8081)`.
     pub(super) fn text(&self) -> String {
         let Victim { name, address, .. } = &self.victim;
         let what = match (self.victim.role, self.leads) {
             (Role::JobManager, true) => "the leading JobManager",
-            (Role::JobManager, false) => "a standing-by JobManager",
+            (Role::JobManager, false) => "a standby JobManager",
             (Role::TaskManager, _) => "a TaskManager",
         };
         match self.disruption {
-            Disruption::TransferLeadership => format!("hand leadership from {name} ({what}, {address}) to another"),
+            Disruption::TransferLeadership => {
+                format!("transfer leadership from {name} ({what}, {address}) to another JobManager")
+            }
             Disruption::Kill => format!("kill {name} ({what}, {address})"),
             Disruption::Terminate => format!("stop {name} in order ({what}, {address})"),
-            Disruption::Pause { for_ms } => format!("freeze {name} for {for_ms} ms ({what}, {address})"),
+            Disruption::Pause { for_ms } => format!("pause {name} for {for_ms} ms ({what}, {address})"),
             Disruption::StoreOutage { for_ms } => {
-                format!("take the coordination store away from every JobManager for {for_ms} ms")
+                format!("make the coordination store unavailable to every JobManager for {for_ms} ms")
             }
             Disruption::CheckpointStorageOutage { for_ms } => {
-                format!("take checkpoint storage away from every JobManager and TaskManager for {for_ms} ms")
+                format!("make checkpoint storage unavailable to every JobManager and TaskManager for {for_ms} ms")
             }
         }
     }

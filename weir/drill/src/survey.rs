@@ -1,4 +1,4 @@
-//! The cluster as it is before anything is broken.
+//! The state of the cluster before anything is broken.
 
 use std::time::Duration;
 
@@ -13,48 +13,48 @@ use crate::victim::{Role, Victim};
 
 /// How long one process may take to answer.
 const LOOK: Duration = Duration::from_secs(2);
-/// Jobs that are watched at most; the others are not judged.
+/// How many jobs are watched at most. The others are not judged.
 pub(super) const MAX_JOBS: usize = 64;
 
-/// A JobManager.
+/// A JobManager with a known address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct JobManagerSeen {
     /// Its REST address.
     pub(super) address: String,
-    /// What it said about itself; `None` if it did not answer.
+    /// What it reported about itself; `None` if it did not answer.
     pub(super) agent: Option<AgentInfo>,
 }
 
-/// A TaskManager.
+/// A TaskManager that the leader knows.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct TaskManagerSeen {
-    /// As the leader shows it.
+    /// What the leader reports about it.
     pub(super) info: TaskManagerInfo,
-    /// What it said about itself; `None` if it did not answer.
+    /// What it reported about itself; `None` if it did not answer.
     pub(super) agent: Option<AgentInfo>,
 }
 
-/// Everything that preconditions and plans are made from.
+/// Everything that preconditions and plans depend on.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Survey {
     pub(super) leader: LeaderAddress,
-    /// The coordination group as the leader sees it.
+    /// The group of JobManagers as the leader sees it.
     pub(super) ha: HaResponse,
     /// JobManagers with a known REST address.
     pub(super) jobmanagers: Vec<JobManagerSeen>,
     pub(super) taskmanagers: Vec<TaskManagerSeen>,
-    /// Jobs that have not ended, [`MAX_JOBS`] at most.
+    /// Jobs that have not ended, at most [`MAX_JOBS`].
     pub(super) jobs: Vec<JobDescription>,
-    /// Jobs beyond those.
+    /// Number of jobs beyond these.
     pub(super) jobs_left_out: usize,
-    /// The drill under way, if there is one.
+    /// The running drill, if there is one.
     pub(super) drill: Option<DrillUnderWay>,
-    /// What an outage is measured against, if that was asked for.
+    /// What an outage is compared with, if the drill is an outage.
     pub(super) bounds: Option<Bounds>,
 }
 
 impl Survey {
-    /// Asks everybody. Waits up to `patience` for a leader.
+    /// Asks all processes. Waits up to `patience` for a leader.
     pub(super) async fn take(http: &ProcessClient, addresses: &[String], patience: Duration) -> Result<Self, ClientError> {
         let client = ClusterClient::new(addresses.to_vec())?;
         let overview = client.list(patience).await?;
@@ -64,13 +64,13 @@ impl Survey {
             answers.into_iter().filter_map(|(address, answer)| Some((address, answer.ok()?))).collect();
         let newest = seen.iter().filter_map(|(_, ha)| ha.leader.clone()).max_by_key(|leader| leader.epoch);
         let no_leader =
-            || ClientError::NoLeader { waited_ms: patience.as_millis() as u64, last: "nobody knows of a leader".into() };
+            || ClientError::NoLeader { waited_ms: patience.as_millis() as u64, last: "no JobManager knows a leader".into() };
         let leader = newest.ok_or_else(no_leader)?;
         let mut addresses: Vec<String> = addresses.to_vec();
         let ha = match seen.into_iter().find(|(_, ha)| ha.answered_by == leader.name) {
             Some((_, ha)) => ha,
             None => {
-                // It was not among the addresses given, but it must be watched.
+                // The leader was not among the given addresses, but it must be watched.
                 addresses.push(leader.rest_address.clone());
                 ClusterClient::new(vec![leader.rest_address.clone()])?.ha_status(patience).await?
             }
@@ -100,14 +100,14 @@ impl Survey {
         self.jobmanagers.iter().filter_map(|seen| seen.agent.as_ref()).map(|agent| agent.process.clone()).collect()
     }
 
-    /// Name and address of every JobManager whose address is known; the address stands for the name of one that does not answer.
+    /// Name and address of every JobManager with a known address. If a JobManager does not answer, its address replaces its name.
     pub(super) fn watched(&self) -> Vec<(String, String)> {
         let name =
             |seen: &JobManagerSeen| seen.agent.as_ref().map_or_else(|| seen.address.clone(), |agent| agent.process.clone());
         self.jobmanagers.iter().map(|seen| (name(seen), seen.address.clone())).collect()
     }
 
-    /// A JobManager by its name.
+    /// The JobManager of this name, as a victim.
     pub(super) fn jobmanager(&self, name: &str) -> Option<Victim> {
         self.jobmanagers.iter().find_map(|seen| {
             let agent = seen.agent.as_ref().filter(|agent| agent.process == name)?;
@@ -126,7 +126,7 @@ impl Survey {
 const AGENT: &str = "/weir/v1/drill/agent";
 
 impl TaskManagerSeen {
-    /// As somebody to be broken.
+    /// This TaskManager as a victim.
     pub(super) fn victim(&self) -> Victim {
         Victim {
             role: Role::TaskManager,
@@ -144,12 +144,12 @@ impl TaskManagerSeen {
     }
 }
 
-/// `host:port` without what stands around it.
+/// `host:port` without a scheme before it and a slash after it.
 fn bare(address: &str) -> String {
     address.trim_start_matches("http://").trim_end_matches('/').to_owned()
 }
 
-/// The name that a TaskManager keeps over its incarnations: its id without the number of this one.
+/// The name that a TaskManager keeps over its incarnations: its id without the number of this incarnation.
 pub(super) fn resource_id(id: &str) -> &str {
     const INCARNATION_DIGITS: usize = 16;
     match id.rsplit_once('-') {

@@ -1,21 +1,21 @@
-//! What is switched on for a time, and off again whatever becomes of whoever wanted it.
+//! A switch that is turned on for a limited time. It is turned off again even if the caller has ended by then.
 
 use std::fmt;
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Off at first. Clones are the same switch.
+/// A switch, which is off at first. Clones are the same switch.
 #[derive(Clone)]
 pub(crate) struct Switch {
-    /// What is away while it is on, for people.
+    /// What is unavailable while it is on, for people.
     what: &'static str,
     state: Arc<Mutex<State>>,
 }
 
 struct State {
     turn: Box<dyn Fn(bool) + Send>,
-    /// While it is on: dropped to turn it off early, and the number of this time.
+    /// Set while it is on: the sender is dropped to turn it off early, and the number identifies this period.
     on: Option<(SyncSender<()>, u64)>,
     times: u64,
 }
@@ -37,21 +37,21 @@ impl State {
 }
 
 impl Switch {
-    /// `turn` does what it is for.
+    /// Makes a switch. `turn` is called with true when it is turned on, and with false when it is turned off.
     pub(crate) fn new(what: &'static str, turn: impl Fn(bool) + Send + 'static) -> Self {
         Self { what, state: Arc::new(Mutex::new(State { turn: Box::new(turn), on: None, times: 0 })) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // What is done under this lock can't leave it half changed.
+        // No code under this lock can leave the state half changed.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// On, for this time at most. `Err` if it is on already, or if nothing could turn it off again.
+    /// Turns it on for this time at most. `Err` if it is already on, or if nothing could turn it off again.
     pub(crate) fn turn_on(&self, time: Duration) -> Result<(), String> {
         let mut state = self.state();
         if state.on.is_some() {
-            return Err(format!("{} is away already", self.what));
+            return Err(format!("{} is already unavailable", self.what));
         }
         let (early, ended) = sync_channel::<()>(1);
         state.times += 1;
@@ -64,7 +64,7 @@ impl Switch {
         std::thread::Builder::new().name("drill-fault".to_owned()).spawn(timer).map_err(|error| error.to_string())?;
         state.on = Some((early, number));
         (state.turn)(true);
-        tracing::warn!(what = self.what, for_ms = time.as_millis() as u64, "a drill takes it away from this process");
+        tracing::warn!(what = self.what, for_ms = time.as_millis() as u64, "a drill makes it unavailable to this process");
         Ok(())
     }
 
@@ -72,14 +72,14 @@ impl Switch {
         let mut state = self.state();
         let is_this_one = state.on.as_ref().is_some_and(|(_, on)| *on == number);
         if is_this_one && state.turn_off() {
-            tracing::info!(what = self.what, "a drill's time is up: it may be reached again");
+            tracing::info!(what = self.what, "the time of a drill is up: it can be reached again");
         }
     }
 
-    /// Off, if it is on.
+    /// Turns it off, if it is on.
     pub(crate) fn turn_off(&self) {
         if self.state().turn_off() {
-            tracing::info!(what = self.what, "a drill is over early: it may be reached again");
+            tracing::info!(what = self.what, "a drill ended early: it can be reached again");
         }
     }
 }
@@ -98,20 +98,20 @@ mod tests {
     }
 
     #[test]
-    fn its_time_ends_by_itself() {
+    fn a_switch_turns_itself_off() {
         let (switch, on) = switch();
         switch.turn_on(Duration::from_millis(30)).unwrap();
         assert!(on.load(Ordering::SeqCst));
         let started = Instant::now();
         while on.load(Ordering::SeqCst) {
-            assert!(started.elapsed() < Duration::from_secs(30), "nobody turned it off");
+            assert!(started.elapsed() < Duration::from_secs(30), "the switch was not turned off");
             std::thread::sleep(Duration::from_millis(1));
         }
         switch.turn_on(Duration::from_secs(300)).unwrap();
     }
 
     #[test]
-    fn one_time_after_the_other_and_the_end_of_the_first_is_not_that_of_the_second() {
+    fn periods_do_not_overlap_and_the_end_of_one_does_not_end_the_next() {
         let (switch, on) = switch();
         switch.turn_on(Duration::from_secs(300)).unwrap();
         assert!(switch.turn_on(Duration::from_secs(1)).unwrap_err().contains("already"));

@@ -1,36 +1,36 @@
-//! What was measured against what was declared.
+//! Compares what was measured with what was declared.
 
 use weir_protocol::rest::{DrillMeasures, DrillObjectives};
 
-/// What came of a drill besides figures.
+/// The result of a drill: its measures, and what else happened.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Outcome {
     pub(super) measures: DrillMeasures,
-    /// Why a fault was not brought about, if it was not.
+    /// Why the fault was not injected, if so.
     pub(super) not_injected: Option<String>,
-    /// What had not been seen when time was up.
+    /// What had not been seen when the time was up.
     pub(super) not_seen: Vec<String>,
-    /// Jobs that failed.
+    /// Names of the jobs that failed.
     pub(super) failed_jobs: Vec<String>,
     /// Whether a leader answered and every task ran again.
     pub(super) recovered: bool,
-    /// What must not have happened, or should have and did not, a sentence each.
+    /// What happened but must not, or should have happened but did not: one sentence each.
     pub(super) unexpected: Vec<String>,
-    /// Processes that were waited for and did not come back.
+    /// Processes that were expected back and did not come back.
     pub(super) still_away: Vec<String>,
 }
 
-/// Everything that was not met, a sentence each; empty = passed.
+/// Everything that was missed, one sentence each. If it is empty, the drill has passed.
 pub(super) fn missed(objectives: DrillObjectives, outcome: &Outcome) -> Vec<String> {
     let measures = &outcome.measures;
     let mut missed = Vec::new();
     if let Some(why) = &outcome.not_injected {
-        missed.push(format!("the fault was not brought about: {why}"));
+        missed.push(format!("the fault was not injected: {why}"));
         return missed;
     }
     missed.extend(outcome.failed_jobs.iter().map(|job| format!("job {job} has FAILED")));
     if !outcome.recovered {
-        missed.push(format!("it did not recover in time: {}", outcome.not_seen.join("; ")));
+        missed.push(format!("the cluster did not recover in time: {}", outcome.not_seen.join("; ")));
     }
     missed.extend(outcome.unexpected.iter().cloned());
     match (objectives.rto_ms, measures.recovery_ms) {
@@ -45,7 +45,7 @@ pub(super) fn missed(objectives: DrillObjectives, outcome: &Outcome) -> Vec<Stri
         }
         (Some(objective), None) if outcome.recovered => {
             missed.push(format!(
-                "a job went on from an older checkpoint than its newest: more than {objective} records may be lost"
+                "a job continued from a checkpoint older than its newest: more than {objective} records may be lost"
             ));
         }
         _ => {}
@@ -75,22 +75,22 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_measured_meets_no_objective() {
+    fn a_missing_measure_meets_no_objective() {
         let mut outcome = recovered(10);
         outcome.measures.records_lost = None;
         assert_eq!(missed(TWO_SECONDS, &outcome).len(), 1);
         let never = Outcome { not_seen: vec!["no leader answers".to_owned()], ..Outcome::default() };
         let missed = missed(TWO_SECONDS, &never);
-        assert_eq!(missed, ["it did not recover in time: no leader answers"]);
+        assert_eq!(missed, ["the cluster did not recover in time: no leader answers"]);
     }
 
     #[test]
-    fn failed_jobs_and_processes_that_stay_away_fail_a_drill_without_objectives() {
+    fn failed_jobs_and_missing_processes_fail_a_drill_without_objectives() {
         let outcome = Outcome { failed_jobs: vec!["a".to_owned()], still_away: vec!["jm-1".to_owned()], ..recovered(1) };
         assert_eq!(missed(DrillObjectives::default(), &outcome).len(), 2);
-        let outcome = Outcome { unexpected: vec!["the fault did not bite".to_owned()], ..recovered(1) };
-        assert_eq!(missed(DrillObjectives::default(), &outcome), ["the fault did not bite"]);
+        let outcome = Outcome { unexpected: vec!["the fault had no effect".to_owned()], ..recovered(1) };
+        assert_eq!(missed(DrillObjectives::default(), &outcome), ["the fault had no effect"]);
         let refused = Outcome { not_injected: Some("no way".to_owned()), ..Outcome::default() };
-        assert_eq!(missed(DrillObjectives::default(), &refused), ["the fault was not brought about: no way"]);
+        assert_eq!(missed(DrillObjectives::default(), &refused), ["the fault was not injected: no way"]);
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-/// What a process is.
+/// The role of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Role {
@@ -11,7 +11,7 @@ pub(crate) enum Role {
 }
 
 impl Role {
-    /// As `weir` calls it.
+    /// Its name as a command of `weir`.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::JobManager => "jobmanager",
@@ -20,23 +20,23 @@ impl Role {
     }
 }
 
-/// Who is to be broken.
+/// A process that a drill breaks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Victim {
     pub(crate) role: Role,
     /// A JobManager's name, or a TaskManager's resource id.
     pub(crate) name: String,
-    /// A JobManager's name, or a TaskManager's id, which no other incarnation of it has.
+    /// A JobManager's name, or a TaskManager's id, which is different for each incarnation.
     pub(crate) process: String,
     /// `host:port` of its HTTP service.
     pub(crate) address: String,
-    /// Its process id on its machine, if it says so.
+    /// Its process id on its machine, if it reports it.
     pub(crate) pid: Option<u32>,
-    /// Whether it takes faults.
+    /// Whether its agent accepts faults.
     pub(crate) agent_enabled: bool,
 }
 
-/// What is to be done to a process.
+/// What a command does to a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Action {
     Kill,
@@ -57,7 +57,7 @@ impl Action {
         }
     }
 
-    /// The signal that does it; empty for `start`.
+    /// The signal for the action; empty for `start`.
     pub(crate) fn signal(self) -> &'static str {
         match self {
             Self::Kill => "KILL",

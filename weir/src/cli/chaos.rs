@@ -1,4 +1,4 @@
-//! `weir chaos`: hands over to the program `weir-chaos` beside this one.
+//! `weir chaos`: replaces this process by the program `weir-chaos` in the same directory.
 
 use std::convert::Infallible;
 use std::ffi::OsString;
@@ -11,12 +11,12 @@ use super::exit_code::Failure;
 
 #[derive(Debug, Args)]
 pub(super) struct ChaosArguments {
-    /// What `weir-chaos` is to do: `run`, `check`, `list` or `smoke`, with its arguments.
+    /// Arguments of `weir-chaos`: `run`, `check`, `list` or `smoke`, and their own arguments.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
     arguments: Vec<OsString>,
 }
 
-/// Becomes `weir-chaos`; returns only if that is not possible.
+/// Replaces this process by `weir-chaos`. Returns only if that fails.
 pub(super) fn run(arguments: &ChaosArguments) -> Result<(), Failure> {
     let failed: Result<Infallible, Failure> = become_chaos(&arguments.arguments);
     failed.map(|never| match never {})
@@ -26,14 +26,14 @@ fn become_chaos(arguments: &[OsString]) -> Result<Infallible, Failure> {
     let program = std::env::current_exe()?.with_file_name("weir-chaos");
     if !program.is_file() {
         let message = format!(
-            "`weir chaos run|check|list|smoke` is the program weir-chaos, and there is no {}. It is built from the same sources: \
-             `cargo build --release --package weir-chaos`, then put target/release/weir-chaos beside weir.",
+            "`weir chaos` needs the program weir-chaos, but there is no {}. Build it from the same sources with `cargo build \
+             --release --package weir-chaos`, and put target/release/weir-chaos into the directory of weir.",
             program.display()
         );
         return Err(Failure::error(message));
     }
     let mut command = Command::new(&program);
-    // Without a verb it says what there is.
+    // Without a verb, the user wants to know which verbs there are.
     if arguments.is_empty() {
         command.arg("--help")
     } else {

@@ -1,4 +1,4 @@
-//! `weir drill`: break a live cluster on purpose, and measure what it costs.
+//! `weir drill`: injects a fault into a live cluster on purpose, and measures its effect.
 
 use std::time::Duration;
 
@@ -16,67 +16,68 @@ use weir_protocol::quantity;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum DrillCommand {
-    /// List the drills there are.
+    /// List the drills, and what each one does.
     List,
-    /// Carry out a drill on a live cluster: check that it can be borne, break something, measure, judge.
+    /// Run a drill on a live cluster: check that the cluster will survive it, inject the fault, measure, judge.
     ///
-    /// Processes are reached through their agents (drill.agent.enabled: true) or by --command; outages are brought about through
-    /// everybody's agent or by --break-command and --mend-command. While the drill runs restarts of
-    /// tasks don't count against any job's restart strategy. Exit code 0: passed; 1: an objective was missed; 6: refused, nothing
-    /// was touched. See docs/drills.md.
+    /// The drill reaches a process through its agent (drill.agent.enabled: true) or by --command. It causes an outage through the
+    /// agents of all processes, or by --break-command and --mend-command. While the drill runs, restarts of tasks don't count against
+    /// any job's restart strategy. See docs/drills.md.
+    ///
+    /// Exit code 0: passed; 1: an objective was missed, or the drill was interrupted; 6: refused, nothing was changed.
     Run(Box<RunArguments>),
 }
 
 #[derive(Debug, Args)]
 pub(super) struct RunArguments {
-    /// Which; `weir drill list` says what each does.
+    /// Name of the drill; `weir drill list` says what each one does.
     #[arg(value_enum)]
     name: Drill,
     #[command(flatten)]
     cluster: ClusterArguments,
-    /// Print what would be done, to whom, and every precondition with what was found; touch nothing.
+    /// Print the plan, its targets, and every precondition with what was found. Change nothing. Exit code 6: it would be refused.
     #[arg(long)]
     dry_run: bool,
-    /// Longest recovery: from the fault (or the end of an outage) until a leader answers and every task of every job that ran is
-    /// RUNNING again.
-    /// Left out: it must recover before --deadline.
+    /// Longest allowed recovery: from the fault, or the end of an outage, until a leader answers and every task of every job that
+    /// ran is RUNNING again. If left out, the cluster must recover before --deadline.
     #[arg(long, value_parser = quantity::parse_duration)]
     rto: Option<Duration>,
-    /// Most records lost: covered by a checkpoint that a job had completed before the fault, and gone after recovery. Records that
-    /// are read again from a checkpoint are not lost, and are not compared.
+    /// Most records that may be lost. A record is lost if it was in a checkpoint that completed before the fault, and is missing
+    /// after recovery. Records that are read again from a checkpoint are not lost, and don't count.
     #[arg(long, default_value_t = 0, value_name = "RECORDS")]
     rpo: u64,
-    /// The TaskManager to kill, by its name; one that runs tasks if left out.
+    /// Name of the TaskManager to kill (taskmanager-kill). If left out, one that runs tasks is selected.
     #[arg(long, value_name = "NAME")]
     victim: Option<String>,
-    /// How long a process is frozen.
+    /// How long the leader is frozen (leader-pause); at most 5 min.
     #[arg(long, default_value = "10 s", value_parser = fault_time)]
     pause: Duration,
-    /// How long an outage lasts (store-outage, checkpoint-storage-outage).
+    /// How long an outage lasts (store-outage, checkpoint-storage-outage); at most 5 min.
     #[arg(long, default_value = "10 s", value_parser = fault_time)]
     duration: Duration,
-    /// How long a fault is watched at most; an outage from its end.
+    /// How long the effect of each fault is watched at most: from the fault, or from the end of an outage.
     #[arg(long, default_value = "2 min", value_parser = quantity::parse_duration)]
     deadline: Duration,
-    /// Somebody starts again what has ended: counts as redundancy where there are no slots to spare.
+    /// A supervisor restarts ended processes. A drill on TaskManagers then needs no free slots on other TaskManagers.
     #[arg(long)]
     supervised: bool,
-    /// Neither wait for what was killed to come back, nor judge that it has.
+    /// Don't wait for the killed process to come back, and don't judge whether it does.
     #[arg(long)]
     no_return: bool,
-    /// How to reach a process instead of through its agent, e.g. 'ssh {host} sudo systemctl {action} weir-{role}'.
-    /// {action}: kill, terminate, pause, resume or start; {signal}: KILL, TERM, STOP, CONT; and {host} {name} {role} {pid}.
+    /// Command that reaches a process instead of its agent, e.g. 'ssh {host} sudo systemctl {action} weir-{role}'. {action} is
+    /// kill, terminate, pause, resume or start; {signal} is KILL, TERM, STOP or CONT. {host}, {name}, {role} and {pid} are those of
+    /// the process.
     #[arg(long, value_name = "TEMPLATE")]
     command: Option<CommandTemplate>,
-    /// How to start again what was ended, if no supervisor does; the same placeholders.
+    /// Command that restarts an ended process if no supervisor does, with the same placeholders as --command.
     #[arg(long, value_name = "TEMPLATE")]
     restart_command: Option<CommandTemplate>,
-    /// How to bring an outage about instead of through everybody's agent: a command of yours, run by sh on this machine, which stops
-    /// the store, unmounts the storage, or cuts the way to it, e.g. 'ssh etcd-1 sudo systemctl stop etcd'. Together with --mend-command.
+    /// Command that causes an outage instead of the agents, e.g. 'ssh etcd-1 sudo systemctl stop etcd'. sh runs it on this machine.
+    /// It stops the store, unmounts the storage, or cuts the network to it. When it ends, within 30 s, the outage must have begun.
     #[arg(long, value_name = "COMMAND", requires = "mend_command")]
     break_command: Option<String>,
-    /// How to mend that: run after --duration, on Ctrl-C, and by a watchdog a minute after --duration if this process is killed. It
-    /// may be run more than once.
+    /// Command that ends the outage of --break-command. It runs after --duration and on Ctrl-C. If this process is killed, a
+    /// watchdog runs it a minute after --duration. It may run more than once.
     #[arg(long, value_name = "COMMAND", requires = "break_command")]
     mend_command: Option<String>,
 }
@@ -87,7 +88,7 @@ fn fault_time(text: &str) -> Result<Duration, String> {
     if fits { Ok(time) } else { Err(format!("a fault lasts 1 ms to {} s", MAX_FAULT_MS / 1_000)) }
 }
 
-/// Runs a drill verb.
+/// Runs a verb of `weir drill`.
 pub(super) fn run(command: DrillCommand) -> Result<(), Failure> {
     match command {
         DrillCommand::List => {
@@ -150,7 +151,7 @@ impl From<DrillError> for Failure {
             DrillError::Refused(examination) => {
                 Self::with_code(Code::Refused, format!("DRILL-REFUSED: {}", report::refusals(&examination)))
             }
-            DrillError::Interrupted(state) => Self::error(format!("DRILL-INTERRUPTED: the drill was broken off; {state}")),
+            DrillError::Interrupted(state) => Self::error(format!("DRILL-INTERRUPTED: the drill was interrupted: {state}")),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! How a command ends: a message and a documented code.
+//! The end of a command: a message and a documented exit code.
 
 use std::fmt;
 use std::process::ExitCode;
@@ -6,25 +6,25 @@ use std::process::ExitCode;
 use crate::assembly;
 use crate::demo::DemoError;
 
-/// Why a command failed, as its exit code says it.
+/// The exit code of a failed command. The numbers are documented in `weir --help`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Code {
-    /// Something went wrong.
+    /// Any failure without a code of its own.
     Error = 1,
-    /// The command or its configuration can't be used as given.
+    /// The command line or the configuration is wrong.
     Usage = 2,
-    /// What was named does not exist.
+    /// The named job, savepoint or member does not exist.
     NotFound = 3,
-    /// No JobManager answered, none leads, or the coordination store is away.
+    /// No JobManager answers as the leader, or the coordination store is unavailable.
     NoLeader = 4,
-    /// It did not happen in time.
+    /// The awaited event did not happen in time.
     TimedOut = 5,
-    /// The cluster can't bear it: nothing was touched.
+    /// The cluster would not survive the drill. Nothing was changed.
     Refused = 6,
 }
 
-/// A command that failed: what happened, what to try, and the exit code.
+/// The failure of a command: a message that says what happened and what to try, and the exit code.
 #[derive(Debug)]
 pub struct Failure {
     code: Code,
@@ -32,17 +32,17 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// Something went wrong.
+    /// A failure with [`Code::Error`].
     pub fn error(message: impl fmt::Display) -> Self {
         Self { code: Code::Error, message: message.to_string() }
     }
 
-    /// The command or its configuration can't be used as given.
+    /// A failure with [`Code::Usage`].
     pub fn usage(message: impl fmt::Display) -> Self {
         Self { code: Code::Usage, message: message.to_string() }
     }
 
-    /// A failure with this code.
+    /// A failure with the given exit code.
     pub fn with_code(code: Code, message: impl fmt::Display) -> Self {
         Self { code, message: message.to_string() }
     }
@@ -75,7 +75,7 @@ impl From<serde_json::Error> for Failure {
     }
 }
 
-/// Prints what went wrong, if something did, and gives the exit code.
+/// Prints the message of a failure to standard error. Returns the exit code of the process.
 pub fn finish(outcome: Result<(), Failure>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,4 +1,4 @@
-//! `weir ha`: who leads, who could, and who did.
+//! `weir ha`: shows and changes leadership, and the coordination system behind it.
 
 use std::time::Duration;
 
@@ -15,7 +15,11 @@ use crate::coordination;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum HaCommand {
-    /// Examine the configured coordination system: is it fit to be relied on? Touches nothing of a running cluster.
+    /// Check whether the configured coordination system is fit to be relied on. A running cluster is not affected.
+    ///
+    /// For etcd and ZooKeeper, the check elects leaders and writes under a cluster id of its own: the configured one, followed by
+    /// `-check`. For raft, it runs three members on this machine, with their logs beside high-availability.raft.dir, and connects
+    /// to the configured members. Exit code 0: fit, perhaps with reservations; 1: not fit; 2: the configuration is invalid.
     Check {
         #[command(flatten)]
         config: ConfigArguments,
@@ -23,46 +27,53 @@ pub(super) enum HaCommand {
         #[arg(long, short, value_enum, default_value = "text")]
         output: Format,
     },
-    /// Move everything a stopped cluster has written down to another coordination system. Jobs' files stay where they are.
+    /// Move the state of a stopped cluster to another coordination system. The files of jobs stay where they are.
     ///
-    /// Stop the JobManagers of both configurations first; TaskManagers may run on, and so do their tasks. Where an end is a raft
-    /// group, run `weir ha member` on its other hosts, so that it has a quorum. Interrupted at any point, it can be run again. When
-    /// it is done, start the JobManagers with the new configuration; with the old one they refuse to lead.
+    /// First stop the JobManagers of both configurations. TaskManagers and their tasks may keep running. If the source or the
+    /// destination is a raft group, run `weir ha member` on its other hosts, so that it has a quorum. If the migration is
+    /// interrupted, run it again. Afterwards start the JobManagers with the new configuration; with the old one they refuse to lead.
+    ///
+    /// Exit code 0: all state is at the destination; 1: the migration was interrupted or a store failed; 2: the configurations
+    /// can't be used, the destination is not free, or the state is not at the source; 5: it could not lead at one end within
+    /// --timeout.
     Migrate(ha_migrate::MigrateArguments),
-    /// Be a member of the raft group without being a JobManager, until Ctrl-C: so that a group whose JobManagers are stopped has
-    /// a quorum for `weir ha migrate`.
+    /// Run only the raft member of a JobManager, until Ctrl-C. A group whose JobManagers are stopped then has a quorum for
+    /// `weir ha migrate`.
     Member {
         #[command(flatten)]
         config: ConfigArguments,
     },
-    /// Who leads, how far the others are, and how many may still fail.
+    /// Show who leads, how closely the other members follow, and how many more may fail.
     Status {
         #[command(flatten)]
         cluster: ClusterArguments,
     },
-    /// The newest leaderships, and how the newest drills ended.
+    /// Show the newest leaderships, and the results of the newest drills.
     History {
         #[command(flatten)]
         cluster: ClusterArguments,
     },
-    /// Let another JobManager into the raft group. Start it first, with an empty directory and itself among its members.
+    /// Add a JobManager to the raft group.
+    ///
+    /// Start the JobManager first, with an empty high-availability.raft.dir and with its own name among
+    /// high-availability.raft.members.
     AddMember {
-        /// Its name and the address of its raft peer service.
+        /// Name of the JobManager and address of its raft peer service.
         #[arg(value_name = "NAME@HOST:PORT")]
         member: String,
         #[command(flatten)]
         cluster: ClusterArguments,
     },
-    /// Remove a JobManager from the raft group for good.
+    /// Remove a JobManager from the raft group permanently.
     RemoveMember {
-        /// Its name.
+        /// Name of the JobManager.
         name: String,
         #[command(flatten)]
         cluster: ClusterArguments,
     },
-    /// Hand leadership to another JobManager, in order.
+    /// Transfer leadership to another JobManager in order, and wait until it leads.
     TransferLeader {
-        /// Who is to lead; the most caught-up one if left out.
+        /// Name of the JobManager that is to lead. If left out, the one that follows most closely.
         to: Option<String>,
         #[command(flatten)]
         cluster: ClusterArguments,
@@ -84,9 +95,9 @@ pub(super) fn run(command: HaCommand) -> Result<(), Failure> {
             HaCommand::History { cluster } => {
                 let client = client(&cluster)?;
                 let status = client.ha_status(cluster.timeout).await?;
-                // Only a leader knows of drills; leaderships are shown also while there is none.
+                // Only a leader knows the drills. Leaderships are shown without a leader, too.
                 let drills = client.drills(cluster.timeout.min(DRILLS_PATIENCE)).await.unwrap_or_else(|error| {
-                    eprintln!("weir: drills are left out: {error}");
+                    eprintln!("weir: no drills are shown: {error}");
                     DrillsResponse::default()
                 });
                 let history =
@@ -112,10 +123,10 @@ pub(super) fn run(command: HaCommand) -> Result<(), Failure> {
     })
 }
 
-/// How long the history waits for a leader to tell of drills.
+/// How long the history waits for a leader's answer about drills.
 const DRILLS_PATIENCE: Duration = Duration::from_secs(5);
 
-/// What has been.
+/// What `weir ha history` prints.
 #[derive(Debug, Serialize)]
 struct History {
     /// Newest first.
@@ -131,7 +142,7 @@ fn history_text(history: &History) -> String {
     let leaderships: Vec<_> = history.leaderships.iter().map(leadership).collect();
     let mut text = table(&["epoch", "leader", "granted (ms since 1970)"], &leaderships);
     if let Some(drill) = &history.drill_under_way {
-        text += &format!("\n\ndrill {} is under way since {}", drill.drill, utc::text(drill.began_at_ms));
+        text += &format!("\n\ndrill {} has been running since {}", drill.drill, utc::text(drill.began_at_ms));
     }
     if history.drills.is_empty() {
         return text;
@@ -150,7 +161,7 @@ fn history_text(history: &History) -> String {
             measures.records_lost.map_or_else(|| "?".to_owned(), |lost| lost.to_string()),
         ]
     };
-    let headings = ["began", "drill", "of", "verdict", "detection", "outage", "recovery", "lost"];
+    let headings = ["began", "drill", "victims", "verdict", "detection", "outage", "recovery", "lost"];
     text += &format!("\n\n{}", table(&headings, &history.drills.iter().map(drill).collect::<Vec<_>>()));
     text
 }
@@ -160,18 +171,18 @@ fn client(cluster: &ClusterArguments) -> Result<ClusterClient, Failure> {
 }
 
 fn status_text(status: &HaResponse) -> String {
-    let leader = status.leader.as_ref().map_or("nobody", |leader| leader.name.as_str());
+    let leader = status.leader.as_ref().map_or("no JobManager", |leader| leader.name.as_str());
     let mut lines = vec![
         format!("{leader} leads, epoch {} ({}; answered by {})", status.epoch, status.provider, status.answered_by),
         format!(
-            "{}; {} more may fail before the group stops",
-            if status.has_quorum { "a quorum is reached" } else { "NO QUORUM" },
+            "{}; {} more members may fail before the group stops",
+            if status.has_quorum { "there is a quorum" } else { "NO QUORUM" },
             status.failures_tolerated
         ),
     ];
     if let Some(since_ms) = status.store_away_since_ms {
         let since = utc::text(since_ms);
-        lines.push(format!("THE COORDINATION STORE HAS NOT ANSWERED since {since}: jobs run on, nothing new is taken"));
+        lines.push(format!("THE COORDINATION STORE HAS NOT ANSWERED since {since}: jobs keep running, new requests are refused"));
     }
     let rows: Vec<_> = status
         .members

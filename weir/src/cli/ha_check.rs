@@ -1,4 +1,4 @@
-//! `weir ha check`: is the configured coordination system fit to be relied on?
+//! `weir ha check`: checks whether the configured coordination system is fit to be relied on.
 
 use std::net::{TcpStream, ToSocketAddrs};
 use std::path::{Path, PathBuf};
@@ -10,23 +10,25 @@ use super::exit_code::Failure;
 use super::output::table;
 use super::{ConfigArguments, Format};
 use crate::config::Config;
+use crate::config::option;
+use crate::config::value::HaType;
 use crate::coordination;
 
-/// For a raft member to accept a connection.
+/// How long a raft member may take to accept a connection.
 const CONNECT: Duration = Duration::from_secs(2);
 
-/// Examines, prints what was found, and fails if anything is bad.
+/// Runs the examination and prints its findings. Fails if a finding is bad.
 pub(super) async fn run(arguments: &ConfigArguments, output: Format) -> Result<(), Failure> {
     let config = arguments.load()?;
-    let kind = config.text("high-availability.type");
-    let findings = match kind.as_str() {
-        "none" => return Err(Failure::usage("high-availability.type is none: there is nothing to check")),
-        "raft" => check_raft(&config).await?,
-        _ => check_store(arguments, &config).await?,
+    let kind = config.get(&option::HA_TYPE);
+    let findings = match kind {
+        HaType::None => return Err(Failure::usage("high-availability.type is none: there is nothing to check")),
+        HaType::Raft => check_raft(&config).await?,
+        HaType::Etcd | HaType::ZooKeeper => check_store(arguments, &config).await?,
     };
     output.print(&findings, |findings| {
         let rows: Vec<_> = findings.iter().map(row).collect();
-        format!("{}\n\n{}", table(&["examined", "result", "details"], &rows), verdict(findings, &kind))
+        format!("{}\n\n{}", table(&["examined", "result", "details"], &rows), verdict(findings, kind.word()))
     })?;
     match findings.iter().find(|finding| finding.result == FindingResult::Bad) {
         None => Ok(()),
@@ -48,15 +50,15 @@ fn verdict(findings: &[Finding], kind: &str) -> String {
     if worst(FindingResult::Bad) {
         format!("This {kind} is NOT FIT to be relied on.")
     } else if worst(FindingResult::Poor) {
-        format!("This {kind} is fit, with the reservations above. Every checkpoint and submission waits for a commit.")
+        format!("This {kind} is fit, with the reservations above. Slow commits delay every checkpoint and submission.")
     } else {
         format!("This {kind} is fit.")
     }
 }
 
-/// Under a cluster id of its own, so that no cluster notices.
+/// Examines etcd or ZooKeeper under a cluster id of its own, so that no running cluster is affected.
 async fn check_store(arguments: &ConfigArguments, config: &Config) -> Result<Vec<Finding>, Failure> {
-    let cluster = config.text("high-availability.cluster-id");
+    let cluster = config.get(&option::HA_CLUSTER_ID);
     let member = |name: &str| -> Result<_, Failure> {
         let own = [format!("high-availability.cluster-id={cluster}-check"), format!("jobmanager.name={name}")];
         Ok(coordination::start(&arguments.load_with(&own)?)?)
@@ -68,19 +70,19 @@ async fn check_store(arguments: &ConfigArguments, config: &Config) -> Result<Vec
     Ok(findings)
 }
 
-/// A group of its own beside the configured directory, and whether the configured members can be reached from here.
+/// Examines a trial group on the disk of the configured directory, and tries to connect to the configured members.
 async fn check_raft(config: &Config) -> Result<Vec<Finding>, Failure> {
-    let needed = ["high-availability.raft.members", "high-availability.raft.dir"];
-    config.require("weir ha check", &needed).map_err(Failure::usage)?;
-    let directory = TrialDirectory::beside(Path::new(&config.text("high-availability.raft.dir")))?;
+    let configured = config.require_list("weir ha check", &option::HA_RAFT_MEMBERS).map_err(Failure::usage)?;
+    let directory = config.require("weir ha check", &option::HA_RAFT_DIR).map_err(Failure::usage)?;
+    let directory = TrialDirectory::beside(Path::new(&directory))?;
     let members = coordination::raft_on_trial(config, &directory.0)?;
     let mut findings = examine(&members[0], &members[1]).await;
     for member in &members {
         member.kill().await;
     }
-    for text in config.list("high-availability.raft.members") {
+    for text in configured {
         let member = coordination::member(&text)?;
-        if member.name != config.text("jobmanager.name") {
+        if member.name != config.get(&option::JOBMANAGER_NAME) {
             findings.push(reach(&member.to_string(), &member.address));
         }
     }
@@ -92,7 +94,7 @@ fn reach(member: &str, address: &str) -> Finding {
         let address = found.next().ok_or_else(|| std::io::Error::other("the name has no address"))?;
         TcpStream::connect_timeout(&address, CONNECT)
     });
-    // Perhaps it has not been started yet: that says nothing against the group.
+    // The member may not have been started yet, so the group may still be fit.
     let (result, text) = match connected {
         Ok(_) => (FindingResult::Good, format!("{member} answers")),
         Err(error) => (FindingResult::Poor, format!("{member} can't be reached: {error}")),
@@ -100,7 +102,7 @@ fn reach(member: &str, address: &str) -> Finding {
     Finding { what: "a member", result, text }
 }
 
-/// A directory on the same disk that goes away with the value.
+/// A new directory beside another one, on the same disk. It is removed when the value is dropped.
 struct TrialDirectory(PathBuf);
 
 impl TrialDirectory {

@@ -1,4 +1,5 @@
-//! `weir ha migrate`: from one coordination system to another, and `weir ha member`, which helps a stopped raft group to it.
+//! `weir ha migrate` moves a cluster's state to another coordination system. `weir ha member` gives a stopped raft group the
+//! quorum that the migration needs.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,30 +11,32 @@ use weir_ha::{Candidate, HaProvider, LeadershipEvent};
 use super::exit_code::{Code, Failure};
 use super::{ConfigArguments, Format, role};
 use crate::config::Config;
+use crate::config::option::{self, ConfigOption};
+use crate::config::value::HaType;
 use crate::coordination;
 use weir_protocol::quantity;
 
-/// Where jobs' files are: both configurations must say the same.
-const PLACES_OF_FILES: [&str; 2] = ["high-availability.storageDir", "execution.checkpointing.dir"];
+/// The options that say where jobs' files are. Both configurations must have the same values.
+const PLACES_OF_FILES: [&ConfigOption<Option<String>>; 2] = [&option::HA_STORAGE_DIR, &option::CHECKPOINTING_DIR];
 
-/// A member that leads gives others so long to be ready for it.
+/// How long a member leads before it transfers leadership. Until then, others can get ready to lead.
 const PASS_ON_AFTER: Duration = Duration::from_millis(300);
 
 #[derive(Debug, Args)]
 pub(super) struct MigrateArguments {
-    /// The configuration of the cluster as it was: of one of its JobManagers, whose place in a raft group is taken meanwhile.
+    /// Old configuration file of one JobManager. On raft, the migration takes the place of this JobManager in the group.
     #[arg(long, value_name = "FILE")]
     from: PathBuf,
-    /// The configuration of the cluster as it is to be.
+    /// New configuration file of one JobManager. On raft, the migration takes the place of this JobManager in the group.
     #[arg(long, value_name = "FILE")]
     to: PathBuf,
-    /// Sets one option on top of both files, e.g. `jobmanager.name=jm-1`; may be repeated.
+    /// Set one option, e.g. `jobmanager.name=jm-1`; it wins over both files. May be repeated.
     #[arg(short = 'D', value_name = "KEY=VALUE")]
     settings: Vec<String>,
-    /// Give up a migration that did not come to its end: empty the destination, and let the source be led again.
+    /// Abandon a migration whose state has not all arrived: empty the destination, and let JobManagers lead at the source again.
     #[arg(long)]
     abandon: bool,
-    /// How long to wait until nobody else leads, at each end.
+    /// How long to wait at each end until the migration leads there.
     #[arg(long, default_value = "60s", value_parser = quantity::parse_duration, value_name = "DURATION")]
     timeout: Duration,
     /// How to print the result.
@@ -41,7 +44,7 @@ pub(super) struct MigrateArguments {
     output: Format,
 }
 
-/// Moves the state, or gives up moving it.
+/// Migrates the state, or abandons an earlier migration.
 pub(super) async fn run(arguments: &MigrateArguments) -> Result<(), Failure> {
     let load = |file: &PathBuf| Config::load(Some(file), &arguments.settings).map_err(Failure::usage);
     let (from, to) = (load(&arguments.from)?, load(&arguments.to)?);
@@ -71,13 +74,13 @@ pub(super) async fn run(arguments: &MigrateArguments) -> Result<(), Failure> {
     destination.ha.shutdown().await;
     source.ha.shutdown().await;
     let migrated = match outcome {
-        None => return Err(Failure::error("interrupted: run it again to go on, or with --abandon to give it up")),
+        None => return Err(Failure::error("interrupted: run the migration again to continue it, or with --abandon to abandon it")),
         Some(outcome) => outcome.map_err(failure)?,
     };
     match migrated {
         Some(migrated) => arguments.output.print(&migrated, |migrated| said(migrated, &destination.name)),
         None => {
-            println!("given up: {} may be led again", source.name);
+            println!("abandoned: a JobManager may lead again at {}", source.name);
             Ok(())
         }
     }
@@ -87,7 +90,7 @@ fn said(migrated: &Migrated, destination: &str) -> String {
     let Migrated { keys, already, epoch } = migrated;
     let done = if *already { "had been moved before" } else { "moved" };
     format!(
-        "{keys} keys {done} to {destination}; its next leader's epoch is above {epoch}\nNow start the JobManagers with the new configuration."
+        "{keys} keys {done} to {destination}; the epoch of the next leader there is above {epoch}\nNow start the JobManagers with the new configuration."
     )
 }
 
@@ -102,35 +105,33 @@ fn failure(error: MigrationError) -> Failure {
 
 fn report(progress: Progress) {
     match progress {
-        Progress::AwaitsLeadership(end) => eprintln!("{end}: waiting until nobody else leads"),
+        Progress::AwaitsLeadership(end) => eprintln!("{end}: waiting until no other process leads"),
         Progress::Leads(end, epoch) => eprintln!("{end}: leading, under epoch {epoch}"),
-        Progress::Copied(done, all) => eprintln!("{done} of {all} changes made"),
+        Progress::Copied(done, all) => eprintln!("{done} of {all} keys changed"),
         Progress::Verified(keys) => eprintln!("{keys} keys compared"),
     }
 }
 
-/// Whether state that moves from one to the other still finds its files.
+/// Refuses configurations between which state can't move: without a store, with different places of files, or with the same store.
 fn check(from: &Config, to: &Config) -> Result<(), Failure> {
     for config in [from, to] {
-        if config.text("high-availability.type") == "none" {
+        if config.get(&option::HA_TYPE) == HaType::None {
             return Err(Failure::usage(
-                "high-availability.type is none: there is nothing that could be moved from there, or to there",
+                "high-availability.type is none in one of the configurations: such a cluster has no state to move, and can't receive any",
             ));
         }
     }
-    for key in PLACES_OF_FILES {
-        let (before, after) = (from.get(key), to.get(key));
+    for place in PLACES_OF_FILES {
+        let (before, after) = (from.text(place), to.text(place));
         if before != after {
-            let shown = |value: Option<&str>| value.unwrap_or("(unset)").to_owned();
             return Err(Failure::usage(format!(
-                "{key} is {} in one configuration and {} in the other: files are not moved, so it must be the same",
-                shown(before),
-                shown(after)
+                "{} is {before} in one configuration and {after} in the other: it must be the same, because files are not moved",
+                place.key
             )));
         }
     }
     if coordination::name(from) == coordination::name(to) {
-        return Err(Failure::usage(format!("both configurations mean {}", coordination::name(from))));
+        return Err(Failure::usage(format!("both configurations name the same store: {}", coordination::name(from))));
     }
     Ok(())
 }
@@ -139,17 +140,17 @@ fn open(config: &Config) -> Result<End, Failure> {
     Ok(End { ha: coordination::start(config)?, name: coordination::name(config) })
 }
 
-/// A member of the raft group and nothing else, until it is asked to stop. It stands in elections, for without it nobody whose
-/// log is complete may do so, and passes leadership on.
+/// Runs a member of the raft group, without a JobManager, until it is asked to stop. The member takes part in elections, because it
+/// may be the only one with a complete log. If it is elected, it transfers leadership.
 pub(super) async fn member(arguments: &ConfigArguments) -> Result<(), Failure> {
     let config = arguments.load()?;
-    if config.text("high-availability.type") != "raft" {
-        return Err(Failure::usage("high-availability.type is not raft: its members are servers of their own"));
+    if config.get(&option::HA_TYPE) != HaType::Raft {
+        return Err(Failure::usage("high-availability.type is not raft: only a raft group needs members to be run"));
     }
     let member = coordination::start(&config)?;
-    eprintln!("{} is a member of {}; Ctrl-C stops it", config.text("jobmanager.name"), coordination::name(&config));
-    let own = config.text("jobmanager.name");
-    let members = config.list("high-availability.raft.members");
+    eprintln!("{} runs as a member of {}; Ctrl-C stops it", config.get(&option::JOBMANAGER_NAME), coordination::name(&config));
+    let own = config.get(&option::JOBMANAGER_NAME);
+    let members = config.get(&option::HA_RAFT_MEMBERS);
     let names = members.iter().map(|text| Ok(coordination::member(text)?.name)).collect::<Result<Vec<_>, Failure>>()?;
     tokio::select! {
         stopped = role::asked_to_stop() => stopped?,
@@ -159,11 +160,11 @@ pub(super) async fn member(arguments: &ConfigArguments) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Whenever it leads, lets the others lead, one after the other: one of them is the migration, which keeps it.
+/// Whenever this member leads, transfers leadership to the other members in turn. One of them is the migration, which keeps it.
 async fn pass_on(member: &dyn HaProvider, own: &str, names: &[String]) {
     let candidate = Candidate { name: own.to_owned(), rpc_address: String::new(), rest_address: String::new() };
     let mut election = member.campaign(candidate);
-    // From the next one in the list on, so that it goes all the way round.
+    // Each member starts with the one that follows it in the list, so leadership reaches every member.
     let behind = names.iter().position(|name| name == own).map_or(0, |at| at + 1);
     let mut others = names.iter().cycle().skip(behind).filter(|name| *name != own);
     let mut leads = false;
@@ -175,7 +176,7 @@ async fn pass_on(member: &dyn HaProvider, own: &str, names: &[String]) {
             },
             () = tokio::time::sleep(PASS_ON_AFTER), if leads => {
                 if let Some(name) = others.next() {
-                    // Whoever does not run can't lead: then the one after it is asked.
+                    // A member that does not run can't lead. Then the transfer fails, and the next one is tried.
                     drop(member.transfer_leadership(Some(name)).await);
                 }
             }

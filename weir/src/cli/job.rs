@@ -1,4 +1,4 @@
-//! `weir job`: submit, watch and end jobs.
+//! `weir job`: submits, shows, waits for, stops and cancels jobs.
 
 use std::io::Read;
 use std::path::PathBuf;
@@ -21,64 +21,68 @@ use weir_protocol::quantity;
 /// A job graph file larger than this is refused.
 const GRAPH_FILE_LIMIT: u64 = 16 << 20;
 
-/// As long as it takes.
+/// Time limit of `weir job submit --wait`: in effect, none.
 const FOREVER: Duration = Duration::from_secs(365 * 86_400);
 
 #[derive(Debug, Subcommand)]
 pub(super) enum JobCommand {
-    /// Submit a job graph (JSON; see docs/job-graph.md). Prints the job's id once it is durable.
+    /// Submit a job graph (JSON; see docs/job-graph.md), and print the job's id once the job is durable.
     Submit {
-        /// The file; `-` reads standard input.
+        /// File of the job graph, at most 16 MiB. `-` reads standard input.
         file: PathBuf,
-        /// Wait until the job has ended.
+        /// Also wait until the job has ended. Exit code 0 only if it FINISHED.
         #[arg(long)]
         wait: bool,
-        /// A text of your own that makes the submission idempotent: the same token again submits nothing new.
+        /// Client token: a text of your own. A repeated submission with the same token creates no second job.
         #[arg(long)]
         token: Option<String>,
         #[command(flatten)]
         cluster: ClusterArguments,
     },
-    /// List all jobs.
+    /// List all jobs, running and ended.
     List {
         #[command(flatten)]
         cluster: ClusterArguments,
     },
-    /// Show everything about one job.
+    /// Show one job: its state, checkpoints, restarts, tasks and newest failures.
     Describe {
         /// The job's id.
         job: JobId,
         #[command(flatten)]
         cluster: ClusterArguments,
     },
-    /// Cancel a job: its state is dropped unless retained checkpoints say otherwise.
+    /// Cancel a job. Its checkpoints are deleted, unless the job or the cluster is configured to retain them.
+    ///
+    /// The command does not wait for the job's end; `weir job wait` does.
     Cancel {
         /// The job's id.
         job: JobId,
         #[command(flatten)]
         cluster: ClusterArguments,
     },
-    /// Stop a job with a savepoint to go on from.
+    /// Stop a job with a savepoint, and print where it is. A new job can continue from it (`restore_from` in its job graph).
     Stop {
         /// The job's id.
         job: JobId,
-        /// Where the savepoint goes; the configured directory if left out.
+        /// Directory of the savepoint. If left out, the cluster's own (execution.checkpointing.savepoint-dir).
         #[arg(long, value_name = "DIRECTORY")]
         savepoint_dir: Option<String>,
         #[command(flatten)]
         cluster: ClusterArguments,
     },
-    /// Wait until a job has ended; exit code 0 only if it FINISHED.
+    /// Wait until a job has ended. Exit code 0 only if it FINISHED.
+    ///
+    /// Exit code 1: it ended otherwise; 5: it had not ended within --until.
     Wait {
         /// The job's id.
         job: JobId,
-        /// How long to wait for the end.
+        /// How long to wait for the job's end.
         #[arg(long, default_value = "365 d", value_parser = quantity::parse_duration)]
         until: Duration,
         #[command(flatten)]
         cluster: ClusterArguments,
     },
-    /// List the operators a job graph can be made of, with their options.
+    /// List the operators that a job graph can contain, with their options.
     Operators,
 }
 
@@ -116,7 +120,7 @@ async fn submit(file: PathBuf, wait: bool, token: Option<String>, cluster: &Clus
     let graph = read_graph(&file)?;
     assembly::check_graph(&graph)
         .map_err(|problems| Failure::error(format!("{} can't run:\n  {}", file.display(), problems.join("\n  "))))?;
-    // One token for all tries, so that a try that was accepted but not answered is not a second job.
+    // All attempts use one token: if an attempt was accepted but its answer is lost, the next one creates no second job.
     let token = token.unwrap_or_else(|| format!("{:032x}", weir_world::random_id()));
     let client = client(cluster)?;
     let answer = client.submit(&graph, Some(&token), cluster.timeout).await?;

@@ -24,9 +24,12 @@ use weir_protocol::quantity;
 /// Weir: stream processing that outlives its machines.
 #[derive(Debug, Parser)]
 #[command(name = "weir", version, about, propagate_version = true, max_term_width = 110)]
-#[command(after_help = "Exit codes: 0 ok, 1 error, 2 usage, 3 not found, 4 no leader or unreachable, 5 timed out, 6 refused.")]
+#[command(
+    after_help = "Exit codes: 0 success, 1 error, 2 wrong command line or configuration, 3 not found, 4 no leading JobManager or no \
+                  coordination store answers, 5 timed out, 6 drill refused."
+)]
 pub struct Cli {
-    /// What to log, e.g. `info`, `weir_ha=debug,info`.
+    /// What a JobManager or TaskManager logs to standard error, e.g. `info` or `weir_ha=debug,info`.
     #[arg(long, global = true, env = "WEIR_LOG", value_name = "FILTER")]
     log: Option<String>,
     #[command(subcommand)]
@@ -35,39 +38,50 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run a JobManager: coordinates jobs; several stand by for each other.
+    /// Run a JobManager, which coordinates jobs. Several JobManagers stand by for each other.
+    ///
+    /// It runs until SIGINT, SIGTERM or SIGHUP. Exit code 1: it can't start or continue, and the message says why; 2: the
+    /// configuration is invalid.
     #[command(name = "jobmanager")]
     JobManager(RoleArguments),
-    /// Run a TaskManager: offers slots and does the work.
+    /// Run a TaskManager, which offers slots and runs tasks.
+    ///
+    /// It runs until SIGINT, SIGTERM or SIGHUP. Exit code 1: it can't start, and the message says why; 2: the configuration is
+    /// invalid.
     #[command(name = "taskmanager")]
     TaskManager(RoleArguments),
-    /// Run a whole cluster on this machine, each role a process of its own, until Ctrl-C.
+    /// Run a whole cluster on this machine until Ctrl-C. Each JobManager and TaskManager is a separate process.
     Local(LocalArguments),
-    /// Submit, watch and end jobs.
+    /// Submit, show, wait for, stop and cancel jobs.
     #[command(subcommand)]
     Job(job::JobCommand),
-    /// Who leads, who could, and who did.
+    /// Show and transfer leadership; check, change and migrate the coordination system.
     #[command(subcommand)]
     Ha(ha::HaCommand),
-    /// Break a live cluster on purpose, measure what it costs, and judge it.
+    /// Inject a fault into a live cluster on purpose, measure its effect, and judge it.
     #[command(subcommand)]
     Drill(drill::DrillCommand),
-    /// Run a real job on real data, kill the leader and a TaskManager in the middle, and check every row.
+    /// Run a real job on real data, kill the leader and a TaskManager while it runs, and check every row of the output.
+    ///
+    /// The demo starts 3 JobManagers and 2 TaskManagers on this machine. Exit code 0: every row is in the output exactly once;
+    /// 1: rows are lost, duplicated or wrong, or the cluster did not recover in time.
     Demo(DemoArguments),
-    /// Break a cluster of real processes on this machine in a planned way, and judge what comes of it (runs `weir-chaos`).
+    /// Inject planned faults into a cluster of real processes on this machine, and judge the result (runs `weir-chaos`).
     #[command(disable_help_flag = true, disable_version_flag = true)]
     Chaos(chaos::ChaosArguments),
-    /// List every configuration option, or check a configuration file.
+    /// List every configuration option with its value, or check a configuration file.
+    ///
+    /// Exit code 0: the configuration is valid; 2: it is not, and the message says why.
     Config(ConfigArguments),
 }
 
-/// Where a process's settings come from.
+/// The sources of a process's settings.
 #[derive(Debug, Args)]
 struct ConfigArguments {
-    /// The configuration file.
+    /// The configuration file (YAML). If left out, every option has its default.
     #[arg(long, short, env = "WEIR_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Sets one option on top of the file; may be repeated.
+    /// Set one option; it wins over the file. May be repeated.
     #[arg(short = 'D', value_name = "KEY=VALUE")]
     settings: Vec<String>,
 }
@@ -77,7 +91,7 @@ impl ConfigArguments {
         self.load_with(&[])
     }
 
-    /// The same with settings on top of the user's.
+    /// Loads the configuration. `settings` win over the user's.
     fn load_with(&self, settings: &[String]) -> Result<Config, Failure> {
         let settings = [self.settings.as_slice(), settings].concat();
         Config::load(self.config.as_deref(), &settings).map_err(|error| Failure::usage(error.to_string()))
@@ -88,14 +102,14 @@ impl ConfigArguments {
 struct RoleArguments {
     #[command(flatten)]
     config: ConfigArguments,
-    /// Stop when standard input closes: the parent process is gone.
+    /// Stop when standard input closes, because the parent process has ended.
     #[arg(long, hide = true)]
     exit_with_parent: bool,
 }
 
 #[derive(Debug, Args)]
 struct LocalArguments {
-    /// Number of JobManagers; more than one form a raft group.
+    /// Number of JobManagers. Several form a raft group; a single one keeps its coordination state only in memory.
     #[arg(long, default_value_t = 3)]
     jobmanagers: u32,
     /// Number of TaskManagers.
@@ -104,16 +118,16 @@ struct LocalArguments {
     /// Slots of each TaskManager.
     #[arg(long, default_value_t = 2)]
     slots: u32,
-    /// REST port of the first JobManager; the others take the next ones.
+    /// REST port of the first JobManager. The others take the next ports.
     #[arg(long, default_value_t = 8081)]
     rest_port: u16,
-    /// Everything the cluster writes goes here; it goes on from what it finds.
+    /// Directory of everything that the cluster writes. The cluster continues from the files of an earlier run.
     #[arg(long, default_value = "weir-local", value_name = "DIRECTORY")]
     dir: PathBuf,
-    /// Sets one option for every process; may be repeated.
+    /// Set one option for every process. May be repeated.
     #[arg(short = 'D', value_name = "KEY=VALUE")]
     settings: Vec<String>,
-    /// Start a process again that has ended by itself.
+    /// Whether a process that ends by itself is restarted.
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
     supervise: bool,
 }
@@ -123,24 +137,24 @@ struct DemoArguments {
     /// What the JobManagers coordinate through: their own raft group, or three nodes of etcd or ZooKeeper started for the demo.
     #[arg(long, value_enum, default_value_t)]
     ha: Coordination,
-    /// Rows per second; the default makes the year last about half a minute.
+    /// Rows per second that the job reads. At the default, the data of the year last about half a minute.
     #[arg(long, default_value_t = 12_000)]
     rate: u64,
-    /// Where to work; a temporary directory, removed at the end, if left out.
+    /// Working directory. If left out, a temporary directory is used and removed at the end.
     #[arg(long, value_name = "DIRECTORY")]
     dir: Option<PathBuf>,
-    /// Where to write the report.
+    /// File to write the report to (JSON).
     #[arg(long, default_value = "demo-report.json", value_name = "FILE")]
     report: PathBuf,
-    /// Sets one option for every process; may be repeated.
+    /// Set one option for every process. May be repeated.
     #[arg(short = 'D', value_name = "KEY=VALUE")]
     settings: Vec<String>,
 }
 
-/// How client verbs find the cluster.
+/// How client verbs reach the cluster and print its answer.
 #[derive(Debug, Args)]
 struct ClusterArguments {
-    /// REST addresses of JobManagers; any one is enough, more survive more.
+    /// REST addresses of JobManagers. One is enough; with several, the command works while any of them answers.
     #[arg(
         long = "jobmanager",
         short = 'm',
@@ -151,15 +165,15 @@ struct ClusterArguments {
         value_name = "HOST:PORT,…"
     )]
     jobmanagers: Vec<String>,
-    /// How to print.
+    /// How to print the answer.
     #[arg(long, short, value_enum, default_value_t = Format::Text)]
     output: Format,
-    /// How long to keep trying, e.g. while there is no leader.
+    /// How long to retry while no leader answers, e.g. `500 ms`, `30 s` or `2 min`.
     #[arg(long, default_value = "30 s", value_parser = quantity::parse_duration)]
     timeout: Duration,
 }
 
-/// Parses the arguments and runs what they say. The process's exit code.
+/// Parses the arguments and runs the command. Returns the exit code of the process.
 pub fn main() -> std::process::ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {

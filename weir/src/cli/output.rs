@@ -1,21 +1,21 @@
-//! Text for people, JSON for programs.
+//! Prints results: as text for people, or as JSON for programs.
 
 use clap::ValueEnum;
 use serde::Serialize;
 
 use super::exit_code::Failure;
 
-/// How a read is printed.
+/// The form in which a command prints its result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// For people.
+    /// Text, for people.
     Text,
-    /// For programs: what the JobManager answered.
+    /// JSON, for programs.
     Json,
 }
 
 impl Format {
-    /// Prints `value` as JSON, or as `text` puts it.
+    /// Prints `value` as JSON, or the text that `text` makes of it.
     pub fn print<T: Serialize>(self, value: &T, text: impl FnOnce(&T) -> String) -> Result<(), Failure> {
         match self {
             Self::Text => println!("{}", text(value)),
@@ -25,7 +25,7 @@ impl Format {
     }
 }
 
-/// Rows under headings, columns as wide as they need.
+/// Lays out rows under headings. Each column is as wide as its widest cell.
 pub(super) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
     let mut widths: Vec<usize> = headings.iter().map(|heading| heading.chars().count()).collect();
     for row in rows {
@@ -42,7 +42,7 @@ pub(super) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
     lines.join("\n")
 }
 
-/// A duration in milliseconds, as people say it.
+/// Shows a duration, given in milliseconds, in units that suit its length.
 pub(super) fn duration_text(milliseconds: u64) -> String {
     match milliseconds {
         0..1_000 => format!("{milliseconds} ms"),
@@ -57,13 +57,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_are_as_wide_as_they_need() {
+    fn each_column_is_as_wide_as_its_widest_cell() {
         let text = table(&["id", "state"], &[vec!["a-long-id".into(), "OK".into()], vec!["b".into(), "RUNNING".into()]]);
         assert_eq!(text, "id         state\na-long-id  OK\nb          RUNNING");
     }
 
     #[test]
-    fn durations_read_as_people_say_them() {
+    fn durations_are_shown_in_units_that_suit_their_length() {
         assert_eq!(duration_text(20), "20 ms");
         assert_eq!(duration_text(1_500), "1.5 s");
         assert_eq!(duration_text(61_000), "1 min 1 s");

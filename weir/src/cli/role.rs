@@ -1,4 +1,4 @@
-//! Running a role: configuration in, a process out, until it is told to stop.
+//! Runs a role or a local cluster in this process until it is told to stop.
 
 use std::future::{Future, pending};
 use std::io::Read;
@@ -12,7 +12,7 @@ use super::{LocalArguments, RoleArguments};
 use crate::{assembly, logging};
 use weir_local::{LocalCluster, LocalClusterOptions};
 
-/// Between two looks at the processes of a local cluster: also how fast one that ends at once is started again.
+/// Pause between two checks of a local cluster's processes. It also limits how often a process that ends at once is restarted.
 const SUPERVISION_PACE: Duration = Duration::from_millis(500);
 
 /// Runs a JobManager until SIGINT or SIGTERM.
@@ -25,7 +25,8 @@ pub(super) fn job_manager(arguments: &RoleArguments, log: Option<&str>) -> Resul
     wait_for_the_end(arguments.exit_with_parent, running.refused(), || running.shutdown())
 }
 
-/// Half a JobManager is worse than none: a panic anywhere in it ends the process, and a standby takes over.
+/// Makes a panic in any thread end the process, so that a standby takes over. A JobManager that has lost a thread could keep
+/// leadership without doing its work.
 fn abort_on_panic() {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
@@ -59,34 +60,34 @@ pub(super) fn local(arguments: &LocalArguments) -> Result<(), Failure> {
     println!("  REST   {}", cluster.rest_addresses().join(", "));
     println!("  files  {}", directory.display());
     println!("  logs   {}", cluster.logs().display());
-    println!("Ctrl-C stops it all. Try: weir ha status -m {}", cluster.rest_addresses().join(","));
+    println!("Ctrl-C stops the cluster. Try: weir ha status -m {}", cluster.rest_addresses().join(","));
     let supervisor = supervise(&mut cluster, arguments.supervise);
     wait_for_the_end(false, supervisor, async || println!("stopping"))?;
     Ok(cluster.shutdown()?)
 }
 
-/// Starts again what has ended by itself. Ends only with a reason why that can't be done.
+/// Restarts processes that have ended by themselves. If a restart fails, returns the reason; otherwise never returns.
 async fn supervise(cluster: &mut LocalCluster, wanted: bool) -> String {
     if !wanted {
         return pending().await;
     }
     loop {
         match cluster.revive() {
-            Ok(revived) => revived.iter().for_each(|name| println!("{name} had ended and was started again")),
-            Err(error) => return format!("a process that had ended can't be started again: {error}"),
+            Ok(revived) => revived.iter().for_each(|name| println!("{name} had ended and was restarted")),
+            Err(error) => return format!("a process that had ended can't be restarted: {error}"),
         }
         tokio::time::sleep(SUPERVISION_PACE).await;
     }
 }
 
-/// Blocks until the process is asked to stop, or can't go on for a reason that it gives; then stops in order.
+/// Blocks until the process is asked to stop, or until `failed` gives the reason why it can't continue. Then runs `stop`.
 fn wait_for_the_end(with_parent: bool, failed: impl Future<Output = String>, stop: impl AsyncFnOnce()) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let reason = tokio::select! {
             asked = asked_to_stop() => asked.map(|()| None)?,
             () = parent_gone(with_parent) => {
-                tracing::warn!("the parent process is gone: stopping");
+                tracing::warn!("the parent process has ended: stopping");
                 None
             }
             reason = failed => Some(reason),
@@ -96,7 +97,7 @@ fn wait_for_the_end(with_parent: bool, failed: impl Future<Output = String>, sto
     })
 }
 
-/// Ends with SIGINT, SIGTERM or SIGHUP.
+/// Waits for SIGINT, SIGTERM or SIGHUP.
 pub(super) async fn asked_to_stop() -> std::io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -110,7 +111,7 @@ pub(super) async fn asked_to_stop() -> std::io::Result<()> {
     Ok(())
 }
 
-/// Ends when standard input closes, if that means something.
+/// If `matters`, waits until standard input closes; otherwise never returns.
 fn parent_gone(matters: bool) -> Pin<Box<dyn Future<Output = ()>>> {
     if !matters {
         return Box::pin(pending());

@@ -1,46 +1,45 @@
-//! One `config.yaml`, nested or dotted, and `-D key=value` on top.
+//! The configuration: `config.yaml` with nested or dotted keys, and `-D key=value`, which wins over the file.
 
 mod job_settings;
 pub mod option;
+pub mod value;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use weir_protocol::quantity;
+use option::{ConfigOption, Description, JVM_ONLY, OPTIONS};
+use value::{MemorySize, OptionValue};
 
-use option::{ConfigOption, JVM_ONLY, Kind, OPTIONS};
-
-/// A configuration file larger than this is refused.
+/// The largest accepted configuration file, in bytes.
 const FILE_LIMIT: u64 = 1 << 20;
-/// Bytes of a task's state that may travel in an acknowledgement; Flink's limit.
-const LARGEST_INLINE_STATE: u64 = 1 << 20;
+/// The highest value for the size of a task's state in an acknowledgement. Flink has the same limit.
+const LARGEST_INLINE_STATE: MemorySize = MemorySize(1 << 20);
 
-/// The settings of one process: checked, with defaults filled in.
+/// The checked settings of one process. Options that are not set have their defaults.
 #[derive(Debug, Clone, Default)]
 pub struct Config {
     set: BTreeMap<&'static str, String>,
     notices: Vec<String>,
 }
 
-/// A configuration that can't be used, and what to try.
+/// The reason why a configuration can't be used, and what to try.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file can't be read.
     #[error("CONFIG-FILE: can't read {path}: {reason}")]
     File {
         path: String,
-        /// What the system said.
         reason: String,
     },
     /// The file is not YAML of the expected shape.
     #[error("CONFIG-SYNTAX: {path}: {reason}")]
     Syntax {
         path: String,
-        /// Where and what.
+        /// The place in the file, and what is wrong there.
         reason: String,
     },
-    /// No such option.
+    /// There is no option with this key.
     #[error("CONFIG-UNKNOWN-KEY: there is no option {key:?}{suggestion}")]
     UnknownKey {
         key: String,
@@ -51,7 +50,6 @@ pub enum ConfigError {
     #[error("CONFIG-VALUE: {key}: {reason}")]
     Value {
         key: String,
-        /// What is wrong.
         reason: String,
     },
     /// Options contradict each other.
@@ -60,7 +58,7 @@ pub enum ConfigError {
 }
 
 impl Config {
-    /// Reads `file` (if given), then applies `overrides` of the form `key=value`, then checks the whole.
+    /// Reads `file`, if it is given, and then `overrides`, which have the form `key=value`. Checks the result as a whole.
     pub fn load(file: Option<&Path>, overrides: &[String]) -> Result<Self, ConfigError> {
         let mut config = Self::default();
         if let Some(path) = file {
@@ -81,7 +79,7 @@ impl Config {
         let file_error = |reason: String| ConfigError::File { path: shown.clone(), reason };
         let size = std::fs::metadata(path).map_err(|error| file_error(error.to_string()))?.len();
         if size > FILE_LIMIT {
-            return Err(file_error(format!("{size} bytes, the limit is {FILE_LIMIT}")));
+            return Err(file_error(format!("it has {size} bytes, the limit is {FILE_LIMIT}")));
         }
         let text = std::fs::read_to_string(path).map_err(|error| file_error(error.to_string()))?;
         let syntax = |reason: String| ConfigError::Syntax { path: shown.clone(), reason };
@@ -94,125 +92,90 @@ impl Config {
     fn put(&mut self, key: &str, value: String) -> Result<(), ConfigError> {
         let Some(option) = option::find(key) else {
             if JVM_ONLY.iter().any(|prefix| key.starts_with(prefix)) {
-                self.notices.push(format!("{key} only concerns a JVM: ignored"));
+                self.notices.push(format!("{key} is ignored: it only concerns a JVM"));
                 return Ok(());
             }
             return Err(ConfigError::UnknownKey { key: key.to_owned(), suggestion: suggestion(key) });
         };
-        check_value(option, &value).map_err(|reason| ConfigError::Value { key: key.to_owned(), reason })?;
+        (option.check)(Some(&value)).map_err(|reason| ConfigError::Value { key: key.to_owned(), reason })?;
         self.set.insert(option.key, value);
         Ok(())
     }
 
     fn check(&self) -> Result<(), ConfigError> {
-        let less = |small: &'static str, large: &'static str| {
-            if self.duration(small) < self.duration(large) {
-                return Ok(());
-            }
-            let (low, high) = (self.text(small), self.text(large));
-            Err(ConfigError::Contradiction(format!("{small} ({low}) must be less than {large} ({high})")))
-        };
-        less("heartbeat.interval", "heartbeat.timeout")?;
-        less("high-availability.raft.heartbeat-interval", "high-availability.raft.election-timeout.min")?;
-        less("high-availability.raft.election-timeout.min", "high-availability.raft.election-timeout.max")?;
-        for key in ["taskmanager.numberOfTaskSlots", "web.checkpoints.history"] {
-            if self.integer(key) == 0 {
-                return Err(ConfigError::Contradiction(format!("{key} must be at least 1")));
-            }
+        self.less(&option::HEARTBEAT_INTERVAL, &option::HEARTBEAT_TIMEOUT)?;
+        self.less(&option::HA_RAFT_HEARTBEAT_INTERVAL, &option::HA_RAFT_ELECTION_TIMEOUT_MIN)?;
+        self.less(&option::HA_RAFT_ELECTION_TIMEOUT_MIN, &option::HA_RAFT_ELECTION_TIMEOUT_MAX)?;
+        let at_least_one = [
+            (option::TASKMANAGER_SLOTS.key, self.get(&option::TASKMANAGER_SLOTS) as usize),
+            (option::WEB_CHECKPOINTS_HISTORY.key, self.get(&option::WEB_CHECKPOINTS_HISTORY)),
+            (option::WEB_EXCEPTION_HISTORY_SIZE.key, self.get(&option::WEB_EXCEPTION_HISTORY_SIZE)),
+        ];
+        if let Some((key, _)) = at_least_one.into_iter().find(|(_, value)| *value == 0) {
+            return Err(ConfigError::Contradiction(format!("{key} must be at least 1")));
         }
-        let threshold = "execution.checkpointing.data-inline-threshold";
-        if self.size(threshold) > LARGEST_INLINE_STATE {
-            return Err(ConfigError::Contradiction(format!("{threshold} ({}) must be at most 1 mb", self.text(threshold))));
+        let threshold = &option::CHECKPOINTING_DATA_INLINE_THRESHOLD;
+        if self.get(threshold) > LARGEST_INLINE_STATE {
+            let (key, text) = (threshold.key, self.text(threshold));
+            return Err(ConfigError::Contradiction(format!("{key} ({text}) must be at most 1 mb")));
         }
         self.check_job_settings()
     }
 
-    /// Demands that these options are set, naming who needs them.
-    pub fn require(&self, needed_by: &str, keys: &[&'static str]) -> Result<(), ConfigError> {
-        match keys.iter().find(|key| self.get(key).is_none()) {
-            None => Ok(()),
-            Some(key) => {
-                let sentence = option::find(key).map_or("", |option| option.sentence);
-                Err(ConfigError::Contradiction(format!(
-                    "{needed_by} needs {key} ({sentence}); set it in config.yaml or with -D {key}=…"
-                )))
-            }
+    fn less(&self, small: &ConfigOption<Duration>, large: &ConfigOption<Duration>) -> Result<(), ConfigError> {
+        if self.get(small) < self.get(large) {
+            return Ok(());
         }
+        let (low, high) = (self.text(small), self.text(large));
+        Err(ConfigError::Contradiction(format!("{} ({low}) must be less than {} ({high})", small.key, large.key)))
     }
 
-    /// The value of an option, or its default.
-    pub fn get(&self, key: &'static str) -> Option<&str> {
-        self.set.get(key).map(String::as_str).or_else(|| option::find(key).and_then(|option| option.default))
+    /// The value of an option; its default if it is not set.
+    pub fn get<T: OptionValue>(&self, option: &ConfigOption<T>) -> T {
+        let text = self.set.get(option.key).map(String::as_str).or(option.default);
+        // This can't fail: `put` checks every value, and a test checks every default.
+        T::read(text).unwrap_or_else(|reason| unreachable!("{}: {reason}", option.key))
     }
 
-    /// A text; empty if unset.
-    pub fn text(&self, key: &'static str) -> String {
-        self.get(key).unwrap_or_default().to_owned()
+    /// The value of a duration option in milliseconds.
+    pub fn milliseconds(&self, option: &ConfigOption<Duration>) -> u64 {
+        self.get(option).as_millis() as u64
     }
 
-    /// A list; empty if unset.
-    pub fn list(&self, key: &'static str) -> Vec<String> {
-        self.text(key).split([',', ';']).map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
+    /// The value of an option without a default that must be set. The error says that `needed_by` needs it.
+    pub fn require<T: OptionValue>(&self, needed_by: &str, option: &ConfigOption<Option<T>>) -> Result<T, ConfigError> {
+        self.get(option).ok_or_else(|| missing(needed_by, &option.describe()))
     }
 
-    /// A duration. Values were checked when they were set.
-    pub fn duration(&self, key: &'static str) -> Duration {
-        quantity::parse_duration(&self.text(key)).unwrap_or_default()
+    /// The items of a list that must not be empty. The error says that `needed_by` needs it.
+    pub fn require_list(&self, needed_by: &str, option: &ConfigOption<Vec<String>>) -> Result<Vec<String>, ConfigError> {
+        let items = self.get(option);
+        if items.is_empty() { Err(missing(needed_by, &option.describe())) } else { Ok(items) }
     }
 
-    /// A duration in milliseconds.
-    pub fn milliseconds(&self, key: &'static str) -> u64 {
-        self.duration(key).as_millis() as u64
+    /// The value as the user or the default writes it, for messages. It does not hide secrets.
+    pub fn text<T>(&self, option: &ConfigOption<T>) -> String {
+        self.set.get(option.key).map(String::as_str).or(option.default).unwrap_or("(unset)").to_owned()
     }
 
-    /// A size in bytes.
-    pub fn size(&self, key: &'static str) -> u64 {
-        quantity::parse_size(&self.text(key)).unwrap_or_default()
-    }
-
-    /// A whole number.
-    pub fn integer(&self, key: &'static str) -> u64 {
-        self.text(key).parse().unwrap_or_default()
-    }
-
-    /// A number.
-    pub fn number(&self, key: &'static str) -> f64 {
-        self.text(key).parse().unwrap_or_default()
-    }
-
-    /// A switch.
-    pub fn boolean(&self, key: &'static str) -> bool {
-        self.text(key) == "true"
-    }
-
-    /// What was ignored, for the log.
+    /// One message for the log about each setting that was ignored.
     pub fn notices(&self) -> &[String] {
         &self.notices
     }
 
-    /// Every option that has a value, for display; secrets are hidden.
+    /// Every option that has a value, for display, by key. Secrets are hidden.
     pub fn shown(&self) -> BTreeMap<String, String> {
-        let is_secret = |key: &str| key.ends_with("secret-key") || key.ends_with("password");
-        let show = |key: &'static str, value: &str| if is_secret(key) { "******".to_owned() } else { value.to_owned() };
-        OPTIONS.iter().filter_map(|option| Some((option.key.to_owned(), show(option.key, self.get(option.key)?)))).collect()
+        let shown = |option: &Description| {
+            let value = self.set.get(option.key).map(String::as_str).or(option.default)?;
+            Some((option.key.to_owned(), if option.is_secret { "******" } else { value }.to_owned()))
+        };
+        OPTIONS.iter().filter_map(shown).collect()
     }
 }
 
-fn check_value(option: &ConfigOption, text: &str) -> Result<(), String> {
-    match option.kind {
-        Kind::Duration => quantity::parse_duration(text).map(drop),
-        Kind::Size => quantity::parse_size(text).map(drop),
-        Kind::Integer => text.parse::<u64>().map(drop).map_err(|_| format!("{text:?} is not a whole number")),
-        Kind::Number => match text.parse::<f64>() {
-            Ok(number) if number.is_finite() => Ok(()),
-            _ => Err(format!("{text:?} is not a number")),
-        },
-        Kind::Boolean if text == "true" || text == "false" => Ok(()),
-        Kind::Boolean => Err(format!("{text:?} is neither true nor false")),
-        Kind::OneOf(words) if words.contains(&text) => Ok(()),
-        Kind::OneOf(words) => Err(format!("{text:?} is not one of {}", words.join(", "))),
-        Kind::Text | Kind::List => Ok(()),
-    }
+fn missing(needed_by: &str, option: &Description) -> ConfigError {
+    let Description { key, sentence, .. } = option;
+    ConfigError::Contradiction(format!("{needed_by} needs {key} ({sentence}); set it in config.yaml or with -D {key}=…"))
 }
 
 fn suggestion(key: &str) -> String {

@@ -110,7 +110,7 @@ fn select(restorer: &Restorer, former: &[SubtaskSnapshot]) -> Result<(Vec<Restor
 
 #[cfg(test)]
 mod tests {
-    use weir_dataflow::operator::key_group_range;
+    use weir_dataflow::key_group::key_group_range;
     use weir_protocol::checkpoint::{KeyGroupHandle, OperatorSnapshot};
     use weir_protocol::{ExecutionVertexId, JobVertexId};
 

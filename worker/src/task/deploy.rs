@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use weir_dataflow::chain::OperatorChain;
 use weir_dataflow::codec::BatchCodec;
-use weir_dataflow::operator::{OperatorContext, RestoredState, key_group_range};
+use weir_dataflow::key_group::key_group_range;
+use weir_dataflow::operator::{OperatorContext, RestoredState};
 use weir_dataflow::registry::OperatorRegistry;
 use weir_dataflow::schema;
 use weir_protocol::TaskManagerId;
@@ -43,7 +44,7 @@ pub struct Deployer {
 }
 
 /// A task as ordered, with what it shares with the others of its deployment.
-pub struct Order {
+pub struct TaskOfDeployment {
     pub task: TaskDeployment,
     /// Number of key groups of the job.
     pub max_parallelism: u32,
@@ -80,12 +81,12 @@ impl Deployer {
     /// Connects the inputs, builds the operators and restores their state. A failed or canceled task's outputs are closed.
     pub async fn prepare(
         &self,
-        order: Order,
+        order: TaskOfDeployment,
         outputs: Outputs,
         control: Arc<TaskControl>,
         reports: TaskReports,
     ) -> Result<Task, Unprepared> {
-        let Order { task, max_parallelism, storage, restoring } = order;
+        let TaskOfDeployment { task, max_parallelism, storage, restoring } = order;
         let ready =
             async { futures::try_join!(self.connect(&task, &control), read_state(&storage, &task, max_parallelism, restoring)) };
         let (channels, restored) = tokio::select! {

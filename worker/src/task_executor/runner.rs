@@ -21,7 +21,7 @@ use crate::checkpoint_storages::CheckpointStorages;
 use crate::metrics;
 use crate::network::server::AbortOnDrop;
 use crate::task::control::TaskControl;
-use crate::task::deploy::{Deployer, Order, Unprepared};
+use crate::task::deploy::{Deployer, TaskOfDeployment, Unprepared};
 use crate::task::report::{self, TaskReportReceiver, TaskReports};
 use crate::task::slot::Slot;
 
@@ -216,7 +216,7 @@ impl Runner {
         weir_world::spawn("deploy", async move {
             let prepared = match storages.open(&start.checkpoint_dir).await {
                 Ok(storage) => {
-                    let order = Order {
+                    let order = TaskOfDeployment {
                         task: start.task,
                         max_parallelism: start.max_parallelism,
                         storage,

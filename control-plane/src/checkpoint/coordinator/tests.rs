@@ -26,7 +26,7 @@ impl Bench {
         Self { coordinator: CheckpointCoordinator::new(config, job, 10), now: 0 }
     }
 
-    /// One whose tasks run and that has ids, checkpointing every 1000 ms.
+    /// A bench whose tasks run and whose ids are reserved. It takes a checkpoint every 1000 ms.
     fn running(change: impl FnOnce(&mut CheckpointConfig)) -> Self {
         let mut config = CheckpointConfig { interval_ms: 1_000, timeout_ms: 5_000, ..CheckpointConfig::default() };
         change(&mut config);
@@ -56,7 +56,7 @@ impl Bench {
         self.handle(CheckpointEvent::Tick)
     }
 
-    /// Ticks to `to` and expects exactly a trigger.
+    /// Ticks to `to` and expects a trigger and nothing else.
     fn trigger(&mut self, to: u64) -> CheckpointBarrier {
         match self.tick(to).as_slice() {
             [CheckpointEffect::Trigger { barrier, attempts }] if attempts.len() == 2 => *barrier,
@@ -88,7 +88,7 @@ impl Bench {
         self.handle(CheckpointEvent::PointerAppended { checkpoint: CheckpointId(id), outcome })
     }
 
-    /// From acknowledged to complete.
+    /// Acknowledges the checkpoint for all tasks and completes it.
     fn complete(&mut self, id: u64, generation: u32) -> Vec<CheckpointEffect> {
         assert!(matches!(self.ack_all(id, generation).as_slice(), [CheckpointEffect::Store(StoreCall::WriteMetadata { .. })]));
         assert!(matches!(self.written(id).as_slice(), [CheckpointEffect::Store(StoreCall::AppendPointer { .. })]));
@@ -129,7 +129,7 @@ fn a_checkpoint_goes_from_trigger_over_metadata_and_pointer_to_completion() {
     match bench.ack(1, attempt(0, 1)).as_slice() {
         [CheckpointEffect::Store(StoreCall::WriteMetadata { metadata, target_directory: None })] => {
             let subtasks: Vec<_> = metadata.subtasks.iter().map(|part| part.execution_vertex.subtask).collect();
-            assert_eq!(subtasks, [0, 1], "ordered, whatever order they came in");
+            assert_eq!(subtasks, [0, 1], "parts are ordered by subtask, whatever order they arrived in");
         }
         other => panic!("{other:?}"),
     }
@@ -154,16 +154,16 @@ fn b4_nothing_is_triggered_unless_all_tasks_run() {
 }
 
 #[test]
-fn c3_nobody_hears_of_completion_before_the_pointer_is_certainly_durable() {
+fn c3_completion_is_reported_only_after_the_pointer_is_certainly_durable() {
     let mut bench = Bench::running(|_| {});
     bench.trigger(1_000);
     bench.ack_all(1, 1);
     let first = bench.written(1);
     assert_eq!(bench.appended(1, AppendOutcome::Unknown("no quorum".to_string())), []);
     assert!(!bench.coordinator.is_settled());
-    // Held beyond its timeout and beyond the tasks that took it: neither deleted nor reported.
+    // The checkpoint is held after its timeout and after its tasks stopped. It is neither aborted nor reported.
     assert_eq!(bench.stop_tasks(), []);
-    assert_eq!(bench.tick(2_000), first, "the very same pointer is appended again");
+    assert_eq!(bench.tick(2_000), first, "the same pointer is appended again");
     bench.appended(1, AppendOutcome::Unknown("no quorum".to_string()));
     assert_eq!(bench.tick(500_000), first);
     assert_eq!(bench.appended(1, AppendOutcome::Committed), [notify(1, false)]);
@@ -194,7 +194,7 @@ fn a_checkpoint_that_is_not_acknowledged_in_time_is_aborted_and_the_next_one_has
 }
 
 #[test]
-fn too_many_failures_in_a_row_fail_the_job_and_a_success_starts_the_count_anew() {
+fn too_many_failures_in_a_row_fail_the_job_and_a_success_resets_the_count() {
     let mut bench = Bench::running(|config| config.tolerable_failures = 1);
     let fails = |effects: &[CheckpointEffect]| effects.iter().any(|effect| matches!(effect, CheckpointEffect::FailJob { .. }));
     bench.trigger(1_000);
@@ -216,7 +216,7 @@ fn stopping_the_tasks_aborts_what_is_not_acknowledged_and_counts_no_failure() {
 }
 
 #[test]
-fn subsumed_pointers_go_before_files_and_the_one_before_the_newest_keeps_its_files_for_a_while() {
+fn subsumed_pointers_are_removed_before_files_and_the_second_newest_keeps_its_files_for_a_while() {
     let mut bench = Bench::running(|_| {});
     bench.trigger(1_000);
     bench.complete(1, 1);
@@ -227,7 +227,7 @@ fn subsumed_pointers_go_before_files_and_the_one_before_the_newest_keeps_its_fil
     assert_eq!(
         bench.handle(CheckpointEvent::PointersRemoved { checkpoints: ids.to_vec(), result: Err("no answer".to_string()) }),
         [],
-        "no files without that"
+        "no files are deleted before the pointers"
     );
 
     bench.trigger(3_000);
@@ -286,7 +286,7 @@ fn min_pause_is_kept_between_the_end_of_one_and_the_start_of_the_next() {
 }
 
 #[test]
-fn ids_are_reserved_anew_when_they_are_used_up_and_asked_for_again_after_a_while() {
+fn ids_are_reserved_again_when_they_are_used_up_and_a_failed_reservation_is_retried() {
     let mut bench = Bench::running(|_| {});
     bench.coordinator.ids = 1..2;
     bench.trigger(1_000);
@@ -315,7 +315,7 @@ fn when_all_input_has_ended_one_final_checkpoint_finishes_the_job_even_without_p
 }
 
 #[test]
-fn a_final_checkpoint_that_fails_tolerably_is_tried_again_after_a_while() {
+fn a_final_checkpoint_that_fails_tolerably_is_retried() {
     let mut bench = Bench::running(|config| config.tolerable_failures = 1);
     bench.handle(CheckpointEvent::InputEnded);
     assert_eq!(bench.decline(1), [aborted(1)]);
@@ -330,7 +330,7 @@ fn a_savepoint_waits_for_its_turn_and_is_answered_when_it_is_durable() {
     assert_eq!(bench.ask(true, false), []);
     let effects = bench.complete(1, 1);
     assert!(matches!(&effects[1], CheckpointEffect::Trigger { barrier, .. } if barrier.kind == CheckpointKind::Savepoint));
-    assert_eq!(bench.tick(2_500), [], "nothing beside it");
+    assert_eq!(bench.tick(2_500), [], "no checkpoint is triggered while a savepoint is pending");
     match bench.ack_all(2, 1).as_slice() {
         [CheckpointEffect::Store(StoreCall::WriteMetadata { target_directory: Some(target), .. })] => {
             assert_eq!(target, "file:///s")
@@ -377,7 +377,7 @@ fn requests_are_bounded() {
 }
 
 #[test]
-fn while_the_store_is_away_one_checkpoint_is_taken_and_held_and_the_job_pays_nothing_for_it() {
+fn while_the_store_is_unavailable_one_checkpoint_is_held_and_nothing_fails() {
     let mut bench = Bench::running(|config| config.max_concurrent = 3);
     bench.trigger(1_000);
     bench.complete(1, 1);
@@ -388,18 +388,18 @@ fn while_the_store_is_away_one_checkpoint_is_taken_and_held_and_the_job_pays_not
     assert!(
         matches!(held.as_slice(), [CheckpointEffect::Store(StoreCall::AppendPointer { pointer })] if pointer.id == CheckpointId(2))
     );
-    // A long outage: whenever the pointer is tried again nothing is known, nothing else is triggered, and nothing fails.
+    // A long outage: every retry of the pointer has an unknown outcome. Nothing else is triggered, and nothing fails.
     for minute in 1..=10_u64 {
         assert_eq!(bench.appended(2, AppendOutcome::Unknown("away".to_string())), []);
-        assert_eq!(bench.tick(minute * 60_000), held, "the very same pointer, and nothing beside it");
+        assert_eq!(bench.tick(minute * 60_000), held, "the same pointer, and nothing else");
     }
     bench.appended(2, AppendOutcome::Unknown("away".to_string()));
-    assert!(failed(&bench.ask(true, false)[0]), "a savepoint is not waited for either");
+    assert!(failed(&bench.ask(true, false)[0]), "a savepoint fails at once, too");
     let view = bench.coordinator.stats().view();
     assert_eq!((view.total, view.completed, view.in_progress, view.failed), (2, 1, 1, 0));
     assert_eq!(bench.coordinator.failures_in_a_row, 0);
 
-    // Back: what was held is appended at once, completes, and checkpoints go on with higher ids.
+    // The store answers again: the held pointer is appended at once and completes. Checkpoints continue with higher ids.
     bench.now += 10;
     let effects = bench.handle(CheckpointEvent::Store { away: false });
     assert_eq!(effects[0], held[0]);
@@ -410,7 +410,7 @@ fn while_the_store_is_away_one_checkpoint_is_taken_and_held_and_the_job_pays_not
 }
 
 #[test]
-fn a_checkpoint_under_way_when_the_store_goes_is_held_and_ids_are_asked_for_again_when_it_is_back() {
+fn a_checkpoint_in_flight_during_an_outage_is_held_and_ids_are_reserved_again_after_it() {
     let mut bench = Bench::running(|_| {});
     bench.coordinator.ids = 1..2;
     bench.trigger(1_000);

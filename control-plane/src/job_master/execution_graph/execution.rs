@@ -1,4 +1,4 @@
-//! One deployment of one subtask.
+//! An attempt to run a subtask.
 
 use weir_protocol::job_status::ExecutionState;
 use weir_protocol::link::TaskMetrics;
@@ -10,52 +10,49 @@ use crate::resource_manager::effect::GrantedSlot;
 #[derive(Debug, Clone, PartialEq, Hash)]
 pub struct Execution {
     pub attempt: ExecutionAttemptId,
-    /// Where it runs.
     pub slot: GrantedSlot,
-    /// Its newest counters.
+    /// The newest counters from its TaskManager.
     pub metrics: Option<TaskMetrics>,
-    /// It has processed all of its input and waits for the final checkpoint.
+    /// Whether it has processed all of its input and waits for the final checkpoint.
     pub input_ended: bool,
-    /// Wall-clock milliseconds of its deployment.
+    /// When it was deployed: wall-clock milliseconds since 1970.
     pub started_at: u64,
-    /// Wall-clock milliseconds of its end.
+    /// When it ended: wall-clock milliseconds since 1970.
     pub ended_at: Option<u64>,
     state: ExecutionState,
 }
 
-/// A change of state that the table of the protocol does not allow.
+/// A change of state that is not in the transition table of the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("an execution can't go from {from:?} to {to:?}")]
 pub struct IllegalTransition {
-    /// The state it is in.
     pub from: ExecutionState,
-    /// The state it was to take.
     pub to: ExecutionState,
 }
 
 impl Execution {
-    /// An execution sent to its TaskManager.
+    /// Creates an execution that is being sent to its TaskManager. `started_at` is wall-clock milliseconds since 1970.
     pub fn deploying(attempt: ExecutionAttemptId, slot: GrantedSlot, started_at: u64) -> Self {
         let state = ExecutionState::Deploying;
         Self { attempt, slot, metrics: None, input_ended: false, started_at, ended_at: None, state }
     }
 
-    /// Its state.
+    /// The state of the execution.
     pub fn state(&self) -> ExecutionState {
         self.state
     }
 
-    /// Its TaskManager.
+    /// The TaskManager of its slot.
     pub fn task_manager(&self) -> &TaskManagerId {
         &self.slot.task_manager
     }
 
-    /// Whether it may still do something.
+    /// Whether the task may still run.
     pub fn is_live(&self) -> bool {
         !self.state.is_terminal()
     }
 
-    /// Takes the next state if the table allows it. `wall_ms` dates the end.
+    /// Changes the state if the transition table allows it. If the new state is terminal, `wall_ms` is recorded as the end.
     pub fn transition(&mut self, to: ExecutionState, wall_ms: u64) -> Result<(), IllegalTransition> {
         if !self.state.may_become(to) {
             return Err(IllegalTransition { from: self.state, to });

@@ -1,4 +1,4 @@
-//! The ExecutionGraph: the job graph with one node per subtask, and how far each has come.
+//! The ExecutionGraph: the job graph with one node per subtask, and the state of each subtask.
 
 pub mod execution;
 pub mod vertex;
@@ -15,48 +15,46 @@ use weir_world::flaw::{Flaw, is_planted};
 use execution::Execution;
 use vertex::{ExecutionJobVertex, ExecutionVertex};
 
-/// A subtask by its place in the graph: number of the vertex in the job graph's order, number of the subtask.
+/// Identifies a subtask: the number of its vertex in the job graph's order, and the number of the subtask.
 pub type Place = (usize, u32);
 
-/// An edge between vertices by their numbers.
+/// An edge between two vertices.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ExecutionEdge {
     /// Number of the producing vertex.
     pub from: usize,
     /// Number of the consuming vertex.
     pub to: usize,
-    /// Which input of the consumer.
+    /// Number of the input of the consumer.
     pub input: u32,
-    /// How records travel.
     pub partitioning: Partitioning,
 }
 
-/// The job graph at run time.
+/// The subtasks of a running job, with their executions.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ExecutionGraph {
-    /// What is run.
     pub graph: Arc<JobGraph>,
     /// The vertices, in the job graph's order.
     pub vertices: Vec<ExecutionJobVertex>,
-    /// The edges, in the job graph's order: an edge's number is its place here.
+    /// The edges, in the job graph's order. The number of an edge is its index here.
     pub edges: Arc<[ExecutionEdge]>,
     numbers: Arc<BTreeMap<JobVertexId, usize>>,
 }
 
-/// A job graph that can't be executed; validation lets none such through.
+/// A job graph that can't be executed, because an edge names a vertex that does not exist. Validation refuses such graphs.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("JG-DANGLING-EDGE: an edge names vertex {0:?}, which the job graph does not have")]
 pub struct DanglingEdge(pub String);
 
 impl Hash for ExecutionGraph {
-    /// How far the subtasks have come: the rest stays the same.
+    /// Hashes the state of the subtasks. The rest never changes.
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.vertices.iter().for_each(|vertex| vertex.subtasks.hash(state));
     }
 }
 
 impl ExecutionGraph {
-    /// The graph before anything is deployed.
+    /// Creates the graph. Nothing is deployed yet.
     pub fn new(graph: Arc<JobGraph>) -> Result<Self, DanglingEdge> {
         let vertices: Vec<_> = graph.vertices.iter().cloned().map(ExecutionJobVertex::new).collect();
         let by_uid: BTreeMap<&str, usize> =
@@ -71,7 +69,7 @@ impl ExecutionGraph {
         Ok(Self { graph, vertices, edges: edges.into(), numbers: Arc::new(numbers) })
     }
 
-    /// Every subtask's place, by vertex and subtask.
+    /// The places of all subtasks, ordered by vertex and subtask.
     pub fn places(&self) -> impl Iterator<Item = Place> + '_ {
         let subtasks = |(number, vertex): (usize, &ExecutionJobVertex)| {
             (0..vertex.descriptor.parallelism).map(move |subtask| (number, subtask))
@@ -79,7 +77,7 @@ impl ExecutionGraph {
         self.vertices.iter().enumerate().flat_map(subtasks)
     }
 
-    /// The place of a subtask, if the graph has it.
+    /// The place of a subtask; `None` if the graph does not have it.
     pub fn place_of(&self, id: ExecutionVertexId) -> Option<Place> {
         let number = *self.numbers.get(&id.vertex)?;
         (id.subtask < self.vertices[number].descriptor.parallelism).then_some((number, id.subtask))
@@ -90,46 +88,46 @@ impl ExecutionGraph {
         &self.vertices[place.0].subtasks[place.1 as usize]
     }
 
-    /// The subtask at a place.
+    /// The subtask at a place, to be changed.
     pub fn subtask_mut(&mut self, place: Place) -> &mut ExecutionVertex {
         &mut self.vertices[place.0].subtasks[place.1 as usize]
     }
 
-    /// The last attempt at a place.
+    /// The newest execution of the subtask at a place, if it was deployed.
     pub fn execution(&self, place: Place) -> Option<&Execution> {
         self.subtask(place).execution.as_ref()
     }
 
-    /// The current execution that `attempt` names; `None` for former attempts and strangers.
+    /// The current execution with this attempt id; `None` for former and unknown attempts.
     pub fn current(&mut self, attempt: ExecutionAttemptId) -> Option<(Place, &mut Execution)> {
         let place = self.place_of(attempt.execution_vertex)?;
         let execution = self.subtask_mut(place).execution.as_mut()?;
         (execution.attempt == attempt || is_planted(Flaw::FormerAttemptBelieved)).then_some((place, execution))
     }
 
-    /// Every execution.
+    /// The newest executions of all subtasks that were deployed.
     pub fn executions(&self) -> impl Iterator<Item = &Execution> {
         self.vertices.iter().flat_map(|vertex| &vertex.subtasks).filter_map(|subtask| subtask.execution.as_ref())
     }
 
-    /// Whether the last attempt of every subtask is in this state.
+    /// Whether the newest execution of every subtask is in this state.
     pub fn all_are(&self, state: ExecutionState) -> bool {
         let is = |subtask: &ExecutionVertex| subtask.execution.as_ref().is_some_and(|execution| execution.state() == state);
         self.vertices.iter().all(|vertex| vertex.subtasks.iter().all(is))
     }
 
-    /// Whether nothing may still do something.
+    /// Whether no task may still run.
     pub fn nothing_lives(&self) -> bool {
         !self.executions().any(Execution::is_live)
     }
 
-    /// The places whose live executions are on this TaskManager.
+    /// The places of live executions on this TaskManager.
     pub fn live_on(&self, task_manager: &TaskManagerId) -> BTreeSet<Place> {
         let on_it = |execution: &Execution| execution.is_live() && execution.task_manager() == task_manager;
         self.places().filter(|place| self.execution(*place).is_some_and(on_it)).collect()
     }
 
-    /// These attempts by TaskManager; attempts that are not current or have ended are left out.
+    /// Groups these attempts by TaskManager. Attempts that are not current or have ended are left out.
     pub fn by_task_manager(
         &self,
         attempts: impl IntoIterator<Item = ExecutionAttemptId>,
@@ -145,7 +143,7 @@ impl ExecutionGraph {
         grouped
     }
 
-    /// For people: `name (3/4)`.
+    /// Describes a subtask for people, e.g. `name (3/4)`.
     pub fn describe(&self, place: Place) -> String {
         let vertex = &self.vertices[place.0].descriptor;
         let name = if vertex.name.is_empty() { &vertex.uid } else { &vertex.name };

@@ -7,28 +7,26 @@ use weir_protocol::{ExecutionVertexId, JobVertexId};
 
 use super::execution::Execution;
 
-/// A vertex of the job graph with its parallel instances.
+/// A vertex of the job graph with its subtasks.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ExecutionJobVertex {
     pub id: JobVertexId,
-    /// What it runs.
     pub descriptor: Arc<JobVertex>,
-    /// Its parallel instances.
     pub subtasks: Vec<ExecutionVertex>,
 }
 
-/// One parallel instance of a vertex over all its attempts.
+/// A subtask of a vertex over all its attempts.
 #[derive(Debug, Clone, PartialEq, Hash)]
 pub struct ExecutionVertex {
     pub id: ExecutionVertexId,
-    /// The current attempt, or the last one.
+    /// The newest execution, if the subtask was deployed.
     pub execution: Option<Execution>,
-    /// How many attempts there were before the current one, under this leader.
+    /// Number of executions before the newest one, under this leader.
     pub former_attempts: u32,
 }
 
 impl ExecutionJobVertex {
-    /// A vertex nothing of which was deployed yet.
+    /// Creates a vertex whose subtasks are not deployed yet.
     pub fn new(descriptor: JobVertex) -> Self {
         let id = descriptor.id();
         let subtasks = (0..descriptor.parallelism)
@@ -39,7 +37,7 @@ impl ExecutionJobVertex {
 }
 
 impl ExecutionVertex {
-    /// Puts a new attempt in place of the last one, which must have ended.
+    /// Replaces the execution. The former execution must have ended (F2).
     pub fn replace(&mut self, execution: Execution) {
         debug_assert!(!self.execution.as_ref().is_some_and(Execution::is_live), "F2: the old attempt has ended");
         if self.execution.replace(execution).is_some() {

@@ -1,4 +1,4 @@
-//! What restarts after a failure, and when.
+//! Decides which subtasks restart after a failure, and when.
 
 pub mod region;
 pub mod restart_strategy;

@@ -1,7 +1,7 @@
-//! Failover regions: what must restart together.
+//! Failover regions: subtasks that must restart together.
 //!
-//! All edges are pipelined, so a region is a connected component of the subtasks; a forward edge joins subtasks
-//! pointwise, any other edge joins all.
+//! All edges are pipelined, so a region is a connected component of the subtasks. A forward edge connects subtasks with equal
+//! numbers. Any other edge connects all subtasks of its vertices.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use weir_protocol::job_graph::Partitioning;
 
 use crate::job_master::execution_graph::{ExecutionGraph, Place};
 
-/// The failover regions of a graph.
+/// The failover regions of an ExecutionGraph.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailoverRegions {
     regions: Vec<BTreeSet<Place>>,
@@ -17,7 +17,7 @@ pub struct FailoverRegions {
 }
 
 impl FailoverRegions {
-    /// The regions, in the order of their first subtasks.
+    /// Computes the regions of a graph, in the order of their first subtasks.
     pub fn of(graph: &ExecutionGraph) -> Self {
         let mut sets = Sets::new(graph);
         for edge in graph.edges.iter() {
@@ -27,7 +27,7 @@ impl FailoverRegions {
                     sets.join((edge.from, subtask), (edge.to, subtask));
                 }
             } else {
-                // A star through the consumer's first subtask joins as well as all pairs do.
+                // Joining every producer and consumer with the first subtask of the other side joins all of them.
                 for subtask in 0..from {
                     sets.join((edge.from, subtask), (edge.to, 0));
                 }
@@ -47,12 +47,12 @@ impl FailoverRegions {
         Self { regions, region_of }
     }
 
-    /// How many there are.
+    /// Number of failover regions.
     pub fn count(&self) -> usize {
         self.regions.len()
     }
 
-    /// Every subtask of the regions these subtasks belong to.
+    /// All subtasks of the regions to which the failed subtasks belong.
     pub fn restarted_with(&self, failed: &BTreeSet<Place>) -> BTreeSet<Place> {
         let numbers: BTreeSet<usize> = failed.iter().filter_map(|place| self.region_of.get(place).copied()).collect();
         numbers.into_iter().flat_map(|number| self.regions[number].iter().copied()).collect()
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn forward_edges_join_pointwise_so_that_each_pipeline_is_a_region() {
+    fn forward_edges_join_subtasks_with_equal_numbers_so_each_pipeline_is_a_region() {
         let regions = regions(&[("a", 3), ("b", 3)], &[("a", "b", Partitioning::Forward)]);
         assert_eq!(regions.count(), 3);
         assert_eq!(regions.restarted_with(&BTreeSet::from([(1, 1)])), BTreeSet::from([(0, 1), (1, 1)]));

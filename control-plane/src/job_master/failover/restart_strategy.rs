@@ -1,4 +1,4 @@
-//! Whether and when a job restarts after a failure: Flink's strategies.
+//! Flink's restart strategies: they decide whether and when a job restarts after a failure.
 
 use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
@@ -6,16 +6,16 @@ use std::hash::{Hash, Hasher};
 use weir_protocol::job_graph::RestartStrategyConfig;
 use weir_world::Millis;
 
-/// The answer to a failure.
+/// The decision of a restart strategy after a failure.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RestartDecision {
-    /// Restart after so many milliseconds.
+    /// Restart after this many milliseconds.
     After(u64),
-    /// Fail the job, because of this.
+    /// Fail the job. Holds the reason, for people.
     GiveUp(String),
 }
 
-/// A restart strategy and what it remembers. Counts start anew under a new leader.
+/// A restart strategy and its counts. A new leader starts with fresh counts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RestartStrategy {
     config: RestartStrategyConfig,
@@ -26,14 +26,14 @@ pub struct RestartStrategy {
     random: u64,
 }
 
-/// The most failures a `failure-rate` strategy remembers, whatever its configuration says.
+/// Maximum number of failures that a `failure-rate` strategy remembers, whatever its configuration says.
 const REMEMBERED_FAILURES: u32 = 10_000;
 
-/// Wait before a free restart of a job whose strategy knows none, milliseconds: a job that fails at once must not spin.
+/// Wait before a free restart if the strategy is `none`, milliseconds. It prevents a busy loop if the job fails at once.
 const FREE_RESTART_MS: u64 = 100;
 
 impl Hash for RestartStrategy {
-    /// What it remembers: what it was configured to be stays the same.
+    /// Hashes everything but the configuration, which never changes.
     fn hash<H: Hasher>(&self, state: &mut H) {
         let Self { config: _, restarts, recent, backoff_ms, last_restart, random } = self;
         (restarts, recent, backoff_ms.to_bits(), last_restart, random).hash(state);
@@ -41,7 +41,7 @@ impl Hash for RestartStrategy {
 }
 
 impl RestartStrategy {
-    /// A strategy that has seen no failure. `seed` drives the jitter.
+    /// Creates a strategy that has seen no failure. `seed` determines the jitter.
     pub fn new(config: RestartStrategyConfig, seed: u64) -> Self {
         let backoff_ms = match &config {
             RestartStrategyConfig::ExponentialDelay { initial_backoff_ms, .. } => *initial_backoff_ms as f64,
@@ -50,7 +50,7 @@ impl RestartStrategy {
         Self { config, restarts: 0, recent: VecDeque::new(), backoff_ms, last_restart: None, random: seed }
     }
 
-    /// Takes note of a failure and decides.
+    /// Counts a failure and decides whether the job restarts.
     pub fn on_failure(&mut self, now: Millis) -> RestartDecision {
         match self.config.clone() {
             RestartStrategyConfig::None => RestartDecision::GiveUp("the restart strategy is \"none\"".to_string()),
@@ -90,7 +90,8 @@ impl RestartStrategy {
         }
     }
 
-    /// How long to wait before a restart that does not count because a drill brought it about: the strategy's shortest wait.
+    /// The wait before a restart that does not count because a drill caused it, milliseconds. It is the shortest wait of the
+    /// strategy.
     pub fn delay_of_a_free_restart(&self) -> u64 {
         match &self.config {
             RestartStrategyConfig::None => FREE_RESTART_MS,
@@ -101,7 +102,7 @@ impl RestartStrategy {
 
     fn jittered(&mut self, milliseconds: f64, factor: f64) -> f64 {
         let factor = if factor.is_finite() { factor.clamp(0.0, 1.0) } else { 0.0 };
-        // splitmix64: good enough for spreading restarts, and the same under the same seed.
+        // splitmix64 is good enough to spread restarts, and repeatable from its seed.
         self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut bits = self.random;
         bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -130,19 +131,19 @@ mod tests {
     }
 
     #[test]
-    fn free_restarts_wait_as_the_strategy_says_and_use_up_nothing() {
+    fn free_restarts_use_the_delay_of_the_strategy_and_do_not_count() {
         let none = RestartStrategy::new(RestartStrategyConfig::None, 1);
         assert_eq!(none.delay_of_a_free_restart(), FREE_RESTART_MS);
         let mut fixed = RestartStrategy::new(RestartStrategyConfig::FixedDelay { attempts: 1, delay_ms: 70 }, 1);
         for _ in 0..5 {
             assert_eq!(fixed.delay_of_a_free_restart(), 70);
         }
-        assert_eq!(after(fixed.on_failure(Millis(0))), 70, "the one it has is still there");
+        assert_eq!(after(fixed.on_failure(Millis(0))), 70, "the one restart has not been used up");
         assert!(matches!(fixed.on_failure(Millis(1)), RestartDecision::GiveUp(_)));
     }
 
     #[test]
-    fn fixed_delay_restarts_so_many_times_and_then_gives_up() {
+    fn fixed_delay_gives_up_after_the_configured_number_of_restarts() {
         let mut strategy = RestartStrategy::new(RestartStrategyConfig::FixedDelay { attempts: 2, delay_ms: 70 }, 1);
         assert_eq!(after(strategy.on_failure(Millis(0))), 70);
         assert_eq!(after(strategy.on_failure(Millis(1_000_000))), 70);
@@ -150,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn failure_rate_gives_up_only_when_failures_come_too_close() {
+    fn failure_rate_gives_up_only_when_failures_are_too_close_together() {
         let config = RestartStrategyConfig::FailureRate { max_failures_per_interval: 2, interval_ms: 100, delay_ms: 5 };
         let mut strategy = RestartStrategy::new(config, 1);
         for at in [0, 60, 120, 180, 240] {
@@ -160,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn exponential_delay_grows_to_its_maximum_and_resets_after_a_good_run() {
+    fn exponential_delay_grows_to_its_maximum_and_resets_after_a_long_run() {
         let config = RestartStrategyConfig::ExponentialDelay {
             initial_backoff_ms: 100,
             max_backoff_ms: 1_000,
@@ -176,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn jitter_stays_within_its_factor_and_is_the_same_under_the_same_seed() {
+    fn jitter_stays_within_its_factor_and_is_repeatable_from_its_seed() {
         let config = RestartStrategyConfig::ExponentialDelay {
             initial_backoff_ms: 1_000,
             max_backoff_ms: 60_000,

@@ -13,7 +13,7 @@ use super::super::testing::{JOB, graph, slot, vertex};
 use super::*;
 use crate::resource_manager::gateway as resource_manager;
 
-/// Long enough never to matter.
+/// A timeout that is long enough for any machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 async fn lead(provider: &impl HaProvider, name: &str) -> (Leadership, weir_ha::LeaderElection) {
@@ -28,7 +28,7 @@ async fn lead(provider: &impl HaProvider, name: &str) -> (Leadership, weir_ha::L
     }
 }
 
-/// A JobMaster over a memory store and local files, with one TaskManager of one slot that is played here.
+/// A JobMaster with a memory store, local files, and a fake TaskManager that has one slot.
 struct Stage {
     gateway: JobMasterGateway,
     ended: mpsc::Receiver<JobEnded>,
@@ -69,7 +69,7 @@ fn start(store: &MemoryStore, leadership: &Leadership, directory: &str, graph: J
     let master = gateway.clone();
     gateway.slots_granted(vec![slot(1, "tm", 0)]);
     weir_world::spawn("test-task-manager", async move {
-        let _requests = requests; // Nobody looks: the only slot is granted already.
+        let _requests = requests; // Kept open but never read, because the only slot is already granted.
         while let Some(order) = link.orders.recv().await {
             obey(&master, &task_manager, order.order, &deployed).await;
         }
@@ -85,7 +85,7 @@ async fn obey(master: &JobMasterGateway, id: &TaskManagerId, order: Order, deplo
     match order {
         Order::Deploy(deployment) => {
             deployment.tasks.iter().for_each(|task| report(task.attempt, ExecutionState::Running));
-            deployed.send(deployment).await.expect("the test listens");
+            deployed.send(deployment).await.expect("the test receives deployments");
         }
         Order::TriggerCheckpoint { attempts, barrier } => {
             for attempt in attempts {
@@ -101,7 +101,7 @@ async fn obey(master: &JobMasterGateway, id: &TaskManagerId, order: Order, deplo
     }
 }
 
-/// With the checkpoint's id as state.
+/// An acknowledgement whose state is the id of the checkpoint.
 fn acknowledgement(attempt: ExecutionAttemptId, checkpoint: CheckpointId) -> CheckpointAcknowledgement {
     let state = StateHandle::Inline(Bytes::from(checkpoint.to_string()));
     let operators = vec![OperatorSnapshot { operator_state: Some(state), key_groups: Vec::new() }];
@@ -120,7 +120,7 @@ async fn until(gateway: &JobMasterGateway, wanted: impl Fn(&JobView) -> bool) {
     let mut watch = gateway.watch_view();
     let seen = async {
         while !wanted(&watch.current()) {
-            watch.changed().await.expect("the job goes on");
+            watch.changed().await.expect("the job continues");
         }
     };
     weir_servers::within(PATIENCE, seen).await.expect("in time");
@@ -137,7 +137,7 @@ fn restored(deployment: &Deployment) -> Option<String> {
 }
 
 #[tokio::test]
-async fn a_job_runs_checkpoints_survives_its_leader_and_stops_with_a_savepoint_that_another_job_starts_from() {
+async fn a_job_survives_a_leader_change_and_another_job_starts_from_its_savepoint() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().to_str().expect("utf-8");
     let store = MemoryStore::new();
@@ -154,45 +154,45 @@ async fn a_job_runs_checkpoints_survives_its_leader_and_stops_with_a_savepoint_t
     stage.gateway.suspend();
     drop(election);
 
-    // The second one goes on where the first has stopped; the first one's JobMaster can do nothing any more.
+    // The second leader continues where the first one stopped. The JobMaster of the first leader can change nothing any more.
     let second_provider = store.member("b");
     let (second, _election) = lead(&second_provider, "b").await;
     assert!(second.epoch() > first.epoch());
     let newest = stage.completed.latest(JOB).await.expect("read").expect("there is one");
     let mut stale = start(&store, &first, path, one_task(5, JOB));
     next(&mut stale.deployments).await;
-    let gone = async { while stale.gateway.trigger_checkpoint().await.is_ok() {} };
-    weir_servers::within(PATIENCE, gone).await.expect("a superseded JobMaster stops");
+    let stopped = async { while stale.gateway.trigger_checkpoint().await.is_ok() {} };
+    weir_servers::within(PATIENCE, stopped).await.expect("a superseded JobMaster stops");
     assert_eq!(stage.completed.latest(JOB).await.expect("read"), Some(newest.clone()));
 
     let mut stage = start(&store, &second, path, one_task(5, JOB));
     let deployment = next(&mut stage.deployments).await;
     assert_eq!((deployment.restore_checkpoint, restored(&deployment)), (Some(newest.id), Some(newest.id.to_string())));
     until(&stage.gateway, |view| view.checkpoints.completed >= 3).await;
-    assert!(stage.completed.list(JOB).await.expect("read").len() <= 3, "subsumed ones go");
+    assert!(stage.completed.list(JOB).await.expect("read").len() <= 3, "subsumed checkpoints are removed");
 
-    // It stops with a savepoint.
+    // The job stops with a savepoint.
     let target = format!("{path}/elsewhere");
     let outcome = stage.gateway.trigger_savepoint(Some(target.clone()), true).await.expect("answered");
     let SavepointOutcome::Completed { checkpoint, location } = outcome else { panic!("{outcome:?}") };
     assert!(location.contains("/elsewhere/savepoint-"), "{location}");
     let ended = next(&mut stage.ended).await;
     assert_eq!((ended.job, ended.status), (JOB, JobStatus::Finished));
-    assert!(!stage.gateway.view().status.is_globally_terminal(), "R2: the end is shown by whoever made it durable");
+    assert!(!stage.gateway.view().status.is_globally_terminal(), "R2: the JobMaster does not show the end before it is durable");
 
-    // Another job starts from it.
+    // Another job starts from the savepoint.
     let mut graph = one_task(0, JobId(0xdef));
     graph.restore_from = Some(location);
     let mut stage = start(&store, &second, path, graph);
     let deployment = next(&mut stage.deployments).await;
     let expected = (Some(CheckpointId(0)), Some(checkpoint.to_string()));
     assert_eq!((deployment.restore_checkpoint, restored(&deployment)), expected);
-    stage.gateway.cancel().await.expect("heard");
+    stage.gateway.cancel().await.expect("the JobMaster takes it");
     assert_eq!(next(&mut stage.ended).await.status, JobStatus::Canceled);
 }
 
 #[tokio::test]
-async fn c6_a_job_whose_newest_checkpoint_is_damaged_waits_and_says_so_until_it_is_canceled() {
+async fn c6_a_job_whose_newest_checkpoint_is_damaged_shows_this_and_waits_until_it_is_canceled() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().to_str().expect("utf-8");
     let store = MemoryStore::new();
@@ -201,7 +201,7 @@ async fn c6_a_job_whose_newest_checkpoint_is_damaged_waits_and_says_so_until_it_
     let stage = start(&store, &leadership, path, one_task(5, JOB));
     until(&stage.gateway, |view| view.checkpoints.completed >= 2).await;
     stage.gateway.suspend();
-    // In its own time the suspended one has gone; what it has completed until now is what counts.
+    // The suspended JobMaster may still complete a checkpoint. Wait until the newest one no longer changes.
     let newest = loop {
         let newest = stage.completed.latest(JOB).await.expect("read").expect("there is one");
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -220,12 +220,12 @@ async fn c6_a_job_whose_newest_checkpoint_is_damaged_waits_and_says_so_until_it_
     let view = stage.gateway.view();
     assert_eq!(view.status, JobStatus::Initializing);
     assert!(view.reason.as_ref().is_some_and(|reason| reason.contains(&newest.id.to_string())), "{:?}", view.reason);
-    stage.gateway.cancel().await.expect("heard");
+    stage.gateway.cancel().await.expect("the JobMaster takes it");
     assert_eq!(next(&mut stage.ended).await.status, JobStatus::Canceled);
 }
 
 #[tokio::test]
-async fn a_job_that_starts_from_nothing_that_exists_fails_with_the_reason() {
+async fn a_job_whose_restore_path_does_not_exist_fails_with_the_reason() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().to_str().expect("utf-8");
     let store = MemoryStore::new();

@@ -1,4 +1,4 @@
-//! Random interleavings of everything that can happen; the model checks the invariants at every step.
+//! Random interleavings of all events. The model checks the invariants at every step.
 
 use weir_protocol::job_graph::RestartStrategyConfig;
 use weir_protocol::job_status::{ExecutionState, JobStatus};
@@ -10,7 +10,7 @@ use crate::checkpoint::event::CheckpointEvent;
 use crate::checkpoint::pending::CheckpointRequest;
 use crate::job_master::event::JobMasterEvent;
 
-/// splitmix64.
+/// The splitmix64 random generator.
 struct Dice(u64);
 
 impl Dice {
@@ -139,7 +139,7 @@ impl Chaos {
 }
 
 #[test]
-fn whatever_happens_the_invariants_hold_and_when_all_is_calm_again_the_job_ends() {
+fn in_random_interleavings_the_invariants_hold_and_the_job_ends_after_the_last_failure() {
     let mut ends = [0; 2];
     let (mut checkpoints, mut restarts) = (0, 0);
     for seed in 0..250 {
@@ -170,6 +170,6 @@ fn whatever_happens_the_invariants_hold_and_when_all_is_calm_again_the_job_ends(
         checkpoints += model.kinds.len();
         restarts += model.core.view(model.now).restarts;
     }
-    assert!(ends[0] > 150 && ends[1] > 0, "the mixture is as meant: {ends:?}");
+    assert!(ends[0] > 150 && ends[1] > 0, "both ends are frequent enough: {ends:?}");
     assert!(checkpoints > 500 && restarts > 500, "enough happened: {checkpoints} checkpoints, {restarts} restarts");
 }

@@ -1,4 +1,4 @@
-//! A cluster around one JobMaster, as simple as can be, that checks every order against the invariants.
+//! A minimal cluster around one JobMaster. It checks every order against the invariants.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -31,14 +31,14 @@ pub(super) struct Task {
     slot: u32,
 }
 
-/// A TaskManager.
+/// The tasks and orders of one TaskManager.
 #[derive(Debug, Default)]
 pub(super) struct TaskManager {
     pub(super) tasks: BTreeMap<ExecutionAttemptId, Task>,
     pub(super) orders: VecDeque<Order>,
 }
 
-/// The cluster.
+/// The cluster around the JobMaster.
 pub(super) struct Model {
     pub(super) core: JobMaster,
     pub(super) now: Millis,
@@ -46,7 +46,7 @@ pub(super) struct Model {
     pub(super) task_managers: BTreeMap<TaskManagerId, TaskManager>,
     /// Messages to the JobMaster, in order.
     pub(super) inbox: VecDeque<JobMasterEvent>,
-    /// Effects on stores that have not been done.
+    /// Calls to stores that have not been made.
     pub(super) calls: VecDeque<JobMasterEffect>,
     /// Completed checkpoints in the store.
     pub(super) store: Vec<CompletedCheckpoint>,
@@ -105,7 +105,7 @@ impl Model {
         self.task_managers.insert(TaskManagerId(name.to_string()), TaskManager::default());
     }
 
-    /// The process dies; the JobMaster hears of it in order.
+    /// Kills the process. The JobMaster learns of it through its inbox.
     pub(super) fn kill(&mut self, task_manager: &TaskManagerId) {
         self.task_managers.remove(task_manager);
         self.granted.retain(|_, slot| &slot.task_manager != task_manager);
@@ -113,7 +113,7 @@ impl Model {
         self.inbox.push_back(JobMasterEvent::TaskManagerLost { task_manager: task_manager.clone(), reason });
     }
 
-    /// Grants what is required and free: two slots per TaskManager.
+    /// Grants free slots, up to the required number. Each TaskManager has two slots.
     pub(super) fn grant(&mut self) {
         let mut grants = Vec::new();
         for task_manager in self.task_managers.keys() {
@@ -137,12 +137,12 @@ impl Model {
 
     pub(super) fn handle(&mut self, event: JobMasterEvent) {
         for effect in self.core.handle(event, self.now) {
-            assert!(self.ended.is_none(), "nothing comes after the end: {effect:?}");
+            assert!(self.ended.is_none(), "no effect follows the end: {effect:?}");
             self.perform(effect);
         }
     }
 
-    /// Takes the next message in.
+    /// Delivers the next message to the JobMaster. Returns whether there was one.
     pub(super) fn deliver(&mut self) -> bool {
         let Some(event) = self.inbox.pop_front() else { return false };
         self.handle(event);
@@ -158,7 +158,7 @@ impl Model {
                 }
             }
             JobMasterEffect::ReleaseSlot { allocation } => {
-                assert!(self.granted.remove(&allocation).is_some(), "only what was granted is given back");
+                assert!(self.granted.remove(&allocation).is_some(), "only granted slots are returned");
             }
             JobMasterEffect::Send { task_manager, order } => self.send(task_manager, order),
             JobMasterEffect::Disconnect { task_manager, .. } => self.kill(&task_manager),
@@ -168,14 +168,14 @@ impl Model {
             JobMasterEffect::End(ended) => {
                 assert!(ended.status.is_globally_terminal());
                 let living = self.task_managers.values().flat_map(|one| one.tasks.values()).any(|task| !task.state.is_terminal());
-                assert!(!living, "a job ends when nothing of it runs");
+                assert!(!living, "a job ends only when none of its tasks runs");
                 assert!(
                     !self.calls.iter().any(|call| matches!(call, JobMasterEffect::Checkpoint(StoreCall::AppendPointer { .. }))),
-                    "a job ends when it is certain what its newest checkpoint is"
+                    "a job ends only when it is certain which checkpoint is the newest"
                 );
                 self.ended = Some(ended);
             }
-            JobMasterEffect::StopSuperseded => panic!("nobody superseded it"),
+            JobMasterEffect::StopSuperseded => panic!("the JobMaster stopped, but no newer leader exists"),
             call => self.calls.push_back(call),
         }
     }
@@ -187,7 +187,7 @@ impl Model {
                 let kind = self.kinds.get(checkpoint);
                 assert!(kind.is_some(), "C3: checkpoint {checkpoint} was notified without a durable pointer");
                 let finishes = matches!(kind, Some(CheckpointKind::Final | CheckpointKind::Stop));
-                assert!(!last || finishes, "tasks finish after a final checkpoint or a savepoint to stop with only");
+                assert!(!last || finishes, "tasks finish only after a final checkpoint or a savepoint to stop with");
             }
             _ => {}
         }
@@ -202,7 +202,7 @@ impl Model {
             if let Some(grant) = self.granted.get(&task.allocation) {
                 assert_eq!((&grant.task_manager, grant.slot), (to, task.slot), "S1: a grant is for one slot");
             } else {
-                assert!(!self.task_managers.contains_key(to), "tasks are deployed into granted slots only");
+                assert!(!self.task_managers.contains_key(to), "tasks are deployed only into granted slots");
             }
             for (id, one) in self.task_managers.values().flat_map(|one| &one.tasks) {
                 let other_attempt = id.execution_vertex == task.attempt.execution_vertex;
@@ -213,7 +213,7 @@ impl Model {
         self.deployments.push((to.clone(), deployment.clone()));
     }
 
-    /// The TaskManager takes its next order in.
+    /// The TaskManager carries out its next order. Returns whether there was one.
     pub(super) fn obey(&mut self, id: &TaskManagerId) -> bool {
         let Some(task_manager) = self.task_managers.get_mut(id) else { return false };
         let Some(order) = task_manager.orders.pop_front() else { return false };
@@ -281,7 +281,7 @@ impl Model {
         self.inbox.push_back(JobMasterEvent::Report { task_manager: task_manager.clone(), report });
     }
 
-    /// Tasks in this state.
+    /// Tasks that match the filter.
     pub(super) fn tasks(&self, wanted: impl Fn(&Task) -> bool) -> Vec<(TaskManagerId, ExecutionAttemptId)> {
         let tasks =
             self.task_managers.iter().flat_map(|(id, one)| one.tasks.iter().map(move |(attempt, task)| (id, attempt, task)));
@@ -295,7 +295,7 @@ impl Model {
         self.report(task_manager, TaskManagerReport::InputEnded(attempt));
     }
 
-    /// The task's part of its oldest checkpoint is durable.
+    /// Acknowledges the oldest pending checkpoint of the task.
     pub(super) fn acknowledge(&mut self, task_manager: &TaskManagerId, attempt: ExecutionAttemptId) {
         let task = self.task_managers.get_mut(task_manager).and_then(|one| one.tasks.get_mut(&attempt));
         let Some(checkpoint) = task.and_then(|task| task.barriers.pop_first()) else { return };
@@ -306,7 +306,7 @@ impl Model {
         self.report(task_manager, TaskManagerReport::Acknowledge(acknowledgement));
     }
 
-    /// Does the next call to a store. `applied`: whether a write takes effect; `answered`: whether its caller learns it.
+    /// Makes the next call to a store. `applied`: whether a write takes effect. `answered`: whether the caller gets the answer.
     pub(super) fn call(&mut self, applied: bool, answered: bool) -> bool {
         let Some(call) = self.calls.pop_front() else { return false };
         let sorry = || "injected".to_string();
@@ -345,7 +345,10 @@ impl Model {
                 JobMasterEvent::Checkpoint(CheckpointEvent::PointerAppended { checkpoint, outcome })
             }
             JobMasterEffect::Checkpoint(StoreCall::RemovePointers { checkpoints }) => {
-                assert!(!checkpoints.iter().any(|id| Some(*id) == self.newest()), "the newest stays");
+                assert!(
+                    !checkpoints.iter().any(|id| Some(*id) == self.newest()),
+                    "the pointer of the newest checkpoint is never removed"
+                );
                 if applied {
                     self.store.retain(|one| !checkpoints.contains(&one.id));
                 }
@@ -362,8 +365,8 @@ impl Model {
         true
     }
 
-    /// Lets everything that is due happen, without failures, until nothing more happens at this moment. Tasks come up, and
-    /// acknowledge what they are asked for.
+    /// Processes everything that is due, without failures, until nothing is left to do at this moment. Tasks start, and
+    /// acknowledge their checkpoints.
     pub(super) fn settle(&mut self) {
         loop {
             let mut busy = self.deliver();
@@ -386,14 +389,14 @@ impl Model {
         }
     }
 
-    /// Lets time pass to the next deadline, but not beyond `limit`.
+    /// Advances time to the next deadline, but not beyond `limit`.
     pub(super) fn pass_time(&mut self, limit: Millis) {
         let next = self.core.next_deadline().unwrap_or(limit).min(limit);
         self.now = self.now.max(next);
         self.handle(JobMasterEvent::Tick);
     }
 
-    /// Alternates between settling and the next deadline for so long.
+    /// Alternates between settling and advancing time for this many milliseconds.
     pub(super) fn run_for(&mut self, milliseconds: u64) {
         let end = self.now.after(milliseconds);
         self.settle();

@@ -23,9 +23,8 @@ use weir_protocol::job_graph::OperatorDescriptor;
 
 use crate::element::{CheckpointBarrier, EventTime, MIN_WATERMARK};
 use crate::key_group::internal;
-use crate::operator::{
-    Collector, KeyGroupSnapshot, Operator, OperatorContext, OperatorError, RestoredState, StateSnapshot, key_group_range,
-};
+use crate::key_group::key_group_range;
+use crate::operator::{Collector, KeyGroupSnapshot, Operator, OperatorContext, OperatorError, RestoredState, StateSnapshot};
 use crate::operators::keyed_by;
 use crate::operators::watermark::{time_column, times};
 use crate::operators::window::accumulator::{Aggregate, AggregateOption};

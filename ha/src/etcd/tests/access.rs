@@ -1,4 +1,4 @@
-//! TLS and users.
+//! Tests of TLS and authentication.
 
 use std::process::Command;
 
@@ -7,7 +7,7 @@ use weir_servers::{EtcdOptions as ServerOptions, EtcdTls, free_port};
 
 use super::*;
 
-/// Makes an authority and certificates with the `openssl` program.
+/// A certificate authority, made with the `openssl` program.
 struct Authority {
     directory: TempDir,
 }
@@ -69,7 +69,7 @@ async fn leads(options: &EtcdOptions) {
 }
 
 #[tokio::test]
-async fn tls_on_both_sides_works_and_what_does_not_fit_is_refused() {
+async fn mutual_tls_works_and_wrong_certificates_are_refused() {
     let (authority, stranger) = (Authority::new(), Authority::new());
     let (certificate, key) = authority.issue("etcd");
     let identity = authority.issue("weir");
@@ -95,10 +95,10 @@ async fn tls_on_both_sides_works_and_what_does_not_fit_is_refused() {
     assert!(matches!(plain, StartError::Invalid(_)), "{plain}");
 }
 
-/// Such an etcd closes or resets the connection in the middle of the handshake, as one that is just going down does: this may
-/// pass, so it is no reason not to start, but the reason can be read.
+/// An etcd without TLS closes or resets the connection during the handshake. An etcd that is shutting down does the same, so
+/// the provider starts and retries. The errors of its reads give the likely reason.
 #[tokio::test]
-async fn tls_to_an_etcd_without_it_is_told_where_it_shows() {
+async fn tls_to_an_etcd_without_tls_is_explained_in_the_error() {
     let servers = Servers::start(&etcd_3_4(), 1);
     let authority = Authority::new();
     let mut options = options(&servers.etcd);
@@ -111,7 +111,7 @@ async fn tls_to_an_etcd_without_it_is_told_where_it_shows() {
 }
 
 #[tokio::test]
-async fn users_work_and_wrong_ones_are_refused() {
+async fn a_permitted_user_works_and_other_users_are_refused() {
     let servers = Servers::start(&etcd_3_4(), 1);
     let mut client = servers.client().await;
     client.user_add("root", "root", None).await.expect("adds root");
@@ -138,9 +138,9 @@ async fn users_work_and_wrong_ones_are_refused() {
     }
 }
 
-/// Nobody listens: that may be about to change, so it is no reason not to start.
+/// A server may begin to listen later, so the provider starts.
 #[tokio::test]
-async fn an_endpoint_that_is_down_is_no_reason_not_to_start() {
+async fn a_provider_starts_although_an_endpoint_is_down() {
     let servers = Servers::start(&etcd_3_4(), 1);
     let mut options = options(&servers.etcd);
     options.endpoints.insert(0, format!("http://127.0.0.1:{}", free_port()));

@@ -1,11 +1,11 @@
-//! Lost answers, broken connections, killed nodes.
+//! Tests with lost answers, broken connections and killed nodes.
 
 use super::*;
 
-/// Commits under way at once, for a load.
+/// Number of commits in flight under load.
 const WRITERS: u64 = 64;
 
-/// G3: a commit whose answer is lost is unknown, and reading back tells that it was applied.
+/// G3: if the answer to a commit is lost, its outcome is unknown. A read then shows whether it was applied.
 #[tokio::test]
 async fn a_lost_answer_is_unknown_and_reading_back_resolves_it() {
     let servers = Servers::start(&etcd_3_4(), 1);
@@ -15,21 +15,21 @@ async fn a_lost_answer_is_unknown_and_reading_back_resolves_it() {
     assert!(committed(&provider.commit(&leadership, put_any("before", "v")).await));
     members.set(0, Break::LostAnswers);
     let outcome = provider.commit(&leadership, put_any("k", "v")).await;
-    assert!(members.members[0].proxies[0].held_answers() > 0, "the fault bit");
+    assert!(members.members[0].proxies[0].held_answers() > 0, "the fault had no effect");
     assert!(matches!(outcome, CommitOutcome::Unknown { .. }), "{outcome:?}");
     let read = provider.get("k").await;
     assert!(matches!(read, Err(ReadError::Unavailable(_))), "{read:?}");
-    // What was held back is lost for good.
+    // The reset drops the answers that the proxy held back.
     members.members[0].proxies[0].reset_connections();
     members.set(0, Break::None);
     let found = provider.get("k").await.expect("reads").expect("was applied");
     assert_eq!(found.value, "v");
     let again = provider.commit(&leadership, vec![put("k", "v", Expect::Absent)]).await;
     assert_eq!(again, CommitOutcome::Rejected(Rejection::Conflict { key: "k".into() }));
-    assert!(is_quiet(&mut election), "and leadership went on");
+    assert!(is_quiet(&mut election), "leadership continued");
 }
 
-/// An etcd that goes away for a moment, again and again, costs nobody the leadership.
+/// Repeated short interruptions of the connection do not end a leadership.
 #[tokio::test]
 async fn a_flapping_connection_changes_no_leader() {
     let servers = Servers::start(&etcd_3_4(), 1);
@@ -46,16 +46,17 @@ async fn a_flapping_connection_changes_no_leader() {
         (0..2).for_each(|number| members.set(number, Break::None));
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
-    assert_eq!(failed, 20, "every flap bit");
+    assert_eq!(failed, 20, "every interruption made a commit fail");
     let commit = async { while !committed(&leader.commit(&leadership, put_any("k", "after")).await) {} };
     weir_servers::within(SOON, commit).await.expect("commits again");
-    assert!(is_quiet(&mut election) && is_quiet(&mut other), "nobody was told anything");
+    assert!(is_quiet(&mut election) && is_quiet(&mut other), "no leadership changed");
     assert_eq!(leader.status().epoch, leadership.epoch());
 }
 
-/// All of etcd is killed and started again: the leader goes on under its epoch, since etcd gives leases their time again.
+/// All nodes of etcd are killed and started again. The leader continues under its epoch, because a restarted etcd gives every
+/// lease its full time again.
 #[tokio::test]
-async fn a_leader_goes_on_when_all_of_etcd_comes_back() {
+async fn a_leader_continues_after_a_restart_of_all_etcd_nodes() {
     let mut servers = Servers::start(&etcd_3_5(), 3);
     let mut members = TestMembers { lease: Duration::from_secs(5), ..TestMembers::new(&servers.etcd, 2) };
     let (leader, mut election) = members.contend(0);
@@ -64,25 +65,25 @@ async fn a_leader_goes_on_when_all_of_etcd_comes_back() {
     assert!(committed(&leader.commit(&leadership, put_any("k", "v")).await));
     (0..3).for_each(|number| servers.etcd.kill(number));
     let outcome = leader.commit(&leadership, put_any("k", "w")).await;
-    assert!(matches!(outcome, CommitOutcome::Unknown { .. }), "the kill bit: {outcome:?}");
-    eventually("the status says so", || !leader.status().has_quorum).await;
-    eventually("the outage is told", || leader.availability().now() != StoreAvailability::Available).await;
-    // Longer than the lease: it is etcd's time that counts.
+    assert!(matches!(outcome, CommitOutcome::Unknown { .. }), "the kill had no effect: {outcome:?}");
+    eventually("the status shows no quorum", || !leader.status().has_quorum).await;
+    eventually("the outage is reported", || leader.availability().now() != StoreAvailability::Available).await;
+    // Longer than the lease. The lease does not expire, because its time does not pass while etcd is down.
     tokio::time::sleep(Duration::from_secs(6)).await;
-    assert!(is_quiet(&mut election), "an outage revokes nobody");
+    assert!(is_quiet(&mut election), "an outage does not revoke the leader");
     servers.etcd.restart_all(&[0, 1, 2]).expect("etcd starts again");
     let commit = async { while !committed(&leader.commit(&leadership, put_any("k", "x")).await) {} };
     weir_servers::within(SOON, commit).await.expect("commits again under the same epoch");
-    assert!(is_quiet(&mut election) && is_quiet(&mut other), "nobody was told anything");
+    assert!(is_quiet(&mut election) && is_quiet(&mut other), "no leadership changed");
     assert_eq!(leader.get("k").await.expect("reads").expect("is there").value, "x");
-    eventually("the status says so", || leader.status().has_quorum).await;
-    eventually("its end is told", || leader.availability().now() == StoreAvailability::Available).await;
+    eventually("the status shows a quorum", || leader.status().has_quorum).await;
+    eventually("the end of the outage is reported", || leader.availability().now() == StoreAvailability::Available).await;
 }
 
-/// The lease runs out while the leader can't reach etcd, and nobody else is there: it is revoked when it learns that, and
-/// leads again under a newer epoch.
+/// The lease expires while the leader can't reach etcd, and there is no other candidate. The leader is revoked when it learns
+/// of this, and then leads again under a newer epoch.
 #[tokio::test]
-async fn a_leader_whose_lease_ran_out_contends_anew() {
+async fn a_leader_whose_lease_expired_leads_again_under_a_newer_epoch() {
     let servers = Servers::start(&etcd_3_4(), 1);
     let mut members = TestMembers::new(&servers.etcd, 1);
     let (provider, mut election) = members.contend(0);
@@ -91,8 +92,8 @@ async fn a_leader_whose_lease_ran_out_contends_anew() {
     members.set(0, Break::Silence);
     let mut client = servers.client().await;
     let gone = async { while !client.get(latch.clone(), None).await.expect("reads").kvs().is_empty() {} };
-    weir_servers::within(SOON, gone).await.expect("the lease runs out");
-    assert!(is_quiet(&mut election), "it can't know yet");
+    weir_servers::within(SOON, gone).await.expect("the lease expires");
+    assert!(is_quiet(&mut election), "the leader can't know yet");
     members.set(0, Break::None);
     assert_eq!(election.next().await, Some(LeadershipEvent::Revoked));
     let newer = granted(&mut election).await;
@@ -102,9 +103,9 @@ async fn a_leader_whose_lease_ran_out_contends_anew() {
     assert!(committed(&provider.commit(&newer, put_any("k", "v")).await));
 }
 
-/// E1, E3: etcd's own leader dies under a load of very many writers: no acknowledged commit is lost, whatever becomes of leadership.
+/// E1, E3: etcd's own leader is killed three times under load. No acknowledged commit is lost, even if leadership changes.
 #[tokio::test]
-async fn no_acknowledged_commit_is_lost_when_nodes_of_etcd_die() {
+async fn no_acknowledged_commit_is_lost_when_etcd_nodes_are_killed() {
     let mut servers = Servers::start(&etcd_3_5(), 3);
     let mut members = TestMembers { lease: Duration::from_secs(5), ..TestMembers::new(&servers.etcd, 2) };
     let mut elections = vec![members.contend(0), members.contend(1)];
@@ -154,9 +155,9 @@ async fn no_acknowledged_commit_is_lost_when_nodes_of_etcd_die() {
     assert!(lost.is_empty(), "{lost:?} of {} acknowledged", acknowledged.len());
 }
 
-/// A frozen node is left for the next one in time to keep the lease.
+/// If the endpoint in use is frozen, the provider changes to the next one in time to keep the lease.
 #[tokio::test]
-async fn a_frozen_node_is_left_for_the_next() {
+async fn the_next_node_is_used_when_one_is_frozen() {
     let servers = Servers::start(&etcd_3_5(), 3);
     let mut members = TestMembers { lease: Duration::from_secs(6), ..TestMembers::new(&servers.etcd, 1) };
     let (provider, mut election) = members.contend(0);
@@ -168,14 +169,14 @@ async fn a_frozen_node_is_left_for_the_next() {
         let commit = async { while !committed(&provider.commit(&leadership, put_any("k", &node.to_string())).await) {} };
         weir_servers::within(SOON, commit).await.expect("commits through another node");
         servers.etcd.resume(node);
-        println!("node {node}: {} endpoints left", *provider.inner.member.connection.generation().borrow() - before);
+        println!("node {node}: {} endpoints given up", *provider.inner.member.connection.generation().borrow() - before);
     }
-    assert!(*provider.inner.member.connection.generation().borrow() > 0, "the faults bit");
-    assert_eq!(store.changed().now_or_never(), None, "etcd as a whole was never away");
+    assert!(*provider.inner.member.connection.generation().borrow() > 0, "the faults had no effect");
+    assert_eq!(store.changed().now_or_never(), None, "etcd as a whole was always available");
     assert!(is_quiet(&mut election));
 }
 
-/// E8: the leader writes its record again when somebody removed it, and observers never forget it.
+/// E8: if the leader's record is removed or replaced by an older one, the leader writes it again. Observers keep the newest.
 #[tokio::test]
 async fn a_lost_record_is_written_again() {
     let servers = Servers::start(&etcd_3_4(), 1);
@@ -211,9 +212,9 @@ async fn a_lost_record_is_written_again() {
     }
 }
 
-/// Start does not depend on etcd being there, nor does anything have to be done when it comes.
+/// A member starts without etcd, and needs no action when etcd becomes available.
 #[tokio::test]
-async fn a_member_started_before_etcd_leads_once_it_comes() {
+async fn a_member_started_before_etcd_leads_once_etcd_is_available() {
     let mut servers = Servers::start(&etcd_3_4(), 1);
     servers.etcd.kill(0);
     let mut members = TestMembers::new(&servers.etcd, 1);
@@ -226,9 +227,9 @@ async fn a_member_started_before_etcd_leads_once_it_comes() {
     assert!(committed(&provider.commit(&leadership, put_any("k", "v")).await));
 }
 
-/// What drills do: nobody reaches etcd, and within the lease that costs nobody the leadership.
+/// A drill cuts all members off from etcd. If that is shorter than the lease, leadership does not change.
 #[tokio::test]
-async fn members_that_are_cut_off_within_the_lease_go_on_as_they_were() {
+async fn a_cut_that_is_shorter_than_the_lease_changes_no_leader() {
     let servers = Servers::start(&etcd_3_4(), 1);
     let mut members = TestMembers { lease: Duration::from_secs(20), ..TestMembers::new(&servers.etcd, 2) };
     let (leader, mut election) = members.contend(0);
@@ -236,26 +237,26 @@ async fn members_that_are_cut_off_within_the_lease_go_on_as_they_were() {
     let (standby, mut other) = members.contend(1);
     assert!(committed(&leader.commit(&leadership, put_any("k", "v")).await));
     assert!(leader.set_isolated(true) && standby.set_isolated(true));
-    // Each waits as long as it may: both at once, or the lease might run out.
+    // Each of the two waits until its deadline. They run at the same time, or the lease might expire.
     let (outcome, read) = tokio::join!(leader.commit(&leadership, put_any("k", "w")), standby.get("k"));
-    assert!(matches!(outcome, CommitOutcome::Unknown { .. }), "it bit: {outcome:?}");
+    assert!(matches!(outcome, CommitOutcome::Unknown { .. }), "the cut had no effect: {outcome:?}");
     assert!(matches!(read, Err(ReadError::Unavailable(_))), "{read:?}");
     for provider in [&leader, &standby] {
-        eventually("the outage is told", || provider.availability().now() != StoreAvailability::Available).await;
+        eventually("the outage is reported", || provider.availability().now() != StoreAvailability::Available).await;
     }
     assert!(leader.set_isolated(false) && standby.set_isolated(false));
     let commit = async { while !committed(&leader.commit(&leadership, put_any("k", "x")).await) {} };
     weir_servers::within(SOON, commit).await.expect("commits again under the same epoch");
     for provider in [&leader, &standby] {
-        eventually("its end is told", || provider.availability().now() == StoreAvailability::Available).await;
+        eventually("the end of the outage is reported", || provider.availability().now() == StoreAvailability::Available).await;
     }
     assert_eq!(standby.get("k").await.expect("reads").expect("is there").value, "x");
-    assert!(is_quiet(&mut election) && is_quiet(&mut other), "nobody was told anything");
+    assert!(is_quiet(&mut election) && is_quiet(&mut other), "no leadership changed");
 }
 
-/// Nothing gets through to etcd, renewals of the lease included.
+/// A drill also blocks the renewals of the lease.
 #[tokio::test]
-async fn a_leader_that_is_cut_off_for_longer_than_its_lease_is_followed() {
+async fn a_leader_that_is_cut_off_for_longer_than_its_lease_is_replaced() {
     let servers = Servers::start(&etcd_3_4(), 1);
     let mut members = TestMembers::new(&servers.etcd, 2);
     let (leader, mut election) = members.contend(0);
@@ -264,7 +265,7 @@ async fn a_leader_that_is_cut_off_for_longer_than_its_lease_is_followed() {
     leader.set_isolated(true);
     let newer = granted(&mut other).await;
     assert!(newer.epoch() > leadership.epoch());
-    assert!(is_quiet(&mut election), "it can't know yet");
+    assert!(is_quiet(&mut election), "the old leader can't know yet");
     leader.set_isolated(false);
     assert_eq!(weir_servers::within(SOON, election.next()).await, Some(Some(LeadershipEvent::Revoked)));
     let late = leader.commit(&leadership, put_any("k", "late")).await;

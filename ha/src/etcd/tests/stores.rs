@@ -1,4 +1,4 @@
-//! Watches, lists and the epoch's key.
+//! Tests of watches, lists, the epoch's key and the largest commit.
 
 use etcd_client::GetOptions;
 
@@ -8,7 +8,7 @@ async fn revision(client: &mut etcd_client::Client) -> i64 {
     client.get("k", None).await.expect("reads").header().expect("has a header").revision()
 }
 
-/// Compaction while a watch is cut off: the reader is told to list, and hears everything after that.
+/// If etcd compacts while a watch is cut off, the reader is told that it lagged and then receives all later changes.
 #[tokio::test]
 async fn a_watch_survives_compaction_and_broken_connections() {
     let servers = Servers::start(&etcd_3_4(), 1);
@@ -26,7 +26,7 @@ async fn a_watch_survives_compaction_and_broken_connections() {
     let version = commit("1").await;
     assert!(is_put(next().await, version));
 
-    // Cut off, with nothing compacted: nothing is missed.
+    // Cut off without a compaction: no change is missed.
     members.set(1, Break::Reset);
     let versions = [commit("2").await, commit("3").await];
     members.set(1, Break::None);
@@ -34,7 +34,7 @@ async fn a_watch_survives_compaction_and_broken_connections() {
         assert!(is_put(next().await, version));
     }
 
-    // Cut off, and what happened meanwhile is compacted away.
+    // Cut off, and the changes made meanwhile are compacted.
     members.set(1, Break::Reset);
     commit("4").await;
     commit("5").await;
@@ -47,7 +47,7 @@ async fn a_watch_survives_compaction_and_broken_connections() {
     let version = commit("6").await;
     assert!(is_put(next().await, version));
 
-    // The observer of the election went through the same.
+    // The observer of the election survived the same faults.
     assert!(committed(&leader.publish(&leadership).await));
     let seen = Some(leadership.record());
     let mut published = reader.leader();
@@ -68,12 +68,12 @@ async fn ten_thousand_jobs_come_and_go_and_leave_nothing() {
         client.get("", Some(options)).await.expect("counts").count() as usize
     };
     conformance::many_jobs::come_and_go(Arc::new(provider), Arc::new(other), &leadership, count).await;
-    assert!(is_quiet(&mut election), "the load cost no leadership");
+    assert!(is_quiet(&mut election), "the load ended no leadership");
 }
 
-/// A list is one moment, also when it takes many pages and every page changes meanwhile.
+/// A list shows one revision, even if it has many pages and keys change while it is read.
 #[tokio::test]
-async fn a_long_list_is_of_one_moment() {
+async fn a_list_of_many_pages_shows_one_revision() {
     let servers = Servers::start(&etcd_3_4(), 1);
     let mut members = TestMembers { lease: Duration::from_secs(30), ..TestMembers::new(&servers.etcd, 1) };
     let (provider, mut election) = members.contend(0);
@@ -97,18 +97,18 @@ async fn a_long_list_is_of_one_moment() {
             assert_eq!(listed.len(), 1_002);
             let (first, last) = (&listed[0], &listed[1_001]);
             assert_eq!((first.0.as_str(), last.0.as_str()), ("a", "z"));
-            assert_eq!(first.1, last.1, "both ends are of one moment");
+            assert_eq!(first.1, last.1, "the first and the last key are from different revisions");
             values.insert(first.1.value.clone());
         }
         values
     };
     let ((), values) = futures::future::join(writes, lists).await;
-    assert!(values.len() > 1, "the keys changed meanwhile");
+    assert!(values.len() > 1, "no key changed while the lists were read");
 }
 
-/// E1: an epoch brought along from elsewhere is never undercut, nor one that etcd has forgotten in a restore.
+/// E1: a new epoch is above one that was migrated from another store, and above one that a restore of etcd has lost.
 #[tokio::test]
-async fn epochs_go_on_above_what_was_stored_or_seen() {
+async fn a_new_epoch_exceeds_every_stored_or_seen_epoch() {
     let servers = Servers::start(&etcd_3_4(), 1);
     let mut members = TestMembers::new(&servers.etcd, 1);
     let provider = members.start(0);
@@ -126,7 +126,7 @@ async fn epochs_go_on_above_what_was_stored_or_seen() {
     assert!(granted(&mut election).await.epoch() > brought.epoch());
 }
 
-/// The largest commit that the limits allow is one that etcd takes.
+/// etcd accepts the largest commit that the limits allow.
 #[tokio::test]
 async fn the_largest_commit_fits_into_one_transaction() {
     use crate::fenced_store::{MAX_COMMIT_BYTES, MAX_KEY_BYTES, MAX_OPERATIONS};

@@ -6,8 +6,8 @@
 //! record  length u32 | crc32c u32 | postcard(Record)
 //! ```
 //!
-//! Little-endian. A frame is one write and one sync. Its checksum covers the segment's random salt, so that bytes of
-//! a value or of a recycled block can't be taken for a frame of this file.
+//! Numbers are little-endian. A frame is one write and one sync. Its checksum covers the segment's random salt, so that bytes of a
+//! value or of a recycled block never look like a frame of this file.
 
 use serde::{Deserialize, Serialize};
 
@@ -23,21 +23,21 @@ pub(crate) const RECORD_BYTES: usize = 8;
 const MAGIC: &[u8; 8] = b"WEIRLOG\n";
 const VERSION: u32 = 1;
 const FRAME_MAGIC: u32 = 0x4d52_4657;
-/// Frames that a scan for survivors after a torn frame checks; far more than a damaged file of ours can show.
+/// After a torn frame, a scan checks at most this many places for intact frames. A damaged log file has far fewer candidates.
 const MAX_SUSPECTS: usize = 4096;
 
-/// What the log consists of.
+/// A record of the log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Record {
     /// An entry, directly after the one before it.
     Entry(Entry),
-    /// Every entry above this index is void; all are for `None`.
+    /// Every entry above this index is void. `None`: all entries are void.
     TruncateAfter(Option<u64>),
     /// Every entry up to this one is in a snapshot.
     PurgeTo(LogId),
 }
 
-/// Who a segment is.
+/// The identity of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SegmentHeader {
     /// Position in the order of segments.
@@ -46,16 +46,15 @@ pub(crate) struct SegmentHeader {
     pub salt: u32,
 }
 
-/// A record and where it is.
+/// A record and its place.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Located {
-    /// What it says.
     pub record: Record,
-    /// Where its body is in the file.
+    /// The place of its body in the file.
     pub place: Place,
 }
 
-/// Where a record's body is within a segment, and what it sums to.
+/// The place of a record's body in a segment, and its checksum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
     /// First byte of the body.
@@ -66,15 +65,15 @@ pub(crate) struct Place {
     pub crc: u32,
 }
 
-/// What a segment holds.
+/// The contents of a segment.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Scan {
     pub header: SegmentHeader,
-    /// Its records, in order.
+    /// The records, in order.
     pub records: Vec<Located>,
-    /// Where the last frame is, if there is one.
+    /// Offset of the last frame, if there is one.
     pub last_frame: Option<usize>,
-    /// Where the next frame goes.
+    /// Offset of the next frame.
     pub end: usize,
     /// Sequence number of the last frame, if there is one.
     pub last_sequence: Option<u64>,
@@ -82,12 +81,12 @@ pub(crate) struct Scan {
     pub torn: bool,
 }
 
-/// Damage, and where.
+/// A damaged place in a segment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Damage {
     /// Byte offset in the file.
     pub offset: usize,
-    /// What is wrong there.
+    /// What is wrong at this offset.
     pub what: &'static str,
 }
 
@@ -120,14 +119,14 @@ fn decode_header(bytes: &[u8]) -> Result<SegmentHeader, Damage> {
     Ok(SegmentHeader { number, salt })
 }
 
-/// Puts records together into one frame.
+/// Builds a frame from records.
 #[derive(Debug, Default)]
 pub(crate) struct FrameBuilder {
     bytes: Vec<u8>,
 }
 
 impl FrameBuilder {
-    /// Adds a record's postcard bytes. Its place is relative to the start of the frame.
+    /// Adds the postcard bytes of a record. The returned place is relative to the start of the frame.
     pub(crate) fn push(&mut self, body: &[u8]) -> Place {
         if self.bytes.is_empty() {
             self.bytes.resize(FRAME_BYTES, 0);
@@ -150,7 +149,7 @@ impl FrameBuilder {
         self.bytes.is_empty()
     }
 
-    /// The frame. The builder is empty again.
+    /// Returns the frame and leaves the builder empty.
     pub(crate) fn finish(&mut self, salt: u32, sequence: u64) -> Vec<u8> {
         let mut bytes = std::mem::take(&mut self.bytes);
         let length = (bytes.len() - FRAME_BYTES) as u32;
@@ -167,8 +166,8 @@ fn frame_crc(salt: u32, head: &[u8], records: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c_append(crc32c::crc32c(&salt.to_le_bytes()), head), records)
 }
 
-/// Reads a segment. `previous` is the sequence number of the last frame of the segment before it, if there was one.
-/// Only in the `last` segment may a torn frame be.
+/// Reads a segment. `previous` is the sequence number of the last frame in the segments before it, if there is one. Only the `last`
+/// segment may end with a torn frame.
 pub(crate) fn scan(bytes: &[u8], previous: Option<u64>, last: bool) -> Result<Scan, Damage> {
     let header = decode_header(bytes)?;
     let mut scan = Scan { header, records: Vec::new(), last_frame: None, end: HEADER_BYTES, last_sequence: None, torn: false };
@@ -183,7 +182,7 @@ pub(crate) fn scan(bytes: &[u8], previous: Option<u64>, last: bool) -> Result<Sc
                 return Err(Damage { offset, what: "a damaged frame before the last segment" });
             }
             if survivor_after(bytes, offset, header.salt, expected) {
-                return Err(Damage { offset, what: "a damaged frame with whole ones after it" });
+                return Err(Damage { offset, what: "a damaged frame with intact ones after it" });
             }
             scan.torn = true;
             return Ok(scan);
@@ -215,7 +214,7 @@ fn frame_at(bytes: &[u8], offset: usize, salt: u32) -> Option<Frame> {
     (frame_crc(salt, &bytes[offset + 4..offset + 16], records) == crc).then_some(Frame { sequence, end })
 }
 
-/// Whether a whole frame that was written later lies after a damaged one: then the damaged one had been synced.
+/// Whether an intact frame that was written later follows a damaged one. If so, the damaged frame had been synced before.
 fn survivor_after(bytes: &[u8], offset: usize, salt: u32, expected: Option<u64>) -> bool {
     let magic = FRAME_MAGIC.to_le_bytes();
     let suspects = (offset + 1..bytes.len().saturating_sub(3)).filter(|at| bytes[*at..*at + 4] == magic);
@@ -226,7 +225,7 @@ fn survivor_after(bytes: &[u8], offset: usize, salt: u32, expected: Option<u64>)
 
 fn decode_records(bytes: &[u8], mut offset: usize, end: usize, records: &mut Vec<Located>) -> Result<(), Damage> {
     while offset < end {
-        let damage = Damage { offset, what: "a record that can't be read in a whole frame" };
+        let damage = Damage { offset, what: "a record that can't be read in an intact frame" };
         let (Some(length), Some(crc)) = (u32_at(bytes, offset), u32_at(bytes, offset + 4)) else { return Err(damage) };
         let start = offset + RECORD_BYTES;
         let Some(body) = start.checked_add(length as usize).filter(|stop| *stop <= end).and_then(|stop| bytes.get(start..stop))
@@ -241,7 +240,7 @@ fn decode_records(bytes: &[u8], mut offset: usize, end: usize, records: &mut Vec
     Ok(())
 }
 
-/// A record from the bytes at `place`; `None` if they are damaged.
+/// Decodes a record from the bytes at `place`. `None` if they are damaged.
 pub(crate) fn decode_body(body: &[u8], place: Place) -> Option<Record> {
     if crc32c::crc32c(body) != place.crc {
         return None;

@@ -1,4 +1,4 @@
-//! What is in the log, in memory: where every entry is, and the newest entries themselves. Pure.
+//! The index of the log in memory: the place of every entry, and a cache of the newest entries. Pure.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -8,19 +8,19 @@ use weir_world::disk::File;
 use super::frame::{Place, Record};
 use crate::raft::types::{Entry, LogId, Vote};
 
-/// Bytes of entries kept in memory; older ones are read from disk.
+/// Bytes of entries that are kept in memory. Older entries are read from disk.
 pub(crate) const CACHE_BYTES: usize = 32 << 20;
 
-/// The log as readers see it: what was appended is readable at once, durable or not.
+/// The log as readers see it. An appended entry is readable at once, durable or not.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
     purged: Option<LogId>,
     slots: VecDeque<Slot>,
     cached_bytes: usize,
     bytes: u64,
-    /// Every entry below is not in memory.
+    /// No entry below this index is in memory.
     cached_from: u64,
-    /// The vote last saved.
+    /// The vote that was saved last.
     pub vote: Option<Vote>,
     /// Segments, open for reading.
     pub files: BTreeMap<u64, Arc<File>>,
@@ -34,7 +34,7 @@ struct Slot {
     place: Option<(u64, Place)>,
 }
 
-/// An entry, or where to read it.
+/// An entry, or the place at which to read it.
 #[derive(Debug)]
 pub(crate) enum Found {
     Cached(Entry),
@@ -42,7 +42,7 @@ pub(crate) enum Found {
 }
 
 impl Index {
-    /// The log as its records tell it; `Err` says what doesn't fit together.
+    /// Applies one record of the log at start. `Err` says what does not fit together.
     pub(crate) fn replay(&mut self, segment: u64, record: Record, place: Place) -> Result<(), &'static str> {
         match record {
             Record::Entry(entry) => {
@@ -62,7 +62,7 @@ impl Index {
         self.slots.front().is_none_or(|slot| slot.log_id.index == expected)
     }
 
-    /// Adds an entry of so many bytes on disk; `Err` says why it can't be the next.
+    /// Adds an entry that takes `bytes` bytes on disk. `Err` says why it can't be the next one.
     pub(crate) fn append(&mut self, entry: Entry, bytes: u32) -> Result<(), &'static str> {
         if self.slots.back().is_some_and(|last| last.log_id.index + 1 != entry.log_id.index) {
             return Err("an entry does not follow the one before it");
@@ -73,7 +73,7 @@ impl Index {
         Ok(())
     }
 
-    /// The entry is durable, and there.
+    /// Records that the entry is durable at this place.
     pub(crate) fn placed(&mut self, log_id: LogId, segment: u64, place: Place) {
         if let Some(slot) = self.slot_mut(log_id.index)
             && slot.log_id == log_id
@@ -95,7 +95,7 @@ impl Index {
         }
     }
 
-    /// Drops entries above `after`; all for `None`.
+    /// Drops the entries above `after`, or all if it is `None`.
     pub(crate) fn truncate_after(&mut self, after: Option<u64>) {
         while self.slots.back().is_some_and(|slot| after.is_none_or(|after| slot.log_id.index > after)) {
             let slot = self.slots.pop_back();
@@ -106,7 +106,7 @@ impl Index {
         }
     }
 
-    /// Drops entries up to `log_id`.
+    /// Drops the entries up to and including `log_id`.
     pub(crate) fn purge_to(&mut self, log_id: LogId) {
         self.purged = self.purged.max(Some(log_id));
         while self.slots.front().is_some_and(|slot| slot.log_id.index <= log_id.index) {
@@ -151,8 +151,8 @@ impl Index {
         self.slots.get_mut(usize::try_from(index.checked_sub(first)?).ok()?)
     }
 
-    /// Entries from `start`, or from the first that is not purged, up to but without `end`, as far as there are any; after the first,
-    /// only while they have at most `limit` bytes together.
+    /// The entries from `start` (or from the first that is not purged) up to `end`, which is exclusive. Stops at the end of the log,
+    /// or before the entries exceed `limit` bytes together, but never before the first entry.
     pub(crate) fn find(&self, start: u64, end: u64, limit: u64) -> Vec<Found> {
         let Some(first) = self.first_index() else { return Vec::new() };
         let skip = usize::try_from(start.saturating_sub(first)).unwrap_or(usize::MAX);

@@ -1,8 +1,8 @@
 //! The raft log on disk: segmented, preallocated files and one thread that writes them.
 //!
-//! Everything queued is written as one checksummed frame and synced once, then everybody who waited is told (group
-//! commit). Truncation and purging are records like entries, so that a segment is only ever appended to, and a
-//! crash can leave nothing but a torn last frame, which was never acknowledged and is cut.
+//! The writer writes everything in its queue as one checksummed frame, syncs once, and then reports to all that wait (group commit).
+//! Truncation and purging are records like entries, so a segment is only ever appended to. A crash can leave only a torn last frame.
+//! Such a frame was never acknowledged, and is cut at the next start.
 
 pub(crate) mod frame;
 pub(crate) mod index;
@@ -22,20 +22,19 @@ pub use writer::DiskFailureHook;
 /// Why a log can't be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    /// The file system refused.
+    /// A file operation failed.
     #[error("{}: {source}", path.display())]
     Io {
         /// The file or directory.
         path: PathBuf,
-        /// What it said.
         source: io::Error,
     },
-    /// What was written and acknowledged is not there any more.
+    /// Data that was written and acknowledged is missing or damaged.
     #[error("{} is damaged at byte {offset}: {what}", path.display())]
     Corrupt {
         path: PathBuf,
         offset: u64,
-        /// What is wrong there.
+        /// What is wrong at this offset.
         what: String,
     },
 }

@@ -1,4 +1,4 @@
-//! Segment files: creating, listing, opening.
+//! Segment files: how they are created, listed and opened.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -12,25 +12,23 @@ use weir_world::{on_thread, random_id};
 use super::LogError;
 use super::frame::{HEADER_BYTES, Located, Record, SegmentHeader, encode_header, scan};
 
-/// The segment that is written to.
+/// The segment to which the log is written.
 #[derive(Debug)]
 pub(crate) struct ActiveSegment {
     /// Open for writing.
     pub file: Arc<File>,
-    /// Where it is.
     pub path: PathBuf,
-    /// Who it is.
     pub header: SegmentHeader,
-    /// Where the next frame goes.
+    /// Offset of the next frame.
     pub end: u64,
-    /// Bytes that were allocated.
+    /// Allocated bytes of the file.
     pub size: u64,
 }
 
-/// What was found on disk.
+/// The log as it was found on disk.
 #[derive(Debug)]
 pub(crate) struct Loaded {
-    /// Where the next frame goes.
+    /// The last segment, in which the next frame goes.
     pub active: ActiveSegment,
     /// Sequence number of the next frame.
     pub next_sequence: u64,
@@ -40,7 +38,7 @@ pub(crate) struct Loaded {
     pub files: BTreeMap<u64, Arc<File>>,
     /// Highest entry index ever written to each segment.
     pub highest: BTreeMap<u64, Option<u64>>,
-    /// Bytes of a torn last frame that were cut.
+    /// The file of a torn last frame that was cut, and its number of bytes.
     pub cut: Option<(PathBuf, u64)>,
 }
 
@@ -53,17 +51,17 @@ fn segment_path(directory: &Path, number: u64) -> PathBuf {
     directory.join(format!("{number:020}.log"))
 }
 
-/// Removes a segment. The caller syncs the directory when it is done.
+/// Removes a segment. The caller must sync the directory later.
 pub(crate) fn remove_segment(directory: &Path, number: u64) -> Result<(), LogError> {
     let path = segment_path(directory, number);
     disk::remove_file(&path).map_err(LogError::io(path))
 }
 
-/// A preallocated file that becomes the next segment by a rename. Zeros are really written: overwriting allocated
-/// blocks needs no journal commit, which halves the cost of every later sync.
+/// Prepares a preallocated file that becomes the next segment by a rename. Zeros are really written, because overwriting allocated
+/// blocks needs no journal commit. This halves the cost of every later sync.
 pub(crate) fn prepare(directory: &Path, number: u64, size: u64) -> Result<ActiveSegment, LogError> {
     let header = SegmentHeader { number, salt: random_id() as u32 };
-    // A name of its own: a preparation that a former writer left running must never share a file with this one.
+    // The name is unique, because a preparation that a former writer left running must never share a file with this one.
     let path = directory.join(format!("{number:020}-{:08x}.new", header.salt));
     let file = write_empty(&path, header, size).map_err(LogError::io(&path))?;
     Ok(ActiveSegment { file: Arc::new(file), path, header, end: HEADER_BYTES as u64, size })
@@ -87,7 +85,7 @@ fn write_zeros(file: &File, mut from: u64, to: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Gives a prepared segment its name.
+/// Renames a prepared segment to its final name, durably.
 pub(crate) fn publish(directory: &Path, segment: &mut ActiveSegment) -> Result<(), LogError> {
     let path = segment_path(directory, segment.header.number);
     disk::rename(&segment.path, &path).map_err(LogError::io(&path))?;
@@ -103,7 +101,7 @@ pub(crate) struct Preparation {
 }
 
 impl Preparation {
-    /// Starts preparing segment `number`; `None` if there is no thread to do it, then the writer does it itself.
+    /// Starts preparing segment `number`. `None` if no thread could be started; then the writer prepares the segment itself.
     pub(crate) fn start(directory: &Path, number: u64, size: u64) -> Option<Self> {
         let (sender, result) = sync_channel(1);
         let directory = directory.to_owned();
@@ -114,18 +112,18 @@ impl Preparation {
         Some(Self { number, result })
     }
 
-    /// Waits until nothing is written any more.
+    /// Waits until the preparation has stopped writing.
     pub(crate) fn settle(self) {
         // A disconnected channel means that the thread has ended as well.
         let _ = self.result.recv();
     }
 
-    /// The segment, if it is `number` and has room for `bytes`.
+    /// Returns the segment if it has this `number` and room for `bytes` bytes. Otherwise removes it.
     pub(crate) fn take(self, number: u64, bytes: u64) -> Option<Result<ActiveSegment, LogError>> {
         let segment = self.result.recv().ok()?;
         match segment {
             Ok(segment) if self.number != number || segment.size < segment.end + bytes => {
-                // If it can't be removed now, the next start does it.
+                // If it can't be removed now, the next start removes it.
                 let _ = disk::remove_file(&segment.path);
                 None
             }
@@ -134,7 +132,7 @@ impl Preparation {
     }
 }
 
-/// Opens all segments in `directory`, creating the first if there is none. A torn last frame is cut. What is found is durable.
+/// Opens all segments in `directory`, and creates the first if there is none. A torn last frame is cut. The result is durable.
 pub(crate) fn load(directory: &Path, segment_bytes: u64) -> Result<Loaded, LogError> {
     let numbers = list(directory)?;
     if numbers.is_empty() {
@@ -156,7 +154,7 @@ pub(crate) fn load(directory: &Path, segment_bytes: u64) -> Result<Loaded, LogEr
         let corrupt = |offset, what: &str| LogError::Corrupt { path: path.clone(), offset, what: what.into() };
         let scan = scan(&bytes, sequence, is_last).map_err(|damage| corrupt(damage.offset as u64, damage.what))?;
         if scan.header.number != number {
-            return Err(corrupt(0, "the segment's number is not its name's"));
+            return Err(corrupt(0, "the segment's number differs from its name"));
         }
         let file = Arc::new(File::open(&path, OpenMode::Existing).map_err(LogError::io(&path))?);
         if scan.torn {
@@ -185,14 +183,15 @@ fn entry_index(located: &Located) -> Option<u64> {
     }
 }
 
-/// Makes the last frame durable. Whoever wrote it may have been killed before it was, or because its sync failed, and yet it can be read
-/// until the power goes: written again, because after a sync that failed the system may take for clean what it could not write.
+/// Makes the last frame durable. The process that wrote it may have died before its sync, or because the sync failed. The frame can
+/// still be read then, but would be lost at a power loss. It is written again, because after a failed sync the operating system may
+/// mark pages as clean that it could not write.
 fn settle(file: &File, frame: &[u8], offset: u64) -> io::Result<()> {
     file.write_all_at(frame, offset)?;
     file.sync_data()
 }
 
-/// Overwrites a torn frame, so that no later frame has its remains behind it.
+/// Overwrites a torn frame with zeros, so that its remains never follow a later frame.
 fn erase(file: &File, from: u64, to: u64) -> io::Result<()> {
     write_zeros(file, from, to)?;
     file.sync_all()

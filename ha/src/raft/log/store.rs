@@ -1,4 +1,4 @@
-//! The log as openraft uses it.
+//! The log with the interface that openraft uses.
 
 use std::fmt::Debug;
 use std::io;
@@ -20,10 +20,10 @@ use super::vote_file::VoteFile;
 use super::writer::{DiskFailureHook, QUEUE, Request, Writer, WriterThread};
 use crate::raft::types::{Entry, LogId, TypeConfig, Vote};
 
-/// Bytes of entries in one message to a follower, at most (a single bigger entry goes alone).
+/// The most bytes of entries in one message to a follower. A single bigger entry is sent alone.
 const READ_LIMIT: u64 = 2 << 20;
 
-/// The log. Clones are the same log.
+/// The raft log. Clones are the same log.
 #[derive(Debug, Clone)]
 pub(crate) struct LogStore {
     index: Arc<Mutex<Index>>,
@@ -79,13 +79,13 @@ impl LogStore {
         Ok((Self { index, requests }, thread))
     }
 
-    /// Whether nothing was ever written.
+    /// Whether neither an entry nor a vote was ever written.
     pub(crate) fn is_pristine(&self) -> bool {
         let index = self.lock();
         index.vote.is_none() && index.last().is_none()
     }
 
-    /// The last purged entry: a snapshot must cover it.
+    /// The last purged entry. A snapshot must cover it.
     pub(crate) fn purged(&self) -> Option<LogId> {
         self.lock().purged()
     }
@@ -151,7 +151,8 @@ impl RaftLogReader<TypeConfig> for LogStore {
 
     async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> Result<Vec<Entry>, io::Error> {
         let entries = self.read(start, end, READ_LIMIT)?;
-        // openraft sends what it gets after the entry before `start`: what is purged meanwhile must not become a hole in another's log.
+        // openraft sends the result as the entries that follow the one before `start`. If some were purged meanwhile, a shorter result
+        // would make a hole in the follower's log.
         Ok(if entries.first().is_some_and(|first| first.log_id.index == start) { entries } else { Vec::new() })
     }
 }

@@ -42,7 +42,7 @@ impl StoreBuilder<TypeConfig, LogStore, StateMachine, TempDir> for Builder {
 }
 
 #[tokio::test]
-async fn the_stores_pass_openrafts_own_suite() {
+async fn the_stores_pass_the_suite_of_openraft() {
     Suite::test_all(Builder).await.expect("every test of the suite");
 }
 
@@ -77,7 +77,7 @@ impl OpenLog {
         entries.iter().map(|entry| entry.log_id.index).collect()
     }
 
-    /// As a crash between two writes would.
+    /// Closes the log, as a crash between two writes would.
     fn close(self) {
         drop(self.store);
         self.writer.ended();
@@ -92,7 +92,7 @@ fn segments(directory: &Path) -> Vec<std::path::PathBuf> {
 }
 
 #[tokio::test]
-async fn no_hole_is_sent_or_written() {
+async fn no_gap_is_sent_or_written() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let mut log = OpenLog::open(directory.path()).expect("opens");
     log.append((0..10).map(|index| entry(1, index, 100)).collect()).await;
@@ -124,7 +124,7 @@ async fn entries_votes_truncations_and_purges_survive_reopening() {
 }
 
 #[tokio::test]
-async fn the_log_goes_over_many_segments_and_purging_removes_whole_ones() {
+async fn the_log_fills_many_segments_and_purging_removes_whole_ones() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let mut log = OpenLog::open(directory.path()).expect("opens");
     for index in 0..60 {
@@ -140,7 +140,7 @@ async fn the_log_goes_over_many_segments_and_purging_removes_whole_ones() {
 }
 
 #[tokio::test]
-async fn an_entry_bigger_than_a_segment_gets_one_of_its_own() {
+async fn an_entry_bigger_than_a_segment_gets_its_own_segment() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let mut log = OpenLog::open(directory.path()).expect("opens");
     log.append(vec![entry(1, 0, 10), entry(1, 1, 3 * SEGMENT_BYTES as usize), entry(1, 2, 10)]).await;
@@ -150,7 +150,7 @@ async fn an_entry_bigger_than_a_segment_gets_one_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_torn_last_frame_is_cut_and_the_log_goes_on() {
+async fn a_torn_last_frame_is_cut_and_the_log_continues() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let mut log = OpenLog::open(directory.path()).expect("opens");
     log.append(vec![entry(1, 0, 500)]).await;
@@ -171,7 +171,7 @@ async fn a_torn_last_frame_is_cut_and_the_log_goes_on() {
 }
 
 #[tokio::test]
-async fn damage_before_whole_frames_is_refused_with_file_and_offset() {
+async fn damage_before_intact_frames_is_refused_with_file_and_offset() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let mut log = OpenLog::open(directory.path()).expect("opens");
     for index in 0..3 {
@@ -230,9 +230,9 @@ async fn the_first_failed_write_is_reported_once_and_nothing_is_acknowledged_aft
         counted.fetch_add(1, Ordering::Relaxed);
     });
     let (mut store, _writer) = LogStore::open(&path, SEGMENT_BYTES, hook).expect("opens");
-    std::fs::remove_dir_all(&path).expect("the disk goes away");
+    std::fs::remove_dir_all(&path).expect("the directory is removed");
     for index in 0..3 {
-        // Needs a segment of its own, which can't be created any more.
+        // The entry needs its own segment, which can't be created any more.
         let (done, flushed) = <<TokioRuntime as AsyncRuntime>::Oneshot as Oneshot>::channel();
         let big = entry(1, index, 2 * SEGMENT_BYTES as usize);
         store.append([big], IOFlushed::signal(done)).await.expect("is queued");
@@ -272,7 +272,7 @@ proptest! {
     }
 
     #[test]
-    fn what_was_written_is_read(frames in frames()) {
+    fn what_was_written_is_read_back(frames in frames()) {
         let scanned = scan(&segment_bytes(&frames), None, true).expect("is whole");
         let records: usize = frames.iter().map(|frame| frame.len() + 1).sum();
         prop_assert_eq!(scanned.records.len(), records);
@@ -280,7 +280,7 @@ proptest! {
         prop_assert_eq!(scanned.last_sequence, Some(frames.len() as u64 - 1));
     }
 
-    /// Whatever happens to the bytes: what is read is a beginning of what was written, never anything else.
+    /// Whatever happens to the bytes, a scan returns a prefix of the written records and nothing else.
     #[test]
     fn damage_is_refused_or_cuts_the_end(frames in frames(), at in any::<prop::sample::Index>(), bit in 0u8..8, cut in any::<bool>()) {
         let whole = segment_bytes(&frames);
@@ -295,7 +295,7 @@ proptest! {
         if let Ok(scanned) = scan(&bytes, None, true) {
             prop_assert_eq!(&scanned.records[..], &expected[..scanned.records.len()]);
         }
-        // Before the last segment nothing may be missing.
+        // In a segment before the last one, no record may be missing.
         if !cut && let Ok(scanned) = scan(&bytes, None, false) {
             prop_assert_eq!(scanned.records, expected);
         }

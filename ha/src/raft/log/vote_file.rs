@@ -1,4 +1,4 @@
-//! The vote on disk: two slots in one small file, written in turn, so that a torn write never loses the vote before.
+//! The vote on disk: two slots in one small file, written alternately, so that a torn write never loses the previous vote.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ const SLOT_BYTES: usize = 512;
 const MAGIC: &[u8; 8] = b"WEIRVOT\n";
 const HEAD_BYTES: usize = 24;
 
-/// An open vote file.
+/// The open vote file.
 #[derive(Debug)]
 pub(crate) struct VoteFile {
     file: File,
@@ -21,19 +21,19 @@ pub(crate) struct VoteFile {
 }
 
 impl VoteFile {
-    /// Opens or creates the file in `directory`, and reads the vote, which is durable then.
+    /// Opens or creates the file in `directory`, and reads the vote. The vote is durable on return.
     pub(crate) fn open(directory: &Path) -> Result<(Self, Option<Vote>), LogError> {
         let path = directory.join("vote");
         let exists = disk::exists(&path).map_err(LogError::io(&path))?;
         let file = File::open(&path, OpenMode::CreateIfAbsent).map_err(LogError::io(&path))?;
         let length = file.length().map_err(LogError::io(&path))?;
         if !exists || length < (2 * SLOT_BYTES) as u64 {
-            // A crash during creation can leave it short; nothing was acknowledged then.
+            // A crash during creation can leave the file too short. Then no vote was acknowledged.
             file.set_len((2 * SLOT_BYTES) as u64).map_err(LogError::io(&path))?;
         }
         let mut bytes = [0; 2 * SLOT_BYTES];
         file.read_exact_at(&mut bytes, 0).map_err(LogError::io(&path))?;
-        // Whoever wrote it may have been killed before it was durable, or because that failed: see the log's `settle`.
+        // The process that wrote the vote may have died before its sync, or because the sync failed. See `settle` in `segment.rs`.
         file.write_all_at(&bytes, 0).and_then(|()| file.sync_all()).map_err(LogError::io(&path))?;
         sync_directory(directory)?;
         match decode(&bytes) {
@@ -68,14 +68,14 @@ fn encode(counter: u64, vote: &Vote) -> Result<[u8; SLOT_BYTES], postcard::Error
     Ok(slot)
 }
 
-/// The newest whole slot; `Ok(None)` if nothing was ever written.
+/// The newest intact slot. `Ok(None)` if no vote was ever acknowledged.
 pub(crate) fn decode(bytes: &[u8]) -> Result<Option<(u64, Vote)>, &'static str> {
     let slots = bytes.chunks(SLOT_BYTES).take(2);
     let newest = slots.filter_map(decode_slot).max_by_key(|(counter, _)| *counter);
-    // Counter 1 goes to the second slot: one torn slot beside an empty one is a first vote that was never acknowledged.
+    // Counter 1 goes to the second slot. So one torn slot beside an empty one is a first vote that was never acknowledged.
     let written = bytes.chunks(SLOT_BYTES).take(2).filter(|slot| slot.iter().any(|byte| *byte != 0)).count();
     if newest.is_none() && written == 2 {
-        return Err("neither slot holds a whole vote");
+        return Err("neither slot holds an intact vote");
     }
     Ok(newest)
 }
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_torn_write_leaves_the_vote_before() {
+    fn a_torn_write_leaves_the_previous_vote() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let (mut file, _) = VoteFile::open(directory.path()).expect("opens");
         file.save(&Vote::new(1, 7)).expect("saves");
@@ -140,7 +140,7 @@ mod tests {
         }
 
         #[test]
-        fn a_flipped_bit_never_yields_a_vote_nobody_cast(term in 1u64..9, bit in 0..SLOT_BYTES * 8) {
+        fn a_flipped_bit_never_yields_another_vote(term in 1u64..9, bit in 0..SLOT_BYTES * 8) {
             let mut bytes = [0; 2 * SLOT_BYTES];
             bytes[SLOT_BYTES..].copy_from_slice(&encode(1, &Vote::new(term, 7)).expect("encodes"));
             bytes[SLOT_BYTES + bit / 8] ^= 1 << (bit % 8);

@@ -1,4 +1,4 @@
-//! The thread that writes the log: everything queued goes into one frame, one write, one sync.
+//! The thread that writes the log. All queued requests go into one frame, with one write and one sync.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -21,21 +21,21 @@ use super::vote_file::VoteFile;
 use crate::metrics as names;
 use crate::raft::types::{LogId, TypeConfig, Vote};
 
-/// Called once, at the first failed write or sync of coordination state. What is on disk is unknown from then on, so the process should
-/// end; the default does.
+/// Called once, at the first failed write or sync of coordination state, with the error. After that, the contents of the disk are
+/// unknown. So the process should end, as the default makes it.
 pub type DiskFailureHook = Arc<dyn Fn(&str) + Send + Sync>;
 
-/// Bytes of one frame after which no more is added to it.
+/// Once a frame has this many bytes, no more requests are added to it.
 const FRAME_LIMIT: usize = 4 << 20;
 
 /// Requests that may wait for the writer.
 pub(crate) const QUEUE: usize = 4096;
 
-/// What the writer is asked to do, in order.
+/// A request to the writer. Requests are carried out in order.
 pub(crate) enum Request {
     /// Make entries durable.
     Append { records: Vec<(LogId, Vec<u8>)>, done: IOFlushed<TypeConfig> },
-    /// Void every entry above the index.
+    /// Void every entry above the index `after`, or all if it is `None`.
     TruncateAfter { after: Option<u64>, done: oneshot::Sender<io::Result<()>> },
     /// Void every entry up to this one, and remove segments that hold nothing else.
     PurgeTo { log_id: LogId, done: oneshot::Sender<io::Result<()>> },
@@ -43,7 +43,7 @@ pub(crate) enum Request {
     SaveVote { vote: Vote, done: oneshot::Sender<io::Result<()>> },
 }
 
-/// Who waits for a frame.
+/// Where to report that a frame is durable.
 enum Waiter {
     Flushed(IOFlushed<TypeConfig>),
     Done(oneshot::Sender<io::Result<()>>),
@@ -75,15 +75,15 @@ pub(crate) struct Writer {
     pub failed: bool,
 }
 
-/// The writer's thread.
+/// The thread of the writer.
 #[derive(Debug)]
 pub(crate) struct WriterThread {
-    /// Disconnected when it has ended; none in a simulation.
+    /// Disconnected when the thread has ended. `None` in a simulation, which has no thread.
     ended: Option<Receiver<()>>,
 }
 
 impl WriterThread {
-    /// Waits for its end, which comes when every clone of the log is dropped.
+    /// Waits for the end of the thread, which ends when every clone of the log is dropped.
     pub(crate) fn ended(self) {
         if let Some(ended) = self.ended {
             // Nothing is ever sent.
@@ -105,7 +105,7 @@ fn refuse(request: Request) {
     }
 }
 
-/// A frame being put together, and what follows from its being durable.
+/// A frame that is being put together, and what to do when it is durable.
 #[derive(Default)]
 struct Batch {
     frame: FrameBuilder,
@@ -115,7 +115,7 @@ struct Batch {
 }
 
 impl Writer {
-    /// Serves requests on a thread of its own, until every sender is gone. In a simulation a task does.
+    /// Serves requests on its own thread until every sender is dropped. In a simulation, a task serves them.
     pub(crate) fn start(mut self, mut requests: mpsc::Receiver<Request>) -> io::Result<WriterThread> {
         if let Some(simulation) = simulation::current() {
             spawn("raft-log", async move {
@@ -139,7 +139,7 @@ impl Writer {
         Ok(WriterThread { ended: Some(ended) })
     }
 
-    /// Serves a request, and with it those that wait behind it.
+    /// Serves a request together with those that wait behind it.
     fn serve(&mut self, first: Request, requests: &mut mpsc::Receiver<Request>) {
         if self.failed {
             return refuse(first);
@@ -149,7 +149,7 @@ impl Writer {
         let mut result = Ok(());
         while let Some(request) = next.take() {
             if let Request::SaveVote { vote, done } = request {
-                // Votes and entries reach the disk in the order they were asked for.
+                // Votes and entries reach the disk in the order of their requests.
                 result = self.flush(&mut batch).and_then(|()| self.save_vote(&vote));
                 let _ = done.send(clone_result(&result));
             } else {
@@ -160,7 +160,7 @@ impl Writer {
             }
         }
         if let Err(error) = result.and_then(|()| self.flush(&mut batch)) {
-            // From now on nothing is acknowledged.
+            // From now on no request is acknowledged.
             self.failed = true;
             (self.on_disk_failure)(&error.to_string());
             for waiter in batch.waiters {
@@ -216,7 +216,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Goes on in a new segment that has room for a frame of so many bytes.
+    /// Continues in a new segment that has room for a frame of `bytes` bytes.
     fn roll(&mut self, bytes: u64) -> Result<(), LogError> {
         let number = self.active.header.number + 1;
         let prepared = self.preparation.take().and_then(|preparation| preparation.take(number, bytes));
@@ -231,7 +231,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Removes segments, oldest first, all of whose entries are purged. What says so is durable already.
+    /// Removes segments with only purged entries, oldest first. The record of the purge must be durable already.
     fn remove_purged(&mut self, purged: LogId) -> Result<(), LogError> {
         let mut removed = false;
         while let Some((number, highest)) = self.highest.first_key_value() {

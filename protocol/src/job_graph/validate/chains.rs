@@ -1,4 +1,4 @@
-//! One vertex: its parallelism, its chain, its schemas.
+//! Checks one vertex: its parallelism, its chain and its schemas.
 
 use super::{Refusals, at_operator, at_vertex, check_name, check_schema, clip, options};
 use crate::job_graph::catalog::{CATALOG, OperatorRole, closest, is_custom, lookup};

@@ -1,4 +1,4 @@
-//! Edges: what they connect, what flows over them, how it is dealt out.
+//! Checks edges: the vertices that they connect, their columns and their partitioning.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,7 +30,7 @@ pub(super) fn check_edges(graph: &JobGraph, vertices: &Vertices<'_>, refusals: &
         };
         let (Some(from), Some(to)) = (end(&edge.from), end(&edge.to)) else { continue };
         if !seen.insert((&edge.from, &edge.to, edge.input)) {
-            refusals.add("JG-DUPLICATE-EDGE", &at, "this edge is there twice: every row would come twice");
+            refusals.add("JG-DUPLICATE-EDGE", &at, "this edge appears twice, so every row would arrive twice");
             continue;
         }
         check_dealing(edge, from, to, &at, refusals);
@@ -61,7 +61,7 @@ pub(super) fn check_edges(graph: &JobGraph, vertices: &Vertices<'_>, refusals: &
     }
 }
 
-/// The partitioning against both ends.
+/// Checks an edge's partitioning against both ends.
 fn check_dealing(edge: &JobEdge, from: &JobVertex, to: &JobVertex, at: &str, refusals: &mut Refusals) {
     match &edge.partitioning {
         Partitioning::Forward if from.parallelism != to.parallelism => {
@@ -78,7 +78,7 @@ fn check_dealing(edge: &JobEdge, from: &JobVertex, to: &JobVertex, at: &str, ref
             let mut distinct = BTreeSet::new();
             for key in keys {
                 if !distinct.insert(key) {
-                    refusals.add("JG-HASH-KEY", at, format!("the key {:?} is there twice", clip(key)));
+                    refusals.add("JG-HASH-KEY", at, format!("the key {:?} appears twice", clip(key)));
                 }
                 if !from.output_schema.is_empty() && !from.output_schema.iter().any(|field| field.name == *key) {
                     let hint = closest(key, from.output_schema.iter().map(|field| field.name.as_str()));
@@ -92,7 +92,7 @@ fn check_dealing(edge: &JobEdge, from: &JobVertex, to: &JobVertex, at: &str, ref
     }
 }
 
-/// Sources have no inputs, sinks no outputs, and everything else has both.
+/// Checks that sources have no inputs, sinks have no outputs, and all other vertices have both.
 fn check_ends(vertex: &JobVertex, has_inputs: bool, has_outputs: bool, refusals: &mut Refusals) {
     let (Some(first), Some(last)) = (vertex.operators.first(), vertex.operators.last()) else { return };
     let at = at_vertex(vertex);
@@ -119,7 +119,8 @@ fn check_ends(vertex: &JobVertex, has_inputs: bool, has_outputs: bool, refusals:
     }
 }
 
-/// Every input has an edge, no edge leads to an input that is not there, and all edges of one input bring the same columns.
+/// Checks that every input has an edge, that every edge leads to an existing input, and that all edges of one input bring the same
+/// columns.
 fn check_inputs(vertex: &JobVertex, edges: &[(&JobEdge, &JobVertex)], refusals: &mut Refusals) {
     let Some(first) = vertex.operators.first() else { return };
     let at = at_vertex(vertex);
@@ -158,7 +159,7 @@ fn check_inputs(vertex: &JobVertex, edges: &[(&JobEdge, &JobVertex)], refusals: 
     }
 }
 
-/// Whether rows of schema `brought` can be taken where `expected` is declared.
+/// Whether an input that declares `expected` accepts rows of schema `brought`.
 fn fits(brought: &[Field], expected: &[Field]) -> Result<(), String> {
     if brought.len() != expected.len() {
         return Err(format!("{} columns instead of {}", brought.len(), expected.len()));
@@ -180,16 +181,16 @@ fn fits(brought: &[Field], expected: &[Field]) -> Result<(), String> {
     Ok(())
 }
 
-/// Keyed operators find their state by key group, so that rows must come to them hashed by the very same columns.
+/// Keyed operators find their state by key group. Their rows must therefore be hashed by exactly the same columns.
 fn check_keyed(vertex: &JobVertex, edges: &[(&JobEdge, &JobVertex)], refusals: &mut Refusals) {
     let keyed = vertex.operators.iter().enumerate().filter_map(|(i, operator)| Some((i, operator, lookup(&operator.kind)?)));
     for (i, operator, spec) in keyed.filter(|(_, _, spec)| !spec.key_options.is_empty()) {
-        // With one subtask every row is at home, whatever way it came.
+        // With one subtask, every row is at the right subtask under every partitioning.
         if vertex.parallelism <= 1 {
             continue;
         }
         let at = at_operator(vertex, i);
-        // Columns may have been renamed on the way; then only the dataflow crate can compare them.
+        // If an earlier operator may have renamed columns, only the dataflow crate can compare them.
         let renamed = vertex.operators[..i].iter().any(|before| before.kind == "project" || is_custom(&before.kind));
         for (input, option) in spec.key_options.iter().enumerate() {
             let keys = text_list(operator.options.get(*option));
@@ -221,7 +222,7 @@ fn operator_keys<'a>(spec: &OperatorSpec, operator: &'a crate::job_graph::Operat
     spec.key_options.iter().map(|option| text_list(operator.options.get(*option))).collect()
 }
 
-/// Keys that are compared with each other have the same types: only equal types hash equally.
+/// Keys that are compared with each other must have the same type, because only equal types hash equally.
 fn check_key_types(keys: Vec<Vec<&str>>, edges: &[(&JobEdge, &JobVertex)], at: &str, refusals: &mut Refusals) {
     let type_of = |input: usize, key: &str| {
         let (_, from) = edges.iter().find(|(edge, _)| edge.input as usize == input)?;

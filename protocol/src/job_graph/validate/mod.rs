@@ -1,6 +1,6 @@
-//! Whether a job graph can be executed. Client and Dispatcher apply the same rules; every refusal has a code.
+//! Checks whether a job graph can be executed. Client and Dispatcher apply the same rules. Every refusal has a code.
 //!
-//! What needs operators to be built (expressions, columns inside a chain) is checked by the dataflow crate.
+//! The dataflow crate checks what can only be checked with built operators: expressions, and columns inside a chain.
 
 mod chains;
 mod edges;
@@ -20,7 +20,7 @@ use super::{CheckpointConfig, Field, JobGraph, JobVertex, Partitioning, RestartS
 pub const MAX_VERTICES: usize = 1_000;
 /// Most edges of a graph.
 pub const MAX_EDGES: usize = 10_000;
-/// Most key groups, and so the highest parallelism.
+/// Most key groups, and therefore the highest parallelism.
 pub const MAX_PARALLELISM: u32 = 32_768;
 /// Most subtasks of all vertices together.
 pub const MAX_SUBTASKS: u64 = 65_536;
@@ -38,7 +38,7 @@ pub const MAX_KEY_COLUMNS: usize = 64;
 pub const MAX_NAME_BYTES: usize = 256;
 /// Longest options of one operator as JSON, in bytes.
 pub const MAX_OPTION_BYTES: usize = 256 * 1024;
-/// Deepest nesting of an option's value. Five levels of the encoding around it keep the whole below protobuf's limit of 100.
+/// Deepest nesting of an option's value. With the five levels of encoding around it, it stays below protobuf's limit of 100.
 pub const MAX_NESTING: usize = 16;
 /// Longest JSON form of a graph, in bytes.
 pub const MAX_JSON_BYTES: usize = 4 * 1024 * 1024;
@@ -46,19 +46,19 @@ pub const MAX_JSON_BYTES: usize = 4 * 1024 * 1024;
 pub const MAX_ERRORS: usize = 100;
 /// Most completed checkpoints that a job may ask to retain.
 pub const MAX_RETAINED_CHECKPOINTS: u32 = 1_000;
-/// Most checkpoints that may be under way at once.
+/// Most checkpoints that may be in progress at once.
 pub const MAX_CONCURRENT_CHECKPOINTS: u32 = 100;
 /// Shortest checkpoint interval and timeout, in milliseconds.
 pub const MIN_CHECKPOINT_MS: u64 = 10;
 
-/// One thing that is wrong with a graph.
+/// One problem of a job graph.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub struct GraphError {
     /// A stable code, e.g. `JG-CYCLE`.
     pub code: String,
-    /// Where: a vertex, an operator, an edge, a line. Empty for the graph as a whole.
+    /// A vertex, an operator, an edge or a line. Empty if the problem concerns the whole graph.
     pub location: String,
-    /// What is wrong and what to try.
+    /// What is wrong, and what to try.
     pub message: String,
 }
 
@@ -79,7 +79,7 @@ impl fmt::Display for GraphError {
     }
 }
 
-/// The refusals found so far; keeps the first [`MAX_ERRORS`].
+/// Collects refusals and keeps the first [`MAX_ERRORS`].
 #[derive(Default)]
 struct Refusals(Vec<GraphError>);
 
@@ -90,7 +90,7 @@ impl Refusals {
         }
     }
 
-    /// Whether more would be dropped: time to stop looking for suggestions.
+    /// Whether further refusals would be dropped. Then there is no use in looking for suggestions.
     fn is_full(&self) -> bool {
         self.0.len() >= MAX_ERRORS
     }
@@ -101,7 +101,7 @@ impl Refusals {
 }
 
 impl JobGraph {
-    /// Reads the JSON form. Only its syntax and types are checked; [`validate`] does the rest.
+    /// Reads the JSON form and checks only its syntax and types. [`validate`] checks the rest.
     pub fn from_json(text: &str) -> Result<Self, GraphError> {
         if text.len() > MAX_JSON_BYTES {
             let message = format!("the job graph has {} bytes; the limit is {MAX_JSON_BYTES}", text.len());
@@ -117,7 +117,7 @@ impl JobGraph {
     }
 }
 
-/// Checks everything that can be checked without building operators. Reports all it finds, up to [`MAX_ERRORS`].
+/// Checks everything that can be checked without building operators. Reports all problems found, up to [`MAX_ERRORS`].
 pub fn validate(graph: &JobGraph) -> Result<(), Vec<GraphError>> {
     let mut refusals = Refusals::default();
     if graph.version != JobGraph::VERSION {
@@ -126,7 +126,7 @@ pub fn validate(graph: &JobGraph) -> Result<(), Vec<GraphError>> {
         return refusals.into_result();
     }
     check_size(graph, &mut refusals);
-    // What follows takes time in proportion to the size, so that an oversized graph goes no further.
+    // The checks below take time proportional to the size, so they skip an oversized graph.
     if !refusals.0.is_empty() {
         return refusals.into_result();
     }
@@ -150,8 +150,8 @@ pub fn validate(graph: &JobGraph) -> Result<(), Vec<GraphError>> {
     refusals.into_result()
 }
 
-/// Positions in `graph.vertices`, producers before consumers, otherwise in graph order.
-/// Edges that name no vertex are passed over. `Err` names the vertices on or behind a cycle.
+/// Positions in `graph.vertices`, producers before consumers, otherwise in graph order. Ignores edges that name no vertex. `Err`
+/// names the vertices on or after a cycle.
 pub fn topological_order(graph: &JobGraph) -> Result<Vec<usize>, Vec<&str>> {
     let position: BTreeMap<&str, usize> =
         graph.vertices.iter().enumerate().rev().map(|(i, vertex)| (vertex.uid.as_str(), i)).collect();
@@ -214,7 +214,7 @@ fn check_size(graph: &JobGraph, refusals: &mut Refusals) {
             too_deep |= depth > MAX_NESTING;
         }
     }
-    // Encoding recurses into values, so that their depth has to be known first.
+    // Encoding recurses into values, so their depth must be checked first.
     if !too_deep && refusals.0.is_empty() {
         let bytes = crate::pb::job_graph::v1::JobGraph::from(graph.clone()).encoded_len();
         if bytes + 12 > JobGraph::MAX_ENCODED_BYTES {
@@ -223,7 +223,7 @@ fn check_size(graph: &JobGraph, refusals: &mut Refusals) {
     }
 }
 
-/// Approximate bytes and nesting of a value, found without recursion.
+/// Approximate bytes and nesting of a value, computed without recursion.
 fn measure(value: &Value) -> (usize, usize) {
     let (mut bytes, mut deepest) = (0, 0);
     let mut open = vec![(value, 1)];
@@ -243,7 +243,7 @@ fn measure(value: &Value) -> (usize, usize) {
     (bytes, deepest)
 }
 
-/// Vertices by `uid`; duplicates are refused and the first one stands.
+/// Vertices by `uid`. Refuses duplicates and keeps the first one.
 fn index<'a>(graph: &'a JobGraph, refusals: &mut Refusals) -> BTreeMap<&'a str, &'a JobVertex> {
     let mut vertices = BTreeMap::new();
     if graph.vertices.is_empty() {
@@ -252,7 +252,7 @@ fn index<'a>(graph: &'a JobGraph, refusals: &mut Refusals) -> BTreeMap<&'a str, 
     for vertex in &graph.vertices {
         check_name("the vertex's id", &vertex.uid, &at_vertex(vertex), refusals);
         if vertex.uid.is_empty() {
-            refusals.add("JG-NAME", "", "a vertex has an empty id; state is found by it, so give it one that stays");
+            refusals.add("JG-NAME", "", "a vertex has an empty id; state is found by its id, so give it one that you keep");
         } else if vertices.contains_key(vertex.uid.as_str()) {
             refusals.add("JG-DUPLICATE-ID", at_vertex(vertex), "two vertices have this id; ids are unique in a graph");
         } else {
@@ -262,7 +262,7 @@ fn index<'a>(graph: &'a JobGraph, refusals: &mut Refusals) -> BTreeMap<&'a str, 
     vertices
 }
 
-/// Checks what a cluster fills in where a job graph says nothing.
+/// Checks the settings that a cluster fills in if a job graph has none.
 pub fn validate_settings(checkpointing: &CheckpointConfig, restarts: &RestartStrategyConfig) -> Result<(), Vec<GraphError>> {
     let mut refusals = Refusals::default();
     check_checkpointing(checkpointing, &mut refusals);
@@ -325,7 +325,7 @@ fn check_restart_strategy(strategy: &RestartStrategyConfig, refusals: &mut Refus
             vec![("max_backoff_ms", max_backoff_ms), ("reset_backoff_threshold_ms", reset_backoff_threshold_ms)]
         }
         RestartStrategyConfig::FailureRate { max_failures_per_interval, interval_ms, delay_ms } => {
-            // Every failure of an interval is remembered.
+            // The limit bounds memory, because every failure of an interval is remembered.
             if !(1..=10_000).contains(&max_failures_per_interval) {
                 refuse(format!("max_failures_per_interval is {max_failures_per_interval}; take 1 to 10000"));
             }
@@ -372,7 +372,7 @@ fn at_operator(vertex: &JobVertex, index: usize) -> String {
     format!("vertex {:?}, operator {index} ({})", clip(&vertex.uid), clip(kind))
 }
 
-/// At most 128 characters of a text, so that a message stays readable however long the text is.
+/// At most 128 characters of a text, so that messages stay readable.
 fn clip(text: &str) -> String {
     match text.char_indices().nth(128) {
         Some((end, _)) => format!("{}…", &text[..end]),

@@ -1,4 +1,4 @@
-//! One operator: its options against the catalog.
+//! Checks the options of one operator against the catalog.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use super::{MAX_COLUMNS, MAX_NAME_BYTES, Refusals, clip};
 use crate::job_graph::catalog::{OperatorSpec, OptionSpec, OptionType, closest};
 use crate::job_graph::{DataType, Field, OperatorDescriptor};
 
-/// Most panes that one window may be cut into.
+/// Most panes of one window.
 const MAX_PANES: i64 = 10_000;
 
 pub(super) fn check_options(spec: &OperatorSpec, operator: &OperatorDescriptor, at: &str, refusals: &mut Refusals) {
@@ -29,13 +29,13 @@ fn length(operator: &OperatorDescriptor, option: &str) -> Option<usize> {
     operator.options.get(option).and_then(Value::as_array).map(Vec::len)
 }
 
-/// What the catalog's types can't say of windows.
+/// Checks the rules of windows that the catalog's types can't express.
 fn check_window(operator: &OperatorDescriptor, at: &str, refusals: &mut Refusals) {
     for aggregate in operator.options.get("aggregates").and_then(Value::as_array).into_iter().flatten() {
         let text = |member: &str| aggregate.get(member).and_then(Value::as_str);
         if text("function") != Some("count") && text("column").is_none() {
             let name = clip(text("name").unwrap_or_default());
-            let message = format!("aggregate {name:?} lacks \"column\"; only count may do without");
+            let message = format!("aggregate {name:?} lacks \"column\"; only count may omit it");
             refusals.add("JG-MISSING-OPTION", at, message);
         }
     }
@@ -43,7 +43,7 @@ fn check_window(operator: &OperatorDescriptor, at: &str, refusals: &mut Refusals
     if let (Some(size), Some(slide)) = (number("size_ms"), number("slide_ms")) {
         let pane = greatest_common_divisor(size, slide);
         if slide > size {
-            let message = format!("slide_ms {slide} is above size_ms {size}: rows between the windows would vanish");
+            let message = format!("slide_ms {slide} is above size_ms {size}: rows between the windows would be lost");
             refusals.add("JG-OPTION-TYPE", at, message);
         } else if size / pane > MAX_PANES {
             let message = format!(
@@ -84,7 +84,7 @@ fn check_members<'a>(
             None | Some(Value::Null) if spec.required => {
                 refusals.add("JG-MISSING-OPTION", at, format!("option {:?} is required: {}", spec.name, spec.doc));
             }
-            // Null is the same as left out.
+            // Null means the same as absent.
             None | Some(Value::Null) => {}
             Some(value) => check_value(spec, value, at, refusals),
         }
@@ -93,7 +93,7 @@ fn check_members<'a>(
 
 fn check_value(spec: &OptionSpec, value: &Value, at: &str, refusals: &mut Refusals) {
     let expected = match spec.option_type {
-        OptionType::Text => value.as_str().is_some_and(|text| !text.is_empty() && !text.contains('\0')).err_with(|| "a text, not empty".into()),
+        OptionType::Text => value.as_str().is_some_and(|text| !text.is_empty() && !text.contains('\0')).err_with(|| "a text that is not empty".into()),
         OptionType::TextOrEmpty => value.is_string().err_with(|| "a text".into()),
         OptionType::Character => {
             let one = value.as_str().is_some_and(|text| text.len() == 1 && !matches!(text, "\n" | "\r" | "\"" | "\0"));
@@ -117,7 +117,7 @@ fn check_value(spec: &OptionSpec, value: &Value, at: &str, refusals: &mut Refusa
         }
         OptionType::Column => value.as_str().is_some_and(is_column).err_with(|| "the name of a column".into()),
         OptionType::Columns(may_be_empty) => distinct_columns(value, may_be_empty).err_with(|| {
-            if may_be_empty { "a list of distinct column names".into() } else { "a list of at least one distinct column names".into() }
+            if may_be_empty { "a list of distinct column names".into() } else { "a list of at least one column name, all distinct".into() }
         }),
         OptionType::DataType => {
             let known = DataType::deserialize_name(value).is_some();
@@ -155,7 +155,7 @@ fn check_objects(option: &str, members: &[OptionSpec], value: &Value, at: &str, 
         if let Some(name) = object.get("name").and_then(Value::as_str)
             && !names.insert(name)
         {
-            refusals.add("JG-OPTION-TYPE", at, format!("the name {:?} is taken already", clip(name)));
+            refusals.add("JG-OPTION-TYPE", at, format!("the name {:?} appears twice", clip(name)));
         }
     }
 }

@@ -3,7 +3,7 @@ use serde_json::json;
 
 use super::*;
 
-/// source -> window (hash) -> sink, all well.
+/// A valid graph: source -> window (hash) -> sink.
 fn graph() -> JobGraph {
     let graph = json!({
         "version": 1,
@@ -36,7 +36,7 @@ fn codes(graph: &JobGraph) -> Vec<String> {
     validate(graph).err().unwrap_or_default().into_iter().map(|error| error.code).collect()
 }
 
-/// The codes after one change to the good graph.
+/// The codes after one change to the valid graph.
 fn after(change: impl FnOnce(&mut JobGraph)) -> Vec<String> {
     let mut graph = graph();
     change(&mut graph);
@@ -50,13 +50,13 @@ fn message_after(change: impl FnOnce(&mut JobGraph)) -> String {
 }
 
 #[test]
-fn a_sound_graph_passes() {
+fn a_valid_graph_passes() {
     assert_eq!(validate(&graph()), Ok(()));
     assert_eq!(topological_order(&graph()), Ok(vec![0, 1, 2]));
 }
 
 #[test]
-fn each_fault_of_shape_has_its_code() {
+fn each_structural_error_has_its_code() {
     assert_eq!(after(|g| g.version = 2), ["JG-VERSION"]);
     assert_eq!(
         after(|g| {
@@ -116,7 +116,7 @@ fn cycles_and_self_loops_are_refused() {
 }
 
 #[test]
-fn each_fault_of_an_option_has_its_code_and_a_suggestion() {
+fn each_invalid_option_has_its_code_and_a_suggestion() {
     fn set(vertex: usize, operator: usize, name: &'static str, value: Value) -> impl FnOnce(&mut JobGraph) {
         move |g| {
             g.vertices[vertex].operators[operator].options.insert(name.to_owned(), value);
@@ -151,7 +151,7 @@ fn each_fault_of_an_option_has_its_code_and_a_suggestion() {
 }
 
 #[test]
-fn operators_of_the_job_authors_own_pass_unchecked() {
+fn custom_operators_are_not_checked() {
     let own = |g: &mut JobGraph| {
         g.vertices[1].operators[0].kind = "x.my_window".into();
         g.vertices[1].operators[0].options.insert("anything".into(), json!({"goes": [1, 2]}));
@@ -161,7 +161,7 @@ fn operators_of_the_job_authors_own_pass_unchecked() {
 }
 
 #[test]
-fn keyed_operators_demand_their_rows_hashed_by_their_keys() {
+fn keyed_operators_need_rows_hashed_by_their_keys() {
     assert_eq!(after(|g| g.edges[0].partitioning = Partitioning::Forward), ["JG-HASH-KEY"]);
     assert_eq!(after(|g| g.edges[0].partitioning = Partitioning::Hash { keys: vec!["ts".into()] }), ["JG-HASH-KEY"]);
     assert!(
@@ -260,7 +260,7 @@ fn oversized_graphs_are_refused_at_once() {
 }
 
 #[test]
-fn an_option_nested_as_deep_as_allowed_survives_encoding_and_one_deeper_is_refused() {
+fn an_option_of_the_deepest_allowed_nesting_survives_encoding_and_a_deeper_one_is_refused() {
     let nested = |levels: usize| {
         move |g: &mut JobGraph| {
             let value = (1..levels).fold(json!(1), |inner, _| json!({ "a": inner }));
@@ -276,7 +276,7 @@ fn an_option_nested_as_deep_as_allowed_survives_encoding_and_one_deeper_is_refus
 }
 
 #[test]
-fn json_errors_say_where() {
+fn json_errors_have_a_location() {
     let error = JobGraph::from_json("{\n  \"version\": 1,\n  \"nam\": \"x\"}").unwrap_err();
     assert_eq!((error.code.as_str(), error.location.as_str()), ("JG-JSON", "line 3, column 7"));
     assert!(error.message.contains("unknown field `nam`"), "{}", error.message);
@@ -289,7 +289,7 @@ fn json_errors_say_where() {
 }
 
 #[test]
-fn every_message_is_bounded_and_so_is_their_number() {
+fn length_and_number_of_messages_are_limited() {
     let mut graph = graph();
     let long = "y".repeat(100_000);
     graph.edges = (0..1_000)
@@ -396,7 +396,7 @@ proptest! {
     }
 
     #[test]
-    fn the_fingerprint_ignores_job_id_and_start_and_nothing_else(graph in any_graph(), id in any::<u128>()) {
+    fn the_fingerprint_ignores_only_the_job_id_and_the_restore_path(graph in any_graph(), id in any::<u128>()) {
         let mut other = graph.clone();
         other.job_id = Some(crate::JobId(id));
         other.restore_from = Some("elsewhere".to_owned());
@@ -406,7 +406,7 @@ proptest! {
     }
 
     #[test]
-    fn a_graph_survives_json_save_for_the_last_bit_of_a_number(mut graph in any_graph()) {
+    fn a_graph_survives_json_except_the_last_bit_of_a_number(mut graph in any_graph()) {
         for operator in graph.vertices.iter_mut().flat_map(|vertex| &mut vertex.operators) {
             operator.options.values_mut().for_each(without_fractions);
         }

@@ -3,10 +3,10 @@
 use weir_protocol::job_status::JobStatus;
 use weir_protocol::rest::JobDescription;
 
-/// Which attempt, and how many rows it has seen come and go.
+/// The generation of a subtask, and how many rows it has read and written.
 type Rows = (Option<String>, u64);
 
-/// One job before and after.
+/// What was seen of one job before and after the fault.
 #[derive(Debug)]
 pub(super) struct JobTrack {
     pub(super) name: String,
@@ -16,11 +16,12 @@ pub(super) struct JobTrack {
     gap_ms: u64,
     pub(super) usual_gap_ms: Option<u64>,
     newest_checkpoint: u64,
-    /// Checkpoints that had failed before the fault, and have failed since.
+    /// Checkpoints that had failed before the fault.
     failed_before: u64,
+    /// Checkpoints that have failed since the fault.
     pub(super) failed: u64,
     pub(super) recovered_at: Option<u64>,
-    /// Whether what it went on from covers everything it had completed. `None` until it runs again.
+    /// Whether the job continued from a state that covers every completed checkpoint. `None` until it runs again.
     pub(super) kept: Option<bool>,
     pub(super) restarted: bool,
     pub(super) first_checkpoint_at: Option<u64>,
@@ -47,12 +48,12 @@ impl JobTrack {
         }
     }
 
-    /// What had been seen after the fault was of no meaning.
+    /// Discards what was seen after the fault.
     pub(super) fn start_over(&mut self) {
         (self.recovered_at, self.first_checkpoint_at, self.kept, self.restarted) = (None, None, None, false);
     }
 
-    /// Takes in a description; `runs`: every task runs as it should after the fault. What is new, for people.
+    /// Takes in a description. `runs`: every task runs as it should after the fault. Returns what is new, for people.
     pub(super) fn take(&mut self, at: u64, job: &JobDescription, after: bool, runs: bool) -> Option<&'static str> {
         self.count(at, job, after);
         let newest = newest_checkpoint(job);
@@ -66,7 +67,7 @@ impl JobTrack {
             return None;
         }
         if job.status.is_globally_terminal() {
-            // It needs no recovery any more; whether that is well is judged by how it ended.
+            // An ended job needs no recovery. Its status says whether it ended well.
             let first_news = self.ended.is_none();
             self.ended = Some(job.status);
             self.recovered_at.get_or_insert(at);
@@ -80,7 +81,7 @@ impl JobTrack {
                 let restored = job.checkpoints.latest_restored.as_ref().map(|checkpoint| checkpoint.id);
                 self.kept = Some(!self.restarted || restored >= Some(self.newest_checkpoint));
                 self.newest_checkpoint = self.newest_checkpoint.max(newest);
-                return Some("runs again, every task");
+                return Some("runs again with every task");
             }
             return None;
         }
@@ -110,7 +111,7 @@ impl JobTrack {
         self.records = now;
     }
 
-    /// The longest gap, one that lasts until `now` included.
+    /// The longest gap, which may last until `now`.
     pub(super) fn gap_until(&self, now: u64) -> u64 {
         let open = self.last_growth.filter(|_| self.ended.is_none()).map_or(0, |last| now.saturating_sub(last));
         self.gap_ms.max(open)

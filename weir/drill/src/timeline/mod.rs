@@ -1,4 +1,5 @@
-//! From samples to measures: what a fault cost, as seen from outside. Pure; times are milliseconds since the watching began.
+//! Turns samples into measures: the effect of a fault, as seen from outside. Pure. Times are milliseconds since the watching
+//! began.
 
 mod job_track;
 mod outage;
@@ -18,28 +19,28 @@ use crate::step::{Disruption, Step};
 use crate::survey::{Survey, resource_id, runs_on};
 use crate::victim::Role;
 
-/// What is waited for after a fault.
+/// What a fault hits. This decides what is waited for afterwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Hit {
-    /// The leader: another must lead, and every task runs anew under it.
+    /// The leader: another JobManager must lead, and every task must run under it.
     Leader,
-    /// A JobManager that stands by: nobody else should notice.
+    /// A standby JobManager: no other process should notice.
     Standby,
-    /// A TaskManager: what ran there must run elsewhere.
+    /// A TaskManager: its tasks must run elsewhere.
     TaskManager,
-    /// Something that everybody needs: what goes on without must be whole when it is there again.
+    /// Something that every process needs: when it is available again, everything must work again.
     Everybody,
 }
 
-/// One fault and what came of it.
+/// One fault and its effect.
 #[derive(Debug)]
 pub(super) struct Timeline {
     hit: Hit,
     victim_name: String,
     victim_process: String,
-    /// If that is what it is.
+    /// Set if the fault is an outage.
     outage: Option<Outage>,
-    /// Whether the victim is waited for.
+    /// Whether the victim is expected to come back.
     expected_back: bool,
     epoch_before: LeaderEpoch,
     injected_at: Option<u64>,
@@ -56,7 +57,7 @@ pub(super) struct Timeline {
 }
 
 impl Timeline {
-    /// Nothing has happened yet. `expected_back`: whether the victim is waited for.
+    /// Nothing has been seen yet. `expected_back`: whether the victim is expected to come back.
     pub(super) fn new(survey: &Survey, step: &Step, expected_back: bool) -> Self {
         let outage = Outage::of(survey, step);
         let hit = match (step.victim.role, step.leads) {
@@ -86,19 +87,19 @@ impl Timeline {
         }
     }
 
-    /// The fault began.
+    /// Records when the fault began.
     pub(super) fn inject(&mut self, at: u64) {
         self.injected_at = Some(at);
     }
 
-    /// The outage is over at this time, or will be.
+    /// Records when the outage ended, or will end.
     pub(super) fn ends(&mut self, at: u64) {
         if let Some(outage) = &mut self.outage {
             outage.ends_at = Some(at);
         }
     }
 
-    /// Takes in what was seen. Samples of one process come in order.
+    /// Takes in a sample. Samples of one process must come in order.
     pub(super) fn take(&mut self, sample: Sample) {
         let Sample { at, seen } = sample;
         self.newest_sample = self.newest_sample.max(at);
@@ -120,7 +121,7 @@ impl Timeline {
         let after = self.after_the_fault(at);
         let leads = health.leading && health.epoch >= self.newest_epoch;
         if after && self.hit == Hit::Everybody && health.epoch > self.newest_epoch {
-            // Who answered until now had lost its leadership and did not know yet: nothing that it said holds.
+            // The leader that answered until now had lost its leadership without knowing it, so its answers do not count.
             self.served_at = None;
             self.jobs.values_mut().for_each(JobTrack::start_over);
         }
@@ -138,10 +139,10 @@ impl Timeline {
             self.bites(at, format!("{from} {what}"));
         }
         let other = health.leader.as_deref().or(leads.then_some(health.name.as_str())).filter(|name| *name != self.victim_name);
-        // The victim, too, may be elected anew when it has been started again.
+        // The victim itself may be elected again after its restart.
         let newer = (health.epoch > self.epoch_before).then_some(self.victim_name.as_str());
         if let Some(leader) = other.or(newer).filter(|_| self.hit == Hit::Leader && self.detected_at.is_none()) {
-            let news = format!("{from} says that {leader} leads, epoch {}", health.epoch);
+            let news = format!("{from} reports that {leader} leads, epoch {}", health.epoch);
             self.detected_at = Some(at);
             self.tell(at, news);
         }
@@ -177,7 +178,7 @@ impl Timeline {
         }
         if self.detected_at.is_none() && !ids.contains(&self.victim_process) {
             self.detected_at = Some(at);
-            self.tell(at, format!("{} is lost, says the leader", self.victim_name));
+            self.tell(at, format!("the leader has lost {}", self.victim_name));
         }
         let again = ids.iter().any(|id| *id != self.victim_process && resource_id(id) == self.victim_name);
         if again && self.back_at.is_none() {
@@ -203,7 +204,7 @@ impl Timeline {
         }
         if self.hit == Hit::TaskManager && after && self.detected_at.is_none() && job.status != JobStatus::Running {
             self.detected_at = Some(at);
-            self.tell(at, format!("the tasks of {name} that ran there are lost, says the leader"));
+            self.tell(at, format!("the leader has lost the tasks of {name} that ran there"));
         }
         if let Some(news) = news {
             self.tell(at, format!("{name} {news}"));
@@ -215,7 +216,7 @@ impl Timeline {
         self.news.push(format!("{since:>7} ms  {what}"));
     }
 
-    /// What has happened since this was last asked, a line each.
+    /// What has happened since the last call, one line each.
     pub(super) fn take_news(&mut self) -> Vec<String> {
         std::mem::take(&mut self.news)
     }
@@ -230,10 +231,10 @@ impl Timeline {
     pub(super) fn waits_for(&self) -> Vec<String> {
         let mut missing = Vec::new();
         if let Some(outage) = self.outage.as_ref().filter(|outage| !outage.is_over(self.newest_sample)) {
-            missing.push(format!("{} is away", outage.what));
+            missing.push(format!("{} is unavailable", outage.what));
         }
         if self.hit != Hit::Standby && self.detected_at.is_none() {
-            missing.push("nobody has noticed the fault".to_owned());
+            missing.push("the fault has not been detected".to_owned());
         }
         if self.served_at.is_none() {
             missing.push("no leader answers".to_owned());
@@ -256,13 +257,13 @@ impl Timeline {
         self.served_at.is_some() && self.jobs.values().all(|job| job.recovered_at.is_some())
     }
 
-    /// What must not have come of the fault, or should have and did not, a sentence each.
+    /// What the fault caused but must not, or should have caused but did not: one sentence each.
     pub(super) fn unexpected(&self) -> Vec<String> {
         let Some(outage) = &self.outage else { return Vec::new() };
         let mut unexpected = Vec::new();
         if outage.bit_at.is_none() {
-            let shown = if outage.of_store { "its leader did not say so" } else { "no checkpoint failed" };
-            unexpected.push(format!("the fault did not bite: {} was not seen to be away, {shown}", outage.what));
+            let shown = if outage.of_store { "the leader did not report it" } else { "no checkpoint failed" };
+            unexpected.push(format!("the fault had no effect: {} was not seen to be unavailable, {shown}", outage.what));
         }
         if outage.nobody_restarts {
             if self.newest_epoch > self.epoch_before {
@@ -280,16 +281,16 @@ impl Timeline {
         failed.map(|job| job.name.clone()).collect()
     }
 
-    /// Whether the victim was waited for in vain.
+    /// Whether the victim is expected to come back and has not come back.
     pub(super) fn is_still_away(&self) -> bool {
         self.expected_back && self.back_at.is_none()
     }
 
-    /// What is known now.
+    /// The measures so far.
     pub(super) fn measures(&self) -> DrillMeasures {
         let Some(injected_at) = self.injected_at else { return DrillMeasures::default() };
         let since = |at: u64| at.saturating_sub(injected_at);
-        // Nobody recovers from an outage before it is over.
+        // Recovery from an outage counts from its end.
         let over_at = self.outage.as_ref().and_then(|outage| outage.ends_at).unwrap_or(injected_at);
         let since_over = |at: u64| at.saturating_sub(over_at);
         let of_storage = self.outage.as_ref().is_some_and(|outage| !outage.of_store);

@@ -1,4 +1,4 @@
-//! A cluster on paper: three JobManagers, two TaskManagers of two slots, one job on the first of them.
+//! A sample cluster: three JobManagers, two TaskManagers with two slots each, and one job on the first TaskManager.
 
 use weir_protocol::drill::AgentInfo;
 use weir_protocol::job_status::{ExecutionState, JobStatus};
@@ -59,7 +59,7 @@ pub(crate) fn survey() -> Survey {
     }
 }
 
-/// Of a raft group, and of a job that takes a checkpoint every second, of which a hundred may fail.
+/// The bounds of a raft group, and of a job that takes a checkpoint every second and tolerates a hundred failed ones.
 fn bounds() -> Bounds {
     let config = CheckpointConfigResponse {
         interval: 1_000,
@@ -127,7 +127,7 @@ pub(crate) fn job(epoch: u64, generation: &str, host: &str, records: u64, checkp
     }
 }
 
-/// The same after it was restored from this checkpoint.
+/// The same job after it was restored from this checkpoint.
 pub(crate) fn restored_from(mut job: JobDescription, checkpoint: u64) -> JobDescription {
     job.checkpoints.latest_restored =
         Some(RestoredCheckpoint { id: checkpoint, restore_timestamp: 0, is_savepoint: false, external_path: None });

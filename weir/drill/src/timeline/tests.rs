@@ -33,7 +33,7 @@ fn registered(timeline: &mut Timeline, at: u64, ids: &[&str]) {
     timeline.take(Sample { at, seen: Seen::TaskManagers(ids.iter().map(|id| (*id).to_owned()).collect()) });
 }
 
-/// Half a second in which all is well; then the fault, at 600.
+/// Half a second without any problem, and then the fault at 600.
 fn all_well(timeline: &mut Timeline) {
     for at in [100, 200, 300, 400, 500] {
         health(timeline, at, "jm-1", Some(4), (4, Some("jm-1")));
@@ -49,10 +49,10 @@ fn a_killed_leader_is_measured_from_the_fault_to_the_first_checkpoint_of_the_nex
     all_well(&mut timeline);
     silence(&mut timeline, 610, "jm-1");
     health(&mut timeline, 650, "jm-2", None, (4, Some("jm-1")));
-    assert_eq!(timeline.measures().detection_ms, None, "it still says that the dead one leads");
+    assert_eq!(timeline.measures().detection_ms, None, "it still reports the killed leader");
     health(&mut timeline, 700, "jm-2", None, (5, Some("jm-2")));
     health(&mut timeline, 900, "jm-2", Some(5), (5, Some("jm-2")));
-    // The new leader knows the job, but its tasks do not run yet: then they do.
+    // The new leader knows the job, but its tasks do not run yet. Later they do.
     let mut waiting = job(5, "4-1", TM_1, 510, 4);
     waiting.status = JobStatus::Created;
     described(&mut timeline, 910, waiting);
@@ -76,18 +76,18 @@ fn a_killed_leader_is_measured_from_the_fault_to_the_first_checkpoint_of_the_nex
         records_reprocessed: None,
         ..DrillMeasures::default()
     };
-    assert_eq!(timeline.measures(), expected, "from 500, the last answer before, the outage and the gap count");
+    assert_eq!(timeline.measures(), expected, "the outage and the gap count from 500, the last answer before the fault");
     assert_eq!(timeline.take_news().len(), 5);
 }
 
 #[test]
-fn a_killed_leader_that_is_started_again_and_elected_anew_is_a_new_leader() {
+fn a_killed_leader_that_is_restarted_and_elected_again_is_a_new_leader() {
     let mut timeline = timeline(Drill::LeaderKill);
     all_well(&mut timeline);
     silence(&mut timeline, 610, "jm-1");
     health(&mut timeline, 640, "jm-1", None, (4, Some("jm-1")));
     health(&mut timeline, 700, "jm-2", None, (4, Some("jm-1")));
-    assert_eq!(timeline.measures().detection_ms, None, "its lease has not run out: nobody knows yet");
+    assert_eq!(timeline.measures().detection_ms, None, "its lease has not expired, so no JobManager knows yet");
     health(&mut timeline, 2_600, "jm-1", Some(5), (5, Some("jm-1")));
     let measures = timeline.measures();
     assert_eq!((measures.detection_ms, measures.control_plane_outage_ms), (Some(2_000), Some(2_100)));
@@ -108,7 +108,7 @@ fn a_former_leader_that_wakes_up_does_not_count_as_a_leader() {
 }
 
 #[test]
-fn a_killed_task_manager_is_noticed_when_it_is_off_the_list_and_recovered_when_nothing_runs_there() {
+fn a_killed_task_manager_is_detected_when_it_is_not_listed_and_recovered_when_no_task_runs_there() {
     let mut timeline = timeline(Drill::TaskManagerKill);
     all_well(&mut timeline);
     health(&mut timeline, 610, "jm-1", Some(4), (4, Some("jm-1")));
@@ -125,7 +125,7 @@ fn a_killed_task_manager_is_noticed_when_it_is_off_the_list_and_recovered_when_n
 }
 
 #[test]
-fn going_on_from_an_older_checkpoint_is_not_called_lossless() {
+fn continuing_from_an_older_checkpoint_is_not_lossless() {
     let mut timeline = timeline(Drill::TaskManagerKill);
     all_well(&mut timeline);
     described(&mut timeline, 1_000, restored_from(job(4, "4-2", TM_2, 5, 3), 3));
@@ -133,7 +133,7 @@ fn going_on_from_an_older_checkpoint_is_not_called_lossless() {
 }
 
 #[test]
-fn handing_over_needs_nobody_to_come_back_and_a_job_that_never_restarted_has_read_nothing_twice() {
+fn after_a_transfer_no_process_must_come_back_and_a_job_without_restart_reads_nothing_twice() {
     let mut timeline = timeline(Drill::LeaderTransfer);
     all_well(&mut timeline);
     health(&mut timeline, 700, "jm-1", None, (5, Some("jm-3")));
@@ -146,13 +146,13 @@ fn handing_over_needs_nobody_to_come_back_and_a_job_that_never_restarted_has_rea
 }
 
 #[test]
-fn a_job_that_fails_is_told_and_what_never_came_is_not_measured_as_nothing() {
+fn a_failed_job_is_reported_and_a_missing_measure_is_not_zero() {
     let mut timeline = timeline(Drill::LeaderKill);
     all_well(&mut timeline);
     silence(&mut timeline, 5_000, "jm-2");
     let measures = timeline.measures();
     assert_eq!((measures.detection_ms, measures.recovery_ms, measures.first_checkpoint_ms), (None, None, None));
-    assert_eq!(measures.control_plane_outage_ms, Some(4_500), "it lasts");
+    assert_eq!(measures.control_plane_outage_ms, Some(4_500), "the outage has not ended");
     let mut failed = job(5, "4-1", TM_1, 1, 4);
     failed.status = JobStatus::Failed;
     described(&mut timeline, 5_100, failed);
@@ -160,7 +160,7 @@ fn a_job_that_fails_is_told_and_what_never_came_is_not_measured_as_nothing() {
     assert_eq!(timeline.measures().records_lost, None);
 }
 
-/// The leader, without its store.
+/// An answer of the leader that does not reach its store.
 fn without_store(timeline: &mut Timeline, at: u64) {
     let answer = Health {
         status: "ok".to_owned(),
@@ -173,7 +173,7 @@ fn without_store(timeline: &mut Timeline, at: u64) {
     timeline.take(Sample { at, seen: Seen::Health { from: "jm-1".to_owned(), answer: Some(answer) } });
 }
 
-/// An outage of ten seconds on etcd, whose lease lasts so long.
+/// An outage of ten seconds on etcd, with a lease of this length.
 fn outage_on_etcd(lease_ms: u64) -> Timeline {
     let mut survey = survey();
     survey.bounds.as_mut().unwrap().lease_ms = Some(lease_ms);
@@ -185,15 +185,15 @@ fn outage_on_etcd(lease_ms: u64) -> Timeline {
 }
 
 #[test]
-fn a_store_that_was_away_and_is_back_under_the_same_leader_has_cost_nothing() {
+fn a_store_outage_with_the_same_leader_costs_nothing() {
     let mut timeline = outage_on_etcd(30_000);
     health(&mut timeline, 700, "jm-1", Some(4), (4, Some("jm-1")));
     assert_eq!(timeline.measures().detection_ms, None);
     without_store(&mut timeline, 1_600);
     described(&mut timeline, 5_000, job(4, "4-1", TM_1, 5_000, 4));
-    assert!(!timeline.has_recovered(), "it is not over");
+    assert!(!timeline.has_recovered(), "the outage is not over");
     without_store(&mut timeline, 10_700);
-    assert!(!timeline.has_recovered(), "nor is it known to be back");
+    assert!(!timeline.has_recovered(), "the store is not known to be available again");
     health(&mut timeline, 11_000, "jm-1", Some(4), (4, Some("jm-1")));
     described(&mut timeline, 11_100, job(4, "4-1", TM_1, 9_000, 5));
     assert!(timeline.has_recovered() && !timeline.is_over());
@@ -201,33 +201,37 @@ fn a_store_that_was_away_and_is_back_under_the_same_leader_has_cost_nothing() {
     assert!(timeline.is_over(), "{:?}", timeline.waits_for());
     let measures = timeline.measures();
     assert_eq!((measures.detection_ms, measures.store_away_ms), (Some(1_000), Some(9_400)));
-    assert_eq!((measures.recovery_ms, measures.first_checkpoint_ms), (Some(500), Some(800)), "from its end");
+    assert_eq!(
+        (measures.recovery_ms, measures.first_checkpoint_ms),
+        (Some(500), Some(800)),
+        "counted from the end of the outage"
+    );
     assert_eq!((measures.records_lost, measures.records_reprocessed, measures.checkpoints_failed), (Some(0), Some(0), None));
     assert_eq!(timeline.unexpected(), Vec::<String>::new());
 }
 
 #[test]
-fn what_a_leader_says_that_is_none_any_more_does_not_count_as_recovered() {
+fn answers_of_a_former_leader_do_not_count_as_recovered() {
     let mut timeline = outage_on_etcd(3_000);
     without_store(&mut timeline, 1_600);
     health(&mut timeline, 10_700, "jm-1", Some(4), (4, Some("jm-1")));
     described(&mut timeline, 10_710, job(4, "4-1", TM_1, 9_000, 4));
-    assert!(timeline.has_recovered(), "as far as anybody knows");
+    assert!(timeline.has_recovered(), "as far as is known");
     health(&mut timeline, 10_800, "jm-2", None, (5, Some("jm-2")));
-    assert!(!timeline.has_recovered(), "its lease had run out");
+    assert!(!timeline.has_recovered(), "its lease had expired");
     described(&mut timeline, 10_810, job(4, "4-1", TM_1, 9_000, 5));
-    assert!(!timeline.has_recovered(), "from the former leader");
+    assert!(!timeline.has_recovered(), "the description is from the former leader");
     health(&mut timeline, 11_000, "jm-2", Some(5), (5, Some("jm-2")));
     described(&mut timeline, 11_600, restored_from(job(5, "5-1", TM_1, 3, 4), 4));
     described(&mut timeline, 11_900, restored_from(job(5, "5-1", TM_1, 9, 5), 4));
     assert!(timeline.is_over(), "{:?}", timeline.waits_for());
     let measures = timeline.measures();
     assert_eq!((measures.recovery_ms, measures.records_lost, measures.records_reprocessed), (Some(1_000), Some(0), None));
-    assert_eq!(timeline.unexpected(), Vec::<String>::new(), "it was to be expected");
+    assert_eq!(timeline.unexpected(), Vec::<String>::new(), "this was expected");
 }
 
 #[test]
-fn tasks_that_restart_although_the_lease_lasted_are_told() {
+fn tasks_that_restart_although_the_lease_survived_are_reported() {
     let mut timeline = outage_on_etcd(30_000);
     without_store(&mut timeline, 1_600);
     health(&mut timeline, 11_000, "jm-2", Some(5), (5, Some("jm-2")));
@@ -236,18 +240,18 @@ fn tasks_that_restart_although_the_lease_lasted_are_told() {
 }
 
 #[test]
-fn an_outage_that_nobody_saw_did_not_bite_and_is_not_waited_for() {
+fn an_outage_that_was_not_seen_had_no_effect_and_is_not_waited_for() {
     let mut timeline = outage_on_etcd(30_000);
     health(&mut timeline, 10_700, "jm-1", Some(4), (4, Some("jm-1")));
     described(&mut timeline, 10_800, job(4, "4-1", TM_1, 9_000, 5));
     assert!(!timeline.is_over());
     health(&mut timeline, 15_700, "jm-1", Some(4), (4, Some("jm-1")));
     assert!(timeline.is_over());
-    assert!(timeline.unexpected()[0].contains("did not bite"), "{:?}", timeline.unexpected());
+    assert!(timeline.unexpected()[0].contains("had no effect"), "{:?}", timeline.unexpected());
 }
 
 #[test]
-fn on_raft_the_leader_steps_down_for_as_long_as_it_lasts() {
+fn on_raft_the_leader_steps_down_while_the_outage_lasts() {
     let mut timeline = timeline(Drill::StoreOutage);
     all_well(&mut timeline);
     timeline.ends(10_600);
@@ -264,7 +268,7 @@ fn on_raft_the_leader_steps_down_for_as_long_as_it_lasts() {
 }
 
 #[test]
-fn checkpoints_fail_while_their_storage_is_away_and_no_task_may_restart() {
+fn checkpoints_fail_while_their_storage_is_unavailable_and_no_task_may_restart() {
     let failed = |checkpoint: u64, failed: u64, generation: &str| {
         let mut job = job(4, generation, TM_1, 9_000 + checkpoint, checkpoint);
         job.checkpoints.counts.failed = failed;
