@@ -3,13 +3,13 @@
 use weir_ha::StoreAvailability;
 use weir_protocol::utc;
 
-/// The coordination store does not answer. Requests that must write to it fail at once with this error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "HA-STORE-AWAY: the coordination store has not answered since {}: nothing new can be recorded and nothing was changed; running \
      jobs go on; try again when it answers (weir ha status)",
     utc::text(*since_ms)
 )]
+/// The coordination store does not answer. Requests that must write to it fail at once with this error.
 pub struct StoreAway {
     /// The start of the outage: wall-clock milliseconds since 1970.
     pub since_ms: u64,

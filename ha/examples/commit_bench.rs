@@ -1,5 +1,5 @@
-//! Measures the rate and latency of fenced commits on three raft members in one process, three etcd nodes or three ZooKeeper servers.
-//! With raft it also measures how fast leadership moves after the leader is killed.
+//! Measures the rate and latency of fenced commits on three raft members in one process, three etcd nodes or three ZooKeeper
+//! servers. With raft it also measures how fast leadership moves after the leader is killed.
 //!
 //! `commit_bench raft [SECONDS [KILLS [MEMBERS]]] | etcd [SECONDS] | zookeeper [SECONDS]`. It uses real files and loopback
 //! connections. Everything shares this machine's cores and disk, so a cluster of several machines is faster.

@@ -42,7 +42,9 @@ impl CheckpointIdCounter {
     /// If the outcome of a reservation stays unknown, its ids are skipped and never handed out.
     pub async fn reserve(&self, leadership: &Leadership, job: JobId, count: u64) -> Result<Range<u64>, StoreError> {
         if !(1..=LARGEST_BLOCK).contains(&count) {
-            return Err(StoreError::Refused { reason: format!("can't reserve {count} checkpoint ids, 1 to {LARGEST_BLOCK} are allowed") });
+            return Err(StoreError::Refused {
+                reason: format!("can't reserve {count} checkpoint ids, 1 to {LARGEST_BLOCK} are allowed"),
+            });
         }
         let key = keys::checkpoint_ids(job);
         for _ in 0..ATTEMPTS {
@@ -50,7 +52,8 @@ impl CheckpointIdCounter {
                 Some(found) => (record::decode::<Counter>(&key, &found.value)?.next, Expect::Version(found.version)),
                 None => (1, Expect::Absent),
             };
-            let next = first.checked_add(count).ok_or_else(|| StoreError::Refused { reason: format!("{key}: all ids are used up") })?;
+            let next =
+                first.checked_add(count).ok_or_else(|| StoreError::Refused { reason: format!("{key}: all ids are used up") })?;
             let counter = Counter { next, reservation: format!("{:032x}", random_id()) };
             if is_planted(Flaw::ReusedIds) {
                 return Ok(first..next);

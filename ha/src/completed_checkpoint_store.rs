@@ -1,4 +1,4 @@
-//! The completed checkpoints of every job. The fenced append of a pointer is what completes a checkpoint.
+//! The completed checkpoints of every job. A checkpoint is completed by the fenced append of its pointer.
 
 use std::collections::BTreeSet;
 
@@ -17,10 +17,8 @@ const ATTEMPTS: u32 = 4;
 /// A completed checkpoint as the coordination store knows it. It is small: everything else is in the metadata file.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct CompletedCheckpoint {
-    /// The job that took it.
     pub job: JobId,
     pub id: CheckpointId,
-    /// Why it was taken.
     pub kind: CheckpointKind,
     pub metadata: MetadataHandle,
     /// Epoch of the leader that completed it.
@@ -91,7 +89,8 @@ impl CompletedCheckpointStore {
         Err(StoreError::Conflict { key: head_key, reason: "others append for this job at the same time".to_owned() })
     }
 
-    /// The retained checkpoints of a job, oldest first. If one can't be read, the result is an error and never a shorter list (C6).
+    /// The retained checkpoints of a job, oldest first. If one can't be read, the result is an error and never a shorter list
+    /// (C6).
     pub async fn list(&self, job: JobId) -> Result<Vec<CompletedCheckpoint>, StoreError> {
         Ok(self.read(job).await?.checkpoints)
     }

@@ -172,7 +172,11 @@ mod tests {
         let history = store.history().await.unwrap();
         assert_eq!((history.len(), history[0].id.as_str()), (KEPT, "d52"));
         let newest = store.newest().await.unwrap().unwrap();
-        assert_eq!((newest.id.as_str(), newest.restarts_free_until_ms), ("d0", 5_000), "the end of a drill does not extend its time");
+        assert_eq!(
+            (newest.id.as_str(), newest.restarts_free_until_ms),
+            ("d0", 5_000),
+            "the end of a drill does not extend its time"
+        );
         let long = DrillResult { notes: vec!["x".repeat(DrillResult::MAX_BYTES)], ..result("long") };
         assert!(matches!(store.end(leadership, &long, 0).await, Err(StoreError::Refused { .. })));
     }

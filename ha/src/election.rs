@@ -1,8 +1,8 @@
 //! The channel between an elector and its contender.
 //!
 //! The elector sets the current state. The contender gets the difference between that state and its own last event. So events
-//! strictly alternate (E7), and an elector never waits for a slow contender. A grant that is revoked before the contender looks is
-//! never delivered.
+//! strictly alternate (E7), and an elector never waits for a slow contender. A grant that is revoked before the contender looks
+//! is never delivered.
 
 use std::fmt;
 

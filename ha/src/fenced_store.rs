@@ -19,8 +19,8 @@ pub const MAX_VALUE_BYTES: usize = 1 << 20;
 pub const MAX_KEY_BYTES: usize = 512;
 /// The most operations of one commit. By default etcd accepts 128 in one transaction, and counts comparisons separately.
 pub const MAX_OPERATIONS: usize = 100;
-/// The most bytes of all keys and values of one commit. By default etcd accepts requests of 1.5 MiB, in which a key may occur three
-/// times: in a comparison, in a change, and in a read that follows a failed comparison.
+/// The most bytes of all keys and values of one commit. By default etcd accepts requests of 1.5 MiB, in which a key may occur
+/// three times: in a comparison, in a change, and in a read that follows a failed comparison.
 pub const MAX_COMMIT_BYTES: usize = 1_280 << 10;
 /// The most bytes of all keys and values in the store. Every member holds them in memory.
 pub const MAX_STORE_BYTES: u64 = 256 << 20;
@@ -29,13 +29,9 @@ pub const MAX_STORE_BYTES: u64 = 256 << 20;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Command {
     /// Makes `candidate` the leader, under an epoch above every earlier one (E1, E2).
-    Acquire {
-        candidate: Candidate,
-    },
+    Acquire { candidate: Candidate },
     /// Publishes the leader of `record.epoch`, so that others find it.
-    Publish {
-        record: LeaderRecord,
-    },
+    Publish { record: LeaderRecord },
     /// A fenced commit.
     Commit {
         /// The writer's epoch.
@@ -120,7 +116,7 @@ impl FencedStore {
         self.epoch
     }
 
-    /// The candidate that was granted the newest epoch; `None` if the epoch was raised since.
+    /// The candidate that was granted the newest epoch. `None` if none was granted, or if the epoch was raised since.
     pub fn holder(&self) -> Option<&Candidate> {
         self.holder.as_ref()
     }
@@ -156,8 +152,8 @@ impl FencedStore {
         from.take_while(|(key, _)| key.starts_with(prefix)).map(|(key, entry)| (key.clone(), entry.versioned())).collect()
     }
 
-    /// Applies `command`. `floor` is a number that grows with every command of the log: its index. An acquired epoch is never below
-    /// `floor`, so a store that is restored from an older backup still grants epochs above those that it has lost.
+    /// Applies `command`. `floor` is a number that grows with every command of the log: its index. An acquired epoch is never
+    /// below `floor`, so a store that is restored from an older backup still grants epochs above those that it has lost.
     pub fn apply(&mut self, command: &Command, floor: u64) -> (Applied, Vec<Change>) {
         match command {
             Command::Acquire { candidate } => {
@@ -270,8 +266,8 @@ impl Operation {
     }
 }
 
-/// Checks a commit against the limits that hold for every store. A key may occur only once, because coordination systems treat the
-/// order of two operations on one key differently.
+/// Checks a commit against the limits that hold for every store. A key may occur only once, because coordination systems treat
+/// the order of two operations on one key differently.
 pub fn check_limits(operations: &[Operation]) -> Result<(), Rejection> {
     let over = |text: String| Err(Rejection::OverLimit(text));
     if operations.len() > MAX_OPERATIONS {

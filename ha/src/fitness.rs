@@ -133,7 +133,7 @@ async fn put(provider: &dyn HaProvider, leadership: &Leadership) -> Result<(), S
 async fn granted(election: &mut LeaderElection) -> Result<Leadership, String> {
     match timeout(PATIENCE, election.granted()).await {
         Ok(granted) => granted.ok_or_else(|| "the provider has stopped".to_owned()),
-        Err(_) => Err(format!("nobody was elected within {} s", PATIENCE.as_secs())),
+        Err(_) => Err(format!("no leader was elected within {} s", PATIENCE.as_secs())),
     }
 }
 

@@ -15,8 +15,8 @@ use crate::{CommitOutcome, ReadError, Rejection};
 /// Reads in flight at once; others wait.
 const READS: usize = 64;
 
-/// Limits the number of operations on the thread. The thread divides its time fairly among its tasks, so too many operations would
-/// delay the provider's own work.
+/// Limits the number of operations on the thread. The thread divides its time fairly among its tasks, so too many operations
+/// would delay the provider's own work.
 pub(crate) struct Gate {
     reads: Semaphore,
     writes: Semaphore,

@@ -17,8 +17,8 @@ impl Isolation {
         });
     }
 
-    /// Completes once this process has been cut off, even if it is connected again by then. Completes at once if it is cut off now.
-    /// The future borrows nothing.
+    /// Completes once this process has been cut off, even if it is connected again by then. Completes at once if it is cut off
+    /// now. The future borrows nothing.
     pub(crate) fn begins(&self) -> impl Future<Output = ()> + Send + use<> {
         let turns = self.0.subscribe();
         let before = *turns.borrow();

@@ -45,7 +45,9 @@ pub fn job_of_graph(key: &str) -> Option<JobId> {
     key.strip_prefix(JOBS)?.strip_suffix("/graph")?.parse().ok()
 }
 
-/// Key of the job that was created with this client token. `None` if the token is not 1 to [`TOKEN_LIMIT`] of `A-Z a-z 0-9 . _ -`.
+/// Key of the job that was created with this client token.
+///
+/// `None` if the token is not 1 to [`TOKEN_LIMIT`] characters of `A-Z a-z 0-9 . _ -`.
 pub fn token(client_token: &str) -> Option<String> {
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     let fits = (1..=TOKEN_LIMIT).contains(&client_token.len());

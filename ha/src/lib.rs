@@ -1,8 +1,8 @@
 //! Leader election, and a store for the few facts that must survive every process.
 //!
-//! Each coordination system has one [`HaProvider`], and all of them pass one conformance suite. The typed stores are built on top.
-//! Every write of a leader is conditional on its [`LeaderEpoch`], in the same atomic operation (E3). So the store refuses the write
-//! of a superseded leader, however late it arrives.
+//! Each coordination system has one [`HaProvider`], and all of them pass one conformance suite. The typed stores are built on
+//! top. Every write of a leader is conditional on its [`LeaderEpoch`], in the same atomic operation (E3). So the store refuses
+//! the write of a superseded leader, however late it arrives.
 
 mod availability;
 mod campaign;
@@ -129,11 +129,7 @@ pub enum Expect {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Operation {
     /// Write `value` to `key`.
-    Put {
-        key: String,
-        value: Bytes,
-        expect: Expect,
-    },
+    Put { key: String, value: Bytes, expect: Expect },
     /// Remove `key`. To remove an absent key under `Expect::Any` is no error (G4).
     Delete { key: String, expect: Expect },
 }
@@ -193,10 +189,7 @@ pub enum ReadError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WatchEvent {
     /// A key was written.
-    Put {
-        key: String,
-        value: Versioned,
-    },
+    Put { key: String, value: Versioned },
     /// A key was removed.
     Deleted {
         key: String,

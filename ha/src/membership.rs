@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "action", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum MemberChange {
-    /// Adds the process that runs under this name at this address. It must have been started with an empty directory of its own. It
-    /// replaces a member of the same name.
+    /// Adds the process that runs under this name at this address. It must have been started with an empty directory of its own.
+    /// It replaces a member of the same name.
     Add {
         /// Its stable name, e.g. `jm-4`.
         name: String,

@@ -1,7 +1,7 @@
 //! A coordination store inside one process: for tests, and for `high-availability.type: none`.
 //!
-//! A [`MemoryStore`] is the coordination system; [`MemoryProvider`]s are the members that contend on it. It keeps every promise of
-//! [`crate::HaProvider`], except that it does not survive the process. With its switches, a test can revoke leadership, stop a
+//! A [`MemoryStore`] is the coordination system; [`MemoryProvider`]s are the members that contend on it. It keeps every promise
+//! of [`crate::HaProvider`], except that it does not survive the process. With its switches, a test can revoke leadership, stop a
 //! member as `SIGSTOP` would, lose the answer of a commit, and make the store unavailable.
 
 use std::collections::BTreeMap;
@@ -268,7 +268,7 @@ impl MemoryProvider {
             return Err(ReadError::Unavailable("the provider was shut down".into()));
         };
         if state.reads_unavailable {
-            return Err(ReadError::Unavailable("switched off".into()));
+            return Err(ReadError::Unavailable("reads are switched off".into()));
         }
         Ok(read(&mut state))
     }
@@ -326,7 +326,7 @@ impl Election for MemoryProvider {
             let able = |name: &&String| **name != self.name && state.members.get(*name).is_some_and(|member| !member.paused);
             let wanted = |name: &&String| to.is_none_or(|to| to == name.as_str());
             let Some(target) = state.queue.iter().find(|name| able(name) && wanted(name)).cloned() else {
-                return Err(TransferError::NoTarget(to.unwrap_or("nobody else contends").to_owned()));
+                return Err(TransferError::NoTarget(to.unwrap_or("no other member contends").to_owned()));
             };
             state.demote();
             state.queue.retain(|name| *name != target && *name != self.name);

@@ -38,7 +38,11 @@ pub fn describe() {
     describe_gauge!(IS_LEADER, Unit::Count, "1 while this process leads, else 0");
     describe_gauge!(EPOCH, Unit::Count, "The newest leader epoch known here");
     describe_counter!(GRANTS, Unit::Count, "Times this process was granted leadership");
-    describe_counter!(CRASH_ELECTIONS, Unit::Count, "Elections in which this process stood because it saw that the leader's process had ended");
+    describe_counter!(
+        CRASH_ELECTIONS,
+        Unit::Count,
+        "Elections in which this process stood because it saw that the leader's process had ended"
+    );
     describe_counter!(LEADER_CHANGES, Unit::Count, "Times the leader of the group changed, as seen here");
     describe_histogram!(COMMIT_SECONDS, Unit::Seconds, "Time from the proposal of a commit to its outcome");
     describe_counter!(STALE_EPOCH_REFUSALS, Unit::Count, "Commits refused because a newer leader was elected");

@@ -1,8 +1,8 @@
 //! Moves the whole state of a cluster from one provider to another.
 //!
-//! Meanwhile no JobManager may lead at either end. So the migration leads at both ends itself, and leaves a [`Mark`] at both. Every
-//! leader looks for such a mark before it acts ([`look`]). The order of the steps makes it safe to die at any point and to run the
-//! migration again:
+//! Meanwhile no JobManager may lead at either end. So the migration leads at both ends itself, and leaves a [`Mark`] at both.
+//! Every leader looks for such a mark before it acts ([`look`]). The order of the steps makes it safe to die at any point and to
+//! run the migration again:
 //!
 //! 1. Lead at the source. Lead at the destination, under an epoch above the source's (E1).
 //! 2. Mark the source as *leaving*. From now on no leader acts on it.
@@ -11,8 +11,9 @@
 //! 5. Mark the destination as *arrived*. This one commit is the point of no return.
 //! 6. Mark the source as *left*. Its state is kept, but no leader acts on it.
 //!
-//! Both marks carry the id of the migration, so that a second run recognises the traces of the first. Every write is conditional on
-//! the epoch of a leadership (E3). So the stores refuse a second migration at the same time, and a JobManager that wakes up late.
+//! Both marks carry the id of the migration, so that a second run recognises the traces of the first. Every write is conditional
+//! on the epoch of a leadership (E3). So the stores refuse a second migration at the same time, and a JobManager that wakes up
+//! late.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -167,9 +168,9 @@ pub enum MigrationError {
 }
 
 fn by(leader: &Option<String>) -> String {
-    leader
-        .as_ref()
-        .map_or(": no leader was elected there".to_owned(), |leader| format!(": {leader} leads; stop the JobManagers there first"))
+    leader.as_ref().map_or(": no leader was elected there".to_owned(), |leader| {
+        format!(": {leader} leads; stop the JobManagers there first")
+    })
 }
 
 type Contents = BTreeMap<String, Bytes>;
@@ -247,7 +248,7 @@ pub async fn abandon(
     from.apply(vec![Operation::Delete { key: MIGRATION.to_owned(), expect: Expect::Any }]).await
 }
 
-/// What the source's mark says.
+/// The state of the migration, as the source's mark tells it.
 enum Departure {
     New(Mark),
     /// An earlier run has begun the migration.

@@ -28,8 +28,8 @@ pub trait Election: Send + Sync + 'static {
     /// Publishes the leader record, so that others find the leader. A new leader does this last, after it has loaded everything.
     fn publish<'a>(&'a self, leadership: &'a Leadership) -> BoxFuture<'a, CommitOutcome>;
 
-    /// Makes every epoch that is granted from now on exceed `floor`. If `floor` is above the epoch of `leadership`, this leadership
-    /// is revoked and the candidate contends again. Needed for state that comes from another provider (E1).
+    /// Makes every epoch that is granted from now on exceed `floor`. If `floor` is above the epoch of `leadership`, this
+    /// leadership is revoked and the candidate contends again. Needed for state that comes from another provider (E1).
     fn raise_epoch<'a>(&'a self, leadership: &'a Leadership, floor: LeaderEpoch) -> BoxFuture<'a, CommitOutcome>;
 
     /// Hands leadership to the member named `to`; `None` means the most caught-up one. Returns when another member leads.
@@ -52,11 +52,12 @@ pub trait CoordinationStore: Send + Sync + 'static {
     /// Applies all of `operations` or none of them. It applies none if a newer leadership exists.
     fn commit<'a>(&'a self, leadership: &'a Leadership, operations: Vec<Operation>) -> BoxFuture<'a, CommitOutcome>;
 
-    /// Reports changes under `prefix` from now on. The receiver is bounded: a slow reader gets `WatchEvent::Lagged` and lists again.
+    /// Reports changes under `prefix` from now on. The receiver is bounded: a slow reader gets `WatchEvent::Lagged` and lists
+    /// again.
     fn watch<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<mpsc::Receiver<WatchEvent>, ReadError>>;
 
-    /// Whether the store answers. While it does not, callers refuse at once what could only wait. A provider whose leader steps down
-    /// when it loses its store, like raft's, always reports `Available`.
+    /// Whether the store answers. While it does not, callers refuse at once what could only wait. A provider whose leader steps
+    /// down when it loses its store, like raft's, always reports `Available`.
     fn availability(&self) -> StoreWatch;
 }
 

@@ -16,6 +16,8 @@ pub struct InvalidId {
 macro_rules! hex_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
+        ///
+        /// It is printed and parsed as 32 hexadecimal characters.
         #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
         pub struct $name(pub u128);
 
@@ -57,11 +59,12 @@ macro_rules! hex_id {
 }
 
 hex_id!(
-    /// The id of a job: 32 hexadecimal characters, as in Flink. It is never reused and stays the same across restarts and leaders.
+    /// The id of a job, of the same form as in Flink. It is never reused and stays the same across restarts and leaders.
     JobId
 );
 hex_id!(
-    /// The id of a vertex of a job graph. It is derived from the vertex's `uid`, so that it stays the same when the graph is edited.
+    /// The id of a vertex of a job graph. It is derived from the vertex's `uid`, so that it stays the same when the graph is
+    /// edited.
     JobVertexId
 );
 hex_id!(

@@ -28,7 +28,8 @@ pub enum ToJobManager {
     InputEnded(ExecutionAttemptId),
 }
 
-/// A message from the leading JobManager to a TaskManager. It is fenced: the TaskManager refuses an epoch lower than one it has seen.
+/// A message from the leading JobManager to a TaskManager. It is fenced: the TaskManager refuses an epoch lower than one it has
+/// seen.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ToTaskManager {
     /// The sender's epoch.

@@ -30,8 +30,8 @@ pub fn operators() -> OperatorRegistry {
     registry
 }
 
-/// Checks whether this build can run a graph: first its structure and options, then its expressions and schemas. Opens nothing that
-/// the graph names. The error has one message for each problem.
+/// Checks whether this build can run a graph: first its structure and options, then its expressions and schemas. Opens nothing
+/// that the graph names. The error has one message for each problem.
 pub fn check_graph(graph: &JobGraph) -> Result<(), Vec<String>> {
     weir_protocol::job_graph::validate::validate(graph)
         .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>())?;

@@ -27,8 +27,8 @@ pub(crate) fn start(config: &Config) -> Result<HaServices, StartError> {
     }
 }
 
-/// The name of the coordination system in messages. Every JobManager of the cluster gives the same name. A migration stores it in
-/// its marks and compares it later, so its form must not change.
+/// The name of the coordination system in messages, the same for every JobManager of the cluster. A migration stores the name in
+/// its marks and compares it later, so the form of the name must not change.
 pub(crate) fn name(config: &Config) -> String {
     let cluster = config.get(&option::HA_CLUSTER_ID);
     let sorted = |mut servers: Vec<String>| {
@@ -142,8 +142,8 @@ fn raft_timing(config: &Config) -> RaftTiming {
     }
 }
 
-/// Starts three members of a trial raft group in this process, on loopback. Their logs are in `directory`, so that the group tests
-/// that disk.
+/// Starts three members of a trial raft group in this process, on loopback. Their logs are in `directory`, so that the trial
+/// also tests the disk there.
 pub(crate) fn raft_on_trial(config: &Config, directory: &Path) -> Result<Vec<RaftProvider>, StartError> {
     let bind = || TcpListener::bind("127.0.0.1:0").and_then(|listener| Ok((listener.local_addr()?.to_string(), listener)));
     let listeners = (0..3).map(|_| bind()).collect::<io::Result<Vec<_>>>()?;

@@ -2,7 +2,8 @@
 
 use tracing_subscriber::EnvFilter;
 
-/// Starts logging with `filter`. The default shows what matters to an operator. An invalid filter is reported and replaced by `info`.
+/// Starts logging with `filter`. The default filter shows what matters to an operator. An invalid filter is reported and replaced
+/// by `info`.
 pub fn start(filter: Option<&str>) {
     let filter = filter.unwrap_or("info,openraft=warn,h2=warn,hyper=warn,tonic=warn");
     let (filter, complaint) = match EnvFilter::try_new(filter) {

@@ -10,11 +10,7 @@ pub enum StartError {
     Config(#[from] ConfigError),
     /// A text in the configuration is not an address that can be used.
     #[error("CONFIG-VALUE: {key}: {text:?} is not an address: {reason}")]
-    Address {
-        key: &'static str,
-        text: String,
-        reason: String,
-    },
+    Address { key: &'static str, text: String, reason: String },
     /// A storage directory can't be opened.
     #[error(transparent)]
     Storage(#[from] weir_storage::OpenError),

@@ -1,4 +1,4 @@
-//! The checkpoint storages in use, by URI: opened once.
+//! Opens each checkpoint storage once, by URI.
 
 use std::collections::BTreeMap;
 
@@ -9,22 +9,22 @@ use weir_storage::checkpoint::CheckpointStorage;
 
 use crate::task::report::failure;
 
-/// Most storages kept open; jobs rarely use more than one.
+/// Most storages that stay open. Jobs rarely use more than one.
 const LIMIT: usize = 64;
 
-/// Opens checkpoint storages as deployments name them.
+/// The open checkpoint storages of a TaskManager.
 pub struct CheckpointStorages {
     options: StorageOptions,
     open: Mutex<BTreeMap<String, CheckpointStorage>>,
 }
 
 impl CheckpointStorages {
-    /// None is open.
+    /// No storage is open yet.
     pub fn new(options: StorageOptions) -> Self {
         Self { options, open: Mutex::new(BTreeMap::new()) }
     }
 
-    /// The storage at `uri`, the root of all checkpoints.
+    /// The storage at `uri`, the root of all checkpoints. Its first use opens it.
     pub async fn open(&self, uri: &str) -> Result<CheckpointStorage, TaskFailure> {
         let mut open = self.open.lock().await;
         if let Some(storage) = open.get(uri) {

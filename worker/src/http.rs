@@ -1,4 +1,4 @@
-//! `/metrics` and `/healthz` of a TaskManager, and its side of drills.
+//! `/metrics` and `/healthz` of a TaskManager, and its drill agent.
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,17 +16,17 @@ use weir_world::net::{BoundListener, TcpListener, TcpStream};
 
 use crate::task_executor::gateway::TaskExecutorGateway;
 
-/// What the pages show.
+/// What the HTTP service needs for its pages.
 #[derive(Clone)]
 pub struct Pages {
-    /// Renders the metrics; without it `/metrics` is not found.
+    /// Renders the metrics. If `None`, `/metrics` answers 404.
     pub metrics: Option<PrometheusHandle>,
     pub executor: TaskExecutorGateway,
-    /// Takes the faults of drills, or refuses them.
+    /// Accepts or refuses the faults of drills.
     pub drills: DrillAgent,
 }
 
-/// Serves until dropped.
+/// Serves the pages until the future is dropped.
 pub async fn serve(pages: Pages, listener: BoundListener) -> io::Result<()> {
     axum::serve(HttpListener(listener.serve()?), router(pages)).await
 }
@@ -46,7 +46,7 @@ impl axum::serve::Listener for HttpListener {
     }
 }
 
-/// The routes.
+/// The routes of the HTTP service.
 pub fn router(pages: Pages) -> Router {
     Router::new()
         .route("/metrics", get(metrics))
@@ -66,7 +66,7 @@ async fn metrics(State(pages): State<Pages>) -> Response {
     }
 }
 
-/// The process is healthy without a leader: it goes on and looks for one. The text says how it stands.
+/// The process is healthy without a leader, because it continues and looks for one. The text shows its status.
 async fn healthz(State(pages): State<Pages>) -> Response {
     let status = pages.executor.status();
     if status.stopped {

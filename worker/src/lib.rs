@@ -1,7 +1,8 @@
 //! The TaskManager role: runs tasks in slots, exchanges their rows, and takes part in checkpoints.
 //!
-//! Three kinds of threads that never wait for each other: one per slot runs the tasks (`slot-N`), the I/O runtime serves the
-//! exchange and uploads (`io`), and the agent talks to the leader (`agent`), so that load starves no heartbeat.
+//! It has three kinds of threads, so that load does not delay heartbeats. One thread per slot (`slot-N`) runs the tasks. The I/O
+//! runtime (`io`) serves the exchange and uploads. The agent (`agent`) communicates with the leader and never waits for the
+//! others.
 
 pub mod checkpoint;
 pub mod checkpoint_storages;
@@ -39,48 +40,48 @@ use task_executor::runner::{Runner, RunnerParts};
 const IO_THREADS: usize = 2;
 /// Threads for blocking work of tasks: restoring, serialising, files.
 const BLOCKING_THREADS: usize = 8;
-/// For work that blocks to end when its runtime does.
+/// When a runtime ends, it waits this long for blocking work.
 const THREAD_GRACE: Option<Duration> = Some(Duration::from_secs(1));
 
-/// What a TaskManager is started with.
+/// The options of a TaskManager.
 #[derive(Clone)]
 pub struct TaskManagerOptions {
     /// Resource id; this process's incarnation is appended.
     pub id: String,
     /// `host:port` of the gRPC services of all JobManagers.
     pub jobmanagers: Vec<String>,
-    /// Host to listen at, and to be reached at by other TaskManagers.
+    /// Host to listen on. Other TaskManagers connect to it.
     pub bind_host: String,
-    /// Port of the data service; 0 = any.
+    /// Port of the data service; 0 takes a free one.
     pub data_port: u16,
-    /// Port of `/metrics` and `/healthz`; 0 = any.
+    /// Port of `/metrics` and `/healthz`; 0 takes a free one.
     pub http_port: u16,
     /// Number of slots.
     pub slots: u32,
-    /// Memory budget in bytes, as told to the JobManager.
+    /// Memory budget in bytes, as reported to the JobManager.
     pub memory_bytes: u64,
     /// Time between two heartbeats, in milliseconds.
     pub heartbeat_interval_ms: u64,
-    /// A leader silent for so long, in milliseconds, is lost; tasks go on.
+    /// A leader that is silent for this many milliseconds counts as lost. Tasks continue.
     pub heartbeat_timeout_ms: u64,
     /// How to reach checkpoint storage.
     pub storage: StorageOptions,
-    /// The kinds of operators this process can run.
+    /// The kinds of operators that this process can run.
     pub registry: OperatorRegistry,
     /// Limits of the exchange between tasks.
     pub network: NetworkOptions,
-    /// Rows a source reads at a time.
+    /// Most rows that a source reads at a time.
     pub max_batch_rows: usize,
-    /// Fresh state of a subtask of up to so many bytes goes into the checkpoint's metadata, more into a file of its own.
+    /// A subtask's new state of at most this many bytes goes into the checkpoint's metadata, larger state into its own file.
     pub inline_state_limit: usize,
-    /// Renders `/metrics`: the recorder is installed once per process, by whoever composes it.
+    /// Renders `/metrics`. The program installs the recorder, because a process can have only one.
     pub metrics: Option<PrometheusHandle>,
-    /// Carries out the faults of drills (`drill.agent.enabled`); `None`: none is taken.
+    /// Injects the faults of drills (`drill.agent.enabled`). If `None`, this process refuses them.
     pub faults: Option<FaultInjectorRef>,
 }
 
 impl TaskManagerOptions {
-    /// Options with the usual values: one slot, loopback, any port.
+    /// Options with default values: one slot, loopback, free ports.
     pub fn new(id: impl Into<String>, jobmanagers: Vec<String>, registry: OperatorRegistry) -> Self {
         Self {
             id: id.into(),
@@ -103,13 +104,13 @@ impl TaskManagerOptions {
     }
 }
 
-/// Why a TaskManager could not start. Nothing is left behind.
+/// Why a TaskManager could not start. It leaves nothing behind.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// An option makes no sense.
+    /// An option has an invalid value.
     #[error("TM-OPTION: {0}")]
     Option(String),
-    /// A port can't be had.
+    /// A port is not available.
     #[error("TM-BIND: can't listen at {address}: {source}; is another process using the port?")]
     Bind { address: String, source: std::io::Error },
     /// A thread could not be started.
@@ -117,7 +118,7 @@ pub enum StartError {
     Thread(std::io::Error),
 }
 
-/// Where a TaskManager can be reached.
+/// The addresses of a TaskManager's services.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Addresses {
     /// `host:port` of its data service.
@@ -137,7 +138,7 @@ pub struct TaskManager {
 }
 
 impl TaskManager {
-    /// Starts the threads and listens; finding the leader goes on in the background.
+    /// Starts the threads and listens. The search for the leader continues in the background.
     pub fn start(options: TaskManagerOptions) -> Result<Self, StartError> {
         check(&options)?;
         metrics::describe();
@@ -198,22 +199,23 @@ impl TaskManager {
         Ok(Self { id, addresses, executor, slots, end, threads })
     }
 
-    /// Its id, incarnation included.
+    /// The TaskManager's id, including its incarnation.
     pub fn id(&self) -> &TaskManagerId {
         &self.id
     }
 
-    /// Where it can be reached.
+    /// The addresses of its services.
     pub fn addresses(&self) -> &Addresses {
         &self.addresses
     }
 
-    /// How it stands.
+    /// The TaskManager's current status.
     pub fn status(&self) -> TaskExecutorStatus {
         self.executor.status()
     }
 
-    /// Stops its tasks, tells the leader, and ends all threads. Takes a few seconds at most, save for an operator that does not return.
+    /// Stops the tasks, tells the leader and ends all threads. Waits a few seconds at most. A thread whose operator does not
+    /// return is left running.
     pub async fn shutdown(mut self) {
         self.executor.stop();
         self.executor.stopped().await;

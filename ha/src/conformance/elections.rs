@@ -81,7 +81,10 @@ pub(super) async fn a_leader_without_successor_is_told<C: TestCluster>(cluster: 
     assert!(newer.epoch() > leadership.epoch(), "E1");
     version(fixture.provider(again).commit(&newer, vec![put("k", "w")]).await);
     let outcome = fixture.provider(again).commit(&leadership, vec![put("k", "x")]).await;
-    assert!(matches!(outcome, CommitOutcome::Rejected(_)), "E3: a write under an earlier leadership of the same member: {outcome:?}");
+    assert!(
+        matches!(outcome, CommitOutcome::Rejected(_)),
+        "E3: a write under an earlier leadership of the same member: {outcome:?}"
+    );
 }
 
 /// If a leader drops its election, another member is elected, and the former leader's writes are refused.

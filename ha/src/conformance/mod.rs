@@ -33,13 +33,13 @@ pub trait TestCluster: Send {
     /// Cuts a member off from all others, as `SIGSTOP` or a pulled cable does.
     fn pause(&mut self, name: &str);
 
-    /// Undoes `pause`.
+    /// Reconnects a member that was cut off by [`TestCluster::pause`].
     fn resume(&mut self, name: &str);
 
     /// Makes `leader` lose its leadership while no other member can be elected.
     fn lose_quorum(&mut self, leader: &str);
 
-    /// Undoes `lose_quorum`.
+    /// Undoes [`TestCluster::lose_quorum`], so that a member can be elected again.
     fn regain_quorum(&mut self, leader: &str);
 }
 

@@ -51,7 +51,7 @@ struct Current {
     client: Option<Client>,
 }
 
-/// What a call without a result means.
+/// Why a call has no result, and whether its request may have been applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// No answer, or an answer that does not give the outcome. The request may have been applied.
@@ -68,7 +68,7 @@ pub(crate) enum Fault {
     Tls,
 }
 
-/// A call without a result.
+/// The error of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CallError {
     pub fault: Fault,

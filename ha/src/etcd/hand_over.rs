@@ -50,7 +50,7 @@ async fn successor(member: &Member, own: &Own, to: Option<&str>) -> Result<Strin
             return Ok(found);
         }
         if started.elapsed() > member.timing.lease {
-            return Err(TransferError::NoTarget(to.unwrap_or("nobody else is a candidate").to_owned()));
+            return Err(TransferError::NoTarget(to.unwrap_or("no other member contends").to_owned()));
         }
         sleep(PAUSE).await;
     }

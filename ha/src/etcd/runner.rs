@@ -109,7 +109,7 @@ enum Never {}
 async fn in_session(member: &Arc<Member>, campaign: &Campaign) -> Result<Never, End> {
     let session = Session::open(member, &campaign.candidate).await?;
     tokio::select! {
-        () = session.keep(member) => Err(End::Lost("the lease is not kept any more")),
+        () = session.keep(member) => Err(End::Lost("the lease is not renewed any more")),
         end = async {
             let latch = contend(member, campaign, &session).await?;
             let epoch = raise_epoch(member, latch).await?;

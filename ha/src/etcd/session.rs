@@ -84,7 +84,7 @@ impl Session {
 
     /// Renews the lease until a renewal fails; returns why.
     async fn renew(&self, member: &Member) -> CallError {
-        let late = || CallError { fault: Fault::Unanswered, reason: "a renewal was not answered".to_owned() };
+        let late = || CallError { fault: Fault::Unanswered, reason: "a renewal of the lease had no answer".to_owned() };
         let (generation, client) = match timeout(self.interval, member.connection.client()).await {
             Ok(Ok(client)) => client,
             Ok(Err(error)) => return error,

@@ -36,7 +36,11 @@ async fn a_result_is_dirty_and_then_clean() {
         assert_eq!(store.list().await, Ok(vec![JobResult { dirty: false, ..finished.clone() }]));
     }
     store.put_dirty(&contest.leadership, &finished).await.unwrap();
-    assert_eq!(store.list().await, Ok(vec![JobResult { dirty: false, ..finished }]), "a repetition does not make the result dirty again");
+    assert_eq!(
+        store.list().await,
+        Ok(vec![JobResult { dirty: false, ..finished }]),
+        "a repetition does not make the result dirty again"
+    );
 }
 
 #[tokio::test]

@@ -226,7 +226,10 @@ async fn a_migration_interrupted_anywhere_is_finished_by_another_run() {
             let (at_a, at_b) = (objection(&stores.a).await.is_none(), objection(&stores.b).await.is_none());
             let new = look(&stores.b.member("reader")).await.expect("reads").is_none();
             assert!(!(at_a && at_b) || new, "JobManagers may lead at both ends after {calls} calls");
-            assert!(!at_b || new || dump(&stores.b).await == before, "a JobManager may lead on an incomplete state after {calls} calls");
+            assert!(
+                !at_b || new || dump(&stores.b).await == before,
+                "a JobManager may lead on an incomplete state after {calls} calls"
+            );
             if let Some(outcome) = outcome {
                 outcome.expect("migrates");
                 assert!(calls > 12, "the migration needed only {calls} calls");

@@ -1,11 +1,11 @@
 //! Detects a crashed leader at once, instead of waiting for an election timeout.
 //!
-//! Every follower keeps a silent stream to the leader. When the stream breaks, the follower connects to the leader's address again.
-//! If the connection is refused or another process answers, the leader's process has ended, so there is no lease to wait for.
-//! A leader that is slow, paused or cut off keeps its port open. For such a leader, the election timeout applies.
+//! Every follower keeps a silent stream to the leader. When the stream breaks, the follower connects to the leader's address
+//! again. If the connection is refused or another process answers, the leader's process has ended, so there is no lease to wait
+//! for. A leader that is slow, paused or cut off keeps its port open. For such a leader, the election timeout applies.
 //!
-//! Followers take turns by node id, a few milliseconds apart, so that they don't split the vote. If a candidate lacks entries, the
-//! others refuse it, and the next follower has its turn.
+//! Followers take turns by node id, a few milliseconds apart, so that they don't split the vote. If a candidate lacks entries,
+//! the others refuse it, and the next follower has its turn.
 
 use std::io::ErrorKind;
 use std::sync::Arc;

@@ -4,8 +4,8 @@
 //! directory. The second must not vote. It has lost its earlier votes, and with its vote a group could elect a leader that lacks
 //! committed entries. To tell the two cases apart, the member asks *all* other founders first:
 //!
-//! 1. If every other founder answers and none has a log, the member stores that it is a founder. The group is founded only when all
-//!    founders have done so. Therefore the first start of a group needs all its members at once.
+//! 1. If every other founder answers and none has a log, the member stores that it is a founder. The group is founded only when
+//!    all founders have done so. Therefore the first start of a group needs all its members at once.
 //! 2. If any other founder has a log, this member had stored its identity before (otherwise the group would not exist), and has
 //!    lost it. It takes a *new* node id, which counts in no quorum. It asks the leader for admission in place of its former node
 //!    id: first as a learner, and with a vote only when it has caught up.

@@ -208,8 +208,8 @@ impl Group {
         metrics.membership_config.nodes().filter(|(_, member)| member.name == name).map(|(id, _)| *id).collect()
     }
 
-    /// The member that could lead instead of this one. It must answer now and stand in elections, and have the given name if there
-    /// is one. Of several such members, it is the one with most of the log.
+    /// The member that could lead instead of this one. It must answer now and stand in elections, and have the given name if
+    /// there is one. Of several such members, it is the one with most of the log.
     ///
     /// A raft leader that has started a hand-over accepts no more proposals and sends no more heartbeats, even if the hand-over
     /// fails. So it must not be started with a member that can't take over.

@@ -1,8 +1,8 @@
 //! The membership of the group, and its changes.
 //!
-//! A change of voters takes two entries, joint and then uniform (section 6 of the Raft paper). If a leader dies between the two, the
-//! group needs the majorities of both sets. If one of them contains a member that is lost for ever, no other member may fail. So
-//! every leader completes a change that it finds half done.
+//! A change of voters takes two entries, joint and then uniform (section 6 of the Raft paper). If a leader dies between the two,
+//! the group needs the majorities of both sets. If one of them contains a member that is lost for ever, no other member may fail.
+//! So every leader completes a change that it finds half done.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -24,7 +24,8 @@ const CHANGE_DEADLINE: Duration = Duration::from_secs(30);
 const RETRY: Duration = Duration::from_millis(100);
 
 impl Group {
-    /// Admits the process that runs at `member.address` now, in place of the former member of its name. Only the leader can do this.
+    /// Admits the process that runs at `member.address` now, in place of the former member of its name. Only the leader can do
+    /// this.
     pub(crate) async fn admit(&self, member: Member, expected: Option<NodeId>) -> Result<(), MembershipError> {
         let _one = self.changing.lock().await;
         let status = self.probe(&member.address).await.map_err(MembershipError::Unreachable)?;

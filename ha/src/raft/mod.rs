@@ -87,8 +87,8 @@ impl RaftProvider {
         Ok(Self { inner: Arc::new(Inner { group, thread, campaigns, doubted, gate }) })
     }
 
-    /// For drills and tests. After `true`, no message passes between this member and the others until `false`, as if its cable were
-    /// pulled.
+    /// For drills and tests. After `true`, no message passes between this member and the others until `false`, as if its cable
+    /// were pulled.
     pub fn set_isolated(&self, isolated: bool) {
         self.inner.group.wire.set_isolated(isolated);
     }

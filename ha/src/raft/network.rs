@@ -110,8 +110,9 @@ impl Peer {
     /// Opens an append session. It ends when the caller drops the answers or a follower rejects an entry. From then on no more
     /// requests are read.
     ///
-    /// After the end of a session, openraft considers its requests finished: it may purge their entries, and the next session reads
-    /// from the same source. gRPC by itself would read more requests until the other side has learned that the answers were dropped.
+    /// After the end of a session, openraft considers its requests finished: it may purge their entries, and the next session
+    /// reads from the same source. gRPC by itself would read more requests until the other side has learned that the answers were
+    /// dropped.
     async fn append_stream<S>(&self, input: S) -> Result<BoxStream<'static, StreamItem>, Status>
     where
         S: Stream<Item = AppendEntriesRequest<TypeConfig>> + Send + Unpin + 'static,

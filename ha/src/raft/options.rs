@@ -85,8 +85,8 @@ impl Default for RaftTiming {
 }
 
 impl RaftTiming {
-    /// For this long after a heartbeat, followers elect no other leader. The leader acts for the same time without a new quorum of
-    /// answers, so it stops before another can start (E5). The rest of the election timeout is raft's random part.
+    /// For this long after a heartbeat, followers elect no other leader. The leader acts for the same time without a new quorum
+    /// of answers, so it stops before another can start (E5). The rest of the election timeout is raft's random part.
     pub fn lease(&self) -> Duration {
         self.election_max / 2
     }
@@ -123,8 +123,8 @@ pub enum StartError {
     /// Another process uses the directory. A retry can help once that process has ended.
     #[error("HA-RAFT-LOCKED: {} is in use by another process", .0.display())]
     Locked(PathBuf),
-    /// The log, the vote, a snapshot or the identity can't be read. If it is damaged and a quorum works without this member, empty
-    /// the whole directory. The member then joins again and gets everything from the others.
+    /// The log, the vote, a snapshot or the identity can't be read. If it is damaged and a quorum works without this member,
+    /// empty the whole directory. The member then joins again and gets everything from the others.
     #[error(
         "HA-RAFT-STORAGE: {0}. If a majority of the members works without this one, stop it, move its whole directory away and start it again: it gets everything from the others"
     )]

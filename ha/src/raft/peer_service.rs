@@ -43,7 +43,8 @@ impl PeerService {
         }
     }
 
-    /// Admits a process only in place of a member of the same name. An operator must add any other ([`super::MemberChange::Add`]).
+    /// Admits a process only in place of a member of the same name. An operator must add any other
+    /// ([`super::MemberChange::Add`]).
     async fn join(&self, member: super::Member, node_id: NodeId) -> Result<Answer, Status> {
         if self.group.nodes_named(&member.name).is_empty() {
             return Ok(Answer::Refused(format!("there is no member {:?} that it could replace", member.name)));
@@ -53,8 +54,8 @@ impl PeerService {
     }
 }
 
-/// Whether the entries follow the previous entry and each other without a gap. openraft checks this only in builds with assertions.
-/// Without the check, an entry in a wrong place would make a hole in the log (P2).
+/// Whether the entries follow the previous entry and each other without a gap. openraft checks this only in builds with
+/// assertions. Without the check, an entry in a wrong place would make a hole in the log (P2).
 fn is_consecutive(request: &AppendEntriesRequest<TypeConfig>) -> bool {
     let first = request.prev_log_id.map_or(0, |before| before.index + 1);
     let consecutive = request.entries.iter().zip(first..).all(|(entry, index)| entry.log_id.index == index);
@@ -88,7 +89,8 @@ impl RaftPeer for PeerService {
                 envelope.and_then(|envelope| group.wire.open::<AppendEntriesRequest<TypeConfig>>(&envelope))
             }
         });
-        // A request that can't be decoded, or whose entries are not consecutive, ends the stream. The leader opens another stream.
+        // A request that can't be decoded, or whose entries are not consecutive, ends the stream. The leader opens another
+        // stream.
         let requests = requests
             .take_while(|request| futures::future::ready(request.as_ref().is_ok_and(is_consecutive)))
             .filter_map(|request| futures::future::ready(request.ok()));

@@ -1,4 +1,5 @@
-//! Snapshots on disk. Each is one file with a checksum: written under another name, synced and renamed. Then older ones are removed.
+//! Snapshots on disk. Each is one file with a checksum: written under another name, synced and renamed. Then older ones are
+//! removed.
 //!
 //! ```text
 //! magic 8 | version u32 | crc32c u32 | length u64 | postcard(Snapshot)

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::fenced_store::{Applied, Command};
 
 openraft::declare_raft_types!(
-    /// Raft over [`Command`]s.
+    /// The types of a raft log of [`Command`]s.
     pub(crate) TypeConfig:
         D = Command,
         R = Option<Applied>,

@@ -178,7 +178,7 @@ impl Follower {
     }
 }
 
-/// A new session begins: whoever watched goes on watching. At once if it can be, else with the next look.
+/// Continues the watchers of a former session in a new one. If that fails, the next call of [`ensure_watched`] does it.
 pub(super) async fn resume_watching(ensemble: Arc<Ensemble>) {
     let ever = ensemble.watched.lock().await.is_some();
     if ever {

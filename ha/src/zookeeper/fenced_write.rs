@@ -224,7 +224,10 @@ impl Ensemble {
         for _ in 0..ATTEMPTS {
             let Some((text, stat)) = within(CALL_DEADLINE, data(client, &path)).await? else { return Err(Error::NoNode) };
             let Some(stored) = parse_epoch(&text) else {
-                tracing::error!(path, "HA-CORRUPT: the stored epoch is not a number: no JobManager can lead until it is one again");
+                tracing::error!(
+                    path,
+                    "HA-CORRUPT: the stored epoch is not a number: no JobManager can lead until it is one again"
+                );
                 return Err(Error::BadVersion);
             };
             let epoch = LeaderEpoch(created.max(stored.0.saturating_add(1)));

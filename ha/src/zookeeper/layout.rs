@@ -13,7 +13,7 @@ pub(super) struct Layout {
 const CANDIDATE: &str = "candidate-";
 
 impl Layout {
-    /// `<root>/<cluster>`, with or without slashes around each.
+    /// The layout below `<root>/<cluster>`. Slashes around the two names are ignored.
     pub(super) fn new(root: &str, cluster: &str) -> Self {
         let mut path = String::new();
         for segment in root.split('/').chain(cluster.split('/')).filter(|segment| !segment.is_empty()) {

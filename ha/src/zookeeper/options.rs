@@ -1,4 +1,4 @@
-//! How a member reaches ZooKeeper.
+//! The options of a member, and their checks.
 
 use std::fmt;
 use std::io;
@@ -9,75 +9,76 @@ use zookeeper_client::{Acls, Client, Connector, Error, SaslOptions, TlsOptions};
 
 use super::layout::Layout;
 
-/// ZooKeeper's own limit on a request (`jute.maxbuffer`) unless its configuration says otherwise.
+/// ZooKeeper's default limit on a request in bytes (`jute.maxbuffer`).
 const JUTE_MAXBUFFER: usize = 0xf_ffff;
-/// Servers in a connect string, at most.
+/// Maximum number of servers in a connect string.
 const MAX_SERVERS: usize = 64;
 
-/// How a member reaches ZooKeeper.
+/// The options of a [`ZooKeeperProvider`](super::ZooKeeperProvider).
 #[derive(Clone)]
 pub struct ZooKeeperOptions {
     /// Stable name of this member, e.g. `jm-1`.
     pub name: String,
-    /// `host:port` of the servers, separated by commas, and after the last perhaps a path below which everything lies.
+    /// `host:port` of the servers, separated by commas. A path may follow the last server; all other paths are then below it.
     pub quorum: String,
-    /// Path of everything of every cluster, below that of the connect string.
+    /// Path of all clusters, below the path in `quorum`.
     pub root: String,
     /// Path of the cluster below `root`.
     pub cluster_id: String,
-    /// After so long without a sign of life ZooKeeper takes this process for dead. The servers may set another.
+    /// ZooKeeper ends the session of a member that is silent for this long. 100 ms to 1 h, 10 s by default. The servers may
+    /// negotiate another value.
     pub session_timeout: Duration,
-    /// After so long without an answer another server is tried.
+    /// If a server does not answer for this long, another server is tried. At least 20 ms and at most 3/5 of
+    /// `session_timeout`, 4 s by default.
     pub connection_timeout: Duration,
-    /// A leader that has not reached ZooKeeper for so long gives up; until then it only pauses.
+    /// A leader that can't reach ZooKeeper for this long is revoked; until then it only pauses. At least `session_timeout`;
+    /// 10 minutes by default.
     pub outage_tolerance: Duration,
-    /// Bytes of one request, at most: the servers' `jute.maxbuffer`. Larger commits are refused.
+    /// Maximum size of one request in bytes: the servers' `jute.maxbuffer`. Larger commits are refused. At least 4096,
+    /// 1,048,575 by default.
     pub max_request_bytes: usize,
-    /// Who may read and write what this member creates.
+    /// Access to the znodes that this member creates.
     pub acl: Acl,
-    /// Who this member is to ZooKeeper.
+    /// The user, if ZooKeeper demands authentication.
     pub credentials: Option<Credentials>,
-    /// Connections are encrypted if this is set.
+    /// If set, connections are encrypted.
     pub tls: Option<Tls>,
 }
 
-/// Who may read and write what a member creates.
+/// Access to the znodes that a member creates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Acl {
+    /// Every client may read and write them.
     Open,
-    /// Whoever has the same credentials.
+    /// Only clients with the same credentials may read and write them.
     Creator,
 }
 
-/// User and password (SASL, DIGEST-MD5).
+/// A user and password, for SASL with DIGEST-MD5.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
     pub user: String,
     pub password: String,
 }
 
-/// Files in PEM format.
+/// PEM files for TLS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tls {
-    /// The authorities that the servers' certificates are checked against.
+    /// Certificates of the authorities that may have signed the servers' certificates.
     pub ca: PathBuf,
-    /// This member's certificate and its key, if the servers ask for one.
+    /// This member's certificate chain and its key, if the servers demand them.
     pub identity: Option<(PathBuf, PathBuf)>,
 }
 
-/// A member could not be started.
+/// Why a member could not be started. A ZooKeeper that can't be reached is no such reason: the member retries.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The options make no sense; a retry can't help.
+    /// The options are not valid; a retry can't help.
     #[error("HA-ZOOKEEPER-OPTIONS: {0}")]
     Invalid(String),
     /// A certificate or key can't be used.
     #[error("HA-ZOOKEEPER-TLS: {}: {reason}", .path.display())]
-    Tls {
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
+    Tls { path: PathBuf, reason: String },
     /// A thread or a runtime could not be started.
     #[error("HA-ZOOKEEPER-RESOURCES: {0}")]
     Resources(io::Error),
@@ -96,7 +97,7 @@ impl fmt::Debug for ZooKeeperOptions {
 }
 
 impl ZooKeeperOptions {
-    /// Options with their defaults.
+    /// The default options for this member, these servers and this cluster.
     pub fn new(name: &str, quorum: &str, cluster_id: &str) -> Self {
         Self {
             name: name.to_owned(),
@@ -124,7 +125,7 @@ impl ZooKeeperOptions {
         }
     }
 
-    /// Checks everything that can be checked without a server, and reads the files.
+    /// Checks the options as far as that is possible without a server, and reads the TLS files.
     pub(super) fn check(&self) -> Result<Connection, StartError> {
         let invalid = |text: String| Err(StartError::Invalid(text));
         if self.name.is_empty() {
@@ -135,29 +136,29 @@ impl ZooKeeperOptions {
             return invalid("the cluster id must not be empty".into());
         }
         if self.session_timeout < Duration::from_millis(100) || self.session_timeout > Duration::from_secs(3_600) {
-            return invalid(format!("a session timeout of {:?}: 100 ms to 1 h are allowed", self.session_timeout));
+            return invalid(format!("the session timeout is {:?}; it must be from 100 ms to 1 h", self.session_timeout));
         }
         if self.connection_timeout < Duration::from_millis(20) || self.connection_timeout * 5 > self.session_timeout * 3 {
             return invalid(format!(
-                "a connection timeout of {:?} with a session timeout of {:?}: at most three fifths of it are allowed, so \
+                "the connection timeout is {:?}; it must be at least 20 ms and at most 3/5 of the session timeout ({:?}), so \
                  that there is time for another server",
                 self.connection_timeout, self.session_timeout
             ));
         }
         if self.outage_tolerance < self.session_timeout {
             return invalid(format!(
-                "an outage tolerance of {:?} below the session timeout of {:?}",
+                "the outage tolerance ({:?}) must not be shorter than the session timeout ({:?})",
                 self.outage_tolerance, self.session_timeout
             ));
         }
         if self.max_request_bytes < 4_096 {
-            return invalid("requests of less than 4096 bytes are too small".into());
+            return invalid("the maximum request size must be at least 4096 bytes".into());
         }
         if self.acl == Acl::Creator && self.credentials.is_none() {
-            return invalid("access for the creator only needs a user and a password".into());
+            return invalid("a user and a password are required if only the creator has access".into());
         }
         if self.credentials.as_ref().is_some_and(|credentials| credentials.user.is_empty()) {
-            return invalid("the user must not be empty".into());
+            return invalid("the user name must not be empty".into());
         }
         let mut connector =
             Client::connector().with_session_timeout(self.session_timeout).with_connection_timeout(self.connection_timeout);
@@ -171,7 +172,7 @@ impl ZooKeeperOptions {
     }
 }
 
-/// How to connect, checked.
+/// Checked options for a connection.
 #[derive(Debug, Clone)]
 pub(super) struct Connection {
     connector: Connector,
@@ -180,7 +181,7 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// A new session, or the one that is given. Takes the session's timeout at most.
+    /// Resumes the given session, or opens a new one. Takes at most the session timeout.
     pub(super) async fn connect(&self, session: Option<zookeeper_client::SessionInfo>) -> Result<Client, Error> {
         let connector = self.connector.clone();
         let connector = match session {
@@ -191,8 +192,9 @@ impl Connection {
     }
 }
 
-/// The same servers, named several times. The client waits ever longer each time it has tried all, so that with few servers it
-/// would soon try so rarely that a session expires although its server is back; within one round it waits a second at most.
+/// A connect string that lists the same servers several times. The client waits longer after each round in which it has tried
+/// all servers. With few servers it would soon try so rarely that a session expires although its server is back. Within one
+/// round it waits at most one second.
 fn patient(quorum: &str) -> String {
     const ROUND: usize = 20;
     let (servers, chroot) = quorum.split_at(quorum.find('/').unwrap_or(quorum.len()));
@@ -200,7 +202,7 @@ fn patient(quorum: &str) -> String {
     vec![servers; times].join(",") + chroot
 }
 
-/// `host:port,host:port/path`.
+/// Checks a connect string of the form `host:port,host:port/path`.
 fn check_quorum(text: &str) -> Result<(), String> {
     let (servers, chroot) = text.split_at(text.find('/').unwrap_or(text.len()));
     if servers.split(',').count() > MAX_SERVERS {
@@ -220,14 +222,15 @@ fn check_quorum(text: &str) -> Result<(), String> {
     }
     let legal = |segment: &str| !segment.is_empty() && segment != "." && segment != ".." && !segment.contains(char::is_control);
     if !chroot.is_empty() && !chroot[1..].split('/').all(legal) {
-        return Err(format!("{chroot:?} is no path: no empty part, no dots, no slash at the end"));
+        return Err(format!("the path {chroot:?} must have no empty part, no `.` or `..`, and no slash at the end"));
     }
     Ok(())
 }
 
 impl Tls {
     fn load(&self) -> Result<TlsOptions, StartError> {
-        // Another library may have brought a second one, and then rustls does not choose by itself. Fails if there is a choice.
+        // Another dependency may include a second provider, and rustls does not choose between two by itself. This fails if the
+        // process has already chosen one; then nothing is to be done.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let refused = |path: &Path, reason: String| StartError::Tls { path: path.to_owned(), reason };
         let read = |path: &Path| std::fs::read_to_string(path).map_err(|error| refused(path, error.to_string()));
@@ -257,14 +260,14 @@ mod tests {
     }
 
     #[test]
-    fn servers_are_named_often_enough() {
+    fn servers_are_listed_often_enough() {
         assert_eq!(patient("h:1/x"), format!("{}h:1/x", "h:1,".repeat(19)));
         assert_eq!(patient("a,b,c").split(',').count(), 21);
         assert_eq!(patient(&vec!["h"; 64].join(",")).split(',').count(), 64);
     }
 
     #[test]
-    fn options_that_make_no_sense_are_refused_with_a_code() {
+    fn invalid_options_are_refused_with_a_code() {
         type Change = fn(&mut ZooKeeperOptions);
         let changes: [Change; 8] = [
             |options| options.name.clear(),
@@ -286,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn files_that_are_no_certificates_are_refused_with_a_code() {
+    fn missing_and_invalid_certificates_are_refused_with_a_code() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let file = directory.path().join("ca.pem");
         let mut options = ZooKeeperOptions::new("jm-1", "h:1", "/default");

@@ -1,66 +1,52 @@
-//! From one or several commits to the writes of one ZooKeeper transaction: pure.
+//! Turns one or several commits into the writes of one ZooKeeper transaction. Pure.
 //!
-//! It is given how every znode concerned was when it was looked at. ZooKeeper's own conditions compare a znode's data
-//! version, which starts again at 0 when a znode is made anew; so what a commit expects is decided here, by the id of the
-//! transaction that wrote the znode last, and the transaction is conditional on nothing having changed since the look (see
-//! `commits.rs`). The data versions are still in the transaction, against those who write without asking.
+//! Its input is the state of every znode concerned, as it was read before. ZooKeeper's own conditions compare a znode's data
+//! version, which starts again at 0 when a znode is created again. So the expectations of a commit are checked here instead,
+//! against the id of the transaction that wrote the znode last. The ZooKeeper transaction succeeds only if nothing has changed
+//! since the read (see `fenced_write.rs`). It also contains the data versions, as a protection against writes without the fence.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::layout::{Layout, encode_value, parent};
 use crate::{Expect, Operation};
 
-/// A znode as it was when looked at.
+/// The state of a znode when it was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Node {
-    /// Id of the transaction that wrote it last: the key's version.
+    /// Id of the transaction that wrote it last. This is the key's version.
     pub written: u64,
-    /// ZooKeeper's count of changes to its data since it was made.
+    /// Number of changes to its data since it was created, as ZooKeeper counts them.
     pub data_version: i32,
-    /// Whether it has a value, and does not only nest others.
+    /// Whether it is a key with a value. Otherwise it only nests other znodes.
     pub has_value: bool,
-    /// How many it nests.
+    /// Number of its children.
     pub children: i64,
 }
 
-/// Bytes that a write takes in a request besides its path and its data, at most: header, lengths, version, flags and an access
+/// Maximum size in bytes of a write in a request without its path and data: header, lengths, version, flags and an access
 /// control list.
 pub(super) const WRITE_OVERHEAD: usize = 96;
 
 /// One write of the transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Write {
-    /// Make a znode that is not there.
-    Create {
-        path: String,
-        /// What it holds.
-        data: Vec<u8>,
-    },
-    /// Replace what a znode holds.
-    Set {
-        path: String,
-        /// What it holds from now on.
-        data: Vec<u8>,
-        /// Its data version.
-        version: i32,
-    },
-    /// Remove a znode that nests none.
-    Delete {
-        path: String,
-        /// Its data version.
-        version: i32,
-    },
+    /// Creates a znode that does not exist.
+    Create { path: String, data: Vec<u8> },
+    /// Replaces the data of a znode that has this data version.
+    Set { path: String, data: Vec<u8>, version: i32 },
+    /// Removes a znode that has this data version and no children.
+    Delete { path: String, version: i32 },
 }
 
 impl Write {
-    /// The znode concerned.
+    /// The path of the znode that is written.
     pub(super) fn path(&self) -> &str {
         match self {
             Self::Create { path, .. } | Self::Set { path, .. } | Self::Delete { path, .. } => path,
         }
     }
 
-    /// Bytes it takes in a request, at most.
+    /// Its maximum size in a request, in bytes.
     pub(super) fn weight(&self) -> usize {
         let data = match self {
             Self::Create { data, .. } | Self::Set { data, .. } => data.len(),
@@ -70,7 +56,7 @@ impl Write {
     }
 }
 
-/// The znodes whose state commits depend on: those of its keys, and everything that nests them below the store.
+/// The znodes that the plan for these operations depends on: those of their keys, and all znodes below the store that nest them.
 pub(super) fn concerned<'a>(layout: &Layout, operations: impl IntoIterator<Item = &'a Operation>) -> BTreeSet<String> {
     let store = layout.store();
     let mut paths = BTreeSet::new();
@@ -83,7 +69,7 @@ pub(super) fn concerned<'a>(layout: &Layout, operations: impl IntoIterator<Item 
     paths
 }
 
-/// The znodes below the store as they will be once the writes so far are done.
+/// The state of the znodes below the store after the writes that are planned so far.
 pub(super) struct Tree {
     store: String,
     nodes: BTreeMap<String, Node>,
@@ -91,13 +77,13 @@ pub(super) struct Tree {
 }
 
 impl Tree {
-    /// `nodes` has what is there of [`concerned`].
+    /// A tree without planned writes. `nodes` holds the znodes of [`concerned`] that exist.
     pub(super) fn new(layout: &Layout, nodes: BTreeMap<String, Node>) -> Self {
         Self { store: layout.store(), nodes, writes: Vec::new() }
     }
 
-    /// Adds the writes that make a commit; how many there are with them. Adds none, and names the first key that is not as
-    /// expected, if there is one. No two commits of one transaction may have a key in common.
+    /// Adds the writes of a commit and returns the number of all writes so far. If a key is not as expected, adds none and
+    /// returns that key as the error. No two commits of one transaction may have a key in common.
     pub(super) fn plan(&mut self, layout: &Layout, operations: &[Operation]) -> Result<usize, String> {
         for operation in operations {
             let (key, expect) = operation.key_and_expect();
@@ -118,7 +104,7 @@ impl Tree {
                 Operation::Delete { key, .. } => deletions.push(layout.key_path(key)),
             }
         }
-        // What is nested goes first, so that what nests it can go as well.
+        // Nested znodes are deleted first, so that the znodes that nest them can be deleted too.
         deletions.sort_by_key(|path| std::cmp::Reverse(path.matches('/').count()));
         for path in deletions {
             self.delete(&path);
@@ -135,7 +121,7 @@ impl Tree {
         if let Some(node) = self.nodes.get_mut(path) {
             let version = node.data_version;
             node.has_value = true;
-            // Made earlier in this very transaction, or there before.
+            // This also holds for a znode that was created earlier in the same transaction.
             node.data_version += 1;
             self.writes.push(Write::Set { path: path.to_owned(), data, version });
             return;
@@ -167,7 +153,7 @@ impl Tree {
         }
     }
 
-    /// Removes a znode that has neither value nor children, then what nested only it.
+    /// Removes a znode that has neither a value nor children, and then the znodes that nested only it.
     fn remove(&mut self, path: &str) {
         let Some(node) = self.nodes.remove(path) else { return };
         self.writes.push(Write::Delete { path: path.to_owned(), version: node.data_version });

@@ -1,4 +1,4 @@
-//! One member's part in the election: holds a session, stands as a candidate, leads when it is its turn.
+//! One member's part in the election: it holds a session, is a candidate, and leads when it is first.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -24,27 +24,27 @@ use crate::campaign::Campaign;
 use crate::metrics as names;
 use crate::{Leadership, TransferError};
 
-/// Between two attempts to get a session, at most; the first follows at once.
+/// The longest pause between two attempts to get a session. The first attempt has no pause.
 const MAX_BACKOFF: Duration = Duration::from_secs(1);
-/// After an election step that failed.
+/// Pause after an election step that failed.
 const RETRY: Duration = Duration::from_millis(200);
-/// Everything is looked at again after this time, whatever the watches say.
+/// Interval at which the election is checked even if no watch fires.
 const TICK: Duration = Duration::from_secs(2);
-/// For a named successor to become a candidate.
+/// How long a hand-over waits for the named successor to become a candidate.
 const SUCCESSOR_PATIENCE: Duration = Duration::from_secs(2);
 const SUCCESSOR_POLL: Duration = Duration::from_millis(50);
-/// For a session to be closed in good order.
+/// How long a stop waits for the session to be closed.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(2);
 
-/// What the provider asks for.
+/// A request of the provider to the runner.
 pub(super) enum Request {
-    /// Hand over to this candidate, or to the next. The epoch that is given up.
+    /// Hand leadership over to this candidate, or to the next one. The answer is the epoch that is given up.
     HandOver(Option<String>, oneshot::Sender<Result<LeaderEpoch, TransferError>>),
     /// Leave the election and close the session.
     Stop(oneshot::Sender<()>),
 }
 
-/// What the provider tells the runner.
+/// The provider's messages to the runner.
 pub(super) struct Inbox {
     pub campaign: watch::Receiver<Option<Campaign>>,
     pub requests: mpsc::Receiver<Request>,
@@ -52,11 +52,11 @@ pub(super) struct Inbox {
 
 /// The own candidate's znode.
 struct Latch {
-    /// Number of the campaign that it was made for.
+    /// Number of the campaign for which it was created.
     campaign: u64,
     node: String,
     path: String,
-    /// The transaction that made it.
+    /// Id of the transaction that created it.
     created: u64,
     session: SessionId,
 }
@@ -67,12 +67,12 @@ struct Runner {
     inbox: Inbox,
     campaign: Option<Campaign>,
     latch: Option<Latch>,
-    /// The session that holds the latch, to be asked for again.
+    /// The session that owns the latch, to be resumed after a lost connection.
     session: Option<SessionInfo>,
     known: Known,
     predecessor: Option<(String, BoxFuture<'static, ()>)>,
     successor: Option<BoxFuture<'static, ()>>,
-    /// Since when ZooKeeper has not been reached.
+    /// When the current outage began.
     outage: Option<Instant>,
     leader: Option<String>,
     stopped: bool,
@@ -103,7 +103,7 @@ pub(super) async fn run(ensemble: Arc<Ensemble>, connection: Connection, inbox: 
 }
 
 impl Runner {
-    /// A session; `None` when it is told to stop.
+    /// Gets a session, with retries. `None` if the runner is told to stop.
     async fn connect(&mut self) -> Option<Tethered> {
         let mut backoff = Backoff::new(RETRY, MAX_BACKOFF);
         let mut delay = Duration::ZERO;
@@ -141,7 +141,7 @@ impl Runner {
         None
     }
 
-    /// Awaits `work`, and hears the provider while there is no session; `None` when it is told to stop.
+    /// Awaits `work` while there is no session, and handles the provider's messages meanwhile. `None` if it is told to stop.
     async fn meanwhile<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
         let mut work = pin!(work);
         loop {
@@ -158,7 +158,7 @@ impl Runner {
                 request = self.inbox.requests.recv() => match request {
                     Some(Request::HandOver(_, answer)) => {
                         let refusal = if self.ensemble.reign().is_some() { TransferError::TimedOut } else { TransferError::NotLeader };
-                        // Whoever asked may have gone.
+                        // This fails if the caller does not wait any more.
                         let _ = answer.send(Err(refusal));
                     }
                     Some(Request::Stop(answer)) => {
@@ -172,12 +172,12 @@ impl Runner {
                         return None;
                     }
                 },
-                () = given_up => self.lose("ZooKeeper was not reached for too long"),
+                () = given_up => self.lose("ZooKeeper was unavailable for longer than the outage tolerance"),
             }
         }
     }
 
-    /// Ends when the outage has lasted longer than it may.
+    /// Ends when the outage has lasted longer than the outage tolerance.
     fn given_up(&self) -> impl Future<Output = ()> + use<> {
         match self.outage.filter(|_| self.latch.is_some()) {
             Some(since) => Either::Left(tokio::time::sleep_until(since + self.ensemble.outage_tolerance)),
@@ -185,7 +185,7 @@ impl Runner {
         }
     }
 
-    /// Takes part until the session is over.
+    /// Takes part in the election until the session ends.
     async fn serve(&mut self, client: Tethered) {
         session::open(&self.ensemble, &client);
         self.session = Some(client.session().clone());
@@ -214,7 +214,7 @@ impl Runner {
                 request = self.inbox.requests.recv() => match request {
                     Some(Request::HandOver(to, answer)) => {
                         let result = self.hand_over(&client, to.as_deref()).await;
-                        // Whoever asked may have gone.
+                        // This fails if the caller does not wait any more.
                         let _ = answer.send(result);
                         next = Instant::now();
                     }
@@ -228,7 +228,7 @@ impl Runner {
                         break;
                     }
                 },
-                // Its task is gone, and with it the connection.
+                // The client's task has ended, and with it the connection.
                 () = gone.as_mut() => {
                     self.outage.get_or_insert_with(Instant::now);
                     break;
@@ -243,7 +243,7 @@ impl Runner {
                     next = Instant::now();
                 }
                 () = given_up => {
-                    self.lose("ZooKeeper was not reached for too long");
+                    self.lose("ZooKeeper was unavailable for longer than the outage tolerance");
                     break;
                 }
                 () = tokio::time::sleep_until(next), if connected => {}
@@ -252,20 +252,20 @@ impl Runner {
         session::close(&self.ensemble);
     }
 
-    /// Whether ZooKeeper can be reached; `None` once the session is over.
+    /// Whether ZooKeeper can be reached. `None` if the session has ended.
     fn observe(&mut self, link: &Link) -> Option<bool> {
         if link.connected {
             self.outage = None;
         } else if self.outage.is_none() {
             self.outage = Some(Instant::now());
             if self.ensemble.reign().is_some() {
-                warn!("ZooKeeper can't be reached: nothing new is done until it is");
+                warn!("ZooKeeper can't be reached: the leader does nothing new until it can");
             }
         }
         (!link.ended).then_some(link.connected)
     }
 
-    /// Another campaign, or none, at once; what that means for ZooKeeper is done in the next step.
+    /// Switches to the newest campaign, or to none, at once. The next step updates the znodes.
     fn contend(&mut self) {
         let campaign = self.inbox.campaign.borrow_and_update().clone();
         let number = |campaign: &Option<Campaign>| campaign.as_ref().map(|campaign| campaign.number);
@@ -275,7 +275,7 @@ impl Runner {
         }
     }
 
-    /// This process does not lead, from now on.
+    /// Gives up leadership in this process, if it leads.
     fn renounce(&mut self) {
         if self.ensemble.reign().is_some() {
             self.ensemble.set_reign(None);
@@ -285,7 +285,7 @@ impl Runner {
         }
     }
 
-    /// Neither does it, nor is it a candidate any more.
+    /// Gives up leadership and candidacy in this process.
     fn lose(&mut self, why: &str) {
         if self.ensemble.reign().is_some() {
             info!(why, "leadership revoked");
@@ -296,7 +296,7 @@ impl Runner {
         self.predecessor = None;
     }
 
-    /// One look at the election; when the next is due.
+    /// Checks the election once. Returns the time until the next check.
     async fn step(&mut self, client: &Tethered) -> Duration {
         match self.take_part(client).await {
             Ok(true) => TICK,
@@ -304,9 +304,9 @@ impl Runner {
             Err(error) => {
                 debug!(%error, "an election step failed");
                 if error == Error::NoNode {
-                    // Somebody removed the tree under it.
+                    // The cluster's znodes were removed by hand.
                     if let Err(error) = session::lay_foundation(&self.ensemble, client).await {
-                        warn!(%error, "can't make the znodes of the cluster");
+                        warn!(%error, "can't create the znodes of the cluster");
                     }
                 }
                 RETRY
@@ -314,10 +314,10 @@ impl Runner {
         }
     }
 
-    /// `false` if there is more to do at once.
+    /// Takes the next step in the election. `false` if another step must follow at once.
     async fn take_part(&mut self, client: &Tethered) -> Result<bool, Error> {
         let wanted = self.campaign.as_ref().map(|campaign| campaign.number);
-        // Left over from an earlier campaign, or from a session that was given up.
+        // The latch belongs to an earlier campaign, or to a session that was given up.
         let is_left = |latch: &mut Latch| Some(latch.campaign) != wanted || latch.session != client.session_id();
         if let Some(latch) = self.latch.take_if(is_left) {
             if latch.session == client.session_id() {
@@ -337,7 +337,7 @@ impl Runner {
         let own = self.latch.as_ref().map(|latch| latch.node.clone());
         let is_stray = |found: &&Contestant| found.session == client.session_id().0 && Some(&found.node) != own.as_ref();
         for stray in field.iter().filter(is_stray) {
-            // Made by a request that was never answered, or by an earlier campaign.
+            // It was created by a request whose answer was lost, or for an earlier campaign.
             self.ensemble.resign(client, &ensemble.layout.latch(&stray.node), None).await?;
         }
         let Some(campaign) = self.campaign.clone() else { return Ok(true) };
@@ -346,7 +346,7 @@ impl Runner {
             return Ok(false);
         };
         let Some(place) = field.iter().position(|found| found.node == own) else {
-            self.lose("the candidate's znode is gone");
+            self.lose("the candidate's znode does not exist any more");
             return Ok(false);
         };
         if let Some(reign) = ensemble.reign() {
@@ -355,7 +355,7 @@ impl Runner {
         if place == 0 {
             return self.acquire(client, &campaign).await;
         }
-        // Whoever is before this one: if that is gone, it may be its turn. Nobody else is woken then.
+        // Each candidate watches only the one before it. So when a candidate leaves, it wakes only the next one.
         self.watch_predecessor(client, &field[place - 1].node).await
     }
 
@@ -375,7 +375,7 @@ impl Runner {
         let (stat, sequence) = within(CALL_DEADLINE, client.create(&prefix, &json, &options)).await?;
         let path = format!("{prefix}{sequence}");
         let node = super::layout::name(&path).to_owned();
-        debug!(node, "stands as a candidate");
+        debug!(node, "became a candidate");
         let (created, session) = (stat.czxid.cast_unsigned(), client.session_id());
         Ok(Latch { campaign: campaign.number, node, path, created, session })
     }
@@ -383,7 +383,7 @@ impl Runner {
     async fn acquire(&mut self, client: &Client, campaign: &Campaign) -> Result<bool, Error> {
         let Some(latch) = &self.latch else { return Ok(false) };
         let Some(epoch) = self.ensemble.acquire(client, &latch.path, latch.created).await? else {
-            self.lose("the candidate's znode is gone");
+            self.lose("the candidate's znode does not exist any more");
             return Ok(false);
         };
         let (latch, session) = (latch.path.clone(), latch.session);
@@ -396,14 +396,14 @@ impl Runner {
         Ok(true)
     }
 
-    /// Whether it is still the leader, and can be found.
+    /// Checks that this process still leads and that its published record and address still exist.
     async fn go_on(&mut self, client: &Client, reign: &Reign) -> Result<bool, Error> {
         let layout = &self.ensemble.layout;
         let found = within(CALL_DEADLINE, data(client, &layout.epoch())).await?;
         let stored = found.and_then(|(text, _)| parse_epoch(&text));
         if stored != Some(reign.epoch) {
-            warn!(?stored, epoch = %reign.epoch, "the newest epoch is another's");
-            // It becomes a candidate again, behind the others.
+            warn!(?stored, epoch = %reign.epoch, "the stored epoch is not the epoch of this leader");
+            // This process becomes a candidate again, behind the others.
             let path = reign.latch.clone();
             self.lose("superseded");
             self.ensemble.resign(client, &path, None).await?;
@@ -414,7 +414,7 @@ impl Runner {
         let there = pipelined(paths.iter().map(|path| stat(client, path)).collect()).await?;
         let own = |found: &zookeeper_client::Stat| found.ephemeral_owner == client.session_id().0;
         if there[0].is_none() || !there[1].as_ref().is_some_and(own) {
-            info!("what was published is gone: it is written again");
+            info!("the published record or address was removed: it is written again");
             let (ensemble, record) = (Arc::clone(&self.ensemble), record.clone());
             spawn("zookeeper-publish", async move {
                 let outcome = ensemble.publish(&record).await;
@@ -438,14 +438,14 @@ impl Runner {
         Ok(true)
     }
 
-    /// Leaves the first place, to a named candidate or to the next.
+    /// Resigns in favor of a named candidate or of the next one. Returns the epoch that was given up.
     async fn hand_over(&mut self, client: &Client, to: Option<&str>) -> Result<LeaderEpoch, TransferError> {
         let Some(reign) = self.ensemble.reign() else { return Err(TransferError::NotLeader) };
         let target = self.find_successor(client, to).await?;
         let resigned = self.ensemble.resign(client, &reign.latch, Some(&target)).await;
         if let Err(error) = resigned {
-            // Perhaps it did, perhaps not: the next look tells.
-            warn!(%error, "leadership was perhaps not handed over");
+            // The resignation may have been applied; the next check of the election shows that.
+            warn!(%error, "it is unknown whether leadership was handed over");
             return Err(TransferError::TimedOut);
         }
         self.lose("handed over");
@@ -461,7 +461,7 @@ impl Runner {
             })?;
             let own = self.latch.as_ref().map(|latch| latch.node.as_str());
             let mut others = field.iter().filter(|found| Some(found.node.as_str()) != own);
-            // The newest of this name: an earlier one is of a process that has died.
+            // Take the newest candidate of this name: an earlier one belongs to a process that has died.
             let target = match to {
                 Some(name) => others.rfind(|found| found.candidate.name == name),
                 None => others.next(),
@@ -469,7 +469,7 @@ impl Runner {
             match target {
                 Some(target) => return Ok(target.node.clone()),
                 None if to.is_none() || Instant::now() > deadline => {
-                    return Err(TransferError::NoTarget(to.unwrap_or("nobody else contends").to_owned()));
+                    return Err(TransferError::NoTarget(to.unwrap_or("no other member contends").to_owned()));
                 }
                 // It may be about to become a candidate.
                 None => tokio::time::sleep(SUCCESSOR_POLL).await,
@@ -485,7 +485,7 @@ impl Runner {
         if let Some(latch) = latch.filter(|_| connected)
             && let Err(error) = self.ensemble.resign(&client, &latch.path, None).await
         {
-            info!(%error, "stops without leaving the election: the session's end will do it");
+            info!(%error, "could not leave the election; the candidate's znode ends with the session");
         }
         let mut state = client.state_watcher();
         (self.predecessor, self.successor) = (None, None);
@@ -500,7 +500,7 @@ impl Runner {
     }
 }
 
-/// Ends when the watch does; never if there is none.
+/// Ends when the watch ends; never if there is none.
 async fn fired(watch: Option<&mut BoxFuture<'static, ()>>) {
     match watch {
         Some(watch) => watch.await,

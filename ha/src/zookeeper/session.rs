@@ -1,9 +1,9 @@
-//! Getting a session: a new one, or the former one again.
+//! Opens a session: a new one, or the former one again.
 //!
-//! The client takes a session for expired when it has not reached ZooKeeper for longer than the session's timeout. But
-//! only ZooKeeper decides that: if all its servers were down, the session is as alive as before when they are back. So a
-//! session that held a candidate is asked for again, until ZooKeeper says that it has expired or the outage has lasted
-//! longer than it may.
+//! The client treats a session as expired when it has not reached ZooKeeper for longer than the session timeout. But only
+//! ZooKeeper decides whether it has expired. If all servers were down, the session is still alive when they are back. So a
+//! session that owns a candidate is resumed until ZooKeeper says that it has expired, or until the outage has lasted longer
+//! than the outage tolerance.
 
 use std::sync::Arc;
 
@@ -14,12 +14,12 @@ use super::changes::{follow_leader, resume_watching};
 use super::ensemble::{CALL_DEADLINE, Ensemble, Link, pipelined, stat, within};
 use super::tethered::Tethered;
 
-/// Makes what must be there before anything else.
+/// Creates the znodes that must exist before anything else is done.
 pub(super) async fn lay_foundation(ensemble: &Ensemble, client: &Client) -> Result<(), Error> {
     let options = CreateMode::Persistent.with_acls(ensemble.acls);
     if client.path() != "/" {
         let path = client.path().to_owned();
-        let root = client.clone().chroot("/").map_err(|_| Error::UnexpectedError("the root is no path".into()))?;
+        let root = client.clone().chroot("/").map_err(|_| Error::UnexpectedError("the client rejects `/` as a path".into()))?;
         match within(CALL_DEADLINE, root.check_stat(&path)).await? {
             Some(_) => {}
             None => within(CALL_DEADLINE, root.mkdir(&path, &options)).await?,
@@ -38,7 +38,7 @@ pub(super) async fn lay_foundation(ensemble: &Ensemble, client: &Client) -> Resu
     Ok(())
 }
 
-/// From now on everybody uses this client.
+/// Makes this the client that all tasks of the provider use.
 pub(super) fn open(ensemble: &Arc<Ensemble>, client: &Tethered) {
     let mut number = 0;
     let watcher = client.state_watcher();
@@ -54,7 +54,7 @@ pub(super) fn open(ensemble: &Arc<Ensemble>, client: &Tethered) {
     spawn("zookeeper-watch", resume_watching(Arc::clone(ensemble)));
 }
 
-/// Nobody uses the session any more.
+/// Ends the use of the current session by all tasks of the provider.
 pub(super) fn close(ensemble: &Ensemble) {
     ensemble.link.send_modify(|link| {
         link.client = None;
@@ -84,13 +84,13 @@ async fn follow_state(ensemble: Arc<Ensemble>, mut watcher: StateWatcher, number
     }
 }
 
-/// Why there is no session, and what to do, for people.
+/// Explains why there is no session and what to do, as a text for people.
 pub(super) fn explain(error: &Error) -> String {
     match error {
         Error::AuthFailed => "HA-ZOOKEEPER-AUTH: ZooKeeper refuses this user or password".into(),
-        Error::NoAuth => "HA-ZOOKEEPER-AUTH: ZooKeeper does not let this user read or write below the root".into(),
+        Error::NoAuth => "HA-ZOOKEEPER-AUTH: ZooKeeper does not permit this user to read or write below the root".into(),
         Error::Timeout | Error::ConnectionLoss | Error::NoHosts => {
-            "no server of ZooKeeper answers, or it refuses this user: look at its log".into()
+            "no ZooKeeper server answers, or it refuses this user: look at its log".into()
         }
         error => error.to_string(),
     }

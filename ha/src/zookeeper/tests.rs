@@ -1,4 +1,4 @@
-//! Members in one process that reach real servers, each through proxies of its own.
+//! Tests against real ZooKeeper servers. Each member reaches them through proxies of its own.
 
 mod access;
 mod commits;
@@ -19,15 +19,16 @@ use super::*;
 use crate::conformance::{self, TestCluster, granted};
 use crate::{Expect, HaServices, LeadershipEvent, Rejection, StoreAvailability};
 
-/// A deadline for what takes milliseconds on a machine that is not overloaded.
+/// Deadline for steps that take milliseconds on a machine that is not overloaded.
 const SOON: Duration = Duration::from_secs(60);
 const SESSION_TIMEOUT: Duration = Duration::from_secs(2);
-/// For tests in which nobody is to lose one.
+/// Session timeout for tests in which no session may expire.
 const LONG_SESSION: Duration = Duration::from_secs(10);
-/// The conformance suite commits one mebibyte, and ZooKeeper's own limit is one byte less for the whole request.
+/// Request limit in bytes. The conformance suite commits 1 MiB, and ZooKeeper's default limit is one byte less for the whole
+/// request.
 const LARGER_REQUESTS: usize = 4 << 20;
 
-/// Servers, and the directory that they live in.
+/// Servers and their temporary directory.
 pub(super) struct Servers {
     pub ensemble: Mutex<ZooKeeperEnsemble>,
     directory: TempDir,
@@ -53,14 +54,14 @@ impl Servers {
         self.directory.path()
     }
 
-    /// A client of the test's own, past all proxies.
+    /// A client for the test itself, which connects without the proxies.
     pub(super) async fn client(&self) -> Client {
         let addresses = self.get().connect_string();
         Client::connector().with_session_timeout(Duration::from_secs(10)).connect(&addresses).await.expect("connects")
     }
 }
 
-/// One member, and its way to each server.
+/// One member, and its proxy for each server.
 pub(super) struct TestMember {
     pub name: String,
     pub proxies: Vec<Proxy>,
@@ -75,7 +76,7 @@ impl TestMember {
 
 /// Members of one cluster.
 pub(super) struct Members {
-    /// They live as long.
+    /// Keeps the servers running as long as the members.
     _servers: Arc<Servers>,
     pub cluster_id: String,
     pub members: Vec<TestMember>,
@@ -86,7 +87,7 @@ pub(super) struct Members {
 static CLUSTERS: LazyLock<AtomicU32> = LazyLock::new(AtomicU32::default);
 
 impl Members {
-    /// Not started yet.
+    /// Members that are not started yet.
     pub(super) fn new(servers: &Arc<Servers>, size: usize) -> Self {
         let addresses: Vec<SocketAddr> = servers.get().client_addresses();
         let member = |number| TestMember {
@@ -140,12 +141,12 @@ impl Members {
     }
 }
 
-/// Servers, the members of one cluster on them, and who of these leads.
+/// Servers, the members of one cluster, and the member that leads.
 pub(super) struct Led {
     pub servers: Arc<Servers>,
     pub members: Members,
     pub elections: Vec<LeaderElection>,
-    /// Number of the member that leads.
+    /// Index of the leading member.
     pub leader: usize,
     pub leadership: Leadership,
 }
@@ -212,7 +213,7 @@ pub(super) fn committed(outcome: &CommitOutcome) -> bool {
 }
 
 pub(super) async fn within_deadline<T>(what: &str, future: impl Future<Output = T>) -> T {
-    weir_servers::within(SOON, future).await.unwrap_or_else(|| panic!("never: {what}"))
+    weir_servers::within(SOON, future).await.unwrap_or_else(|| panic!("did not happen in time: {what}"))
 }
 
 /// Waits until `condition` holds.
@@ -229,7 +230,7 @@ async fn conforms(size: usize) {
     let servers = Servers::start(size);
     conformance::run(|| {
         let mut members = Members::new(&servers, 3);
-        // A leader that nobody can follow is told after this time.
+        // If no other member can be elected, the leader is revoked after this time.
         members.outage_tolerance = Duration::from_secs(3);
         members
     })

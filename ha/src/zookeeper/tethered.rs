@@ -1,11 +1,12 @@
-//! The client and its own task, on a string.
+//! A client whose connection a drill can cut.
 //!
-//! `zookeeper_client` has its connection in a task of its own that nobody can reach. But it leaves to its caller how that task is
-//! spawned. So it can be dropped, and the connection with it, when a drill cuts this process off: ZooKeeper sees a connection
-//! that broke, as it would if the cable were pulled. The session is not closed, and can be taken up again.
+//! `zookeeper_client` runs its connection in a task of its own, which its caller can't reach. But the caller decides how that
+//! task is spawned. So this file can drop the task, and with it the connection, when a drill cuts the process off. ZooKeeper
+//! then sees a broken connection, as after a pulled cable. The session is not closed and can be resumed.
 //!
-//! The client itself takes it for certain that its task ends only after it has told the session's end: whoever waits for a watch
-//! of one that was dropped panics, and whoever waits for another state waits for ever. So waiting goes through here.
+//! The client assumes that its task ends only after the task has reported the end of the session. If the task is dropped before,
+//! a caller that waits for a watch panics, and a caller that waits for another state waits for ever. So all waits for a
+//! watch go through this file.
 
 use std::future::{Future, poll_fn};
 use std::ops::Deref;
@@ -18,7 +19,7 @@ use zookeeper_client::{Client, Error, OneshotWatcher, PersistentWatcher, Watched
 
 use crate::isolation::Isolation;
 
-/// A client, and whether its task is gone.
+/// A client, and whether its task has ended.
 #[derive(Debug, Clone)]
 pub(super) struct Tethered {
     client: Client,
@@ -34,14 +35,14 @@ impl Deref for Tethered {
 }
 
 impl Tethered {
-    /// Ends once the task is gone.
+    /// Ends once the client's task has ended.
     pub(super) fn gone(&self) -> impl Future<Output = ()> + Send + use<> {
         let mut gone = self.gone.clone();
-        // An error: with it went whoever could have told.
+        // An error means that the sender was dropped, and so that the task has ended too.
         async move { drop(gone.wait_for(|gone| *gone).await) }
     }
 
-    /// Ends when the watch fires or can't any more.
+    /// Ends when the watch fires, or when it can't fire any more.
     pub(super) fn fired(&self, watcher: OneshotWatcher) -> impl Future<Output = ()> + Send + use<> {
         let gone = self.gone();
         async move {
@@ -53,7 +54,7 @@ impl Tethered {
         }
     }
 
-    /// The next event; `None` once there are no more.
+    /// The next event; `None` once the client's task has ended.
     pub(super) async fn next_event(&self, watcher: &mut PersistentWatcher) -> Option<WatchedEvent> {
         tokio::select! {
             biased;
@@ -78,14 +79,14 @@ impl Spawn for Spawner<'_> {
                 () = isolated => {}
                 () = &mut task => {}
             }
-            // First this, so that nobody asks a watch that goes with the task.
+            // This must come first, so that no caller polls a watch after its task was dropped.
             gone.send_replace(true);
             drop(task);
         });
     }
 }
 
-/// Connects, unless this process is cut off; the connection lasts until it is.
+/// Connects, unless a drill has cut this process off. The connection lasts until a drill does so.
 pub(super) async fn connect(
     isolation: &Isolation,
     connecting: impl Future<Output = Result<Client, Error>>,

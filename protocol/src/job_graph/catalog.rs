@@ -126,12 +126,18 @@ const AGGREGATE: &[OptionSpec] = &[
 const TIME_COLUMN: OptionSpec =
     required("time_column", OptionType::Column, "The timestamp column that places a row in its window.");
 const SIZE: OptionSpec = required("size_ms", POSITIVE_DURATION, "Length of a window in milliseconds.");
-const KEYS: OptionSpec =
-    required("keys", OptionType::Columns(true), "Columns to group by; the input is hashed by exactly these. If empty: one group.");
+const KEYS: OptionSpec = required(
+    "keys",
+    OptionType::Columns(true),
+    "Columns to group by; the input is hashed by exactly these. If empty: one group.",
+);
 const AGGREGATES: OptionSpec =
     required("aggregates", OptionType::Objects(AGGREGATE), "The columns to compute per window and key.");
-const ALLOWED_LATENESS: OptionSpec =
-    optional("allowed_lateness_ms", DURATION, "How far behind the watermark a row is still accepted, in milliseconds; default 0.");
+const ALLOWED_LATENESS: OptionSpec = optional(
+    "allowed_lateness_ms",
+    DURATION,
+    "How far behind the watermark a row is still accepted, in milliseconds; default 0.",
+);
 const WINDOW_START: OptionSpec =
     optional("window_start", OptionType::Column, "Name of the output column with the window's start; default window_start.");
 const WINDOW_END: OptionSpec = optional(

@@ -96,8 +96,8 @@ pub struct DrillObjectives {
 }
 
 /// The measures of a drill. Times are in milliseconds from the moment of the fault. For an outage of the coordination store or of
-/// checkpoint storage, recovery and first checkpoint are measured from the end of the outage. `None` means "not measured" or "does
-/// not apply", never 0. If there are several jobs or faults, the worst value counts.
+/// checkpoint storage, recovery and first checkpoint are measured from the end of the outage. `None` means "not measured" or
+/// "does not apply", never 0. If there are several jobs or faults, the worst value counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct DrillMeasures {
     /// Time until the first answer that names another leader, lacks the TaskManager, or shows the outage.

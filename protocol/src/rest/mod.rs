@@ -1,7 +1,7 @@
 //! The bodies of the REST API: Flink's types with Flink's field names, and Weir's own under `/weir/v1`.
 //!
-//! Flink's clients tolerate unknown fields but fail if a number or flag is absent. Such a field is therefore never omitted. Without
-//! a value it is 0, -1 or null, as in Flink. Times are wall-clock milliseconds since 1970; durations are milliseconds.
+//! Flink's clients tolerate unknown fields but fail if a number or flag is absent. Such a field is therefore never omitted.
+//! Without a value it is 0, -1 or null, as in Flink. Times are wall-clock milliseconds since 1970; durations are milliseconds.
 
 mod checkpoints;
 mod cluster;

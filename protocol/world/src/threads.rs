@@ -54,8 +54,8 @@ impl OwnRuntime {
         }
     }
 
-    /// Runs `main` on a new thread called `name`, which alone polls it. When `main` ends, the runtime drops its tasks and waits for
-    /// blocking work, at most `grace` if it is given. Then `after` runs and the thread ends.
+    /// Runs `main` on a new thread called `name`, which alone polls it. When `main` ends, the runtime drops its tasks and waits
+    /// for blocking work, at most `grace` if it is given. Then `after` runs and the thread ends.
     pub fn drive<F>(
         self,
         name: &'static str,

@@ -21,8 +21,8 @@ pub(super) enum DrillCommand {
     /// Run a drill on a live cluster: check that the cluster will survive it, inject the fault, measure, judge.
     ///
     /// The drill reaches a process through its agent (drill.agent.enabled: true) or by --command. It causes an outage through the
-    /// agents of all processes, or by --break-command and --mend-command. While the drill runs, restarts of tasks don't count against
-    /// any job's restart strategy. See docs/drills.md.
+    /// agents of all processes, or by --break-command and --mend-command; --jobmanager must then list every JobManager. While the
+    /// drill runs, restarts of tasks don't count against any job's restart strategy. See docs/drills.md.
     ///
     /// Exit code 0: passed; 1: an objective was missed, or the drill was interrupted; 6: refused, nothing was changed.
     Run(Box<RunArguments>),
@@ -35,7 +35,8 @@ pub(super) struct RunArguments {
     name: Drill,
     #[command(flatten)]
     cluster: ClusterArguments,
-    /// Print the plan, its targets, and every precondition with what was found. Change nothing. Exit code 6: it would be refused.
+    /// Print the plan, its targets, and every precondition with what was found; change nothing. Exit code 6: the drill would be
+    /// refused.
     #[arg(long)]
     dry_run: bool,
     /// Longest allowed recovery: from the fault, or the end of an outage, until a leader answers and every task of every job that
@@ -59,6 +60,7 @@ pub(super) struct RunArguments {
     #[arg(long, default_value = "2 min", value_parser = quantity::parse_duration)]
     deadline: Duration,
     /// A supervisor restarts ended processes. A drill on TaskManagers then needs no free slots on other TaskManagers.
+    /// rolling-restart needs this or --restart-command.
     #[arg(long)]
     supervised: bool,
     /// Don't wait for the killed process to come back, and don't judge whether it does.
@@ -72,8 +74,9 @@ pub(super) struct RunArguments {
     /// Command that restarts an ended process if no supervisor does, with the same placeholders as --command.
     #[arg(long, value_name = "TEMPLATE")]
     restart_command: Option<CommandTemplate>,
-    /// Command that causes an outage instead of the agents, e.g. 'ssh etcd-1 sudo systemctl stop etcd'. sh runs it on this machine.
-    /// It stops the store, unmounts the storage, or cuts the network to it. When it ends, within 30 s, the outage must have begun.
+    /// Command that causes an outage instead of the agents, e.g. 'ssh etcd-1 sudo systemctl stop etcd'. sh runs it on this
+    /// machine. It stops the store, unmounts the storage, or cuts the network to it. When it ends, within 30 s, the outage must
+    /// have begun. Needs --mend-command.
     #[arg(long, value_name = "COMMAND", requires = "mend_command")]
     break_command: Option<String>,
     /// Command that ends the outage of --break-command. It runs after --duration and on Ctrl-C. If this process is killed, a

@@ -31,7 +31,8 @@ pub(super) enum HaCommand {
     ///
     /// First stop the JobManagers of both configurations. TaskManagers and their tasks may keep running. If the source or the
     /// destination is a raft group, run `weir ha member` on its other hosts, so that it has a quorum. If the migration is
-    /// interrupted, run it again. Afterwards start the JobManagers with the new configuration; with the old one they refuse to lead.
+    /// interrupted, run it again. Afterwards start the JobManagers with the new configuration; with the old one they refuse to
+    /// lead.
     ///
     /// Exit code 0: all state is at the destination; 1: the migration was interrupted or a store failed; 2: the configurations
     /// can't be used, the destination is not free, or the state is not at the source; 5: it could not lead at one end within

@@ -74,7 +74,7 @@ pub(super) async fn run(arguments: &MigrateArguments) -> Result<(), Failure> {
     destination.ha.shutdown().await;
     source.ha.shutdown().await;
     let migrated = match outcome {
-        None => return Err(Failure::error("interrupted: run the migration again to continue it, or with --abandon to abandon it")),
+        None => return Err(Failure::error("interrupted: run the migration again, or abandon it with --abandon")),
         Some(outcome) => outcome.map_err(failure)?,
     };
     match migrated {
@@ -112,12 +112,13 @@ fn report(progress: Progress) {
     }
 }
 
-/// Refuses configurations between which state can't move: without a store, with different places of files, or with the same store.
+/// Refuses configurations between which state can't move: one has no store, they name the same store, or their files are in
+/// different places.
 fn check(from: &Config, to: &Config) -> Result<(), Failure> {
     for config in [from, to] {
         if config.get(&option::HA_TYPE) == HaType::None {
             return Err(Failure::usage(
-                "high-availability.type is none in one of the configurations: such a cluster has no state to move, and can't receive any",
+                "high-availability.type is none in one configuration: such a cluster has no store from which or to which state can move",
             ));
         }
     }
@@ -140,8 +141,8 @@ fn open(config: &Config) -> Result<End, Failure> {
     Ok(End { ha: coordination::start(config)?, name: coordination::name(config) })
 }
 
-/// Runs a member of the raft group, without a JobManager, until it is asked to stop. The member takes part in elections, because it
-/// may be the only one with a complete log. If it is elected, it transfers leadership.
+/// Runs a member of the raft group, without a JobManager, until it is asked to stop. The member takes part in elections, because
+/// it may be the only one with a complete log. If it is elected, it transfers leadership.
 pub(super) async fn member(arguments: &ConfigArguments) -> Result<(), Failure> {
     let config = arguments.load()?;
     if config.get(&option::HA_TYPE) != HaType::Raft {

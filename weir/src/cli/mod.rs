@@ -29,7 +29,8 @@ use weir_protocol::quantity;
                   coordination store answers, 5 timed out, 6 drill refused."
 )]
 pub struct Cli {
-    /// What a JobManager or TaskManager logs to standard error, e.g. `info` or `weir_ha=debug,info`.
+    /// What a JobManager or TaskManager logs to standard error, e.g. `weir_ha=debug,info`. Default: `info`, and only warnings of
+    /// some libraries.
     #[arg(long, global = true, env = "WEIR_LOG", value_name = "FILTER")]
     log: Option<String>,
     #[command(subcommand)]

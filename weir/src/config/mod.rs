@@ -13,7 +13,7 @@ use value::{MemorySize, OptionValue};
 
 /// The largest accepted configuration file, in bytes.
 const FILE_LIMIT: u64 = 1 << 20;
-/// The highest value for the size of a task's state in an acknowledgement. Flink has the same limit.
+/// The highest accepted `execution.checkpointing.data-inline-threshold`. Flink has the same limit.
 const LARGEST_INLINE_STATE: MemorySize = MemorySize(1 << 20);
 
 /// The checked settings of one process. Options that are not set have their defaults.
@@ -28,10 +28,7 @@ pub struct Config {
 pub enum ConfigError {
     /// The file can't be read.
     #[error("CONFIG-FILE: can't read {path}: {reason}")]
-    File {
-        path: String,
-        reason: String,
-    },
+    File { path: String, reason: String },
     /// The file is not YAML of the expected shape.
     #[error("CONFIG-SYNTAX: {path}: {reason}")]
     Syntax {
@@ -48,10 +45,7 @@ pub enum ConfigError {
     },
     /// The value does not fit the option.
     #[error("CONFIG-VALUE: {key}: {reason}")]
-    Value {
-        key: String,
-        reason: String,
-    },
+    Value { key: String, reason: String },
     /// Options contradict each other.
     #[error("CONFIG-CONTRADICTION: {0}")]
     Contradiction(String),

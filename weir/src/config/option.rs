@@ -48,6 +48,8 @@ macro_rules! options {
     ($($name:ident: $type:ty = $key:literal $(, default $default:literal)?; $sentence:literal,)*) => {
         $(
             #[doc = $sentence]
+            ///
+            /// Read its value with [`Config::get`](super::Config::get).
             pub const $name: ConfigOption<$type> = ConfigOption {
                 key: $key,
                 default: options!(@default $($default)?),
@@ -133,7 +135,7 @@ options! {
     HA_ZOOKEEPER_CLIENT_CONNECTION_TIMEOUT: Option<Duration> = "high-availability.zookeeper.client.connection-timeout";
         "If a ZooKeeper server is silent this long, the JobManager connects to another. At most three fifths of the session timeout; two fifths of it if unset.",
     HA_ZOOKEEPER_CLIENT_MAX_REQUEST_SIZE: MemorySize = "high-availability.zookeeper.client.max-request-size", default "1048575";
-        "Largest request that the ZooKeeper servers accept, in bytes: their jute.maxbuffer.",
+        "Largest request that the ZooKeeper servers accept: their jute.maxbuffer.",
     HA_ZOOKEEPER_CLIENT_SASL_PASSWORD: Option<Secret> = "high-availability.zookeeper.client.sasl.password";
         "Password of this JobManager in ZooKeeper.",
     HA_ZOOKEEPER_CLIENT_SASL_USERNAME: Option<String> = "high-availability.zookeeper.client.sasl.username";

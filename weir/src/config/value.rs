@@ -18,7 +18,7 @@ pub trait OptionValue: Sized {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct MemorySize(pub u64);
 
-/// A text that is hidden when it is shown or logged.
+/// A text that is shown as asterisks.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(pub String);
 
@@ -105,6 +105,8 @@ impl<T: OptionValue> OptionValue for Option<T> {
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)* }) => {
         $(#[$doc])*
+        ///
+        /// A configuration names the variant with one word.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum $name {
             $($(#[$variant_doc])* $variant,)*
@@ -152,7 +154,7 @@ words! {
 words! {
     /// Who may read and write the cluster's znodes in ZooKeeper.
     ZooKeeperAcl {
-        /// Everyone may.
+        /// Every client may.
         Open = "open",
         /// Only the user that created them may.
         Creator = "creator",

@@ -1,4 +1,4 @@
-//! The demo's input, carried in the binary.
+//! The demo's input data, which is part of the binary.
 
 use std::fs::File;
 use std::io;
@@ -11,7 +11,7 @@ const FILES: [(&str, &[u8]); 2] = [
     ("flights-1.csv", include_bytes!("../../../client/examples/data/flights-1.csv.gz")),
 ];
 
-/// Unpacks the flights into `directory`.
+/// Unpacks the files of flights into `directory`.
 pub(super) fn unpack_flights(directory: &Path) -> io::Result<()> {
     std::fs::create_dir_all(directory)?;
     for (name, packed) in FILES {

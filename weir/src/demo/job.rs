@@ -1,4 +1,4 @@
-//! The demo's job: per origin and hour, how many flights left, how late on average, how late at worst.
+//! The demo's job: for each origin and hour, the number of departures, their average delay and their worst delay.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use weir_protocol::job_graph::JobGraph;
 /// Parallelism of both vertices: one reader per data file.
 const PARALLELISM: u32 = 2;
 
-/// The graph. `rows_per_second` is for the whole job and makes the year last long enough to break something in it.
+/// The job graph. `rows_per_second` limits the whole job, so that it runs long enough for the two kills.
 pub(super) fn flights_job(data: &Path, output: &Path, rows_per_second: u64) -> Result<JobGraph, serde_json::Error> {
     let bigint = |name: &str| json!({"name": name, "type": "bigint"});
     let string = |name: &str| json!({"name": name, "type": "string"});

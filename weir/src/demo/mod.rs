@@ -1,4 +1,4 @@
-//! `weir demo`: a real job on real data, a dead leader, a dead TaskManager, and a verdict on every row.
+//! `weir demo`: runs a real job on real data, kills the leader and a TaskManager, and checks every row of the output.
 
 mod data;
 mod job;
@@ -17,56 +17,56 @@ use observer::{Before, OutputWatch, Victim};
 use report::{DemoReport, FailoverReport};
 use weir_local::{Coordination, LocalCluster, LocalClusterOptions};
 
-/// How long the cluster gets to come up.
+/// How long the cluster and the job may take to start.
 const START_PATIENCE: Duration = Duration::from_secs(60);
-/// How long the job gets to end after the last failover.
+/// How long the job may take to end after the last failover.
 const END_PATIENCE: Duration = Duration::from_secs(300);
-/// How long one look at the cluster may take.
+/// How long one request to the cluster may take.
 const CALL: Duration = Duration::from_secs(10);
-/// Rows of the whole year.
+/// Number of rows in the data: all flights of the year.
 const ROWS: u64 = 336_776;
 
-/// What to do.
+/// The options of the demo.
 #[derive(Debug, Clone)]
 pub struct DemoOptions {
-    /// Rows per second of the whole job.
+    /// Rows per second that the whole job reads.
     pub rows_per_second: u64,
     /// What the JobManagers coordinate through.
     pub coordination: Coordination,
-    /// Where to work; a temporary directory if `None`.
+    /// Working directory. `None`: a temporary directory, which is removed at the end.
     pub directory: Option<PathBuf>,
-    /// Where to write the report.
+    /// The file to which the report is written.
     pub report: PathBuf,
-    /// Further settings for every process.
+    /// Further settings for every process, as `key=value`.
     pub settings: Vec<String>,
 }
 
-/// Why the demo gave no verdict, or a bad one.
+/// The reason why the demo failed.
 #[derive(Debug, thiserror::Error)]
 pub enum DemoError {
-    /// The output is not what it must be.
+    /// The output differs from the expected rows; the text is the verdict.
     #[error("the output is not exactly-once: {0}")]
     NotExactlyOnce(&'static str),
-    /// The cluster or the job did not do what it had to in time.
+    /// The cluster or the job did not make progress in time.
     #[error("{what}; the logs are in {logs}")]
     Stuck {
         /// What did not happen.
         what: String,
-        /// Where to look.
+        /// Directory of the log files.
         logs: String,
     },
     /// The cluster refused a request, or did not answer.
     #[error(transparent)]
     Client(#[from] ClientError),
-    /// Files or processes.
+    /// An operation on files or processes failed.
     #[error(transparent)]
     Io(#[from] std::io::Error),
-    /// The job graph.
+    /// The job graph or the report is not valid JSON.
     #[error(transparent)]
     Json(#[from] serde_json::Error),
 }
 
-/// Runs the demo, printing as it goes.
+/// Runs the demo and prints its progress and its report. Returns an error unless every row is in the output exactly once.
 pub fn run(options: &DemoOptions) -> Result<(), DemoError> {
     let temporary = match options.directory {
         Some(_) => None,
@@ -119,7 +119,7 @@ async fn play(options: &DemoOptions, directory: &Path) -> Result<DemoReport, Dem
     Ok(DemoReport::new(&oracle::compare(&output, &expected)?, leader_changes, failovers))
 }
 
-/// Prints how far the job is until it has read so many rows since it was last (re)started, or has ended.
+/// Prints the job's progress until it has read `rows` rows or has ended, for at most [`END_PATIENCE`].
 async fn progress_until(client: &ClusterClient, job: JobId, rows: u64) {
     let mut printed = Instant::now();
     let started = Instant::now();
@@ -138,7 +138,7 @@ async fn progress_until(client: &ClusterClient, job: JobId, rows: u64) {
     }
 }
 
-/// Rows of the year that are behind the watermark: survives restarts, unlike counters of one attempt.
+/// Estimates the rows read from the watermark's position in the year. Unlike the counters of one attempt, it survives restarts.
 fn progress(job: &JobDescription) -> u64 {
     const YEAR_START_MS: i64 = 1_357_034_400_000;
     const YEAR_MS: i64 = 365 * 86_400_000;
@@ -199,14 +199,14 @@ async fn strike(
     report.output_gap_ms = watch.gap_around(killed_at_ms);
     match (report.running_ms, report.output_gap_ms) {
         (Some(running), gap) => {
-            println!("  running again after {running} ms; pause in committed output: {} ms", gap.unwrap_or_default());
+            println!("  running again after {running} ms; gap in committed output: {} ms", gap.unwrap_or_default());
             Ok(report)
         }
-        (None, _) => Err(format!("the job did not run again after {name} was killed")),
+        (None, _) => Err(format!("the job did not recover after {name} was killed")),
     }
 }
 
-/// A directory that goes away with this value, unless the program panics: then it is left to look at.
+/// A temporary directory. It is removed when this value is dropped, except after a panic, so that its files can be examined.
 struct WorkDirectory {
     path: PathBuf,
 }

@@ -1,4 +1,4 @@
-//! Watches a cluster from outside while something in it dies.
+//! Watches a cluster from outside while one of its processes is killed.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,33 +12,33 @@ use weir_protocol::rest::{HaResponse, JobDescription};
 
 use super::report::FailoverReport;
 
-/// How often everything is looked at.
+/// Pause between two polls of the cluster or of the output.
 const PACE: Duration = Duration::from_millis(5);
-/// How long one look may take: a dead process answers nothing.
+/// How long one request may take. A dead process does not answer.
 const LOOK: Duration = Duration::from_millis(500);
-/// How long a failover is watched at most.
+/// How long a failover is followed at most.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What was killed.
+/// The process that was killed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Victim<'a> {
-    /// The leading JobManager of this name.
+    /// The leading JobManager, by name.
     Leader(&'a str),
-    /// The TaskManager of this name.
+    /// A TaskManager, by name.
     TaskManager(&'a str),
 }
 
-/// The cluster as it was before the kill.
+/// The state of the cluster before the kill.
 #[derive(Debug, Clone)]
 pub(super) struct Before {
-    /// The group, with its epoch.
+    /// The coordination group, with its epoch.
     pub ha: HaResponse,
     /// The job, with its generations.
     pub job: JobDescription,
 }
 
-/// Follows a failover from the kill (`killed_at`, and the same moment by the wall clock) to the first checkpoint after it.
-/// `client` knows the JobManagers that live, and no others.
+/// Follows a failover from the kill to the first checkpoint after it. `killed_at` and `killed_at_ms`, by the wall clock, are the
+/// same moment. `client` must know only JobManagers that run.
 pub(super) async fn follow(
     victim: Victim<'_>,
     before: &Before,
@@ -93,7 +93,7 @@ async fn look_at_job(
     let Ok(job) = client.describe(before.job.job_id, LOOK).await else { return };
     match victim {
         Victim::Leader(_) => note(&mut report.store_read_ms, killed_at),
-        // A new leader, should there be one meanwhile, counts restarts anew.
+        // If there is a new leader meanwhile, it counts restarts from zero. Therefore a new epoch counts as detection, too.
         Victim::TaskManager(_)
             if job.status != JobStatus::Running || job.restarts > before.job.restarts || job.epoch != before.job.epoch =>
         {
@@ -115,7 +115,7 @@ async fn look_at_job(
     }
 }
 
-/// Whether every task runs, and in another generation than before.
+/// Whether every task is running, in another generation than before.
 fn runs_anew(job: &JobDescription, before: &JobDescription) -> bool {
     let generations = |job: &JobDescription| -> Vec<Option<String>> {
         job.vertices.iter().flat_map(|vertex| vertex.subtasks.iter().map(|subtask| subtask.generation.clone())).collect()
@@ -126,24 +126,24 @@ fn runs_anew(job: &JobDescription, before: &JobDescription) -> bool {
         && generations(job).iter().zip(generations(before)).all(|(now, then)| *now != then)
 }
 
-/// Waits until the job runs, has processed some rows and completed a checkpoint; `Err` says how far it came.
+/// Waits until the job is RUNNING and has completed a checkpoint. The error gives the job's last known state.
 pub(super) async fn settled(client: &ClusterClient, job: JobId, patience: Duration) -> Result<JobDescription, String> {
     let started = Instant::now();
-    let mut seen = "the job was not found".to_owned();
+    let mut seen = "it was not found".to_owned();
     while started.elapsed() < patience {
         if let Ok(description) = client.describe(job, LOOK).await {
             if description.status == JobStatus::Running && description.checkpoints.latest_completed.is_some() {
                 return Ok(description);
             }
             let reason = description.reason.unwrap_or_default();
-            seen = format!("the job is {} {reason}", description.status.as_str());
+            seen = format!("it is {} {reason}", description.status.as_str()).trim_end().to_owned();
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    Err(seen)
+    Err(format!("the job completed no checkpoint within {} s: {seen}", patience.as_secs()))
 }
 
-/// Notes when committed output appears in a directory, from a thread of its own.
+/// Records the times at which committed output appears in a directory. It polls in a separate thread until it is dropped.
 #[derive(Debug)]
 pub(super) struct OutputWatch {
     changes: Arc<Mutex<Vec<u64>>>,
@@ -151,7 +151,7 @@ pub(super) struct OutputWatch {
 }
 
 impl OutputWatch {
-    /// Starts watching.
+    /// Starts to watch `directory`.
     pub(super) fn start(directory: &Path) -> std::io::Result<Self> {
         let watch = Self { changes: Arc::default(), stop: Arc::default() };
         let (changes, stop, directory) = (watch.changes.clone(), watch.stop.clone(), directory.to_owned());
@@ -169,8 +169,7 @@ impl OutputWatch {
         Ok(watch)
     }
 
-    /// The longest time without new output that began at or before, and ended after, this moment or soon after it:
-    /// from the last commit before `moment_ms` to the first one at least that much later.
+    /// Milliseconds from the last commit at or before `moment_ms` to the first one after it; `None` if one of them was not seen.
     pub(super) fn gap_around(&self, moment_ms: u64) -> Option<u64> {
         let changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
         let last_before = changes.iter().rev().find(|at| **at <= moment_ms)?;

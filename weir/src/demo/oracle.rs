@@ -1,46 +1,46 @@
-//! What the demo's output must be, computed the plainest way: one pass, one row at a time, the standard library only.
+//! Computes the expected output of the demo in the simplest way: in one pass, row by row, with the standard library only.
 //!
-//! Shares no code with the runtime, so that a mistake there can't hide here.
+//! It shares no code with the runtime, so a bug in the runtime can't also be in the expected output.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
-/// One hour at one origin: `(hour since 1970, origin)`.
+/// One hour at one origin: `(hours since 1970, origin)`.
 pub(super) type Hour = (i64, String);
 
-/// What is known of one hour at one origin.
+/// The statistics of one hour at one origin.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct HourlyStatistics {
-    /// Flights that left.
+    /// Number of flights that left.
     pub departures: i64,
-    /// Their average delay in minutes.
+    /// Average delay of these flights in minutes.
     pub average_delay: f64,
     /// The worst delay in minutes.
     pub worst_delay: i64,
 }
 
-/// How the output differs from what it must be.
+/// The differences between the output and the expected rows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Comparison {
-    /// Rows in the committed output.
+    /// Number of rows in the committed output.
     pub rows: u64,
-    /// Hours that should be there and are not.
+    /// Number of expected hours without a row.
     pub lost: u64,
-    /// Rows beyond the first for an hour.
+    /// Number of rows beyond the first row of an hour.
     pub duplicated: u64,
-    /// Rows whose figures are wrong, or for hours that do not exist.
+    /// Number of rows with wrong figures, or for hours that are not expected.
     pub wrong: u64,
 }
 
 impl Comparison {
-    /// Whether every row is there once and right.
+    /// Whether every expected row is there exactly once with the right figures.
     pub(super) fn is_exact(&self) -> bool {
         self.rows > 0 && self.lost == 0 && self.duplicated == 0 && self.wrong == 0
     }
 }
 
-/// Reads the flights and computes what the output must be.
+/// Reads the flights and computes the expected output.
 pub(super) fn expected(data: &Path) -> io::Result<BTreeMap<Hour, HourlyStatistics>> {
     let mut sums: BTreeMap<Hour, (i64, i64, i64)> = BTreeMap::new();
     for line in data_lines(data, false)? {
@@ -64,7 +64,7 @@ pub(super) fn expected(data: &Path) -> io::Result<BTreeMap<Hour, HourlyStatistic
     Ok(sums.into_iter().map(|(hour, sums)| (hour, finish(sums))).collect())
 }
 
-/// Compares the committed output, row by row, with what it must be.
+/// Compares the committed output, row by row, with the expected output.
 pub(super) fn compare(output: &Path, expected: &BTreeMap<Hour, HourlyStatistics>) -> io::Result<Comparison> {
     let mut comparison = Comparison::default();
     let mut seen: BTreeMap<Hour, u64> = BTreeMap::new();
@@ -103,7 +103,7 @@ fn parse_output(line: &str) -> Option<(Hour, HourlyStatistics)> {
     Some(((hours_since_1970(start)?, (*origin).to_owned()), statistics))
 }
 
-/// The lines of every visible CSV file in a directory, headers left out.
+/// The lines of every CSV file in a directory, without headers. Skips hidden files, because they are not committed.
 fn data_lines(directory: &Path, may_be_absent: bool) -> io::Result<Vec<String>> {
     let mut lines = Vec::new();
     let entries = match std::fs::read_dir(directory) {
@@ -122,7 +122,7 @@ fn data_lines(directory: &Path, may_be_absent: bool) -> io::Result<Vec<String>> 
     Ok(lines)
 }
 
-/// `2013-01-01T10:15:00Z` (also with milliseconds) to whole hours since 1970.
+/// Converts `2013-01-01T10:15:00Z`, also with milliseconds, to whole hours since 1970.
 fn hours_since_1970(text: &str) -> Option<i64> {
     let number = |range: std::ops::Range<usize>| text.get(range)?.parse::<i64>().ok();
     let (year, month, day, hour) = (number(0..4)?, number(5..7)?, number(8..10)?, number(11..13)?);

@@ -1,7 +1,7 @@
-//! Aligned exactly-once over all channels of all inputs of a task. Pure.
+//! Aligns barriers over all channels of all inputs of a task, for exactly-once. Pure.
 //!
-//! The first barrier of a checkpoint blocks its channel; the last one lets the task snapshot, and unblocks. Ended channels still
-//! deliver barriers: producers stay alive until the final checkpoint is complete.
+//! A barrier blocks its channel. The last barrier of a checkpoint lets the task snapshot and unblocks all channels. Ended
+//! channels still deliver barriers, because producers stay alive until the final checkpoint is complete.
 
 use std::collections::BTreeSet;
 
@@ -9,20 +9,20 @@ use weir_protocol::CheckpointId;
 use weir_protocol::checkpoint::CheckpointBarrier;
 use weir_world::flaw::{Flaw, is_planted};
 
-/// Ids of aborted checkpoints remembered, so that their late barriers are dropped; ids older than all of them are judged by
-/// the highest id handled.
+/// Most remembered ids of aborted checkpoints. Their late barriers are dropped. For ids older than all of them, the highest
+/// handled id decides.
 const REMEMBERED_ABORTS: usize = 64;
 
-/// What the task is to do.
+/// What the task must do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AlignmentEffect {
     /// Stop reading this channel.
     Block(usize),
     /// Read all channels again.
     UnblockAll,
-    /// All channels have delivered the barrier: snapshot now, before anything else, and pass the barrier on.
+    /// All channels have delivered the barrier. Snapshot now, before anything else, and pass the barrier on.
     Snapshot(CheckpointBarrier),
-    /// The alignment is given up: a newer checkpoint has overtaken it. Decline it.
+    /// A newer checkpoint has overtaken this one, and its alignment has ended. Decline it.
     GiveUp(CheckpointId),
 }
 
@@ -33,13 +33,13 @@ pub struct BarrierAligner {
     /// Whether each channel has delivered the barrier of the running alignment.
     arrived: Vec<bool>,
     current: Option<CheckpointBarrier>,
-    /// Highest id snapshotted, given up, or aborted while aligning: barriers up to it are late.
+    /// Highest id that was snapshotted, overtaken, or aborted while aligning. Barriers up to it are late.
     handled_up_to: CheckpointId,
     aborted: BTreeSet<CheckpointId>,
 }
 
 impl BarrierAligner {
-    /// For a task with this many channels over all inputs.
+    /// An aligner for a task with this many channels over all inputs.
     pub fn new(channels: usize) -> Self {
         Self { channels, arrived: vec![false; channels], current: None, handled_up_to: CheckpointId(0), aborted: BTreeSet::new() }
     }
@@ -54,10 +54,10 @@ impl BarrierAligner {
         self.current.is_some() && self.arrived.get(channel).copied().unwrap_or(false)
     }
 
-    /// A barrier has come out of `channel`.
+    /// Handles a barrier that was read from `channel`.
     pub fn on_barrier(&mut self, channel: usize, barrier: CheckpointBarrier) -> Vec<AlignmentEffect> {
         let mut effects = Vec::new();
-        // B3: late barriers of checkpoints that are over are dropped.
+        // B3: late barriers of handled or aborted checkpoints are dropped.
         if barrier.id <= self.handled_up_to || self.aborted.contains(&barrier.id) || channel >= self.channels {
             return effects;
         }
@@ -87,7 +87,7 @@ impl BarrierAligner {
         effects
     }
 
-    /// The JobManager says that this checkpoint will never complete: release what waits for it and drop its late barriers.
+    /// Handles the notice that this checkpoint will never complete: unblocks its channels and drops its late barriers.
     pub fn on_aborted(&mut self, checkpoint: CheckpointId) -> Vec<AlignmentEffect> {
         if checkpoint <= self.handled_up_to {
             return Vec::new();

@@ -1,23 +1,23 @@
-//! Which state files of earlier checkpoints a new one may reference again. Pure.
+//! Decides which state files of earlier checkpoints a new one may reference. Pure.
 //!
-//! A reference is safe only to a file that stays: one that the newest completed checkpoint this task knows of holds, and also
-//! every later checkpoint it took part in that may have completed without its knowledge (the barrier of the next one can
-//! overtake the notice). Whichever of them the JobManager retains, the file is kept (C4).
+//! A reference is safe only if the file stays. The newest checkpoint that this task knows to be complete must hold the file. So
+//! must every later checkpoint in which the task took part and which may have completed without its knowledge: the next barrier
+//! can overtake the notice of completion. Whichever of them the JobManager retains, the file is kept (C4).
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use weir_protocol::CheckpointId;
 use weir_protocol::checkpoint::FileSegment;
 
-/// A checkpoint whose groups lie in more files than this is written anew.
+/// If a checkpoint's groups would be in more files than this, all groups are written again.
 pub const MAX_FILES: usize = 16;
-/// Checkpoints of unknown outcome remembered; with more, nothing is referenced until the next known completion.
+/// Most remembered checkpoints of unknown outcome. With more, no file is referenced until the next known completion.
 const MAX_UNKNOWN: usize = 32;
 
-/// Where one checkpoint of this attempt has each key group: by (operator, key group), the version and the place.
+/// The version and place of each key group in one checkpoint of this attempt, by (operator, key group).
 pub type SavedGroups = BTreeMap<(u32, u32), (u64, FileSegment)>;
 
-/// What this attempt has saved so far.
+/// The state that this attempt has saved so far.
 #[derive(Debug, Default)]
 pub struct SnapshotHistory {
     confirmed: Option<(CheckpointId, SavedGroups)>,
@@ -25,7 +25,7 @@ pub struct SnapshotHistory {
 }
 
 impl SnapshotHistory {
-    /// Where the state of this key group at this version already is, safely.
+    /// The place of the key group's state of this version, if a reference to it is safe.
     pub fn find(&self, operator: u32, key_group: u32, version: u64) -> Option<FileSegment> {
         let held = |saved: &SavedGroups| saved.get(&(operator, key_group)).filter(|(held, _)| *held == version).cloned();
         let (_, segment) = self.confirmed.as_ref().and_then(|(_, saved)| held(saved))?;
@@ -33,7 +33,8 @@ impl SnapshotHistory {
         everywhere.then_some(segment)
     }
 
-    /// A checkpoint of this attempt is durable on our side. For a savepoint `saved` is empty: its files are the user's.
+    /// Records that this attempt's part of a checkpoint is durable. For a savepoint `saved` is empty, because the user owns its
+    /// files.
     pub fn record(&mut self, checkpoint: CheckpointId, saved: SavedGroups) {
         self.unknown.insert(checkpoint, saved);
         if self.unknown.len() > MAX_UNKNOWN {
@@ -42,7 +43,7 @@ impl SnapshotHistory {
         }
     }
 
-    /// The JobManager says that this checkpoint is complete. It subsumes all earlier ones.
+    /// Handles the notice that this checkpoint is complete. It subsumes all earlier ones.
     pub fn confirm(&mut self, checkpoint: CheckpointId) {
         if self.confirmed.as_ref().is_some_and(|(confirmed, _)| *confirmed >= checkpoint) {
             return;
@@ -52,13 +53,13 @@ impl SnapshotHistory {
         self.confirmed = saved.map(|saved| (checkpoint, saved));
     }
 
-    /// The JobManager says that this checkpoint will never complete.
+    /// Handles the notice that this checkpoint will never complete.
     pub fn abort(&mut self, checkpoint: CheckpointId) {
         self.unknown.remove(&checkpoint);
     }
 }
 
-/// Whether references to so many files should rather be written anew.
+/// Whether these references span so many files that the state should be written again.
 pub fn spans_too_many<'a>(segments: impl Iterator<Item = &'a FileSegment>) -> bool {
     segments.map(|segment| segment.path.as_str()).collect::<BTreeSet<_>>().len() > MAX_FILES
 }
@@ -91,7 +92,7 @@ mod tests {
         let mut history = SnapshotHistory::default();
         history.record(CheckpointId(4), saved(3, "four"));
         history.confirm(CheckpointId(4));
-        // 5 was taken before 4's completion was known here, so it has its own copy. If 5 completes, 4's file may go.
+        // 5 was taken before 4's completion was known here, so it has its own copy. If 5 completes, 4's file may be deleted.
         history.record(CheckpointId(5), saved(3, "five"));
         assert_eq!(history.find(0, 5, 3), None);
         history.abort(CheckpointId(5));
@@ -99,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_savepoint_is_never_referenced_and_voids_what_it_subsumes() {
+    fn a_savepoint_is_never_referenced_and_neither_is_what_it_subsumes() {
         let mut history = SnapshotHistory::default();
         history.record(CheckpointId(1), saved(3, "a"));
         history.confirm(CheckpointId(1));

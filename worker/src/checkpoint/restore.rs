@@ -1,4 +1,4 @@
-//! Reading a subtask's state back: its own part of what all former subtasks of its vertex saved.
+//! Reads a subtask's state back: its part of the state that all former subtasks of its vertex saved.
 
 use std::ops::Range;
 
@@ -12,10 +12,10 @@ use weir_storage::checkpoint::CheckpointStorage;
 
 use crate::task::report::failure;
 
-/// Pieces of state read at a time.
+/// Most pieces of state that are read at a time.
 const CONCURRENT_READS: usize = 16;
 
-/// A piece of state that this subtask takes back.
+/// A piece of state that this subtask restores.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Piece {
     operator: usize,
@@ -23,20 +23,20 @@ struct Piece {
     handle: StateHandle,
 }
 
-/// What a piece is.
+/// What a piece of state belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Owner {
     FormerSubtask(u32),
     KeyGroup(u32),
 }
 
-/// Which subtask restores, among how many.
+/// The subtask that restores its state.
 #[derive(Debug, Clone)]
 pub struct Restorer {
     pub subtask: u32,
-    /// How many there are now.
+    /// Number of subtasks now.
     pub parallelism: u32,
-    /// Its key groups.
+    /// The subtask's key groups.
     pub key_groups: Range<u32>,
 }
 
@@ -67,7 +67,7 @@ pub async fn read(
     Ok(restored)
 }
 
-/// Which pieces this subtask takes back, in the order in which operators get them.
+/// Selects the pieces that this subtask restores, in the order in which operators get them.
 fn select(restorer: &Restorer, former: &[SubtaskSnapshot]) -> Result<(Vec<RestoredState>, Vec<Piece>), TaskFailure> {
     let mut former: Vec<_> = former.iter().collect();
     former.sort_by_key(|part| part.execution_vertex.subtask);
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn with_unchanged_parallelism_a_subtask_takes_back_its_own() {
+    fn with_unchanged_parallelism_a_subtask_restores_its_own_state() {
         let (restored, pieces) = select(&restorer(2, 1), &snapshots(2)).unwrap();
         assert_eq!(restored[0].former_parallelism, 2);
         let expected: Vec<_> = [Owner::FormerSubtask(1)].into_iter().chain((4..8).map(Owner::KeyGroup)).collect();
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn when_rescaled_every_key_group_has_one_taker_and_operator_state_goes_to_all() {
+    fn after_rescaling_each_key_group_goes_to_one_subtask_and_operator_state_to_all() {
         for (former, now) in [(1, 2), (2, 1), (2, 3), (3, 2), (8, 3)] {
             let mut taken = Vec::new();
             for subtask in 0..now {

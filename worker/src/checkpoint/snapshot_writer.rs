@@ -1,7 +1,7 @@
 //! The asynchronous part of a subtask's snapshots: serialise, upload, acknowledge. One file per subtask and checkpoint.
 //!
-//! A task that ends takes part in no further checkpoint. What is still being written for it then is deleted here: its job may have
-//! ended as well, and nobody look into the job's directory again (C8).
+//! A task that has ended takes part in no further checkpoint. State that is still being written for it is deleted here. If its
+//! job has ended too, nothing else will clean the job's directory (C8).
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -21,27 +21,27 @@ use super::history::{SavedGroups, SnapshotHistory, spans_too_many};
 use crate::metrics;
 use crate::task::report::{TaskReport, TaskReports};
 
-/// Snapshots of one task that may wait to be written.
+/// Most snapshots of one task that wait to be written.
 const QUEUE: usize = 4;
-/// Tries to upload a file, as far as the storage says that a retry can help.
+/// Most tries to upload a file, if the storage says that a retry can help.
 const TRIES: u32 = 3;
-/// Wait before the second try; doubled before the third.
+/// Wait before the second try. It doubles before the third.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 /// Longest time one upload may take.
 const UPLOAD_DEADLINE: Duration = Duration::from_secs(600);
 
-/// What a task froze at a barrier.
+/// The state that a task froze at a barrier.
 pub struct FrozenSnapshot {
     pub barrier: CheckpointBarrier,
     /// One state per operator, in chain order.
     pub operators: Vec<StateSnapshot>,
     /// Time from the first barrier to the last, in microseconds.
     pub alignment_us: u64,
-    /// Time the task stood still, in microseconds.
+    /// Time for which the task stood still, in microseconds.
     pub sync_us: u64,
 }
 
-/// The slot thread's end: hands over what is frozen, without waiting.
+/// The slot thread's end, which hands over frozen state without waiting.
 pub struct SnapshotWriter {
     frozen: mpsc::Sender<FrozenSnapshot>,
     history: Arc<Mutex<SnapshotHistory>>,
@@ -52,8 +52,8 @@ pub struct SnapshotWriter {
 pub struct SnapshotBacklog;
 
 impl SnapshotWriter {
-    /// Starts writing the snapshots of `attempt`, on the calling runtime, until the writer is dropped. What is new in one goes into
-    /// its acknowledgement up to `inline_limit` bytes, else into a file.
+    /// Writes the snapshots of `attempt` on the calling runtime, until the writer is dropped. If a snapshot has at most
+    /// `inline_limit` bytes of new state, they go into its acknowledgement, else into a file.
     pub fn start(attempt: ExecutionAttemptId, storage: CheckpointStorage, inline_limit: usize, reports: TaskReports) -> Self {
         let (frozen, queue) = mpsc::channel(QUEUE);
         let history = Arc::new(Mutex::new(SnapshotHistory::default()));
@@ -62,17 +62,17 @@ impl SnapshotWriter {
         Self { frozen, history }
     }
 
-    /// Hands over a snapshot; the outcome is reported to the agent.
+    /// Hands over a snapshot. The outcome is reported to the agent.
     pub fn submit(&self, frozen: FrozenSnapshot) -> Result<(), SnapshotBacklog> {
         self.frozen.try_send(frozen).map_err(|_| SnapshotBacklog)
     }
 
-    /// The checkpoint is complete: later ones may reference its files.
+    /// Handles the notice that the checkpoint is complete. Later ones may reference its files.
     pub fn confirm(&self, checkpoint: CheckpointId) {
         lock(&self.history).confirm(checkpoint);
     }
 
-    /// The checkpoint will never complete.
+    /// Handles the notice that the checkpoint will never complete.
     pub fn abort(&self, checkpoint: CheckpointId) {
         lock(&self.history).abort(checkpoint);
     }
@@ -90,7 +90,7 @@ struct Uploads {
     history: Arc<Mutex<SnapshotHistory>>,
 }
 
-/// A snapshot on its way to storage: handles are filled in when the file's place is known.
+/// A snapshot before its upload. Handles are filled in when the file's path is known.
 struct Serialized {
     operators: Vec<SerializedOperator>,
 }
@@ -142,7 +142,7 @@ impl Uploads {
                     self.reports.tell(TaskReport::Acknowledged(acknowledgement)).await;
                 }
                 Err(reason) => {
-                    // The task goes on; the JobManager decides what a failed checkpoint means.
+                    // The task continues. The JobManager decides what a failed checkpoint means.
                     tracing::warn!(attempt = %self.attempt, checkpoint = %barrier.id, reason, "a snapshot could not be written");
                     ::metrics::counter!(metrics::SNAPSHOT_DECLINED).increment(1);
                     let decline = CheckpointDecline { attempt: self.attempt, checkpoint: barrier.id, reason };
@@ -152,16 +152,16 @@ impl Uploads {
         }
     }
 
-    /// Files of a checkpoint that was not acknowledged, and never will be.
+    /// Deletes the files of a checkpoint that was not acknowledged and never will be.
     async fn withdraw(&self, tried: Vec<String>) {
         for path in tried {
             if let Err(error) = self.storage.withdraw_state(self.attempt.job, &path).await {
-                tracing::warn!(attempt = %self.attempt, path, %error, "a state file that nobody needs may be left behind");
+                tracing::warn!(attempt = %self.attempt, path, %error, "an unused state file may be left behind");
             }
         }
     }
 
-    /// Every path under which something may be written is added to `tried`.
+    /// Writes a snapshot. Adds every path at which a file may have been written to `tried`.
     async fn write(&self, frozen: FrozenSnapshot, tried: &mut Vec<String>) -> Result<Written, String> {
         let barrier = frozen.barrier;
         let plan = self.plan(&frozen);
@@ -176,7 +176,7 @@ impl Uploads {
         Ok(serialized.place(Some((path, offsets))))
     }
 
-    /// Decides which key groups are referenced where they already are. A savepoint references nothing.
+    /// Decides which key groups are referenced in existing files. A savepoint references none.
     fn plan(&self, frozen: &FrozenSnapshot) -> Vec<Vec<Option<FileSegment>>> {
         let history = lock(&self.history);
         let nothing = || frozen.operators.iter().map(|operator| vec![None; operator.key_groups.len()]).collect();
@@ -198,7 +198,7 @@ impl Uploads {
         let mut wait = RETRY_AFTER;
         let mut number = 0;
         loop {
-            // Each try has a name of its own: one whose outcome is unknown is never written over.
+            // Each try has its own name, so that a file of unknown outcome is never overwritten.
             let path = if savepoint {
                 layout::state_path(subtask, generation, barrier.id)
             } else {
@@ -252,7 +252,7 @@ impl Serialized {
         self.fresh().map(Bytes::len).sum()
     }
 
-    /// All new bytes in one file, with the offset of each part, in the order of [`Serialized::fresh`].
+    /// Puts all new bytes into one file. Returns it with the offset of each part, in the order of [`Serialized::fresh`].
     fn concatenate(&self, total: usize) -> (Bytes, Vec<u64>) {
         let mut file = BytesMut::with_capacity(total);
         let mut offsets = Vec::new();
@@ -263,7 +263,7 @@ impl Serialized {
         (file.freeze(), offsets)
     }
 
-    /// Turns bytes into handles: segments of the file, or inline.
+    /// Turns bytes into handles: segments of the file, or inline state.
     fn place(self, file: Option<(String, Vec<u64>)>) -> Written {
         let checkpointed_bytes = self.fresh_bytes() as u64;
         let mut state_bytes = checkpointed_bytes;

@@ -8,7 +8,7 @@ use std::thread::Thread;
 use tokio::sync::Notify;
 use weir_dataflow::element::StreamElement;
 
-/// Wakes the thread of one slot; cheap when it is awake.
+/// Wakes the thread of one slot. This is cheap if the thread is awake.
 #[derive(Debug, Clone, Default)]
 pub struct SlotWaker {
     shared: Arc<SlotWakerState>,
@@ -20,28 +20,28 @@ struct SlotWakerState {
     pending: AtomicBool,
 }
 
-/// What a slot waits as.
+/// What runs a slot and may sleep.
 #[derive(Debug)]
 enum Sleeper {
     Thread(Thread),
-    /// In a simulation.
+    /// In a simulation, a slot is a task.
     Task(Arc<Notify>),
 }
 
 impl SlotWaker {
-    /// Names the thread to wake: called once, by that thread.
+    /// Makes this waker wake the calling thread. Call it once.
     pub fn bind_current_thread(&self) {
         let _ = self.shared.sleeper.set(Sleeper::Thread(std::thread::current()));
     }
 
-    /// What a slot that is a task, as in a simulation, waits for: called once.
+    /// Makes this waker wake a task, as in a simulation, and returns what that task waits for. Call it once.
     pub fn bind_task(&self) -> Arc<Notify> {
         let news = Arc::new(Notify::new());
         let _ = self.shared.sleeper.set(Sleeper::Task(news.clone()));
         news
     }
 
-    /// There is something to do.
+    /// Tells the slot that there is something to do.
     pub fn wake(&self) {
         if !self.shared.pending.swap(true, Ordering::AcqRel) {
             match self.shared.sleeper.get() {
@@ -52,13 +52,13 @@ impl SlotWaker {
         }
     }
 
-    /// Whether somebody called [`SlotWaker::wake`] since the last call; asked before parking.
+    /// Whether [`SlotWaker::wake`] was called since the last call of this method. A slot asks before it sleeps.
     pub fn take_pending(&self) -> bool {
         self.shared.pending.swap(false, Ordering::AcqRel)
     }
 }
 
-/// Who is to be told about a change at the other end.
+/// Wakes one end of a channel after a change at the other end.
 #[derive(Debug, Clone)]
 pub enum Waker {
     /// A slot thread.
@@ -76,44 +76,44 @@ impl Waker {
     }
 }
 
-/// How a channel ended.
+/// How a channel was closed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Closure {
-    /// The producer is done; what is queued is still to be consumed.
+    /// The producer has finished. The consumer still takes the queued elements.
     Finished,
-    /// The producer was stopped or failed by itself. Its region is being stopped by whoever knows why; the consumer waits for
-    /// that a while, so that the first failure reported is the cause and not its echo.
+    /// The producer was stopped, or failed by itself. The JobManager knows the cause and is stopping the region. The consumer
+    /// waits for that for a while, so that the first reported failure is the cause and not its consequence.
     ProducerStopped(String),
-    /// The connection broke: nobody else may know, so the consumer fails at once.
+    /// The connection broke. Perhaps no other process noticed, so the consumer fails at once.
     Lost(String),
 }
 
-/// What the consumer's look at the channel found.
+/// The result of [`Channel::poll`].
 #[derive(Debug)]
 pub enum Polled {
     /// The next element.
     Element(StreamElement),
     Empty,
-    /// Nothing ever again.
+    /// No element will ever follow.
     Closed(Closure),
 }
 
-/// A bounded queue between one producer and one consumer. Soft bound: the producer asks [`Channel::has_room`] before it starts
-/// on an input, and may push what that input yields.
+/// A bounded queue between one producer and one consumer. The bound is soft: the producer asks [`Channel::has_room`] before it
+/// starts on an input, and may push everything that this input yields.
 #[derive(Debug)]
 pub struct Channel {
     state: Mutex<State>,
-    /// Number of queued elements, plus one when closed: read without the lock.
+    /// Number of queued elements, plus one if the channel is closed. It is read without the lock.
     visible: AtomicUsize,
     full: AtomicBool,
-    /// Closed in a way that voids what is queued.
+    /// Whether the channel was closed in a way that discards the queued elements.
     broken: AtomicBool,
     limits: ChannelLimits,
     producer: OnceLock<Waker>,
     consumer: OnceLock<Waker>,
 }
 
-/// How much a channel holds.
+/// The limits of one channel.
 #[derive(Debug, Clone, Copy)]
 pub struct ChannelLimits {
     pub elements: usize,
@@ -142,29 +142,29 @@ impl Channel {
         })
     }
 
-    /// Whom to wake when there is room again. Set once, before the first push.
+    /// Sets what to wake when there is room again. Call it once, before the first push.
     pub fn set_producer(&self, waker: Waker) {
         let _ = self.producer.set(waker);
     }
 
-    /// Whom to wake when something arrives. Set once.
+    /// Sets what to wake when an element arrives, and wakes it. Call it once.
     pub fn set_consumer(&self, waker: Waker) {
         if self.consumer.set(waker.clone()).is_ok() {
             waker.wake();
         }
     }
 
-    /// Whether the producer should go on producing.
+    /// Whether the producer may start on its next input.
     pub fn has_room(&self) -> bool {
         !self.full.load(Ordering::Acquire)
     }
 
-    /// Elements queued now.
+    /// Number of queued elements.
     pub fn queued(&self) -> usize {
         self.lock().queue.len()
     }
 
-    /// Appends an element of `bytes` bytes.
+    /// Appends an element of `bytes` bytes. If the channel is closed, drops it.
     pub fn push(&self, element: StreamElement, bytes: usize) {
         {
             let mut state = self.lock();
@@ -187,7 +187,7 @@ impl Channel {
         }
         let (polled, freed) = {
             let mut state = self.lock();
-            // A broken connection or a stopped producer voids what is queued: it could never be covered by a checkpoint.
+            // If the connection broke or the producer was stopped, queued elements are discarded: no checkpoint could cover them.
             if let Some(closure) = &state.closed
                 && (state.queue.is_empty() || *closure != Closure::Finished)
             {
@@ -207,7 +207,7 @@ impl Channel {
         polled
     }
 
-    /// Ends the channel. The first reason stays.
+    /// Closes the channel. If it is closed already, the first reason stays.
     pub fn close(&self, closure: Closure) {
         {
             let mut state = self.lock();
@@ -223,7 +223,7 @@ impl Channel {
         }
     }
 
-    /// How the channel broke, if it did: seen without taking an element, also by a consumer that must not take one now.
+    /// How the channel broke, if it did. Takes no element, so a consumer may ask even while the channel is blocked.
     pub fn failure(&self) -> Option<Closure> {
         if !self.broken.load(Ordering::Acquire) {
             return None;
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn a_channel_has_no_room_at_its_limit_of_elements_or_bytes_and_wakes_the_producer_once_it_has_again() {
+    fn a_channel_is_full_at_either_limit_and_wakes_the_producer_once_it_has_room() {
         let channel = Channel::new(limits());
         let waker = SlotWaker::default();
         channel.set_producer(Waker::Slot(waker.clone()));

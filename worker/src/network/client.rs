@@ -1,4 +1,4 @@
-//! The consuming end of channels whose producers run in other TaskManagers: one connection per producer process.
+//! The consuming end of channels whose producers run in other TaskManagers. There is one connection per producer process.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
@@ -19,9 +19,9 @@ use super::message::{self, ChannelKey, CloseReason, Hello, Open};
 use super::wire::{FrameReader, FrameWriter, OutFrame, WireError};
 use crate::metrics;
 
-/// Requests waiting for a connection's writer.
+/// Most requests that wait for a connection's writer.
 const OUT_QUEUE: usize = 64;
-/// Wait between two attempts to reach a producer's process.
+/// Wait between two attempts to connect to a producer's process.
 const REDIAL: Duration = Duration::from_millis(100);
 
 /// Why a remote channel could not be opened. A restart may help in every case.
@@ -32,13 +32,13 @@ pub enum OpenError {
     Unreachable {
         task_manager: TaskManagerId,
         address: String,
-        /// The last reason.
+        /// The error of the last attempt.
         reason: String,
     },
     /// The other process refuses.
     #[error("{0}")]
     Refused(String),
-    /// No answer in time.
+    /// The other process did not answer in time.
     #[error("NET-OPEN-TIMEOUT: {0} did not open the channel in time")]
     TimedOut(TaskManagerId),
 }
@@ -50,23 +50,23 @@ pub struct Connections {
     peers: Mutex<BTreeMap<(TaskManagerId, String), Peer>>,
 }
 
-/// At most one connection per process; dialled by one, waited for by the others.
+/// Holds at most one connection to a process. One caller opens it while the others wait.
 type Peer = Arc<tokio::sync::Mutex<Option<Arc<Connection>>>>;
 
-/// The consuming end of a remote channel; gives it up when dropped.
+/// The consuming end of a remote channel. Dropping it releases the channel.
 pub struct RemoteChannel {
     /// Where elements arrive.
     pub channel: Arc<Channel>,
     id: u32,
     connection: Arc<Connection>,
     credits: Arc<AtomicI64>,
-    /// Elements consumed and not yet granted anew.
+    /// Consumed elements whose credits were not granted again yet.
     owed: u32,
     grant_at: u32,
 }
 
 impl RemoteChannel {
-    /// An element was taken: grants another, a few at a time.
+    /// Tells that an element was taken. Grants credits again, a few at a time.
     pub fn consumed(&mut self) {
         self.owed += 1;
         if self.owed >= self.grant_at {
@@ -85,12 +85,13 @@ impl Drop for RemoteChannel {
 }
 
 impl Connections {
-    /// None yet.
+    /// No connection is open yet.
     pub fn new(task_manager: TaskManagerId, options: NetworkOptions) -> Self {
         Self { task_manager, options, peers: Mutex::new(BTreeMap::new()) }
     }
 
-    /// Opens the channel `key` of a producer in the process `producer` at `address`, for `consumer`. Waits until the producer is there.
+    /// Opens the channel `key` of a producer in the process `producer` at `address`, for `consumer`. Waits until the producer is
+    /// deployed.
     pub async fn open(
         &self,
         producer: &TaskManagerId,
@@ -102,7 +103,7 @@ impl Connections {
         let connection = self.connect(producer, address).await?;
         let open = Open { key, consumer, credits: self.options.channel_elements.max(1) };
         let (opened, answer) = oneshot::channel();
-        // Twice the credits: the queue is never the one to say no.
+        // The limit is twice the credits, so that credits alone limit the channel and the queue is never full.
         let limits = ChannelLimits { elements: open.credits as usize * 2, bytes: usize::MAX };
         let channel = Channel::new(limits);
         let credits = Arc::new(AtomicI64::new(i64::from(open.credits)));
@@ -125,7 +126,7 @@ impl Connections {
             reason: reason.to_owned(),
         };
         connection.out.send(request).await.map_err(|_| unreachable("the connection broke"))?;
-        // The other side waits for its producer as long as we would; a little more for the way.
+        // The other side waits for its producer for the same time. The extra time is for the way.
         match tokio::time::timeout(self.options.open_timeout + Duration::from_secs(2), answer).await {
             Ok(Ok(Ok(()))) => Ok(remote),
             Ok(Ok(Err(reason))) => Err(OpenError::Refused(reason)),
@@ -137,7 +138,7 @@ impl Connections {
     async fn connect(&self, producer: &TaskManagerId, address: &str) -> Result<Arc<Connection>, OpenError> {
         let peer = {
             let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
-            // Forget processes that are gone, so that the map does not grow with every restart of a TaskManager.
+            // Remove broken connections, so that the map does not grow with every restart of a TaskManager.
             peers.retain(|_, peer| {
                 Arc::strong_count(peer) > 1 || peer.try_lock().is_ok_and(|held| held.as_ref().is_some_and(|c| !c.is_broken()))
             });
@@ -182,7 +183,7 @@ impl Connections {
         match header.kind {
             FrameKind::Welcome => {}
             FrameKind::Closed => return Err(WireError::Protocol(format!("{:?}", message::decode_close(&body)?))),
-            kind => return Err(WireError::Protocol(format!("a producer greeted with {kind:?}"))),
+            kind => return Err(WireError::Protocol(format!("a producer answered the hello with {kind:?}"))),
         }
         let (out, frames) = mpsc::channel(OUT_QUEUE);
         let connection = Arc::new(Connection {
@@ -205,7 +206,7 @@ impl Connections {
     }
 }
 
-/// Credits and releases on their way to the producer: put down by slot threads without waiting.
+/// Credits and releases that wait to be sent to the producer. Slot threads add them without waiting.
 #[derive(Default)]
 struct CreditBoard {
     pending: Mutex<(BTreeMap<u32, u32>, Vec<u32>)>,
@@ -246,7 +247,7 @@ struct Receiving {
     tag: u32,
     next_sequence: u64,
     opened: Option<oneshot::Sender<Result<(), String>>>,
-    /// Elements the producer may still send.
+    /// Elements that the producer may still send.
     credits: Arc<AtomicI64>,
     codec: BatchCodec,
 }
@@ -301,7 +302,7 @@ impl Connection {
             let batch = tokio::select! {
                 frame = frames.recv() => match frame {
                     Some(frame) => vec![frame],
-                    None => return WireError::Protocol("no longer needed".into()),
+                    None => return WireError::Protocol("the connection is no longer needed".into()),
                 },
                 () = self.board.news.notified() => self.board.drain(),
                 () = tokio::time::sleep(ping) => vec![OutFrame::ping()],
@@ -319,7 +320,7 @@ impl Connection {
 
     fn receive(&self, header: FrameHeader, body: Bytes) -> Result<(), WireError> {
         let mut channels = self.channels();
-        // A channel given up a moment ago: what was on its way is of no use.
+        // The channel was just released, so its frames in flight are ignored.
         let Some(receiving) = channels.get_mut(&header.channel) else { return Ok(()) };
         if header.tag != receiving.tag {
             return Err(WireError::Protocol(format!("channel {} carries another attempt's frames", header.channel)));

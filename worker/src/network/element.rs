@@ -1,4 +1,4 @@
-//! Stream elements as bodies of frames.
+//! Converts stream elements into bodies of frames, and back.
 
 use arrow_array::RecordBatch;
 use bytes::Bytes;
@@ -10,18 +10,18 @@ use super::frame::{FrameError, FrameKind};
 use super::message;
 use super::wire::WireError;
 
-/// A batch as it can be sent.
+/// An encoded batch, or its halves.
 pub enum SplitBatch {
-    /// In one frame.
+    /// The batch fits one frame with this body.
     Whole(Bytes),
-    /// In two or more, each half of it.
+    /// The batch is too long for one frame. These are its halves.
     TooLong([RecordBatch; 2]),
 }
 
-/// Rows in one frame at most; far below what the codec takes.
+/// Most rows in one frame. The codec's limit is far higher.
 const MAX_ROWS: usize = 1 << 16;
 
-/// Encodes a batch, or halves it if its frame were longer than `limit` bytes.
+/// Encodes a batch, or halves it if its frame would be longer than `limit` bytes.
 pub fn encode_batch(codec: &BatchCodec, batch: &RecordBatch, limit: u32) -> Result<SplitBatch, OperatorError> {
     let rows = batch.num_rows();
     if rows <= MAX_ROWS {
@@ -48,7 +48,7 @@ pub fn decode(kind: FrameKind, body: Bytes, codec: &BatchCodec) -> Result<Stream
         FrameKind::Idle if body.is_empty() => StreamElement::Idle,
         FrameKind::Barrier => StreamElement::Barrier(message::decode_barrier(&body)?),
         FrameKind::EndOfInput if body.is_empty() => StreamElement::EndOfInput,
-        FrameKind::Idle | FrameKind::EndOfInput => return Err(FrameError::Body("longer than its kind needs").into()),
-        kind => return Err(WireError::Protocol(format!("a producer sent {kind:?}"))),
+        FrameKind::Idle | FrameKind::EndOfInput => return Err(FrameError::Body("the body is longer than its kind needs").into()),
+        kind => return Err(WireError::Protocol(format!("a producer sent an unexpected frame: {kind:?}"))),
     })
 }

@@ -1,7 +1,7 @@
 //! The frame that travels between the data services of two TaskManagers: 32 bytes of header, then a body.
 //!
-//! Pure: bytes in, values out. A frame whose magic, version, length or CRC is wrong is refused before its body is looked at,
-//! and a length above the limit before anything is allocated.
+//! Pure: bytes in, values out. A frame with wrong magic, version, length or CRC is refused before its body is used. A length
+//! above the limit is refused before memory is allocated.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
@@ -9,28 +9,28 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 pub const HEADER_LENGTH: usize = 32;
 /// "WEIR" in ASCII, little endian.
 const MAGIC: u32 = u32::from_le_bytes(*b"WEIR");
-/// Version of the framing; both ends must speak the same.
+/// Version of the framing. Both ends must use the same.
 pub const VERSION: u8 = 1;
 
-/// What a frame carries.
+/// The content of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum FrameKind {
-    /// Consumer to producer, first frame: who dials, and whom it expects.
+    /// Consumer to producer, first frame: which process connects, and which one it expects.
     Hello = 1,
     /// Producer to consumer, first frame: the identities are as expected.
     Welcome = 2,
     /// Consumer to producer: asks for a channel.
     Open = 3,
-    /// Producer to consumer: the channel is there and elements follow.
+    /// Producer to consumer: the channel is open and elements follow.
     Opened = 4,
-    /// Producer to consumer: the channel ends, with a code saying why.
+    /// Producer to consumer: the channel ends, with a code for the reason.
     Closed = 5,
-    /// Consumer to producer: so many more elements may be sent.
+    /// Consumer to producer: grants credits for more elements.
     Credit = 6,
     /// Consumer to producer: it no longer wants the channel.
     Release = 7,
-    /// Either way: the connection is alive.
+    /// In both directions: the connection is alive.
     Ping = 8,
     /// An element: rows.
     Batch = 16,
@@ -68,48 +68,48 @@ impl FrameKind {
 /// A frame's header, checked except for the CRC, which covers the body too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FrameHeader {
-    /// What the frame carries.
     pub kind: FrameKind,
-    /// Number of the channel within the connection, drawn by the consumer; 0 for the connection itself.
+    /// Number of the channel within the connection, which the consumer chose; 0 for the connection itself.
     pub channel: u32,
     /// Position of the frame among its channel's elements, from 0; 0 for other kinds.
     pub sequence: u64,
     /// Bytes of the body.
     pub length: u32,
-    /// CRC32C of the identities of both attempts of the channel: a frame of a stale attempt never passes for a new one's.
+    /// CRC32C of the identities of the channel's attempts. A frame of a stale attempt is thus never taken for one of a new
+    /// attempt.
     pub tag: u32,
     crc32c: u32,
 }
 
-/// A frame that is not one.
+/// Why received bytes are not a valid frame.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
-    /// Not our protocol, or out of step.
+    /// The peer does not speak this protocol, or the stream is out of step.
     #[error("NET-MAGIC: the peer does not speak Weir's data protocol")]
     Magic,
-    /// Another version of the framing.
+    /// The peer uses another version of the framing.
     #[error("NET-VERSION: the peer speaks version {0} of the data protocol, this process {VERSION}")]
     Version(u8),
-    /// A kind that doesn't exist.
+    /// The kind does not exist.
     #[error("NET-KIND: unknown kind of frame {0}")]
     Kind(u8),
-    /// A body longer than allowed.
+    /// The body is longer than allowed.
     #[error("NET-LENGTH: a frame of {length} bytes exceeds the limit of {limit}")]
     Length {
-        /// Its length in bytes.
+        /// Length in bytes.
         length: u32,
-        /// The limit in bytes.
+        /// Limit in bytes.
         limit: u32,
     },
-    /// Damaged on the way.
+    /// The frame was damaged in transit.
     #[error("NET-CRC: a frame arrived damaged")]
     Crc,
-    /// A body that is not what its kind promises.
+    /// The content does not match the kind. The text says why.
     #[error("NET-BODY: {0}")]
     Body(&'static str),
 }
 
-/// Reads a header; a length above `limit` bytes is refused.
+/// Reads a header. Refuses a length above `limit` bytes.
 pub fn decode_header(bytes: &[u8; HEADER_LENGTH], limit: u32) -> Result<FrameHeader, FrameError> {
     let mut reader = &bytes[..];
     if reader.get_u32_le() != MAGIC {
@@ -138,7 +138,7 @@ pub fn decode_header(bytes: &[u8; HEADER_LENGTH], limit: u32) -> Result<FrameHea
 /// Checks the CRC over header and body.
 pub fn verify(header_bytes: &[u8; HEADER_LENGTH], header: &FrameHeader, body: &[u8]) -> Result<(), FrameError> {
     if body.len() != header.length as usize {
-        return Err(FrameError::Body("shorter than its header says"));
+        return Err(FrameError::Body("the body is shorter than its header says"));
     }
     let crc = crc32c::crc32c_append(crc32c::crc32c(&header_bytes[..HEADER_LENGTH - 4]), body);
     if crc == header.crc32c { Ok(()) } else { Err(FrameError::Crc) }
@@ -161,7 +161,7 @@ pub fn encode_header(kind: FrameKind, channel: u32, sequence: u64, tag: u32, bod
     header
 }
 
-/// A whole frame in one piece, for small ones.
+/// Encodes a small frame, header and body, in one piece.
 pub fn encode(kind: FrameKind, channel: u32, sequence: u64, tag: u32, body: &[u8]) -> Bytes {
     let mut frame = BytesMut::with_capacity(HEADER_LENGTH + body.len());
     frame.put_slice(&encode_header(kind, channel, sequence, tag, body));
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_comes_back_as_it_went() {
+    fn a_frame_survives_encoding() {
         let frame = encode(FrameKind::Barrier, 7, 99, 0xabcd, b"hello");
         let (header, body) = decode_all(&frame).unwrap();
         assert_eq!((header.kind, header.channel, header.sequence, header.tag), (FrameKind::Barrier, 7, 99, 0xabcd));
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn every_single_flipped_bit_is_noticed() {
+    fn every_flipped_bit_is_detected() {
         let frame = encode(FrameKind::Watermark, 3, 5, 17, &42_i64.to_le_bytes());
         for bit in 0..frame.len() * 8 {
             let mut damaged = frame.to_vec();

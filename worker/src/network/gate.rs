@@ -1,4 +1,4 @@
-//! A task's inputs: all channels of all of them, read in turn.
+//! The inputs of a task. It reads all channels of all inputs in turn.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,12 +15,12 @@ use super::client::RemoteChannel;
 pub enum InputChannel {
     /// The producer is in this process.
     Local(Arc<Channel>),
-    /// The producer is in another one.
+    /// The producer is in another process.
     Remote(RemoteChannel),
 }
 
 impl InputChannel {
-    /// The queue elements arrive in.
+    /// The queue in which elements arrive.
     pub fn channel(&self) -> &Arc<Channel> {
         match self {
             Self::Local(channel) => channel,
@@ -47,25 +47,26 @@ pub struct InputGate {
     ending: bool,
 }
 
-/// What a look at the channels found.
+/// The result of [`InputGate::poll`].
 #[derive(Debug)]
 pub enum GatePoll {
-    /// The next element of one of them.
+    /// The next element of a channel.
     Element {
-        /// Its number over all inputs.
+        /// Number of the channel over all inputs.
         channel: usize,
         element: StreamElement,
-        /// Bytes of its rows.
+        /// Bytes of the element's rows.
         bytes: usize,
     },
-    /// Nothing in any channel that may be read.
+    /// No channel that may be read has an element.
     Empty,
-    /// A channel is lost; the task can't go on.
+    /// A channel is lost, so the task can't continue.
     Lost(String),
 }
 
 impl InputGate {
-    /// Reads `channels`, each `(input of the chain, producer, channel)`. After a producer was stopped the task has `grace` to be stopped too.
+    /// Reads `channels`, each `(input of the chain, producer, channel)`. If a producer is stopped and the task is not stopped
+    /// within `grace`, the channel counts as lost.
     pub fn new(channels: Vec<(u32, ExecutionAttemptId, InputChannel)>, grace: Duration) -> Self {
         let channels = channels.into_iter().map(|(input, producer, source)| GateChannel {
             source,
@@ -84,22 +85,22 @@ impl InputGate {
         self.channels.len()
     }
 
-    /// Whether there is none.
+    /// Whether there is no channel.
     pub fn is_empty(&self) -> bool {
         self.channels.is_empty()
     }
 
-    /// Which input of the chain a channel feeds.
+    /// Number of the chain's input that a channel feeds.
     pub fn input_of(&self, channel: usize) -> u32 {
         self.channels[channel].input
     }
 
-    /// Whether producers may finish although their input has not ended, because the job is being stopped.
+    /// Sets whether producers may finish although their input has not ended, because the job is being stopped.
     pub fn expect_end(&mut self, expected: bool) {
         self.ending = expected;
     }
 
-    /// Stops reading a channel.
+    /// Stops reading a channel until [`Self::unblock_all`].
     pub fn block(&mut self, channel: usize) {
         self.channels[channel].blocked = !is_planted(Flaw::RowsPassBarriers);
     }
@@ -111,7 +112,7 @@ impl InputGate {
         }
     }
 
-    /// Notes that a channel's input has ended. Returns whether it was the last.
+    /// Notes that a channel's input has ended. Returns whether all have ended now.
     pub fn end(&mut self, channel: usize) -> bool {
         self.channels[channel].ended = true;
         self.channels.iter().all(|channel| channel.ended)
@@ -153,7 +154,7 @@ impl InputGate {
 }
 
 impl GateChannel {
-    /// Judges the end of the channel: `Some(why)` if the task can't go on.
+    /// Handles the end of the channel. Returns the reason if the task can't continue.
     fn closed(&mut self, closure: Closure, ending: bool, grace: Duration) -> Option<String> {
         match closure {
             Closure::Finished if self.ended || ending => {

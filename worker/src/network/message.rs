@@ -8,7 +8,7 @@ use weir_protocol::{
 
 use super::frame::FrameError;
 
-/// Longest TaskManager id accepted, in bytes.
+/// Longest accepted TaskManager id, in bytes.
 const ID_LIMIT: usize = 512;
 /// Longest reason sent with a closed channel, in bytes.
 const REASON_LIMIT: usize = 2048;
@@ -20,16 +20,16 @@ pub struct ChannelKey {
     pub producer: ExecutionAttemptId,
     /// Number of the edge in the job graph.
     pub edge: u32,
-    /// Which consumer subtask.
+    /// Number of the consumer's subtask.
     pub consumer_subtask: u32,
 }
 
-/// First frame of a connection: who dials, and which process it believes to reach.
+/// The first frame of a connection: which process connects, and which one it expects to reach.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hello {
     /// The consumer's TaskManager.
     pub consumer: TaskManagerId,
-    /// The TaskManager it means to reach; another incarnation at the same address refuses.
+    /// The TaskManager that it expects to reach. Another incarnation at the same address refuses.
     pub producer: TaskManagerId,
 }
 
@@ -37,9 +37,9 @@ pub struct Hello {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Open {
     pub key: ChannelKey,
-    /// The attempt that asks; the producer checks that it is the one it was deployed for.
+    /// The attempt that asks. The producer's side checks that the channel was offered to this attempt.
     pub consumer: ExecutionAttemptId,
-    /// Elements that may be sent before more is granted.
+    /// Elements that may be sent before more credits are granted.
     pub credits: u32,
 }
 
@@ -54,14 +54,14 @@ impl Open {
     }
 }
 
-/// Why a channel ends, as the producer says it.
+/// Why a channel ends, as the producer's side reports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CloseReason {
-    /// The producer is done with all of it.
+    /// The producer has finished and has sent everything.
     Finished,
-    /// The producer was stopped or has failed; whoever stops this region stops the consumer too.
+    /// The producer was stopped or has failed. The JobManager stops the consumer too.
     ProducerStopped(String),
-    /// The channel can't be had: unknown, taken, or meant for another attempt.
+    /// The channel is not available: it is unknown, taken, or meant for another attempt.
     Refused(String),
 }
 
@@ -200,7 +200,7 @@ fn get_attempt(body: &mut &[u8]) -> Result<ExecutionAttemptId, FrameError> {
     Ok(ExecutionAttemptId { job, execution_vertex: ExecutionVertexId { vertex, subtask }, generation })
 }
 
-const SHORT: FrameError = FrameError::Body("too short");
+const SHORT: FrameError = FrameError::Body("the body is too short");
 
 fn put_text(bytes: &mut BytesMut, text: &str, limit: usize) {
     let cut = (0..=text.len().min(limit)).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
@@ -231,7 +231,7 @@ fn get_u64(body: &mut &[u8]) -> Result<u64, FrameError> {
 }
 
 fn end(body: &[u8]) -> Result<(), FrameError> {
-    if body.is_empty() { Ok(()) } else { Err(FrameError::Body("longer than its kind needs")) }
+    if body.is_empty() { Ok(()) } else { Err(FrameError::Body("the body is longer than its kind needs")) }
 }
 
 #[cfg(test)]
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn bodies_come_back_as_they_went() {
+    fn bodies_survive_encoding() {
         let hello = Hello { consumer: TaskManagerId("tm-1".into()), producer: TaskManagerId("tm-2".into()) };
         assert_eq!(decode_hello(&encode_hello(&hello)), Ok(hello));
         let key = ChannelKey { producer: attempt(0), edge: 9, consumer_subtask: 5 };

@@ -1,8 +1,8 @@
-//! The exchange: how rows, watermarks and barriers get from one task to the next.
+//! The exchange, which carries rows, watermarks and barriers from one task to the next.
 //!
-//! Within the process a channel is a bounded queue between two slot threads. Between processes the producer's queue is emptied
-//! by its TaskManager's data service onto one TCP connection per pair of TaskManagers, as far as the consumer has granted
-//! credits for the channel, and the consumer's end fills a queue of the same kind.
+//! Within a process, a channel is a bounded queue between two slot threads. Between processes, the data service of the producer's
+//! TaskManager sends the elements of the queue to the consumer's TaskManager, which puts them into a queue of the same kind. One
+//! TCP connection per pair of TaskManagers carries all channels. A channel sends only as far as its consumer has granted credits.
 
 pub mod channel;
 pub mod client;
@@ -22,19 +22,19 @@ use channel::ChannelLimits;
 /// Limits of the exchange.
 #[derive(Debug, Clone)]
 pub struct NetworkOptions {
-    /// Elements a channel may hold at either end; what a consumer grants at first.
+    /// Elements that a channel may hold at either end. A consumer grants this many credits at first.
     pub channel_elements: u32,
-    /// Bytes of rows a channel may hold at the producer before the producer waits.
+    /// Bytes of rows that a channel may hold at the producer before the producer waits.
     pub channel_bytes: usize,
-    /// Longest frame, in bytes; longer batches travel in pieces.
+    /// Longest frame, in bytes. Longer batches are split.
     pub max_frame_bytes: u32,
     /// How long a consumer waits for a channel's producer to be deployed and reachable.
     pub open_timeout: Duration,
-    /// A connection silent for so long is taken for broken; pings are sent three times as often.
+    /// A connection that is silent for this long counts as broken. Pings are sent three times as often.
     pub peer_timeout: Duration,
-    /// How long a consumer waits to be stopped after a producer was, before it fails by itself.
+    /// After a producer was stopped, its consumer waits this long to be stopped too before it fails by itself.
     pub stopped_producer_grace: Duration,
-    /// Most connections accepted by the data service at one time.
+    /// Most connections that the data service accepts at one time.
     pub max_connections: usize,
 }
 

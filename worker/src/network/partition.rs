@@ -1,4 +1,4 @@
-//! A task's outputs: which consumer gets which rows.
+//! A task's outputs, which distribute rows to consumers.
 
 use std::sync::Arc;
 
@@ -22,9 +22,9 @@ pub struct ResultPartition {
     partitioning: Partitioning,
     channels: Vec<Arc<Channel>>,
     max_parallelism: u32,
-    /// Made for the first batch.
+    /// Created for the first batch.
     partitioner: Option<KeyPartitioner>,
-    /// Whose turn it is when rebalancing.
+    /// Index of the channel that gets the next batch when rebalancing.
     next: usize,
 }
 
@@ -46,12 +46,12 @@ impl ResultPartition {
             channel
         };
         let channels: Vec<_> = deployment.consumers.iter().map(offer).collect();
-        // Subtasks start their turns at different consumers.
+        // Subtasks start at different consumers, so that the first consumer does not get all first batches.
         let next = producer.execution_vertex.subtask as usize % channels.len().max(1);
         Self { partitioning: deployment.partitioning.clone(), channels, max_parallelism, partitioner: None, next }
     }
 
-    /// Deals a batch to the channels. Returns the bytes put into them.
+    /// Distributes a batch to the channels. Returns the bytes put into them.
     fn emit(&mut self, batch: RecordBatch) -> Result<u64, OperatorError> {
         match &self.partitioning {
             Partitioning::Hash { keys } if self.channels.len() > 1 => {
@@ -76,7 +76,7 @@ impl ResultPartition {
                 self.next = (self.next + 1) % self.channels.len();
                 Ok(push(channel, batch))
             }
-            // One channel, or every channel gets everything.
+            // There is one channel, or every channel gets every row.
             _ => Ok(self.channels.iter().map(|channel| push(channel, batch.clone())).sum()),
         }
     }
@@ -88,37 +88,37 @@ fn push(channel: &Channel, batch: RecordBatch) -> u64 {
     bytes as u64
 }
 
-/// Bytes of a batch's rows; of a slice, those of its part.
+/// Bytes of a batch's rows. For a slice, only the bytes of the slice.
 pub fn batch_bytes(batch: &RecordBatch) -> usize {
     batch.columns().iter().map(|column| column.to_data().get_slice_memory_size().unwrap_or(0)).sum()
 }
 
-/// All outputs of a task: the collector at the end of its chain.
+/// All outputs of a task. They are the collector at the end of its chain.
 #[derive(Debug)]
 pub struct Outputs {
     partitions: Vec<ResultPartition>,
     counters: Arc<TaskCounters>,
-    /// Whether the last thing said was that nothing comes for now.
+    /// Whether consumers were told that the task is idle, and no row or watermark followed.
     idle: bool,
 }
 
 impl Outputs {
-    /// The outputs of a task.
+    /// The outputs of a task with these edges.
     pub fn new(partitions: Vec<ResultPartition>, counters: Arc<TaskCounters>) -> Self {
         Self { partitions, counters, idle: false }
     }
 
-    /// Whether nothing is behind: a sink.
+    /// Whether the task has no outputs, because it ends in a sink.
     pub fn is_empty(&self) -> bool {
         self.partitions.is_empty()
     }
 
-    /// Whether every channel has room: asked before a task starts on its next input.
+    /// Whether every channel has room. A task asks before it starts on its next input.
     pub fn has_room(&self) -> bool {
         self.partitions.iter().all(|partition| partition.channels.iter().all(|channel| channel.has_room()))
     }
 
-    /// Says something to every consumer, after all rows collected before.
+    /// Sends an element to every consumer, after all rows collected before.
     pub fn broadcast(&mut self, element: &StreamElement) {
         match element {
             StreamElement::Idle if self.idle => return,
@@ -131,7 +131,7 @@ impl Outputs {
         }
     }
 
-    /// Ends all channels.
+    /// Closes all channels.
     pub fn close(&self, closure: &Closure) {
         for channel in self.partitions.iter().flat_map(|partition| &partition.channels) {
             channel.close(closure.clone());
@@ -141,8 +141,8 @@ impl Outputs {
 
 impl Drop for Outputs {
     fn drop(&mut self) {
-        // Of a task that ended in an orderly way the channels are closed already, and the first reason stays.
-        self.close(&Closure::ProducerStopped("the producer is gone".into()));
+        // If the task ended in order, its channels are closed already, and the first reason stays.
+        self.close(&Closure::ProducerStopped("the producer was dropped".into()));
     }
 }
 

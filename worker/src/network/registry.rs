@@ -1,4 +1,4 @@
-//! The producing ends of all channels of this TaskManager, by name, for whoever comes to consume them.
+//! The producing ends of all channels of this TaskManager, by key. Consumers take them here.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,27 +10,21 @@ use weir_protocol::ExecutionAttemptId;
 use super::channel::Channel;
 use super::message::ChannelKey;
 
-/// Why a channel can't be had.
+/// Why a consumer can't take a channel.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TakeError {
     /// The producer was not deployed here in time.
     #[error("NET-NO-PRODUCER: attempt {producer} offers no such channel here after {waited_ms} ms")]
-    NoProducer {
-        /// The producing attempt.
-        producer: ExecutionAttemptId,
-        /// How long was waited.
-        waited_ms: u128,
-    },
+    NoProducer { producer: ExecutionAttemptId, waited_ms: u128 },
     /// The producer was deployed for another attempt of the consumer.
     #[error("NET-STALE-ATTEMPT: the channel of {producer} is meant for {expected}, not for {asking}")]
     StaleAttempt {
-        /// The producing attempt.
         producer: ExecutionAttemptId,
-        /// The consumer it was deployed for.
+        /// The consumer that the producer was deployed for.
         expected: ExecutionAttemptId,
         asking: ExecutionAttemptId,
     },
-    /// Somebody else has it already.
+    /// The channel has a consumer already.
     #[error("NET-CHANNEL-TAKEN: the channel of {0} has a consumer already")]
     Taken(ExecutionAttemptId),
 }
@@ -94,7 +88,7 @@ impl ChannelRegistry {
         Some(Ok(entry.channel.clone()))
     }
 
-    /// The attempt has ended: its channels are not to be had any more. Those taken live on until drained.
+    /// Removes the channels of an attempt that has ended. Consumers that took a channel can still drain it.
     pub fn withdraw(&self, producer: &ExecutionAttemptId) {
         self.lock().retain(|key, _| key.producer != *producer);
     }
@@ -134,7 +128,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_consumer_waits_only_so_long() {
+    async fn a_consumer_waits_only_until_its_timeout() {
         let registry = ChannelRegistry::default();
         let error = registry.take(key(1), attempt(2, 1), Duration::from_millis(5)).await.unwrap_err();
         assert!(matches!(error, TakeError::NoProducer { .. }));

@@ -1,4 +1,4 @@
-//! The data service: hands the channels of this TaskManager's tasks to consumers in other TaskManagers.
+//! The data service. It sends the channels of this TaskManager's tasks to consumers in other TaskManagers.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,12 +20,12 @@ use super::registry::ChannelRegistry;
 use super::wire::{FrameReader, FrameWriter, OutFrame, WireError};
 use crate::metrics;
 
-/// Frames waiting for a connection's writer.
+/// Most frames that wait for a connection's writer.
 const OUT_QUEUE: usize = 16;
 /// Most channels over one connection.
 const MAX_CHANNELS: usize = 65_536;
 
-/// What every connection of the service needs.
+/// The data service, with what all its connections share.
 #[derive(Debug)]
 pub struct DataService {
     pub task_manager: TaskManagerId,
@@ -34,7 +34,7 @@ pub struct DataService {
 }
 
 impl DataService {
-    /// Accepts consumers until the task is dropped.
+    /// Accepts connections from consumers until the future is dropped.
     pub async fn serve(self: Arc<Self>, listener: TcpListener) {
         let slots = Arc::new(Semaphore::new(self.options.max_connections));
         loop {
@@ -42,7 +42,7 @@ impl DataService {
             let stream = match listener.accept().await {
                 Ok((stream, _)) => stream,
                 Err(error) => {
-                    // Out of file descriptors, most likely: wait for some to be freed.
+                    // Most likely the process is out of file descriptors. Wait until some are closed.
                     tracing::warn!(%error, "the data service can't accept a connection");
                     tokio::time::sleep(std::time::Duration::from_millis(100)).await;
                     continue;
@@ -52,7 +52,7 @@ impl DataService {
             weir_world::spawn("data-connection", async move {
                 let _permit = permit;
                 match service.connection(stream).await {
-                    Err(error) if error.is_strange() => tracing::warn!(%error, "a data connection was given up"),
+                    Err(error) if error.is_strange() => tracing::warn!(%error, "a data connection failed"),
                     Err(error) => tracing::debug!(%error, "a data connection ended"),
                     Ok(()) => {}
                 }
@@ -131,7 +131,7 @@ impl DataService {
                 FrameKind::Release => {
                     channels.remove(&header.channel);
                 }
-                kind => return Err(WireError::Protocol(format!("a consumer sent {kind:?}"))),
+                kind => return Err(WireError::Protocol(format!("a consumer sent an unexpected frame: {kind:?}"))),
             }
         }
     }
@@ -142,7 +142,7 @@ struct OpenChannel {
     sending: AbortOnDrop,
 }
 
-/// Ends a task with its owner.
+/// Aborts a task when its owner is dropped.
 pub(crate) struct AbortOnDrop(pub(crate) JoinHandle<()>);
 
 impl Drop for AbortOnDrop {
@@ -167,13 +167,13 @@ async fn write_frames<W: tokio::io::AsyncWrite + Unpin>(
             written = writer.write(&next).await;
         }
         if written.is_err() || writer.flush().await.is_err() {
-            // The reader of this connection notices too and ends it.
+            // The reader of this connection fails too and ends it.
             return;
         }
     }
 }
 
-/// Empties one channel onto the connection, as far as there are credits.
+/// Sends the elements of one channel over the connection, as far as there are credits.
 struct ChannelSender {
     id: u32,
     open: Open,
@@ -182,17 +182,17 @@ struct ChannelSender {
     options: NetworkOptions,
     out: mpsc::Sender<OutFrame>,
     sequence: u64,
-    /// Made for the first batch.
+    /// Created for the first batch.
     codec: Option<BatchCodec>,
 }
 
-/// The connection is gone, or the channel was closed: nothing more is to be sent.
+/// Nothing more can be sent: the connection ended, or the channel was closed.
 struct ChannelOver;
 
 impl ChannelSender {
     async fn run(mut self) {
         let taken = self.registry.take(self.open.key, self.open.consumer, self.options.open_timeout).await;
-        let _gone = match taken {
+        let _over = match taken {
             Ok(channel) => self.send_all(&channel).await,
             Err(error) => self.close(CloseReason::Refused(error.to_string())).await,
         };
@@ -225,7 +225,7 @@ impl ChannelSender {
         }
     }
 
-    /// Sends one element for which a credit was taken; further pieces of a large batch take theirs.
+    /// Sends one element, for which a credit was taken. Each further piece of a large batch takes another credit.
     async fn send(&mut self, element: StreamElement) -> Result<(), ChannelOver> {
         let (kind, body) = match element {
             StreamElement::Batch(batch) => return self.send_batch(batch).await,

@@ -1,4 +1,4 @@
-//! The exchange between two processes' ends, over loopback.
+//! Tests of the exchange between the ends of two processes, over loopback.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -89,7 +89,7 @@ async fn open(connections: &Connections, producer: &Producer, edge: u32) -> Resu
     connections.open(&producer.id, &producer.address, key(edge), attempt(2, 0), codec).await
 }
 
-/// The consuming end as a task would use it, save that it waits.
+/// The consuming end as a task would use it, except that it waits.
 struct Consumer {
     remote: RemoteChannel,
     news: Arc<Notify>,
@@ -147,7 +147,7 @@ async fn elements_arrive_in_order_and_large_batches_in_pieces() {
 }
 
 #[tokio::test]
-async fn a_slow_consumer_holds_up_its_own_channel_and_no_other() {
+async fn a_slow_consumer_blocks_its_own_channel_and_no_other() {
     let producer = producer().await;
     let (stuck, flowing) = (producer.offer(0), producer.offer(1));
     let connections = connections();
@@ -160,7 +160,7 @@ async fn a_slow_consumer_holds_up_its_own_channel_and_no_other() {
         flowing.push(StreamElement::Watermark(watermark), 0);
         assert!(matches!(fast.next().await, Ok(StreamElement::Watermark(came)) if came == watermark));
     }
-    // Of the stuck channel no more than was granted has left.
+    // The stuck channel has sent no more elements than were granted.
     assert!(slow.remote.channel.queued() <= options().channel_elements as usize);
     assert!(!stuck.has_room());
     for watermark in 0..20 {
@@ -169,7 +169,7 @@ async fn a_slow_consumer_holds_up_its_own_channel_and_no_other() {
 }
 
 #[tokio::test]
-async fn another_incarnation_at_the_same_address_is_not_talked_to() {
+async fn another_incarnation_at_the_same_address_refuses_the_connection() {
     let producer = producer().await;
     let mut fewer = options();
     fewer.open_timeout = Duration::from_millis(50);
@@ -192,10 +192,10 @@ async fn a_stale_consumer_is_refused() {
 }
 
 #[tokio::test]
-async fn a_broken_connection_is_told_to_every_channel_over_it() {
+async fn a_damaged_frame_breaks_the_connection_and_its_channel_is_lost() {
     let listener = BoundListener::bind("127.0.0.1:0").unwrap().serve().unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    // Greets, opens the channel, sends a damaged frame.
+    // This producer answers the hello, opens the channel and sends a damaged frame.
     let liar = weir_world::spawn("test", async move {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
         let (mut stream, _) = listener.accept().await.unwrap();
@@ -210,7 +210,7 @@ async fn a_broken_connection_is_told_to_every_channel_over_it() {
         let mut damaged = encode(FrameKind::Watermark, 1, 0, tag, &[1; 8]).to_vec();
         damaged[35] ^= 1;
         stream.write_all(&damaged).await.unwrap();
-        // Stays connected: it is the consumer who breaks it off.
+        // The producer stays connected, so it is the consumer that ends the connection.
         let mut rest = Vec::new();
         let _ = stream.read_to_end(&mut rest).await;
     });
@@ -225,13 +225,13 @@ async fn a_broken_connection_is_told_to_every_channel_over_it() {
 }
 
 #[tokio::test]
-async fn whoever_does_not_speak_the_protocol_is_hung_up_on() {
+async fn a_peer_that_does_not_speak_the_protocol_is_disconnected() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let producer = producer().await;
     let mut stream = net::connect(&producer.address).await.unwrap();
     stream.write_all(&Bytes::from_static(b"GET / HTTP/1.1\r\nhost: x\r\naccept: */*\r\n\r\n")).await.unwrap();
     let mut answer = Vec::new();
-    // An error is as good as an end.
+    // The connection may end in order or with an error.
     let _ = stream.read_to_end(&mut answer).await;
     assert!(answer.is_empty());
 }

@@ -1,4 +1,4 @@
-//! Reading and writing frames on a connection, with a deadline on silence.
+//! Reads and writes frames on a connection. A connection that is silent for too long fails.
 
 use std::time::Duration;
 
@@ -7,28 +7,28 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, B
 
 use super::frame::{self, FrameError, FrameHeader, FrameKind, HEADER_LENGTH};
 
-/// Bytes buffered in front of the socket, each way.
+/// Bytes buffered for the socket in each direction.
 const BUFFER: usize = 64 * 1024;
 
-/// Why a connection is over.
+/// Why a connection ended.
 #[derive(Debug, thiserror::Error)]
 pub enum WireError {
     /// The socket failed or was closed.
     #[error("NET-CONNECTION: {0}")]
     Io(#[from] std::io::Error),
-    /// What came is no frame.
+    /// The received bytes are not a valid frame.
     #[error("{0}")]
     Frame(#[from] FrameError),
-    /// Nothing came for too long.
-    #[error("NET-SILENT: nothing was heard for {0} ms")]
+    /// The peer sent or took nothing for too long.
+    #[error("NET-SILENT: the peer did not respond for {0} ms")]
     Silent(u128),
-    /// A frame that is well-formed but out of place.
+    /// A frame is well-formed but out of place.
     #[error("NET-PROTOCOL: {0}")]
     Protocol(String),
 }
 
 impl WireError {
-    /// Whether more happened than that the connection was closed: somebody may want to know.
+    /// Whether the cause is more than a closed or failed socket, and so worth a warning.
     pub fn is_strange(&self) -> bool {
         !matches!(self, Self::Io(_))
     }
@@ -42,12 +42,12 @@ pub struct FrameReader<R> {
 }
 
 impl<R: AsyncRead + Unpin> FrameReader<R> {
-    /// Reads frames of at most `limit` bytes, and gives up after `silence`.
+    /// Reads frames of at most `limit` bytes. Fails if no frame arrives within `silence`.
     pub fn new(stream: R, limit: u32, silence: Duration) -> Self {
         Self { stream: BufReader::with_capacity(BUFFER, stream), limit, silence }
     }
 
-    /// The next frame that is not a ping, verified.
+    /// Reads and verifies the next frame that is not a ping.
     pub async fn next(&mut self) -> Result<(FrameHeader, Bytes), WireError> {
         loop {
             let read = tokio::time::timeout(self.silence, self.read()).await;
@@ -77,12 +77,12 @@ pub struct OutFrame {
 }
 
 impl OutFrame {
-    /// Frames a body.
+    /// Creates a frame with this body.
     pub fn new(kind: FrameKind, channel: u32, sequence: u64, tag: u32, body: Bytes) -> Self {
         Self { header: frame::encode_header(kind, channel, sequence, tag, &body), body }
     }
 
-    /// The sign of life.
+    /// A frame that only shows that this process is alive.
     pub fn ping() -> Self {
         Self::new(FrameKind::Ping, 0, 0, 0, Bytes::new())
     }
@@ -95,7 +95,7 @@ pub struct FrameWriter<W> {
 }
 
 impl<W: AsyncWrite + Unpin> FrameWriter<W> {
-    /// Writes frames; a frame that can't be written within `deadline` breaks the connection.
+    /// Writes frames. Fails if a frame can't be written within `deadline`.
     pub fn new(stream: W, deadline: Duration) -> Self {
         Self { stream: BufWriter::with_capacity(BUFFER, stream), deadline }
     }
@@ -110,7 +110,7 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
         Ok(written.map_err(|_| WireError::Silent(self.deadline.as_millis()))??)
     }
 
-    /// Sends what is buffered.
+    /// Sends the buffered frames.
     pub async fn flush(&mut self) -> Result<(), WireError> {
         let flushed = tokio::time::timeout(self.deadline, self.stream.flush()).await;
         Ok(flushed.map_err(|_| WireError::Silent(self.deadline.as_millis()))??)

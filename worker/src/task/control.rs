@@ -1,4 +1,4 @@
-//! The agent's handle on one task: orders go in without waiting, counters come out.
+//! The agent's handle to one task. The agent gives orders without waiting, and reads counters.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,25 +11,21 @@ use weir_protocol::{CheckpointId, ExecutionAttemptId};
 use crate::metrics::TaskCounters;
 use crate::network::channel::SlotWaker;
 
-/// What a task is told.
+/// An order to a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TaskOrder {
     /// A source injects this barrier.
     Trigger(CheckpointBarrier),
-    /// The checkpoint is durable: commit; if `last`, finish.
-    Complete {
-        checkpoint: CheckpointId,
-        /// The final one.
-        last: bool,
-    },
+    /// The checkpoint is durable. The task commits and, if `last`, finishes.
+    Complete { checkpoint: CheckpointId, last: bool },
     /// The checkpoint will never complete.
     Aborted(CheckpointId),
 }
 
-/// Orders a task may leave unread; a slot thread stuck for that long is as good as dead.
+/// Most orders that a task may leave unread. A slot thread that leaves more is stuck.
 const MAX_ORDERS: usize = 1024;
 
-/// Shared by the agent, the I/O runtime and the slot thread.
+/// The control of one task. The agent, the I/O runtime and the slot thread share it.
 #[derive(Debug)]
 pub struct TaskControl {
     attempt: ExecutionAttemptId,
@@ -55,22 +51,22 @@ impl TaskControl {
         })
     }
 
-    /// Which attempt.
+    /// The task's attempt id.
     pub fn attempt(&self) -> ExecutionAttemptId {
         self.attempt
     }
 
-    /// Its counters.
+    /// The task's counters.
     pub fn counters(&self) -> &Arc<TaskCounters> {
         &self.counters
     }
 
-    /// Wakes the task's thread.
+    /// The waker of the task's thread.
     pub fn waker(&self) -> &SlotWaker {
         &self.waker
     }
 
-    /// Gives an order. Returns whether there was room for it.
+    /// Queues an order. Returns false if there is no room for it.
     pub fn order(&self, order: TaskOrder) -> bool {
         {
             let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
@@ -84,19 +80,19 @@ impl TaskControl {
         true
     }
 
-    /// Stops the task, wherever it is.
+    /// Cancels the task, in whatever state it is.
     pub fn cancel(&self) {
         self.canceled.store(true, Ordering::Release);
         self.cancel_news.notify_waiters();
         self.waker.wake();
     }
 
-    /// Whether the task is to stop.
+    /// Whether the task was canceled.
     pub fn is_canceled(&self) -> bool {
         self.canceled.load(Ordering::Acquire)
     }
 
-    /// Returns when the task is to stop.
+    /// Waits until the task is canceled.
     pub async fn canceled(&self) {
         loop {
             let news = self.cancel_news.notified();
@@ -109,7 +105,7 @@ impl TaskControl {
         }
     }
 
-    /// The next order.
+    /// Takes the next order, if there is one.
     pub fn next_order(&self) -> Option<TaskOrder> {
         if !self.has_orders.load(Ordering::Acquire) {
             return None;

@@ -1,4 +1,4 @@
-//! From a deployment to a task ready to run: outputs first, then inputs, operators and their state.
+//! Makes a task that is ready to run from a deployment: first its outputs, then its inputs, its operators and their state.
 
 use std::sync::Arc;
 
@@ -26,38 +26,38 @@ use crate::network::message::ChannelKey;
 use crate::network::partition::{Outputs, ResultPartition};
 use crate::network::registry::ChannelRegistry;
 
-/// What deploying needs of the TaskManager.
+/// Prepares tasks. It holds what all tasks of the TaskManager share.
 pub struct Deployer {
     pub task_manager: TaskManagerId,
-    /// The kinds of operators it can run.
+    /// The kinds of operators that the TaskManager can run.
     pub operators: OperatorRegistry,
-    /// Channels its tasks produce into.
+    /// The channels that its tasks produce into.
     pub channels: Arc<ChannelRegistry>,
     /// Connections to other TaskManagers.
     pub connections: Connections,
     /// Limits of the exchange.
     pub network: NetworkOptions,
-    /// Rows a source reads at a time.
+    /// Most rows that a source reads at a time.
     pub max_batch_rows: usize,
-    /// Fresh state of a subtask of up to so many bytes goes into the checkpoint's metadata, more into a file of its own.
+    /// A subtask's new state of at most this many bytes goes into the checkpoint's metadata, larger state into its own file.
     pub inline_state_limit: usize,
 }
 
-/// A task as ordered, with what it shares with the others of its deployment.
+/// A task to prepare, with the values that it shares with the other tasks of its deployment.
 pub struct TaskOfDeployment {
     pub task: TaskDeployment,
     /// Number of key groups of the job.
     pub max_parallelism: u32,
-    /// Where its checkpoints go, and come from.
+    /// The storage of its checkpoints.
     pub storage: CheckpointStorage,
     /// Whether the task restores from a checkpoint.
     pub restoring: bool,
 }
 
-/// Why a task did not come to run.
+/// Why a task does not run.
 #[derive(Debug)]
 pub enum Unprepared {
-    /// It was canceled before.
+    /// It was canceled before it ran.
     Canceled,
     /// It can't run.
     Failed(TaskFailure),
@@ -70,7 +70,7 @@ impl From<TaskFailure> for Unprepared {
 }
 
 impl Deployer {
-    /// Creates the outputs of a task, so that its consumers find them. The first step, and it does not wait.
+    /// Creates the outputs of a task, so that its consumers find them. This is the first step, and it does not wait.
     pub fn offer_outputs(&self, task: &TaskDeployment, max_parallelism: u32, control: &TaskControl) -> Outputs {
         let offer = |output| {
             ResultPartition::offer(output, task.attempt, max_parallelism, &self.network, &self.channels, control.waker())
@@ -78,7 +78,7 @@ impl Deployer {
         Outputs::new(task.outputs.iter().map(offer).collect(), control.counters().clone())
     }
 
-    /// Connects the inputs, builds the operators and restores their state. A failed or canceled task's outputs are closed.
+    /// Connects the inputs, builds the operators and restores their state. If the task fails or is canceled, closes its outputs.
     pub async fn prepare(
         &self,
         order: TaskOfDeployment,
@@ -96,8 +96,8 @@ impl Deployer {
         let attempt = task.attempt;
         let gate = (!channels.is_empty()).then(|| InputGate::new(channels, self.network.stopped_producer_grace));
         let operators = self.operators.clone();
-        // Restoring a sink may commit files, a source may look at directories: not on the I/O threads. It is waited for even
-        // when the task is canceled: only then has the attempt let go of what the next one may touch.
+        // A restoring sink may commit files, and a source may list directories, so this must not run on the I/O threads. Wait for
+        // its end even if the task is canceled: until then the attempt may use files that the next attempt touches.
         let build = weir_world::blocking(move || build(&task, &operators, max_parallelism, restored));
         let chain = match build.await {
             Ok(chain) => chain?,

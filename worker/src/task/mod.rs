@@ -1,4 +1,4 @@
-//! A task: one attempt of one subtask, a non-blocking state machine driven by its slot's thread.
+//! A task is one attempt of one subtask: a non-blocking state machine that its slot's thread drives.
 
 pub mod control;
 pub mod deploy;
@@ -27,22 +27,22 @@ use crate::network::partition::Outputs;
 use control::{TaskControl, TaskOrder};
 use report::{TaskReport, TaskReports, failure};
 
-/// Least time between two ticks of a chain, in milliseconds.
+/// Shortest time between two ticks of a chain, in milliseconds.
 const TICK_MS: u64 = 50;
 
-/// What a step of a task brought.
+/// The result of a task's step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
-    /// Something was done; step again.
+    /// The task did something. Step it again.
     Worked,
-    /// No room downstream: a wake-up comes when there is.
+    /// There is no room downstream. A wake-up comes when there is room.
     Backpressured,
-    /// No input: a wake-up comes with some, or at this wall-clock time (milliseconds).
+    /// There is no input. A wake-up comes when there is input.
     Idle {
-        /// When to step again, news or not.
+        /// When to step again even without a wake-up: wall-clock time in milliseconds.
         until_ms: u64,
     },
-    /// The task has finished and is to be dropped.
+    /// The task has finished. Drop it.
     Finished,
 }
 
@@ -54,7 +54,7 @@ struct Inputs {
     alignment_started: Option<Instant>,
 }
 
-/// One running attempt. Built by [`deploy`], restored, and handed to its slot's thread.
+/// One running attempt. [`deploy`] builds and restores it, then hands it to its slot's thread.
 pub struct Task {
     control: Arc<TaskControl>,
     chain: OperatorChain,
@@ -64,33 +64,34 @@ pub struct Task {
     reports: TaskReports,
     max_batch_rows: usize,
     ended: bool,
-    /// The checkpoint after which the job is to stop, once this task has passed its barrier on: nothing may follow it.
+    /// The checkpoint after which the job stops. Set once this task has passed its barrier on: no element may follow that
+    /// barrier.
     stopping: Option<CheckpointId>,
     last_triggered: CheckpointId,
     next_poll_ms: u64,
     next_tick_ms: u64,
 }
 
-/// The parts a task is made of.
+/// The parts of a new task.
 pub struct TaskParts {
-    /// The agent's handle.
+    /// The agent's handle to the task.
     pub control: Arc<TaskControl>,
-    /// The operators, restored.
+    /// The operators with their restored state.
     pub chain: OperatorChain,
-    /// The channels into the task; none for a source.
+    /// The channels into the task. `None` for a source.
     pub gate: Option<InputGate>,
-    /// The channels out of it.
+    /// The channels out of the task.
     pub outputs: Outputs,
-    /// Where snapshots go.
+    /// Writes the task's snapshots.
     pub snapshots: SnapshotWriter,
-    /// The line to the agent.
+    /// Sends reports to the agent.
     pub reports: TaskReports,
-    /// Rows a source reads at a time.
+    /// Most rows that a source reads at a time.
     pub max_batch_rows: usize,
 }
 
 impl Task {
-    /// Puts a task together.
+    /// Creates a task from its parts.
     pub fn new(parts: TaskParts) -> Self {
         let TaskParts { control, chain, gate, outputs, snapshots, reports, max_batch_rows } = parts;
         let inputs = gate.map(|gate| Inputs {
@@ -115,27 +116,27 @@ impl Task {
         }
     }
 
-    /// Which attempt.
+    /// The task's attempt id.
     pub fn attempt(&self) -> ExecutionAttemptId {
         self.control.attempt()
     }
 
-    /// The agent's handle.
+    /// The agent's handle to the task.
     pub fn control(&self) -> &Arc<TaskControl> {
         &self.control
     }
 
-    /// The line to the agent.
+    /// The sender of reports to the agent.
     pub fn reports(&self) -> &TaskReports {
         &self.reports
     }
 
-    /// Ends the task's outputs.
+    /// Closes the task's outputs.
     pub fn close_outputs(&self, closure: &Closure) {
         self.outputs.close(closure);
     }
 
-    /// Does one thing, if there is one to do. `now_ms` is the wall clock. After an error the task must be dropped.
+    /// Does one unit of work, if there is one. `now_ms` is the wall clock. After an error, drop the task.
     pub fn step(&mut self, now_ms: u64) -> Result<Progress, TaskFailure> {
         if let Some(order) = self.control.next_order() {
             return self.obey(order);
@@ -160,7 +161,7 @@ impl Task {
         }
     }
 
-    /// What is due by the clock.
+    /// Does what is due by the clock.
     fn tick(&mut self, now_ms: u64) -> Result<(), TaskFailure> {
         if self.stopping.is_some() {
             return Ok(());
@@ -177,7 +178,8 @@ impl Task {
     fn obey(&mut self, order: TaskOrder) -> Result<Progress, TaskFailure> {
         match order {
             TaskOrder::Trigger(barrier) => {
-                // Only sources are triggered; barriers reach the others through their inputs. A repeated or late order is void.
+                // Only sources are triggered. Barriers reach other tasks through their inputs. A repeated or late order is
+                // ignored.
                 if self.inputs.is_none() && barrier.id > self.last_triggered {
                     self.last_triggered = barrier.id;
                     self.checkpoint(barrier, 0)?;
@@ -263,7 +265,7 @@ impl Task {
             }
             StreamElement::EndOfInput => {
                 if inputs.gate.end(channel) {
-                    // The end of time comes with the end of input, below.
+                    // The valve is not needed: `end` emits the last watermark.
                     self.end()?;
                 } else {
                     let output = inputs.valve.on_end(channel);
@@ -291,7 +293,7 @@ impl Task {
         }
     }
 
-    /// All input is processed. The task stays, and takes part in checkpoints until the final one is complete.
+    /// Called when all input is processed. The task stays and takes part in checkpoints until the final one is complete.
     fn end(&mut self) -> Result<(), TaskFailure> {
         if self.ended {
             return Ok(());
@@ -315,7 +317,7 @@ impl Task {
                     inputs.alignment_started = None;
                 }
                 AlignmentEffect::GiveUp(checkpoint) => {
-                    self.decline(checkpoint, "the barrier of a newer checkpoint arrived before all of this one's");
+                    self.decline(checkpoint, "the barrier of a newer checkpoint arrived before all barriers of this one");
                 }
                 AlignmentEffect::Snapshot(barrier) => {
                     let waited = inputs.alignment_started.take().map_or(0, |start| start.elapsed().as_micros() as u64);
@@ -326,7 +328,7 @@ impl Task {
         Ok(())
     }
 
-    /// Freezes the state, passes the barrier on, and leaves the rest to the background.
+    /// Freezes the state and passes the barrier on. The rest of the snapshot happens in the background.
     fn checkpoint(&mut self, barrier: CheckpointBarrier, alignment_us: u64) -> Result<(), TaskFailure> {
         let start = Instant::now();
         let operators = self.chain.snapshot(&barrier).map_err(task_failure)?;
@@ -357,7 +359,7 @@ impl Task {
         self.reports.tell_blocking(TaskReport::Declined(decline));
     }
 
-    /// Notes how time went by.
+    /// Counts how the task spent time.
     pub fn spent(&self, on: TimeSpent, nanoseconds: u64) {
         self.control.counters().spent(on, nanoseconds);
     }
@@ -368,7 +370,7 @@ impl Task {
     }
 }
 
-/// An operator's error as the reason of a failure.
+/// Converts an operator's error into a task failure.
 pub fn task_failure(error: OperatorError) -> TaskFailure {
     failure(error.code, error.message, error.retryable)
 }

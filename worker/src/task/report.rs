@@ -1,4 +1,4 @@
-//! What tasks tell the agent.
+//! Reports from tasks to the agent.
 
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
@@ -6,7 +6,7 @@ use weir_protocol::ExecutionAttemptId;
 use weir_protocol::job_status::ExecutionState;
 use weir_protocol::link::{CheckpointAcknowledgement, CheckpointDecline, TaskFailure, TaskStateUpdate};
 
-/// News of one task.
+/// A report of one task.
 #[derive(Debug, Clone, PartialEq)]
 pub enum TaskReport {
     /// The attempt changed state.
@@ -19,55 +19,56 @@ pub enum TaskReport {
     Declined(CheckpointDecline),
 }
 
-/// Reports waiting for the agent; a slot thread that finds no room waits, as the agent never waits for slot threads.
+/// Most reports that wait for the agent. If there is no room, a slot thread waits. The agent never waits for slot threads, so
+/// there is no deadlock.
 const QUEUE: usize = 4096;
 
-/// The tasks' end of the line to the agent.
+/// The tasks' end of the report queue.
 #[derive(Debug, Clone)]
 pub struct TaskReports {
     sender: mpsc::Sender<TaskReport>,
 }
 
-/// The agent's end.
+/// The agent's end of the report queue.
 #[derive(Debug)]
 pub struct TaskReportReceiver {
     receiver: mpsc::Receiver<TaskReport>,
 }
 
-/// A line from tasks to the agent.
+/// Creates the report queue from tasks to the agent.
 pub fn task_reports() -> (TaskReports, TaskReportReceiver) {
     let (sender, receiver) = mpsc::channel(QUEUE);
     (TaskReports { sender }, TaskReportReceiver { receiver })
 }
 
 impl TaskReports {
-    /// From a slot thread.
+    /// Sends a report from a slot thread. Blocks the thread while there is no room.
     pub fn tell_blocking(&self, report: TaskReport) {
         if let Err(TrySendError::Full(report)) = self.sender.try_send(report) {
-            // Nobody listens only when the process is shutting down.
+            // An error means that the agent has ended, which happens only when the process is shutting down.
             let _ = self.sender.blocking_send(report);
         }
     }
 
-    /// From the I/O runtime.
+    /// Sends a report from the I/O runtime.
     pub async fn tell(&self, report: TaskReport) {
         let _ = self.sender.send(report).await;
     }
 }
 
 impl TaskReportReceiver {
-    /// The next report; `None` when no task is left to report.
+    /// The next report. `None` if no task is left to report.
     pub async fn next(&mut self) -> Option<TaskReport> {
         self.receiver.recv().await
     }
 }
 
-/// A state change without failure.
+/// The report of a state change without failure.
 pub fn state(attempt: ExecutionAttemptId, state: ExecutionState) -> TaskReport {
     TaskReport::State(TaskStateUpdate { attempt, state, failure: None })
 }
 
-/// The end of an attempt that failed.
+/// The report that an attempt failed.
 pub fn failed(attempt: ExecutionAttemptId, failure: TaskFailure) -> TaskReport {
     TaskReport::State(TaskStateUpdate { attempt, state: ExecutionState::Failed, failure: Some(failure) })
 }

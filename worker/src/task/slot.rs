@@ -1,4 +1,4 @@
-//! A slot's thread: steps its tasks in turn, and sleeps when none of them can go on.
+//! A slot's thread. It steps its tasks in turn and sleeps if none of them can continue.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -20,10 +20,10 @@ use crate::network::registry::ChannelRegistry;
 
 /// Longest sleep, in milliseconds.
 const MAX_SLEEP_MS: u64 = 100;
-/// What a turn takes in a simulation.
+/// Duration of a turn in a simulation.
 const SIMULATED_TURN: Duration = Duration::from_millis(1);
 
-/// The handle on a slot's thread.
+/// A handle to a slot's thread.
 #[derive(Clone)]
 pub struct Slot {
     shared: Arc<SlotShared>,
@@ -38,7 +38,7 @@ struct SlotShared {
 }
 
 impl Slot {
-    /// Starts the thread `slot-<index>`; in a simulation, a task.
+    /// Starts the thread `slot-<index>`. In a simulation it is a task.
     pub fn start(index: u32, registry: Arc<ChannelRegistry>) -> std::io::Result<(Self, Ended)> {
         let waker = SlotWaker::default();
         let shared = SlotShared {
@@ -65,7 +65,7 @@ impl Slot {
         Ok((slot, ended))
     }
 
-    /// Wakes the thread.
+    /// The waker of the slot's thread.
     pub fn waker(&self) -> &SlotWaker {
         &self.shared.waker
     }
@@ -76,25 +76,25 @@ impl Slot {
         self.shared.waker.wake();
     }
 
-    /// Ends the thread; its tasks are stopped as if canceled.
+    /// Ends the thread. Its tasks end as if they were canceled.
     pub fn stop(&self) {
         self.shared.stopping.store(true, Ordering::Release);
         self.shared.waker.wake();
     }
 }
 
-/// A task on its slot, and what it last did.
+/// A task on its slot, and how its last step ended.
 struct Stepping {
     task: Task,
     last: TimeSpent,
     since: Instant,
 }
 
-/// What follows a turn of a slot.
+/// What a slot does after a turn.
 enum Next {
-    /// Another at once.
+    /// Begin the next turn at once.
     Turn,
-    /// Nothing, until somebody calls or the time is over.
+    /// Sleep until a wake-up, but not longer than this.
     Sleep(Duration),
     /// The slot ends.
     End,
@@ -113,7 +113,7 @@ impl SlotShared {
         }
     }
 
-    /// As [`Self::run`], where a turn takes simulated time.
+    /// Like [`Self::run`], but each turn takes simulated time.
     async fn run_simulated(&self) {
         let news = self.waker.bind_task();
         let mut tasks: Vec<Stepping> = Vec::new();
@@ -177,7 +177,7 @@ impl SlotShared {
             _ => TimeSpent::Busy,
         };
         let now = Instant::now();
-        // The time since the last step went by in the state that step found; a busy task merely waited for its turn.
+        // The last step tells how the task spent the time since then. After a busy step, the task only waited for its turn.
         let waited = start.duration_since(stepping.since).as_nanos() as u64;
         let waiting = if stepping.last == TimeSpent::Busy { TimeSpent::Idle } else { stepping.last };
         stepping.task.spent(waiting, waited);
@@ -192,7 +192,7 @@ impl SlotShared {
         }
     }
 
-    /// Lets go of a task, then says so.
+    /// Drops a task, then reports its end.
     fn bury(&self, task: Task, end: End) {
         let (attempt, reports) = (task.attempt(), task.reports().clone());
         self.registry.withdraw(&attempt);
@@ -223,7 +223,7 @@ enum End {
     Failed(TaskFailure),
 }
 
-/// What an operator said when it panicked.
+/// The failure of a task whose operator panicked, with the panic's message.
 pub fn panic_failure(panic: &(dyn Any + Send)) -> TaskFailure {
     let text = panic
         .downcast_ref::<&str>()

@@ -1,4 +1,4 @@
-//! What the TaskExecutor wants done.
+//! Effects that the TaskExecutor asks for.
 
 use weir_protocol::link::{LeaderAddress, TaskDeployment, ToJobManager};
 use weir_protocol::{CheckpointId, ExecutionAttemptId, StaleEpoch};
@@ -21,21 +21,21 @@ pub enum Effect {
     Deploy(Box<TaskStart>),
     /// Stop this task.
     Cancel(ExecutionAttemptId),
-    /// Tell this task.
+    /// Give this order to the task.
     Tell { attempt: ExecutionAttemptId, order: TaskOrder },
     /// The task has ended: forget its handle.
     Forget(ExecutionAttemptId),
     /// An order was refused because of its epoch: count and log it.
     CountStale(StaleEpoch),
-    /// A leader was lost: count and log it. Tasks go on.
+    /// A leader was lost: count and log it. Tasks continue.
     LeaderLost(String),
     /// A leader has accepted this TaskManager.
     Registered(LeaderAddress),
-    /// A message found neither leader nor room: count it.
+    /// There was no leader and no room in the outbox, so a message was dropped: count it.
     CountDropped,
 }
 
-/// A task to start, with what it shares with the others of its deployment.
+/// A task to start, with the values that it shares with the other tasks of its deployment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TaskStart {
     pub task: TaskDeployment,
@@ -45,6 +45,6 @@ pub struct TaskStart {
     pub max_parallelism: u32,
     /// Root of all checkpoints, as a URI.
     pub checkpoint_dir: String,
-    /// The checkpoint it restores from.
+    /// The checkpoint that it restores from, if any.
     pub restore_checkpoint: Option<CheckpointId>,
 }

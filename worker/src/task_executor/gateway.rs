@@ -1,20 +1,20 @@
-//! The handle on the running TaskExecutor.
+//! The handle to the running TaskExecutor.
 
 use tokio::sync::{mpsc, watch};
 use weir_protocol::LeaderEpoch;
 
-/// How the TaskExecutor stands.
+/// The status of the TaskExecutor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct TaskExecutorStatus {
     /// Epoch of the leader that has accepted this TaskManager, if one has.
     pub registered_with: Option<LeaderEpoch>,
-    /// Attempts that occupy slots.
+    /// Number of attempts that occupy slots.
     pub tasks: usize,
     /// Whether it has stopped.
     pub stopped: bool,
 }
 
-/// Asks the TaskExecutor to stop, and tells how it stands.
+/// Reads the TaskExecutor's status, and asks it to stop.
 #[derive(Debug, Clone)]
 pub struct TaskExecutorGateway {
     stop: mpsc::Sender<()>,
@@ -26,21 +26,21 @@ impl TaskExecutorGateway {
         Self { stop, status }
     }
 
-    /// How it stands now.
+    /// The TaskExecutor's current status.
     pub fn status(&self) -> TaskExecutorStatus {
         *self.status.borrow()
     }
 
-    /// Asks it to stop its tasks and then itself. Does not wait.
+    /// Asks the TaskExecutor to stop its tasks and then itself. Does not wait.
     pub fn stop(&self) {
-        // Full means that it was asked already; closed, that it has stopped.
+        // If the queue is full, it was asked already. If the queue is closed, it has stopped.
         let _ = self.stop.try_send(());
     }
 
-    /// Waits until it has stopped.
+    /// Waits until the TaskExecutor has stopped.
     pub async fn stopped(&self) {
         let mut status = self.status.clone();
-        // An error means that the runner is gone, so it has stopped.
+        // An error means that the runner was dropped, so it has stopped.
         let _ = status.wait_for(|status| status.stopped).await;
     }
 }

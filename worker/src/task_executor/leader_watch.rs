@@ -1,4 +1,4 @@
-//! Asks every configured JobManager who leads, all the time: whoever learns it first tells.
+//! Watches every configured JobManager for the leader. The JobManager that learns of a new leader first reports it.
 
 use std::time::Duration;
 
@@ -14,13 +14,13 @@ use super::link::{LinkError, endpoint};
 /// First and last wait between two tries.
 const WAIT: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
-/// Keeps a stream to the JobManager at `address` and passes on the leaders it names, until nobody listens.
+/// Keeps a stream to the JobManager at `address` and passes on the leaders that it names, until the receiver is dropped.
 pub async fn watch(address: String, leaders: mpsc::Sender<LeaderAddress>) {
     let mut backoff = Backoff::new(WAIT.0, WAIT.1);
     while !leaders.is_closed() {
         match stream(&address, &leaders, &mut backoff).await {
             Ok(()) => {}
-            Err(error) => tracing::debug!(address, %error, "can't watch for a leader there"),
+            Err(error) => tracing::debug!(address, %error, "can't watch this JobManager for the leader"),
         }
         backoff.wait().await;
     }

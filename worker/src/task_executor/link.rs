@@ -14,30 +14,30 @@ use weir_world::net::connect_channel;
 use super::event::{Event, LinkNumber};
 use crate::network::server::AbortOnDrop;
 
-/// Messages that may wait for the connection; more means that it does not move.
+/// Most messages that wait for the connection. If there are more, the connection is stuck.
 const OUT_QUEUE: usize = 4096;
 /// Longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// HTTP/2 pings: interval and how long an answer may take.
+/// Interval of HTTP/2 pings, and longest wait for their answer.
 const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(5));
 
-/// Why a conversation could not begin or go on.
+/// Why a link could not be opened, or ended.
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
-    /// The address is none.
+    /// The text is not an address.
     #[error("LINK-ADDRESS: {0:?} is not host:port")]
     Address(String),
     /// The connection failed.
     #[error("LINK-TRANSPORT: {0}")]
     Transport(#[from] tonic::transport::Error),
-    /// The other side refused or broke off.
+    /// The JobManager refused the stream or aborted it.
     #[error("LINK-STATUS: {0}")]
     Status(Box<tonic::Status>),
-    /// What came can't be read.
+    /// A message can't be decoded.
     #[error("{0}")]
     Decode(#[from] DecodeError),
-    /// The other side ended the stream.
-    #[error("LINK-ENDED: the JobManager ended the conversation")]
+    /// The JobManager ended the stream in order.
+    #[error("LINK-ENDED: the JobManager ended the stream")]
     Ended,
 }
 
@@ -47,7 +47,7 @@ impl From<tonic::Status> for LinkError {
     }
 }
 
-/// How to reach a JobManager.
+/// The endpoint of the JobManager at `address`, with timeouts and keep-alive.
 pub fn endpoint(address: &str) -> Result<Endpoint, LinkError> {
     let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(|_| LinkError::Address(address.to_owned()))?;
     Ok(endpoint
@@ -59,18 +59,18 @@ pub fn endpoint(address: &str) -> Result<Endpoint, LinkError> {
         .initial_connection_window_size(16 * 1024 * 1024))
 }
 
-/// The conversation with one leader; dropping it ends it.
+/// The link to one leader. Dropping it ends the link.
 pub struct LeaderLink {
     out: mpsc::Sender<pb::ToJobManager>,
     _task: AbortOnDrop,
 }
 
-/// The connection does not take messages any more.
+/// The connection accepts no more messages.
 #[derive(Debug)]
 pub struct LinkClosed;
 
 impl LeaderLink {
-    /// Starts to connect to `leader`; news come as events.
+    /// Starts to connect to `leader`. Its progress and the leader's messages arrive as events.
     pub fn open(number: LinkNumber, leader: LeaderAddress, events: mpsc::Sender<Event>) -> Self {
         let (out, messages) = mpsc::channel(OUT_QUEUE);
         let task = weir_world::spawn("leader-link", async move {
@@ -101,7 +101,7 @@ async fn converse(
     events: &mpsc::Sender<Event>,
 ) -> Result<(), LinkError> {
     let channel = connect_channel(&endpoint(&leader.rpc_address)?).await?;
-    // The registration goes out with the call: the other side may want it before it answers.
+    // Send the registration together with the call, because the JobManager may wait for it before it answers.
     if events.send(Event::LinkUp(number)).await.is_err() {
         return Ok(());
     }

@@ -1,7 +1,7 @@
-//! The TaskExecutor: who leads, which slot holds which attempt, and what each attempt is told. Pure.
+//! The TaskExecutor. It knows the leader and which slot holds which attempt, and decides what to tell each attempt. Pure.
 //!
-//! Silence of the leader means "look for a leader", never "fail the tasks". Orders carry the leader's epoch, and
-//! one lower than the highest seen is refused (E4).
+//! If the leader is silent, the TaskExecutor looks for a leader; it never fails the tasks. Orders carry the leader's epoch. An
+//! epoch lower than the highest seen is refused (E4).
 
 pub mod effect;
 pub mod event;
@@ -33,7 +33,7 @@ use outbox::Outbox;
 /// Waits between tries to reach a leader.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
 
-/// Who this TaskManager is, and how often it speaks.
+/// The identity of this TaskManager and its heartbeat settings.
 #[derive(Debug, Clone)]
 pub struct Identity {
     /// Resource id and incarnation.
@@ -42,22 +42,22 @@ pub struct Identity {
     pub data_address: String,
     /// `host:port` of its HTTP service.
     pub http_address: String,
-    /// Number of its slots.
+    /// Number of slots.
     pub slots: u32,
-    /// Its memory budget in bytes.
+    /// Memory budget in bytes.
     pub memory_bytes: u64,
     /// Time between two heartbeats, in milliseconds.
     pub heartbeat_interval_ms: u64,
-    /// A leader silent for so long, in milliseconds, is lost.
+    /// A leader that is silent for this many milliseconds counts as lost.
     pub heartbeat_timeout_ms: u64,
-    /// Varies the waits between tries, so that TaskManagers don't come all at once.
+    /// Varies the waits between tries, so that TaskManagers do not connect all at once.
     pub seed: u64,
 }
 
-/// Where the conversation with the leader stands.
+/// The state of the link to the leader.
 #[derive(Debug, Clone, PartialEq, Hash)]
 enum Link {
-    /// There is none. Not before `retry_at`.
+    /// There is no link. The next try is not before `retry_at`.
     Searching {
         retry_at: Millis,
     },
@@ -66,13 +66,13 @@ enum Link {
         leader: LeaderAddress,
         since: Millis,
     },
-    /// The registration was sent.
+    /// The registration was sent, but not answered yet.
     Registering {
         link: LinkNumber,
         leader: LeaderAddress,
         since: Millis,
     },
-    /// The leader has accepted.
+    /// The leader has accepted the registration.
     Registered {
         link: LinkNumber,
         leader: LeaderAddress,
@@ -101,7 +101,7 @@ struct Held {
     input_ended: bool,
 }
 
-/// The state machine.
+/// The state machine of the TaskExecutor.
 #[derive(Debug, Clone)]
 pub struct TaskExecutor {
     identity: Identity,
@@ -116,7 +116,7 @@ pub struct TaskExecutor {
 }
 
 impl Hash for TaskExecutor {
-    /// Everything but who it is, which stays the same.
+    /// Hashes everything except the identity, which never changes.
     fn hash<H: Hasher>(&self, state: &mut H) {
         let Self { identity: _, fence, link, links, failures_in_a_row, jitter, best_leader, held, outbox } = self;
         (fence, link, links, failures_in_a_row, jitter, best_leader, held, outbox).hash(state);
@@ -124,7 +124,7 @@ impl Hash for TaskExecutor {
 }
 
 impl TaskExecutor {
-    /// Holds nothing and knows no leader.
+    /// A TaskExecutor that holds no attempt and knows no leader.
     pub fn new(identity: Identity) -> Self {
         let jitter = identity.seed | 1;
         Self {
@@ -140,7 +140,7 @@ impl TaskExecutor {
         }
     }
 
-    /// The leader that has accepted this TaskManager.
+    /// The leader that has accepted this TaskManager, if any.
     pub fn registered_with(&self) -> Option<&LeaderAddress> {
         match &self.link {
             Link::Registered { leader, .. } => Some(leader),
@@ -153,7 +153,7 @@ impl TaskExecutor {
         self.held.len()
     }
 
-    /// Decides what follows from an event.
+    /// Handles an event and returns the effects to carry out.
     pub fn handle(&mut self, event: Event, now: Millis) -> Vec<Effect> {
         match event {
             Event::LeaderSeen(leader) => self.leader_seen(leader, now),
@@ -231,7 +231,7 @@ impl TaskExecutor {
         }
         let mut effects = Vec::new();
         let retry_at = if self.registered_with().is_some() {
-            // A leader that had accepted us: most likely a new one is on its way; look at once.
+            // This leader had accepted the TaskManager, so most likely a new leader will follow soon. Look for it at once.
             effects.push(Effect::LeaderLost(reason));
             self.failures_in_a_row = 0;
             now.after(self.varied(BACKOFF.after(1)))
@@ -270,7 +270,7 @@ impl TaskExecutor {
             Link::Registered { link, heard, next_heartbeat, .. } => {
                 let link = *link;
                 if now.since(*heard) >= timeout {
-                    return self.link_lost(link, format!("nothing was heard from the leader for {timeout} ms"), now);
+                    return self.link_lost(link, format!("the leader was silent for {timeout} ms"), now);
                 }
                 if now >= *next_heartbeat {
                     *next_heartbeat = now.after(self.identity.heartbeat_interval_ms);
@@ -328,7 +328,7 @@ impl TaskExecutor {
         let next_heartbeat = now.after(self.identity.heartbeat_interval_ms);
         self.link = Link::Registered { link, leader: leader.clone(), heard: now, next_heartbeat };
         let mut effects = vec![Effect::Registered(leader), Effect::SendHeartbeat];
-        // The registration told which attempts there are; what concerns others is of no interest any more, save how they ended.
+        // The registration named the held attempts. Messages about other attempts are dropped, except how those ended.
         let relevant = |message: &ToJobManager| match message {
             ToJobManager::Acknowledge(acknowledgement) => self.held.contains_key(&acknowledgement.attempt),
             ToJobManager::Decline(decline) => self.held.contains_key(&decline.attempt),
@@ -346,7 +346,7 @@ impl TaskExecutor {
         let mut effects = Vec::new();
         for task in tasks {
             let attempt = task.attempt;
-            // The same order again changes nothing.
+            // A repeated order changes nothing.
             if self.held.contains_key(&attempt) {
                 continue;
             }
@@ -368,10 +368,10 @@ impl TaskExecutor {
         effects
     }
 
-    /// Why a task can't have its slot.
+    /// Why a task can't get its slot, if it can't.
     fn refusal(&self, task: &TaskDeployment) -> Option<TaskFailure> {
         if task.slot >= self.identity.slots {
-            let message = format!("slot {} was ordered; this TaskManager has {}", task.slot, self.identity.slots);
+            let message = format!("slot {} was ordered, but this TaskManager has {} slots", task.slot, self.identity.slots);
             return Some(failure("TM-NO-SUCH-SLOT", message, true));
         }
         let (vertex, job) = (task.attempt.execution_vertex, task.attempt.job);

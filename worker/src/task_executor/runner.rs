@@ -1,4 +1,5 @@
-//! The async shell of the TaskExecutor: waits for events, lets it decide, does what it says. On the agent's own thread.
+//! The async shell of the TaskExecutor, on the agent's own thread. It waits for events, lets the TaskExecutor decide, and carries
+//! out the effects.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,29 +28,28 @@ use crate::task::slot::Slot;
 
 /// Time between two looks at the clock, in milliseconds.
 const TICK_MS: u64 = 20;
-/// Time between two updates of the tasks' series, in milliseconds.
+/// Time between two updates of the tasks' metrics, in milliseconds.
 const PUBLISH_MS: u64 = 1_000;
-/// Events of links and leader watches that may wait.
+/// Most waiting events of links and leader watches.
 const EVENT_QUEUE: usize = 1024;
 /// Longest wait for tasks to stop when the process ends, in milliseconds.
 const STOP_DEADLINE_MS: u64 = 5_000;
 
-/// What the runner drives.
+/// The parts that a runner needs.
 pub struct RunnerParts {
-    /// Who this TaskManager is.
     pub identity: Identity,
     /// `host:port` of the gRPC services of all JobManagers.
     pub jobmanagers: Vec<String>,
     pub deployer: Arc<Deployer>,
-    /// The slots' threads.
+    /// Handles to the slots' threads.
     pub slots: Vec<Slot>,
-    /// Where checkpoints are.
+    /// The storages of checkpoints.
     pub storages: Arc<CheckpointStorages>,
     /// The runtime for network and uploads.
     pub io: Handle,
 }
 
-/// The running shell.
+/// The running shell of the TaskExecutor.
 pub struct Runner {
     core: TaskExecutor,
     clock: MonotonicClock,
@@ -64,7 +64,7 @@ pub struct Runner {
 }
 
 impl Runner {
-    /// The runner, to be driven by the agent's runtime, and its handle.
+    /// Returns the runner, which the agent's runtime must drive, and its handle.
     pub fn launch(parts: RunnerParts) -> (impl Future<Output = ()> + Send, TaskExecutorGateway) {
         let (stop, stops) = mpsc::channel(1);
         let (status, statuses) = watch::channel(TaskExecutorStatus::default());
@@ -134,7 +134,7 @@ impl Runner {
     }
 
     fn handle(&mut self, event: Event) {
-        // An effect that fails at once is an event in turn.
+        // An effect that fails at once causes another event.
         let mut events = vec![event];
         while let Some(event) = events.pop() {
             let now = self.clock.now();
@@ -166,7 +166,7 @@ impl Runner {
                 if let Some(control) = self.controls.get(&attempt)
                     && !control.order(order)
                 {
-                    tracing::error!(%attempt, ?order, "a task has not read its orders for long; this one is lost");
+                    tracing::error!(%attempt, ?order, "a task does not read its orders, so this order is lost");
                 }
             }
             Effect::Forget(attempt) => {
@@ -179,7 +179,7 @@ impl Runner {
             }
             Effect::LeaderLost(reason) => {
                 ::metrics::counter!(metrics::LEADER_LOST).increment(1);
-                tracing::warn!(reason, tasks = self.core.tasks(), "lost the leader; tasks go on");
+                tracing::warn!(reason, tasks = self.core.tasks(), "lost the leader; tasks continue");
             }
             Effect::Registered(leader) => {
                 tracing::info!(epoch = %leader.epoch, leader = leader.name, "registered with the leader");
@@ -198,7 +198,7 @@ impl Runner {
         }
         let (link, leader) = self.link.as_ref()?;
         let lost = leader.send(message).is_err() || weir_world::rarely("link-lost");
-        lost.then(|| Event::LinkLost { link: *link, reason: "the link to the leader takes no more messages".into() })
+        lost.then(|| Event::LinkLost { link: *link, reason: "the link to the leader accepts no more messages".into() })
     }
 
     fn deploy(&mut self, start: TaskStart) {
@@ -209,7 +209,7 @@ impl Runner {
         let control = TaskControl::new(attempt, slot.waker().clone());
         self.controls.insert(attempt, control.clone());
         let deployer = self.parts.deployer.clone();
-        // Consumers may ask at once: the outputs are there before anything else happens.
+        // Consumers may ask at once, so the outputs must exist before anything else happens.
         let outputs = deployer.offer_outputs(&start.task, start.max_parallelism, &control);
         let (storages, reports) = (self.parts.storages.clone(), self.reports.clone());
         let _on_io = self.parts.io.enter();

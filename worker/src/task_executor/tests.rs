@@ -87,7 +87,7 @@ fn task_state(attempt: ExecutionAttemptId, state: ExecutionState) -> Event {
 }
 
 #[test]
-fn a_leader_seen_is_connected_to_registered_with_and_heartbeats_follow() {
+fn a_new_leader_gets_a_connection_a_registration_and_heartbeats() {
     let mut executor = executor();
     let effects = executor.handle(Event::LeaderSeen(leader(1)), Millis(0));
     assert_eq!(effects, vec![Effect::Connect { link: LinkNumber(1), leader: leader(1) }]);
@@ -110,7 +110,7 @@ fn e4_an_order_of_a_lower_epoch_is_refused() {
 }
 
 #[test]
-fn e8_a_lower_epoch_never_replaces_a_higher_one_as_leader_to_look_for() {
+fn e8_a_leader_of_a_lower_epoch_never_replaces_one_of_a_higher_epoch() {
     let mut executor = executor();
     executor.handle(Event::LeaderSeen(leader(3)), Millis(0));
     assert_eq!(executor.handle(Event::LeaderSeen(leader(2)), Millis(0)), vec![]);
@@ -119,19 +119,19 @@ fn e8_a_lower_epoch_never_replaces_a_higher_one_as_leader_to_look_for() {
 }
 
 #[test]
-fn a_silent_leader_is_left_and_tasks_go_on() {
+fn a_silent_leader_counts_as_lost_and_tasks_continue() {
     let mut executor = registered();
     executor.handle(from_leader(1, 1, deploy(attempt(1, 1, 1), 0, 1)), Millis(1));
     let effects = executor.handle(Event::Tick, Millis(1 + TIMEOUT));
     assert!(matches!(&effects[..], [Effect::LeaderLost(_), Effect::Disconnect]), "{effects:?}");
     assert_eq!(executor.tasks(), 1);
-    // It may only have been the connection: the same leader is tried again.
+    // Perhaps only the connection failed, so the TaskExecutor tries the same leader again.
     let effects = executor.handle(Event::Tick, Millis(1 + TIMEOUT + FIRST_WAIT));
     assert!(matches!(&effects[..], [Effect::Connect { link: LinkNumber(2), .. }]), "{effects:?}");
 }
 
 #[test]
-fn failed_tries_come_ever_slower_up_to_a_second() {
+fn waits_between_failed_tries_grow_up_to_a_second() {
     let mut executor = executor();
     executor.handle(Event::LeaderSeen(leader(1)), Millis(0));
     let mut now = Millis(0);
@@ -150,7 +150,7 @@ fn failed_tries_come_ever_slower_up_to_a_second() {
 }
 
 #[test]
-fn news_of_an_earlier_link_are_void() {
+fn events_of_an_earlier_link_are_ignored() {
     let mut executor = registered();
     executor.handle(Event::LinkLost { link: LinkNumber(1), reason: "reset".into() }, Millis(0));
     executor.handle(Event::Tick, Millis(FIRST_WAIT));
@@ -165,7 +165,7 @@ fn a_deployed_task_is_held_until_it_is_terminal() {
     let effects = executor.handle(from_leader(1, 1, deploy(task, 0, 1)), Millis(1));
     assert!(matches!(&effects[..], [Effect::Send(_), Effect::Deploy(_)]));
     assert_eq!(states(&effects), vec![(ExecutionState::Initializing, None)]);
-    assert_eq!(executor.handle(from_leader(1, 1, deploy(task, 0, 1)), Millis(1)), vec![], "the same order again");
+    assert_eq!(executor.handle(from_leader(1, 1, deploy(task, 0, 1)), Millis(1)), vec![], "a repeated order");
     let effects = executor.handle(task_state(task, ExecutionState::Running), Millis(2));
     assert_eq!(states(&effects), vec![(ExecutionState::Running, None)]);
     let effects = executor.handle(task_state(task, ExecutionState::Finished), Millis(3));
@@ -174,7 +174,7 @@ fn a_deployed_task_is_held_until_it_is_terminal() {
 }
 
 #[test]
-fn a_slot_is_shared_by_the_vertices_of_one_job_and_refused_to_others_and_to_an_older_attempts_successor() {
+fn vertices_of_one_job_share_a_slot_and_other_jobs_grants_and_attempts_are_refused() {
     let mut executor = registered();
     executor.handle(from_leader(1, 1, deploy(attempt(1, 1, 1), 0, 1)), Millis(1));
     let shared = executor.handle(from_leader(1, 1, deploy(attempt(1, 2, 1), 0, 1)), Millis(1));
@@ -191,14 +191,14 @@ fn a_slot_is_shared_by_the_vertices_of_one_job_and_refused_to_others_and_to_an_o
 }
 
 #[test]
-fn cancelling_what_is_not_there_answers_at_once() {
+fn cancelling_an_unknown_attempt_answers_at_once() {
     let mut executor = registered();
     let effects = executor.handle(from_leader(1, 1, Order::Cancel(vec![attempt(1, 1, 1)])), Millis(1));
     assert_eq!(states(&effects), vec![(ExecutionState::Canceled, None)]);
 }
 
 #[test]
-fn a_cancel_is_passed_on_once_and_running_is_not_reported_after_it() {
+fn a_cancel_is_passed_on_once_and_no_running_state_is_reported_after_it() {
     let mut executor = registered();
     let task = attempt(1, 1, 1);
     executor.handle(from_leader(1, 1, deploy(task, 0, 1)), Millis(1));
@@ -211,7 +211,7 @@ fn a_cancel_is_passed_on_once_and_running_is_not_reported_after_it() {
 }
 
 #[test]
-fn what_happens_without_a_leader_is_told_to_the_next_one_as_far_as_it_matters() {
+fn reports_without_a_leader_are_sent_to_the_next_leader_if_they_still_matter() {
     let mut executor = registered();
     let (kept, gone) = (attempt(1, 1, 1), attempt(1, 2, 1));
     executor.handle(from_leader(1, 1, deploy(kept, 0, 1)), Millis(1));
@@ -239,11 +239,11 @@ fn what_happens_without_a_leader_is_told_to_the_next_one_as_far_as_it_matters() 
     assert_eq!(sent[0], Effect::Send(ToJobManager::Acknowledge(acknowledge(kept))));
     assert_eq!(states(&sent), vec![(ExecutionState::Failed, None)]);
     assert_eq!(sent.last(), Some(&Effect::Send(ToJobManager::InputEnded(kept))));
-    assert_eq!(sent.len(), 3, "the acknowledgement of an attempt that is gone is of no use");
+    assert_eq!(sent.len(), 3, "the acknowledgement of an ended attempt is dropped");
 }
 
 #[test]
-fn checkpoint_orders_reach_the_attempts_that_are_here_and_a_trigger_for_another_is_declined() {
+fn checkpoint_orders_reach_held_attempts_and_a_trigger_for_another_is_declined() {
     let mut executor = registered();
     let (here, elsewhere) = (attempt(1, 1, 1), attempt(1, 2, 1));
     executor.handle(from_leader(1, 1, deploy(here, 0, 1)), Millis(1));

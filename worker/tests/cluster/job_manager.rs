@@ -1,4 +1,4 @@
-//! A JobManager as far as TaskManagers can tell: speaks the link protocol, remembers what it hears, says what the test wants.
+//! A fake JobManager for TaskManagers. It speaks the link protocol, records what it hears and sends what the test wants.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -18,7 +18,7 @@ use weir_protocol::rpc::{JobManagerService, JobManagerServiceServer, MAX_MESSAGE
 use weir_protocol::{CheckpointId, ExecutionAttemptId, LeaderEpoch, TaskManagerId};
 use weir_world::net::BoundListener;
 
-/// No test waits longer; reached only when something is broken.
+/// Longest wait of a test. It is reached only if something is broken.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 #[derive(Default)]
@@ -137,7 +137,7 @@ impl FakeJobManager {
         Self { service, stop }
     }
 
-    /// Stops as a killed process does: links just end.
+    /// Stops like a killed process: its links end without notice.
     pub fn kill(self) {
         self.stop.send_replace(true);
         self.service.heard.lock().unwrap().links.clear();
@@ -148,7 +148,7 @@ impl FakeJobManager {
         heard.links[&task_manager.0].try_send(Ok(self.service.order(order))).unwrap();
     }
 
-    /// Waits until `look` finds what it wants among what was heard.
+    /// Waits until `look` finds its value in what was heard.
     async fn until<T>(&self, what: &str, mut look: impl FnMut(&Heard) -> Option<T>) -> T {
         let wait = async {
             loop {

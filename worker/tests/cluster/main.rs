@@ -1,4 +1,4 @@
-//! TaskManagers against a JobManager of the test's own: deployments, checkpoints, failures, a change of leader.
+//! Tests TaskManagers with a fake JobManager: deployments, checkpoints, failures and a leader change.
 
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
@@ -40,7 +40,7 @@ fn fields(names: &[&str]) -> Vec<Field> {
     names.iter().map(field).collect()
 }
 
-/// source → hash → agg, each as parallel as there are places; subtask i at place i.
+/// source → hash → agg. Both vertices have one subtask per place; subtask i runs at place i.
 struct Job<'a> {
     name: &'a str,
     generation: Generation,
@@ -154,7 +154,7 @@ impl Job<'_> {
     }
 }
 
-/// Counts per key, collected under `name`: what the agg of most tests does.
+/// The agg of most tests: counts per key and collects the counts under `name`.
 fn count(name: &str) -> Vec<OperatorDescriptor> {
     vec![operator("x.count", json!({})), operator("x.collect", json!({"name": name}))]
 }
@@ -177,7 +177,8 @@ fn assert_counts(name: &str, rows: i64, keys: i64) {
     assert!(rows == expected, "{} rows instead of {}", rows.len(), expected.len());
 }
 
-/// The whole life: two processes, a checkpoint, the leader killed, tasks go on, the next leader cancels and restores, the end.
+/// The whole life of a job on two processes: It takes checkpoints, its leader is killed, and its tasks continue. The next leader
+/// cancels it and restores it, and it finishes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_job_over_two_task_managers_survives_its_leader_and_ends_with_every_row_counted_once() {
     let (name, rows, keys) = ("leader", 200_000, 5_000);
@@ -235,7 +236,7 @@ async fn a_job_over_two_task_managers_survives_its_leader_and_ends_with_every_ro
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_task_manager_that_dies_fails_the_tasks_that_read_from_it_and_nothing_else() {
+async fn the_end_of_a_task_manager_fails_only_the_tasks_that_read_from_it() {
     let directory = tempfile::tempdir().unwrap();
     let (listener, address) = reserve();
     let (one, two) = (task_manager("tm-1", std::slice::from_ref(&address)), task_manager("tm-2", &[address]));
@@ -267,7 +268,7 @@ async fn a_task_manager_that_dies_fails_the_tasks_that_read_from_it_and_nothing_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_panic_fails_its_task_alone_and_the_slot_is_good_for_the_next_attempt() {
+async fn a_panic_fails_only_its_task_and_the_slot_runs_the_next_attempt() {
     let (name, rows, keys) = ("panic", 20_000, 100);
     let directory = tempfile::tempdir().unwrap();
     let (listener, address) = reserve();
@@ -303,7 +304,7 @@ async fn a_panic_fails_its_task_alone_and_the_slot_is_good_for_the_next_attempt(
     one.shutdown().await;
 }
 
-/// What a job of this system's own operators writes: undisturbed, or stopped in the middle by a change of leader and a restore.
+/// The lines that a job of built-in operators writes: undisturbed, or with a leader change and a restore in the middle.
 async fn windows(disturbed: bool) -> Vec<String> {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
@@ -380,7 +381,7 @@ async fn windows(disturbed: bool) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn windows_written_through_a_change_of_leader_are_those_of_an_undisturbed_run() {
+async fn windows_written_across_a_leader_change_equal_those_of_an_undisturbed_run() {
     let expected = windows(false).await;
     // 30 windows of 10 s over 300 s, up to 301 keys each.
     assert!(expected.len() > 30 * 200, "{} lines", expected.len());

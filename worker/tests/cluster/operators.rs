@@ -19,7 +19,7 @@ use weir_dataflow::source::{Source, SourcePoll};
 use weir_protocol::CheckpointId;
 use weir_protocol::job_graph::OperatorDescriptor;
 
-/// What sinks have committed, by name: (subtask, checkpoint) to rows.
+/// The rows that sinks have committed, by the sink's name and (subtask, checkpoint).
 pub static COMMITTED: LazyLock<Mutex<BTreeMap<String, Committed>>> = LazyLock::new(Mutex::default);
 type Committed = BTreeMap<(u32, u64), Vec<(i64, i64, i64)>>;
 
@@ -76,7 +76,7 @@ fn numbers(descriptor: &OperatorDescriptor, context: &OperatorContext) -> Result
         step: i64::from(context.parallelism),
         rows: option(descriptor, "rows"),
         keys: option(descriptor, "keys"),
-        // Slow in the first generation only: so that the test can act in the middle of the stream.
+        // The source is slow only in the first generation, so that the test can act in the middle of the stream.
         slow: option(descriptor, "slow") != 0 && context.attempt.generation.epoch.0 == 1,
         not_before: 0,
         schema: schema.clone(),

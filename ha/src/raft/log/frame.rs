@@ -6,8 +6,8 @@
 //! record  length u32 | crc32c u32 | postcard(Record)
 //! ```
 //!
-//! Numbers are little-endian. A frame is one write and one sync. Its checksum covers the segment's random salt, so that bytes of a
-//! value or of a recycled block never look like a frame of this file.
+//! Numbers are little-endian. A frame is one write and one sync. Its checksum covers the segment's random salt, so that bytes of
+//! a value or of a recycled block never look like a frame of this file.
 
 use serde::{Deserialize, Serialize};
 
@@ -166,8 +166,8 @@ fn frame_crc(salt: u32, head: &[u8], records: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c_append(crc32c::crc32c(&salt.to_le_bytes()), head), records)
 }
 
-/// Reads a segment. `previous` is the sequence number of the last frame in the segments before it, if there is one. Only the `last`
-/// segment may end with a torn frame.
+/// Reads a segment. `previous` is the sequence number of the last frame in the segments before it, if there is one. Only the
+/// `last` segment may end with a torn frame.
 pub(crate) fn scan(bytes: &[u8], previous: Option<u64>, last: bool) -> Result<Scan, Damage> {
     let header = decode_header(bytes)?;
     let mut scan = Scan { header, records: Vec::new(), last_frame: None, end: HEADER_BYTES, last_sequence: None, torn: false };

@@ -151,8 +151,8 @@ impl Index {
         self.slots.get_mut(usize::try_from(index.checked_sub(first)?).ok()?)
     }
 
-    /// The entries from `start` (or from the first that is not purged) up to `end`, which is exclusive. Stops at the end of the log,
-    /// or before the entries exceed `limit` bytes together, but never before the first entry.
+    /// The entries from `start` (or from the first that is not purged) up to `end`, which is exclusive. Stops at the end of the
+    /// log, or before the entries exceed `limit` bytes together, but never before the first entry.
     pub(crate) fn find(&self, start: u64, end: u64, limit: u64) -> Vec<Found> {
         let Some(first) = self.first_index() else { return Vec::new() };
         let skip = usize::try_from(start.saturating_sub(first)).unwrap_or(usize::MAX);

@@ -1,8 +1,8 @@
 //! The raft log on disk: segmented, preallocated files and one thread that writes them.
 //!
-//! The writer writes everything in its queue as one checksummed frame, syncs once, and then reports to all that wait (group commit).
-//! Truncation and purging are records like entries, so a segment is only ever appended to. A crash can leave only a torn last frame.
-//! Such a frame was never acknowledged, and is cut at the next start.
+//! The writer writes everything in its queue as one checksummed frame, syncs once, and then reports to all that wait (group
+//! commit). Truncation and purging are records like entries, so a segment is only ever appended to. A crash can leave only a torn
+//! last frame. Such a frame was never acknowledged, and is cut at the next start.
 
 pub(crate) mod frame;
 pub(crate) mod index;

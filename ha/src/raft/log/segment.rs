@@ -57,8 +57,8 @@ pub(crate) fn remove_segment(directory: &Path, number: u64) -> Result<(), LogErr
     disk::remove_file(&path).map_err(LogError::io(path))
 }
 
-/// Prepares a preallocated file that becomes the next segment by a rename. Zeros are really written, because overwriting allocated
-/// blocks needs no journal commit. This halves the cost of every later sync.
+/// Prepares a preallocated file that becomes the next segment by a rename. Zeros are really written, because overwriting
+/// allocated blocks needs no journal commit. This halves the cost of every later sync.
 pub(crate) fn prepare(directory: &Path, number: u64, size: u64) -> Result<ActiveSegment, LogError> {
     let header = SegmentHeader { number, salt: random_id() as u32 };
     // The name is unique, because a preparation that a former writer left running must never share a file with this one.
@@ -183,9 +183,9 @@ fn entry_index(located: &Located) -> Option<u64> {
     }
 }
 
-/// Makes the last frame durable. The process that wrote it may have died before its sync, or because the sync failed. The frame can
-/// still be read then, but would be lost at a power loss. It is written again, because after a failed sync the operating system may
-/// mark pages as clean that it could not write.
+/// Makes the last frame durable. The process that wrote it may have died before its sync, or because the sync failed. The frame
+/// can still be read then, but would be lost at a power loss. It is written again, because after a failed sync the operating
+/// system may mark pages as clean that it could not write.
 fn settle(file: &File, frame: &[u8], offset: u64) -> io::Result<()> {
     file.write_all_at(frame, offset)?;
     file.sync_data()

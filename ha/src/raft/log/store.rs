@@ -151,8 +151,8 @@ impl RaftLogReader<TypeConfig> for LogStore {
 
     async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> Result<Vec<Entry>, io::Error> {
         let entries = self.read(start, end, READ_LIMIT)?;
-        // openraft sends the result as the entries that follow the one before `start`. If some were purged meanwhile, a shorter result
-        // would make a hole in the follower's log.
+        // openraft sends the result as the entries that follow the one before `start`. If the first ones were purged
+        // meanwhile, the rest would make a hole in the follower's log.
         Ok(if entries.first().is_some_and(|first| first.log_id.index == start) { entries } else { Vec::new() })
     }
 }

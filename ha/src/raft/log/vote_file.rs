@@ -33,7 +33,8 @@ impl VoteFile {
         }
         let mut bytes = [0; 2 * SLOT_BYTES];
         file.read_exact_at(&mut bytes, 0).map_err(LogError::io(&path))?;
-        // The process that wrote the vote may have died before its sync, or because the sync failed. See `settle` in `segment.rs`.
+        // The process that wrote the vote may have died before its sync, or because the sync failed. See `settle` in
+        // `segment.rs`.
         file.write_all_at(&bytes, 0).and_then(|()| file.sync_all()).map_err(LogError::io(&path))?;
         sync_directory(directory)?;
         match decode(&bytes) {

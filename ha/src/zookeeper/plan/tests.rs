@@ -15,7 +15,7 @@ fn delete(key: &str) -> Operation {
     Operation::Delete { key: key.into(), expect: Expect::Any }
 }
 
-/// A ZooKeeper of sorts: refuses what the real one refuses.
+/// A model of ZooKeeper that refuses the same writes as the real one.
 #[derive(Debug, Default, Clone)]
 struct Server {
     nodes: BTreeMap<String, (Vec<u8>, i32, u64)>,
@@ -62,11 +62,11 @@ impl Server {
     }
 
     fn commit(&mut self, operations: &[Operation]) -> Result<(), String> {
-        let [outcome] = self.commit_together(&[operations.to_vec()]).try_into().expect("one for each");
+        let [outcome] = self.commit_together(&[operations.to_vec()]).try_into().expect("one outcome for each commit");
         outcome
     }
 
-    /// Several commits in one transaction; what becomes of each.
+    /// Applies several commits in one transaction. Returns the outcome of each.
     fn commit_together(&mut self, commits: &[Vec<Operation>]) -> Vec<Result<(), String>> {
         let mut tree = Tree::new(&layout(), self.look(commits.iter().flatten()));
         let outcomes = commits.iter().map(|operations| tree.plan(&layout(), operations).map(drop)).collect();
@@ -84,7 +84,7 @@ impl Server {
 }
 
 #[test]
-fn parents_come_and_go_with_their_keys() {
+fn parents_are_created_and_removed_with_their_keys() {
     let mut server = Server::default();
     server.commit(&[put("jobs/1/graph", "g"), put("jobs/2/graph", "g")]).expect("commits");
     assert_eq!(server.nodes.len(), 5);
@@ -95,7 +95,7 @@ fn parents_come_and_go_with_their_keys() {
 }
 
 #[test]
-fn a_key_that_nests_others_stays_until_they_are_gone() {
+fn the_znode_of_a_deleted_key_stays_while_it_nests_others() {
     let mut server = Server::default();
     server.commit(&[put("a/b", "1"), put("a", "2")]).expect("commits");
     server.commit(&[delete("a")]).expect("commits");
@@ -106,19 +106,19 @@ fn a_key_that_nests_others_stays_until_they_are_gone() {
 }
 
 #[test]
-fn what_is_expected_is_the_transaction_that_wrote_it() {
+fn an_expected_version_is_a_transaction_id() {
     let mut server = Server::default();
     server.commit(&[put("k", "1")]).expect("commits");
     server.commit(&[delete("k")]).expect("commits");
     server.commit(&[put("k", "2")]).expect("commits");
     let swap = |version| Operation::Put { key: "k".into(), value: Bytes::new(), expect: Expect::Version(version) };
-    // Its data version is 0 again, as after the first.
+    // Its data version is 0 again, as after the first commit.
     assert_eq!(server.commit(&[swap(1)]), Err("k".to_owned()));
     assert_eq!(server.commit(&[swap(3)]), Ok(()));
 }
 
 #[test]
-fn a_commit_that_expects_something_else_is_left_out_and_the_others_go_without_it() {
+fn a_commit_with_a_conflict_is_left_out_and_the_others_are_applied() {
     let mut server = Server::default();
     server.commit(&[put("a/taken", "1")]).expect("commits");
     let fresh = |key: &str| vec![Operation::Put { key: key.into(), value: Bytes::from_static(b"2"), expect: Expect::Absent }];
@@ -128,7 +128,7 @@ fn a_commit_that_expects_something_else_is_left_out_and_the_others_go_without_it
 }
 
 #[test]
-fn what_one_commit_removes_another_makes_again_in_the_same_transaction() {
+fn a_znode_is_removed_and_created_again_in_one_transaction() {
     let mut server = Server::default();
     server.commit(&[put("a/x", "1")]).expect("commits");
     let outcomes = server.commit_together(&[vec![delete("a/x")], vec![put("a/y", "2")], vec![put("a", "3")]]);
@@ -137,9 +137,9 @@ fn what_one_commit_removes_another_makes_again_in_the_same_transaction() {
 }
 
 proptest! {
-    /// Commits of different keys in one transaction come to the same as one after the other.
+    /// Commits of different keys in one transaction have the same result as in separate transactions.
     #[test]
-    fn together_or_apart_is_all_the_same(before in proptest::collection::btree_set("[ab](/[ab]){0,2}", 0..6),
+    fn a_shared_transaction_has_the_result_of_separate_ones(before in proptest::collection::btree_set("[ab](/[ab]){0,2}", 0..6),
         commits in proptest::collection::btree_map("[ab](/[ab]){0,2}", (0..4_usize, 0..3_u8), 1..8)) {
         let mut together = Server::default();
         for key in &before {
@@ -160,9 +160,9 @@ proptest! {
         prop_assert_eq!(together.nodes.keys().collect::<Vec<_>>(), apart.nodes.keys().collect::<Vec<_>>());
     }
 
-    /// Against a map: the same keys and values, and no znode left that nests nothing.
+    /// The keys and values are those of a map with the same changes, and no znode remains that has no value and nests nothing.
     #[test]
-    fn commits_do_what_they_say(commits in proptest::collection::vec(
+    fn commits_have_the_same_result_as_on_a_map(commits in proptest::collection::vec(
         proptest::collection::btree_map("[ab](/[ab]){0,2}", proptest::option::of("[xy]{0,1}"), 1..5), 1..12)) {
         let mut server = Server::default();
         let mut model: BTreeMap<String, Vec<u8>> = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! Chroots, users and encryption, and what a stock Flink finds.
+//! Tests of chroots, authentication and encryption, and of the address that a stock Flink client reads.
 
 use std::process::Command;
 
@@ -6,7 +6,7 @@ use zookeeper_client::{Acls, CreateMode, SaslOptions};
 
 use super::*;
 
-/// A member on its own that reaches the servers directly.
+/// The options of a single member that reaches the servers without proxies.
 fn options(servers: &Servers, quorum: &str) -> ZooKeeperOptions {
     let mut options = ZooKeeperOptions::new("jm-1", quorum, "/default");
     options.session_timeout = SESSION_TIMEOUT;
@@ -24,7 +24,7 @@ async fn leads(options: &ZooKeeperOptions) -> (ZooKeeperProvider, LeaderElection
 }
 
 #[tokio::test]
-async fn everything_lies_below_the_chroot_and_flink_finds_the_leader_there() {
+async fn all_znodes_are_below_the_chroot_and_flink_finds_the_leader_there() {
     let servers = Servers::start(1);
     let direct = servers.client().await;
     let addresses = servers.get().connect_string();
@@ -38,15 +38,15 @@ async fn everything_lies_below_the_chroot_and_flink_finds_the_leader_there() {
     let info = "/a/b/flink/default/leader/rest_server/connection_info";
     let (bytes, stat) = direct.get_data(info).await.expect("is there");
     assert_eq!(Some(bytes), connection_info::encode("jm-1:2", leadership.epoch()));
-    assert_ne!(stat.ephemeral_owner, 0, "it goes with the leader");
-    assert_eq!(direct.list_children("/").await.expect("lists").len(), 2, "nothing else was made but a and zookeeper");
+    assert_ne!(stat.ephemeral_owner, 0, "the address is ephemeral");
+    assert_eq!(direct.list_children("/").await.expect("lists").len(), 2, "the root has only the children `a` and `zookeeper`");
     provider.shutdown().await;
-    assert_eq!(direct.check_stat(info).await.expect("reads"), None, "a leader that leaves is not found any more");
+    assert_eq!(direct.check_stat(info).await.expect("reads"), None, "the address of a leader that left is removed");
     let record = direct.check_stat("/a/b/flink/default/leader_record").await.expect("reads");
-    assert!(record.is_some(), "who led last is still known");
+    assert!(record.is_some(), "the record of the last leader remains");
 }
 
-/// What a former leader's session has not taken with it yet is replaced.
+/// The address of a former leader is replaced even if its session has not expired yet.
 #[tokio::test]
 async fn a_stale_address_is_replaced_by_the_next_leader() {
     let servers = Servers::start(1);
@@ -55,7 +55,7 @@ async fn a_stale_address_is_replaced_by_the_next_leader() {
     let (provider, election, leadership) = leads(&options(&servers, &quorum)).await;
     let info = provider.inner.ensemble.layout.connection_info();
     let acls = CreateMode::Ephemeral.with_acls(Acls::anyone_all());
-    direct.create(&info, b"somebody else's", &acls).await.expect("is made");
+    direct.create(&info, b"a former leader's", &acls).await.expect("is created");
     assert!(committed(&provider.publish(&leadership).await));
     let (bytes, stat) = direct.get_data(&info).await.expect("is there");
     assert_eq!(Some(bytes), connection_info::encode("jm-1:2", leadership.epoch()));
@@ -64,7 +64,7 @@ async fn a_stale_address_is_replaced_by_the_next_leader() {
 }
 
 #[tokio::test]
-async fn a_user_with_a_password_gets_in_and_nobody_else_reads_what_it_wrote() {
+async fn a_user_with_a_password_is_accepted_and_no_other_user_can_read_its_keys() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let jaas = directory.path().join("jaas.conf");
     let server =
@@ -91,12 +91,12 @@ async fn a_user_with_a_password_gets_in_and_nobody_else_reads_what_it_wrote() {
     let refused = other.get_data("/weir/default/store/k").await;
     assert_eq!(refused.expect_err("is refused"), zookeeper_client::Error::NoAuth);
 
-    // With the wrong password there is no session, and whoever asks is told where to look.
+    // With the wrong password there is no session, and the error of a read says where to look.
     options.credentials = credentials("wrong");
-    let stranger = ZooKeeperProvider::start(&options).expect("starts: the server may be corrected");
+    let stranger = ZooKeeperProvider::start(&options).expect("starts, because the server may be corrected later");
     let read = stranger.get("k").await;
-    let told = matches!(&read, Err(ReadError::Unavailable(reason)) if reason.contains("refuses this user"));
-    assert!(told, "{read:?}");
+    let explained = matches!(&read, Err(ReadError::Unavailable(reason)) if reason.contains("refuses this user"));
+    assert!(explained, "{read:?}");
     assert!(!stranger.status().has_quorum);
     stranger.shutdown().await;
 }
@@ -106,7 +106,7 @@ fn run(directory: &Path, program: &str, arguments: &[&str]) {
     assert!(output.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// An authority, and what it signed for the server and for a member.
+/// Creates a certificate authority, and certificates that it signed for the server and for a member.
 fn certificates(directory: &Path) {
     let key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"];
     let authority = ["req", "-x509", "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=authority"];
@@ -153,7 +153,7 @@ async fn connections_are_encrypted_and_both_ends_show_a_certificate() {
     assert!(committed(&provider.commit(&leadership, put("k", "v")).await));
     assert!(provider.get("k").await.expect("reads").is_some());
 
-    // Without a certificate of its own it is not let in.
+    // A member without a certificate is refused.
     options.tls = Some(Tls { ca: file("ca.pem"), identity: None });
     let stranger = ZooKeeperProvider::start(&options).expect("starts");
     assert!(stranger.get("k").await.is_err());

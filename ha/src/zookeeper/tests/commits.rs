@@ -1,4 +1,4 @@
-//! Commits that are written together.
+//! Tests of commits that share a transaction.
 
 use futures::future::join_all;
 use weir_world::spawn;
@@ -10,14 +10,14 @@ fn operation(key: &str, value: &str, expect: Expect) -> Operation {
     Operation::Put { key: key.into(), value: Bytes::copy_from_slice(value.as_bytes()), expect }
 }
 
-/// How many transactions were made under the fence so far.
+/// Number of fenced transactions so far.
 async fn transactions(direct: &Client, members: &Members) -> i32 {
     direct.check_stat(&members.layout().epoch()).await.expect("reads").expect("is there").version
 }
 
-/// Very many commits at the same time: each gets what it would have got alone, in far fewer transactions.
+/// Very many commits at the same time. Each has the same outcome as if it were alone, but they need far fewer transactions.
 #[tokio::test]
-async fn commits_that_go_together_are_judged_one_by_one() {
+async fn commits_that_share_a_transaction_are_judged_one_by_one() {
     const WRITERS: usize = 64;
     let Led { servers, members, elections: _elections, leadership, .. } = Led::start(1, 1, LONG_SESSION).await;
     let provider = members.provider(0).clone();
@@ -33,7 +33,7 @@ async fn commits_that_go_together_are_judged_one_by_one() {
     };
     let versions: Vec<_> = first.iter().map(version).collect();
 
-    // One third removes its key, one third replaces it, one third expects what is not so: each in one commit of two keys.
+    // Each commit has two keys. One third removes its own key, one third replaces it, one third has a wrong expectation.
     let second = join_all(keys.iter().zip(&versions).enumerate().map(|(writer, (key, version))| {
         let beside = operation(&format!("{key}/beside"), "2", Expect::Absent);
         commit(match writer % 3 {
@@ -50,10 +50,14 @@ async fn commits_that_go_together_are_judged_one_by_one() {
         let read = async |key: &str| provider.get(key).await.expect("reads").map(|found| found.value);
         let (found, beside) = (read(key).await, read(&format!("{key}/beside")).await);
         let expected = [None, Some("2"), Some("1")][writer % 3].map(|value| Bytes::from_static(value.as_bytes()));
-        assert_eq!((found, beside.is_some()), (expected, writer % 3 != 2), "{writer}: all of it or nothing");
+        assert_eq!(
+            (found, beside.is_some()),
+            (expected, writer % 3 != 2),
+            "{writer}: a commit is applied completely or not at all"
+        );
     }
 
-    // Everybody wants the same key: exactly one gets it, every time.
+    // All writers create the same key. In every round exactly one succeeds.
     for round in 0..5 {
         let race = join_all((0..WRITERS).map(|_| commit(vec![operation(&format!("race/{round}"), "x", Expect::Absent)]))).await;
         assert_eq!(race.iter().filter(|outcome| committed(outcome)).count(), 1);
@@ -64,9 +68,9 @@ async fn commits_that_go_together_are_judged_one_by_one() {
     assert!(made < 2 * WRITERS as i32 / 3, "{made} transactions for {} commits", 2 * WRITERS);
 }
 
-/// The answer to a transaction of many commits is lost: each of them is unknown, and reading back tells what became of each.
+/// If the answer to a transaction of many commits is lost, the outcome of each is unknown. A read then shows which was applied.
 #[tokio::test]
-async fn an_unknown_outcome_is_that_of_every_commit_of_the_transaction() {
+async fn a_lost_answer_makes_every_commit_of_the_transaction_unknown() {
     const WRITERS: usize = 16;
     let Led { members, elections: _elections, leadership, .. } = Led::start(1, 1, LONG_SESSION).await;
     let provider = members.provider(0).clone();
@@ -94,7 +98,8 @@ async fn an_unknown_outcome_is_that_of_every_commit_of_the_transaction() {
                 CommitOutcome::Rejected(rejection) => panic!("{key}: {rejection}"),
                 CommitOutcome::Unknown { .. } => applied_unanswered += usize::from(there),
             }
-            // What is there was written once, and what is not, or comes late, is there after another attempt.
+            // A key that was found is not written again. A key that was not found exists after another attempt, even if the
+            // first one is applied late.
             let again = within_deadline("a commit is answered", async {
                 loop {
                     match provider.commit(&leadership, operations.clone()).await {
@@ -114,9 +119,9 @@ async fn an_unknown_outcome_is_that_of_every_commit_of_the_transaction() {
     assert!(applied_unanswered > WRITERS / 2, "no transaction of several commits lost its answer: {applied_unanswered}");
 }
 
-/// Somebody writes to the store by hand, without the fence: what goes together with the key concerned is not refused for it.
+/// A key is written by hand, without the fence. Commits of other keys in the same transaction are not refused because of that.
 #[tokio::test]
-async fn who_writes_without_the_fence_is_in_the_way_of_one_key_only() {
+async fn a_write_without_the_fence_affects_only_commits_of_its_key() {
     const WRITERS: usize = 16;
     const ROUNDS: usize = 500;
     let Led { servers, members, elections: _elections, leadership, .. } = Led::start(1, 1, LONG_SESSION).await;
@@ -145,6 +150,6 @@ async fn who_writes_without_the_fence_is_in_the_way_of_one_key_only() {
     stop.send_replace(true);
     let writes = meddler.await.expect("does not panic");
     println!("{writes} writes by hand; {refused} of {rounds} commits to that key were refused");
-    assert!(refused > 0, "nobody was in the way: {writes} writes by hand in {rounds} rounds");
+    assert!(refused > 0, "no commit was refused: {writes} writes by hand in {rounds} rounds");
     assert_eq!(provider.list("cold/").await.expect("lists").len(), rounds * (WRITERS - 1));
 }

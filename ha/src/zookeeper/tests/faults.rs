@@ -1,11 +1,11 @@
-//! What breaks, and what must hold nevertheless.
+//! Tests with faults of connections, servers and znodes.
 
 use weir_servers::Fault;
 use weir_world::spawn;
 
 use super::*;
 
-/// Commits until it is acknowledged; how often it was not.
+/// Commits until a commit is acknowledged. Returns the number of failed attempts.
 async fn commit_surely(provider: &ZooKeeperProvider, leadership: &Leadership, key: &str) -> u32 {
     let mut failures = 0;
     within_deadline("a commit succeeds", async {
@@ -33,10 +33,10 @@ pub(super) async fn read_surely(provider: &ZooKeeperProvider, key: &str) -> Opti
 }
 
 async fn next_event(election: &mut LeaderElection) -> LeadershipEvent {
-    within_deadline("the contender is told", election.next()).await.expect("the provider runs")
+    within_deadline("the contender receives an event", election.next()).await.expect("the provider runs")
 }
 
-/// The fault begins at different moments of a commit, until it has hit the answer of one that was applied.
+/// The fault begins at different moments of a commit, until it has dropped the answer to a commit that was applied.
 #[tokio::test]
 async fn a_commit_whose_answer_is_lost_is_unknown_and_can_be_resolved() {
     let Led { members, elections: _elections, leadership, .. } = Led::start(1, 1, LONG_SESSION).await;
@@ -54,7 +54,7 @@ async fn a_commit_whose_answer_is_lost_is_unknown_and_can_be_resolved() {
         let held = proxy.held_answers();
         proxy.set(Fault::LostAnswers);
         tokio::time::sleep(Duration::from_millis(60)).await;
-        let bit = proxy.held_answers() > held;
+        let answer_held = proxy.held_answers() > held;
         proxy.reset_connections();
         proxy.set(Fault::None);
         let outcome = commit.await.expect("the commit ends");
@@ -62,7 +62,7 @@ async fn a_commit_whose_answer_is_lost_is_unknown_and_can_be_resolved() {
         match outcome {
             CommitOutcome::Committed { .. } => assert_eq!(found, value, "acknowledged"),
             CommitOutcome::Rejected(rejection) => panic!("{rejection}"),
-            CommitOutcome::Unknown { .. } if bit && found == value => hits += 1,
+            CommitOutcome::Unknown { .. } if answer_held && found == value => hits += 1,
             CommitOutcome::Unknown { .. } => {}
         }
         if hits >= 2 {
@@ -75,14 +75,14 @@ async fn a_commit_whose_answer_is_lost_is_unknown_and_can_be_resolved() {
 }
 
 #[tokio::test]
-async fn a_leader_whose_session_expires_is_revoked_followed_and_fenced() {
+async fn a_leader_whose_session_expires_is_revoked_replaced_and_fenced() {
     let Led { members, mut elections, leader, leadership, .. } = Led::start(1, 2, SESSION_TIMEOUT).await;
     assert!(committed(&members.provider(leader).publish(&leadership).await));
     members.members[leader].set(Fault::Silence);
     let next = 1 - leader;
     let (_, newer) = granted(&mut elections[next..=next]).await;
     assert!(newer.epoch() > leadership.epoch());
-    // The outage is within what is tolerated: it does not know yet, and can't do anything.
+    // The outage is shorter than the tolerance, so the old leader does not know yet. But it can't write.
     assert!(members.provider(leader).inner.ensemble.reign().is_some());
     assert!(!members.provider(leader).status().has_quorum);
     assert!(committed(&members.provider(next).commit(&newer, put("k", "new")).await));
@@ -100,7 +100,7 @@ async fn a_leader_whose_session_expires_is_revoked_followed_and_fenced() {
     assert!(third.epoch() > newer.epoch());
 }
 
-/// However many interruptions: nobody is revoked and nothing is lost.
+/// Short interruptions, however many, end no leadership and lose no commit.
 #[tokio::test]
 async fn twenty_short_interruptions_change_no_leadership() {
     let Led { members, mut elections, leader, leadership, .. } = Led::start(1, 2, Duration::from_secs(5)).await;
@@ -108,21 +108,21 @@ async fn twenty_short_interruptions_change_no_leadership() {
     for flap in 0..20 {
         members.members[leader].set(Fault::Reset);
         eventually("the interruption is seen", || !provider.status().has_quorum).await;
-        // An interruption of a second, not a wait for something.
+        // The interruption itself lasts one second; this does not wait for an event.
         tokio::time::sleep(Duration::from_secs(1)).await;
         assert!(!provider.status().has_quorum, "the interruption lasts");
-        assert!(provider.availability().now() != StoreAvailability::Available, "and is told");
+        assert!(provider.availability().now() != StoreAvailability::Available, "the interruption is reported");
         members.members[leader].set(Fault::None);
         commit_surely(&provider, &leadership, &format!("flap/{flap}")).await;
     }
     for election in &mut elections {
         let event = election.next().now_or_never();
-        assert_eq!(event, None, "nothing was told");
+        assert_eq!(event, None, "no leadership changed");
     }
     assert_eq!(provider.list("flap/").await.expect("lists").len(), 20);
 }
 
-/// The server that leads the others is killed while very many commit as fast as they can.
+/// The leading server is killed while many writers commit as fast as they can.
 #[tokio::test]
 async fn no_acknowledged_commit_is_lost_with_the_leading_server() {
     const WRITERS: usize = 64;
@@ -143,42 +143,42 @@ async fn no_acknowledged_commit_is_lost_with_the_leading_server() {
     };
     let writers: Vec<_> = (0..WRITERS).map(writer).collect();
     eventually("a part is written", || done.load(Ordering::Relaxed) as usize > WRITERS * COMMITS / 4).await;
-    let leading = servers.get().leader().expect("one leads");
+    let leading = servers.get().leader().expect("a server leads");
     servers.get().kill(leading);
-    assert!((done.load(Ordering::Relaxed) as usize) < WRITERS * COMMITS, "the kill came too late to prove anything");
+    assert!((done.load(Ordering::Relaxed) as usize) < WRITERS * COMMITS, "the kill came too late: all commits were done");
     let mut failures = 0;
     for writer in writers {
         failures += within_deadline("the writer ends", writer).await.expect("does not panic");
     }
-    println!("commits that had to be repeated: {failures}");
+    println!("commits that were retried: {failures}");
     let found = members.provider(1 - leader).list("load/").await.expect("lists");
     assert_eq!(found.len(), WRITERS * COMMITS);
     let reign = provider.inner.ensemble.reign().map(|reign| reign.epoch);
-    assert_eq!(reign, Some(leadership.epoch()), "the same leader goes on");
+    assert_eq!(reign, Some(leadership.epoch()), "the same leader continues");
 }
 
-/// All servers are gone for longer than the client keeps a session; they still know it when they are back.
+/// All servers are down for longer than the session timeout. When they are back, the session is still alive.
 async fn all_servers_go_and_come_back(size: usize) {
-    // Once the servers are back, clients have so long to come back as well; a busy machine takes some seconds.
+    // Once the servers are back, the clients have this long to reconnect. A busy machine takes some seconds.
     const SESSION: Duration = Duration::from_secs(6);
     let Led { servers, members, mut elections, leader, leadership } = Led::start(size, 2, SESSION).await;
     let provider = members.provider(leader).clone();
     assert!(committed(&provider.publish(&leadership).await));
     assert!(committed(&provider.commit(&leadership, put("k", "v")).await));
     (0..size).for_each(|server| servers.get().kill(server));
-    eventually("the outage is seen", || !provider.status().has_quorum).await;
-    eventually("the outage is told", || provider.availability().now() != StoreAvailability::Available).await;
+    eventually("the status shows the outage", || !provider.status().has_quorum).await;
+    eventually("the outage is reported", || provider.availability().now() != StoreAvailability::Available).await;
     let unknown = tokio::time::timeout(SESSION * 2, provider.commit(&leadership, put("late", "w"))).await;
-    assert!(!unknown.is_ok_and(|outcome| committed(&outcome)), "the outage did not bite");
+    assert!(!unknown.is_ok_and(|outcome| committed(&outcome)), "the outage had no effect");
     (0..size).for_each(|server| servers.get().restart(server).expect("starts again"));
     (0..size).for_each(|server| servers.get().await_serving(server).expect("serves"));
     commit_surely(&provider, &leadership, "after").await;
-    eventually("its end is told", || provider.availability().now() == StoreAvailability::Available).await;
+    eventually("the end of the outage is reported", || provider.availability().now() == StoreAvailability::Available).await;
     assert_eq!(read_surely(&provider, "k").await.expect("is there"), "v");
     for election in &mut elections {
-        assert_eq!(election.next().now_or_never(), None, "nobody is told anything");
+        assert_eq!(election.next().now_or_never(), None, "no leadership changed");
     }
-    // What is published is still there, or again.
+    // The published address survived, or was published again.
     let direct = servers.client().await;
     let path = members.layout().connection_info();
     let published = async {
@@ -190,17 +190,17 @@ async fn all_servers_go_and_come_back(size: usize) {
 }
 
 #[tokio::test]
-async fn a_leader_goes_on_after_an_outage_of_the_only_server() {
+async fn a_leader_continues_after_an_outage_of_the_only_server() {
     all_servers_go_and_come_back(1).await;
 }
 
 #[tokio::test]
-async fn a_leader_goes_on_after_an_outage_of_a_whole_ensemble() {
+async fn a_leader_continues_after_an_outage_of_a_whole_ensemble() {
     all_servers_go_and_come_back(3).await;
 }
 
 #[tokio::test]
-async fn what_was_published_and_is_removed_by_hand_is_written_again() {
+async fn a_published_znode_that_is_removed_by_hand_is_written_again() {
     let Led { servers, members, elections: _elections, leadership, .. } = Led::start(1, 1, SESSION_TIMEOUT).await;
     assert!(committed(&members.provider(0).publish(&leadership).await));
     let direct = servers.client().await;
@@ -216,9 +216,9 @@ async fn what_was_published_and_is_removed_by_hand_is_written_again() {
     }
 }
 
-/// Who tampers with the tree loses at most the leadership, never the fence.
+/// Manual changes of the znodes can end a leadership, but they never break the fence.
 #[tokio::test]
-async fn a_candidate_that_is_removed_by_hand_leads_no_more_and_stands_again() {
+async fn a_leader_whose_znode_is_removed_by_hand_is_revoked_and_elected_again() {
     let Led { servers, members, mut elections, leadership, .. } = Led::start(1, 1, SESSION_TIMEOUT).await;
     let reign = members.provider(0).inner.ensemble.reign().expect("leads");
     let direct = servers.client().await;
@@ -228,7 +228,7 @@ async fn a_candidate_that_is_removed_by_hand_leads_no_more_and_stands_again() {
     assert_eq!(next_event(&mut elections[0]).await, LeadershipEvent::Revoked);
     let (_, newer) = granted(&mut elections).await;
     assert!(newer.epoch() > leadership.epoch());
-    // A higher epoch from another provider, or a restored backup: what is granted goes on above it.
+    // The stored epoch may be higher after a migration or a restored backup. The next granted epoch is above it.
     let high = newer.epoch().0 + (1 << 40);
     let path = members.layout().epoch();
     direct.set_data(&path, high.to_string().as_bytes(), None).await.expect("is written");
@@ -240,7 +240,7 @@ async fn a_candidate_that_is_removed_by_hand_leads_no_more_and_stands_again() {
 }
 
 #[tokio::test]
-async fn members_that_do_not_lead_see_changes_too() {
+async fn members_that_do_not_lead_receive_changes_too() {
     let Led { members, elections: _elections, leader, leadership, .. } = Led::start(1, 2, SESSION_TIMEOUT).await;
     let mut watch = members.provider(1 - leader).watch("w/").await.expect("watches");
     let provider = members.provider(leader);
@@ -250,55 +250,55 @@ async fn members_that_do_not_lead_see_changes_too() {
         loop {
             match watch.recv().await {
                 Some(WatchEvent::Put { key, value }) => return (key, value.version),
-                // Of the key that nests it.
+                // The parent znode may be reported as a deleted key.
                 Some(WatchEvent::Deleted { .. } | WatchEvent::Lagged) => {}
                 None => panic!("the watch ended"),
             }
         }
     };
-    assert_eq!(within_deadline("a put is told", told).await, ("w/k".to_owned(), version));
+    assert_eq!(within_deadline("the watcher receives a put", told).await, ("w/k".to_owned(), version));
     let removal = vec![Operation::Delete { key: "w/k".into(), expect: Expect::Version(version) }];
     let outcome = provider.commit(&leadership, removal).await;
     let CommitOutcome::Committed { version } = outcome else { panic!("{outcome:?}") };
     let expected = Some(WatchEvent::Deleted { key: "w/k".into(), version });
-    assert_eq!(within_deadline("a removal is told", watch.recv()).await, expected);
-    // After an interruption it is told to list again.
+    assert_eq!(within_deadline("the watcher receives a removal", watch.recv()).await, expected);
+    // After an interruption the watcher is told that it lagged.
     members.members[1 - leader].set(Fault::Reset);
-    eventually("the interruption is seen", || !members.provider(1 - leader).status().has_quorum).await;
+    eventually("the status shows the interruption", || !members.provider(1 - leader).status().has_quorum).await;
     members.members[1 - leader].set(Fault::None);
     let lagged = async { while watch.recv().await != Some(WatchEvent::Lagged) {} };
     within_deadline("the watcher is told that it lagged", lagged).await;
 }
 
-/// What drills do: nobody reaches ZooKeeper, and within the session's time that costs nobody the leadership.
+/// A drill cuts all members off from ZooKeeper. If that is shorter than the session timeout, leadership does not change.
 #[tokio::test]
-async fn members_that_are_cut_off_within_the_sessions_time_go_on_as_they_were() {
+async fn a_cut_that_is_shorter_than_the_session_timeout_changes_no_leader() {
     let Led { members, mut elections, leader, leadership, .. } = Led::start(1, 2, Duration::from_secs(20)).await;
     let provider = members.provider(leader).clone();
     let standby = members.provider(1 - leader).clone();
     eventually("both are candidates", || provider.status().members.len() == 2).await;
     commit_surely(&provider, &leadership, "before").await;
     assert!(provider.set_isolated(true) && standby.set_isolated(true));
-    // Each waits for a connection as long as it may: both at once, or the session's time would be up.
+    // Each of the two waits for a connection until its deadline. They run at the same time, or the session would expire.
     let (outcome, read) = tokio::join!(provider.commit(&leadership, put("k", "lost")), standby.get("before"));
-    assert!(matches!(outcome, CommitOutcome::Unknown { .. }), "it bit: {outcome:?}");
+    assert!(matches!(outcome, CommitOutcome::Unknown { .. }), "the cut had no effect: {outcome:?}");
     assert!(matches!(read, Err(ReadError::Unavailable(_))), "{read:?}");
     for member in [&provider, &standby] {
-        eventually("the outage is told", || member.availability().now() != StoreAvailability::Available).await;
+        eventually("the outage is reported", || member.availability().now() != StoreAvailability::Available).await;
     }
     assert!(provider.set_isolated(false) && standby.set_isolated(false));
     commit_surely(&provider, &leadership, "after").await;
     for member in [&provider, &standby] {
-        eventually("its end is told", || member.availability().now() == StoreAvailability::Available).await;
+        eventually("the end of the outage is reported", || member.availability().now() == StoreAvailability::Available).await;
     }
     assert_eq!(read_surely(&standby, "after").await.expect("is there"), "v");
-    assert!(elections.iter_mut().all(|election| election.next().now_or_never().is_none()), "nobody was told anything");
+    assert!(elections.iter_mut().all(|election| election.next().now_or_never().is_none()), "no leadership changed");
 }
 
-/// Whatever waits for a watch when the connection goes is told in any order: the client panicked when a watch was asked after
-/// its task had gone.
+/// When a connection is cut, the tasks that wait for a watch learn of it in any order. The client used to panic if a watch was
+/// polled after the client's task had ended.
 #[tokio::test]
-async fn cuts_in_a_row_and_short_ones_end_no_member() {
+async fn repeated_and_short_cuts_end_no_member() {
     let Led { members, mut elections, leader, leadership, .. } = Led::start(1, 2, Duration::from_secs(20)).await;
     let both = [members.provider(leader), members.provider(1 - leader)];
     eventually("both are candidates", || both[0].status().members.len() == 2).await;
@@ -306,9 +306,12 @@ async fn cuts_in_a_row_and_short_ones_end_no_member() {
         for member in both {
             member.set_isolated(true);
         }
-        // None, so that it is over before anybody has heard of it; or as long as it takes that somebody does.
+        // Every other cut ends before any task has noticed it. The others last until all members have.
         if cut % 2 == 0 {
-            eventually("it bit", || both.iter().all(|member| !member.inner.ensemble.link.borrow().connected)).await;
+            eventually("both members are disconnected", || {
+                both.iter().all(|member| !member.inner.ensemble.link.borrow().connected)
+            })
+            .await;
         }
         for member in both {
             member.set_isolated(false);
@@ -318,27 +321,27 @@ async fn cuts_in_a_row_and_short_ones_end_no_member() {
         }
     }
     commit_surely(both[0], &leadership, "after").await;
-    assert!(elections.iter_mut().all(|election| election.next().now_or_never().is_none()), "nobody was told anything");
+    assert!(elections.iter_mut().all(|election| election.next().now_or_never().is_none()), "no leadership changed");
 }
 
-/// Nothing gets through to ZooKeeper, pings included.
+/// A drill also blocks the pings of the session.
 #[tokio::test]
-async fn a_leader_that_is_cut_off_for_longer_than_its_session_is_followed() {
+async fn a_leader_that_is_cut_off_for_longer_than_its_session_is_replaced() {
     let Led { members, mut elections, leader, leadership, .. } = Led::start(1, 2, SESSION_TIMEOUT).await;
     members.provider(leader).set_isolated(true);
     let next = 1 - leader;
     let (_, newer) = granted(&mut elections[next..=next]).await;
     assert!(newer.epoch() > leadership.epoch());
-    assert!(members.provider(leader).inner.ensemble.reign().is_some(), "it can't know yet");
+    assert!(members.provider(leader).inner.ensemble.reign().is_some(), "the old leader can't know yet");
     members.provider(leader).set_isolated(false);
     assert_eq!(next_event(&mut elections[leader]).await, LeadershipEvent::Revoked);
     let late = members.provider(leader).commit(&leadership, put("k", "late")).await;
     assert!(matches!(late, CommitOutcome::Rejected(Rejection::StaleEpoch { .. })), "{late:?}");
 }
 
-/// Cut off for longer than is tolerated.
+/// The cut lasts longer than the outage tolerance.
 #[tokio::test]
-async fn a_leader_that_is_cut_off_for_too_long_gives_up() {
+async fn a_leader_that_is_cut_off_for_too_long_is_revoked() {
     let servers = Servers::start(1);
     let mut members = Members::new(&servers, 1);
     members.outage_tolerance = Duration::from_secs(3);

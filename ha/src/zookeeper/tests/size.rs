@@ -1,4 +1,4 @@
-//! Many jobs, and large values.
+//! Tests with many jobs and with large values.
 
 use super::*;
 
@@ -10,12 +10,12 @@ async fn ten_thousand_jobs_come_and_go_and_leave_nothing() {
     let count = async || direct.count_descendants_number(&root).await.expect("counts");
     let (provider, other) = (members.provider(leader).clone(), members.provider(1 - leader).clone());
     conformance::many_jobs::come_and_go(Arc::new(provider), Arc::new(other), &leadership, count).await;
-    assert!(elections.iter_mut().all(|election| election.next().now_or_never().is_none()), "the load cost no leadership");
+    assert!(elections.iter_mut().all(|election| election.next().now_or_never().is_none()), "the load ended no leadership");
 }
 
-/// A list is as of one moment however much is written meanwhile: keys written together are seen together.
+/// A list shows one moment even if keys are written meanwhile: keys of one commit always appear together.
 #[tokio::test]
-async fn a_list_is_of_one_moment() {
+async fn a_list_shows_one_moment() {
     let Led { members, elections: _elections, leader, leadership, .. } = Led::start(1, 2, SESSION_TIMEOUT).await;
     let provider = members.provider(leader).clone();
     let writer = weir_world::spawn("writer", async move {
@@ -30,15 +30,19 @@ async fn a_list_is_of_one_moment() {
         for provider in [members.provider(0), members.provider(1)] {
             let found = provider.list("l/").await.expect("lists");
             let versions: std::collections::BTreeSet<_> = found.iter().map(|(_, value)| value.version).collect();
-            assert!(versions.len() <= 1 && (found.is_empty() || found.len() == 20), "of several moments: {versions:?}");
+            assert!(
+                versions.len() <= 1 && (found.is_empty() || found.len() == 20),
+                "the list shows several moments: {versions:?}"
+            );
             moments.extend(versions);
         }
     }
     writer.await.expect("the writer does not panic");
-    assert!(moments.len() > 1, "nothing was written while it was listed");
+    assert!(moments.len() > 1, "no key was written while the lists were read");
 }
 
-/// A commit that ZooKeeper would answer by closing the connection is refused, and says which limit it is.
+/// ZooKeeper closes the connection on a request that is too large. Such a commit is rejected before it is sent, and the error
+/// names the limit.
 #[tokio::test]
 async fn a_request_over_the_servers_limit_is_refused_before_it_is_sent() {
     let servers = Servers::start_with(1, weir_servers::ZooKeeperOptions::default());
@@ -53,7 +57,7 @@ async fn a_request_over_the_servers_limit_is_refused_before_it_is_sent() {
     let outcome = provider.commit(&leadership, value(1 << 20)).await;
     let refused = matches!(&outcome, CommitOutcome::Rejected(Rejection::OverLimit(reason)) if reason.contains("jute.maxbuffer"));
     assert!(refused, "{outcome:?}");
-    // Just below it, the server takes it.
+    // The server accepts a request just below the limit.
     let outcome = provider.commit(&leadership, value((1 << 20) - 1_024)).await;
     assert!(committed(&outcome), "{outcome:?}");
     let found = provider.get("k").await.expect("reads").expect("is there");

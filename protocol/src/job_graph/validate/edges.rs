@@ -119,8 +119,8 @@ fn check_ends(vertex: &JobVertex, has_inputs: bool, has_outputs: bool, refusals:
     }
 }
 
-/// Checks that every input has an edge, that every edge leads to an existing input, and that all edges of one input bring the same
-/// columns.
+/// Checks that every input has an edge, that every edge leads to an existing input, and that all edges of one input bring the
+/// same columns.
 fn check_inputs(vertex: &JobVertex, edges: &[(&JobEdge, &JobVertex)], refusals: &mut Refusals) {
     let Some(first) = vertex.operators.first() else { return };
     let at = at_vertex(vertex);

@@ -1,6 +1,6 @@
 //! A connection that detects bytes changed in transit.
 //!
-//! TCP's checksum has only 16 bits, and every middlebox between two machines computes it anew. HTTP/2 and gRPC have no checksum.
+//! TCP's checksum has only 16 bits, and every middlebox between two machines recomputes it. HTTP/2 and gRPC have no checksum.
 //! gRPC traffic therefore travels in records. A record is a header of 16 bytes and a payload of up to [`MAX_PAYLOAD`] bytes.
 //! Integers are little-endian, checksums are CRC-32C:
 //!

@@ -57,7 +57,7 @@ impl BoundListener {
             return std::net::TcpListener::bind(address).map(Self::from);
         };
         let port = address.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
-        let port = port.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not host:port"))?;
+        let port = port.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the address is not host:port"))?;
         Ok(Self { kind: Bound::Simulated(simulation.bind(port)?) })
     }
 

@@ -27,7 +27,7 @@ fn the_last_barrier_snapshots_and_the_others_block_their_channels() {
 }
 
 #[test]
-fn an_abort_releases_and_late_barriers_are_dropped() {
+fn an_abort_unblocks_channels_and_late_barriers_are_dropped() {
     let mut aligner = BarrierAligner::new(2);
     aligner.on_barrier(0, barrier(1));
     assert_eq!(aligner.on_aborted(CheckpointId(1)), vec![UnblockAll]);
@@ -38,7 +38,7 @@ fn an_abort_releases_and_late_barriers_are_dropped() {
 }
 
 #[test]
-fn a_newer_barrier_gives_up_an_older_alignment() {
+fn a_newer_barrier_ends_an_older_alignment() {
     let mut aligner = BarrierAligner::new(2);
     aligner.on_barrier(0, barrier(1));
     assert_eq!(aligner.on_barrier(1, barrier(2)), vec![GiveUp(CheckpointId(1)), UnblockAll, Block(1)]);
@@ -46,7 +46,7 @@ fn a_newer_barrier_gives_up_an_older_alignment() {
     assert_eq!(aligner.on_barrier(0, barrier(2)), vec![Snapshot(barrier(2)), UnblockAll]);
 }
 
-/// What a channel holds in the model below.
+/// An element of a channel in the model below.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Item {
     Row(u64),
@@ -56,7 +56,7 @@ enum Item {
 #[derive(Debug, Clone)]
 struct Scenario {
     channels: Vec<Vec<Item>>,
-    /// Which channel to look at next, and now and then an abort.
+    /// The channel to read next and, in some steps, the checkpoint to abort first.
     schedule: Vec<(u8, Option<u64>)>,
 }
 
@@ -86,8 +86,8 @@ fn scenario() -> impl Strategy<Value = Scenario> {
 }
 
 proptest! {
-    /// Whatever the interleaving: rows keep their order per channel; a snapshot covers, per channel, exactly the rows before its
-    /// barrier; and once no more comes and what can't complete was aborted, every channel drains.
+    /// For every interleaving, rows keep their order per channel, and a snapshot covers exactly the rows before its barrier in
+    /// each channel. Once no more input comes and all checkpoints that can't complete are aborted, every channel drains.
     #[test]
     fn snapshots_are_consistent_cuts_and_nothing_blocks_for_ever(scenario in scenario()) {
         let count = scenario.channels.len();
@@ -133,7 +133,7 @@ proptest! {
             }
             step(usize::from(*choice) % count, &mut aligner, &mut blocked, &mut passed, &mut queues);
         }
-        // The JobManager aborts what times out; then everything must drain.
+        // The JobManager aborts checkpoints that time out. Then every channel must drain.
         loop {
             let mut progressed = false;
             for channel in 0..count {

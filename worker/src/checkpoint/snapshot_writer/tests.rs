@@ -65,7 +65,7 @@ impl World {
 }
 
 #[tokio::test]
-async fn little_state_travels_inline_and_writes_no_file() {
+async fn small_state_is_inline_and_writes_no_file() {
     let mut world = world();
     let acknowledgement = world.acknowledgement(frozen(1, CheckpointKind::Checkpoint, &[(0, 1), (1, 1)], 100)).await;
     assert_eq!(world.paths(&acknowledgement).await, ["inline", "inline"]);
@@ -129,7 +129,7 @@ async fn an_operator_that_panics_while_serialising_declines_the_checkpoint() {
 }
 
 #[tokio::test]
-async fn what_is_written_for_a_task_that_has_ended_is_deleted_and_not_told() {
+async fn a_file_written_for_an_ended_task_is_deleted_and_not_reported() {
     for fault in [MemoryFault::None, MemoryFault::UnknownApplied] {
         let World { files, writer, mut reports, .. } = world();
         files.set_fault(fault);
@@ -146,7 +146,7 @@ async fn what_is_written_for_a_task_that_has_ended_is_deleted_and_not_told() {
         drop(writer);
         drop(go);
         assert_eq!(reports.next().await, None, "{fault:?}");
-        assert!(files.changes().iter().any(|line| line.starts_with("write")), "it was written: {:?}", files.changes());
+        assert!(files.changes().iter().any(|line| line.starts_with("write")), "a file was written: {:?}", files.changes());
         assert!(files.files().is_empty(), "{fault:?}: {:?}", files.files());
     }
 }
