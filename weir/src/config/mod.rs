@@ -169,7 +169,7 @@ impl Config {
 
 fn missing(needed_by: &str, option: &Description) -> ConfigError {
     let Description { key, sentence, .. } = option;
-    ConfigError::Contradiction(format!("{needed_by} needs {key} ({sentence}); set it in config.yaml or with -D {key}=…"))
+    ConfigError::Contradiction(format!("{needed_by} needs {key}: set it in config.yaml, or with -D {key}=VALUE. {sentence}"))
 }
 
 fn suggestion(key: &str) -> String {

@@ -68,6 +68,7 @@ fn bad_yaml_and_bad_values_are_refused_with_a_code() {
         ("- 1\n- 2\n", "CONFIG-SYNTAX"),
         ("rest.port: many\n", "CONFIG-VALUE"),
         ("rest.port: 70000\n", "CONFIG-VALUE"),
+        ("taskmanager.numberOfTaskSlots: 4294967297\n", "CONFIG-VALUE"),
         ("high-availability.type: zookeper\n", "CONFIG-VALUE"),
         ("taskmanager.numberOfTaskSlots: 0\n", "CONFIG-CONTRADICTION"),
     ] {
