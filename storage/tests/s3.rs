@@ -94,7 +94,7 @@ async fn a_write_that_loses_its_answer_recognises_its_own_object() {
 
 #[tokio::test]
 async fn an_unreachable_endpoint_is_a_retryable_error_without_effect() {
-    let files = open_at(SocketAddr::from(([127, 0, 0, 1], free_port())), "p");
+    let files = open_at(SocketAddr::from(([127, 0, 0, 1], free_port().unwrap())), "p");
     let outcome = files.write_new("a", Bytes::from_static(b"x")).await;
     assert!(matches!(outcome, Err(FileError::Failed { retryable: true, .. })), "{outcome:?}");
     let outcome = files.read("a", 10).await;

@@ -15,10 +15,10 @@ use weir_chaos::cluster::turn::take_turn;
 use weir_chaos::cluster::{ClusterUnderTest, PATIENCE, all_running, attempts, newest_checkpoint, poll, weir_binary};
 use weir_chaos::workload::CountingJob;
 use weir_local::Coordination;
-use weir_local::ports::ReservedPort;
 use weir_protocol::JobId;
 use weir_protocol::job_graph::RestartStrategyConfig;
 use weir_protocol::rest::DrillResult;
+use weir_servers::ReservedPort;
 
 const AGENT: &str = "drill.agent.enabled=true";
 

@@ -46,6 +46,17 @@ impl TestGroup {
         Self::with(size, RaftTiming::default())
     }
 
+    /// For tests that need one leader throughout. All members run on one thread, so on a busy machine the leader's default lease of
+    /// half a second can expire.
+    fn patient(size: usize) -> Self {
+        let timing = RaftTiming {
+            heartbeat: Duration::from_millis(500),
+            election_min: Duration::from_secs(10),
+            election_max: Duration::from_secs(20),
+        };
+        Self::with(size, timing)
+    }
+
     fn with(size: usize, timing: RaftTiming) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let mut group = Self {
@@ -215,13 +226,7 @@ async fn the_raft_provider_keeps_every_promise() {
 
 #[tokio::test]
 async fn ten_thousand_jobs_come_and_go_and_leave_nothing() {
-    // All three members run on one thread. On a busy machine, the leader's default lease of half a second would expire.
-    let patient = RaftTiming {
-        heartbeat: Duration::from_millis(500),
-        election_min: Duration::from_secs(10),
-        election_max: Duration::from_secs(20),
-    };
-    let group = TestGroup::with(3, patient);
+    let group = TestGroup::patient(3);
     let mut elections = group.campaign();
     let (leader, leadership) = granted(&mut elections).await;
     let (provider, other) = (group.provider(leader).clone(), group.provider((leader + 1) % 3).clone());
@@ -339,7 +344,7 @@ async fn members_are_added_and_removed() {
 
 #[tokio::test]
 async fn a_half_done_change_of_members_is_completed() {
-    let group = TestGroup::new(3);
+    let group = TestGroup::patient(3);
     let mut elections = group.campaign();
     let (leader, leadership) = granted(&mut elections).await;
     let leading = &group.provider(leader).inner.group;

@@ -1,12 +1,14 @@
 //! etcd: one node or a cluster of several.
 
 use std::ffi::OsString;
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::http;
-use crate::process::{ServerProcess, StartError, free_ports, on_free_ports};
+use crate::port::ReservedPort;
+use crate::process::{ServerProcess, StartError, on_free_ports};
 
 /// How nodes serve their clients.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -41,6 +43,8 @@ struct Node {
     peer: u16,
     health: u16,
     process: Option<ServerProcess>,
+    /// Nobody else takes them while a node is down.
+    _ports: [ReservedPort; 3],
 }
 
 impl EtcdCluster {
@@ -52,7 +56,8 @@ impl EtcdCluster {
     /// Like [`EtcdCluster::start`], with options.
     pub fn start_with(program: &Path, size: usize, directory: &Path, options: EtcdOptions) -> Result<Self, StartError> {
         on_free_ports(|attempt| {
-            let nodes = (0..size).map(|number| Node::new(&format!("etcd-{number}"))).collect();
+            let nodes = (0..size).map(|number| Node::new(&format!("etcd-{number}"))).collect::<io::Result<_>>();
+            let nodes = nodes.map_err(|error| StartError::io(program, &error))?;
             let directory = directory.join(format!("attempt-{attempt}"));
             let mut cluster = Self { program: program.to_owned(), directory, options: options.clone(), nodes };
             cluster.start_all().map(|()| cluster)
@@ -60,12 +65,7 @@ impl EtcdCluster {
     }
 
     fn start_all(&mut self) -> Result<(), StartError> {
-        let failed = |error: std::io::Error| StartError {
-            program: self.program.clone(),
-            reason: error.to_string(),
-            output: String::new(),
-        };
-        std::fs::create_dir_all(&self.directory).map_err(failed)?;
+        std::fs::create_dir_all(&self.directory).map_err(|error| StartError::io(&self.program, &error))?;
         for number in 0..self.nodes.len() {
             self.nodes[number].process = Some(self.spawn(number)?);
         }
@@ -165,9 +165,10 @@ impl EtcdCluster {
 }
 
 impl Node {
-    fn new(name: &str) -> Self {
-        let [client, peer, health] = free_ports();
-        Self { name: name.to_owned(), client, peer, health, process: None }
+    fn new(name: &str) -> io::Result<Self> {
+        let ports = ReservedPort::take_several()?;
+        let [client, peer, health] = ports.each_ref().map(ReservedPort::number);
+        Ok(Self { name: name.to_owned(), client, peer, health, process: None, _ports: ports })
     }
 
     fn ask(&self, path: &str) -> Option<String> {

@@ -6,6 +6,7 @@
 mod etcd;
 mod http;
 mod patience;
+mod port;
 mod process;
 mod proxy;
 mod s3;
@@ -13,7 +14,8 @@ mod zookeeper;
 
 pub use etcd::{EtcdCluster, EtcdOptions, EtcdTls};
 pub use patience::{Patience, within};
-pub use process::{ServerProcess, StartError, free_port};
+pub use port::{ReservedPort, free_port};
+pub use process::{ServerProcess, StartError};
 pub use proxy::{Fault, Proxy};
 pub use s3::{S3Server, installed};
 pub use zookeeper::{ZooKeeperEnsemble, ZooKeeperOptions};

@@ -1,9 +1,7 @@
 //! A single server process.
 
 use std::fs::File;
-use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -27,6 +25,13 @@ pub struct StartError {
     pub output: String,
 }
 
+impl StartError {
+    /// Something that was needed to start `program` failed.
+    pub(crate) fn io(program: &Path, error: &io::Error) -> Self {
+        Self { program: program.to_owned(), reason: error.to_string(), output: String::new() }
+    }
+}
+
 impl std::fmt::Display for StartError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} did not start: {}", self.program.display(), self.reason)?;
@@ -48,7 +53,7 @@ impl ServerProcess {
     /// Starts `command`. Its output is appended to the file `log`.
     pub fn spawn(command: &mut Command, log: &Path) -> Result<Self, StartError> {
         let program = PathBuf::from(command.get_program());
-        let failed = |error: io::Error| StartError { program: program.clone(), reason: error.to_string(), output: String::new() };
+        let failed = |error: io::Error| StartError::io(&program, &error);
         let output = File::options().create(true).append(true).open(log).map_err(failed)?;
         let errors = output.try_clone().map_err(failed)?;
         let child = command.stdin(Stdio::null()).stdout(output).stderr(errors).spawn().map_err(failed)?;
@@ -119,28 +124,4 @@ pub(crate) fn on_free_ports<T>(mut start: impl FnMut(usize) -> Result<T, StartEr
             outcome => return outcome,
         }
     }
-}
-
-/// A loopback port on which nothing listened a moment ago, below the range that the system uses for outgoing connections.
-pub fn free_port() -> u16 {
-    let [port] = free_ports();
-    port
-}
-
-/// Several such ports, all different.
-pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
-    const PORTS: std::ops::Range<u16> = 10_000..32_000;
-    // The listeners stay open until all ports are found, so that the ports differ.
-    let mut listeners = Vec::with_capacity(N);
-    [0; N].map(|_| {
-        loop {
-            // The hash has a random key, so processes that look for a port at the same time look in different places.
-            let random = RandomState::new().hash_one(0);
-            let port = PORTS.start + (random % PORTS.len() as u64) as u16;
-            if let Ok(listener) = TcpListener::bind(("127.0.0.1", port)) {
-                listeners.push(listener);
-                return port;
-            }
-        }
-    })
 }

@@ -5,12 +5,15 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::http;
-use crate::process::{ServerProcess, StartError, free_port, free_ports, on_free_ports};
+use crate::port::ReservedPort;
+use crate::process::{ServerProcess, StartError, on_free_ports};
 
 /// A server with one bucket, which everyone may read and write.
 #[derive(Debug)]
 pub struct S3Server {
     port: u16,
+    /// Nobody else takes them while the server is down.
+    _ports: Vec<ReservedPort>,
     /// The process ends when it is dropped together with the server.
     _process: ServerProcess,
 }
@@ -18,12 +21,13 @@ pub struct S3Server {
 impl S3Server {
     /// Starts moto. Its output goes to a file in `directory`.
     pub fn moto(program: &Path, directory: &Path, bucket: &str) -> Result<Self, StartError> {
-        let port = free_port();
+        let reserved = ReservedPort::take().map_err(|error| StartError::io(program, &error))?;
+        let port = reserved.number();
         let mut command = Command::new(program);
         command.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
         let mut process = ServerProcess::spawn(&mut command, &directory.join("moto.log"))?;
         process.await_ready(|| has_bucket(port, bucket))?;
-        Ok(Self { port, _process: process })
+        Ok(Self { port, _ports: vec![reserved], _process: process })
     }
 
     /// Starts SeaweedFS on the files in `directory`. After a restart there, it has every write that it acknowledged.
@@ -42,7 +46,8 @@ impl S3Server {
             "filer.port",
             "filer.port.grpc",
         ];
-        let ports: [u16; PORTS.len()] = free_ports();
+        let reserved = ReservedPort::take_several::<{ PORTS.len() }>().map_err(|error| StartError::io(program, &error))?;
+        let ports = reserved.each_ref().map(ReservedPort::number);
         let mut command = Command::new(program);
         command.args(["-logtostderr", "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3", "-volume.max=20"]);
         command.args(["-master.volumeSizeLimitMB=64", "-master.telemetry=false"]);
@@ -50,7 +55,7 @@ impl S3Server {
         command.args(PORTS.iter().zip(ports).map(|(name, port)| format!("-{name}={port}")));
         let mut process = ServerProcess::spawn(&mut command, &directory.join("weed.log"))?;
         process.await_ready(|| has_volumes(ports[0], bucket))?;
-        Ok(Self { port: ports[0], _process: process })
+        Ok(Self { port: ports[0], _ports: reserved.into(), _process: process })
     }
 
     /// The address that the server listens on.

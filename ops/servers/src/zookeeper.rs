@@ -1,12 +1,13 @@
 //! A ZooKeeper ensemble, from the jars of Debian's package.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use crate::process::{ServerProcess, StartError, free_ports};
+use crate::port::ReservedPort;
+use crate::process::{ServerProcess, StartError};
 
 /// Debian's jar. Its manifest lists the other jars.
 const JAR: &str = "/usr/share/java/zookeeper.jar";
@@ -34,6 +35,8 @@ struct Node {
     election: u16,
     directory: PathBuf,
     process: Option<ServerProcess>,
+    /// Nobody else takes them while a server is down.
+    _ports: [ReservedPort; 4],
 }
 
 /// One server, or several that elect a leader. They end when the value is dropped.
@@ -62,18 +65,17 @@ impl ZooKeeperEnsemble {
     }
 
     fn attempt(size: usize, directory: &Path, options: &ZooKeeperOptions) -> Result<Self, StartError> {
+        let failed = |error: io::Error| StartError::io(Path::new(JAR), &error);
         let node = |number| {
-            let [client, secure, peer, election] = free_ports();
+            let ports = ReservedPort::take_several()?;
+            let [client, secure, peer, election] = ports.each_ref().map(ReservedPort::number);
             let directory = directory.join(format!("zookeeper-{number}"));
-            Node { client, secure, peer, election, directory, process: None }
+            Ok(Node { client, secure, peer, election, directory, process: None, _ports: ports })
         };
-        let mut ensemble = Self { nodes: (1..=size).map(node).collect(), options: options.clone() };
+        let nodes = (1..=size).map(node).collect::<io::Result<_>>().map_err(failed)?;
+        let mut ensemble = Self { nodes, options: options.clone() };
         for number in 0..size {
-            ensemble.configure(number).map_err(|error| StartError {
-                program: PathBuf::from(JAR),
-                reason: error.to_string(),
-                output: String::new(),
-            })?;
+            ensemble.configure(number).map_err(failed)?;
             ensemble.spawn(number)?;
         }
         for number in 0..size {

@@ -26,7 +26,7 @@ const MAY_NAME: [(&str, &[&str]); 17] = [
     ("weir-client", &["weir-protocol", "weir-world"]),
     ("weir-control-plane", &["weir-ha", "weir-storage", "weir-protocol", "weir-world"]),
     ("weir-worker", &["weir-storage", "weir-dataflow", "weir-connectors", "weir-protocol", "weir-world"]),
-    ("weir-local", &["weir-client", "weir-servers", "weir-world"]),
+    ("weir-local", &["weir-client", "weir-servers"]),
     ("weir-drill", &["weir-ha", "weir-client", "weir-storage", "weir-protocol", "weir-world"]),
     ("weir", &["*"]),
     ("weir-verdict", &["weir-protocol"]),

@@ -4,7 +4,6 @@
 
 mod coordination;
 mod host;
-pub mod ports;
 pub mod process;
 
 use std::collections::BTreeMap;
@@ -16,11 +15,11 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use weir_client::{ClientError, ClusterClient};
 pub use weir_servers::Fault;
+use weir_servers::ReservedPort;
 
 pub use coordination::Coordination;
 use coordination::CoordinationServers;
 pub use host::Host;
-use ports::ReservedPort;
 use process::RoleProcess;
 
 /// How long a role may take to stop by itself.

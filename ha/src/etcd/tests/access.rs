@@ -143,6 +143,6 @@ async fn a_permitted_user_works_and_other_users_are_refused() {
 async fn a_provider_starts_although_an_endpoint_is_down() {
     let servers = Servers::start(&etcd_3_4(), 1);
     let mut options = options(&servers.etcd);
-    options.endpoints.insert(0, format!("http://127.0.0.1:{}", free_port()));
+    options.endpoints.insert(0, format!("http://127.0.0.1:{}", free_port().unwrap()));
     leads(&options).await;
 }

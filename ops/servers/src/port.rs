@@ -1,5 +1,6 @@
 //! Free ports for processes that will be started later.
 
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 
@@ -7,8 +8,8 @@ use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 const FIRST: u16 = 10_000;
 const LAST: u16 = 32_000;
 
-/// A reserved loopback port. Nothing listened on it when it was taken. Other users of this type do not take it as long as this
-/// value lives, even while the process that is to listen on it is down.
+/// A reserved loopback port. Nothing listened on it when it was taken. Other users of this type, also in other processes, do not
+/// take it as long as this value lives, even while the process that is to listen on it is down.
 #[derive(Debug)]
 pub struct ReservedPort {
     port: u16,
@@ -20,7 +21,8 @@ impl ReservedPort {
     /// Reserves a free port.
     pub fn take() -> io::Result<Self> {
         let span = u32::from(LAST - FIRST);
-        let start = (weir_world::random_id() % u128::from(span)) as u32;
+        // The hash has a random key, so processes that look for a port at the same time look in different places.
+        let start = (RandomState::new().hash_one(0) % u64::from(span)) as u32;
         for step in 0..span {
             let port = FIRST + ((start + step) % span) as u16;
             let Ok(mark) = UdpSocket::bind((Ipv4Addr::LOCALHOST, port)) else { continue };
@@ -31,10 +33,21 @@ impl ReservedPort {
         Err(io::Error::new(io::ErrorKind::AddrInUse, format!("no free port between {FIRST} and {LAST}")))
     }
 
+    /// Reserves several free ports. They differ.
+    pub fn take_several<const N: usize>() -> io::Result<[Self; N]> {
+        let ports = (0..N).map(|_| Self::take()).collect::<io::Result<Vec<_>>>()?;
+        ports.try_into().map_err(|_| io::Error::other("a port is missing"))
+    }
+
     /// The port's number.
     pub fn number(&self) -> u16 {
         self.port
     }
+}
+
+/// A loopback port on which nothing listens, for a test that needs an address without a server.
+pub fn free_port() -> io::Result<u16> {
+    Ok(ReservedPort::take()?.number())
 }
 
 #[cfg(test)]
