@@ -6,6 +6,7 @@
 //! ```
 
 use std::error::Error;
+use std::process::ExitCode;
 
 use serde_json::json;
 use weir_client::{Aggregate, StreamBuilder, WindowSpec};
@@ -13,7 +14,11 @@ use weir_protocol::job_graph::{CheckpointConfig, DataType, Field, JobGraph};
 
 const HOUR_MS: u64 = 3_600_000;
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> ExitCode {
+    print_graph().inspect_err(|error| eprintln!("{error}")).map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS)
+}
+
+fn print_graph() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [input, output] = arguments.as_slice() else {
         return Err("usage: flights INPUT-DIRECTORY OUTPUT-DIRECTORY".into());

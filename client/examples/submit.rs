@@ -6,6 +6,7 @@
 //! ```
 
 use std::error::Error;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use weir_client::ClusterClient;
@@ -17,7 +18,11 @@ const SUBMISSION: Duration = Duration::from_secs(30);
 const END: Duration = Duration::from_secs(24 * 3_600);
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> ExitCode {
+    submit().await.inspect_err(|error| eprintln!("{error}")).map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS)
+}
+
+async fn submit() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [addresses, file, token] = arguments.as_slice() else {
         return Err("usage: submit HOST:PORT[,HOST:PORT…] GRAPH.json TOKEN".into());

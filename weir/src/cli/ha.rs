@@ -176,7 +176,7 @@ fn status_text(status: &HaResponse) -> String {
     let mut lines = vec![
         format!("{leader} leads, epoch {} ({}; answered by {})", status.epoch, status.provider, status.answered_by),
         format!(
-            "{}; {} more members may fail before the group stops",
+            "{}; further members that may fail before the group stops: {}",
             if status.has_quorum { "there is a quorum" } else { "NO QUORUM" },
             status.failures_tolerated
         ),
