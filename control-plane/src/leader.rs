@@ -32,7 +32,7 @@ use crate::rest::operations::Operations;
 use crate::rpc::links::TaskManagerLinks;
 
 /// Shortest and longest wait before a read or write of the store is retried.
-const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
+const RETRY: Backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(1));
 
 /// What every leadership of this process needs.
 #[derive(Clone)]
@@ -143,7 +143,7 @@ enum Found {
 
 impl TakeOver {
     /// Reads the store, recovers the jobs, opens the services, publishes the leader, and then runs the Dispatcher until dropped.
-    /// Nobody can find this leader before the registry shows every job.
+    /// Clients can find this leader only after the registry shows every job.
     async fn lead(self, mut dispatcher: dispatcher_runner::Runner) {
         let clock = MonotonicClock::start();
         let since_grant = |phase: &'static str| {
@@ -176,7 +176,7 @@ impl TakeOver {
 
     /// Reads everything the store holds. Retries until it succeeds or the leadership ends.
     async fn read(&self) -> Found {
-        let mut backoff = Backoff::new(RETRY.0, RETRY.1);
+        let mut backoff = RETRY;
         loop {
             match self.try_read().await {
                 Ok(found) => return found,
@@ -203,7 +203,7 @@ impl TakeOver {
 
     /// Publishes the leader. This is the last step of a takeover.
     async fn publish(&self) {
-        let mut backoff = Backoff::new(RETRY.0, RETRY.1);
+        let mut backoff = RETRY;
         loop {
             match self.context.ha.publish(&self.leading.leadership).await {
                 CommitOutcome::Committed { .. } => return,

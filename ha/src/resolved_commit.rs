@@ -11,7 +11,7 @@ use crate::{CommitOutcome, CoordinationStore, Leadership, Operation, Rejection, 
 const ATTEMPTS: u32 = 5;
 
 /// Shortest and longest wait between two attempts.
-const WAIT: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(160));
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(20), Duration::from_millis(160));
 
 /// The certain outcome of a commit.
 #[derive(Debug, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub(crate) async fn commit(
     operations: Vec<Operation>,
 ) -> Result<Resolved, StoreError> {
     let mut unknown: Option<String> = None;
-    let mut backoff = Backoff::new(WAIT.0, WAIT.1);
+    let mut backoff = BACKOFF;
     for _ in 0..ATTEMPTS {
         let outcome = commit_once(ha, leadership, operations.clone()).await;
         match outcome {

@@ -10,6 +10,7 @@ use weir_control_plane::job_manager::{JobManager, JobManagerOptions};
 use weir_control_plane::job_master::JobMasterOptions;
 use weir_control_plane::resource_manager::HeartbeatOptions;
 use weir_dataflow::registry::OperatorRegistry;
+use weir_drill::agent::ProcessFaults;
 use weir_ha::HaServices;
 use weir_protocol::drill::FaultInjectorRef;
 use weir_protocol::job_graph::JobGraph;
@@ -20,7 +21,6 @@ use crate::config::Config;
 use crate::config::option::{self, ConfigOption};
 use crate::coordination;
 pub use crate::start_error::StartError;
-use weir_drill::agent::ProcessFaults;
 
 /// Every operator that this build can run.
 pub fn operators() -> OperatorRegistry {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use weir_protocol::job_status::JobStatus;
 use weir_protocol::{JobId, LeaderEpoch};
+use weir_verdict::fact::Fact;
 use weir_world::spawn;
 
 use crate::cluster::{job_managers, rest_address};
@@ -14,7 +15,6 @@ use crate::http::request;
 use crate::pipeline;
 use crate::world::World;
 use crate::world::observations::Observations;
-use weir_verdict::fact::Fact;
 
 /// Time between two polls of the cluster.
 const LOOK: Duration = Duration::from_millis(200);

@@ -13,6 +13,8 @@ use weir_ha::HaServices;
 use weir_ha::raft::{Listen, Member, RaftOptions, RaftProvider, RaftTiming};
 use weir_protocol::checkpoint::INLINE_STATE_LIMIT;
 use weir_storage::{Schemes, StorageOptions};
+use weir_verdict::fact::Fact;
+use weir_verdict::random::Random;
 use weir_worker::{TaskManager, TaskManagerOptions};
 
 use crate::pipeline;
@@ -21,8 +23,6 @@ use crate::world::network::REST_PORT;
 use crate::world::observations::Observations;
 use crate::world::observed::Observed;
 use crate::world::store::{ObjectStore, SCHEME};
-use weir_verdict::fact::Fact;
-use weir_verdict::random::Random;
 
 const RPC_PORT: u16 = 6123;
 const RAFT_PORT: u16 = 6124;

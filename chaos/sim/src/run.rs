@@ -7,6 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
 use weir_protocol::job_status::JobStatus;
+use weir_verdict::fact::Fact;
+use weir_verdict::invariants::{ExactlyOnce, Invariant, Violation, Watch};
+use weir_verdict::random::Random;
 use weir_world::flaw::{Flaw, plant};
 use weir_world::simulation;
 
@@ -17,9 +20,6 @@ use crate::nemesis::{FAST, Guide, Nemesis};
 use crate::pipeline::{Ledger, PARALLELISM, row_at};
 use crate::scenario::Scenario;
 use crate::world::World;
-use weir_verdict::fact::Fact;
-use weir_verdict::invariants::{ExactlyOnce, Invariant, Violation, Watch};
-use weir_verdict::random::Random;
 
 /// Simulated milliseconds after healing within which the cluster must recover.
 const RECOVERY_BOUND_MS: u64 = 60_000;

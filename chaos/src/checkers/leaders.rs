@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use weir_protocol::LeaderEpoch;
+use weir_verdict::fact::Fact;
+use weir_verdict::invariants::Watch;
 
 use super::{Judgement, judgement};
 use crate::history::{History, What};
-use weir_verdict::fact::Fact;
-use weir_verdict::invariants::Watch;
 
 /// An epoch belongs to one leader for ever, and no process sees the epoch go back: E1 and E8, as simulations are judged by them.
 pub(super) fn epochs(history: &History) -> Judgement {

@@ -14,9 +14,9 @@ use std::time::Duration;
 use nix::libc;
 use nix::sched::{CloneFlags, setns};
 use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrIn, connect, getsockopt, setsockopt, sockopt};
+use weir_verdict::random::Random;
 
 use super::network::Network;
-use weir_verdict::random::Random;
 
 /// How long a pump waits for bytes before it checks whether it must end.
 const LOOK: Duration = Duration::from_millis(20);

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Draw, Nemesis};
 use weir_verdict::random::Random;
+
+use super::{Draw, Nemesis};
 
 /// When the first fault begins, in milliseconds after the workload began.
 const FIRST_MS: u64 = 1_000;

@@ -24,7 +24,8 @@ struct JsonReport<'a> {
     #[serde(flatten)]
     judged: &'a Judged,
     leaders: Vec<JsonLeader>,
-    deeds: Vec<&'a InjectedFault>,
+    #[serde(rename = "deeds")]
+    injected_faults: Vec<&'a InjectedFault>,
 }
 
 #[derive(Debug, Serialize)]
@@ -38,8 +39,8 @@ struct JsonLeader {
 pub fn write(directory: &Path, history: &History, judged: &Judged) -> io::Result<()> {
     let leader = |(since_ms, name, epoch)| JsonLeader { since_ms, name, epoch };
     let leaders = history.leaders().into_iter().map(leader).collect();
-    let deeds = history.injected_faults().map(|(_, fault)| fault).collect();
-    let report = JsonReport { run: &history.header, judged, leaders, deeds };
+    let injected_faults = history.injected_faults().map(|(_, fault)| fault).collect();
+    let report = JsonReport { run: &history.header, judged, leaders, injected_faults };
     std::fs::write(directory.join(JSON_FILE), serde_json::to_string_pretty(&report)? + "\n")?;
     std::fs::write(directory.join(PAGE_FILE), page::page(history, judged))
 }

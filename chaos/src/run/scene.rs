@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use weir_local::{Coordination, LocalCluster, LocalClusterOptions};
+use weir_verdict::random::mix;
 
 use super::observer::{SharedView, View};
 use crate::cluster::SHORT_SESSIONS;
@@ -18,7 +19,6 @@ use crate::cluster::memory_groups::MemoryGroups;
 use crate::cluster::network::Network;
 use crate::history::{Recorder, What};
 use crate::lossy_disk::LossyDisk;
-use weir_verdict::random::mix;
 
 /// How long a fault waits for its effect.
 pub const PATIENCE: Duration = Duration::from_secs(30);

@@ -11,10 +11,10 @@ use tokio::runtime::Runtime;
 use weir_client::{ClientError, ClusterClient};
 use weir_protocol::JobId;
 use weir_protocol::job_status::JobStatus;
+use weir_verdict::random::Random;
 
 use super::CountingJob;
 use crate::history::{Call, Operation, Outcome, Recorder, What};
-use weir_verdict::random::Random;
 
 /// How long a client waits for an answer.
 const CALL: Duration = Duration::from_secs(4);

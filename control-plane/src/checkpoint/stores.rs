@@ -165,12 +165,7 @@ impl CheckpointStores {
     }
 
     async fn reserve(&self, count: u64) -> Result<Result<Range<u64>, String>, Superseded> {
-        match within(STORE_DEADLINE, self.ids.reserve(&self.leadership, self.job, count)).await {
-            Some(Ok(ids)) => Ok(Ok(ids)),
-            Some(Err(StoreError::Superseded { .. })) => Err(Superseded),
-            Some(Err(error)) => Ok(Err(error.to_string())),
-            None => Ok(Err("the coordination store does not answer".to_string())),
-        }
+        settled(within(STORE_DEADLINE, self.ids.reserve(&self.leadership, self.job, count)).await)
     }
 
     /// Writes a checkpoint's metadata file. A savepoint is also exported before it is complete, so that a job never stops with a
@@ -222,12 +217,7 @@ impl CheckpointStores {
 
     /// Removes pointers of subsumed checkpoints.
     async fn remove(&self, checkpoints: &[CheckpointId]) -> Result<Result<(), String>, Superseded> {
-        match within(STORE_DEADLINE, self.completed.remove(&self.leadership, self.job, checkpoints)).await {
-            Some(Ok(())) => Ok(Ok(())),
-            Some(Err(StoreError::Superseded { .. })) => Err(Superseded),
-            Some(Err(error)) => Ok(Err(error.to_string())),
-            None => Ok(Err("the coordination store does not answer".to_string())),
-        }
+        settled(within(STORE_DEADLINE, self.completed.remove(&self.leadership, self.job, checkpoints)).await)
     }
 
     /// Deletes the files that neither `keep` nor a pending checkpoint refers to (C4), as long as this leader leads (C5).
@@ -283,6 +273,16 @@ impl CheckpointStores {
 
     fn known(&self) -> MutexGuard<'_, BTreeMap<CheckpointId, Arc<CheckpointMetadata>>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Tells a newer leader, which ends this JobMaster, from every other reason why a call to the store failed.
+fn settled<T>(outcome: Option<Result<T, StoreError>>) -> Result<Result<T, String>, Superseded> {
+    match outcome {
+        Some(Ok(done)) => Ok(Ok(done)),
+        Some(Err(StoreError::Superseded { .. })) => Err(Superseded),
+        Some(Err(error)) => Ok(Err(error.to_string())),
+        None => Ok(Err("the coordination store does not answer".to_string())),
     }
 }
 

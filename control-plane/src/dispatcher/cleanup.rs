@@ -40,7 +40,7 @@ impl Stores {
     }
 
     async fn delete_checkpoint_files(&self, job: JobId) -> Result<(), StoreError> {
-        // A job that has a result never runs again (R1), so nobody needs its files. Before each batch of deletions, check
+        // A job that has a result never runs again (R1), so its files are not needed. Before each batch of deletions, check
         // that the result is still there (C5).
         let results = self.results.clone();
         let has_ended = move || {

@@ -33,7 +33,7 @@ use crate::rpc::links::TaskManagerLinks;
 /// Minimum time between two views that differ only in numbers, milliseconds.
 const VIEW_INTERVAL_MS: u64 = 50;
 
-/// Called when a job has ended, with the result and the last view. Nobody else gets a view with a terminal status, because the
+/// Called when a job has ended, with the result and the last view. Only this call gets a view with a terminal status, because the
 /// result must be durable before it is shown (R2).
 pub type OnJobEnded = Arc<dyn Fn(JobEnded, Arc<JobView>) -> BoxFuture<'static, ()> + Send + Sync>;
 

@@ -12,8 +12,7 @@ use weir_world::flaw::{Flaw, is_planted};
 use weir_world::random_id;
 
 use super::identity::Identity;
-use super::machine::Raft;
-use super::machine::Replica;
+use super::machine::{Raft, Replica};
 use super::messages::{Answer, PeerStatus, Question, Stage, Wire};
 use super::network::Peer;
 use super::options::RaftTiming;

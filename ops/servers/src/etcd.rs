@@ -43,7 +43,7 @@ struct Node {
     peer: u16,
     health: u16,
     process: Option<ServerProcess>,
-    /// Nobody else takes them while a node is down.
+    /// Reserves the ports also while a node is down.
     _ports: [ReservedPort; 3],
 }
 

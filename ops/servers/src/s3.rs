@@ -12,7 +12,7 @@ use crate::process::{ServerProcess, StartError, on_free_ports};
 #[derive(Debug)]
 pub struct S3Server {
     port: u16,
-    /// Nobody else takes them while the server is down.
+    /// Reserves the ports also while the server is down.
     _ports: Vec<ReservedPort>,
     /// The process ends when it is dropped together with the server.
     _process: ServerProcess,

@@ -35,7 +35,7 @@ struct Node {
     election: u16,
     directory: PathBuf,
     process: Option<ServerProcess>,
-    /// Nobody else takes them while a server is down.
+    /// Reserves the ports also while a server is down.
     _ports: [ReservedPort; 4],
 }
 

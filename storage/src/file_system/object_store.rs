@@ -28,7 +28,7 @@ const WRITER: &str = "weir-writer";
 const ATTEMPTS: u32 = 4;
 
 /// Shortest and longest wait between two attempts.
-const WAIT: (Duration, Duration) = (Duration::from_millis(200), Duration::from_millis(800));
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_millis(800));
 
 /// Timeout for opening a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -143,7 +143,7 @@ impl ObjectStoreFileSystem {
 
     async fn write_in_attempts(&self, path: &str, object: &Path, writer: &str, bytes: Bytes) -> Result<(), FileError> {
         let mut perhaps_written = false;
-        let mut backoff = Backoff::new(WAIT.0, WAIT.1);
+        let mut backoff = BACKOFF;
         let mut attempt = 1;
         loop {
             let mut outcome = self.put(object, writer, bytes.clone()).await;
@@ -217,7 +217,7 @@ impl ObjectStoreFileSystem {
         F: Future<Output = Result<T, Error>>,
     {
         let attempts = async {
-            let mut backoff = Backoff::new(WAIT.0, WAIT.1);
+            let mut backoff = BACKOFF;
             let mut attempt = 1;
             loop {
                 match operation().await {

@@ -3,16 +3,16 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use weir_protocol::drill::MAX_FAULT_MS;
-use weir_protocol::rest::DrillObjectives;
-
-use super::exit_code::{Code, Failure};
-use super::{ClusterArguments, Format, role};
 use weir_drill::command_template::CommandTemplate;
 use weir_drill::outage::OutageCommands;
 use weir_drill::run::{DrillError, DrillOptions, Exercise};
 use weir_drill::{Drill, report};
+use weir_protocol::drill::MAX_FAULT_MS;
 use weir_protocol::quantity;
+use weir_protocol::rest::DrillObjectives;
+
+use super::exit_code::{Code, Failure};
+use super::{ClusterArguments, Format, role};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum DrillCommand {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use weir_ha::migration::{self, End, Migrated, MigrationError, Progress};
 use weir_ha::{Candidate, HaProvider, LeadershipEvent};
+use weir_protocol::quantity;
 
 use super::exit_code::{Code, Failure};
 use super::{ConfigArguments, Format, role};
@@ -14,7 +15,6 @@ use crate::config::Config;
 use crate::config::option::{self, ConfigOption};
 use crate::config::value::HaType;
 use crate::coordination;
-use weir_protocol::quantity;
 
 /// The options that say where jobs' files are. Both configurations must have the same values.
 const PLACES_OF_FILES: [&ConfigOption<Option<String>>; 2] = [&option::HA_STORAGE_DIR, &option::CHECKPOINTING_DIR];

@@ -10,13 +10,13 @@ use weir_protocol::JobId;
 use weir_protocol::job_graph::JobGraph;
 use weir_protocol::job_graph::catalog::CATALOG;
 use weir_protocol::job_status::JobStatus;
+use weir_protocol::quantity;
 use weir_protocol::rest::JobDescription;
 
 use super::ClusterArguments;
 use super::exit_code::{Code, Failure};
 use super::output::{duration_text, table};
 use crate::assembly;
-use weir_protocol::quantity;
 
 /// A job graph file larger than this is refused.
 const GRAPH_FILE_LIMIT: u64 = 16 << 20;

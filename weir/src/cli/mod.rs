@@ -14,12 +14,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use weir_local::Coordination;
+use weir_protocol::quantity;
 
 use crate::config::Config;
 use exit_code::Failure;
 pub use output::Format;
-use weir_local::Coordination;
-use weir_protocol::quantity;
 
 /// Weir: stream processing that outlives its machines.
 #[derive(Debug, Parser)]

@@ -6,11 +6,11 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
+use weir_local::{LocalCluster, LocalClusterOptions};
 
 use super::exit_code::Failure;
 use super::{LocalArguments, RoleArguments};
 use crate::{assembly, logging};
-use weir_local::{LocalCluster, LocalClusterOptions};
 
 /// Pause between two checks of a local cluster's processes. It also limits how often a process that ends at once is restarted.
 const SUPERVISION_PACE: Duration = Duration::from_millis(500);

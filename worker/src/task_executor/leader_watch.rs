@@ -12,11 +12,11 @@ use weir_world::net::connect_channel;
 use super::link::{LinkError, endpoint};
 
 /// First and last wait between two tries.
-const WAIT: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
 
 /// Keeps a stream to the JobManager at `address` and passes on the leaders that it names, until the receiver is dropped.
 pub async fn watch(address: String, leaders: mpsc::Sender<LeaderAddress>) {
-    let mut backoff = Backoff::new(WAIT.0, WAIT.1);
+    let mut backoff = BACKOFF;
     while !leaders.is_closed() {
         match stream(&address, &leaders, &mut backoff).await {
             Ok(()) => {}

@@ -6,12 +6,13 @@ mod links;
 
 use std::collections::BTreeMap;
 
+use weir_verdict::random::Random;
+
 use self::fault::{Fault, Link, Who};
 use crate::cluster::{Cluster, job_managers, task_managers};
 use crate::scenario::Scenario;
 use crate::world::disk::DiskFault;
 use crate::world::store::StoreFault;
-use weir_verdict::random::Random;
 
 /// The faults that the nemesis injected.
 #[derive(Debug, Clone, Default)]

@@ -12,11 +12,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use weir_verdict::random::{Random, mix};
 use weir_world::simulation::{Answer, SimulatedDisk, SimulatedListener, SimulatedStream, Simulation};
 
 use self::disk::Disks;
 use self::network::Network;
-use weir_verdict::random::{Random, mix};
 
 /// Wall clock at the start of a run, in milliseconds since 1970.
 const EPOCH_MS: u64 = 1_700_000_000_000;

@@ -14,11 +14,11 @@ use weir_ha::{
 };
 use weir_protocol::{CheckpointId, JobId, LeaderEpoch};
 use weir_storage::checkpoint::{layout, metadata};
+use weir_verdict::fact::Fact;
 use weir_world::{random_id, rarely, spawn};
 
 use super::observations::Observations;
 use super::store::{CHECKPOINTS, ObjectStore};
-use weir_verdict::fact::Fact;
 
 /// Longest delay of a held write, in milliseconds. It is long enough to elect another leader, and then the first one again.
 const HELD_AT_MOST_MS: u128 = 6_000;

@@ -11,11 +11,11 @@ use futures::future::BoxFuture;
 use weir_protocol::JobId;
 use weir_storage::checkpoint::layout;
 use weir_storage::file_system::{FileEntry, FileError, FileSystem, FileSystemRef};
+use weir_verdict::fact::Fact;
+use weir_verdict::random::Random;
 
 use super::network::Network;
 use super::observations::Observations;
-use weir_verdict::fact::Fact;
-use weir_verdict::random::Random;
 
 /// The scheme of the store's URIs.
 pub const SCHEME: &str = "sim";
