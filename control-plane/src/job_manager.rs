@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::watch;
+use weir_ha::store_identity::Markers;
 use weir_ha::{Candidate, HaServices, LeadershipEvent};
 use weir_protocol::drill::{DrillAgent, FaultInjectorRef};
 use weir_storage::StorageOptions;
@@ -40,6 +42,9 @@ pub struct JobManagerOptions {
     pub name: String,
     /// Leader election, and the coordination store.
     pub ha: HaServices,
+    /// Whether the coordination store survives the end of all JobManagers. If so, a leader checks that it is the store that the
+    /// files belong to.
+    pub store_survives: bool,
     /// Storage of job graphs (`high-availability.storageDir`).
     pub files: FileSystemRef,
     /// Storage of checkpoints (`execution.checkpointing.dir`). Tasks open it by its URI.
@@ -136,6 +141,8 @@ impl JobManager {
             dispatcher: options.dispatcher,
             job_master: options.job_master,
             leading,
+            store_survives: options.store_survives,
+            markers: Arc::default(),
             refused,
         };
         let agent = DrillAgent::new(options.name.clone(), options.faults);
@@ -245,7 +252,17 @@ async fn run_control(
             }
         }
     };
-    contend(context, candidate, serve).await;
+    // So that the first takeover of this process need not wait for file storage.
+    let (markers, files) = (Arc::clone(&context.markers), Arc::clone(&context.files));
+    let first_read = async move {
+        // A takeover tries again.
+        let _ = markers.get_or_try_init(|| Markers::read(&*files)).await;
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = contend(context, candidate, serve) => {}
+        () = first_read => {}
+    }
 }
 
 /// The role of this process in the cluster.

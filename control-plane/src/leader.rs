@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use tokio::sync::watch;
+use tokio::sync::{OnceCell, watch};
 use tokio::task::JoinHandle;
+use weir_ha::store_identity::{Markers, Verdict};
 use weir_ha::{
     CheckpointIdCounter, CommitOutcome, CompletedCheckpointStore, DrillStore, HaServices, Leadership, ReadError, Rejection,
-    StoreError, migration,
+    StoreError, migration, store_identity,
 };
+use weir_protocol::LeaderEpoch;
 use weir_storage::StorageOptions;
 use weir_storage::checkpoint::CheckpointStorage;
 use weir_storage::file_system::FileSystemRef;
@@ -48,6 +50,10 @@ pub(crate) struct LeaderContext {
     pub(crate) job_master: JobMasterOptions,
     /// Gives REST and the TaskManager service the leader in this process, if there is one.
     pub(crate) leading: watch::Sender<Option<Leading>>,
+    /// Whether the coordination store survives the end of all JobManagers.
+    pub(crate) store_survives: bool,
+    /// What file storage knew of the coordination store when this process read it first.
+    pub(crate) markers: Arc<OnceCell<Markers>>,
     /// Set to the reason if this process must not lead.
     pub(crate) refused: watch::Sender<Option<String>>,
 }
@@ -137,8 +143,11 @@ struct TakeOver {
 enum Found {
     /// The jobs and results to recover.
     Recoverable(Recovered),
-    /// The state has moved to another store, so this process must not lead. Holds the reason.
-    Moved(String),
+    /// This process must not lead: the state has moved to another store, or this is not the store that the files belong to. Holds
+    /// the reason.
+    Refused(String),
+    /// An operator has accepted a store from a backup. The leader must act under an epoch above this one.
+    RaiseAbove(LeaderEpoch),
 }
 
 impl TakeOver {
@@ -153,10 +162,11 @@ impl TakeOver {
         weir_world::delay_at_times("leadership-granted").await;
         let recovered = match self.read().await {
             Found::Recoverable(recovered) => recovered,
-            Found::Moved(objection) => {
+            Found::Refused(objection) => {
                 self.context.refused.send_replace(Some(objection));
                 return;
             }
+            Found::RaiseAbove(epoch) => return self.raise_epoch(epoch).await,
         };
         weir_world::delay_at_times("recovery-read").await;
         since_grant("read");
@@ -170,6 +180,7 @@ impl TakeOver {
             let (epoch, took_ms) = (self.leading.epoch(), clock.now().0);
             tracing::info!(%epoch, jobs, results, took_ms, "leading");
             leader_history::record(&*self.context.ha, &self.leading.leadership).await;
+            self.announce().await;
         };
         tokio::join!(dispatcher.run(), announce);
     }
@@ -191,7 +202,12 @@ impl TakeOver {
 
     async fn try_read(&self) -> Result<Found, StoreError> {
         if let Some(objection) = migration::look(&*self.context.ha).await?.and_then(|mark| mark.objection()) {
-            return Ok(Found::Moved(objection));
+            return Ok(Found::Refused(objection));
+        }
+        match self.judge_store().await? {
+            Verdict::Known => {}
+            Verdict::RaiseAbove(epoch) => return Ok(Found::RaiseAbove(epoch)),
+            Verdict::Refused(objection) => return Ok(Found::Refused(objection)),
         }
         let jobs = self.stores.graphs.recover().await.map_err(|error: ReadError| StoreError::from(error))?;
         let results = self.stores.results.list().await?;
@@ -199,6 +215,56 @@ impl TakeOver {
         let drill = DrillStore::new(self.context.ha.clone()).newest().await?;
         self.leading.drill_time.set(drill.as_ref(), weir_world::wall_clock_ms());
         Ok(Found::Recoverable(Recovered { jobs, results }))
+    }
+
+    /// Whether this is the store that the files belong to. The markers are read from file storage once in a process, so that a
+    /// takeover does not wait for file storage.
+    async fn judge_store(&self) -> Result<Verdict, StoreError> {
+        if !self.context.store_survives {
+            return Ok(Verdict::Known);
+        }
+        let files = &*self.context.files;
+        let markers = self.context.markers.get_or_try_init(|| Markers::read(files)).await.map_err(StoreError::from)?;
+        let store = store_identity::look(&*self.context.ha).await?;
+        Ok(markers.judge(store.as_ref(), self.leading.epoch()))
+    }
+
+    /// Raises the epoch above `floor`. This ends this leadership, and the next one acts.
+    async fn raise_epoch(&self, floor: LeaderEpoch) {
+        tracing::warn!(%floor, "the coordination store was put back and accepted: raising the epoch");
+        let mut backoff = RETRY;
+        loop {
+            let outcome = self.context.ha.raise_epoch(&self.leading.leadership, LeaderEpoch(floor.0 + 1)).await;
+            tracing::info!(?outcome, "raised the epoch");
+            backoff.wait().await;
+        }
+    }
+
+    /// Announces this leadership in the store and in file storage, so that a store from a backup is noticed. First compares the
+    /// store with the markers that are in file storage now: others may have been left there since this process started.
+    async fn announce(&self) {
+        let mut backoff = RETRY;
+        while self.context.store_survives {
+            match self.try_announce().await {
+                Ok(()) => return,
+                Err(StoreError::Superseded { .. }) => return,
+                Err(error) => tracing::warn!(%error, "this leadership could not be announced in file storage; trying again"),
+            }
+            backoff.wait().await;
+        }
+    }
+
+    async fn try_announce(&self) -> Result<(), StoreError> {
+        let (ha, files) = (&*self.context.ha, &*self.context.files);
+        let store = store_identity::look(ha).await?;
+        match Markers::read(files).await?.judge(store.as_ref(), self.leading.epoch()) {
+            Verdict::Known => store_identity::announce(ha, files, &self.leading.leadership).await,
+            Verdict::RaiseAbove(epoch) => Ok(self.raise_epoch(epoch).await),
+            Verdict::Refused(objection) => {
+                self.context.refused.send_replace(Some(objection));
+                Ok(())
+            }
+        }
     }
 
     /// Publishes the leader. This is the last step of a takeover.

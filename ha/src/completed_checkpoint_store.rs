@@ -1,6 +1,7 @@
 //! The completed checkpoints of every job. A checkpoint is completed by the fenced append of its pointer.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use weir_protocol::checkpoint::CheckpointKind;
@@ -45,16 +46,30 @@ struct Chain {
     checkpoints: Vec<CompletedCheckpoint>,
 }
 
-/// The completed checkpoints of every job, oldest first per job.
+/// The newest checkpoint of a job and the version of its head, as this process wrote them.
+#[derive(Debug, Clone, Copy)]
+struct KnownHead {
+    newest: CheckpointId,
+    version: u64,
+}
+
+/// The completed checkpoints of every job, oldest first per job. Clones share what they know of the store.
 #[derive(Clone)]
 pub struct CompletedCheckpointStore {
     ha: HaServices,
+    /// The heads of jobs whose last append was made here, so that the next one needs no read. If another process has changed the
+    /// head since, the store refuses the write, and the head is read.
+    heads: Arc<Mutex<BTreeMap<JobId, KnownHead>>>,
 }
 
 impl CompletedCheckpointStore {
     /// The completed checkpoints in this store.
     pub fn new(ha: HaServices) -> Self {
-        Self { ha }
+        Self { ha, heads: Arc::default() }
+    }
+
+    fn heads(&self) -> MutexGuard<'_, BTreeMap<JobId, KnownHead>> {
+        self.heads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Completes a checkpoint: `Ok` means durable and visible to every later leader (C3).
@@ -64,29 +79,45 @@ impl CompletedCheckpointStore {
         let head_key = keys::checkpoint_head(checkpoint.job);
         let key = keys::checkpoint(checkpoint.job, checkpoint.id);
         for _ in 0..ATTEMPTS {
-            let chain = self.read(checkpoint.job).await?;
-            let conflict = |reason: String| StoreError::Conflict { key: key.clone(), reason };
-            if let Some(known) = chain.checkpoints.iter().find(|known| known.id == checkpoint.id) {
-                return if known == checkpoint { Ok(()) } else { Err(conflict("another checkpoint has this id".to_owned())) };
-            }
-            let expect = match &chain.head {
-                Some((head, _)) if head.newest >= checkpoint.id => {
-                    return Err(conflict(format!("checkpoint {} is newer or the same, ids must increase", head.newest)));
-                }
-                Some((_, version)) => Expect::Version(*version),
-                None => Expect::Absent,
+            let known = self.heads().remove(&checkpoint.job).filter(|head| head.newest < checkpoint.id);
+            let expect = match known {
+                Some(head) => Expect::Version(head.version),
+                None => match self.place(checkpoint, &key).await? {
+                    Some(expect) => expect,
+                    None => return Ok(()),
+                },
             };
             let head = Head { newest: checkpoint.id, epoch: leadership.epoch() };
             let operations = vec![
                 Operation::Put { key: key.clone(), value: record::encode(&key, checkpoint)?, expect: Expect::Absent },
                 Operation::Put { key: head_key.clone(), value: record::encode(&head_key, &head)?, expect },
             ];
-            match resolved_commit::commit(&*self.ha, leadership, operations).await? {
-                Resolved::Applied => return Ok(()),
-                Resolved::Conflict { .. } => {}
+            match resolved_commit::commit_versioned(&*self.ha, leadership, operations).await? {
+                (Resolved::Applied, version) => {
+                    let head = version.map(|version| (checkpoint.job, KnownHead { newest: checkpoint.id, version }));
+                    self.heads().extend(head);
+                    return Ok(());
+                }
+                (Resolved::Conflict { .. }, _) => {}
             }
         }
         Err(StoreError::Conflict { key: head_key, reason: "others append for this job at the same time".to_owned() })
+    }
+
+    /// Reads what the head must be for an append of this checkpoint; `None` if the checkpoint is already there.
+    async fn place(&self, checkpoint: &CompletedCheckpoint, key: &str) -> Result<Option<Expect>, StoreError> {
+        let chain = self.read(checkpoint.job).await?;
+        let conflict = |reason: String| StoreError::Conflict { key: key.to_owned(), reason };
+        if let Some(known) = chain.checkpoints.iter().find(|known| known.id == checkpoint.id) {
+            return if known == checkpoint { Ok(None) } else { Err(conflict("another checkpoint has this id".to_owned())) };
+        }
+        match chain.head {
+            Some((head, _)) if head.newest >= checkpoint.id => {
+                Err(conflict(format!("checkpoint {} is newer or the same, ids must increase", head.newest)))
+            }
+            Some((_, version)) => Ok(Some(Expect::Version(version))),
+            None => Ok(Some(Expect::Absent)),
+        }
     }
 
     /// The retained checkpoints of a job, oldest first. If one can't be read, the result is an error and never a shorter list
@@ -107,10 +138,13 @@ impl CompletedCheckpointStore {
         if ids.is_empty() {
             return Ok(());
         }
-        if let Some((head, _)) = self.read(job).await?.head
-            && ids.contains(&head.newest)
-        {
-            return Err(StoreError::Refused { reason: format!("checkpoint {} of {job} is the newest", head.newest) });
+        let known = self.heads().get(&job).map(|head| head.newest);
+        let newest = match known {
+            Some(newest) => Some(newest),
+            None => self.read(job).await?.head.map(|(head, _)| head.newest),
+        };
+        if let Some(newest) = newest.filter(|newest| ids.contains(newest)) {
+            return Err(StoreError::Refused { reason: format!("checkpoint {newest} of {job} is the newest") });
         }
         let ids: BTreeSet<&CheckpointId> = ids.iter().collect();
         self.delete(leadership, ids.into_iter().map(|id| keys::checkpoint(job, *id)).collect()).await
@@ -118,6 +152,7 @@ impl CompletedCheckpointStore {
 
     /// Removes all checkpoints of a job that has ended, and its id counter. Idempotent.
     pub async fn remove_all(&self, leadership: &Leadership, job: JobId) -> Result<(), StoreError> {
+        self.heads().remove(&job);
         let mut keys: Vec<String> = self.ha.list(&keys::checkpoints(job)).await?.into_iter().map(|(key, _)| key).collect();
         keys.push(keys::checkpoint_ids(job));
         self.delete(leadership, keys).await

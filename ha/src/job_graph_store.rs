@@ -46,8 +46,6 @@ pub enum RecoveredJob {
         job: JobId,
         /// What is wrong; for people.
         reason: String,
-        /// Whether another recovery may help, because file storage is unavailable rather than damaged.
-        retryable: bool,
     },
 }
 
@@ -170,7 +168,7 @@ impl JobGraphStore {
     async fn recover_from(&self, job: JobId, key: &str, value: &[u8]) -> RecoveredJob {
         match self.read_graph(job, key, value).await {
             Ok((graph, submitted_at_ms)) => RecoveredJob::Readable { job, graph, submitted_at_ms },
-            Err(error) => RecoveredJob::Unreadable { job, reason: error.to_string(), retryable: error.is_retryable() },
+            Err(error) => RecoveredJob::Unreadable { job, reason: error.to_string() },
         }
     }
 

@@ -1,5 +1,7 @@
 //! The results of jobs. A job's result is absent, then dirty, then clean.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use weir_protocol::JobId;
 use weir_protocol::job_status::JobStatus;
@@ -97,11 +99,13 @@ impl JobResultStore {
         found.iter().map(|(key, value)| read(key, value)).collect()
     }
 
-    /// Deletes the clean results of jobs that ended before `ended_before_ms`, in wall-clock milliseconds since 1970. Deletes also
-    /// what else the store may still hold of these jobs: client tokens, stray checkpoint pointers. Returns the number of results.
-    pub async fn forget_clean_before(&self, leadership: &Leadership, ended_before_ms: u64) -> Result<usize, StoreError> {
-        let old = |result: &JobResult| !result.dirty && result.ended_at_ms < ended_before_ms;
-        let jobs: Vec<JobId> = self.list().await?.into_iter().filter(old).map(|result| result.job).collect();
+    /// Deletes those of these results that are clean. Deletes also what else the store may still hold of their jobs: client tokens,
+    /// stray checkpoint pointers. Returns the number of results.
+    pub async fn forget(&self, leadership: &Leadership, mut jobs: Vec<JobId>) -> Result<usize, StoreError> {
+        let clean = self.list().await?.into_iter().filter(|result| !result.dirty).map(|result| result.job);
+        let clean: BTreeSet<JobId> = clean.collect();
+        jobs.retain(|job| clean.contains(job));
+        jobs.sort_unstable();
         if jobs.is_empty() {
             return Ok(0);
         }

@@ -8,6 +8,7 @@
 //! checkpoints/<job>/<20 digits>  CompletedCheckpointStore: one retained completed checkpoint
 //! checkpoint-ids/<job>           CheckpointIdCounter: the first id that is not reserved yet
 //! migration                      whether the state is being moved, or was moved, to or from another provider (`migration.rs`)
+//! store-identity                 the store's id and the newest announced epoch (`store_identity.rs`)
 //! leader-history                 the newest leaderships, for people; nothing depends on it
 //! drill                          DrillStore: the newest drill, and until when restarts of tasks do not count
 //! drill-history                  DrillStore: how the newest drills ended, for people; nothing depends on it
@@ -29,6 +30,8 @@ pub const LEADER_HISTORY: &str = "leader-history";
 pub const DRILL: &str = "drill";
 /// Key of the results of the newest drills.
 pub const DRILL_HISTORY: &str = "drill-history";
+/// Key of the store's identity.
+pub const STORE_IDENTITY: &str = "store-identity";
 /// Key of the mark that a migration leaves.
 pub const MIGRATION: &str = "migration";
 

@@ -32,6 +32,7 @@ pub mod raft;
 mod record;
 mod resolved_commit;
 mod store_error;
+pub mod store_identity;
 mod watchers;
 pub mod zookeeper;
 

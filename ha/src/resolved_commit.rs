@@ -32,30 +32,40 @@ pub(crate) async fn commit(
     leadership: &Leadership,
     operations: Vec<Operation>,
 ) -> Result<Resolved, StoreError> {
+    commit_versioned(ha, leadership, operations).await.map(|(resolved, _)| resolved)
+}
+
+/// As [`commit`]. Returns also the version that the keys have now, if the commit was applied and its answer arrived.
+pub(crate) async fn commit_versioned(
+    ha: &dyn CoordinationStore,
+    leadership: &Leadership,
+    operations: Vec<Operation>,
+) -> Result<(Resolved, Option<u64>), StoreError> {
+    let read_back = (Resolved::Applied, None);
     let mut unknown: Option<String> = None;
     let mut backoff = BACKOFF;
     for _ in 0..ATTEMPTS {
         let outcome = commit_once(ha, leadership, operations.clone()).await;
         match outcome {
-            CommitOutcome::Committed { .. } => return Ok(Resolved::Applied),
+            CommitOutcome::Committed { version } => return Ok((Resolved::Applied, Some(version))),
             CommitOutcome::Rejected(Rejection::OverLimit(reason)) => return Err(StoreError::Refused { reason }),
             // The store refuses this epoch from now on, so a write that is not there now will never be applied.
             CommitOutcome::Rejected(Rejection::StaleEpoch { epoch, current }) => {
                 if unknown.is_some() && is_applied(ha, &operations).await? {
-                    return Ok(Resolved::Applied);
+                    return Ok(read_back);
                 }
                 return Err(StoreError::Superseded { epoch, current });
             }
             CommitOutcome::Rejected(Rejection::Conflict { key }) => {
                 if unknown.is_some() && is_applied(ha, &operations).await? {
-                    return Ok(Resolved::Applied);
+                    return Ok(read_back);
                 }
-                return Ok(Resolved::Conflict { key });
+                return Ok((Resolved::Conflict { key }, None));
             }
-            CommitOutcome::Unknown { .. } if is_planted(Flaw::UnknownIsDone) => return Ok(Resolved::Applied),
+            CommitOutcome::Unknown { .. } if is_planted(Flaw::UnknownIsDone) => return Ok(read_back),
             CommitOutcome::Unknown { reason } => {
                 if let Ok(true) = is_applied(ha, &operations).await {
-                    return Ok(Resolved::Applied);
+                    return Ok(read_back);
                 }
                 unknown = Some(reason);
                 backoff.wait().await;

@@ -19,6 +19,7 @@ use weir_worker::{TaskManager, TaskManagerOptions};
 
 use crate::config::Config;
 use crate::config::option::{self, ConfigOption};
+use crate::config::value::HaType;
 use crate::coordination;
 pub use crate::start_error::StartError;
 
@@ -55,6 +56,7 @@ pub fn start_job_manager(config: &Config) -> Result<JobManager, StartError> {
     let options = JobManagerOptions {
         name: config.get(&option::JOBMANAGER_NAME),
         ha,
+        store_survives: config.get(&option::HA_TYPE) != HaType::None,
         files: weir_storage::open(&storage_dir, &storage_options)?,
         checkpoints: weir_storage::open(&checkpoint_dir, &storage_options)?,
         savepoint_dir: config.get(&option::CHECKPOINTING_SAVEPOINT_DIR),
@@ -139,7 +141,7 @@ fn ip(config: &Config, host: &ConfigOption<String>) -> Result<IpAddr, StartError
     found.next().map(|address| address.ip()).ok_or_else(|| refuse("no such host".to_owned()))
 }
 
-fn storage_options(config: &Config) -> StorageOptions {
+pub(crate) fn storage_options(config: &Config) -> StorageOptions {
     let mut options = StorageOptions::default();
     options.s3.endpoint = config.get(&option::S3_ENDPOINT);
     options.s3.access_key = config.get(&option::S3_ACCESS_KEY);

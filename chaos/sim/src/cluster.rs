@@ -1,16 +1,17 @@
 //! The hosts' processes: real JobManagers and TaskManagers, started as the `weir` binary starts them.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures::FutureExt;
 use weir_control_plane::dispatcher::DispatcherOptions;
 use weir_control_plane::job_master::JobMasterOptions;
 use weir_control_plane::resource_manager::HeartbeatOptions;
 use weir_control_plane::{JobManager, JobManagerOptions};
-use weir_ha::HaServices;
 use weir_ha::raft::{Listen, Member, RaftOptions, RaftProvider, RaftTiming};
+use weir_ha::{Candidate, Election, GroupAdmin, HaServices};
 use weir_protocol::checkpoint::INLINE_STATE_LIMIT;
 use weir_storage::{Schemes, StorageOptions};
 use weir_verdict::fact::Fact;
@@ -41,6 +42,19 @@ pub struct Cluster {
     pub observations: Observations,
     tuning: Tuning,
     started: Arc<AtomicU64>,
+    guest: Arc<Mutex<Option<Guest>>>,
+}
+
+/// The host of a process that does not belong to the cluster.
+pub const GUEST: &str = "guest";
+
+/// A process that claims to be a member of the raft group.
+#[derive(Debug, Clone)]
+pub struct Guest {
+    /// The member that it claims to be.
+    pub name: String,
+    /// Whether it has a copy of the member's raft directory. Otherwise its directory is empty.
+    pub copied: bool,
 }
 
 /// Settings that differ from seed to seed.
@@ -93,12 +107,17 @@ impl Cluster {
         let tuning = Tuning::draw(&Random::new(seed, "tuning"));
         let observations = Observations::default();
         let store = ObjectStore::new(seed, world.network.clone(), observations.clone());
-        Self { world, store, observations, tuning, started: Arc::default() }
+        Self { world, store, observations, tuning, started: Arc::default(), guest: Arc::default() }
     }
 
     /// Keeps all state in the metadata of checkpoints, instead of in files of its own.
     pub fn keep_state_inline(&mut self) {
         self.tuning.inline_state_limit = INLINE_STATE_LIMIT;
+    }
+
+    /// Starts the guest, if it does not run yet.
+    pub fn start_guest(&self, guest: Guest) {
+        self.guest.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(guest);
     }
 
     fn storage_options(&self) -> StorageOptions {
@@ -126,13 +145,52 @@ impl Cluster {
         options
     }
 
+    /// Runs the guest once it is started. It must neither be elected nor become a member.
+    pub async fn run_guest(self) -> turmoil::Result {
+        self.world.network.enter(GUEST);
+        let guest = loop {
+            let guest = self.guest.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            match guest {
+                Some(guest) => break guest,
+                None => tokio::time::sleep(LOOK).await,
+            }
+        };
+        let mut options = self.raft_options(&guest.name);
+        let address = format!("{GUEST}:{RAFT_PORT}");
+        options.data_dir = format!("/{GUEST}/raft").into();
+        options
+            .members
+            .iter_mut()
+            .filter(|member| member.name == guest.name)
+            .for_each(|member| member.address.clone_from(&address));
+        options.on_disk_failure = Arc::new(|error| tracing::info!(error, "the guest's disk failed"));
+        let raft = RaftProvider::start(options)?;
+        let candidate = Candidate { name: GUEST.into(), rpc_address: address.clone(), rest_address: address.clone() };
+        let mut election = raft.campaign(candidate);
+        loop {
+            let status = raft.status();
+            if status.leader.as_ref() == Some(&guest.name) && election.next().now_or_never().is_some() {
+                self.observations.note_wrong("P4", format!("a process with a copy of {} was elected", guest.name));
+            }
+            if status.members.iter().any(|member| member.address == address && member.voter) {
+                self.observations.note_wrong("P4", format!("a second process took the place of {}", guest.name));
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
     /// Runs the process of a JobManager on `host`, until the simulation ends it.
     pub async fn run_job_manager(self, host: String) -> turmoil::Result {
         self.world.network.enter(&host);
         let process = format!("{host}#{}", self.started.fetch_add(1, Ordering::Relaxed));
         let raft = loop {
             match RaftProvider::start(self.raft_options(&host)) {
-                Ok(raft) => break raft,
+                Ok(raft) => {
+                    if self.world.disks.is_log_cut(&host) {
+                        self.observations.note_wrong("P3", format!("{host} starts, although its log has lost its end"));
+                    }
+                    break raft;
+                }
                 // Retries as a supervisor would. If the start keeps failing, the run fails in the end.
                 Err(error) => tracing::error!(%error, process, "the coordination provider can't start"),
             }
@@ -149,6 +207,7 @@ impl Cluster {
         let options = JobManagerOptions {
             name: host.clone(),
             ha: ha.clone(),
+            store_survives: true,
             files: self.store.open("sim://ha"),
             checkpoints: self.store.open("sim://checkpoints"),
             savepoint_dir: Some("sim://savepoints".into()),
@@ -166,10 +225,17 @@ impl Cluster {
             metrics: None,
             faults: None,
         };
-        let _job_manager = JobManager::start(options)?;
+        let job_manager = JobManager::start(options)?;
+        let mut refused = Box::pin(job_manager.refused());
         let leader = ha.leader();
         let mut last = None;
         loop {
+            if let Some(reason) = refused.as_mut().now_or_never() {
+                tracing::info!(reason, process, "must not lead: the process ends");
+                self.observations.note_refused_store();
+                self.observations.doom_host(&host);
+                std::future::pending::<()>().await;
+            }
             let epoch = leader.borrow().as_ref().map(|record| record.epoch);
             if let Some(epoch) = epoch.filter(|_| epoch != last) {
                 self.observations.note(Fact::LeaderSeen { process: process.clone(), epoch });

@@ -14,7 +14,7 @@ use weir_world::flaw::{Flaw, plant};
 use weir_world::simulation;
 
 use crate::client::{Client, Known, PlannedJob};
-use crate::cluster::{Cluster, job_managers, task_managers};
+use crate::cluster::{Cluster, GUEST, job_managers, task_managers};
 use crate::nemesis::fault::{Fault, Who};
 use crate::nemesis::{FAST, Guide, Nemesis};
 use crate::pipeline::{Ledger, PARALLELISM, row_at};
@@ -227,6 +227,8 @@ impl Run {
             let (cluster, name) = (self.cluster.clone(), host.clone());
             sim.host(host, move || cluster.clone().run_task_manager(name.clone()));
         }
+        let guest = self.cluster.clone();
+        sim.host(GUEST, move || guest.clone().run_guest());
         let client = self.client.clone();
         sim.host("client", move || client.clone().run());
         sim
@@ -266,6 +268,9 @@ impl Run {
             let mut ledger = Ledger::get();
             (ledger.news(), ledger.contradictions())
         };
+        for (id, what) in self.cluster.observations.drain_wrongs() {
+            self.broken(id, what);
+        }
         for what in contradictions {
             self.broken("T1", what);
         }
@@ -362,6 +367,7 @@ impl Run {
             ("late files", store.late),
             ("state files", observations.state_files()),
             ("damaged disks found", observations.damaged_disks()),
+            ("stores refused", observations.refused_stores()),
             ("bits flipped on links", self.cluster.world.network.flipped()),
             ("store refused", store.refused),
             ("store unknown", store.unknown),

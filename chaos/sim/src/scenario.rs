@@ -5,8 +5,8 @@
 //! happened, which proves that its faults took effect, and what must not have happened.
 
 use crate::nemesis::fault::Fault::{
-    ClockJump, Cut, DieAtWrite, Disk, EmptyDisk, FlipBit, Isolate, Kill, KillJobManagers, PowerLoss, PowerLossAfter,
-    PowerLossOfJobManagers, SlowDisk, SlowNetwork, Spoil, Store,
+    BackUp, ClockJump, Copy, Cut, DieAtWrite, Disk, EmptyDisk, FlipBit, Isolate, Kill, KillJobManagers, LoseLogTail, PowerLoss,
+    PowerLossAfter, PowerLossOfJobManagers, PutBack, SlowDisk, SlowNetwork, Spoil, Store, Twin,
 };
 use crate::nemesis::fault::Link::{self, CutBack, CutThere, Held};
 use crate::nemesis::fault::Others::{All, JobManagers, TaskManagers};
@@ -445,6 +445,47 @@ pub const SCENARIOS: &[Scenario] = &[
         seed: 2,
         acts: &[at(10_000, 2_000, FlipBit(Standby(0))), at(18_000, 3_000, Kill(Leader))],
         least: &[("bit flipped", 1), ("damaged disks found", 1), ("kill", 1), ("leader changes", 2)],
+        ..PLAIN
+    },
+    Scenario {
+        name: "a-member-comes-back-without-the-end-of-its-log",
+        from: "Weir: a truncated segment made a member forget what it had acknowledged",
+        acts: &[at(10_000, 2_000, LoseLogTail(Standby(0))), at(18_000, 3_000, Kill(Leader))],
+        least: &[("end of a log lost", 1), ("damaged disks found", 1), ("kill", 1), ("leader changes", 2)],
+        ..PLAIN
+    },
+    Scenario {
+        name: "a-copy-of-a-member-runs-elsewhere",
+        from: "Weir: with a copy of its directory, a member voted twice and two leaders had one epoch",
+        acts: &[at(8_000, 20_000, Copy(Standby(0))), at(12_000, 3_000, Kill(Leader)), at(20_000, 3_000, Kill(Leader))],
+        least: &[("copy started", 1), ("kill", 2), ("leader changes", 3)],
+        ..PLAIN
+    },
+    Scenario {
+        name: "a-second-process-has-the-name-of-a-member",
+        from: "Weir: a process with an empty directory took the place of a running member",
+        acts: &[at(8_000, 20_000, Twin(Standby(0))), at(18_000, 3_000, Kill(Leader))],
+        least: &[("twin started", 1), ("kill", 1), ("leader changes", 2)],
+        ..PLAIN
+    },
+    Scenario {
+        name: "all-disks-are-put-back-from-a-backup",
+        from: "Weir: a restored group granted epochs that had been granted before, and ran ended jobs again",
+        acts: &[at(8_000, 0, BackUp), at(16_000, 6_000, PutBack)],
+        least: &[("backup put back", 1), ("stores refused", 1)],
+        ..PLAIN
+    },
+    Scenario {
+        name: "clocks-are-days-off",
+        from: "Weir: a leader whose clock was a day ahead forgot results, and ended jobs ran again",
+        acts: &[
+            at(5_000, 0, ClockJump(JobManager(0), 50 * HOUR_MS)),
+            at(5_000, 0, ClockJump(JobManager(1), -50 * HOUR_MS)),
+            at(12_000, 2_000, Kill(Leader)),
+            at(18_000, 2_000, Kill(Leader)),
+            at(24_000, 2_000, Kill(Leader)),
+        ],
+        least: &[("clock jump", 2), ("kill", 3), ("leader changes", 3)],
         ..PLAIN
     },
     Scenario {

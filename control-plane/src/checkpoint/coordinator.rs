@@ -91,6 +91,11 @@ pub struct CheckpointCoordinator {
     final_not_before: Millis,
     failures_in_a_row: u32,
     removing: bool,
+    /// The checkpoints whose pointers were removed last.
+    removed: Vec<CompletedCheckpoint>,
+    /// Whether garbage is being collected, and whether there has been more since that run began.
+    collecting: bool,
+    collect_again: bool,
     store_away: bool,
     stats: CheckpointStats,
 }
@@ -114,6 +119,9 @@ impl CheckpointCoordinator {
             final_not_before: Millis(0),
             failures_in_a_row: 0,
             removing: false,
+            removed: Vec::new(),
+            collecting: false,
+            collect_again: false,
             store_away: false,
             stats: CheckpointStats::new(history),
         }
@@ -168,6 +176,12 @@ impl CheckpointCoordinator {
             CheckpointEvent::PointersRemoved { checkpoints, result } => {
                 self.pointers_removed(&checkpoints, result.is_ok(), &mut out);
             }
+            CheckpointEvent::GarbageCollected => {
+                self.collecting = false;
+                if std::mem::take(&mut self.collect_again) {
+                    self.collect_garbage(&mut out);
+                }
+            }
             CheckpointEvent::Tick => self.tick(at, &mut out),
         }
         out
@@ -201,10 +215,11 @@ impl CheckpointCoordinator {
         self.proceed(at, out);
     }
 
-    /// Not all tasks run any more. Checkpoints that the stores already work on continue (C3). The others are aborted.
+    /// Not all tasks run any more. A checkpoint whose pointer is being appended continues (C3). The others are aborted, also one
+    /// whose files are being written: a restart or a cancellation must not wait for the export of a savepoint.
     fn tasks_stopped(&mut self, reason: &str, at: Moment, out: &mut Vec<CheckpointEffect>) {
         self.plan = None;
-        let aborted: Vec<_> = self.pending.values().filter(|one| !one.is_completing()).map(PendingCheckpoint::id).collect();
+        let aborted: Vec<_> = self.pending.values().filter(|one| !one.is_appending()).map(PendingCheckpoint::id).collect();
         for id in aborted {
             self.abort(id, reason, Cause::Other, at, out);
         }
@@ -337,12 +352,25 @@ impl CheckpointCoordinator {
         if !removed {
             return;
         }
-        // Files of the checkpoints just removed stay until the next collection. A task that has not yet heard of the newest
-        // checkpoint may still refer to the previous one in the checkpoint that it is taking (C4).
-        let keep = self.completed.iter().cloned().collect();
+        self.removed = self.completed.iter().filter(|one| ids.contains(&one.id)).cloned().collect();
         self.completed.remove(ids);
+        self.collect_garbage(out);
+    }
+
+    /// Deletes files that are no longer needed. There is one run at a time: on slow file storage, runs would pile up, and each
+    /// would list and delete the same files.
+    fn collect_garbage(&mut self, out: &mut Vec<CheckpointEffect>) {
+        if self.collecting {
+            self.collect_again = true;
+            return;
+        }
+        self.collecting = true;
+        // Files of the checkpoints removed last stay until the next collection. A task that has not yet heard of the newest
+        // checkpoint may still refer to the previous one in the checkpoint that it is taking (C4).
+        let keep = self.removed.iter().chain(self.completed.iter()).cloned().collect();
+        let removed = self.removed.iter().map(|one| one.id).collect();
         let pending = self.pending.keys().copied().collect();
-        out.push(CheckpointEffect::Store(StoreCall::CollectGarbage { keep, pending, removed: ids.to_vec() }));
+        out.push(CheckpointEffect::Store(StoreCall::CollectGarbage { keep, pending, removed }));
     }
 
     fn tick(&mut self, at: Moment, out: &mut Vec<CheckpointEffect>) {

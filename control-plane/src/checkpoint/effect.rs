@@ -39,7 +39,7 @@ pub enum StoreCall {
     AppendPointer { pointer: Box<CompletedCheckpoint> },
     /// Remove these pointers (fenced). Their files are deleted only when the removal is certain.
     RemovePointers { checkpoints: Vec<CheckpointId> },
-    /// Delete files that nothing references. No event answers this call.
+    /// Delete files that nothing references. `GarbageCollected` answers this call, whether or not it succeeds.
     CollectGarbage {
         /// Completed checkpoints whose files stay, oldest first.
         keep: Vec<CompletedCheckpoint>,

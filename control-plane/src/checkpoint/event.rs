@@ -50,6 +50,8 @@ pub enum CheckpointEvent {
     PointerAppended { checkpoint: CheckpointId, outcome: AppendOutcome },
     /// Answer to `RemovePointers`: the pointers were removed, or the reason why they may still be there.
     PointersRemoved { checkpoints: Vec<CheckpointId>, result: Result<(), String> },
+    /// Answer to `CollectGarbage`: the run has ended.
+    GarbageCollected,
     /// Time has passed. Sent at [`super::coordinator::CheckpointCoordinator::next_deadline`].
     Tick,
 }

@@ -91,6 +91,11 @@ impl PendingCheckpoint {
         !matches!(self.phase, PendingPhase::Collecting | PendingPhase::Acknowledged)
     }
 
+    /// Whether its pointer may be in the store already, so that only the store knows whether it is the newest checkpoint.
+    pub fn is_appending(&self) -> bool {
+        matches!(self.phase, PendingPhase::Appending(_) | PendingPhase::Held(..))
+    }
+
     /// Takes an acknowledgement. Each attempt counts once. Attempts that take no part, such as those of an older generation, are
     /// ignored.
     pub fn acknowledge(&mut self, acknowledgement: &CheckpointAcknowledgement) -> Acknowledged {

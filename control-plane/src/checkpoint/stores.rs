@@ -134,9 +134,9 @@ impl CheckpointStores {
         Ok(pointer)
     }
 
-    /// Makes a call and returns the event that answers it, if it has an answer.
-    pub async fn perform(self: &Arc<Self>, call: StoreCall) -> Result<Option<CheckpointEvent>, Superseded> {
-        let answer = match call {
+    /// Makes a call and returns the event that answers it.
+    pub async fn perform(self: &Arc<Self>, call: StoreCall) -> Result<CheckpointEvent, Superseded> {
+        Ok(match call {
             StoreCall::ReserveIds { count } => match self.reserve(count).await? {
                 Ok(ids) => CheckpointEvent::IdsReserved(ids),
                 Err(reason) => {
@@ -158,10 +158,9 @@ impl CheckpointStores {
             }
             StoreCall::CollectGarbage { keep, pending, removed } => {
                 self.collect(&keep, pending, &removed).await;
-                return Ok(None);
+                CheckpointEvent::GarbageCollected
             }
-        };
-        Ok(Some(answer))
+        })
     }
 
     async fn reserve(&self, count: u64) -> Result<Result<Range<u64>, String>, Superseded> {

@@ -96,11 +96,8 @@ pub enum Effect {
     CleanUp { job: JobId, step: CleanupStep },
     /// Stop showing an ended job.
     Forget { job: JobId },
-    /// Remove from the store the clean results of jobs that ended before this time.
-    ForgetResults {
-        /// Wall-clock milliseconds since 1970.
-        ended_before_ms: u64,
-    },
+    /// Remove from the store the results of these jobs, which are clean.
+    ForgetResults { jobs: Vec<JobId> },
     /// The store says that a newer leader exists: stop leading, and change nothing.
     StepDown {
         /// What the store said.

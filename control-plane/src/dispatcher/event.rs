@@ -63,5 +63,5 @@ pub enum Event {
     /// The coordination store stopped answering, or answers again.
     Store(StoreAvailability),
     /// Time has passed.
-    Tick { wall_clock_ms: u64 },
+    Tick,
 }

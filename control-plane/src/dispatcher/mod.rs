@@ -13,8 +13,8 @@ pub(crate) mod runner;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
@@ -59,7 +59,8 @@ impl Default for DispatcherOptions {
 /// Maximum number of submissions that wait for the store at once.
 const MAX_SUBMISSIONS: usize = 256;
 /// Wait between two attempts at a store operation.
-const RETRY: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(30));
+const RETRY: Backoff = Backoff::new(Duration::from_millis(100), RETRY_MAX);
+const RETRY_MAX: Duration = Duration::from_secs(30);
 /// If the outcome of a submission is unknown, the store is read this many times. After that, the job counts as not submitted.
 const REREADS_OF_UNKNOWN: u32 = 12;
 /// Time between two searches for results that are too old, milliseconds.
@@ -95,7 +96,11 @@ enum Phase {
     /// The result is durable, but cleanup is not complete.
     Dirty { result: JobResult, step: CleanupStep },
     /// Only the result is left.
-    Ended { result: JobResult },
+    Ended {
+        result: JobResult,
+        /// When this leader found it or stored it.
+        known_since: Millis,
+    },
 }
 
 /// A store operation of a job that is retried.
@@ -150,7 +155,7 @@ impl Dispatcher {
             Event::ResultStored { job, outcome } => self.result_stored(job, outcome, now, &mut effects),
             Event::CleanedUp { job, step, outcome } => self.cleaned_up(job, step, outcome, now, &mut effects),
             Event::Store(store) => self.store_changed(store, now, &mut effects),
-            Event::Tick { wall_clock_ms } => self.tick(now, wall_clock_ms, &mut effects),
+            Event::Tick => self.tick(now, &mut effects),
         }
         effects
     }
@@ -164,7 +169,7 @@ impl Dispatcher {
     fn recover(&mut self, jobs: Vec<RecoveredJob>, results: Vec<JobResult>, now: Millis, effects: &mut Vec<Effect>) {
         let plan = recovery::plan(jobs, results);
         for result in plan.ended {
-            self.jobs.insert(result.job, Phase::Ended { result: result.clone() });
+            self.jobs.insert(result.job, Phase::Ended { result: result.clone(), known_since: now });
             effects.push(Effect::ShowEnded { result });
         }
         for (result, step) in plan.clean_up {
@@ -174,7 +179,7 @@ impl Dispatcher {
             effects.push(Effect::CleanUp { job, step });
         }
         for quarantine in plan.quarantine {
-            self.quarantine(quarantine.job, quarantine.reason, quarantine.retryable, now, effects);
+            self.quarantine(quarantine.job, quarantine.reason, now, effects);
         }
         for (graph, submitted_at_ms) in plan.start {
             self.start(Box::new(graph), submitted_at_ms, effects);
@@ -201,7 +206,7 @@ impl Dispatcher {
             }
             Some(job) => match self.jobs.get(&job) {
                 // With a token, the submission may be a repetition. Only the store can tell.
-                Some(Phase::Ended { result } | Phase::Dirty { result, .. } | Phase::Ending { result, .. })
+                Some(Phase::Ended { result, .. } | Phase::Dirty { result, .. } | Phase::Ending { result, .. })
                     if client_token.is_none() =>
                 {
                     let status = result.status.as_str();
@@ -230,7 +235,12 @@ impl Dispatcher {
         let Some(job) = graph.job_id else { return };
         let answer = match outcome {
             Ok(Submission::Created) => {
-                self.start(graph, submitted_at_ms, effects);
+                // A repetition of this submission may have been answered first, and its job started from what the store held.
+                let started = !matches!(self.jobs.get(&job), None | Some(Phase::Unknown | Phase::Quarantined));
+                if !started || is_planted(Flaw::StartedTwice) {
+                    self.retries.remove(&job);
+                    self.start(graph, submitted_at_ms, effects);
+                }
                 Ok(Submitted { job, already: false })
             }
             Ok(Submission::AlreadySubmitted { job }) => {
@@ -274,8 +284,8 @@ impl Dispatcher {
                 self.retries.remove(&job);
                 self.start(Box::new(graph), submitted_at_ms, effects);
             }
-            Ok(Some(RecoveredJob::Unreadable { reason, retryable, .. })) => {
-                self.quarantine(job, reason, retryable, now, effects);
+            Ok(Some(RecoveredJob::Unreadable { reason, .. })) => {
+                self.quarantine(job, reason, now, effects);
             }
             Ok(None) if unknown => {
                 let attempts = self.retries.get(&job).map_or(0, |retry| retry.attempts);
@@ -309,7 +319,8 @@ impl Dispatcher {
                 self.job_ended(job, JobStatus::Canceled, None, wall_clock_ms, effects);
                 Ok(())
             }
-            Some(Phase::Ending { result, .. } | Phase::Dirty { result, .. } | Phase::Ended { result }) => match result.status {
+            Some(Phase::Ending { result, .. } | Phase::Dirty { result, .. } | Phase::Ended { result, .. }) => match result.status
+            {
                 JobStatus::Canceled => Ok(()),
                 status => Err(CancelError::Ended { job, status: status.as_str() }),
             },
@@ -373,7 +384,7 @@ impl Dispatcher {
             CleanupStep::JobGraph => CleanupStep::MarkClean,
             CleanupStep::MarkClean => {
                 let result = JobResult { dirty: false, ..result.clone() };
-                self.jobs.insert(job, Phase::Ended { result });
+                self.jobs.insert(job, Phase::Ended { result, known_since: now });
                 self.retries.remove(&job);
                 return;
             }
@@ -427,7 +438,7 @@ impl Dispatcher {
         retry.attempts
     }
 
-    fn tick(&mut self, now: Millis, wall_clock_ms: u64, effects: &mut Vec<Effect>) {
+    fn tick(&mut self, now: Millis, effects: &mut Vec<Effect>) {
         for (job, retry) in &mut self.retries {
             if retry.at.is_some_and(|at| at <= now) {
                 retry.at = None;
@@ -441,31 +452,34 @@ impl Dispatcher {
         }
         if self.next_retention_check <= now {
             self.next_retention_check = now.after(RETENTION_CHECK_MS);
-            self.forget_old_results(wall_clock_ms, effects);
+            self.forget_old_results(now, effects);
         }
     }
 
-    fn forget_old_results(&mut self, wall_clock_ms: u64, effects: &mut Vec<Effect>) {
+    /// Forgets results that this leader has known for longer than they are kept, and the oldest ones above the limit. The age is
+    /// counted by this leader's own timer, because its wall clock or that of the leader that stored a result may be days off. So
+    /// after a change of leader a result is kept for longer.
+    fn forget_old_results(&mut self, now: Millis, effects: &mut Vec<Effect>) {
         let ended = self.jobs.iter().filter_map(|(job, phase)| match phase {
-            Phase::Ended { result } => Some((result.ended_at_ms, *job)),
+            Phase::Ended { result, known_since } => Some((*known_since, result.ended_at_ms, *job)),
             _ => None,
         });
         let mut ended: Vec<_> = ended.collect();
         ended.sort_unstable();
         let surplus = ended.len().saturating_sub(self.options.max_results);
-        let oldest_kept = ended.get(surplus).map_or(u64::MAX, |(ended_at_ms, _)| *ended_at_ms);
-        let of_age = wall_clock_ms.saturating_sub(self.options.result_retention_ms);
-        let before = if surplus > 0 { of_age.max(oldest_kept) } else { of_age };
-        let doomed: BTreeSet<JobId> =
-            ended.iter().filter(|(ended_at_ms, _)| *ended_at_ms < before).map(|(_, job)| *job).collect();
-        if doomed.is_empty() {
+        let of_age = |known_since: Millis| {
+            known_since.after(self.options.result_retention_ms) <= now || is_planted(Flaw::ResultsForgotten)
+        };
+        let aged = ended.iter().take_while(|(known_since, ..)| of_age(*known_since)).count();
+        let forgotten: Vec<JobId> = ended.iter().take(surplus.max(aged)).map(|(.., job)| *job).collect();
+        if forgotten.is_empty() {
             return;
         }
-        effects.push(Effect::ForgetResults { ended_before_ms: before });
-        for job in doomed {
-            self.jobs.remove(&job);
-            effects.push(Effect::Forget { job });
+        for job in &forgotten {
+            self.jobs.remove(job);
+            effects.push(Effect::Forget { job: *job });
         }
+        effects.push(Effect::ForgetResults { jobs: forgotten });
     }
 
     fn start(&mut self, graph: Box<JobGraph>, submitted_at_ms: u64, effects: &mut Vec<Effect>) {
@@ -475,17 +489,13 @@ impl Dispatcher {
         effects.push(Effect::StartJobMaster { graph, submitted_at_ms });
     }
 
-    fn quarantine(&mut self, job: JobId, reason: String, retryable: bool, now: Millis, effects: &mut Vec<Effect>) {
+    fn quarantine(&mut self, job: JobId, reason: String, now: Millis, effects: &mut Vec<Effect>) {
         let known = matches!(self.jobs.insert(job, Phase::Quarantined), Some(Phase::Quarantined));
         if !known {
-            tracing::error!(%job, reason, "quarantined: the job's graph can't be read; restore it or cancel the job");
+            tracing::error!(%job, reason, "quarantined: the job's graph can't be read; restore it, and the job starts within {} s, or cancel the job", RETRY_MAX.as_secs());
         }
         effects.push(Effect::ShowQuarantined { job, reason });
-        if retryable {
-            self.retry_later(job, now);
-        } else {
-            self.retries.remove(&job);
-        }
+        self.retry_later(job, now);
     }
 }
 

@@ -28,8 +28,6 @@ pub struct Quarantine {
     pub job: JobId,
     /// Why the graph can't be read, for people.
     pub reason: String,
-    /// Whether reading it again may help.
-    pub retryable: bool,
 }
 
 /// Decides what to do with all jobs and results that the store holds.
@@ -46,7 +44,7 @@ pub fn plan(jobs: Vec<RecoveredJob>, results: Vec<JobResult>) -> RecoveryPlan {
                 graphs.insert(job, None);
             }
             RecoveredJob::Readable { graph, submitted_at_ms, .. } => plan.start.push((graph, submitted_at_ms)),
-            RecoveredJob::Unreadable { job, reason, retryable } => plan.quarantine.push(Quarantine { job, reason, retryable }),
+            RecoveredJob::Unreadable { job, reason } => plan.quarantine.push(Quarantine { job, reason }),
         }
     }
     plan.start.sort_by_key(|(graph, submitted_at_ms)| (*submitted_at_ms, graph.job_id));
@@ -90,10 +88,10 @@ mod tests {
 
     #[test]
     fn jobs_start_oldest_first_and_an_unreadable_job_does_not_affect_others() {
-        let unreadable = RecoveredJob::Unreadable { job: JobId(3), reason: "bad".to_string(), retryable: false };
+        let unreadable = RecoveredJob::Unreadable { job: JobId(3), reason: "bad".to_string() };
         let plan = plan(vec![readable(1, 20), readable(2, 10), unreadable], Vec::new());
         assert_eq!(plan.start, [(graph(2), 10), (graph(1), 20)]);
-        assert_eq!(plan.quarantine, [Quarantine { job: JobId(3), reason: "bad".to_string(), retryable: false }]);
+        assert_eq!(plan.quarantine, [Quarantine { job: JobId(3), reason: "bad".to_string() }]);
     }
 
     #[test]

@@ -104,7 +104,7 @@ impl Runner {
                 }
                 store = self.context.store.changed() => self.handle(Event::Store(store)),
                 Some(request) = self.requests.recv() => self.take(request),
-                () = self.clock.sleep_until(deadline) => self.handle(Event::Tick { wall_clock_ms: wall_clock_ms() }),
+                () = self.clock.sleep_until(deadline) => self.handle(Event::Tick),
             }
         }
     }
@@ -192,7 +192,7 @@ impl Runner {
                 });
             }
             Effect::Forget { job } => registry.forget(job),
-            Effect::ForgetResults { ended_before_ms } => self.forget_results(ended_before_ms),
+            Effect::ForgetResults { jobs } => self.forget_results(jobs),
             Effect::StepDown { reason } => {
                 tracing::warn!(reason, "a newer leader exists: stepping down");
                 self.context.superseded.send_replace(true);
@@ -209,10 +209,10 @@ impl Runner {
         });
     }
 
-    fn forget_results(&mut self, ended_before_ms: u64) {
+    fn forget_results(&mut self, jobs: Vec<JobId>) {
         let (results, leadership) = (self.context.stores.results.clone(), self.context.leadership.clone());
         self.spawn(async move {
-            if let Err(error) = results.forget_clean_before(&leadership, ended_before_ms).await {
+            if let Err(error) = results.forget(&leadership, jobs).await {
                 tracing::warn!(%error, "old results could not be removed from the store; a later check or the next leader will remove them");
             }
             None

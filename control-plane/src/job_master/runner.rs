@@ -294,10 +294,10 @@ impl Runner {
             JobMasterEffect::Checkpoint(call) => {
                 let stores = Arc::clone(&self.stores);
                 self.running.push(Box::pin(async move {
-                    match stores.perform(call).await {
-                        Ok(answer) => answer.map(JobMasterEvent::Checkpoint),
-                        Err(Superseded) => Some(JobMasterEvent::Superseded),
-                    }
+                    Some(match stores.perform(call).await {
+                        Ok(answer) => JobMasterEvent::Checkpoint(answer),
+                        Err(Superseded) => JobMasterEvent::Superseded,
+                    })
                 }));
             }
         }

@@ -15,6 +15,7 @@ use weir_control_plane::job_master::JobMasterOptions;
 use weir_control_plane::resource_manager::HeartbeatOptions;
 use weir_control_plane::{JobManager, JobManagerOptions};
 use weir_ha::memory::MemoryStore;
+use weir_ha::store_identity::{self, Markers};
 use weir_ha::{CoordinationStore, HaProvider};
 use weir_protocol::link::ToJobManager;
 use weir_protocol::rpc::is_not_leader;
@@ -32,13 +33,17 @@ struct Cluster {
 
 impl Cluster {
     fn start(size: usize) -> Self {
-        let store = MemoryStore::new();
-        let (files, checkpoints) = (Arc::new(MemoryFileSystem::new()), Arc::new(MemoryFileSystem::new()));
+        Self::start_with(size, MemoryStore::new(), Arc::new(MemoryFileSystem::new()))
+    }
+
+    fn start_with(size: usize, store: MemoryStore, files: Arc<MemoryFileSystem>) -> Self {
+        let checkpoints = Arc::new(MemoryFileSystem::new());
         let start = |index: usize| {
             let name = format!("jm-{}", index + 1);
             let options = JobManagerOptions {
                 ha: Arc::new(store.member(&name)) as Arc<dyn HaProvider>,
                 name,
+                store_survives: true,
                 files: files.clone(),
                 checkpoints: checkpoints.clone(),
                 savepoint_dir: None,
@@ -223,6 +228,31 @@ async fn a_job_survives_a_leader_change_and_continues_from_its_newest_checkpoint
     let (code, _) = cluster.get(first, &format!("/jobs/{job}")).await;
     assert_eq!(code, 200);
     cluster.stop().await;
+}
+
+/// The store was emptied, but the files are still there.
+#[tokio::test(flavor = "multi_thread")]
+async fn e1_a_store_that_the_files_do_not_belong_to_is_refused_until_an_operator_accepts_it() {
+    let files = Arc::new(MemoryFileSystem::new());
+    let former = Cluster::start_with(1, MemoryStore::new(), files.clone());
+    former.leader().await;
+    let to_accept = || async { Markers::read(&*files).await.unwrap().to_accept() };
+    let known = eventually("the leader has left its marker", to_accept).await;
+    former.stop().await;
+
+    let emptied = Cluster::start_with(1, MemoryStore::new(), files.clone());
+    let reason = tokio::time::timeout(Duration::from_secs(60), emptied.job_managers[0].refused()).await.expect("is refused");
+    assert!(reason.starts_with("HA-STORE-EMPTY: "), "{reason}");
+    emptied.stop().await;
+
+    store_identity::accept(&*files, known).await.unwrap();
+    let accepted = Cluster::start_with(1, MemoryStore::new(), files.clone());
+    accepted.leader().await;
+    let epoch = async || accepted.get(0, "/weir/v1/ha").await.1["epoch"].as_u64();
+    eventually("the epoch is above the former one", || async { epoch().await.filter(|epoch| *epoch > known.0) }).await;
+    let newer = || async { to_accept().await.filter(|newest| *newest > known) };
+    eventually("the leader has left its marker", newer).await;
+    accepted.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

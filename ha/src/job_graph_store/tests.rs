@@ -195,21 +195,21 @@ async fn g5_one_bad_graph_quarantines_one_job() {
     for (job, recovered) in (1..).zip(recovered) {
         match recovered {
             RecoveredJob::Readable { job: found, .. } => assert_eq!((found, 5), (JobId(job), job)),
-            RecoveredJob::Unreadable { job: found, reason, retryable } => {
+            RecoveredJob::Unreadable { job: found, reason } => {
                 assert_eq!(found, JobId(job));
-                assert!(job != 5 && !retryable && !reason.is_empty(), "{job}: {reason}");
+                assert!(job != 5 && !reason.is_empty(), "{job}: {reason}");
             }
         }
     }
 }
 
 #[tokio::test]
-async fn unavailable_file_storage_is_retryable_and_an_unavailable_store_recovers_nothing() {
+async fn unavailable_file_storage_quarantines_a_job_and_an_unavailable_store_recovers_nothing() {
     let fixture = fixture().await;
     fixture.submit(&big_graph(1), None).await.unwrap();
     fixture.files.set_fault(MemoryFault::Unavailable);
     let recovered = fixture.recovered().await;
-    assert!(matches!(recovered[..], [RecoveredJob::Unreadable { job: JobId(1), retryable: true, .. }]), "{recovered:?}");
+    assert!(matches!(recovered[..], [RecoveredJob::Unreadable { job: JobId(1), .. }]), "{recovered:?}");
     fixture.contest.store.set_reads_available(false);
     assert!(matches!(fixture.store.recover().await, Err(ReadError::Unavailable(_))));
 }

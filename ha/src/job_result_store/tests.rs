@@ -136,8 +136,9 @@ async fn t33_a_forgotten_job_leaves_no_key_behind_and_others_stay() {
             results.mark_clean(leadership, JobId(job)).await.unwrap();
         }
     }
-    assert_eq!(results.forget_clean_before(leadership, 4_000).await, Ok(2), "1 and 3: 2 is dirty, and 4 ended too late");
-    assert_eq!(results.forget_clean_before(leadership, 4_000).await, Ok(0));
+    let forgotten = || [3, 2, 1].map(JobId).to_vec();
+    assert_eq!(results.forget(leadership, forgotten()).await, Ok(2), "1 and 3, because 2 is dirty");
+    assert_eq!(results.forget(leadership, forgotten()).await, Ok(0));
     let left: Vec<String> = contest.dump().await.into_iter().map(|(key, _)| key).collect();
     let expected = [2, 4].map(JobId);
     let mut expected: Vec<String> = expected.iter().flat_map(|job| [keys::checkpoint_ids(*job), keys::result(*job)]).collect();

@@ -8,15 +8,19 @@ use std::time::Duration;
 use openraft::async_runtime::WatchReceiver;
 use openraft::error::{ClientWriteError, RaftError};
 use openraft::{Instant, RaftMetrics, ReadPolicy, ServerState};
+use tokio::sync::oneshot;
+use tracing::{info, warn};
+use weir_world::Millis;
 use weir_world::flaw::{Flaw, is_planted};
-use weir_world::random_id;
 
+use super::followers::{Change, Followers, Seen};
 use super::identity::Identity;
 use super::machine::{Raft, Replica};
 use super::messages::{Answer, PeerStatus, Question, Stage, Wire};
 use super::network::Peer;
 use super::options::RaftTiming;
 use super::quorum::failures_tolerated;
+use super::senders::Senders;
 use super::types::{LogId, Member, NodeId, TypeConfig};
 use crate::fenced_store::{Applied, Command};
 use crate::{CommitOutcome, HaMember, HaStatus, ReadError, Rejection};
@@ -35,8 +39,9 @@ pub(crate) struct Group {
     pub timing: RaftTiming,
     pub wire: Arc<Wire>,
     pub replica: Arc<Replica>,
-    /// Random number of this process.
-    pub incarnation: u128,
+    pub senders: Senders,
+    /// How the other members keep up, while this member leads.
+    pub followers: Mutex<Followers>,
     /// Set once this member has an identity.
     pub identity: OnceLock<Identity>,
     /// Set once raft runs.
@@ -45,8 +50,17 @@ pub(crate) struct Group {
     pub standing: AtomicBool,
     /// A connection to the leader, for read indices.
     leader_client: Mutex<Option<(NodeId, Arc<Peer>)>>,
+    pub readers: Mutex<Readers>,
     /// Held during a membership change, so that there is only one at a time.
     pub changing: tokio::sync::Mutex<()>,
+}
+
+/// The reads that wait for this member to catch up.
+#[derive(Debug, Default)]
+pub(crate) struct Readers {
+    waiting: Vec<oneshot::Sender<Result<(), ReadError>>>,
+    /// Whether a task asks the group.
+    asking: bool,
 }
 
 /// Why a write got no result.
@@ -65,11 +79,13 @@ impl Group {
             timing,
             wire: Wire::new(cluster_id),
             replica: Arc::new(Replica::new()),
-            incarnation: random_id(),
+            senders: Senders::default(),
+            followers: Mutex::default(),
             identity: OnceLock::new(),
             raft: OnceLock::new(),
             standing: AtomicBool::new(false),
             leader_client: Mutex::new(None),
+            readers: Mutex::default(),
             changing: tokio::sync::Mutex::new(()),
         }
     }
@@ -102,7 +118,7 @@ impl Group {
         PeerStatus {
             name: self.me.name.clone(),
             node_id: self.identity.get().map(|identity| identity.node_id),
-            incarnation: self.incarnation,
+            incarnation: self.wire.incarnation,
             stage,
             leads: metrics.is_some_and(|metrics| metrics.state == ServerState::Leader),
             stands: self.standing.load(Ordering::Relaxed),
@@ -147,8 +163,45 @@ impl Group {
         }
     }
 
-    /// Returns when everything committed before the call is applied here.
-    pub(crate) async fn catch_up(&self) -> Result<(), ReadError> {
+    /// Returns when everything committed before the call is applied here. Calls share the question to the group: those that come
+    /// while one is in flight wait for the next one. So any number of reads costs one round trip at a time.
+    pub(crate) async fn catch_up(self: &Arc<Self>) -> Result<(), ReadError> {
+        let (tell, told) = oneshot::channel();
+        let first = {
+            let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+            readers.waiting.push(tell);
+            !std::mem::replace(&mut readers.asking, true)
+        };
+        if first {
+            weir_world::spawn("raft-read", Arc::clone(self).ask_for_readers());
+        }
+        let unavailable = |reason: &str| Err(ReadError::Unavailable(reason.into()));
+        match tokio::time::timeout(OPERATION_DEADLINE, told).await {
+            Ok(caught_up) => caught_up.unwrap_or_else(|_| unavailable("raft has stopped")),
+            Err(_) => unavailable("no leader with a quorum answered in time"),
+        }
+    }
+
+    /// Asks the group until no reader waits.
+    async fn ask_for_readers(self: Arc<Self>) {
+        loop {
+            let waiting = {
+                let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+                readers.asking = !readers.waiting.is_empty();
+                std::mem::take(&mut readers.waiting)
+            };
+            if waiting.is_empty() {
+                return;
+            }
+            let caught_up = self.catch_up_once().await;
+            for reader in waiting {
+                // A reader may have given up.
+                let _ = reader.send(caught_up.clone());
+            }
+        }
+    }
+
+    async fn catch_up_once(&self) -> Result<(), ReadError> {
         let reading = async {
             loop {
                 match self.try_catch_up().await {
@@ -248,8 +301,11 @@ impl Group {
             .nodes()
             .map(|(id, member)| (*id, self.member_status(&metrics, *id, member, voters.contains(id))))
             .collect();
-        let silent = members.iter().filter(|(_, member)| member.reachable == Some(false)).map(|(id, _)| *id).collect();
-        let has_quorum = if leads { self.leads_with_quorum(&metrics) } else { metrics.current_leader.is_some() };
+        let silent = members.iter().filter(|(_, member)| member.reachable == Some(false)).map(|(id, _)| *id);
+        let followers = self.followers.lock().unwrap_or_else(PoisonError::into_inner);
+        let silent = silent.chain(followers.missing()).collect();
+        let commits = self.leads_with_quorum(&metrics) && !followers.stalled();
+        let has_quorum = if leads { commits } else { metrics.current_leader.is_some() };
         let leader = metrics.current_leader.and_then(|id| members.get(&id)).map(|member| member.name.clone());
         HaStatus {
             provider: "raft".into(),
@@ -261,11 +317,51 @@ impl Group {
         }
     }
 
+    /// Watches how the other members keep up while this member leads, and logs what an operator should know.
+    pub(crate) fn watch_followers(&self, metrics: &RaftMetrics<TypeConfig>, now: Millis) {
+        let mut followers = self.followers.lock().unwrap_or_else(PoisonError::into_inner);
+        let (Some(replication), ServerState::Leader) = (&metrics.replication, metrics.state) else {
+            *followers = Followers::default();
+            return;
+        };
+        let others = replication.iter().filter(|(node, _)| **node != metrics.id);
+        let seen: Vec<_> = others
+            .map(|(node, matched)| Seen {
+                node: *node,
+                answers: self.answers(metrics, *node).unwrap_or_default(),
+                entries: matched.map_or(0, |matched| matched.index + 1),
+            })
+            .collect();
+        let entries = metrics.last_log_index.map_or(0, |last| last + 1);
+        let committed = metrics.local_committed.map_or(0, |committed| committed.index + 1);
+        let patience = (self.timing.election_max * 2).as_millis() as u64;
+        let name = |node| metrics.membership_config.get_node(&node).map_or_else(String::new, |member| member.name.clone());
+        for change in followers.observe(&seen, entries, committed, now, patience) {
+            match change {
+                Change::Silent(node) => warn!(member = name(node), "a member does not answer"),
+                Change::Behind(node) => warn!(
+                    member = name(node),
+                    "a member answers, but its log does not follow: no failure is tolerated on its account"
+                ),
+                Change::Follows(node) => info!(member = name(node), "a member follows again"),
+                Change::CommitsStalled => {
+                    warn!(
+                        entries = entries - committed,
+                        "HA-RAFT-STALLED: no majority of the members stores new entries; submissions, checkpoints and results wait"
+                    );
+                }
+                Change::CommitsResumed => info!("new entries are committed again"),
+            }
+        }
+    }
+
+    /// Whether the node answered a heartbeat lately. `None` if this member does not lead.
+    fn answers(&self, metrics: &RaftMetrics<TypeConfig>, node: NodeId) -> Option<bool> {
+        let heard = metrics.heartbeat.as_ref()?.get(&node).copied().flatten();
+        Some(heard.is_some_and(|at| at.into_inner().elapsed() < self.timing.election_max))
+    }
+
     fn member_status(&self, metrics: &RaftMetrics<TypeConfig>, id: NodeId, member: &Member, voter: bool) -> HaMember {
-        let heard = metrics.heartbeat.as_ref().map(|heartbeats| {
-            let at = heartbeats.get(&id).copied().flatten();
-            at.is_some_and(|at| at.into_inner().elapsed() < self.timing.election_max)
-        });
         let last = metrics.last_log_index;
         let matched = metrics.replication.as_ref().and_then(|replication| replication.get(&id));
         let lag = matched.map(|matched| {
@@ -276,7 +372,7 @@ impl Group {
             name: member.name.clone(),
             address: member.address.clone(),
             voter,
-            reachable: if id == metrics.id { Some(true) } else { heard },
+            reachable: if id == metrics.id { Some(true) } else { self.answers(metrics, id) },
             lag_entries: if id == metrics.id && metrics.state == ServerState::Leader { Some(0) } else { lag },
         }
     }

@@ -12,6 +12,7 @@ use openraft::async_runtime::WatchReceiver;
 use openraft::error::{ChangeMembershipError, ClientWriteError, RaftError};
 use openraft::{ChangeMembers, ServerState};
 use tracing::{debug, info};
+use weir_world::flaw::{Flaw, is_planted};
 
 use super::group::Group;
 use super::machine::Raft;
@@ -42,10 +43,32 @@ impl Group {
             return Ok(());
         }
         // The member gets the entries first and the vote later, because a member without entries must not count in a quorum.
+        let (name, address) = (member.name.clone(), member.address.clone());
         let learning = tokio::time::timeout(CHANGE_DEADLINE, raft.add_learner(node, member, true)).await;
         learning.map_err(|_| MembershipError::TimedOut)?.map_err(|error| refusal(&error))?;
         voters.insert(node);
-        change(raft, without(&voters, &former)).await
+        change(raft, without(&voters, &former)).await?;
+        info!(name, address, node, replaced = ?former, "admitted a member to the group");
+        Ok(())
+    }
+
+    /// Why the process `newcomer` may not take the place of the member of this name: the member still runs. A member that lost its
+    /// directory has ended, or it is the newcomer itself.
+    pub(crate) async fn in_use(&self, newcomer: &Member, node: NodeId) -> Option<String> {
+        let metrics = self.metrics()?;
+        let former: Vec<_> = self.nodes_named(&newcomer.name).into_iter().filter(|id| *id != node).collect();
+        for id in former {
+            let Some(member) = metrics.membership_config.get_node(&id) else { continue };
+            let runs = id == metrics.id || self.probe(&member.address).await.is_ok_and(|status| status.node_id == Some(id));
+            if runs && !is_planted(Flaw::MemberEvicted) {
+                let Member { name, address } = member;
+                return Some(format!(
+                    "HA-RAFT-TWIN: {name} runs at {address}; a process at {} with the same name can't take its place. Give one of them another name, or stop {name} first",
+                    newcomer.address
+                ));
+            }
+        }
+        None
     }
 
     /// Removes the member of this name. Only the leader can do this.

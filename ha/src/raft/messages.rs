@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tonic::Status;
+use weir_world::random_id;
 
 use super::types::{LogId, Member, NodeId, SnapshotMeta, TypeConfig, Vote};
 
@@ -20,7 +21,7 @@ pub(crate) mod proto {
 pub(crate) use proto::Envelope;
 
 /// Version of the encoding of bodies. Members with different versions refuse each other's messages.
-const ENCODING: u32 = 1;
+const ENCODING: u32 = 2;
 
 /// The most bytes of one message: enough for several of the largest commits.
 pub(crate) const MAX_MESSAGE_BYTES: usize = 8 << 20;
@@ -65,7 +66,7 @@ pub(crate) struct PeerStatus {
     /// Its node id, once it has one.
     pub node_id: Option<NodeId>,
     /// Random number of this process.
-    pub incarnation: u128,
+    pub incarnation: u64,
     /// How far the process is in becoming a member.
     pub stage: Stage,
     /// Whether it leads.
@@ -103,12 +104,15 @@ pub(crate) struct Wire {
     cluster_id: String,
     /// Node id of this member; 0 until it is known.
     me: AtomicU64,
+    /// Random number of this process.
+    pub incarnation: u64,
     isolated: watch::Sender<bool>,
 }
 
 impl Wire {
     pub(crate) fn new(cluster_id: &str) -> Arc<Self> {
-        Arc::new(Self { cluster_id: cluster_id.to_owned(), me: AtomicU64::new(0), isolated: watch::Sender::new(false) })
+        let isolated = watch::Sender::new(false);
+        Arc::new(Self { cluster_id: cluster_id.to_owned(), me: AtomicU64::new(0), incarnation: random_id() as u64, isolated })
     }
 
     pub(crate) fn set_me(&self, me: NodeId) {
@@ -138,7 +142,7 @@ impl Wire {
     /// A message whose body is not encoded with postcard.
     pub(crate) fn seal_bytes(&self, to: NodeId, body: bytes::Bytes) -> Envelope {
         let from = self.me.load(Ordering::Relaxed);
-        Envelope { cluster_id: self.cluster_id.clone(), version: ENCODING, from, to, body }
+        Envelope { cluster_id: self.cluster_id.clone(), version: ENCODING, from, to, body, process: self.incarnation }
     }
 
     /// Checks that a message is for this member.

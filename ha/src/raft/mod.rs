@@ -8,6 +8,7 @@
 
 mod detector;
 mod elector;
+mod followers;
 mod formation;
 mod group;
 mod identity;
@@ -20,6 +21,7 @@ mod options;
 mod peer_service;
 mod quorum;
 mod runner;
+mod senders;
 mod snapshot;
 mod thread;
 mod types;

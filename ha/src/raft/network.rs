@@ -11,9 +11,7 @@ use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{FutureExt, Stream, StreamExt};
 use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
-use openraft::network::{
-    Backoff, NetBackoff, NetSnapshot, NetStreamAppend, NetTransferLeader, NetVote, RPCOption, RaftNetworkFactory,
-};
+use openraft::network::{NetBackoff, NetSnapshot, NetStreamAppend, NetTransferLeader, NetVote, RPCOption, RaftNetworkFactory};
 use openraft::raft::{
     AppendEntriesRequest, SnapshotResponse, StreamAppendResult, TransferLeaderRequest, TransferLeaderResponse, VoteRequest,
     VoteResponse,
@@ -21,6 +19,7 @@ use openraft::raft::{
 use tokio::sync::oneshot;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
+use weir_world::Backoff;
 use weir_world::net::connect_channel_lazily;
 
 use super::messages::proto::raft_peer_client::RaftPeerClient;
@@ -29,8 +28,11 @@ use super::types::{Member, NodeId, TypeConfig, Vote};
 
 type OpenraftSnapshot = openraft::type_config::alias::SnapshotOf<TypeConfig, Bytes>;
 
-/// The pause between two attempts to reach an unreachable member.
+/// The pause between two requests in a session with an unreachable member.
 const BACKOFF: Duration = Duration::from_millis(100);
+/// The first and the longest pause between two attempts to open a session. openraft's own pause is in the session, so it does not
+/// hold when the session can't be opened.
+const REOPEN: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
 /// A connection that receives nothing for this long gets a ping. If it then receives nothing for this long again, it is closed.
 const KEEP_ALIVE: Duration = Duration::from_millis(500);
 /// The longest time to establish a connection.
@@ -63,6 +65,8 @@ pub(crate) struct Peer {
     target: NodeId,
     /// `Err` if the address is not valid.
     client: Result<RaftPeerClient<Channel>, String>,
+    /// The pauses between failed attempts to open an append session.
+    reopen: Backoff,
 }
 
 impl Peer {
@@ -76,7 +80,7 @@ impl Peer {
         let client = endpoint.map_err(|error| format!("{address}: {error}")).map(|channel| {
             RaftPeerClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES).max_encoding_message_size(MAX_MESSAGE_BYTES)
         });
-        Self { wire, target, client }
+        Self { wire, target, client, reopen: Backoff::new(REOPEN.0, REOPEN.1) }
     }
 
     fn client(&self) -> Result<RaftPeerClient<Channel>, Status> {
@@ -172,7 +176,7 @@ impl Peer {
 /// A live presence stream.
 pub(crate) struct Presence {
     /// Random number of the process at the other end.
-    pub incarnation: u128,
+    pub incarnation: u64,
     stream: tonic::Streaming<super::messages::Envelope>,
 }
 
@@ -199,8 +203,8 @@ fn unexpected(answer: &Answer) -> RPCError<TypeConfig> {
 }
 
 impl NetBackoff<TypeConfig> for Peer {
-    fn backoff(&self) -> Option<Backoff> {
-        Some(Backoff::new(std::iter::repeat(BACKOFF)))
+    fn backoff(&self) -> Option<openraft::network::Backoff> {
+        Some(openraft::network::Backoff::new(std::iter::repeat(BACKOFF)))
     }
 }
 
@@ -216,7 +220,16 @@ impl NetStreamAppend<TypeConfig> for Peer {
         let opening = async move {
             let opened = tokio::time::timeout(option.hard_ttl().max(CONNECT_TIMEOUT), self.append_stream(input)).await;
             let opened = opened.unwrap_or_else(|_| Err(Status::unavailable("no answer in time")));
-            opened.map(|stream| stream as BoxStream<'s, StreamItem>).map_err(|status| rpc_error(&status))
+            match opened {
+                Ok(stream) => {
+                    self.reopen.reset();
+                    Ok(stream as BoxStream<'s, StreamItem>)
+                }
+                Err(status) => {
+                    self.reopen.wait().await;
+                    Err(rpc_error(&status))
+                }
+            }
         };
         opening.boxed()
     }

@@ -7,7 +7,7 @@ use bytes::BytesMut;
 use futures::{Stream, StreamExt};
 use openraft::raft::AppendEntriesRequest;
 use tonic::{Request, Response, Status, Streaming};
-use tracing::error;
+use tracing::{error, warn};
 
 use super::group::Group;
 use super::machine::Raft;
@@ -49,6 +49,10 @@ impl PeerService {
         if self.group.nodes_named(&member.name).is_empty() {
             return Ok(Answer::Refused(format!("there is no member {:?} that it could replace", member.name)));
         }
+        if let Some(reason) = self.group.in_use(&member, node_id).await {
+            warn!(name = member.name, address = member.address, reason, "refused to replace a member");
+            return Ok(Answer::Refused(reason));
+        }
         let admitted = self.group.admit(member, Some(node_id)).await;
         Ok(admitted.map_or_else(|error| Answer::Refused(error.to_string()), |()| Answer::Joined))
     }
@@ -72,6 +76,9 @@ impl RaftPeer for PeerService {
         let wire = &self.group.wire;
         wire.passable().await;
         let question = wire.open(&envelope)?;
+        if matches!(question, Question::Vote(_) | Question::PreVote(_) | Question::Transfer(_)) {
+            self.group.check_sender(&envelope).await?;
+        }
         let answer = self.answer(question).await?;
         wire.passable().await;
         Ok(Response::new(wire.seal(0, &answer)?))
@@ -86,13 +93,16 @@ impl RaftPeer for PeerService {
             let group = Arc::clone(&group);
             async move {
                 group.wire.passable().await;
-                envelope.and_then(|envelope| group.wire.open::<AppendEntriesRequest<TypeConfig>>(&envelope))
+                let envelope = envelope?;
+                let request = group.wire.open::<AppendEntriesRequest<TypeConfig>>(&envelope)?;
+                group.check_sender(&envelope).await?;
+                Ok(request)
             }
         });
-        // A request that can't be decoded, or whose entries are not consecutive, ends the stream. The leader opens another
-        // stream.
+        // A request that can't be decoded, of a process that is not the member, or whose entries are not consecutive ends the
+        // stream. The leader opens another stream.
         let requests = requests
-            .take_while(|request| futures::future::ready(request.as_ref().is_ok_and(is_consecutive)))
+            .take_while(|request: &Result<_, Status>| futures::future::ready(request.as_ref().is_ok_and(is_consecutive)))
             .filter_map(|request| futures::future::ready(request.ok()));
         let group = Arc::clone(&self.group);
         let answers = raft.stream_append(requests.boxed()).then(move |answer| {
@@ -111,6 +121,7 @@ impl RaftPeer for PeerService {
         let mut pieces = request.into_inner();
         let first = pieces.message().await?.ok_or_else(|| Status::invalid_argument("an empty stream"))?;
         let head: SnapshotHead = wire.open(&first)?;
+        self.group.check_sender(&first).await?;
         if head.length > MAX_SNAPSHOT_BYTES {
             return Err(Status::out_of_range(format!("a snapshot of {} bytes is over the limit", head.length)));
         }
@@ -139,7 +150,7 @@ impl RaftPeer for PeerService {
         let wire = &self.group.wire;
         wire.passable().await;
         wire.check(&request.into_inner())?;
-        let hello = wire.seal(0, &self.group.incarnation)?;
+        let hello = wire.seal(0, &wire.incarnation)?;
         let stream = futures::stream::iter([Ok(hello)]).chain(futures::stream::pending());
         Ok(Response::new(stream.boxed()))
     }

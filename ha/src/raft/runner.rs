@@ -97,6 +97,7 @@ impl Runner {
 
     fn observe(&mut self) {
         let Some(metrics) = self.group.metrics() else { return };
+        self.group.watch_followers(&metrics, self.clock.now());
         let running = metrics.running_state.is_ok();
         let leads = (running && metrics.state == ServerState::Leader).then_some(metrics.current_term);
         let quorum = self.group.leads_with_quorum(&metrics);

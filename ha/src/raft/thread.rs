@@ -124,6 +124,9 @@ fn config(options: &RaftOptions) -> Result<Arc<Config>, StartError> {
         // A restarted leader must be elected again. Entries may be committed because the others made them durable, although they
         // never reached the leader's own disk. If it led on in its old term, it would give their log ids to other entries.
         enable_leader_restore: Some(is_planted(Flaw::RestoredLeader)),
+        // A member whose log is shorter than the leader remembers gets the missing entries again. Otherwise both would try the
+        // same request for ever. What a member had acknowledged and lost is noticed when it starts (`log/mark.rs`).
+        allow_log_reversion: Some(true),
         ..Config::default()
     };
     config.validate().map(Arc::new).map_err(|error| StartError::Invalid(error.to_string()))
@@ -143,9 +146,14 @@ fn check(
     if log.purged() > machine.snapshot_end() {
         return corrupt("the log begins after a snapshot that is missing");
     }
+    if log.last().is_some_and(|last| log.vote().is_none_or(|vote| vote.leader_id().term < last.leader_id.term)) {
+        return corrupt("its vote is missing or older than its log");
+    }
     match identity {
-        None if !log.is_pristine() || machine.snapshot_end().is_some() => corrupt("it has a log but no identity"),
-        Some(identity) if identity.formed && log.is_pristine() => corrupt("its log is missing"),
+        None if log.last().is_some() || log.vote().is_some() || machine.snapshot_end().is_some() => {
+            corrupt("it has a log but no identity")
+        }
+        Some(identity) if identity.formed && log.last().is_none() => corrupt("its log is missing"),
         Some(identity) if identity.cluster_id != cluster_id || identity.name != name => {
             let (theirs, cluster) = (&identity.name, &identity.cluster_id);
             let owner = format!("{} belongs to member {theirs:?} of cluster {cluster:?}", directory.display());

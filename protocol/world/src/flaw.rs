@@ -31,6 +31,10 @@ macro_rules! flaws {
 
 flaws! {
     UnsyncedLog, "unsynced-log", "Raft entries are acknowledged without an fsync.";
+    LossUnnoticed, "loss-unnoticed", "A raft member that lost the end of its log starts as if it had never acknowledged it.";
+    CopyBelieved, "copy-believed", "A process with a copy of a raft member's directory votes beside the member.";
+    MemberEvicted, "member-evicted", "A process with the name of a running raft member takes its place.";
+    RestoreUnnoticed, "restore-unnoticed", "A leader acts on a coordination store that was put back from a backup.";
     RestoredLeader, "restored-leader", "A raft leader that restarts keeps leading in its old term.";
     ShortSnapshot, "short-snapshot", "A snapshot of the coordination store lacks its last key.";
     EpochNotRaised, "epoch-not-raised", "A new leader acts under the epoch of its predecessor.";
@@ -38,6 +42,8 @@ flaws! {
     UnknownIsDone, "unknown-is-done", "A commit whose answer is lost is treated as applied.";
     AnsweredBeforeDurable, "answered-before-durable", "A submission is acknowledged before the job graph is durable.";
     ForgottenToken, "forgotten-token", "A repeated submission is not recognised by its token.";
+    StartedTwice, "started-twice", "A job whose submission is answered after its repetition is started a second time.";
+    ResultsForgotten, "results-forgotten", "A leader forgets the results of jobs that ended a moment ago.";
     ResultNotStored, "result-not-stored", "The result of a job is reported but not stored.";
     OlderCheckpoint, "older-checkpoint", "A job restores the second newest checkpoint.";
     NoCheckpoint, "no-checkpoint", "A job that has checkpoints starts without state.";

@@ -10,7 +10,7 @@ use weir_protocol::utc;
 
 use super::exit_code::Failure;
 use super::output::table;
-use super::{ClusterArguments, ConfigArguments, Format, ha_check, ha_migrate};
+use super::{ClusterArguments, ConfigArguments, Format, ha_accept, ha_check, ha_migrate};
 use crate::coordination;
 
 #[derive(Debug, Subcommand)]
@@ -38,6 +38,15 @@ pub(super) enum HaCommand {
     /// can't be used, the destination is not free, or the state is not at the source; 5: it could not lead at one end within
     /// --timeout.
     Migrate(ha_migrate::MigrateArguments),
+    /// Let leaders act on a coordination store that is older than the files, after a restore from a backup.
+    ///
+    /// A JobManager that finds such a store ends with HA-STORE-RESTORED, HA-STORE-OTHER or HA-STORE-EMPTY. First try to put the
+    /// right store back. Accept only if it is lost: jobs that have ended since the backup run again. TaskManagers follow the next
+    /// leader, whose epoch is above every former one.
+    ///
+    /// Exit code 0: accepted, or there was nothing to accept; 1: file storage failed; 2: not accepted, because --yes is missing
+    /// or the configuration is invalid.
+    AcceptRestore(ha_accept::AcceptArguments),
     /// Run only the raft member of a JobManager, until Ctrl-C. A group whose JobManagers are stopped then has a quorum for
     /// `weir ha migrate`.
     Member {
@@ -88,6 +97,7 @@ pub(super) fn run(command: HaCommand) -> Result<(), Failure> {
         match command {
             HaCommand::Check { config, output } => ha_check::run(&config, output).await,
             HaCommand::Migrate(arguments) => ha_migrate::run(&arguments).await,
+            HaCommand::AcceptRestore(arguments) => ha_accept::run(&arguments).await,
             HaCommand::Member { config } => ha_migrate::member(&config).await,
             HaCommand::Status { cluster } => {
                 let status = client(&cluster)?.ha_status(cluster.timeout).await?;

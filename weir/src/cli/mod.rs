@@ -4,6 +4,7 @@ mod chaos;
 mod drill;
 pub mod exit_code;
 mod ha;
+mod ha_accept;
 mod ha_check;
 mod ha_migrate;
 mod job;

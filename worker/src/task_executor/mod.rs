@@ -111,14 +111,17 @@ pub struct TaskExecutor {
     failures_in_a_row: u32,
     jitter: u64,
     best_leader: Option<LeaderAddress>,
+    /// The stale leader that was logged last.
+    refused_leader: Option<LeaderAddress>,
     held: BTreeMap<ExecutionAttemptId, Held>,
     outbox: Outbox,
 }
 
 impl Hash for TaskExecutor {
-    /// Hashes everything except the identity, which never changes.
+    /// Hashes everything except the identity, which never changes, and what was logged.
     fn hash<H: Hasher>(&self, state: &mut H) {
-        let Self { identity: _, fence, link, links, failures_in_a_row, jitter, best_leader, held, outbox } = self;
+        let Self { identity: _, fence, link, links, failures_in_a_row, jitter, best_leader, refused_leader: _, held, outbox } =
+            self;
         (fence, link, links, failures_in_a_row, jitter, best_leader, held, outbox).hash(state);
     }
 }
@@ -135,6 +138,7 @@ impl TaskExecutor {
             failures_in_a_row: 0,
             jitter,
             best_leader: None,
+            refused_leader: None,
             held: BTreeMap::new(),
             outbox: Outbox::default(),
         }
@@ -168,7 +172,11 @@ impl TaskExecutor {
 
     fn leader_seen(&mut self, leader: LeaderAddress, now: Millis) -> Vec<Effect> {
         let stale = self.best_leader.as_ref().is_some_and(|best| best.epoch > leader.epoch || *best == leader);
-        if stale || leader.epoch < self.fence.highest() {
+        if leader.epoch < self.fence.highest() {
+            self.report_refused(leader);
+            return Vec::new();
+        }
+        if stale {
             return Vec::new();
         }
         let superseded = self.link.current().is_some_and(|(_, current)| *current != leader);
@@ -186,6 +194,21 @@ impl TaskExecutor {
             effects.extend(self.connect(now));
         }
         effects
+    }
+
+    /// Logs once that a leader is refused. An operator must see it: if its store was put back from a backup, it will never lead
+    /// these tasks.
+    fn report_refused(&mut self, leader: LeaderAddress) {
+        if self.refused_leader.as_ref() == Some(&leader) || self.best_leader.as_ref() == Some(&leader) {
+            return;
+        }
+        let (name, epoch, seen) = (&leader.name, leader.epoch, self.fence.highest());
+        tracing::warn!(
+            name, %epoch, %seen,
+            "TM-STALE-LEADER: a leader is refused, because this TaskManager has obeyed one under a higher epoch. A former leader soon \
+             learns of its successor. If this one stays, its coordination store was put back from a backup: see weir ha accept-restore"
+        );
+        self.refused_leader = Some(leader);
     }
 
     fn connect(&mut self, now: Millis) -> Option<Effect> {

@@ -58,7 +58,7 @@ impl Nemesis {
             10 => Fault::Disk(who, *self.random.pick(&[DiskFault::FailNextSync, DiskFault::Full])),
             11 => Fault::SlowDisk(who, self.random.between(5, 300)),
             12 => Fault::SlowNetwork(self.random.between(20, 150)),
-            13 => Fault::ClockJump(who, self.random.between(0, 2 * HOUR_MS).cast_signed() - HOUR_MS.cast_signed()),
+            13 => Fault::ClockJump(who, self.random.between(0, 60 * HOUR_MS).cast_signed() - 30 * HOUR_MS.cast_signed()),
             14..=15 => return self.spoil_disk(who),
             16 => Fault::Spoil(who),
             _ => {
@@ -73,7 +73,7 @@ impl Nemesis {
         if self.disk_spoilt || !matches!(who, Who::JobManager(_)) {
             return None;
         }
-        Some(if self.random.chance(500) { Fault::EmptyDisk(who) } else { Fault::FlipBit(who) })
+        Some(*self.random.pick(&[Fault::EmptyDisk(who), Fault::FlipBit(who), Fault::LoseLogTail(who)]))
     }
 }
 

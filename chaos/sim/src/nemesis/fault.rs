@@ -73,6 +73,16 @@ pub enum Fault {
     EmptyDisk(Who),
     /// A JobManager restarts with a damaged disk. When it reports the damage, the operator empties the disk.
     FlipBit(Who),
+    /// A JobManager restarts without the end of its raft log. When it reports the loss, the operator empties the disk.
+    LoseLogTail(Who),
+    /// A process with a copy of a JobManager's raft directory starts on another machine.
+    Copy(Who),
+    /// A process with the name of a JobManager and an empty raft directory starts on another machine.
+    Twin(Who),
+    /// The disks of all JobManagers are backed up.
+    BackUp,
+    /// All JobManagers restart with the disks of the last backup. At the end of the fault they get their newest disks again.
+    PutBack,
     /// Kills the process that makes the n-th fenced write from now on.
     DieAtWrite {
         /// Number of the write, from 0.
@@ -104,6 +114,11 @@ impl Fault {
             Self::ClockJump(..) => "clock jump",
             Self::EmptyDisk(_) => "disk emptied",
             Self::FlipBit(_) => "bit flipped",
+            Self::LoseLogTail(_) => "end of a log lost",
+            Self::Copy(_) => "copy started",
+            Self::Twin(_) => "twin started",
+            Self::BackUp => "backup",
+            Self::PutBack => "backup put back",
             Self::DieAtWrite { .. } => "death at a write armed",
         }
     }

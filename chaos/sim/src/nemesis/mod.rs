@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 use weir_verdict::random::Random;
 
 use self::fault::{Fault, Link, Who};
-use crate::cluster::{Cluster, job_managers, task_managers};
+use crate::cluster::{Cluster, GUEST, Guest, job_managers, task_managers};
 use crate::scenario::Scenario;
-use crate::world::disk::DiskFault;
+use crate::world::disk::{Backup, DiskFault};
 use crate::world::store::StoreFault;
 
 /// The faults that the nemesis injected.
@@ -46,6 +46,10 @@ pub struct Nemesis {
     /// before another leader is elected.
     blink: Option<(u64, String, u64, bool)>,
     first_leader: Option<String>,
+    /// The last backup of the disks of all JobManagers.
+    backup: Option<Backup>,
+    /// The newest disks of the JobManagers while older ones are in their place, and until when they are.
+    newest: Option<(u64, Backup)>,
     /// Whether a disk was emptied or damaged. This happens at most once in a run, because raft survives one lost disk.
     disk_spoilt: bool,
     injected: Injected,
@@ -71,6 +75,8 @@ impl Nemesis {
             next_at: 4_000,
             blink: None,
             first_leader: None,
+            backup: None,
+            newest: None,
             disk_spoilt: false,
             injected: Injected::default(),
         }
@@ -167,6 +173,9 @@ impl Nemesis {
 
     /// Heals the faults that are due at `now`. With `u64::MAX` all faults are due.
     fn mend(&mut self, sim: &mut turmoil::Sim<'_>, now: u64) {
+        if let Some((_, newest)) = self.newest.take_if(|(until, _)| *until <= now) {
+            self.swap_disks(sim, &newest);
+        }
         let due: Vec<_> = self.down.iter().filter(|(_, (until, _))| *until <= now).map(|(host, _)| host.clone()).collect();
         for host in due {
             self.down.remove(&host);
@@ -294,11 +303,45 @@ impl Nemesis {
                 self.disk_spoilt = self.cluster.world.disks.flip_a_bit(&host);
                 self.disk_spoilt.then_some(host)
             }
+            Fault::LoseLogTail(who) => {
+                let host = self.up(who)?;
+                self.take_down(sim, &host, false, until);
+                self.disk_spoilt = self.cluster.world.disks.lose_log_tail(&host);
+                self.disk_spoilt.then_some(host)
+            }
+            Fault::Copy(who) => {
+                let host = self.up(who)?;
+                self.cluster.world.disks.copy(&host, GUEST);
+                self.cluster.start_guest(Guest { name: host.clone(), copied: true });
+                Some(host)
+            }
+            Fault::Twin(who) => {
+                let host = self.up(who)?;
+                self.cluster.start_guest(Guest { name: host.clone(), copied: false });
+                Some(host)
+            }
+            Fault::BackUp => {
+                self.backup = Some(self.cluster.world.disks.back_up(&job_managers()));
+                Some("all JobManagers".to_owned())
+            }
+            Fault::PutBack => {
+                let backup = self.backup.take()?;
+                self.newest = Some((until, self.cluster.world.disks.back_up(&job_managers())));
+                self.swap_disks(sim, &backup);
+                Some("all JobManagers".to_owned())
+            }
             Fault::DieAtWrite { count, after } => {
                 self.cluster.observations.die_at_write(count, after);
                 Some(format!("{count} {}", if after { "after" } else { "before" }))
             }
         }
+    }
+
+    /// Restarts all JobManagers with these disks.
+    fn swap_disks(&mut self, sim: &mut turmoil::Sim<'_>, disks: &Backup) {
+        let until = self.cluster.world.elapsed_ms() + SWAP_MS;
+        self.take_down_job_managers(sim, false, until);
+        self.cluster.world.disks.put_back(&job_managers(), disks);
     }
 
     fn take_down_job_managers(&mut self, sim: &mut turmoil::Sim<'_>, dark: bool, until: u64) -> String {
@@ -310,5 +353,7 @@ impl Nemesis {
     }
 }
 
+/// How long JobManagers are down while their disks are swapped, in milliseconds.
+const SWAP_MS: u64 = 300;
 /// The longest delay of a message while no fault slows the network.
 pub const FAST: std::time::Duration = std::time::Duration::from_millis(6);

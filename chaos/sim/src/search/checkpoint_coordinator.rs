@@ -48,6 +48,8 @@ pub struct Checkpoints {
     writing: BTreeSet<CheckpointId>,
     appending: BTreeMap<CheckpointId, CompletedCheckpoint>,
     removing: Option<Vec<CheckpointId>>,
+    /// The run of garbage collection: the checkpoints whose files stay, completed and in flight.
+    collecting: Option<(BTreeSet<CheckpointId>, BTreeSet<CheckpointId>)>,
     pointers: BTreeMap<CheckpointId, CompletedCheckpoint>,
     newest: CheckpointId,
     files: BTreeSet<CheckpointId>,
@@ -69,6 +71,8 @@ pub enum Step {
     Appended(CheckpointId, bool, bool),
     /// Pointers are removed, or the removal fails.
     Removed(bool),
+    /// A collection of garbage ends.
+    Collected,
     /// The next deadline is reached.
     Tick,
     Failed,
@@ -121,6 +125,7 @@ impl Checkpoints {
             writing: BTreeSet::new(),
             appending: BTreeMap::new(),
             removing: None,
+            collecting: None,
             pointers: BTreeMap::new(),
             newest: CheckpointId(0),
             files: BTreeSet::new(),
@@ -186,10 +191,8 @@ impl Checkpoints {
                 require(self.removing.replace(checkpoints).is_none(), "two removals of pointers at the same time")
             }
             CheckpointEffect::Store(StoreCall::CollectGarbage { keep, pending, .. }) => {
-                let Some(newest) = keep.iter().map(|kept| kept.id).max() else { return Ok(()) };
-                self.files.retain(|id| *id > newest || pending.contains(id) || keep.iter().any(|kept| kept.id == *id));
-                let needed = self.pointers.keys().chain(self.appending.keys());
-                require(needed.clone().all(|id| self.files.contains(id)), "C4: a file is deleted although a pointer names it")
+                let keep = keep.iter().map(|kept| kept.id).collect();
+                require(self.collecting.replace((keep, pending)).is_none(), "two collections of garbage at the same time")
             }
             CheckpointEffect::Answer { request, .. } | CheckpointEffect::StoppedWithSavepoint { request, .. } => {
                 require(self.answered.insert(request), "a request is answered twice")
@@ -244,6 +247,17 @@ impl Checkpoints {
         self.handle(CheckpointEvent::PointersRemoved { checkpoints: ids, result })
     }
 
+    /// The collection of garbage deletes files, as it was told when it began, and ends.
+    fn collected(&mut self) -> Result<(), String> {
+        let Some((keep, pending)) = self.collecting.take() else { return Ok(()) };
+        if let Some(newest) = keep.last() {
+            self.files.retain(|id| id > newest || pending.contains(id) || keep.contains(id));
+        }
+        let mut needed = self.pointers.keys().chain(self.appending.keys());
+        require(needed.all(|id| self.files.contains(id)), "C4: a file is deleted although a pointer names it")?;
+        self.handle(CheckpointEvent::GarbageCollected)
+    }
+
     fn restart(&mut self) -> Result<(), String> {
         self.running = true;
         let listed: Vec<_> = self.pointers.values().cloned().collect();
@@ -274,6 +288,9 @@ impl Surrounding for Checkpoints {
         steps.extend(self.appending.keys().flat_map(fates));
         if self.removing.is_some() {
             steps.extend([true, false].map(Step::Removed));
+        }
+        if self.collecting.is_some() {
+            steps.push(Step::Collected);
         }
         if self.core.next_deadline().is_some() {
             steps.push(Step::Tick);
@@ -316,6 +333,7 @@ impl Surrounding for Checkpoints {
             Step::Written(id, well) => self.written(id, well),
             Step::Appended(id, reaches, answered) => self.appended(id, reaches, answered),
             Step::Removed(well) => self.removed(well),
+            Step::Collected => self.collected(),
             Step::Tick => {
                 self.now = self.core.next_deadline().map_or(self.now, |deadline| deadline.0.max(self.now));
                 self.handle(CheckpointEvent::Tick)

@@ -34,7 +34,9 @@ pub struct Jobs {
     cancellations: u64,
     /// The job of each submission that waits for an answer, by ticket.
     waiting: BTreeMap<u64, JobId>,
-    persisting: BTreeMap<u64, JobId>,
+    persisting: BTreeMap<u64, Persisting>,
+    /// The writes whose outcome is unknown and that may still reach the store.
+    late: BTreeSet<JobId>,
     rereading: BTreeSet<JobId>,
     storing: BTreeMap<JobId, JobResult>,
     cleaning: BTreeMap<JobId, CleanupStep>,
@@ -49,13 +51,25 @@ pub struct Jobs {
     cancelled: BTreeSet<JobId>,
 }
 
+/// The write of a submission.
+#[derive(Debug, Clone, Copy, Hash)]
+struct Persisting {
+    job: JobId,
+    /// Set once the write has reached the store: whether an earlier submission had created the job.
+    reached: Option<bool>,
+}
+
 /// An event that may happen next.
 #[derive(Debug, Clone)]
 pub enum Step {
     /// A client submits a job under the job's token, perhaps not for the first time.
     Submit(JobId),
-    /// The write of a submission ends: whether it reaches the store, and whether its outcome is known.
-    Persisted(u64, bool, bool),
+    /// The write of a submission reaches the store.
+    Reached(u64),
+    /// A write whose outcome is unknown reaches the store after all.
+    ReachedLate(JobId),
+    /// The write of a submission ends: whether its outcome is known.
+    Persisted(u64, bool),
     /// The store answers a read of a job, or fails to.
     Reread(JobId, bool),
     /// A client cancels a job.
@@ -108,6 +122,7 @@ impl Jobs {
             cancellations: 0,
             waiting: BTreeMap::new(),
             persisting: BTreeMap::new(),
+            late: BTreeSet::new(),
             rereading: BTreeSet::new(),
             storing: BTreeMap::new(),
             cleaning: BTreeMap::new(),
@@ -130,7 +145,7 @@ impl Jobs {
     fn perform(&mut self, effect: Effect) -> Result<(), String> {
         match effect {
             Effect::Persist { ticket, graph, .. } => {
-                self.persisting.extend(graph.job_id.map(|job| (ticket.0, job)));
+                self.persisting.extend(graph.job_id.map(|job| (ticket.0, Persisting { job, reached: None })));
             }
             Effect::AnswerSubmit { ticket, answer } => {
                 // A second answer finds no waiting client.
@@ -174,17 +189,23 @@ impl Jobs {
         Ok(())
     }
 
-    fn persisted(&mut self, ticket: u64, reaches: bool, answered: bool) -> Result<(), String> {
-        let Some(job) = self.persisting.remove(&ticket) else { return Ok(()) };
-        let known = self.graphs.contains(&job) || self.results.contains_key(&job);
-        if reaches && !known {
-            self.graphs.insert(job);
-        }
-        let outcome = match (answered, known, reaches) {
-            (false, ..) => Err(unresolved()),
-            (true, true, _) => Ok(Submission::AlreadySubmitted { job }),
-            (true, false, true) => Ok(Submission::Created),
-            (true, false, false) => Err(unavailable()),
+    /// Writes a job to the store. Returns whether an earlier submission had created it.
+    fn reach(&mut self, job: JobId) -> bool {
+        self.results.contains_key(&job) || !self.graphs.insert(job)
+    }
+
+    fn persisted(&mut self, ticket: u64, answered: bool) -> Result<(), String> {
+        let Some(Persisting { job, reached }) = self.persisting.remove(&ticket) else { return Ok(()) };
+        let outcome = match (answered, reached) {
+            (false, reached) => {
+                if reached.is_none() {
+                    self.late.insert(job);
+                }
+                Err(unresolved())
+            }
+            (true, Some(true)) => Ok(Submission::AlreadySubmitted { job }),
+            (true, Some(false)) => Ok(Submission::Created),
+            (true, None) => Err(unavailable()),
         };
         self.handle(Event::Persisted { ticket: Ticket(ticket), outcome })
     }
@@ -227,7 +248,9 @@ impl Jobs {
         self.leaders += 1;
         self.core = Dispatcher::new(DispatcherOptions::default(), Millis(self.now));
         self.waiting.clear();
+        // The store refuses what a former leader had not written by now.
         self.persisting.clear();
+        self.late.clear();
         self.rereading.clear();
         self.storing.clear();
         self.cleaning.clear();
@@ -252,7 +275,13 @@ impl Surrounding for Jobs {
             steps.extend((1..=JOBS).map(|job| Step::Submit(JobId(job))));
         }
         let fates = [(true, true), (true, false), (false, true), (false, false)];
-        steps.extend(self.persisting.keys().flat_map(|ticket| fates.map(|(there, told)| Step::Persisted(*ticket, there, told))));
+        for (ticket, write) in &self.persisting {
+            if write.reached.is_none() {
+                steps.push(Step::Reached(*ticket));
+            }
+            steps.extend([true, false].map(|answered| Step::Persisted(*ticket, answered)));
+        }
+        steps.extend(self.late.iter().map(|job| Step::ReachedLate(*job)));
         steps.extend(self.rereading.iter().flat_map(|job| [true, false].map(|answered| Step::Reread(*job, answered))));
         if self.cancellations < CANCELLATIONS {
             steps.extend((1..=JOBS).map(|job| Step::Cancel(JobId(job))));
@@ -284,7 +313,19 @@ impl Surrounding for Jobs {
                 let client_token = Some(job.to_string());
                 self.handle(Event::Submit { ticket: Ticket(ticket), graph: Box::new(graph(job)), client_token, wall_clock_ms: 1 })
             }
-            Step::Persisted(ticket, reaches, answered) => self.persisted(ticket, reaches, answered),
+            Step::Reached(ticket) => {
+                if let Some(write) = self.persisting.get(&ticket).copied() {
+                    let known = self.reach(write.job);
+                    self.persisting.insert(ticket, Persisting { reached: Some(known), ..write });
+                }
+                Ok(())
+            }
+            Step::ReachedLate(job) => {
+                self.late.remove(&job);
+                self.reach(job);
+                Ok(())
+            }
+            Step::Persisted(ticket, answered) => self.persisted(ticket, answered),
             Step::Reread(job, answered) => self.reread(job, answered),
             Step::Cancel(job) => {
                 self.cancellations += 1;
@@ -295,7 +336,7 @@ impl Surrounding for Jobs {
             Step::Cleaned(job, well) => self.cleaned(job, well),
             Step::Tick => {
                 self.now = self.core.next_deadline().0.max(self.now);
-                self.handle(Event::Tick { wall_clock_ms: 1 })
+                self.handle(Event::Tick)
             }
             Step::Store(away) => {
                 (self.away, self.outages) = (away, self.outages + u32::from(away));

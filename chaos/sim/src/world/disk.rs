@@ -64,8 +64,16 @@ struct Host {
     dark: bool,
     /// Whether a bit was flipped.
     damaged: bool,
+    /// Whether the end of the log was taken away.
+    log_cut: bool,
     changes: u64,
     footprint: DiskFootprint,
+}
+
+/// The files of some hosts at one moment.
+#[derive(Debug, Clone)]
+pub struct Backup {
+    files: BTreeMap<PathBuf, Vec<u8>>,
 }
 
 #[derive(Debug, Default)]
@@ -154,7 +162,56 @@ impl Disks {
         state.names.retain(|path, _| host_of(path) != host);
         state.durable_names.retain(|path, _| host_of(path) != host);
         state.inodes.retain(|_, inode| inode.host != host);
-        state.host(host).damaged = false;
+        let host = state.host(host);
+        (host.damaged, host.log_cut) = (false, false);
+    }
+
+    /// Returns the files of these hosts as readers see them now.
+    pub fn back_up(&self, hosts: &[String]) -> Backup {
+        let state = self.state();
+        let here = state.names.iter().filter(|(path, _)| hosts.contains(&host_of(path)));
+        let bytes = |inode: &u64| state.inodes.get(inode).map(|inode| inode.bytes.current().to_vec());
+        Backup { files: here.filter_map(|(path, inode)| Some((path.clone(), bytes(inode)?))).collect() }
+    }
+
+    /// Replaces all files of these hosts, whose processes must be down.
+    pub fn put_back(&self, hosts: &[String], backup: &Backup) {
+        hosts.iter().for_each(|host| self.wipe(host));
+        let mut state = self.state();
+        for (path, bytes) in &backup.files {
+            state.create(path.clone(), bytes);
+        }
+    }
+
+    /// Copies all files of one host to the same places on another.
+    pub fn copy(&self, from: &str, to: &str) {
+        let Backup { files } = self.back_up(&[from.to_owned()]);
+        let moved = |path: &Path| Path::new("/").join(to).join(path.iter().skip(2).collect::<PathBuf>());
+        let files = files.into_iter().map(|(path, bytes)| (moved(&path), bytes)).collect();
+        self.put_back(&[to.to_owned()], &Backup { files });
+    }
+
+    /// Zeros the second half of what was written to the last segment of a host's log. Its process must be down. Returns false if
+    /// there is too little.
+    pub fn lose_log_tail(&self, host: &str) -> bool {
+        let mut state = self.state();
+        let segments = state.names.iter().filter(|(path, _)| host_of(path) == host && path.extension() == Some("log".as_ref()));
+        let Some(inode) = segments.max().map(|(_, inode)| *inode) else { return false };
+        let Some(Inode { bytes, .. }) = state.inodes.get_mut(&inode) else { return false };
+        let end = bytes.current().iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        if end < 256 {
+            return false;
+        }
+        bytes.write(end as u64 / 2, &vec![0; end - end / 2]);
+        bytes.sync();
+        let own = state.host(host);
+        (own.damaged, own.log_cut) = (true, true);
+        true
+    }
+
+    /// Returns whether the end of a host's log was taken away.
+    pub fn is_log_cut(&self, host: &str) -> bool {
+        self.state().host(host).log_cut
     }
 
     /// Flips a bit of an old write in a file of a host, whose process must be down. The bit is neither at the end of the file nor
@@ -202,6 +259,18 @@ impl Disks {
 impl State {
     fn host(&mut self, host: &str) -> &mut Host {
         self.hosts.entry(host.to_owned()).or_default()
+    }
+
+    /// Creates a file that is durable at once.
+    fn create(&mut self, path: PathBuf, content: &[u8]) {
+        let mut bytes = FileBytes::default();
+        bytes.write(0, content);
+        bytes.sync();
+        let inode = self.next_inode;
+        self.next_inode += 1;
+        self.inodes.insert(inode, Inode { host: host_of(&path), bytes });
+        self.names.insert(path.clone(), inode);
+        self.durable_names.insert(path, inode);
     }
 
     /// Called before a change. Fails if the disk does not accept it; `grows` says whether it needs space.

@@ -15,6 +15,9 @@ pub struct Observations {
     unknown: Arc<AtomicU64>,
     state_files: Arc<AtomicU64>,
     damaged_disks: Arc<AtomicU64>,
+    refused_stores: Arc<AtomicU64>,
+    /// What the world saw that must never happen, with the id of the invariant.
+    wrongs: Arc<Mutex<Vec<(&'static str, String)>>>,
     doomed: Arc<Mutex<Doom>>,
     last_writer: Arc<Mutex<Option<String>>>,
 }
@@ -106,6 +109,26 @@ impl Observations {
     /// Returns how often a completed checkpoint named a state file.
     pub fn state_files(&self) -> u64 {
         self.state_files.load(Ordering::Relaxed)
+    }
+
+    /// Notes that an invariant is broken.
+    pub fn note_wrong(&self, id: &'static str, what: String) {
+        self.wrongs.lock().unwrap_or_else(PoisonError::into_inner).push((id, what));
+    }
+
+    /// Returns what was noted by `note_wrong` since the last call.
+    pub fn drain_wrongs(&self) -> Vec<(&'static str, String)> {
+        std::mem::take(&mut *self.wrongs.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Notes that a JobManager refused to act on its coordination store.
+    pub fn note_refused_store(&self) {
+        self.refused_stores.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Returns how often a JobManager refused to act on its coordination store.
+    pub fn refused_stores(&self) -> u64 {
+        self.refused_stores.load(Ordering::Relaxed)
     }
 
     /// Notes that a process found its disk damaged and did not start.

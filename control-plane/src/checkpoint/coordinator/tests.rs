@@ -244,6 +244,46 @@ fn subsumed_pointers_are_removed_before_files_and_the_second_newest_keeps_its_fi
     }
 }
 
+/// On slow file storage, runs would pile up.
+#[test]
+fn garbage_is_collected_by_one_run_at_a_time_which_knows_all_that_was_removed() {
+    let mut bench = Bench::running(|_| {});
+    let collections = |effects: &[CheckpointEffect]| -> Vec<(Vec<u64>, usize)> {
+        let collection = |effect: &CheckpointEffect| match effect {
+            CheckpointEffect::Store(StoreCall::CollectGarbage { keep, pending, .. }) => {
+                Some((keep.iter().map(|one| one.id.0).collect(), pending.len()))
+            }
+            _ => None,
+        };
+        effects.iter().filter_map(collection).collect()
+    };
+    let mut runs = Vec::new();
+    for id in 1..=4 {
+        bench.trigger(id * 1_000);
+        bench.complete(id, 1);
+        if id > 1 {
+            let checkpoints = vec![CheckpointId(id - 1)];
+            let effects = bench.handle(CheckpointEvent::PointersRemoved { checkpoints, result: Ok(()) });
+            runs.extend(collections(&effects));
+        }
+    }
+    assert_eq!(runs, [(vec![1, 2], 0)], "the first run has not ended");
+    bench.trigger(5_000);
+    assert_eq!(collections(&bench.handle(CheckpointEvent::GarbageCollected)), [(vec![3, 4], 1)]);
+    assert_eq!(collections(&bench.handle(CheckpointEvent::GarbageCollected)), []);
+}
+
+/// A restart or a cancellation must not wait for the export of a savepoint, which can take half an hour.
+#[test]
+fn stopping_the_tasks_abandons_a_checkpoint_whose_files_are_being_written() {
+    let mut bench = Bench::running(|_| {});
+    bench.trigger(1_000);
+    bench.ack_all(1, 1);
+    assert!(!bench.coordinator.is_settled(), "its metadata is being written");
+    assert_eq!(bench.stop_tasks(), [aborted(1)]);
+    assert!(bench.coordinator.is_settled());
+}
+
 #[test]
 fn b1_a_later_checkpoint_that_is_acknowledged_first_subsumes_the_earlier_one() {
     let mut bench = Bench::running(|config| config.max_concurrent = 2);

@@ -357,7 +357,7 @@ impl Model {
             }
             JobMasterEffect::Checkpoint(StoreCall::CollectGarbage { keep, .. }) => {
                 assert!(self.newest().is_none_or(|newest| keep.iter().any(|one| one.id == newest) || newest > keep[0].id), "C4");
-                return true;
+                JobMasterEvent::Checkpoint(CheckpointEvent::GarbageCollected)
             }
             other => panic!("not a call: {other:?}"),
         };

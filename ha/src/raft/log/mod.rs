@@ -6,11 +6,12 @@
 
 pub(crate) mod frame;
 pub(crate) mod index;
+pub(crate) mod mark;
 pub(crate) mod segment;
+pub(crate) mod slot_file;
 pub(crate) mod store;
 #[cfg(test)]
 mod tests;
-pub(crate) mod vote_file;
 mod writer;
 
 use std::io;
@@ -37,6 +38,9 @@ pub enum LogError {
         /// What is wrong at this offset.
         what: String,
     },
+    /// The end of the log or the vote, which this member had acknowledged, is missing.
+    #[error("{}: {what}", path.display())]
+    Lost { path: PathBuf, what: String },
 }
 
 impl LogError {

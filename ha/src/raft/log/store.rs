@@ -15,8 +15,9 @@ use weir_world::disk;
 use super::LogError;
 use super::frame::{Record, decode_body, encode_body};
 use super::index::{Found, Index};
+use super::mark::{self, Mark};
 use super::segment::{Preparation, load, sync_directory};
-use super::vote_file::VoteFile;
+use super::slot_file::SlotFile;
 use super::writer::{DiskFailureHook, QUEUE, Request, Writer, WriterThread};
 use crate::raft::types::{Entry, LogId, TypeConfig, Vote};
 
@@ -43,9 +44,12 @@ impl LogStore {
         }
         let loaded = load(directory, segment_bytes)?;
         if let Some((path, bytes)) = &loaded.cut {
-            warn!(path = %path.display(), bytes, "cut a torn frame that was never acknowledged");
+            warn!(path = %path.display(), bytes, "cut a torn frame, which a crash had left unfinished");
         }
-        let (vote_file, vote) = VoteFile::open(directory)?;
+        let (vote_file, vote) = SlotFile::open(directory, "vote", *b"WEIRVOT\n")?;
+        let (mark_file, mark) = mark::open(directory)?;
+        let found = Mark { next_sequence: loaded.next_sequence, vote };
+        mark.check(&found).map_err(|what| LogError::Lost { path: directory.to_owned(), what })?;
         let mut index = Index::default();
         index.vote = vote;
         index.files = loaded.files;
@@ -69,6 +73,8 @@ impl LogStore {
             next_sequence: loaded.next_sequence,
             highest: loaded.highest,
             vote_file,
+            mark_file,
+            mark: found,
             index: Arc::clone(&index),
             on_disk_failure,
             preparation,
@@ -79,10 +85,14 @@ impl LogStore {
         Ok((Self { index, requests }, thread))
     }
 
-    /// Whether neither an entry nor a vote was ever written.
-    pub(crate) fn is_pristine(&self) -> bool {
-        let index = self.lock();
-        index.vote.is_none() && index.last().is_none()
+    /// The last entry, or the last purged one if there is none.
+    pub(crate) fn last(&self) -> Option<LogId> {
+        self.lock().last()
+    }
+
+    /// The vote that was saved last.
+    pub(crate) fn vote(&self) -> Option<Vote> {
+        self.lock().vote
     }
 
     /// The last purged entry. A snapshot must cover it.

@@ -154,8 +154,12 @@ async fn a_torn_last_frame_is_cut_and_the_log_continues() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let mut log = OpenLog::open(directory.path()).expect("opens");
     log.append(vec![entry(1, 0, 500)]).await;
+    // The process dies before the second frame is durable, so the mark does not count it.
+    let mark = directory.path().join("acknowledged");
+    let first = std::fs::read(&mark).expect("reads");
     log.append(vec![entry(1, 1, 500)]).await;
     log.close();
+    std::fs::write(&mark, first).expect("puts the mark back");
     // The second frame begins where the first ends; half of it did not reach the disk.
     let path = &segments(directory.path())[0];
     let bytes = std::fs::read(path).expect("reads");
@@ -168,6 +172,45 @@ async fn a_torn_last_frame_is_cut_and_the_log_continues() {
     log.close();
     let mut log = OpenLog::open(directory.path()).expect("opens");
     assert_eq!(log.indices().await, [0, 1, 2]);
+}
+
+/// The log with 40 entries in several segments and a vote, after `damage` was done to its files.
+async fn damaged(damage: impl Fn(&Path)) -> Result<OpenLog, LogError> {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let mut log = OpenLog::open(directory.path()).expect("opens");
+    log.store.save_vote(&Vote::new_committed(1, 7)).await.expect("saves");
+    for index in 0..40 {
+        log.append(vec![entry(1, index, 8 << 10)]).await;
+    }
+    log.close();
+    damage(directory.path());
+    OpenLog::open(directory.path())
+}
+
+#[tokio::test]
+async fn a_log_that_lost_its_end_or_its_vote_is_refused() {
+    let last = |directory: &Path| segments(directory).pop().expect("a segment");
+    let cut = |directory: &Path, zeros: bool| {
+        let path = last(directory);
+        let bytes = std::fs::read(&path).expect("reads");
+        let end = bytes.iter().rposition(|byte| *byte != 0).expect("has frames");
+        let kept = if zeros { bytes.len() } else { HEADER_BYTES };
+        let file = OpenOptions::new().write(true).open(&path).expect("opens");
+        file.write_all_at(&vec![0; end - HEADER_BYTES + 1], HEADER_BYTES as u64).expect("erases");
+        file.set_len(kept as u64).expect("truncates");
+    };
+    let remove = |path: &Path| std::fs::remove_file(path).expect("removes");
+    let losses: [(&str, &dyn Fn(&Path)); 5] = [
+        ("the tail of the last segment is truncated", &|directory| cut(directory, false)),
+        ("the tail of the last segment is zeros", &|directory| cut(directory, true)),
+        ("the last segment is deleted", &|directory| remove(&last(directory))),
+        ("all segments are deleted", &|directory| segments(directory).iter().for_each(|path| remove(path))),
+        ("the vote is deleted", &|directory| remove(&directory.join("vote"))),
+    ];
+    assert!(damaged(|_| {}).await.is_ok());
+    for (what, damage) in losses {
+        assert!(matches!(damaged(damage).await, Err(LogError::Lost { .. })), "{what}");
+    }
 }
 
 #[tokio::test]

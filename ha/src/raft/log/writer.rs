@@ -10,14 +10,16 @@ use metrics::{gauge, histogram};
 use openraft::storage::IOFlushed;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
+use tracing::warn;
 use weir_world::flaw::{Flaw, is_planted};
 use weir_world::{on_thread, simulation, spawn};
 
 use super::LogError;
 use super::frame::{FrameBuilder, Place, Record, encode_body};
 use super::index::Index;
+use super::mark::Mark;
 use super::segment::{ActiveSegment, Preparation, prepare, publish, remove_segment, sync_directory};
-use super::vote_file::VoteFile;
+use super::slot_file::SlotFile;
 use crate::metrics as names;
 use crate::raft::types::{LogId, TypeConfig, Vote};
 
@@ -67,7 +69,10 @@ pub(crate) struct Writer {
     pub next_sequence: u64,
     /// Highest entry index ever written to each segment.
     pub highest: BTreeMap<u64, Option<u64>>,
-    pub vote_file: VoteFile,
+    pub vote_file: SlotFile<Vote>,
+    pub mark_file: SlotFile<Mark>,
+    /// What is durable, and thus may be acknowledged.
+    pub mark: Mark,
     pub index: Arc<Mutex<Index>>,
     pub on_disk_failure: DiskFailureHook,
     pub preparation: Option<Preparation>,
@@ -134,6 +139,9 @@ impl Writer {
             if let Some(preparation) = self.preparation.take() {
                 preparation.settle();
             }
+            if let Err(error) = self.mark_file.sync() {
+                warn!(%error, "could not make the mark of acknowledged entries durable");
+            }
             drop(end);
         })?;
         Ok(WriterThread { ended: Some(ended) })
@@ -171,9 +179,11 @@ impl Writer {
 
     fn save_vote(&mut self, vote: &Vote) -> Result<(), LogError> {
         let started = Instant::now();
-        self.vote_file.save(vote)?;
+        self.vote_file.write(vote)?;
+        self.vote_file.sync()?;
         histogram!(names::RAFT_FSYNC_SECONDS).record(started.elapsed().as_secs_f64());
-        Ok(())
+        self.mark.vote = Some(*vote);
+        self.mark_file.write(&self.mark)
     }
 
     fn flush(&mut self, batch: &mut Batch) -> Result<(), LogError> {
@@ -193,6 +203,8 @@ impl Writer {
         let (base, number) = (self.active.end, self.active.header.number);
         self.active.end += bytes;
         self.next_sequence += 1;
+        self.mark.next_sequence = self.next_sequence;
+        self.mark_file.write(&self.mark)?;
         let last = batch.placed.iter().map(|(log_id, _)| log_id.index).max();
         let highest = self.highest.entry(number).or_default();
         *highest = (*highest).max(last);
@@ -228,7 +240,7 @@ impl Writer {
         self.highest.insert(number, None);
         self.index.lock().unwrap_or_else(PoisonError::into_inner).files.insert(number, Arc::clone(&segment.file));
         self.active = segment;
-        Ok(())
+        self.mark_file.sync()
     }
 
     /// Removes segments with only purged entries, oldest first. The record of the purge must be durable already.

@@ -16,6 +16,10 @@ const SHALLOW: i32 = -1;
 /// Number of seeds that are tried before the search with the usual depth.
 const FIRST_SEEDS: u64 = 5;
 
+/// Scenarios with faults that simulations do not draw at random.
+const SCENARIOS: [&str; 3] =
+    ["a-copy-of-a-member-runs-elsewhere", "a-second-process-has-the-name-of-a-member", "all-disks-are-put-back-from-a-backup"];
+
 /// The result of looking for a flaw.
 struct Found {
     /// What found the flaw; `None` if nothing did.
@@ -33,6 +37,8 @@ struct Finder {
 
 /// An attempt to find a flaw: the arguments of a run, and the seed if the run is a simulation.
 struct Attempt {
+    /// `search`, `simulation` or the name of a scenario.
+    what: String,
     arguments: Vec<String>,
     seed: Option<u64>,
 }
@@ -74,15 +80,25 @@ pub(crate) fn find_all(flaws: &[Flaw], seeds: &Range<u64>, seconds: u64, jobs: u
 /// Looks for a flaw by the search and by simulations, until one of them finds it.
 fn find(flaw: Flaw, seeds: &Range<u64>, seconds: u64) -> Found {
     let planted = || format!("--flaw={}", flaw.name());
-    let search =
-        |deeper: i32| Attempt { arguments: vec!["search".to_owned(), format!("--deeper={deeper}"), planted()], seed: None };
+    let search = |deeper: i32| Attempt {
+        what: "search".to_owned(),
+        arguments: vec!["search".to_owned(), format!("--deeper={deeper}"), planted()],
+        seed: None,
+    };
     let simulation = |seed: u64| Attempt {
+        what: "simulation".to_owned(),
         arguments: vec!["run".to_owned(), format!("--seed={seed}"), format!("--seconds={seconds}"), planted()],
         seed: Some(seed),
     };
+    let scenario = |name: &str| Attempt {
+        what: name.to_owned(),
+        arguments: vec!["run".to_owned(), format!("--scenario={name}"), planted()],
+        seed: None,
+    };
     let first = seeds.start..seeds.end.min(seeds.start + FIRST_SEEDS);
     let rest = first.end..seeds.end;
-    let attempts = [search(SHALLOW)].into_iter().chain(first.map(simulation)).chain([search(0)]).chain(rest.map(simulation));
+    let attempts = [search(SHALLOW)].into_iter().chain(first.map(simulation)).chain(SCENARIOS.map(scenario));
+    let attempts = attempts.chain([search(0)]).chain(rest.map(simulation));
     let mut cpu_s = 0.0;
     for attempt in attempts {
         // A program that can't be run finds nothing.
@@ -102,11 +118,7 @@ impl Finder {
         let told = told.or_else(|| text.lines().next_back()).unwrap_or_default().trim();
         let short = |text: &str| text.chars().take(160).collect();
         let (core, said) = told.split_once(": VIOLATION ").unwrap_or(("", told));
-        let what = match attempt.seed {
-            Some(_) => "simulation".to_owned(),
-            None if core.is_empty() => "search".to_owned(),
-            None => format!("search, {core}"),
-        };
+        let what = if core.is_empty() { attempt.what.clone() } else { format!("{}, {core}", attempt.what) };
         Self { what, seed: attempt.seed, said: short(said.trim_start_matches("VIOLATION ")) }
     }
 
