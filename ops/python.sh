@@ -5,7 +5,8 @@ install_from_pypi() {
     # Without its interpreter, which an upgrade may remove, the environment is of no use.
     [ ! -x "$directory/bin/python3" ] || [ "$(cat "$stamp" 2>/dev/null)" != "$*" ] || return 0
     echo "installing $* into $directory"
-    rm -rf "$directory"
+    # Only what a virtual environment consists of: others may keep something beside it.
+    rm -rf "$directory"/{bin,include,lib,lib64,share,pyvenv.cfg,installed}
     mkdir -p "$(dirname "$directory")"
     python3 -m venv "$directory" && "$directory/bin/pip" install --quiet --no-compile --disable-pip-version-check "$@" || return
     printf '%s' "$*" >"$stamp.new"

@@ -162,7 +162,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     match arguments.first().map_or("raft", String::as_str) {
         "raft" => raft(&directory, seconds, number(2, 20)? as usize, number(3, 3)? as usize).await?,
         "etcd" => {
-            let servers = EtcdCluster::start(Path::new("etcd"), 3, &directory)?;
+            let servers = EtcdCluster::start(&weir_servers::etcd(), 3, &directory)?;
             let options = EtcdOptions::new(servers.endpoints(), "bench");
             external(Arc::new(EtcdProvider::start(&options)?), "etcd of 3", seconds).await?;
         }

@@ -61,7 +61,7 @@ async fn contents(ha: &HaServices) -> Vec<(String, Bytes)> {
 async fn state_migrates_through_every_provider_and_the_epoch_only_grows() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let at = |name: &str| directory.path().join(name);
-    let etcd_servers = EtcdCluster::start(Path::new("/usr/bin/etcd"), 1, &at("etcd")).expect("etcd starts");
+    let etcd_servers = EtcdCluster::start(&weir_servers::etcd_3_7(), 1, &at("etcd")).expect("etcd starts");
     let zookeeper_servers = ZooKeeperEnsemble::start(1, &at("zookeeper")).expect("ZooKeeper starts");
     let end = |ha: HaServices, name: &str| End { ha, name: name.to_owned() };
     let ends = [

@@ -1,14 +1,15 @@
-//! Tests against real etcd: one node of 3.4 and three nodes of 3.5. `ops/test-servers.sh` installs both versions.
+//! Tests against real etcd, which `ops/test-servers.sh` installs. They run on 3.7. The conformance suite, and what differs between
+//! versions, also run on 3.4 and 3.5.
 
 mod access;
 mod outages;
 mod stores;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use bytes::Bytes;
 use tempfile::TempDir;
-use weir_servers::{EtcdCluster, Fault as Break, Proxy};
+use weir_servers::{EtcdCluster, EtcdOptions as ServerOptions, Fault as Break, Proxy, etcd_3_4, etcd_3_5, etcd_3_7};
 
 use super::*;
 use crate::conformance::{self, TestCluster};
@@ -16,17 +17,6 @@ use crate::{Expect, HaServices, LeadershipEvent, StoreAvailability};
 
 /// Deadline for steps that take milliseconds on a machine that is not overloaded.
 const SOON: Duration = Duration::from_secs(60);
-
-/// The `etcd` of the Debian package.
-fn etcd_3_4() -> PathBuf {
-    let program = PathBuf::from("/usr/bin/etcd");
-    assert!(program.exists(), "{} is missing: run ops/test-servers.sh first", program.display());
-    program
-}
-
-fn etcd_3_5() -> PathBuf {
-    weir_servers::installed("etcd")
-}
 
 /// An etcd cluster and its temporary directory.
 struct Servers {
@@ -36,8 +26,12 @@ struct Servers {
 
 impl Servers {
     fn start(program: &Path, size: usize) -> Self {
+        Self::start_with(program, size, ServerOptions::default())
+    }
+
+    fn start_with(program: &Path, size: usize, options: ServerOptions) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let etcd = EtcdCluster::start(program, size, directory.path()).expect("etcd starts");
+        let etcd = EtcdCluster::start_with(program, size, directory.path(), options).expect("etcd starts");
         Self { etcd, _directory: directory }
     }
 
@@ -193,8 +187,14 @@ async fn every_promise_is_kept_on_three_nodes_of_etcd_3_5() {
 }
 
 #[tokio::test]
+async fn every_promise_is_kept_on_three_nodes_of_etcd_3_7() {
+    let servers = Servers::start(&etcd_3_7(), 3);
+    conformance::run(|| conforming(&servers.etcd)).await;
+}
+
+#[tokio::test]
 async fn a_leader_that_leaves_is_replaced_at_once_by_the_named_candidate() {
-    let servers = Servers::start(&etcd_3_4(), 1);
+    let servers = Servers::start(&etcd_3_7(), 1);
     // No lease expires in this test, so every new leader must have learned of the free latch through its watch.
     let mut members = TestMembers { lease: Duration::from_secs(100), ..TestMembers::new(&servers.etcd, 3) };
     let mut elections: Vec<_> = (0..3).map(|number| members.contend(number)).collect();

@@ -12,7 +12,7 @@ use std::sync::{LazyLock, Mutex, MutexGuard};
 
 use bytes::Bytes;
 use tempfile::TempDir;
-use weir_servers::{Fault, Proxy, ZooKeeperEnsemble};
+use weir_servers::{Fault, Proxy, ZooKeeperEnsemble, ZooKeeperVersion};
 use zookeeper_client::Client;
 
 use super::*;
@@ -36,8 +36,12 @@ pub(super) struct Servers {
 
 impl Servers {
     pub(super) fn start(size: usize) -> Arc<Self> {
+        Self::start_version(ZooKeeperVersion::Newest, size)
+    }
+
+    fn start_version(version: ZooKeeperVersion, size: usize) -> Arc<Self> {
         let java = vec![format!("-Djute.maxbuffer={LARGER_REQUESTS}")];
-        Self::start_with(size, weir_servers::ZooKeeperOptions { java, config: Vec::new() })
+        Self::start_with(size, weir_servers::ZooKeeperOptions { version, java, config: Vec::new() })
     }
 
     pub(super) fn start_with(size: usize, options: weir_servers::ZooKeeperOptions) -> Arc<Self> {
@@ -226,8 +230,8 @@ pub(super) async fn eventually(what: &str, mut condition: impl FnMut() -> bool) 
     within_deadline(what, waiting).await;
 }
 
-async fn conforms(size: usize) {
-    let servers = Servers::start(size);
+async fn conforms(version: ZooKeeperVersion, size: usize) {
+    let servers = Servers::start_version(version, size);
     conformance::run(|| {
         let mut members = Members::new(&servers, 3);
         // If no other member can be elected, the leader is revoked after this time.
@@ -239,10 +243,15 @@ async fn conforms(size: usize) {
 
 #[tokio::test]
 async fn the_zookeeper_provider_keeps_every_promise_on_one_server() {
-    conforms(1).await;
+    conforms(ZooKeeperVersion::Newest, 1).await;
 }
 
 #[tokio::test]
 async fn the_zookeeper_provider_keeps_every_promise_on_three_servers() {
-    conforms(3).await;
+    conforms(ZooKeeperVersion::Newest, 3).await;
+}
+
+#[tokio::test]
+async fn the_zookeeper_provider_keeps_every_promise_on_three_servers_of_3_8() {
+    conforms(ZooKeeperVersion::Debian, 3).await;
 }

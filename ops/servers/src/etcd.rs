@@ -5,16 +5,25 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use crate::http;
 use crate::port::ReservedPort;
 use crate::process::{ServerProcess, StartError, on_free_ports};
 
-/// How nodes serve their clients.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// The options of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EtcdOptions {
     /// TLS for clients; `None` means plain connections.
     pub tls: Option<EtcdTls>,
+    /// A follower that hears nothing from the leader for this long starts an election. No lease is shorter than 1.5 times this.
+    pub election_timeout: Duration,
+}
+
+impl Default for EtcdOptions {
+    fn default() -> Self {
+        Self { tls: None, election_timeout: Duration::from_millis(500) }
+    }
 }
 
 /// The PEM files of nodes that serve their clients over TLS.
@@ -145,7 +154,7 @@ impl EtcdCluster {
         set("--initial-cluster-token", &format!("test-{}", self.nodes[0].peer));
         set("--listen-metrics-urls", &format!("http://127.0.0.1:{}", node.health));
         set("--heartbeat-interval", "50");
-        set("--election-timeout", "500");
+        set("--election-timeout", &self.options.election_timeout.as_millis().to_string());
         set("--logger", "zap");
         set("--log-level", "warn");
         command.arg("--data-dir").arg(self.directory.join(&node.name));
@@ -174,5 +183,29 @@ impl Node {
     fn ask(&self, path: &str) -> Option<String> {
         self.process.as_ref()?;
         http::ask(self.health, "GET", path, "")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The default must not be an older version unnoticed.
+    #[test]
+    fn each_version_is_the_one_that_its_name_says() {
+        let versions = [
+            (crate::etcd(), r#""etcdserver":"3.7.3""#),
+            (crate::etcd_3_7(), r#""etcdserver":"3.7.3""#),
+            (crate::etcd_3_5(), r#""etcdserver":"3.5.1""#),
+            (crate::etcd_3_4(), r#""etcdserver":"3.4."#),
+        ];
+        for (program, version) in versions {
+            let directory = std::env::temp_dir().join(format!("weir-etcd-{}", std::process::id()));
+            let cluster = EtcdCluster::start(&program, 1, &directory).expect("starts");
+            let answer = http::ask(cluster.nodes[0].client, "GET", "/version", "").expect("answers");
+            assert!(answer.contains(version), "{}: {answer}", program.display());
+            drop(cluster);
+            std::fs::remove_dir_all(&directory).expect("is removed");
+        }
     }
 }

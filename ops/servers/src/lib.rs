@@ -5,6 +5,7 @@
 
 mod etcd;
 mod http;
+mod installed;
 mod patience;
 mod port;
 mod process;
@@ -13,9 +14,10 @@ mod s3;
 mod zookeeper;
 
 pub use etcd::{EtcdCluster, EtcdOptions, EtcdTls};
+pub use installed::{ZooKeeperVersion, etcd, etcd_3_4, etcd_3_5, etcd_3_7, installed};
 pub use patience::{Patience, within};
 pub use port::{ReservedPort, free_port};
 pub use process::{ServerProcess, StartError};
 pub use proxy::{Fault, Proxy};
-pub use s3::{S3Server, installed};
+pub use s3::S3Server;
 pub use zookeeper::{ZooKeeperEnsemble, ZooKeeperOptions};

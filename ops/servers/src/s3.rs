@@ -1,7 +1,7 @@
 //! S3 servers: moto, which keeps everything in memory, and SeaweedFS, which keeps its data in files and has it after a restart.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use crate::http;
@@ -75,18 +75,4 @@ fn has_volumes(port: u16, bucket: &str) -> bool {
     has_bucket(port, bucket)
         && http::status(port, "PUT", &object, "yes") == Some(200)
         && http::status(port, "GET", &object, "") == Some(200)
-}
-
-/// The path of a program that `ops/test-servers.sh` has installed in `$WEIR_TEST_SERVERS`, or in `weir/test-servers` of the
-/// user's cache folder.
-///
-/// # Panics
-/// If the program is not installed.
-pub fn installed(name: &str) -> PathBuf {
-    let place = |variable: &str, below: &str| std::env::var_os(variable).map(|place| Path::new(&place).join(below));
-    let cache = place("XDG_CACHE_HOME", "weir").or_else(|| place("HOME", ".cache/weir")).unwrap_or_default();
-    let directory = place("WEIR_TEST_SERVERS", "").unwrap_or_else(|| cache.join("test-servers"));
-    let program = directory.join("bin").join(name);
-    assert!(program.exists(), "{} is missing: run ops/test-servers.sh first", program.display());
-    program
 }

@@ -1,4 +1,4 @@
-//! A ZooKeeper ensemble, from the jars of Debian's package.
+//! A ZooKeeper ensemble.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -6,13 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use crate::installed::ZooKeeperVersion;
 use crate::port::ReservedPort;
 use crate::process::{ServerProcess, StartError};
 
-/// Debian's jar. Its manifest lists the other jars.
-const JAR: &str = "/usr/share/java/zookeeper.jar";
-/// The same jar, and the jars for encrypted connections that its manifest lacks.
-const CLASS_PATH: &str = "/usr/share/java/zookeeper.jar:/usr/share/java/netty-codec.jar:/usr/share/java/netty-resolver.jar";
+/// What is started, in errors.
+const NAME: &str = "the ZooKeeper server";
 /// How often the start is tried with new ports, because another process may take a port meanwhile.
 const ATTEMPTS: u32 = 4;
 /// How long one `srvr` command may take.
@@ -21,6 +20,8 @@ const ASK: Duration = Duration::from_millis(500);
 /// Additional options of an ensemble.
 #[derive(Debug, Clone, Default)]
 pub struct ZooKeeperOptions {
+    /// Which version is started.
+    pub version: ZooKeeperVersion,
     /// Additional arguments of `java`, e.g. `-Djute.maxbuffer=4194304`.
     pub java: Vec<String>,
     /// Additional lines of `zoo.cfg`. `{secure_port}` stands for a free port: see [`ZooKeeperEnsemble::secure_addresses`].
@@ -65,7 +66,7 @@ impl ZooKeeperEnsemble {
     }
 
     fn attempt(size: usize, directory: &Path, options: &ZooKeeperOptions) -> Result<Self, StartError> {
-        let failed = |error: io::Error| StartError::io(Path::new(JAR), &error);
+        let failed = |error: io::Error| StartError::io(Path::new(NAME), &error);
         let node = |number| {
             let ports = ReservedPort::take_several()?;
             let [client, secure, peer, election] = ports.each_ref().map(ReservedPort::number);
@@ -118,7 +119,7 @@ impl ZooKeeperEnsemble {
         let port = self.nodes[number].client;
         let Some(process) = &mut self.nodes[number].process else {
             let reason = format!("server {number} is not running");
-            return Err(StartError { program: PathBuf::from(JAR), reason, output: String::new() });
+            return Err(StartError { program: PathBuf::from(NAME), reason, output: String::new() });
         };
         process.await_ready(|| ask(port, "srvr").is_some_and(|answer| answer.contains("Mode: ")))
     }
@@ -176,8 +177,8 @@ impl ZooKeeperEnsemble {
         let mut command = Command::new("java");
         // Small and quick to start: the second compiler would take processor time from the tests.
         command.args(["-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"]);
-        command.args(&self.options.java);
-        command.args(["-cp", CLASS_PATH, "org.apache.zookeeper.server.quorum.QuorumPeerMain"]);
+        command.arg("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn").args(&self.options.java);
+        command.arg("-cp").arg(self.options.version.class_path()).args(["org.apache.zookeeper.server.quorum.QuorumPeerMain"]);
         command.arg(node.directory.join("zoo.cfg")).current_dir(&node.directory);
         let process = ServerProcess::spawn(&mut command, &node.directory.join("server.log"))?;
         self.nodes[number].process = Some(process);
@@ -210,5 +211,19 @@ mod tests {
         ensemble.await_serving(leader).expect("serves");
         drop(ensemble);
         std::fs::remove_dir_all(&directory).expect("is removed");
+    }
+
+    /// The default must not be an older version unnoticed.
+    #[test]
+    fn each_version_is_the_one_that_its_name_says() {
+        for (version, said) in [(ZooKeeperVersion::Newest, "version: 3.9.5"), (ZooKeeperVersion::Debian, "version: 3.8")] {
+            let directory = std::env::temp_dir().join(format!("weir-zookeeper-{version:?}-{}", std::process::id()));
+            let options = ZooKeeperOptions { version, ..ZooKeeperOptions::default() };
+            let ensemble = ZooKeeperEnsemble::start_with(1, &directory, options).expect("starts");
+            let answer = ask(ensemble.nodes[0].client, "srvr").expect("answers");
+            assert!(answer.contains(said), "{version:?}: {answer}");
+            drop(ensemble);
+            std::fs::remove_dir_all(&directory).expect("is removed");
+        }
     }
 }

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
 
 use clap::ValueEnum;
 use weir_servers::{EtcdCluster, Fault, Proxy, ZooKeeperEnsemble};
@@ -11,8 +10,6 @@ use crate::LocalClusterOptions;
 
 /// Number of nodes of etcd or ZooKeeper: enough to survive the loss of one.
 const NODES: usize = 3;
-/// The etcd program, which is looked up in the search path.
-const ETCD: &str = "etcd";
 
 /// A coordination system for the JobManagers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -20,9 +17,9 @@ pub enum Coordination {
     /// The JobManagers themselves.
     #[default]
     Raft,
-    /// Three nodes of etcd; the `etcd` program must be installed.
+    /// Three nodes of etcd: 3.7 if ops/test-servers.sh has installed it, otherwise the `etcd` program.
     Etcd,
-    /// Three ZooKeeper servers; Java and Debian's `zookeeper` package must be installed.
+    /// Three ZooKeeper servers: 3.9 if ops/test-servers.sh has installed it, otherwise Debian's `zookeeper` package.
     #[value(name = "zookeeper")]
     ZooKeeper,
 }
@@ -52,7 +49,7 @@ impl CoordinationServers {
         let servers = match options.coordination {
             Coordination::Raft => Servers::None,
             Coordination::Etcd => {
-                EtcdCluster::start(Path::new(ETCD), NODES, &directory.join("etcd")).map(Servers::Etcd).map_err(failed)?
+                EtcdCluster::start(&weir_servers::etcd(), NODES, &directory.join("etcd")).map(Servers::Etcd).map_err(failed)?
             }
             Coordination::ZooKeeper => {
                 ZooKeeperEnsemble::start(NODES, &directory.join("zookeeper")).map(Servers::ZooKeeper).map_err(failed)?

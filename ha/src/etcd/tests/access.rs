@@ -1,9 +1,10 @@
 //! Tests of TLS and authentication.
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use etcd_client::Permission;
-use weir_servers::{EtcdOptions as ServerOptions, EtcdTls, free_port};
+use weir_servers::{EtcdTls, free_port};
 
 use super::*;
 
@@ -75,7 +76,9 @@ async fn mutual_tls_works_and_wrong_certificates_are_refused() {
     let identity = authority.issue("weir");
     let directory = tempfile::tempdir().expect("a temporary directory");
     let tls = EtcdTls { certificate, key, client_ca: Some(authority.path("ca.pem")) };
-    let etcd = EtcdCluster::start_with(&etcd_3_5(), 1, directory.path(), ServerOptions { tls: Some(tls) }).expect("starts");
+    let etcd =
+        EtcdCluster::start_with(&etcd_3_7(), 1, directory.path(), ServerOptions { tls: Some(tls), ..ServerOptions::default() })
+            .expect("starts");
     let with = |ca: &Authority, identity: Option<(PathBuf, PathBuf)>| EtcdOptions {
         tls: Some(Tls { ca: ca.path("ca.pem"), identity }),
         ..options(&etcd)
@@ -99,7 +102,7 @@ async fn mutual_tls_works_and_wrong_certificates_are_refused() {
 /// the provider starts and retries. The errors of its reads give the likely reason.
 #[tokio::test]
 async fn tls_to_an_etcd_without_tls_is_explained_in_the_error() {
-    let servers = Servers::start(&etcd_3_4(), 1);
+    let servers = Servers::start(&etcd_3_7(), 1);
     let authority = Authority::new();
     let mut options = options(&servers.etcd);
     options.endpoints = options.endpoints.iter().map(|endpoint| endpoint.replace("http:", "https:")).collect();
@@ -112,7 +115,7 @@ async fn tls_to_an_etcd_without_tls_is_explained_in_the_error() {
 
 #[tokio::test]
 async fn a_permitted_user_works_and_other_users_are_refused() {
-    let servers = Servers::start(&etcd_3_4(), 1);
+    let servers = Servers::start(&etcd_3_7(), 1);
     let mut client = servers.client().await;
     client.user_add("root", "root", None).await.expect("adds root");
     client.user_grant_role("root", "root").await.expect("grants root");
@@ -141,7 +144,7 @@ async fn a_permitted_user_works_and_other_users_are_refused() {
 /// A server may begin to listen later, so the provider starts.
 #[tokio::test]
 async fn a_provider_starts_although_an_endpoint_is_down() {
-    let servers = Servers::start(&etcd_3_4(), 1);
+    let servers = Servers::start(&etcd_3_7(), 1);
     let mut options = options(&servers.etcd);
     options.endpoints.insert(0, format!("http://127.0.0.1:{}", free_port().unwrap()));
     leads(&options).await;

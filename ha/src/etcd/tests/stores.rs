@@ -9,9 +9,8 @@ async fn revision(client: &mut etcd_client::Client) -> i64 {
 }
 
 /// If etcd compacts while a watch is cut off, the reader is told that it lagged and then receives all later changes.
-#[tokio::test]
-async fn a_watch_survives_compaction_and_broken_connections() {
-    let servers = Servers::start(&etcd_3_4(), 1);
+async fn a_watch_survives_compaction(program: &Path) {
+    let servers = Servers::start(program, 1);
     let mut members = TestMembers { lease: Duration::from_secs(30), ..TestMembers::new(&servers.etcd, 2) };
     let (leader, mut election) = members.contend(0);
     let leadership = granted(&mut election).await;
@@ -56,8 +55,18 @@ async fn a_watch_survives_compaction_and_broken_connections() {
 }
 
 #[tokio::test]
+async fn a_watch_survives_compaction_and_broken_connections() {
+    a_watch_survives_compaction(&etcd_3_7()).await;
+}
+
+#[tokio::test]
+async fn a_watch_survives_compaction_and_broken_connections_on_etcd_3_4() {
+    a_watch_survives_compaction(&etcd_3_4()).await;
+}
+
+#[tokio::test]
 async fn ten_thousand_jobs_come_and_go_and_leave_nothing() {
-    let servers = Servers::start(&etcd_3_4(), 1);
+    let servers = Servers::start(&etcd_3_7(), 1);
     let mut members = TestMembers { lease: Duration::from_secs(30), ..TestMembers::new(&servers.etcd, 2) };
     let (provider, mut election) = members.contend(0);
     let leadership = granted(&mut election).await;
@@ -74,7 +83,7 @@ async fn ten_thousand_jobs_come_and_go_and_leave_nothing() {
 /// A list shows one revision, even if it has many pages and keys change while it is read.
 #[tokio::test]
 async fn a_list_of_many_pages_shows_one_revision() {
-    let servers = Servers::start(&etcd_3_4(), 1);
+    let servers = Servers::start(&etcd_3_7(), 1);
     let mut members = TestMembers { lease: Duration::from_secs(30), ..TestMembers::new(&servers.etcd, 1) };
     let (provider, mut election) = members.contend(0);
     let leadership = granted(&mut election).await;
@@ -109,7 +118,7 @@ async fn a_list_of_many_pages_shows_one_revision() {
 /// E1: a new epoch is above one that was migrated from another store, and above one that a restore of etcd has lost.
 #[tokio::test]
 async fn a_new_epoch_exceeds_every_stored_or_seen_epoch() {
-    let servers = Servers::start(&etcd_3_4(), 1);
+    let servers = Servers::start(&etcd_3_7(), 1);
     let mut members = TestMembers::new(&servers.etcd, 1);
     let provider = members.start(0);
     let key = provider.inner.member.layout.epoch();
@@ -130,7 +139,7 @@ async fn a_new_epoch_exceeds_every_stored_or_seen_epoch() {
 #[tokio::test]
 async fn the_largest_commit_fits_into_one_transaction() {
     use crate::fenced_store::{MAX_COMMIT_BYTES, MAX_KEY_BYTES, MAX_OPERATIONS};
-    let servers = Servers::start(&etcd_3_4(), 1);
+    let servers = Servers::start(&etcd_3_7(), 1);
     let mut members = TestMembers { lease: Duration::from_secs(30), ..TestMembers::new(&servers.etcd, 1) };
     let (provider, mut election) = members.contend(0);
     let leadership = granted(&mut election).await;

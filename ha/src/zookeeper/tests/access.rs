@@ -77,6 +77,7 @@ async fn a_user_with_a_password_is_accepted_and_no_other_user_can_read_its_keys(
             "enforce.auth.enabled=true".into(),
             "enforce.auth.schemes=sasl".into(),
         ],
+        ..weir_servers::ZooKeeperOptions::default()
     };
     let servers = Servers::start_with(1, settings);
     let quorum = servers.get().connect_string();
@@ -132,7 +133,6 @@ async fn connections_are_encrypted_and_both_ends_show_a_certificate() {
     certificates(directory.path());
     let file = |name: &str| directory.path().join(name);
     let settings = weir_servers::ZooKeeperOptions {
-        java: Vec::new(),
         config: vec![
             "secureClientPort={secure_port}".into(),
             "secureClientPortAddress=127.0.0.1".into(),
@@ -143,6 +143,7 @@ async fn connections_are_encrypted_and_both_ends_show_a_certificate() {
             "ssl.trustStore.password=password".into(),
             "ssl.clientAuth=need".into(),
         ],
+        ..weir_servers::ZooKeeperOptions::default()
     };
     let servers = Servers::start_with(1, settings);
     let quorum = servers.get().secure_addresses()[0].to_string();
