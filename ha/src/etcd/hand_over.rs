@@ -30,7 +30,7 @@ pub(crate) async fn hand_over(member: &Member, to: Option<&str>) -> Result<(), T
     member.resign.send_replace(epoch);
     let mut view = member.view.subscribe();
     let followed = view.wait_for(|view| view.epoch > epoch && view.latch.is_some());
-    match timeout(member.timing.lease * 2 + PATIENCE, followed).await {
+    match timeout(member.granted_lease() * 2 + PATIENCE, followed).await {
         Ok(Ok(_)) => Ok(()),
         _ => Err(TransferError::TimedOut),
     }
@@ -49,7 +49,7 @@ async fn successor(member: &Member, own: &Own, to: Option<&str>) -> Result<Strin
         if let Some(found) = others.find(|name| to.is_none_or(|to| to == name)) {
             return Ok(found);
         }
-        if started.elapsed() > member.timing.lease {
+        if started.elapsed() > member.granted_lease() {
             return Err(TransferError::NoTarget(to.unwrap_or("no other member contends").to_owned()));
         }
         sleep(PAUSE).await;

@@ -39,6 +39,8 @@ pub(crate) struct Member {
     /// Notified when a commit finds that the latch is not held any more.
     pub doubted: Notify,
     grants: Mutex<Grants>,
+    /// The lease that etcd granted last, in milliseconds.
+    granted_lease: AtomicU64,
     /// The highest epoch that this process has seen in any record.
     highest: AtomicU64,
 }
@@ -83,6 +85,7 @@ impl Member {
             resign: watch::Sender::default(),
             doubted: Notify::new(),
             grants: Mutex::default(),
+            granted_lease: AtomicU64::new(timing.lease.as_millis() as u64),
             highest: AtomicU64::new(0),
         }
     }
@@ -127,6 +130,16 @@ impl Member {
     /// The create revision of the latch with which this process was granted `epoch`; `None` if it was not, or long ago.
     pub(crate) fn latch_of(&self, epoch: LeaderEpoch) -> Option<i64> {
         self.grants().latches.get(&epoch).copied()
+    }
+
+    /// Remembers the lease that etcd has granted.
+    pub(crate) fn set_granted_lease(&self, lease: Duration) {
+        self.granted_lease.store(lease.as_millis() as u64, Ordering::Relaxed);
+    }
+
+    /// The lease that etcd granted last, or the one to ask for: how long a silent candidate counts as alive.
+    pub(crate) fn granted_lease(&self) -> Duration {
+        Duration::from_millis(self.granted_lease.load(Ordering::Relaxed))
     }
 
     /// Remembers that this epoch exists.

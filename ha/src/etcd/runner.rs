@@ -23,6 +23,9 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// The longest pause before a retry while etcd does not answer.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
+/// Why a leadership ends that has had no contact to etcd for too long.
+const INTOLERABLE: &str = "etcd was unavailable for longer than the outage tolerance";
+
 /// Why a session or a leadership is over.
 enum End {
     /// The latch or the lease is lost, for this reason.
@@ -109,7 +112,7 @@ enum Never {}
 async fn in_session(member: &Arc<Member>, campaign: &Campaign) -> Result<Never, End> {
     let session = Session::open(member, &campaign.candidate).await?;
     tokio::select! {
-        () = session.keep(member) => Err(End::Lost("the lease is not renewed any more")),
+        () = session.keep(member) => Err(End::Lost("the lease does not exist any more")),
         end = async {
             let latch = contend(member, campaign, &session).await?;
             let epoch = raise_epoch(member, latch).await?;
@@ -121,7 +124,6 @@ async fn in_session(member: &Arc<Member>, campaign: &Campaign) -> Result<Never, 
 /// Waits until this candidate holds the latch. Returns the latch's create revision.
 async fn contend(member: &Member, campaign: &Campaign, session: &Session) -> Result<i64, End> {
     let mut view = member.view.subscribe();
-    let mut contact = session.contact.subscribe();
     loop {
         let turn = view.borrow_and_update().turn(&campaign.candidate.name, session.lease);
         match turn {
@@ -136,7 +138,6 @@ async fn contend(member: &Member, campaign: &Campaign, session: &Session) -> Res
         }
         tokio::select! {
             _ = view.changed() => {}
-            _ = contact.wait_for(|contact| contact.missing > 0) => return Err(End::Lost("the lease does not exist any more")),
             () = sleep(PAUSE), if turn == Turn::Contend => {}
         }
     }
@@ -209,45 +210,32 @@ async fn lead(
     let mut view = member.view.subscribe();
     let mut contact = session.contact.subscribe();
     let mut resign = member.resign.subscribe();
-    let mut doubts = 0;
     loop {
-        let (at, missing) = {
-            let contact = contact.borrow_and_update();
-            (contact.at, contact.missing)
-        };
-        let tolerated: Instant = at + member.timing.outage_tolerance;
-        let mut doubted = missing > doubts;
-        doubts = missing;
-        if !doubted {
-            tokio::select! {
-                biased;
-                _ = resign.wait_for(|resigned| *resigned == epoch) => return Err(End::Resigned),
-                _ = view.changed() => {
-                    let view = view.borrow_and_update().clone();
-                    if lost(&view, latch) {
-                        return Err(End::Lost("the latch is lost"));
-                    }
-                    republish(member, &view);
+        let tolerated: Instant = *contact.borrow_and_update() + member.timing.outage_tolerance;
+        tokio::select! {
+            biased;
+            _ = resign.wait_for(|resigned| *resigned == epoch) => return Err(End::Resigned),
+            _ = view.changed() => {
+                let view = view.borrow_and_update().clone();
+                if lost(&view, latch) {
+                    return Err(End::Lost("the latch is lost"));
                 }
-                _ = contact.changed() => {}
-                () = member.doubted.notified() => doubted = true,
-                () = sleep_until(tolerated) => return Err(End::Lost("etcd was unavailable for longer than the outage tolerance")),
+                republish(member, &view);
             }
-        }
-        if doubted {
-            match holds(member, latch).await {
+            _ = contact.changed() => {}
+            () = member.doubted.notified() => match holds(member, latch).await {
                 Ok(true) => {}
                 Ok(false) => return Err(End::Lost("the latch is lost")),
-                // The next check or the end of the outage tolerance decides.
                 Err(error) => {
                     warn!(%error, "can't tell whether the latch is still held");
-                    doubts = 0;
                     sleep(PAUSE).await;
                     if Instant::now() >= tolerated {
-                        return Err(End::Lost("etcd was unavailable for longer than the outage tolerance"));
+                        return Err(End::Lost(INTOLERABLE));
                     }
+                    member.doubted.notify_one();
                 }
-            }
+            },
+            () = sleep_until(tolerated) => return Err(End::Lost(INTOLERABLE)),
         }
     }
 }

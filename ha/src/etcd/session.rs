@@ -18,19 +18,11 @@ const REVOCATIONS: u32 = 10;
 /// Pause between two attempts to renew or revoke a lease.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The last known state of the lease.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Contact {
-    /// When the lease last certainly existed.
-    pub at: Instant,
-    /// How often etcd has answered that the lease does not exist.
-    pub missing: u64,
-}
-
 /// A lease with the candidate's key.
 pub(crate) struct Session {
     pub lease: i64,
-    pub contact: watch::Sender<Contact>,
+    /// When the lease last certainly existed.
+    pub contact: watch::Sender<Instant>,
     /// Time between two renewals, and the deadline for the answer to one: a third of the lease.
     interval: Duration,
 }
@@ -49,18 +41,20 @@ impl Session {
         if granted != seconds.cast_unsigned() {
             info!(granted, asked = seconds, "etcd granted a longer lease; its minimum is 1.5 times its election timeout");
         }
+        let granted = Duration::from_secs(granted);
+        member.set_granted_lease(granted);
         let key = member.layout.candidate(&candidate.name);
         let value = serde_json::to_vec(candidate).unwrap_or_default();
         let register = async |client: etcd_client::Client| {
             client.kv_client().put(key, value, Some(PutOptions::new().with_lease(lease))).await
         };
         member.connection.call(OPERATION_DEADLINE, register).await?;
-        let (contact, _) = watch::channel(Contact { at, missing: 0 });
-        Ok(Self { lease, contact, interval: Duration::from_secs(granted) / 3 })
+        let (contact, _) = watch::channel(at);
+        Ok(Self { lease, contact, interval: granted / 3 })
     }
 
-    /// Renews the lease for ever. If an endpoint does not answer, the next one is asked at once, because two thirds of the
-    /// lease have passed by then.
+    /// Renews the lease until etcd says that it does not exist any more. If an endpoint does not answer, the next one is asked
+    /// at once, because two thirds of the lease have passed by then.
     pub(crate) async fn keep(&self, member: &Member) {
         loop {
             let error = tokio::select! {
@@ -70,10 +64,7 @@ impl Session {
                 error = self.renew(member) => error,
             };
             match error {
-                CallError { fault: Fault::LeaseGone, .. } => {
-                    self.contact.send_modify(|contact| contact.missing += 1);
-                    sleep(self.interval).await;
-                }
+                CallError { fault: Fault::LeaseGone, .. } => return,
                 error => {
                     debug!(%error, "the lease was not renewed");
                     sleep(PAUSE.min(self.interval)).await;
@@ -107,7 +98,7 @@ impl Session {
             }
         };
         loop {
-            self.contact.send_modify(|contact| contact.at = contact.at.max(at));
+            self.contact.send_modify(|contact| *contact = at.max(*contact));
             sleep(self.interval).await;
             at = Instant::now();
             let answer = timeout(self.interval, async {

@@ -226,3 +226,26 @@ async fn a_leader_that_leaves_is_replaced_at_once_by_the_named_candidate() {
     eventually("the status shows the remaining candidates", statuses).await;
     assert_eq!(others[0].1.0.status().leader, Some(newer.record().leader.name));
 }
+
+/// etcd grants no lease that is shorter than 1.5 times its election timeout. The named successor has died, and its key lasts as long
+/// as the lease that etcd granted. The hand-over waits for that, not for the shorter lease that was asked for.
+#[tokio::test]
+async fn a_hand_over_waits_for_the_lease_that_was_granted() {
+    let options = ServerOptions { election_timeout: Duration::from_secs(8), ..ServerOptions::default() };
+    let servers = Servers::start_with(&etcd_3_7(), 1, options);
+    let mut members = TestMembers { lease: Duration::from_secs(1), ..TestMembers::new(&servers.etcd, 3) };
+    let (leader, mut election) = members.contend(0);
+    let leadership = granted(&mut election).await;
+    let (named, _its_election) = members.contend(1);
+    let (_third, mut its_election) = members.contend(2);
+    eventually("all are candidates", || leader.status().members.len() == 3).await;
+    let lease = leader.inner.member.lease.borrow().expect("it has a lease");
+    let granted_seconds = servers.client().await.lease_time_to_live(lease, None).await.expect("answers").granted_ttl();
+    assert!(granted_seconds >= 12, "etcd granted {granted_seconds} s");
+    named.kill().await;
+    assert_eq!(leader.transfer_leadership(Some("jm-1")).await, Ok(()));
+    // The precedence of the named candidate ends with it. Then the others contend.
+    let waits = [Box::pin(granted(&mut election)), Box::pin(granted(&mut its_election))];
+    let (newer, _, _) = futures::future::select_all(waits).await;
+    assert!(newer.epoch() > leadership.epoch());
+}

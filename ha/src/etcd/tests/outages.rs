@@ -181,6 +181,24 @@ async fn what_each_node_has(etcd: &EtcdCluster, provider: &EtcdProvider, keys: &
     lines.join("\n")
 }
 
+/// The lease is gone, but the latch is still there, because it was written by hand without the lease. Such a latch never
+/// expires, so a leader that went on with it could die and never be replaced.
+#[tokio::test]
+async fn a_leader_whose_lease_is_gone_is_revoked_although_its_latch_exists() {
+    let servers = Servers::start(&etcd_3_7(), 1);
+    let mut members = TestMembers::new(&servers.etcd, 1);
+    let (provider, mut election) = members.contend(0);
+    let leadership = granted(&mut election).await;
+    let latch = provider.inner.member.layout.latch();
+    let lease = provider.inner.member.lease.borrow().expect("it has a lease");
+    let mut client = servers.client().await;
+    client.put(latch.clone(), "by hand", None).await.expect("puts");
+    client.lease_revoke(lease).await.expect("revokes");
+    assert_eq!(weir_servers::within(SOON, election.next()).await, Some(Some(LeadershipEvent::Revoked)));
+    assert_eq!(client.delete(latch, None).await.expect("deletes").deleted(), 1);
+    assert!(granted(&mut election).await.epoch() > leadership.epoch());
+}
+
 /// If the endpoint in use is frozen, the provider changes to the next one in time to keep the lease.
 #[tokio::test]
 async fn the_next_node_is_used_when_one_is_frozen() {
