@@ -10,6 +10,9 @@
 //! - Once a later transaction has succeeded, an earlier one with an unknown outcome can't be applied any more.
 //! - The answer always has a transaction id, even if the commit only deletes, because the transaction wrote the epoch's znode.
 //!
+//! ZooKeeper's versions are i32s that wrap around, and as a condition, -1 means "any version". At that version the fence would
+//! let everything pass, so the epoch's znode never stays at it: see [`fence_versions`].
+//!
 //! This process prepares and sends one transaction at a time, because two would only fence each other. Commits that wait
 //! meanwhile share the next one; see `commits.rs`.
 
@@ -267,6 +270,28 @@ impl Ensemble {
     }
 }
 
+/// As a condition, ZooKeeper takes this version for any version.
+pub(super) const ANY_VERSION: i32 = -1;
+
+/// The fence's writes of the epoch's znode, which has this version: the condition of each, in order. At -2 there are two, which
+/// skip -1. The second needs no condition, because it is in the same transaction as the first. None at -1 itself: no condition
+/// could tell this version from another. Only a write by hand can leave the znode there.
+fn fence_versions(version: i32) -> &'static [Condition] {
+    match version {
+        ANY_VERSION => &[],
+        version if version.wrapping_add(1) == ANY_VERSION => &[Condition::Unchanged, Condition::None],
+        _ => &[Condition::Unchanged],
+    }
+}
+
+/// The condition of a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Condition {
+    /// The znode still has the version that was read.
+    Unchanged,
+    None,
+}
+
 async fn transaction(
     client: &Client,
     latch: &str,
@@ -277,9 +302,23 @@ async fn transaction(
 ) -> Sent {
     let mut writer = client.new_multi_writer();
     let text = epoch.0.to_string();
+    let fence = fence_versions(version);
+    if fence.is_empty() {
+        let reason = format!(
+            "HA-FENCE-VERSION: {epoch_path} has the data version -1, which fences nothing: write its value once more by hand \
+             (`set {epoch_path} {text}`)"
+        );
+        tracing::error!("{reason}");
+        return Sent::Refused(0, Error::UnexpectedError(reason));
+    }
+    let bump = |writer: &mut MultiWriter<'_>, condition: &Condition| {
+        let version = (*condition == Condition::Unchanged).then_some(version);
+        writer.add_set_data(epoch_path, text.as_bytes(), version)
+    };
+    let bumps = fence.len();
     let fence = writer
         .add_check_version(latch, 0)
-        .and_then(|()| writer.add_set_data(epoch_path, text.as_bytes(), Some(version)))
+        .and_then(|()| fence.iter().try_for_each(|condition| bump(&mut writer, condition)))
         .and_then(|()| add(&mut writer));
     if let Err(error) = fence {
         return Sent::Refused(0, error);
@@ -289,8 +328,10 @@ async fn transaction(
             Some(MultiWriteResult::SetData { stat }) => Sent::Applied(stat.mzxid.cast_unsigned()),
             _ => Sent::Unknown(Error::UnexpectedError("the answer to a transaction is of the wrong kind".into())),
         },
-        Err(MultiWriteError::OperationFailed { index: 0 | 1, source: Error::NoNode | Error::BadVersion }) => Sent::Overtaken,
-        Err(MultiWriteError::OperationFailed { index, source }) => Sent::Refused(index.saturating_sub(2), source),
+        Err(MultiWriteError::OperationFailed { index, source: Error::NoNode | Error::BadVersion }) if index <= bumps => {
+            Sent::Overtaken
+        }
+        Err(MultiWriteError::OperationFailed { index, source }) => Sent::Refused(index.saturating_sub(1 + bumps), source),
         Err(MultiWriteError::RequestFailed { source }) => Sent::Unknown(source),
     }
 }
@@ -307,4 +348,42 @@ pub(super) fn own_version(found: Option<(Vec<u8>, Stat)>, reign: &Reign) -> Opti
 
 pub(super) fn parse_epoch(text: &[u8]) -> Option<LeaderEpoch> {
     std::str::from_utf8(text).ok()?.trim().parse().ok().map(LeaderEpoch)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The znode's version after the fence's writes, and whether they were applied, if the writer had read the version `read`.
+    /// Conditions are those of ZooKeeper.
+    fn write(now: i32, read: i32) -> (i32, bool) {
+        let conditions = fence_versions(read).iter().map(|condition| match condition {
+            Condition::Unchanged => read,
+            Condition::None => ANY_VERSION,
+        });
+        let mut version = now;
+        for expected in conditions {
+            if expected != ANY_VERSION && expected != version {
+                return (now, false);
+            }
+            version = version.wrapping_add(1);
+        }
+        (version, version != now)
+    }
+
+    #[test]
+    fn the_fence_never_stays_at_the_version_that_matches_any() {
+        let steps = [(0, 1), (i32::MAX - 1, i32::MAX), (i32::MAX, i32::MIN), (i32::MIN, i32::MIN + 1), (-3, -2), (-2, 0)];
+        for (before, after) in steps {
+            assert_eq!(write(before, before), (after, true), "from {before}");
+            // Another leader has written meanwhile: whatever this one read, it is refused.
+            assert_eq!(write(after, before), (after, false), "from {before}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_written_from_the_version_that_matches_any() {
+        assert_eq!(write(ANY_VERSION, ANY_VERSION), (ANY_VERSION, false));
+        assert_eq!(write(7, ANY_VERSION), (7, false));
+    }
 }

@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::fenced_write::ANY_VERSION;
 use super::layout::{Layout, encode_value, parent};
 use crate::{Expect, Operation};
 
@@ -119,14 +120,25 @@ impl Tree {
 
     fn put(&mut self, path: &str, data: Vec<u8>) {
         if let Some(node) = self.nodes.get_mut(path) {
-            let version = node.data_version;
             node.has_value = true;
             // This also holds for a znode that was created earlier in the same transaction.
-            node.data_version += 1;
-            self.writes.push(Write::Set { path: path.to_owned(), data, version });
+            self.set(path, data);
             return;
         }
         self.create(path, data, true);
+    }
+
+    /// Replaces the data of a znode that exists. Its version must not stay at the one that matches any, or the next write would
+    /// not notice a write by hand: see `fenced_write.rs`.
+    fn set(&mut self, path: &str, data: Vec<u8>) {
+        let Some(node) = self.nodes.get_mut(path) else { return };
+        let version = node.data_version;
+        node.data_version = version.wrapping_add(1);
+        self.writes.push(Write::Set { path: path.to_owned(), data: data.clone(), version });
+        if node.data_version == ANY_VERSION {
+            node.data_version = node.data_version.wrapping_add(1);
+            self.writes.push(Write::Set { path: path.to_owned(), data, version: ANY_VERSION });
+        }
     }
 
     fn create(&mut self, path: &str, data: Vec<u8>, has_value: bool) {
@@ -143,11 +155,9 @@ impl Tree {
 
     fn delete(&mut self, path: &str) {
         let Some(node) = self.nodes.get_mut(path).filter(|node| node.has_value) else { return };
-        let version = node.data_version;
         node.has_value = false;
         if node.children > 0 {
-            node.data_version += 1;
-            self.writes.push(Write::Set { path: path.to_owned(), data: Vec::new(), version });
+            self.set(path, Vec::new());
         } else {
             self.remove(path);
         }

@@ -50,7 +50,7 @@ impl Server {
                 Write::Set { path, data, version } => {
                     let node = self.nodes.get_mut(path).expect("NoNode");
                     assert_eq!(node.1, *version, "BadVersion for {path}");
-                    *node = (data.clone(), version + 1, self.transaction);
+                    *node = (data.clone(), version.wrapping_add(1), self.transaction);
                 }
                 Write::Delete { path, version } => {
                     assert_eq!(self.children(path), 0, "NotEmpty for {path}");
@@ -134,6 +134,22 @@ fn a_znode_is_removed_and_created_again_in_one_transaction() {
     let outcomes = server.commit_together(&[vec![delete("a/x")], vec![put("a/y", "2")], vec![put("a", "3")]]);
     assert_eq!(outcomes, [Ok(()), Ok(()), Ok(())]);
     assert_eq!(server.keys().into_keys().collect::<Vec<_>>(), ["a", "a/y"]);
+}
+
+/// ZooKeeper's data versions are i32s that wrap around, and it takes -1 for "any version".
+#[test]
+fn data_versions_wrap_around_and_never_stay_at_the_one_that_matches_any() {
+    let path = layout().key_path("k");
+    for (before, after) in [(0, 1), (i32::MAX - 1, i32::MAX), (i32::MAX, i32::MIN), (-3, -2), (-2, 0)] {
+        let mut server = Server::default();
+        server.nodes.insert(path.clone(), (b"v".to_vec(), before, 1));
+        server.commit(&[put("k", "w")]).expect("is applied");
+        assert_eq!(server.nodes[&path].1, after, "from {before}");
+        server.nodes.insert(path.clone(), (b"v".to_vec(), before, 1));
+        server.nodes.insert(layout().key_path("k/nested"), (b"v".to_vec(), 0, 1));
+        server.commit(&[delete("k")]).expect("is applied");
+        assert_eq!(server.nodes[&path].1, after, "from {before}");
+    }
 }
 
 proptest! {
