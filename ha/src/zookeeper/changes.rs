@@ -35,7 +35,12 @@ pub(super) async fn follow_leader(ensemble: Arc<Ensemble>, client: Tethered, num
         let watcher = match within(CALL_DEADLINE, client.check_and_watch_stat(&path)).await {
             Ok((found, watcher)) => {
                 if found.is_some() {
-                    read_leader(&ensemble, &client, &path).await;
+                    if let Err(error) = read_leader(&ensemble, &client, &path).await {
+                        // The watch tells only of the next change, so this record must be read again.
+                        tracing::debug!(%error, "can't read the published leader");
+                        tokio::time::sleep(PAUSE).await;
+                        continue;
+                    }
                 } else if ensemble.reign().is_some_and(|reign| reign.published.is_some()) {
                     // The record was removed by hand, so this leader must write it again.
                     ensemble.doubted.notify_one();
@@ -56,12 +61,9 @@ pub(super) async fn follow_leader(ensemble: Arc<Ensemble>, client: Tethered, num
     }
 }
 
-async fn read_leader(ensemble: &Ensemble, client: &Client, path: &str) {
-    let json = match within(CALL_DEADLINE, data(client, path)).await {
-        Ok(Some((json, _))) => json,
-        Ok(None) => return,
-        Err(error) => return tracing::debug!(%error, "can't read the published leader"),
-    };
+async fn read_leader(ensemble: &Ensemble, client: &Client, path: &str) -> Result<(), Error> {
+    // If it was removed meanwhile, the watch fires.
+    let Some((json, _)) = within(CALL_DEADLINE, data(client, path)).await? else { return Ok(()) };
     match serde_json::from_slice::<LeaderRecord>(&json) {
         Ok(record) => {
             ensemble.observe_epoch(record.epoch);
@@ -69,6 +71,7 @@ async fn read_leader(ensemble: &Ensemble, client: &Client, path: &str) {
         }
         Err(error) => tracing::error!(path, %error, "HA-CORRUPT: the published leader can't be read"),
     }
+    Ok(())
 }
 
 /// Starts to tell watchers of changes, unless that was already done in this session.

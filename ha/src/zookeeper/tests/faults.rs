@@ -2,6 +2,7 @@
 
 use weir_servers::Fault;
 use weir_world::spawn;
+use zookeeper_client::{Acl, AuthId, Permission};
 
 use super::*;
 
@@ -352,4 +353,33 @@ async fn a_leader_that_is_cut_off_for_too_long_is_revoked() {
     assert_eq!(next_event(&mut elections[0]).await, LeadershipEvent::Revoked);
     members.provider(0).set_isolated(false);
     granted(&mut elections).await;
+}
+
+/// The record of the leader can't be read at first. A member that starts then reads it as soon as it can, although the record does
+/// not change any more: a watch tells only of changes.
+#[tokio::test]
+async fn a_published_leader_that_could_not_be_read_is_read_again() {
+    let servers = Servers::start(1);
+    let mut members = Members { session_timeout: LONG_SESSION, ..Members::new(&servers, 2) };
+    members.start(0);
+    let mut elections = vec![members.campaign_of(0)];
+    let (_, leadership) = granted(&mut elections).await;
+    assert!(committed(&members.provider(0).publish(&leadership).await));
+    let direct = servers.client().await;
+    let record = members.layout().leader_record();
+    let permit = async |permission| {
+        let acl = [Acl::new(permission, AuthId::anyone())];
+        direct.set_acl(&record, &acl, None).await.expect("is permitted");
+    };
+    permit(Permission::WRITE | Permission::CREATE | Permission::DELETE | Permission::ADMIN).await;
+    members.start(1);
+    let observer = members.provider(1).clone();
+    eventually("it is connected", || observer.status().has_quorum).await;
+    // ZooKeeper answers the requests of a session in order, so by now the member was refused.
+    assert!(observer.list("").await.is_ok());
+    assert_eq!(*observer.leader().borrow(), None);
+    permit(Permission::ALL).await;
+    let seen = Some(leadership.record());
+    eventually("the leader is known", || *observer.leader().borrow() == seen).await;
+    assert_eq!(observer.status().epoch, leadership.epoch());
 }
