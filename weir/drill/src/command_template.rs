@@ -1,8 +1,10 @@
 //! A command of the operator that reaches a process: `ssh {host} sudo systemctl {action} weir-{role}`.
 
 use std::fmt;
-use std::process::{Command, Stdio};
+use std::io::{self, Read};
+use std::process::{ChildStderr, Command, Stdio};
 use std::str::FromStr;
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use crate::victim::{Action, Victim};
@@ -10,8 +12,12 @@ use crate::victim::{Action, Victim};
 /// A command that takes longer than this is killed.
 const PATIENCE: Duration = Duration::from_secs(30);
 const PACE: Duration = Duration::from_millis(10);
+/// How long the output of a failed command is waited for. What the command has started may keep it open for longer.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// How much of a failed command's output is shown.
 const SHOWN_BYTES: usize = 400;
+/// In how many pieces it is read at most.
+const PIECES: usize = 64;
 
 /// The placeholders that are allowed in braces.
 const PLACEHOLDERS: [&str; 6] = ["host", "name", "role", "action", "signal", "pid"];
@@ -73,20 +79,47 @@ impl CommandTemplate {
     }
 }
 
+/// Reads what a command says on its standard error, in a thread: a command that can't write would wait for ever. The receiver gets
+/// the beginning.
+fn listen(mut errors: ChildStderr) -> io::Result<mpsc::Receiver<Vec<u8>>> {
+    let (sender, receiver) = mpsc::sync_channel(PIECES);
+    let read = move || {
+        let mut piece = [0; SHOWN_BYTES];
+        while let Ok(length @ 1..) = errors.read(&mut piece) {
+            // This fails once the beginning was read. The rest is discarded.
+            let _ = sender.try_send(piece[..length].to_vec());
+        }
+    };
+    std::thread::Builder::new().name("drill-command".to_owned()).spawn(read)?;
+    Ok(receiver)
+}
+
+/// What a command that has ended has said. Something that it has started may keep its standard error open, so its end is waited for
+/// only for a while.
+fn said(pieces: &mpsc::Receiver<Vec<u8>>) -> String {
+    let until = Instant::now() + LAST_WORDS;
+    let mut said = Vec::new();
+    while said.len() < SHOWN_BYTES
+        && let Ok(piece) = pieces.recv_timeout(until.saturating_duration_since(Instant::now()))
+    {
+        said.extend(piece);
+    }
+    String::from_utf8_lossy(&said[..said.len().min(SHOWN_BYTES)]).trim().to_owned()
+}
+
 /// Runs a command to its end. `Err` says for people how it failed. Blocks.
 pub(crate) fn run(command: &str) -> Result<(), String> {
     let failed = |why: String| format!("DRILL-COMMAND: `{command}` {why}");
     let child =
         Command::new("sh").args(["-c", command]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
     let mut child = child.map_err(|error| failed(format!("can't be started: {error}")))?;
+    let heard = child.stderr.take().map(listen).transpose().map_err(|error| failed(error.to_string()))?;
     let started = Instant::now();
     loop {
         match child.try_wait() {
             Ok(Some(status)) if status.success() => return Ok(()),
             Ok(Some(status)) => {
-                let said = child.wait_with_output().map(|output| output.stderr).unwrap_or_default();
-                let said = String::from_utf8_lossy(&said[..said.len().min(SHOWN_BYTES)]).trim().to_owned();
-                return Err(failed(format!("ended with {status}: {said}")));
+                return Err(failed(format!("ended with {status}: {}", heard.as_ref().map(said).unwrap_or_default())));
             }
             Ok(None) if started.elapsed() > PATIENCE => {
                 drop(child.kill());
@@ -101,6 +134,9 @@ pub(crate) fn run(command: &str) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
+    use nix::sys::signal::{Signal, kill};
+    use nix::unistd::Pid;
+
     use super::*;
     use crate::victim::Role;
 
@@ -153,5 +189,15 @@ mod tests {
         assert_eq!(run("true"), Ok(()));
         let failed = run("echo no such host >&2; exit 3").unwrap_err();
         assert!(failed.contains("no such host") && failed.contains('3'), "{failed}");
+    }
+
+    #[test]
+    fn a_command_is_waited_for_but_not_what_it_started_or_what_it_says() {
+        let failed = run("sleep 1000 & echo $! >&2; exit 3").unwrap_err();
+        assert!(failed.contains("ended with exit status: 3"), "{failed}");
+        let left = failed.rsplit(' ').next().and_then(|word| word.trim_end_matches('`').parse().ok()).expect("a process id");
+        kill(Pid::from_raw(left), Signal::SIGKILL).expect("it still runs");
+        let failed = run("head -c 1000000 /dev/zero | tr '\\0' x >&2; exit 3").unwrap_err();
+        assert!(failed.contains("xxx") && failed.len() < 1_000, "{failed}");
     }
 }
