@@ -50,9 +50,12 @@ struct Running {
 impl Running {
     fn start(addresses: &str, directory: &Path, arguments: &[&str]) -> Self {
         let (said, told) = (directory.join("drill.out"), directory.join("drill.err"));
+        // Sooner than this test gives up, so that the drill itself says what it has waited for.
+        let deadline = if arguments.contains(&"--deadline") { &[][..] } else { &["--deadline", "90 s"] };
         let child = Command::new(weir_binary())
             .args(["drill", "run"])
             .args(arguments)
+            .args(deadline)
             .args(["--target", addresses, "-o", "json"])
             .stdin(Stdio::null())
             .stdout(File::create(&said).expect("a file"))

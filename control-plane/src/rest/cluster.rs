@@ -161,5 +161,6 @@ pub(super) async fn health(State(rest): RestState) -> Json<Health> {
         epoch: leads_under.unwrap_or(status.epoch),
         leader: status.leader,
         store_away: rest.shared.ha.availability().now().away_since_ms().is_some(),
+        instance: rest.shared.instance.clone(),
     })
 }

@@ -50,6 +50,8 @@ pub(crate) struct Rest {
 
 struct Shared {
     name: String,
+    /// Differs after every start of the process.
+    instance: String,
     ha: HaServices,
     leading: watch::Receiver<Option<Leading>>,
     config: BTreeMap<String, String>,
@@ -76,7 +78,8 @@ impl Rest {
             .build()
             // Only the setup of TLS or DNS can fail, and neither is configured.
             .unwrap_or_default();
-        Self { shared: Arc::new(Shared { name, ha, leading, config, metrics, agent, client }) }
+        let instance = format!("{:016x}", weir_world::random_id() as u64);
+        Self { shared: Arc::new(Shared { name, instance, ha, leading, config, metrics, agent, client }) }
     }
 }
 

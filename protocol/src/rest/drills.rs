@@ -165,4 +165,7 @@ pub struct Health {
     /// Whether the coordination store is unavailable. Always false with raft, because there the members are the store.
     #[serde(default)]
     pub store_away: bool,
+    /// A random text that is another one after every start of the process. Empty if an older version does not say.
+    #[serde(default)]
+    pub instance: String,
 }

@@ -30,6 +30,8 @@ const SAMPLES: usize = 4_096;
 const MARGIN_MS: u64 = 30_000;
 /// How long it may take to tell the cluster the result.
 const END_PATIENCE: Duration = Duration::from_secs(30);
+/// While the effect of a fault is watched, the drill says this often what it still waits for.
+const SAY_AGAIN: Duration = Duration::from_secs(10);
 /// Pause between two checks whether the cluster can survive the next step.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
@@ -366,10 +368,16 @@ impl Exercise {
         let lasts = step.disruption.outage().map_or(Duration::ZERO, |(_, for_ms)| Duration::from_millis(for_ms));
         let deadline = Instant::now() + lasts + self.options.deadline;
         let mut wake_at = self.reach.must_mend(step.disruption).then(|| Instant::now() + self.options.lasts());
+        let mut say_at = Instant::now() + SAY_AGAIN;
         while !timeline.is_over() {
             tokio::select! {
                 Some(sample) = samples.recv() => timeline.take(sample),
                 () = tokio::time::sleep_until(deadline.into()) => break,
+                () = tokio::time::sleep_until(say_at.into()) => {
+                    say_at = Instant::now() + SAY_AGAIN;
+                    let left = deadline.saturating_duration_since(Instant::now()).as_secs();
+                    (self.say)(&format!("waits {left} s more at most: {}", timeline.waits_for().join(", ")));
+                }
                 () = tokio::time::sleep_until(wake_at.unwrap_or(deadline).into()), if wake_at.is_some() => {
                     wake_at = None;
                     self.mend().await;
@@ -533,4 +541,36 @@ fn worst(before: &DrillMeasures, after: &DrillMeasures) -> DrillMeasures {
     // If a standby stops, no process detects it. This is not a missing measure.
     worst.detection_ms = before.detection_ms.max(after.detection_ms);
     worst
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    /// Its connections are accepted by the system, and nothing ever answers.
+    #[tokio::test]
+    async fn a_cluster_that_never_answers_ends_the_drill_with_what_it_waited_for() {
+        let silent = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let address = silent.local_addr().unwrap().to_string();
+        let options = DrillOptions {
+            drill: Drill::LeaderKill,
+            addresses: vec![address],
+            patience: Duration::from_millis(300),
+            objectives: DrillObjectives::default(),
+            victim: None,
+            pause: Duration::ZERO,
+            outage: Duration::ZERO,
+            deadline: Duration::from_secs(1),
+            expected_back: true,
+            supervised: false,
+            command: None,
+            restart_command: None,
+            outage_commands: None,
+        };
+        let mut exercise = Exercise::new(options, |_| ()).unwrap();
+        let error = exercise.run(std::future::pending()).await.expect_err("there is no cluster");
+        assert!(matches!(&error, DrillError::Client(ClientError::NoLeader { waited_ms: 300.., .. })), "{error:?}");
+    }
 }

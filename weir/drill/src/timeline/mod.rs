@@ -49,7 +49,10 @@ pub(super) struct Timeline {
     outage_ms: u64,
     detected_at: Option<u64>,
     served_at: Option<u64>,
-    victim_was_silent: bool,
+    /// The victim's `instance` before the fault; `None` if it was not seen.
+    victim_instance: Option<String>,
+    /// Whether the victim was silent since the fault, or is another instance: only then can it come back.
+    victim_was_away: bool,
     back_at: Option<u64>,
     jobs: BTreeMap<JobId, JobTrack>,
     newest_sample: u64,
@@ -79,7 +82,8 @@ impl Timeline {
             outage_ms: 0,
             detected_at: None,
             served_at: None,
-            victim_was_silent: false,
+            victim_instance: None,
+            victim_was_away: false,
             back_at: None,
             jobs: survey.jobs.iter().map(|job| (job.job_id, JobTrack::new(job))).collect(),
             newest_sample: 0,
@@ -106,7 +110,7 @@ impl Timeline {
         match seen {
             Seen::Health { from, answer: Some(health) } => self.answered(at, &from, &health),
             Seen::Health { from, answer: None } => {
-                self.victim_was_silent |= self.expected_back && self.after_the_fault(at) && from == self.victim_name;
+                self.victim_was_away |= self.expected_back && self.after_the_fault(at) && from == self.victim_name;
             }
             Seen::Job(job) => self.job(at, &job),
             Seen::TaskManagers(ids) => self.task_managers(at, &ids),
@@ -126,6 +130,12 @@ impl Timeline {
             self.jobs.values_mut().for_each(JobTrack::start_over);
         }
         self.newest_epoch = self.newest_epoch.max(health.epoch);
+        if from == self.victim_name && !health.instance.is_empty() {
+            // A supervisor may restart a process so soon that no request finds it silent. The first instance counts, because the
+            // moment of the fault is not exact: a restarted process may answer before it.
+            let first = self.victim_instance.get_or_insert_with(|| health.instance.clone());
+            self.victim_was_away |= self.expected_back && after && *first != health.instance;
+        }
         if leads {
             if let Some(last) = self.last_served.filter(|_| after) {
                 self.outage_ms = self.outage_ms.max(at.saturating_sub(last));
@@ -158,7 +168,7 @@ impl Timeline {
             }
         }
         let follows = health.epoch >= self.newest_epoch && health.leader.is_some();
-        if from == self.victim_name && self.victim_was_silent && follows && self.back_at.is_none() {
+        if from == self.victim_name && self.victim_was_away && follows && self.back_at.is_none() {
             self.back_at = Some(at);
             self.tell(at, format!("{from} takes part again"));
         }

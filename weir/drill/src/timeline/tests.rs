@@ -17,6 +17,7 @@ fn health(timeline: &mut Timeline, at: u64, from: &str, leads: Option<u64>, know
         epoch: LeaderEpoch(leads.unwrap_or(known.0)),
         leader: known.1.map(str::to_owned),
         store_away: false,
+        instance: String::new(),
     };
     timeline.take(Sample { at, seen: Seen::Health { from: from.to_owned(), answer: Some(answer) } });
 }
@@ -94,6 +95,38 @@ fn a_killed_leader_that_is_restarted_and_elected_again_is_a_new_leader() {
     assert_eq!(measures.back_ms, Some(40));
 }
 
+fn follower(timeline: &mut Timeline, at: u64, instance: &str, known: (u64, &str)) {
+    let answer = Health {
+        status: "ok".to_owned(),
+        name: "jm-1".to_owned(),
+        leading: false,
+        epoch: LeaderEpoch(known.0),
+        leader: Some(known.1.to_owned()),
+        store_away: false,
+        instance: instance.to_owned(),
+    };
+    timeline.take(Sample { at, seen: Seen::Health { from: "jm-1".to_owned(), answer: Some(answer) } });
+}
+
+/// A supervisor restarts the killed leader so soon that no request finds it silent after the fault.
+#[test]
+fn a_process_that_was_restarted_between_two_looks_is_back() {
+    let back_after = |before: &str, answers_early: bool, afterwards: &str| {
+        let mut timeline = timeline(Drill::LeaderKill);
+        follower(&mut timeline, 500, before, (4, "jm-1"));
+        if answers_early {
+            follower(&mut timeline, 590, afterwards, (4, "jm-1"));
+        }
+        timeline.inject(600);
+        follower(&mut timeline, 900, afterwards, (5, "jm-2"));
+        timeline.measures().back_ms
+    };
+    assert_eq!(back_after("a", false, "b"), Some(300));
+    assert_eq!(back_after("a", true, "b"), Some(300), "the fault came sooner than the agent had said");
+    assert_eq!(back_after("a", false, "a"), None, "it was never away");
+    assert_eq!(back_after("", false, ""), None, "a process of an older version does not say");
+}
+
 #[test]
 fn a_former_leader_that_wakes_up_does_not_count_as_a_leader() {
     let mut timeline = timeline(Drill::LeaderPause);
@@ -169,6 +202,7 @@ fn without_store(timeline: &mut Timeline, at: u64) {
         epoch: LeaderEpoch(4),
         leader: Some("jm-1".to_owned()),
         store_away: true,
+        instance: String::new(),
     };
     timeline.take(Sample { at, seen: Seen::Health { from: "jm-1".to_owned(), answer: Some(answer) } });
 }
