@@ -42,6 +42,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let BuiltOperator::Source(mut source, _) = registry.build(&descriptor, &context)? else {
             return Err("not a source".into());
         };
+        let found = source.propose_splits()?;
+        source.take_splits(&found)?;
         let (start, mut rows) = (Instant::now(), 0_u64);
         loop {
             match source.poll(0, 8192)? {

@@ -47,8 +47,18 @@ pub(crate) fn restored(states: &[Bytes], subtask: u32, parallelism: u32) -> Rest
     RestoredState { operator_state, former_parallelism, key_groups: Vec::new() }
 }
 
+/// Gives a source that has no state the splits that it finds now, as the worker does if no others are recorded.
+pub(crate) fn begin(source: &mut dyn Source) -> Result<(), OperatorError> {
+    if !source.needs_splits() {
+        return Ok(());
+    }
+    let found = source.propose_splits()?;
+    source.take_splits(&found)
+}
+
 /// Polls until the source ends or has returned `polls` batches. Sets the clock to the time that the source asks for.
 pub(crate) fn drain(source: &mut dyn Source, max_rows: usize, polls: usize) -> Result<Vec<RecordBatch>, OperatorError> {
+    begin(source)?;
     let (mut now, mut batches) = (1_000, Vec::new());
     while batches.len() < polls {
         match source.poll(now, max_rows)? {

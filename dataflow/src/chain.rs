@@ -2,6 +2,7 @@
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
+use bytes::Bytes;
 use weir_protocol::CheckpointId;
 use weir_protocol::job_graph::{JobVertex, Partitioning};
 use weir_protocol::link::TaskDeployment;
@@ -269,6 +270,21 @@ impl OperatorChain {
             operator.restore(state)?;
         }
         Ok(())
+    }
+
+    /// Whether the chain's source needs splits before its first poll. Ask after the restore.
+    pub fn needs_splits(&self) -> bool {
+        self.source.as_ref().is_some_and(|source| source.needs_splits())
+    }
+
+    /// The splits that the source finds now, for all subtasks. May block.
+    pub fn propose_splits(&mut self) -> Result<Bytes, OperatorError> {
+        self.source.as_mut().map_or_else(|| Ok(Bytes::new()), |source| source.propose_splits())
+    }
+
+    /// Gives the source the splits that were recorded for the vertex.
+    pub fn take_splits(&mut self, recorded: &[u8]) -> Result<(), OperatorError> {
+        self.source.as_mut().map_or(Ok(()), |source| source.take_splits(recorded))
     }
 
     /// Tells the operators that the checkpoint is durable, so that sinks commit. Idempotent.

@@ -1,6 +1,7 @@
 //! The interface of sources, which read rows from outside.
 
 use arrow_array::RecordBatch;
+use bytes::Bytes;
 use weir_protocol::CheckpointId;
 
 use crate::element::CheckpointBarrier;
@@ -8,8 +9,9 @@ use crate::operator::{OperatorError, RestoredState, StateSnapshot};
 
 /// The first operator of a chain without inputs.
 ///
-/// The splits that a subtask reads are a pure function of its number and the outside world, or of its restored state. There is no
-/// enumerator in the JobMaster, so a new leader can adopt running tasks.
+/// The splits that a subtask reads are a pure function of its number and its restored state, or of its number and the recorded
+/// splits of the job ([`Source::propose_splits`]). There is no enumerator in the JobMaster, so a new leader can adopt running
+/// tasks.
 pub trait Source: Send {
     /// Reads up to about `max_rows` rows without blocking for long. `now_ms` is the wall clock.
     fn poll(&mut self, now_ms: u64, max_rows: usize) -> Result<SourcePoll, OperatorError>;
@@ -19,6 +21,24 @@ pub trait Source: Send {
 
     /// Returns to a saved position. If the task starts from a checkpoint, the chain calls it once, before the first poll.
     fn restore(&mut self, restored: RestoredState) -> Result<(), OperatorError>;
+
+    /// Whether this source still needs splits that all subtasks of the vertex must agree on, because they come from outside and
+    /// may change meanwhile. Asked after the restore. If true, [`Source::take_splits`] follows before the first poll.
+    fn needs_splits(&self) -> bool {
+        false
+    }
+
+    /// Finds the splits of all subtasks, for example by listing files. May block. The worker records the first proposal of the
+    /// job's attempts durably, and it alone counts.
+    fn propose_splits(&mut self) -> Result<Bytes, OperatorError> {
+        Ok(Bytes::new())
+    }
+
+    /// Takes this subtask's share of the recorded splits, which another subtask may have proposed.
+    fn take_splits(&mut self, recorded: &[u8]) -> Result<(), OperatorError> {
+        let _ = recorded;
+        Ok(())
+    }
 
     /// Handles a checkpoint that became durable. Idempotent.
     fn notify_checkpoint_complete(&mut self, checkpoint: CheckpointId) -> Result<(), OperatorError> {

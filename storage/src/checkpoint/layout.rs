@@ -4,6 +4,7 @@
 //! <root>/<job>/chk-7/_metadata                                     the metadata file of checkpoint 7
 //! <root>/<job>/chk-7/<vertex>-<subtask>-<epoch>-<attempt>.state    what one subtask wrote for checkpoint 7
 //! <root>/<job>/shared/...                                          state that several checkpoints share
+//! <root>/<job>/chk-0/<vertex>.splits                               the splits with which a source of the job began
 //! <target>/savepoint-<first 6 of job>-<12 hex>/_metadata           the metadata file of a savepoint
 //! <target>/savepoint-<first 6 of job>-<12 hex>/<n>.state           the state files of a savepoint
 //! ```
@@ -11,7 +12,7 @@
 //! A state file has the name of the one attempt and checkpoint that may write it. So names are unique for ever, and can be
 //! enumerated even if they were never recorded.
 
-use weir_protocol::{CheckpointId, ExecutionVertexId, Generation, JobId};
+use weir_protocol::{CheckpointId, ExecutionVertexId, Generation, JobId, JobVertexId};
 
 /// Name of the metadata file in a checkpoint's or savepoint's directory.
 pub const METADATA_FILE: &str = "_metadata";
@@ -34,6 +35,14 @@ pub fn metadata_path(job: JobId, id: CheckpointId) -> String {
 /// The state file that one attempt of a subtask writes for one checkpoint, relative to the job's directory.
 pub fn state_path(subtask: ExecutionVertexId, generation: Generation, id: CheckpointId) -> String {
     format!("chk-{id}/{}-{}-{generation}.state", subtask.vertex, subtask.subtask)
+}
+
+/// The splits with which a source vertex of the job began, relative to the job's directory.
+///
+/// They are needed only until the job has completed a checkpoint, and ids of checkpoints begin at 1. So the file is named like
+/// one of a checkpoint 0, and is deleted like one: when a checkpoint is complete, or when the job has ended.
+pub fn splits_path(vertex: JobVertexId) -> String {
+    format!("chk-0/{vertex}.splits")
 }
 
 /// A state file that several checkpoints share, relative to the job's directory. One attempt of a subtask first wrote it for
@@ -64,7 +73,7 @@ pub fn checkpoint_of(path: &str) -> Option<CheckpointId> {
 
 #[cfg(test)]
 mod tests {
-    use weir_protocol::{JobVertexId, LeaderEpoch};
+    use weir_protocol::LeaderEpoch;
 
     use super::*;
 
@@ -89,6 +98,7 @@ mod tests {
         assert_eq!(checkpoint_of(&state_path(SUBTASK, GENERATION, CheckpointId(7))), Some(CheckpointId(7)));
         assert_eq!(checkpoint_of(&shared_path(SUBTASK, GENERATION, CheckpointId(8), 0)), Some(CheckpointId(8)));
         assert_eq!(checkpoint_of("chk-9/_metadata"), Some(CheckpointId(9)));
+        assert_eq!(checkpoint_of(&splits_path(SUBTASK.vertex)), Some(CheckpointId(0)));
         for foreign in ["", "chk-9", "chk-/x", "chk-07/x", "chk-+7/x", "notes/x", "shared/x", "chk-99999999999999999999/x"] {
             assert_eq!(checkpoint_of(foreign), None, "{foreign:?}");
         }

@@ -15,4 +15,4 @@ mod storage;
 pub use error::CheckpointError;
 pub use external::{CHECKPOINT_OF_IMPORT, ExternalCheckpoint, SavepointLocation};
 pub use handle::MetadataHandle;
-pub use storage::CheckpointStorage;
+pub use storage::{CheckpointStorage, SPLITS_LIMIT};

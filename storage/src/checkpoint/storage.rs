@@ -1,9 +1,9 @@
 //! The files of checkpoints under one root.
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes, BytesMut};
 use futures::{StreamExt, TryStreamExt};
-use weir_protocol::JobId;
 use weir_protocol::checkpoint::{CheckpointMetadata, StateHandle};
+use weir_protocol::{JobId, JobVertexId};
 
 use super::metadata::{METADATA_LIMIT, decode, encode, segments};
 use super::{CheckpointError, MetadataHandle, layout};
@@ -11,6 +11,9 @@ use crate::file_system::{FileError, FileSystemRef};
 
 /// Number of files whose sizes are read at the same time when a checkpoint is verified.
 const CONCURRENT_LOOKS: usize = 16;
+
+/// Most bytes of a source's recorded splits.
+pub const SPLITS_LIMIT: usize = 64 << 20;
 
 /// The files of checkpoints under one root.
 #[derive(Clone)]
@@ -77,6 +80,42 @@ impl CheckpointStorage {
         read_state_from(&self.files, &layout::job_directory(job), state).await
     }
 
+    /// The splits that were recorded for a source vertex of the job, if any were.
+    pub async fn read_splits(&self, job: JobId, vertex: JobVertexId) -> Result<Option<Bytes>, CheckpointError> {
+        let path = in_job(job, &layout::splits_path(vertex));
+        let mut file = match self.files.read(&path, (SPLITS_LIMIT + SPLITS_HEADER) as u64).await {
+            Ok(file) => file,
+            Err(FileError::NotFound { .. }) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let truncated = || CheckpointError::Truncated { path: path.clone(), found: 0, expected: SPLITS_HEADER as u64 };
+        let expected = file.first_chunk::<SPLITS_HEADER>().map(|header| u32::from_le_bytes(*header)).ok_or_else(truncated)?;
+        let splits = file.split_off(SPLITS_HEADER);
+        let found = crc32c::crc32c(&splits);
+        if found != expected {
+            return Err(CheckpointError::Checksum { path, part: "body", found, expected });
+        }
+        Ok(Some(splits))
+    }
+
+    /// Records the splits of a source vertex, unless others were recorded before, and returns the recorded ones. All callers of
+    /// all times get the same, until the job has completed a checkpoint or has ended.
+    pub async fn record_splits(&self, job: JobId, vertex: JobVertexId, splits: Bytes) -> Result<Bytes, CheckpointError> {
+        let path = in_job(job, &layout::splits_path(vertex));
+        let mut file = BytesMut::with_capacity(splits.len() + SPLITS_HEADER);
+        file.put_u32_le(crc32c::crc32c(&splits));
+        file.put_slice(&splits);
+        let written = self.files.write_new(&path, file.freeze()).await;
+        let error = match written {
+            Ok(()) => return Ok(splits),
+            Err(error @ (FileError::AlreadyExists { .. } | FileError::Unknown { .. })) => error,
+            Err(error) => return Err(error.into()),
+        };
+        // Another subtask was faster, or it is unknown whether this write took effect. What the file holds now, it holds for
+        // good. If there is none, a write of unknown outcome may still create it.
+        self.read_splits(job, vertex).await?.ok_or_else(|| error.into())
+    }
+
     /// Checks that every file that a checkpoint refers to exists and is long enough (C1). Returns a line for each file that is
     /// missing or too short.
     pub async fn verify(&self, metadata: &CheckpointMetadata) -> Result<Vec<String>, CheckpointError> {
@@ -102,6 +141,9 @@ impl CheckpointStorage {
         }
     }
 }
+
+/// Length of the checksum before recorded splits.
+const SPLITS_HEADER: usize = 4;
 
 /// The path relative to the root, of a path relative to a job's directory.
 fn in_job(job: JobId, path: &str) -> String {

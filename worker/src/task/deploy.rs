@@ -15,7 +15,7 @@ use weir_storage::checkpoint::CheckpointStorage;
 use super::control::TaskControl;
 use super::report::{TaskReports, failure};
 use super::slot::panic_failure;
-use super::{Task, TaskParts, task_failure};
+use super::{Task, TaskParts, splits, task_failure};
 use crate::checkpoint::restore::{self, Restorer};
 use crate::checkpoint::snapshot_writer::SnapshotWriter;
 use crate::network::NetworkOptions;
@@ -98,12 +98,10 @@ impl Deployer {
         let operators = self.operators.clone();
         // A restoring sink may commit files, and a source may list directories, so this must not run on the I/O threads. Wait for
         // its end even if the task is canceled: until then the attempt may use files that the next attempt touches.
-        let build = weir_world::blocking(move || build(&task, &operators, max_parallelism, restored));
-        let chain = match build.await {
-            Ok(chain) => chain?,
-            Err(error) if error.is_panic() => return Err(panic_failure(error.into_panic().as_ref()).into()),
-            Err(_) => return Err(failure("TASK-SHUTDOWN", "the TaskManager is shutting down", true).into()),
-        };
+        let mut chain = blocking(move || build(&task, &operators, max_parallelism, restored)).await??;
+        if chain.needs_splits() {
+            chain = splits::give(chain, (attempt.job, attempt.execution_vertex.vertex), &storage, &control).await?;
+        }
         let snapshots = SnapshotWriter::start(attempt, storage, self.inline_state_limit, reports.clone());
         let max_batch_rows = self.max_batch_rows;
         Ok(Task::new(TaskParts { control, chain, gate, outputs, snapshots, reports, max_batch_rows }))
@@ -139,6 +137,15 @@ impl Deployer {
         let codec = schema::to_arrow(&input.schema).and_then(BatchCodec::new).map_err(task_failure)?;
         let opened = self.connections.open(&producer.task_manager, &producer.data_address, key, task.attempt, codec).await;
         opened.map(InputChannel::Remote).map_err(|error| lost(error.to_string()))
+    }
+}
+
+/// Runs work of operators outside the I/O threads. If it panics, the task fails.
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, TaskFailure> {
+    match weir_world::blocking(work).await {
+        Ok(done) => Ok(done),
+        Err(error) if error.is_panic() => Err(panic_failure(error.into_panic().as_ref())),
+        Err(_) => Err(failure("TASK-SHUTDOWN", "the TaskManager is shutting down", true)),
     }
 }
 

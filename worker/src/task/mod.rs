@@ -4,6 +4,7 @@ pub mod control;
 pub mod deploy;
 pub mod report;
 pub mod slot;
+mod splits;
 
 use std::sync::Arc;
 

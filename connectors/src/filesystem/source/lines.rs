@@ -8,17 +8,36 @@ use std::path::{Path, PathBuf};
 use memchr::memchr;
 use weir_dataflow::operator::OperatorError;
 
+use super::split::Split;
+
 /// Number of bytes per read.
 pub(crate) const BLOCK_BYTES: usize = 1 << 20;
 
 /// A line longer than this is an error, so that memory is bounded for every file.
 pub(crate) const MAX_LINE_BYTES: usize = 4 << 20;
 
-/// Opens a file that had `size` bytes when it was listed. Error: `SOURCE-FILE-SHRUNK` if it is shorter now.
-pub(crate) fn open(path: &Path, size: u64) -> Result<File, OperatorError> {
+/// Opens the file of a split. Error: see [`check_unchanged`].
+pub(crate) fn open(path: &Path, split: &Split) -> Result<File, OperatorError> {
     let file = File::open(path).map_err(|error| read_failed(path, &error))?;
-    let found = file.metadata().map_err(|error| read_failed(path, &error))?.len();
-    if found < size { Err(shrunk(path, size, found)) } else { Ok(file) }
+    check_unchanged(path, &file, split)?;
+    Ok(file)
+}
+
+/// Checks that the open file of a split is as it was when it was listed. Errors: `SOURCE-FILE-SHRUNK` if it is shorter,
+/// `SOURCE-FILE-CHANGED` if it is longer or was modified.
+pub(crate) fn check_unchanged(path: &Path, file: &File, split: &Split) -> Result<(), OperatorError> {
+    let metadata = file.metadata().map_err(|error| read_failed(path, &error))?;
+    if metadata.len() < split.size {
+        return Err(shrunk(path, split.size, metadata.len()));
+    }
+    let modified = split.modified_ms != 0 && modified_ms(&metadata) != split.modified_ms;
+    if metadata.len() > split.size || modified { Err(changed(path)) } else { Ok(()) }
+}
+
+/// The modification time of a file in milliseconds since 1970; 0 if the file system does not tell.
+pub(crate) fn modified_ms(metadata: &std::fs::Metadata) -> u64 {
+    let since_1970 = metadata.modified().ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
+    since_1970.map_or(0, |time| time.as_millis() as u64)
 }
 
 /// The error for a file that can't be read.
@@ -34,6 +53,18 @@ pub(crate) fn read_failed(path: &Path, error: &std::io::Error) -> OperatorError 
     }
 }
 
+fn changed(path: &Path) -> OperatorError {
+    OperatorError::fatal(
+        "SOURCE-FILE-CHANGED",
+        format!(
+            "{}: the file was modified or replaced after the job listed it; files must not change while a job reads them, and \
+             copies on other machines need the same modification time; write files elsewhere and move them here when they are \
+             complete",
+            path.display()
+        ),
+    )
+}
+
 fn shrunk(path: &Path, size: u64, found: u64) -> OperatorError {
     OperatorError::fatal(
         "SOURCE-FILE-SHRUNK",
@@ -44,12 +75,12 @@ fn shrunk(path: &Path, size: u64, found: u64) -> OperatorError {
     )
 }
 
-/// Reads the lines that *start* in a range of a file. The last line is read to its end, also if that is outside the range. Bytes
-/// after `size` are ignored.
+/// Reads the lines that *start* in a split's range of its file. The last line is read to its end, also if that is outside the
+/// range.
 pub(crate) struct LineReader {
     path: PathBuf,
     file: File,
-    size: u64,
+    split: Split,
     /// Lines that start at or after this byte are not read.
     end: u64,
     buffer: Vec<u8>,
@@ -62,13 +93,14 @@ pub(crate) struct LineReader {
 }
 
 impl LineReader {
-    /// Opens `path` and skips to the first line that starts at or after `start`.
-    pub(crate) fn open(path: &Path, size: u64, start: u64, end: u64, block: usize) -> Result<Self, OperatorError> {
-        let file = open(path, size)?;
+    /// Opens the split's file at `path` and skips to the first line that starts in the split.
+    pub(crate) fn open(path: &Path, split: &Split, block: usize) -> Result<Self, OperatorError> {
+        let file = open(path, split)?;
+        let (size, start) = (split.size, split.start);
         let mut reader = Self {
             path: path.to_owned(),
             file,
-            size,
+            split: split.clone(),
             end: size,
             buffer: Vec::new(),
             filled: 0,
@@ -81,8 +113,13 @@ impl LineReader {
             // before.
             reader.skip_line()?;
         }
-        reader.end = end.min(size);
+        reader.end = split.end.min(size);
         Ok(reader)
+    }
+
+    /// Checks that the file did not change while it was read.
+    pub(crate) fn check_unchanged(&self) -> Result<(), OperatorError> {
+        check_unchanged(&self.path, &self.file, &self.split)
     }
 
     /// Position of the next line in the file.
@@ -117,13 +154,7 @@ impl LineReader {
             let scanned = self.filled - self.cursor;
             if !self.fill()? {
                 // The file ends without a line feed. If it has grown since it was listed, this line may be incomplete.
-                let found = self.file.metadata().map_err(|error| read_failed(&self.path, &error))?.len();
-                if found > self.size {
-                    return Err(OperatorError::fatal(
-                        "SOURCE-FILE-CHANGED",
-                        format!("{}: the file grew in the middle of a line while a job was reading it", self.path.display()),
-                    ));
-                }
+                self.check_unchanged()?;
                 return Ok(scanned);
             }
             if let Some(length) = memchr(b'\n', &self.buffer[self.cursor + scanned..self.filled]) {
@@ -160,7 +191,7 @@ impl LineReader {
         self.filled -= self.cursor;
         self.cursor = 0;
         let position = self.offset + self.filled as u64;
-        let wanted = self.size.saturating_sub(position).min(self.block as u64) as usize;
+        let wanted = self.split.size.saturating_sub(position).min(self.block as u64) as usize;
         if wanted == 0 {
             return Ok(false);
         }
@@ -169,7 +200,7 @@ impl LineReader {
         }
         let target = &mut self.buffer[self.filled..self.filled + wanted];
         match self.file.read_at(target, position) {
-            Ok(0) => Err(shrunk(&self.path, self.size, position)),
+            Ok(0) => Err(shrunk(&self.path, self.split.size, position)),
             Ok(read) => {
                 self.filled += read;
                 Ok(true)
@@ -186,9 +217,13 @@ mod tests {
 
     use super::*;
 
+    fn split(size: u64, start: u64, end: u64) -> Split {
+        Split { file: String::new(), start, end, size, modified_ms: 0, rows: 0 }
+    }
+
     fn lines(path: &Path, start: u64, end: u64, block: usize) -> Vec<Vec<u8>> {
         let size = std::fs::metadata(path).unwrap().len();
-        let mut reader = LineReader::open(path, size, start, end, block).unwrap();
+        let mut reader = LineReader::open(path, &split(size, start, end), block).unwrap();
         let mut lines = Vec::new();
         while let Some(line) = reader.next_line().unwrap() {
             lines.push(line.to_vec());
@@ -225,7 +260,7 @@ mod tests {
             std::fs::write(file.path(), &bytes).unwrap();
             let size = bytes.len() as u64;
             let whole = lines(file.path(), 0, size, 7);
-            let mut reader = LineReader::open(file.path(), size, 0, size, 7).unwrap();
+            let mut reader = LineReader::open(file.path(), &split(size, 0, size), 7).unwrap();
             let stop = stop.min(whole.len());
             for _ in 0..stop {
                 reader.next_line().unwrap();
@@ -239,7 +274,7 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), vec![b'x'; MAX_LINE_BYTES + 2 * BLOCK_BYTES]).unwrap();
         let size = std::fs::metadata(file.path()).unwrap().len();
-        let mut reader = LineReader::open(file.path(), size, 0, size, BLOCK_BYTES).unwrap();
+        let mut reader = LineReader::open(file.path(), &split(size, 0, size), BLOCK_BYTES).unwrap();
         assert_eq!(reader.next_line().unwrap_err().code, "SOURCE-LINE-TOO-LONG");
     }
 
@@ -247,15 +282,15 @@ mod tests {
     fn a_file_that_changes_while_it_is_read_is_an_error() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), b"abc\nde").unwrap();
-        let mut reader = LineReader::open(file.path(), 6, 0, 6, 2).unwrap();
+        let mut reader = LineReader::open(file.path(), &split(6, 0, 6), 2).unwrap();
         assert_eq!(reader.next_line().unwrap(), Some(&b"abc"[..]));
         std::fs::write(file.path(), b"abc\ndefg\n").unwrap();
         assert_eq!(reader.next_line().unwrap_err().code, "SOURCE-FILE-CHANGED");
         std::fs::write(file.path(), b"ab").unwrap();
-        assert_eq!(LineReader::open(file.path(), 6, 0, 6, 2).err().unwrap().code, "SOURCE-FILE-SHRUNK");
-        let mut reader = LineReader::open(file.path(), 2, 0, 2, 1).unwrap();
+        assert_eq!(LineReader::open(file.path(), &split(6, 0, 6), 2).err().unwrap().code, "SOURCE-FILE-SHRUNK");
+        let mut reader = LineReader::open(file.path(), &split(2, 0, 2), 1).unwrap();
         std::fs::write(file.path(), b"").unwrap();
         assert_eq!(reader.next_line().unwrap_err().code, "SOURCE-FILE-SHRUNK");
-        assert_eq!(LineReader::open(Path::new("/nowhere/at/all"), 0, 0, 0, 1).err().unwrap().code, "SOURCE-FILE-GONE");
+        assert_eq!(LineReader::open(Path::new("/nowhere/at/all"), &split(0, 0, 0), 1).err().unwrap().code, "SOURCE-FILE-GONE");
     }
 }

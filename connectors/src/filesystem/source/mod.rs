@@ -1,7 +1,8 @@
 //! `source.file`: reads files of rows to their end, exactly once.
 //!
-//! There is no coordinator. Each subtask lists the files and computes its share with a pure function ([`split::deal`]). From then
-//! on, its state holds the remaining splits. Files must not change while a job reads them.
+//! There is no coordinator. The list of files is recorded once per job ([`Source::propose_splits`]). Each subtask computes its
+//! share of it with a pure function ([`split::deal`]). From then on, its state holds the remaining splits. Files must not change
+//! while a job reads them.
 
 pub(crate) mod lines;
 mod listing;
@@ -86,7 +87,7 @@ pub(crate) struct FileSource {
     subtask: u32,
     parallelism: u32,
     limiter: Option<RateLimiter>,
-    /// The splits left to read; `None` until the files have been listed or a state has been restored.
+    /// The splits left to read; `None` until the recorded list of files was taken or a state was restored.
     splits: Option<VecDeque<Split>>,
     /// Reader of the first split in `splits`.
     reader: Option<SplitReader>,
@@ -101,6 +102,16 @@ enum SplitReader {
     Parquet(ParquetReader),
 }
 
+impl SplitReader {
+    fn check_unchanged(&self) -> Result<(), OperatorError> {
+        match self {
+            Self::Csv(lines, _) | Self::Json(lines) => lines.check_unchanged(),
+            Self::Parquet(parquet) => parquet.check_unchanged(),
+        }
+    }
+}
+
+/// The state of a subtask. The recorded list of files has the same form.
 #[derive(Debug, Serialize, Deserialize)]
 struct FileSourceState {
     version: u32,
@@ -109,6 +120,26 @@ struct FileSourceState {
 }
 
 const STATE_VERSION: u32 = 1;
+
+impl FileSourceState {
+    fn encode(splits: Vec<Split>, bad_rows: u64) -> Result<Bytes, OperatorError> {
+        let state = Self { version: STATE_VERSION, splits, bad_rows };
+        let bytes = serde_json::to_vec(&state).map_err(|error| OperatorError::fatal("SOURCE-STATE", error.to_string()))?;
+        Ok(Bytes::from(bytes))
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, OperatorError> {
+        let unusable = |reason: String| OperatorError::fatal("SOURCE-STATE", format!("source.file: {reason}"));
+        let state: Self = serde_json::from_slice(bytes).map_err(|error| unusable(format!("the state can't be read: {error}")))?;
+        if state.version != STATE_VERSION {
+            return Err(unusable(format!("the state has an unknown version: {}", state.version)));
+        }
+        if let Some(split) = state.splits.iter().find(|split| leaves_root(&split.file)) {
+            return Err(unusable(format!("the state has an illegal path: {:?}", split.file)));
+        }
+        Ok(state)
+    }
+}
 
 impl FileSource {
     pub(crate) fn new(descriptor: &OperatorDescriptor, context: &OperatorContext) -> Result<Self, OperatorError> {
@@ -146,11 +177,9 @@ impl FileSource {
         deal(stretches, self.parallelism, CUT_BYTES).into_iter().nth(self.subtask as usize).unwrap_or_default().into()
     }
 
-    fn ensure_listed(&mut self) -> Result<(), OperatorError> {
-        if self.splits.is_none() {
-            self.splits = Some(self.own_share(listing::list(&self.root)?));
-        }
-        Ok(())
+    fn check_listed(&self) -> Result<(), OperatorError> {
+        let missing = || OperatorError::fatal("SOURCE-STATE", "source.file: no list of files was recorded; please report this");
+        self.splits.is_some().then_some(()).ok_or_else(missing)
     }
 
     fn path_of(&self, split: &Split) -> PathBuf {
@@ -159,7 +188,7 @@ impl FileSource {
 
     fn open(&self, split: &Split) -> Result<SplitReader, OperatorError> {
         let path = self.path_of(split);
-        let open_lines = || LineReader::open(&path, split.size, split.start, split.end, BLOCK_BYTES);
+        let open_lines = || LineReader::open(&path, split, BLOCK_BYTES);
         match self.format {
             Format::Parquet => Ok(SplitReader::Parquet(ParquetReader::open(&path, split, &self.schema)?)),
             Format::Json => Ok(SplitReader::Json(open_lines()?)),
@@ -169,7 +198,8 @@ impl FileSource {
                     let header = reader.next_line()?.unwrap_or_default();
                     self.parser_for(header, &path)?
                 } else {
-                    let mut beginning = LineReader::open(&path, split.size, 0, split.size, 1 << 16)?;
+                    let whole = Split { start: 0, end: split.size, ..split.clone() };
+                    let mut beginning = LineReader::open(&path, &whole, 1 << 16)?;
                     let header = beginning.next_line()?.unwrap_or_default();
                     self.parser_for(header, &path)?
                 };
@@ -271,6 +301,7 @@ impl FileSource {
                     _ => Ok(Reading::NothingYet),
                 };
             }
+            reader.check_unchanged()?;
             if self.rows.rows() >= target {
                 return self.finish_batch().map(Reading::Rows);
             }
@@ -293,7 +324,7 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 impl Source for FileSource {
     fn poll(&mut self, now_ms: u64, max_rows: usize) -> Result<SourcePoll, OperatorError> {
-        self.ensure_listed()?;
+        self.check_listed()?;
         if self.splits.as_ref().is_some_and(VecDeque::is_empty) {
             return Ok(SourcePoll::End);
         }
@@ -317,11 +348,10 @@ impl Source for FileSource {
     }
 
     fn snapshot(&mut self, _barrier: &CheckpointBarrier) -> Result<StateSnapshot, OperatorError> {
-        self.ensure_listed()?;
+        self.check_listed()?;
         let splits = self.splits.iter().flatten().cloned().collect();
-        let state = FileSourceState { version: STATE_VERSION, splits, bad_rows: self.bad_rows };
-        let bytes = serde_json::to_vec(&state).map_err(|error| OperatorError::fatal("SOURCE-STATE", error.to_string()))?;
-        Ok(StateSnapshot { operator_state: Some(Bytes::from(bytes)), ..StateSnapshot::default() })
+        let state = FileSourceState::encode(splits, self.bad_rows)?;
+        Ok(StateSnapshot { operator_state: Some(state), ..StateSnapshot::default() })
     }
 
     fn restore(&mut self, restored: RestoredState) -> Result<(), OperatorError> {
@@ -332,26 +362,12 @@ impl Source for FileSource {
             if !rescaled && *former != self.subtask {
                 continue;
             }
-            let state: FileSourceState = serde_json::from_slice(bytes).map_err(|error| {
-                OperatorError::fatal("SOURCE-STATE", format!("source.file: the state can't be read: {error}"))
-            })?;
-            if state.version != STATE_VERSION {
-                return Err(OperatorError::fatal(
-                    "SOURCE-STATE",
-                    format!("source.file: the state has an unknown version: {}", state.version),
-                ));
-            }
-            if let Some(split) = state.splits.iter().find(|split| leaves_root(&split.file)) {
-                return Err(OperatorError::fatal(
-                    "SOURCE-STATE",
-                    format!("source.file: the state has an illegal path: {:?}", split.file),
-                ));
-            }
+            let state = FileSourceState::decode(bytes)?;
             splits.extend(state.splits);
             bad_rows += state.bad_rows;
         }
         if restored.operator_state.is_empty() {
-            // The checkpoint was taken before the job had this operator, so read from the beginning.
+            // The checkpoint was taken before the job had this operator, so read from the beginning, by a list of this job.
             return Ok(());
         }
         if rescaled {
@@ -361,6 +377,19 @@ impl Source for FileSource {
             self.splits = Some(splits.into());
             self.bad_rows = bad_rows;
         }
+        Ok(())
+    }
+
+    fn needs_splits(&self) -> bool {
+        self.splits.is_none()
+    }
+
+    fn propose_splits(&mut self) -> Result<Bytes, OperatorError> {
+        FileSourceState::encode(listing::list(&self.root)?, 0)
+    }
+
+    fn take_splits(&mut self, recorded: &[u8]) -> Result<(), OperatorError> {
+        self.splits = Some(self.own_share(FileSourceState::decode(recorded)?.splits));
         Ok(())
     }
 }

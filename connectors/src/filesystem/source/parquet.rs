@@ -1,5 +1,6 @@
 //! Reads the row groups of a Parquet file that start in a range of bytes.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -20,6 +21,8 @@ const BATCH_ROWS: usize = 8192;
 /// Reads the remaining rows of a split.
 pub(crate) struct ParquetReader {
     path: PathBuf,
+    file: File,
+    split: Split,
     schema: SchemaRef,
     /// For each column of the schema, its position among the columns read.
     places: Vec<usize>,
@@ -31,7 +34,8 @@ pub(crate) struct ParquetReader {
 impl ParquetReader {
     /// Opens the split's file at the split's position. Columns are found by name and cast to the schema's types.
     pub(crate) fn open(path: &Path, split: &Split, schema: &SchemaRef) -> Result<Self, OperatorError> {
-        let file = lines::open(path, split.size)?;
+        let file = lines::open(path, split)?;
+        let kept = file.try_clone().map_err(|error| lines::read_failed(path, &error))?;
         let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| unreadable(path, &error))?;
         let found = builder.schema();
         let mut roots = Vec::new();
@@ -62,7 +66,20 @@ impl ParquetReader {
             .with_batch_size(BATCH_ROWS)
             .build()
             .map_err(|error| unreadable(path, &error))?;
-        Ok(Self { path: path.to_owned(), schema: Arc::clone(schema), places, reader, rest: None })
+        Ok(Self {
+            path: path.to_owned(),
+            file: kept,
+            split: split.clone(),
+            schema: Arc::clone(schema),
+            places,
+            reader,
+            rest: None,
+        })
+    }
+
+    /// Checks that the file did not change while it was read.
+    pub(crate) fn check_unchanged(&self) -> Result<(), OperatorError> {
+        lines::check_unchanged(&self.path, &self.file, &self.split)
     }
 
     /// Returns up to `max_rows` rows, or `None` after the last row.

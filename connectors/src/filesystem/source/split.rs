@@ -14,6 +14,9 @@ pub(crate) struct Split {
     pub(crate) end: u64,
     /// Size of the file when it was listed.
     pub(crate) size: u64,
+    /// Modification time of the file when it was listed, in milliseconds since 1970; 0 if it is not known.
+    #[serde(default)]
+    pub(crate) modified_ms: u64,
     /// Parquet: number of rows of the split that have been read.
     #[serde(default)]
     pub(crate) rows: u64,
@@ -56,7 +59,7 @@ mod tests {
     use super::*;
 
     fn file(name: &str, size: u64) -> Split {
-        Split { file: name.to_owned(), start: 0, end: size, size, rows: 0 }
+        Split { file: name.to_owned(), start: 0, end: size, size, modified_ms: 0, rows: 0 }
     }
 
     #[test]

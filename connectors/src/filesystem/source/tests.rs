@@ -1,8 +1,10 @@
+use std::fs::File;
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::testing::{barrier, context, descriptor, drain, restored, state};
+use crate::testing::{barrier, begin, context, descriptor, drain, restored, state};
 
 fn source(options: &Value, subtask: u32, parallelism: u32) -> FileSource {
     FileSource::new(&descriptor("source.file", options.clone()), &context(subtask, parallelism, 1, vec![])).unwrap()
@@ -195,6 +197,7 @@ fn a_file_that_was_removed_or_shrank_is_fatal() {
         let path = directory.path().join(name);
         std::fs::write(&path, "1,a\n2,b\n").unwrap();
         let mut first = source(&options(&path, "csv"), 0, 1);
+        begin(&mut first).unwrap();
         let saved = state(first.snapshot(&barrier(1)).unwrap());
         if name == "gone" {
             std::fs::remove_file(&path).unwrap()
@@ -210,6 +213,63 @@ fn a_file_that_was_removed_or_shrank_is_fatal() {
 }
 
 #[test]
+fn all_subtasks_share_the_recorded_list_whatever_the_directory_holds_meanwhile() {
+    for (format, name) in (0..3).map(format_of) {
+        let directory = tempfile::tempdir().unwrap();
+        let expected = write_files(directory.path(), format, 4, 20);
+        let options = options(directory.path(), name);
+        let recorded = source(&options, 0, 2).propose_splits().unwrap();
+        std::fs::copy(directory.path().join("f000"), directory.path().join("f0005")).unwrap();
+        let mut seen = Vec::new();
+        for subtask in 0..2 {
+            let mut source = source(&options, subtask, 2);
+            assert_eq!(source.poll(0, 10).unwrap_err().code, "SOURCE-STATE");
+            assert_eq!(source.snapshot(&barrier(1)).err().map(|error| error.code), Some("SOURCE-STATE"));
+            source.take_splits(&recorded).unwrap();
+            assert!(!source.needs_splits());
+            seen.extend(lines(&drain(&mut source, 3, usize::MAX).unwrap()));
+        }
+        seen.sort();
+        assert_eq!(seen, expected, "{name}");
+    }
+}
+
+#[test]
+fn a_file_that_changes_after_it_was_listed_is_fatal() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("data");
+    let options = options(directory.path(), "csv");
+    let appended = |text: &str| {
+        use std::io::Write;
+        File::options().append(true).open(&path).unwrap().write_all(text.as_bytes()).unwrap();
+    };
+    let replaced = |text: &str| {
+        std::fs::write(&path, text).unwrap();
+        // The clock of the file system may not have advanced since the listing.
+        File::options().write(true).open(&path).unwrap().set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    };
+    for change in [&(|| appended("3,c\n")) as &dyn Fn(), &(|| replaced("9,z\n8,y\n")), &(|| replaced("9,z\n8,y\n7,x\n"))] {
+        for begun in [false, true] {
+            std::fs::write(&path, "1,a\n2,b\n").unwrap();
+            let mut source = source(&options, 0, 1);
+            begin(&mut source).unwrap();
+            if begun {
+                assert_eq!(lines(&drain(&mut source, 1, 1).unwrap()), ["1,a"]);
+            }
+            change();
+            let error = drain(&mut source, 1, usize::MAX).unwrap_err();
+            assert_eq!((error.code, error.retryable), ("SOURCE-FILE-CHANGED", false), "{error}");
+        }
+    }
+    // A state of an earlier version holds no modification times.
+    std::fs::write(&path, "1,a\n2,b\n").unwrap();
+    let saved = br#"{"version": 1, "splits": [{"file": "data", "start": 0, "end": 8, "size": 8}], "bad_rows": 0}"#;
+    let mut restoring = source(&options, 0, 1);
+    restoring.restore(restored(&[Bytes::from_static(saved)], 0, 1)).unwrap();
+    assert_eq!(lines(&drain(&mut restoring, 5, usize::MAX).unwrap()), ["1,a", "2,b"]);
+}
+
+#[test]
 fn a_restored_source_resumes_the_rate_without_a_burst() {
     let directory = tempfile::tempdir().unwrap();
     let body: String = (0..5000).map(|row| format!("{row},a\n")).collect();
@@ -217,6 +277,7 @@ fn a_restored_source_resumes_the_rate_without_a_burst() {
     let mut options = options(directory.path(), "csv");
     options["rows_per_second"] = json!(1000);
     let mut first = source(&options, 0, 1);
+    begin(&mut first).unwrap();
     assert!(matches!(first.poll(0, 8192).unwrap(), SourcePoll::NothingUntil(20)));
     let SourcePoll::Batch(batch) = first.poll(20, 8192).unwrap() else { panic!("rows are due") };
     assert_eq!(batch.num_rows(), 20);

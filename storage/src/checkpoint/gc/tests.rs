@@ -58,6 +58,15 @@ fn c4_no_file_is_deletable_if_no_checkpoint_is_kept() {
 }
 
 #[test]
+fn recorded_splits_stay_until_a_checkpoint_is_kept() {
+    let splits = format!("{}/{}", layout::job_directory(JOB), layout::splits_path(weir_protocol::JobVertexId(5)));
+    let found = entries(&[splits.clone()]);
+    assert_eq!(deletable(JOB, &found, &Roots { kept: Vec::new(), pending: BTreeSet::from([CheckpointId(1)]) }), [""; 0]);
+    let first = metadata(1, None);
+    assert_eq!(deletable(JOB, &found, &Roots { kept: vec![&first], pending: BTreeSet::new() }), [splits]);
+}
+
+#[test]
 fn files_of_other_jobs_and_unknown_files_stay() {
     let seven = metadata(7, None);
     let roots = Roots { kept: vec![&seven], pending: BTreeSet::new() };

@@ -99,3 +99,25 @@ fn the_uri_of_a_job_is_that_of_its_checkpoint_directory() {
     let (storage, _) = storage();
     assert_eq!(storage.job_uri(JOB), format!("memory://files/{JOB}"));
 }
+
+#[tokio::test]
+async fn the_first_recorded_splits_are_those_of_all_who_ask() {
+    let (storage, files) = storage();
+    let vertex = JobVertexId(5);
+    assert_eq!(storage.read_splits(JOB, vertex).await, Ok(None));
+    assert_eq!(storage.record_splits(JOB, vertex, Bytes::from("first")).await.unwrap(), "first");
+    assert_eq!(storage.record_splits(JOB, vertex, Bytes::from("second")).await.unwrap(), "first");
+    assert_eq!(storage.read_splits(JOB, vertex).await.unwrap().unwrap(), "first");
+    assert_eq!(storage.record_splits(JOB, JobVertexId(6), Bytes::new()).await.unwrap(), "", "another vertex has its own");
+
+    // A write of unknown outcome is resolved by reading: the splits are those in the file, or the caller tries again.
+    files.set_fault(MemoryFault::UnknownApplied);
+    assert_eq!(storage.record_splits(JOB, JobVertexId(7), Bytes::from("a")).await.unwrap(), "a");
+    files.set_fault(MemoryFault::UnknownLost);
+    assert!(storage.record_splits(JOB, JobVertexId(8), Bytes::from("a")).await.unwrap_err().is_retryable());
+    files.set_fault(MemoryFault::None);
+
+    let path = in_job(JOB, &layout::splits_path(vertex));
+    files.damage(&path, "\0\0\0\0first");
+    assert_eq!(storage.read_splits(JOB, vertex).await.unwrap_err().code(), "CKPT-CRC");
+}
