@@ -286,6 +286,16 @@ pub const CATALOG: &[OperatorSpec] = &[
             required("path", OptionType::Text, "The directory to write to."),
             FORMAT,
             optional("header", OptionType::Flag, "Whether CSV files begin with a line of column names; default true."),
+            optional(
+                "shared",
+                OptionType::Flag,
+                "Whether other sinks may write to the same directory; readers then see the rows of all of them. Default false.",
+            ),
+            optional(
+                "on_missing",
+                OptionType::Choice(&["fail", "continue"]),
+                "What to do if a file of the restored checkpoint is missing and was perhaps never committed; default fail.",
+            ),
         ],
         doc: "Writes files exactly once; they appear when a checkpoint has completed them.",
     },

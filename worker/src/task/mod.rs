@@ -211,6 +211,16 @@ impl Task {
         Ok(Progress::Worked)
     }
 
+    /// Reads the remaining orders before the task is dropped, and tells the operators which checkpoints will never complete. So
+    /// they can remove what they wrote for them.
+    pub fn hear_aborted(&mut self) {
+        while let Some(order) = self.control.next_order() {
+            if let TaskOrder::Aborted(checkpoint) = order {
+                self.chain.notify_checkpoint_aborted(checkpoint);
+            }
+        }
+    }
+
     fn poll_source(&mut self, now_ms: u64) -> Result<Progress, TaskFailure> {
         let is_done = self.ended || self.stopping.is_some();
         if is_done || now_ms < self.next_poll_ms {

@@ -193,7 +193,7 @@ impl SlotShared {
     }
 
     /// Drops a task, then reports its end.
-    fn bury(&self, task: Task, end: End) {
+    fn bury(&self, mut task: Task, end: End) {
         let (attempt, reports) = (task.attempt(), task.reports().clone());
         self.registry.withdraw(&attempt);
         task.close_outputs(&match &end {
@@ -201,7 +201,11 @@ impl SlotShared {
             End::Canceled => Closure::ProducerStopped("the producer was canceled".into()),
             End::Failed(failure) => Closure::ProducerStopped(format!("the producer failed: {}", failure.code)),
         });
-        if catch_unwind(AssertUnwindSafe(|| drop(task))).is_err() {
+        let close = || {
+            task.hear_aborted();
+            drop(task);
+        };
+        if catch_unwind(AssertUnwindSafe(close)).is_err() {
             tracing::warn!(%attempt, "an operator panicked while it was dropped");
         }
         reports.tell_blocking(match end {

@@ -5,8 +5,11 @@
 //! fixed in the transaction, so a repeated commit finds that it is already done.
 //!
 //! A restored sink commits the pending transactions of the checkpoint. It removes the other hidden files of older generations,
-//! because at that moment no attempt can still own them. Readers that skip names with a leading dot see each row once.
+//! because at that moment no attempt can still own them. An attempt that ends removes its own parts that no checkpoint can hold.
+//! Readers that skip names with a leading dot see each row once.
 
+mod claim;
+mod commits;
 mod names;
 mod part;
 #[cfg(test)]
@@ -14,7 +17,7 @@ mod tests;
 
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
@@ -27,10 +30,11 @@ use weir_dataflow::registry::BuiltOperator;
 use weir_protocol::CheckpointId;
 use weir_protocol::job_graph::OperatorDescriptor;
 
+use self::claim::Claim;
+use self::commits::{Commits, OnMissing, Transaction, names_in, remove_if_present, sync_directory};
 use self::names::PartNames;
 use self::part::{OpenPart, write_failed};
 use super::{Format, local_path};
-use crate::metrics::{SINK_COMMITTED_BYTES, SINK_COMMITTED_FILES};
 use crate::options;
 use crate::rows::text;
 
@@ -41,6 +45,10 @@ struct FileSinkOptions {
     format: Format,
     #[serde(default = "yes")]
     header: bool,
+    #[serde(default)]
+    shared: bool,
+    #[serde(default)]
+    on_missing: OnMissing,
 }
 
 fn yes() -> bool {
@@ -69,21 +77,18 @@ pub(crate) struct FileSink {
     open: Option<(u64, OpenPart)>,
     /// Transactions that are pre-committed but not committed, by checkpoint.
     pending: Vec<Transaction>,
-}
-
-/// A part that is complete and durable under its hidden name.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Transaction {
-    checkpoint: CheckpointId,
-    hidden: String,
-    visible: String,
-    bytes: u64,
-    rows: u64,
+    /// Checkpoints of this attempt that are complete or may become so, and hold transactions in `pending`.
+    possible: BTreeSet<CheckpointId>,
+    commits: Commits,
+    claim: Claim,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 struct FileSinkState {
     version: u32,
+    /// The job and vertex of the sink. States of earlier versions don't hold it.
+    #[serde(default)]
+    owner: String,
     pending: Vec<Transaction>,
 }
 
@@ -95,22 +100,27 @@ impl FileSink {
         let schema = context.input_schemas.first().map(Arc::clone);
         let schema = schema.ok_or_else(|| options::invalid(&descriptor.kind, "a sink needs an input"))?;
         text::check_schema(&schema)?;
+        let directory = local_path(&descriptor.kind, &options.path)?;
+        let names = PartNames::new(&context.attempt, options.format);
         Ok(Self {
-            directory: local_path(&descriptor.kind, &options.path)?,
+            commits: Commits::new(directory.clone(), options.on_missing),
+            claim: Claim::new(directory.clone(), names.owner(), &names.attempt(), options.shared),
+            directory,
             format: options.format,
             header: options.header,
             schema,
-            names: PartNames::new(&context.attempt, options.format),
+            names,
             subtask: context.subtask(),
             parallelism: context.parallelism,
             begun: false,
             next_part: 0,
             open: None,
             pending: Vec::new(),
+            possible: BTreeSet::new(),
         })
     }
 
-    /// Creates the directory and removes the hidden files of older generations, except those in `keep`.
+    /// Creates and claims the directory, and removes the hidden files of older generations, except those in `keep`.
     fn begin(&mut self, keep: &BTreeSet<String>) -> Result<(), OperatorError> {
         self.begun = true;
         std::fs::create_dir_all(&self.directory).map_err(|error| match error.kind() {
@@ -122,83 +132,30 @@ impl FileSink {
         if let Some(parent) = self.directory.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             sync_directory(parent)?;
         }
-        let failed = |error: std::io::Error| write_failed(&self.directory, &error);
-        for entry in std::fs::read_dir(&self.directory).map_err(failed)? {
-            let entry = entry.map_err(failed)?;
-            let Ok(name) = entry.file_name().into_string() else {
-                continue;
-            };
+        self.claim.hold()?;
+        for name in names_in(&self.directory)? {
             if self.names.is_leftover(&name, self.parallelism) && !keep.contains(&name) {
-                tracing::debug!(file = %entry.path().display(), "removing a part that was never committed");
-                match std::fs::remove_file(entry.path()) {
-                    Err(error) if error.kind() != ErrorKind::NotFound => return Err(write_failed(&entry.path(), &error)),
-                    _ => {}
-                }
+                let path = self.directory.join(name);
+                tracing::debug!(file = %path.display(), "removing a part that was never committed");
+                remove_if_present(&path)?;
             }
         }
-        Ok(())
+        self.commits.adopt(&self.names.own_series())
     }
+}
 
-    /// Renames a part to its visible name. Returns `false` if that was already done. Several attempts may call it at the same
-    /// time.
-    fn commit(&self, transaction: &Transaction) -> Result<bool, OperatorError> {
-        let hidden = self.directory.join(&transaction.hidden);
-        let visible = self.directory.join(&transaction.visible);
-        if exists(&visible)? {
-            if exists(&hidden)? {
-                let message = format!("{}: the file exists although {} is not committed", visible.display(), hidden.display());
-                return Err(OperatorError::fatal("SINK-CONFLICT", message));
-            }
-            return Ok(false);
-        }
-        match std::fs::metadata(&hidden) {
-            Ok(metadata) if metadata.len() != transaction.bytes => {
-                return Err(OperatorError::fatal(
-                    "SINK-LOST",
-                    format!("{}: the file has {} bytes, but must have {}", hidden.display(), metadata.len(), transaction.bytes),
-                ));
-            }
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(write_failed(&hidden, &error)),
-            _ => {}
-        }
-        match std::fs::rename(&hidden, &visible) {
-            Ok(()) => Ok(true),
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                if exists(&visible)? {
-                    return Ok(false);
-                }
-                Err(OperatorError::fatal(
-                    "SINK-LOST",
-                    format!(
-                        "{}: {} rows of checkpoint {} are lost: neither this file nor {} exists; was the directory cleaned, or \
-                         is it not the same directory on every machine?",
-                        hidden.display(),
-                        transaction.rows,
-                        transaction.checkpoint,
-                        transaction.visible
-                    ),
-                ))
-            }
-            Err(error) => Err(write_failed(&hidden, &error)),
-        }
-    }
-
-    /// Commits these transactions and makes the visible names durable.
-    fn commit_all<'a>(&self, transactions: impl Iterator<Item = &'a Transaction>) -> Result<(), OperatorError> {
-        let (mut any, mut files, mut bytes) = (false, 0, 0);
-        for transaction in transactions {
-            any = true;
-            if self.commit(transaction)? {
-                files += 1;
-                bytes += transaction.bytes;
+impl Drop for FileSink {
+    /// Removes the parts of this attempt that no checkpoint holds or will hold.
+    fn drop(&mut self) {
+        let open = self.open.take().map(|(number, _)| self.names.hidden(number));
+        let unheld = |transaction: &&Transaction| self.possible.range(transaction.checkpoint..).next().is_none();
+        let given_up = self.pending.iter().filter(unheld).map(|transaction| transaction.hidden.clone());
+        for name in open.into_iter().chain(given_up) {
+            let path = self.directory.join(name);
+            if let Err(error) = remove_if_present(&path) {
+                tracing::warn!(file = %path.display(), %error, "a part that was never committed is left behind");
             }
         }
-        if any {
-            sync_directory(&self.directory)?;
-        }
-        metrics::counter!(SINK_COMMITTED_FILES).increment(files);
-        metrics::counter!(SINK_COMMITTED_BYTES).increment(bytes);
-        Ok(())
     }
 }
 
@@ -223,11 +180,18 @@ impl Operator for FileSink {
     }
 
     fn snapshot(&mut self, barrier: &CheckpointBarrier) -> Result<StateSnapshot, OperatorError> {
+        if self.open.is_some() {
+            self.claim.hold()?;
+        }
         if let Some((number, part)) = self.open.take() {
-            let (bytes, rows) = part.finish()?;
-            sync_directory(&self.directory)?;
+            let finished = part.finish().and_then(|finished| sync_directory(&self.directory).map(|()| finished));
+            let (bytes, rows) = finished.inspect_err(|_| {
+                // The error that counts is the first one.
+                let _ = remove_if_present(&self.directory.join(self.names.hidden(number)));
+            })?;
             self.pending.push(Transaction {
                 checkpoint: barrier.id,
+                directory: Some(self.directory.clone()),
                 hidden: self.names.hidden(number),
                 visible: self.names.visible(number, barrier.id),
                 bytes,
@@ -238,7 +202,9 @@ impl Operator for FileSink {
             let message = format!("{}: {} files wait for a checkpoint to complete", self.directory.display(), self.pending.len());
             return Err(OperatorError::retryable("SINK-PENDING", message));
         }
-        let state = FileSinkState { version: STATE_VERSION, pending: self.pending.clone() };
+        self.possible.insert(barrier.id);
+        let owner = self.names.owner().to_owned();
+        let state = FileSinkState { version: STATE_VERSION, owner, pending: self.pending.clone() };
         let bytes = serde_json::to_vec(&state).map_err(|error| OperatorError::fatal("SINK-STATE", error.to_string()))?;
         Ok(StateSnapshot { operator_state: Some(Bytes::from(bytes)), ..StateSnapshot::default() })
     }
@@ -257,8 +223,12 @@ impl Operator for FileSink {
                 ));
             }
             let mine = if rescaled { former % self.parallelism.max(1) == self.subtask } else { *former == self.subtask };
+            if !state.owner.is_empty() {
+                self.claim.continues(state.owner);
+            }
             for transaction in state.pending {
-                if !PartNames::are_legal(&transaction.hidden, &transaction.visible) {
+                let is_legal = transaction.directory.as_ref().is_none_or(|directory| !directory.as_os_str().is_empty());
+                if !is_legal || !PartNames::are_legal(&transaction.hidden, &transaction.visible) {
                     return Err(OperatorError::fatal(
                         "SINK-STATE",
                         format!("sink.file: the state has an illegal file name: {:?}", transaction.hidden),
@@ -273,21 +243,17 @@ impl Operator for FileSink {
         // The checkpoint is complete, so its pending transactions must be committed. The former attempt may not have been
         // notified.
         self.begin(&keep)?;
-        self.commit_all(own.iter())
+        self.commits.commit(own.iter())
     }
 
     fn notify_checkpoint_complete(&mut self, checkpoint: CheckpointId) -> Result<(), OperatorError> {
-        self.commit_all(self.pending.iter().filter(|transaction| transaction.checkpoint <= checkpoint))?;
+        self.commits.commit(self.pending.iter().filter(|transaction| transaction.checkpoint <= checkpoint))?;
         self.pending.retain(|transaction| transaction.checkpoint > checkpoint);
+        self.possible.retain(|possible| *possible > checkpoint);
         Ok(())
     }
-}
 
-fn exists(path: &Path) -> Result<bool, OperatorError> {
-    path.try_exists().map_err(|error| write_failed(path, &error))
-}
-
-/// Makes the names in a directory durable.
-fn sync_directory(directory: &Path) -> Result<(), OperatorError> {
-    std::fs::File::open(directory).and_then(|file| file.sync_all()).map_err(|error| write_failed(directory, &error))
+    fn notify_checkpoint_aborted(&mut self, checkpoint: CheckpointId) {
+        self.possible.remove(&checkpoint);
+    }
 }

@@ -14,6 +14,13 @@ pub(crate) struct PartNames {
     extension: &'static str,
 }
 
+/// The file that names the sink whose directory it is in.
+pub(crate) const CLAIM: &str = ".weir-sink";
+
+/// Digits of the job's id at the beginning of an owner.
+pub(crate) const JOB_DIGITS: usize = 12;
+
+const RECORD_PREFIX: &str = ".commit-";
 const HIDDEN_PREFIX: &str = ".part-";
 const HIDDEN_SUFFIX: &str = ".inprogress";
 const VISIBLE_PREFIX: &str = "part-";
@@ -25,11 +32,26 @@ impl PartNames {
         let vertex = attempt.execution_vertex.vertex.to_string();
         Self {
             // Job ids are random and vertex ids are hashes, so twelve digits of each are unique enough.
-            owner: format!("{}{}", &job[..12], &vertex[20..]),
+            owner: format!("{}{}", &job[..JOB_DIGITS], &vertex[20..]),
             subtask: attempt.execution_vertex.subtask,
             generation: attempt.generation,
             extension: format.extension(),
         }
+    }
+
+    /// The job and vertex, as in all names.
+    pub(crate) fn owner(&self) -> &str {
+        &self.owner
+    }
+
+    /// The parts of this subtask in all its attempts.
+    pub(crate) fn own_series(&self) -> String {
+        format!("{}-{}", self.owner, self.subtask)
+    }
+
+    /// This attempt of this subtask.
+    pub(crate) fn attempt(&self) -> String {
+        format!("{}-{}", self.subtask, self.generation)
     }
 
     /// The hidden name of this attempt's part number `number`. The part has it until its rows are committed.
@@ -71,8 +93,34 @@ impl PartNames {
     /// Whether both names are names of parts in the directory, so that a state may contain them.
     pub(crate) fn are_legal(hidden: &str, visible: &str) -> bool {
         let plain = |name: &str| !name.contains(['/', '\0']) && name.len() <= 255;
-        plain(hidden) && plain(visible) && hidden.starts_with(HIDDEN_PREFIX) && visible.starts_with(VISIBLE_PREFIX)
+        plain(hidden) && plain(visible) && series(hidden).is_some() && visible.starts_with(VISIBLE_PREFIX)
     }
+}
+
+/// The parts of one subtask in all its attempts, of which the hidden name is one: `<owner>-<subtask>`.
+pub(crate) fn series(hidden: &str) -> Option<&str> {
+    let rest = hidden.strip_prefix(HIDDEN_PREFIX)?;
+    let (owner_end, _) = rest.match_indices('-').nth(1)?;
+    Some(&rest[..owner_end])
+}
+
+/// The name of the file that records a commit of a series' parts up to a checkpoint.
+pub(crate) fn record(series: &str, checkpoint: CheckpointId) -> String {
+    format!("{RECORD_PREFIX}{series}-{checkpoint}")
+}
+
+/// The checkpoint up to which the file `name` records commits of this series, if it does.
+pub(crate) fn checkpoint_of_record(name: &str, series: &str) -> Option<CheckpointId> {
+    let checkpoint = name.strip_prefix(RECORD_PREFIX)?.strip_prefix(series)?.strip_prefix('-')?;
+    checkpoint.parse().ok().map(CheckpointId)
+}
+
+/// The owner of a part or of a record of commits.
+pub(crate) fn owner(name: &str) -> Option<&str> {
+    if let Some(rest) = name.strip_prefix(HIDDEN_PREFIX).or_else(|| name.strip_prefix(RECORD_PREFIX)) {
+        return rest.split('-').next();
+    }
+    name.strip_prefix(VISIBLE_PREFIX)?.rsplit('-').next()?.split('.').next()
 }
 
 #[cfg(test)]
@@ -114,5 +162,19 @@ mod tests {
         assert!(!PartNames::are_legal(".part-/../../x", "part-a"));
         assert!(!PartNames::are_legal(".part-a", "/etc/passwd"));
         assert!(!PartNames::are_legal("data.csv", "part-a"));
+    }
+
+    #[test]
+    fn names_tell_their_owner_and_records_their_checkpoint() {
+        let mine = names(1, 3, 1, 2);
+        let series = mine.own_series();
+        assert_eq!(super::series(&mine.hidden(7)), Some(series.as_str()));
+        let record = record(&series, CheckpointId(12));
+        for name in [mine.hidden(7), mine.visible(7, CheckpointId(1)), record.clone()] {
+            assert_eq!(owner(&name), Some(mine.owner()), "{name}");
+        }
+        assert_eq!(checkpoint_of_record(&record, &series), Some(CheckpointId(12)));
+        assert_eq!(checkpoint_of_record(&record, &names(1, 1, 1, 2).own_series()), None);
+        assert_eq!(owner("data.csv"), None);
     }
 }

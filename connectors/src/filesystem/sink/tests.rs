@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::path::Path;
 
 use arrow_array::Int64Array;
 use arrow_array::cast::AsArray;
@@ -40,9 +41,16 @@ fn visible(directory: &Path, format: Format) -> Vec<i64> {
     rows
 }
 
+/// The parts that no reader sees.
 fn hidden(directory: &Path) -> Vec<String> {
-    let names = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    names.filter(|name| name.starts_with('.')).collect()
+    names_in(directory).unwrap().into_iter().filter(|name| name.starts_with(".part-")).collect()
+}
+
+/// Takes all visible parts away, as a loader does.
+fn take_away(directory: &Path) -> usize {
+    let names: Vec<_> = names_in(directory).unwrap().into_iter().filter(|name| name.starts_with("part-")).collect();
+    names.iter().for_each(|name| std::fs::remove_file(directory.join(name)).unwrap());
+    names.len()
 }
 
 /// A job with only a sink. Its rows are numbers. After a crash they are replayed from the last completed checkpoint.
@@ -117,7 +125,9 @@ impl Job<'_> {
                 }
             }
             Step::Abort => {
-                self.taken = None;
+                if self.taken.take().is_none() {
+                    return;
+                }
                 self.sinks.iter_mut().for_each(|sink| sink.notify_checkpoint_aborted(CheckpointId(self.checkpoint)));
             }
             Step::Crash { parallelism, restored } => self.restart(*parallelism, *restored),
@@ -228,9 +238,11 @@ fn every_csv_file_has_a_header_unless_it_is_turned_off() {
         write(&mut sink, 0..2);
         sink.snapshot(&barrier(1)).unwrap();
         sink.notify_checkpoint_complete(CheckpointId(1)).unwrap();
-        let entry = std::fs::read_dir(directory.path().join("new/one")).unwrap().next().unwrap().unwrap();
-        assert!(entry.file_name().into_string().unwrap().starts_with("part-0-1-1-1-0-"));
-        assert_eq!(std::fs::read_to_string(entry.path()).unwrap(), expected);
+        let directory = directory.path().join("new/one");
+        let names = names_in(&directory).unwrap();
+        let name = names.iter().find(|name| !name.starts_with('.')).unwrap();
+        assert!(name.starts_with("part-0-1-1-1-0-"));
+        assert_eq!(std::fs::read_to_string(directory.join(name)).unwrap(), expected);
     }
 }
 
@@ -248,6 +260,150 @@ fn a_pre_committed_file_that_is_missing_or_truncated_is_an_error() {
     let error = restore().unwrap_err();
     assert!(error.code == "SINK-LOST" && error.message.contains("3 rows of checkpoint 1 are lost"), "{error}");
     assert_eq!(first.notify_checkpoint_complete(CheckpointId(1)).unwrap_err().code, "SINK-LOST");
+}
+
+#[test]
+fn a_part_that_was_committed_and_then_taken_away_is_no_loss() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut first = sink(directory.path(), Format::Csv, 0, 1, 1);
+    write(&mut first, 0..3);
+    let saved = state(first.snapshot(&barrier(1)).unwrap());
+    first.notify_checkpoint_complete(CheckpointId(1)).unwrap();
+    assert_eq!(take_away(directory.path()), 1);
+    // A failover of the job, before its next checkpoint.
+    let mut second = sink(directory.path(), Format::Csv, 0, 1, 2);
+    second.restore(restored(std::slice::from_ref(&saved), 0, 1)).unwrap();
+    write(&mut second, 3..5);
+    let later = state(second.snapshot(&barrier(2)).unwrap());
+    // This attempt ends without notice. The next one commits, and its part is taken away, too.
+    sink(directory.path(), Format::Csv, 0, 1, 3).restore(restored(std::slice::from_ref(&later), 0, 1)).unwrap();
+    assert_eq!(take_away(directory.path()), 1);
+    sink(directory.path(), Format::Csv, 0, 1, 4).restore(restored(&[later], 0, 1)).unwrap();
+    assert_eq!(names_in(directory.path()).unwrap().iter().filter(|name| name.starts_with(".commit-")).count(), 1);
+    // A part of a newer checkpoint than the recorded one was never committed, so it is lost.
+    let mut fifth = sink(directory.path(), Format::Csv, 0, 1, 5);
+    fifth.restore(restored(&[saved], 0, 1)).unwrap();
+    write(&mut fifth, 5..6);
+    let lost = state(fifth.snapshot(&barrier(3)).unwrap());
+    std::fs::remove_file(directory.path().join(&hidden(directory.path())[0])).unwrap();
+    let error = sink(directory.path(), Format::Csv, 0, 1, 6).restore(restored(std::slice::from_ref(&lost), 0, 1)).unwrap_err();
+    assert!(error.code == "SINK-LOST" && error.message.contains("on_missing"), "{error}");
+    let options = json!({"path": directory.path(), "format": "csv", "on_missing": "continue"});
+    let mut seventh = FileSink::new(&descriptor("sink.file", options), &context(0, 1, 7, vec![schema()])).unwrap();
+    seventh.restore(restored(&[lost], 0, 1)).unwrap();
+}
+
+#[test]
+fn a_savepoint_that_is_resumed_with_another_path_commits_where_its_parts_are() {
+    let root = tempfile::tempdir().unwrap();
+    let (former, new) = (root.path().join("former"), root.path().join("new"));
+    let mut first = sink(&former, Format::Csv, 0, 1, 1);
+    write(&mut first, 0..3);
+    let saved = state(first.snapshot(&barrier(1)).unwrap());
+    let resume = |attempt| {
+        let mut sink = sink(&new, Format::Csv, 0, 1, attempt);
+        sink.restore(restored(std::slice::from_ref(&saved), 0, 1)).unwrap();
+        sink
+    };
+    let mut second = resume(2);
+    assert_eq!((visible(&former, Format::Csv), visible(&new, Format::Csv)), (vec![0, 1, 2], vec![]));
+    write(&mut second, 3..4);
+    take_away(&former);
+    drop(resume(3));
+}
+
+#[test]
+fn an_attempt_that_ends_leaves_only_parts_that_a_checkpoint_may_hold() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut canceled = sink(directory.path(), Format::Csv, 0, 1, 1);
+    write(&mut canceled, 0..3);
+    drop(canceled);
+    assert_eq!(hidden(directory.path()), Vec::<String>::new());
+    let mut canceled = sink(directory.path(), Format::Csv, 0, 1, 1);
+    for checkpoint in 1..4 {
+        write(&mut canceled, 0..3);
+        canceled.snapshot(&barrier(checkpoint)).unwrap();
+    }
+    write(&mut canceled, 0..3);
+    // Checkpoint 2 may be complete, and would hold the parts of 1 and 2.
+    canceled.notify_checkpoint_aborted(CheckpointId(1));
+    canceled.notify_checkpoint_aborted(CheckpointId(3));
+    let kept: Vec<_> = canceled.pending[..2].iter().map(|transaction| transaction.hidden.clone()).collect();
+    drop(canceled);
+    let mut left = hidden(directory.path());
+    left.sort();
+    assert_eq!(left, kept);
+}
+
+fn sink_of(job: u128, directory: &Path, shared: bool, attempt: u32) -> FileSink {
+    let options = json!({"path": directory, "format": "csv", "shared": shared});
+    let mut context = context(0, 1, attempt, vec![schema()]);
+    context.attempt.job = weir_protocol::JobId(job << 100);
+    FileSink::new(&descriptor("sink.file", options), &context).unwrap()
+}
+
+fn try_write(sink: &mut FileSink) -> Result<(), OperatorError> {
+    let batch = RecordBatch::try_new(schema(), vec![Arc::new(Int64Array::from(vec![1]))]).unwrap();
+    sink.process(0, batch, &mut NoOutput)
+}
+
+#[test]
+fn a_directory_with_the_output_of_another_job_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut first = sink_of(1, directory.path(), false, 1);
+    write(&mut first, 0..3);
+    let saved = state(first.snapshot(&barrier(1)).unwrap());
+    let error = try_write(&mut sink_of(2, directory.path(), false, 1)).unwrap_err();
+    assert!(error.code == "SINK-SHARED" && !error.retryable && error.message.contains("\"shared\": true"), "{error}");
+    // Another attempt of the same job, and a job that agrees to share.
+    sink_of(1, directory.path(), false, 2).restore(restored(std::slice::from_ref(&saved), 0, 1)).unwrap();
+    try_write(&mut sink_of(2, directory.path(), true, 1)).unwrap();
+    // A job that continues the first from its savepoint takes the directory over. If the first still runs, it fails before it
+    // hands over rows.
+    let mut heir = sink_of(3, directory.path(), false, 1);
+    heir.restore(restored(std::slice::from_ref(&saved), 0, 1)).unwrap();
+    write(&mut heir, 3..4);
+    write(&mut first, 3..4);
+    assert_eq!(first.snapshot(&barrier(2)).err().map(|error| error.code), Some("SINK-SHARED"));
+    // Now the heir's output is there, so the savepoint can't be continued there a second time.
+    let error = sink_of(4, directory.path(), false, 1).restore(restored(&[saved], 0, 1)).unwrap_err();
+    assert_eq!(error.code, "SINK-SHARED");
+}
+
+#[test]
+fn a_directory_in_which_another_job_left_nothing_is_free() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut failed = sink_of(1, directory.path(), false, 1);
+    write(&mut failed, 0..3);
+    drop(failed);
+    let mut next = sink_of(2, directory.path(), false, 1);
+    write(&mut next, 0..3);
+    next.snapshot(&barrier(1)).unwrap();
+    next.notify_checkpoint_complete(CheckpointId(1)).unwrap();
+    take_away(directory.path());
+    // The record of its commit is left, so it may still run.
+    assert_eq!(try_write(&mut sink_of(3, directory.path(), false, 1)).unwrap_err().code, "SINK-SHARED");
+}
+
+#[test]
+fn of_two_jobs_that_begin_at_once_one_gets_the_directory() {
+    for _ in 0..20 {
+        let directory = tempfile::tempdir().unwrap();
+        let barrier_of_threads = std::sync::Barrier::new(2);
+        let begin = |job| {
+            let mut sink = sink_of(job, directory.path(), false, 1);
+            barrier_of_threads.wait();
+            let begun = try_write(&mut sink).and_then(|()| sink.snapshot(&barrier(1)).map(drop));
+            barrier_of_threads.wait();
+            begun.map_err(|error| error.code)
+        };
+        let (one, two) = std::thread::scope(|scope| {
+            let one = scope.spawn(|| begin(1));
+            (begin(2), one.join().unwrap())
+        });
+        assert!(!(one.is_ok() && two.is_ok()), "both got it");
+        assert!([one, two].iter().all(|begun| matches!(begun, Ok(()) | Err("SINK-SHARED"))));
+    }
 }
 
 #[test]
