@@ -35,7 +35,11 @@ pub(crate) fn barrier(id: u64) -> CheckpointBarrier {
     CheckpointBarrier { id: CheckpointId(id), kind: CheckpointKind::Checkpoint, timestamp_ms: 0 }
 }
 
+/// The state of a snapshot, after the work that makes it durable.
 pub(crate) fn state(snapshot: StateSnapshot) -> Bytes {
+    if let Some(work) = snapshot.before_durable {
+        work().unwrap();
+    }
     snapshot.operator_state.unwrap()
 }
 

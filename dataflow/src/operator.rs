@@ -122,7 +122,13 @@ pub struct StateSnapshot {
     pub operator_state: Option<Bytes>,
     /// Keyed state by key group, in increasing order, without empty groups.
     pub key_groups: Vec<KeyGroupSnapshot>,
+    /// Slow work that must succeed before the snapshot counts, for example to make written files durable.
+    pub before_durable: Option<BeforeDurable>,
 }
+
+/// Work that is done on another thread, for the snapshots of an attempt in their order. If it fails, the snapshot is declined. If
+/// the snapshot can't be written at all, the work is never done, so that of the next one must include it.
+pub type BeforeDurable = Box<dyn FnOnce() -> Result<(), OperatorError> + Send>;
 
 /// One key group's frozen state.
 pub struct KeyGroupSnapshot {

@@ -196,7 +196,7 @@ impl Source for Rows {
     }
 
     fn snapshot(&mut self, _: &CheckpointBarrier) -> Result<StateSnapshot, OperatorError> {
-        Ok(StateSnapshot { operator_state: Some(to_bytes(&(self.source, self.next))?), key_groups: Vec::new() })
+        Ok(StateSnapshot { operator_state: Some(to_bytes(&(self.source, self.next))?), ..StateSnapshot::default() })
     }
 
     fn restore(&mut self, restored: RestoredState) -> Result<(), OperatorError> {
@@ -252,7 +252,7 @@ impl Operator for Sum {
             let serialize = Box::new(move || to_bytes(&sums));
             KeyGroupSnapshot { key_group: *key_group, version: group.version, serialize }
         });
-        Ok(StateSnapshot { operator_state: None, key_groups: frozen.collect() })
+        Ok(StateSnapshot { key_groups: frozen.collect(), ..StateSnapshot::default() })
     }
 
     fn restore(&mut self, restored: RestoredState) -> Result<(), OperatorError> {
@@ -293,7 +293,7 @@ impl Operator for Commit {
     fn snapshot(&mut self, barrier: &CheckpointBarrier) -> Result<StateSnapshot, OperatorError> {
         self.pending.insert(barrier.id.0, std::mem::take(&mut self.open));
         let state = to_bytes(&(self.subtask, &self.pending))?;
-        Ok(StateSnapshot { operator_state: Some(state), key_groups: Vec::new() })
+        Ok(StateSnapshot { operator_state: Some(state), ..StateSnapshot::default() })
     }
 
     fn restore(&mut self, restored: RestoredState) -> Result<(), OperatorError> {

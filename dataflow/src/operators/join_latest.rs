@@ -127,7 +127,7 @@ impl Operator for JoinLatest {
     }
 
     fn snapshot(&mut self, _: &CheckpointBarrier) -> Result<StateSnapshot, OperatorError> {
-        Ok(StateSnapshot { operator_state: None, key_groups: self.latest.snapshot() })
+        Ok(StateSnapshot { key_groups: self.latest.snapshot(), ..StateSnapshot::default() })
     }
 
     fn restore(&mut self, restored: RestoredState) -> Result<(), OperatorError> {

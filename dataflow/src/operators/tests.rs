@@ -141,7 +141,7 @@ impl Source for Numbers {
 
     fn snapshot(&mut self, _: &CheckpointBarrier) -> Result<StateSnapshot, OperatorError> {
         let state = Some(bytes::Bytes::copy_from_slice(&self.next.to_le_bytes()));
-        Ok(StateSnapshot { operator_state: state, key_groups: Vec::new() })
+        Ok(StateSnapshot { operator_state: state, ..StateSnapshot::default() })
     }
 
     fn restore(&mut self, restored: RestoredState) -> Result<(), OperatorError> {

@@ -109,7 +109,7 @@ impl Operator for WatermarkGenerator {
 
     fn snapshot(&mut self, _: &CheckpointBarrier) -> Result<StateSnapshot, OperatorError> {
         let state = self.highest.map(|highest| Bytes::copy_from_slice(&highest.to_le_bytes()));
-        Ok(StateSnapshot { operator_state: state, key_groups: Vec::new() })
+        Ok(StateSnapshot { operator_state: state, ..StateSnapshot::default() })
     }
 
     /// Takes the lowest time of the former subtasks. Subtasks that had seen no rows saved no time.

@@ -223,7 +223,10 @@ impl Uploads {
 
 fn serialize(operators: Vec<StateSnapshot>, plan: Vec<Vec<Option<FileSegment>>>) -> Result<Serialized, String> {
     let mut serialized = Vec::with_capacity(operators.len());
-    for (operator, plan) in operators.into_iter().zip(plan) {
+    for (mut operator, plan) in operators.into_iter().zip(plan) {
+        if let Some(work) = operator.before_durable.take() {
+            work().map_err(|error| error.to_string())?;
+        }
         let mut key_groups = Vec::with_capacity(operator.key_groups.len());
         for (group, referenced) in operator.key_groups.into_iter().zip(plan) {
             let place = match referenced {

@@ -103,7 +103,7 @@ impl Source for Numbers {
     }
 
     fn snapshot(&mut self, _: &CheckpointBarrier) -> Result<StateSnapshot, OperatorError> {
-        Ok(StateSnapshot { operator_state: Some(to_bytes(&self.next)), key_groups: Vec::new() })
+        Ok(StateSnapshot { operator_state: Some(to_bytes(&self.next)), ..StateSnapshot::default() })
     }
 
     fn restore(&mut self, restored: RestoredState) -> Result<(), OperatorError> {
@@ -162,7 +162,7 @@ impl Operator for Count {
             let serialize = Box::new(move || Ok(to_bytes(&counts)));
             KeyGroupSnapshot { key_group: *key_group, version: group.version, serialize }
         });
-        Ok(StateSnapshot { operator_state: None, key_groups: frozen.collect() })
+        Ok(StateSnapshot { key_groups: frozen.collect(), ..StateSnapshot::default() })
     }
 
     fn restore(&mut self, restored: RestoredState) -> Result<(), OperatorError> {
@@ -198,7 +198,7 @@ impl Operator for Collect {
 
     fn snapshot(&mut self, barrier: &CheckpointBarrier) -> Result<StateSnapshot, OperatorError> {
         self.pending.insert(barrier.id.0, std::mem::take(&mut self.open));
-        Ok(StateSnapshot { operator_state: Some(to_bytes(&self.pending)), key_groups: Vec::new() })
+        Ok(StateSnapshot { operator_state: Some(to_bytes(&self.pending)), ..StateSnapshot::default() })
     }
 
     fn restore(&mut self, restored: RestoredState) -> Result<(), OperatorError> {

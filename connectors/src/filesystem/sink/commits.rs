@@ -14,7 +14,7 @@ use weir_dataflow::operator::OperatorError;
 use weir_protocol::CheckpointId;
 
 use super::names;
-use super::part::write_failed;
+use super::part::{sync_directory, write_failed};
 use crate::metrics::{SINK_COMMITTED_BYTES, SINK_COMMITTED_FILES};
 
 /// A part that is complete and durable under its hidden name.
@@ -210,9 +210,4 @@ pub(super) fn remove_if_present(path: &Path) -> Result<(), OperatorError> {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(write_failed(path, &error)),
         _ => Ok(()),
     }
-}
-
-/// Makes the names in a directory durable.
-pub(super) fn sync_directory(directory: &Path) -> Result<(), OperatorError> {
-    std::fs::File::open(directory).and_then(|file| file.sync_all()).map_err(|error| write_failed(directory, &error))
 }

@@ -1,8 +1,9 @@
 //! `sink.file`: writes rows to files, exactly once, by two-phase commit.
 //!
-//! Rows are written to a file with a hidden name. At a barrier the sink closes and syncs the file, and adds it to operator state
-//! as a pending transaction. When the checkpoint is complete, the sink renames the file to its visible name. The visible name is
-//! fixed in the transaction, so a repeated commit finds that it is already done.
+//! Rows are written to a file with a hidden name. At a barrier the sink finishes the file, and adds it to operator state as a
+//! pending transaction. The file is synced in the background, before the snapshot is acknowledged. When the checkpoint is
+//! complete, the sink renames the file to its visible name. The visible name is fixed in the transaction, so a repeated commit
+//! finds that it is already done.
 //!
 //! A restored sink commits the pending transactions of the checkpoint. It removes the other hidden files of older generations,
 //! because at that moment no attempt can still own them. An attempt that ends removes its own parts that no checkpoint can hold.
@@ -18,7 +19,7 @@ mod tests;
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
@@ -31,9 +32,9 @@ use weir_protocol::CheckpointId;
 use weir_protocol::job_graph::OperatorDescriptor;
 
 use self::claim::Claim;
-use self::commits::{Commits, OnMissing, Transaction, names_in, remove_if_present, sync_directory};
+use self::commits::{Commits, OnMissing, Transaction, names_in, remove_if_present};
 use self::names::PartNames;
-use self::part::{OpenPart, write_failed};
+use self::part::{OpenPart, UnsyncedParts, sync_directory, write_failed};
 use super::{Format, local_path};
 use crate::options;
 use crate::rows::text;
@@ -77,6 +78,7 @@ pub(crate) struct FileSink {
     open: Option<(u64, OpenPart)>,
     /// Transactions that are pre-committed but not committed, by checkpoint.
     pending: Vec<Transaction>,
+    unsynced: Arc<Mutex<UnsyncedParts>>,
     /// Checkpoints of this attempt that are complete or may become so, and hold transactions in `pending`.
     possible: BTreeSet<CheckpointId>,
     commits: Commits,
@@ -116,6 +118,7 @@ impl FileSink {
             next_part: 0,
             open: None,
             pending: Vec::new(),
+            unsynced: Arc::default(),
             possible: BTreeSet::new(),
         })
     }
@@ -184,11 +187,11 @@ impl Operator for FileSink {
             self.claim.hold()?;
         }
         if let Some((number, part)) = self.open.take() {
-            let finished = part.finish().and_then(|finished| sync_directory(&self.directory).map(|()| finished));
-            let (bytes, rows) = finished.inspect_err(|_| {
+            let part = part.finish().inspect_err(|_| {
                 // The error that counts is the first one.
                 let _ = remove_if_present(&self.directory.join(self.names.hidden(number)));
             })?;
+            let (bytes, rows) = (part.bytes, part.rows);
             self.pending.push(Transaction {
                 checkpoint: barrier.id,
                 directory: Some(self.directory.clone()),
@@ -197,7 +200,9 @@ impl Operator for FileSink {
                 bytes,
                 rows,
             });
+            UnsyncedParts::add(&self.unsynced, part)?;
         }
+        UnsyncedParts::check(&self.unsynced)?;
         if self.pending.len() > MAX_PENDING {
             let message = format!("{}: {} files wait for a checkpoint to complete", self.directory.display(), self.pending.len());
             return Err(OperatorError::retryable("SINK-PENDING", message));
@@ -206,7 +211,12 @@ impl Operator for FileSink {
         let owner = self.names.owner().to_owned();
         let state = FileSinkState { version: STATE_VERSION, owner, pending: self.pending.clone() };
         let bytes = serde_json::to_vec(&state).map_err(|error| OperatorError::fatal("SINK-STATE", error.to_string()))?;
-        Ok(StateSnapshot { operator_state: Some(Bytes::from(bytes)), ..StateSnapshot::default() })
+        let unsynced = Arc::clone(&self.unsynced);
+        Ok(StateSnapshot {
+            operator_state: Some(Bytes::from(bytes)),
+            before_durable: Some(Box::new(move || UnsyncedParts::sync(&unsynced))),
+            ..StateSnapshot::default()
+        })
     }
 
     fn restore(&mut self, restored: RestoredState) -> Result<(), OperatorError> {

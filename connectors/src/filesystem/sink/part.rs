@@ -3,6 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
@@ -78,9 +79,8 @@ impl OpenPart {
         Ok(())
     }
 
-    /// Writes the remaining rows and makes the contents durable, but not the file's name. Returns the number of bytes and of
-    /// rows.
-    pub(crate) fn finish(self) -> Result<(u64, u64), OperatorError> {
+    /// Writes the remaining rows. The file is durable only when it and its directory are synced.
+    pub(crate) fn finish(self) -> Result<FinishedPart, OperatorError> {
         let file = match self.writer {
             PartWriter::Text { mut file, buffer, .. } => {
                 file.write_all(&buffer).map_err(|error| write_failed(&self.path, &error))?;
@@ -88,10 +88,69 @@ impl OpenPart {
             }
             PartWriter::Parquet(writer) => writer.into_inner().map_err(|error| write_failed(&self.path, &error))?,
         };
-        file.sync_all().map_err(|error| write_failed(&self.path, &error))?;
         let bytes = file.metadata().map_err(|error| write_failed(&self.path, &error))?.len();
-        Ok((bytes, self.rows))
+        Ok(FinishedPart { path: self.path, file, bytes, rows: self.rows })
     }
+}
+
+/// A part that is complete, but perhaps not durable yet.
+#[derive(Debug)]
+pub(crate) struct FinishedPart {
+    pub(crate) path: PathBuf,
+    /// The handle that wrote it, because only that one is certain to learn of failed writes.
+    pub(crate) file: File,
+    pub(crate) bytes: u64,
+    pub(crate) rows: u64,
+}
+
+/// The finished parts of an attempt that are not durable yet. The sink adds them, and the background part of a snapshot syncs
+/// them. A failure is final, because a second sync of a file does not report it again.
+#[derive(Debug, Default)]
+pub(crate) struct UnsyncedParts {
+    parts: Vec<FinishedPart>,
+    failed: Option<OperatorError>,
+}
+
+/// More unsynced parts than this keep too many files open. It happens if no snapshot can be written for long.
+const MAX_UNSYNCED: usize = 64;
+
+impl UnsyncedParts {
+    /// Adds a part. Error: a former sync failed.
+    pub(crate) fn add(shared: &Mutex<Self>, part: FinishedPart) -> Result<(), OperatorError> {
+        let too_many = {
+            let mut unsynced = lock(shared);
+            unsynced.parts.push(part);
+            unsynced.parts.len() > MAX_UNSYNCED
+        };
+        if too_many { Self::sync(shared) } else { Self::check(shared) }
+    }
+
+    /// Error: a former sync failed.
+    pub(crate) fn check(shared: &Mutex<Self>) -> Result<(), OperatorError> {
+        lock(shared).failed.clone().map_or(Ok(()), Err)
+    }
+
+    /// Makes all parts durable, with their names.
+    pub(crate) fn sync(shared: &Mutex<Self>) -> Result<(), OperatorError> {
+        Self::check(shared)?;
+        let parts = std::mem::take(&mut lock(shared).parts);
+        let sync = |part: &FinishedPart| part.file.sync_all().map_err(|error| write_failed(&part.path, &error));
+        let directory = parts.last().and_then(|part| part.path.parent());
+        let synced = parts.iter().try_for_each(sync).and_then(|()| directory.map_or(Ok(()), sync_directory));
+        if let Err(error) = &synced {
+            lock(shared).failed = Some(error.clone());
+        }
+        synced
+    }
+}
+
+fn lock(shared: &Mutex<UnsyncedParts>) -> MutexGuard<'_, UnsyncedParts> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Makes the names in a directory durable.
+pub(crate) fn sync_directory(directory: &Path) -> Result<(), OperatorError> {
+    File::open(directory).and_then(|file| file.sync_all()).map_err(|error| write_failed(directory, &error))
 }
 
 /// The error (`SINK-IO`) for a file or directory that can't be written, for example because the disk is full, read-only or

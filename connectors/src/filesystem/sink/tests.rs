@@ -335,6 +335,26 @@ fn an_attempt_that_ends_leaves_only_parts_that_a_checkpoint_may_hold() {
     assert_eq!(left, kept);
 }
 
+#[test]
+fn parts_become_durable_in_the_background_and_a_failure_is_never_forgotten() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut sink = sink(&directory.path().join("out"), Format::Csv, 0, 1, 1);
+    let mut take = |checkpoint| {
+        write(&mut sink, 0..3);
+        sink.snapshot(&barrier(checkpoint))
+    };
+    // The snapshot of checkpoint 1 is never written, so that of checkpoint 2 syncs both parts.
+    drop(take(1).unwrap());
+    let work = take(2).unwrap().before_durable.unwrap();
+    work().unwrap();
+    let work = take(3).unwrap().before_durable.unwrap();
+    std::fs::remove_dir_all(directory.path().join("out")).unwrap();
+    let error = work().unwrap_err();
+    assert!(error.code == "SINK-IO" && error.retryable, "{error}");
+    std::fs::create_dir(directory.path().join("out")).unwrap();
+    assert_eq!(sink.snapshot(&barrier(4)).err().map(|error| error.code), Some("SINK-IO"));
+}
+
 fn sink_of(job: u128, directory: &Path, shared: bool, attempt: u32) -> FileSink {
     let options = json!({"path": directory, "format": "csv", "shared": shared});
     let mut context = context(0, 1, attempt, vec![schema()]);

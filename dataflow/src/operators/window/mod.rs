@@ -203,7 +203,11 @@ impl Operator for WindowOperator {
             let frozen = frozen.clone();
             KeyGroupSnapshot { key_group, version: info.version, serialize: Box::new(move || frozen.serialize(key_group)) }
         };
-        Ok(StateSnapshot { operator_state: Some(seal_watermark(self.watermark)), key_groups: held.map(freeze).collect() })
+        Ok(StateSnapshot {
+            operator_state: Some(seal_watermark(self.watermark)),
+            key_groups: held.map(freeze).collect(),
+            before_durable: None,
+        })
     }
 
     fn restore(&mut self, restored: RestoredState) -> Result<(), OperatorError> {

@@ -35,8 +35,11 @@ fn frozen(id: u64, kind: CheckpointKind, groups: &[(u32, u64)], bytes: usize) ->
         version,
         serialize: Box::new(move || Ok(Bytes::from(vec![version as u8; bytes]))),
     };
-    let state =
-        StateSnapshot { operator_state: Some(Bytes::from_static(b"offset")), key_groups: groups.iter().map(group).collect() };
+    let state = StateSnapshot {
+        operator_state: Some(Bytes::from_static(b"offset")),
+        key_groups: groups.iter().map(group).collect(),
+        before_durable: None,
+    };
     let barrier = CheckpointBarrier { id: CheckpointId(id), kind, timestamp_ms: 0 };
     FrozenSnapshot { barrier, operators: vec![state], alignment_us: 1, sync_us: 2 }
 }
@@ -149,4 +152,24 @@ async fn a_file_written_for_an_ended_task_is_deleted_and_not_reported() {
         assert!(files.changes().iter().any(|line| line.starts_with("write")), "a file was written: {:?}", files.changes());
         assert!(files.files().is_empty(), "{fault:?}: {:?}", files.files());
     }
+}
+
+#[tokio::test]
+async fn the_work_before_a_snapshot_is_durable_is_done_first_and_its_failure_declines_the_snapshot() {
+    let mut world = world();
+    let done = Arc::new(Mutex::new(false));
+    let mut good = frozen(1, CheckpointKind::Checkpoint, &[], 0);
+    let does = done.clone();
+    good.operators[0].before_durable = Some(Box::new(move || {
+        *does.lock().unwrap() = true;
+        Ok(())
+    }));
+    world.acknowledgement(good).await;
+    assert!(*done.lock().unwrap());
+    let mut bad = frozen(2, CheckpointKind::Checkpoint, &[], 0);
+    bad.operators[0].before_durable =
+        Some(Box::new(|| Err(weir_dataflow::operator::OperatorError::retryable("SINK-IO", "the disk is full"))));
+    world.writer.submit(bad).unwrap();
+    let Some(TaskReport::Declined(decline)) = world.reports.next().await else { panic!("not declined") };
+    assert!(decline.checkpoint == CheckpointId(2) && decline.reason.contains("SINK-IO: the disk is full"), "{decline:?}");
 }
