@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
@@ -15,12 +16,15 @@ use weir_protocol::rest::ErrorResponse;
 use weir_world::net::{BoundListener, TcpListener, TcpStream};
 
 use crate::task_executor::gateway::TaskExecutorGateway;
+use crate::task_series::TaskSeries;
 
 /// What the HTTP service needs for its pages.
 #[derive(Clone)]
 pub struct Pages {
     /// Renders the metrics. If `None`, `/metrics` answers 404.
     pub metrics: Option<PrometheusHandle>,
+    /// The series of tasks, which `/metrics` shows as well.
+    pub series: Arc<TaskSeries>,
     pub executor: TaskExecutorGateway,
     /// Accepts or refuses the faults of drills.
     pub drills: DrillAgent,
@@ -60,7 +64,8 @@ async fn metrics(State(pages): State<Pages>) -> Response {
     match pages.metrics {
         Some(handle) => {
             handle.run_upkeep();
-            ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], handle.render()).into_response()
+            let text = handle.render() + &pages.series.render();
+            ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
         }
         None => (StatusCode::NOT_FOUND, "this process records no metrics\n").into_response(),
     }

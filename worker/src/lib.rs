@@ -11,6 +11,7 @@ pub mod metrics;
 pub mod network;
 pub mod task;
 pub mod task_executor;
+pub mod task_series;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +36,7 @@ use task::slot::Slot;
 use task_executor::Identity;
 use task_executor::gateway::{TaskExecutorGateway, TaskExecutorStatus};
 use task_executor::runner::{Runner, RunnerParts};
+use task_series::TaskSeries;
 
 /// Threads of the I/O runtime.
 const IO_THREADS: usize = 2;
@@ -76,6 +78,8 @@ pub struct TaskManagerOptions {
     pub inline_state_limit: usize,
     /// Renders `/metrics`. The program installs the recorder, because a process can have only one.
     pub metrics: Option<PrometheusHandle>,
+    /// The series of a task stays in `/metrics` for this many milliseconds after the task has ended.
+    pub keep_ended_series_ms: u64,
     /// Injects the faults of drills (`drill.agent.enabled`). If `None`, this process refuses them.
     pub faults: Option<FaultInjectorRef>,
 }
@@ -99,6 +103,7 @@ impl TaskManagerOptions {
             max_batch_rows: 8_192,
             inline_state_limit: INLINE_STATE_LIMIT,
             metrics: None,
+            keep_ended_series_ms: 120_000,
             faults: None,
         }
     }
@@ -177,17 +182,19 @@ impl TaskManager {
             heartbeat_timeout_ms: options.heartbeat_timeout_ms.max(1),
             seed: weir_world::random_id() as u64,
         };
+        let series = Arc::new(TaskSeries::new(options.keep_ended_series_ms));
         let parts = RunnerParts {
             identity,
             jobmanagers: options.jobmanagers,
             deployer,
             slots: slots.clone(),
             storages: Arc::new(CheckpointStorages::new(options.storage)),
+            series: series.clone(),
             io: io.handle(),
         };
         let (runner, executor) = Runner::launch(parts);
         let drills = DrillAgent::new(id.0.clone(), options.faults);
-        let pages = http::Pages { metrics: options.metrics, executor: executor.clone(), drills };
+        let pages = http::Pages { metrics: options.metrics, series, executor: executor.clone(), drills };
         let service = Arc::new(DataService { task_manager: id.clone(), registry: channels, options: options.network });
         let (end, ended) = watch::channel(false);
         let (io_ended, agent_ended) = (ended.clone(), ended);

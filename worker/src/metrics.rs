@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, histogram};
 use weir_protocol::ExecutionAttemptId;
 use weir_protocol::link::TaskMetrics;
 
@@ -38,6 +38,23 @@ pub const IDLE: &str = "weir_task_idle_milliseconds_total";
 pub const WATERMARK: &str = "weir_task_watermark_milliseconds";
 /// Rows that came too late.
 pub const LATE_RECORDS: &str = "weir_task_late_records_total";
+/// Reads one counter of an attempt.
+pub type ReadCounter = fn(&TaskMetrics) -> u64;
+
+/// The counters that every task has, with their meaning. Their series are in [`crate::task_series`].
+pub const COUNTERS_OF_TASKS: [(&str, &str, ReadCounter); 8] = [
+    (RECORDS_IN, "Rows received from channels, or read by a source.", |task| task.records_in),
+    (RECORDS_OUT, "Rows sent into channels, or written by a sink.", |task| task.records_out),
+    (BYTES_IN, "Bytes received from channels.", |task| task.bytes_in),
+    (BYTES_OUT, "Bytes sent into channels.", |task| task.bytes_out),
+    (BUSY, "Time a task spent processing.", |task| task.busy_ms),
+    (BACKPRESSURED, "Time a task spent waiting for room downstream.", |task| task.backpressured_ms),
+    (IDLE, "Time a task spent waiting for input.", |task| task.idle_ms),
+    (LATE_RECORDS, "Rows dropped because they came too late for their window.", |task| task.late_records),
+];
+/// What [`WATERMARK`] means.
+pub const WATERMARK_DOC: &str = "Current watermark of a task, milliseconds since 1970.";
+
 /// Bytes sent to other TaskManagers.
 pub const NETWORK_SENT: &str = "weir_network_sent_bytes_total";
 /// Bytes received from other TaskManagers.
@@ -62,15 +79,6 @@ pub fn describe() {
     describe_counter!(LEADER_LOST, Unit::Count, "Times the connection to a leader was lost.");
     describe_counter!(OUTBOX_DROPPED, Unit::Count, "Messages dropped because there was no leader and the outbox was full.");
     describe_counter!(TASK_FAILURES, Unit::Count, "Tasks that failed, by code.");
-    describe_counter!(RECORDS_IN, Unit::Count, "Rows received from channels, or read by a source.");
-    describe_counter!(RECORDS_OUT, Unit::Count, "Rows sent into channels, or written by a sink.");
-    describe_counter!(BYTES_IN, Unit::Bytes, "Bytes received from channels.");
-    describe_counter!(BYTES_OUT, Unit::Bytes, "Bytes sent into channels.");
-    describe_counter!(BUSY, Unit::Milliseconds, "Time a task spent processing.");
-    describe_counter!(BACKPRESSURED, Unit::Milliseconds, "Time a task spent waiting for room downstream.");
-    describe_counter!(IDLE, Unit::Milliseconds, "Time a task spent waiting for input.");
-    describe_gauge!(WATERMARK, Unit::Milliseconds, "Current watermark of a task, milliseconds since 1970.");
-    describe_counter!(LATE_RECORDS, Unit::Count, "Rows dropped because they came too late for their window.");
     describe_counter!(NETWORK_SENT, Unit::Bytes, "Bytes of stream elements sent to other TaskManagers.");
     describe_counter!(NETWORK_RECEIVED, Unit::Bytes, "Bytes of stream elements received from other TaskManagers.");
     describe_histogram!(ALIGNMENT, Unit::Seconds, "From a checkpoint's first barrier to its last, per task.");
@@ -182,29 +190,5 @@ impl TaskCounters {
             watermark_ms: self.watermark_ms.load(Ordering::Relaxed),
             late_records: load(&self.late_records),
         }
-    }
-}
-
-/// Publishes the counters of one running attempt. Series are per job, vertex and subtask, so they continue over attempts.
-pub(crate) fn publish_task(now: &TaskMetrics, before: Option<&TaskMetrics>) {
-    let attempt = &now.attempt;
-    let labels = [
-        ("job", attempt.job.to_string()),
-        ("vertex", attempt.execution_vertex.vertex.to_string()),
-        ("subtask", attempt.execution_vertex.subtask.to_string()),
-    ];
-    let rise = |name: &'static str, read: fn(&TaskMetrics) -> u64| {
-        counter!(name, &labels).increment(read(now).saturating_sub(before.map_or(0, read)));
-    };
-    rise(RECORDS_IN, |task| task.records_in);
-    rise(RECORDS_OUT, |task| task.records_out);
-    rise(BYTES_IN, |task| task.bytes_in);
-    rise(BYTES_OUT, |task| task.bytes_out);
-    rise(BUSY, |task| task.busy_ms);
-    rise(BACKPRESSURED, |task| task.backpressured_ms);
-    rise(IDLE, |task| task.idle_ms);
-    rise(LATE_RECORDS, |task| task.late_records);
-    if now.watermark_ms != i64::MIN {
-        gauge!(WATERMARK, &labels).set(now.watermark_ms as f64);
     }
 }

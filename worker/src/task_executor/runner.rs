@@ -25,6 +25,7 @@ use crate::task::control::TaskControl;
 use crate::task::deploy::{Deployer, TaskOfDeployment, Unprepared};
 use crate::task::report::{self, TaskReportReceiver, TaskReports};
 use crate::task::slot::Slot;
+use crate::task_series::TaskSeries;
 
 /// Time between two looks at the clock, in milliseconds.
 const TICK_MS: u64 = 20;
@@ -45,6 +46,8 @@ pub struct RunnerParts {
     pub slots: Vec<Slot>,
     /// The storages of checkpoints.
     pub storages: Arc<CheckpointStorages>,
+    /// The series of tasks in `/metrics`.
+    pub series: Arc<TaskSeries>,
     /// The runtime for network and uploads.
     pub io: Handle,
 }
@@ -170,6 +173,7 @@ impl Runner {
                 }
             }
             Effect::Forget(attempt) => {
+                self.publish_task(attempt);
                 self.controls.remove(&attempt);
                 self.published.remove(&attempt);
             }
@@ -236,12 +240,18 @@ impl Runner {
         });
     }
 
+    fn publish_task(&mut self, attempt: ExecutionAttemptId) {
+        let Some(control) = self.controls.get(&attempt) else { return };
+        let current = control.counters().read(attempt);
+        let before = self.published.insert(attempt, current);
+        self.parts.series.publish(&current, before.as_ref(), self.clock.now());
+    }
+
     fn publish_metrics(&mut self) {
-        for (attempt, control) in &self.controls {
-            let now = control.counters().read(*attempt);
-            metrics::publish_task(&now, self.published.get(attempt));
-            self.published.insert(*attempt, now);
+        for attempt in self.controls.keys().copied().collect::<Vec<_>>() {
+            self.publish_task(attempt);
         }
+        self.parts.series.drop_ended(self.clock.now());
         ::metrics::gauge!(metrics::TASKS).set(self.core.tasks() as f64);
         ::metrics::gauge!(metrics::SLOTS).set(f64::from(self.parts.identity.slots));
         ::metrics::gauge!(metrics::REGISTERED).set(f64::from(u8::from(self.core.registered_with().is_some())));

@@ -5,6 +5,7 @@
 mod files;
 mod job_manager;
 mod operators;
+mod tasks;
 
 use std::collections::BTreeMap;
 
