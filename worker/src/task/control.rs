@@ -22,7 +22,8 @@ pub enum TaskOrder {
     Aborted(CheckpointId),
 }
 
-/// Most orders that a task may leave unread. A slot thread that leaves more is stuck.
+/// Most orders that a task may leave unread. A slot thread that leaves more has been stuck for long, for example in a hung file
+/// system.
 const MAX_ORDERS: usize = 1024;
 
 /// The control of one task. The agent, the I/O runtime and the slot thread share it.
@@ -31,6 +32,7 @@ pub struct TaskControl {
     attempt: ExecutionAttemptId,
     orders: Mutex<VecDeque<TaskOrder>>,
     has_orders: AtomicBool,
+    lost_orders: AtomicBool,
     canceled: AtomicBool,
     cancel_news: Notify,
     waker: SlotWaker,
@@ -44,6 +46,7 @@ impl TaskControl {
             attempt,
             orders: Mutex::new(VecDeque::new()),
             has_orders: AtomicBool::new(false),
+            lost_orders: AtomicBool::new(false),
             canceled: AtomicBool::new(false),
             cancel_news: Notify::new(),
             waker,
@@ -66,11 +69,13 @@ impl TaskControl {
         &self.waker
     }
 
-    /// Queues an order. Returns false if there is no room for it.
+    /// Queues an order. Returns false if there is no room for it. Then [`Self::has_lost_orders`] is true for good: without the
+    /// order, a sink might never commit or a task never finish, so the task must fail.
     pub fn order(&self, order: TaskOrder) -> bool {
         {
             let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
             if orders.len() >= MAX_ORDERS {
+                self.lost_orders.store(true, Ordering::Release);
                 return false;
             }
             orders.push_back(order);
@@ -78,6 +83,11 @@ impl TaskControl {
         }
         self.waker.wake();
         true
+    }
+
+    /// Whether an order found no room.
+    pub fn has_lost_orders(&self) -> bool {
+        self.lost_orders.load(Ordering::Acquire)
     }
 
     /// Cancels the task, in whatever state it is.

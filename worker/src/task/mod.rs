@@ -139,6 +139,10 @@ impl Task {
 
     /// Does one unit of work, if there is one. `now_ms` is the wall clock. After an error, drop the task.
     pub fn step(&mut self, now_ms: u64) -> Result<Progress, TaskFailure> {
+        if self.control.has_lost_orders() {
+            let message = "the task did not read its orders for so long that some were lost; was a disk or mount hung?";
+            return Err(failure("TASK-ORDERS-LOST", message, true));
+        }
         if let Some(order) = self.control.next_order() {
             return self.obey(order);
         }

@@ -169,7 +169,7 @@ impl Runner {
                 if let Some(control) = self.controls.get(&attempt)
                     && !control.order(order)
                 {
-                    tracing::error!(%attempt, ?order, "a task does not read its orders, so this order is lost");
+                    tracing::warn!(%attempt, "a task does not read its orders; it will fail, because it lost some");
                 }
             }
             Effect::Forget(attempt) => {

@@ -187,6 +187,22 @@ impl FakeJobManager {
         self.until("failure", |heard| heard.states.get(&attempt).and_then(|(_, failure)| failure.clone())).await
     }
 
+    pub async fn declined(&self, id: u64, attempt: ExecutionAttemptId) {
+        let is_it =
+            |(checkpoint, of, _): &(CheckpointId, ExecutionAttemptId, String)| *checkpoint == CheckpointId(id) && *of == attempt;
+        self.until("decline", |heard| heard.declined.iter().any(is_it).then_some(())).await;
+    }
+
+    /// Waits until a test operator has created this file.
+    pub async fn until_exists(&self, path: &std::path::Path) {
+        let wait = async {
+            while !path.exists() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        assert!(weir_servers::within(PATIENCE, wait).await.is_some(), "{} never came", path.display());
+    }
+
     pub async fn acknowledgements(&self, id: u64, attempts: &[ExecutionAttemptId]) -> Vec<CheckpointAcknowledgement> {
         self.until(&format!("checkpoint {id}"), |heard| {
             attempts.iter().map(|attempt| heard.acknowledged.get(&(CheckpointId(id), *attempt)).cloned()).collect()

@@ -1,6 +1,7 @@
 //! Operators of the tests: a counting source, a keyed count, a two-phase sink, and one that panics.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, LazyLock, Mutex};
 
 use arrow_array::cast::AsArray;
@@ -31,6 +32,7 @@ pub fn registry() -> OperatorRegistry {
     registry.register("x.count", count);
     registry.register("x.collect", collect);
     registry.register("x.panic", panics);
+    registry.register("x.stuck", stuck);
     registry
 }
 
@@ -227,6 +229,28 @@ fn panics(descriptor: &OperatorDescriptor, _: &OperatorContext) -> Result<BuiltO
 impl Operator for Panic {
     fn process(&mut self, _: u32, batch: RecordBatch, out: &mut dyn Collector) -> Result<(), OperatorError> {
         assert!(!column(&batch, 1).contains(&self.at), "met the number {}", self.at);
+        out.collect(batch)
+    }
+}
+
+/// Blocks its thread in the first row until the file `gate` exists, like a hung disk. Creates the file `entered` before.
+struct Stuck {
+    entered: PathBuf,
+    gate: PathBuf,
+}
+
+fn stuck(descriptor: &OperatorDescriptor, context: &OperatorContext) -> Result<BuiltOperator, OperatorError> {
+    let path = |name: &str| PathBuf::from(descriptor.options[name].as_str().unwrap());
+    let operator = Stuck { entered: path("entered"), gate: path("gate") };
+    Ok(BuiltOperator::Transform(Box::new(operator), context.input_schemas[0].clone()))
+}
+
+impl Operator for Stuck {
+    fn process(&mut self, _: u32, batch: RecordBatch, out: &mut dyn Collector) -> Result<(), OperatorError> {
+        std::fs::write(&self.entered, "").unwrap();
+        while !self.gate.exists() {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
         out.collect(batch)
     }
 }
