@@ -2,6 +2,8 @@
 //!
 //! usage: measure failover [RUNS] [fast] [etcd|zookeeper] | submit [RUNS] | memory | csv FILE ROWS PARALLELISM [RUNS]
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "an example prints as a small program would")]
+
 use std::path::Path;
 use std::time::{Duration, Instant};
 

@@ -5,6 +5,8 @@
 //! weir job submit flights.json
 //! ```
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "an example prints as a small program would")]
+
 use std::error::Error;
 use std::process::ExitCode;
 

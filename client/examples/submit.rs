@@ -5,6 +5,8 @@
 //! cargo run -p weir-client --example submit -- 127.0.0.1:8081 flights.json flights-1
 //! ```
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "an example prints as a small program would")]
+
 use std::error::Error;
 use std::process::ExitCode;
 use std::time::Duration;

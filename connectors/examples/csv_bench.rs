@@ -2,6 +2,8 @@
 //! and prints rows per second. The files have no header, and all columns are bigint (default: auction bidder price ts). With
 //! `--make ROWS PATH` it writes such a file first.
 
+#![allow(clippy::print_stdout, reason = "an example prints as a small program would")]
+
 use std::io::Write;
 use std::time::Instant;
 

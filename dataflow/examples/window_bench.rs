@@ -1,6 +1,8 @@
 //! Prints how many rows per second one core aggregates into tumbling windows: count, sum and max by a bigint key.
 //! Run with `cargo run --release -p weir-dataflow --example window_bench`.
 
+#![allow(clippy::print_stdout, reason = "an example prints as a small program would")]
+
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Instant;

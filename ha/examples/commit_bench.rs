@@ -4,6 +4,8 @@
 //! `commit_bench raft [SECONDS [KILLS [MEMBERS]]] | etcd [SECONDS] | zookeeper [SECONDS]`. It uses real files and loopback
 //! connections. Everything shares this machine's cores and disk, so a cluster of several machines is faster.
 
+#![allow(clippy::print_stdout, reason = "an example prints as a small program would")]
+
 use std::error::Error;
 use std::net::TcpListener;
 use std::path::Path;

@@ -10,8 +10,11 @@ pub fn start(filter: Option<&str>) {
         Ok(filter) => (filter, None),
         Err(error) => (EnvFilter::new("info"), Some(error)),
     };
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false);
+    // The library reports a line that it can't write with `eprintln!`, which panics if the reader of the log has gone.
+    let lines = lines.log_internal_errors(false);
     // If the process has started logging before, its first filter stays.
-    let started = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).try_init();
+    let started = lines.try_init();
     if let (Ok(()), Some(error)) = (started, complaint) {
         tracing::warn!(%error, "the log filter is invalid: logging at level info");
     }

@@ -1,5 +1,7 @@
 //! Searches the specification within other bounds than the tests: `specification EPOCHS ATTEMPTS CHECKPOINTS ROWS DEATHS`.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "an example prints as a small program would")]
+
 use std::process::ExitCode;
 
 use stateright::report::WriteReporter;

@@ -16,6 +16,7 @@ use weir_chaos::run::smoke::{scenarios, smoke};
 use weir_chaos::run::{RunOptions, Workload, run};
 use weir_local::Coordination;
 use weir_protocol::quantity;
+use weir_world::{err_line, out_line, output};
 
 /// Injects planned faults into a cluster of real processes on this machine, and judges the result from outside.
 #[derive(Parser)]
@@ -103,10 +104,11 @@ fn main() -> ExitCode {
             smoke_all(count, seed, &reports, least_leader_changes, retries)
         }
     };
-    outcome.unwrap_or_else(|error| {
-        eprintln!("weir chaos: {error}");
+    let code = outcome.unwrap_or_else(|error| {
+        err_line!("weir chaos: {error}");
         ExitCode::FAILURE
-    })
+    });
+    output::finish("weir chaos", code)
 }
 
 fn binary() -> io::Result<PathBuf> {
@@ -148,7 +150,7 @@ fn run_one(arguments: RunArguments) -> io::Result<ExitCode> {
             Some(nemesis) => nemeses.push(nemesis),
             None if name == "all" => nemeses = NEMESES.iter().collect(),
             None => {
-                eprintln!("weir chaos: there is no kind of fault {name:?}; see `weir chaos list`");
+                err_line!("weir chaos: there is no kind of fault {name:?}; see `weir chaos list`");
                 return Ok(ExitCode::from(2));
             }
         }
@@ -164,15 +166,15 @@ fn run_one(arguments: RunArguments) -> io::Result<ExitCode> {
         report: arguments.report,
         namespaces: !arguments.no_namespaces,
         lying_disks: arguments.lying_disks,
-        progress: |line| println!("{line}"),
+        progress: |line| out_line!("{line}"),
         command: String::new(),
     };
     let options = RunOptions { command: options.repeated(), ..options };
     let stop = stop_on_signal()?;
-    println!("{}", options.command);
+    out_line!("{}", options.command);
     let judged = run(&options, &stop)?;
-    println!("\n{}", report::text(&judged));
-    println!("report: {}", options.report.join(report::PAGE_FILE).display());
+    out_line!("\n{}", report::text(&judged));
+    out_line!("report: {}", options.report.join(report::PAGE_FILE).display());
     Ok(code(&judged))
 }
 
@@ -183,24 +185,24 @@ fn code(judged: &Judged) -> ExitCode {
 fn check(directory: &std::path::Path) -> io::Result<ExitCode> {
     let history = History::read(directory)?;
     let judged = judge(&history);
-    println!("{}", report::text(&judged));
+    out_line!("{}", report::text(&judged));
     Ok(code(&judged))
 }
 
 fn list() {
-    println!("workloads");
+    out_line!("workloads");
     for workload in Workload::value_variants() {
-        println!("  {:<22} {}", workload.name(), workload.sentence());
+        out_line!("  {:<22} {}", workload.name(), workload.sentence());
     }
-    println!("\nkinds of faults (--nemesis)");
+    out_line!("\nkinds of faults (--nemesis)");
     let hindrances = Hindrances::of_this_machine();
     for nemesis in &NEMESES {
-        println!("  {:<22} {}", nemesis.name, nemesis.sentence);
+        out_line!("  {:<22} {}", nemesis.name, nemesis.sentence);
         if let Some(why) = hindrances.hinders(nemesis.need, None) {
-            println!("  {:<22} NOT HERE: {why}", "");
+            out_line!("  {:<22} NOT HERE: {why}", "");
         }
     }
-    println!(
+    out_line!(
         "\nstore-* need --ha etcd or --ha zookeeper; bridge, lose-power-leader, lose-power-majority, sync-error, slow-disk and flip-bit \
          need --ha raft."
     );
@@ -217,7 +219,7 @@ fn smoke_all(
     let scenarios = scenarios(count, seed, &Hindrances::of_this_machine());
     let started = Instant::now();
     let tally = smoke(&scenarios, &binary()?, reports, retries, &stop)?;
-    println!(
+    out_line!(
         "{} of {count} scenarios in {:.0} s: {} faults, {} leader changes, {} rows; {} did not pass",
         tally.runs,
         started.elapsed().as_secs_f64(),
@@ -227,11 +229,11 @@ fn smoke_all(
         tally.failed
     );
     if tally.retried > 0 {
-        println!("{} of them FLAKY: they passed only after a retry", tally.retried);
+        out_line!("{} of them FLAKY: they passed only after a retry", tally.retried);
     }
     let few = tally.leader_changes < least_leader_changes;
     if few {
-        println!("at least {least_leader_changes} leader changes were expected");
+        out_line!("at least {least_leader_changes} leader changes were expected");
     }
     Ok(if tally.failed == 0 && tally.runs == count && !few { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

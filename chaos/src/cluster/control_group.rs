@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use weir_world::err_line;
+
 use super::leftovers::PREFIX;
 
 /// A control group directly below the top of a hierarchy. When it is dropped, its processes move to the top and it is removed.
@@ -47,7 +49,7 @@ impl Drop for ControlGroup {
             let _ = std::fs::write(Path::new(self.hierarchy).join("cgroup.procs"), pid);
         }
         if let Err(error) = std::fs::remove_dir(&self.place) {
-            eprintln!("{} could not be removed: {error}", self.place.display());
+            err_line!("{} could not be removed: {error}", self.place.display());
         }
     }
 }

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use weir_world::err_line;
 
 use super::network;
 
@@ -24,11 +25,11 @@ pub fn remove() {
         let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
         for mount in mounts_below(&mounts, &directory) {
             if let Err(error) = network::run(Command::new("umount").arg("-l").arg(mount)) {
-                eprintln!("a mount could not be removed: {error}");
+                err_line!("a mount could not be removed: {error}");
             }
         }
         if let Err(error) = std::fs::remove_dir_all(&directory) {
-            eprintln!("{} could not be removed: {error}", directory.display());
+            err_line!("{} could not be removed: {error}", directory.display());
         }
     }
 }

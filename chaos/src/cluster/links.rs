@@ -15,6 +15,7 @@ use nix::libc;
 use nix::sched::{CloneFlags, setns};
 use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrIn, connect, getsockopt, setsockopt, sockopt};
 use weir_verdict::random::Random;
+use weir_world::err_line;
 
 use super::network::Network;
 
@@ -168,7 +169,7 @@ fn accept(listener: &TcpListener, host: Ipv4Addr, state: &Arc<State>) {
             let _ = join(client, host, &state);
         });
         if let Err(error) = started {
-            eprintln!("a connection is lost: {error}");
+            err_line!("a connection is lost: {error}");
         }
     }
 }

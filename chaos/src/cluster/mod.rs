@@ -61,6 +61,7 @@ impl ClusterUnderTest {
     }
 
     /// Starts the same cluster as [`Self::start`] after `change` has changed its options.
+    #[expect(clippy::print_stdout, reason = "a test harness captures only what the macro prints")]
     pub fn start_with(change: impl FnOnce(&mut LocalClusterOptions)) -> Self {
         let turn = take_turn();
         let started = Instant::now();
@@ -199,6 +200,7 @@ impl ClusterUnderTest {
 }
 
 impl Drop for ClusterUnderTest {
+    #[expect(clippy::print_stderr, reason = "a test harness captures only what the macro prints")]
     fn drop(&mut self) {
         for name in self.cluster.taskmanager_names().into_iter().chain(self.cluster.jobmanager_names()) {
             // A paused process can be killed, too.

@@ -11,6 +11,7 @@ use std::process::{Command, Stdio};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use weir_local::Host;
+use weir_world::err_line;
 
 use super::turn::alone_with_networks;
 
@@ -257,14 +258,14 @@ fn remove_of(owner: u32) {
             let _ = kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL);
         }
         if let Err(error) = ip(&["netns", "del", &namespace]) {
-            eprintln!("{namespace} could not be removed: {error}");
+            err_line!("{namespace} could not be removed: {error}");
         }
     }
     let bridge = format!("{BRIDGES}{owner}");
     if Path::new(&format!("/sys/class/net/{bridge}")).exists()
         && let Err(error) = ip(&["link", "del", &bridge])
     {
-        eprintln!("{bridge} could not be removed: {error}");
+        err_line!("{bridge} could not be removed: {error}");
     }
 }
 

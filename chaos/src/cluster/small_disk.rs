@@ -5,6 +5,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use weir_world::err_line;
+
 use super::network::run;
 
 /// A small separate file system, which is mounted as long as this value lives. Needs root.
@@ -69,7 +71,7 @@ impl Drop for SmallDisk {
     fn drop(&mut self) {
         // Unmount lazily, because a process that is being killed may still hold files.
         if let Err(error) = run(Command::new("umount").arg("-l").arg(&self.mount_point)) {
-            eprintln!("{} could not be unmounted: {error}", self.mount_point.display());
+            err_line!("{} could not be unmounted: {error}", self.mount_point.display());
         }
     }
 }

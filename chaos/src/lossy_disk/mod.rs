@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use fuser::{BackgroundSession, Config, MountOption};
 use nix::mount::{MntFlags, umount2};
+use weir_world::err_line;
 
 pub use contents::Loss;
 use file_system::FileSystem;
@@ -149,7 +150,7 @@ impl Drop for LossyDisk {
         if session.umount_and_join().is_err()
             && let Err(error) = umount2(&self.mount_point, MntFlags::MNT_DETACH)
         {
-            eprintln!("{} could not be unmounted: {error}", self.mount_point.display());
+            err_line!("{} could not be unmounted: {error}", self.mount_point.display());
         }
     }
 }

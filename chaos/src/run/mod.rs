@@ -16,6 +16,7 @@ use clap::ValueEnum;
 use weir_client::ClusterClient;
 use weir_local::{Coordination, LocalClusterOptions};
 use weir_protocol::JobId;
+use weir_world::err_line;
 
 use crate::checkers::{Judged, judge};
 use crate::cluster::leftovers;
@@ -296,6 +297,6 @@ fn keep_logs(directory: &Path, report: &Path) {
         Ok(())
     });
     if let Err(error) = copied {
-        eprintln!("the logs could not be copied to the report: {error}");
+        err_line!("the logs could not be copied to the report: {error}");
     }
 }

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use weir_local::Coordination;
+use weir_world::{out_line, output};
 
 use super::{RunOptions, Workload, run};
 use crate::checkers::{Finding, Judged, Judgement, RunVerdict};
@@ -94,12 +95,12 @@ pub fn smoke(scenarios: &[Scenario], binary: &Path, reports: &Path, retries: usi
     let mut tally = Tally::default();
     for (number, scenario) in (1..).zip(scenarios) {
         for attempt in 0..=retries {
-            if stop.load(Ordering::Relaxed) {
+            if stop.load(Ordering::Relaxed) || output::reader_is_gone() {
                 return Ok(tally);
             }
             let report = reports.join(format!("scenario-{number}{}", ".retry".repeat(attempt)));
-            print!("{number:>3}/{}  ", scenarios.len());
-            let judged = run_one(scenario, binary, &report, stop)?;
+            let heading = format!("{number:>3}/{}", scenarios.len());
+            let judged = run_one(&heading, scenario, binary, &report, stop)?;
             tally.leader_changes += judged.leader_changes;
             tally.faults += judged.faults;
             tally.rows += judged.rows;
@@ -110,14 +111,14 @@ pub fn smoke(scenarios: &[Scenario], binary: &Path, reports: &Path, retries: usi
                 tally.retried += usize::from(passed && attempt > 0);
                 break;
             }
-            println!("       retrying: this can happen on a busy machine; if it happens often, it is a bug");
+            out_line!("       retrying: this can happen on a busy machine; if it happens often, it is a bug");
         }
     }
     Ok(tally)
 }
 
-/// Runs a scenario and prints its result. Deletes the report if the scenario passed.
-fn run_one(scenario: &Scenario, binary: &Path, report: &Path, stop: &Arc<AtomicBool>) -> io::Result<Judged> {
+/// Runs a scenario and prints its result behind `heading`. Deletes the report if the scenario passed.
+fn run_one(heading: &str, scenario: &Scenario, binary: &Path, report: &Path, stop: &Arc<AtomicBool>) -> io::Result<Judged> {
     let options = RunOptions {
         binary: binary.to_owned(),
         workload: scenario.workload,
@@ -135,8 +136,8 @@ fn run_one(scenario: &Scenario, binary: &Path, report: &Path, stop: &Arc<AtomicB
     let options = RunOptions { command: options.repeated(), ..options };
     let started = Instant::now();
     let judged = run(&options, stop)?;
-    println!(
-        "{:<12}  {:>5.1} s  {} faults, {} leader changes  {}",
+    out_line!(
+        "{heading}  {:<12}  {:>5.1} s  {} faults, {} leader changes  {}",
         judged.verdict.as_str(),
         started.elapsed().as_secs_f64(),
         judged.faults,
@@ -148,10 +149,10 @@ fn run_one(scenario: &Scenario, binary: &Path, report: &Path, stop: &Arc<AtomicB
         return Ok(judged);
     }
     for finding in broken(&judged) {
-        println!("       {}: {:?}", finding.checker, finding.judgement);
+        out_line!("       {}: {:?}", finding.checker, finding.judgement);
     }
-    judged.without_footprint.iter().for_each(|what| println!("       no footprint: {what}"));
-    println!("       report: {}", report.display());
+    judged.without_footprint.iter().for_each(|what| out_line!("       no footprint: {what}"));
+    out_line!("       report: {}", report.display());
     Ok(judged)
 }
 

@@ -8,6 +8,7 @@ mod backoff;
 pub mod disk;
 pub mod flaw;
 pub mod net;
+pub mod output;
 pub mod simulation;
 mod tasks;
 mod threads;

@@ -10,6 +10,7 @@ use weir_drill::{Drill, report};
 use weir_protocol::drill::MAX_FAULT_MS;
 use weir_protocol::quantity;
 use weir_protocol::rest::DrillObjectives;
+use weir_world::{err_line, out_line};
 
 use super::exit_code::{Code, Failure};
 use super::{ClusterArguments, Format, role};
@@ -96,7 +97,7 @@ pub(super) fn run(command: DrillCommand) -> Result<(), Failure> {
     match command {
         DrillCommand::List => {
             for drill in Drill::ALL {
-                println!("{}\n    {}", drill.name(), drill.sentence());
+                out_line!("{}\n    {}", drill.name(), drill.sentence());
             }
             Ok(())
         }
@@ -110,8 +111,8 @@ pub(super) fn run(command: DrillCommand) -> Result<(), Failure> {
 async fn carry_out(arguments: &RunArguments) -> Result<(), Failure> {
     let output = arguments.cluster.output;
     let say: fn(&str) = match output {
-        Format::Text => |line| println!("{line}"),
-        Format::Json => |line| eprintln!("{line}"),
+        Format::Text => |line| out_line!("{line}"),
+        Format::Json => |line| err_line!("{line}"),
     };
     let mut exercise = Exercise::new(arguments.options(), say)?;
     if arguments.dry_run {
@@ -131,7 +132,7 @@ impl RunArguments {
         DrillOptions {
             drill: self.name,
             addresses: self.cluster.jobmanagers.clone(),
-            patience: self.cluster.timeout,
+            patience: self.cluster.timeout(),
             objectives: DrillObjectives { rto_ms: self.rto.map(|rto| rto.as_millis() as u64), rpo_records: Some(self.rpo) },
             victim: self.victim.clone(),
             pause: self.pause,

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use weir_world::{err_line, output};
+
 use crate::assembly;
 use crate::demo::DemoError;
 
@@ -78,9 +80,9 @@ impl From<serde_json::Error> for Failure {
 /// Prints the message of a failure to standard error. Returns the exit code of the process.
 pub fn finish(outcome: Result<(), Failure>) -> ExitCode {
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => output::finish("weir", ExitCode::SUCCESS),
         Err(failure) => {
-            eprintln!("weir: {}", failure.message);
+            err_line!("weir: {}", failure.message);
             ExitCode::from(failure.code as u8)
         }
     }

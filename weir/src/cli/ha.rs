@@ -7,6 +7,7 @@ use serde::Serialize;
 use weir_client::ClusterClient;
 use weir_protocol::rest::{DrillResult, DrillUnderWay, DrillsResponse, HaResponse, LeaderHistoryEntry};
 use weir_protocol::utc;
+use weir_world::{err_line, out_line};
 
 use super::exit_code::Failure;
 use super::output::table;
@@ -108,7 +109,7 @@ pub(super) fn run(command: HaCommand) -> Result<(), Failure> {
                 let status = client.ha_status(cluster.timeout).await?;
                 // Only a leader knows the drills. Leaderships are shown without a leader, too.
                 let drills = client.drills(cluster.timeout.min(DRILLS_PATIENCE)).await.unwrap_or_else(|error| {
-                    eprintln!("weir: no drills are shown: {error}");
+                    err_line!("weir: no drills are shown: {error}");
                     DrillsResponse::default()
                 });
                 let history =
@@ -127,7 +128,7 @@ pub(super) fn run(command: HaCommand) -> Result<(), Failure> {
             HaCommand::TransferLeader { to, cluster } => {
                 let answer = client(&cluster)?.ha_transfer(to.as_deref(), cluster.timeout).await?;
                 let leader = answer.leader.unwrap_or_else(|| "another JobManager".to_owned());
-                println!("{leader} leads");
+                out_line!("{leader} leads");
                 Ok(())
             }
         }

@@ -8,6 +8,7 @@ use clap::Args;
 use weir_ha::migration::{self, End, Migrated, MigrationError, Progress};
 use weir_ha::{Candidate, HaProvider, LeadershipEvent};
 use weir_protocol::quantity;
+use weir_world::{err_line, out_line};
 
 use super::exit_code::{Code, Failure};
 use super::{ConfigArguments, Format, role};
@@ -80,7 +81,7 @@ pub(super) async fn run(arguments: &MigrateArguments) -> Result<(), Failure> {
     match migrated {
         Some(migrated) => arguments.output.print(&migrated, |migrated| said(migrated, &destination.name)),
         None => {
-            println!("abandoned: a JobManager may lead again at {}", source.name);
+            out_line!("abandoned: a JobManager may lead again at {}", source.name);
             Ok(())
         }
     }
@@ -105,10 +106,10 @@ fn failure(error: MigrationError) -> Failure {
 
 fn report(progress: Progress) {
     match progress {
-        Progress::AwaitsLeadership(end) => eprintln!("{end}: waiting until no other process leads"),
-        Progress::Leads(end, epoch) => eprintln!("{end}: leading, under epoch {epoch}"),
-        Progress::Copied(done, all) => eprintln!("{done} of {all} keys changed"),
-        Progress::Verified(keys) => eprintln!("{keys} keys compared"),
+        Progress::AwaitsLeadership(end) => err_line!("{end}: waiting until no other process leads"),
+        Progress::Leads(end, epoch) => err_line!("{end}: leading, under epoch {epoch}"),
+        Progress::Copied(done, all) => err_line!("{done} of {all} keys changed"),
+        Progress::Verified(keys) => err_line!("{keys} keys compared"),
     }
 }
 
@@ -149,7 +150,7 @@ pub(super) async fn member(arguments: &ConfigArguments) -> Result<(), Failure> {
         return Err(Failure::usage("high-availability.type is not raft: only a raft group needs members to be run"));
     }
     let member = coordination::start(&config)?;
-    eprintln!("{} runs as a member of {}; Ctrl-C stops it", config.get(&option::JOBMANAGER_NAME), coordination::name(&config));
+    err_line!("{} runs as a member of {}; Ctrl-C stops it", config.get(&option::JOBMANAGER_NAME), coordination::name(&config));
     let own = config.get(&option::JOBMANAGER_NAME);
     let members = config.get(&option::HA_RAFT_MEMBERS);
     let names = members.iter().map(|text| Ok(coordination::member(text)?.name)).collect::<Result<Vec<_>, Failure>>()?;

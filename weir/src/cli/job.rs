@@ -12,6 +12,7 @@ use weir_protocol::job_graph::catalog::CATALOG;
 use weir_protocol::job_status::JobStatus;
 use weir_protocol::quantity;
 use weir_protocol::rest::JobDescription;
+use weir_world::out_line;
 
 use super::ClusterArguments;
 use super::exit_code::{Code, Failure};
@@ -99,7 +100,7 @@ pub(super) fn run(command: JobCommand) -> Result<(), Failure> {
             }
             JobCommand::Cancel { job, cluster } => {
                 client(&cluster)?.cancel(job, cluster.timeout).await?;
-                println!("canceling {job}");
+                out_line!("canceling {job}");
                 Ok(())
             }
             JobCommand::Stop { job, savepoint_dir, cluster } => stop(job, savepoint_dir, &cluster).await,
@@ -167,7 +168,7 @@ async fn list(cluster: &ClusterArguments) -> Result<(), Failure> {
 
 async fn stop(job: JobId, directory: Option<String>, cluster: &ClusterArguments) -> Result<(), Failure> {
     let location = client(cluster)?.stop(job, directory.as_deref(), false, cluster.timeout).await?;
-    println!("stopped; savepoint: {location}");
+    out_line!("stopped; savepoint: {location}");
     Ok(())
 }
 
@@ -212,10 +213,10 @@ fn describe_text(job: &JobDescription) -> String {
 
 fn operators() {
     for operator in CATALOG {
-        println!("{}\n    {}", operator.kind, operator.doc);
+        out_line!("{}\n    {}", operator.kind, operator.doc);
         for option in operator.options {
             let needed = if option.required { " (required)" } else { "" };
-            println!("      {}{needed}: {}", option.name, option.doc);
+            out_line!("      {}{needed}: {}", option.name, option.doc);
         }
     }
 }

@@ -17,6 +17,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use weir_local::Coordination;
 use weir_protocol::quantity;
+use weir_world::{err_line, out_line};
 
 use crate::config::Config;
 use exit_code::Failure;
@@ -203,10 +204,10 @@ fn config(arguments: &ConfigArguments) -> Result<(), Failure> {
     let config = arguments.load()?;
     for option in crate::config::option::OPTIONS {
         let value = config.shown().get(option.key).cloned().unwrap_or_else(|| "(unset)".to_owned());
-        println!("{} = {value}\n    {}", option.key, option.sentence);
+        out_line!("{} = {value}\n    {}", option.key, option.sentence);
     }
     for notice in config.notices() {
-        eprintln!("note: {notice}");
+        err_line!("note: {notice}");
     }
     Ok(())
 }

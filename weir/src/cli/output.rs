@@ -2,6 +2,7 @@
 
 use clap::ValueEnum;
 use serde::Serialize;
+use weir_world::out_line;
 
 use super::exit_code::Failure;
 
@@ -18,8 +19,8 @@ impl Format {
     /// Prints `value` as JSON, or the text that `text` makes of it.
     pub fn print<T: Serialize>(self, value: &T, text: impl FnOnce(&T) -> String) -> Result<(), Failure> {
         match self {
-            Self::Text => println!("{}", text(value)),
-            Self::Json => println!("{}", serde_json::to_string_pretty(value)?),
+            Self::Text => out_line!("{}", text(value)),
+            Self::Json => out_line!("{}", serde_json::to_string_pretty(value)?),
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 use weir_local::{LocalCluster, LocalClusterOptions};
+use weir_world::out_line;
 
 use super::exit_code::Failure;
 use super::{LocalArguments, RoleArguments};
@@ -56,13 +57,13 @@ pub(super) fn local(arguments: &LocalArguments) -> Result<(), Failure> {
         settings: arguments.settings.clone(),
         ..LocalClusterOptions::under(&directory)?
     })?;
-    println!("{} JobManagers, {} TaskManagers of {} slots", arguments.jobmanagers, arguments.taskmanagers, arguments.slots);
-    println!("  REST   {}", cluster.rest_addresses().join(", "));
-    println!("  files  {}", directory.display());
-    println!("  logs   {}", cluster.logs().display());
-    println!("Ctrl-C stops the cluster. Try: weir ha status -m {}", cluster.rest_addresses().join(","));
+    out_line!("{} JobManagers, {} TaskManagers of {} slots", arguments.jobmanagers, arguments.taskmanagers, arguments.slots);
+    out_line!("  REST   {}", cluster.rest_addresses().join(", "));
+    out_line!("  files  {}", directory.display());
+    out_line!("  logs   {}", cluster.logs().display());
+    out_line!("Ctrl-C stops the cluster. Try: weir ha status -m {}", cluster.rest_addresses().join(","));
     let supervisor = supervise(&mut cluster, arguments.supervise);
-    wait_for_the_end(false, supervisor, async || println!("stopping"))?;
+    wait_for_the_end(false, supervisor, async || out_line!("stopping"))?;
     Ok(cluster.shutdown()?)
 }
 
@@ -73,7 +74,7 @@ async fn supervise(cluster: &mut LocalCluster, wanted: bool) -> String {
     }
     loop {
         match cluster.revive() {
-            Ok(revived) => revived.iter().for_each(|name| println!("{name} had ended and was restarted")),
+            Ok(revived) => revived.iter().for_each(|name| out_line!("{name} had ended and was restarted")),
             Err(error) => return format!("a process that had ended can't be restarted: {error}"),
         }
         tokio::time::sleep(SUPERVISION_PACE).await;

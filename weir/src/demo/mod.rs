@@ -16,6 +16,7 @@ use weir_protocol::rest::JobDescription;
 use observer::{Before, OutputWatch, Victim};
 use report::{DemoReport, FailoverReport};
 use weir_local::{Coordination, LocalCluster, LocalClusterOptions};
+use weir_world::out_line;
 
 /// How long the cluster and the job may take to start.
 const START_PATIENCE: Duration = Duration::from_secs(60);
@@ -79,18 +80,18 @@ pub fn run(options: &DemoOptions) -> Result<(), DemoError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let report = runtime.block_on(play(options, &directory))?;
     report.write(&options.report)?;
-    println!("{}", report.text());
-    println!("report: {}", options.report.display());
+    out_line!("{}", report.text());
+    out_line!("report: {}", options.report.display());
     if report.verdict == "exactly-once" { Ok(()) } else { Err(DemoError::NotExactlyOnce(report.verdict)) }
 }
 
 async fn play(options: &DemoOptions, directory: &Path) -> Result<DemoReport, DemoError> {
     let (data, output) = (directory.join("flights"), directory.join("output"));
-    println!("unpacking the {ROWS} flights that left New York City in 2013");
+    out_line!("unpacking the {ROWS} flights that left New York City in 2013");
     data::unpack_flights(&data)?;
     let expected = oracle::expected(&data)?;
 
-    println!("starting 3 JobManagers and 2 TaskManagers under {}", directory.display());
+    out_line!("starting 3 JobManagers and 2 TaskManagers under {}", directory.display());
     let mut cluster = LocalCluster::start(LocalClusterOptions {
         settings: options.settings.clone(),
         coordination: options.coordination,
@@ -101,7 +102,7 @@ async fn play(options: &DemoOptions, directory: &Path) -> Result<DemoReport, Dem
     let graph = job::flights_job(&data, &output, options.rows_per_second)?;
     let token = format!("demo-{:032x}", weir_world::random_id());
     let job = client.submit(&graph, Some(&token), START_PATIENCE).await?.job_id;
-    println!("submitted job {job}: departures, average and worst delay per origin and hour");
+    out_line!("submitted job {job}: departures, average and worst delay per origin and hour");
     let watch = OutputWatch::start(&output)?;
     observer::settled(&client, job, START_PATIENCE).await.map_err(|what| stuck(what, &cluster))?;
 
@@ -111,9 +112,9 @@ async fn play(options: &DemoOptions, directory: &Path) -> Result<DemoReport, Dem
     progress_until(&client, job, ROWS * 2 / 3).await;
     failovers.push(kill_task_manager(&mut cluster, &client, job, &watch).await.map_err(|what| stuck(what, &cluster))?);
 
-    println!("waiting for the job to finish");
+    out_line!("waiting for the job to finish");
     let end = client.wait(job, END_PATIENCE).await.map_err(|error| stuck(error.to_string(), &cluster))?;
-    println!("job {}", end.status.as_str());
+    out_line!("job {}", end.status.as_str());
     let leader_changes = client.ha_status(CALL).await.map_or(0, |ha| ha.leader_history.len().saturating_sub(1) as u64);
     cluster.shutdown()?;
     Ok(DemoReport::new(&oracle::compare(&output, &expected)?, leader_changes, failovers))
@@ -131,7 +132,7 @@ async fn progress_until(client: &ClusterClient, job: JobId, rows: u64) {
             }
             if printed.elapsed() > Duration::from_secs(2) {
                 printed = Instant::now();
-                println!("  {:>3} % of the year, {} checkpoints", read * 100 / ROWS, description.checkpoints.counts.completed);
+                out_line!("  {:>3} % of the year, {} checkpoints", read * 100 / ROWS, description.checkpoints.counts.completed);
             }
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -156,7 +157,7 @@ async fn kill_leader(
 ) -> Result<FailoverReport, String> {
     let before = before(client, job).await?;
     let leader = before.ha.leader.as_ref().ok_or("no leader is known")?.name.clone();
-    println!("killing {leader}, the leader (epoch {})", before.ha.epoch);
+    out_line!("killing {leader}, the leader (epoch {})", before.ha.epoch);
     let dead = cluster.rest_address(&leader).ok_or_else(|| format!("{leader} is not one of ours"))?;
     let living: Vec<_> = cluster.rest_addresses().into_iter().filter(|address| *address != dead).collect();
     let survivors = ClusterClient::new(living).map_err(|error| error.to_string())?;
@@ -175,7 +176,7 @@ async fn kill_task_manager(
     let host = hosts.next().ok_or("no task runs anywhere")?;
     let names = cluster.taskmanager_names();
     let name = names.iter().find(|name| host.0.starts_with(name.as_str())).ok_or_else(|| format!("{host} is not one of ours"))?;
-    println!("killing {name}, a TaskManager with running tasks");
+    out_line!("killing {name}, a TaskManager with running tasks");
     strike(cluster, Victim::TaskManager(name), &before, client, watch).await
 }
 
@@ -199,7 +200,7 @@ async fn strike(
     report.output_gap_ms = watch.gap_around(killed_at_ms);
     match (report.running_ms, report.output_gap_ms) {
         (Some(running), gap) => {
-            println!("  running again after {running} ms; gap in committed output: {} ms", gap.unwrap_or_default());
+            out_line!("  running again after {running} ms; gap in committed output: {} ms", gap.unwrap_or_default());
             Ok(report)
         }
         (None, _) => Err(format!("the job did not recover after {name} was killed")),

@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use weir_world::flaw::Flaw;
+use weir_world::{out_line, output};
 
 use crate::processes::{Ended, child};
 
@@ -50,13 +51,13 @@ pub(crate) fn find_all(flaws: &[Flaw], seeds: &Range<u64>, seconds: u64, jobs: u
     std::thread::scope(|scope| {
         for _ in 0..jobs.max(1) {
             scope.spawn(|| {
-                loop {
+                while !output::reader_is_gone() {
                     let number = next.fetch_add(1, Ordering::Relaxed);
                     let Some(flaw) = flaws.get(number) else { return };
                     let result = find(*flaw, seeds, seconds);
                     match &result.by {
-                        Some(by) => println!("{}: found by {}: {}", flaw.name(), by.name(), by.said),
-                        None => println!("{}: NOT FOUND: {}", flaw.name(), flaw.what()),
+                        Some(by) => out_line!("{}: found by {}: {}", flaw.name(), by.name(), by.said),
+                        None => out_line!("{}: NOT FOUND: {}", flaw.name(), flaw.what()),
                     }
                     found.lock().unwrap_or_else(PoisonError::into_inner).insert(number, result);
                 }
@@ -64,16 +65,16 @@ pub(crate) fn find_all(flaws: &[Flaw], seeds: &Range<u64>, seconds: u64, jobs: u
         }
     });
     let found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
-    println!("\n{:30} {:32} {:>5} {:>8}", "flaw", "found by", "seed", "CPU s");
+    out_line!("\n{:30} {:32} {:>5} {:>8}", "flaw", "found by", "seed", "CPU s");
     for (number, result) in &found {
         let by = result.by.as_ref().map_or("NOT FOUND", |by| &by.what);
         let seed = result.by.as_ref().and_then(|by| by.seed).map(|seed| seed.to_string()).unwrap_or_default();
-        println!("{:30} {by:32} {seed:>5} {:8.1}", flaws[*number].name(), result.cpu_s);
+        out_line!("{:30} {by:32} {seed:>5} {:8.1}", flaws[*number].name(), result.cpu_s);
     }
     let missed = found.values().filter(|result| result.by.is_none()).count();
     let cpu_s: f64 = found.values().map(|result| result.cpu_s).sum();
     let wall_s = started.elapsed().as_secs_f64();
-    println!("{} planted bugs, {missed} not found; {cpu_s:.0} s of CPU, {wall_s:.0} s with {jobs} at a time", flaws.len());
+    out_line!("{} planted bugs, {missed} not found; {cpu_s:.0} s of CPU, {wall_s:.0} s with {jobs} at a time", flaws.len());
     if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

@@ -20,6 +20,7 @@ use weir_sim::search::{CORES, Searched, search_core};
 use weir_sim::{Faults, Options, run};
 use weir_verdict::random::mix;
 use weir_world::flaw::{Flaw, plant};
+use weir_world::{err_line, out_line, output};
 
 use processes::{Ended, Sweep, child};
 
@@ -186,6 +187,10 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
+    output::finish("weir-sim", run_verb())
+}
+
+fn run_verb() -> ExitCode {
     match Arguments::parse().verb {
         Verb::Run { seed, trace, scenario: Some(scenario), lying_disks, flaw, .. } => {
             let (seed, faults) = (seed.unwrap_or(scenario.seed), Faults::Scenario(scenario));
@@ -225,6 +230,7 @@ fn search(only: &[String], deeper: i32, jobs: usize, flaw: Option<Flaw>) -> Exit
         for _ in 0..jobs.max(1) {
             scope.spawn(|| {
                 while broken.load(Ordering::Relaxed) == 0
+                    && !output::reader_is_gone()
                     && let Some(core) = asked.get(next.fetch_add(1, Ordering::Relaxed))
                 {
                     let started = Instant::now();
@@ -232,13 +238,13 @@ fn search(only: &[String], deeper: i32, jobs: usize, flaw: Option<Flaw>) -> Exit
                         Ok(Searched { transitions, states, depth, starts }) => {
                             total.fetch_add(transitions, Ordering::Relaxed);
                             let seconds = started.elapsed().as_secs_f64();
-                            println!(
+                            out_line!(
                                 "{core}: {transitions} transitions, {states} states, {depth} steps from {starts} starts, {seconds:.1} s"
                             );
                         }
                         Err(what) => {
                             broken.fetch_add(1, Ordering::Relaxed);
-                            println!("{core}: VIOLATION {what}");
+                            out_line!("{core}: VIOLATION {what}");
                         }
                     }
                 }
@@ -246,7 +252,7 @@ fn search(only: &[String], deeper: i32, jobs: usize, flaw: Option<Flaw>) -> Exit
         }
     });
     let broken = broken.into_inner();
-    println!("{} transitions in all, {broken} violations", total.into_inner());
+    out_line!("{} transitions in all, {broken} violations", total.into_inner());
     if broken == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
@@ -257,7 +263,7 @@ fn named(name: &str) -> Result<&'static Scenario, String> {
 
 fn scenarios(only: &[&'static Scenario], list: bool, jobs: usize) -> ExitCode {
     if list {
-        SCENARIOS.iter().for_each(|scenario| println!("{}\n    {}", scenario.name, scenario.from));
+        SCENARIOS.iter().for_each(|scenario| out_line!("{}\n    {}", scenario.name, scenario.from));
         return ExitCode::SUCCESS;
     }
     let asked = SCENARIOS.iter().filter(|scenario| only.is_empty() || only.contains(scenario));
@@ -280,7 +286,7 @@ fn run_one(options: Options, trace: Option<PathBuf>) -> ExitCode {
         Some(path) => match std::fs::File::create(path) {
             Ok(file) => Box::new(io::BufWriter::new(file)),
             Err(error) => {
-                eprintln!("can't write {}: {error}", path.display());
+                err_line!("can't write {}: {error}", path.display());
                 return ExitCode::from(2);
             }
         },
@@ -301,11 +307,11 @@ fn run_one(options: Options, trace: Option<PathBuf>) -> ExitCode {
     }
     let outcome = run(options);
     if let Err(error) = place.lock().unwrap_or_else(PoisonError::into_inner).flush() {
-        eprintln!("the trace is incomplete: {error}");
+        err_line!("the trace is incomplete: {error}");
     }
     match options.faults {
-        Faults::Scenario(scenario) => println!("{}: {outcome}", scenario.name),
-        _ => println!("seed {}: {outcome}", options.seed),
+        Faults::Scenario(scenario) => out_line!("{}: {outcome}", scenario.name),
+        _ => out_line!("seed {}: {outcome}", options.seed),
     }
     if outcome.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -328,7 +334,7 @@ fn points(seed: u64, seconds: u64, jobs: usize, every: usize) -> ExitCode {
     let plan = ["run".to_owned(), format!("--seed={seed}"), format!("--seconds={seconds}")];
     let calm = child(&[&plan[..], &["--calm".to_owned()]].concat());
     let Ok(Ended { good: true, text, .. }) = calm else {
-        println!("the plan itself fails: {calm:?}");
+        out_line!("the plan itself fails: {calm:?}");
         return ExitCode::FAILURE;
     };
     let count = |name: &str| -> u64 {
@@ -337,7 +343,7 @@ fn points(seed: u64, seconds: u64, jobs: usize, every: usize) -> ExitCode {
     };
     // Writes count even if jobs make them after the planned time, while they end.
     let (writes, changes) = (count("all writes "), count("disk changes "));
-    println!("{text}\n{writes} writes, {changes} changes of a disk");
+    out_line!("{text}\n{writes} writes, {changes} changes of a disk");
     let at = |option: &str, point: u64| [&plan[..], &[format!("--{option}={point}")]].concat();
     let deaths = (0..writes).flat_map(|write| [at("die-before", write), at("die-after", write)]);
     let runs = deaths.chain((0..changes).map(|change| at("dark-at", change))).step_by(every.max(1)).collect();

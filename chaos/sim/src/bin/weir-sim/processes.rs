@@ -1,9 +1,10 @@
 //! Runs simulations and searches, each in a process of its own.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+
+use weir_world::{out_line, output};
 
 /// How a run ended.
 #[derive(Debug)]
@@ -64,24 +65,21 @@ impl Sweep {
     /// Makes all runs, `jobs` at a time, and prints the result of each.
     pub(crate) fn run(&self, jobs: usize) -> ExitCode {
         let (next, failures) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let output = Mutex::new(io::stdout());
         std::thread::scope(|scope| {
             for _ in 0..jobs.max(1) {
                 scope.spawn(|| {
-                    while failures.load(Ordering::Relaxed) < FAILURES {
+                    while failures.load(Ordering::Relaxed) < FAILURES && !output::reader_is_gone() {
                         let index = next.fetch_add(1, Ordering::Relaxed);
                         let Some(arguments) = self.runs.get(index) else { return };
                         let (good, text) = self.run_one(index, arguments);
                         failures.fetch_add(usize::from(!good), Ordering::Relaxed);
-                        let mut output = output.lock().unwrap_or_else(PoisonError::into_inner);
-                        // If the reader has closed the pipe, it does not want the output.
-                        let _ = writeln!(output, "{text}");
+                        out_line!("{text}");
                     }
                 });
             }
         });
         let (failures, ran) = (failures.into_inner(), next.into_inner().min(self.runs.len()));
-        println!("{ran} of {} runs made, {failures} failed", self.runs.len());
+        out_line!("{ran} of {} runs made, {failures} failed", self.runs.len());
         if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
 
