@@ -1,6 +1,6 @@
 //! REST calls that continue across leader changes.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use reqwest::{Method, StatusCode, Url};
@@ -18,6 +18,7 @@ use weir_protocol::rest::{
 use weir_world::{Millis, MonotonicClock, random_id};
 
 use crate::ClientError;
+use crate::outage::{Outage, time_text};
 
 /// Largest number of JobManager addresses.
 const MAX_ADDRESSES: usize = 64;
@@ -44,6 +45,12 @@ pub struct ClusterClient {
     addresses: Vec<Url>,
     /// Index of the JobManager that answered last. The next call tries it first.
     answered_last: AtomicUsize,
+    /// Whether any JobManager has answered.
+    answered: AtomicBool,
+    /// Is told, now and then, what a call without an answer waits for.
+    report: Option<fn(&str)>,
+    /// For how long to try while every connection is refused, in milliseconds.
+    refused_patience_ms: u64,
     http: reqwest::Client,
     clock: MonotonicClock,
 }
@@ -57,6 +64,8 @@ struct Deadline {
 
 /// Why one attempt at one JobManager failed.
 enum Failure {
+    /// Nothing listens at the address, so the request certainly had no effect.
+    Refused(String),
     /// The request certainly had no effect. A retry, here or at another JobManager, may succeed.
     NotDone(String),
     /// The answer is lost. The request may have been carried out.
@@ -89,7 +98,31 @@ impl ClusterClient {
             .tcp_nodelay(true)
             .build()
             .map_err(|error| ClientError::other(format!("CLIENT-HTTP: {error}")))?;
-        Ok(Self { addresses, answered_last: AtomicUsize::new(0), http, clock: MonotonicClock::start() })
+        Ok(Self {
+            addresses,
+            answered_last: AtomicUsize::new(0),
+            answered: AtomicBool::new(false),
+            report: None,
+            refused_patience_ms: u64::MAX,
+            http,
+            clock: MonotonicClock::start(),
+        })
+    }
+
+    /// The same client, but `report` is told what a call waits for: after a second without an answer, and then more and more
+    /// rarely.
+    #[must_use]
+    pub fn report_waiting(mut self, report: fn(&str)) -> Self {
+        self.report = Some(report);
+        self
+    }
+
+    /// The same client, but a call fails with [`ClientError::Unreachable`] if every connection has been refused for this long and
+    /// no JobManager has ever answered.
+    #[must_use]
+    pub fn give_up_if_refused(mut self, patience: Duration) -> Self {
+        self.refused_patience_ms = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
+        self
     }
 
     /// Submits a job and returns once it is durable. Retries across leader changes use one client token, so that they create
@@ -156,10 +189,21 @@ impl ClusterClient {
 
     /// Waits, across leader changes, until a job has finished, failed or been canceled. Returns its last description.
     pub async fn wait(&self, job: JobId, deadline: Duration) -> Result<JobDescription, ClientError> {
+        self.wait_with(job, deadline, |_| {}).await
+    }
+
+    /// Like [`ClusterClient::wait`]. Calls `look` with every description of the job that it gets meanwhile, and with the last.
+    pub async fn wait_with(
+        &self,
+        job: JobId,
+        deadline: Duration,
+        mut look: impl FnMut(&JobDescription),
+    ) -> Result<JobDescription, ClientError> {
         let deadline = self.within(deadline);
         let mut pause = POLL_MS.0;
         loop {
             let description: JobDescription = self.get(&format!("/weir/v1/jobs/{job}"), deadline).await?;
+            look(&description);
             if description.status.is_globally_terminal() {
                 return Ok(description);
             }
@@ -194,7 +238,7 @@ impl ClusterClient {
                 Ok(bytes) => decode(&bytes),
                 Err(Failure::Final(error)) => Err(error),
                 Err(Failure::StoreAway(errors)) => Err(ClientError::StoreAway { errors, uncertain: None }),
-                Err(Failure::NotDone(last) | Failure::Unknown(last)) => {
+                Err(Failure::Refused(last) | Failure::NotDone(last) | Failure::Unknown(last)) => {
                     Err(ClientError::NoLeader { waited_ms: self.clock.now().since(deadline.start), last })
                 }
             };
@@ -322,6 +366,7 @@ impl ClusterClient {
     ) -> Result<T, ClientError> {
         let mut pause = PAUSE_MS.0;
         let (mut last, mut uncertain) = (String::new(), None);
+        let mut outage = Outage::new(self.clock.now());
         loop {
             let first = self.answered_last.load(Ordering::Relaxed);
             for step in 0..self.addresses.len() {
@@ -329,7 +374,8 @@ impl ClusterClient {
                 // Each JobManager gets an equal share of the remaining time, so that a frozen one leaves time for the others.
                 let share = deadline.end.since(self.clock.now()) / (self.addresses.len() - step) as u64;
                 let patience = Duration::from_millis(share.clamp(1, ATTEMPT_TIMEOUT_MS));
-                match self.attempt(&self.addresses[index], &method, path, body.as_ref(), patience).await {
+                let attempt = self.attempt(&self.addresses[index], &method, path, body.as_ref(), patience);
+                match self.reporting(attempt, &mut outage, &last, deadline).await {
                     Ok(answer) => {
                         self.answered_last.store(index, Ordering::Relaxed);
                         return decode(&answer);
@@ -344,8 +390,16 @@ impl ClusterClient {
                             format!("CLIENT-UNKNOWN: the answer was lost; the request may have been carried out: {why}");
                         return Err(ClientError::other(message));
                     }
-                    Err(Failure::NotDone(why)) => last = why,
+                    Err(Failure::Refused(why)) => {
+                        outage.failed(true);
+                        last = why;
+                    }
+                    Err(Failure::NotDone(why)) => {
+                        outage.failed(false);
+                        last = why;
+                    }
                     Err(Failure::Unknown(why)) => {
+                        outage.failed(false);
                         last.clone_from(&why);
                         uncertain = Some(why);
                     }
@@ -355,8 +409,42 @@ impl ClusterClient {
                     break;
                 }
             }
-            if self.clock.now() >= deadline.end || !self.pause(&mut pause, PAUSE_MS.1, deadline).await {
+            let now = self.clock.now();
+            let end = self.end_of(&outage, deadline);
+            if now >= end && end < deadline.end {
+                let addresses = self.addresses.iter().map(authority).collect();
+                return Err(ClientError::Unreachable { addresses, waited_ms: now.since(deadline.start) });
+            }
+            let paused = self.reporting(self.pause(&mut pause, PAUSE_MS.1, deadline), &mut outage, &last, deadline).await;
+            if self.clock.now() >= deadline.end || !paused {
                 return Err(ClientError::NoLeader { waited_ms: self.clock.now().since(deadline.start), last });
+            }
+        }
+    }
+
+    /// When a call without an answer gives up.
+    fn end_of(&self, outage: &Outage, deadline: Deadline) -> Millis {
+        let may_end_sooner = !self.answered.load(Ordering::Relaxed);
+        if may_end_sooner { outage.end(deadline.end, self.refused_patience_ms) } else { deadline.end }
+    }
+
+    /// Awaits `step` of a call. If the call has had no answer for a while, reports meanwhile what it waits for.
+    async fn reporting<T>(&self, step: impl Future<Output = T>, outage: &mut Outage, last: &str, deadline: Deadline) -> T {
+        let Some(report) = self.report else { return step.await };
+        let mut step = std::pin::pin!(step);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut step => return done,
+                () = self.clock.sleep_until(outage.report_at()) => {
+                    let now = self.clock.now();
+                    if outage.is_report_due(now) {
+                        let addresses: Vec<_> = self.addresses.iter().map(authority).collect();
+                        let why = if last.is_empty() { "no answer yet" } else { last };
+                        let left = time_text(self.end_of(outage, deadline).since(now));
+                        report(&format!("cannot reach a leader through {} yet ({why}); trying for {left} more", addresses.join(", ")));
+                    }
+                }
             }
         }
     }
@@ -377,10 +465,14 @@ impl ClusterClient {
             request = request.json(body);
         }
         let lost = |error: reqwest::Error| {
+            if is_refused(&error) {
+                return Failure::Refused(format!("{name}: connection refused"));
+            }
             let why = format!("{name}: {}", causes(&error));
             if error.is_connect() { Failure::NotDone(why) } else { Failure::Unknown(why) }
         };
         let mut response = request.send().await.map_err(lost)?;
+        self.answered.store(true, Ordering::Relaxed);
         let status = response.status();
         let mut answer = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(lost)? {
@@ -427,6 +519,19 @@ fn draw_token() -> String {
 
 fn authority(address: &Url) -> String {
     address.authority().to_owned()
+}
+
+/// Whether nothing listens at the address.
+fn is_refused(error: &reqwest::Error) -> bool {
+    let mut cause: Option<&dyn std::error::Error> = error.is_connect().then_some(error);
+    while let Some(error) = cause {
+        let kind = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+        if kind == Some(std::io::ErrorKind::ConnectionRefused) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// The text of an error and its causes. reqwest's own text omits the causes.

@@ -11,11 +11,23 @@ pub enum ClientError {
     },
     /// No JobManager answered as leader within the deadline: none is reachable, or none leads. A retry may help.
     /// A submission is safe to retry with the same client token.
-    #[error("no leading JobManager answered within {waited_ms} ms; last error: {last}")]
+    #[error("CLIENT-NO-LEADER: no leading JobManager answered within {waited_ms} ms; last error: {last}")]
     NoLeader {
         waited_ms: u64,
         /// The error of the last attempt.
         last: String,
+    },
+    /// Nothing listens at the JobManagers' addresses, and no JobManager has ever answered this client. Only a client with
+    /// [`ClusterClient::give_up_if_refused`](crate::ClusterClient::give_up_if_refused) returns it.
+    #[error(
+        "CLIENT-UNREACHABLE: nothing listens at {} (connection refused for {waited_ms} ms): start the cluster, or correct the \
+         addresses of the JobManagers (weir: --jobmanager or WEIR_JOBMANAGER)",
+        .addresses.join(", ")
+    )]
+    Unreachable {
+        /// `host:port` of every JobManager that was tried.
+        addresses: Vec<String>,
+        waited_ms: u64,
     },
     /// The cluster's coordination store is unavailable. Running jobs continue, but the cluster accepts no new requests until the
     /// store answers again. The client returns this at once and does not wait for the store.

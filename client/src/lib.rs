@@ -2,6 +2,7 @@
 
 mod cluster_client;
 mod error;
+mod outage;
 mod stream_builder;
 
 pub use cluster_client::ClusterClient;

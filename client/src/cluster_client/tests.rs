@@ -116,6 +116,44 @@ async fn a_bad_graph_is_refused_before_anything_is_sent() {
 }
 
 #[tokio::test]
+async fn a_call_gives_up_sooner_if_nothing_listens_at_any_address() {
+    let (nobody, nobody_else) = (nobody().await, nobody().await);
+    let client = ClusterClient::new(vec![nobody.clone(), nobody_else.clone()]).unwrap().give_up_if_refused(SOON);
+    let error = client.list(Duration::from_secs(86_400)).await.unwrap_err();
+    assert!(
+        matches!(&error, ClientError::Unreachable { addresses, .. } if *addresses == [nobody.clone(), nobody_else]),
+        "{error}"
+    );
+
+    // A standby answers, so the cluster exists, and a leader may come.
+    let (standby, _) = serve(|nth, _, _| if nth < 20 { no_leader() } else { Some((200, json!({"jobs": []}))) }).await;
+    let client = ClusterClient::new(vec![nobody, standby]).unwrap().give_up_if_refused(Duration::ZERO);
+    client.list(LONG).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_call_without_an_answer_says_what_it_waits_for() {
+    static SAID: Mutex<Vec<String>> = Mutex::new(Vec::new());
+    let nobody = nobody().await;
+    let client =
+        ClusterClient::new(vec![nobody.clone()]).unwrap().report_waiting(|line| SAID.lock().unwrap().push(line.to_owned()));
+    client.list(Duration::from_millis(1_500)).await.unwrap_err();
+    let said = SAID.lock().unwrap().concat();
+    assert!(said.contains(&format!("{nobody}: connection refused")) && said.contains("trying for"), "{said}");
+
+    // A frozen JobManager accepts the connection, and does not answer.
+    SAID.lock().unwrap().clear();
+    let frozen = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = ClusterClient::new(vec![frozen.local_addr().unwrap().to_string()]).unwrap();
+    client
+        .report_waiting(|line| SAID.lock().unwrap().push(line.to_owned()))
+        .list(Duration::from_millis(1_500))
+        .await
+        .unwrap_err();
+    assert!(SAID.lock().unwrap().concat().contains("no answer yet"));
+}
+
+#[tokio::test]
 async fn a_call_without_a_leader_until_its_deadline_fails_with_no_leader() {
     let (standby, _) = serve(|_, _, _| no_leader()).await;
     let client = ClusterClient::new(vec![standby]).unwrap();

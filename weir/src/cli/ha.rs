@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use clap::Subcommand;
 use serde::Serialize;
-use weir_client::ClusterClient;
 use weir_protocol::rest::{DrillResult, DrillUnderWay, DrillsResponse, HaResponse, LeaderHistoryEntry};
 use weir_protocol::utc;
 use weir_world::{err_line, out_line};
@@ -101,14 +100,14 @@ pub(super) fn run(command: HaCommand) -> Result<(), Failure> {
             HaCommand::AcceptRestore(arguments) => ha_accept::run(&arguments).await,
             HaCommand::Member { config } => ha_migrate::member(&config).await,
             HaCommand::Status { cluster } => {
-                let status = client(&cluster)?.ha_status(cluster.timeout).await?;
+                let status = cluster.client()?.ha_status(cluster.timeout()).await?;
                 cluster.output.print(&status, status_text)
             }
             HaCommand::History { cluster } => {
-                let client = client(&cluster)?;
-                let status = client.ha_status(cluster.timeout).await?;
+                let client = cluster.client()?;
+                let status = client.ha_status(cluster.timeout()).await?;
                 // Only a leader knows the drills. Leaderships are shown without a leader, too.
-                let drills = client.drills(cluster.timeout.min(DRILLS_PATIENCE)).await.unwrap_or_else(|error| {
+                let drills = client.drills(cluster.timeout().min(DRILLS_PATIENCE)).await.unwrap_or_else(|error| {
                     err_line!("weir: no drills are shown: {error}");
                     DrillsResponse::default()
                 });
@@ -118,15 +117,15 @@ pub(super) fn run(command: HaCommand) -> Result<(), Failure> {
             }
             HaCommand::AddMember { member, cluster } => {
                 let member = coordination::member(&member).map_err(Failure::usage)?;
-                let status = client(&cluster)?.ha_add_member(&member.name, &member.address, cluster.timeout).await?;
+                let status = cluster.client()?.ha_add_member(&member.name, &member.address, cluster.timeout()).await?;
                 cluster.output.print(&status, status_text)
             }
             HaCommand::RemoveMember { name, cluster } => {
-                let status = client(&cluster)?.ha_remove_member(&name, cluster.timeout).await?;
+                let status = cluster.client()?.ha_remove_member(&name, cluster.timeout()).await?;
                 cluster.output.print(&status, status_text)
             }
             HaCommand::TransferLeader { to, cluster } => {
-                let answer = client(&cluster)?.ha_transfer(to.as_deref(), cluster.timeout).await?;
+                let answer = cluster.client()?.ha_transfer(to.as_deref(), cluster.timeout()).await?;
                 let leader = answer.leader.unwrap_or_else(|| "another JobManager".to_owned());
                 out_line!("{leader} leads");
                 Ok(())
@@ -176,10 +175,6 @@ fn history_text(history: &History) -> String {
     let headings = ["began", "drill", "victims", "verdict", "detection", "outage", "recovery", "lost"];
     text += &format!("\n\n{}", table(&headings, &history.drills.iter().map(drill).collect::<Vec<_>>()));
     text
-}
-
-fn client(cluster: &ClusterArguments) -> Result<ClusterClient, Failure> {
-    Ok(ClusterClient::new(cluster.jobmanagers.clone())?)
 }
 
 fn status_text(status: &HaResponse) -> String {

@@ -12,10 +12,11 @@ use weir_protocol::job_graph::catalog::CATALOG;
 use weir_protocol::job_status::JobStatus;
 use weir_protocol::quantity;
 use weir_protocol::rest::JobDescription;
-use weir_world::out_line;
+use weir_world::{err_line, out_line};
 
 use super::ClusterArguments;
 use super::exit_code::{Code, Failure};
+use super::narration::Narrator;
 use super::output::{duration_text, table};
 use crate::assembly;
 
@@ -95,16 +96,16 @@ pub(super) fn run(command: JobCommand) -> Result<(), Failure> {
             JobCommand::Submit { file, wait, token, cluster } => submit(file, wait, token, &cluster).await,
             JobCommand::List { cluster } => list(&cluster).await,
             JobCommand::Describe { job, cluster } => {
-                let description = client(&cluster)?.describe(job, cluster.timeout).await?;
+                let description = cluster.client()?.describe(job, cluster.timeout()).await?;
                 cluster.output.print(&description, describe_text)
             }
             JobCommand::Cancel { job, cluster } => {
-                client(&cluster)?.cancel(job, cluster.timeout).await?;
+                cluster.client()?.cancel(job, cluster.timeout()).await?;
                 out_line!("canceling {job}");
                 Ok(())
             }
             JobCommand::Stop { job, savepoint_dir, cluster } => stop(job, savepoint_dir, &cluster).await,
-            JobCommand::Wait { job, until, cluster } => wait_for(&client(&cluster)?, job, until, &cluster).await,
+            JobCommand::Wait { job, until, cluster } => wait_for(&cluster.client()?, job, until, &cluster).await,
             JobCommand::Operators => {
                 operators();
                 Ok(())
@@ -113,18 +114,14 @@ pub(super) fn run(command: JobCommand) -> Result<(), Failure> {
     })
 }
 
-fn client(cluster: &ClusterArguments) -> Result<ClusterClient, Failure> {
-    Ok(ClusterClient::new(cluster.jobmanagers.clone())?)
-}
-
 async fn submit(file: PathBuf, wait: bool, token: Option<String>, cluster: &ClusterArguments) -> Result<(), Failure> {
     let graph = read_graph(&file)?;
     assembly::check_graph(&graph)
         .map_err(|problems| Failure::error(format!("{} can't run:\n  {}", file.display(), problems.join("\n  "))))?;
     // All attempts use one token: if an attempt was accepted but its answer is lost, the next one creates no second job.
     let token = token.unwrap_or_else(|| format!("{:032x}", weir_world::random_id()));
-    let client = client(cluster)?;
-    let answer = client.submit(&graph, Some(&token), cluster.timeout).await?;
+    let client = cluster.client()?;
+    let answer = client.submit(&graph, Some(&token), cluster.timeout()).await?;
     cluster.output.print(&answer, |answer| answer.job_id.to_string())?;
     if wait { wait_for(&client, answer.job_id, FOREVER, cluster).await } else { Ok(()) }
 }
@@ -145,7 +142,7 @@ fn read_graph(file: &PathBuf) -> Result<JobGraph, Failure> {
 }
 
 async fn list(cluster: &ClusterArguments) -> Result<(), Failure> {
-    let overview = client(cluster)?.list(cluster.timeout).await?;
+    let overview = cluster.client()?.list(cluster.timeout()).await?;
     cluster.output.print(&overview, |overview| {
         let rows: Vec<_> = overview
             .jobs
@@ -167,13 +164,15 @@ async fn list(cluster: &ClusterArguments) -> Result<(), Failure> {
 }
 
 async fn stop(job: JobId, directory: Option<String>, cluster: &ClusterArguments) -> Result<(), Failure> {
-    let location = client(cluster)?.stop(job, directory.as_deref(), false, cluster.timeout).await?;
+    let location = cluster.client()?.stop(job, directory.as_deref(), false, cluster.timeout()).await?;
     out_line!("stopped; savepoint: {location}");
     Ok(())
 }
 
 async fn wait_for(client: &ClusterClient, job: JobId, until: Duration, cluster: &ClusterArguments) -> Result<(), Failure> {
-    let end = client.wait(job, until).await?;
+    let mut narrator = Narrator::default();
+    let say = |job: &JobDescription| narrator.see(job).iter().for_each(|line| err_line!("weir: {line}"));
+    let end = client.wait_with(job, until, say).await?;
     cluster.output.print(&end, |end| format!("{} {}", end.job_id, end.status.as_str()))?;
     if end.status == JobStatus::Finished {
         return Ok(());
@@ -225,7 +224,7 @@ impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         let code = match &error {
             ClientError::NotFound { .. } => Code::NotFound,
-            ClientError::NoLeader { .. } | ClientError::StoreAway { .. } => Code::NoLeader,
+            ClientError::NoLeader { .. } | ClientError::Unreachable { .. } | ClientError::StoreAway { .. } => Code::NoLeader,
             ClientError::TimedOut { .. } => Code::TimedOut,
             _ => Code::Error,
         };

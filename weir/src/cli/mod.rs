@@ -8,6 +8,7 @@ mod ha_accept;
 mod ha_check;
 mod ha_migrate;
 mod job;
+mod narration;
 mod output;
 mod role;
 
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use weir_client::ClusterClient;
 use weir_local::Coordination;
 use weir_protocol::quantity;
 use weir_world::{err_line, out_line};
@@ -171,9 +173,27 @@ struct ClusterArguments {
     /// How to print the answer.
     #[arg(long, short, value_enum, default_value_t = Format::Text)]
     output: Format,
-    /// How long to retry while no leader answers, e.g. `500 ms`, `30 s` or `2 min`.
-    #[arg(long, default_value = "30 s", value_parser = quantity::parse_duration)]
-    timeout: Duration,
+    /// How long to retry while no leader answers, e.g. `500 ms`, `30 s` or `2 min`. If left out: 30 s, but only 10 s if nothing
+    /// listens at any of the addresses.
+    #[arg(long, value_parser = quantity::parse_duration)]
+    timeout: Option<Duration>,
+}
+
+/// How long a command retries by default while no leader answers.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long it retries by default while nothing listens at any address. A cluster that is being started needs a few seconds.
+const REFUSED_PATIENCE: Duration = Duration::from_secs(10);
+
+impl ClusterArguments {
+    fn timeout(&self) -> Duration {
+        self.timeout.unwrap_or(PATIENCE)
+    }
+
+    /// A client that tells the user what it waits for.
+    fn client(&self) -> Result<ClusterClient, Failure> {
+        let client = ClusterClient::new(self.jobmanagers.clone())?.report_waiting(|line| err_line!("weir: {line}"));
+        Ok(if self.timeout.is_none() { client.give_up_if_refused(REFUSED_PATIENCE) } else { client })
+    }
 }
 
 /// Parses the arguments and runs the command. Returns the exit code of the process.
