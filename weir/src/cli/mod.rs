@@ -25,9 +25,12 @@ use crate::config::Config;
 use exit_code::Failure;
 pub use output::Format;
 
+/// The version and the commit that this program was built from.
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (commit ", env!("WEIR_COMMIT"), ")");
+
 /// Weir: stream processing that outlives its machines.
 #[derive(Debug, Parser)]
-#[command(name = "weir", version, about, propagate_version = true, max_term_width = 110)]
+#[command(name = "weir", version = VERSION, about, propagate_version = true, max_term_width = 110)]
 #[command(
     after_help = "Exit codes: 0 success, 1 error, 2 wrong command line or configuration, 3 not found, 4 no leading JobManager or no \
                   coordination store answers, 5 timed out, 6 drill refused."
