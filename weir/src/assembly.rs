@@ -92,8 +92,8 @@ pub fn start_job_manager(config: &Config) -> Result<JobManager, StartError> {
 /// Starts a TaskManager in this process.
 pub fn start_task_manager(config: &Config) -> Result<TaskManager, StartError> {
     let metrics = install_metrics();
-    let random_name = || format!("tm-{:08x}", weir_world::random_id() as u32);
-    let id = config.get(&option::TASKMANAGER_RESOURCE_ID).unwrap_or_else(random_name);
+    // Without a name, the TaskManager is named after the address of its data service.
+    let id = config.get(&option::TASKMANAGER_RESOURCE_ID).unwrap_or_default();
     let mut jobmanagers = config.get(&option::JOBMANAGER_RPC_ADDRESSES);
     if jobmanagers.is_empty() {
         let (host, port) = (config.get(&option::JOBMANAGER_RPC_ADDRESS), config.get(&option::JOBMANAGER_RPC_PORT));
@@ -109,8 +109,9 @@ pub fn start_task_manager(config: &Config) -> Result<TaskManager, StartError> {
     }
     let options = TaskManagerOptions {
         bind_host: config.get(&option::TASKMANAGER_BIND_HOST),
-        data_port: config.get(&option::TASKMANAGER_DATA_PORT),
-        http_port: config.get(&option::TASKMANAGER_HTTP_PORT),
+        host: config.get(&option::TASKMANAGER_HOST),
+        data_ports: config.get(&option::TASKMANAGER_DATA_PORT).0,
+        http_ports: config.get(&option::TASKMANAGER_HTTP_PORT).0,
         slots: config.get(&option::TASKMANAGER_SLOTS),
         memory_bytes: config.get(&option::TASKMANAGER_MEMORY_PROCESS_SIZE).0,
         inline_state_limit: config.get(&option::CHECKPOINTING_DATA_INLINE_THRESHOLD).0 as usize,

@@ -48,16 +48,18 @@ const THREAD_GRACE: Option<Duration> = Some(Duration::from_secs(1));
 /// The options of a TaskManager.
 #[derive(Clone)]
 pub struct TaskManagerOptions {
-    /// Resource id; this process's incarnation is appended.
+    /// Resource id; this process's incarnation is appended. If it is empty, the address of the data service is the id.
     pub id: String,
     /// `host:port` of the gRPC services of all JobManagers.
     pub jobmanagers: Vec<String>,
-    /// Host to listen on. Other TaskManagers connect to it.
+    /// Host to listen on.
     pub bind_host: String,
-    /// Port of the data service; 0 takes a free one.
-    pub data_port: u16,
-    /// Port of `/metrics` and `/healthz`; 0 takes a free one.
-    pub http_port: u16,
+    /// Host under which others reach this TaskManager. `None`: the host to listen on.
+    pub host: Option<String>,
+    /// Ports of the data service. The first free one is taken; 0 takes any free one.
+    pub data_ports: Vec<u16>,
+    /// Ports of `/metrics` and `/healthz`. The first free one is taken; 0 takes any free one.
+    pub http_ports: Vec<u16>,
     /// Number of slots.
     pub slots: u32,
     /// Memory budget in bytes, as reported to the JobManager.
@@ -91,8 +93,9 @@ impl TaskManagerOptions {
             id: id.into(),
             jobmanagers,
             bind_host: "127.0.0.1".into(),
-            data_port: 0,
-            http_port: 0,
+            host: None,
+            data_ports: vec![0],
+            http_ports: vec![0],
             slots: 1,
             memory_bytes: 1728 << 20,
             heartbeat_interval_ms: 500,
@@ -118,6 +121,9 @@ pub enum StartError {
     /// A port is not available.
     #[error("TM-BIND: can't listen at {address}: {source}; is another process using the port?")]
     Bind { address: String, source: std::io::Error },
+    /// All ports of a range are in use.
+    #[error("TM-BIND: can't listen at any of the {ports} ports from {address} on, because they are in use: configure more ports")]
+    BindRange { address: String, ports: usize },
     /// A thread could not be started.
     #[error("TM-THREAD: can't start a thread: {0}")]
     Thread(std::io::Error),
@@ -147,10 +153,12 @@ impl TaskManager {
     pub fn start(options: TaskManagerOptions) -> Result<Self, StartError> {
         check(&options)?;
         metrics::describe();
-        let id = TaskManagerId(format!("{}-{:016x}", options.id, weir_world::random_id() as u64));
-        let (data_listener, data) = bind(&options.bind_host, options.data_port)?;
-        let (http_listener, http) = bind(&options.bind_host, options.http_port)?;
-        let addresses = Addresses { data, http };
+        let (data_listener, data_port) = bind(&options.bind_host, &options.data_ports)?;
+        let (http_listener, http_port) = bind(&options.bind_host, &options.http_ports)?;
+        let host = options.host.as_ref().unwrap_or(&options.bind_host);
+        let addresses = Addresses { data: format!("{host}:{data_port}"), http: format!("{host}:{http_port}") };
+        let name = if options.id.is_empty() { &addresses.data } else { &options.id };
+        let id = TaskManagerId(format!("{name}-{:016x}", weir_world::random_id() as u64));
 
         let io = OwnRuntime::multi_threaded("io", IO_THREADS, BLOCKING_THREADS).map_err(StartError::Thread)?;
         let agent = OwnRuntime::single_threaded().map_err(StartError::Thread)?;
@@ -248,8 +256,11 @@ impl Drop for TaskManager {
 
 fn check(options: &TaskManagerOptions) -> Result<(), StartError> {
     let refuse = |message: &str| Err(StartError::Option(message.to_owned()));
-    if options.id.is_empty() || options.id.len() > 200 {
-        return refuse("the id must have 1 to 200 characters");
+    if options.id.len() > 200 {
+        return refuse("the id must have at most 200 characters");
+    }
+    if options.data_ports.is_empty() || options.http_ports.is_empty() {
+        return refuse("name at least one port for each service");
     }
     if options.slots == 0 || options.slots > 1024 {
         return refuse("slots must be from 1 to 1024");
@@ -263,14 +274,22 @@ fn check(options: &TaskManagerOptions) -> Result<(), StartError> {
     Ok(())
 }
 
-fn bind(host: &str, port: u16) -> Result<(BoundListener, String), StartError> {
-    let address = format!("{host}:{port}");
-    let listen = || {
-        let listener = BoundListener::bind(&address)?;
-        let port = listener.local_addr()?.port();
-        Ok((listener, format!("{host}:{port}")))
-    };
-    listen().map_err(|source| StartError::Bind { address: address.clone(), source })
+/// Listens at the first of the ports that is not in use.
+fn bind(host: &str, ports: &[u16]) -> Result<(BoundListener, u16), StartError> {
+    for port in ports {
+        let address = format!("{host}:{port}");
+        let listen = || -> std::io::Result<_> {
+            let listener = BoundListener::bind(&address)?;
+            let port = listener.local_addr()?.port();
+            Ok((listener, port))
+        };
+        match listen() {
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse && ports.len() > 1 => {}
+            outcome => return outcome.map_err(|source| StartError::Bind { address: address.clone(), source }),
+        }
+    }
+    let first = ports.first().copied().unwrap_or_default();
+    Err(StartError::BindRange { address: format!("{host}:{first}"), ports: ports.len() })
 }
 
 async fn serve_data(service: Arc<DataService>, listener: BoundListener, mut ended: watch::Receiver<bool>) {

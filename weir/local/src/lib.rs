@@ -251,6 +251,8 @@ impl LocalCluster {
         settings.extend(self.options.settings.iter().cloned());
         settings
     }
+            // Several clusters may run on this machine, so a range of fixed ports could be too short.
+            settings.extend(["taskmanager.data.port=0".to_owned(), "taskmanager.http.port=0".to_owned()]);
 
     /// Sets the fault on all connections between the JobManagers and the coordination servers. [`Fault::None`] ends it. Does
     /// nothing unless the cluster was started interruptible.

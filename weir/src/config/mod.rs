@@ -5,6 +5,8 @@ pub mod option;
 pub mod value;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -127,6 +129,15 @@ impl Config {
     /// The value of an option; its default if it is not set.
     pub fn get<T: OptionValue>(&self, option: &ConfigOption<T>) -> T {
         let text = self.set.get(option.key).map(String::as_str).or(option.default);
+        let bind_host = &option::TASKMANAGER_BIND_HOST;
+        if self.get(bind_host).parse::<IpAddr>().is_ok_and(|address| address.is_unspecified())
+            && self.get(&option::TASKMANAGER_HOST).is_none()
+        {
+            let (bind_host, value, host) = (bind_host.key, self.text(bind_host), option::TASKMANAGER_HOST.key);
+            let reason =
+                format!("{bind_host} is {value}, which is no address for others: set {host} to the name of this machine");
+            return Err(ConfigError::Contradiction(reason));
+        }
         // This can't fail: `put` checks every value, and a test checks every default.
         T::read(text).unwrap_or_else(|reason| unreachable!("{}: {reason}", option.key))
     }

@@ -3,7 +3,9 @@
 use std::marker::PhantomData;
 use std::time::Duration;
 
-use super::value::{CheckpointRetention, HaType, MemorySize, OptionValue, RestartStrategyType, Secret, ZooKeeperAcl};
+use super::value::{
+    CheckpointRetention, HaType, LogFormat, MemorySize, OptionValue, PortRange, RestartStrategyType, Secret, ZooKeeperAcl,
+};
 
 /// An option whose values are of type `T`. Without a default, `T` is an `Option` or a `Vec`.
 #[derive(Debug)]
@@ -209,17 +211,19 @@ options! {
     TASK_CANCELLATION_TIMEOUT: Duration = "task.cancellation.timeout", default "3 min";
         "A TaskManager whose tasks have not stopped this long after they were canceled is disconnected.",
     TASKMANAGER_BIND_HOST: String = "taskmanager.bind-host", default "127.0.0.1";
-        "Address that the services of the TaskManager listen on, and under which other TaskManagers reach it.",
-    TASKMANAGER_DATA_PORT: u16 = "taskmanager.data.port", default "0";
-        "Port of the TaskManager's data service; 0 = a free one.",
-    TASKMANAGER_HTTP_PORT: u16 = "taskmanager.http.port", default "0";
-        "Port of the TaskManager's metrics page; 0 = a free one.",
+        "Address that the services of the TaskManager listen on; 0.0.0.0 for all addresses of the machine.",
+    TASKMANAGER_DATA_PORT: PortRange = "taskmanager.data.port", default "6130-6149";
+        "Port of the TaskManager's data service: the first free one of a range or list; 0 = any free one.",
+    TASKMANAGER_HOST: Option<String> = "taskmanager.host";
+        "Host name under which other TaskManagers and JobManagers reach this TaskManager; taskmanager.bind-host if unset.",
+    TASKMANAGER_HTTP_PORT: PortRange = "taskmanager.http.port", default "9250-9269";
+        "Port of the TaskManager's metrics page: the first free one of a range or list; 0 = any free one.",
     TASKMANAGER_MEMORY_PROCESS_SIZE: MemorySize = "taskmanager.memory.process.size", default "1728 mb";
         "Memory budget of the TaskManager.",
     TASKMANAGER_SLOTS: u32 = "taskmanager.numberOfTaskSlots", default "1";
         "Number of slots: threads that run tasks.",
     TASKMANAGER_RESOURCE_ID: Option<String> = "taskmanager.resource-id";
-        "Name of this TaskManager; a random one if unset.",
+        "Name of this TaskManager, which must be unique; its host and data port if unset. Each start appends a random suffix.",
     WEB_CHECKPOINTS_HISTORY: usize = "web.checkpoints.history", default "10";
         "Number of checkpoints kept for display.",
     WEB_EXCEPTION_HISTORY_SIZE: usize = "web.exception-history-size", default "16";

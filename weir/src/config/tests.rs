@@ -45,6 +45,12 @@ fn contradictions_are_refused() {
     let largest = load(&format!("{threshold}: 1 mb\n"), &[]).unwrap();
     assert_eq!(largest.get(&option::CHECKPOINTING_DATA_INLINE_THRESHOLD), MemorySize(1 << 20));
     assert!(load(&format!("{threshold}: 1048577\n"), &[]).unwrap_err().to_string().contains("at most 1 mb"));
+    for host in ["0.0.0.0", "'::'"] {
+        let everywhere = format!("taskmanager.bind-host: {host}\n");
+        let error = load(&everywhere, &[]).unwrap_err().to_string();
+        assert!(error.contains("CONFIG-CONTRADICTION") && error.contains("taskmanager.host"), "{error}");
+        load(&everywhere, &["taskmanager.host=worker-1"]).unwrap();
+    }
 }
 
 #[test]
@@ -109,8 +115,7 @@ fn option_structs_have_the_defaults_of_the_options() {
     assert_eq!(dispatcher.restart_strategy, config.restart_strategy_config());
     let task_manager = TaskManagerOptions::new("tm".to_owned(), Vec::new(), OperatorRegistry::default());
     assert_eq!(task_manager.bind_host, config.get(&option::TASKMANAGER_BIND_HOST));
-    assert_eq!(task_manager.data_port, config.get(&option::TASKMANAGER_DATA_PORT));
-    assert_eq!(task_manager.http_port, config.get(&option::TASKMANAGER_HTTP_PORT));
+    assert_eq!(task_manager.host, config.get(&option::TASKMANAGER_HOST));
     assert_eq!(task_manager.slots, config.get(&option::TASKMANAGER_SLOTS));
     assert_eq!(task_manager.memory_bytes, config.get(&option::TASKMANAGER_MEMORY_PROCESS_SIZE).0);
     assert_eq!(task_manager.inline_state_limit as u64, config.get(&option::CHECKPOINTING_DATA_INLINE_THRESHOLD).0);

@@ -57,6 +57,32 @@ macro_rules! whole_numbers {
 
 whole_numbers!(u16, u32, usize);
 
+/// Ports to try in order, written as `6130`, `6130-6149` or a list of these. 0 stands for any free port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PortRange(pub Vec<u16>);
+
+impl OptionValue for PortRange {
+    fn read(text: Option<&str>) -> Result<Self, String> {
+        let text = set(text)?;
+        let refused = || format!("{text:?} is not a port, a range such as 6130-6149, or a list of these");
+        let port = |text: &str| text.trim().parse::<u16>().map_err(|_| refused());
+        let mut ports = Vec::new();
+        for part in text.split(',') {
+            match part.split_once('-') {
+                Some((first, last)) => {
+                    let (first, last) = (port(first)?, port(last)?);
+                    if first == 0 || first > last {
+                        return Err(refused());
+                    }
+                    ports.extend(first..=last);
+                }
+                None => ports.push(port(part)?),
+            }
+        }
+        Ok(Self(ports))
+    }
+}
+
 impl OptionValue for f64 {
     fn read(text: Option<&str>) -> Result<Self, String> {
         let text = set(text)?;
@@ -139,6 +165,15 @@ words! {
         Raft = "raft",
         Etcd = "etcd",
         ZooKeeper = "zookeeper",
+    }
+}
+
+words! {
+    /// The form of a line of the log.
+    LogFormat {
+        Text = "text",
+        /// One JSON object in each line, for programs.
+        Json = "json",
     }
 }
 
