@@ -10,6 +10,7 @@ use tokio::sync::{oneshot, watch};
 use weir_ha::{JobResult, Leadership, RecoveredJob, StoreError, StoreWatch};
 use weir_protocol::JobId;
 use weir_protocol::job_graph::JobGraph;
+use weir_protocol::job_status::JobStatus;
 use weir_world::{MonotonicClock, delay_at_times, random_id, wall_clock_ms};
 
 use super::cleanup::Stores;
@@ -123,7 +124,10 @@ impl Runner {
                 self.handle(Event::Cancel { ticket, job, wall_clock_ms: wall_clock_ms() });
             }
             Request::JobEnded { ended: JobEnded { job, status, failure }, last_view } => {
-                tracing::info!(%job, status = status.as_str(), failure, "job ended");
+                match status {
+                    JobStatus::Failed => tracing::error!(%job, failure, "the job has FAILED, and is not restarted any more"),
+                    status => tracing::info!(%job, status = status.as_str(), failure, "the job has ended"),
+                }
                 self.last_views.insert(job, last_view);
                 self.handle(Event::JobEnded { job, status, failure, wall_clock_ms: wall_clock_ms() });
             }

@@ -128,6 +128,8 @@ struct Runner {
     published_at: Millis,
     view_is_old: bool,
     last_word: Option<LastWord>,
+    /// Whether the job has been RUNNING under this leader.
+    has_run: bool,
 }
 
 enum LastWord {
@@ -160,6 +162,7 @@ impl Runner {
             published_at: Millis(0),
             view_is_old: false,
             last_word: None,
+            has_run: false,
         }
     }
 
@@ -206,7 +209,8 @@ impl Runner {
         }
         match self.last_word.take() {
             Some(LastWord::Ended(ended)) => {
-                tracing::info!(job = %ended.job, status = ended.status.as_str(), failure = ended.failure, "the job has ended");
+                // The Dispatcher logs it, as it does for a job that never had a JobMaster.
+                tracing::debug!(job = %ended.job, status = ended.status.as_str(), "the JobMaster has ended");
                 let view = Arc::new(self.core.view(self.clock.now()));
                 (self.context.ended)(ended, view).await;
             }
@@ -251,7 +255,13 @@ impl Runner {
     }
 
     fn handle(&mut self, event: JobMasterEvent, figures_only: bool) {
+        let before = self.core.status();
         let effects = self.core.handle(event, self.clock.now());
+        if before != JobStatus::Running && self.core.status() == JobStatus::Running {
+            // A restart is logged as a warning, so that its end needs a line, too.
+            let again = if std::mem::replace(&mut self.has_run, true) { " again" } else { "" };
+            tracing::info!(job = %self.stores.job, "the job is RUNNING{again}");
+        }
         let mut lost = Vec::new();
         for effect in effects {
             self.perform(effect, &mut lost);

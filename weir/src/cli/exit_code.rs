@@ -31,22 +31,35 @@ pub enum Code {
 pub struct Failure {
     code: Code,
     message: String,
+    /// Whether the message was printed already.
+    reported: bool,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
 }
 
 impl Failure {
     /// A failure with [`Code::Error`].
     pub fn error(message: impl fmt::Display) -> Self {
-        Self { code: Code::Error, message: message.to_string() }
+        Self::with_code(Code::Error, message)
     }
 
     /// A failure with [`Code::Usage`].
     pub fn usage(message: impl fmt::Display) -> Self {
-        Self { code: Code::Usage, message: message.to_string() }
+        Self::with_code(Code::Usage, message)
     }
 
     /// A failure with the given exit code.
     pub fn with_code(code: Code, message: impl fmt::Display) -> Self {
-        Self { code, message: message.to_string() }
+        Self { code, message: message.to_string(), reported: false }
+    }
+
+    /// The same failure, whose message is not printed again.
+    pub(super) fn already_reported(self) -> Self {
+        Self { reported: true, ..self }
     }
 }
 
@@ -82,7 +95,9 @@ pub fn finish(outcome: Result<(), Failure>) -> ExitCode {
     match outcome {
         Ok(()) => output::finish("weir", ExitCode::SUCCESS),
         Err(failure) => {
-            err_line!("weir: {}", failure.message);
+            if !failure.reported {
+                err_line!("weir: {failure}");
+            }
             ExitCode::from(failure.code as u8)
         }
     }

@@ -11,6 +11,9 @@ use weir_world::out_line;
 
 use super::exit_code::Failure;
 use super::{LocalArguments, RoleArguments};
+use crate::config::Config;
+use crate::config::option;
+use crate::config::value::LogFormat;
 use crate::{assembly, logging};
 
 /// Pause between two checks of a local cluster's processes. It also limits how often a process that ends at once is restarted.
@@ -18,12 +21,26 @@ const SUPERVISION_PACE: Duration = Duration::from_millis(500);
 
 /// Runs a JobManager until SIGINT or SIGTERM.
 pub(super) fn job_manager(arguments: &RoleArguments, log: Option<&str>) -> Result<(), Failure> {
-    logging::start(log);
     let config = arguments.config.load()?;
+    logged(&config, log, || {
+        abort_on_panic();
+        let running = assembly::start_job_manager(&config)?;
+        wait_for_the_end(arguments.exit_with_parent, running.refused(), || running.shutdown())
+    })
+}
+
+/// Starts the log and runs a role. In JSON, the reason of a failure is part of the log, so that all of the output is JSON.
+fn logged(config: &Config, log: Option<&str>, role: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
+    let format = config.get(&option::LOG_FORMAT);
+    logging::start(log, format);
     config.notices().iter().for_each(|notice| tracing::warn!("{notice}"));
-    abort_on_panic();
-    let running = assembly::start_job_manager(&config)?;
-    wait_for_the_end(arguments.exit_with_parent, running.refused(), || running.shutdown())
+    role().map_err(|failure| match format {
+        LogFormat::Text => failure,
+        LogFormat::Json => {
+            tracing::error!("{failure}");
+            failure.already_reported()
+        }
+    })
 }
 
 /// Makes a panic in any thread end the process, so that a standby takes over. A JobManager that has lost a thread could keep
@@ -38,11 +55,11 @@ fn abort_on_panic() {
 
 /// Runs a TaskManager until SIGINT or SIGTERM.
 pub(super) fn task_manager(arguments: &RoleArguments, log: Option<&str>) -> Result<(), Failure> {
-    logging::start(log);
     let config = arguments.config.load()?;
-    config.notices().iter().for_each(|notice| tracing::warn!("{notice}"));
-    let running = assembly::start_task_manager(&config)?;
-    wait_for_the_end(arguments.exit_with_parent, pending(), || running.shutdown())
+    logged(&config, log, || {
+        let running = assembly::start_task_manager(&config)?;
+        wait_for_the_end(arguments.exit_with_parent, pending(), || running.shutdown())
+    })
 }
 
 /// Runs a whole cluster on this machine until Ctrl-C.

@@ -168,6 +168,8 @@ options! {
         "How long an ended job is remembered: its state, and its client token.",
     JOBSTORE_MAX_CAPACITY: usize = "jobstore.max-capacity", default "10000";
         "How many ended jobs are remembered; beyond that the oldest are forgotten.",
+    LOG_FORMAT: LogFormat = "log.format", default "text";
+        "Form of the log on standard error: text for people, or json, with one object in each line.",
     REST_BIND_ADDRESS: String = "rest.bind-address", default "127.0.0.1";
         "Address that the REST service listens on.",
     REST_PORT: u16 = "rest.port", default "8081";

@@ -59,10 +59,13 @@ pub fn endpoint(address: &str) -> Result<Endpoint, LinkError> {
         .initial_connection_window_size(16 * 1024 * 1024))
 }
 
-/// The link to one leader. Dropping it ends the link.
+/// How long an orderly end of a link may take. Waiting messages are sent first.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
+
+/// The link to one leader. Dropping it breaks the connection; [`LeaderLink::close`] ends it in order.
 pub struct LeaderLink {
     out: mpsc::Sender<pb::ToJobManager>,
-    _task: AbortOnDrop,
+    task: AbortOnDrop,
 }
 
 /// The connection accepts no more messages.
@@ -85,7 +88,16 @@ impl LeaderLink {
             }
             let _ = events.send(Event::LinkLost { link: number, reason: error.to_string() }).await;
         });
-        Self { out, _task: AbortOnDrop(task) }
+        Self { out, task: AbortOnDrop(task) }
+    }
+
+    /// Sends the waiting messages and ends the stream, so that the leader does not take this for a failure. Gives up if the
+    /// leader does not end its half soon.
+    pub async fn close(self) {
+        let Self { out, mut task } = self;
+        drop(out);
+        // If the leader is silent, the connection is broken instead.
+        let _ = tokio::time::timeout(CLOSE_PATIENCE, &mut task.0).await;
     }
 
     /// Queues a message.

@@ -10,6 +10,7 @@ pub mod leader_watch;
 pub mod link;
 pub mod outbox;
 pub mod runner;
+pub mod search;
 
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};

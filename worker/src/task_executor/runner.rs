@@ -17,6 +17,7 @@ use super::event::{Event, LinkNumber};
 use super::gateway::{TaskExecutorGateway, TaskExecutorStatus};
 use super::leader_watch;
 use super::link::LeaderLink;
+use super::search::{LeaderSearch, WatchFailures};
 use super::{Identity, TaskExecutor};
 use crate::checkpoint_storages::CheckpointStorages;
 use crate::metrics;
@@ -61,6 +62,8 @@ pub struct Runner {
     published: BTreeMap<ExecutionAttemptId, TaskMetrics>,
     publish_at: Millis,
     link: Option<(LinkNumber, LeaderLink)>,
+    search: LeaderSearch,
+    failures: WatchFailures,
     events: mpsc::Sender<Event>,
     reports: TaskReports,
     status: watch::Sender<TaskExecutorStatus>,
@@ -78,11 +81,12 @@ impl Runner {
     async fn start(parts: RunnerParts, status: watch::Sender<TaskExecutorStatus>, stops: mpsc::Receiver<()>) {
         let (events, event_queue) = mpsc::channel(EVENT_QUEUE);
         let (leaders, leader_queue) = mpsc::channel(EVENT_QUEUE);
-        let _watches: Vec<_> = parts
-            .jobmanagers
-            .iter()
-            .map(|address| AbortOnDrop(weir_world::spawn("leader-watch", leader_watch::watch(address.clone(), leaders.clone()))))
-            .collect();
+        let failures = WatchFailures::default();
+        let watch = |address: &String| {
+            let watch = leader_watch::watch(address.clone(), leaders.clone(), failures.clone());
+            AbortOnDrop(weir_world::spawn("leader-watch", watch))
+        };
+        let _watches: Vec<_> = parts.jobmanagers.iter().map(watch).collect();
         drop(leaders);
         let (reports, report_queue) = report::task_reports();
         let runner = Self {
@@ -92,6 +96,8 @@ impl Runner {
             published: BTreeMap::new(),
             publish_at: Millis(0),
             link: None,
+            search: LeaderSearch::default(),
+            failures,
             events,
             reports,
             status,
@@ -127,8 +133,12 @@ impl Runner {
             if now >= self.publish_at {
                 self.publish_at = now.after(PUBLISH_MS);
                 self.publish_metrics();
+                self.report_search(now);
             }
             let stopped = stop_by.is_some_and(|deadline| self.core.tasks() == 0 || now >= deadline);
+            if stopped && let Some((_, link)) = self.link.take() {
+                link.close().await;
+            }
             self.publish_status(stopped);
             if stopped {
                 return;
@@ -245,6 +255,14 @@ impl Runner {
         let current = control.counters().read(attempt);
         let before = self.published.insert(attempt, current);
         self.parts.series.publish(&current, before.as_ref(), self.clock.now());
+    }
+
+    /// Says now and then which JobManagers were tried, while no leader has accepted this TaskManager.
+    fn report_search(&mut self, now: Millis) {
+        if let Some(searched_ms) = self.search.note(self.core.registered_with().is_some(), now) {
+            let tried = self.failures.text(&self.parts.jobmanagers);
+            tracing::warn!(seconds = searched_ms / 1_000, tried, "found no leading JobManager yet; trying on");
+        }
     }
 
     fn publish_metrics(&mut self) {

@@ -30,6 +30,8 @@ struct Heard {
     declined: Vec<(CheckpointId, ExecutionAttemptId, String)>,
     ended: Vec<ExecutionAttemptId>,
     rows_in: BTreeMap<ExecutionAttemptId, u64>,
+    /// How links ended: in order, or with an error.
+    link_ends: BTreeMap<String, Result<(), String>>,
 }
 
 #[derive(Clone)]
@@ -62,15 +64,26 @@ impl JobManagerService for Service {
         let task_manager = registration.task_manager.0.clone();
         {
             let mut heard = self.heard.lock().unwrap();
-            heard.links.insert(task_manager.clone(), out);
-            heard.registrations.insert(task_manager, registration);
+            heard.links.insert(task_manager.clone(), out.clone());
+            heard.registrations.insert(task_manager.clone(), registration);
         }
         self.news.notify_waiters();
         let service = self.clone();
         weir_world::spawn("test", async move {
-            while let Ok(Some(message)) = messages.message().await {
-                service.hear(ToJobManager::try_from(message).unwrap());
+            let end = loop {
+                match messages.message().await {
+                    Ok(Some(message)) => service.hear(ToJobManager::try_from(message).unwrap()),
+                    Ok(None) => break Ok(()),
+                    Err(status) => break Err(status.message().to_owned()),
+                }
+            };
+            {
+                let mut heard = service.heard.lock().unwrap();
+                // The TaskManager may have a newer link.
+                heard.links.retain(|_, link| !link.same_channel(&out));
+                heard.link_ends.insert(task_manager, end);
             }
+            service.news.notify_waiters();
         });
         Ok(Response::new(Box::pin(ReceiverStream::new(orders))))
     }
@@ -172,6 +185,10 @@ impl FakeJobManager {
 
     pub async fn registration(&self, task_manager: &TaskManagerId) -> Registration {
         self.until("registration", |heard| heard.registrations.get(&task_manager.0).cloned()).await
+    }
+
+    pub async fn link_end(&self, task_manager: &TaskManagerId) -> Result<(), String> {
+        self.until("the end of the link", |heard| heard.link_ends.get(&task_manager.0).cloned()).await
     }
 
     pub async fn all_in(&self, attempts: &[ExecutionAttemptId], state: ExecutionState) {

@@ -270,6 +270,39 @@ async fn the_end_of_a_task_manager_fails_only_the_tasks_that_read_from_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_task_manager_that_stops_in_order_ends_its_link_in_order() {
+    let (listener, address) = reserve();
+    let job_manager = FakeJobManager::start(1, listener);
+    let task_manager = task_manager("tm", &[address]);
+    job_manager.registration(task_manager.id()).await;
+    let id = task_manager.id().clone();
+    task_manager.shutdown().await;
+    assert_eq!(job_manager.link_end(&id).await, Ok(()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_task_manager_takes_the_first_free_port_and_others_reach_it_under_its_host() {
+    let (_taken, taken) = reserve();
+    let (free, next) = reserve();
+    drop(free);
+    let port = |address: &str| address.rsplit_once(':').unwrap().1.parse().unwrap();
+    let start = |data_ports: Vec<u16>| {
+        let mut options = TaskManagerOptions::new("", vec!["127.0.0.1:1".to_owned()], operators::registry());
+        options.host = Some("worker-1".to_owned());
+        options.data_ports = data_ports;
+        TaskManager::start(options)
+    };
+    let error = start(vec![port(&taken), port(&taken)]).err().unwrap().to_string();
+    assert!(error.starts_with("TM-BIND") && error.contains("2 ports"), "{error}");
+    // Another program may have taken the free port meanwhile, so any port is the last one.
+    let task_manager = start(vec![port(&taken), port(&next), 0]).unwrap();
+    let (data, id) = (task_manager.addresses().data.clone(), task_manager.id().0.clone());
+    assert!(data.starts_with("worker-1:") && port(&data) != port(&taken), "{data}");
+    assert!(id.starts_with(&format!("{data}-")), "without a name, it is named after its address: {id}");
+    task_manager.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_panic_fails_only_its_task_and_the_slot_runs_the_next_attempt() {
     let (name, rows, keys) = ("panic", 20_000, 100);
     let directory = tempfile::tempdir().unwrap();
