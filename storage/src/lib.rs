@@ -3,5 +3,7 @@
 pub mod checkpoint;
 pub mod conformance;
 pub mod file_system;
+mod probe;
 
 pub use file_system::{FileSystemRef, OpenError, Schemes, StorageOptions, StorageOutage, open};
+pub use probe::{ProbeError, probe};

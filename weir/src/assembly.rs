@@ -22,6 +22,7 @@ use crate::config::option::{self, ConfigOption};
 use crate::config::value::HaType;
 use crate::coordination;
 pub use crate::start_error::StartError;
+use crate::storage_check;
 
 /// Every operator that this build can run.
 pub fn operators() -> OperatorRegistry {
@@ -45,6 +46,8 @@ pub fn start_job_manager(config: &Config) -> Result<JobManager, StartError> {
     let checkpoint_dir = config.require("a JobManager", &option::CHECKPOINTING_DIR)?;
     let metrics = install_metrics();
     let mut storage_options = storage_options(config);
+    // Before this JobManager joins the others: with a wrong configuration it could only lead badly.
+    storage_check::check(config, &[&option::HA_STORAGE_DIR, &option::CHECKPOINTING_DIR], &storage_options)?;
     let ha = coordination::start(config)?;
     let mut faults = None;
     if config.get(&option::DRILL_AGENT_ENABLED) {
@@ -100,6 +103,7 @@ pub fn start_task_manager(config: &Config) -> Result<TaskManager, StartError> {
         jobmanagers.push(format!("{host}:{port}"));
     }
     let mut storage = storage_options(config);
+    storage_check::check(config, &[&option::CHECKPOINTING_DIR], &storage)?;
     let mut faults = None;
     if config.get(&option::DRILL_AGENT_ENABLED) {
         // A TaskManager opens only checkpoints and savepoints with these options, so the outage may affect everything.

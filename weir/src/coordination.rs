@@ -14,6 +14,7 @@ use weir_ha::zookeeper::{self, ZooKeeperOptions, ZooKeeperProvider};
 use crate::config::option::{self, ConfigOption};
 use crate::config::value::{HaType, Secret, ZooKeeperAcl};
 use crate::config::{Config, ConfigError};
+use crate::raft_directory;
 use crate::start_error::StartError;
 
 /// Starts the provider that `high-availability.type` names.
@@ -128,6 +129,7 @@ fn start_raft(config: &Config, name: &str) -> Result<HaServices, StartError> {
     let port = own.address.rsplit_once(':').map_or("0", |(_, port)| port);
     let listen = Listen::Address(format!("{}:{port}", config.get(&option::HA_RAFT_BIND_HOST)));
     let directory = PathBuf::from(config.require(needed_by, &option::HA_RAFT_DIR)?);
+    raft_directory::check(&directory)?;
     let mut options = RaftOptions::new(name, listen, members.clone(), directory, &config.get(&option::HA_CLUSTER_ID));
     options.segment_bytes = config.get(&option::HA_RAFT_SEGMENT_SIZE).0;
     options.timing = raft_timing(config);

@@ -7,4 +7,6 @@ pub mod config;
 mod coordination;
 pub mod demo;
 pub mod logging;
+mod raft_directory;
 mod start_error;
+mod storage_check;

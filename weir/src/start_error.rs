@@ -14,6 +14,16 @@ pub enum StartError {
     /// A storage directory can't be opened.
     #[error(transparent)]
     Storage(#[from] weir_storage::OpenError),
+    /// A storage directory can't be used, and waiting can't help.
+    #[error("{source} ({key})")]
+    StorageUnusable { key: &'static str, source: weir_storage::ProbeError },
+    /// The directory of the raft log can't be used by this user.
+    #[error(
+        "HA-RAFT-DIRECTORY: {} ({}) can't be used: {source}. Let the user of this process read and write it and everything in it, \
+         e.g. with `chown -R`. If it is there by mistake, configure another directory.",
+        path.display(), crate::config::option::HA_RAFT_DIR.key
+    )]
+    RaftDirectory { path: std::path::PathBuf, source: std::io::Error },
     /// An operation of the operating system failed.
     #[error(transparent)]
     Io(#[from] std::io::Error),

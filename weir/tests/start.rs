@@ -1,0 +1,126 @@
+//! What a JobManager or TaskManager checks and says when it starts.
+
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+use weir_servers::free_port;
+
+/// The user and group without rights.
+const NOBODY: u32 = 65_534;
+
+/// Runs a role that must fail, with these settings. If the test runs as root, for whom permissions mean nothing, the role runs as
+/// another user.
+fn refused(role: &str, settings: &[String]) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
+    command.arg(role).args(settings.iter().flat_map(|setting| ["-D", setting])).stdin(Stdio::null());
+    if std::fs::metadata("/proc/self").expect("/proc").uid() == 0 {
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    let Output { status, stderr, .. } = command.output().expect("it runs");
+    (status.code(), String::from_utf8_lossy(&stderr).into_owned())
+}
+
+/// A directory that every user may write to, and the settings of a JobManager in it.
+fn jobmanager(place: &Path) -> Vec<String> {
+    std::fs::set_permissions(place, std::fs::Permissions::from_mode(0o777)).expect("its mode");
+    let place = place.display();
+    vec![
+        format!("high-availability.storageDir={place}/ha"),
+        format!("execution.checkpointing.dir={place}/checkpoints"),
+        "rest.port=0".to_owned(),
+        "jobmanager.rpc.port=0".to_owned(),
+    ]
+}
+
+#[test]
+fn a_storage_directory_without_permission_is_refused_at_the_start() {
+    let place = tempfile::tempdir().expect("a directory");
+    let settings = jobmanager(place.path());
+    let checkpoints = place.path().join("checkpoints");
+    std::fs::create_dir(&checkpoints).expect("a directory");
+    std::fs::set_permissions(&checkpoints, std::fs::Permissions::from_mode(0o555)).expect("its mode");
+    let task_manager = [settings[1].clone(), "taskmanager.data.port=0".to_owned(), "taskmanager.http.port=0".to_owned()];
+    for (role, settings) in [("jobmanager", settings.as_slice()), ("taskmanager", &task_manager)] {
+        let (code, errors) = refused(role, settings);
+        assert_eq!(code, Some(1), "{errors}");
+        for part in ["STORAGE-UNUSABLE", "Permission denied", "execution.checkpointing.dir", "choose another directory"] {
+            assert!(errors.contains(part), "{part:?} is not in {errors}");
+        }
+    }
+}
+
+#[test]
+fn a_raft_directory_without_permission_is_not_called_damaged() {
+    let place = tempfile::tempdir().expect("a directory");
+    let mut settings = jobmanager(place.path());
+    let raft = place.path().join("raft");
+    std::fs::create_dir(&raft).expect("a directory");
+    settings.extend([
+        "high-availability.type=raft".to_owned(),
+        format!("high-availability.raft.members=jm-1@127.0.0.1:{}", free_port().expect("a port")),
+        format!("high-availability.raft.dir={}", raft.display()),
+    ]);
+    // First the directory, then a file in it.
+    std::fs::set_permissions(&raft, std::fs::Permissions::from_mode(0o555)).expect("its mode");
+    let (code, errors) = refused("jobmanager", &settings);
+    assert_eq!(code, Some(1), "{errors}");
+    assert!(errors.contains("HA-RAFT-DIRECTORY") && errors.contains("ermission denied"), "{errors}");
+    assert!(errors.contains("chown") && !errors.contains("move"), "{errors}");
+
+    std::fs::set_permissions(&raft, std::fs::Permissions::from_mode(0o777)).expect("its mode");
+    let file = raft.join("vote");
+    std::fs::write(&file, "").expect("a file");
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o444)).expect("its mode");
+    let (_, errors) = refused("jobmanager", &settings);
+    assert!(errors.contains("HA-RAFT-DIRECTORY") && errors.contains("raft/vote"), "{errors}");
+}
+
+#[test]
+fn in_json_every_line_is_an_object_and_the_reason_of_a_failed_start_is_one_of_them() {
+    let place = tempfile::tempdir().expect("a directory");
+    let mut settings = jobmanager(place.path());
+    std::fs::write(place.path().join("ha"), "no directory").expect("a file");
+    settings.push("log.format=json".to_owned());
+    let (code, errors) = refused("jobmanager", &settings);
+    assert_eq!(code, Some(1), "{errors}");
+    let lines: Vec<Value> = errors.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
+    let last = lines.last().expect("a line");
+    assert_eq!(last["level"], "ERROR");
+    assert!(last["message"].as_str().is_some_and(|message| message.contains("STORAGE-UNUSABLE")), "{last}");
+}
+
+#[test]
+fn a_task_manager_that_finds_no_jobmanager_says_which_it_tried_and_why_that_failed() {
+    let address = format!("127.0.0.1:{}", free_port().expect("a port"));
+    let settings = [
+        format!("jobmanager.rpc.addresses={address}"),
+        "taskmanager.data.port=0".to_owned(),
+        "taskmanager.http.port=0".to_owned(),
+    ];
+    let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
+    command.args(["taskmanager", "--exit-with-parent"]).args(settings.iter().flat_map(|setting| ["-D", setting]));
+    let mut process = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    let log = BufReader::new(process.stderr.take().expect("its log"));
+    let line = log
+        .lines()
+        .map(|line| line.expect("text"))
+        .find(|line| line.contains("found no leading JobManager"))
+        .expect("it says so");
+    assert!(line.contains(" WARN ") && line.contains(&address) && line.contains("onnection refused"), "{line}");
+    drop(process.stdin.take());
+    process.wait().expect("it ends");
+}
+
+#[test]
+fn the_version_names_the_commit() {
+    let output = Command::new(env!("CARGO_BIN_EXE_weir")).arg("--version").output().expect("it runs");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let commit =
+        text.trim().strip_prefix(concat!("weir ", env!("CARGO_PKG_VERSION"), " (commit ")).and_then(|it| it.strip_suffix(')'));
+    let is_commit = |text: &str| text == "unknown" || (text.len() >= 12 && text.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    assert!(commit.is_some_and(is_commit), "{text}");
+}
