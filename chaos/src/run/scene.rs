@@ -121,7 +121,7 @@ impl Scene {
             lossy_disks.insert(FILE_STORAGE.to_owned(), LossyDisk::mount(&options.file_storage, mix(parts.seed))?);
         }
         let file_storage = options.file_storage.clone();
-        let mut cluster = LocalCluster::start(options)?;
+        let mut cluster = LocalCluster::start(options).map_err(io::Error::other)?;
         for name in &names {
             note_started(&mut cluster, name, recorder);
         }

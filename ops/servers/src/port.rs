@@ -33,6 +33,13 @@ impl ReservedPort {
         Err(io::Error::new(io::ErrorKind::AddrInUse, format!("no free port between {FIRST} and {LAST}")))
     }
 
+    /// Reserves this port again, which was reserved before. The error is [`io::ErrorKind::AddrInUse`] if the port is in use.
+    pub fn take_again(port: u16) -> io::Result<Self> {
+        let mark = UdpSocket::bind((Ipv4Addr::LOCALHOST, port))?;
+        TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
+        Ok(Self { port, _mark: mark })
+    }
+
     /// Reserves several free ports. They differ.
     pub fn take_several<const N: usize>() -> io::Result<[Self; N]> {
         let ports = (0..N).map(|_| Self::take()).collect::<io::Result<Vec<_>>>()?;
@@ -53,6 +60,18 @@ pub fn free_port() -> io::Result<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_port_can_be_taken_again_only_when_nothing_uses_it() {
+        let port = ReservedPort::take().unwrap();
+        let number = port.number();
+        assert_eq!(ReservedPort::take_again(number).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        drop(port);
+        assert_eq!(ReservedPort::take_again(number).unwrap().number(), number);
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, number)).unwrap();
+        assert_eq!(ReservedPort::take_again(number).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        drop(listener);
+    }
 
     #[test]
     fn reserved_ports_differ_and_can_be_listened_on() {

@@ -4,7 +4,11 @@
 
 mod coordination;
 mod host;
+mod ports;
 pub mod process;
+mod settings_file;
+mod start_error;
+mod supervision;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -15,12 +19,14 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use weir_client::{ClientError, ClusterClient};
 pub use weir_servers::Fault;
-use weir_servers::ReservedPort;
 
 pub use coordination::Coordination;
 use coordination::CoordinationServers;
 pub use host::Host;
+use ports::JobManagerPorts;
 use process::RoleProcess;
+pub use start_error::StartError;
+pub use supervision::{Decision, ProcessEnd, Supervisor};
 
 /// How long a role may take to stop by itself.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
@@ -87,15 +93,6 @@ impl LocalClusterOptions {
     }
 }
 
-/// The ports of one JobManager.
-#[derive(Debug)]
-struct JobManagerPorts {
-    raft: ReservedPort,
-    rpc: ReservedPort,
-    rest: u16,
-    _rest_mark: Option<ReservedPort>,
-}
-
 /// A running local cluster. If it is dropped, its processes are killed; [`LocalCluster::shutdown`] stops them in order.
 #[derive(Debug)]
 pub struct LocalCluster {
@@ -107,14 +104,16 @@ pub struct LocalCluster {
 }
 
 impl LocalCluster {
-    /// Starts every process. Returns when they are started, which is before they serve.
-    pub fn start(options: LocalClusterOptions) -> io::Result<Self> {
-        let ports = (0..options.jobmanagers).map(|index| take_ports(&options, index)).collect::<io::Result<Vec<_>>>()?;
+    /// Starts every process. Returns when they are started, which is before they serve. A cluster that has run in the same
+    /// directory before takes its ports again; its raft log and its jobs are used further.
+    pub fn start(options: LocalClusterOptions) -> Result<Self, StartError> {
+        let ports = ports::take(&options)?;
         let servers = CoordinationServers::start(&options)?;
         let mut cluster = Self { processes: BTreeMap::new(), ports, options, servers };
         std::fs::create_dir_all(cluster.logs())?;
+        std::fs::create_dir_all(cluster.settings_directory())?;
         for name in cluster.jobmanager_names().into_iter().chain(cluster.taskmanager_names()) {
-            let mut process = cluster.describe(&name);
+            let mut process = cluster.describe(&name)?;
             process.start()?;
             cluster.processes.insert(name, process);
         }
@@ -158,6 +157,11 @@ impl LocalCluster {
         self.options.directory.join("logs")
     }
 
+    /// Directory of the processes' configuration files, which only this user can read.
+    fn settings_directory(&self) -> PathBuf {
+        self.options.directory.join("conf")
+    }
+
     /// Local directory of one JobManager's raft log.
     pub fn raft_directory(&self, name: &str) -> PathBuf {
         self.options.raft_directory(name)
@@ -195,17 +199,18 @@ impl LocalCluster {
         process.start()
     }
 
+    /// The processes that have ended by themselves since the last call. A process that was killed through
+    /// [`LocalCluster::kill`] is not among them.
+    pub fn take_ended(&mut self) -> Vec<ProcessEnd> {
+        self.processes.values_mut().filter_map(RoleProcess::take_end).collect()
+    }
+
     /// Restarts every process that has ended by itself, as a supervisor does. Returns their names. A process that was killed
     /// through [`LocalCluster::kill`] stays down.
     pub fn revive(&mut self) -> io::Result<Vec<String>> {
-        let mut revived = Vec::new();
-        for process in self.processes.values_mut() {
-            if process.has_ended() {
-                process.start()?;
-                revived.push(process.name().to_owned());
-            }
-        }
-        Ok(revived)
+        let ended: Vec<_> = self.take_ended().into_iter().map(|end| end.name).collect();
+        ended.iter().try_for_each(|name| self.restart(name))?;
+        Ok(ended)
     }
 
     /// Kills the coordination servers. On raft, there are none.
@@ -231,7 +236,7 @@ impl LocalCluster {
         self.options.coordination = coordination;
         self.servers = CoordinationServers::start(&self.options)?;
         for name in self.jobmanager_names() {
-            let process = self.describe(&name);
+            let process = self.describe(&name)?;
             self.processes.insert(name, process);
         }
         Ok(())
@@ -246,13 +251,13 @@ impl LocalCluster {
         } else {
             settings.push(format!("taskmanager.resource-id={name}"));
             settings.push(format!("taskmanager.numberOfTaskSlots={}", self.options.slots));
+            // Several clusters may run on this machine, so a range of fixed ports could be too short.
+            settings.extend(["taskmanager.data.port=0".to_owned(), "taskmanager.http.port=0".to_owned()]);
             settings.extend(self.host(name).taskmanager_settings());
         }
         settings.extend(self.options.settings.iter().cloned());
         settings
     }
-            // Several clusters may run on this machine, so a range of fixed ports could be too short.
-            settings.extend(["taskmanager.data.port=0".to_owned(), "taskmanager.http.port=0".to_owned()]);
 
     /// Sets the fault on all connections between the JobManagers and the coordination servers. [`Fault::None`] ends it. Does
     /// nothing unless the cluster was started interruptible.
@@ -297,11 +302,13 @@ impl LocalCluster {
         self.processes.get_mut(name).ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("no process {name}")))
     }
 
-    fn describe(&self, name: &str) -> RoleProcess {
+    fn describe(&self, name: &str) -> io::Result<RoleProcess> {
         let is_jobmanager = self.jobmanager_names().iter().any(|known| known == name);
-        let mut arguments = vec![if is_jobmanager { "jobmanager" } else { "taskmanager" }.to_owned()];
-        arguments.extend(self.settings(name).into_iter().flat_map(|setting| ["-D".to_owned(), setting]));
-        RoleProcess::new(name, &self.options.binary, arguments, &self.logs()).on(self.host(name))
+        let file = self.settings_directory().join(format!("{name}.yaml"));
+        settings_file::write(&file, &self.settings(name))?;
+        let role = if is_jobmanager { "jobmanager" } else { "taskmanager" };
+        let arguments = [role.to_owned(), "--config".to_owned(), file.display().to_string()];
+        Ok(RoleProcess::new(name, &self.options.binary, arguments.to_vec(), &self.logs()).on(self.host(name)))
     }
 
     fn settings_of_all(&self) -> Vec<String> {
@@ -321,7 +328,7 @@ impl LocalCluster {
         ];
         if self.options.coordination != Coordination::Raft {
             settings.extend(self.servers.settings());
-        } else if self.options.jobmanagers > 1 {
+        } else {
             let peers = self.addresses_of_jobmanagers(|ports| ports.raft.number());
             let members: Vec<_> = peers.iter().map(|(name, address)| format!("{name}@{address}")).collect();
             settings.push("high-availability.type=raft".to_owned());
@@ -330,15 +337,4 @@ impl LocalCluster {
         }
         settings
     }
-}
-
-fn take_ports(options: &LocalClusterOptions, index: u32) -> io::Result<JobManagerPorts> {
-    let (rest, mark) = match options.rest_port {
-        Some(first) => (first + index as u16, None),
-        None => {
-            let port = ReservedPort::take()?;
-            (port.number(), Some(port))
-        }
-    };
-    Ok(JobManagerPorts { raft: ReservedPort::take()?, rpc: ReservedPort::take()?, rest, _rest_mark: mark })
 }

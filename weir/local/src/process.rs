@@ -1,7 +1,7 @@
 //! One process of a local cluster.
 
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -10,6 +10,10 @@ use nix::sys::signal::{self, Signal};
 use nix::unistd::Pid;
 
 use crate::host::Host;
+use crate::supervision::{ProcessEnd, reason_in};
+
+/// How much of the end of a log is searched for the reason of an end, in bytes.
+const LOG_TAIL: u64 = 64 << 10;
 
 /// A process of a local cluster: how to start it, and the running instance, if any.
 #[derive(Debug)]
@@ -20,13 +24,17 @@ pub struct RoleProcess {
     host: Host,
     log: PathBuf,
     child: Option<Child>,
+    started: Instant,
+    /// Length of the log when the process was started, in bytes.
+    log_at_start: u64,
 }
 
 impl RoleProcess {
     /// Describes a process without starting it. Its output is appended to `<logs>/<name>.log`.
     pub fn new(name: &str, binary: &Path, arguments: Vec<String>, logs: &Path) -> Self {
         let log = logs.join(format!("{name}.log"));
-        Self { name: name.to_owned(), binary: binary.to_owned(), arguments, host: Host::default(), log, child: None }
+        let (name, binary) = (name.to_owned(), binary.to_owned());
+        Self { name, binary, arguments, host: Host::default(), log, child: None, started: Instant::now(), log_at_start: 0 }
     }
 
     /// The same process, but on this host.
@@ -54,6 +62,7 @@ impl RoleProcess {
     /// Starts it. If this process ends, the started process ends as well, because its standard input closes.
     pub fn start(&mut self) -> io::Result<()> {
         let log: File = OpenOptions::new().create(true).append(true).open(&self.log)?;
+        (self.started, self.log_at_start) = (Instant::now(), log.metadata()?.len());
         // A launcher replaces itself with what it launches, so the process id is that of the role.
         let mut words = self.host.launcher.iter().map(PathBuf::from).chain([self.binary.clone()]);
         let program = words.next().expect("the binary at least");
@@ -121,13 +130,22 @@ impl RoleProcess {
         }
     }
 
-    /// Whether it has ended by itself. If so, it is reaped, and the next call returns false.
-    pub fn has_ended(&mut self) -> bool {
-        let ended = matches!(self.child.as_mut().map(Child::try_wait), Some(Ok(Some(_))));
-        if ended {
-            self.child = None;
-        }
-        ended
+    /// How it has ended, if it has ended by itself. If so, it is reaped, and the next call returns `None`.
+    pub(crate) fn take_end(&mut self) -> Option<ProcessEnd> {
+        let status = self.child.as_mut()?.try_wait().ok()??;
+        self.child = None;
+        let reason = self.log_since_start().ok().and_then(|log| reason_in(&log));
+        Some(ProcessEnd { name: self.name.clone(), status, lived: self.started.elapsed(), reason })
+    }
+
+    /// The end of what it has logged since its start.
+    fn log_since_start(&self) -> io::Result<String> {
+        let mut log = File::open(&self.log)?;
+        let from = self.log_at_start.max(log.metadata()?.len().saturating_sub(LOG_TAIL));
+        log.seek(SeekFrom::Start(from))?;
+        let mut bytes = Vec::new();
+        log.take(LOG_TAIL).read_to_end(&mut bytes)?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
     /// Resident memory in bytes, as the kernel reports it.

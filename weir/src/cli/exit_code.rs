@@ -78,6 +78,12 @@ impl From<assembly::StartError> for Failure {
     }
 }
 
+impl From<weir_local::StartError> for Failure {
+    fn from(error: weir_local::StartError) -> Self {
+        Self::error(error)
+    }
+}
+
 impl From<DemoError> for Failure {
     fn from(error: DemoError) -> Self {
         Self::error(error)

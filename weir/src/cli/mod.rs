@@ -89,7 +89,8 @@ struct ConfigArguments {
     /// The configuration file (YAML). If left out, every option has its default.
     #[arg(long, short, env = "WEIR_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Set one option; it wins over the file. May be repeated.
+    /// Set one option; it wins over the file. May be repeated. Every user of this machine can read it in the list of processes,
+    /// so set secrets in the file.
     #[arg(short = 'D', value_name = "KEY=VALUE")]
     settings: Vec<String>,
 }
@@ -97,6 +98,13 @@ struct ConfigArguments {
 impl ConfigArguments {
     fn load(&self) -> Result<Config, Failure> {
         self.load_with(&[])
+    }
+
+    /// Loads and checks the settings of processes that this one starts. Prints what the user should know about them.
+    fn load_for_others(&self) -> Result<Vec<String>, Failure> {
+        let config = self.load()?;
+        config.notices().iter().for_each(|notice| err_line!("weir: {notice}"));
+        Ok(config.settings())
     }
 
     /// Loads the configuration. `settings` win over the user's.
@@ -117,7 +125,7 @@ struct RoleArguments {
 
 #[derive(Debug, Args)]
 struct LocalArguments {
-    /// Number of JobManagers. Several form a raft group; a single one keeps its coordination state only in memory.
+    /// Number of JobManagers. They form a raft group.
     #[arg(long, default_value_t = 3)]
     jobmanagers: u32,
     /// Number of TaskManagers.
@@ -129,12 +137,12 @@ struct LocalArguments {
     /// REST port of the first JobManager. The others take the next ports.
     #[arg(long, default_value_t = 8081)]
     rest_port: u16,
-    /// Directory of everything that the cluster writes. The cluster continues from the files of an earlier run.
+    /// Directory of everything that the cluster writes. A cluster that has run there before continues with its jobs.
     #[arg(long, default_value = "weir-local", value_name = "DIRECTORY")]
     dir: PathBuf,
-    /// Set one option for every process. May be repeated.
-    #[arg(short = 'D', value_name = "KEY=VALUE")]
-    settings: Vec<String>,
+    /// The settings of every process.
+    #[command(flatten)]
+    config: ConfigArguments,
     /// Whether a process that ends by itself is restarted.
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
     supervise: bool,
@@ -154,9 +162,9 @@ struct DemoArguments {
     /// File to write the report to (JSON).
     #[arg(long, default_value = "demo-report.json", value_name = "FILE")]
     report: PathBuf,
-    /// Set one option for every process. May be repeated.
-    #[arg(short = 'D', value_name = "KEY=VALUE")]
-    settings: Vec<String>,
+    /// The settings of every process.
+    #[command(flatten)]
+    config: ConfigArguments,
 }
 
 /// How client verbs reach the cluster and print its answer.
@@ -209,18 +217,22 @@ pub fn main() -> std::process::ExitCode {
         Command::Job(command) => job::run(command),
         Command::Ha(command) => ha::run(command),
         Command::Drill(command) => drill::run(command),
-        Command::Demo(arguments) => crate::demo::run(&crate::demo::DemoOptions {
-            rows_per_second: arguments.rate,
-            coordination: arguments.ha,
-            directory: arguments.dir,
-            report: arguments.report,
-            settings: arguments.settings,
-        })
-        .map_err(Failure::from),
+        Command::Demo(arguments) => demo(arguments),
         Command::Chaos(arguments) => chaos::run(&arguments),
         Command::Config(arguments) => config(&arguments),
     };
     exit_code::finish(outcome)
+}
+
+fn demo(arguments: DemoArguments) -> Result<(), Failure> {
+    let settings = arguments.config.load_for_others()?;
+    Ok(crate::demo::run(&crate::demo::DemoOptions {
+        rows_per_second: arguments.rate,
+        coordination: arguments.ha,
+        directory: arguments.dir,
+        report: arguments.report,
+        settings,
+    })?)
 }
 
 fn config(arguments: &ConfigArguments) -> Result<(), Failure> {

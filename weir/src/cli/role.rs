@@ -6,7 +6,8 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use weir_local::{LocalCluster, LocalClusterOptions};
+use weir_client::ClusterClient;
+use weir_local::{Decision, LocalCluster, LocalClusterOptions, Supervisor};
 use weir_world::out_line;
 
 use super::exit_code::Failure;
@@ -18,6 +19,8 @@ use crate::{assembly, logging};
 
 /// Pause between two checks of a local cluster's processes. It also limits how often a process that ends at once is restarted.
 const SUPERVISION_PACE: Duration = Duration::from_millis(500);
+/// How long a local cluster is asked at a time whether it has a leader.
+const LEADER_LOOK: Duration = Duration::from_millis(500);
 
 /// Runs a JobManager until SIGINT or SIGTERM.
 pub(super) fn job_manager(arguments: &RoleArguments, log: Option<&str>) -> Result<(), Failure> {
@@ -64,6 +67,7 @@ pub(super) fn task_manager(arguments: &RoleArguments, log: Option<&str>) -> Resu
 
 /// Runs a whole cluster on this machine until Ctrl-C.
 pub(super) fn local(arguments: &LocalArguments) -> Result<(), Failure> {
+    let settings = arguments.config.load_for_others()?;
     std::fs::create_dir_all(&arguments.dir)?;
     let directory = arguments.dir.canonicalize()?;
     let mut cluster = LocalCluster::start(LocalClusterOptions {
@@ -71,28 +75,62 @@ pub(super) fn local(arguments: &LocalArguments) -> Result<(), Failure> {
         taskmanagers: arguments.taskmanagers,
         slots: arguments.slots,
         rest_port: Some(arguments.rest_port),
-        settings: arguments.settings.clone(),
+        settings,
         ..LocalClusterOptions::under(&directory)?
     })?;
-    out_line!("{} JobManagers, {} TaskManagers of {} slots", arguments.jobmanagers, arguments.taskmanagers, arguments.slots);
-    out_line!("  REST   {}", cluster.rest_addresses().join(", "));
-    out_line!("  files  {}", directory.display());
-    out_line!("  logs   {}", cluster.logs().display());
-    out_line!("Ctrl-C stops the cluster. Try: weir ha status -m {}", cluster.rest_addresses().join(","));
-    let supervisor = supervise(&mut cluster, arguments.supervise);
-    wait_for_the_end(false, supervisor, async || out_line!("stopping"))?;
-    Ok(cluster.shutdown()?)
+    out_line!("starting {} JobManagers and {} TaskManagers", arguments.jobmanagers, arguments.taskmanagers);
+    let client = cluster.client()?;
+    let announcement = announcement(&cluster, arguments);
+    let supervisor = watch_over(&mut cluster, &client, arguments.supervise, announcement);
+    let outcome = wait_for_the_end(false, supervisor, async || out_line!("stopping"));
+    let stopped = cluster.shutdown();
+    outcome?;
+    Ok(stopped?)
 }
 
-/// Restarts processes that have ended by themselves. If a restart fails, returns the reason; otherwise never returns.
-async fn supervise(cluster: &mut LocalCluster, wanted: bool) -> String {
-    if !wanted {
-        return pending().await;
-    }
+/// What the user needs to know about a cluster that is ready.
+fn announcement(cluster: &LocalCluster, arguments: &LocalArguments) -> String {
+    let addresses = cluster.rest_addresses();
+    let LocalArguments { jobmanagers, taskmanagers, slots, .. } = arguments;
+    [
+        format!("{jobmanagers} JobManagers, {taskmanagers} TaskManagers of {slots} slots"),
+        format!("  REST   {}", addresses.join(", ")),
+        format!("  files  {}", cluster.directory().display()),
+        format!("  logs   {}", cluster.logs().display()),
+        format!("Ctrl-C stops the cluster. Try: weir ha status -m {}", addresses.join(",")),
+    ]
+    .join("\n")
+}
+
+/// Announces the cluster once it has a leader, and watches over its processes. Restarts those that end by themselves if `restart`
+/// says so. Returns only to say why the cluster can't continue.
+async fn watch_over(cluster: &mut LocalCluster, client: &ClusterClient, restart: bool, announcement: String) -> String {
+    let (mut supervisor, mut announcement) = (Supervisor::default(), Some(announcement));
     loop {
-        match cluster.revive() {
-            Ok(revived) => revived.iter().for_each(|name| out_line!("{name} had ended and was restarted")),
-            Err(error) => return format!("a process that had ended can't be restarted: {error}"),
+        for end in cluster.take_ended() {
+            let name = &end.name;
+            if !restart {
+                out_line!("{name} has ended {}", end.text());
+                continue;
+            }
+            if let Decision::GiveUp(times) = supervisor.ended(name, end.lived) {
+                let logs = cluster.logs();
+                return format!(
+                    "LOCAL-PROCESS: {name} ended {times} times in a row right after its start, the last time {}; its log is {}",
+                    end.text(),
+                    logs.join(format!("{name}.log")).display()
+                );
+            }
+            if let Err(error) = cluster.restart(name) {
+                return format!("LOCAL-PROCESS: {name} has ended and can't be restarted: {error}");
+            }
+            out_line!("{name} had ended and was restarted: {}", end.text());
+        }
+        if announcement.is_some()
+            && client.ha_status(LEADER_LOOK).await.is_ok_and(|status| status.leader.is_some())
+            && let Some(text) = announcement.take()
+        {
+            out_line!("{text}");
         }
         tokio::time::sleep(SUPERVISION_PACE).await;
     }

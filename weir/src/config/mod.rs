@@ -65,6 +65,13 @@ impl Config {
                 .split_once('=')
                 .ok_or_else(|| ConfigError::Value { key: pair.clone(), reason: "expected -D key=value".to_owned() })?;
             config.put(key.trim(), value.trim().to_owned())?;
+            if option::find(key.trim()).is_some_and(|option| option.is_secret) {
+                config.notices.push(format!(
+                    "{} was set with -D, so every user of this machine can read it in the list of processes: set it in a \
+                     configuration file of mode 0600 (--config)",
+                    key.trim()
+                ));
+            }
         }
         config.check()?;
         Ok(config)
@@ -73,7 +80,8 @@ impl Config {
     fn read_file(&mut self, path: &Path) -> Result<(), ConfigError> {
         let shown = path.display().to_string();
         let file_error = |reason: String| ConfigError::File { path: shown.clone(), reason };
-        let size = std::fs::metadata(path).map_err(|error| file_error(error.to_string()))?.len();
+        let metadata = std::fs::metadata(path).map_err(|error| file_error(error.to_string()))?;
+        let size = metadata.len();
         if size > FILE_LIMIT {
             return Err(file_error(format!("it has {size} bytes, the limit is {FILE_LIMIT}")));
         }
@@ -82,6 +90,12 @@ impl Config {
         let tree: serde_yaml_ng::Value = serde_yaml_ng::from_str(&text).map_err(|error| syntax(error.to_string()))?;
         let mut leaves = Vec::new();
         flatten("", &tree, &mut leaves).map_err(syntax)?;
+        let secret = leaves.iter().find(|(key, _)| option::find(key).is_some_and(|option| option.is_secret));
+        if let Some((key, _)) = secret
+            && metadata.mode() & 0o077 != 0
+        {
+            self.notices.push(format!("{shown} contains {key} and other users may read it: chmod 600 {shown}"));
+        }
         leaves.into_iter().try_for_each(|(key, value)| self.put(&key, value))
     }
 
@@ -115,6 +129,15 @@ impl Config {
             let (key, text) = (threshold.key, self.text(threshold));
             return Err(ConfigError::Contradiction(format!("{key} ({text}) must be at most 1 mb")));
         }
+        let bind_host = &option::TASKMANAGER_BIND_HOST;
+        if self.get(bind_host).parse::<IpAddr>().is_ok_and(|address| address.is_unspecified())
+            && self.get(&option::TASKMANAGER_HOST).is_none()
+        {
+            let (bind_host, value, host) = (bind_host.key, self.text(bind_host), option::TASKMANAGER_HOST.key);
+            let reason =
+                format!("{bind_host} is {value}, which is no address for others: set {host} to the name of this machine");
+            return Err(ConfigError::Contradiction(reason));
+        }
         self.check_job_settings()
     }
 
@@ -129,15 +152,6 @@ impl Config {
     /// The value of an option; its default if it is not set.
     pub fn get<T: OptionValue>(&self, option: &ConfigOption<T>) -> T {
         let text = self.set.get(option.key).map(String::as_str).or(option.default);
-        let bind_host = &option::TASKMANAGER_BIND_HOST;
-        if self.get(bind_host).parse::<IpAddr>().is_ok_and(|address| address.is_unspecified())
-            && self.get(&option::TASKMANAGER_HOST).is_none()
-        {
-            let (bind_host, value, host) = (bind_host.key, self.text(bind_host), option::TASKMANAGER_HOST.key);
-            let reason =
-                format!("{bind_host} is {value}, which is no address for others: set {host} to the name of this machine");
-            return Err(ConfigError::Contradiction(reason));
-        }
         // This can't fail: `put` checks every value, and a test checks every default.
         T::read(text).unwrap_or_else(|reason| unreachable!("{}: {reason}", option.key))
     }
@@ -163,7 +177,12 @@ impl Config {
         self.set.get(option.key).map(String::as_str).or(option.default).unwrap_or("(unset)").to_owned()
     }
 
-    /// One message for the log about each setting that was ignored.
+    /// Every option that is set, as `key=value`, to configure another process in the same way. It does not hide secrets.
+    pub fn settings(&self) -> Vec<String> {
+        self.set.iter().map(|(key, value)| format!("{key}={value}")).collect()
+    }
+
+    /// One message for the log about each setting that was ignored, and about each secret that others can read.
     pub fn notices(&self) -> &[String] {
         &self.notices
     }

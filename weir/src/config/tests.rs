@@ -91,6 +91,40 @@ fn secrets_are_not_shown() {
 }
 
 #[test]
+fn a_secret_that_others_can_read_is_noticed() {
+    use std::os::unix::fs::PermissionsExt;
+    let on_command_line = load("", &["s3.secret-key=hush"]).unwrap();
+    assert!(matches!(on_command_line.notices(), [notice] if notice.contains("s3.secret-key was set with -D")));
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(b"s3.secret-key: hush\n").unwrap();
+    for (mode, notices) in [(0o600, 0), (0o640, 1), (0o644, 1)] {
+        std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(mode)).unwrap();
+        let config = Config::load(Some(file.path()), &[]).unwrap();
+        assert_eq!(config.notices().len(), notices, "{mode:o}: {:?}", config.notices());
+        assert!(!config.notices().concat().contains("hush"));
+    }
+}
+
+#[test]
+fn settings_configure_another_process_in_the_same_way() {
+    let config = load("high-availability.raft.members: [a@h:1, b@h:2]\nrest.port: 1\n", &["rest.port=2"]).unwrap();
+    assert_eq!(config.settings(), ["high-availability.raft.members=a@h:1,b@h:2", "rest.port=2"]);
+}
+
+#[test]
+fn ports_are_read_from_a_number_a_range_and_a_list() {
+    let ports =
+        |text: &str| load("", &[&format!("taskmanager.data.port={text}")]).map(|it| it.get(&option::TASKMANAGER_DATA_PORT).0);
+    assert_eq!(ports("0").unwrap(), [0]);
+    assert_eq!(ports("6130-6132").unwrap(), [6130, 6131, 6132]);
+    assert_eq!(ports("6130, 7000-7001").unwrap(), [6130, 7000, 7001]);
+    for text in ["", "x", "70000", "2-1", "0-5", "1-", "-1", "1-2-3"] {
+        let error = ports(text).unwrap_err().to_string();
+        assert!(error.starts_with("CONFIG-VALUE"), "{text}: {error}");
+    }
+}
+
+#[test]
 fn every_default_fits_its_option_and_keys_are_sorted() {
     for option in OPTIONS {
         // `Config::get` relies on this. An option without a default must accept that it is not set.

@@ -59,6 +59,9 @@ pub enum DemoError {
     /// The cluster refused a request, or did not answer.
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// The cluster could not be started.
+    #[error(transparent)]
+    Start(#[from] weir_local::StartError),
     /// An operation on files or processes failed.
     #[error(transparent)]
     Io(#[from] std::io::Error),
