@@ -1,5 +1,6 @@
 //! Disks that are full, read-only or corrupt, under the raft log and under the checkpoints. Mounting needs root.
 
+#![allow(clippy::print_stdout, reason = "a test harness captures only what the macro prints")]
 #![allow(clippy::unwrap_used, reason = "a test that can't continue fails")]
 
 use weir_chaos::cluster::small_disk::{SmallDisk, flip_a_bit};

@@ -1,5 +1,7 @@
 //! The leading JobManager is killed, is paused, or loses its disk. The job is not affected.
 
+#![allow(clippy::print_stdout, reason = "a test harness captures only what the macro prints")]
+
 use std::time::Duration;
 
 use weir_chaos::cluster::{ClusterUnderTest, newest_checkpoint};

@@ -1,5 +1,6 @@
 //! A mounted lossy disk: what programs do with it through the kernel, and what is left after a power loss. Mounting needs root.
 
+#![allow(clippy::print_stdout, reason = "a test harness captures only what the macro prints")]
 #![allow(clippy::unwrap_used, reason = "a test that can't continue fails")]
 
 use std::collections::BTreeMap;

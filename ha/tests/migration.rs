@@ -1,5 +1,7 @@
 //! Migrates a cluster's state through real coordination stores of every kind, and back to the first kind.
 
+#![allow(clippy::print_stderr, reason = "a test harness captures only what the macro prints")]
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! Tries every order of events, within bounds, against the pure cores. `weir-sim search --deeper N` searches deeper.
 
+#![allow(clippy::print_stdout, reason = "a test harness captures only what the macro prints")]
+
 use weir_sim::search::search_core;
 
 fn keeps_its_invariants(core: &str, at_least: u64) {

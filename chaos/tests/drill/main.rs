@@ -1,6 +1,8 @@
 //! `weir drill` as operators run it, against real processes: what it breaks, what it measures, what it refuses, and what it
 //! records.
 
+#![allow(clippy::print_stdout, reason = "a test harness captures only what the macro prints")]
+
 mod outages;
 
 use std::fs::File;
