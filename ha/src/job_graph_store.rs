@@ -72,6 +72,33 @@ struct GraphHandle {
 pub(crate) struct TokenRecord {
     /// The job that the submission created.
     pub(crate) job: JobId,
+    /// The graph that was submitted. Records of earlier versions have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) graph: Option<GraphDigest>,
+}
+
+/// Tells graphs apart, to recognise the repetition of a submission.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GraphDigest {
+    length: u64,
+    crc32c: u32,
+}
+
+impl GraphDigest {
+    /// The digest of a graph as the client submitted it: before it gets the cluster's defaults, which the next leader may choose
+    /// differently. The job's id does not count, because a client may draw a new one for each attempt.
+    pub fn of(graph: &JobGraph) -> Self {
+        let bytes = JobGraph { job_id: None, ..graph.clone() }.encode();
+        Self { length: bytes.len() as u64, crc32c: crc32c::crc32c(&bytes) }
+    }
+}
+
+/// A client's token for a submission.
+#[derive(Debug, Clone, Copy)]
+pub struct ClientToken<'a> {
+    pub token: &'a str,
+    /// The graph as the client submitted it.
+    pub graph: GraphDigest,
 }
 
 /// The graphs of all jobs that have not been cleaned up.
@@ -89,28 +116,32 @@ impl JobGraphStore {
 
     /// Makes a job durable. The client may be told so only after this has returned `Ok`.
     ///
-    /// A repetition (the same token, or the same id and graph) returns the first outcome (G2). It is a `Conflict` to submit a job
-    /// that has a result already (R1), or another graph under a known id.
+    /// A repetition (the same token and graph, or the same id and graph) returns the first outcome (G2). It is a `Conflict` to
+    /// submit a job that has a result already (R1), or another graph under a known id, and `TokenTaken` to submit another graph
+    /// with a known token.
     pub async fn submit(
         &self,
         leadership: &Leadership,
         graph: &JobGraph,
-        client_token: Option<&str>,
+        client_token: Option<ClientToken<'_>>,
         submitted_at_ms: u64,
     ) -> Result<Submission, StoreError> {
         let refused = |reason: String| StoreError::Refused { reason };
         let job = graph.job_id.ok_or_else(|| refused("a job graph without id can't be submitted".to_owned()))?;
-        let token_key = match client_token {
-            Some(token) => Some(keys::token(token).ok_or_else(|| {
-                refused(format!("a client token is 1 to {} letters, digits, '.', '_' or '-'", keys::TOKEN_LIMIT))
-            })?),
+        let token = match client_token {
+            Some(ClientToken { token, graph }) => {
+                let limit = keys::TOKEN_LIMIT;
+                let key = keys::token(token)
+                    .ok_or_else(|| refused(format!("a client token is 1 to {limit} letters, digits, '.', '_' or '-'")))?;
+                Some((key, graph))
+            }
             None => None,
         };
         let bytes = encode_graph(graph)?;
         if bytes.len() > GRAPH_LIMIT {
             return Err(refused(format!("the job graph is {} bytes, the limit is {GRAPH_LIMIT}", bytes.len())));
         }
-        if let Some(known) = self.earlier_submission(job, &bytes, token_key.as_deref()).await? {
+        if let Some(known) = self.earlier_submission(job, &bytes, token.as_ref()).await? {
             return Ok(known);
         }
 
@@ -124,21 +155,22 @@ impl JobGraphStore {
             inline,
             length: bytes.len() as u64,
             crc32c: crc32c::crc32c(&bytes),
-            token: client_token.map(str::to_owned),
+            token: client_token.map(|token| token.token.to_owned()),
             submitted_at_ms,
             epoch: leadership.epoch(),
         };
         let key = keys::graph(job);
         let put = |key: String, value: Bytes| Operation::Put { key, value, expect: Expect::Absent };
         let mut operations = vec![put(key.clone(), record::encode(&key, &handle)?)];
-        if let Some(token_key) = &token_key {
-            operations.push(put(token_key.clone(), record::encode(token_key, &TokenRecord { job })?));
+        if let Some((token_key, graph)) = &token {
+            let value = record::encode(token_key, &TokenRecord { job, graph: Some(*graph) })?;
+            operations.push(put(token_key.clone(), value));
         }
         // This deletes nothing. It is the condition that the job has not ended yet.
         operations.push(Operation::Delete { key: keys::result(job), expect: Expect::Absent });
         match resolved_commit::commit(&*self.ha, leadership, operations).await? {
             Resolved::Applied => Ok(Submission::Created),
-            Resolved::Conflict { key } => match self.earlier_submission(job, &bytes, token_key.as_deref()).await? {
+            Resolved::Conflict { key } => match self.earlier_submission(job, &bytes, token.as_ref()).await? {
                 Some(known) => Ok(known),
                 None => Err(StoreError::Conflict { key, reason: "the job has ended already".to_owned() }),
             },
@@ -191,13 +223,17 @@ impl JobGraphStore {
         &self,
         job: JobId,
         bytes: &[u8],
-        token_key: Option<&str>,
+        token: Option<&(String, GraphDigest)>,
     ) -> Result<Option<Submission>, StoreError> {
-        if let Some(token_key) = token_key
+        if let Some((token_key, graph)) = token
             && let Some(found) = self.ha.get(token_key).await?
         {
-            let token: TokenRecord = record::decode(token_key, &found.value)?;
-            return Ok(Some(Submission::AlreadySubmitted { job: token.job }));
+            let known: TokenRecord = record::decode(token_key, &found.value)?;
+            if known.graph.is_some_and(|known| known != *graph) {
+                let token = token_key.trim_start_matches(keys::TOKENS).to_owned();
+                return Err(StoreError::TokenTaken { token, job: known.job });
+            }
+            return Ok(Some(Submission::AlreadySubmitted { job: known.job }));
         }
         let key = keys::graph(job);
         let Some(found) = self.ha.get(&key).await? else { return Ok(None) };

@@ -45,7 +45,7 @@ pub use checkpoint_id_counter::CheckpointIdCounter;
 pub use completed_checkpoint_store::{CompletedCheckpoint, CompletedCheckpointStore};
 pub use drill_store::{Begun, DrillStore};
 pub use election::LeaderElection;
-pub use job_graph_store::{GRAPH_LIMIT, INLINE_GRAPH_LIMIT, JobGraphStore, RecoveredJob, Submission};
+pub use job_graph_store::{ClientToken, GRAPH_LIMIT, GraphDigest, INLINE_GRAPH_LIMIT, JobGraphStore, RecoveredJob, Submission};
 pub use job_result_store::{JobResult, JobResultStore};
 pub use membership::{MemberChange, MembershipError};
 pub use memory::{MemoryProvider, MemoryStore, UnknownCommit};

@@ -1,6 +1,6 @@
 //! The errors of the typed stores.
 
-use weir_protocol::LeaderEpoch;
+use weir_protocol::{JobId, LeaderEpoch};
 use weir_storage::file_system::FileError;
 
 use crate::ReadError;
@@ -22,6 +22,16 @@ pub enum StoreError {
         key: String,
         /// What the store holds.
         reason: String,
+    },
+    /// Another graph was submitted with this client token. Nothing was changed.
+    #[error(
+        "JOB-TOKEN: the client token {token:?} belongs to another graph, which runs or ran as job {job}; submit this graph with \
+         another token"
+    )]
+    TokenTaken {
+        token: String,
+        /// The job of the graph that was submitted first.
+        job: JobId,
     },
     /// The coordination store gave no answer. This call changed nothing.
     #[error("HA-UNAVAILABLE: the coordination store is unavailable: {0}")]
@@ -54,7 +64,11 @@ impl StoreError {
         match self {
             Self::Unavailable(_) | Self::Unresolved { .. } => true,
             Self::File(error) => error.is_retryable(),
-            Self::Superseded { .. } | Self::Conflict { .. } | Self::Corrupt { .. } | Self::Refused { .. } => false,
+            Self::Superseded { .. }
+            | Self::Conflict { .. }
+            | Self::TokenTaken { .. }
+            | Self::Corrupt { .. }
+            | Self::Refused { .. } => false,
         }
     }
 }

@@ -7,7 +7,7 @@ use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use tokio::sync::{oneshot, watch};
-use weir_ha::{JobResult, Leadership, RecoveredJob, StoreError, StoreWatch};
+use weir_ha::{ClientToken, GraphDigest, JobResult, Leadership, RecoveredJob, StoreError, StoreWatch};
 use weir_protocol::JobId;
 use weir_protocol::job_graph::JobGraph;
 use weir_protocol::job_status::JobStatus;
@@ -69,6 +69,13 @@ pub(crate) fn prepare(context: DispatcherContext) -> (DispatcherGateway, Runner)
     (gateway, runner)
 }
 
+/// A client that waits for the answer to its submission.
+struct Submitter {
+    /// The graph as it was submitted.
+    graph: GraphDigest,
+    reply: oneshot::Sender<Result<Submitted, SubmitError>>,
+}
+
 /// The async loop around the pure core.
 pub(crate) struct Runner {
     clock: MonotonicClock,
@@ -78,7 +85,7 @@ pub(crate) struct Runner {
     requests: Requests,
     running: FuturesUnordered<BoxFuture<'static, Option<Event>>>,
     tickets: u64,
-    submitters: BTreeMap<Ticket, oneshot::Sender<Result<Submitted, SubmitError>>>,
+    submitters: BTreeMap<Ticket, Submitter>,
     cancellers: BTreeMap<Ticket, oneshot::Sender<Result<(), CancelError>>>,
     /// The last views of ended jobs, kept until their results are durable.
     last_views: BTreeMap<JobId, Arc<JobView>>,
@@ -115,8 +122,8 @@ impl Runner {
         let ticket = Ticket(self.tickets);
         match request {
             Request::Submit { mut graph, client_token, reply } => {
+                self.submitters.insert(ticket, Submitter { graph: GraphDigest::of(&graph), reply });
                 graph.job_id.get_or_insert_with(|| JobId(random_id()));
-                self.submitters.insert(ticket, reply);
                 self.handle(Event::Submit { ticket, graph, client_token, wall_clock_ms: wall_clock_ms() });
             }
             Request::Cancel { job, reply } => {
@@ -147,7 +154,7 @@ impl Runner {
                 self.persist(ticket, *graph, client_token, submitted_at_ms);
             }
             Effect::AnswerSubmit { ticket, answer } => {
-                if let Some(reply) = self.submitters.remove(&ticket) {
+                if let Some(Submitter { reply, .. }) = self.submitters.remove(&ticket) {
                     // A client that has disconnected submits again with its token.
                     let _ = reply.send(answer);
                 }
@@ -206,8 +213,10 @@ impl Runner {
 
     fn persist(&mut self, ticket: Ticket, graph: JobGraph, client_token: Option<String>, submitted_at_ms: u64) {
         let (graphs, leadership) = (self.context.stores.graphs.clone(), self.context.leadership.clone());
+        let digest = self.submitters.get(&ticket).map_or_else(|| GraphDigest::of(&graph), |submitter| submitter.graph);
         self.spawn(async move {
-            let outcome = graphs.submit(&leadership, &graph, client_token.as_deref(), submitted_at_ms).await;
+            let token = client_token.as_deref().map(|token| ClientToken { token, graph: digest });
+            let outcome = graphs.submit(&leadership, &graph, token, submitted_at_ms).await;
             delay_at_times("submission-persisted").await;
             Some(Event::Persisted { ticket, outcome })
         });

@@ -46,6 +46,7 @@ async fn fixture() -> Fixture {
 
 impl Fixture {
     async fn submit(&self, graph: &JobGraph, token: Option<&str>) -> Result<Submission, StoreError> {
+        let token = token.map(|token| ClientToken { token, graph: GraphDigest::of(graph) });
         self.store.submit(&self.contest.leadership, graph, token, 1_000).await
     }
 
@@ -79,6 +80,21 @@ async fn g2_a_repetition_returns_the_first_outcome() {
     let other = fixture.submit(&sized_graph(1, 11), None).await;
     assert!(matches!(other, Err(StoreError::Conflict { .. })), "{other:?}");
     assert_eq!(fixture.recovered().await, [readable(graph(1))]);
+}
+
+#[tokio::test]
+async fn g2_a_token_belongs_to_one_graph_also_after_the_job_has_gone() {
+    let fixture = fixture().await;
+    assert_eq!(fixture.submit(&graph(1), Some("t1")).await, Ok(Submission::Created));
+    let taken = Err(StoreError::TokenTaken { token: "t1".to_owned(), job: JobId(1) });
+    assert_eq!(fixture.submit(&sized_graph(2, 11), Some("t1")).await, taken);
+    fixture.store.remove(&fixture.contest.leadership, JobId(1)).await.unwrap();
+    assert_eq!(fixture.submit(&sized_graph(3, 11), Some("t1")).await, taken);
+    assert_eq!(fixture.recovered().await, []);
+
+    // A record of an earlier version names no graph, so any graph counts as a repetition.
+    let without: TokenRecord = serde_json::from_str(&format!("{{\"job\": \"{}\"}}", JobId(1))).unwrap();
+    assert_eq!(without.graph, None);
 }
 
 #[tokio::test]
@@ -121,7 +137,12 @@ async fn t30_a_leader_that_dies_between_any_two_steps_leaves_the_job_whole_or_ab
         fixture.contest.store.next_commit_unknown(truth);
         let graph = big_graph(1);
         let leadership = fixture.contest.leadership.clone();
-        let mut submit = Box::pin(fixture.store.submit(&leadership, &graph, Some("t1"), 1_000));
+        let mut submit = Box::pin(fixture.store.submit(
+            &leadership,
+            &graph,
+            Some(ClientToken { token: "t1", graph: GraphDigest::of(&graph) }),
+            1_000,
+        ));
         let _ = futures::poll!(&mut submit);
         drop(submit);
         retry_under_next_leader(&mut fixture, truth == UnknownCommit::Applied).await;

@@ -7,7 +7,7 @@ use super::*;
 use crate::contest::Contest;
 use crate::job_graph_store::tests::graph;
 use crate::memory::UnknownCommit;
-use crate::{JobGraphStore, Submission};
+use crate::{ClientToken, GraphDigest, JobGraphStore, Submission};
 
 fn result(job: u128, status: JobStatus) -> JobResult {
     JobResult {
@@ -19,6 +19,11 @@ fn result(job: u128, status: JobStatus) -> JobResult {
         failure: None,
         dirty: true,
     }
+}
+
+/// A client token. These tests submit no two graphs with one.
+fn token(token: &str) -> Option<ClientToken<'_>> {
+    Some(ClientToken { token, graph: GraphDigest::of(&graph(0)) })
 }
 
 #[tokio::test]
@@ -108,14 +113,14 @@ async fn t27_a_late_repetition_of_a_submission_does_not_run_an_ended_job_again()
     let graphs = JobGraphStore::new(contest.ha(), Arc::new(MemoryFileSystem::new()));
     let results = JobResultStore::new(contest.ha());
     let leadership = &contest.leadership;
-    graphs.submit(leadership, &graph(7), Some("token-1"), 1_000).await.unwrap();
+    graphs.submit(leadership, &graph(7), token("token-1"), 1_000).await.unwrap();
     results.put_dirty(leadership, &result(7, JobStatus::Finished)).await.unwrap();
     graphs.remove(leadership, JobId(7)).await.unwrap();
     results.mark_clean(leadership, JobId(7)).await.unwrap();
 
-    let again = graphs.submit(leadership, &graph(7), Some("token-1"), 3_000).await;
+    let again = graphs.submit(leadership, &graph(7), token("token-1"), 3_000).await;
     assert_eq!(again, Ok(Submission::AlreadySubmitted { job: JobId(7) }), "the token stands for the ended job");
-    let other_token = graphs.submit(leadership, &graph(7), Some("token-2"), 3_000).await;
+    let other_token = graphs.submit(leadership, &graph(7), token("token-2"), 3_000).await;
     assert!(matches!(&other_token, Err(StoreError::Conflict { key, .. }) if *key == keys::result(JobId(7))), "{other_token:?}");
     assert_eq!(graphs.recover().await, Ok(Vec::new()), "R1: the job is not there to be started");
 }
@@ -127,7 +132,7 @@ async fn t33_a_forgotten_job_leaves_no_key_behind_and_others_stay() {
     let results = JobResultStore::new(contest.ha());
     let leadership = &contest.leadership;
     for job in 1..=4u128 {
-        graphs.submit(leadership, &graph(job), Some(&format!("token-{job}")), 1_000).await.unwrap();
+        graphs.submit(leadership, &graph(job), token(&format!("token-{job}")), 1_000).await.unwrap();
         let ended = JobResult { ended_at_ms: job as u64 * 1_000, ..result(job, JobStatus::Finished) };
         results.put_dirty(leadership, &ended).await.unwrap();
         graphs.remove(leadership, JobId(job)).await.unwrap();
