@@ -149,6 +149,8 @@ pub struct TaskStateUpdate {
     pub state: ExecutionState,
     /// The reason, if the attempt failed.
     pub failure: Option<TaskFailure>,
+    /// The final counters, if the attempt has ended. Its last heartbeat was earlier.
+    pub counters: Option<TaskMetrics>,
 }
 
 /// Why a task failed.

@@ -56,6 +56,9 @@ impl JobMaster {
         if execution.task_manager() != task_manager {
             return;
         }
+        if let Some(counters) = update.counters {
+            execution.metrics = Some(counters);
+        }
         let before = execution.state();
         if !self.set_execution_state(place, update.state, now) {
             return;

@@ -15,7 +15,8 @@ use crate::checkpoint::completed::RestorePoint;
 use crate::checkpoint::effect::SavepointOutcome;
 use crate::checkpoint::event::CheckpointEvent;
 use crate::checkpoint::pending::CheckpointRequest;
-use model::Model;
+use crate::job_master::view::SubtaskView;
+use model::{FINAL_RECORDS, Model};
 
 /// A request to stop with a savepoint.
 const STOP: CheckpointRequest = CheckpointRequest { request: 5, savepoint: true, target_directory: None, stop: true };
@@ -95,6 +96,10 @@ fn a_bounded_job_takes_a_final_checkpoint_and_finishes() {
         model.run_for(10);
         assert_eq!(model.ended.as_ref().map(|ended| ended.status), Some(JobStatus::Finished));
         assert_eq!(model.store.len(), 1);
+        let view = model.core.view(model.now);
+        let read = |subtask: &SubtaskView| subtask.metrics.as_ref().map(|metrics| metrics.records_in);
+        let subtasks: Vec<_> = view.vertices.iter().flat_map(|vertex| &vertex.subtasks).map(read).collect();
+        assert!(!subtasks.is_empty() && subtasks.iter().all(|read| *read == Some(FINAL_RECORDS)), "{subtasks:?}");
     }
 }
 

@@ -168,7 +168,7 @@ fn obey(state: &mut State, epoch: LeaderEpoch, order: Order) -> Vec<ToJobManager
     if state.fence.admit(epoch).is_err() {
         return Vec::new();
     }
-    let now_is = |attempt, state| ToJobManager::TaskState(TaskStateUpdate { attempt, state, failure: None });
+    let now_is = |attempt, state| ToJobManager::TaskState(TaskStateUpdate { attempt, state, failure: None, counters: None });
     let mut replies = Vec::new();
     match order {
         Order::Registered | Order::HeartbeatAck | Order::NotifyCheckpointAborted { .. } => {}

@@ -113,6 +113,7 @@ impl From<ToJobManager> for pb::ToJobManager {
                     message,
                     retryable,
                 }),
+                counters: update.counters.map(Into::into),
             }),
             ToJobManager::Acknowledge(acknowledgement) => Message::Acknowledge(pb::Acknowledge {
                 attempt: Some(acknowledgement.attempt.into()),
@@ -146,6 +147,7 @@ impl TryFrom<pb::ToJobManager> for ToJobManager {
                     message,
                     retryable,
                 }),
+                counters: update.counters.map(TaskMetrics::try_from).transpose()?,
             }),
             Message::Acknowledge(acknowledge) => Self::Acknowledge(CheckpointAcknowledgement {
                 attempt: attempt_from(acknowledge.attempt, "Acknowledge.attempt")?,

@@ -100,8 +100,9 @@ fn any_report() -> impl Strategy<Value = ToJobManager> {
     prop_oneof![
         any_registration().prop_map(ToJobManager::Register),
         prop::collection::vec(any_metrics(), 0..3).prop_map(|tasks| ToJobManager::Heartbeat(HeartbeatReport { tasks })),
-        (any_attempt(), any_state(), prop::option::of(failure))
-            .prop_map(|(attempt, state, failure)| ToJobManager::TaskState(TaskStateUpdate { attempt, state, failure })),
+        (any_attempt(), any_state(), prop::option::of(failure), prop::option::of(any_metrics())).prop_map(
+            |(attempt, state, failure, counters)| ToJobManager::TaskState(TaskStateUpdate { attempt, state, failure, counters })
+        ),
         (any_attempt(), any::<u64>(), any_snapshot(), any::<[u64; 5]>()).prop_map(|(attempt, id, snapshot, n)| {
             let stats = SubtaskCheckpointStats {
                 alignment_us: n[0],
@@ -246,8 +247,9 @@ fn every_kind_of_invalid_message_has_its_code() {
     let code = |message: pb::ToJobManager| ToJobManager::try_from(message).map_err(|error| error.code());
     use pb::to_job_manager::Message as M;
     assert_eq!(code(pb::ToJobManager { message: None }), Err("PB-MISSING"));
-    let state =
-        |attempt, state| pb::ToJobManager { message: Some(M::TaskState(pb::TaskState { attempt, state, failure: None })) };
+    let state = |attempt, state| pb::ToJobManager {
+        message: Some(M::TaskState(pb::TaskState { attempt, state, failure: None, counters: None })),
+    };
     let id = Bytes::from_static(&[0; 16]);
     let attempt = pb::AttemptId { job: id.clone(), vertex: id, subtask: 0, generation_epoch: 1, generation_attempt: 1 };
     assert_eq!(code(state(None, 1)), Err("PB-MISSING"));

@@ -4,7 +4,7 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use weir_protocol::ExecutionAttemptId;
 use weir_protocol::job_status::ExecutionState;
-use weir_protocol::link::{CheckpointAcknowledgement, CheckpointDecline, TaskFailure, TaskStateUpdate};
+use weir_protocol::link::{CheckpointAcknowledgement, CheckpointDecline, TaskFailure, TaskMetrics, TaskStateUpdate};
 
 /// A report of one task.
 #[derive(Debug, Clone, PartialEq)]
@@ -65,12 +65,17 @@ impl TaskReportReceiver {
 
 /// The report of a state change without failure.
 pub fn state(attempt: ExecutionAttemptId, state: ExecutionState) -> TaskReport {
-    TaskReport::State(TaskStateUpdate { attempt, state, failure: None })
+    TaskReport::State(TaskStateUpdate { attempt, state, failure: None, counters: None })
 }
 
 /// The report that an attempt failed.
 pub fn failed(attempt: ExecutionAttemptId, failure: TaskFailure) -> TaskReport {
-    TaskReport::State(TaskStateUpdate { attempt, state: ExecutionState::Failed, failure: Some(failure) })
+    TaskReport::State(TaskStateUpdate { attempt, state: ExecutionState::Failed, failure: Some(failure), counters: None })
+}
+
+/// The report that an attempt has ended, with its final counters.
+pub fn ended(state: ExecutionState, failure: Option<TaskFailure>, counters: TaskMetrics) -> TaskReport {
+    TaskReport::State(TaskStateUpdate { attempt: counters.attempt, state, failure, counters: Some(counters) })
 }
 
 /// A failure with a code.

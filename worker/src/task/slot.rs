@@ -194,7 +194,7 @@ impl SlotShared {
 
     /// Drops a task, then reports its end.
     fn bury(&self, mut task: Task, end: End) {
-        let (attempt, reports) = (task.attempt(), task.reports().clone());
+        let (attempt, reports, control) = (task.attempt(), task.reports().clone(), task.control().clone());
         self.registry.withdraw(&attempt);
         task.close_outputs(&match &end {
             End::Finished => Closure::Finished,
@@ -208,11 +208,13 @@ impl SlotShared {
         if catch_unwind(AssertUnwindSafe(close)).is_err() {
             tracing::warn!(%attempt, "an operator panicked while it was dropped");
         }
-        reports.tell_blocking(match end {
-            End::Finished => report::state(attempt, ExecutionState::Finished),
-            End::Canceled => report::state(attempt, ExecutionState::Canceled),
-            End::Failed(failure) => report::failed(attempt, failure),
-        });
+        let (state, failure) = match end {
+            End::Finished => (ExecutionState::Finished, None),
+            End::Canceled => (ExecutionState::Canceled, None),
+            End::Failed(failure) => (ExecutionState::Failed, Some(failure)),
+        };
+        // Heartbeats read the counters only now and then, and this attempt has its last one behind it.
+        reports.tell_blocking(report::ended(state, failure, control.counters().read(attempt)));
     }
 }
 

@@ -459,7 +459,7 @@ impl TaskExecutor {
 }
 
 fn state_change(attempt: ExecutionAttemptId, state: ExecutionState, failure: Option<TaskFailure>) -> Effect {
-    Effect::Send(ToJobManager::TaskState(TaskStateUpdate { attempt, state, failure }))
+    Effect::Send(ToJobManager::TaskState(TaskStateUpdate { attempt, state, failure, counters: None }))
 }
 
 #[cfg(test)]

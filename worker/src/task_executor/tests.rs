@@ -83,7 +83,7 @@ fn states(effects: &[Effect]) -> Vec<(ExecutionState, Option<String>)> {
 }
 
 fn task_state(attempt: ExecutionAttemptId, state: ExecutionState) -> Event {
-    Event::FromTask(TaskReport::State(TaskStateUpdate { attempt, state, failure: None }))
+    Event::FromTask(TaskReport::State(TaskStateUpdate { attempt, state, failure: None, counters: None }))
 }
 
 #[test]

@@ -11,7 +11,7 @@ use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
 use weir_protocol::job_status::ExecutionState;
 use weir_protocol::link::{
-    CheckpointAcknowledgement, LeaderAddress, Order, Registration, TaskFailure, ToJobManager, ToTaskManager,
+    CheckpointAcknowledgement, LeaderAddress, Order, Registration, TaskFailure, TaskMetrics, ToJobManager, ToTaskManager,
 };
 use weir_protocol::pb::link::v1 as pb;
 use weir_protocol::rpc::{JobManagerService, JobManagerServiceServer, MAX_MESSAGE_BYTES};
@@ -32,6 +32,7 @@ struct Heard {
     rows_in: BTreeMap<ExecutionAttemptId, u64>,
     /// How links ended: in order, or with an error.
     link_ends: BTreeMap<String, Result<(), String>>,
+    final_counters: BTreeMap<ExecutionAttemptId, TaskMetrics>,
 }
 
 #[derive(Clone)]
@@ -109,6 +110,7 @@ impl Service {
                 heard.links.values().for_each(|link| drop(link.try_send(Ok(ack.clone()))));
             }
             ToJobManager::TaskState(update) => {
+                heard.final_counters.extend(update.counters.map(|counters| (update.attempt, counters)));
                 heard.states.insert(update.attempt, (update.state, update.failure));
             }
             ToJobManager::Acknowledge(ack) => {
@@ -233,6 +235,11 @@ impl FakeJobManager {
 
     pub async fn rows_in_above(&self, attempt: ExecutionAttemptId, rows: u64) -> u64 {
         self.until("rows", |heard| heard.rows_in.get(&attempt).copied().filter(|now| *now > rows)).await
+    }
+
+    /// The counters with which an attempt reported its end.
+    pub fn final_counters(&self, attempt: ExecutionAttemptId) -> TaskMetrics {
+        self.service.heard.lock().unwrap().final_counters[&attempt]
     }
 
     pub fn state(&self, attempt: ExecutionAttemptId) -> Option<ExecutionState> {

@@ -13,7 +13,7 @@ use serde_json::json;
 use weir_protocol::checkpoint::{CheckpointBarrier, CheckpointKind, StateHandle, SubtaskSnapshot};
 use weir_protocol::job_graph::{DataType, Field, JobVertex, OperatorDescriptor, Partitioning};
 use weir_protocol::job_status::ExecutionState;
-use weir_protocol::link::{Deployment, InputDeployment, Order, OutputDeployment, ProducerLocation, TaskDeployment};
+use weir_protocol::link::{Deployment, InputDeployment, Order, OutputDeployment, ProducerLocation, TaskDeployment, TaskMetrics};
 use weir_protocol::{
     AllocationId, CheckpointId, ExecutionAttemptId, ExecutionVertexId, Generation, JobId, JobVertexId, LeaderEpoch,
 };
@@ -335,6 +335,11 @@ async fn a_panic_fails_only_its_task_and_the_slot_runs_the_next_attempt() {
     leader.all_ended(&job.attempts()).await;
     job.checkpoint(&leader, 1, CheckpointKind::Final).await;
     leader.all_in(&job.attempts(), ExecutionState::Finished).await;
+    let total = |uid: &str, count: fn(&TaskMetrics) -> u64| {
+        job.subtasks().map(|subtask| count(&leader.final_counters(job.attempt(uid, subtask)))).sum::<u64>()
+    };
+    let counted = (total("source", |counters| counters.records_out), total("agg", |counters| counters.records_in));
+    assert_eq!(counted, (rows as u64, rows as u64), "the report of a task's end carries its final counters");
     assert_counts(name, rows, keys);
     one.shutdown().await;
 }

@@ -79,7 +79,7 @@ fn start(store: &MemoryStore, leadership: &Leadership, directory: &str, graph: J
 
 async fn obey(master: &JobMasterGateway, id: &TaskManagerId, order: Order, deployed: &mpsc::Sender<Deployment>) {
     let report = |attempt, state| {
-        let update = TaskStateUpdate { attempt, state, failure: None };
+        let update = TaskStateUpdate { attempt, state, failure: None, counters: None };
         master.from_task_manager(id, TaskManagerReport::TaskState(update));
     };
     match order {

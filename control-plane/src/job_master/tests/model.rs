@@ -7,7 +7,7 @@ use weir_ha::CompletedCheckpoint;
 use weir_protocol::checkpoint::{CheckpointBarrier, CheckpointKind, OperatorSnapshot, SubtaskCheckpointStats, SubtaskSnapshot};
 use weir_protocol::job_graph::JobGraph;
 use weir_protocol::job_status::{ExecutionState, JobStatus};
-use weir_protocol::link::{CheckpointAcknowledgement, Deployment, Order, TaskFailure, TaskStateUpdate};
+use weir_protocol::link::{CheckpointAcknowledgement, Deployment, Order, TaskFailure, TaskMetrics, TaskStateUpdate};
 use weir_protocol::{AllocationId, CheckpointId, ExecutionAttemptId, LeaderEpoch, TaskManagerId};
 use weir_storage::checkpoint::MetadataHandle;
 use weir_world::Millis;
@@ -21,6 +21,9 @@ use crate::job_master::event::{JobMasterEvent, TaskManagerReport};
 use crate::job_master::testing::{JOB, metadata};
 use crate::job_master::{JobMaster, JobMasterOptions, JobToRun};
 use crate::resource_manager::effect::GrantedSlot;
+
+/// What each task has read when it ends.
+pub(super) const FINAL_RECORDS: u64 = 200_000;
 
 /// A task as its TaskManager sees it.
 #[derive(Debug, Clone)]
@@ -274,7 +277,21 @@ impl Model {
         if let Some(task) = self.task_managers.get_mut(task_manager).and_then(|one| one.tasks.get_mut(&attempt)) {
             task.state = state;
         }
-        self.report(task_manager, TaskManagerReport::TaskState(TaskStateUpdate { attempt, state, failure }));
+        // Heartbeats report counters only now and then. The report of the end has the last ones.
+        let last = TaskMetrics {
+            attempt,
+            records_in: FINAL_RECORDS,
+            records_out: 0,
+            bytes_in: 0,
+            bytes_out: 0,
+            busy_ms: 0,
+            backpressured_ms: 0,
+            idle_ms: 0,
+            watermark_ms: i64::MIN,
+            late_records: 0,
+        };
+        let counters = state.is_terminal().then_some(last);
+        self.report(task_manager, TaskManagerReport::TaskState(TaskStateUpdate { attempt, state, failure, counters }));
     }
 
     fn report(&mut self, task_manager: &TaskManagerId, report: TaskManagerReport) {

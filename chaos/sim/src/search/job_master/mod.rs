@@ -268,7 +268,7 @@ fn spelled_out(report: Report) -> TaskManagerReport {
         Report::State(attempt, state, retryable) => {
             let failure = TaskFailure { code: "TASK-PANIC".to_owned(), message: String::new(), retryable };
             let failure = (state == ExecutionState::Failed).then_some(failure);
-            TaskManagerReport::TaskState(TaskStateUpdate { attempt, state, failure })
+            TaskManagerReport::TaskState(TaskStateUpdate { attempt, state, failure, counters: None })
         }
         Report::Acknowledged(attempt, checkpoint) => {
             let operators = vec![OperatorSnapshot::default()];

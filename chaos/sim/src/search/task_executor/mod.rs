@@ -219,7 +219,7 @@ impl Executor {
     fn ends(&mut self, attempt: ExecutionAttemptId, state: ExecutionState) -> Result<(), String> {
         self.tasks.remove(&attempt);
         self.untold.insert(attempt);
-        self.reported(TaskReport::State(TaskStateUpdate { attempt, state, failure: None }))?;
+        self.reported(TaskReport::State(TaskStateUpdate { attempt, state, failure: None, counters: None }))?;
         require(!self.registered || !self.untold.contains(&attempt), "S4: the leader is not told how a task ended")
     }
 
@@ -340,7 +340,12 @@ impl Executor {
                 if let Some(task) = self.tasks.get_mut(&attempt) {
                     task.running = true;
                 }
-                self.reported(TaskReport::State(TaskStateUpdate { attempt, state: ExecutionState::Running, failure: None }))
+                self.reported(TaskReport::State(TaskStateUpdate {
+                    attempt,
+                    state: ExecutionState::Running,
+                    failure: None,
+                    counters: None,
+                }))
             }
             Step::InputEnded(attempt) => {
                 if let Some(task) = self.tasks.get_mut(&attempt) {
