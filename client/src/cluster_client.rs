@@ -137,7 +137,8 @@ impl ClusterClient {
                 format!("CLIENT-TOKEN: a client token has 1 to {} printable ASCII characters", SubmitRequest::MAX_TOKEN_BYTES);
             return Err(ClientError::Refused { errors: vec![message] });
         }
-        let request = SubmitRequest { job_graph: graph.clone(), client_token: Some(client_token) };
+        let request =
+            SubmitRequest { job_graph: graph.clone(), client_token: Some(client_token), allow_non_restored_state: false };
         self.post("/weir/v1/jobs", &request, Repeat::Harmless, self.within(deadline)).await
     }
 

@@ -106,6 +106,7 @@ impl StreamBuilder {
             checkpointing: None,
             restart_strategy: None,
             restore_from: None,
+            allow_non_restored_state: false,
         };
         Self { parallelism, graph: RefCell::new(graph), branched: RefCell::default() }
     }

@@ -21,6 +21,7 @@ pub(super) fn graph(job: u128) -> JobGraph {
         checkpointing: None,
         restart_strategy: None,
         restore_from: None,
+        allow_non_restored_state: false,
     }
 }
 

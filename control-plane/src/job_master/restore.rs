@@ -25,13 +25,14 @@ pub enum RestoreMismatch {
     /// The checkpoint holds state of a vertex that the job graph does not have.
     #[error(
         "RESTORE-UNKNOWN-VERTEX: the checkpoint holds state of a vertex ({0}) that the job graph does not have; \
-         vertices are matched by their id, which must stay the same when a graph is edited"
+         give the vertex its former id back, or drop this state: submit with --allow-non-restored-state"
     )]
     UnknownVertex(JobVertexId),
     /// The chain of a vertex has changed.
     #[error(
         "RESTORE-CHAIN: vertex {uid:?} had {checkpoint} operators when the checkpoint was taken and has {graph} now; \
-         state is matched by position in the chain"
+         state is matched by position in the chain; put the former operators back, or give the vertex a new id and submit with \
+         --allow-non-restored-state to start it without state"
     )]
     Chain {
         uid: String,
@@ -49,7 +50,8 @@ pub enum RestoreMismatch {
     },
 }
 
-/// Checks that a checkpoint fits the graph (B6). A vertex that is new in the graph starts without state.
+/// Checks that a checkpoint fits the graph (B6). A vertex that is new in the graph starts without state. The state of a vertex that
+/// is no longer in the graph is dropped only if the graph allows it.
 pub fn check(checkpoint: &CheckpointMetadata, graph: &JobGraph) -> Result<(), RestoreMismatch> {
     if checkpoint.max_parallelism != graph.max_parallelism {
         let (checkpoint, graph) = (checkpoint.max_parallelism, graph.max_parallelism);
@@ -59,7 +61,12 @@ pub fn check(checkpoint: &CheckpointMetadata, graph: &JobGraph) -> Result<(), Re
     let mut next: BTreeMap<JobVertexId, u32> = BTreeMap::new();
     for part in &checkpoint.subtasks {
         let ExecutionVertexId { vertex: id, subtask } = part.execution_vertex;
-        let Some(vertex) = vertices.get(&id) else { return Err(RestoreMismatch::UnknownVertex(id)) };
+        let vertex = match vertices.get(&id) {
+            Some(vertex) => vertex,
+            // No subtask asks for this part.
+            None if graph.allow_non_restored_state => continue,
+            None => return Err(RestoreMismatch::UnknownVertex(id)),
+        };
         if part.operators.len() != vertex.operators.len() {
             let (checkpoint, graph) = (part.operators.len(), vertex.operators.len());
             return Err(RestoreMismatch::Chain { uid: vertex.uid.clone(), checkpoint, graph });
@@ -135,6 +142,11 @@ mod tests {
         other.max_parallelism = 7;
         assert!(matches!(check(&other, &graph(vec![vertex("v", 2)], vec![])), Err(RestoreMismatch::MaxParallelism { .. })));
         assert!(matches!(check(&fits, &graph(vec![vertex("w", 2)], vec![])), Err(RestoreMismatch::UnknownVertex(_))));
+
+        let mut without = JobGraph::clone(&graph(vec![vertex("w", 2)], vec![]));
+        without.allow_non_restored_state = true;
+        assert_eq!(check(&fits, &without), Ok(()), "the user drops the state of v");
+        assert_eq!(subtask_parts(&fits, &ExecutionJobVertex::new(vertex("w", 2)), 0), []);
 
         let mut longer = vertex("v", 2);
         longer.operators.push(longer.operators[0].clone());

@@ -35,6 +35,7 @@ pub(crate) fn graph(vertices: Vec<JobVertex>, edges: Vec<JobEdge>) -> Arc<JobGra
         checkpointing: Some(CheckpointConfig { interval_ms: 1_000, timeout_ms: 5_000, ..CheckpointConfig::default() }),
         restart_strategy: Some(RestartStrategyConfig::FixedDelay { attempts: 3, delay_ms: 100 }),
         restore_from: None,
+        allow_non_restored_state: false,
     })
 }
 

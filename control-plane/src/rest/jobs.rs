@@ -31,8 +31,9 @@ pub(super) async fn submit(
     Extension(leading): Extension<Leading>,
     body: Bytes,
 ) -> Result<(StatusCode, Json<SubmitResponse>), RestError> {
-    let request: SubmitRequest =
+    let mut request: SubmitRequest =
         serde_json::from_slice(&body).map_err(|error| RestError::bad_request(format!("JG-JSON: {error}")))?;
+    request.job_graph.allow_non_restored_state |= request.allow_non_restored_state;
     validate(&request.job_graph).map_err(|errors| RestError::all_bad(errors.iter().map(ToString::to_string).collect()))?;
     let submitted = leading.dispatcher.submit(request.job_graph, request.client_token).await?;
     let (code, status) = match submitted.already {

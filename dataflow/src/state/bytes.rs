@@ -29,7 +29,8 @@ pub fn open(kind: u8, newest: u8, sealed: &[u8]) -> Result<StateReader<'_>, Oper
         return Err(StateReader::corrupt("it does not begin with Weir's magic bytes"));
     }
     if header[2] != kind {
-        let message = "the saved state belongs to another kind of operator; give the changed vertex a new id";
+        let message = "the saved state belongs to another kind of operator; give the changed vertex a new id and submit with \
+                       --allow-non-restored-state to start it without state";
         return Err(OperatorError::fatal("STATE-INCOMPATIBLE", message));
     }
     if header[3] > newest {

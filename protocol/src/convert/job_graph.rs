@@ -46,10 +46,10 @@ impl JobGraph {
         pb::JobGraph::decode(body).map_err(|error| DecodeError::Malformed { what: WHAT, reason: error.to_string() })?.try_into()
     }
 
-    /// CRC32C over the canonical bytes without the job id and the checkpoint to start from, because these may differ between two
+    /// CRC32C over the canonical bytes without the job id and what to start from, because these may differ between two
     /// runs of one graph. Checkpoints carry it, for people.
     pub fn fingerprint(&self) -> u32 {
-        let anonymous = Self { job_id: None, restore_from: None, ..self.clone() };
+        let anonymous = Self { job_id: None, restore_from: None, allow_non_restored_state: false, ..self.clone() };
         crc32c::crc32c(&anonymous.encode())
     }
 }
@@ -66,6 +66,7 @@ impl From<JobGraph> for pb::JobGraph {
             checkpointing: graph.checkpointing.map(Into::into),
             restart_strategy: graph.restart_strategy.map(Into::into),
             restore_from: graph.restore_from,
+            allow_non_restored_state: graph.allow_non_restored_state,
         }
     }
 }
@@ -83,6 +84,7 @@ impl TryFrom<pb::JobGraph> for JobGraph {
             checkpointing: graph.checkpointing.map(Into::into),
             restart_strategy: graph.restart_strategy.map(TryInto::try_into).transpose()?,
             restore_from: graph.restore_from,
+            allow_non_restored_state: graph.allow_non_restored_state,
         })
     }
 }

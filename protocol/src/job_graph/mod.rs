@@ -37,6 +37,9 @@ pub struct JobGraph {
     /// Path of a completed checkpoint or savepoint to start from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restore_from: Option<String>,
+    /// Whether the state of vertices that this graph no longer has may be dropped from the checkpoint to start from.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not", alias = "allowNonRestoredState")]
+    pub allow_non_restored_state: bool,
 }
 
 impl JobGraph {

@@ -17,6 +17,9 @@ pub struct SubmitRequest {
     /// with the same token creates no new job, even at another leader.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_token: Option<String>,
+    /// As in Flink: the same as `allow_non_restored_state` in the job graph.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not", rename = "allowNonRestoredState")]
+    pub allow_non_restored_state: bool,
 }
 
 impl SubmitRequest {

@@ -1,7 +1,7 @@
 //! `weir job`: submits, shows, waits for, stops and cancels jobs.
 
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Subcommand;
@@ -35,9 +35,13 @@ pub(super) enum JobCommand {
         /// Also wait until the job has ended. Exit code 0 only if it FINISHED.
         #[arg(long)]
         wait: bool,
-        /// Client token: a text of your own. A repeated submission with the same token creates no second job.
+        /// Client token: a text of your own. A repeated submission of the same graph with the same token creates no second job.
         #[arg(long)]
         token: Option<String>,
+        /// Drop the state of vertices that the graph no longer has, if the job starts from a savepoint or checkpoint
+        /// (`restore_from` in its job graph). Without this, such a savepoint is refused.
+        #[arg(long, short = 'n', visible_alias = "allowNonRestoredState")]
+        allow_non_restored_state: bool,
         #[command(flatten)]
         cluster: ClusterArguments,
     },
@@ -93,7 +97,11 @@ pub(super) fn run(command: JobCommand) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         match command {
-            JobCommand::Submit { file, wait, token, cluster } => submit(file, wait, token, &cluster).await,
+            JobCommand::Submit { file, wait, token, allow_non_restored_state, cluster } => {
+                let mut graph = read_graph(&file)?;
+                graph.allow_non_restored_state |= allow_non_restored_state;
+                submit(&file, graph, wait, token, &cluster).await
+            }
             JobCommand::List { cluster } => list(&cluster).await,
             JobCommand::Describe { job, cluster } => {
                 let description = cluster.client()?.describe(job, cluster.timeout()).await?;
@@ -114,8 +122,13 @@ pub(super) fn run(command: JobCommand) -> Result<(), Failure> {
     })
 }
 
-async fn submit(file: PathBuf, wait: bool, token: Option<String>, cluster: &ClusterArguments) -> Result<(), Failure> {
-    let graph = read_graph(&file)?;
+async fn submit(
+    file: &Path,
+    graph: JobGraph,
+    wait: bool,
+    token: Option<String>,
+    cluster: &ClusterArguments,
+) -> Result<(), Failure> {
     assembly::check_graph(&graph)
         .map_err(|problems| Failure::error(format!("{} can't run:\n  {}", file.display(), problems.join("\n  "))))?;
     // All attempts use one token: if an attempt was accepted but its answer is lost, the next one creates no second job.
@@ -126,7 +139,7 @@ async fn submit(file: PathBuf, wait: bool, token: Option<String>, cluster: &Clus
     if wait { wait_for(&client, answer.job_id, FOREVER, cluster).await } else { Ok(()) }
 }
 
-fn read_graph(file: &PathBuf) -> Result<JobGraph, Failure> {
+fn read_graph(file: &Path) -> Result<JobGraph, Failure> {
     let mut text = String::new();
     let mut read = |source: &mut dyn Read| source.take(GRAPH_FILE_LIMIT + 1).read_to_string(&mut text);
     let outcome = if file.as_os_str() == "-" {

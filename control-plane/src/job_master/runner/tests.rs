@@ -182,11 +182,26 @@ async fn a_job_survives_a_leader_change_and_another_job_starts_from_its_savepoin
 
     // Another job starts from the savepoint.
     let mut graph = one_task(0, JobId(0xdef));
-    graph.restore_from = Some(location);
+    let savepoint = Some(location);
+    graph.restore_from.clone_from(&savepoint);
     let mut stage = start(&store, &second, path, graph);
     let deployment = next(&mut stage.deployments).await;
     let expected = (Some(CheckpointId(0)), Some(checkpoint.to_string()));
     assert_eq!((deployment.restore_checkpoint, restored(&deployment)), expected);
+    stage.gateway.cancel().await.expect("the JobMaster takes it");
+    assert_eq!(next(&mut stage.ended).await.status, JobStatus::Canceled);
+
+    // The vertex gets a new id, because its operators have changed. The savepoint is refused until the user drops its state.
+    let mut edited = one_task(0, JobId(0xfed));
+    edited.vertices[0].uid = "edited".to_string();
+    edited.restore_from = savepoint;
+    let mut stage = start(&store, &second, path, edited.clone());
+    let failure = next(&mut stage.ended).await.failure.expect("says why");
+    assert!(failure.contains("RESTORE-UNKNOWN-VERTEX") && failure.contains("--allow-non-restored-state"), "{failure}");
+    (edited.job_id, edited.allow_non_restored_state) = (Some(JobId(0xfee)), true);
+    let mut stage = start(&store, &second, path, edited);
+    let deployment = next(&mut stage.deployments).await;
+    assert_eq!((deployment.restore_checkpoint, restored(&deployment)), (Some(CheckpointId(0)), None));
     stage.gateway.cancel().await.expect("the JobMaster takes it");
     assert_eq!(next(&mut stage.ended).await.status, JobStatus::Canceled);
 }

@@ -86,7 +86,8 @@ impl Layout {
         let mut reader = open(KIND, VERSION, bytes)?;
         if reader.u32()? != signature {
             let message = "the keys, aggregates or lengths of this window differ from those of the saved state; \
-                           use the former ones, or give the vertex a new id to start without state";
+                           use the former ones, or give the vertex a new id and submit with --allow-non-restored-state to start \
+                           it without state";
             return Err(OperatorError::fatal("STATE-INCOMPATIBLE", message));
         }
         let mut entries = 0;

@@ -349,11 +349,11 @@ prop_compose! {
         vertices in prop::collection::vec(("[abc]{0,2}", prop_oneof![0_u32..5, any::<u32>()],
             prop::collection::vec(any_operator(), 0..4), any_schema(), prop::collection::vec(any_schema(), 0..3)), 0..6),
         edges in prop::collection::vec(("[abc]{0,2}", "[abc]{0,2}", prop_oneof![0_u32..3, any::<u32>()], any_partitioning()), 0..8),
-        restore_from in prop::option::of(".{0,10}"),
+        (restore_from, allow_non_restored_state) in (prop::option::of(".{0,10}"), any::<bool>()),
         interval_ms in any::<u64>(),
     ) -> JobGraph {
         JobGraph {
-            version, job_id, name, max_parallelism, restore_from,
+            version, job_id, name, max_parallelism, restore_from, allow_non_restored_state,
             vertices: vertices.into_iter().map(|(uid, parallelism, operators, output_schema, input_schemas)| JobVertex {
                 name: uid.clone(), uid, parallelism, operators, output_schema, input_schemas,
             }).collect(),
@@ -400,6 +400,7 @@ proptest! {
         let mut other = graph.clone();
         other.job_id = Some(crate::JobId(id));
         other.restore_from = Some("elsewhere".to_owned());
+        other.allow_non_restored_state ^= true;
         prop_assert_eq!(other.fingerprint(), graph.fingerprint());
         other.max_parallelism ^= 1;
         prop_assert_ne!(other.fingerprint(), graph.fingerprint());
