@@ -26,6 +26,8 @@ const MAX_ADDRESSES: usize = 64;
 const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 /// Longest wait for a connection, in milliseconds. A dead host delays the try at the next JobManager by this much.
 const CONNECT_TIMEOUT_MS: u64 = 1_000;
+/// Idle connections are closed after this time. A JobManager would close them a little later.
+const POOL_IDLE: Duration = Duration::from_secs(20);
 /// Longest wait for one answer, in milliseconds. A frozen JobManager delays the try at the next one by this much.
 const ATTEMPT_TIMEOUT_MS: u64 = 10_000;
 /// First and longest pause after no JobManager answered, in milliseconds.
@@ -95,6 +97,7 @@ impl ClusterClient {
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(Duration::from_millis(CONNECT_TIMEOUT_MS))
+            .pool_idle_timeout(POOL_IDLE)
             .tcp_nodelay(true)
             .build()
             .map_err(|error| ClientError::other(format!("CLIENT-HTTP: {error}")))?;
@@ -227,6 +230,11 @@ impl ClusterClient {
     /// The coordination group as the first JobManager that answers sees it. Works without a leader too.
     pub async fn ha_status(&self, deadline: Duration) -> Result<HaResponse, ClientError> {
         self.get("/weir/v1/ha", self.within(deadline)).await
+    }
+
+    /// The coordination group as its leader sees it. Only the leader knows how far the other members are, and how many may fail.
+    pub async fn ha_group(&self, deadline: Duration) -> Result<HaResponse, ClientError> {
+        self.get("/weir/v1/ha/group", self.within(deadline)).await
     }
 
     /// The coordination group as each JobManager sees it, by address. Asks each JobManager once.

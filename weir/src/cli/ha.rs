@@ -54,6 +54,9 @@ pub(super) enum HaCommand {
         config: ConfigArguments,
     },
     /// Show who leads, how closely the other members follow, and how many more may fail.
+    ///
+    /// The leader answers. If no leader answers within 5 s, any other JobManager does; the output then says so, because a standby
+    /// can't know how many more may fail.
     Status {
         #[command(flatten)]
         cluster: ClusterArguments,
@@ -100,7 +103,14 @@ pub(super) fn run(command: HaCommand) -> Result<(), Failure> {
             HaCommand::AcceptRestore(arguments) => ha_accept::run(&arguments).await,
             HaCommand::Member { config } => ha_migrate::member(&config).await,
             HaCommand::Status { cluster } => {
-                let status = cluster.client()?.ha_status(cluster.timeout()).await?;
+                let client = cluster.client()?;
+                let status = match client.ha_group(cluster.timeout().min(LEADER_PATIENCE)).await {
+                    Ok(status) => status,
+                    Err(error) => {
+                        eprintln!("weir: no leader answers, so a standby is asked: {error}");
+                        client.ha_status(cluster.timeout()).await?
+                    }
+                };
                 cluster.output.print(&status, status_text)
             }
             HaCommand::History { cluster } => {
@@ -134,6 +144,9 @@ pub(super) fn run(command: HaCommand) -> Result<(), Failure> {
     })
 }
 
+/// How long the status waits for the leader's answer.
+const LEADER_PATIENCE: Duration = Duration::from_secs(5);
+
 /// How long the history waits for a leader's answer about drills.
 const DRILLS_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -149,9 +162,9 @@ struct History {
 
 fn history_text(history: &History) -> String {
     let leadership =
-        |entry: &LeaderHistoryEntry| vec![entry.epoch.to_string(), entry.name.clone(), entry.granted_at_ms.to_string()];
+        |entry: &LeaderHistoryEntry| vec![entry.epoch.to_string(), entry.name.clone(), utc::text(entry.granted_at_ms)];
     let leaderships: Vec<_> = history.leaderships.iter().map(leadership).collect();
-    let mut text = table(&["epoch", "leader", "granted (ms since 1970)"], &leaderships);
+    let mut text = table(&["epoch", "leader", "granted"], &leaderships);
     if let Some(drill) = &history.drill_under_way {
         text += &format!("\n\ndrill {} has been running since {}", drill.drill, utc::text(drill.began_at_ms));
     }
@@ -179,14 +192,20 @@ fn history_text(history: &History) -> String {
 
 fn status_text(status: &HaResponse) -> String {
     let leader = status.leader.as_ref().map_or("no JobManager", |leader| leader.name.as_str());
-    let mut lines = vec![
-        format!("{leader} leads, epoch {} ({}; answered by {})", status.epoch, status.provider, status.answered_by),
-        format!(
-            "{}; further members that may fail before the group stops: {}",
-            if status.has_quorum { "there is a quorum" } else { "NO QUORUM" },
-            status.failures_tolerated
-        ),
-    ];
+    let is_leaders = leader == status.answered_by;
+    let mut lines = Vec::new();
+    if !is_leaders {
+        let (standby, at) = (&status.answered_by, utc::text(status.now_ms));
+        lines.push(format!("THE LEADER DID NOT ANSWER: this is only what standby {standby} believed at {at}"));
+    }
+    lines.push(format!("{leader} leads, epoch {} ({}; answered by {})", status.epoch, status.provider, status.answered_by));
+    lines.push(match (status.has_quorum, is_leaders) {
+        (false, _) => "NO QUORUM: no JobManager can lead until enough members of the coordination system answer".to_owned(),
+        (true, true) => {
+            format!("there is a quorum; further members that may fail before the group stops: {}", status.failures_tolerated)
+        }
+        (true, false) => "only the leader knows how many further members may fail before the group stops".to_owned(),
+    });
     if let Some(since_ms) = status.store_away_since_ms {
         let since = utc::text(since_ms);
         lines.push(format!("THE COORDINATION STORE HAS NOT ANSWERED since {since}: jobs keep running, new requests are refused"));
@@ -209,4 +228,54 @@ fn status_text(status: &HaResponse) -> String {
         .collect();
     lines.push(table(&["member", "role", "address", "reachable", "entries behind"], &rows));
     lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_protocol::LeaderEpoch;
+    use weir_protocol::link::LeaderAddress;
+
+    use super::*;
+
+    fn status(answered_by: &str, has_quorum: bool) -> HaResponse {
+        HaResponse {
+            answered_by: answered_by.to_owned(),
+            now_ms: 1_735_689_600_000,
+            provider: "etcd".to_owned(),
+            leader: Some(LeaderAddress {
+                epoch: LeaderEpoch(7),
+                name: "jm-1".to_owned(),
+                rpc_address: String::new(),
+                rest_address: String::new(),
+            }),
+            epoch: LeaderEpoch(7),
+            has_quorum,
+            store_away_since_ms: None,
+            failures_tolerated: 2,
+            members: Vec::new(),
+            leader_history: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn only_the_leader_says_how_many_members_may_fail_and_only_with_a_quorum() {
+        let of_leader = status_text(&status("jm-1", true));
+        assert!(of_leader.contains("may fail before the group stops: 2") && !of_leader.contains("DID NOT ANSWER"), "{of_leader}");
+        let of_standby = status_text(&status("jm-2", true));
+        assert!(of_standby.contains("standby jm-2 believed at 2025-01-01T00:00:00Z"), "{of_standby}");
+        assert!(!of_standby.contains("stops: 2"), "{of_standby}");
+        for without in [status_text(&status("jm-1", false)), status_text(&status("jm-2", false))] {
+            assert!(without.contains("NO QUORUM") && !without.contains("stops: 2"), "{without}");
+        }
+    }
+
+    #[test]
+    fn the_history_shows_times_that_people_can_read() {
+        let entry = LeaderHistoryEntry { epoch: LeaderEpoch(7), name: "jm-1".to_owned(), granted_at_ms: 1_735_689_600_000 };
+        let history = History { leaderships: vec![entry], drill_under_way: None, drills: Vec::new() };
+        let text = history_text(&history);
+        assert!(text.contains("2025-01-01T00:00:00Z") && !text.contains("1735689600000"), "{text}");
+        let json = serde_json::to_value(&history).unwrap();
+        assert_eq!(json["leaderships"][0]["granted_at_ms"], 1_735_689_600_000_u64);
+    }
 }
