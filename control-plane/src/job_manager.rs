@@ -11,10 +11,11 @@ use tokio::sync::watch;
 use weir_ha::store_identity::Markers;
 use weir_ha::{Candidate, HaServices, LeadershipEvent};
 use weir_protocol::drill::{DrillAgent, FaultInjectorRef};
+use weir_protocol::http_access::HttpAccess;
 use weir_storage::StorageOptions;
 use weir_storage::checkpoint::CheckpointStorage;
 use weir_storage::file_system::FileSystemRef;
-use weir_world::net::BoundListener;
+use weir_world::net::{BoundListener, ConnectionLimits};
 use weir_world::{Ended, OwnRuntime};
 
 use crate::dispatcher::DispatcherOptions;
@@ -29,6 +30,8 @@ use crate::rpc::service::{self, LinkService};
 const HAND_OVER_DEADLINE: Duration = Duration::from_secs(20);
 /// The threads may take this long to end.
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
+/// TaskManagers may use one part in so many of the process's file descriptors.
+const TASK_MANAGER_CONNECTIONS: u64 = 4;
 /// Threads of the control plane's runtime. While one is busy with a big graph, the other receives heartbeats.
 const CONTROL_THREADS: usize = 2;
 /// Maximum number of threads for blocking work in each runtime. This is tokio's default.
@@ -60,6 +63,8 @@ pub struct JobManagerOptions {
     pub rpc_bind: SocketAddr,
     /// Host name or address at which others reach both services.
     pub advertised_host: String,
+    /// Which HTTP requests REST accepts. The advertised host is always accepted.
+    pub http_access: HttpAccess,
     /// Heartbeat settings: after how long a silent TaskManager is lost.
     pub heartbeat: HeartbeatOptions,
     /// Limits of jobs and results.
@@ -146,7 +151,9 @@ impl JobManager {
             refused,
         };
         let agent = DrillAgent::new(options.name.clone(), options.faults);
-        let rest = Rest::new(options.name, options.ha.clone(), leading_end.clone(), options.config, options.metrics, agent);
+        let access = options.http_access.and_host(host);
+        let rest =
+            Rest::new(options.name, options.ha.clone(), leading_end.clone(), options.config, options.metrics, agent, access);
         let (stop, stop_end) = watch::channel(false);
         let service = LinkService::new(leading_end, options.ha.clone());
         let ended = vec![
@@ -237,7 +244,7 @@ async fn run_control(
 ) {
     // If the service for TaskManagers fails, this process can still answer REST, but must not lead.
     let serve = async move {
-        let listener = match listener.serve() {
+        let listener = match listener.serve(ConnectionLimits::processes(TASK_MANAGER_CONNECTIONS)) {
             Ok(listener) => listener,
             Err(error) => {
                 tracing::error!(%error, "the service for TaskManagers can't start: withdrawing from leadership");

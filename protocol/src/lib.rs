@@ -7,6 +7,7 @@ pub mod checkpoint;
 pub mod convert;
 pub mod drill;
 pub mod epoch;
+pub mod http_access;
 pub mod ids;
 pub mod job_graph;
 pub mod job_status;

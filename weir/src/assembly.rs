@@ -13,6 +13,7 @@ use weir_dataflow::registry::OperatorRegistry;
 use weir_drill::agent::ProcessFaults;
 use weir_ha::HaServices;
 use weir_protocol::drill::FaultInjectorRef;
+use weir_protocol::http_access::HttpAccess;
 use weir_protocol::job_graph::JobGraph;
 use weir_storage::{StorageOptions, StorageOutage};
 use weir_worker::{TaskManager, TaskManagerOptions};
@@ -66,6 +67,7 @@ pub fn start_job_manager(config: &Config) -> Result<JobManager, StartError> {
         rest_bind: address(config, &option::REST_BIND_ADDRESS, &option::REST_PORT)?,
         rpc_bind: address(config, &option::JOBMANAGER_BIND_HOST, &option::JOBMANAGER_RPC_PORT)?,
         advertised_host: config.get(&option::JOBMANAGER_RPC_ADDRESS),
+        http_access: http_access(config),
         heartbeat: HeartbeatOptions {
             interval_ms: config.milliseconds(&option::HEARTBEAT_INTERVAL),
             timeout_ms: config.milliseconds(&option::HEARTBEAT_TIMEOUT),
@@ -122,6 +124,7 @@ pub fn start_task_manager(config: &Config) -> Result<TaskManager, StartError> {
         heartbeat_interval_ms: config.milliseconds(&option::HEARTBEAT_INTERVAL),
         heartbeat_timeout_ms: config.milliseconds(&option::HEARTBEAT_TIMEOUT),
         storage,
+        http_access: http_access(config),
         metrics,
         faults,
         ..TaskManagerOptions::new(id, jobmanagers, operators())
@@ -133,6 +136,10 @@ pub fn start_task_manager(config: &Config) -> Result<TaskManager, StartError> {
 fn agent(store: Option<HaServices>, storage: StorageOutage) -> FaultInjectorRef {
     tracing::warn!("drill.agent.enabled is true: anyone who reaches the HTTP port of this process can kill it");
     Arc::new(ProcessFaults::new(store, storage))
+}
+
+fn http_access(config: &Config) -> HttpAccess {
+    HttpAccess::new(config.get(&option::REST_ALLOWED_HOSTS), config.get(&option::REST_ALLOWED_ORIGINS))
 }
 
 fn address(config: &Config, host: &ConfigOption<String>, port: &ConfigOption<u16>) -> Result<SocketAddr, StartError> {

@@ -22,8 +22,9 @@ use weir_dataflow::registry::OperatorRegistry;
 use weir_protocol::TaskManagerId;
 use weir_protocol::checkpoint::INLINE_STATE_LIMIT;
 use weir_protocol::drill::{DrillAgent, FaultInjectorRef};
+use weir_protocol::http_access::HttpAccess;
 use weir_storage::StorageOptions;
-use weir_world::net::BoundListener;
+use weir_world::net::{BoundListener, ConnectionLimits};
 use weir_world::{Ended, OwnRuntime};
 
 use checkpoint_storages::CheckpointStorages;
@@ -40,6 +41,8 @@ use task_series::TaskSeries;
 
 /// Threads of the I/O runtime.
 const IO_THREADS: usize = 2;
+/// Other TaskManagers may use one part in so many of the process's file descriptors.
+const DATA_CONNECTIONS: u64 = 4;
 /// Threads for blocking work of tasks: restoring, serialising, files.
 const BLOCKING_THREADS: usize = 8;
 /// When a runtime ends, it waits this long for blocking work.
@@ -54,12 +57,19 @@ pub struct TaskManagerOptions {
     pub jobmanagers: Vec<String>,
     /// Host to listen on.
     pub bind_host: String,
+<<<<<<< HEAD
     /// Host under which others reach this TaskManager. `None`: the host to listen on.
     pub host: Option<String>,
     /// Ports of the data service. The first free one is taken; 0 takes any free one.
     pub data_ports: Vec<u16>,
     /// Ports of `/metrics` and `/healthz`. The first free one is taken; 0 takes any free one.
     pub http_ports: Vec<u16>,
+=======
+    /// Port of the data service; 0 takes a free one.
+    pub data_port: u16,
+    /// Port of `/metrics`, `/livez` and `/readyz`; 0 takes a free one.
+    pub http_port: u16,
+>>>>>>> 16fefec (Guard the HTTP, RPC and raft ports)
     /// Number of slots.
     pub slots: u32,
     /// Memory budget in bytes, as reported to the JobManager.
@@ -78,6 +88,8 @@ pub struct TaskManagerOptions {
     pub max_batch_rows: usize,
     /// A subtask's new state of at most this many bytes goes into the checkpoint's metadata, larger state into its own file.
     pub inline_state_limit: usize,
+    /// Which HTTP requests are accepted. `bind_host` is always accepted.
+    pub http_access: HttpAccess,
     /// Renders `/metrics`. The program installs the recorder, because a process can have only one.
     pub metrics: Option<PrometheusHandle>,
     /// The series of a task stays in `/metrics` for this many milliseconds after the task has ended.
@@ -105,6 +117,7 @@ impl TaskManagerOptions {
             network: NetworkOptions::default(),
             max_batch_rows: 8_192,
             inline_state_limit: INLINE_STATE_LIMIT,
+            http_access: HttpAccess::default(),
             metrics: None,
             keep_ended_series_ms: 120_000,
             faults: None,
@@ -202,7 +215,12 @@ impl TaskManager {
         };
         let (runner, executor) = Runner::launch(parts);
         let drills = DrillAgent::new(id.0.clone(), options.faults);
+<<<<<<< HEAD
         let pages = http::Pages { metrics: options.metrics, series, executor: executor.clone(), drills };
+=======
+        let access = options.http_access.and_host(&options.bind_host);
+        let pages = http::Pages { metrics: options.metrics, executor: executor.clone(), drills, access };
+>>>>>>> 16fefec (Guard the HTTP, RPC and raft ports)
         let service = Arc::new(DataService { task_manager: id.clone(), registry: channels, options: options.network });
         let (end, ended) = watch::channel(false);
         let (io_ended, agent_ended) = (ended.clone(), ended);
@@ -293,7 +311,9 @@ fn bind(host: &str, ports: &[u16]) -> Result<(BoundListener, u16), StartError> {
 }
 
 async fn serve_data(service: Arc<DataService>, listener: BoundListener, mut ended: watch::Receiver<bool>) {
-    match listener.serve() {
+    let limits = ConnectionLimits::processes(DATA_CONNECTIONS);
+    let limits = ConnectionLimits { most: limits.most.min(service.options.max_connections), ..limits };
+    match listener.serve(limits) {
         Ok(listener) => drop(weir_world::spawn("data-service", service.serve(listener))),
         Err(error) => tracing::error!(%error, "the data service can't listen"),
     }

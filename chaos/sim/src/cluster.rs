@@ -13,6 +13,7 @@ use weir_control_plane::{JobManager, JobManagerOptions};
 use weir_ha::raft::{Listen, Member, RaftOptions, RaftProvider, RaftTiming};
 use weir_ha::{Candidate, Election, GroupAdmin, HaServices};
 use weir_protocol::checkpoint::INLINE_STATE_LIMIT;
+use weir_protocol::http_access::HttpAccess;
 use weir_storage::{Schemes, StorageOptions};
 use weir_verdict::fact::Fact;
 use weir_verdict::random::Random;
@@ -215,6 +216,7 @@ impl Cluster {
             rest_bind: ([0, 0, 0, 0], REST_PORT).into(),
             rpc_bind: ([0, 0, 0, 0], RPC_PORT).into(),
             advertised_host: host.clone(),
+            http_access: HttpAccess::default(),
             heartbeat: HeartbeatOptions {
                 interval_ms: self.tuning.heartbeat_interval_ms,
                 timeout_ms: self.tuning.heartbeat_timeout_ms,

@@ -12,8 +12,7 @@ use weir_ha::{MemberChange, MembershipError, TransferError};
 use weir_protocol::job_status::JobStatus;
 use weir_protocol::link::LeaderAddress;
 use weir_protocol::rest::{
-    ClusterOverview, ConfigEntry, DashboardConfig, DashboardFeatures, HaMemberInfo, HaResponse, Health, TransferRequest,
-    TransferResponse,
+    ClusterOverview, ConfigEntry, DashboardConfig, DashboardFeatures, HaMemberInfo, HaResponse, TransferRequest, TransferResponse,
 };
 use weir_world::wall_clock_ms;
 
@@ -66,7 +65,7 @@ pub(super) async fn job_manager_config(State(rest): RestState) -> Json<Vec<Confi
     Json(rest.shared.config.iter().map(entry).collect())
 }
 
-/// The coordination group as this process sees it. This request is never passed on to the leader.
+/// The coordination group as this process sees it. Under `/weir/v1/ha/group` only the leader gets here.
 pub(super) async fn ha(State(rest): RestState) -> Json<HaResponse> {
     let ha = &rest.shared.ha;
     let status = ha.status();
@@ -96,7 +95,8 @@ pub(super) async fn ha(State(rest): RestState) -> Json<HaResponse> {
         leader,
         epoch: status.epoch,
         has_quorum: status.has_quorum,
-        failures_tolerated: status.failures_tolerated,
+        // A group that has stopped tolerates none, also if the provider counts JobManagers and the store's servers are gone.
+        failures_tolerated: if status.has_quorum { status.failures_tolerated } else { 0 },
         members: members.collect(),
         store_away_since_ms,
         leader_history: history.unwrap_or_default(),
@@ -148,19 +148,4 @@ pub(super) async fn metrics(State(rest): RestState) -> Response {
         Some(metrics) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], metrics.render()).into_response(),
         None => RestError::not_found("this process records no metrics").into_response(),
     }
-}
-
-/// The health of this process. No other process is asked.
-pub(super) async fn health(State(rest): RestState) -> Json<Health> {
-    let leads_under = rest.shared.leading.borrow().as_ref().map(Leading::epoch);
-    let status = rest.shared.ha.status();
-    Json(Health {
-        status: "ok".to_owned(),
-        name: rest.shared.name.clone(),
-        leading: leads_under.is_some(),
-        epoch: leads_under.unwrap_or(status.epoch),
-        leader: status.leader,
-        store_away: rest.shared.ha.availability().now().away_since_ms().is_some(),
-        instance: rest.shared.instance.clone(),
-    })
 }

@@ -21,7 +21,7 @@ impl FromRequestParts<Rest> for JobPath {
 
     async fn from_request_parts(parts: &mut Parts, state: &Rest) -> Result<Self, RestError> {
         let path: Result<Path<BTreeMap<String, String>>, _> = Path::from_request_parts(parts, state).await;
-        let Path(parameters) = path.map_err(|error| RestError::bad_request(error.to_string()))?;
+        let Path(parameters) = path.map_err(|error| RestError::bad_request(format!("JOB-ID: {error}")))?;
         let text = parameters.get("job").map_or("", String::as_str);
         text.parse().map(Self).map_err(|error| RestError::bad_request(format!("JOB-ID: {error}")))
     }

@@ -7,7 +7,6 @@ use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::{Extension, Json};
 use serde::Deserialize;
-use weir_protocol::LeaderEpoch;
 use weir_protocol::job_graph::JobVertex;
 use weir_protocol::job_graph::validate::validate;
 use weir_protocol::job_status::{ExecutionState, JobStatus};
@@ -17,6 +16,7 @@ use weir_protocol::rest::{
     JobOverview, JobPlan, JobPlanResponse, JobStatusResponse, JobVertexDetail, JobsOverview, SubmitRequest, SubmitResponse,
     SubmitStatus, SubtaskDescription, SubtaskMetrics, VertexDescription, execution_counts, overview_tasks, status_timestamps,
 };
+use weir_protocol::{JobId, LeaderEpoch};
 use weir_world::wall_clock_ms;
 
 use super::error::RestError;
@@ -55,16 +55,20 @@ pub(super) async fn terminate(
     Query(TerminationMode { mode }): Query<TerminationMode>,
 ) -> Result<(StatusCode, Json<Empty>), RestError> {
     match mode.as_deref() {
-        None | Some("cancel") => cancel(Extension(leading), JobPath(job)).await,
+        None | Some("cancel") => cancel(&leading, job).await,
         Some(mode) => Err(RestError::bad_request(format!("JOB-MODE: a job can't be terminated by {mode:?}; use mode=cancel"))),
     }
 }
 
-/// `GET /jobs/:jobid/yarn-cancel`, which the button of the web UI calls.
-pub(super) async fn cancel(
+/// `GET /jobs/:jobid/yarn-cancel`, which the cancel button of Flink's web UI calls. `access` lets no other page call it.
+pub(super) async fn cancel_from_page(
     Extension(leading): Extension<Leading>,
     JobPath(job): JobPath,
 ) -> Result<(StatusCode, Json<Empty>), RestError> {
+    cancel(&leading, job).await
+}
+
+async fn cancel(leading: &Leading, job: JobId) -> Result<(StatusCode, Json<Empty>), RestError> {
     leading.dispatcher.cancel(job).await?;
     Ok((StatusCode::ACCEPTED, Json(Empty {})))
 }

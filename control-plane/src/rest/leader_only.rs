@@ -10,7 +10,7 @@ use weir_protocol::rest::HOPS_HEADER;
 use weir_world::simulation;
 
 use super::error::RestError;
-use super::{BODY_LIMIT, Rest};
+use super::{BODY_LIMIT, Rest, bodies};
 
 /// Maximum length of an answer that is passed on, bytes.
 const ANSWER_LIMIT: usize = 64 * 1024 * 1024;
@@ -50,7 +50,7 @@ async fn proxy(rest: &Rest, request: Request) -> Result<Response, RestError> {
         }
     }
     let body = to_bytes(request.into_body(), BODY_LIMIT).await;
-    let body = body.map_err(|_| RestError::bad_request(format!("REST-BODY: the body has more than {BODY_LIMIT} bytes")))?;
+    let body = body.map_err(|_| bodies::too_long())?;
     let unreachable = |error: &reqwest::Error| {
         let name = &leader.leader.name;
         RestError::unavailable(format!("NO-LEADER: the leader {name} does not answer ({error}); try again"))

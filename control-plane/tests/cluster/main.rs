@@ -2,7 +2,10 @@
 //! TaskManagers are fake.
 #![allow(clippy::unwrap_used)]
 
+mod bounds;
+mod cross_site;
 mod fake_task_manager;
+mod health;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -17,6 +20,7 @@ use weir_control_plane::{JobManager, JobManagerOptions};
 use weir_ha::memory::MemoryStore;
 use weir_ha::store_identity::{self, Markers};
 use weir_ha::{CoordinationStore, HaProvider};
+use weir_protocol::http_access::HttpAccess;
 use weir_protocol::link::ToJobManager;
 use weir_protocol::rpc::is_not_leader;
 use weir_protocol::{LeaderEpoch, TaskManagerId};
@@ -51,6 +55,7 @@ impl Cluster {
                 rest_bind: "127.0.0.1:0".parse().unwrap(),
                 rpc_bind: "127.0.0.1:0".parse().unwrap(),
                 advertised_host: "127.0.0.1".to_string(),
+                http_access: HttpAccess::default(),
                 heartbeat: HeartbeatOptions { interval_ms: 1_000, timeout_ms: 10_000 },
                 dispatcher: DispatcherOptions::default(),
                 job_master: JobMasterOptions::default(),
@@ -73,6 +78,10 @@ impl Cluster {
 
     fn url(&self, at: usize, path: &str) -> String {
         format!("http://{}{path}", self.job_managers[at].rest_address())
+    }
+
+    fn host(&self, at: usize) -> String {
+        self.job_managers[at].rest_address().to_string()
     }
 
     async fn get(&self, at: usize, path: &str) -> (u16, Value) {

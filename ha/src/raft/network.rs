@@ -298,7 +298,7 @@ mod tests {
     use openraft::raft::StreamAppendError;
     use tokio::sync::mpsc;
     use tonic::{Request, Response, Streaming};
-    use weir_world::net::BoundListener;
+    use weir_world::net::{BoundListener, ConnectionLimits};
     use weir_world::spawn;
 
     use super::super::messages::Envelope;
@@ -347,7 +347,7 @@ mod tests {
         let peer = Peer::new(Wire::new("test"), 0, &listener.local_addr().unwrap().to_string());
         let service = RaftPeerServer::new(Answering(Wire::new("test"), answer));
         let server = tonic::transport::Server::builder().add_service(service);
-        spawn("test", server.serve_with_incoming(listener.serve().unwrap().incoming()));
+        spawn("test", server.serve_with_incoming(listener.serve(ConnectionLimits::processes(4)).unwrap().incoming()));
         let (requests, input) = mpsc::channel(1);
         let input = futures::stream::unfold(input, async |mut input| input.recv().await.map(|request| (request, input)));
         let answers = peer.append_stream(input.boxed()).await.unwrap();

@@ -8,7 +8,7 @@ use openraft::{Config, SnapshotPolicy};
 use tonic::transport::Server;
 use tracing::{error, info};
 use weir_world::flaw::{Flaw, is_planted};
-use weir_world::net::BoundListener;
+use weir_world::net::{BoundListener, ConnectionLimits};
 use weir_world::spawn;
 
 use super::detector::watch_leaders;
@@ -35,6 +35,10 @@ const MAX_BATCH: u64 = 512;
 const MAX_PAYLOAD_ENTRIES: u64 = 512;
 /// How long it may take to send and install a snapshot.
 const SNAPSHOT_DEADLINE: Duration = Duration::from_secs(120);
+/// The other members may use one part in so many of the process's file descriptors.
+const PEER_CONNECTIONS: u64 = 16;
+/// Time between HTTP/2 pings, and how long the answer may take. They keep quiet streams of other members open.
+const PEER_PING: Duration = Duration::from_secs(20);
 
 /// Everything that the thread needs.
 struct Work {
@@ -169,11 +173,12 @@ async fn serve(work: Work) {
     let service = RaftPeerServer::new(PeerService { group: Arc::clone(&group) })
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
-    let listener = match listener.serve() {
+    let listener = match listener.serve(ConnectionLimits::processes(PEER_CONNECTIONS)) {
         Ok(listener) => listener,
         Err(error) => return error!(%error, "can't listen for the other members"),
     };
-    let server = Server::builder().add_service(service).serve_with_incoming(listener.incoming());
+    let mut server = Server::builder().http2_keepalive_interval(Some(PEER_PING)).http2_keepalive_timeout(Some(PEER_PING));
+    let server = server.add_service(service).serve_with_incoming(listener.incoming());
     let server = spawn("raft-peer-service", server);
 
     let identity = match identity {

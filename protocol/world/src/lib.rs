@@ -5,6 +5,7 @@
 //! [`simulation::Simulation`].
 
 mod backoff;
+pub mod descriptors;
 pub mod disk;
 pub mod flaw;
 pub mod net;

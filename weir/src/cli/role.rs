@@ -22,6 +22,9 @@ const SUPERVISION_PACE: Duration = Duration::from_millis(500);
 /// How long a local cluster is asked at a time whether it has a leader.
 const LEADER_LOOK: Duration = Duration::from_millis(500);
 
+/// Below this limit of file descriptors, a role warns at its start.
+const FEW_DESCRIPTORS: u64 = 1_024;
+
 /// Runs a JobManager until SIGINT or SIGTERM.
 pub(super) fn job_manager(arguments: &RoleArguments, log: Option<&str>) -> Result<(), Failure> {
     let config = arguments.config.load()?;
@@ -37,6 +40,7 @@ fn logged(config: &Config, log: Option<&str>, role: impl FnOnce() -> Result<(), 
     let format = config.get(&option::LOG_FORMAT);
     logging::start(log, format);
     config.notices().iter().for_each(|notice| tracing::warn!("{notice}"));
+    raise_descriptor_limit();
     role().map_err(|failure| match format {
         LogFormat::Text => failure,
         LogFormat::Json => {
@@ -44,6 +48,17 @@ fn logged(config: &Config, log: Option<&str>, role: impl FnOnce() -> Result<(), 
             failure.already_reported()
         }
     })
+}
+
+/// Connections share the file descriptors with the raft log and with checkpoints, and many systems allow only 1,024 at first.
+fn raise_descriptor_limit() {
+    match weir_world::descriptors::raise_limit() {
+        Ok(limit) if limit < FEW_DESCRIPTORS => {
+            tracing::warn!(limit, "this process may open few files and connections: raise its limit (LimitNOFILE, ulimit -n)");
+        }
+        Ok(limit) => tracing::info!(limit, "limit of file descriptors"),
+        Err(error) => tracing::warn!(%error, "the limit of file descriptors can't be raised"),
+    }
 }
 
 /// Makes a panic in any thread end the process, so that a standby takes over. A JobManager that has lost a thread could keep

@@ -170,6 +170,10 @@ options! {
         "How many ended jobs are remembered; beyond that the oldest are forgotten.",
     LOG_FORMAT: LogFormat = "log.format", default "text";
         "Form of the log on standard error: text for people, or json, with one object in each line.",
+    REST_ALLOWED_HOSTS: Vec<String> = "rest.allowed-hosts";
+        "Further host names under which the HTTP ports of JobManagers and TaskManagers may be addressed, e.g. of a proxy; .example.org stands for every name below it, * for every name. IP addresses, localhost and the advertised name are always allowed.",
+    REST_ALLOWED_ORIGINS: Vec<String> = "rest.allowed-origins";
+        "Origins, such as https://console.example.org, of web pages of other sites that may read and change the cluster over REST.",
     REST_BIND_ADDRESS: String = "rest.bind-address", default "127.0.0.1";
         "Address that the REST service listens on.",
     REST_PORT: u16 = "rest.port", default "8081";

@@ -36,21 +36,10 @@ pub struct DataService {
 impl DataService {
     /// Accepts connections from consumers until the future is dropped.
     pub async fn serve(self: Arc<Self>, listener: TcpListener) {
-        let slots = Arc::new(Semaphore::new(self.options.max_connections));
         loop {
-            let Ok(permit) = slots.clone().acquire_owned().await else { return };
-            let stream = match listener.accept().await {
-                Ok((stream, _)) => stream,
-                Err(error) => {
-                    // Most likely the process is out of file descriptors. Wait until some are closed.
-                    tracing::warn!(%error, "the data service can't accept a connection");
-                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-                    continue;
-                }
-            };
+            let (stream, _) = listener.accept().await;
             let service = self.clone();
             weir_world::spawn("data-connection", async move {
-                let _permit = permit;
                 match service.connection(stream).await {
                     Err(error) if error.is_strange() => tracing::warn!(%error, "a data connection failed"),
                     Err(error) => tracing::debug!(%error, "a data connection ended"),
@@ -61,7 +50,7 @@ impl DataService {
     }
 
     async fn connection(self: Arc<Self>, stream: TcpStream) -> Result<(), WireError> {
-        stream.set_nodelay(true)?;
+        let standing = stream.standing();
         let (read, write) = stream.into_split();
         let silence = self.options.peer_timeout;
         let mut reader = FrameReader::new(read, self.options.max_frame_bytes, silence);
@@ -72,6 +61,9 @@ impl DataService {
             return Err(WireError::Protocol("the first frame is not a hello".into()));
         }
         let hello = message::decode_hello(&body)?;
+        if let Some(standing) = standing {
+            standing.prove();
+        }
         if hello.producer != self.task_manager {
             let reason = format!("NET-WRONG-TASK-MANAGER: {} was expected, this is {}", hello.producer, self.task_manager);
             let body = message::encode_close(&CloseReason::Refused(reason.clone()));

@@ -63,7 +63,7 @@ struct Producer {
 }
 
 async fn producer() -> Producer {
-    let listener = BoundListener::bind("127.0.0.1:0").unwrap().serve().unwrap();
+    let listener = BoundListener::bind("127.0.0.1:0").unwrap().serve(ConnectionLimits::processes(4)).unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let id = TaskManagerId("tm-producer".into());
     let registry = Arc::new(ChannelRegistry::default());
@@ -193,12 +193,12 @@ async fn a_stale_consumer_is_refused() {
 
 #[tokio::test]
 async fn a_damaged_frame_breaks_the_connection_and_its_channel_is_lost() {
-    let listener = BoundListener::bind("127.0.0.1:0").unwrap().serve().unwrap();
+    let listener = BoundListener::bind("127.0.0.1:0").unwrap().serve(ConnectionLimits::processes(4)).unwrap();
     let address = listener.local_addr().unwrap().to_string();
     // This producer answers the hello, opens the channel and sends a damaged frame.
     let liar = weir_world::spawn("test", async move {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
-        let (mut stream, _) = listener.accept().await.unwrap();
+        let (mut stream, _) = listener.accept().await;
         let hello = Hello { consumer: TaskManagerId("tm-consumer".into()), producer: TaskManagerId("tm-producer".into()) };
         let mut greeting = vec![0; 32 + encode_hello(&hello).len()];
         stream.read_exact(&mut greeting).await.unwrap();

@@ -16,7 +16,7 @@ use weir_protocol::link::{
 use weir_protocol::pb::link::v1 as pb;
 use weir_protocol::rpc::{JobManagerService, JobManagerServiceServer, MAX_MESSAGE_BYTES};
 use weir_protocol::{CheckpointId, ExecutionAttemptId, LeaderEpoch, TaskManagerId};
-use weir_world::net::BoundListener;
+use weir_world::net::{BoundListener, ConnectionLimits};
 
 /// Longest wait of a test. It is reached only if something is broken.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -141,7 +141,7 @@ impl FakeJobManager {
         let server = JobManagerServiceServer::new(service.clone())
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES);
-        let connections = listener.serve().unwrap().incoming();
+        let connections = listener.serve(ConnectionLimits::processes(4)).unwrap().incoming();
         weir_world::spawn("test", async move {
             let serve = tonic::transport::Server::builder().add_service(server).serve_with_incoming(connections);
             tokio::select! {

@@ -17,6 +17,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, BufMut, BytesMut};
@@ -25,7 +26,7 @@ use tokio_util::codec::{Decoder, Encoder, Framed};
 use tokio_util::io::{SinkWriter, StreamReader};
 use tonic::transport::server::Connected;
 
-use super::TcpStream;
+use super::{Standing, TcpStream};
 use crate::flaw::{Flaw, is_planted};
 
 const MAGIC: u32 = u32::from_le_bytes(*b"WRC1");
@@ -54,6 +55,8 @@ struct Records {
     peer: String,
     sent: u64,
     received: u64,
+    /// Until the first valid record has arrived, on a connection that this process accepted.
+    unproven: Option<Arc<Standing>>,
 }
 
 fn header_checksum(number: u64, checked: &[u8]) -> u32 {
@@ -62,7 +65,7 @@ fn header_checksum(number: u64, checked: &[u8]) -> u32 {
 
 impl Records {
     fn new(peer: String) -> Self {
-        Self { peer, sent: 0, received: 0 }
+        Self { peer, sent: 0, received: 0, unproven: None }
     }
 
     /// Checks a header and returns the length and the checksum of its payload.
@@ -97,6 +100,9 @@ impl Records {
             return Err(Damage::Crc);
         }
         self.received += 1;
+        if let Some(standing) = self.unproven.take() {
+            standing.prove();
+        }
         Ok(Some(payload))
     }
 }
@@ -141,10 +147,22 @@ pub struct CheckedStream<S = TcpStream> {
     stream: Bytewise<S>,
 }
 
+impl CheckedStream {
+    /// A connection that a listener accepted. Its first valid record proves that the other side is a Weir process.
+    pub(super) fn accepted(stream: TcpStream, peer: String) -> Self {
+        let unproven = stream.standing();
+        Self::over(stream, Records { unproven, ..Records::new(peer) })
+    }
+}
+
 impl<S: AsyncRead + AsyncWrite> CheckedStream<S> {
     /// `peer` names the other side in logs.
     pub(super) fn new(stream: S, peer: String) -> Self {
-        let mut framed = Framed::new(stream, Records::new(peer));
+        Self::over(stream, Records::new(peer))
+    }
+
+    fn over(stream: S, records: Records) -> Self {
+        let mut framed = Framed::new(stream, records);
         framed.set_backpressure_boundary(MAX_PAYLOAD);
         Self { stream: SinkWriter::new(StreamReader::new(framed)) }
     }

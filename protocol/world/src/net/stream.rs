@@ -2,11 +2,13 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
+use super::Standing;
 use crate::simulation::SimulatedStream;
 
 type Simulated = Box<dyn SimulatedStream>;
@@ -14,6 +16,8 @@ type Simulated = Box<dyn SimulatedStream>;
 /// A TCP connection, real or simulated.
 pub struct TcpStream {
     kind: Kind,
+    /// `None` for a connection that this process opened.
+    standing: Option<Arc<Standing>>,
 }
 
 enum Kind {
@@ -24,6 +28,8 @@ enum Kind {
 /// The receiving half of a connection.
 pub struct ReadHalf {
     kind: ReadKind,
+    /// `None` for a connection that this process opened.
+    standing: Option<Arc<Standing>>,
 }
 
 enum ReadKind {
@@ -34,6 +40,8 @@ enum ReadKind {
 /// The sending half of a connection.
 pub struct WriteHalf {
     kind: WriteKind,
+    /// `None` for a connection that this process opened.
+    standing: Option<Arc<Standing>>,
 }
 
 enum WriteKind {
@@ -43,11 +51,30 @@ enum WriteKind {
 
 impl TcpStream {
     pub(super) fn real(stream: tokio::net::TcpStream) -> Self {
-        Self { kind: Kind::Real(stream) }
+        Self { kind: Kind::Real(stream), standing: None }
     }
 
     pub(super) fn simulated(stream: Simulated) -> Self {
-        Self { kind: Kind::Simulated(stream) }
+        Self { kind: Kind::Simulated(stream), standing: None }
+    }
+
+    pub(super) fn with(self, standing: Arc<Standing>) -> Self {
+        Self { standing: Some(standing), ..self }
+    }
+
+    /// The standing of an accepted connection with its listener. `None` for a connection that this process opened.
+    pub fn standing(&self) -> Option<Arc<Standing>> {
+        self.standing.clone()
+    }
+
+    /// Sends a short text if that is possible without a wait, and no more after it.
+    pub(super) fn say_once(&self, text: &[u8]) {
+        if let Kind::Real(stream) = &self.kind
+            && !text.is_empty()
+        {
+            // The client sees a closed connection otherwise, which it must expect anyway.
+            let _ = stream.try_write(text);
+        }
     }
 
     /// Sets `TCP_NODELAY`: if true, small writes are sent at once.
@@ -77,14 +104,14 @@ impl TcpStream {
                 (ReadKind::Simulated(read), WriteKind::Simulated(write))
             }
         };
-        (ReadHalf { kind: read }, WriteHalf { kind: write })
+        (ReadHalf { kind: read, standing: self.standing.clone() }, WriteHalf { kind: write, standing: self.standing })
     }
 }
 
 /// Forwards a method to the real or the simulated stream.
 macro_rules! pass_on {
     ($self:ident, $kinds:ident, $stream:ident => $call:expr) => {
-        match &mut $self.get_mut().kind {
+        match &mut $self.kind {
             $kinds::Real(stream) => {
                 let $stream = Pin::new(stream);
                 $call
@@ -100,8 +127,12 @@ macro_rules! pass_on {
 macro_rules! reads {
     ($stream:ident, $kinds:ident) => {
         impl AsyncRead for $stream {
-            fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-                pass_on!(self, $kinds, stream => stream.poll_read(cx, buffer))
+            fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+                let read = pass_on!(self, $kinds, stream => stream.poll_read(cx, buffer));
+                match &self.standing {
+                    Some(standing) => standing.watch_read(cx, read),
+                    None => read,
+                }
             }
         }
     };
@@ -109,25 +140,36 @@ macro_rules! reads {
 
 macro_rules! writes {
     ($stream:ident, $kinds:ident) => {
+        impl $stream {
+            fn watched<T>(&self, cx: &Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+                match &self.standing {
+                    Some(standing) => standing.watch_write(cx, written),
+                    None => written,
+                }
+            }
+        }
+
         impl AsyncWrite for $stream {
-            fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-                pass_on!(self, $kinds, stream => stream.poll_write(cx, bytes))
+            fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+                let written = pass_on!(self, $kinds, stream => stream.poll_write(cx, bytes));
+                self.watched(cx, written)
             }
 
-            fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
                 pass_on!(self, $kinds, stream => stream.poll_flush(cx))
             }
 
-            fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
                 pass_on!(self, $kinds, stream => stream.poll_shutdown(cx))
             }
 
             fn poll_write_vectored(
-                self: Pin<&mut Self>,
+                mut self: Pin<&mut Self>,
                 cx: &mut Context<'_>,
                 parts: &[io::IoSlice<'_>],
             ) -> Poll<io::Result<usize>> {
-                pass_on!(self, $kinds, stream => stream.poll_write_vectored(cx, parts))
+                let written = pass_on!(self, $kinds, stream => stream.poll_write_vectored(cx, parts));
+                self.watched(cx, written)
             }
 
             fn is_write_vectored(&self) -> bool {
