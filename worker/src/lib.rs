@@ -57,19 +57,12 @@ pub struct TaskManagerOptions {
     pub jobmanagers: Vec<String>,
     /// Host to listen on.
     pub bind_host: String,
-<<<<<<< HEAD
     /// Host under which others reach this TaskManager. `None`: the host to listen on.
     pub host: Option<String>,
     /// Ports of the data service. The first free one is taken; 0 takes any free one.
     pub data_ports: Vec<u16>,
-    /// Ports of `/metrics` and `/healthz`. The first free one is taken; 0 takes any free one.
+    /// Ports of `/metrics`, `/livez` and `/readyz`. The first free one is taken; 0 takes any free one.
     pub http_ports: Vec<u16>,
-=======
-    /// Port of the data service; 0 takes a free one.
-    pub data_port: u16,
-    /// Port of `/metrics`, `/livez` and `/readyz`; 0 takes a free one.
-    pub http_port: u16,
->>>>>>> 16fefec (Guard the HTTP, RPC and raft ports)
     /// Number of slots.
     pub slots: u32,
     /// Memory budget in bytes, as reported to the JobManager.
@@ -215,12 +208,9 @@ impl TaskManager {
         };
         let (runner, executor) = Runner::launch(parts);
         let drills = DrillAgent::new(id.0.clone(), options.faults);
-<<<<<<< HEAD
-        let pages = http::Pages { metrics: options.metrics, series, executor: executor.clone(), drills };
-=======
         let access = options.http_access.and_host(&options.bind_host);
-        let pages = http::Pages { metrics: options.metrics, executor: executor.clone(), drills, access };
->>>>>>> 16fefec (Guard the HTTP, RPC and raft ports)
+        let access = options.host.iter().fold(access, |access, host| access.and_host(host));
+        let pages = http::Pages { metrics: options.metrics, series, executor: executor.clone(), drills, access };
         let service = Arc::new(DataService { task_manager: id.clone(), registry: channels, options: options.network });
         let (end, ended) = watch::channel(false);
         let (io_ended, agent_ended) = (ended.clone(), ended);
