@@ -280,14 +280,18 @@ impl Connection {
         Err(error)
     }
 
-    /// Adds a hint that etcd may not speak TLS. An etcd without TLS closes or resets the connection during the handshake, and
-    /// that error does not mention TLS. If etcd has answered before, it is only shutting down and there is no hint.
+    /// Adds a hint that TLS may be the reason. An etcd without TLS closes or resets the connection during the handshake. An etcd
+    /// that refuses this client's certificate says so and closes the connection, and a write that fails first hides what it said.
+    /// If etcd has answered before, it is only shutting down and there is no hint.
     fn explained(&self, error: CallError) -> CallError {
         let tls = self.endpoints.iter().any(|endpoint| endpoint.starts_with("https:"));
         if !tls || self.silence().is_some() || !is_broken(&error.reason) {
             return error;
         }
-        let reason = format!("{} (nothing has ever answered over TLS: does etcd speak it?)", error.reason);
+        let reason = format!(
+            "{} (nothing has ever answered over TLS: does etcd speak it, and accept this client's certificate?)",
+            error.reason
+        );
         CallError { reason, ..error }
     }
 
