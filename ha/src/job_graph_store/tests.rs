@@ -155,7 +155,8 @@ async fn retry_under_next_leader(fixture: &mut Fixture, was_applied: bool) {
     assert_eq!(fixture.recovered().await, expected, "whole or absent");
     let second = fixture.contest.depose().await;
     let next = JobGraphStore::new(fixture.contest.other_ha(), Arc::new(fixture.files.clone()));
-    let outcome = next.submit(&second, &big_graph(1), Some("t1"), 1_000).await;
+    let token = ClientToken { token: "t1", graph: GraphDigest::of(&big_graph(1)) };
+    let outcome = next.submit(&second, &big_graph(1), Some(token), 1_000).await;
     let expected = if was_applied { Submission::AlreadySubmitted { job: JobId(1) } } else { Submission::Created };
     assert_eq!(outcome, Ok(expected));
     assert_eq!(fixture.recovered().await, [readable(big_graph(1))]);

@@ -15,7 +15,7 @@ use weir_protocol::checkpoint::{CheckpointBarrier, CheckpointKind};
 use weir_protocol::{
     CheckpointId, ExecutionAttemptId, ExecutionVertexId, Generation, JobId, JobVertexId, LeaderEpoch, TaskManagerId,
 };
-use weir_world::net::{self, BoundListener};
+use weir_world::net::{self, BoundListener, ConnectionLimits};
 
 use super::NetworkOptions;
 use super::channel::{Channel, Closure, Polled, Waker};

@@ -270,3 +270,31 @@ async fn twenty_jobs_that_start_while_files_arrive_read_every_file_of_their_list
     }
     task_manager.shutdown().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_canceled_job_leaves_no_part_that_no_checkpoint_can_hold() {
+    let directory = tempfile::tempdir().unwrap();
+    let (task_manager, leader) = start(2, |_| {}).await;
+    let mut copy = Copy::new(directory.path(), "csv", 4, &task_manager, &leader);
+    copy.parallelism = 2;
+    let parts = || {
+        let names = std::fs::read_dir(directory.path().join("out-csv")).unwrap();
+        names.filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with(".part-")).count()
+    };
+    copy.deploy(0..2, None);
+    leader.all_ended(&copy.attempts()).await;
+    assert_eq!(parts(), 2);
+    copy.cancel().await;
+    assert_eq!(parts(), 0, "open parts");
+
+    copy.generation = generation(1, 2);
+    copy.deploy(0..2, None);
+    leader.all_ended(&copy.attempts()).await;
+    copy.trigger(1, CheckpointKind::Checkpoint);
+    leader.acknowledgements(1, &copy.attempts()).await;
+    let (job, attempts, checkpoint) = (copy.job, copy.attempts(), CheckpointId(1));
+    leader.send(task_manager.id(), Order::NotifyCheckpointAborted { job, attempts, checkpoint });
+    copy.cancel().await;
+    assert_eq!(parts(), 0, "parts of an aborted checkpoint");
+    task_manager.shutdown().await;
+}

@@ -60,7 +60,7 @@ fn c4_no_file_is_deletable_if_no_checkpoint_is_kept() {
 #[test]
 fn recorded_splits_stay_until_a_checkpoint_is_kept() {
     let splits = format!("{}/{}", layout::job_directory(JOB), layout::splits_path(weir_protocol::JobVertexId(5)));
-    let found = entries(&[splits.clone()]);
+    let found = entries(std::slice::from_ref(&splits));
     assert_eq!(deletable(JOB, &found, &Roots { kept: Vec::new(), pending: BTreeSet::from([CheckpointId(1)]) }), [""; 0]);
     let first = metadata(1, None);
     assert_eq!(deletable(JOB, &found, &Roots { kept: vec![&first], pending: BTreeSet::new() }), [splits]);
