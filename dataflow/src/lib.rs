@@ -3,6 +3,7 @@
 //! Plain synchronous code over Arrow batches, without network, RPC, storage or async runtime. The worker's slot threads call it
 //! for each batch.
 
+pub mod calendar;
 pub mod chain;
 pub mod check;
 pub mod codec;

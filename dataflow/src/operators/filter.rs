@@ -8,7 +8,7 @@ use weir_protocol::job_graph::OperatorDescriptor;
 
 use crate::key_group::internal;
 use crate::operator::{Collector, Operator, OperatorContext, OperatorError};
-use crate::operators::expression::Expression;
+use crate::operators::expression::{Expression, overflow_option};
 use crate::options::Options;
 use crate::registry::{BuiltOperator, only_input};
 use crate::schema;
@@ -19,7 +19,8 @@ struct Filter {
 
 pub(super) fn build(descriptor: &OperatorDescriptor, context: &OperatorContext) -> Result<BuiltOperator, OperatorError> {
     let input = only_input(context)?;
-    let predicate = Expression::plan(Options::of(descriptor).string("predicate")?, input)?;
+    let options = Options::of(descriptor);
+    let predicate = Expression::plan(options.string("predicate")?, input, overflow_option(&options)?)?;
     if predicate.data_type() != &DataType::Boolean {
         let message = format!("the predicate is of type {}, not boolean", schema::type_name(predicate.data_type()));
         return Err(OperatorError::fatal("EXPR-TYPE", message));

@@ -10,7 +10,7 @@ use weir_protocol::job_graph::OperatorDescriptor;
 
 use crate::key_group::internal;
 use crate::operator::{Collector, Operator, OperatorContext, OperatorError};
-use crate::operators::expression::Expression;
+use crate::operators::expression::{Expression, overflow_option};
 use crate::options::Options;
 use crate::registry::{BuiltOperator, only_input};
 
@@ -30,13 +30,14 @@ pub(super) fn build(descriptor: &OperatorDescriptor, context: &OperatorContext) 
     let input = only_input(context)?;
     let options = Options::of(descriptor);
     let wanted: Vec<Column> = options.parse("columns")?.ok_or_else(|| options.missing("columns"))?;
+    let overflow = overflow_option(&options)?;
     let mut names = BTreeSet::new();
     let (mut columns, mut fields) = (Vec::new(), Vec::new());
     for column in &wanted {
         if !names.insert(&column.name) {
             return Err(OperatorError::fatal("SCHEMA-DUPLICATE", format!("two columns are named {:?}; rename one", column.name)));
         }
-        let expression = Expression::plan(&column.expr, input).map_err(|mut error| {
+        let expression = Expression::plan(&column.expr, input, overflow).map_err(|mut error| {
             error.message = format!("column {:?}: {}", column.name, error.message);
             error
         })?;

@@ -123,6 +123,12 @@ const AGGREGATE: &[OptionSpec] = &[
     optional("column", OptionType::Column, "The input column. Only count may omit it, and then counts rows."),
 ];
 
+const OVERFLOW: OptionSpec = optional(
+    "overflow",
+    OptionType::Choice(&["wrap", "error"]),
+    "What becomes of integer arithmetic whose result does not fit its type: it wraps around, or the job fails; default wrap.",
+);
+
 const TIME_COLUMN: OptionSpec =
     required("time_column", OptionType::Column, "The timestamp column that places a row in its window.");
 const SIZE: OptionSpec = required("size_ms", POSITIVE_DURATION, "Length of a window in milliseconds.");
@@ -218,11 +224,10 @@ pub const CATALOG: &[OperatorSpec] = &[
         role: OperatorRole::Transform,
         inputs: 1,
         key_options: &[],
-        options: &[required(
-            "predicate",
-            OptionType::Text,
-            "A SQL expression of type boolean; rows where it is not true are dropped.",
-        )],
+        options: &[
+            required("predicate", OptionType::Text, "A SQL expression of type boolean; rows where it is not true are dropped."),
+            OVERFLOW,
+        ],
         doc: "Keeps the rows that satisfy a predicate.",
     },
     OperatorSpec {
@@ -230,14 +235,17 @@ pub const CATALOG: &[OperatorSpec] = &[
         role: OperatorRole::Transform,
         inputs: 1,
         key_options: &[],
-        options: &[required(
-            "columns",
-            OptionType::Objects(&[
-                required("name", OptionType::Column, "Name of the output column."),
-                required("expr", OptionType::Text, "A SQL expression over the input columns."),
-            ]),
-            "The output columns.",
-        )],
+        options: &[
+            required(
+                "columns",
+                OptionType::Objects(&[
+                    required("name", OptionType::Column, "Name of the output column."),
+                    required("expr", OptionType::Text, "A SQL expression over the input columns."),
+                ]),
+                "The output columns.",
+            ),
+            OVERFLOW,
+        ],
         doc: "Computes columns.",
     },
     OperatorSpec {
