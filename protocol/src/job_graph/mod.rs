@@ -1,6 +1,7 @@
 //! The JobGraph, which a client submits and the cluster executes unchanged.
 
 pub mod catalog;
+pub mod json_words;
 pub mod validate;
 
 use std::collections::BTreeMap;

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::catalog::MAX_DURATION_MS;
-use super::{CheckpointConfig, Field, JobGraph, JobVertex, Partitioning, RestartStrategyConfig};
+use super::{CheckpointConfig, Field, JobGraph, JobVertex, Partitioning, RestartStrategyConfig, json_words};
 
 /// Most vertices of a graph.
 pub const MAX_VERTICES: usize = 1_000;
@@ -110,9 +110,7 @@ impl JobGraph {
         serde_json::from_str(text).map_err(|error| {
             let location =
                 if error.line() == 0 { String::new() } else { format!("line {}, column {}", error.line(), error.column()) };
-            let reason = error.to_string();
-            let reason = reason.rsplit_once(" at line ").map_or(reason.as_str(), |(reason, _)| reason);
-            GraphError::new("JG-JSON", location, clip(reason))
+            GraphError::new("JG-JSON", location, clip(&json_words::explain(text, &error)))
         })
     }
 }

@@ -1,5 +1,5 @@
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 
@@ -285,6 +285,42 @@ fn json_errors_have_a_location() {
     assert_eq!(JobGraph::from_json(&" ".repeat(MAX_JSON_BYTES + 1)).unwrap_err().code, "JG-LIMIT");
     for text in ["", "null", "[]", "{}", "{\"version\": 1e400}", "{\"version\": -1}", "{\"name\": \"\\ud800\"}"] {
         assert_eq!(JobGraph::from_json(text).unwrap_err().code, "JG-JSON", "{text}");
+    }
+}
+
+#[test]
+fn a_value_of_the_wrong_type_is_named_in_plain_words() {
+    let with = |member: &str, value: Value| {
+        let mut graph = serde_json::to_value(graph()).unwrap();
+        let (outer, inner) = member.split_once('.').unwrap_or((member, ""));
+        if inner.is_empty() {
+            graph[outer] = value
+        } else {
+            graph[outer][inner] = value
+        }
+        JobGraph::from_json(&serde_json::to_string_pretty(&graph).unwrap()).unwrap_err().message
+    };
+    for (member, value, message) in [
+        (
+            "checkpointing.interval_ms",
+            json!("1 s"),
+            "\"interval_ms\" must be a whole number, zero or more, without a unit, because it is in milliseconds, not the text \"1 s\"",
+        ),
+        ("checkpointing.interval_ms", json!("1:30"), "not the text \"1:30\""),
+        ("checkpointing.retained", json!(-1), "\"retained\" must be a whole number, zero or more, not -1"),
+        ("checkpointing.retained", json!(1.5), "\"retained\" must be a whole number, zero or more, not 1.5"),
+        (
+            "checkpointing.retain_on_cancellation",
+            json!("yes"),
+            "\"retain_on_cancellation\" must be true or false, not the text \"yes\"",
+        ),
+        ("name", json!(7), "\"name\" must be a text, not 7"),
+        ("edges", json!("none"), "\"edges\" must be a list, not the text \"none\""),
+        ("checkpointing", json!(5), "\"checkpointing\" must be an object, not 5"),
+    ] {
+        let found = with(member, value);
+        assert!(found.contains(message), "{member}: {found}");
+        assert!(!["u64", "u32", "struct", "expected"].iter().any(|word| found.contains(word)), "{found}");
     }
 }
 
