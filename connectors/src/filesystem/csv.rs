@@ -1,7 +1,7 @@
-//! Parses delimited text, one row per line.
+//! Parses rows of delimited text (RFC 4180).
 //!
-//! The format is RFC 4180 with one restriction: a line feed always ends a row, also within quotes. Therefore a big file can be
-//! split anywhere without reading it first. Blank lines are skipped.
+//! A quoted field may hold delimiters, line ends and doubled quotes. A blank line is skipped, except in a file with one field: there
+//! it is a row whose field is empty.
 
 use memchr::memchr;
 
@@ -29,8 +29,9 @@ impl CsvParser {
         let mut rest = Some(header);
         let mut scratch = Vec::new();
         while let Some(text) = rest {
-            let (field, _, length) = split_field(text, delimiter, &mut scratch).map_err(|reason| reason.0)?;
-            names.push(String::from_utf8_lossy(field).trim().to_owned());
+            let (field, quoted, length) = split_field(text, delimiter, &mut scratch).map_err(|reason| reason.0)?;
+            let name = String::from_utf8_lossy(field);
+            names.push(if quoted { name.into_owned() } else { name.trim().to_owned() });
             rest = text.get(length + 1..);
         }
         let mut targets = vec![None; names.len()];
@@ -50,7 +51,12 @@ impl CsvParser {
         Ok(Self { delimiter, targets, scratch })
     }
 
-    /// Parses one line and pushes its values. The caller then commits the row, or rolls it back after an error.
+    /// Whether a blank line is a row.
+    pub(crate) fn blank_is_row(&self) -> bool {
+        self.targets.len() == 1
+    }
+
+    /// Parses one row and pushes its values. The caller then commits the row, or rolls it back after an error.
     pub(crate) fn parse(&mut self, line: &[u8], rows: &mut RowBuffer) -> Result<(), BadValue> {
         let mut rest = line;
         let last = self.targets.len().saturating_sub(1);
@@ -93,7 +99,7 @@ fn split_field<'a>(rest: &'a [u8], delimiter: u8, scratch: &'a mut Vec<u8>) -> R
     let mut position = 1;
     loop {
         let Some(length) = memchr(b'"', &rest[position..]) else {
-            return Err(BadValue("a quote is not closed on its line (rows with line feeds are not supported)".to_owned()));
+            return Err(BadValue("a quote is not closed".to_owned()));
         };
         scratch.extend_from_slice(&rest[position..position + length]);
         position += length + 1;

@@ -2,6 +2,8 @@
 
 pub(crate) mod csv;
 pub(crate) mod json;
+#[cfg(test)]
+mod round_trip;
 pub(crate) mod sink;
 pub(crate) mod source;
 
@@ -14,7 +16,7 @@ use weir_dataflow::operator::OperatorError;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Format {
-    /// Delimited text: RFC 4180, except that a line feed always ends a row.
+    /// Delimited text (RFC 4180).
     Csv,
     /// One JSON object per line.
     Json,

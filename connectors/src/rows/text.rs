@@ -35,12 +35,17 @@ pub(crate) fn append_csv_header(out: &mut Vec<u8>, schema: &Schema) {
         if index > 0 {
             out.push(b',');
         }
-        append_csv_text(out, field.name());
+        // Readers trim names without quotes.
+        if field.name().trim() == field.name() {
+            append_csv_text(out, field.name());
+        } else {
+            append_quoted(out, field.name());
+        }
     }
     out.push(b'\n');
 }
 
-/// Appends the rows as CSV (RFC 4180, but with line feeds). A null is an empty field; an empty text is `""`.
+/// Appends the rows as CSV (RFC 4180, but rows end with a line feed alone). A null is an empty field; an empty text is `""`.
 pub(crate) fn append_csv(out: &mut Vec<u8>, batch: &RecordBatch) -> Result<(), OperatorError> {
     let columns = columns_of(batch)?;
     for row in 0..batch.num_rows() {
@@ -188,16 +193,22 @@ impl<'a> ColumnView<'a> {
 
 fn append_csv_text(out: &mut Vec<u8>, text: &str) {
     let bytes = text.as_bytes();
-    if !bytes.is_empty() && !bytes.iter().any(|byte| matches!(byte, b',' | b'"' | b'\n' | b'\r')) {
+    // At the start of a file, a reader takes U+FEFF for a byte order mark.
+    if !bytes.is_empty() && !text.starts_with('\u{feff}') && !bytes.iter().any(|byte| matches!(byte, b',' | b'"' | b'\n' | b'\r'))
+    {
         out.extend_from_slice(bytes);
-        return;
+    } else {
+        append_quoted(out, text);
     }
+}
+
+fn append_quoted(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
-    for byte in bytes {
-        if *byte == b'"' {
+    for byte in text.bytes() {
+        if byte == b'"' {
             out.push(b'"');
         }
-        out.push(*byte);
+        out.push(byte);
     }
     out.push(b'"');
 }

@@ -1,6 +1,6 @@
 //! Converts between ISO-8601 and milliseconds since 1970 in UTC. Proleptic Gregorian calendar, years 0000 to 9999.
 
-const DAY_MS: i64 = 86_400_000;
+use weir_dataflow::calendar::{DAY_MS, civil_from_days, days_from_civil, days_in_month};
 
 /// Reads an integer (milliseconds since 1970) or an ISO-8601 date or instant: `2013-01-01`, `2013-01-01T05:00:00Z`,
 /// `2013-01-01 05:00:00.123+01:00`. The default zone is UTC. Digits below a millisecond are ignored.
@@ -90,37 +90,6 @@ fn expect(rest: &mut &[u8], byte: u8) -> Option<()> {
     }
     *rest = &rest[1..];
     Some(())
-}
-
-fn days_in_month(year: i64, month: i64) -> i64 {
-    match month {
-        4 | 6 | 9 | 11 => 30,
-        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
-        2 => 28,
-        _ => 31,
-    }
-}
-
-/// Days from 1970-01-01 (Howard Hinnant's `days_from_civil`).
-fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
-}
-
-/// The inverse of [`days_from_civil`].
-fn civil_from_days(days: i64) -> (i64, i64, i64) {
-    let days = days + 719_468;
-    let era = days.div_euclid(146_097);
-    let day_of_era = days.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    (year, month, day_of_year - (153 * shifted + 2) / 5 + 1)
 }
 
 /// Appends a timestamp like `2013-01-01T05:00:00Z`, with `.123` only if there are milliseconds. Outside the years 0000 to 9999 it

@@ -179,6 +179,11 @@ pub const CATALOG: &[OperatorSpec] = &[
                 OptionType::Integer(0, i64::MAX),
                 "How many unreadable rows to skip before failing; default 0.",
             ),
+            optional(
+                "missing_columns",
+                OptionType::Choice(&["fail", "null"]),
+                "What becomes of a column that none of the first 1000 rows of a JSON file has; default fail.",
+            ),
         ],
         doc: "Reads files to their end, exactly once.",
     },

@@ -12,7 +12,7 @@
 mod claim;
 mod commits;
 mod names;
-mod part;
+pub(crate) mod part;
 #[cfg(test)]
 mod tests;
 

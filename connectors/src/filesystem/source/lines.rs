@@ -1,13 +1,14 @@
-//! Reads the lines of a range of a file.
+//! Reads the rows of a range of a text file: lines, or CSV rows whose quoted fields may hold line feeds.
 
 use std::fs::File;
 use std::io::ErrorKind;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use memchr::memchr;
+use memchr::{memchr, memchr2};
 use weir_dataflow::operator::OperatorError;
 
+use super::BYTE_ORDER_MARK;
 use super::split::Split;
 
 /// Number of bytes per read.
@@ -75,14 +76,25 @@ fn shrunk(path: &Path, size: u64, found: u64) -> OperatorError {
     )
 }
 
-/// Reads the lines that *start* in a split's range of its file. The last line is read to its end, also if that is outside the
-/// range.
+/// How the rows of a text file end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RowEnd {
+    /// At every line feed.
+    Line,
+    /// At a line feed outside quotes (RFC 4180). Fields are separated by this byte.
+    Csv(u8),
+}
+
+/// Reads the rows that *start* in a split's range of its file. The last row is read to its end, also if that is outside the range.
 pub(crate) struct LineReader {
     path: PathBuf,
     file: File,
     split: Split,
-    /// Lines that start at or after this byte are not read.
+    /// Rows that start before this byte belong to the range before.
+    start: u64,
+    /// Rows that start at or after this byte are not read.
     end: u64,
+    row_end: RowEnd,
     buffer: Vec<u8>,
     /// Number of bytes in `buffer` that hold file contents. Those before `cursor` have been consumed.
     filled: usize,
@@ -93,27 +105,36 @@ pub(crate) struct LineReader {
 }
 
 impl LineReader {
-    /// Opens the split's file at `path` and skips to the first line that starts in the split.
-    pub(crate) fn open(path: &Path, split: &Split, block: usize) -> Result<Self, OperatorError> {
+    /// Opens the split's file at `path`. The caller then calls [`Self::catch_up`] until the reader is at the first row of the
+    /// split.
+    pub(crate) fn open(path: &Path, split: &Split, row_end: RowEnd, block: usize) -> Result<Self, OperatorError> {
         let file = open(path, split)?;
-        let (size, start) = (split.size, split.start);
+        let start = split.start.min(split.size);
         let mut reader = Self {
             path: path.to_owned(),
             file,
             split: split.clone(),
-            end: size,
+            start,
+            end: split.end.min(split.size),
+            row_end,
             buffer: Vec::new(),
             filled: 0,
             cursor: 0,
-            offset: start.saturating_sub(1).min(size),
+            offset: start,
             block: block.max(1),
         };
-        if start > 0 {
-            // A line starts at `start` only if the byte before is a line feed. Else the rest of this line belongs to the range
-            // before.
-            reader.skip_line()?;
+        if start > 0 && !split.at_row {
+            match row_end {
+                // A line starts at `start` only if the byte before is a line feed. Else the rest of this line belongs to the
+                // range before.
+                RowEnd::Line => {
+                    reader.offset = start - 1;
+                    reader.skip_line()?;
+                }
+                // Whether a line feed is within quotes depends on all bytes before it.
+                RowEnd::Csv(_) => reader.offset = 0,
+            }
         }
-        reader.end = split.end.min(size);
         Ok(reader)
     }
 
@@ -122,20 +143,45 @@ impl LineReader {
         check_unchanged(&self.path, &self.file, &self.split)
     }
 
-    /// Position of the next line in the file.
+    /// Skips rows before the range, about `budget` bytes at most. Returns whether the reader is at the first row of the range.
+    pub(crate) fn catch_up(&mut self, budget: u64) -> Result<bool, OperatorError> {
+        let until = self.offset.saturating_add(budget);
+        while self.is_behind() {
+            if self.offset >= until {
+                return Ok(false);
+            }
+            self.take_row()?;
+        }
+        Ok(true)
+    }
+
+    /// Whether the reader is still at a row before the range.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.offset < self.start
+    }
+
+    /// Position of the next row in the file.
     pub(crate) fn offset(&self) -> u64 {
         self.offset
     }
 
-    /// The next line without its end (`\n` or `\r\n`), or `None` after the last line.
+    /// The next row without its end (`\n` or `\r\n`), or `None` after the last row.
     #[inline]
     pub(crate) fn next_line(&mut self) -> Result<Option<&[u8]>, OperatorError> {
         if self.offset >= self.end {
             return Ok(None);
         }
-        let length = match memchr(b'\n', &self.buffer[self.cursor..self.filled]) {
-            Some(length) => length,
-            None => self.find_line_end()?,
+        self.take_row().map(Some)
+    }
+
+    #[inline]
+    fn take_row(&mut self) -> Result<&[u8], OperatorError> {
+        let length = match self.row_end {
+            RowEnd::Line => match memchr(b'\n', &self.buffer[self.cursor..self.filled]) {
+                Some(length) => length,
+                None => self.find_line_end()?,
+            },
+            RowEnd::Csv(delimiter) => self.find_row_end(delimiter)?,
         };
         let start = self.cursor;
         let used = (length + 1).min(self.filled - start);
@@ -145,7 +191,39 @@ impl LineReader {
         if let [before @ .., b'\r'] = line {
             line = before;
         }
-        Ok(Some(line))
+        Ok(line)
+    }
+
+    /// Reads until the CSV row at the cursor is complete. Returns its length.
+    fn find_row_end(&mut self, delimiter: u8) -> Result<usize, OperatorError> {
+        let offset = self.offset;
+        let not_closed = |at: usize| format!("; the quote at byte {} is not closed", offset + at as u64);
+        let mut scan = RowScan { delimiter, position: 0, opened: None, first: offset == 0 };
+        loop {
+            if let Some(length) = scan.end_of_row(&self.buffer[self.cursor..self.filled]) {
+                return Ok(length);
+            }
+            let scanned = self.filled - self.cursor;
+            let opened = scan.open_quote(&self.buffer[self.cursor..self.filled]);
+            if scanned > MAX_LINE_BYTES {
+                return Err(self.too_long(&opened.map(not_closed).unwrap_or_default()));
+            }
+            if !self.fill()? {
+                // The file ends without a line feed. If it has grown since it was listed, this row may be incomplete.
+                self.check_unchanged()?;
+                let Some(at) = opened else { return Ok(scanned) };
+                // Everything after the quote would be lost, so `max_bad_rows` does not cover it.
+                let (path, why) = (self.path.display(), not_closed(at));
+                let message = format!("{path}: the row at byte {offset} does not end{why}");
+                return Err(OperatorError::fatal("SOURCE-BAD-ROW", message));
+            }
+        }
+    }
+
+    fn too_long(&self, why: &str) -> OperatorError {
+        let message =
+            format!("{}: the line at byte {} is longer than {MAX_LINE_BYTES} bytes{why}", self.path.display(), self.offset);
+        OperatorError::fatal("SOURCE-LINE-TOO-LONG", message)
     }
 
     /// Reads until the line at the cursor is complete. Returns its length.
@@ -161,10 +239,7 @@ impl LineReader {
                 return Ok(scanned + length);
             }
             if self.filled - self.cursor > MAX_LINE_BYTES {
-                return Err(OperatorError::fatal(
-                    "SOURCE-LINE-TOO-LONG",
-                    format!("{}: the line at byte {} is longer than {MAX_LINE_BYTES} bytes", self.path.display(), self.offset),
-                ));
+                return Err(self.too_long(""));
             }
         }
     }
@@ -211,6 +286,65 @@ impl LineReader {
     }
 }
 
+/// Finds the end of a CSV row by its quotes. As in RFC 4180, a quote opens a quoted field only at the field's start.
+struct RowScan {
+    delimiter: u8,
+    /// Everything before this position of the row has been scanned.
+    position: usize,
+    /// Position of the quote that opened the field at `position`, if it is quoted.
+    opened: Option<usize>,
+    /// Whether it is the first row of its file, which may begin with a byte order mark.
+    first: bool,
+}
+
+impl RowScan {
+    /// The length of the row that starts at `bytes[0]`, or `None` if its end is not in `bytes`. A later call gets the same bytes
+    /// and more.
+    #[inline]
+    fn end_of_row(&mut self, bytes: &[u8]) -> Option<usize> {
+        while self.position < bytes.len() {
+            let rest = &bytes[self.position..];
+            if self.opened.is_some() {
+                let Some(length) = memchr(b'"', rest) else {
+                    self.position = bytes.len();
+                    return None;
+                };
+                let quote = self.position + length;
+                // Two quotes are one quote of the field.
+                match bytes.get(quote + 1) {
+                    Some(b'"') => self.position = quote + 2,
+                    Some(_) => (self.opened, self.position) = (None, quote + 1),
+                    None => {
+                        self.position = quote;
+                        return None;
+                    }
+                }
+                continue;
+            }
+            let Some(length) = memchr2(b'"', b'\n', rest) else {
+                self.position = bytes.len();
+                return None;
+            };
+            let found = self.position + length;
+            if bytes[found] == b'\n' {
+                return Some(found);
+            }
+            let at_field = match found.checked_sub(1) {
+                None => true,
+                Some(before) => bytes[before] == self.delimiter || (self.first && &bytes[..found] == BYTE_ORDER_MARK),
+            };
+            self.opened = at_field.then_some(found);
+            self.position = found + 1;
+        }
+        None
+    }
+
+    /// The position of the quote that is not closed, if the row ends with `bytes`.
+    fn open_quote(&self, bytes: &[u8]) -> Option<usize> {
+        self.opened.filter(|_| bytes.get(self.position) != Some(&b'"'))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -218,12 +352,21 @@ mod tests {
     use super::*;
 
     fn split(size: u64, start: u64, end: u64) -> Split {
-        Split { file: String::new(), start, end, size, modified_ms: 0, rows: 0 }
+        Split { file: String::new(), start, end, size, modified_ms: 0, rows: 0, at_row: false }
+    }
+
+    fn whole_file(size: u64) -> Split {
+        split(size, 0, size)
     }
 
     fn lines(path: &Path, start: u64, end: u64, block: usize) -> Vec<Vec<u8>> {
         let size = std::fs::metadata(path).unwrap().len();
-        let mut reader = LineReader::open(path, &split(size, start, end), block).unwrap();
+        rows(path, &split(size, start, end), RowEnd::Line, block)
+    }
+
+    fn rows(path: &Path, split: &Split, row_end: RowEnd, block: usize) -> Vec<Vec<u8>> {
+        let mut reader = LineReader::open(path, split, row_end, block).unwrap();
+        while !reader.catch_up(3).unwrap() {}
         let mut lines = Vec::new();
         while let Some(line) = reader.next_line().unwrap() {
             lines.push(line.to_vec());
@@ -231,7 +374,58 @@ mod tests {
         lines
     }
 
+    /// The rows of CSV text, found byte by byte.
+    fn csv_rows(bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
+        let (mut rows, mut row, mut quoted, mut at_field) = (Vec::new(), Vec::new(), false, true);
+        let mut rest = bytes.iter().copied().peekable();
+        while let Some(byte) = rest.next() {
+            let starts = std::mem::take(&mut at_field);
+            match byte {
+                b'"' if quoted && rest.peek() == Some(&b'"') => row.extend([byte, rest.next()?]),
+                b'"' if quoted => (quoted, _) = (false, row.push(byte)),
+                b'\n' if !quoted => (at_field, _) = (true, rows.push(std::mem::take(&mut row))),
+                _ => {
+                    quoted |= byte == b'"' && starts;
+                    at_field = byte == b',' && !quoted;
+                    row.push(byte);
+                }
+            }
+        }
+        if !row.is_empty() {
+            rows.push(row);
+        }
+        (!quoted).then_some(rows)
+    }
+
     proptest! {
+        #[test]
+        fn csv_rows_with_line_feeds_are_read_once_wherever_ranges_are_cut(
+            bytes in proptest::collection::vec(proptest::sample::select(b"a\"\"\"\n,".to_vec()), 0..60),
+            mut cuts in proptest::collection::vec(0_u64..61, 0..5),
+            block in 1_usize..20,
+        ) {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), &bytes).unwrap();
+            let size = bytes.len() as u64;
+            cuts.retain(|cut| *cut <= size);
+            cuts.extend([0, size]);
+            cuts.sort_unstable();
+            if let Some(expected) = csv_rows(&bytes) {
+                let range = |cut: &[u64]| split(size, cut[0], cut[1]);
+                let cut: Vec<_> = cuts.windows(2).flat_map(|cut| rows(file.path(), &range(cut), RowEnd::Csv(b','), block)).collect();
+                prop_assert_eq!(cut, expected);
+            } else {
+                let mut reader = LineReader::open(file.path(), &whole_file(size), RowEnd::Csv(b','), block).unwrap();
+                let error = loop {
+                    match reader.next_line() {
+                        Ok(line) => prop_assert!(line.is_some()),
+                        Err(error) => break error,
+                    }
+                };
+                prop_assert_eq!(error.code, "SOURCE-BAD-ROW");
+            }
+        }
+
         #[test]
         fn ranges_cut_anywhere_give_every_line_once_and_in_order(
             bytes in proptest::collection::vec(proptest::sample::select(b"ab\n\r".to_vec()), 0..60),
@@ -260,7 +454,7 @@ mod tests {
             std::fs::write(file.path(), &bytes).unwrap();
             let size = bytes.len() as u64;
             let whole = lines(file.path(), 0, size, 7);
-            let mut reader = LineReader::open(file.path(), &split(size, 0, size), 7).unwrap();
+            let mut reader = LineReader::open(file.path(), &whole_file(size), RowEnd::Line, 7).unwrap();
             let stop = stop.min(whole.len());
             for _ in 0..stop {
                 reader.next_line().unwrap();
@@ -274,7 +468,7 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), vec![b'x'; MAX_LINE_BYTES + 2 * BLOCK_BYTES]).unwrap();
         let size = std::fs::metadata(file.path()).unwrap().len();
-        let mut reader = LineReader::open(file.path(), &split(size, 0, size), BLOCK_BYTES).unwrap();
+        let mut reader = LineReader::open(file.path(), &whole_file(size), RowEnd::Line, BLOCK_BYTES).unwrap();
         assert_eq!(reader.next_line().unwrap_err().code, "SOURCE-LINE-TOO-LONG");
     }
 
@@ -282,15 +476,18 @@ mod tests {
     fn a_file_that_changes_while_it_is_read_is_an_error() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), b"abc\nde").unwrap();
-        let mut reader = LineReader::open(file.path(), &split(6, 0, 6), 2).unwrap();
+        let mut reader = LineReader::open(file.path(), &whole_file(6), RowEnd::Line, 2).unwrap();
         assert_eq!(reader.next_line().unwrap(), Some(&b"abc"[..]));
         std::fs::write(file.path(), b"abc\ndefg\n").unwrap();
         assert_eq!(reader.next_line().unwrap_err().code, "SOURCE-FILE-CHANGED");
         std::fs::write(file.path(), b"ab").unwrap();
-        assert_eq!(LineReader::open(file.path(), &split(6, 0, 6), 2).err().unwrap().code, "SOURCE-FILE-SHRUNK");
-        let mut reader = LineReader::open(file.path(), &split(2, 0, 2), 1).unwrap();
+        assert_eq!(LineReader::open(file.path(), &whole_file(6), RowEnd::Line, 2).err().unwrap().code, "SOURCE-FILE-SHRUNK");
+        let mut reader = LineReader::open(file.path(), &whole_file(2), RowEnd::Line, 1).unwrap();
         std::fs::write(file.path(), b"").unwrap();
         assert_eq!(reader.next_line().unwrap_err().code, "SOURCE-FILE-SHRUNK");
-        assert_eq!(LineReader::open(Path::new("/nowhere/at/all"), &split(0, 0, 0), 1).err().unwrap().code, "SOURCE-FILE-GONE");
+        assert_eq!(
+            LineReader::open(Path::new("/nowhere/at/all"), &whole_file(0), RowEnd::Line, 1).err().unwrap().code,
+            "SOURCE-FILE-GONE"
+        );
     }
 }

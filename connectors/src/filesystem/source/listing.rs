@@ -100,7 +100,7 @@ fn list_below(directory: &Path, prefix: &str, depth: usize, files: &mut Vec<Spli
 
 fn whole_file(file: String, metadata: &std::fs::Metadata) -> Split {
     let size = metadata.len();
-    Split { file, start: 0, end: size, size, modified_ms: modified_ms(metadata), rows: 0 }
+    Split { file, start: 0, end: size, size, modified_ms: modified_ms(metadata), rows: 0, at_row: false }
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@
 //! share of it with a pure function ([`split::deal`]). From then on, its state holds the remaining splits. Files must not change
 //! while a job reads them.
 
+mod convert;
+mod inspect;
 pub(crate) mod lines;
 mod listing;
 mod parquet;
@@ -26,7 +28,8 @@ use weir_dataflow::schema::to_arrow;
 use weir_dataflow::source::{Source, SourcePoll};
 use weir_protocol::job_graph::{Field, OperatorDescriptor};
 
-use self::lines::{BLOCK_BYTES, LineReader};
+use self::inspect::{refuse_foreign, refuse_missing_members};
+use self::lines::{BLOCK_BYTES, LineReader, RowEnd};
 use self::parquet::ParquetReader;
 use self::split::{CUT_BYTES, Split, deal};
 use super::csv::CsvParser;
@@ -52,6 +55,17 @@ struct FileSourceOptions {
     rows_per_second: Option<u64>,
     #[serde(default)]
     max_bad_rows: u64,
+    #[serde(default)]
+    missing_columns: MissingColumns,
+}
+
+/// What a column means that a JSON file does not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum MissingColumns {
+    #[default]
+    Fail,
+    Null,
 }
 
 fn comma() -> char {
@@ -71,6 +85,9 @@ pub(crate) fn build(descriptor: &OperatorDescriptor, context: &OperatorContext) 
 /// A batch ends at this many bytes of text, even if it has few rows.
 const BATCH_BYTES: usize = 4 << 20;
 
+/// Most bytes to skip in one poll on the way to the first row of a split.
+const CATCH_UP_BYTES: u64 = 32 << 20;
+
 /// Maximum number of bad rows that an attempt logs.
 const LOGGED_BAD_ROWS: u64 = 10;
 
@@ -83,6 +100,7 @@ pub(crate) struct FileSource {
     delimiter: u8,
     header: bool,
     max_bad_rows: u64,
+    missing_columns: MissingColumns,
     schema: SchemaRef,
     subtask: u32,
     parallelism: u32,
@@ -161,6 +179,7 @@ impl FileSource {
             delimiter: options.delimiter as u8,
             header: options.header,
             max_bad_rows: options.max_bad_rows,
+            missing_columns: options.missing_columns,
             rows: RowBuffer::new(Arc::clone(&schema))?,
             schema,
             subtask: context.subtask(),
@@ -188,25 +207,29 @@ impl FileSource {
 
     fn open(&self, split: &Split) -> Result<SplitReader, OperatorError> {
         let path = self.path_of(split);
-        let open_lines = || LineReader::open(&path, split, BLOCK_BYTES);
-        match self.format {
-            Format::Parquet => Ok(SplitReader::Parquet(ParquetReader::open(&path, split, &self.schema)?)),
-            Format::Json => Ok(SplitReader::Json(open_lines()?)),
-            Format::Csv if self.header => {
-                let mut reader = open_lines()?;
-                let parser = if split.start == 0 {
-                    let header = reader.next_line()?.unwrap_or_default();
-                    self.parser_for(header, &path)?
-                } else {
-                    let whole = Split { start: 0, end: split.size, ..split.clone() };
-                    let mut beginning = LineReader::open(&path, &whole, 1 << 16)?;
-                    let header = beginning.next_line()?.unwrap_or_default();
-                    self.parser_for(header, &path)?
-                };
-                Ok(SplitReader::Csv(reader, parser))
-            }
-            Format::Csv => Ok(SplitReader::Csv(open_lines()?, CsvParser::positional(self.delimiter, self.schema.fields().len()))),
+        if self.format == Format::Parquet {
+            return Ok(SplitReader::Parquet(ParquetReader::open(&path, split, &self.schema)?));
         }
+        refuse_foreign(&path, split)?;
+        if self.format == Format::Json {
+            if self.missing_columns == MissingColumns::Fail {
+                refuse_missing_members(&path, split, &self.schema)?;
+            }
+            return Ok(SplitReader::Json(LineReader::open(&path, split, RowEnd::Line, BLOCK_BYTES)?));
+        }
+        let row_end = RowEnd::Csv(self.delimiter);
+        let mut reader = LineReader::open(&path, split, row_end, BLOCK_BYTES)?;
+        let parser = if !self.header {
+            CsvParser::positional(self.delimiter, self.schema.fields().len())
+        } else if split.start == 0 {
+            let header = reader.next_line()?.unwrap_or_default();
+            self.parser_for(header, &path)?
+        } else {
+            let mut beginning = LineReader::open(&path, &split.whole_file(), row_end, 1 << 16)?;
+            let header = beginning.next_line()?.unwrap_or_default();
+            self.parser_for(header, &path)?
+        };
+        Ok(SplitReader::Csv(reader, parser))
     }
 
     fn parser_for(&self, header: &[u8], path: &Path) -> Result<CsvParser, OperatorError> {
@@ -228,6 +251,10 @@ impl FileSource {
             SplitReader::Json(lines) => (lines, None),
             SplitReader::Parquet(_) => return Ok(true),
         };
+        if !lines.catch_up(CATCH_UP_BYTES)? {
+            return Ok(false);
+        }
+        let blank_is_row = parser.as_ref().is_some_and(|parser| parser.blank_is_row());
         // Limit the number of lines too: blank and bad lines give no rows, but reading them takes time.
         for _ in 0..target.saturating_mul(4) {
             if self.rows.rows() >= target || self.rows.text_bytes() >= BATCH_BYTES {
@@ -240,7 +267,7 @@ impl FileSource {
             if start == 0 {
                 line = line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line);
             }
-            if line.is_empty() {
+            if line.is_empty() && !blank_is_row {
                 continue;
             }
             let parsed = match &mut parser {
@@ -287,8 +314,10 @@ impl FileSource {
                 }
                 SplitReader::Csv(..) | SplitReader::Json(_) => self.read_lines(&mut split, &mut reader, target)?,
             };
-            if let SplitReader::Csv(lines, _) | SplitReader::Json(lines) = &reader {
-                split.start = lines.offset();
+            if let SplitReader::Csv(lines, _) | SplitReader::Json(lines) = &reader
+                && !lines.is_behind()
+            {
+                (split.start, split.at_row) = (lines.offset(), true);
             }
             if !done {
                 self.reader = Some(reader);

@@ -20,6 +20,16 @@ pub(crate) struct Split {
     /// Parquet: number of rows of the split that have been read.
     #[serde(default)]
     pub(crate) rows: u64,
+    /// Text: whether a row is known to start at `start`, because the reader has been there.
+    #[serde(default)]
+    pub(crate) at_row: bool,
+}
+
+impl Split {
+    /// All of the split's file.
+    pub(crate) fn whole_file(&self) -> Self {
+        Self { start: 0, end: self.size, rows: 0, at_row: true, ..self.clone() }
+    }
 }
 
 /// Ranges smaller than this are cut only if there are fewer ranges than subtasks.
@@ -45,7 +55,8 @@ pub(crate) fn deal(mut stretches: Vec<Split>, parallelism: u32, cut_bytes: u64) 
         for (subtask, hand) in hands.iter_mut().enumerate() {
             let (start, end) = (boundary(subtask), boundary(subtask + 1));
             if start < end {
-                hand.push(Split { start, end, ..stretch.clone() });
+                let at_row = stretch.at_row && start == stretch.start;
+                hand.push(Split { start, end, at_row, ..stretch.clone() });
             }
         }
     }
@@ -59,7 +70,7 @@ mod tests {
     use super::*;
 
     fn file(name: &str, size: u64) -> Split {
-        Split { file: name.to_owned(), start: 0, end: size, size, modified_ms: 0, rows: 0 }
+        Split { file: name.to_owned(), start: 0, end: size, size, modified_ms: 0, rows: 0, at_row: false }
     }
 
     #[test]

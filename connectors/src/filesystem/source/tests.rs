@@ -1,5 +1,9 @@
 use std::fs::File;
 
+use arrow_array::{
+    ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int64Array, StringArray, TimestampMicrosecondArray,
+    TimestampNanosecondArray, TimestampSecondArray,
+};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -290,6 +294,187 @@ fn a_restored_source_resumes_the_rate_without_a_burst() {
 }
 
 #[test]
+fn a_blank_line_is_a_null_in_a_file_with_one_field_and_no_row_in_others() {
+    let one = json!([{"name": "t", "type": "string"}]);
+    let rows = |header: bool, bytes: &[u8]| {
+        read_bytes(bytes, |options| {
+            options["schema"] = one.clone();
+            options["header"] = json!(header);
+        })
+    };
+    assert_eq!(rows(true, b"t\na\n\nc\n\n").unwrap(), ["a", "", "c", ""]);
+    assert_eq!(rows(false, b"a\r\n\r\n\"\"\r\n").unwrap(), ["a", "", "\"\""]);
+    assert_eq!(rows(true, b"t,u\na,1\n\nc,2\n\n").unwrap(), ["a", "c"]);
+    let error = read_bytes(b"1\n\n2\n", |options| options["schema"] = json!([{"name": "n", "type": "int", "nullable": false}]));
+    assert!(error.unwrap_err().message.contains("line 2"));
+}
+
+#[test]
+fn the_inside_of_a_field_never_becomes_a_row() {
+    let schema =
+        json!([{"name": "id", "type": "bigint"}, {"name": "amount", "type": "bigint"}, {"name": "note", "type": "string"}]);
+    let rows = |bytes: &[u8]| {
+        read_bytes(bytes, |options| {
+            options["schema"] = schema.clone();
+            options["header"] = json!(true);
+            options["max_bad_rows"] = json!(5);
+        })
+    };
+    let file = b"id,amount,note\n1,10,\"see below\n2,999,approved\"\n3,30,plain\n";
+    assert_eq!(rows(file).unwrap(), ["1,10,\"see below", "2,999,approved\"", "3,30,plain"]);
+    // The row is bad, but what is within its quotes is still not a row.
+    let bad = b"id,amount,note\nx,10,\"see below\n2,999,approved\"\n3,30,plain\n";
+    assert_eq!(rows(bad).unwrap(), ["3,30,plain"]);
+    let open = rows(b"id,amount,note\n3,30,plain\n1,10,\"see below\n2,999,approved\n").unwrap_err();
+    assert!(open.code == "SOURCE-BAD-ROW" && open.message.contains("the quote at byte 31 is not closed"), "{open}");
+    let long = format!("id,amount,note\n1,10,\"{}", "x\n".repeat(lines::MAX_LINE_BYTES));
+    let long = rows(long.as_bytes()).unwrap_err();
+    assert!(long.code == "SOURCE-LINE-TOO-LONG" && long.message.contains("the quote at byte 20 is not closed"), "{long}");
+}
+
+#[test]
+fn a_file_of_another_format_is_named_and_not_shown() {
+    for (bytes, words) in [
+        (&b"\x1f\x8b\x08\0\0\0\0\0\0\x03\x01\x02"[..], "a gzip file, not text in UTF-8; decompress it first"),
+        (b"PAR1\x15\x04PAR1", "a Parquet file, not text in UTF-8; set \"format\": \"parquet\""),
+        (b"\xff\xfe1\0,\0a\0", "UTF-16"),
+    ] {
+        for format in ["csv", "json"] {
+            let error = read_bytes(bytes, |options| options["format"] = json!(format)).unwrap_err();
+            assert!(error.code == "SOURCE-FORMAT" && error.message.contains(words), "{error}");
+            assert!(error.message.is_ascii(), "{error}");
+        }
+    }
+}
+
+#[test]
+fn a_column_that_no_row_of_a_json_file_has_is_refused_by_name() {
+    let read = |bytes: &[u8], missing: Option<&str>| {
+        read_bytes(bytes, |options| {
+            options["format"] = json!("json");
+            if let Some(missing) = missing {
+                options["missing_columns"] = json!(missing);
+            }
+        })
+    };
+    let misspelt = b"{\"id\": 1, \"nome\": \"a\"}\n{\"id\": 2}\n";
+    let error = read(misspelt, None).unwrap_err();
+    assert_eq!(error.code, "SOURCE-SCHEMA");
+    assert!(error.message.contains("none of the first 2 rows has column \"name\"; they have: id, nome"), "{error}");
+    assert_eq!(read(misspelt, Some("null")).unwrap(), ["1,", "2,"]);
+    assert_eq!(read(b"{\"id\": 1}\n{\"id\": 2, \"name\": null}\n", None).unwrap(), ["1,", "2,"]);
+    assert_eq!(read(b"\n", None).unwrap(), [""; 0]);
+    // Every subtask finds the same, wherever its part of the file begins.
+    let directory = tempfile::tempdir().unwrap();
+    let body: String = (0..50).map(|row| format!("{{\"id\": {row}, \"nam\": \"a\"}}\n")).collect();
+    std::fs::write(directory.path().join("data"), body).unwrap();
+    for subtask in 0..3 {
+        let error = drain(&mut source(&options(directory.path(), "json"), subtask, 3), 4, usize::MAX).unwrap_err();
+        assert!(error.message.contains("none of the first 50 rows"), "{error}");
+    }
+}
+
+fn read_parquet(columns: Vec<(&str, ArrayRef)>, data_type: &str) -> Result<Vec<String>, OperatorError> {
+    let directory = tempfile::tempdir().unwrap();
+    let batch = RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, array)| (name, array, true))).unwrap();
+    let mut bytes = Vec::new();
+    let mut writer = ::parquet::arrow::ArrowWriter::try_new(&mut bytes, batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    std::fs::write(directory.path().join("data"), bytes).unwrap();
+    let mut options = options(directory.path(), "parquet");
+    options["schema"] = json!([{"name": "c", "type": data_type}]);
+    read(&options)
+}
+
+#[test]
+fn a_parquet_column_is_converted_without_loss_or_refused_by_name() {
+    let decimals = |digits| Arc::new(Decimal128Array::from(vec![1250]).with_precision_and_scale(digits, 2).unwrap()) as ArrayRef;
+    let texts = Arc::new(StringArray::from(vec!["yes"])) as ArrayRef;
+    let doubles = Arc::new(Float64Array::from(vec![1.9])) as ArrayRef;
+    let booleans = Arc::new(BooleanArray::from(vec![true])) as ArrayRef;
+    let bigints = |value: i64| Arc::new(Int64Array::from(vec![value])) as ArrayRef;
+    let times = Arc::new(TimestampMicrosecondArray::from(vec![1])) as ArrayRef;
+    for (column, data_type, advice) in [
+        (&doubles, "bigint", "declare it double"),
+        (&doubles, "int", "declare it double"),
+        (&doubles, "boolean", "declare it double"),
+        (&decimals(10), "bigint", "declare it string"),
+        (&decimals(30), "double", "declare it string"),
+        (&texts, "boolean", "declare it string"),
+        (&texts, "bigint", "declare it string"),
+        (&texts, "timestamp_ms", "declare it string"),
+        (&booleans, "int", "declare it boolean"),
+        (&bigints(5), "boolean", "declare it bigint"),
+        (&times, "bigint", "declare it timestamp_ms"),
+        (&bigints(3_000_000_000), "int", "column \"c\""),
+        (&bigints((1 << 53) + 1), "double", "declare the column bigint"),
+    ] {
+        let error = read_parquet(vec![("c", column.clone())], data_type).unwrap_err();
+        assert!(error.code == "SOURCE-SCHEMA" && error.message.contains("column \"c\""), "{error}");
+        assert!(error.message.contains(advice), "{error}");
+    }
+    for (column, data_type, expected) in [
+        (&decimals(10), "string", "12.50"),
+        (&decimals(10), "double", "12.5"),
+        (&doubles, "string", "1.9"),
+        (&bigints(-7), "int", "-7"),
+        (&bigints(1 << 53), "double", "9007199254740992.0"),
+        (&bigints(-1), "timestamp_ms", "1969-12-31T23:59:59.999Z"),
+        (&booleans, "string", "true"),
+    ] {
+        assert_eq!(read_parquet(vec![("c", column.clone())], data_type).unwrap(), [expected], "{data_type}");
+    }
+}
+
+#[test]
+fn times_before_1970_are_rounded_down_and_late_years_kept_from_every_unit() {
+    let last = 253_402_300_799;
+    for (column, expected) in [
+        (Arc::new(TimestampSecondArray::from(vec![-1, last])) as ArrayRef, ["1969-12-31T23:59:59Z", "9999-12-31T23:59:59Z"]),
+        (
+            Arc::new(TimestampMicrosecondArray::from(vec![-1, last * 1_000_000])) as ArrayRef,
+            ["1969-12-31T23:59:59.999Z", "9999-12-31T23:59:59Z"],
+        ),
+        (Arc::new(TimestampNanosecondArray::from(vec![-1, 1])) as ArrayRef, ["1969-12-31T23:59:59.999Z", "1970-01-01T00:00:00Z"]),
+        (
+            Arc::new(TimestampMicrosecondArray::from(vec![-86_400_000_001, 1]).with_timezone("UTC")) as ArrayRef,
+            ["1969-12-30T23:59:59.999Z", "1970-01-01T00:00:00Z"],
+        ),
+        (Arc::new(Date32Array::from(vec![-1, 2_932_896])) as ArrayRef, ["1969-12-31T00:00:00Z", "9999-12-31T00:00:00Z"]),
+    ] {
+        assert_eq!(read_parquet(vec![("c", column)], "timestamp_ms").unwrap(), expected);
+    }
+    let texts = b"1,1969-12-31T23:59:59.9995Z\n2,9999-12-31T23:59:59Z\n3,-1\n";
+    let timestamps = json!([{"name": "id", "type": "bigint"}, {"name": "t", "type": "timestamp_ms"}]);
+    let read = read_bytes(texts, |options| options["schema"] = timestamps.clone()).unwrap();
+    assert_eq!(read, ["1,1969-12-31T23:59:59.999Z", "2,9999-12-31T23:59:59Z", "3,1969-12-31T23:59:59.999Z"]);
+}
+
+#[test]
+fn old_parquet_times_keep_every_year() {
+    use ::parquet::data_type::{Int96, Int96Type};
+    // Nanoseconds of the day in two words, and the Julian day: 1969-12-31T23:59:59.9999 and 9999-12-31T00:00:00.
+    let nanos = 86_399_999_900_000_u64;
+    let (mut late, mut old) = (Int96::new(), Int96::new());
+    old.set_data(nanos as u32, (nanos >> 32) as u32, 2_440_587);
+    late.set_data(0, 0, 2_440_588 + 2_932_896);
+    let schema = ::parquet::schema::parser::parse_message_type("message m { required int96 c; }").unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let file = std::fs::File::create(directory.path().join("data")).unwrap();
+    let mut writer = ::parquet::file::writer::SerializedFileWriter::new(file, Arc::new(schema), Default::default()).unwrap();
+    let mut group = writer.next_row_group().unwrap();
+    let mut column = group.next_column().unwrap().unwrap();
+    column.typed::<Int96Type>().write_batch(&[old, late], None, None).unwrap();
+    column.close().unwrap();
+    group.close().unwrap();
+    writer.close().unwrap();
+    let mut options = options(directory.path(), "parquet");
+    options["schema"] = json!([{"name": "c", "type": "timestamp_ms"}]);
+    assert_eq!(read(&options).unwrap(), ["1969-12-31T23:59:59.999Z", "9999-12-31T00:00:00Z"]);
+}
+
+#[test]
 fn parquet_columns_are_matched_by_name_and_cast() {
     let directory = tempfile::tempdir().unwrap();
     write_files(directory.path(), Format::Parquet, 1, 3);
@@ -301,7 +486,7 @@ fn parquet_columns_are_matched_by_name_and_cast() {
     options["schema"] = json!([{"name": "name", "type": "bigint"}]);
     assert_eq!(read(&options).unwrap_err().code, "SOURCE-SCHEMA");
     options["format"] = json!("csv");
-    assert_eq!(read(&options).unwrap_err().code, "SOURCE-BAD-ROW");
+    assert_eq!(read(&options).unwrap_err().code, "SOURCE-FORMAT");
 }
 
 #[test]

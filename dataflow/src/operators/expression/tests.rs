@@ -48,6 +48,11 @@ fn expressions_are_typed_coerced_and_evaluated() {
     assert_eq!(evaluate("CASE WHEN price > 1.9 THEN 'high' ELSE 'low' END").as_string::<i32>().value(0), "low");
     assert!(evaluate("auction IS NULL OR userId BETWEEN 5 AND 15").as_boolean().value(0));
     assert_eq!(evaluate("coalesce(auction, 0)").null_count(), 0);
+    let bids = traps(&[(None, None, None, "x")]);
+    let nullable = |text: &str| Expression::plan(text, &bids.schema(), Overflow::Wrap).unwrap().nullable();
+    for (text, expected) in [("n + 1", true), ("coalesce(n, 0)", false), ("n IS NULL OR s = 'x'", false), ("s || 'x'", false)] {
+        assert_eq!(nullable(text), expected, "{text}");
+    }
     assert!(evaluate("name LIKE '%nn' AND auction IN (1, 3)").as_boolean().value(0));
     assert_eq!(evaluate("7").as_primitive::<Int64Type>().values().as_ref(), [7, 7, 7]);
 }
