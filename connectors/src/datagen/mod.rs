@@ -289,6 +289,17 @@ impl Source for Datagen {
             }
             former.push(state.sequences);
         }
+        let generated = former.iter().map(Sequences::generated).max().unwrap_or_default();
+        if generated > self.rows {
+            return Err(OperatorError::fatal(
+                "DATAGEN-ROWS",
+                format!(
+                    "source.datagen: rows is {}, but the restored job has already generated {generated} rows; set rows to at least \
+                     {generated}, or start without the checkpoint",
+                    self.rows
+                ),
+            ));
+        }
         let restored = if rescaled { Sequences::redeal(&former, self.subtask, self.parallelism) } else { former.pop() };
         let restored = restored.ok_or_else(|| {
             OperatorError::fatal("DATAGEN-STATE", format!("source.datagen: the state of subtask {} is missing", self.subtask))

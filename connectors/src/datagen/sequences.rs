@@ -64,6 +64,12 @@ impl Sequences {
         self
     }
 
+    /// The least number of rows that a job must have in which this subtask has generated what it has: one more than its last row.
+    pub(crate) fn generated(&self) -> u64 {
+        let last = self.turns.next.checked_sub(self.turns.stride);
+        last.map_or(0, |last| last.saturating_add(1))
+    }
+
     /// Whether no rows are left.
     pub(crate) fn is_empty(&self) -> bool {
         self.turns.is_empty() && self.remainders.is_empty()

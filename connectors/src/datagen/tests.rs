@@ -137,17 +137,31 @@ proptest! {
     }
 
     #[test]
-    fn a_job_restored_with_fewer_rows_ends_at_the_new_end(polls in proptest::collection::vec(0_usize..6, 3), parallelism in 1_u32..4) {
+    fn an_edited_number_of_rows_is_honoured_or_refused_if_more_are_generated(
+        rows in 0_u64..250, polls in proptest::collection::vec(0_usize..6, 3), parallelism in 1_u32..4,
+    ) {
+        let mut made = Vec::new();
         let states: Vec<_> = (0..3).zip(polls).map(|(subtask, polls)| {
             let mut source = datagen(options(200), subtask, 3);
-            drain(&mut source, 7, polls).unwrap();
+            made.extend(lines(&drain(&mut source, 7, polls).unwrap()));
             state(source.snapshot(&barrier(1)).unwrap())
         }).collect();
+        let number = |line: &String| line.split(',').next().unwrap().parse::<u64>().unwrap();
+        let generated = made.iter().map(|line| number(line) + 1).max().unwrap_or(0);
+        let mut refused = 0;
         for subtask in 0..parallelism {
-            let mut source = datagen(options(50), subtask, parallelism);
-            source.restore(restored(&states, subtask, parallelism)).unwrap();
-            let left = lines(&drain(&mut source, 7, usize::MAX).unwrap());
-            prop_assert!(left.iter().all(|line| line.split(',').next().unwrap().parse::<u64>().unwrap() < 50), "{left:?}");
+            let mut source = datagen(options(rows), subtask, parallelism);
+            match source.restore(restored(&states, subtask, parallelism)) {
+                Ok(()) => made.extend(lines(&drain(&mut source, 7, usize::MAX).unwrap())),
+                Err(error) => {
+                    prop_assert!(error.code == "DATAGEN-ROWS" && rows < generated, "{error}");
+                    refused += 1;
+                }
+            }
+        }
+        prop_assert_eq!(refused > 0, rows < generated);
+        if refused == 0 {
+            prop_assert_eq!(sorted(made), lines(&drain(&mut datagen(options(rows), 0, 1), 50, usize::MAX).unwrap()));
         }
     }
 

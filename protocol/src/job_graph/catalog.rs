@@ -197,7 +197,7 @@ pub const CATALOG: &[OperatorSpec] = &[
             optional(
                 "rows",
                 OptionType::Integer(0, i64::MAX),
-                "Total number of rows; default unbounded. A restored job may have another number.",
+                "Total number of rows; default unbounded. A restored job may have another number, but not fewer than it has generated.",
             ),
             optional("rows_per_second", POSITIVE, "Rows per second of all subtasks together; default unlimited."),
             optional(
