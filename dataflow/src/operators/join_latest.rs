@@ -1,4 +1,7 @@
 //! `join.latest`: enriches the rows of input 0 with the latest row of input 1 of the same key.
+//!
+//! Without time columns, the latest row is the last that has arrived, so the result depends on the speed of the inputs. With time
+//! columns ([`join_in_time`](super::join_in_time)) it depends on event time alone.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,7 +14,9 @@ use weir_protocol::job_graph::OperatorDescriptor;
 use crate::element::CheckpointBarrier;
 use crate::key_group::{hash_rows, internal};
 use crate::operator::{Collector, Operator, OperatorContext, OperatorError, RestoredState, StateSnapshot};
+use crate::operators::join_in_time::JoinInTime;
 use crate::operators::keyed_by;
+use crate::operators::watermark::time_column;
 use crate::options::Options;
 use crate::registry::BuiltOperator;
 use crate::schema;
@@ -62,6 +67,15 @@ pub(super) fn build(descriptor: &OperatorDescriptor, context: &OperatorContext) 
         return Err(OperatorError::fatal("SCHEMA-DUPLICATE", message));
     }
     let output = Arc::new(Schema::new(fields));
+    let times = (options.optional_string("time_column")?, options.optional_string("right_time_column")?);
+    if let (Some(left_time), Some(right_time)) = times {
+        let times = [time_column(left, left_time)?, time_column(right, right_time)?];
+        let join = JoinInTime::new(context, [left_keys, right_keys], right_columns, times, output.clone())?;
+        return Ok(BuiltOperator::Transform(Box::new(join), output));
+    }
+    if times != (None, None) {
+        return Err(options.out_of_range("right_time_column", "must be given exactly if time_column is given"));
+    }
     let types = |columns: &[usize]| columns.iter().map(|column| right.field(*column).data_type().clone()).collect();
     let join = JoinLatest {
         values: RowFormat::of_values(types(&right_columns))?,
@@ -108,12 +122,12 @@ impl JoinLatest {
     }
 }
 
-fn select(batch: &RecordBatch, columns: &[usize]) -> Vec<ArrayRef> {
+pub(super) fn select(batch: &RecordBatch, columns: &[usize]) -> Vec<ArrayRef> {
     columns.iter().map(|column| batch.column(*column).clone()).collect()
 }
 
 /// The combined nulls of these columns: a row is valid if none of its columns is null. `None` if all rows are valid.
-fn any_null(columns: &[ArrayRef]) -> Option<NullBuffer> {
+pub(super) fn any_null(columns: &[ArrayRef]) -> Option<NullBuffer> {
     columns.iter().fold(None, |nulls, column| NullBuffer::union(nulls.as_ref(), column.nulls()))
 }
 

@@ -2,6 +2,7 @@
 
 pub mod expression;
 mod filter;
+mod join_in_time;
 mod join_latest;
 mod project;
 #[cfg(test)]

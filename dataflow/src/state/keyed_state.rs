@@ -15,6 +15,8 @@ use crate::state::{RowFormat, Rows, StateReader, open, seal};
 
 /// A value that keyed state can hold and save.
 pub trait StateValue: Clone + Send + Sync + 'static {
+    /// Kind of the envelope of a key group with these values. Other values have another kind.
+    const KIND: u8;
     /// Appends the value's bytes to `out`.
     fn write(&self, out: &mut Vec<u8>);
     /// Reads a value that `write` wrote.
@@ -22,6 +24,8 @@ pub trait StateValue: Clone + Send + Sync + 'static {
 }
 
 impl StateValue for Box<[u8]> {
+    const KIND: u8 = 1;
+
     fn write(&self, out: &mut Vec<u8>) {
         put_bytes(out, self);
     }
@@ -56,8 +60,7 @@ struct Entry<V> {
     value: V,
 }
 
-/// Kind and version of the envelope of a key group's bytes.
-const KIND: u8 = 1;
+/// Version of the envelope of a key group's bytes.
 const VERSION: u8 = 1;
 
 impl<V: StateValue> KeyedState<V> {
@@ -92,6 +95,26 @@ impl<V: StateValue> KeyedState<V> {
         Ok(())
     }
 
+    /// Changes the value of a key in place. A key without a value gets the default first. Error: `KEY-GROUP`, as for `insert`.
+    pub fn update<R>(&mut self, hash: u64, key: &[u8], change: impl FnOnce(&mut V) -> R) -> Result<R, OperatorError>
+    where
+        V: Default,
+    {
+        let group = self.change(hash)?;
+        if group.table.find(hash, |entry| *entry.key == *key).is_none() {
+            group.table.insert_unique(hash, Entry { hash, key: key.into(), value: V::default() }, |entry| entry.hash);
+        }
+        match group.table.find_mut(hash, |entry| *entry.key == *key) {
+            Some(entry) => Ok(change(&mut entry.value)),
+            None => Err(OperatorError::fatal("STATE-CORRUPT", "a key that was inserted is not in its table")),
+        }
+    }
+
+    /// Every key with its hash and value, in no particular order.
+    pub fn iter(&self) -> impl Iterator<Item = (u64, &[u8], &V)> {
+        self.groups.iter().flat_map(|group| group.table.iter().map(|entry| (entry.hash, entry.key.as_ref(), &entry.value)))
+    }
+
     /// Number of keys of all key groups.
     pub fn len(&self) -> usize {
         self.groups.iter().map(|group| group.table.len()).sum()
@@ -114,7 +137,7 @@ impl<V: StateValue> KeyedState<V> {
 
     /// Restores one key group. Errors: `STATE-CORRUPT`, `STATE-INCOMPATIBLE`, `KEY-GROUP` if this subtask does not own the group.
     pub fn restore(&mut self, key_group: u32, bytes: &[u8]) -> Result<(), OperatorError> {
-        let mut reader = open(KIND, VERSION, bytes)?;
+        let mut reader = open(V::KIND, VERSION, bytes)?;
         let count = reader.count(8)?;
         let (mut keys, mut values) = (Vec::with_capacity(count), Vec::with_capacity(count));
         for _ in 0..count {
@@ -165,7 +188,7 @@ fn serialize<V: StateValue>(group: &Group<V>) -> Bytes {
         put_bytes(&mut payload, &entry.key);
         entry.value.write(&mut payload);
     }
-    seal(KIND, VERSION, &payload)
+    seal(V::KIND, VERSION, &payload)
 }
 
 #[cfg(test)]
@@ -250,7 +273,7 @@ mod tests {
         #[test]
         fn random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
             let mut all = state(1, 0);
-            let _ = all.restore(3, &seal(KIND, VERSION, &bytes));
+            let _ = all.restore(3, &seal(1, VERSION, &bytes));
             let _ = all.restore(3, &bytes);
         }
     }
