@@ -99,7 +99,9 @@ fn a_division_by_zero_is_an_error() {
 }
 
 /// Columns of which some rows make some expressions fail.
-fn traps(rows: &[(Option<bool>, Option<i64>, Option<i64>, &str)]) -> RecordBatch {
+type TrapRow<'a> = (Option<bool>, Option<i64>, Option<i64>, &'a str);
+
+fn traps(rows: &[TrapRow<'_>]) -> RecordBatch {
     RecordBatch::try_from_iter_with_nullable([
         ("b", Arc::new(BooleanArray::from_iter(rows.iter().map(|row| row.0))) as ArrayRef, true),
         ("n", Arc::new(Int64Array::from_iter(rows.iter().map(|row| row.1))) as ArrayRef, true),
