@@ -7,8 +7,8 @@ use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::{Extension, Json};
 use serde::Deserialize;
-use weir_protocol::job_graph::JobVertex;
 use weir_protocol::job_graph::validate::validate;
+use weir_protocol::job_graph::{JobVertex, json_words};
 use weir_protocol::job_status::{ExecutionState, JobStatus};
 use weir_protocol::rest::{
     ApplicationOverview, ApplicationsOverview, CheckpointsDescription, Empty, ExceptionDescription, ExceptionEntry,
@@ -31,8 +31,11 @@ pub(super) async fn submit(
     Extension(leading): Extension<Leading>,
     body: Bytes,
 ) -> Result<(StatusCode, Json<SubmitResponse>), RestError> {
-    let mut request: SubmitRequest =
-        serde_json::from_slice(&body).map_err(|error| RestError::bad_request(format!("JG-JSON: {error}")))?;
+    let unreadable = |error: serde_json::Error| {
+        let what = json_words::explain(&String::from_utf8_lossy(&body), &error);
+        RestError::bad_request(format!("JG-JSON: line {}, column {}: {what}", error.line(), error.column()))
+    };
+    let mut request: SubmitRequest = serde_json::from_slice(&body).map_err(unreadable)?;
     request.job_graph.allow_non_restored_state |= request.allow_non_restored_state;
     validate(&request.job_graph).map_err(|errors| RestError::all_bad(errors.iter().map(ToString::to_string).collect()))?;
     let submitted = leading.dispatcher.submit(request.job_graph, request.client_token).await?;
