@@ -240,25 +240,31 @@ impl TakeOver {
         }
     }
 
-    /// Announces this leadership in the store and in file storage, so that a store from a backup is noticed. First compares the
+    /// Announces this leadership in the store and in file storage, again and again, so that a store from a backup is noticed. First compares the
     /// store with the markers that are in file storage now: others may have been left there since this process started.
     async fn announce(&self) {
-        let mut backoff = RETRY;
+        let (mut backoff, mut number) = (RETRY, 0);
         while self.context.store_survives {
-            match self.try_announce().await {
-                Ok(()) => return,
+            match self.try_announce(number).await {
+                Ok(()) => {
+                    backoff.reset();
+                    number += 1;
+                    tokio::time::sleep(store_identity::BEAT).await;
+                }
                 Err(StoreError::Superseded { .. }) => return,
-                Err(error) => tracing::warn!(%error, "this leadership could not be announced in file storage; trying again"),
+                Err(error) => {
+                    tracing::warn!(%error, "this leadership could not be announced in file storage; trying again");
+                    backoff.wait().await;
+                }
             }
-            backoff.wait().await;
         }
     }
 
-    async fn try_announce(&self) -> Result<(), StoreError> {
+    async fn try_announce(&self, number: u64) -> Result<(), StoreError> {
         let (ha, files) = (&*self.context.ha, &*self.context.files);
         let store = store_identity::look(ha).await?;
         match Markers::read(files).await?.judge(store.as_ref(), self.leading.epoch()) {
-            Verdict::Known => store_identity::announce(ha, files, &self.leading.leadership).await,
+            Verdict::Known => store_identity::announce(ha, files, &self.leading.leadership, number).await,
             Verdict::RaiseAbove(epoch) => Ok(self.raise_epoch(epoch).await),
             Verdict::Refused(objection) => {
                 self.context.refused.send_replace(Some(objection));

@@ -8,7 +8,7 @@
 //! checkpoints/<job>/<20 digits>  CompletedCheckpointStore: one retained completed checkpoint
 //! checkpoint-ids/<job>           CheckpointIdCounter: the first id that is not reserved yet
 //! migration                      whether the state is being moved, or was moved, to or from another provider (`migration.rs`)
-//! store-identity                 the store's id and the newest announced epoch (`store_identity.rs`)
+//! store-identity                 the store's id and the newest announcement of a leader (`store_identity.rs`)
 //! leader-history                 the newest leaderships, for people; nothing depends on it
 //! drill                          DrillStore: the newest drill, and until when restarts of tasks do not count
 //! drill-history                  DrillStore: how the newest drills ended, for people; nothing depends on it

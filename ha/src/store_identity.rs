@@ -1,16 +1,21 @@
 //! Notices that the coordination store is not the one that the files belong to: it was put back from a backup, it was emptied, or
 //! another cluster uses the same directory.
 //!
-//! Each leader first *announces* its epoch in the store, and then leaves a *marker* with that epoch and the store's id in file
-//! storage. So no marker is newer than the newest announcement. A store without the announcement of the newest marker has
-//! forgotten what it knew: its jobs may have ended, and its epochs were granted before (E1). No leader may act on such a store
-//! until an operator accepts it. Then the next leader acts under an epoch above every one that was ever announced.
+//! When a leader begins, and every [`BEAT`] after that, it first *announces* its epoch and a number in the store, and then leaves a
+//! *marker* with both and the store's id in file storage. So no marker is newer than the newest announcement. A store without the
+//! announcement of the newest marker has forgotten what it knew: its jobs may have ended, and its epochs were granted before (E1).
+//! No leader may act on such a store until an operator accepts it. Then the next leader acts under an epoch above every one that
+//! was ever announced.
 //!
 //! ```text
-//! store key store-identity                        the store's id and the newest announced epoch
-//! file      store-identity/<20 digits>-<id>       marker: this epoch was announced in the store with this id
-//! file      store-identity/accepted-<20 digits>   an operator has accepted that markers up to this epoch are not in the store
+//! store key store-identity                                 the store's id and the newest announcement
+//! file      store-identity/<20 digits>-<20 digits>-<id>    marker: this epoch and number were announced in the store with this id
+//! file      store-identity/accepted-<20 digits>-<20 digits>
+//!                                                          an operator has accepted that the store does not know markers up to this
 //! ```
+
+use std::fmt;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -23,28 +28,40 @@ use crate::keys::STORE_IDENTITY;
 use crate::resolved_commit::{Resolved, commit};
 use crate::{CoordinationStore, Expect, Leadership, Operation, StoreError, record};
 
+/// The time between two announcements of a leader. A store that was put back from a backup of the same leadership is noticed if
+/// the backup is older than this.
+pub const BEAT: Duration = Duration::from_secs(30);
+
 /// The directory of the markers.
 const DIRECTORY: &str = "store-identity";
 const ACCEPTED: &str = "accepted-";
 /// Number of markers that are kept; the newest would be enough.
 const KEPT: usize = 5;
 
+/// What a leader announces. Later announcements are greater.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Announcement {
+    pub epoch: LeaderEpoch,
+    /// Number of the announcement of this leader, counted from 0.
+    pub number: u64,
+}
+
 /// The record in the store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoreIdentity {
     /// Random; made by the first leader.
     pub id: String,
-    /// The newest epoch for which a marker may exist.
-    pub announced: LeaderEpoch,
+    /// The newest announcement of which a marker may exist.
+    pub announced: Announcement,
 }
 
 /// What file storage knows of the store.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Markers {
-    /// Epoch and store id of the newest marker.
-    newest: Option<(LeaderEpoch, String)>,
-    /// Markers up to this epoch were accepted by an operator.
-    accepted: LeaderEpoch,
+    /// The newest marker, and the id of its store.
+    newest: Option<(Announcement, String)>,
+    /// Markers up to this one were accepted by an operator.
+    accepted: Announcement,
 }
 
 /// Whether a leader may act on the store.
@@ -65,12 +82,10 @@ impl Markers {
         let mut markers = Self::default();
         for file in names {
             let Some(name) = file.path.strip_prefix(DIRECTORY).map(|name| name.trim_start_matches('/')) else { continue };
-            if let Some(epoch) = name.strip_prefix(ACCEPTED).and_then(|epoch| epoch.parse().ok()) {
-                markers.accepted = markers.accepted.max(LeaderEpoch(epoch));
-            } else if let Some((epoch, id)) = name.split_once('-')
-                && let Ok(epoch) = epoch.parse()
-            {
-                markers.newest = markers.newest.max(Some((LeaderEpoch(epoch), id.to_owned())));
+            if let Some((accepted, _)) = name.strip_prefix(ACCEPTED).and_then(announcement) {
+                markers.accepted = markers.accepted.max(accepted);
+            } else if let Some((announced, id)) = announcement(name) {
+                markers.newest = markers.newest.max(Some((announced, id.to_owned())));
             }
         }
         Ok(markers)
@@ -83,20 +98,20 @@ impl Markers {
             return Verdict::Known;
         }
         if *newest <= self.accepted {
-            return if epoch > *newest { Verdict::Known } else { Verdict::RaiseAbove(*newest) };
+            return if epoch > newest.epoch { Verdict::Known } else { Verdict::RaiseAbove(newest.epoch) };
         }
         let what = match store {
             Some(store) if store.id == *id => format!(
-                "HA-STORE-RESTORED: the coordination store is older than the files: it knows the leaders up to epoch {}, the files \
-                 know epoch {newest}. It was probably put back from a backup, so jobs that have ended since would run again",
+                "HA-STORE-RESTORED: the coordination store is older than the files: it knows the announcements of leaders up to \
+                 {}, the files know {newest}. It was probably put back from a backup, so jobs that have ended since would run again",
                 store.announced
             ),
             Some(_) => format!(
-                "HA-STORE-OTHER: the files belong to another coordination store, which last had a leader under epoch {newest}. \
+                "HA-STORE-OTHER: the files belong to another coordination store, whose newest announcement is {newest}. \
                  Perhaps two clusters use the same high-availability.storageDir"
             ),
             None => format!(
-                "HA-STORE-EMPTY: the coordination store is empty, but the files know a leader under epoch {newest}. It was probably \
+                "HA-STORE-EMPTY: the coordination store is empty, but the files know the announcement {newest} of a leader. It was probably \
                  emptied, or high-availability.storageDir belongs to another cluster"
             ),
         };
@@ -106,16 +121,32 @@ impl Markers {
         ))
     }
 
-    /// The newest epoch that the store does not know and that no operator has accepted yet; `None` if the newest marker was
-    /// accepted or there is none.
-    pub fn to_accept(&self) -> Option<LeaderEpoch> {
+    /// The newest marker, if no operator has accepted it yet.
+    pub fn to_accept(&self) -> Option<Announcement> {
         self.newest.as_ref().map(|(newest, _)| *newest).filter(|newest| *newest > self.accepted)
     }
 }
 
-/// Records that an operator accepts a store that does not know the markers up to `epoch`.
-pub async fn accept(files: &dyn FileSystem, epoch: LeaderEpoch) -> Result<(), FileError> {
-    write(files, &format!("{DIRECTORY}/{ACCEPTED}{:020}", epoch.0)).await
+impl fmt::Display for Announcement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of epoch {}", self.number, self.epoch)
+    }
+}
+
+fn name(announcement: Announcement) -> String {
+    format!("{:020}-{:020}", announcement.epoch.0, announcement.number)
+}
+
+/// The announcement in the name of a file, and the rest of the name.
+fn announcement(name: &str) -> Option<(Announcement, &str)> {
+    let (epoch, rest) = name.split_once('-')?;
+    let (number, id) = rest.split_once('-').unwrap_or((rest, ""));
+    Some((Announcement { epoch: LeaderEpoch(epoch.parse().ok()?), number: number.parse().ok()? }, id))
+}
+
+/// Records that an operator accepts a store that does not know the markers up to this one.
+pub async fn accept(files: &dyn FileSystem, newest: Announcement) -> Result<(), FileError> {
+    write(files, &format!("{DIRECTORY}/{ACCEPTED}{}", name(newest))).await
 }
 
 /// The store's identity, as the store holds it.
@@ -124,16 +155,21 @@ pub async fn look(ha: &dyn CoordinationStore) -> Result<Option<StoreIdentity>, S
     found.map(|found| record::decode(STORE_IDENTITY, &found.value)).transpose()
 }
 
-/// Announces this leadership in the store, and then leaves its marker in file storage. Idempotent.
-pub async fn announce(ha: &dyn CoordinationStore, files: &dyn FileSystem, leadership: &Leadership) -> Result<(), StoreError> {
+/// Makes the n-th announcement of this leadership in the store, and then leaves its marker in file storage. Idempotent.
+pub async fn announce(
+    ha: &dyn CoordinationStore,
+    files: &dyn FileSystem,
+    leadership: &Leadership,
+    number: u64,
+) -> Result<(), StoreError> {
     let id = look(ha).await?.map_or_else(|| format!("{:032x}", random_id()), |known| known.id);
-    let identity = StoreIdentity { id, announced: leadership.epoch() };
+    let identity = StoreIdentity { id, announced: Announcement { epoch: leadership.epoch(), number } };
     let value = record::encode(STORE_IDENTITY, &identity)?;
     let put = Operation::Put { key: STORE_IDENTITY.to_owned(), value, expect: Expect::Any };
     if let Resolved::Conflict { key } = commit(ha, leadership, vec![put]).await? {
         return Err(StoreError::Conflict { key, reason: "an unconditional write was refused".to_owned() });
     }
-    write(files, &format!("{DIRECTORY}/{:020}-{}", identity.announced.0, identity.id)).await?;
+    write(files, &format!("{DIRECTORY}/{}-{}", name(identity.announced), identity.id)).await?;
     let markers = files.list(DIRECTORY).await?.into_iter().filter(|file| !file.path.contains(ACCEPTED));
     let markers: Vec<_> = markers.map(|file| file.path).collect();
     for old in markers.iter().take(markers.len().saturating_sub(KEPT)) {
@@ -158,12 +194,16 @@ mod tests {
     use super::*;
     use crate::contest::Contest;
 
+    fn first_of(epoch: u64) -> Announcement {
+        Announcement { epoch: LeaderEpoch(epoch), number: 0 }
+    }
+
     fn known(id: &str, announced: u64) -> StoreIdentity {
-        StoreIdentity { id: id.to_owned(), announced: LeaderEpoch(announced) }
+        StoreIdentity { id: id.to_owned(), announced: first_of(announced) }
     }
 
     fn markers(newest: u64, accepted: u64) -> Markers {
-        Markers { newest: Some((LeaderEpoch(newest), "a".to_owned())), accepted: LeaderEpoch(accepted) }
+        Markers { newest: Some((first_of(newest), "a".to_owned())), accepted: first_of(accepted) }
     }
 
     fn refusal(verdict: Verdict) -> String {
@@ -194,12 +234,13 @@ mod tests {
         let files = Arc::new(MemoryFileSystem::new());
         let (ha, leadership) = (contest.ha(), &contest.leadership);
         assert_eq!(Markers::read(&*files).await.unwrap().judge(None, leadership.epoch()), Verdict::Known);
-        announce(&*ha, &*files, leadership).await.unwrap();
-        announce(&*ha, &*files, leadership).await.unwrap();
+        announce(&*ha, &*files, leadership, 0).await.unwrap();
+        announce(&*ha, &*files, leadership, 0).await.unwrap();
+        let backup = look(&*ha).await.unwrap().expect("is there");
+        announce(&*ha, &*files, leadership, 1).await.unwrap();
         let store = look(&*ha).await.unwrap().expect("is there");
         let markers = Markers::read(&*files).await.unwrap();
         assert_eq!(markers.judge(Some(&store), leadership.epoch()), Verdict::Known);
-        let backup = StoreIdentity { announced: LeaderEpoch(0), ..store };
         assert_eq!(refusal(markers.judge(Some(&backup), leadership.epoch())), "HA-STORE-RESTORED");
         accept(&*files, markers.to_accept().expect("the newest marker")).await.unwrap();
         let markers = Markers::read(&*files).await.unwrap();

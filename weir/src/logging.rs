@@ -7,7 +7,7 @@ use crate::config::value::LogFormat;
 /// Starts logging with `filter`, in this form. The default filter shows what matters to an operator. An invalid filter is reported
 /// and replaced by `info`.
 pub fn start(filter: Option<&str>, format: LogFormat) {
-    let filter = filter.unwrap_or("info,openraft=warn,h2=warn,hyper=warn,tonic=warn");
+    let filter = filter.unwrap_or("info,openraft=error,h2=warn,hyper=warn,tonic=warn");
     let (filter, complaint) = match EnvFilter::try_new(filter) {
         Ok(filter) => (filter, None),
         Err(error) => (EnvFilter::new("info"), Some(error)),

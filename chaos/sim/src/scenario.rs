@@ -471,8 +471,8 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "all-disks-are-put-back-from-a-backup",
         from: "Weir: a restored group granted epochs that had been granted before, and ran ended jobs again",
-        acts: &[at(8_000, 0, BackUp), at(16_000, 6_000, PutBack)],
-        least: &[("backup put back", 1), ("stores refused", 1)],
+        acts: &[at(8_000, 0, BackUp), at(10_000, 2_000, Kill(Leader)), at(16_000, 6_000, PutBack)],
+        least: &[("backup put back", 1), ("kill", 1), ("stores refused", 1)],
         ..PLAIN
     },
     Scenario {

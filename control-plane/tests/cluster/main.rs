@@ -258,7 +258,7 @@ async fn e1_a_store_that_the_files_do_not_belong_to_is_refused_until_an_operator
     let accepted = Cluster::start_with(1, MemoryStore::new(), files.clone());
     accepted.leader().await;
     let epoch = async || accepted.get(0, "/weir/v1/ha").await.1["epoch"].as_u64();
-    eventually("the epoch is above the former one", || async { epoch().await.filter(|epoch| *epoch > known.0) }).await;
+    eventually("the epoch is above the former one", || async { epoch().await.filter(|epoch| *epoch > known.epoch.0) }).await;
     let newer = || async { to_accept().await.filter(|newest| *newest > known) };
     eventually("the leader has left its marker", newer).await;
     accepted.stop().await;

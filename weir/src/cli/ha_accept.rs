@@ -2,6 +2,7 @@
 
 use clap::Args;
 use weir_ha::store_identity::{Markers, accept};
+use weir_world::out_line;
 
 use super::ConfigArguments;
 use super::exit_code::Failure;
@@ -23,18 +24,18 @@ pub(super) async fn run(arguments: &AcceptArguments) -> Result<(), Failure> {
     let directory = config.require("this command", &option::HA_STORAGE_DIR).map_err(Failure::usage)?;
     let files = weir_storage::open(&directory, &storage_options(&config)).map_err(|error| Failure::usage(error.to_string()))?;
     let markers = Markers::read(&*files).await.map_err(|error| Failure::error(format!("{directory} can't be read: {error}")))?;
-    let Some(epoch) = markers.to_accept() else {
-        println!("nothing to accept: {directory} knows no leader that was not accepted before");
+    let Some(newest) = markers.to_accept() else {
+        out_line!("nothing to accept: {directory} knows no leader that was not accepted before");
         return Ok(());
     };
     if !arguments.yes {
         return Err(Failure::usage(format!(
-            "{directory} knows a leader under epoch {epoch}. After acceptance a coordination store that does not know this leader \
-             is used: jobs that it holds run from their newest checkpoint there, also those that have ended since, and jobs that it \
+            "{directory} knows the announcement {newest} of a leader. After acceptance a coordination store that does not know it is \
+             used: jobs that it holds run from their newest checkpoint there, also those that have ended since, and jobs that it \
              does not hold are lost. Put the newest store back if there is one. Otherwise run this command again with --yes"
         )));
     }
-    accept(&*files, epoch).await.map_err(|error| Failure::error(format!("{directory} can't be written: {error}")))?;
-    println!("accepted: start the JobManagers; the next leader acts under an epoch above {epoch}");
+    accept(&*files, newest).await.map_err(|error| Failure::error(format!("{directory} can't be written: {error}")))?;
+    out_line!("accepted: start the JobManagers; the next leader acts under an epoch above {}", newest.epoch);
     Ok(())
 }

@@ -14,7 +14,7 @@ use super::operator;
 
 fn metrics(task_manager: &TaskManager) -> String {
     let mut stream = std::net::TcpStream::connect(&task_manager.addresses().http).unwrap();
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: tm\r\nConnection: close\r\n\r\n").unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nConnection: close\r\n\r\n").unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
     assert!(text.starts_with("HTTP/1.1 200"), "{text}");

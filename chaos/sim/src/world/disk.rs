@@ -215,14 +215,14 @@ impl Disks {
     }
 
     /// Flips a bit of an old write in a file of a host, whose process must be down. The bit is neither at the end of the file nor
-    /// in the vote, where damage can't be told from a write that a power loss tore. Returns false if there is no such bit.
+    /// in the vote or the mark, where damage can't be told from a write that a power loss tore. Returns false if there is no such bit.
     pub fn flip_a_bit(&self, host: &str) -> bool {
         let mut state = self.state();
         let written = |inode: &Inode| inode.bytes.current().iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1) / 2;
         let names: Vec<u64> = state
             .durable_names
             .iter()
-            .filter(|(path, _)| host_of(path) == host && !path.ends_with("vote"))
+            .filter(|(path, _)| host_of(path) == host && !path.ends_with("vote") && !path.ends_with("acknowledged"))
             .map(|(_, inode)| *inode)
             .collect();
         let files: Vec<u64> =
