@@ -243,8 +243,11 @@ impl TakeOver {
     /// Announces this leadership in the store and in file storage, again and again, so that a store from a backup is noticed. First compares the
     /// store with the markers that are in file storage now: others may have been left there since this process started.
     async fn announce(&self) {
+        if !self.context.store_survives {
+            return;
+        }
         let (mut backoff, mut number) = (RETRY, 0);
-        while self.context.store_survives {
+        loop {
             match self.try_announce(number).await {
                 Ok(()) => {
                     backoff.reset();
@@ -265,7 +268,10 @@ impl TakeOver {
         let store = store_identity::look(ha).await?;
         match Markers::read(files).await?.judge(store.as_ref(), self.leading.epoch()) {
             Verdict::Known => store_identity::announce(ha, files, &self.leading.leadership, number).await,
-            Verdict::RaiseAbove(epoch) => Ok(self.raise_epoch(epoch).await),
+            Verdict::RaiseAbove(epoch) => {
+                self.raise_epoch(epoch).await;
+                Ok(())
+            }
             Verdict::Refused(objection) => {
                 self.context.refused.send_replace(Some(objection));
                 Ok(())

@@ -205,7 +205,7 @@ fn split_port(authority: &str) -> Option<(&str, Option<u16>)> {
     let port = match rest.strip_prefix(':') {
         None if rest.is_empty() => None,
         None => return None,
-        Some(digits) if digits.is_empty() => None,
+        Some("") => None,
         Some(digits) if digits.bytes().all(|digit| digit.is_ascii_digit()) => Some(digits.parse().ok()?),
         Some(_) => return None,
     };

@@ -25,6 +25,7 @@ pub enum CleanupStep {
 
 /// What the Dispatcher reacts to. `wall_clock_ms` is milliseconds since 1970, for records.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one event at a time")]
 pub enum Event {
     /// What a new leader has read from the store. This is the first event, and it occurs once.
     Recovered { jobs: Vec<RecoveredJob>, results: Vec<JobResult> },

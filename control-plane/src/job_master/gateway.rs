@@ -39,6 +39,7 @@ struct Mailbox {
 }
 
 /// A message in the mailbox of the runner.
+#[expect(clippy::large_enum_variant, reason = "almost all are events")]
 pub(super) enum Message {
     /// An event for the core.
     Event(JobMasterEvent),

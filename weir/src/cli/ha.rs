@@ -107,7 +107,7 @@ pub(super) fn run(command: HaCommand) -> Result<(), Failure> {
                 let status = match client.ha_group(cluster.timeout().min(LEADER_PATIENCE)).await {
                     Ok(status) => status,
                     Err(error) => {
-                        eprintln!("weir: no leader answers, so a standby is asked: {error}");
+                        err_line!("weir: no leader answers, so a standby is asked: {error}");
                         client.ha_status(cluster.timeout()).await?
                     }
                 };

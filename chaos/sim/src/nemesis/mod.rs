@@ -309,17 +309,8 @@ impl Nemesis {
                 self.disk_spoilt = self.cluster.world.disks.lose_log_tail(&host);
                 self.disk_spoilt.then_some(host)
             }
-            Fault::Copy(who) => {
-                let host = self.up(who)?;
-                self.cluster.world.disks.copy(&host, GUEST);
-                self.cluster.start_guest(Guest { name: host.clone(), copied: true });
-                Some(host)
-            }
-            Fault::Twin(who) => {
-                let host = self.up(who)?;
-                self.cluster.start_guest(Guest { name: host.clone(), copied: false });
-                Some(host)
-            }
+            Fault::Copy(who) => self.start_guest(who, true),
+            Fault::Twin(who) => self.start_guest(who, false),
             Fault::BackUp => {
                 self.backup = Some(self.cluster.world.disks.back_up(&job_managers()));
                 Some("all JobManagers".to_owned())
@@ -335,6 +326,16 @@ impl Nemesis {
                 Some(format!("{count} {}", if after { "after" } else { "before" }))
             }
         }
+    }
+
+    /// Starts a process that claims to be a JobManager, perhaps with a copy of its disk.
+    fn start_guest(&mut self, who: Who, copied: bool) -> Option<String> {
+        let name = self.up(who)?;
+        if copied {
+            self.cluster.world.disks.copy(&name, GUEST);
+        }
+        self.cluster.start_guest(Guest { name: name.clone(), copied });
+        Some(name)
     }
 
     /// Restarts all JobManagers with these disks.

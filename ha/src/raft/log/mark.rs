@@ -46,7 +46,7 @@ impl Mark {
         }
         match (self.vote, found.vote) {
             (Some(given), None) => Err(format!("the vote {given} is lost")),
-            (Some(given), Some(vote)) if !(vote >= given) => {
+            (Some(given), Some(vote)) if vote < given => {
                 Err(format!("the vote is {vote}, older than {given}, which this member gave"))
             }
             _ => Ok(()),

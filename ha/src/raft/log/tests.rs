@@ -174,6 +174,8 @@ async fn a_torn_last_frame_is_cut_and_the_log_continues() {
     assert_eq!(log.indices().await, [0, 1, 2]);
 }
 
+type Damage<'a> = &'a dyn Fn(&Path);
+
 /// The log with 40 entries in several segments and a vote, after `damage` was done to its files.
 async fn damaged(damage: impl Fn(&Path)) -> Result<OpenLog, LogError> {
     let directory = tempfile::tempdir().expect("a temporary directory");
@@ -200,7 +202,7 @@ async fn a_log_that_lost_its_end_or_its_vote_is_refused() {
         file.set_len(kept as u64).expect("truncates");
     };
     let remove = |path: &Path| std::fs::remove_file(path).expect("removes");
-    let losses: [(&str, &dyn Fn(&Path)); 5] = [
+    let losses: [(&str, Damage<'_>); 5] = [
         ("the tail of the last segment is truncated", &|directory| cut(directory, false)),
         ("the tail of the last segment is zeros", &|directory| cut(directory, true)),
         ("the last segment is deleted", &|directory| remove(&last(directory))),
