@@ -64,7 +64,7 @@ where
 }
 
 /// An address without a listener.
-async fn nobody() -> String {
+async fn unused_address() -> String {
     TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string()
 }
 
@@ -97,7 +97,7 @@ async fn a_submission_retries_past_dead_and_leaderless_jobmanagers_under_one_tok
         _ => Some((200, json!({"job_id": JOB, "status": "already_submitted"}))),
     })
     .await;
-    let client = ClusterClient::new(vec![nobody().await, standby, format!("http://{leader}/")]).unwrap();
+    let client = ClusterClient::new(vec![unused_address().await, standby, format!("http://{leader}/")]).unwrap();
     let answer = client.submit(&graph(), None, LONG).await.unwrap();
     assert_eq!(answer, SubmitResponse { job_id: JOB, status: SubmitStatus::AlreadySubmitted });
     let seen = seen.lock().unwrap();
@@ -108,7 +108,7 @@ async fn a_submission_retries_past_dead_and_leaderless_jobmanagers_under_one_tok
 
 #[tokio::test]
 async fn a_bad_graph_is_refused_before_anything_is_sent() {
-    let client = ClusterClient::new(vec![nobody().await]).unwrap();
+    let client = ClusterClient::new(vec![unused_address().await]).unwrap();
     let mut graph = graph();
     graph.vertices.clear();
     let error = client.submit(&graph, None, LONG).await.unwrap_err();
@@ -117,29 +117,26 @@ async fn a_bad_graph_is_refused_before_anything_is_sent() {
 
 #[tokio::test]
 async fn a_call_gives_up_sooner_if_nothing_listens_at_any_address() {
-    let (nobody, nobody_else) = (nobody().await, nobody().await);
-    let client = ClusterClient::new(vec![nobody.clone(), nobody_else.clone()]).unwrap().give_up_if_refused(SOON);
+    let (unused, other) = (unused_address().await, unused_address().await);
+    let client = ClusterClient::new(vec![unused.clone(), other.clone()]).unwrap().give_up_if_refused(SOON);
     let error = client.list(Duration::from_secs(86_400)).await.unwrap_err();
-    assert!(
-        matches!(&error, ClientError::Unreachable { addresses, .. } if *addresses == [nobody.clone(), nobody_else]),
-        "{error}"
-    );
+    assert!(matches!(&error, ClientError::Unreachable { addresses, .. } if *addresses == [unused.clone(), other]), "{error}");
 
     // A standby answers, so the cluster exists, and a leader may come.
     let (standby, _) = serve(|nth, _, _| if nth < 20 { no_leader() } else { Some((200, json!({"jobs": []}))) }).await;
-    let client = ClusterClient::new(vec![nobody, standby]).unwrap().give_up_if_refused(Duration::ZERO);
+    let client = ClusterClient::new(vec![unused, standby]).unwrap().give_up_if_refused(Duration::ZERO);
     client.list(LONG).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_call_without_an_answer_says_what_it_waits_for() {
     static SAID: Mutex<Vec<String>> = Mutex::new(Vec::new());
-    let nobody = nobody().await;
+    let unused = unused_address().await;
     let client =
-        ClusterClient::new(vec![nobody.clone()]).unwrap().report_waiting(|line| SAID.lock().unwrap().push(line.to_owned()));
+        ClusterClient::new(vec![unused.clone()]).unwrap().report_waiting(|line| SAID.lock().unwrap().push(line.to_owned()));
     client.list(Duration::from_secs(5)).await.unwrap_err();
     let said = SAID.lock().unwrap().concat();
-    assert!(said.contains(&format!("{nobody}: connection refused")) && said.contains("trying for"), "{said}");
+    assert!(said.contains(&format!("{unused}: connection refused")) && said.contains("trying for"), "{said}");
 
     // A frozen JobManager accepts the connection, and does not answer.
     SAID.lock().unwrap().clear();
@@ -155,7 +152,7 @@ async fn a_call_without_a_leader_until_its_deadline_fails_with_no_leader() {
     let client = ClusterClient::new(vec![standby]).unwrap();
     let error = client.overview(SOON).await.unwrap_err();
     assert!(matches!(&error, ClientError::NoLeader { last, .. } if last.contains("an election is under way")), "{error}");
-    let client = ClusterClient::new(vec![nobody().await]).unwrap();
+    let client = ClusterClient::new(vec![unused_address().await]).unwrap();
     let error = client.overview(SOON).await.unwrap_err();
     assert!(matches!(&error, ClientError::NoLeader { last, .. } if last.contains("refused")), "{error}");
 }

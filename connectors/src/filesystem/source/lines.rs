@@ -374,6 +374,17 @@ mod tests {
         lines
     }
 
+    /// A file with these bytes, and where its ranges begin and end: at these places, as far as they are in the file.
+    fn cut_file(bytes: &[u8], mut cuts: Vec<u64>) -> (tempfile::NamedTempFile, Vec<u64>) {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), bytes).unwrap();
+        let size = bytes.len() as u64;
+        cuts.retain(|cut| *cut <= size);
+        cuts.extend([0, size]);
+        cuts.sort_unstable();
+        (file, cuts)
+    }
+
     /// The rows of CSV text, found byte by byte.
     fn csv_rows(bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
         let (mut rows, mut row, mut quoted, mut at_field) = (Vec::new(), Vec::new(), false, true);
@@ -401,15 +412,11 @@ mod tests {
         #[test]
         fn csv_rows_with_line_feeds_are_read_once_wherever_ranges_are_cut(
             bytes in proptest::collection::vec(proptest::sample::select(b"a\"\"\"\n,".to_vec()), 0..60),
-            mut cuts in proptest::collection::vec(0_u64..61, 0..5),
+            cuts in proptest::collection::vec(0_u64..61, 0..5),
             block in 1_usize..20,
         ) {
-            let file = tempfile::NamedTempFile::new().unwrap();
-            std::fs::write(file.path(), &bytes).unwrap();
             let size = bytes.len() as u64;
-            cuts.retain(|cut| *cut <= size);
-            cuts.extend([0, size]);
-            cuts.sort_unstable();
+            let (file, cuts) = cut_file(&bytes, cuts);
             if let Some(expected) = csv_rows(&bytes) {
                 let range = |cut: &[u64]| split(size, cut[0], cut[1]);
                 let cut: Vec<_> = cuts.windows(2).flat_map(|cut| rows(file.path(), &range(cut), RowEnd::Csv(b','), block)).collect();
@@ -429,15 +436,10 @@ mod tests {
         #[test]
         fn ranges_cut_anywhere_give_every_line_once_and_in_order(
             bytes in proptest::collection::vec(proptest::sample::select(b"ab\n\r".to_vec()), 0..60),
-            mut cuts in proptest::collection::vec(0_u64..61, 0..5),
+            cuts in proptest::collection::vec(0_u64..61, 0..5),
             block in 1_usize..20,
         ) {
-            let file = tempfile::NamedTempFile::new().unwrap();
-            std::fs::write(file.path(), &bytes).unwrap();
-            let size = bytes.len() as u64;
-            cuts.retain(|cut| *cut <= size);
-            cuts.extend([0, size]);
-            cuts.sort_unstable();
+            let (file, cuts) = cut_file(&bytes, cuts);
             let cut: Vec<_> = cuts.windows(2).flat_map(|range| lines(file.path(), range[0], range[1], block)).collect();
             let mut expected: Vec<Vec<u8>> = bytes.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line).to_vec()).collect();
             if bytes.last().is_none_or(|byte| *byte == b'\n') {
