@@ -1,6 +1,6 @@
 //! The completed checkpoints of every job. A checkpoint is completed by the fenced append of its pointer.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
@@ -14,6 +14,9 @@ use crate::{Expect, HaServices, Leadership, Operation, StoreError, keys, record}
 
 /// How often an append is attempted if others change the head at the same time.
 const ATTEMPTS: u32 = 4;
+
+/// The most checkpoints that one append may subsume, because a commit holds a limited number of operations.
+pub const MAX_SUBSUMED: usize = MAX_OPERATIONS - 2;
 
 /// A completed checkpoint as the coordination store knows it. It is small: everything else is in the metadata file.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -72,10 +75,20 @@ impl CompletedCheckpointStore {
         self.heads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Completes a checkpoint: `Ok` means durable and visible to every later leader (C3).
+    /// Completes a checkpoint: `Ok` means durable and visible to every later leader (C3). The same commit removes the pointers of
+    /// the checkpoints that it subsumes. Only then may files of theirs be deleted.
     ///
-    /// Its id must be above every id ever appended for the job (C2). To append the same checkpoint again is no error.
-    pub async fn append(&self, leadership: &Leadership, checkpoint: &CompletedCheckpoint) -> Result<(), StoreError> {
+    /// Its id must be above every id ever appended for the job (C2). To append the same checkpoint again is no error. Subsumed ids
+    /// must be older; those that do not exist are ignored.
+    pub async fn append(
+        &self,
+        leadership: &Leadership,
+        checkpoint: &CompletedCheckpoint,
+        subsumed: &[CheckpointId],
+    ) -> Result<(), StoreError> {
+        if let Some(younger) = subsumed.iter().find(|id| **id >= checkpoint.id) {
+            return Err(StoreError::Refused { reason: format!("checkpoint {} can't subsume {younger}", checkpoint.id) });
+        }
         let head_key = keys::checkpoint_head(checkpoint.job);
         let key = keys::checkpoint(checkpoint.job, checkpoint.id);
         for _ in 0..ATTEMPTS {
@@ -88,10 +101,11 @@ impl CompletedCheckpointStore {
                 },
             };
             let head = Head { newest: checkpoint.id, epoch: leadership.epoch() };
-            let operations = vec![
+            let mut operations = vec![
                 Operation::Put { key: key.clone(), value: record::encode(&key, checkpoint)?, expect: Expect::Absent },
                 Operation::Put { key: head_key.clone(), value: record::encode(&head_key, &head)?, expect },
             ];
+            operations.extend(subsumed.iter().map(|id| delete(keys::checkpoint(checkpoint.job, *id))));
             match resolved_commit::commit_versioned(&*self.ha, leadership, operations).await? {
                 (Resolved::Applied, version) => {
                     let head = version.map(|version| (checkpoint.job, KnownHead { newest: checkpoint.id, version }));
@@ -131,37 +145,13 @@ impl CompletedCheckpointStore {
         Ok(self.read(job).await?.checkpoints.pop())
     }
 
-    /// Removes subsumed checkpoints and ignores ids that do not exist. The newest checkpoint can't be removed this way (C6).
-    ///
-    /// Their files may be deleted only after this has returned `Ok`.
-    pub async fn remove(&self, leadership: &Leadership, job: JobId, ids: &[CheckpointId]) -> Result<(), StoreError> {
-        if ids.is_empty() {
-            return Ok(());
-        }
-        let known = self.heads().get(&job).map(|head| head.newest);
-        let newest = match known {
-            Some(newest) => Some(newest),
-            None => self.read(job).await?.head.map(|(head, _)| head.newest),
-        };
-        if let Some(newest) = newest.filter(|newest| ids.contains(newest)) {
-            return Err(StoreError::Refused { reason: format!("checkpoint {newest} of {job} is the newest") });
-        }
-        let ids: BTreeSet<&CheckpointId> = ids.iter().collect();
-        self.delete(leadership, ids.into_iter().map(|id| keys::checkpoint(job, *id)).collect()).await
-    }
-
     /// Removes all checkpoints of a job that has ended, and its id counter. Idempotent.
     pub async fn remove_all(&self, leadership: &Leadership, job: JobId) -> Result<(), StoreError> {
         self.heads().remove(&job);
         let mut keys: Vec<String> = self.ha.list(&keys::checkpoints(job)).await?.into_iter().map(|(key, _)| key).collect();
         keys.push(keys::checkpoint_ids(job));
-        self.delete(leadership, keys).await
-    }
-
-    async fn delete(&self, leadership: &Leadership, keys: Vec<String>) -> Result<(), StoreError> {
         for chunk in keys.chunks(MAX_OPERATIONS) {
-            let delete = |key: &String| Operation::Delete { key: key.clone(), expect: Expect::Any };
-            let operations = chunk.iter().map(delete).collect();
+            let operations = chunk.iter().cloned().map(delete).collect();
             match resolved_commit::commit(&*self.ha, leadership, operations).await? {
                 Resolved::Applied => {}
                 Resolved::Conflict { key } => {
@@ -197,6 +187,10 @@ impl CompletedCheckpointStore {
         }
         Ok(chain)
     }
+}
+
+fn delete(key: String) -> Operation {
+    Operation::Delete { key, expect: Expect::Any }
 }
 
 #[cfg(test)]

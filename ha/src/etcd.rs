@@ -69,7 +69,7 @@ use crate::gate::Gate;
 use crate::provider_thread::ProviderThread;
 use crate::{
     Candidate, CommitOutcome, CoordinationStore, Election, GroupAdmin, HaStatus, LeaderRecord, Leadership, MemberChange,
-    MembershipError, Operation, ReadError, Rejection, StoreWatch, TransferError, Versioned, WatchEvent,
+    MembershipError, Operation, ReadError, Rejection, StoreUsage, StoreWatch, TransferError, Versioned, WatchEvent,
 };
 use connection::{CallError, Connection, Fault, OPERATION_DEADLINE};
 use layout::Layout;
@@ -252,6 +252,10 @@ impl CoordinationStore for EtcdProvider {
 
     fn availability(&self) -> StoreWatch {
         self.inner.member.contact.watch()
+    }
+
+    fn usage(&self) -> Option<StoreUsage> {
+        None
     }
 }
 

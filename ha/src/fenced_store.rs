@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use weir_protocol::LeaderEpoch;
 use weir_world::flaw::{Flaw, is_planted};
 
-use crate::{Candidate, CommitOutcome, Expect, LeaderRecord, Operation, Rejection, Versioned};
+use crate::{Candidate, CommitOutcome, Expect, LeaderRecord, Operation, Rejection, StoreUsage, Versioned};
 
 /// The most bytes of one value. A bigger value belongs in file storage, with a handle here.
 pub const MAX_VALUE_BYTES: usize = 1 << 20;
@@ -139,6 +139,11 @@ impl FencedStore {
     /// Bytes of all keys and values.
     pub fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// How full the store is.
+    pub fn usage(&self) -> StoreUsage {
+        StoreUsage { bytes: self.bytes, limit: MAX_STORE_BYTES }
     }
 
     /// The value of one key, if it exists.

@@ -9,7 +9,7 @@ use weir_protocol::{JobId, LeaderEpoch};
 use weir_storage::file_system::{FileError, FileSystemRef};
 
 use crate::resolved_commit::{self, Resolved};
-use crate::{Expect, HaServices, Leadership, Operation, ReadError, StoreError, keys, record};
+use crate::{Expect, HaServices, Leadership, Operation, ReadError, StoreError, StoreUsage, keys, record};
 
 /// Graphs of at most this many bytes are kept in the handle itself.
 pub const INLINE_GRAPH_LIMIT: usize = 16 * 1024;
@@ -144,6 +144,7 @@ impl JobGraphStore {
         if let Some(known) = self.earlier_submission(job, &bytes, token.as_ref()).await? {
             return Ok(known);
         }
+        self.check_room()?;
 
         let (path, inline) = if bytes.len() <= INLINE_GRAPH_LIMIT {
             (None, Some(to_hex(&bytes)))
@@ -174,6 +175,15 @@ impl JobGraphStore {
                 Some(known) => Ok(known),
                 None => Err(StoreError::Conflict { key, reason: "the job has ended already".to_owned() }),
             },
+        }
+    }
+
+    /// Refuses a new job once the store is half full. The rest is for the jobs that run: without room for their checkpoints and
+    /// results they would fail.
+    fn check_room(&self) -> Result<(), StoreError> {
+        match self.ha.usage() {
+            Some(StoreUsage { bytes, limit }) if bytes >= limit / 2 => Err(StoreError::NoRoom { bytes, limit: limit / 2 }),
+            _ => Ok(()),
         }
     }
 

@@ -42,14 +42,14 @@ use weir_protocol::LeaderEpoch;
 
 pub use availability::{StoreAvailability, StoreWatch};
 pub use checkpoint_id_counter::CheckpointIdCounter;
-pub use completed_checkpoint_store::{CompletedCheckpoint, CompletedCheckpointStore};
+pub use completed_checkpoint_store::{CompletedCheckpoint, CompletedCheckpointStore, MAX_SUBSUMED};
 pub use drill_store::{Begun, DrillStore};
 pub use election::LeaderElection;
 pub use job_graph_store::{ClientToken, GRAPH_LIMIT, GraphDigest, INLINE_GRAPH_LIMIT, JobGraphStore, RecoveredJob, Submission};
 pub use job_result_store::{JobResult, JobResultStore};
 pub use membership::{MemberChange, MembershipError};
 pub use memory::{MemoryProvider, MemoryStore, UnknownCommit};
-pub use provider::{CoordinationStore, Election, GroupAdmin, HaProvider, HaServices};
+pub use provider::{CoordinationStore, Election, GroupAdmin, HaProvider, HaServices, StoreUsage};
 pub use store_error::StoreError;
 
 /// A JobManager that could lead, and the addresses at which it can be reached when it leads.

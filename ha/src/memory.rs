@@ -19,7 +19,7 @@ use crate::fenced_store::{Applied, Command, FencedStore};
 use crate::watchers::Watchers;
 use crate::{
     Candidate, CommitOutcome, CoordinationStore, Election, GroupAdmin, HaMember, HaStatus, LeaderRecord, Leadership,
-    MemberChange, MembershipError, Operation, ReadError, StoreWatch, TransferError, Versioned, WatchEvent,
+    MemberChange, MembershipError, Operation, ReadError, StoreUsage, StoreWatch, TransferError, Versioned, WatchEvent,
 };
 
 /// The store that members contend on. Clones are the same store.
@@ -358,6 +358,10 @@ impl CoordinationStore for MemoryProvider {
 
     fn availability(&self) -> StoreWatch {
         self.shared.contact.watch()
+    }
+
+    fn usage(&self) -> Option<StoreUsage> {
+        Some(self.shared.lock().store.usage())
     }
 }
 

@@ -59,6 +59,19 @@ pub trait CoordinationStore: Send + Sync + 'static {
     /// Whether the store answers. While it does not, callers refuse at once what could only wait. A provider whose leader steps
     /// down when it loses its store, like raft's, always reports `Available`.
     fn availability(&self) -> StoreWatch;
+
+    /// How full the store is, as far as this process has applied its log. `None` for an external system, which has limits of its
+    /// own that it does not tell.
+    fn usage(&self) -> Option<StoreUsage>;
+}
+
+/// How full a store is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoreUsage {
+    /// Bytes of all keys and values.
+    pub bytes: u64,
+    /// The most bytes that the store accepts.
+    pub limit: u64,
 }
 
 /// Administration of the group of coordinating processes, and of this process's part in it.

@@ -53,6 +53,17 @@ pub enum StoreError {
     /// The call exceeds a limit or has an invalid argument.
     #[error("HA-REFUSED: {reason}")]
     Refused { reason: String },
+    /// The store has no room for another job.
+    #[error(
+        "HA-NO-ROOM: the coordination store holds {bytes} bytes, and takes no new job above {limit}: the rest is kept for the \
+         checkpoints and results of the jobs that it has; cancel jobs, or have results forgotten sooner (jobstore.expiration-time)"
+    )]
+    NoRoom {
+        /// Bytes of all keys and values.
+        bytes: u64,
+        /// The most bytes with which a new job is accepted.
+        limit: u64,
+    },
     /// File storage failed.
     #[error("HA-FILE: {0}")]
     File(#[from] FileError),
@@ -62,7 +73,7 @@ impl StoreError {
     /// Whether the same call may succeed later, under the same leadership.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Unavailable(_) | Self::Unresolved { .. } => true,
+            Self::Unavailable(_) | Self::Unresolved { .. } | Self::NoRoom { .. } => true,
             Self::File(error) => error.is_retryable(),
             Self::Superseded { .. }
             | Self::Conflict { .. }

@@ -66,7 +66,7 @@ use crate::gate::Gate;
 use crate::provider_thread::ProviderThread;
 use crate::{
     Candidate, CommitOutcome, CoordinationStore, Election, GroupAdmin, HaStatus, LeaderRecord, Leadership, MemberChange,
-    MembershipError, Operation, ReadError, StoreWatch, TransferError, Versioned, WatchEvent,
+    MembershipError, Operation, ReadError, StoreUsage, StoreWatch, TransferError, Versioned, WatchEvent,
 };
 use ensemble::{CALL_DEADLINE, Ensemble, OPERATION_DEADLINE, data, within};
 use runner::{Inbox, Request};
@@ -238,6 +238,10 @@ impl CoordinationStore for ZooKeeperProvider {
 
     fn availability(&self) -> StoreWatch {
         self.inner.ensemble.contact.watch()
+    }
+
+    fn usage(&self) -> Option<StoreUsage> {
+        None
     }
 }
 

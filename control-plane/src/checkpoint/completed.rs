@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use weir_ha::CompletedCheckpoint;
+use weir_ha::{CompletedCheckpoint, MAX_SUBSUMED};
 use weir_protocol::CheckpointId;
 use weir_protocol::checkpoint::CheckpointMetadata;
 
@@ -46,21 +46,19 @@ impl CompletedCheckpoints {
         self.checkpoints.iter()
     }
 
-    /// Adds a checkpoint whose pointer is durable.
-    pub fn add(&mut self, checkpoint: CompletedCheckpoint) {
-        debug_assert!(self.newest().is_none_or(|newest| newest.id < checkpoint.id), "B1: ids of completions increase");
-        self.checkpoints.push_back(checkpoint);
-    }
-
-    /// The checkpoints that need not be retained any more: all but the newest ones. Savepoints are no exception, because the
-    /// user owns a copy, which was exported before the pointer was appended.
-    pub fn subsumed(&self) -> Vec<CheckpointId> {
-        let surplus = self.checkpoints.len().saturating_sub(self.retained);
+    /// The checkpoints that the next one subsumes: all that need not be retained beside it, oldest first. If there are more than
+    /// one commit can remove, the ones after that subsume the rest. Savepoints are no exception, because the user owns a copy,
+    /// which was exported before the pointer was appended.
+    pub fn subsumed_by_next(&self) -> Vec<CheckpointId> {
+        let surplus = (self.checkpoints.len() + 1).saturating_sub(self.retained).min(MAX_SUBSUMED);
         self.checkpoints.iter().take(surplus).map(|checkpoint| checkpoint.id).collect()
     }
 
-    /// Removes checkpoints whose pointers were removed from the store.
-    pub fn remove(&mut self, ids: &[CheckpointId]) {
-        self.checkpoints.retain(|checkpoint| !ids.contains(&checkpoint.id));
+    /// Adds a checkpoint whose pointer is durable. Returns those that it subsumed, whose pointers the same commit removed.
+    pub fn add(&mut self, checkpoint: CompletedCheckpoint) -> Vec<CompletedCheckpoint> {
+        debug_assert!(self.newest().is_none_or(|newest| newest.id < checkpoint.id), "B1: ids of completions increase");
+        let surplus = self.subsumed_by_next().len();
+        self.checkpoints.push_back(checkpoint);
+        self.checkpoints.drain(..surplus).collect()
     }
 }

@@ -90,9 +90,8 @@ pub struct CheckpointCoordinator {
     last_end: Option<Millis>,
     final_not_before: Millis,
     failures_in_a_row: u32,
-    removing: bool,
-    /// The checkpoints whose pointers were removed last.
-    removed: Vec<CompletedCheckpoint>,
+    /// The checkpoints that the newest one subsumed.
+    subsumed: Vec<CompletedCheckpoint>,
     /// Whether garbage is being collected, and whether there has been more since that run began.
     collecting: bool,
     collect_again: bool,
@@ -118,8 +117,7 @@ impl CheckpointCoordinator {
             last_end: None,
             final_not_before: Millis(0),
             failures_in_a_row: 0,
-            removing: false,
-            removed: Vec::new(),
+            subsumed: Vec::new(),
             collecting: false,
             collect_again: false,
             store_away: false,
@@ -167,14 +165,12 @@ impl CheckpointCoordinator {
             CheckpointEvent::IdsNotReserved => self.ids_not_reserved(at),
             CheckpointEvent::Acknowledged(acknowledgement) => self.acknowledge(&acknowledgement, at, &mut out),
             CheckpointEvent::Declined(decline) => self.decline(&decline, at, &mut out),
+            CheckpointEvent::NotTriggered { checkpoint, reason } => self.not_triggered(checkpoint, &reason, at, &mut out),
             CheckpointEvent::MetadataWritten { checkpoint, result } => {
                 self.metadata_written(checkpoint, result, at, &mut out);
             }
             CheckpointEvent::PointerAppended { checkpoint, outcome } => {
                 self.pointer_appended(checkpoint, outcome, at, &mut out);
-            }
-            CheckpointEvent::PointersRemoved { checkpoints, result } => {
-                self.pointers_removed(&checkpoints, result.is_ok(), &mut out);
             }
             CheckpointEvent::GarbageCollected => {
                 self.collecting = false;
@@ -294,6 +290,14 @@ impl CheckpointCoordinator {
         self.proceed(at, out);
     }
 
+    /// The tasks that were told drop the checkpoint. It counts as no failure of the job: a restart would only add orders.
+    fn not_triggered(&mut self, id: CheckpointId, reason: &str, at: Moment, out: &mut Vec<CheckpointEffect>) {
+        if self.pending.get(&id).is_some_and(|pending| pending.phase == PendingPhase::Collecting) {
+            self.abort(id, reason, Cause::Other, at, out);
+        }
+        self.proceed(at, out);
+    }
+
     fn metadata_written(
         &mut self,
         id: CheckpointId,
@@ -322,7 +326,14 @@ impl CheckpointCoordinator {
                     let attempts = pending.attempts.clone();
                     out.push(CheckpointEffect::NotifyComplete { checkpoint: id, attempts, last: false });
                 }
-                out.push(CheckpointEffect::Store(StoreCall::AppendPointer { pointer }));
+                if is_planted(Flaw::FilesBeforePointers) {
+                    let subsumed = self.completed.subsumed_by_next();
+                    let keep =
+                        self.completed.iter().filter(|one| !subsumed.contains(&one.id)).chain([&*pointer]).cloned().collect();
+                    let pending = self.pending.keys().copied().collect();
+                    out.push(CheckpointEffect::Store(StoreCall::CollectGarbage { keep, pending }));
+                }
+                out.push(append(&self.completed, pointer));
             }
             Err(reason) => self.abort(id, &format!("its metadata could not be written: {reason}"), Cause::Itself, at, out),
         }
@@ -346,17 +357,6 @@ impl CheckpointCoordinator {
         self.proceed(at, out);
     }
 
-    /// The store answered a removal. Pointers that may still be there are removed together with the next ones.
-    fn pointers_removed(&mut self, ids: &[CheckpointId], removed: bool, out: &mut Vec<CheckpointEffect>) {
-        self.removing = false;
-        if !removed {
-            return;
-        }
-        self.removed = self.completed.iter().filter(|one| ids.contains(&one.id)).cloned().collect();
-        self.completed.remove(ids);
-        self.collect_garbage(out);
-    }
-
     /// Deletes files that are no longer needed. There is one run at a time: on slow file storage, runs would pile up, and each
     /// would list and delete the same files.
     fn collect_garbage(&mut self, out: &mut Vec<CheckpointEffect>) {
@@ -365,12 +365,11 @@ impl CheckpointCoordinator {
             return;
         }
         self.collecting = true;
-        // Files of the checkpoints removed last stay until the next collection. A task that has not yet heard of the newest
-        // checkpoint may still refer to the previous one in the checkpoint that it is taking (C4).
-        let keep = self.removed.iter().chain(self.completed.iter()).cloned().collect();
-        let removed = self.removed.iter().map(|one| one.id).collect();
+        // Files of the checkpoints that were subsumed last stay until the next collection. A task that has not yet heard of the
+        // newest checkpoint may still refer to the previous one in the checkpoint that it is taking (C4).
+        let keep = self.subsumed.iter().chain(self.completed.iter()).cloned().collect();
         let pending = self.pending.keys().copied().collect();
-        out.push(CheckpointEffect::Store(StoreCall::CollectGarbage { keep, pending, removed }));
+        out.push(CheckpointEffect::Store(StoreCall::CollectGarbage { keep, pending }));
     }
 
     fn tick(&mut self, at: Moment, out: &mut Vec<CheckpointEffect>) {
@@ -393,7 +392,7 @@ impl CheckpointCoordinator {
                 && is_due(*again_at)
             {
                 let pointer = pointer.clone();
-                out.push(CheckpointEffect::Store(StoreCall::AppendPointer { pointer: pointer.clone() }));
+                out.push(append(&self.completed, pointer.clone()));
                 pending.phase = PendingPhase::Appending(pointer);
             }
         }
@@ -506,7 +505,7 @@ impl CheckpointCoordinator {
         self.failures_in_a_row = 0;
         self.stats.completed(id, pointer.external_path.clone(), at.wall_ms);
         let location = pointer.external_path.clone().unwrap_or_default();
-        self.completed.add(pointer);
+        self.subsumed = self.completed.add(pointer);
 
         let stops = pending.request.as_ref().is_some_and(|request| request.stop);
         // Tasks finish only if all of them still run. If only some finished, the others would be left without their peers.
@@ -528,15 +527,8 @@ impl CheckpointCoordinator {
                 out.push(refusal(&request, "the job is finishing"));
             }
         }
-        let subsumed = self.completed.subsumed();
-        if !subsumed.is_empty() && !self.removing {
-            self.removing = true;
-            if is_planted(Flaw::FilesBeforePointers) {
-                let keep = self.completed.iter().filter(|one| !subsumed.contains(&one.id)).cloned().collect();
-                let pending = self.pending.keys().copied().collect();
-                out.push(CheckpointEffect::Store(StoreCall::CollectGarbage { keep, pending, removed: Vec::new() }));
-            }
-            out.push(CheckpointEffect::Store(StoreCall::RemovePointers { checkpoints: subsumed }));
+        if !self.subsumed.is_empty() {
+            self.collect_garbage(out);
         }
     }
 
@@ -561,6 +553,11 @@ impl CheckpointCoordinator {
             }
         }
     }
+}
+
+/// The append of a pointer. Until its outcome is certain, no other checkpoint completes, so each attempt subsumes the same ones.
+fn append(completed: &CompletedCheckpoints, pointer: Box<CompletedCheckpoint>) -> CheckpointEffect {
+    CheckpointEffect::Store(StoreCall::AppendPointer { pointer, subsumed: completed.subsumed_by_next() })
 }
 
 fn refusal(request: &CheckpointRequest, reason: &str) -> CheckpointEffect {

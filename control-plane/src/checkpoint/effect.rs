@@ -36,18 +36,17 @@ pub enum StoreCall {
         target_directory: Option<String>,
     },
     /// Append a checkpoint's pointer (fenced): the commit point. Safe to repeat.
-    AppendPointer { pointer: Box<CompletedCheckpoint> },
-    /// Remove these pointers (fenced). Their files are deleted only when the removal is certain.
-    RemovePointers { checkpoints: Vec<CheckpointId> },
+    AppendPointer {
+        pointer: Box<CompletedCheckpoint>,
+        /// Checkpoints whose pointers the same commit removes.
+        subsumed: Vec<CheckpointId>,
+    },
     /// Delete files that nothing references. `GarbageCollected` answers this call, whether or not it succeeds.
     CollectGarbage {
         /// Completed checkpoints whose files stay, oldest first.
         keep: Vec<CompletedCheckpoint>,
         /// Checkpoints in flight, whose files stay.
         pending: BTreeSet<CheckpointId>,
-        /// Pointers that were just removed. They are removed again before files are deleted. If there is a newer leader, the
-        /// store refuses this, and the newer leader decides about the files (C5).
-        removed: Vec<CheckpointId>,
     },
 }
 

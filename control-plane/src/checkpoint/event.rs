@@ -44,12 +44,16 @@ pub enum CheckpointEvent {
     Acknowledged(CheckpointAcknowledgement),
     /// A subtask can't take part in a checkpoint.
     Declined(CheckpointDecline),
+    /// Not all tasks could be told to take a checkpoint, because a TaskManager is behind with its orders.
+    NotTriggered {
+        checkpoint: CheckpointId,
+        /// Why, for people.
+        reason: String,
+    },
     /// Answer to `WriteMetadata`: where the file is, or why it was not written.
     MetadataWritten { checkpoint: CheckpointId, result: Result<WrittenMetadata, String> },
     /// Answer to `AppendPointer`.
     PointerAppended { checkpoint: CheckpointId, outcome: AppendOutcome },
-    /// Answer to `RemovePointers`: the pointers were removed, or the reason why they may still be there.
-    PointersRemoved { checkpoints: Vec<CheckpointId>, result: Result<(), String> },
     /// Answer to `CollectGarbage`: the run has ended.
     GarbageCollected,
     /// Time has passed. Sent at [`super::coordinator::CheckpointCoordinator::next_deadline`].

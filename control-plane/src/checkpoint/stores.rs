@@ -7,7 +7,6 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures::future::BoxFuture;
 use weir_ha::{CheckpointIdCounter, CompletedCheckpoint, CompletedCheckpointStore, Leadership, StoreError};
 use weir_protocol::checkpoint::CheckpointMetadata;
 use weir_protocol::job_graph::JobGraph;
@@ -57,16 +56,21 @@ pub struct Superseded;
 
 /// Why the checkpoint that a job must start from can't be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unreadable {
-    /// What is wrong and what to do, for people.
-    pub reason: String,
-    /// Whether to try again.
-    pub retryable: bool,
+pub enum Unreadable {
+    /// A newer leader exists, so this one must stop.
+    Superseded,
+    /// It can't be read, or the job can't start from it.
+    Because {
+        /// What is wrong and what to do, for people.
+        reason: String,
+        /// Whether to try again.
+        retryable: bool,
+    },
 }
 
 impl Unreadable {
     fn for_now(reason: String) -> Self {
-        Self { reason, retryable: true }
+        Self::Because { reason, retryable: true }
     }
 }
 
@@ -112,7 +116,8 @@ impl CheckpointStores {
 
     /// Imports the checkpoint that the job graph names as this job's checkpoint 0. Can be repeated after any failure.
     async fn import(&self, graph: &JobGraph, uri: &str) -> Result<CompletedCheckpoint, Unreadable> {
-        let refused = |reason: String, retryable| Unreadable { reason: format!("can't start from {uri}: {reason}"), retryable };
+        let refused =
+            |reason: String, retryable| Unreadable::Because { reason: format!("can't start from {uri}: {reason}"), retryable };
         let external = ExternalCheckpoint::open(uri, &self.options).map_err(|error| refused(error.to_string(), false))?;
         let failed = |error: CheckpointError| refused(error.to_string(), error.is_retryable());
         let found = external.metadata().await.map_err(failed)?;
@@ -129,13 +134,15 @@ impl CheckpointStores {
             completed_at_ms: imported.completed_at_ms,
             external_path: Some(uri.to_string()),
         };
-        let appended = self.completed.append(&self.leadership, &pointer).await;
-        appended.map_err(|error| refused(error.to_string(), true))?;
-        Ok(pointer)
+        match self.completed.append(&self.leadership, &pointer, &[]).await {
+            Ok(()) => Ok(pointer),
+            Err(StoreError::Superseded { .. }) => Err(Unreadable::Superseded),
+            Err(error) => Err(refused(error.to_string(), true)),
+        }
     }
 
     /// Makes a call and returns the event that answers it.
-    pub async fn perform(self: &Arc<Self>, call: StoreCall) -> Result<CheckpointEvent, Superseded> {
+    pub async fn perform(&self, call: StoreCall) -> Result<CheckpointEvent, Superseded> {
         Ok(match call {
             StoreCall::ReserveIds { count } => match self.reserve(count).await? {
                 Ok(ids) => CheckpointEvent::IdsReserved(ids),
@@ -149,15 +156,11 @@ impl CheckpointStores {
                 let result = self.write_metadata(Arc::from(metadata), target_directory).await;
                 CheckpointEvent::MetadataWritten { checkpoint, result }
             }
-            StoreCall::AppendPointer { pointer } => {
-                CheckpointEvent::PointerAppended { checkpoint: pointer.id, outcome: self.append(&pointer).await? }
+            StoreCall::AppendPointer { pointer, subsumed } => {
+                CheckpointEvent::PointerAppended { checkpoint: pointer.id, outcome: self.append(&pointer, &subsumed).await? }
             }
-            StoreCall::RemovePointers { checkpoints } => {
-                let result = self.remove(&checkpoints).await?;
-                CheckpointEvent::PointersRemoved { checkpoints, result }
-            }
-            StoreCall::CollectGarbage { keep, pending, removed } => {
-                self.collect(&keep, pending, &removed).await;
+            StoreCall::CollectGarbage { keep, pending } => {
+                self.collect(&keep, pending).await;
                 CheckpointEvent::GarbageCollected
             }
         })
@@ -202,8 +205,8 @@ impl CheckpointStores {
     }
 
     /// Appends a pointer, which completes the checkpoint. Safe to repeat with the same pointer.
-    async fn append(&self, pointer: &CompletedCheckpoint) -> Result<AppendOutcome, Superseded> {
-        match within(STORE_DEADLINE, self.completed.append(&self.leadership, pointer)).await {
+    async fn append(&self, pointer: &CompletedCheckpoint, subsumed: &[CheckpointId]) -> Result<AppendOutcome, Superseded> {
+        match within(STORE_DEADLINE, self.completed.append(&self.leadership, pointer, subsumed)).await {
             Some(Ok(())) if rarely("append-unanswered") => Ok(AppendOutcome::Unknown("rare".to_string())),
             Some(Ok(())) => Ok(AppendOutcome::Committed),
             Some(Err(StoreError::Superseded { .. })) => Err(Superseded),
@@ -214,24 +217,14 @@ impl CheckpointStores {
         }
     }
 
-    /// Removes pointers of subsumed checkpoints.
-    async fn remove(&self, checkpoints: &[CheckpointId]) -> Result<Result<(), String>, Superseded> {
-        settled(within(STORE_DEADLINE, self.completed.remove(&self.leadership, self.job, checkpoints)).await)
-    }
-
-    /// Deletes the files that neither `keep` nor a pending checkpoint refers to (C4), as long as this leader leads (C5).
-    async fn collect(self: &Arc<Self>, keep: &[CompletedCheckpoint], pending: BTreeSet<CheckpointId>, removed: &[CheckpointId]) {
-        if within(COPY_DEADLINE, self.collect_in_time(keep, pending, removed)).await.is_none() {
+    /// Deletes the files that neither `keep` nor a pending checkpoint refers to (C4). Other pointers are gone for certain (C5).
+    async fn collect(&self, keep: &[CompletedCheckpoint], pending: BTreeSet<CheckpointId>) {
+        if within(COPY_DEADLINE, self.collect_in_time(keep, pending)).await.is_none() {
             tracing::warn!(job = %self.job, "collecting checkpoint files takes too long; the next run continues");
         }
     }
 
-    async fn collect_in_time(
-        self: &Arc<Self>,
-        keep: &[CompletedCheckpoint],
-        pending: BTreeSet<CheckpointId>,
-        removed: &[CheckpointId],
-    ) {
+    async fn collect_in_time(&self, keep: &[CompletedCheckpoint], pending: BTreeSet<CheckpointId>) {
         let mut kept = Vec::with_capacity(keep.len());
         let keep = if is_planted(Flaw::OldestCollected) { &keep[keep.len().saturating_sub(1)..] } else { keep };
         for one in keep {
@@ -251,14 +244,8 @@ impl CheckpointStores {
         self.known()
             .retain(|id, _| keep.iter().any(|one| one.id == *id) || pending.contains(id) || keep.iter().all(|one| one.id < *id));
         let roots = Roots { kept: kept.iter().map(|one| &**one).collect(), pending };
-        let still_ours = || {
-            let (stores, removed) = (Arc::clone(self), removed.to_vec());
-            // Boxed, because otherwise the compiler can't see that it may move between threads.
-            let ours: BoxFuture<'static, bool> = Box::pin(async move { matches!(stores.remove(&removed).await, Ok(Ok(()))) });
-            ours
-        };
         delay_at_times("garbage-collection").await;
-        match gc::collect(&self.storage, self.job, &roots, still_ours).await {
+        match gc::collect(&self.storage, self.job, &roots).await {
             Ok(collected) => {
                 if let Some(error) = collected.failed.first() {
                     let failed = collected.failed.len();

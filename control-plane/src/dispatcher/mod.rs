@@ -503,6 +503,7 @@ fn refusal(error: &StoreError) -> SubmitError {
     match error {
         StoreError::Refused { .. } => SubmitError::Invalid(vec![error.to_string()]),
         StoreError::Conflict { .. } | StoreError::TokenTaken { .. } => SubmitError::Conflict(error.to_string()),
+        StoreError::NoRoom { .. } => SubmitError::Busy(error.to_string()),
         StoreError::Unresolved { .. } => SubmitError::Unknown(error.to_string()),
         StoreError::Superseded { .. } | StoreError::Unavailable(_) | StoreError::Corrupt { .. } | StoreError::File(_) => {
             SubmitError::Unavailable(error.to_string())

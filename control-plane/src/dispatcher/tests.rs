@@ -155,6 +155,7 @@ fn a_submission_that_the_store_refuses_fails_with_a_matching_error() {
         (unavailable(), "refused Unavailable"),
         (StoreError::Conflict { key: "k".to_string(), reason: "taken".to_string() }, "refused Conflict"),
         (StoreError::Refused { reason: "token".to_string() }, "refused Invalid"),
+        (StoreError::NoRoom { bytes: 2, limit: 1 }, "refused Busy"),
     ];
     for (error, expected) in refusals {
         let mut dispatcher = dispatcher();

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use weir_ha::{CheckpointIdCounter, CompletedCheckpointStore, Leadership, StoreAvailability, StoreWatch};
 use weir_protocol::job_graph::JobGraph;
 use weir_protocol::job_status::JobStatus;
+use weir_protocol::link::Order;
 use weir_storage::StorageOptions;
 use weir_storage::checkpoint::CheckpointStorage;
 use weir_world::{Millis, MonotonicClock, random_id, wall_clock_ms};
@@ -28,7 +29,7 @@ use crate::checkpoint::pending::CheckpointRequest;
 use crate::checkpoint::stores::{CheckpointStores, Superseded, Unreadable};
 use crate::drills::DrillWatch;
 use crate::resource_manager::gateway::ResourceManagerGateway;
-use crate::rpc::links::TaskManagerLinks;
+use crate::rpc::links::{NotSent, TaskManagerLinks};
 
 /// Minimum time between two views that differ only in numbers, milliseconds.
 const VIEW_INTERVAL_MS: u64 = 50;
@@ -281,8 +282,18 @@ impl Runner {
             JobMasterEffect::DeclareRequirements { slots } => self.context.resource_manager.declare_requirements(job, slots),
             JobMasterEffect::ReleaseSlot { allocation } => self.context.resource_manager.release(job, allocation),
             JobMasterEffect::Send { task_manager, order } => {
-                if let Err(error) = self.context.links.send(&task_manager, order) {
-                    lost.push(JobMasterEvent::TaskManagerLost { task_manager, reason: error.reason });
+                let triggered = match &order {
+                    Order::TriggerCheckpoint { barrier, .. } => Some(barrier.id),
+                    _ => None,
+                };
+                match (self.context.links.send(&task_manager, order), triggered) {
+                    (Ok(()), _) => {}
+                    (Err(NotSent::LinkLost { task_manager, reason }), _) => {
+                        lost.push(JobMasterEvent::TaskManagerLost { task_manager, reason });
+                    }
+                    (Err(busy @ NotSent::Busy { .. }), checkpoint) => lost.extend(checkpoint.map(|checkpoint| {
+                        JobMasterEvent::Checkpoint(CheckpointEvent::NotTriggered { checkpoint, reason: busy.to_string() })
+                    })),
                 }
             }
             JobMasterEffect::Disconnect { task_manager, reason } => {
@@ -329,7 +340,8 @@ impl Runner {
 async fn read_newest(stores: &CheckpointStores, graph: &JobGraph, question: u64) -> JobMasterEvent {
     match stores.read_newest(graph).await {
         Ok(restore) => JobMasterEvent::CheckpointRead { question, restore },
-        Err(Unreadable { reason, retryable }) => JobMasterEvent::CheckpointUnreadable { question, reason, retryable },
+        Err(Unreadable::Superseded) => JobMasterEvent::Superseded,
+        Err(Unreadable::Because { reason, retryable }) => JobMasterEvent::CheckpointUnreadable { question, reason, retryable },
     }
 }
 

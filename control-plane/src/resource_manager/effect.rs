@@ -26,6 +26,12 @@ pub enum Effect {
         /// Why, for people.
         reason: String,
     },
+    /// Tell an operator that tasks which were to be canceled when the TaskManager registered still occupy slots.
+    StillClearing {
+        task_manager: TaskManagerId,
+        /// Number of these tasks.
+        attempts: usize,
+    },
     /// Grant slots to a job.
     Grant {
         job: JobId,

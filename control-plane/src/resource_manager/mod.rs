@@ -36,6 +36,9 @@ pub struct HeartbeatOptions {
     pub timeout_ms: u64,
 }
 
+/// Interval at which a TaskManager is told again to cancel tasks of an earlier leadership or link, milliseconds.
+const CLEARING_REMINDER_MS: u64 = 30_000;
+
 /// The pure core of the ResourceManager.
 #[derive(Debug, Clone, Hash)]
 pub struct ResourceManager {
@@ -52,6 +55,8 @@ pub struct ResourceManager {
 struct Registered {
     link: LinkId,
     registration: Registration,
+    /// When it is told again to cancel the tasks that it held when it registered.
+    remind_at: Millis,
 }
 
 impl ResourceManager {
@@ -136,7 +141,8 @@ impl ResourceManager {
         }
         self.slots.add(task_manager.clone(), registration.slots, held);
         self.heartbeats.watch(task_manager.clone(), now);
-        self.task_managers.insert(task_manager, Registered { link, registration });
+        let remind_at = now.after(CLEARING_REMINDER_MS);
+        self.task_managers.insert(task_manager, Registered { link, registration, remind_at });
     }
 
     /// Removes a TaskManager, if it is known, and tells the jobs that had slots there.
@@ -174,6 +180,20 @@ impl ResourceManager {
             let reason = format!("no heartbeat for {} ms", self.heartbeat.timeout_ms);
             effects.push(Effect::BreakLink { task_manager: task_manager.clone(), reason: reason.clone() });
             self.lose(&task_manager, &reason, effects);
+        }
+        self.remind(now, effects);
+    }
+
+    /// Repeats the cancel order for tasks whose slots are still being cleared. The order may have been lost on the TaskManager, and
+    /// no JobMaster knows these tasks.
+    fn remind(&mut self, now: Millis, effects: &mut Vec<Effect>) {
+        for (task_manager, registered) in self.task_managers.iter_mut().filter(|(_, registered)| registered.remind_at <= now) {
+            registered.remind_at = now.after(CLEARING_REMINDER_MS);
+            let attempts = self.slots.clearing_on(task_manager);
+            if !attempts.is_empty() {
+                effects.push(Effect::StillClearing { task_manager: task_manager.clone(), attempts: attempts.len() });
+                effects.push(Effect::Send { task_manager: task_manager.clone(), order: Order::Cancel(attempts) });
+            }
         }
     }
 

@@ -92,6 +92,10 @@ impl Runner {
                 tracing::warn!(%task_manager, reason, "breaking the link to a TaskManager");
                 self.links.break_link(&task_manager, &reason);
             }
+            Effect::StillClearing { task_manager, attempts } => tracing::warn!(
+                %task_manager, attempts,
+                "tasks that were canceled when the TaskManager registered still run; they are canceled again, and their slots can't be used until they stop. If they don't, restart that TaskManager"
+            ),
             Effect::Grant { job, slots } => self.tell(job, |job_master| job_master.slots_granted(slots)),
             Effect::Shortage { job, missing, reason } => {
                 tracing::info!(%job, missing, reason, "a job waits for slots");

@@ -116,6 +116,15 @@ impl SlotManager {
         freed
     }
 
+    /// The attempts that must end before their slots on a TaskManager are free.
+    pub(super) fn clearing_on(&self, id: &TaskManagerId) -> Vec<ExecutionAttemptId> {
+        let attempts = |slot: &Slot| match slot {
+            Slot::Clearing(attempts) => attempts.iter().copied().collect(),
+            _ => Vec::new(),
+        };
+        self.task_managers.get(id).into_iter().flatten().flat_map(attempts).collect()
+    }
+
     pub(super) fn free_on(&self, id: &TaskManagerId) -> u32 {
         self.task_managers.get(id).map_or(0, |slots| free(slots))
     }

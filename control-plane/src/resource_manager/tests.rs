@@ -225,3 +225,25 @@ fn the_same_events_give_the_same_effects() {
     };
     assert_eq!(run(), run());
 }
+
+#[test]
+fn tasks_of_an_earlier_leadership_are_canceled_again_until_their_slots_are_free() {
+    let mut manager = manager();
+    let held = HeldAttempt { attempt: attempt(1, 0), state: ExecutionState::Running, slot: 0, allocation: AllocationId(8) };
+    let registration = Registration { attempts: vec![held], ..registration("a", 2) };
+    manager.handle(Event::Register { registration, link: LinkId(1) }, Millis(0));
+    let mut reminders = |until: u64| -> Vec<u64> {
+        let ticks = (100..until).step_by(100).filter(|now| {
+            manager.handle(Event::Heartbeat { task_manager: tm("a"), link: LinkId(1) }, Millis(*now));
+            let effects = manager.handle(Event::Tick, Millis(*now));
+            let order = Effect::Send { task_manager: tm("a"), order: Order::Cancel(vec![attempt(1, 0)]) };
+            assert_eq!(effects.contains(&order), !effects.is_empty());
+            !effects.is_empty()
+        });
+        ticks.collect()
+    };
+    assert_eq!(reminders(70_000), [CLEARING_REMINDER_MS, 2 * CLEARING_REMINDER_MS]);
+    manager.handle(Event::AttemptEnded { task_manager: tm("a"), link: LinkId(1), attempt: attempt(1, 0) }, Millis(70_000));
+    let effects = manager.handle(Event::Tick, Millis(70_050 + 2 * CLEARING_REMINDER_MS));
+    assert_eq!(effects, [], "the slot is free");
+}

@@ -8,21 +8,36 @@ use tokio::sync::{mpsc, watch};
 use weir_protocol::link::{Order, ToTaskManager};
 use weir_protocol::{LeaderEpoch, TaskManagerId};
 
-/// Number of orders that may wait for one TaskManager. If there are more, the link is broken.
-pub const LINK_QUEUE_ORDERS: usize = 1024;
+/// Number of orders that may wait for one TaskManager. If there are more, the link is broken. All orders that many jobs give within
+/// a heartbeat timeout find room, so a TaskManager that is only late keeps its tasks.
+pub const LINK_QUEUE_ORDERS: usize = 65_536;
+
+/// If more orders wait for a TaskManager, its tasks are not told to take checkpoints. An order that waits is of no use for a
+/// checkpoint, because the other tasks of the job wait for it.
+const BUSY_ORDERS: usize = 1_024;
 
 /// Identifies one stream of a TaskManager. A later stream has a higher id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LinkId(pub u64);
 
-/// An order could not be sent: the TaskManager has no link, or its link was just broken because the queue is full. The
-/// ResourceManager tells every affected JobMaster, so callers need not retry.
+/// Why an order could not be sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no link to TaskManager {task_manager}: {reason}")]
-pub struct LinkLost {
-    pub task_manager: TaskManagerId,
-    /// Why, for people.
-    pub reason: String,
+pub enum NotSent {
+    /// The TaskManager has no link, or its link was just broken because the queue is full. The ResourceManager tells every
+    /// affected JobMaster, so callers need not retry.
+    #[error("no link to TaskManager {task_manager}: {reason}")]
+    LinkLost {
+        task_manager: TaskManagerId,
+        /// Why, for people.
+        reason: String,
+    },
+    /// The trigger of a checkpoint would come too late. The checkpoint must be aborted.
+    #[error("TaskManager {task_manager} is behind with its orders: {waiting} wait for it")]
+    Busy {
+        task_manager: TaskManagerId,
+        /// Number of orders that wait.
+        waiting: usize,
+    },
 }
 
 /// The links to all registered TaskManagers. Every order carries this leader's epoch (E4).
@@ -77,10 +92,14 @@ impl TaskManagerLinks {
     }
 
     /// Queues an order. Never blocks: if the queue is full, the link is broken, and the TaskManager must register again.
-    pub fn send(&self, task_manager: &TaskManagerId, order: Order) -> Result<(), LinkLost> {
-        let lost = |reason: &str| LinkLost { task_manager: task_manager.clone(), reason: reason.to_string() };
+    pub fn send(&self, task_manager: &TaskManagerId, order: Order) -> Result<(), NotSent> {
+        let lost = |reason: &str| NotSent::LinkLost { task_manager: task_manager.clone(), reason: reason.to_string() };
         let mut open = self.lock();
         let Some(link) = open.links.get(task_manager) else { return Err(lost("not connected")) };
+        let waiting = link.orders.max_capacity() - link.orders.capacity();
+        if waiting >= BUSY_ORDERS && matches!(order, Order::TriggerCheckpoint { .. }) {
+            return Err(NotSent::Busy { task_manager: task_manager.clone(), waiting });
+        }
         match link.orders.try_send(ToTaskManager { epoch: self.shared.epoch, order }) {
             Ok(()) => Ok(()),
             Err(mpsc::error::TrySendError::Closed(_)) => Err(lost("the stream has ended")),
@@ -142,6 +161,9 @@ impl TaskManagerLinks {
 
 #[cfg(test)]
 mod tests {
+    use weir_protocol::CheckpointId;
+    use weir_protocol::checkpoint::{CheckpointBarrier, CheckpointKind};
+
     use super::*;
 
     fn tm(name: &str) -> TaskManagerId {
@@ -169,6 +191,22 @@ mod tests {
         assert!(links.send(&tm("a"), Order::HeartbeatAck).is_err());
         assert!(end.broken.borrow().is_some());
         assert!(links.send(&tm("a"), Order::HeartbeatAck).is_err(), "the link is broken");
+    }
+
+    #[test]
+    fn a_task_manager_that_is_behind_gets_no_triggers_but_all_other_orders() {
+        let links = TaskManagerLinks::new(LeaderEpoch(1));
+        let mut end = links.open(&tm("a")).expect("open");
+        let barrier = CheckpointBarrier { id: CheckpointId(1), kind: CheckpointKind::Checkpoint, timestamp_ms: 0 };
+        let trigger = || links.send(&tm("a"), Order::TriggerCheckpoint { barrier, attempts: Vec::new() });
+        for _ in 0..BUSY_ORDERS {
+            trigger().expect("it keeps up");
+        }
+        assert_eq!(trigger(), Err(NotSent::Busy { task_manager: tm("a"), waiting: BUSY_ORDERS }));
+        links.send(&tm("a"), Order::Cancel(Vec::new())).expect("sent");
+        assert!(end.broken.borrow_and_update().is_none(), "its link stays");
+        while end.orders.try_recv().is_ok() {}
+        trigger().expect("it has caught up");
     }
 
     #[test]

@@ -24,7 +24,7 @@ async fn ids(store: &CompletedCheckpointStore) -> Vec<u64> {
 async fn with_checkpoints(contest: &Contest, ids: &[u64]) -> CompletedCheckpointStore {
     let store = CompletedCheckpointStore::new(contest.ha());
     for id in ids {
-        store.append(&contest.leadership, &checkpoint(*id)).await.unwrap();
+        store.append(&contest.leadership, &checkpoint(*id), &[]).await.unwrap();
     }
     store
 }
@@ -39,8 +39,8 @@ async fn c3_an_appended_checkpoint_is_seen_by_the_next_leader() {
         external_path: Some("file:///savepoints/savepoint-000000-0123456789ab".to_owned()),
         ..checkpoint(9)
     };
-    store.append(&contest.leadership, &checkpoint(3)).await.unwrap();
-    store.append(&contest.leadership, &savepoint).await.unwrap();
+    store.append(&contest.leadership, &checkpoint(3), &[]).await.unwrap();
+    store.append(&contest.leadership, &savepoint, &[]).await.unwrap();
     contest.depose().await;
     let next = CompletedCheckpointStore::new(contest.other_ha());
     assert_eq!(next.list(JOB).await, Ok(vec![checkpoint(3), savepoint.clone()]));
@@ -54,38 +54,38 @@ async fn c2_ids_strictly_increase_even_after_removals() {
     let store = with_checkpoints(&contest, &[3, 9, 10]).await;
     for id in [1, 3, 5, 9] {
         let other = CompletedCheckpoint { completed_at_ms: 1, ..checkpoint(id) };
-        let outcome = store.append(&contest.leadership, &other).await;
+        let outcome = store.append(&contest.leadership, &other, &[]).await;
         assert!(matches!(outcome, Err(StoreError::Conflict { .. })), "{id}: {outcome:?}");
     }
-    store.remove(&contest.leadership, JOB, &[CheckpointId(9)]).await.unwrap();
-    let outcome = store.append(&contest.leadership, &checkpoint(9)).await;
+    store.append(&contest.leadership, &checkpoint(11), &[CheckpointId(9)]).await.unwrap();
+    let outcome = store.append(&contest.leadership, &checkpoint(9), &[]).await;
     assert!(matches!(outcome, Err(StoreError::Conflict { .. })), "{outcome:?}");
-    assert_eq!(ids(&store).await, [3, 10]);
+    assert_eq!(ids(&store).await, [3, 10, 11]);
 }
 
 #[tokio::test]
 async fn t35_an_append_of_unknown_outcome_ends_in_one_pointer_and_success() {
     for truth in [UnknownCommit::Applied, UnknownCommit::Lost] {
         let contest = Contest::start().await;
-        let store = with_checkpoints(&contest, &[3]).await;
+        let store = with_checkpoints(&contest, &[2, 3]).await;
         contest.store.next_commit_unknown(truth);
-        assert_eq!(store.append(&contest.leadership, &checkpoint(4)).await, Ok(()), "{truth:?}");
-        assert_eq!(store.append(&contest.leadership, &checkpoint(4)).await, Ok(()), "a repetition is fine");
+        let (four, subsumed) = (checkpoint(4), [CheckpointId(2)]);
+        assert_eq!(store.append(&contest.leadership, &four, &subsumed).await, Ok(()), "{truth:?}");
+        assert_eq!(store.append(&contest.leadership, &four, &subsumed).await, Ok(()), "a repetition is fine");
         assert_eq!(ids(&store).await, [3, 4]);
     }
 }
 
 #[tokio::test]
-async fn e3_a_superseded_leader_can_neither_append_nor_remove() {
+async fn e3_a_superseded_leader_can_neither_append_nor_subsume_nor_remove() {
     let mut contest = Contest::start().await;
     let store = with_checkpoints(&contest, &[3, 4]).await;
     let second = contest.depose().await;
     let next = CompletedCheckpointStore::new(contest.other_ha());
-    next.append(&second, &checkpoint(6)).await.unwrap();
+    next.append(&second, &checkpoint(6), &[]).await.unwrap();
     let before = contest.dump().await;
     let outcomes = [
-        store.append(&contest.leadership, &checkpoint(7)).await,
-        store.remove(&contest.leadership, JOB, &[CheckpointId(3)]).await,
+        store.append(&contest.leadership, &checkpoint(7), &[CheckpointId(3)]).await,
         store.remove_all(&contest.leadership, JOB).await,
     ];
     for outcome in outcomes {
@@ -102,7 +102,7 @@ async fn a_superseded_leader_learns_whether_its_last_append_was_applied() {
         contest.store.next_commit_unknown(truth);
         let leadership = contest.leadership.clone();
         let checkpoint = checkpoint(4);
-        let mut append = Box::pin(store.append(&leadership, &checkpoint));
+        let mut append = Box::pin(store.append(&leadership, &checkpoint, &[]));
         // Runs up to the pause before the second attempt, unless reading back shows that the first attempt was applied.
         let outcome = futures::poll!(&mut append);
         contest.depose().await;
@@ -119,18 +119,28 @@ async fn a_superseded_leader_learns_whether_its_last_append_was_applied() {
 }
 
 #[tokio::test]
-async fn removing_is_idempotent_and_never_takes_the_newest() {
+async fn an_append_removes_the_older_checkpoints_that_it_subsumes_and_no_other() {
     let contest = Contest::start().await;
     let store = with_checkpoints(&contest, &[3, 4, 5]).await;
-    let doomed = [CheckpointId(3), CheckpointId(4), CheckpointId(4), CheckpointId(2)];
-    for _ in 0..2 {
-        store.remove(&contest.leadership, JOB, &doomed).await.unwrap();
-        assert_eq!(ids(&store).await, [5]);
+    for subsumed in [CheckpointId(6), CheckpointId(7)] {
+        let outcome = store.append(&contest.leadership, &checkpoint(6), &[CheckpointId(3), subsumed]).await;
+        assert!(matches!(outcome, Err(StoreError::Refused { .. })), "{outcome:?}");
     }
-    let outcome = store.remove(&contest.leadership, JOB, &[CheckpointId(5)]).await;
+    assert_eq!(ids(&store).await, [3, 4, 5], "nothing of a refused append is done");
+    store.append(&contest.leadership, &checkpoint(6), &[CheckpointId(2), CheckpointId(3), CheckpointId(4)]).await.unwrap();
+    assert_eq!(ids(&store).await, [5, 6]);
+}
+
+#[tokio::test]
+async fn an_append_may_subsume_as_many_checkpoints_as_a_commit_holds() {
+    let contest = Contest::start().await;
+    let many: Vec<u64> = (1..=MAX_SUBSUMED as u64 + 1).collect();
+    let store = with_checkpoints(&contest, &many).await;
+    let subsumed: Vec<_> = many.iter().map(|id| CheckpointId(*id)).collect();
+    let outcome = store.append(&contest.leadership, &checkpoint(1_000), &subsumed).await;
     assert!(matches!(outcome, Err(StoreError::Refused { .. })), "{outcome:?}");
-    store.remove(&contest.leadership, JOB, &[]).await.unwrap();
-    assert_eq!(ids(&store).await, [5]);
+    store.append(&contest.leadership, &checkpoint(1_000), &subsumed[..MAX_SUBSUMED]).await.unwrap();
+    assert_eq!(ids(&store).await, [MAX_SUBSUMED as u64 + 1, 1_000]);
 }
 
 #[tokio::test]
@@ -140,7 +150,7 @@ async fn t33_an_ended_job_leaves_no_key_behind() {
     let store = with_checkpoints(&contest, &many).await;
     crate::CheckpointIdCounter::new(contest.ha()).reserve(&contest.leadership, JOB, 10).await.unwrap();
     let other = CompletedCheckpoint { job: JobId(8), ..checkpoint(1) };
-    store.append(&contest.leadership, &other).await.unwrap();
+    store.append(&contest.leadership, &other, &[]).await.unwrap();
     for _ in 0..2 {
         store.remove_all(&contest.leadership, JOB).await.unwrap();
         assert_eq!(store.latest(JOB).await, Ok(None));

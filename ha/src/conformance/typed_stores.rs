@@ -31,7 +31,7 @@ pub(super) async fn records_survive_the_leader<C: TestCluster>(cluster: C) {
     let services = std::sync::Arc::clone(&fixture.members[old].provider);
     let reserved = CheckpointIdCounter::new(services.clone()).reserve(&stale, JOB, 10).await.expect("reserves");
     let first = checkpoint(reserved.start, &stale);
-    CompletedCheckpointStore::new(services.clone()).append(&stale, &first).await.expect("appends");
+    CompletedCheckpointStore::new(services.clone()).append(&stale, &first, &[]).await.expect("appends");
     let result = JobResult {
         job: JobId(8),
         name: "job".into(),
@@ -52,7 +52,7 @@ pub(super) async fn records_survive_the_leader<C: TestCluster>(cluster: C) {
     let ids = CheckpointIdCounter::new(services.clone()).reserve(&newer, JOB, 10).await.expect("reserves");
     assert!(ids.start >= reserved.end, "C2: {ids:?} after {reserved:?}");
     let second = checkpoint(ids.start, &newer);
-    checkpoints.append(&newer, &second).await.expect("appends");
+    checkpoints.append(&newer, &second, &[]).await.expect("appends");
     let results = JobResultStore::new(services);
     assert_eq!(results.get(JobId(8)).await.expect("reads"), Some(result.clone()), "R1");
     let other = JobResult { status: JobStatus::Failed, ..result };
@@ -62,7 +62,7 @@ pub(super) async fn records_survive_the_leader<C: TestCluster>(cluster: C) {
     fixture.cluster.resume(&name);
     fixture.revoked(old).await;
     let late = CompletedCheckpointStore::new(std::sync::Arc::clone(&fixture.members[old].provider));
-    let appended = late.append(&stale, &checkpoint(ids.end + 1, &stale)).await;
+    let appended = late.append(&stale, &checkpoint(ids.end + 1, &stale), &[]).await;
     assert!(appended.is_err(), "E3: {appended:?}");
     assert_eq!(late.list(JOB).await.expect("reads"), vec![first, second], "C2");
 }

@@ -293,3 +293,22 @@ proptest! {
         let _ = from_hex(&text);
     }
 }
+
+#[tokio::test]
+async fn a_store_that_is_half_full_takes_no_new_job_but_checkpoints_results_and_repetitions() {
+    let fixture = fixture().await;
+    fixture.submit(&graph(1), Some("first")).await.unwrap();
+    let full = || fixture.contest.ha().usage().is_some_and(|usage| usage.bytes >= usage.limit / 2);
+    let value = Bytes::from(vec![0; crate::fenced_store::MAX_VALUE_BYTES]);
+    for number in 0.. {
+        if full() {
+            break;
+        }
+        fixture.contest.damage(&fixture.contest.leadership, &format!("filling/{number}"), value.clone()).await;
+    }
+    let outcome = fixture.submit(&graph(2), None).await;
+    assert!(matches!(outcome, Err(StoreError::NoRoom { .. })), "{outcome:?}");
+    assert_eq!(fixture.submit(&graph(1), Some("first")).await, Ok(Submission::AlreadySubmitted { job: JobId(1) }));
+    crate::CheckpointIdCounter::new(fixture.contest.ha()).reserve(&fixture.contest.leadership, JobId(1), 10).await.unwrap();
+    fixture.store.remove(&fixture.contest.leadership, JobId(1)).await.unwrap();
+}

@@ -8,7 +8,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use super::*;
 use crate::{
     CoordinationStore, Election, GroupAdmin, HaStatus, LeaderRecord, LeadershipEvent, MemberChange, MembershipError, MemoryStore,
-    ReadError, StoreWatch, TransferError, Versioned, WatchEvent,
+    ReadError, StoreUsage, StoreWatch, TransferError, Versioned, WatchEvent,
 };
 
 /// The longest wait for what must happen.
@@ -97,6 +97,10 @@ impl CoordinationStore for Mortal {
 
     fn availability(&self) -> StoreWatch {
         StoreWatch::always_available()
+    }
+
+    fn usage(&self) -> Option<StoreUsage> {
+        self.inner.usage()
     }
 }
 

@@ -45,12 +45,12 @@ pub use types::Member;
 
 use crate::campaign::Campaigns;
 use crate::election::LeaderElection;
-use crate::fenced_store::{Command, check_limits};
+use crate::fenced_store::{Command, FencedStore, check_limits};
 use crate::gate::Gate;
 use crate::provider_thread::ProviderThread;
 use crate::{
     Candidate, CommitOutcome, CoordinationStore, Election, GroupAdmin, HaStatus, LeaderRecord, Leadership, MemberChange,
-    MembershipError, Operation, ReadError, Rejection, StoreWatch, TransferError, Versioned, WatchEvent,
+    MembershipError, Operation, ReadError, Rejection, StoreUsage, StoreWatch, TransferError, Versioned, WatchEvent,
 };
 use group::{Group, OPERATION_DEADLINE};
 
@@ -196,6 +196,10 @@ impl CoordinationStore for RaftProvider {
 
     fn availability(&self) -> StoreWatch {
         StoreWatch::always_available()
+    }
+
+    fn usage(&self) -> Option<StoreUsage> {
+        Some(self.inner.group.replica.read(FencedStore::usage))
     }
 }
 

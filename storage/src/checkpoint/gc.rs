@@ -1,4 +1,7 @@
-//! Finds the files of a job's checkpoints that may be deleted (C4), and deletes them while this process still has the right (C5).
+//! Finds the files of a job's checkpoints that may be deleted (C4), and deletes them.
+//!
+//! While a job runs, a file may go once a fenced commit has removed the last pointer that needed it. No later leader can come to
+//! need such a file, because ids of checkpoints are never used again. So no check of leadership is needed after that commit (C5).
 //!
 //! There are no reference counts: each run lists the files and compares them with the references. So the next run deletes files
 //! that a crash, an abort or a lost message left behind, and an interrupted run does no harm.
@@ -14,7 +17,7 @@ use super::metadata::segments;
 use super::{CheckpointStorage, layout};
 use crate::file_system::{FileEntry, FileError};
 
-/// Number of files that are deleted between two checks of leadership.
+/// Number of an ended job's files that are deleted between two checks.
 const BATCH: usize = 100;
 
 /// The checkpoints whose files must stay.
@@ -73,56 +76,50 @@ pub struct Collected {
     pub deleted: usize,
     /// Files that could not be deleted, with the reason. The next run retries.
     pub failed: Vec<FileError>,
-    /// Whether the run stopped because the right to delete was lost.
+    /// Whether the run stopped because the job may not have ended.
     pub stopped: bool,
 }
 
-/// Deletes the files that [`deletable`] returns. Calls `still_ours` before every batch, and stops if it returns `false`.
-/// `still_ours` must ask the coordination store, or know otherwise that no newer leader exists (C5).
-pub async fn collect<F>(
+/// Deletes the files that [`deletable`] returns.
+pub async fn collect(storage: &CheckpointStorage, job: JobId, roots: &Roots<'_>) -> Result<Collected, FileError> {
+    let found = storage.files().list(&layout::job_directory(job)).await?;
+    let mut collected = Collected::default();
+    delete(storage, &deletable(job, &found, roots), &mut collected).await;
+    Ok(collected)
+}
+
+/// Deletes all checkpoint files of a job that has ended and retains no checkpoint. Calls `still_ended` before every batch, and
+/// stops if it returns `false` (C5). The deletes are durable when this returns, because nothing will clean the job's directory
+/// later.
+pub async fn delete_job<F>(
     storage: &CheckpointStorage,
     job: JobId,
-    roots: &Roots<'_>,
-    still_ours: impl FnMut() -> F,
+    mut still_ended: impl FnMut() -> F,
 ) -> Result<Collected, FileError>
 where
     F: Future<Output = bool>,
 {
     let found = storage.files().list(&layout::job_directory(job)).await?;
-    Ok(delete(storage, deletable(job, &found, roots), still_ours).await)
-}
-
-/// Deletes all checkpoint files of a job that has ended and retains no checkpoint. The deletes are durable when this returns,
-/// because nothing will clean the job's directory later.
-pub async fn delete_job<F>(storage: &CheckpointStorage, job: JobId, still_ours: impl FnMut() -> F) -> Result<Collected, FileError>
-where
-    F: Future<Output = bool>,
-{
-    let found = storage.files().list(&layout::job_directory(job)).await?;
     let paths = metadata_first(found.into_iter().map(|entry| entry.path).collect());
-    let collected = delete(storage, paths, still_ours).await;
+    let mut collected = Collected::default();
+    for batch in paths.chunks(BATCH) {
+        if !still_ended().await {
+            collected.stopped = true;
+            break;
+        }
+        delete(storage, batch, &mut collected).await;
+    }
     storage.files().sync_deletes(&layout::job_directory(job)).await?;
     Ok(collected)
 }
 
-async fn delete<F>(storage: &CheckpointStorage, paths: Vec<String>, mut still_ours: impl FnMut() -> F) -> Collected
-where
-    F: Future<Output = bool>,
-{
-    let mut collected = Collected::default();
-    for batch in paths.chunks(BATCH) {
-        if !still_ours().await {
-            collected.stopped = true;
-            break;
-        }
-        for path in batch {
-            match storage.files().delete(path).await {
-                Ok(()) => collected.deleted += 1,
-                Err(error) => collected.failed.push(error),
-            }
+async fn delete(storage: &CheckpointStorage, paths: &[String], collected: &mut Collected) {
+    for path in paths {
+        match storage.files().delete(path).await {
+            Ok(()) => collected.deleted += 1,
+            Err(error) => collected.failed.push(error),
         }
     }
-    collected
 }
 
 #[cfg(test)]

@@ -46,8 +46,8 @@ pub struct Checkpoints {
     /// Triggers that a subtask has not answered.
     triggers: BTreeSet<(CheckpointId, ExecutionAttemptId)>,
     writing: BTreeSet<CheckpointId>,
-    appending: BTreeMap<CheckpointId, CompletedCheckpoint>,
-    removing: Option<Vec<CheckpointId>>,
+    /// Pointers that are being appended, with the checkpoints that they subsume.
+    appending: BTreeMap<CheckpointId, (CompletedCheckpoint, Vec<CheckpointId>)>,
     /// The run of garbage collection: the checkpoints whose files stay, completed and in flight.
     collecting: Option<(BTreeSet<CheckpointId>, BTreeSet<CheckpointId>)>,
     pointers: BTreeMap<CheckpointId, CompletedCheckpoint>,
@@ -69,8 +69,8 @@ pub enum Step {
     Written(CheckpointId, bool),
     /// The append of a pointer ends: whether the write reaches the store, and whether its outcome is known.
     Appended(CheckpointId, bool, bool),
-    /// Pointers are removed, or the removal fails.
-    Removed(bool),
+    /// A TaskManager is behind with its orders, so it was not told to take a checkpoint.
+    NotTriggered(CheckpointId),
     /// A collection of garbage ends.
     Collected,
     /// The next deadline is reached.
@@ -124,7 +124,6 @@ impl Checkpoints {
             triggers: BTreeSet::new(),
             writing: BTreeSet::new(),
             appending: BTreeMap::new(),
-            removing: None,
             collecting: None,
             pointers: BTreeMap::new(),
             newest: CheckpointId(0),
@@ -168,9 +167,11 @@ impl Checkpoints {
                 require(metadata.subtasks.len() == SUBTASKS as usize, "C1: a subtask is missing from the metadata")?;
                 require(self.writing.insert(metadata.id), "the same metadata is written twice at the same time")
             }
-            CheckpointEffect::Store(StoreCall::AppendPointer { pointer }) => {
+            CheckpointEffect::Store(StoreCall::AppendPointer { pointer, subsumed }) => {
                 require(self.files.contains(&pointer.id), "C1: a pointer is appended before its metadata is written")?;
-                require(self.appending.insert(pointer.id, *pointer).is_none(), "a pointer is appended twice at the same time")
+                require(subsumed.iter().all(|id| *id < pointer.id), "C6: the newest pointer is to be removed")?;
+                let append = self.appending.insert(pointer.id, (*pointer, subsumed));
+                require(append.is_none(), "a pointer is appended twice at the same time")
             }
             CheckpointEffect::NotifyComplete { checkpoint, .. } => {
                 require(
@@ -186,11 +187,7 @@ impl Checkpoints {
                     "C3: tasks are told that a checkpoint is aborted, but its pointer exists",
                 )
             }
-            CheckpointEffect::Store(StoreCall::RemovePointers { checkpoints }) => {
-                require(!checkpoints.contains(&self.newest), "C6: the newest pointer is to be removed")?;
-                require(self.removing.replace(checkpoints).is_none(), "two removals of pointers at the same time")
-            }
-            CheckpointEffect::Store(StoreCall::CollectGarbage { keep, pending, .. }) => {
+            CheckpointEffect::Store(StoreCall::CollectGarbage { keep, pending }) => {
                 let keep = keep.iter().map(|kept| kept.id).collect();
                 require(self.collecting.replace((keep, pending)).is_none(), "two collections of garbage at the same time")
             }
@@ -223,10 +220,11 @@ impl Checkpoints {
 
     /// Ends the append of a pointer. The store accepts the pointer if it is newer than all others, or already stored.
     fn appended(&mut self, id: CheckpointId, reaches: bool, answered: bool) -> Result<(), String> {
-        let Some(pointer) = self.appending.remove(&id) else { return Ok(()) };
+        let Some((pointer, subsumed)) = self.appending.remove(&id) else { return Ok(()) };
         let there = self.pointers.contains_key(&id);
         let taken = there || (reaches && id > self.newest);
         if taken && !there {
+            self.pointers.retain(|id, _| !subsumed.contains(id));
             self.pointers.insert(id, pointer);
             self.newest = id;
         }
@@ -236,15 +234,6 @@ impl Checkpoints {
             (true, false) => AppendOutcome::Refused("not the newest".to_owned()),
         };
         self.handle(CheckpointEvent::PointerAppended { checkpoint: id, outcome })
-    }
-
-    fn removed(&mut self, well: bool) -> Result<(), String> {
-        let Some(ids) = self.removing.take() else { return Ok(()) };
-        if well {
-            self.pointers.retain(|id, _| !ids.contains(id));
-        }
-        let result = if well { Ok(()) } else { Err("no answer".to_owned()) };
-        self.handle(CheckpointEvent::PointersRemoved { checkpoints: ids, result })
     }
 
     /// The collection of garbage deletes files, as it was told when it began, and ends.
@@ -281,14 +270,12 @@ impl Surrounding for Checkpoints {
         for (id, attempt) in &self.triggers {
             steps.extend([Step::Acknowledged(*id, *attempt), Step::Declined(*id, *attempt)]);
         }
+        steps.extend(self.triggers.iter().map(|(id, _)| *id).collect::<BTreeSet<_>>().into_iter().map(Step::NotTriggered));
         steps.extend(self.writing.iter().flat_map(|id| [true, false].map(|well| Step::Written(*id, well))));
         let fates = |id: &CheckpointId| {
             [(true, true), (true, false), (false, false)].map(|(reaches, told)| Step::Appended(*id, reaches, told))
         };
         steps.extend(self.appending.keys().flat_map(fates));
-        if self.removing.is_some() {
-            steps.extend([true, false].map(Step::Removed));
-        }
         if self.collecting.is_some() {
             steps.push(Step::Collected);
         }
@@ -332,7 +319,9 @@ impl Surrounding for Checkpoints {
             }
             Step::Written(id, well) => self.written(id, well),
             Step::Appended(id, reaches, answered) => self.appended(id, reaches, answered),
-            Step::Removed(well) => self.removed(well),
+            Step::NotTriggered(checkpoint) => {
+                self.handle(CheckpointEvent::NotTriggered { checkpoint, reason: "1024 orders wait".to_owned() })
+            }
             Step::Collected => self.collected(),
             Step::Tick => {
                 self.now = self.core.next_deadline().map_or(self.now, |deadline| deadline.0.max(self.now));

@@ -113,7 +113,9 @@ impl Slots {
                 self.granted.retain(|_, (owner, slot)| *owner != job || slot.task_manager != task_manager);
                 Ok(())
             }
-            Effect::Shortage { .. } | Effect::MassSuspicion { .. } | Effect::SuspicionOver => Ok(()),
+            Effect::StillClearing { .. } | Effect::Shortage { .. } | Effect::MassSuspicion { .. } | Effect::SuspicionOver => {
+                Ok(())
+            }
         }
     }
 

@@ -10,7 +10,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use weir_ha::keys::RESULTS;
 use weir_ha::{
     Candidate, CommitOutcome, CoordinationStore, Election, GroupAdmin, HaServices, HaStatus, LeaderElection, LeaderRecord,
-    Leadership, MemberChange, MembershipError, Operation, ReadError, Rejection, StoreWatch, TransferError, Versioned, WatchEvent,
+    Leadership, MemberChange, MembershipError, Operation, ReadError, Rejection, StoreUsage, StoreWatch, TransferError, Versioned,
+    WatchEvent,
 };
 use weir_protocol::{CheckpointId, JobId, LeaderEpoch};
 use weir_storage::checkpoint::{layout, metadata};
@@ -206,6 +207,10 @@ impl CoordinationStore for Observed {
 
     fn availability(&self) -> StoreWatch {
         self.inner.availability()
+    }
+
+    fn usage(&self) -> Option<StoreUsage> {
+        self.inner.usage()
     }
 }
 

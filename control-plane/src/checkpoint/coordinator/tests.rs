@@ -134,7 +134,7 @@ fn a_checkpoint_goes_from_trigger_over_metadata_and_pointer_to_completion() {
         other => panic!("{other:?}"),
     }
     match bench.written(1).as_slice() {
-        [CheckpointEffect::Store(StoreCall::AppendPointer { pointer })] => assert_eq!(pointer.id, CheckpointId(1)),
+        [CheckpointEffect::Store(StoreCall::AppendPointer { pointer, .. })] => assert_eq!(pointer.id, CheckpointId(1)),
         other => panic!("{other:?}"),
     }
     assert_eq!(bench.appended(1, AppendOutcome::Committed), [notify(1, false)]);
@@ -216,32 +216,41 @@ fn stopping_the_tasks_aborts_what_is_not_acknowledged_and_counts_no_failure() {
 }
 
 #[test]
-fn subsumed_pointers_are_removed_before_files_and_the_second_newest_keeps_its_files_for_a_while() {
+fn files_are_deleted_after_the_pointers_and_the_second_newest_keeps_its_files_for_a_while() {
     let mut bench = Bench::running(|_| {});
     bench.trigger(1_000);
-    bench.complete(1, 1);
+    assert_eq!(bench.complete(1, 1), [notify(1, false)], "it subsumes none");
     bench.trigger(2_000);
-    let remove = CheckpointEffect::Store(StoreCall::RemovePointers { checkpoints: vec![CheckpointId(1)] });
-    assert_eq!(bench.complete(2, 1), [notify(2, false), remove]);
-    let ids = [CheckpointId(1)];
-    assert_eq!(
-        bench.handle(CheckpointEvent::PointersRemoved { checkpoints: ids.to_vec(), result: Err("no answer".to_string()) }),
-        [],
-        "no files are deleted before the pointers"
+    bench.ack_all(2, 1);
+    let subsumed = vec![CheckpointId(1)];
+    let append = bench.written(2);
+    assert!(
+        matches!(append.as_slice(), [CheckpointEffect::Store(StoreCall::AppendPointer { subsumed: found, .. })] if *found == subsumed),
+        "{append:?}"
     );
-
-    bench.trigger(3_000);
-    let remove = CheckpointEffect::Store(StoreCall::RemovePointers { checkpoints: vec![CheckpointId(1), CheckpointId(2)] });
-    assert_eq!(bench.complete(3, 1), [notify(3, false), remove]);
-    bench.trigger(4_000);
-    let ids = [CheckpointId(1), CheckpointId(2)];
-    match bench.handle(CheckpointEvent::PointersRemoved { checkpoints: ids.to_vec(), result: Ok(()) }).as_slice() {
-        [CheckpointEffect::Store(StoreCall::CollectGarbage { keep, pending, removed })] => {
-            assert!(keep.iter().any(|one| one.id == CheckpointId(3)));
-            assert_eq!((pending.len(), removed.as_slice()), (1, ids.as_slice()));
+    let unknown = AppendOutcome::Unknown("no answer".to_string());
+    let checkpoint = CheckpointId(2);
+    assert_eq!(bench.handle(CheckpointEvent::PointerAppended { checkpoint, outcome: unknown }), []);
+    let again = bench.tick(2_000 + RETRY_MS);
+    assert_eq!(again, append, "each attempt subsumes the same");
+    match bench.handle(CheckpointEvent::PointerAppended { checkpoint, outcome: AppendOutcome::Committed }).as_slice() {
+        [told, CheckpointEffect::Store(StoreCall::CollectGarbage { keep, .. }), ..] => {
+            assert_eq!(*told, notify(2, false));
+            assert_eq!(keep.iter().map(|one| one.id.0).collect::<Vec<_>>(), [1, 2]);
         }
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn a_checkpoint_that_not_all_tasks_were_told_of_is_aborted_and_fails_no_job() {
+    let mut bench = Bench::running(|config| config.tolerable_failures = 0);
+    bench.trigger(1_000);
+    let not_told = || CheckpointEvent::NotTriggered { checkpoint: CheckpointId(1), reason: "1024 orders wait".to_string() };
+    assert_eq!(bench.handle(not_told()), [aborted(1)]);
+    assert_eq!(bench.handle(not_told()), []);
+    bench.trigger(2_000);
+    assert_eq!(bench.complete(2, 1), [notify(2, false)]);
 }
 
 /// On slow file storage, runs would pile up.
@@ -260,12 +269,8 @@ fn garbage_is_collected_by_one_run_at_a_time_which_knows_all_that_was_removed() 
     let mut runs = Vec::new();
     for id in 1..=4 {
         bench.trigger(id * 1_000);
-        bench.complete(id, 1);
-        if id > 1 {
-            let checkpoints = vec![CheckpointId(id - 1)];
-            let effects = bench.handle(CheckpointEvent::PointersRemoved { checkpoints, result: Ok(()) });
-            runs.extend(collections(&effects));
-        }
+        let effects = bench.complete(id, 1);
+        runs.extend(collections(&effects));
     }
     assert_eq!(runs, [(vec![1, 2], 0)], "the first run has not ended");
     bench.trigger(5_000);
@@ -426,7 +431,7 @@ fn while_the_store_is_unavailable_one_checkpoint_is_held_and_nothing_fails() {
     bench.ack_all(2, 1);
     let held = bench.written(2);
     assert!(
-        matches!(held.as_slice(), [CheckpointEffect::Store(StoreCall::AppendPointer { pointer })] if pointer.id == CheckpointId(2))
+        matches!(held.as_slice(), [CheckpointEffect::Store(StoreCall::AppendPointer { pointer, .. })] if pointer.id == CheckpointId(2))
     );
     // A long outage: every retry of the pointer has an unknown outcome. Nothing else is triggered, and nothing fails.
     for minute in 1..=10_u64 {

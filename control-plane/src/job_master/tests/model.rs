@@ -350,27 +350,18 @@ impl Model {
                 let result = if applied { Ok(written) } else { Err(sorry()) };
                 JobMasterEvent::Checkpoint(CheckpointEvent::MetadataWritten { checkpoint: metadata.id, result })
             }
-            JobMasterEffect::Checkpoint(StoreCall::AppendPointer { pointer }) => {
+            JobMasterEffect::Checkpoint(StoreCall::AppendPointer { pointer, subsumed }) => {
                 let checkpoint = pointer.id;
                 if applied && !self.store.contains(&pointer) {
                     assert!(self.newest().is_none_or(|newest| newest < checkpoint), "C2: ids increase");
+                    assert!(!subsumed.contains(&checkpoint), "C6: the pointer of the newest checkpoint is never removed");
+                    self.store.retain(|one| !subsumed.contains(&one.id));
                     self.kinds.insert(checkpoint, pointer.kind);
                     self.store.push(*pointer);
                 }
                 let certain = applied && answered;
                 let outcome = if certain { AppendOutcome::Committed } else { AppendOutcome::Unknown(sorry()) };
                 JobMasterEvent::Checkpoint(CheckpointEvent::PointerAppended { checkpoint, outcome })
-            }
-            JobMasterEffect::Checkpoint(StoreCall::RemovePointers { checkpoints }) => {
-                assert!(
-                    !checkpoints.iter().any(|id| Some(*id) == self.newest()),
-                    "the pointer of the newest checkpoint is never removed"
-                );
-                if applied {
-                    self.store.retain(|one| !checkpoints.contains(&one.id));
-                }
-                let result = if applied && answered { Ok(()) } else { Err(sorry()) };
-                JobMasterEvent::Checkpoint(CheckpointEvent::PointersRemoved { checkpoints, result })
             }
             JobMasterEffect::Checkpoint(StoreCall::CollectGarbage { keep, .. }) => {
                 assert!(self.newest().is_none_or(|newest| keep.iter().any(|one| one.id == newest) || newest > keep[0].id), "C4");

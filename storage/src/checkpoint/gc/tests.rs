@@ -101,48 +101,46 @@ async fn a_run_leaves_exactly_the_needed_files_and_another_run_deletes_none() {
     }
     let last = last.unwrap();
     let roots = Roots { kept: vec![&last], pending: BTreeSet::new() };
-    let collected = collect(&storage, JOB, &roots, || async { true }).await.unwrap();
+    let collected = collect(&storage, JOB, &roots).await.unwrap();
     assert_eq!(collected, Collected { deleted: 9, failed: Vec::new(), stopped: false });
     assert_eq!(files.files().into_keys().collect::<Vec<_>>(), sorted(files_of(4)));
     assert_eq!(storage.verify(&last).await, Ok(Vec::new()));
-    let again = collect(&storage, JOB, &roots, || async { true }).await.unwrap();
+    let again = collect(&storage, JOB, &roots).await.unwrap();
     assert_eq!(again, Collected::default());
 }
 
 #[tokio::test]
-async fn c5_a_run_that_loses_its_right_stops_before_the_next_batch() {
+async fn c5_the_files_of_a_job_are_deleted_only_as_long_as_it_has_ended() {
     let (storage, files) = storage();
     for number in 0..250 {
         storage.write_state(JOB, &format!("chk-1/{number}.state"), bytes::Bytes::new()).await.unwrap();
     }
-    let seven = take(&storage, 7).await;
     let asked = Cell::new(0);
-    let still_ours = || {
+    let still_ended = || {
         asked.set(asked.get() + 1);
-        let ours = asked.get() <= 2;
-        async move { ours }
+        let ended = asked.get() <= 2;
+        async move { ended }
     };
-    let roots = Roots { kept: vec![&seven], pending: BTreeSet::new() };
-    let collected = collect(&storage, JOB, &roots, still_ours).await.unwrap();
+    let collected = delete_job(&storage, JOB, still_ended).await.unwrap();
     assert_eq!(collected, Collected { deleted: 200, failed: Vec::new(), stopped: true });
-    assert_eq!(files.files().len(), 52);
+    assert_eq!(files.files().len(), 50);
 }
 
 #[tokio::test]
 async fn t46_failures_are_reported_and_the_next_run_finishes() {
     let (storage, files) = storage();
     take(&storage, 1).await;
-    let seven = take(&storage, 7).await;
-    let roots = Roots { kept: vec![&seven], pending: BTreeSet::new() };
-    let unavailable = || {
+    let fails_after_listing = || {
         files.set_fault(MemoryFault::Unavailable);
         async { true }
     };
-    let collected = collect(&storage, JOB, &roots, unavailable).await.unwrap();
+    let collected = delete_job(&storage, JOB, fails_after_listing).await.unwrap();
     assert_eq!((collected.deleted, collected.failed.len()), (0, 2));
-    assert!(collect(&storage, JOB, &roots, || async { true }).await.is_err(), "if the listing fails, nothing is deleted");
+    let seven = metadata(7, None);
+    let roots = Roots { kept: vec![&seven], pending: BTreeSet::new() };
+    assert!(collect(&storage, JOB, &roots).await.is_err(), "if the listing fails, nothing is deleted");
     files.set_fault(MemoryFault::None);
-    assert_eq!(collect(&storage, JOB, &roots, || async { true }).await.unwrap().deleted, 2);
+    assert_eq!(collect(&storage, JOB, &roots).await.unwrap().deleted, 2);
 }
 
 #[tokio::test]

@@ -45,8 +45,7 @@ impl Job {
                 require(metadata.subtasks.len() == self.subtasks, "C1: a subtask is missing from the metadata")?;
                 self.store.write(*metadata)
             }
-            JobMasterEffect::Checkpoint(StoreCall::AppendPointer { pointer }) => self.store.append(*pointer),
-            JobMasterEffect::Checkpoint(StoreCall::RemovePointers { checkpoints }) => self.store.remove(checkpoints),
+            JobMasterEffect::Checkpoint(StoreCall::AppendPointer { pointer, subsumed }) => self.store.append(*pointer, subsumed),
             JobMasterEffect::Checkpoint(StoreCall::CollectGarbage { .. }) => Ok(()),
             JobMasterEffect::Answer { request, outcome } => self.answer(request, &outcome),
             JobMasterEffect::End(ended) => self.end(ended.status),

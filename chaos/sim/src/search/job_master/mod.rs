@@ -121,8 +121,6 @@ pub enum Step {
     Written(CheckpointId, bool),
     /// The append of a pointer ends: whether the write reaches the store, and whether its outcome is known.
     Appended(CheckpointId, bool, bool),
-    /// Pointers are removed, or the removal fails.
-    Removed(bool),
     /// The next deadline is reached.
     Tick,
     /// The user cancels the job.
@@ -414,10 +412,6 @@ impl Job {
                 let outcome = self.store.appended(checkpoint, reaches);
                 let outcome = if told { outcome } else { AppendOutcome::Unknown(String::new()) };
                 Some(JobMasterEvent::Checkpoint(CheckpointEvent::PointerAppended { checkpoint, outcome }))
-            }
-            Step::Removed(well) => {
-                self.left.troubles -= u32::from(!well);
-                self.store.removed(well)
             }
             _ => None,
         };

@@ -32,8 +32,8 @@ pub(super) struct Store {
     asked: u64,
     reading: BTreeMap<u64, Option<CheckpointId>>,
     writing: BTreeMap<CheckpointId, Arc<CheckpointMetadata>>,
-    appending: BTreeMap<CheckpointId, CompletedCheckpoint>,
-    removing: Option<Vec<CheckpointId>>,
+    /// Pointers that are being appended, with the checkpoints that they subsume.
+    appending: BTreeMap<CheckpointId, (CompletedCheckpoint, Vec<CheckpointId>)>,
 }
 
 impl Store {
@@ -82,15 +82,11 @@ impl Store {
         )
     }
 
-    pub(super) fn append(&mut self, pointer: CompletedCheckpoint) -> Result<(), String> {
+    pub(super) fn append(&mut self, pointer: CompletedCheckpoint, subsumed: Vec<CheckpointId>) -> Result<(), String> {
         require(self.files.contains_key(&pointer.id), "C1: a pointer is appended before its metadata is written")?;
-        require(self.appending.insert(pointer.id, pointer).is_none(), "a pointer is appended twice at the same time")
-    }
-
-    pub(super) fn remove(&mut self, checkpoints: Vec<CheckpointId>) -> Result<(), String> {
-        let newest = self.newest().is_some_and(|newest| checkpoints.contains(&newest));
-        require(!newest, "C6: the newest pointer is to be removed")?;
-        require(self.removing.replace(checkpoints).is_none(), "two removals of pointers at the same time")
+        require(subsumed.iter().all(|id| *id < pointer.id), "C6: the newest pointer is to be removed")?;
+        let append = self.appending.insert(pointer.id, (pointer, subsumed));
+        require(append.is_none(), "a pointer is appended twice at the same time")
     }
 
     /// Answers a question with the checkpoint that was the newest when it was asked.
@@ -128,23 +124,15 @@ impl Store {
 
     /// Ends the append of a pointer, whose write reaches the store or not, and returns the outcome.
     pub(super) fn appended(&mut self, checkpoint: CheckpointId, reaches: bool) -> AppendOutcome {
-        let Some(pointer) = self.appending.remove(&checkpoint) else { return AppendOutcome::Committed };
+        let Some((pointer, subsumed)) = self.appending.remove(&checkpoint) else { return AppendOutcome::Committed };
         let there = self.pointers.contains_key(&checkpoint);
         if !there && (!reaches || self.appended.last().is_some_and(|newest| *newest >= checkpoint)) {
             return AppendOutcome::Refused("not the newest".to_owned());
         }
+        self.pointers.retain(|id, _| !subsumed.contains(id));
         self.pointers.insert(checkpoint, pointer);
         self.appended.insert(checkpoint);
         AppendOutcome::Committed
-    }
-
-    pub(super) fn removed(&mut self, well: bool) -> Option<JobMasterEvent> {
-        let checkpoints = self.removing.take()?;
-        if well {
-            self.pointers.retain(|id, _| !checkpoints.contains(id));
-        }
-        let result = if well { Ok(()) } else { Err("no answer".to_owned()) };
-        Some(JobMasterEvent::Checkpoint(CheckpointEvent::PointersRemoved { checkpoints, result }))
     }
 
     /// Another leader takes over. Pointers that the former leader was appending have reached the store, or never will.
@@ -154,7 +142,7 @@ impl Store {
         }
         self.reading.clear();
         self.writing.clear();
-        (self.reserving, self.removing) = (false, None);
+        self.reserving = false;
     }
 
     /// Adds the steps that the stores may take next. With `trouble` they may also fail.
@@ -171,9 +159,6 @@ impl Store {
                 steps.extend([true, false].map(|reaches| Step::Appended(*id, reaches, false)));
             }
         }
-        if self.removing.is_some() {
-            steps.extend(both().map(Step::Removed));
-        }
     }
 
     /// Returns the next step if nothing fails. Old questions stay unanswered.
@@ -182,7 +167,6 @@ impl Store {
             return Some(Step::Reserved(true));
         }
         let written = self.writing.keys().next().map(|id| Step::Written(*id, true));
-        let appended = written.or_else(|| self.appending.keys().next().map(|id| Step::Appended(*id, true, true)));
-        appended.or_else(|| self.removing.is_some().then_some(Step::Removed(true)))
+        written.or_else(|| self.appending.keys().next().map(|id| Step::Appended(*id, true, true)))
     }
 }
