@@ -8,8 +8,8 @@ use tokio::sync::{OnceCell, watch};
 use tokio::task::JoinHandle;
 use weir_ha::store_identity::{Markers, Verdict};
 use weir_ha::{
-    CheckpointIdCounter, CommitOutcome, CompletedCheckpointStore, DrillStore, HaServices, Leadership, ReadError, Rejection,
-    StoreError, migration, store_identity,
+    CheckpointIdCounter, CommitOutcome, CompletedCheckpointStore, DrillStore, HaServices, Leadership, Rejection, StoreError,
+    migration, store_identity,
 };
 use weir_protocol::LeaderEpoch;
 use weir_storage::StorageOptions;
@@ -139,17 +139,6 @@ struct TakeOver {
     superseded: watch::Sender<bool>,
 }
 
-/// What a new leader finds in the store.
-enum Found {
-    /// The jobs and results to recover.
-    Recoverable(Recovered),
-    /// This process must not lead: the state has moved to another store, or this is not the store that the files belong to. Holds
-    /// the reason.
-    Refused(String),
-    /// An operator has accepted a store from a backup. The leader must act under an epoch above this one.
-    RaiseAbove(LeaderEpoch),
-}
-
 impl TakeOver {
     /// Reads the store, recovers the jobs, opens the services, publishes the leader, and then runs the Dispatcher until dropped.
     /// Clients can find this leader only after the registry shows every job.
@@ -161,12 +150,8 @@ impl TakeOver {
         };
         weir_world::delay_at_times("leadership-granted").await;
         let recovered = match self.read().await {
-            Found::Recoverable(recovered) => recovered,
-            Found::Refused(objection) => {
-                self.context.refused.send_replace(Some(objection));
-                return;
-            }
-            Found::RaiseAbove(epoch) => return self.raise_epoch(epoch).await,
+            Ok(recovered) => recovered,
+            Err(verdict) => return self.obey(verdict).await,
         };
         weir_world::delay_at_times("recovery-read").await;
         since_grant("read");
@@ -185,8 +170,8 @@ impl TakeOver {
         tokio::join!(dispatcher.run(), announce);
     }
 
-    /// Reads everything the store holds. Retries until it succeeds or the leadership ends.
-    async fn read(&self) -> Found {
+    /// Reads everything the store holds, or the verdict that forbids to act on it. Retries until it succeeds or the leadership ends.
+    async fn read(&self) -> Result<Recovered, Verdict> {
         let mut backoff = RETRY;
         loop {
             match self.try_read().await {
@@ -200,21 +185,31 @@ impl TakeOver {
         }
     }
 
-    async fn try_read(&self) -> Result<Found, StoreError> {
-        if let Some(objection) = migration::look(&*self.context.ha).await?.and_then(|mark| mark.objection()) {
-            return Ok(Found::Refused(objection));
+    async fn try_read(&self) -> Result<Result<Recovered, Verdict>, StoreError> {
+        let (migration, verdict) = tokio::try_join!(migration::look(&*self.context.ha), self.judge_store())?;
+        if let Some(objection) = migration.and_then(|mark| mark.objection()) {
+            return Ok(Err(Verdict::Refused(objection)));
         }
-        match self.judge_store().await? {
-            Verdict::Known => {}
-            Verdict::RaiseAbove(epoch) => return Ok(Found::RaiseAbove(epoch)),
-            Verdict::Refused(objection) => return Ok(Found::Refused(objection)),
+        if verdict != Verdict::Known {
+            return Ok(Err(verdict));
         }
-        let jobs = self.stores.graphs.recover().await.map_err(|error: ReadError| StoreError::from(error))?;
-        let results = self.stores.results.list().await?;
+        let jobs = async { self.stores.graphs.recover().await.map_err(StoreError::from) };
+        let drills = DrillStore::new(self.context.ha.clone());
+        let (jobs, results, drill) = tokio::try_join!(jobs, self.stores.results.list(), drills.newest())?;
         // This happens before any job is started, because restarts that a drill causes must not count.
-        let drill = DrillStore::new(self.context.ha.clone()).newest().await?;
         self.leading.drill_time.set(drill.as_ref(), weir_world::wall_clock_ms());
-        Ok(Found::Recoverable(Recovered { jobs, results }))
+        Ok(Ok(Recovered { jobs, results }))
+    }
+
+    /// Does what a verdict demands of this leadership: nothing, or never to act.
+    async fn obey(&self, verdict: Verdict) {
+        match verdict {
+            Verdict::Known => {}
+            Verdict::RaiseAbove(epoch) => self.raise_epoch(epoch).await,
+            Verdict::Refused(objection) => {
+                self.context.refused.send_replace(Some(objection));
+            }
+        }
     }
 
     /// Whether this is the store that the files belong to. The markers are read from file storage once in a process, so that a
@@ -240,8 +235,9 @@ impl TakeOver {
         }
     }
 
-    /// Announces this leadership in the store and in file storage, again and again, so that a store from a backup is noticed. First compares the
-    /// store with the markers that are in file storage now: others may have been left there since this process started.
+    /// Announces this leadership in the store and in file storage, again and again, so that a store from a backup is noticed.
+    /// First compares the store with the markers that are in file storage now: others may have been left there since this process
+    /// started.
     async fn announce(&self) {
         if !self.context.store_survives {
             return;
@@ -266,14 +262,11 @@ impl TakeOver {
     async fn try_announce(&self, number: u64) -> Result<(), StoreError> {
         let (ha, files) = (&*self.context.ha, &*self.context.files);
         let store = store_identity::look(ha).await?;
-        match Markers::read(files).await?.judge(store.as_ref(), self.leading.epoch()) {
-            Verdict::Known => store_identity::announce(ha, files, &self.leading.leadership, number).await,
-            Verdict::RaiseAbove(epoch) => {
-                self.raise_epoch(epoch).await;
-                Ok(())
-            }
-            Verdict::Refused(objection) => {
-                self.context.refused.send_replace(Some(objection));
+        let markers = Markers::read(files).await?;
+        match markers.judge(store.as_ref(), self.leading.epoch()) {
+            Verdict::Known => markers.announce(ha, files, &self.leading.leadership, number, store).await,
+            verdict => {
+                self.obey(verdict).await;
                 Ok(())
             }
         }

@@ -62,6 +62,8 @@ pub struct Markers {
     newest: Option<(Announcement, String)>,
     /// Markers up to this one were accepted by an operator.
     accepted: Announcement,
+    /// The paths of all markers, oldest first.
+    paths: Vec<String>,
 }
 
 /// Whether a leader may act on the store.
@@ -86,6 +88,7 @@ impl Markers {
                 markers.accepted = markers.accepted.max(accepted);
             } else if let Some((announced, id)) = announcement(name) {
                 markers.newest = markers.newest.max(Some((announced, id.to_owned())));
+                markers.paths.push(file.path);
             }
         }
         Ok(markers)
@@ -119,6 +122,30 @@ impl Markers {
             "{what}. Put the right store back or correct the configuration. To go on with the store as it is, run \
              `weir ha accept-restore`"
         ))
+    }
+
+    /// Makes the n-th announcement of this leadership in the store, whose identity is `store`, and then leaves its marker in file
+    /// storage. Removes old markers. Idempotent.
+    pub async fn announce(
+        &self,
+        ha: &dyn CoordinationStore,
+        files: &dyn FileSystem,
+        leadership: &Leadership,
+        number: u64,
+        store: Option<StoreIdentity>,
+    ) -> Result<(), StoreError> {
+        let id = store.map_or_else(|| format!("{:032x}", random_id()), |known| known.id);
+        let identity = StoreIdentity { id, announced: Announcement { epoch: leadership.epoch(), number } };
+        let value = record::encode(STORE_IDENTITY, &identity)?;
+        let put = Operation::Put { key: STORE_IDENTITY.to_owned(), value, expect: Expect::Any };
+        if let Resolved::Conflict { key } = commit(ha, leadership, vec![put]).await? {
+            return Err(StoreError::Conflict { key, reason: "an unconditional write was refused".to_owned() });
+        }
+        write(files, &format!("{DIRECTORY}/{}-{}", name(identity.announced), identity.id)).await?;
+        for old in self.paths.iter().take((self.paths.len() + 1).saturating_sub(KEPT)) {
+            files.delete(old).await?;
+        }
+        Ok(())
     }
 
     /// The newest marker, if no operator has accepted it yet.
@@ -155,29 +182,6 @@ pub async fn look(ha: &dyn CoordinationStore) -> Result<Option<StoreIdentity>, S
     found.map(|found| record::decode(STORE_IDENTITY, &found.value)).transpose()
 }
 
-/// Makes the n-th announcement of this leadership in the store, and then leaves its marker in file storage. Idempotent.
-pub async fn announce(
-    ha: &dyn CoordinationStore,
-    files: &dyn FileSystem,
-    leadership: &Leadership,
-    number: u64,
-) -> Result<(), StoreError> {
-    let id = look(ha).await?.map_or_else(|| format!("{:032x}", random_id()), |known| known.id);
-    let identity = StoreIdentity { id, announced: Announcement { epoch: leadership.epoch(), number } };
-    let value = record::encode(STORE_IDENTITY, &identity)?;
-    let put = Operation::Put { key: STORE_IDENTITY.to_owned(), value, expect: Expect::Any };
-    if let Resolved::Conflict { key } = commit(ha, leadership, vec![put]).await? {
-        return Err(StoreError::Conflict { key, reason: "an unconditional write was refused".to_owned() });
-    }
-    write(files, &format!("{DIRECTORY}/{}-{}", name(identity.announced), identity.id)).await?;
-    let markers = files.list(DIRECTORY).await?.into_iter().filter(|file| !file.path.contains(ACCEPTED));
-    let markers: Vec<_> = markers.map(|file| file.path).collect();
-    for old in markers.iter().take(markers.len().saturating_sub(KEPT)) {
-        files.delete(old).await?;
-    }
-    Ok(())
-}
-
 async fn write(files: &dyn FileSystem, path: &str) -> Result<(), FileError> {
     match files.write_new(path, Bytes::new()).await {
         Ok(()) | Err(FileError::AlreadyExists { .. }) => Ok(()),
@@ -203,7 +207,7 @@ mod tests {
     }
 
     fn markers(newest: u64, accepted: u64) -> Markers {
-        Markers { newest: Some((first_of(newest), "a".to_owned())), accepted: first_of(accepted) }
+        Markers { newest: Some((first_of(newest), "a".to_owned())), accepted: first_of(accepted), paths: Vec::new() }
     }
 
     fn refusal(verdict: Verdict) -> String {
@@ -234,10 +238,15 @@ mod tests {
         let files = Arc::new(MemoryFileSystem::new());
         let (ha, leadership) = (contest.ha(), &contest.leadership);
         assert_eq!(Markers::read(&*files).await.unwrap().judge(None, leadership.epoch()), Verdict::Known);
-        announce(&*ha, &*files, leadership, 0).await.unwrap();
-        announce(&*ha, &*files, leadership, 0).await.unwrap();
+        let announce = async |number| {
+            let store = look(&*ha).await.unwrap();
+            let markers = Markers::read(&*files).await.unwrap();
+            markers.announce(&*ha, &*files, leadership, number, store).await.unwrap();
+        };
+        announce(0).await;
+        announce(0).await;
         let backup = look(&*ha).await.unwrap().expect("is there");
-        announce(&*ha, &*files, leadership, 1).await.unwrap();
+        announce(1).await;
         let store = look(&*ha).await.unwrap().expect("is there");
         let markers = Markers::read(&*files).await.unwrap();
         assert_eq!(markers.judge(Some(&store), leadership.epoch()), Verdict::Known);
@@ -246,5 +255,11 @@ mod tests {
         let markers = Markers::read(&*files).await.unwrap();
         assert_eq!(markers.to_accept(), None);
         assert_eq!(markers.judge(Some(&backup), leadership.epoch()), Verdict::RaiseAbove(leadership.epoch()));
+        for number in 2..20 {
+            announce(number).await;
+        }
+        let markers = Markers::read(&*files).await.unwrap();
+        assert_eq!(markers.paths.len(), KEPT, "old markers are removed");
+        assert_eq!(markers.newest.map(|(newest, _)| newest.number), Some(19));
     }
 }

@@ -210,8 +210,10 @@ impl CheckpointStores {
             Some(Ok(())) if rarely("append-unanswered") => Ok(AppendOutcome::Unknown("rare".to_string())),
             Some(Ok(())) => Ok(AppendOutcome::Committed),
             Some(Err(StoreError::Superseded { .. })) => Err(Superseded),
-            // While the store gives no answer, it is also unknown whether an earlier attempt took effect.
-            Some(Err(error)) if error.is_retryable() => Ok(AppendOutcome::Unknown(error.to_string())),
+            // While the store gives no answer, or one that can't be read, it is also unknown whether an earlier attempt took effect.
+            Some(Err(error)) if error.is_retryable() || matches!(error, StoreError::Corrupt { .. }) => {
+                Ok(AppendOutcome::Unknown(error.to_string()))
+            }
             Some(Err(error)) => Ok(AppendOutcome::Refused(error.to_string())),
             None => Ok(AppendOutcome::Unknown("the coordination store does not answer".to_string())),
         }

@@ -12,7 +12,7 @@ use super::view::ResourcesView;
 use crate::job_master::gateway::JobMasterGateway;
 
 /// Number of reports of TaskManagers that may wait. If there are more, their streams wait.
-const REPORTS: usize = 1024;
+pub(super) const REPORTS: usize = 1024;
 
 /// A cheap handle of the ResourceManager. Methods that are not `async` never block, and the order of calls for one job is kept.
 #[derive(Clone)]

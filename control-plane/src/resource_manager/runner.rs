@@ -8,7 +8,7 @@ use weir_world::{MonotonicClock, wall_clock_ms};
 
 use super::effect::Effect;
 use super::event::Event;
-use super::gateway::{Mail, Requests};
+use super::gateway::{Mail, REPORTS, Requests};
 use super::{HeartbeatOptions, ResourceManager};
 use crate::job_master::gateway::JobMasterGateway;
 use crate::metrics;
@@ -23,24 +23,23 @@ pub(crate) async fn run(requests: Requests, links: TaskManagerLinks, heartbeat: 
     let mut next_tick = clock.now().after(tick_ms);
     let Requests { letterbox, mut reports, view } = requests;
     loop {
-        // Ticks come last, so that waiting heartbeats are processed before a TaskManager expires.
         tokio::select! {
-            biased;
-            () = letterbox.arrived() => {
-                if let Some(mail) = letterbox.take() {
-                    runner.take(mail);
-                }
-            }
-            Some(event) = reports.recv() => {
-                runner.handle(event);
-                while let Ok(event) = reports.try_recv() {
-                    runner.handle(event);
-                }
-            }
-            () = clock.sleep_until(next_tick) => {
-                runner.handle(Event::Tick);
-                next_tick = clock.now().after(tick_ms);
-            }
+            () = letterbox.arrived() => {}
+            Some(event) = reports.recv() => runner.handle(event),
+            () = clock.sleep_until(next_tick) => {}
+        }
+        // Whatever woke it, what waits is processed: a storm of requests of JobMasters must not delay heartbeats. A tick comes
+        // last, so that waiting heartbeats are processed before a TaskManager expires.
+        if let Some(mail) = letterbox.take() {
+            runner.take(mail);
+        }
+        for _ in 0..REPORTS {
+            let Ok(event) = reports.try_recv() else { break };
+            runner.handle(event);
+        }
+        if next_tick <= clock.now() {
+            runner.handle(Event::Tick);
+            next_tick = clock.now().after(tick_ms);
         }
         view.send_replace(Arc::new(runner.core.view(clock.now(), wall_clock_ms())));
     }

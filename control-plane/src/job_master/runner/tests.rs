@@ -2,7 +2,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
-use weir_ha::{Candidate, HaProvider, LeadershipEvent, MemoryStore, UnknownCommit};
+use weir_ha::{
+    Candidate, CommitOutcome, CoordinationStore, Expect, HaProvider, LeadershipEvent, MemoryStore, Operation, UnknownCommit,
+};
 use weir_protocol::checkpoint::{OperatorSnapshot, StateHandle, SubtaskCheckpointStats, SubtaskSnapshot};
 use weir_protocol::job_status::ExecutionState;
 use weir_protocol::link::{CheckpointAcknowledgement, Deployment, Order, TaskStateUpdate};
@@ -252,4 +254,54 @@ async fn a_job_whose_restore_path_does_not_exist_fails_with_the_reason() {
     let ended = next(&mut stage.ended).await;
     assert_eq!(ended.status, JobStatus::Failed);
     assert!(ended.failure.as_ref().is_some_and(|failure| failure.contains("CKPT-MISSING")), "{:?}", ended.failure);
+}
+
+#[tokio::test]
+async fn a_superseded_job_master_that_imports_a_savepoint_stops() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().to_str().expect("utf-8");
+    let store = MemoryStore::new();
+    let provider = store.member("a");
+    let (first, election) = lead(&provider, "a").await;
+    let mut stage = start(&store, &first, path, one_task(0, JOB));
+    next(&mut stage.deployments).await;
+    until(&stage.gateway, |view| view.status == JobStatus::Running).await;
+    let outcome = stage.gateway.trigger_savepoint(None, false).await.expect("answered");
+    let SavepointOutcome::Completed { location, .. } = outcome else { panic!("{outcome:?}") };
+    drop(election);
+
+    let second_provider = store.member("b");
+    let (_second, _election) = lead(&second_provider, "b").await;
+    let mut graph = one_task(0, JobId(0xdef));
+    graph.restore_from = Some(location);
+    let stale = start(&store, &first, path, graph);
+    let stopped = async { while stale.gateway.trigger_checkpoint().await.is_ok() {} };
+    weir_servers::within(PATIENCE, stopped).await.expect("it stops instead of trying again");
+}
+
+#[tokio::test]
+async fn a_checkpoint_whose_pointer_may_be_there_is_kept_until_the_store_can_be_read_again() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().to_str().expect("utf-8");
+    let store = MemoryStore::new();
+    let provider = store.member("a");
+    let (leadership, _election) = lead(&provider, "a").await;
+    let stage = start(&store, &leadership, path, one_task(0, JOB));
+    until(&stage.gateway, |view| view.status == JobStatus::Running).await;
+    let completed = || async { stage.gateway.trigger_checkpoint().await.expect("answered") };
+    assert!(matches!(completed().await, SavepointOutcome::Completed { .. }));
+
+    let key = weir_ha::keys::checkpoint_head(JOB);
+    let head = provider.get(&key).await.expect("read").expect("is there").value;
+    let write = |value: Bytes| {
+        let put = Operation::Put { key: key.clone(), value, expect: Expect::Any };
+        provider.commit(&leadership, vec![put])
+    };
+    assert!(matches!(write(Bytes::from_static(b"damaged")).await, CommitOutcome::Committed { .. }));
+    let mut second = Box::pin(completed());
+    let early = tokio::time::timeout(Duration::from_millis(500), &mut second).await;
+    assert!(early.is_err(), "it is neither complete nor aborted: {early:?}");
+    assert!(matches!(write(head).await, CommitOutcome::Committed { .. }));
+    let outcome = weir_servers::within(PATIENCE, second).await.expect("in time");
+    assert!(matches!(outcome, SavepointOutcome::Completed { .. }), "{outcome:?}");
 }

@@ -1,8 +1,10 @@
 //! Measures a cluster of real processes from outside. Build with `--release`; docs/measurements.md has the figures.
 //!
-//! usage: measure failover [RUNS] [fast] [etcd|zookeeper] | submit [RUNS] | memory | csv FILE ROWS PARALLELISM [RUNS]
+//! usage: measure failover [RUNS] [fast] [etcd|zookeeper] | submit [RUNS] | jobs [JOBS] [SECONDS] | memory | csv FILE ROWS PARALLELISM [RUNS]
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "an example prints as a small program would")]
+
+mod jobs;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -35,11 +37,12 @@ fn main() -> std::process::ExitCode {
             failover(number(1, 20), asked("fast"), coordination);
         }
         Some("submit") => submit(number(1, 10)),
+        Some("jobs") => jobs::jobs(number(1, 1_000) as u32, number(2, 60)),
         Some("memory") => memory(),
         Some("csv") if arguments.len() >= 4 => csv(Path::new(&arguments[1]), number(2, 0), number(3, 1) as u32, number(4, 3)),
         _ => {
             eprintln!(
-                "usage: measure failover [RUNS] [fast] [etcd|zookeeper] | submit [RUNS] | memory | csv FILE ROWS PARALLELISM [RUNS]"
+                "usage: measure failover [RUNS] [fast] [etcd|zookeeper] | submit [RUNS] | jobs [JOBS] [SECONDS] | memory | csv FILE ROWS PARALLELISM [RUNS]"
             );
             return std::process::ExitCode::from(2);
         }
