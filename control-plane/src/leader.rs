@@ -116,7 +116,7 @@ impl Leader {
     /// Stops leading. From now on it sends no orders, deletes nothing and cancels no task.
     pub(crate) async fn stop(mut self, reason: &str) {
         self.context.leading.send_replace(None);
-        self.links.close(reason);
+        // Before the links close, so that no JobMaster takes this for the loss of its TaskManagers and begins a restart.
         for task in &self.tasks {
             task.abort();
         }
@@ -127,6 +127,7 @@ impl Leader {
         for job_master in self.jobs.take_job_masters() {
             job_master.suspend();
         }
+        self.links.close(reason);
         cluster_metrics::clear();
     }
 }

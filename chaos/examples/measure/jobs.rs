@@ -20,7 +20,8 @@ pub(super) fn jobs(jobs: u32, seconds: u64) {
     let (leader, _) = test.await_leader_after(0);
     let ids: Vec<JobId> = (0..jobs).map(|number| test.submit_graph(&graph(number))).collect();
     for id in &ids {
-        test.await_job(*id, "it runs", all_running);
+        let job = test.await_job(*id, "it runs", |job| all_running(job) || job.status.is_globally_terminal());
+        assert!(all_running(&job), "{job:#?}");
     }
     std::thread::sleep(SETTLE);
     let names: Vec<String> = test.cluster.jobmanager_names().into_iter().chain(test.cluster.taskmanager_names()).collect();
@@ -82,7 +83,6 @@ fn graph(number: u32) -> JobGraph {
         "name": format!("small-{number}"),
         "vertices": [{
             "id": "count", "parallelism": 1,
-            "output_schema": [{"name": "id", "type": "bigint"}],
             "operators": [
                 {"kind": "source.datagen", "options": {
                     "rows": 1_000_000_000, "rows_per_second": 1, "seed": 1,

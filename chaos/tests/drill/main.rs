@@ -152,6 +152,9 @@ fn leader_drills_pass_measure_their_effect_and_are_recorded() {
     assert_eq!(transferred.victims, [second.as_str()]);
     let (successor, _) = test.await_leader_after(epoch);
     assert_ne!(successor, second, "the fault took effect");
+    let log = test.log_of(&second);
+    let farewell = log.rsplit("no longer leading").next().unwrap_or_default();
+    assert!(farewell.len() < log.len() && !farewell.contains("restarts"), "who hands over restarts nothing: {farewell}");
 
     let (third, epoch) = await_redundancy(&test);
     let paused = drill(&mut test, &["leader-pause", "--pause", "4 s"]).passed();

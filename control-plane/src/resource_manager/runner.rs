@@ -113,7 +113,8 @@ impl Runner {
     }
 
     fn job_lost(&self, job: JobId, task_manager: TaskManagerId, reason: String) {
-        tracing::warn!(%job, %task_manager, reason, "a job lost a TaskManager");
+        // The JobMaster logs what follows from this for the job.
+        tracing::debug!(%job, %task_manager, reason, "a job lost a TaskManager");
         ::metrics::counter!(metrics::TASK_MANAGERS_LOST_BY_JOBS).increment(1);
         self.tell(job, |job_master| job_master.task_manager_lost(task_manager, reason));
     }

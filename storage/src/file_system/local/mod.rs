@@ -21,8 +21,9 @@ use super::{FileEntry, FileError, FileSystem};
 use durable::failed;
 pub use durable::{Published, create_directories, publish, sync_directory, sync_file};
 
-/// Maximum number of concurrent blocking operations of one file system.
-const CONCURRENT_OPERATIONS: usize = 16;
+/// Maximum number of concurrent blocking operations of one file system. Most of their time, they wait for a sync. A file system
+/// commits the syncs that wait at the same time together, so many of them take hardly longer than one.
+const CONCURRENT_OPERATIONS: usize = 64;
 
 /// A listing removes temporary files older than this: they are left over from writers that crashed.
 const LEFTOVER_AGE_MS: u64 = 24 * 60 * 60 * 1000;
@@ -34,7 +35,7 @@ const TEMPORARY: &str = ".tmp-";
 const WRITE_ATTEMPTS: u32 = 3;
 
 /// Maximum number of directories that are remembered as durable.
-const REMEMBERED_DIRECTORIES: usize = 4096;
+const REMEMBERED_DIRECTORIES: usize = 32_768;
 
 /// Files on a local or mounted file system. Written files survive power loss.
 ///
@@ -156,26 +157,36 @@ impl Disk {
         })
     }
 
-    /// Creates a directory, and makes its name and the names of its parents durable.
+    /// Creates a directory, and makes its name and the names of its parents durable, as far as they are not known to be.
     fn make_durable(&self, directory: &Path) -> Result<(), FileError> {
-        let inode = |path: &Path| fs::metadata(path).map(|metadata| metadata.ino()).ok();
-        let known = self.durable.lock().unwrap_or_else(PoisonError::into_inner).get(directory).copied();
-        if known.is_some() && known == inode(directory) {
+        if self.is_durable(directory) {
             return Ok(());
         }
         create_directories(directory)?;
-        // If another process created the directory, it may not have synced the name yet.
-        for parent in directory.ancestors().skip(1).take_while(|parent| parent.starts_with(&self.root)) {
+        let below_root = |place: &&Path| place.starts_with(&self.root) && **place != self.root;
+        let unsure: Vec<_> = directory.ancestors().take_while(|place| below_root(place) && !self.is_durable(place)).collect();
+        // From the outside in, because a directory that is known to be durable must not be in one that is not.
+        for place in unsure.into_iter().rev() {
+            let Some(parent) = place.parent() else { continue };
+            // If another process created the directory, it may not have synced the name yet.
             sync_directory(parent)?;
-        }
-        if let Some(inode) = inode(directory) {
-            let mut durable = self.durable.lock().unwrap_or_else(PoisonError::into_inner);
-            if durable.len() >= REMEMBERED_DIRECTORIES {
-                durable.clear();
-            }
-            durable.insert(directory.to_owned(), inode);
+            self.remember(place);
         }
         Ok(())
+    }
+
+    fn is_durable(&self, directory: &Path) -> bool {
+        let known = self.durable.lock().unwrap_or_else(PoisonError::into_inner).get(directory).copied();
+        known.is_some() && known == inode(directory)
+    }
+
+    fn remember(&self, directory: &Path) {
+        let Some(inode) = inode(directory) else { return };
+        let mut durable = self.durable.lock().unwrap_or_else(PoisonError::into_inner);
+        if durable.len() >= REMEMBERED_DIRECTORIES {
+            durable.clear();
+        }
+        durable.insert(directory.to_owned(), inode);
     }
 
     /// Opens a regular file for reading. Never blocks on a FIFO or a device.
@@ -287,6 +298,10 @@ impl Disk {
         }
         Ok(())
     }
+}
+
+fn inode(path: &Path) -> Option<u64> {
+    fs::metadata(path).map(|metadata| metadata.ino()).ok()
 }
 
 fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
