@@ -136,8 +136,10 @@ impl ClusterClient {
         }
         let client_token = token.map_or_else(draw_token, str::to_owned);
         if !SubmitRequest::is_token(&client_token) {
-            let message =
-                format!("CLIENT-TOKEN: a client token has 1 to {} printable ASCII characters", SubmitRequest::MAX_TOKEN_BYTES);
+            let message = format!(
+                "CLIENT-TOKEN: a client token is 1 to {} letters, digits, '.', '_' or '-'",
+                SubmitRequest::MAX_TOKEN_BYTES
+            );
             return Err(ClientError::Refused { errors: vec![message] });
         }
         let request =

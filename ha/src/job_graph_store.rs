@@ -5,6 +5,7 @@ use std::fmt::Write;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use weir_protocol::job_graph::JobGraph;
+use weir_protocol::rest::SubmitRequest;
 use weir_protocol::{JobId, LeaderEpoch};
 use weir_storage::file_system::{FileError, FileSystemRef};
 
@@ -130,7 +131,7 @@ impl JobGraphStore {
         let job = graph.job_id.ok_or_else(|| refused("a job graph without id can't be submitted".to_owned()))?;
         let token = match client_token {
             Some(ClientToken { token, graph }) => {
-                let limit = keys::TOKEN_LIMIT;
+                let limit = SubmitRequest::MAX_TOKEN_BYTES;
                 let key = keys::token(token)
                     .ok_or_else(|| refused(format!("a client token is 1 to {limit} letters, digits, '.', '_' or '-'")))?;
                 Some((key, graph))

@@ -16,6 +16,7 @@
 //!
 //! Values are JSON records that carry the version of their format (`record.rs`), so that a person can read them.
 
+use weir_protocol::rest::SubmitRequest;
 use weir_protocol::{CheckpointId, JobId};
 
 /// Prefix of everything [`graph`] returns.
@@ -35,9 +36,6 @@ pub const STORE_IDENTITY: &str = "store-identity";
 /// Key of the mark that a migration leaves.
 pub const MIGRATION: &str = "migration";
 
-/// The longest client token in bytes.
-pub const TOKEN_LIMIT: usize = 128;
-
 /// Key of the handle of a job's graph.
 pub fn graph(job: JobId) -> String {
     format!("{JOBS}{job}/graph")
@@ -50,11 +48,9 @@ pub fn job_of_graph(key: &str) -> Option<JobId> {
 
 /// Key of the job that was created with this client token.
 ///
-/// `None` if the token is not 1 to [`TOKEN_LIMIT`] characters of `A-Z a-z 0-9 . _ -`.
+/// `None` if the text may not be a token.
 pub fn token(client_token: &str) -> Option<String> {
-    let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-    let fits = (1..=TOKEN_LIMIT).contains(&client_token.len());
-    (fits && client_token.bytes().all(legal)).then(|| format!("{TOKENS}{client_token}"))
+    SubmitRequest::is_token(client_token).then(|| format!("{TOKENS}{client_token}"))
 }
 
 /// Key of a job's result.
@@ -94,7 +90,7 @@ mod tests {
 
     #[test]
     fn tokens_that_could_leave_their_prefix_are_refused() {
-        for illegal in ["", "a/b", "a b", "ä", &"x".repeat(TOKEN_LIMIT + 1)] {
+        for illegal in ["", "a/b", "a b", "ä", &"x".repeat(SubmitRequest::MAX_TOKEN_BYTES + 1)] {
             assert_eq!(token(illegal), None, "{illegal:?}");
         }
         assert_eq!(token("a.B-1_2"), Some("tokens/a.B-1_2".to_owned()));

@@ -265,6 +265,17 @@ fn a_process_that_can_not_start_is_given_up_with_its_reason() {
 }
 
 #[test]
+fn a_directory_that_can_not_be_created_is_named() {
+    let place = tempfile::tempdir().expect("a directory");
+    let file = place.path().join("file");
+    std::fs::write(&file, "no directory").expect("a file");
+    let mut local = Local::start(&file.join("cluster"), rest_port(0), &[]);
+    assert_eq!(local.end().code(), Some(1));
+    let text = local.text();
+    assert!(text.contains("LOCAL-DIRECTORY") && text.contains("file/cluster"), "{text}");
+}
+
+#[test]
 fn an_invalid_setting_is_refused_before_anything_starts() {
     let place = tempfile::tempdir().expect("a directory");
     let directory = place.path().join("cluster");

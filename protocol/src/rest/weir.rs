@@ -13,8 +13,8 @@ use crate::{JobId, JobVertexId, LeaderEpoch, TaskManagerId};
 #[serde(deny_unknown_fields)]
 pub struct SubmitRequest {
     pub job_graph: JobGraph,
-    /// Token that the client draws: at most [`SubmitRequest::MAX_TOKEN_BYTES`] printable ASCII characters. A second submission
-    /// with the same token creates no new job, even at another leader.
+    /// Token that the client draws; see [`SubmitRequest::is_token`]. A second submission with the same token creates no new job,
+    /// even at another leader.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_token: Option<String>,
     /// As in Flink: the same as `allow_non_restored_state` in the job graph.
@@ -26,9 +26,10 @@ impl SubmitRequest {
     /// Longest client token, in bytes.
     pub const MAX_TOKEN_BYTES: usize = 128;
 
-    /// Whether `token` may be a client token.
+    /// Whether `token` may be a client token: 1 to [`Self::MAX_TOKEN_BYTES`] characters of `A-Z a-z 0-9 . _ -`.
     pub fn is_token(token: &str) -> bool {
-        !token.is_empty() && token.len() <= Self::MAX_TOKEN_BYTES && token.bytes().all(|byte| byte.is_ascii_graphic())
+        let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        (1..=Self::MAX_TOKEN_BYTES).contains(&token.len()) && token.bytes().all(legal)
     }
 }
 

@@ -39,6 +39,9 @@ pub enum StartError {
     /// The file of ports can't be read.
     #[error("LOCAL-PORTS-FILE: {} can't be read: {reason}; correct it, or take another --dir", file.display())]
     PortsFile { file: PathBuf, reason: String },
+    /// The cluster's directory can't be created.
+    #[error("LOCAL-DIRECTORY: can't create {}: {source}; take another --dir", directory.display())]
+    Directory { directory: PathBuf, source: io::Error },
     /// An operation on files or processes failed.
     #[error(transparent)]
     Io(#[from] io::Error),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 use weir_client::ClusterClient;
-use weir_local::{Decision, LocalCluster, LocalClusterOptions, Supervisor};
+use weir_local::{Decision, LocalCluster, LocalClusterOptions, StartError, Supervisor};
 use weir_world::out_line;
 
 use super::exit_code::Failure;
@@ -83,8 +83,8 @@ pub(super) fn task_manager(arguments: &RoleArguments, log: Option<&str>) -> Resu
 /// Runs a whole cluster on this machine until Ctrl-C.
 pub(super) fn local(arguments: &LocalArguments) -> Result<(), Failure> {
     let settings = arguments.config.load_for_others()?;
-    std::fs::create_dir_all(&arguments.dir)?;
-    let directory = arguments.dir.canonicalize()?;
+    let created = std::fs::create_dir_all(&arguments.dir).and_then(|()| arguments.dir.canonicalize());
+    let directory = created.map_err(|source| StartError::Directory { directory: arguments.dir.clone(), source })?;
     let mut cluster = LocalCluster::start(LocalClusterOptions {
         jobmanagers: arguments.jobmanagers,
         taskmanagers: arguments.taskmanagers,
