@@ -6,6 +6,7 @@
 //! Raft runs on its own thread and runtime, and its log has another thread, so that no load elsewhere in the process costs
 //! leadership. Only this folder uses openraft.
 
+mod compaction;
 mod detector;
 mod elector;
 mod followers;
@@ -53,6 +54,7 @@ use crate::{
     MembershipError, Operation, ReadError, Rejection, StoreUsage, StoreWatch, TransferError, Versioned, WatchEvent,
 };
 use group::{Group, OPERATION_DEADLINE};
+use runner::Inbox;
 
 /// One member of the raft group. Clones are the same member, which stops abruptly when the last clone is dropped.
 #[derive(Clone)]
@@ -83,7 +85,7 @@ impl RaftProvider {
     pub fn start(options: RaftOptions) -> Result<Self, StartError> {
         let campaigns = Campaigns::new();
         let doubted = Arc::new(Notify::new());
-        let inbox = runner::Inbox { campaign: campaigns.subscribe(), doubted: Arc::clone(&doubted) };
+        let inbox = Inbox { campaign: campaigns.subscribe(), doubted: Arc::clone(&doubted) };
         let (group, thread) = thread::start(options, inbox)?;
         let gate = Gate::new(WRITES, OPERATION_DEADLINE);
         Ok(Self { inner: Arc::new(Inner { group, thread, campaigns, doubted, gate }) })

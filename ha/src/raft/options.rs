@@ -33,6 +33,9 @@ pub struct RaftOptions {
     pub timing: RaftTiming,
     /// After this many entries, a snapshot is taken and the log before it is removed.
     pub snapshot_after_entries: u64,
+    /// The same holds after entries of this many bytes, or of as many as the store has if it is larger. One entry may have more
+    /// than a megabyte.
+    pub snapshot_after_bytes: u64,
     /// Bytes of one log file.
     pub segment_bytes: u64,
     /// Called at the first failed write or sync. After that, the contents of the disk are unknown. So the default logs what to do
@@ -57,6 +60,7 @@ impl RaftOptions {
             cluster_id: cluster_id.to_owned(),
             timing: RaftTiming::default(),
             snapshot_after_entries: 10_000,
+            snapshot_after_bytes: 64 << 20,
             segment_bytes: 16 << 20,
             on_disk_failure: Arc::new(abort),
         }

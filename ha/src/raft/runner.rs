@@ -5,19 +5,22 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use metrics::{counter, gauge};
-use openraft::ServerState;
 use openraft::async_runtime::WatchReceiver;
+use openraft::{RaftMetrics, ServerState};
 use tokio::sync::{Notify, mpsc, watch};
 use tracing::{info, warn};
 use weir_protocol::LeaderEpoch;
 use weir_world::{MonotonicClock, spawn, wall_clock_ms};
 
+use super::compaction::{Compaction, Reached, Step};
 use super::elector::{Effect, Elector, Event};
 use super::group::{Group, WriteError};
+use super::log::LogSizes;
 use super::machine::Raft;
+use super::types::{LogId, TypeConfig};
 use crate::Leadership;
 use crate::campaign::Campaign;
-use crate::fenced_store::{Applied, Command};
+use crate::fenced_store::{Applied, Command, FencedStore};
 use crate::metrics as names;
 
 /// What the provider tells the runner.
@@ -34,18 +37,20 @@ struct Runner {
     campaign: Option<Campaign>,
     results: mpsc::Sender<(u64, Option<LeaderEpoch>)>,
     awaits_quorum: bool,
+    compaction: (Compaction, LogSizes),
 }
 
 /// The interval between two checks for the first quorum of a new leader.
 const FIRST_QUORUM_POLL: Duration = Duration::from_millis(1);
 
 /// Runs until raft or the provider stops.
-pub(crate) async fn run(group: Arc<Group>, raft: Raft, mut inbox: Inbox) {
+pub(crate) async fn run(group: Arc<Group>, raft: Raft, mut inbox: Inbox, compaction: (Compaction, LogSizes)) {
     let (results, mut answers) = mpsc::channel(16);
     let mut server = raft.server_metrics();
     let mut epoch = group.replica.epoch();
     let clock = MonotonicClock::start();
-    let mut runner = Runner { group, raft, elector: Elector::default(), clock, campaign: None, results, awaits_quorum: false };
+    let elector = Elector::default();
+    let mut runner = Runner { group, raft, elector, clock, campaign: None, results, awaits_quorum: false, compaction };
     inbox.campaign.mark_changed();
     loop {
         // A new leader waits for its first quorum, and no event reports it.
@@ -98,6 +103,7 @@ impl Runner {
     fn observe(&mut self) {
         let Some(metrics) = self.group.metrics() else { return };
         self.group.watch_followers(&metrics, self.clock.now());
+        self.compact(&metrics);
         let running = metrics.running_state.is_ok();
         let leads = (running && metrics.state == ServerState::Leader).then_some(metrics.current_term);
         let quorum = self.group.leads_with_quorum(&metrics);
@@ -113,6 +119,26 @@ impl Runner {
         }
         self.awaits_quorum = awaits_quorum;
         self.handle(Event::Raft { leads, quorum });
+    }
+
+    /// Bounds the bytes of the log. openraft bounds the number of its entries.
+    fn compact(&mut self, metrics: &RaftMetrics<TypeConfig>) {
+        let index = |log_id: Option<LogId>| log_id.map(|log_id| log_id.index);
+        let store_bytes = self.group.replica.read(FencedStore::bytes);
+        let reached = Reached { applied: index(metrics.last_applied), snapshot: index(metrics.snapshot), store_bytes };
+        let (compaction, sizes) = &mut self.compaction;
+        let Some(step) = sizes.read(|log| compaction.next(log, reached)) else { return };
+        let raft = self.raft.clone();
+        spawn("raft-compaction", async move {
+            let trigger = raft.trigger();
+            let triggered = match step {
+                Step::Snapshot => trigger.snapshot().await,
+                Step::PurgeTo(last) => trigger.purge_log(last).await,
+            };
+            if let Err(error) = triggered {
+                warn!(%error, "could not shorten the log");
+            }
+        });
     }
 
     fn handle(&mut self, event: Event) {

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use super::types::founder_id;
 use super::*;
 
+mod compaction;
 mod impostors;
 mod losses;
 
@@ -27,6 +28,7 @@ pub(super) struct TestGroup {
     pub providers: Vec<Option<RaftProvider>>,
     pub timing: RaftTiming,
     pub snapshot_after_entries: u64,
+    pub snapshot_after_bytes: u64,
     /// Set before the directories are removed, because some members may not have stopped by then.
     over: Arc<AtomicBool>,
 }
@@ -69,6 +71,7 @@ impl TestGroup {
             providers: Vec::new(),
             timing,
             snapshot_after_entries: 10_000,
+            snapshot_after_bytes: 64 << 20,
             over: Arc::default(),
         };
         let listeners: Vec<_> = (0..size).map(|_| TcpListener::bind("127.0.0.1:0").expect("binds")).collect();
@@ -93,6 +96,7 @@ impl TestGroup {
         options.timing = self.timing;
         options.segment_bytes = 1 << 20;
         options.snapshot_after_entries = self.snapshot_after_entries;
+        options.snapshot_after_bytes = self.snapshot_after_bytes;
         let over = Arc::clone(&self.over);
         options.on_disk_failure = Arc::new(move |error| {
             if !over.load(Ordering::SeqCst) {

@@ -11,6 +11,7 @@ use weir_world::flaw::{Flaw, is_planted};
 use weir_world::net::{BoundListener, ConnectionLimits};
 use weir_world::spawn;
 
+use super::compaction::Compaction;
 use super::detector::watch_leaders;
 use super::formation::{find_identity, found, join};
 use super::group::Group;
@@ -50,6 +51,7 @@ struct Work {
     log: LogStore,
     machine: StateMachine,
     config: Arc<Config>,
+    compaction: Compaction,
     inbox: Inbox,
     on_disk_failure: DiskFailureHook,
 }
@@ -85,6 +87,7 @@ pub(crate) fn start(options: RaftOptions, inbox: Inbox) -> Result<(Arc<Group>, P
         log,
         machine,
         config,
+        compaction: Compaction::new(options.snapshot_after_bytes),
         inbox,
         on_disk_failure: hook,
     };
@@ -169,7 +172,9 @@ fn check(
 
 /// Runs until the peer service ends or a start fails. Neither should happen.
 async fn serve(work: Work) {
-    let Work { group, listener, cluster_id, directory, identity, log, machine, config, inbox, on_disk_failure } = work;
+    let Work { group, listener, cluster_id, directory, identity, log, machine, config, compaction, inbox, on_disk_failure } =
+        work;
+    let sizes = log.sizes();
     let service = RaftPeerServer::new(PeerService { group: Arc::clone(&group) })
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
@@ -198,7 +203,7 @@ async fn serve(work: Work) {
     };
     info!(member = group.me.name, node = identity.node_id, "raft runs");
     spawn("raft-detector", watch_leaders(Arc::clone(&group), raft.clone(), identity.node_id));
-    spawn("raft-runner", runner::run(Arc::clone(&group), raft.clone(), inbox));
+    spawn("raft-runner", runner::run(Arc::clone(&group), raft.clone(), inbox, (compaction, sizes)));
     spawn("raft-membership", complete_changes(Arc::clone(&group), raft.clone()));
     spawn("raft-formation", take_part(Arc::clone(&group), raft, identity, directory, on_disk_failure));
     match server.await {

@@ -17,7 +17,8 @@ pub(crate) struct Index {
     purged: Option<LogId>,
     slots: VecDeque<Slot>,
     cached_bytes: usize,
-    bytes: u64,
+    /// Bytes of all entries that are or were in the log, without those that were cut off its end.
+    end: u64,
     /// No entry below this index is in memory.
     cached_from: u64,
     /// The vote that was saved last.
@@ -30,6 +31,8 @@ pub(crate) struct Index {
 struct Slot {
     log_id: LogId,
     bytes: u32,
+    /// Bytes of all entries before this one, as [`Index::end`] counts them.
+    start: u64,
     cached: Option<Entry>,
     place: Option<(u64, Place)>,
 }
@@ -68,8 +71,8 @@ impl Index {
             return Err("an entry does not follow the one before it");
         }
         self.cached_bytes += bytes as usize;
-        self.bytes += u64::from(bytes);
-        self.slots.push_back(Slot { log_id: entry.log_id, bytes, cached: Some(entry), place: None });
+        self.slots.push_back(Slot { log_id: entry.log_id, bytes, start: self.end, cached: Some(entry), place: None });
+        self.end += u64::from(bytes);
         Ok(())
     }
 
@@ -99,6 +102,7 @@ impl Index {
     pub(crate) fn truncate_after(&mut self, after: Option<u64>) {
         while self.slots.back().is_some_and(|slot| after.is_none_or(|after| slot.log_id.index > after)) {
             let slot = self.slots.pop_back();
+            self.end = slot.as_ref().map_or(self.end, |slot| slot.start);
             self.forget(slot);
         }
         if let Some(last) = self.slots.back() {
@@ -117,7 +121,6 @@ impl Index {
 
     fn forget(&mut self, slot: Option<Slot>) {
         if let Some(slot) = slot {
-            self.bytes -= u64::from(slot.bytes);
             self.cached_bytes -= slot.cached.map_or(0, |_| slot.bytes as usize);
         }
     }
@@ -139,7 +142,27 @@ impl Index {
 
     /// Bytes of all entries on disk.
     pub(crate) fn bytes(&self) -> u64 {
-        self.bytes
+        self.slots.front().map_or(0, |first| self.end - first.start)
+    }
+
+    /// Bytes of the entries after the index `after`, up to and including `upto`. Purged entries don't count.
+    pub(crate) fn bytes_between(&self, after: Option<u64>, upto: u64) -> u64 {
+        self.start_of(upto + 1).saturating_sub(self.start_of(after.map_or(0, |after| after + 1)))
+    }
+
+    /// The last entry that must go so that those after it, up to and including `upto`, have at most `keep` bytes. `None` if none
+    /// must go.
+    pub(crate) fn last_in_excess(&self, upto: u64, keep: u64) -> Option<u64> {
+        let end = self.start_of(upto + 1);
+        let excess = self.slots.partition_point(|slot| end.saturating_sub(slot.start) > keep);
+        Some(self.slots[excess.checked_sub(1)?].log_id.index)
+    }
+
+    /// Bytes of all entries before the one at `index`, as [`Self::end`] counts them.
+    fn start_of(&self, index: u64) -> u64 {
+        let Some(first) = self.slots.front() else { return self.end };
+        let position = usize::try_from(index.saturating_sub(first.log_id.index)).unwrap_or(usize::MAX);
+        self.slots.get(position).map_or(self.end, |slot| slot.start)
     }
 
     fn first_index(&self) -> Option<u64> {

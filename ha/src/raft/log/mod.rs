@@ -17,7 +17,8 @@ mod writer;
 use std::io;
 use std::path::PathBuf;
 
-pub(crate) use store::LogStore;
+pub(crate) use index::Index;
+pub(crate) use store::{LogSizes, LogStore};
 pub use writer::DiskFailureHook;
 
 /// Why a log can't be opened.

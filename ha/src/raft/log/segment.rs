@@ -11,6 +11,7 @@ use weir_world::{on_thread, random_id};
 
 use super::LogError;
 use super::frame::{HEADER_BYTES, Located, Record, SegmentHeader, encode_header, scan};
+use super::index::Index;
 
 /// The segment to which the log is written.
 #[derive(Debug)]
@@ -32,8 +33,6 @@ pub(crate) struct Loaded {
     pub active: ActiveSegment,
     /// Sequence number of the next frame.
     pub next_sequence: u64,
-    /// Every record with the number of its segment, oldest first.
-    pub records: Vec<(u64, Located)>,
     /// Every segment, open for reading.
     pub files: BTreeMap<u64, Arc<File>>,
     /// Highest entry index ever written to each segment.
@@ -133,16 +132,17 @@ impl Preparation {
 }
 
 /// Opens all segments in `directory`, and creates the first if there is none. A torn last frame is cut. The result is durable.
-pub(crate) fn load(directory: &Path, segment_bytes: u64) -> Result<Loaded, LogError> {
+/// Replays each segment into `index` before it reads the next, so that only one is in memory at a time.
+pub(crate) fn load(directory: &Path, segment_bytes: u64, index: &mut Index) -> Result<Loaded, LogError> {
     let numbers = list(directory)?;
     if numbers.is_empty() {
         let mut active = prepare(directory, 0, segment_bytes)?;
         publish(directory, &mut active)?;
         let files = BTreeMap::from([(0, Arc::clone(&active.file))]);
         let highest = BTreeMap::from([(0, None)]);
-        return Ok(Loaded { active, next_sequence: 0, records: Vec::new(), files, highest, cut: None });
+        return Ok(Loaded { active, next_sequence: 0, files, highest, cut: None });
     }
-    let (mut records, mut files, mut highest) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
+    let (mut files, mut highest) = (BTreeMap::new(), BTreeMap::new());
     let (mut sequence, mut cut, mut active) = (None, None, None);
     for (position, number) in numbers.iter().copied().enumerate() {
         let path = segment_path(directory, number);
@@ -166,14 +166,16 @@ pub(crate) fn load(directory: &Path, segment_bytes: u64) -> Result<Loaded, LogEr
         }
         sequence = scan.last_sequence.or(sequence);
         highest.insert(number, scan.records.iter().filter_map(entry_index).max());
-        records.extend(scan.records.into_iter().map(|located| (number, located)));
+        for Located { record, place } in scan.records {
+            index.replay(number, record, place).map_err(|what| corrupt(place.offset, what))?;
+        }
         files.insert(number, Arc::clone(&file));
         let (end, size) = (scan.end as u64, bytes.len() as u64);
         active = Some(ActiveSegment { file, path, header: scan.header, end, size });
     }
     let Some(active) = active else { unreachable!("there is at least one segment") };
     let next_sequence = sequence.map_or(0, |sequence| sequence + 1);
-    Ok(Loaded { active, next_sequence, records, files, highest, cut })
+    Ok(Loaded { active, next_sequence, files, highest, cut })
 }
 
 fn entry_index(located: &Located) -> Option<u64> {

@@ -31,6 +31,17 @@ pub(crate) struct LogStore {
     requests: mpsc::Sender<Request>,
 }
 
+/// How large the log and its parts are. Unlike a clone of the log, it does not keep the writer running.
+#[derive(Debug)]
+pub(crate) struct LogSizes(Arc<Mutex<Index>>);
+
+impl LogSizes {
+    /// Runs `read` on the index.
+    pub(crate) fn read<T>(&self, read: impl FnOnce(&Index) -> T) -> T {
+        read(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
 impl LogStore {
     /// Opens or creates the log in `directory`. The writer ends when the last clone is dropped.
     pub(crate) fn open(
@@ -42,7 +53,8 @@ impl LogStore {
         if let Some(parent) = directory.parent() {
             sync_directory(parent)?;
         }
-        let loaded = load(directory, segment_bytes)?;
+        let mut index = Index::default();
+        let loaded = load(directory, segment_bytes, &mut index)?;
         if let Some((path, bytes)) = &loaded.cut {
             warn!(path = %path.display(), bytes, "cut a torn frame, which a crash had left unfinished");
         }
@@ -50,17 +62,11 @@ impl LogStore {
         let (mark_file, mark) = mark::open(directory)?;
         let found = Mark { next_sequence: loaded.next_sequence, vote };
         mark.check(&found).map_err(|what| LogError::Lost { path: directory.to_owned(), what })?;
-        let mut index = Index::default();
         index.vote = vote;
         index.files = loaded.files;
-        let mut last_place = (loaded.active.header.number, 0);
-        for (segment, located) in loaded.records {
-            last_place = (segment, located.place.offset);
-            let replayed = index.replay(segment, located.record, located.place);
-            replayed.map_err(|what| corrupt(directory, last_place, what))?;
-        }
         if !index.is_whole() {
-            return Err(corrupt(directory, last_place, "entries are missing at its start"));
+            let what = "entries are missing at its start".to_owned();
+            return Err(LogError::Corrupt { path: directory.to_owned(), offset: 0, what });
         }
         let index = Arc::new(Mutex::new(index));
         let half_full = loaded.active.end > loaded.active.size / 2;
@@ -100,6 +106,11 @@ impl LogStore {
         self.lock().purged()
     }
 
+    /// How large the log is.
+    pub(crate) fn sizes(&self) -> LogSizes {
+        LogSizes(Arc::clone(&self.index))
+    }
+
     fn lock(&self) -> MutexGuard<'_, Index> {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -114,10 +125,6 @@ impl LogStore {
         let found = self.lock().find(start, end, limit);
         found.into_iter().map(read_entry).collect()
     }
-}
-
-fn corrupt(directory: &Path, (segment, offset): (u64, u64), what: &str) -> LogError {
-    LogError::Corrupt { path: directory.join(format!("{segment:020}.log")), offset, what: what.into() }
 }
 
 fn stopped() -> io::Error {
