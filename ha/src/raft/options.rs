@@ -67,6 +67,25 @@ impl RaftOptions {
     }
 }
 
+/// Refuses a name or an address that occurs twice. The group would be founded without one of the two members, or two members would
+/// send their messages to one process.
+pub(crate) fn check_members(members: &[Member]) -> Result<(), StartError> {
+    let invalid = |text: String| Err(StartError::Invalid(format!("the members of the group: {text}")));
+    for (number, member) in members.iter().enumerate() {
+        let Member { name, address } = member;
+        for earlier in &members[..number] {
+            if earlier.name == *name {
+                return invalid(format!("the name {name:?} occurs twice: give every member a name of its own"));
+            }
+            if earlier.address == *address {
+                let other = &earlier.name;
+                return invalid(format!("{other:?} and {name:?} have the same address {address}: give each its own"));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Raft's timeouts, for a leader that does not answer. The crash of a leader's process is detected at once, without them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RaftTiming {
@@ -148,4 +167,29 @@ fn abort(error: &str) {
         "HA-RAFT-DISK: writing coordination state failed; this process ends so that another member can lead. Check the disk and its free space, then start it again"
     );
     std::process::abort();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::RaftProvider;
+    use super::*;
+
+    fn start(members: &[(&str, &str)]) -> Result<RaftProvider, StartError> {
+        let member = |(name, address): &(&str, &str)| Member { name: (*name).into(), address: (*address).into() };
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let members = members.iter().map(member).collect();
+        let listen = Listen::Address("127.0.0.1:0".into());
+        RaftProvider::start(RaftOptions::new("a", listen, members, directory.path().to_owned(), "test"))
+    }
+
+    #[test]
+    fn a_name_or_an_address_that_occurs_twice_is_refused() {
+        let refused = |members: &[(&str, &str)], what: &str| {
+            let error = start(members).expect_err("starts").to_string();
+            assert!(error.starts_with("HA-RAFT-OPTIONS: ") && error.contains(what), "{error}");
+        };
+        refused(&[("a", "h:1"), ("b", "h:2"), ("a", "h:3")], "the name \"a\" occurs twice");
+        refused(&[("a", "h:1"), ("b", "h:2"), ("c", "h:1")], "\"a\" and \"c\" have the same address h:1");
+        refused(&[("a", "h:1"), ("a", "h:1")], "the name \"a\" occurs twice");
+    }
 }

@@ -23,6 +23,7 @@ use super::membership::complete_changes;
 use super::messages::MAX_MESSAGE_BYTES;
 use super::messages::proto::raft_peer_server::RaftPeerServer;
 use super::network::Network;
+use super::options::check_members;
 use super::peer_service::PeerService;
 use super::runner::{self, Inbox};
 use super::snapshot::SnapshotDirectory;
@@ -59,6 +60,7 @@ struct Work {
 /// Opens everything, then starts the thread.
 pub(crate) fn start(options: RaftOptions, inbox: Inbox) -> Result<(Arc<Group>, ProviderThread), StartError> {
     options.timing.check()?;
+    check_members(&options.members)?;
     if options.cluster_id.is_empty() || options.name.is_empty() {
         return Err(StartError::Invalid("cluster id and member name must not be empty".into()));
     }
