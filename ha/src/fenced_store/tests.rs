@@ -135,3 +135,54 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_clone_shares_its_entries_and_later_changes_do_not_reach_it() {
+    let mut store = FencedStore::default();
+    let epoch = acquire(&mut store, "a", 0);
+    let keys: Vec<_> = (0..200_000).map(|number| format!("k/{number:06}")).collect();
+    for keys in keys.chunks(MAX_OPERATIONS) {
+        let operations = keys.iter().map(|key| put(key, b"old", Expect::Absent)).collect();
+        assert!(matches!(commit(&mut store, epoch, operations), Applied::Committed { .. }));
+    }
+    let snapshot = store.clone();
+    assert!(snapshot.entries.ptr_eq(&store.entries), "the clone copied its entries");
+    let changes = vec![put(&keys[7], b"new", Expect::Any), delete(&keys[8], Expect::Any), put("z", b"new", Expect::Any)];
+    assert!(matches!(commit(&mut store, epoch, changes), Applied::Committed { .. }));
+    assert_eq!((snapshot.len(), store.len()), (200_000, 200_000));
+    let value = |store: &FencedStore, key: &str| store.get(key).map(|found| found.value);
+    let values = |store: &FencedStore| [&keys[7], &keys[8], "z"].map(|key| value(store, key));
+    let (old, new) = (Some(Bytes::from_static(b"old")), Some(Bytes::from_static(b"new")));
+    assert_eq!(values(&snapshot), [old.clone(), old, None]);
+    assert_eq!(values(&store), [new.clone(), None, new]);
+    assert_eq!(snapshot.list("k/").len(), 200_000);
+}
+
+/// The layout of earlier versions, whose entries were in another map.
+#[derive(Serialize)]
+struct Former {
+    epoch: LeaderEpoch,
+    holder: Option<Candidate>,
+    published: Option<LeaderRecord>,
+    version: u64,
+    bytes: u64,
+    entries: std::collections::BTreeMap<String, Entry>,
+}
+
+#[test]
+fn the_serialized_form_is_that_of_earlier_versions() {
+    let mut store = FencedStore::default();
+    let epoch = acquire(&mut store, "a", 3);
+    let record = LeaderRecord { epoch, leader: candidate("a"), granted_at_ms: 5 };
+    store.apply(&Command::Publish { record }, 0);
+    // Not in key order.
+    for key in ["b", "a/2", "c", "a/1"] {
+        commit(&mut store, epoch, vec![put(key, b"value", Expect::Absent)]);
+    }
+    commit(&mut store, epoch, vec![delete("c", Expect::Any)]);
+    let FencedStore { epoch, holder, published, version, bytes, entries } = store.clone();
+    let entries = entries.iter().map(|(key, entry)| (key.clone(), entry.clone())).collect();
+    let former = postcard::to_stdvec(&Former { epoch, holder, published, version, bytes, entries }).unwrap();
+    assert_eq!(postcard::to_stdvec(&store).unwrap(), former);
+    assert_eq!(postcard::from_bytes::<FencedStore>(&former).unwrap(), store);
+}

@@ -100,7 +100,7 @@ impl Replica {
         gauge!(names::STORE_BYTES).set(bytes as f64);
     }
 
-    /// A snapshot of the state. This is cheap, because values are shared.
+    /// A snapshot of the state. Its cost does not depend on the number of keys, because it shares the store's entries.
     fn snapshot(&self) -> Snapshot {
         let state = self.state();
         let meta = SnapshotMeta { last_log_id: state.applied, last_membership: state.membership.clone() };
