@@ -232,6 +232,8 @@ pub struct HaStatus {
     /// How many more members may fail before the group stops, as known here.
     pub failures_tolerated: u32,
     pub members: Vec<HaMember>,
+    /// Whether this process was removed from the group. Then it knows nothing of the group, and nothing else here counts.
+    pub removed: bool,
 }
 
 /// One member of the coordination group.

@@ -383,6 +383,7 @@ impl GroupAdmin for MemoryProvider {
             // The store ends with the process.
             failures_tolerated: 0,
             members: members.collect(),
+            removed: false,
         }
     }
 

@@ -42,6 +42,9 @@ pub(super) async fn ready(State(rest): RestState) -> Result<Json<Health>, RestEr
     let not_ready = |reason: &str| RestError::unavailable(format!("HA-NOT-READY: {reason}"));
     StoreAway::check(rest.shared.ha.availability().now())?;
     let status = rest.shared.ha.status();
+    if status.removed {
+        return Err(not_ready("this JobManager was removed from the coordination group; stop it (HA-RAFT-REMOVED)"));
+    }
     let has_groups = status.provider == "raft";
     if has_groups && !status.members.iter().any(|member| member.name == rest.shared.name) {
         return Err(not_ready("this JobManager is no member of the coordination group"));
@@ -52,7 +55,7 @@ pub(super) async fn ready(State(rest): RestState) -> Result<Json<Health>, RestEr
     if rest.shared.ha.leader().borrow().is_none() {
         return Err(not_ready("this JobManager knows no leader"));
     }
-    // A member that was removed from its group may never learn of it. But the leader has gone on without it, so it can't read.
+    // A member that was removed from its group may not have learned of it. But the leader has gone on without it, so it can't read.
     match rest.shared.readiness.read(&rest).await {
         Ok(()) => Ok(Json(health)),
         Err(error) => Err(not_ready(&format!(
@@ -83,7 +86,7 @@ fn of(rest: &Rest) -> Health {
     let leads_under = rest.shared.leading.borrow().as_ref().map(Leading::epoch);
     let status = rest.shared.ha.status();
     Health {
-        status: "ok".to_owned(),
+        status: if status.removed { "removed" } else { "ok" }.to_owned(),
         name: rest.shared.name.clone(),
         leading: leads_under.is_some(),
         epoch: leads_under.unwrap_or(status.epoch),

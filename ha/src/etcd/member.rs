@@ -193,6 +193,7 @@ impl Member {
             has_quorum: self.connection.silence().is_some_and(|silence| silence < self.timing.lease),
             failures_tolerated: view.candidates.len().saturating_sub(1) as u32,
             members: members.collect(),
+            removed: false,
         }
     }
 }

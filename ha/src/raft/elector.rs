@@ -24,6 +24,8 @@ pub(crate) enum Event {
     },
     /// Whether this process has a candidate that wants to lead.
     Candidate(bool),
+    /// Whether this member was removed from the group.
+    Removed(bool),
     /// The proposal with this number was applied under this epoch.
     Acquired(u64, LeaderEpoch),
     /// The proposal with this number failed, or its outcome is unknown.
@@ -67,6 +69,9 @@ enum Phase {
 #[derive(Debug, Default)]
 pub(crate) struct Elector {
     candidate: bool,
+    removed: bool,
+    /// Whether this member stands in elections.
+    stands: bool,
     leads: Option<u64>,
     quorum: bool,
     epoch: LeaderEpoch,
@@ -87,9 +92,9 @@ impl Elector {
                 if self.candidate != candidate {
                     self.candidate = candidate;
                     self.hand_over_at = (!candidate).then_some(now);
-                    effects.push(Effect::StandInElections(candidate));
                 }
             }
+            Event::Removed(removed) => self.removed = removed,
             Event::Acquired(number, epoch) => {
                 self.epoch = self.epoch.max(epoch);
                 if let Phase::Acquiring { number: pending, term } = self.phase
@@ -127,6 +132,10 @@ impl Elector {
     }
 
     fn settle(&mut self, now: Millis, effects: &mut Vec<Effect>) {
+        let stands = self.candidate && !self.removed;
+        if std::mem::replace(&mut self.stands, stands) != stands {
+            effects.push(Effect::StandInElections(stands));
+        }
         match self.phase {
             Phase::Granted { epoch, term } if self.may_lead() != Some(term) || self.epoch > epoch => {
                 self.phase = Phase::Idle;
@@ -248,6 +257,15 @@ mod tests {
         assert_eq!(elector.handle(Event::Doubted, NOW), [Effect::Revoke]);
         let later = NOW.after(RETRY_MS);
         assert_eq!(elector.handle(Event::Raft { leads: Some(3), quorum: true }, later), [Effect::Acquire(2)]);
+    }
+
+    #[test]
+    fn a_removed_member_stands_in_no_election_until_it_is_added_again() {
+        let mut elector = Elector::default();
+        assert_eq!(elector.handle(Event::Removed(true), NOW), []);
+        assert_eq!(elector.handle(Event::Candidate(true), NOW), []);
+        assert_eq!(elector.handle(Event::Removed(false), NOW), [Effect::StandInElections(true)]);
+        assert_eq!(elector.handle(Event::Removed(true), NOW), [Effect::StandInElections(false)]);
     }
 
     #[test]

@@ -20,6 +20,7 @@ use super::messages::{Answer, PeerStatus, Question, Stage, Wire};
 use super::network::Peer;
 use super::options::RaftTiming;
 use super::quorum::failures_tolerated;
+use super::removal::excluded_as_of;
 use super::senders::Senders;
 use super::types::{LogId, Member, NodeId, TypeConfig};
 use crate::fenced_store::{Applied, Command};
@@ -48,6 +49,8 @@ pub(crate) struct Group {
     pub raft: OnceLock<Raft>,
     /// Whether this member stands in elections. It does while a candidate here wants to lead.
     pub standing: AtomicBool,
+    /// Whether this member was removed from the group.
+    pub removed: AtomicBool,
     /// A connection to the leader, for read indices.
     leader_client: Mutex<Option<(NodeId, Arc<Peer>)>>,
     pub readers: Mutex<Readers>,
@@ -84,6 +87,7 @@ impl Group {
             identity: OnceLock::new(),
             raft: OnceLock::new(),
             standing: AtomicBool::new(false),
+            removed: AtomicBool::new(false),
             leader_client: Mutex::new(None),
             readers: Mutex::default(),
             changing: tokio::sync::Mutex::new(()),
@@ -123,6 +127,21 @@ impl Group {
             leads: metrics.is_some_and(|metrics| metrics.state == ServerState::Leader),
             stands: self.standing.load(Ordering::Relaxed),
         }
+    }
+
+    /// The entry as of which the sender of this question is no member, if it must get no other answer.
+    ///
+    /// A vote request of a process that this member does not know may be honest: its admission may not have come here yet. But if
+    /// its log ends before the membership without it, it would get no vote anyway.
+    pub(crate) fn excludes(&self, from: NodeId, question: &Question) -> Option<LogId> {
+        let metrics = self.metrics()?;
+        let as_of = excluded_as_of(from, &metrics.membership_config, &metrics.committed_membership_config)?;
+        let excluded = match question {
+            Question::Vote(request) | Question::PreVote(request) => request.last_log_id < Some(as_of),
+            Question::ReadIndex => metrics.state == ServerState::Leader,
+            Question::Transfer(_) | Question::Status | Question::Join { .. } => false,
+        };
+        excluded.then_some(as_of)
     }
 
     /// Asks the member at `address` for its status.
@@ -294,6 +313,10 @@ impl Group {
         let Some(metrics) = self.metrics() else {
             return HaStatus { provider: "raft".into(), epoch, ..HaStatus::default() };
         };
+        if self.removed.load(Ordering::Relaxed) {
+            // What this member knows of the group may be long out of date.
+            return HaStatus { provider: "raft".into(), epoch, removed: true, ..HaStatus::default() };
+        }
         let leads = metrics.state == ServerState::Leader;
         let voters: BTreeSet<_> = metrics.membership_config.voter_ids().collect();
         let members: BTreeMap<_, _> = metrics
@@ -314,6 +337,7 @@ impl Group {
             has_quorum,
             failures_tolerated: failures_tolerated(metrics.membership_config.get_joint_config(), &silent),
             members: members.into_values().collect(),
+            removed: false,
         }
     }
 

@@ -1,7 +1,7 @@
 //! The messages between members, and their envelope.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use openraft::raft::{TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse};
 use serde::de::DeserializeOwned;
@@ -57,6 +57,8 @@ pub(crate) enum Answer {
     Joined,
     /// The request was refused, for the reason in the text.
     Refused(String),
+    /// The request was refused because the sender is no member as of this committed entry.
+    NotMember(LogId),
 }
 
 /// The status of a member.
@@ -107,12 +109,20 @@ pub(crate) struct Wire {
     /// Random number of this process.
     pub incarnation: u64,
     isolated: watch::Sender<bool>,
+    /// The newest entry as of which another member said that this one is no member.
+    excluded: Mutex<Option<LogId>>,
 }
 
 impl Wire {
     pub(crate) fn new(cluster_id: &str) -> Arc<Self> {
         let isolated = watch::Sender::new(false);
-        Arc::new(Self { cluster_id: cluster_id.to_owned(), me: AtomicU64::new(0), incarnation: random_id() as u64, isolated })
+        Arc::new(Self {
+            cluster_id: cluster_id.to_owned(),
+            me: AtomicU64::new(0),
+            incarnation: random_id() as u64,
+            isolated,
+            excluded: Mutex::default(),
+        })
     }
 
     pub(crate) fn set_me(&self, me: NodeId) {
@@ -131,6 +141,17 @@ impl Wire {
         }
         // The sender is part of `self`, so this can't fail.
         let _ = self.isolated.subscribe().wait_for(|isolated| !isolated).await;
+    }
+
+    /// Takes in an answer which says that this member is none as of this entry.
+    pub(crate) fn tell_excluded(&self, as_of: LogId) {
+        let mut excluded = self.excluded.lock().unwrap_or_else(PoisonError::into_inner);
+        *excluded = (*excluded).max(Some(as_of));
+    }
+
+    /// The newest entry as of which another member said that this one is no member.
+    pub(crate) fn excluded(&self) -> Option<LogId> {
+        *self.excluded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A message to node `to`; 0 if the node id is not known.

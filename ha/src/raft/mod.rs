@@ -21,6 +21,7 @@ mod network;
 mod options;
 mod peer_service;
 mod quorum;
+mod removal;
 mod runner;
 mod senders;
 mod snapshot;

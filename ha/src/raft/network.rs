@@ -94,7 +94,11 @@ impl Peer {
             let envelope = self.wire.seal(self.target, question)?;
             let answer = self.client()?.call(envelope).await?.into_inner();
             self.wire.passable().await;
-            self.wire.open(&answer)
+            let answer = self.wire.open(&answer)?;
+            if let Answer::NotMember(as_of) = answer {
+                self.wire.tell_excluded(as_of);
+            }
+            Ok(answer)
         };
         tokio::time::timeout(deadline, asking).await.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer in time")))
     }
@@ -199,6 +203,9 @@ fn rpc_error(status: &Status) -> RPCError<TypeConfig> {
 }
 
 fn unexpected(answer: &Answer) -> RPCError<TypeConfig> {
+    if let Answer::NotMember(as_of) = answer {
+        return RPCError::Unreachable(Unreachable::from_string(format!("this process is no member as of {as_of}")));
+    }
     RPCError::Network(NetworkError::from_string(format!("unexpected answer: {answer:?}")))
 }
 

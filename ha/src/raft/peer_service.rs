@@ -79,7 +79,10 @@ impl RaftPeer for PeerService {
         if matches!(question, Question::Vote(_) | Question::PreVote(_) | Question::Transfer(_)) {
             self.group.check_sender(&envelope).await?;
         }
-        let answer = self.answer(question).await?;
+        let answer = match self.group.excludes(envelope.from, &question) {
+            Some(as_of) => Answer::NotMember(as_of),
+            None => self.answer(question).await?,
+        };
         wire.passable().await;
         Ok(Response::new(wire.seal(0, &answer)?))
     }

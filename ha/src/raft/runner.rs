@@ -17,6 +17,7 @@ use super::elector::{Effect, Elector, Event};
 use super::group::{Group, WriteError};
 use super::log::LogSizes;
 use super::machine::Raft;
+use super::removal::Removal;
 use super::types::{LogId, TypeConfig};
 use crate::Leadership;
 use crate::campaign::Campaign;
@@ -38,6 +39,7 @@ struct Runner {
     results: mpsc::Sender<(u64, Option<LeaderEpoch>)>,
     awaits_quorum: bool,
     compaction: (Compaction, LogSizes),
+    removal: Removal,
 }
 
 /// The interval between two checks for the first quorum of a new leader.
@@ -50,7 +52,9 @@ pub(crate) async fn run(group: Arc<Group>, raft: Raft, mut inbox: Inbox, compact
     let mut epoch = group.replica.epoch();
     let clock = MonotonicClock::start();
     let elector = Elector::default();
-    let mut runner = Runner { group, raft, elector, clock, campaign: None, results, awaits_quorum: false, compaction };
+    let (me, founder) = group.identity.get().map_or((0, false), |identity| (identity.node_id, identity.founder));
+    let removal = Removal::new(me, founder);
+    let mut runner = Runner { group, raft, elector, clock, campaign: None, results, awaits_quorum: false, compaction, removal };
     inbox.campaign.mark_changed();
     loop {
         // A new leader waits for its first quorum, and no event reports it.
@@ -104,6 +108,7 @@ impl Runner {
         let Some(metrics) = self.group.metrics() else { return };
         self.group.watch_followers(&metrics, self.clock.now());
         self.compact(&metrics);
+        self.watch_removal(&metrics);
         let running = metrics.running_state.is_ok();
         let leads = (running && metrics.state == ServerState::Leader).then_some(metrics.current_term);
         let quorum = self.group.leads_with_quorum(&metrics);
@@ -119,6 +124,23 @@ impl Runner {
         }
         self.awaits_quorum = awaits_quorum;
         self.handle(Event::Raft { leads, quorum });
+    }
+
+    /// Learns that this member was removed from the group, or is a member again.
+    fn watch_removal(&mut self, metrics: &RaftMetrics<TypeConfig>) {
+        let (newest, committed) = (&metrics.membership_config, &metrics.committed_membership_config);
+        let Some(removed) = self.removal.observe(newest, committed, self.group.wire.excluded()) else { return };
+        self.group.removed.store(removed, Ordering::Relaxed);
+        let member = &self.group.me.name;
+        if removed {
+            warn!(
+                member,
+                "HA-RAFT-REMOVED: this JobManager was removed from the coordination group and can't lead any more. Stop it; to take it back, empty its raft directory, start it and add it with `weir ha add-member`"
+            );
+        } else {
+            info!(member, "this JobManager is a member of the coordination group again");
+        }
+        self.handle(Event::Removed(removed));
     }
 
     /// Bounds the bytes of the log. openraft bounds the number of its entries.

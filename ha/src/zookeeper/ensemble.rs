@@ -189,6 +189,7 @@ impl Ensemble {
             // Any one of the others can lead. This does not count the servers of ZooKeeper.
             failures_tolerated: members.len().saturating_sub(1) as u32,
             members,
+            removed: false,
         }
     }
 

@@ -198,6 +198,9 @@ fn status_text(status: &HaResponse) -> String {
         let (standby, at) = (&status.answered_by, utc::text(status.now_ms));
         lines.push(format!("THE LEADER DID NOT ANSWER: this is only what standby {standby} believed at {at}"));
     }
+    if status.provider == "raft" && !status.members.iter().any(|member| member.name == status.answered_by) {
+        lines.push(format!("{} IS NO MEMBER of the group: it was removed, or was not added yet", status.answered_by));
+    }
     lines.push(format!("{leader} leads, epoch {} ({}; answered by {})", status.epoch, status.provider, status.answered_by));
     lines.push(match (status.has_quorum, is_leaders) {
         (false, _) => "NO QUORUM: no JobManager can lead until enough members of the coordination system answer".to_owned(),
@@ -234,6 +237,7 @@ fn status_text(status: &HaResponse) -> String {
 mod tests {
     use weir_protocol::LeaderEpoch;
     use weir_protocol::link::LeaderAddress;
+    use weir_protocol::rest::HaMemberInfo;
 
     use super::*;
 
@@ -267,6 +271,16 @@ mod tests {
         for without in [status_text(&status("jm-1", false)), status_text(&status("jm-2", false))] {
             assert!(without.contains("NO QUORUM") && !without.contains("stops: 2"), "{without}");
         }
+    }
+
+    #[test]
+    fn a_process_that_is_no_member_of_the_raft_group_says_so() {
+        let member = |name: &str| HaMemberInfo { name: name.to_owned(), voter: true, ..HaMemberInfo::default() };
+        let answer = |members| HaResponse { provider: "raft".to_owned(), members, ..status("jm-2", true) };
+        let removed = status_text(&answer(vec![member("jm-1")]));
+        assert!(removed.contains("jm-2 IS NO MEMBER of the group"), "{removed}");
+        let of_member = status_text(&answer(vec![member("jm-1"), member("jm-2")]));
+        assert!(!of_member.contains("IS NO MEMBER"), "{of_member}");
     }
 
     #[test]
