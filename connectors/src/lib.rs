@@ -15,6 +15,11 @@ mod testing;
 
 use weir_dataflow::registry::OperatorRegistry;
 
+/// How `source.file` divides files among its subtasks. Public for simulations of it.
+pub mod file_splits {
+    pub use crate::filesystem::source::split::{CUT_BYTES, Split, deal};
+}
+
 /// Adds all operator kinds of this crate to `registry`.
 pub fn register_connectors(registry: &mut OperatorRegistry) {
     registry.register("source.file", filesystem::source::build);

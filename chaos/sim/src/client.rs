@@ -14,6 +14,7 @@ use crate::cluster::{job_managers, rest_address};
 use crate::http::request;
 use crate::pipeline;
 use crate::world::World;
+use crate::world::network::CLIENT;
 use crate::world::observations::Observations;
 
 /// Time between two polls of the cluster.
@@ -26,8 +27,10 @@ const RETRY: Duration = Duration::from_millis(300);
 pub struct PlannedJob {
     /// Name of the job, and its client token.
     pub name: String,
-    /// Rows per source. 0: the job never ends.
+    /// Rows per source, which is a subtask or a file. 0: the job never ends.
     pub rows: i64,
+    /// Whether the job reads files.
+    pub files: bool,
     /// Time of the submission, in simulated milliseconds.
     pub submit_at_ms: u64,
     /// Time of the cancellation, in simulated milliseconds. `None`: the plan does not cancel the job.
@@ -114,7 +117,7 @@ impl Client {
 
     /// Runs the process of the client, which never ends by itself.
     pub async fn run(self) -> turmoil::Result {
-        self.world.network.enter("client");
+        self.world.network.enter(CLIENT);
         for job in self.plan.iter() {
             spawn("client-job", self.clone().follow(job.clone()));
         }
@@ -146,7 +149,7 @@ impl Client {
     /// Carries out the plan of one job.
     async fn follow(self, job: PlannedJob) {
         self.wait_until(job.submit_at_ms).await;
-        let graph = pipeline::graph(&job.name, job.rows, job.checkpoint_interval_ms, job.pause_ms);
+        let graph = pipeline::graph(&job);
         let body = json!({"job_graph": graph, "client_token": job.name});
         let id: JobId = loop {
             let (status, answer) = self.ask("POST", "/weir/v1/jobs", Some(&body)).await;

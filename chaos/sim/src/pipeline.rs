@@ -4,6 +4,8 @@
 //! Every output row names its input row (source, offset) and the state at that time (count and sum of its key). So each committed
 //! row can be judged by arithmetic.
 
+pub mod files;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
@@ -28,6 +30,8 @@ use weir_protocol::job_graph::OperatorDescriptor;
 use weir_verdict::fact::CommittedRow;
 use weir_verdict::random::mix;
 
+use crate::client::PlannedJob;
+
 /// Number of distinct keys of a job.
 pub const KEYS: i64 = 5;
 /// Parallelism of both vertices.
@@ -45,15 +49,17 @@ pub fn row_at(job: &str, source: i64, offset: i64) -> (i64, i64) {
     (key, ((value >> 32) % 1000) as i64)
 }
 
-/// Returns a job graph of this pipeline. Each source ends after `rows` rows; with 0 it never ends.
-pub fn graph(name: &str, rows: i64, checkpoint_interval_ms: u64, pause_ms: u64) -> Value {
+/// Returns the job graph of a planned job.
+pub fn graph(job: &PlannedJob) -> Value {
+    let PlannedJob { name, rows, checkpoint_interval_ms, pause_ms, .. } = job;
+    let source = if job.files { "x.sim_files" } else { "x.sim_rows" };
     let bigint = |name: &str| json!({"name": name, "type": "bigint"});
     json!({
         "version": 1,
         "name": name,
         "vertices": [
             {"id": "rows", "parallelism": PARALLELISM,
-             "operators": [{"kind": "x.sim_rows", "options": {"job": name, "rows": rows, "pause_ms": pause_ms}}],
+             "operators": [{"kind": source, "options": {"job": name, "rows": rows, "pause_ms": pause_ms}}],
              "output_schema": [bigint("key"), bigint("source"), bigint("offset"), bigint("value")]},
             {"id": "sums", "parallelism": PARALLELISM,
              "operators": [{"kind": "x.sim_sum"}, {"kind": "x.sim_commit", "options": {"job": name}}]}
@@ -68,6 +74,7 @@ pub fn graph(name: &str, rows: i64, checkpoint_interval_ms: u64, pause_ms: u64) 
 pub fn registry() -> OperatorRegistry {
     let mut registry = OperatorRegistry::default();
     registry.register("x.sim_rows", rows);
+    registry.register("x.sim_files", files::files);
     registry.register("x.sim_sum", sum);
     registry.register("x.sim_commit", commit);
     registry
@@ -139,7 +146,7 @@ fn to_bytes<T: Serialize>(value: &T) -> Result<Bytes, OperatorError> {
     serde_json::to_vec(value).map(Bytes::from).map_err(|error| OperatorError::fatal("SIM-ROWS", error.to_string()))
 }
 
-fn from_bytes<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, OperatorError> {
+fn from_bytes<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, OperatorError> {
     serde_json::from_slice(bytes).map_err(|error| OperatorError::fatal("SIM-ROWS", error.to_string()))
 }
 

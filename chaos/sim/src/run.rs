@@ -8,7 +8,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use weir_protocol::job_status::JobStatus;
 use weir_verdict::fact::Fact;
-use weir_verdict::invariants::{ExactlyOnce, Invariant, Violation, Watch};
+use weir_verdict::invariants::{ExactlyOnce, Invariant, Violation, Watch, Whole};
 use weir_verdict::random::Random;
 use weir_world::flaw::{Flaw, plant};
 use weir_world::simulation;
@@ -17,9 +17,11 @@ use crate::client::{Client, Known, PlannedJob};
 use crate::cluster::{Cluster, GUEST, job_managers, task_managers};
 use crate::nemesis::fault::{Fault, Who};
 use crate::nemesis::{FAST, Guide, Nemesis};
+use crate::pipeline::files::{Directories, FILES_AT_START};
 use crate::pipeline::{Ledger, PARALLELISM, row_at};
 use crate::scenario::Scenario;
 use crate::world::World;
+use crate::world::network::CLIENT;
 
 /// Simulated milliseconds after healing within which the cluster must recover.
 const RECOVERY_BOUND_MS: u64 = 60_000;
@@ -93,9 +95,9 @@ fn watch_panics() {
     }));
 }
 
-/// Makes the run that `options` describe. Panics if it is called twice in a process, because the simulated world stays installed.
-pub fn run(options: Options) -> Outcome {
-    let world = World::new(options.seed);
+/// Makes the run that `options` describe in `world`, which must be new and have the seed of the options. Panics if it is called
+/// twice in a process, because the simulated world stays installed.
+pub fn run(options: Options, world: World) -> Outcome {
     assert!(simulation::install(Arc::new(world.clone())), "one run per process");
     watch_panics();
     Run::new(options, world).run()
@@ -117,9 +119,12 @@ fn plan(options: Options) -> Vec<PlannedJob> {
     let job = |number: u64| {
         let submit_at_ms = random.between(500, end / 3);
         let bounded = number == 0;
+        let files = bounded && matches!(options.faults, Faults::Scenario(scenario) if scenario.files);
+        let rows = if bounded { random.between(200, 1_200) as i64 } else { 0 };
         PlannedJob {
             name: format!("job-{number}"),
-            rows: if bounded { random.between(200, 1_200) as i64 } else { 0 },
+            rows: if files { rows * i64::from(PARALLELISM) / FILES_AT_START } else { rows },
+            files,
             submit_at_ms,
             cancel_at_ms: (number == 1).then(|| random.between(submit_at_ms + 500, end.max(submit_at_ms + 1_000))),
             savepoints_at_ms: (0..random.between(0, 3)).map(|_| random.between(submit_at_ms, end)).collect(),
@@ -230,7 +235,7 @@ impl Run {
         let guest = self.cluster.clone();
         sim.host(GUEST, move || guest.clone().run_guest());
         let client = self.client.clone();
-        sim.host("client", move || client.clone().run());
+        sim.host(CLIENT, move || client.clone().run());
         sim
     }
 
@@ -325,7 +330,9 @@ impl Run {
             if (job.rows > 0 && job.cancel_at_ms.is_none()) != finished {
                 self.broken("R2", format!("{} is {status:?} at the end", job.name));
             }
-            match self.rows.judge(&job.name, finished.then_some(job.rows)) {
+            let sources = if job.files { FILES_AT_START } else { i64::from(PARALLELISM) };
+            let whole = finished.then_some(Whole { sources: 0..sources, rows: job.rows });
+            match self.rows.judge(&job.name, whole) {
                 Ok(_) => {}
                 Err(what) => self.broken("X1", what),
             }
@@ -348,6 +355,7 @@ impl Run {
         let known = self.client.known();
         let observations = &self.cluster.observations;
         let store = self.cluster.store.footprint();
+        let (listings, lists_taken) = Directories::get().counts();
         let disks: Vec<_> = job_managers().iter().map(|host| self.cluster.world.disks.footprint(host)).collect();
         let footprint = &mut self.outcome.footprint;
         footprint.extend(self.nemesis.injected().counts.iter().map(|(fault, count)| ((*fault).to_owned(), *count)));
@@ -357,6 +365,10 @@ impl Run {
         for (name, count) in [
             ("rows", self.rows.rows()),
             ("tasks started", Ledger::get().starts()),
+            ("listings", listings),
+            ("lists taken", lists_taken),
+            ("log lines of one process", self.cluster.world.network.most_log_lines()),
+            ("connections of one process", self.cluster.world.network.most_connections()),
             ("all writes", observations.writes()),
             ("disk changes", self.cluster.world.disks.changes(&job_managers()[0])),
             ("epoch", known.epoch.0),

@@ -28,6 +28,8 @@ pub struct Scenario {
     pub seconds: u64,
     /// Whether events that are rare but allowed become frequent.
     pub rare: bool,
+    /// Whether the job that ends by itself reads a directory into which files are moved.
+    pub files: bool,
     /// The faults to inject, in the order of their time.
     pub acts: &'static [Act],
     /// Footprint entries that must reach these counts. They prove that the faults took effect.
@@ -70,12 +72,17 @@ const TASKS: u64 = 16;
 const HOUR_MS: i64 = 3_600_000;
 const DOWN: StoreFault = StoreFault { fails: 0, unknown: 0, down: true };
 
+/// What a process may log and how often it may try to connect in a run in which another one stays dead. A raft leader sends up to 30
+/// heartbeats a second, and each is a try.
+const QUIET: ((&str, u64), (&str, u64)) = (("log lines of one process", 150), ("connections of one process", 2_500));
+
 const PLAIN: Scenario = Scenario {
     name: "",
     from: "",
     seed: 1,
     seconds: 30,
     rare: false,
+    files: false,
     acts: &[],
     least: &[("rows", 100), ("checkpoints", 5)],
     most: &[],
@@ -517,6 +524,38 @@ pub const SCENARIOS: &[Scenario] = &[
         ],
         least: &[("clock jump", 4)],
         most: &[("leader changes", 1), ("tasks started", TASKS)],
+        ..PLAIN
+    },
+    Scenario {
+        name: "a-member-stays-dead-for-a-minute",
+        from: "Weir: with one JobManager dead, the leader logged 11,000 lines a second and used half a core",
+        seconds: 75,
+        acts: &[at(8_000, 60_000, Kill(Standby(0)))],
+        least: &[("kill", 1)],
+        most: &[("leader changes", 1), ("tasks started", TASKS), QUIET.0, QUIET.1],
+        ..PLAIN
+    },
+    Scenario {
+        name: "a-worker-stays-dead-for-a-minute",
+        from: "Weir: nobody calls a dead process without a pause",
+        seconds: 75,
+        acts: &[at(8_000, 60_000, Kill(TaskManager(0)))],
+        least: &[("kill", 1), ("tasks started", TASKS + 1)],
+        most: &[("leader changes", 1), QUIET.0, QUIET.1],
+        ..PLAIN
+    },
+    Scenario {
+        name: "files-arrive-while-a-job-starts",
+        from: "Weir: each subtask listed the directory for itself, and rows were read twice or never",
+        files: true,
+        // The job is submitted at 6,360 ms and makes a checkpoint every 1,370 ms.
+        acts: &[
+            at(6_600, 150, Kill(TaskManager(0))),
+            at(7_100, 150, Kill(TaskManager(1))),
+            at(7_600, 150, Kill(TaskManager(2))),
+            at(7_800, 2_000, Kill(Leader)),
+        ],
+        least: &[("kill", 4), ("listings", 2), ("lists taken", 6), ("leader changes", 2)],
         ..PLAIN
     },
     Scenario {

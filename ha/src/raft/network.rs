@@ -20,6 +20,7 @@ use tokio::sync::oneshot;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 use weir_world::Backoff;
+use weir_world::flaw::{Flaw, is_planted};
 use weir_world::net::connect_channel_lazily;
 
 use super::messages::proto::raft_peer_client::RaftPeerClient;
@@ -233,7 +234,9 @@ impl NetStreamAppend<TypeConfig> for Peer {
                     Ok(stream as BoxStream<'s, StreamItem>)
                 }
                 Err(status) => {
-                    self.reopen.wait().await;
+                    if !is_planted(Flaw::RetriedAtOnce) {
+                        self.reopen.wait().await;
+                    }
                     Err(rpc_error(&status))
                 }
             }

@@ -76,6 +76,8 @@ flaws! {
     EndsUntold, "ends-untold", "A TaskManager does not report tasks that ended while there was no leader.";
     HeldUntold, "held-untold", "A TaskManager that registers does not say which tasks it holds.";
     CancellationForgotten, "cancellation-forgotten", "A cancellation is acknowledged but not carried out.";
+    ListedBySubtasks, "listed-by-subtasks", "Each subtask of a source reads its share of the files that it lists itself.";
+    RetriedAtOnce, "retried-at-once", "A raft leader connects to a dead member again without a pause.";
     DamageBelieved, "damage-believed", "JobManagers and TaskManagers accept each other's messages despite a wrong checksum.";
 }
 

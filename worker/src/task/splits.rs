@@ -1,10 +1,12 @@
 //! Gives a source the splits with which its job began. All subtasks of the vertex must get the same, so the first proposal is
 //! recorded in the checkpoint storage, with create-if-absent (decision 0010).
 
+use bytes::Bytes;
 use weir_dataflow::chain::OperatorChain;
 use weir_protocol::link::TaskFailure;
 use weir_protocol::{JobId, JobVertexId};
 use weir_storage::checkpoint::{CheckpointError, CheckpointStorage, SPLITS_LIMIT};
+use weir_world::flaw::{Flaw, is_planted};
 
 use super::control::TaskControl;
 use super::deploy::{Unprepared, blocking};
@@ -40,13 +42,19 @@ pub(super) async fn give(
                     format!("the list of splits has {} bytes, the limit is {SPLITS_LIMIT}; use fewer files", found.len());
                 return Err(failure("TASK-SPLITS", message, false).into());
             }
+            if is_planted(Flaw::ListedBySubtasks) {
+                return take(chain, found).await;
+            }
             // Don't stop when the task is canceled: a write that took effect later would appear in the directory of a job that
             // may have ended and been cleaned up (C8).
             storage.record_splits(job, vertex, found).await.map_err(unavailable)?
         }
     };
-    let taken;
-    (chain, taken) = blocking(move || {
+    take(chain, splits).await
+}
+
+async fn take(mut chain: OperatorChain, splits: Bytes) -> Result<OperatorChain, Unprepared> {
+    let (chain, taken) = blocking(move || {
         let taken = chain.take_splits(&splits);
         (chain, taken)
     })

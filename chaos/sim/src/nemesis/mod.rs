@@ -12,6 +12,7 @@ use self::fault::{Fault, Link, Who};
 use crate::cluster::{Cluster, GUEST, Guest, job_managers, task_managers};
 use crate::scenario::Scenario;
 use crate::world::disk::{Backup, DiskFault};
+use crate::world::network::CLIENT;
 use crate::world::store::StoreFault;
 
 /// The faults that the nemesis injected.
@@ -163,7 +164,7 @@ impl Nemesis {
             self.cluster.world.disks.lose_power(host);
             self.cluster.world.network.set_power(host, false);
             // A machine without power does not close its connections.
-            for other in hosts().into_iter().chain(["client".to_owned()]).filter(|other| other != host) {
+            for other in hosts().into_iter().chain([CLIENT.to_owned()]).filter(|other| other != host) {
                 self.set_link(sim, host, &other, Link::Cut, until);
             }
         }

@@ -15,6 +15,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::runtime::{Handle, Id};
+use tracing_subscriber::Layer;
 use weir_world::simulation::{Answer, SimulatedListener, SimulatedStream};
 
 use weir_verdict::random::Random;
@@ -45,6 +46,16 @@ struct State {
     /// Hosts that receive flipped bits, and the generator that chooses the bits.
     spoiling: BTreeMap<String, Random>,
     flipped: u64,
+    /// Number of lines that each process logged, and of connections that it tried to open, by host.
+    log_lines: BTreeMap<String, u64>,
+    connections: BTreeMap<String, u64>,
+}
+
+/// The host of the client, which is no part of the product.
+pub const CLIENT: &str = "client";
+
+fn most(counts: &BTreeMap<String, u64>) -> u64 {
+    counts.iter().filter(|(host, _)| *host != CLIENT).map(|(_, count)| *count).max().unwrap_or_default()
 }
 
 impl Network {
@@ -105,6 +116,24 @@ impl Network {
         self.state().flipped
     }
 
+    /// Counts a line that the calling host logged.
+    fn note_log_line(&self) {
+        let host = self.current();
+        if !host.is_empty() {
+            *self.state().log_lines.entry(host).or_default() += 1;
+        }
+    }
+
+    /// Returns the number of log lines of the process that logged most.
+    pub fn most_log_lines(&self) -> u64 {
+        most(&self.state().log_lines)
+    }
+
+    /// Returns the number of connections that one process tried to open, whichever tried most.
+    pub fn most_connections(&self) -> u64 {
+        most(&self.state().connections)
+    }
+
     /// Flips a bit of what a host received, now and then, if its links are spoilt.
     fn spoil(&self, host: &str, received: &mut [u8]) {
         let mut state = self.state();
@@ -143,6 +172,7 @@ impl Network {
     /// Implements `Simulation::connect`: connects the calling host.
     pub fn connect(&self, address: &str) -> Answer<'static, io::Result<Box<dyn SimulatedStream>>> {
         let (network, from, address) = (self.clone(), self.current(), address.to_owned());
+        *self.state().connections.entry(from.clone()).or_default() += 1;
         Box::pin(async move {
             let parts = address.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?)));
             let (to, port) = parts.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not host:port"))?;
@@ -162,6 +192,23 @@ impl Network {
                 tokio::time::sleep(RETRANSMISSION).await;
             }
         })
+    }
+}
+
+/// A layer that counts the log lines of each process that an operator sees by default. (`weir/src/logging.rs` has the filter.)
+#[derive(Debug)]
+pub struct LogLines(pub Network);
+
+impl<S: tracing::Subscriber> Layer<S> for LogLines {
+    fn on_event(&self, event: &tracing::Event<'_>, _: tracing_subscriber::layer::Context<'_, S>) {
+        let shown = match event.metadata().target().split("::").next() {
+            Some("openraft") => tracing::Level::ERROR,
+            Some("h2" | "hyper" | "tonic") => tracing::Level::WARN,
+            _ => tracing::Level::INFO,
+        };
+        if *event.metadata().level() <= shown {
+            self.0.note_log_line();
+        }
     }
 }
 

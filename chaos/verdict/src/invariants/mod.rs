@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 use crate::fact::Fact;
 
-pub use exactly_once::{ExactlyOnce, Oracle};
+pub use exactly_once::{ExactlyOnce, Oracle, Whole};
 
 /// A property that must always hold.
 pub trait Invariant {

@@ -4,25 +4,25 @@ use serde::{Deserialize, Serialize};
 
 /// A range of a file that one subtask reads, and its progress.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(crate) struct Split {
+pub struct Split {
     /// Path of the file relative to the source's directory; empty if the source's path is the file itself.
-    pub(crate) file: String,
+    pub file: String,
     /// Text: the split's next line is the first that starts at or after this byte. Parquet: row groups that start at or after
     /// this byte belong to the split.
-    pub(crate) start: u64,
+    pub start: u64,
     /// Lines or row groups that start at or after this byte do not belong to the split.
-    pub(crate) end: u64,
+    pub end: u64,
     /// Size of the file when it was listed.
-    pub(crate) size: u64,
+    pub size: u64,
     /// Modification time of the file when it was listed, in milliseconds since 1970; 0 if it is not known.
     #[serde(default)]
-    pub(crate) modified_ms: u64,
+    pub modified_ms: u64,
     /// Parquet: number of rows of the split that have been read.
     #[serde(default)]
-    pub(crate) rows: u64,
+    pub rows: u64,
     /// Text: whether a row is known to start at `start`, because the reader has been there.
     #[serde(default)]
-    pub(crate) at_row: bool,
+    pub at_row: bool,
 }
 
 impl Split {
@@ -33,11 +33,11 @@ impl Split {
 }
 
 /// Ranges smaller than this are cut only if there are fewer ranges than subtasks.
-pub(crate) const CUT_BYTES: u64 = 16 << 20;
+pub const CUT_BYTES: u64 = 16 << 20;
 
 /// Distributes ranges to subtasks; the result is indexed by subtask. A big range is cut into one piece per subtask, so that all
 /// subtasks advance through the files together. Small ranges are assigned whole, in turn.
-pub(crate) fn deal(mut stretches: Vec<Split>, parallelism: u32, cut_bytes: u64) -> Vec<Vec<Split>> {
+pub fn deal(mut stretches: Vec<Split>, parallelism: u32, cut_bytes: u64) -> Vec<Vec<Split>> {
     let subtasks = parallelism.max(1) as usize;
     stretches.retain(|split| split.start < split.end);
     stretches.sort();

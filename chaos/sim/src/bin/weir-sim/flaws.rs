@@ -18,8 +18,13 @@ const SHALLOW: i32 = -1;
 const FIRST_SEEDS: u64 = 5;
 
 /// Scenarios with faults that simulations do not draw at random.
-const SCENARIOS: [&str; 3] =
-    ["a-copy-of-a-member-runs-elsewhere", "a-second-process-has-the-name-of-a-member", "all-disks-are-put-back-from-a-backup"];
+const SCENARIOS: [&str; 5] = [
+    "a-copy-of-a-member-runs-elsewhere",
+    "a-second-process-has-the-name-of-a-member",
+    "all-disks-are-put-back-from-a-backup",
+    "files-arrive-while-a-job-starts",
+    "a-member-stays-dead-for-a-minute",
+];
 
 /// The result of looking for a flaw.
 struct Found {

@@ -15,8 +15,12 @@ use std::time::Instant;
 
 use clap::{Parser, Subcommand};
 use nix::libc;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 use weir_sim::scenario::{SCENARIOS, Scenario, scenario};
 use weir_sim::search::{CORES, Searched, search_core};
+use weir_sim::world::World;
+use weir_sim::world::network::LogLines;
 use weir_sim::{Faults, Options, run};
 use weir_verdict::random::mix;
 use weir_world::flaw::{Flaw, plant};
@@ -294,6 +298,7 @@ fn run_one(options: Options, trace: Option<PathBuf>) -> ExitCode {
     // The trace is formatted even if it is not written to a file, because the process's random numbers depend on all earlier
     // draws.
     let place = std::sync::Arc::new(Mutex::new(place));
+    let world = World::new(options.seed);
     {
         let place = place.clone();
         let filter = "debug,turmoil=warn,h2=info,hyper=info,hyper_util=info,tower=info,tonic=info,openraft=info";
@@ -303,9 +308,11 @@ fn run_one(options: Options, trace: Option<PathBuf>) -> ExitCode {
             .without_time()
             .with_ansi(false)
             .with_writer(move || Shared(place.clone()))
+            .finish()
+            .with(LogLines(world.network.clone()))
             .init();
     }
-    let outcome = run(options);
+    let outcome = run(options, world);
     if let Err(error) = place.lock().unwrap_or_else(PoisonError::into_inner).flush() {
         err_line!("the trace is incomplete: {error}");
     }
