@@ -269,10 +269,10 @@ fn a_directory_that_can_not_be_created_is_named() {
     let place = tempfile::tempdir().expect("a directory");
     let file = place.path().join("file");
     std::fs::write(&file, "no directory").expect("a file");
-    let mut local = Local::start(&file.join("cluster"), rest_port(0), &[]);
+    let mut local = Local::start(&file, rest_port(0), &[]);
     assert_eq!(local.end().code(), Some(1));
     let text = local.text();
-    assert!(text.contains("LOCAL-DIRECTORY") && text.contains("file/cluster"), "{text}");
+    assert!(text.contains("LOCAL-DIRECTORY") && text.contains("/file:"), "{text}");
 }
 
 #[test]
