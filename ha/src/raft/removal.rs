@@ -36,10 +36,13 @@ impl Removal {
         committed: &StoredMembership,
         told: Option<LogId>,
     ) -> Option<bool> {
-        let founded = committed.log_id().is_some();
-        let contained = committed.get_node(&self.me).is_some();
-        self.was_member |= contained;
-        let removed = self.was_member && founded && !contained || told > *newest.log_id();
+        let contains_me = |membership: &StoredMembership| membership.get_node(&self.me).is_some();
+        let removed = if contains_me(newest) {
+            told > *newest.log_id()
+        } else {
+            self.was_member && committed.log_id().is_some() && !contains_me(committed)
+        };
+        self.was_member |= contains_me(committed);
         (std::mem::replace(&mut self.removed, removed) != removed).then_some(removed)
     }
 }
@@ -95,7 +98,7 @@ mod tests {
     fn a_process_that_waits_for_its_admission_was_not_removed() {
         let without = membership(9, &[1, 2]);
         let mut removal = Removal::new(ME, false);
-        assert_eq!(removal.observe(&without, &without, None), None);
+        assert_eq!(removal.observe(&without, &without, Some(log_id(12))), None);
     }
 
     #[test]
