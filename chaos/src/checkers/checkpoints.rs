@@ -53,8 +53,8 @@ pub(super) fn files_are_there(history: &History) -> Judgement {
     if looks == 0 { cut_short() } else { judgement(problems, format!("{files} files in {looks} looks")) }
 }
 
-/// Whether this is the temporary file of an unfinished write, as a killed process leaves it. Storage keeps such files for a day
-/// before it removes them, because their writer might be alive elsewhere.
+/// Whether this is the temporary file of an unfinished write, as a killed process leaves it. The leader that cleans up after a job
+/// removes such files, so one can only be left by a process that was still writing after that.
 pub fn is_half_written(path: &str) -> bool {
     path.rsplit('/').next().is_some_and(|name| name.starts_with(".tmp-"))
 }

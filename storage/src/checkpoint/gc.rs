@@ -88,28 +88,57 @@ pub async fn collect(storage: &CheckpointStorage, job: JobId, roots: &Roots<'_>)
     Ok(collected)
 }
 
-/// Deletes all checkpoint files of a job that has ended and retains no checkpoint. Calls `still_ended` before every batch, and
-/// stops if it returns `false` (C5). The deletes are durable when this returns, because nothing will clean the job's directory
-/// later.
-pub async fn delete_job<F>(
+/// Deletes all checkpoint files of a job that has ended and retains no checkpoint, also those that a killed process had not finished.
+/// Calls `still_ended` before every batch, and stops if it returns `false` (C5). The deletes are durable when this returns, because
+/// nothing will clean the job's directory later.
+pub async fn delete_job<F>(storage: &CheckpointStorage, job: JobId, still_ended: impl FnMut() -> F) -> Result<Collected, FileError>
+where
+    F: Future<Output = bool>,
+{
+    delete_of_ended(storage, job, |_| true, still_ended).await
+}
+
+/// Deletes what no retained checkpoint of an ended job needs, and what nothing else will delete: the splits with which its sources
+/// began, and files that a killed process had not finished. Otherwise as [`delete_job`].
+pub async fn delete_leftovers<F>(
     storage: &CheckpointStorage,
     job: JobId,
+    still_ended: impl FnMut() -> F,
+) -> Result<Collected, FileError>
+where
+    F: Future<Output = bool>,
+{
+    delete_of_ended(storage, job, layout::is_splits, still_ended).await
+}
+
+/// Deletes the files of an ended job that `goes` picks by their path in the job's directory, and unfinished ones.
+async fn delete_of_ended<F>(
+    storage: &CheckpointStorage,
+    job: JobId,
+    goes: impl Fn(&str) -> bool,
     mut still_ended: impl FnMut() -> F,
 ) -> Result<Collected, FileError>
 where
     F: Future<Output = bool>,
 {
-    let found = storage.files().list(&layout::job_directory(job)).await?;
-    let paths = metadata_first(found.into_iter().map(|entry| entry.path).collect());
+    let directory = layout::job_directory(job);
+    let prefix = format!("{directory}/");
+    let found = storage.files().list(&directory).await?;
+    let paths = found.into_iter().map(|entry| entry.path).filter(|path| path.strip_prefix(&prefix).is_some_and(&goes));
     let mut collected = Collected::default();
-    for batch in paths.chunks(BATCH) {
+    for batch in metadata_first(paths.collect()).chunks(BATCH) {
         if !still_ended().await {
             collected.stopped = true;
             break;
         }
         delete(storage, batch, &mut collected).await;
     }
-    storage.files().sync_deletes(&layout::job_directory(job)).await?;
+    if !collected.stopped && still_ended().await {
+        collected.deleted += storage.files().remove_unfinished(&directory).await?;
+    } else {
+        collected.stopped = true;
+    }
+    storage.files().sync_deletes(&directory).await?;
     Ok(collected)
 }
 

@@ -45,6 +45,11 @@ pub fn splits_path(vertex: JobVertexId) -> String {
     format!("chk-0/{vertex}.splits")
 }
 
+/// Whether the file at `path` holds the splits of a source. `path` is relative to the job's directory.
+pub fn is_splits(path: &str) -> bool {
+    path.starts_with("chk-0/") && path.ends_with(".splits")
+}
+
 /// A state file that several checkpoints share, relative to the job's directory. One attempt of a subtask first wrote it for
 /// checkpoint `id`. `number` counts that attempt's shared files of that checkpoint.
 pub fn shared_path(subtask: ExecutionVertexId, generation: Generation, id: CheckpointId, number: u32) -> String {
@@ -97,6 +102,7 @@ mod tests {
     fn the_checkpoint_of_a_path_is_found() {
         assert_eq!(checkpoint_of(&state_path(SUBTASK, GENERATION, CheckpointId(7))), Some(CheckpointId(7)));
         assert_eq!(checkpoint_of(&shared_path(SUBTASK, GENERATION, CheckpointId(8), 0)), Some(CheckpointId(8)));
+        assert!(is_splits(&splits_path(SUBTASK.vertex)) && !is_splits(&state_path(SUBTASK, GENERATION, CheckpointId(7))));
         assert_eq!(checkpoint_of("chk-9/_metadata"), Some(CheckpointId(9)));
         assert_eq!(checkpoint_of(&splits_path(SUBTASK.vertex)), Some(CheckpointId(0)));
         for foreign in ["", "chk-9", "chk-/x", "chk-07/x", "chk-+7/x", "notes/x", "shared/x", "chk-99999999999999999999/x"] {

@@ -54,6 +54,13 @@ pub trait FileSystem: Send + Sync + 'static {
         std::future::ready(Ok(())).boxed()
     }
 
+    /// Removes what writers below `directory` have not finished, such as temporary files of a process that was killed, and returns how
+    /// many. A live writer that loses its temporary file writes it again, so this never undoes a write that returned `Ok`. Does
+    /// nothing if the file system keeps nothing of an unfinished write.
+    fn remove_unfinished<'a>(&'a self, _directory: &'a str) -> BoxFuture<'a, Result<usize, FileError>> {
+        std::future::ready(Ok(0)).boxed()
+    }
+
     /// The URI of the root. Other processes can open the same place with it.
     fn uri(&self) -> &str;
 }

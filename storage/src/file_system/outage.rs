@@ -120,6 +120,10 @@ impl FileSystem for Interruptible {
         self.reached(directory, self.files.sync_deletes(directory)).boxed()
     }
 
+    fn remove_unfinished<'a>(&'a self, directory: &'a str) -> BoxFuture<'a, Result<usize, FileError>> {
+        self.reached(directory, self.files.remove_unfinished(directory)).boxed()
+    }
+
     fn uri(&self) -> &str {
         self.files.uri()
     }

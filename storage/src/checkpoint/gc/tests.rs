@@ -152,6 +152,28 @@ async fn all_files_of_an_ended_job_are_deleted_and_none_of_another_job() {
     assert_eq!(files.files().into_keys().collect::<Vec<_>>(), [format!("{}/chk-1/x.state", JobId(1))]);
 }
 
+#[tokio::test]
+async fn files_that_killed_writers_left_in_an_ended_job_are_deleted_and_none_of_another_job() {
+    let root = tempfile::tempdir().unwrap();
+    let storage = CheckpointStorage::new(std::sync::Arc::new(crate::file_system::LocalFileSystem::new(root.path())));
+    for job in [JOB, JobId(1)] {
+        storage.write_state(job, "chk-1/x.state", bytes::Bytes::new()).await.unwrap();
+        for place in ["", "chk-1", "chk-2"] {
+            let place = root.path().join(job.to_string()).join(place);
+            std::fs::create_dir_all(&place).unwrap();
+            std::fs::write(place.join(".tmp-1"), "unfinished").unwrap();
+        }
+    }
+    let not_ours = delete_leftovers(&storage, JOB, || async { false }).await.unwrap();
+    assert_eq!(not_ours, Collected { stopped: true, ..Collected::default() });
+    assert_eq!(delete_leftovers(&storage, JOB, || async { true }).await.unwrap().deleted, 3);
+    assert!(root.path().join(JOB.to_string()).join("chk-1/x.state").exists());
+    std::fs::write(root.path().join(JOB.to_string()).join("chk-1/.tmp-2"), "unfinished").unwrap();
+    assert_eq!(delete_job(&storage, JOB, || async { true }).await.unwrap().deleted, 2);
+    assert!(!root.path().join(JOB.to_string()).exists());
+    assert!(root.path().join(JobId(1).to_string()).join("chk-2/.tmp-1").exists());
+}
+
 /// Checks C4 over random histories: checkpoints build on older ones, some fail, and the retention is random.
 mod histories {
     use proptest::prelude::*;

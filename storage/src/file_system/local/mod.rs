@@ -118,6 +118,10 @@ impl FileSystem for LocalFileSystem {
         self.run(directory, move |disk, directory| disk.sync_deletes(directory))
     }
 
+    fn remove_unfinished<'a>(&'a self, directory: &'a str) -> BoxFuture<'a, Result<usize, FileError>> {
+        self.run(directory, move |disk, directory| disk.remove_unfinished(directory))
+    }
+
     fn uri(&self) -> &str {
         &self.uri
     }
@@ -145,14 +149,14 @@ impl Disk {
                     sync_directory(directory)?;
                     return Err(FileError::AlreadyExists { path: path.to_owned() });
                 }
-                // Another process removed the directory while it was empty.
+                // Another process removed the directory while it was empty, or the temporary file.
                 ErrorKind::NotFound => {}
                 _ => return Err(failed(&full, &error)),
             }
         }
         Err(FileError::Failed {
             path: path.to_owned(),
-            reason: "another process keeps removing its directory".to_owned(),
+            reason: "another process keeps removing its directory or its temporary files".to_owned(),
             retryable: true,
         })
     }
@@ -282,14 +286,43 @@ impl Disk {
         Ok(())
     }
 
-    /// Removes a file and the directories that become empty. The removal is not synced.
     fn delete(&self, path: &str) -> Result<(), FileError> {
         check_path(path)?;
-        let full = self.root.join(path);
-        match fs::remove_file(&full) {
+        self.remove(&self.root.join(path))
+    }
+
+    /// Removes all temporary files at or below `directory`, whatever their age.
+    fn remove_unfinished(&self, directory: &str) -> Result<usize, FileError> {
+        check_directory(directory)?;
+        let mut removed = 0;
+        let mut pending = vec![self.root.join(directory)];
+        while let Some(place) = pending.pop() {
+            let entries = match fs::read_dir(&place) {
+                Ok(entries) => entries,
+                Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => continue,
+                Err(error) => return Err(failed(&place, &error)),
+            };
+            for entry in entries {
+                let entry = entry.map_err(|error| failed(&place, &error))?;
+                if entry.file_name().to_str().is_some_and(|name| name.starts_with(TEMPORARY)) {
+                    // If its writer has just renamed the file, this removes nothing: the file has its final name. If not, the
+                    // writer's rename fails, and the writer begins again with another temporary file.
+                    self.remove(&entry.path())?;
+                    removed += 1;
+                } else if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                    pending.push(entry.path());
+                }
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Removes a file and the directories that become empty. The removal is not synced.
+    fn remove(&self, full: &Path) -> Result<(), FileError> {
+        match fs::remove_file(full) {
             Ok(()) => {}
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
-            Err(error) => return Err(failed(&full, &error)),
+            Err(error) => return Err(failed(full, &error)),
         }
         for parent in full.ancestors().skip(1).take_while(|parent| parent.starts_with(&self.root) && *parent != self.root) {
             if fs::remove_dir(parent).is_err() {

@@ -126,3 +126,40 @@ fn directories_can_be_created_twice() {
     create_directories(&deep).unwrap();
     assert!(deep.is_dir());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_live_writer_loses_nothing_to_whoever_removes_unfinished_files() {
+    let directory = tempfile::tempdir().unwrap();
+    let files = LocalFileSystem::new(directory.path());
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let sweeper = LocalFileSystem::new(directory.path());
+    let writing = async {
+        let mut lost = 0;
+        for number in 0..300_u32 {
+            let (path, content) = (format!("d/{}/{number}", number % 7), Bytes::from(vec![number as u8; 5_000]));
+            match files.write_new(&path, content.clone()).await {
+                Ok(()) => assert_eq!(files.read(&path, 5_000).await, Ok(content)),
+                // Nothing was written.
+                Err(error) => {
+                    assert!(error.is_retryable(), "{error}");
+                    assert!(matches!(files.read(&path, 5_000).await, Err(FileError::NotFound { .. })));
+                    lost += 1;
+                }
+            }
+        }
+        done.store(true, std::sync::atomic::Ordering::SeqCst);
+        lost
+    };
+    let sweeping = async {
+        let mut removed = 0;
+        while !done.load(std::sync::atomic::Ordering::SeqCst) {
+            removed += sweeper.remove_unfinished("d").await.unwrap();
+        }
+        removed
+    };
+    let (lost, _) = futures::join!(writing, sweeping);
+    let written = files.list("d").await.unwrap();
+    assert_eq!(written.len() + lost, 300);
+    assert!(written.iter().all(|entry| entry.size == 5_000));
+    assert_eq!(sweeper.remove_unfinished("d").await, Ok(0), "no writer leaves a temporary file");
+}
