@@ -198,6 +198,32 @@ mod tests {
         }
     }
 
+    /// A finite double, as often from all bit patterns as from the numbers that people write.
+    fn double() -> impl Strategy<Value = f64> {
+        let bits = any::<u64>().prop_map(f64::from_bits);
+        let decimal = (any::<i64>(), 0_i32..20).prop_map(|(digits, places)| digits as f64 / 10_f64.powi(places));
+        prop_oneof![bits, decimal].prop_filter("not finite", |value| value.is_finite())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(5_000))]
+        #[test]
+        fn every_finite_double_that_is_written_is_read_back_to_the_bit(value in double()) {
+            let schema = Arc::new(Schema::new(vec![Field::new("x", DataType::Float64, false)]));
+            let mut written = RowBuffer::new(Arc::clone(&schema)).unwrap();
+            written.column(0).push_f64(value).unwrap();
+            written.commit_row(8);
+            let mut line = Vec::new();
+            crate::rows::text::append_json(&mut line, &written.finish().unwrap()).unwrap();
+            let mut read = RowBuffer::new(schema).unwrap();
+            parse_json_row(line.trim_ascii_end(), &mut read).map_err(|reason| TestCaseError::fail(reason.0))?;
+            read.commit_row(8);
+            let read = read.finish().unwrap();
+            let read = arrow_array::cast::AsArray::as_primitive::<arrow_array::types::Float64Type>(read.column(0)).value(0);
+            prop_assert_eq!(read.to_bits(), value.to_bits(), "{:?} was read as {:?}", value, read);
+        }
+    }
+
     proptest! {
         #[test]
         fn arbitrary_bytes_give_a_complete_row_or_an_error(lines in proptest::collection::vec(
