@@ -7,4 +7,4 @@ mod stream_builder;
 
 pub use cluster_client::ClusterClient;
 pub use error::ClientError;
-pub use stream_builder::{Aggregate, Stream, StreamBuilder, WindowSpec};
+pub use stream_builder::{Aggregate, EventTimes, FileSink, OnMissing, Stream, StreamBuilder, WindowSpec};

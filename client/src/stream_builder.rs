@@ -76,6 +76,34 @@ impl Aggregate {
     }
 }
 
+/// Columns that hold the event times of the two inputs of a join. Both inputs need a [`Stream::watermark`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EventTimes<'a> {
+    /// Of the rows that are enriched.
+    pub time_column: &'a str,
+    /// Of the rows that enrich them.
+    pub right_time_column: &'a str,
+}
+
+/// How `sink.file` treats its directory and its files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct FileSink {
+    /// Whether other sinks may write to the same directory. Readers then see the rows of all of them.
+    pub shared: bool,
+    /// What to do if a file of the restored checkpoint is missing and was perhaps never committed.
+    pub on_missing: OnMissing,
+}
+
+/// What a file sink does about a file that is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnMissing {
+    /// Fail the job: its rows may be lost.
+    #[default]
+    Fail,
+    /// Log the loss and go on.
+    Continue,
+}
+
 /// The kind of the windows and their lengths.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WindowSpec {
@@ -277,21 +305,54 @@ impl<'a> Stream<'a> {
         self.then(descriptor, schema)
     }
 
-    /// Adds `columns` of the latest row of `right` with equal keys; null if there is none.
+    /// Adds `columns` of the latest row of `right` with equal keys; null if there is none. The latest row is the last that has
+    /// arrived, so the result varies with the speed of the inputs. See [`Stream::join_latest_in_time`].
     pub fn join_latest(self, keys: &[&str], right: Self, right_keys: &[&str], columns: &[&str]) -> Self {
+        self.join(keys, right, right_keys, columns, None)
+    }
+
+    /// Adds `columns` of that row of `right` with equal keys that was the latest at the row's event time; null if there was none.
+    /// The result is a function of the inputs.
+    pub fn join_latest_in_time(
+        self,
+        keys: &[&str],
+        right: Self,
+        right_keys: &[&str],
+        columns: &[&str],
+        times: EventTimes<'_>,
+    ) -> Self {
+        self.join(keys, right, right_keys, columns, Some(times))
+    }
+
+    fn join(self, keys: &[&str], right: Self, right_keys: &[&str], columns: &[&str], times: Option<EventTimes<'_>>) -> Self {
         let added = right.schema.iter().filter(|field| columns.contains(&field.name.as_str()));
         let mut schema = self.schema.clone();
         schema.extend(added.map(|added| field(&added.name, added.data_type)));
-        let options = vec![("keys", json!(keys)), ("right_keys", json!(right_keys)), ("right_columns", json!(columns))];
+        let mut options = vec![("keys", json!(keys)), ("right_keys", json!(right_keys)), ("right_columns", json!(columns))];
+        if let Some(EventTimes { time_column, right_time_column }) = times {
+            options.extend([("time_column", json!(time_column)), ("right_time_column", json!(right_time_column))]);
+        }
         let parallelism = self.builder.parallelism;
         let joined = self.key_by(keys).begin(operator("join.latest", options), schema, parallelism);
         right.key_by(right_keys).connect(joined.vertex, 1);
         joined
     }
 
-    /// Writes files exactly once, with `sink.file`.
+    /// Writes files exactly once, with `sink.file`. The directory belongs to this sink alone.
     pub fn write_files(self, path: &str, format: &str) {
-        self.sink(operator("sink.file", vec![("path", json!(path)), ("format", json!(format))]));
+        self.write_files_with(path, format, FileSink::default());
+    }
+
+    /// Writes files exactly once, with `sink.file`, whose options differ from the defaults.
+    pub fn write_files_with(self, path: &str, format: &str, sink: FileSink) {
+        let mut options = vec![("path", json!(path)), ("format", json!(format))];
+        if sink.shared {
+            options.push(("shared", json!(true)));
+        }
+        if sink.on_missing == OnMissing::Continue {
+            options.push(("on_missing", json!("continue")));
+        }
+        self.sink(operator("sink.file", options));
     }
 
     /// Prints each row after `prefix`, with `sink.print`.
@@ -408,5 +469,33 @@ mod tests {
         let expected =
             [("source-file-1", "sink-print-1", 0), ("source-file-1", "join-latest-1", 0), ("source-file-2", "join-latest-1", 1)];
         assert_eq!(edges, expected);
+    }
+
+    #[test]
+    fn a_join_in_event_time_names_the_times_of_both_inputs() {
+        let job = StreamBuilder::new("bids", 2);
+        let prices = vec![field("id", DataType::Bigint), field("since", DataType::TimestampMs), field("rate", DataType::Double)];
+        let bids = job.read_files("/in", "csv", bids(), &[]).watermark("ts", 0);
+        let prices = job.read_files("/prices", "csv", prices, &[]).watermark("since", 0);
+        let times = EventTimes { time_column: "ts", right_time_column: "since" };
+        bids.join_latest_in_time(&["auction"], prices, &["id"], &["rate"], times).print("");
+        let graph = job.build().unwrap();
+        let join = graph.vertices.iter().flat_map(|vertex| &vertex.operators).find(|operator| operator.kind == "join.latest");
+        let options = &join.unwrap().options;
+        assert_eq!((&options["time_column"], &options["right_time_column"]), (&json!("ts"), &json!("since")));
+    }
+
+    #[test]
+    fn a_file_sink_may_share_its_directory_and_continue_without_a_missing_file() {
+        let options_of = |sink: FileSink| {
+            let job = StreamBuilder::new("bids", 2);
+            job.read_files("/in", "csv", bids(), &[]).write_files_with("/out", "csv", sink);
+            let mut graph = job.build().unwrap();
+            graph.vertices.remove(0).operators.pop().unwrap().options
+        };
+        let plain = options_of(FileSink::default());
+        assert_eq!(plain.keys().collect::<Vec<_>>(), ["format", "path"]);
+        let other = options_of(FileSink { shared: true, on_missing: OnMissing::Continue });
+        assert_eq!((&other["shared"], &other["on_missing"]), (&json!(true), &json!("continue")));
     }
 }
