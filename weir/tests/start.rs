@@ -1,12 +1,13 @@
 //! What a JobManager or TaskManager checks and says when it starts.
 
 use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
-use weir_servers::free_port;
+use weir_servers::{ReservedPort, S3Server, free_port, installed};
 
 /// What makes permissions mean nothing to root.
 const ABOVE_PERMISSIONS: &str = "-dac_override,-dac_read_search";
@@ -126,4 +127,65 @@ fn the_version_names_the_commit() {
         text.trim().strip_prefix(concat!("weir ", env!("CARGO_PKG_VERSION"), " (commit ")).and_then(|it| it.strip_suffix(')'));
     let is_commit = |text: &str| text == "unknown" || (text.len() >= 12 && text.bytes().all(|byte| byte.is_ascii_hexdigit()));
     assert!(commit.is_some_and(is_commit), "{text}");
+}
+
+const BUCKET: &str = "weir-test";
+
+/// The settings of a JobManager with local coordination files and its checkpoints in this bucket of a server.
+fn jobmanager_on_s3(place: &Path, server: SocketAddr, bucket: &str) -> Vec<String> {
+    let mut settings = jobmanager(place);
+    settings.retain(|setting| !setting.starts_with("execution.checkpointing.dir"));
+    settings.extend([
+        format!("execution.checkpointing.dir=s3://{bucket}/checkpoints"),
+        format!("s3.endpoint=http://{server}"),
+        "s3.path.style.access=true".to_owned(),
+        "s3.access-key=test".to_owned(),
+        "s3.secret-key=test".to_owned(),
+    ]);
+    settings
+}
+
+/// Starts a JobManager, reads its log up to the line that says that it has started, and stops it. Returns what it logged.
+fn started(settings: &[String]) -> Vec<String> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
+    command.args(["jobmanager", "--exit-with-parent"]).args(settings.iter().flat_map(|setting| ["-D", setting]));
+    let mut process = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    let mut lines = Vec::new();
+    for line in BufReader::new(process.stderr.take().expect("its log")).lines() {
+        lines.push(line.expect("text"));
+        if lines.last().is_some_and(|line| line.contains("JobManager started")) {
+            break;
+        }
+    }
+    drop(process.stdin.take());
+    process.wait().expect("it ends");
+    lines
+}
+
+#[test]
+fn checkpoints_in_s3_are_checked_at_the_start() {
+    let place = tempfile::tempdir().expect("a directory");
+    let server = S3Server::moto(&installed("moto_server"), place.path(), BUCKET).expect("moto starts");
+
+    let (code, errors) = refused("jobmanager", &jobmanager_on_s3(place.path(), server.address(), "no-such-bucket"));
+    assert_eq!(code, Some(1), "{errors}");
+    for part in ["STORAGE-UNUSABLE", "s3://no-such-bucket", "execution.checkpointing.dir", "Check that the bucket exists"] {
+        assert!(errors.contains(part), "{part:?} is not in {errors}");
+    }
+
+    let lines = started(&jobmanager_on_s3(place.path(), server.address(), BUCKET));
+    assert!(lines.last().is_some_and(|line| line.contains("JobManager started")), "{lines:#?}");
+    assert!(!lines.iter().any(|line| line.contains("STORAGE-")), "{lines:#?}");
+}
+
+/// A server that is down may come back, so the JobManager starts, but says at once what it can't reach and which setting names it.
+#[test]
+fn an_s3_server_that_is_down_is_named_at_the_start() {
+    let place = tempfile::tempdir().expect("a directory");
+    let reserved = ReservedPort::take().expect("a port");
+    let nobody = SocketAddr::from(([127, 0, 0, 1], reserved.number()));
+    let lines = started(&jobmanager_on_s3(place.path(), nobody, BUCKET));
+    assert!(lines.last().is_some_and(|line| line.contains("JobManager started")), "{lines:#?}");
+    let warning = lines.iter().find(|line| line.contains("STORAGE-UNAVAILABLE")).unwrap_or_else(|| panic!("{lines:#?}"));
+    assert!(warning.contains(" WARN ") && warning.contains("execution.checkpointing.dir"), "{warning}");
 }
