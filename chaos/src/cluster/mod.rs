@@ -18,7 +18,7 @@ use weir_local::{Coordination, LocalCluster, LocalClusterOptions};
 use weir_protocol::JobId;
 use weir_protocol::job_graph::JobGraph;
 use weir_protocol::job_status::{ExecutionState, JobStatus};
-use weir_protocol::rest::{HaResponse, JobDescription};
+use weir_protocol::rest::{HaResponse, JobDescription, JobOverview};
 use weir_servers::Patience;
 
 use self::turn::{Turn, take_turn};
@@ -106,6 +106,22 @@ impl ClusterUnderTest {
         let graph = job.graph(&self.directory.join("refused")).expect("the workload is a job graph");
         let submitted = self.runtime.block_on(self.client.submit(&graph, None, deadline))?;
         Ok(submitted.job_id)
+    }
+
+    /// Submits a graph with a client token and a deadline.
+    pub fn submit_with_token(&self, graph: &JobGraph, token: &str, deadline: Duration) -> Result<JobId, ClientError> {
+        Ok(self.runtime.block_on(self.client.submit(graph, Some(token), deadline))?.job_id)
+    }
+
+    /// All jobs that the leader knows.
+    pub fn overview_of_jobs(&self) -> Vec<JobOverview> {
+        self.runtime.block_on(self.client.list(PATIENCE)).expect("the leader answers").jobs
+    }
+
+    /// Number of slots and of those that are granted to no job; `None` if no JobManager answers.
+    pub fn slots(&self) -> Option<(u32, u32)> {
+        let overview = self.runtime.block_on(self.client.overview(LOOK)).ok()?;
+        Some((overview.slots_total, overview.slots_available))
     }
 
     /// The job as the leader describes it; `None` if no JobManager answers.
