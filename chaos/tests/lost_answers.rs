@@ -21,6 +21,11 @@ const CLIENTS: usize = 2;
 /// Set it to the seed that a failed run printed.
 const SEED: &str = "WEIR_TEST_SEED";
 
+#[expect(clippy::disallowed_methods, reason = "a test can't be given arguments")]
+fn seed() -> u64 {
+    std::env::var(SEED).map_or_else(|_| u64::from(std::process::id()), |seed| seed.parse().expect("a number"))
+}
+
 /// A job of one task that ends at once.
 fn short_job(name: &str) -> JobGraph {
     let fields = [json!({"name": "id", "type": "bigint", "kind": "sequence", "min": 0})];
@@ -62,9 +67,8 @@ fn cut(test: &ClusterUnderTest, random: &Random) {
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "a test harness captures only what the macro prints")]
 fn a_submission_whose_answer_is_lost_and_that_is_repeated_starts_one_job_once() {
-    let seed = std::env::var(SEED).map_or_else(|_| u64::from(std::process::id()), |seed| seed.parse().expect("a number"));
+    let seed = seed();
     println!("to repeat the faults: {SEED}={seed}");
     let random = Random::new(seed, "lost answers");
     let test = ClusterUnderTest::start_with(|options| {
