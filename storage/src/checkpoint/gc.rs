@@ -91,7 +91,11 @@ pub async fn collect(storage: &CheckpointStorage, job: JobId, roots: &Roots<'_>)
 /// Deletes all checkpoint files of a job that has ended and retains no checkpoint, also those that a killed process had not finished.
 /// Calls `still_ended` before every batch, and stops if it returns `false` (C5). The deletes are durable when this returns, because
 /// nothing will clean the job's directory later.
-pub async fn delete_job<F>(storage: &CheckpointStorage, job: JobId, still_ended: impl FnMut() -> F) -> Result<Collected, FileError>
+pub async fn delete_job<F>(
+    storage: &CheckpointStorage,
+    job: JobId,
+    still_ended: impl FnMut() -> F,
+) -> Result<Collected, FileError>
 where
     F: Future<Output = bool>,
 {
