@@ -1,6 +1,7 @@
 //! Raft groups of real JobManagers.
 
 mod flood;
+mod quiet;
 mod removed;
 
 use std::fs::File;
@@ -75,10 +76,13 @@ impl JobManager {
         Self { process, log, rest: format!("127.0.0.1:{}", ports.rest.number()) }
     }
 
+    fn lines(&self) -> Vec<String> {
+        std::fs::read_to_string(&self.log).expect("its log").lines().map(str::to_owned).collect()
+    }
+
     /// How many lines of its log contain this text.
     fn has_said(&self, what: &str) -> usize {
-        let log = std::fs::read_to_string(&self.log).expect("its log");
-        log.lines().filter(|line| line.contains(what)).count()
+        self.lines().iter().filter(|line| line.contains(what)).count()
     }
 
     fn limit_of_descriptors(&self) -> String {
