@@ -20,6 +20,10 @@ done
 echo "== submission and idle memory"
 "$release/measure" submit 10
 "$release/measure" memory
+echo "== a thousand jobs with a checkpoint each second"
+"$release/measure" jobs 1000 60
+echo "== a copy of the coordination store for a snapshot"
+"$release/snapshot_bench" 200000
 echo "== 10 million rows of CSV into 10 s windows into CSV"
 python3 ops/make-bids.py 10000000 "$bids"
 "$release/measure" csv "$bids" 10000000 1 3

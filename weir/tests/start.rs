@@ -183,8 +183,8 @@ fn checkpoints_in_s3_are_checked_at_the_start() {
 fn an_s3_server_that_is_down_is_named_at_the_start() {
     let place = tempfile::tempdir().expect("a directory");
     let reserved = ReservedPort::take().expect("a port");
-    let nobody = SocketAddr::from(([127, 0, 0, 1], reserved.number()));
-    let lines = started(&jobmanager_on_s3(place.path(), nobody, BUCKET));
+    let unused = SocketAddr::from(([127, 0, 0, 1], reserved.number()));
+    let lines = started(&jobmanager_on_s3(place.path(), unused, BUCKET));
     assert!(lines.last().is_some_and(|line| line.contains("JobManager started")), "{lines:#?}");
     let warning = lines.iter().find(|line| line.contains("STORAGE-UNAVAILABLE")).unwrap_or_else(|| panic!("{lines:#?}"));
     assert!(warning.contains(" WARN ") && warning.contains("execution.checkpointing.dir"), "{warning}");

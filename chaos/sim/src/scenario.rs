@@ -537,7 +537,7 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "a-worker-stays-dead-for-a-minute",
-        from: "Weir: nobody calls a dead process without a pause",
+        from: "Weir: a process must pause before it calls a dead one again",
         seconds: 75,
         acts: &[at(8_000, 60_000, Kill(TaskManager(0)))],
         least: &[("kill", 1), ("tasks started", TASKS + 1)],

@@ -13,7 +13,6 @@ use tokio::sync::oneshot;
 use weir_ha::{CheckpointIdCounter, CompletedCheckpointStore, Leadership, StoreAvailability, StoreWatch};
 use weir_protocol::job_graph::JobGraph;
 use weir_protocol::job_status::JobStatus;
-use weir_protocol::link::Order;
 use weir_storage::StorageOptions;
 use weir_storage::checkpoint::CheckpointStorage;
 use weir_world::{Millis, MonotonicClock, random_id, wall_clock_ms};
@@ -281,21 +280,16 @@ impl Runner {
         match effect {
             JobMasterEffect::DeclareRequirements { slots } => self.context.resource_manager.declare_requirements(job, slots),
             JobMasterEffect::ReleaseSlot { allocation } => self.context.resource_manager.release(job, allocation),
-            JobMasterEffect::Send { task_manager, order } => {
-                let triggered = match &order {
-                    Order::TriggerCheckpoint { barrier, .. } => Some(barrier.id),
-                    _ => None,
-                };
-                match (self.context.links.send(&task_manager, order), triggered) {
-                    (Ok(()), _) => {}
-                    (Err(NotSent::LinkLost { task_manager, reason }), _) => {
-                        lost.push(JobMasterEvent::TaskManagerLost { task_manager, reason });
-                    }
-                    (Err(busy @ NotSent::Busy { .. }), checkpoint) => lost.extend(checkpoint.map(|checkpoint| {
-                        JobMasterEvent::Checkpoint(CheckpointEvent::NotTriggered { checkpoint, reason: busy.to_string() })
-                    })),
+            JobMasterEffect::Send { task_manager, order } => match self.context.links.send(&task_manager, order) {
+                Ok(()) => {}
+                Err(NotSent::LinkLost { task_manager, reason }) => {
+                    lost.push(JobMasterEvent::TaskManagerLost { task_manager, reason });
                 }
-            }
+                Err(busy @ NotSent::Busy { checkpoint, .. }) => {
+                    let reason = busy.to_string();
+                    lost.push(JobMasterEvent::Checkpoint(CheckpointEvent::NotTriggered { checkpoint, reason }));
+                }
+            },
             JobMasterEffect::Disconnect { task_manager, reason } => {
                 tracing::error!(%job, %task_manager, reason, "disconnecting a TaskManager whose tasks don't stop; look at that process");
                 self.context.links.break_link(&task_manager, &reason);

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{mpsc, watch};
 use weir_protocol::link::{Order, ToTaskManager};
-use weir_protocol::{LeaderEpoch, TaskManagerId};
+use weir_protocol::{CheckpointId, LeaderEpoch, TaskManagerId};
 
 /// Number of orders that may wait for one TaskManager. If there are more, the link is broken. All orders that many jobs give within
 /// a heartbeat timeout find room, so a TaskManager that is only late keeps its tasks.
@@ -34,6 +34,7 @@ pub enum NotSent {
     /// The trigger of a checkpoint would come too late. The checkpoint must be aborted.
     #[error("TaskManager {task_manager} is behind with its orders: {waiting} wait for it")]
     Busy {
+        checkpoint: CheckpointId,
         task_manager: TaskManagerId,
         /// Number of orders that wait.
         waiting: usize,
@@ -97,8 +98,10 @@ impl TaskManagerLinks {
         let mut open = self.lock();
         let Some(link) = open.links.get(task_manager) else { return Err(lost("not connected")) };
         let waiting = link.orders.max_capacity() - link.orders.capacity();
-        if waiting >= BUSY_ORDERS && matches!(order, Order::TriggerCheckpoint { .. }) {
-            return Err(NotSent::Busy { task_manager: task_manager.clone(), waiting });
+        if let Order::TriggerCheckpoint { barrier, .. } = &order
+            && waiting >= BUSY_ORDERS
+        {
+            return Err(NotSent::Busy { checkpoint: barrier.id, task_manager: task_manager.clone(), waiting });
         }
         match link.orders.try_send(ToTaskManager { epoch: self.shared.epoch, order }) {
             Ok(()) => Ok(()),
@@ -161,7 +164,6 @@ impl TaskManagerLinks {
 
 #[cfg(test)]
 mod tests {
-    use weir_protocol::CheckpointId;
     use weir_protocol::checkpoint::{CheckpointBarrier, CheckpointKind};
 
     use super::*;
@@ -202,7 +204,8 @@ mod tests {
         for _ in 0..BUSY_ORDERS {
             trigger().expect("it keeps up");
         }
-        assert_eq!(trigger(), Err(NotSent::Busy { task_manager: tm("a"), waiting: BUSY_ORDERS }));
+        let busy = NotSent::Busy { checkpoint: CheckpointId(1), task_manager: tm("a"), waiting: BUSY_ORDERS };
+        assert_eq!(trigger(), Err(busy));
         links.send(&tm("a"), Order::Cancel(Vec::new())).expect("sent");
         assert!(end.broken.borrow_and_update().is_none(), "its link stays");
         while end.orders.try_recv().is_ok() {}

@@ -238,14 +238,7 @@ impl Disk {
         let mut found = Vec::new();
         let mut pending = vec![directory.to_owned()];
         while let Some(directory) = pending.pop() {
-            let full = self.root.join(&directory);
-            let entries = match fs::read_dir(&full) {
-                Ok(entries) => entries,
-                Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => continue,
-                Err(error) => return Err(failed(&full, &error)),
-            };
-            for entry in entries {
-                let entry = entry.map_err(|error| failed(&full, &error))?;
+            for entry in entries(&self.root.join(&directory))? {
                 let Ok(name) = entry.file_name().into_string() else { continue };
                 if name.starts_with(TEMPORARY) {
                     remove_if_old(&entry.path());
@@ -297,13 +290,7 @@ impl Disk {
         let mut removed = 0;
         let mut pending = vec![self.root.join(directory)];
         while let Some(place) = pending.pop() {
-            let entries = match fs::read_dir(&place) {
-                Ok(entries) => entries,
-                Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => continue,
-                Err(error) => return Err(failed(&place, &error)),
-            };
-            for entry in entries {
-                let entry = entry.map_err(|error| failed(&place, &error))?;
+            for entry in entries(&place)? {
                 if entry.file_name().to_str().is_some_and(|name| name.starts_with(TEMPORARY)) {
                     // If its writer has just renamed the file, this removes nothing: the file has its final name. If not, the
                     // writer's rename fails, and the writer begins again with another temporary file.
@@ -330,6 +317,15 @@ impl Disk {
             }
         }
         Ok(())
+    }
+}
+
+/// What a directory contains: nothing if there is no such directory.
+fn entries(directory: &Path) -> Result<Vec<fs::DirEntry>, FileError> {
+    match fs::read_dir(directory) {
+        Ok(entries) => entries.collect::<io::Result<_>>().map_err(|error| failed(directory, &error)),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(Vec::new()),
+        Err(error) => Err(failed(directory, &error)),
     }
 }
 
