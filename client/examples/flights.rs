@@ -33,7 +33,7 @@ fn print_graph() -> Result<(), Box<dyn Error>> {
 fn flights(input: &str, output: &str) -> Result<JobGraph, Box<dyn Error>> {
     let column = |name: &str, data_type| Field { name: name.to_owned(), data_type, nullable: true };
     let schema = vec![
-        column("scheduled", DataType::TimestampMs),
+        column("scheduled", DataType::Timestamp(3)),
         column("origin", DataType::String),
         column("carrier", DataType::String),
         column("flight", DataType::Bigint),

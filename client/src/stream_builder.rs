@@ -230,7 +230,7 @@ impl<'a> Stream<'a> {
     /// Computes columns, each given by its name, SQL expression and type.
     pub fn project(self, columns: &[(&str, &str, DataType)]) -> Self {
         let options: Vec<_> = columns.iter().map(|(name, expr, _)| json!({"name": name, "expr": expr})).collect();
-        let schema = columns.iter().map(|(name, _, data_type)| field(name, *data_type)).collect();
+        let schema = columns.iter().map(|(name, _, data_type)| field(name, data_type.clone())).collect();
         self.then(operator("project", vec![("columns", Value::from(options))]), schema)
     }
 
@@ -270,11 +270,11 @@ impl<'a> Stream<'a> {
             _ => Vec::new(),
         };
         let column = |name: &str| self.schema.iter().find(|field| field.name == name);
-        let mut schema = vec![field("window_start", DataType::TimestampMs)];
+        let mut schema = vec![field("window_start", DataType::Timestamp(3))];
         schema.extend(keys.iter().filter_map(|key| column(key).cloned()));
         let mut list = Vec::with_capacity(aggregates.len());
         for Aggregate { name, function, column: over } in aggregates {
-            let of = over.as_deref().and_then(column).map(|field| field.data_type);
+            let of = over.as_deref().and_then(column).map(|field| field.data_type.clone());
             let data_type = match (*function, of) {
                 ("avg", _) => DataType::Double,
                 ("sum", Some(DataType::Double)) => DataType::Double,
@@ -414,7 +414,7 @@ mod tests {
     use super::*;
 
     fn bids() -> Vec<Field> {
-        vec![field("auction", DataType::Bigint), field("price", DataType::Double), field("ts", DataType::TimestampMs)]
+        vec![field("auction", DataType::Bigint), field("price", DataType::Double), field("ts", DataType::Timestamp(3))]
     }
 
     #[test]
@@ -449,7 +449,7 @@ mod tests {
             ],
         );
         let types: Vec<_> = window.schema().iter().map(|field| field.data_type).collect();
-        assert_eq!(types, [DataType::TimestampMs, DataType::TimestampMs, DataType::Double, DataType::Bigint]);
+        assert_eq!(types, [DataType::Timestamp(3), DataType::Timestamp(3), DataType::Double, DataType::Bigint]);
         window.print("");
         let graph = job.build().unwrap();
         assert_eq!((graph.vertices[1].parallelism, &graph.edges[0].partitioning), (1, &Partitioning::Rebalance));
@@ -474,7 +474,7 @@ mod tests {
     #[test]
     fn a_join_in_event_time_names_the_times_of_both_inputs() {
         let job = StreamBuilder::new("bids", 2);
-        let prices = vec![field("id", DataType::Bigint), field("since", DataType::TimestampMs), field("rate", DataType::Double)];
+        let prices = vec![field("id", DataType::Bigint), field("since", DataType::Timestamp(3)), field("rate", DataType::Double)];
         let bids = job.read_files("/in", "csv", bids(), &[]).watermark("ts", 0);
         let prices = job.read_files("/prices", "csv", prices, &[]).watermark("since", 0);
         let times = EventTimes { time_column: "ts", right_time_column: "since" };

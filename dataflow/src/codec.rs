@@ -42,7 +42,8 @@ impl BatchCodec {
         let mut fingerprint = 0;
         for field in schema::from_arrow(&schema)? {
             fingerprint = crc32c::crc32c_append(fingerprint, field.name.as_bytes());
-            fingerprint = crc32c::crc32c_append(fingerprint, &[0, field.data_type as u8]);
+            fingerprint = crc32c::crc32c_append(fingerprint, &[0]);
+            fingerprint = crc32c::crc32c_append(fingerprint, field.data_type.to_string().as_bytes());
         }
         Ok(Self { schema, fingerprint })
     }
@@ -217,7 +218,7 @@ mod tests {
             field("c", ColumnType::Bigint),
             field("d", ColumnType::Double),
             field("e", ColumnType::String),
-            field("f", ColumnType::TimestampMs),
+            field("f", ColumnType::Timestamp(3)),
         ])
         .unwrap()
     }

@@ -8,6 +8,7 @@ pub mod chain;
 pub mod check;
 pub mod codec;
 pub mod element;
+pub mod functions;
 pub mod key_group;
 pub mod operator;
 pub mod operators;

@@ -4,46 +4,110 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow_schema::{DataType as ArrowType, Field as ArrowField, Schema, SchemaRef, TimeUnit};
-use weir_protocol::job_graph::{DataType, Field};
+use weir_protocol::job_graph::{DataType, ElementType, Field, RowField};
 
 use crate::operator::OperatorError;
 
-/// The Arrow type that represents a column type.
-pub fn arrow_type(data_type: DataType) -> ArrowType {
+/// The time zone that Arrow notes at points in time. Local times have none.
+const UTC: &str = "UTC";
+
+/// The Arrow type that represents a column type. Lengths of texts and bytes are lost: the planner enforces them by casts.
+pub fn arrow_type(data_type: &DataType) -> ArrowType {
     match data_type {
         DataType::Boolean => ArrowType::Boolean,
+        DataType::Tinyint => ArrowType::Int8,
+        DataType::Smallint => ArrowType::Int16,
         DataType::Int => ArrowType::Int32,
         DataType::Bigint => ArrowType::Int64,
+        DataType::Float => ArrowType::Float32,
         DataType::Double => ArrowType::Float64,
-        DataType::String => ArrowType::Utf8,
-        DataType::TimestampMs => ArrowType::Timestamp(TimeUnit::Millisecond, None),
+        DataType::Decimal { precision, scale } => ArrowType::Decimal128(*precision, *scale as i8),
+        DataType::Char(_) | DataType::Varchar(_) | DataType::String => ArrowType::Utf8,
+        DataType::Binary(_) | DataType::Varbinary(_) | DataType::Bytes => ArrowType::Binary,
+        DataType::Date => ArrowType::Date32,
+        DataType::Time(_) => ArrowType::Time32(TimeUnit::Millisecond),
+        DataType::Timestamp(precision) => ArrowType::Timestamp(time_unit(*precision), None),
+        DataType::TimestampLtz(precision) => ArrowType::Timestamp(time_unit(*precision), Some(UTC.into())),
+        DataType::Array(element) => ArrowType::List(Arc::new(element_field("item", element))),
+        DataType::Map(key, value) => {
+            let key = ArrowField::new("key", arrow_type(&key.data_type), false);
+            ArrowType::Map(map_entries(key, element_field("value", value)), false)
+        }
+        DataType::Multiset(element) => {
+            let key = ArrowField::new("key", arrow_type(&element.data_type), false);
+            ArrowType::Map(map_entries(key, ArrowField::new("value", ArrowType::Int32, false)), false)
+        }
+        DataType::Row(fields) => {
+            let field = |f: &RowField| ArrowField::new(&f.name, arrow_type(&f.data_type), f.nullable);
+            ArrowType::Struct(fields.iter().map(field).collect())
+        }
     }
 }
 
-/// The column type that this Arrow type represents; `None` if there is none.
-pub fn column_type(data_type: &ArrowType) -> Option<DataType> {
-    match data_type {
-        ArrowType::Boolean => Some(DataType::Boolean),
-        ArrowType::Int32 => Some(DataType::Int),
-        ArrowType::Int64 => Some(DataType::Bigint),
-        ArrowType::Float64 => Some(DataType::Double),
-        ArrowType::Utf8 => Some(DataType::String),
-        ArrowType::Timestamp(TimeUnit::Millisecond, None) => Some(DataType::TimestampMs),
-        _ => None,
+fn element_field(name: &str, element: &ElementType) -> ArrowField {
+    ArrowField::new(name, arrow_type(&element.data_type), element.nullable)
+}
+
+fn map_entries(key: ArrowField, value: ArrowField) -> Arc<ArrowField> {
+    Arc::new(ArrowField::new("entries", ArrowType::Struct(vec![key, value].into()), false))
+}
+
+/// The unit that holds this many digits after the second.
+fn time_unit(precision: u8) -> TimeUnit {
+    match precision {
+        0..=3 => TimeUnit::Millisecond,
+        4..=6 => TimeUnit::Microsecond,
+        _ => TimeUnit::Nanosecond,
     }
+}
+
+/// The column type that this Arrow type represents; `None` if there is none. Of several, it is the widest: STRING for text.
+pub fn column_type(data_type: &ArrowType) -> Option<DataType> {
+    let precision = |unit: &TimeUnit| match unit {
+        TimeUnit::Second => None,
+        TimeUnit::Millisecond => Some(3),
+        TimeUnit::Microsecond => Some(6),
+        TimeUnit::Nanosecond => Some(9),
+    };
+    let element = |field: &ArrowField| {
+        let data_type = column_type(field.data_type())?;
+        Some(Box::new(ElementType { data_type, nullable: field.is_nullable() }))
+    };
+    Some(match data_type {
+        ArrowType::Boolean => DataType::Boolean,
+        ArrowType::Int8 => DataType::Tinyint,
+        ArrowType::Int16 => DataType::Smallint,
+        ArrowType::Int32 => DataType::Int,
+        ArrowType::Int64 => DataType::Bigint,
+        ArrowType::Float32 => DataType::Float,
+        ArrowType::Float64 => DataType::Double,
+        ArrowType::Decimal128(precision, scale) => {
+            DataType::Decimal { precision: *precision, scale: u8::try_from(*scale).ok().filter(|scale| scale <= precision)? }
+        }
+        ArrowType::Utf8 => DataType::String,
+        ArrowType::Binary => DataType::Bytes,
+        ArrowType::Date32 => DataType::Date,
+        ArrowType::Time32(TimeUnit::Millisecond) => DataType::Time(3),
+        ArrowType::Timestamp(unit, None) => DataType::Timestamp(precision(unit)?),
+        ArrowType::Timestamp(unit, Some(zone)) if &**zone == UTC => DataType::TimestampLtz(precision(unit)?),
+        ArrowType::List(item) => DataType::Array(element(item)?),
+        ArrowType::Map(entries, false) => match entries.data_type() {
+            ArrowType::Struct(fields) if fields.len() == 2 => DataType::Map(element(&fields[0])?, element(&fields[1])?),
+            _ => return None,
+        },
+        ArrowType::Struct(fields) => {
+            let field = |f: &Arc<ArrowField>| {
+                Some(RowField { name: f.name().clone(), data_type: column_type(f.data_type())?, nullable: f.is_nullable() })
+            };
+            DataType::Row(fields.iter().map(field).collect::<Option<_>>()?)
+        }
+        _ => return None,
+    })
 }
 
 /// The name of an Arrow type in messages: the name of its column type, else Arrow's own.
 pub fn type_name(data_type: &ArrowType) -> String {
-    match column_type(data_type) {
-        Some(DataType::Boolean) => "boolean".into(),
-        Some(DataType::Int) => "int".into(),
-        Some(DataType::Bigint) => "bigint".into(),
-        Some(DataType::Double) => "double".into(),
-        Some(DataType::String) => "string".into(),
-        Some(DataType::TimestampMs) => "timestamp_ms".into(),
-        None => data_type.to_string(),
-    }
+    column_type(data_type).map_or_else(|| data_type.to_string(), |known| known.to_string())
 }
 
 /// The Arrow schema of these columns. Error: `SCHEMA-DUPLICATE` if two columns have the same name.
@@ -54,7 +118,7 @@ pub fn to_arrow(fields: &[Field]) -> Result<SchemaRef, OperatorError> {
             return Err(OperatorError::fatal("SCHEMA-DUPLICATE", format!("two columns are named {:?}; rename one", field.name)));
         }
     }
-    let field = |f: &Field| ArrowField::new(&f.name, arrow_type(f.data_type), f.nullable);
+    let field = |f: &Field| ArrowField::new(&f.name, arrow_type(&f.data_type), f.nullable);
     Ok(Arc::new(Schema::new(fields.iter().map(field).collect::<Vec<_>>())))
 }
 
@@ -88,7 +152,7 @@ pub fn mismatch(actual: &Schema, declared: &Schema) -> Option<String> {
     None
 }
 
-/// A schema in one line for messages, for example `(auction bigint, name string)`.
+/// A schema in one line for messages, for example `(auction BIGINT, name STRING)`.
 pub fn describe(schema: &Schema) -> String {
     let columns: Vec<_> = schema.fields().iter().map(|f| format!("{} {}", f.name(), type_name(f.data_type()))).collect();
     format!("({})", columns.join(", "))
@@ -117,7 +181,17 @@ mod tests {
             field("c", DataType::Bigint, true),
             field("d", DataType::Double, true),
             field("e", DataType::String, true),
-            field("f", DataType::TimestampMs, false),
+            field("f", DataType::TIMESTAMP_MS, false),
+            field("g", DataType::Tinyint, true),
+            field("h", DataType::Smallint, true),
+            field("i", DataType::Float, true),
+            field("j", "DECIMAL(38, 18)".parse().unwrap(), true),
+            field("k", DataType::Bytes, true),
+            field("l", DataType::Date, true),
+            field("m", DataType::Time(3), true),
+            field("n", DataType::Timestamp(9), true),
+            field("o", DataType::TimestampLtz(6), true),
+            field("p", "ARRAY<ROW<a INT NOT NULL, b MAP<STRING NOT NULL, DATE>>>".parse().unwrap(), true),
         ];
         assert_eq!(from_arrow(&to_arrow(&all).unwrap()).unwrap(), all);
     }
@@ -126,7 +200,7 @@ mod tests {
     fn duplicate_columns_and_foreign_types_are_refused() {
         let twice = [field("a", DataType::Int, true), field("a", DataType::Int, true)];
         assert_eq!(to_arrow(&twice).unwrap_err().code, "SCHEMA-DUPLICATE");
-        let foreign = Schema::new(vec![ArrowField::new("a", ArrowType::Date32, true)]);
+        let foreign = Schema::new(vec![ArrowField::new("a", ArrowType::Float16, true)]);
         assert_eq!(from_arrow(&foreign).unwrap_err().code, "SCHEMA-TYPE");
     }
 

@@ -113,7 +113,7 @@ impl Datagen {
         let fields: Vec<_> = options
             .fields
             .iter()
-            .map(|field| Field { name: field.name.clone(), data_type: field.data_type, nullable: false })
+            .map(|field| Field { name: field.name.clone(), data_type: field.data_type.clone(), nullable: false })
             .collect();
         let schema = to_arrow(&fields)?;
         let mut buffer = RowBuffer::new(Arc::clone(&schema))?;
@@ -147,14 +147,14 @@ impl Generator {
             None => Ok(default),
             Some(number) => number.as_i64().ok_or_else(|| format!("{number} is not a 64-bit integer")),
         };
-        let numeric = matches!(field.data_type, DataType::Int | DataType::Bigint | DataType::Double | DataType::TimestampMs);
+        let numeric = matches!(field.data_type, DataType::Int | DataType::Bigint | DataType::Double | DataType::Timestamp(3));
         match (field.kind, &field.values) {
             (FieldKind::Constant, Some(values)) if values.len() == 1 => Ok(Self::Choice(values.clone())),
             (FieldKind::Constant, _) => Err("a constant needs \"values\" with one value".to_owned()),
             (FieldKind::Random, Some(values)) if !values.is_empty() => Ok(Self::Choice(values.clone())),
             (FieldKind::Random, Some(_)) => Err("\"values\" is empty".to_owned()),
             (FieldKind::Sequence, None) if numeric => Ok(Self::Linear { first: number(&field.min, 0)?, step: 1 }),
-            (FieldKind::Timestamp, None) if matches!(field.data_type, DataType::TimestampMs | DataType::Bigint) => {
+            (FieldKind::Timestamp, None) if matches!(field.data_type, DataType::Timestamp(3) | DataType::Bigint) => {
                 Ok(Self::Linear { first: number(&field.min, 0)?, step: field.step_ms.unwrap_or(1) })
             }
             (FieldKind::Random, None) => match field.data_type {
@@ -165,11 +165,12 @@ impl Generator {
                     let max = field.max.as_ref().and_then(Number::as_f64).unwrap_or(min + 1.0);
                     if min <= max { Ok(Self::Double { min, max }) } else { Err(format!("min {min} is greater than max {max}")) }
                 }
-                DataType::Int | DataType::Bigint | DataType::TimestampMs => {
+                DataType::Int | DataType::Bigint | DataType::Timestamp(3) => {
                     let greatest = if field.data_type == DataType::Int { i64::from(i32::MAX) } else { i64::MAX };
                     let (min, max) = (number(&field.min, 0)?, number(&field.max, greatest)?);
                     if min <= max { Ok(Self::Integer { min, max }) } else { Err(format!("min {min} is greater than max {max}")) }
                 }
+                _ => Err(format!("random values of type {} are not made", field.data_type)),
             },
             (kind, _) => Err(format!("kind {kind:?} can't be used with this type or with \"values\"").to_lowercase()),
         }

@@ -30,19 +30,19 @@ fn cells() -> impl Strategy<Value = Cell> {
     (proptest::bool::weighted(0.2), any::<u64>(), text).prop_map(|(null, bits, text)| Cell { null, bits, text })
 }
 
-const TYPES: [&str; 6] = ["string", "bigint", "boolean", "double", "timestamp_ms", "int"];
+const TYPES: [&str; 6] = ["STRING", "BIGINT", "BOOLEAN", "DOUBLE", "TIMESTAMP(3)", "INT"];
 
 fn batch(fields: &[Field], rows: &[Vec<Cell>]) -> RecordBatch {
     let mut buffer = RowBuffer::new(to_arrow(fields).unwrap()).unwrap();
     for row in rows {
         for (index, (field, cell)) in fields.iter().zip(row).enumerate() {
             let column = buffer.column(index);
-            let pushed = match serde_json::to_value(field.data_type).unwrap().as_str().unwrap() {
+            let pushed = match field.data_type.to_string().as_str() {
                 _ if cell.null => column.push_null(),
-                "string" => column.push_str(&cell.text),
-                "boolean" => column.push_bool(cell.bits & 1 == 1),
-                "double" => column.push_f64(f64::from_bits(cell.bits)),
-                "int" => column.push_i64(i64::from(cell.bits as i32)),
+                "STRING" => column.push_str(&cell.text),
+                "BOOLEAN" => column.push_bool(cell.bits & 1 == 1),
+                "DOUBLE" => column.push_f64(f64::from_bits(cell.bits)),
+                "INT" => column.push_i64(i64::from(cell.bits as i32)),
                 _ => column.push_i64(cell.bits as i64),
             };
             pushed.unwrap();

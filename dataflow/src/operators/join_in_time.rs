@@ -274,7 +274,7 @@ mod tests {
     use crate::schema;
 
     fn schema_of(names: [&str; 3], value: ColumnType) -> SchemaRef {
-        let types = [ColumnType::Bigint, ColumnType::TimestampMs, value];
+        let types = [ColumnType::Bigint, ColumnType::Timestamp(3), value];
         let fields: Vec<_> =
             names.iter().zip(types).map(|(name, data_type)| Field { name: (*name).into(), data_type, nullable: true }).collect();
         schema::to_arrow(&fields).unwrap()

@@ -114,7 +114,7 @@ pub(crate) fn registry() -> OperatorRegistry {
 
 fn numbers_schema() -> SchemaRef {
     let field = |name: &str, data_type| Field { name: name.into(), data_type, nullable: false };
-    schema::to_arrow(&[field("n", ColumnType::Bigint), field("t", ColumnType::TimestampMs)]).unwrap()
+    schema::to_arrow(&[field("n", ColumnType::Bigint), field("t", ColumnType::Timestamp(3))]).unwrap()
 }
 
 fn numbers(from: i64, to: i64) -> RecordBatch {

@@ -46,7 +46,7 @@ pub(super) fn build(descriptor: &OperatorDescriptor, context: &OperatorContext) 
 pub(super) fn time_column(schema: &Schema, name: &str) -> Result<usize, OperatorError> {
     let index = schema::column_index(schema, name)?;
     match schema::column_type(schema.field(index).data_type()) {
-        Some(weir_protocol::job_graph::DataType::TimestampMs | weir_protocol::job_graph::DataType::Bigint) => Ok(index),
+        Some(weir_protocol::job_graph::DataType::Timestamp(3) | weir_protocol::job_graph::DataType::Bigint) => Ok(index),
         _ => {
             let found = schema::type_name(schema.field(index).data_type());
             let message = format!("column {name:?} is of type {found}; event time needs timestamp_ms, or bigint milliseconds");

@@ -245,8 +245,8 @@ mod tests {
 
     fn all_types() -> Vec<DataType> {
         use weir_protocol::job_graph::DataType as Column;
-        [Column::Boolean, Column::Int, Column::Bigint, Column::Double, Column::String, Column::TimestampMs]
-            .map(schema::arrow_type)
+        [Column::Boolean, Column::Int, Column::Bigint, Column::Double, Column::String, Column::Timestamp(3)]
+            .map(|data_type| schema::arrow_type(&data_type))
             .to_vec()
     }
 

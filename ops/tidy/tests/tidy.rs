@@ -16,12 +16,13 @@ const FORBIDDEN_FILES: [&str; 9] = ["utils", "util", "common", "helpers", "misc"
 const KNOWN_MANAGERS: [&str; 5] = ["JobManager", "TaskManager", "ResourceManager", "SlotManager", "MemoryManager"];
 
 /// Which of our crates each crate may name (build and normal dependencies; tests may reach further).
-const MAY_NAME: [(&str, &[&str]); 17] = [
+const MAY_NAME: [(&str, &[&str]); 18] = [
     ("weir-world", &[]),
     ("weir-protocol", &[]),
     ("weir-storage", &["weir-protocol", "weir-world"]),
     ("weir-dataflow", &["weir-protocol"]),
     ("weir-connectors", &["weir-dataflow", "weir-storage", "weir-protocol"]),
+    ("weir-sql", &["weir-dataflow", "weir-protocol"]),
     ("weir-ha", &["weir-storage", "weir-protocol", "weir-world"]),
     ("weir-client", &["weir-protocol", "weir-world"]),
     ("weir-control-plane", &["weir-ha", "weir-storage", "weir-protocol", "weir-world"]),

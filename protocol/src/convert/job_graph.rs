@@ -6,10 +6,10 @@ use bytes::{Bytes, BytesMut};
 use prost::Message;
 use serde_json::Value;
 
-use super::{DecodeError, all, enum_from, id_bytes, id_from, required, try_all, unspecified};
+use super::{DecodeError, all, id_bytes, id_from, required, try_all};
 use crate::JobId;
 use crate::job_graph::{
-    CheckpointConfig, DataType, Field, JobEdge, JobGraph, JobVertex, OperatorDescriptor, Partitioning, RestartStrategyConfig,
+    CheckpointConfig, Field, JobEdge, JobGraph, JobVertex, OperatorDescriptor, Partitioning, RestartStrategyConfig,
 };
 use crate::pb::job_graph::v1 as pb;
 
@@ -180,37 +180,18 @@ fn value_from(value: pb::Value) -> Result<Value, DecodeError> {
 
 impl From<Field> for pb::Field {
     fn from(field: Field) -> Self {
-        Self { name: field.name, data_type: pb::DataType::from(field.data_type).into(), nullable: field.nullable }
+        Self { name: field.name, data_type: field.data_type.to_string(), nullable: field.nullable }
     }
 }
 
 impl TryFrom<pb::Field> for Field {
     type Error = DecodeError;
     fn try_from(field: pb::Field) -> Result<Self, DecodeError> {
-        const FIELD: &str = "Field.data_type";
-        let data_type = match enum_from(field.data_type, FIELD)? {
-            pb::DataType::Unspecified => return Err(unspecified(FIELD)),
-            pb::DataType::Boolean => DataType::Boolean,
-            pb::DataType::Int => DataType::Int,
-            pb::DataType::Bigint => DataType::Bigint,
-            pb::DataType::Double => DataType::Double,
-            pb::DataType::String => DataType::String,
-            pb::DataType::TimestampMs => DataType::TimestampMs,
-        };
+        let data_type = field.data_type.parse().map_err(|_| DecodeError::Range {
+            field: "Field.data_type",
+            value: field.data_type.chars().take(64).collect(),
+        })?;
         Ok(Self { name: field.name, data_type, nullable: field.nullable })
-    }
-}
-
-impl From<DataType> for pb::DataType {
-    fn from(data_type: DataType) -> Self {
-        match data_type {
-            DataType::Boolean => Self::Boolean,
-            DataType::Int => Self::Int,
-            DataType::Bigint => Self::Bigint,
-            DataType::Double => Self::Double,
-            DataType::String => Self::String,
-            DataType::TimestampMs => Self::TimestampMs,
-        }
     }
 }
 

@@ -1,11 +1,15 @@
 //! The JobGraph, which a client submits and the cluster executes unchanged.
 
 pub mod catalog;
+mod data_type;
+mod data_type_parser;
 pub mod json_words;
+pub mod program;
 pub mod validate;
 
 use std::collections::BTreeMap;
 
+pub use data_type::{DataType, ElementType, MAX_TYPE_NESTING, MAX_TYPE_TEXT, RowField};
 use serde::{Deserialize, Serialize};
 
 use crate::{JobId, JobVertexId};
@@ -138,23 +142,6 @@ pub struct Field {
 
 fn yes() -> bool {
     true
-}
-
-/// The column types of this version.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DataType {
-    /// True or false.
-    Boolean,
-    /// 32-bit signed integer.
-    Int,
-    /// 64-bit signed integer.
-    Bigint,
-    /// 64-bit floating point.
-    Double,
-    String,
-    /// Milliseconds since 1970, UTC.
-    TimestampMs,
 }
 
 /// A connection on which records travel from one vertex to another.

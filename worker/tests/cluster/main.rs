@@ -375,7 +375,7 @@ async fn windows(disturbed: bool) -> Vec<String> {
             operator("source.datagen", generated),
             operator("watermark", json!({"column": "ts", "out_of_orderness_ms": 100})),
         ],
-        edge: vec![field("auction", DataType::Bigint), field("price", DataType::Bigint), field("ts", DataType::TimestampMs)],
+        edge: vec![field("auction", DataType::Bigint), field("price", DataType::Bigint), field("ts", DataType::Timestamp(3))],
         agg: vec![
             operator("window.tumbling", window),
             operator("sink.file", json!({"path": path("out"), "format": "csv", "header": false})),

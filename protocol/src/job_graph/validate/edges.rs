@@ -226,7 +226,7 @@ fn operator_keys<'a>(spec: &OperatorSpec, operator: &'a crate::job_graph::Operat
 fn check_key_types(keys: Vec<Vec<&str>>, edges: &[(&JobEdge, &JobVertex)], at: &str, refusals: &mut Refusals) {
     let type_of = |input: usize, key: &str| {
         let (_, from) = edges.iter().find(|(edge, _)| edge.input as usize == input)?;
-        from.output_schema.iter().find(|field| field.name == key).map(|field| field.data_type)
+        from.output_schema.iter().find(|field| field.name == key).map(|field| field.data_type.clone())
     };
     let [left, right] = keys.as_slice() else { return };
     for (left, right) in left.iter().zip(right) {

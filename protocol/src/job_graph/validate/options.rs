@@ -121,11 +121,10 @@ fn check_value(spec: &OptionSpec, value: &Value, at: &str, refusals: &mut Refusa
         }),
         OptionType::DataType => {
             let known = DataType::deserialize_name(value).is_some();
-            known.err_with(|| "one of boolean, int, bigint, double, string, timestamp_ms".into())
+            known.err_with(|| "a type such as BIGINT, STRING, DECIMAL(10, 2) or TIMESTAMP(3)".into())
         }
         OptionType::Schema => is_schema(value).err_with(|| {
-            "a list of at least one {\"name\": .., \"type\": boolean|int|bigint|double|string|timestamp_ms, \"nullable\": ..} with distinct names"
-                .into()
+            "a list of at least one {\"name\": .., \"type\": \"BIGINT\", \"nullable\": ..} with distinct names".into()
         }),
         OptionType::Objects(members) => {
             check_objects(spec.name, members, value, at, refusals);

@@ -402,7 +402,7 @@ prop_compose! {
 
 fn any_schema() -> impl Strategy<Value = Vec<Field>> {
     use super::super::DataType::*;
-    let data_type = prop::sample::select(vec![Boolean, Int, Bigint, Double, String, TimestampMs]);
+    let data_type = prop::sample::select(vec![Boolean, Int, Bigint, Double, String, Timestamp(3)]);
     let field =
         ("[a-c]{0,2}", data_type, any::<bool>()).prop_map(|(name, data_type, nullable)| Field { name, data_type, nullable });
     prop::collection::vec(field, 0..3)

@@ -1,0 +1,27 @@
+//! Finds functions by name.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use super::Function;
+
+/// The functions of each family.
+const FAMILIES: &[&[Function]] = &[];
+
+static BY_CALL_NAME: LazyLock<BTreeMap<String, &'static Function>> =
+    LazyLock::new(|| all().map(|function| (function.call_name(), function)).collect());
+
+/// Every function in every version.
+pub fn all() -> impl Iterator<Item = &'static Function> {
+    FAMILIES.iter().flat_map(|family| family.iter())
+}
+
+/// The function that a program calls by this name, e.g. `split_index@1`.
+pub fn by_call_name(name: &str) -> Option<&'static Function> {
+    BY_CALL_NAME.get(name).copied()
+}
+
+/// The newest version of the function of this name in lower case.
+pub fn by_sql_name(name: &str) -> Option<&'static Function> {
+    all().filter(|function| function.name == name).max_by_key(|function| function.version)
+}

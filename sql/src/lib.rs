@@ -1,0 +1,1 @@
+//! Flink SQL: text and a catalogue become JobGraphs. Pure: no clock, no I/O.
