@@ -1,0 +1,5 @@
+//! Flink's dialect: from text to statements.
+
+mod statement;
+
+pub use statement::*;
