@@ -1,5 +1,11 @@
 //! Flink SQL: text and a catalogue become JobGraphs. Pure: no clock, no I/O.
 
+pub mod bind;
 pub mod catalog;
+pub mod connector;
 pub mod dialect;
+pub mod expression;
+pub mod graph;
+pub mod planner;
 pub mod script;
+pub mod stream;
