@@ -5,6 +5,7 @@
 
 pub mod calendar;
 pub mod chain;
+pub mod changelog;
 pub mod check;
 pub mod codec;
 pub mod element;
