@@ -1,0 +1,383 @@
+import java.io.*;
+import java.net.*;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.*;
+import java.time.Duration;
+import java.util.*;
+import java.util.concurrent.*;
+import java.util.regex.*;
+import org.apache.flink.configuration.*;
+import org.apache.flink.core.execution.JobClient;
+import org.apache.flink.runtime.minicluster.*;
+import org.apache.flink.table.api.*;
+import org.apache.flink.table.api.internal.TableResultInternal;
+import org.apache.flink.table.catalog.Column;
+import org.apache.flink.table.data.RowData;
+import org.apache.flink.table.utils.print.RowDataToStringConverter;
+import org.apache.flink.util.CloseableIterator;
+
+/**
+ * Asks Apache Flink for the results that the SQL tests are compared with.
+ *
+ * <pre>
+ * RunSql probes FILE.probes...        answers every expression, rewrites the files in place
+ * RunSql scripts DATA_DIR FILE.sql... runs every script, writes FILE.expected beside it
+ * RunSql serve PORT_FILE              answers requests on a loopback port until it is stopped
+ * </pre>
+ *
+ * All jobs of a run share one MiniCluster in this process; every job has parallelism 1.
+ */
+public class RunSql {
+  static final int BATCH = 25;
+  static final long LIMIT_SECONDS = 90;
+  static final int MAX_ROWS = 100_000;
+  static MiniCluster cluster;
+
+  public static void main(String[] a) throws Exception {
+    cluster = startCluster();
+    int failed = 0;
+    switch (a[0]) {
+      case "probes" -> { for (int i = 1; i < a.length; i++) probeFile(Path.of(a[i])); }
+      case "scripts" -> { for (int i = 2; i < a.length; i++) failed += scriptFile(Path.of(a[i]), a[1]); }
+      case "serve" -> serve(Path.of(a[1]));
+      default -> throw new IllegalArgumentException("first argument: probes, scripts or serve");
+    }
+    cluster.close();
+    System.exit(failed == 0 ? 0 : 1);
+  }
+
+  static MiniCluster startCluster() throws Exception {
+    Configuration c = new Configuration();
+    c.set(RestOptions.BIND_PORT, "0");
+    c.set(RestOptions.ADDRESS, "localhost");
+    c.set(TaskManagerOptions.NUM_TASK_SLOTS, 6);
+    c.set(RestartStrategyOptions.RESTART_STRATEGY, "none");
+    c.set(HeartbeatManagerOptions.HEARTBEAT_TIMEOUT, Duration.ofMinutes(10));
+    MiniCluster m = new MiniCluster(new MiniClusterConfiguration.Builder()
+        .setConfiguration(c).setNumTaskManagers(1).setNumSlotsPerTaskManager(6).build());
+    m.start();
+    return m;
+  }
+
+  static TableEnvironment environment(boolean streaming) throws Exception {
+    URI rest = cluster.getRestAddress().get();
+    Configuration c = new Configuration();
+    c.set(DeploymentOptions.TARGET, "remote");
+    c.set(RestOptions.ADDRESS, rest.getHost());
+    c.set(RestOptions.PORT, rest.getPort());
+    c.set(CoreOptions.DEFAULT_PARALLELISM, 1);
+    c.setString("rest.retry.delay", "50 ms");
+    c.setString("client.retry-period", "50 ms");
+    c.set(RestartStrategyOptions.RESTART_STRATEGY, "none");
+    EnvironmentSettings.Builder b = EnvironmentSettings.newInstance().withConfiguration(c);
+    TableEnvironment t = TableEnvironment.create((streaming ? b.inStreamingMode() : b.inBatchMode()).build());
+    t.getConfig().set("table.local-time-zone", "UTC");
+    return t;
+  }
+
+  // ---- running one statement -------------------------------------------------------------------
+
+  record Rows(String columns, List<String[]> rows) {}
+
+  /** Executes a statement. A row is its kind and its values as CAST(.. AS STRING) prints them, null for NULL. */
+  static Rows execute(TableEnvironment t, String sql) throws Exception {
+    TableResultInternal r = (TableResultInternal) t.executeSql(sql);
+    JobClient job = r.getJobClient().orElse(null);
+    ScheduledExecutorService watch = Executors.newSingleThreadScheduledExecutor();
+    boolean[] late = new boolean[1];
+    watch.schedule(() -> { late[0] = true; if (job != null) job.cancel(); }, LIMIT_SECONDS, TimeUnit.SECONDS);
+    List<String[]> out = new ArrayList<>();
+    try (CloseableIterator<RowData> it = r.collectInternal()) {
+      RowDataToStringConverter print = r.getRowDataToStringConverter();
+      while (it.hasNext() && out.size() < MAX_ROWS) {
+        RowData row = it.next();
+        String[] text = print.convert(row);
+        String[] line = new String[text.length + 1];
+        line[0] = row.getRowKind().shortString();
+        for (int i = 0; i < text.length; i++) line[i + 1] = row.isNullAt(i) ? null : text[i];
+        out.add(line);
+      }
+    } finally {
+      watch.shutdownNow();
+    }
+    if (late[0]) throw new TimeoutException("the statement did not finish in " + LIMIT_SECONDS + " s");
+    StringJoiner names = new StringJoiner(", ");
+    for (Column c : r.getResolvedSchema().getColumns()) names.add("`" + c.getName() + "` " + c.getDataType());
+    return new Rows(names.toString(), out);
+  }
+
+  static String escape(String s) {
+    return s.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r");
+  }
+
+  static final Pattern POSITION = Pattern.compile("^(SQL validation failed\\. ?)?(From|At) line \\d+, column \\d+( to line \\d+, column \\d+)?: ");
+
+  /** First sentence of the deepest cause, with its class; the rest names generated code and positions. */
+  static String error(Throwable e) {
+    Throwable deepest = e;
+    for (Throwable c = e; c != null; c = c.getCause()) if (c.getMessage() != null) deepest = c;
+    String m = deepest.getMessage() == null ? deepest.toString() : deepest.getMessage();
+    m = m.strip().split("\n")[0];
+    String kind = deepest.getClass().getSimpleName();
+    Matcher named = Pattern.compile("^([a-z]+\\.)+([A-Z]\\w+)(: |$)").matcher(m);
+    if (named.find()) { kind = named.group(2); m = m.substring(named.end()); }
+    m = POSITION.matcher(m).replaceFirst("").replaceAll("[\\t\\r]", " ");
+    int end = m.indexOf(". ");
+    if (end > 0) m = m.substring(0, end + 1);
+    return "ERROR " + kind + ": " + (m.length() > 240 ? m.substring(0, 240) : m);
+  }
+
+  // ---- probes ----------------------------------------------------------------------------------
+
+  /** An expression, and the same with its literals as columns so that Flink cannot fold it while planning. */
+  static class Probe {
+    final String text;
+    String atRuntime;
+    final List<String> literals = new ArrayList<>();
+    String prefix, type, folded, value;
+
+    Probe(String text) { this.text = text; }
+
+    boolean deferred() { return atRuntime != null && !literals.isEmpty(); }
+  }
+
+  static final Pattern TOKEN = Pattern.compile(
+      "(?i)\\b(?:TIMESTAMP|DATE|TIME)\\s+'(?:[^']|'')*'" + "|INTERVAL\\s+'[^']*'[^,()]*" + "|U&'(?:[^']|'')*'|\\bx'[^']*'|_UTF16'(?:[^']|'')*'"
+      + "|'(?:[^']|'')*'" + "|\\b(?:CHAR|VARCHAR|BINARY|VARBINARY|DECIMAL|NUMERIC|DEC|TIMESTAMP|TIMESTAMP_LTZ|TIME)\\s*\\([^)]*\\)"
+      + "|\\b[A-Za-z_]\\w*" + "|`[^`]*`" + "|\\d+(?:\\.\\d*)?(?:[eE][+-]?\\d+)?|\\.\\d+(?:[eE][+-]?\\d+)?");
+  static final Pattern LITERAL = Pattern.compile("(?is)^(?:(?:TIMESTAMP|DATE|TIME)\\s+'.*'|U&'.*'|x'.*'|_UTF16'.*'|'.*'|[\\d.][\\d.eE+-]*|TRUE|FALSE)$");
+
+  static void defer(Probe p, String prefix) {
+    if (Pattern.compile("(?i)\\b(SELECT|VALUES|ARRAY|MAP|ROW)\\b").matcher(p.text).find()) return;
+    p.prefix = prefix;
+    p.atRuntime = TOKEN.matcher(p.text).replaceAll(m -> {
+      if (!LITERAL.matcher(m.group()).matches()) return Matcher.quoteReplacement(m.group());
+      p.literals.add(m.group());
+      return prefix + "_" + (p.literals.size() - 1);
+    });
+  }
+
+  static String typeOf(TableEnvironment t, String sql) {
+    return t.sqlQuery(sql).getResolvedSchema().getColumnDataTypes().get(0).toString();
+  }
+
+  /** Two rows, the second of NULLs: Flink infers constants from a VALUES of one row. */
+  static String runtimeQuery(List<Probe> ps) {
+    StringJoiner select = new StringJoiner(", "), one = new StringJoiner(", "), nulls = new StringJoiner(", "), names = new StringJoiner(", ");
+    for (Probe p : ps) {
+      select.add(p.atRuntime);
+      for (int i = 0; i < p.literals.size(); i++) {
+        one.add(p.literals.get(i));
+        nulls.add("NULL");
+        names.add(p.prefix + "_" + i);
+      }
+    }
+    return "SELECT " + select + " FROM (VALUES (" + one + "), (" + nulls + ")) AS literals(" + names + ")";
+  }
+
+  static String foldedQuery(List<Probe> ps) {
+    StringJoiner select = new StringJoiner(", ");
+    for (Probe p : ps) select.add(p.text);
+    return "SELECT " + select;
+  }
+
+  static void answer(List<Probe> all, TableEnvironment t) {
+    List<Probe> valid = new ArrayList<>(), deferred = new ArrayList<>();
+    int n = 0;
+    for (Probe p : all) {
+      try {
+        p.type = typeOf(t, "SELECT " + p.text);
+        valid.add(p);
+      } catch (Throwable e) {
+        p.type = "-";
+        p.folded = error(e);
+        continue;
+      }
+      defer(p, "c" + n++);
+      if (!p.deferred()) continue;
+      try {
+        String type = typeOf(t, runtimeQuery(List.of(p)));
+        if (type.replace(" NOT NULL", "").equals(p.type.replace(" NOT NULL", ""))) deferred.add(p);
+      } catch (Throwable e) {
+        p.atRuntime = null;
+      }
+    }
+    run(valid, t, false);
+    run(deferred, t, true);
+  }
+
+  static void run(List<Probe> ps, TableEnvironment t, boolean runtime) {
+    for (int i = 0; i < ps.size(); i += BATCH) {
+      List<Probe> part = ps.subList(i, Math.min(i + BATCH, ps.size()));
+      try {
+        one(part, t, runtime);
+      } catch (Throwable e) {
+        for (Probe p : part) {
+          try {
+            one(List.of(p), t, runtime);
+          } catch (Throwable e2) {
+            if (runtime) p.value = error(e2); else p.folded = error(e2);
+          }
+        }
+      }
+    }
+  }
+
+  static void one(List<Probe> ps, TableEnvironment t, boolean runtime) throws Exception {
+    String[] row = execute(t, runtime ? runtimeQuery(ps) : foldedQuery(ps)).rows.get(0);
+    for (int i = 0; i < ps.size(); i++) {
+      String v = row[i + 1] == null ? "NULL" : escape(row[i + 1]);
+      if (runtime) ps.get(i).value = v; else ps.get(i).folded = v;
+    }
+  }
+
+  /** The value is the one at run time; where folding while planning gives another, the line has a fourth column. */
+  static String line(Probe p) {
+    String value = p.value == null ? p.folded : p.value;
+    String differs = p.value != null && !p.value.equals(p.folded) ? "\tfolded: " + p.folded : "";
+    return p.text + "\t" + p.type + "\t" + value + differs;
+  }
+
+  static void probeFile(Path file) throws Exception {
+    List<Object> out = new ArrayList<>();
+    List<Probe> open = new ArrayList<>();
+    TableEnvironment t = environment(false);
+    int count = 0;
+    for (String l : Files.readAllLines(file)) {
+      Matcher set = Pattern.compile("^# SET '([^']*)' = '([^']*)'").matcher(l);
+      if (set.find()) {
+        answer(open, t);
+        open.clear();
+        t.getConfig().set(set.group(1), set.group(2));
+      }
+      if (l.startsWith("#") || l.isBlank()) { out.add(l); continue; }
+      Probe p = new Probe(l.split("\t")[0].strip());
+      open.add(p);
+      out.add(p);
+      count++;
+    }
+    answer(open, t);
+    StringBuilder text = new StringBuilder();
+    for (Object o : out) text.append(o instanceof Probe p ? line(p) : o).append('\n');
+    Files.writeString(file, text);
+    System.out.println(file.getFileName() + ": " + count + " probes");
+  }
+
+  // ---- scripts ---------------------------------------------------------------------------------
+
+  /** Splits at semicolons outside quotes; drops comments. */
+  static List<String> statements(String sql) {
+    List<String> out = new ArrayList<>();
+    StringBuilder s = new StringBuilder();
+    Matcher m = Pattern.compile("(?s)--[^\\n]*|/\\*(?!\\+).*?\\*/|'(?:[^']|'')*'|`[^`]*`|;|.").matcher(sql);
+    while (m.find()) {
+      String g = m.group();
+      if (g.startsWith("--") || g.startsWith("/*") && !g.startsWith("/*+")) { s.append(' '); continue; }
+      if (!g.equals(";")) { s.append(g); continue; }
+      out.add(s.toString().strip());
+      s.setLength(0);
+    }
+    out.add(s.toString().strip());
+    out.removeIf(String::isEmpty);
+    return out;
+  }
+
+  static String script(String sql, String data) throws Exception {
+    TableEnvironment t = environment(true);
+    String answer = "";
+    for (String s : statements(sql.replace("${data}", data))) {
+      Matcher set = Pattern.compile("(?is)^SET\\s+'([^']*)'\\s*=\\s*'([^']*)'$").matcher(s);
+      if (set.find()) {
+        if (set.group(1).equals("execution.runtime-mode")) t = environment(!set.group(2).equalsIgnoreCase("batch"));
+        else t.getConfig().set(set.group(1), set.group(2));
+        continue;
+      }
+      Rows r = execute(t, s);
+      StringBuilder text = new StringBuilder("# ").append(r.columns).append('\n');
+      for (String[] row : r.rows) {
+        StringJoiner line = new StringJoiner("\t");
+        for (String v : row) line.add(v == null ? "\\N" : escape(v));
+        text.append(line).append('\n');
+      }
+      answer = text.toString();
+    }
+    return answer;
+  }
+
+  static int scriptFile(Path file, String data) {
+    String name = file.getFileName().toString().replaceAll("\\.sql$", "");
+    int bad = 0;
+    String text;
+    try {
+      String sql = Files.readString(file);
+      text = script(sql, data);
+      String again = script(sql.replaceFirst("\\A", "SET 'pipeline.auto-watermark-interval' = '0';\n"), data);
+      if (!sorted(text).equals(sorted(again))) {
+        System.out.println("WARNING " + name + ": rows depend on when watermarks are emitted, or on the order of inputs");
+      } else if (!text.equals(again)) {
+        text = text.replaceFirst("\n", "\n# Flink's order differs from run to run\n");
+      }
+    } catch (Throwable e) {
+      text = error(e) + "\n";
+      bad = 1;
+      System.out.println("FAILED " + name + ": " + text.strip());
+    }
+    try {
+      Files.writeString(file.resolveSibling(name + ".expected"), text);
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+    System.out.println(name + ": " + text.lines().filter(l -> !l.startsWith("#")).count() + " rows");
+    return bad;
+  }
+
+  static String sorted(String text) {
+    return String.join("\n", text.lines().sorted().toList());
+  }
+
+  // ---- server ----------------------------------------------------------------------------------
+
+  /** A request: a line `expressions` or `script DATA_DIR`, then the text up to the end of the stream. */
+  static void serve(Path portFile) throws Exception {
+    try (ServerSocket server = new ServerSocket(0, 50, InetAddress.getLoopbackAddress())) {
+      Files.writeString(portFile, server.getLocalPort() + "\n");
+      ExecutorService pool = Executors.newFixedThreadPool(3);
+      while (true) {
+        Socket s = server.accept();
+        pool.submit(() -> reply(s));
+      }
+    }
+  }
+
+  static void reply(Socket s) {
+    try (s) {
+      String[] request = new String(s.getInputStream().readAllBytes(), StandardCharsets.UTF_8).split("\n", 2);
+      String answer;
+      try {
+        answer = request[0].equals("expressions") ? expressions(request[1]) : script(request[1], request[0].split(" ", 2)[1]);
+      } catch (Throwable e) {
+        StringWriter trace = new StringWriter();
+        for (Throwable c = e; c != null; c = c.getCause()) trace.append("  ").append(String.valueOf(c.getMessage()).strip().split("\n\tat ")[0]).append('\n');
+        answer = error(e) + "\n" + trace;
+      }
+      s.getOutputStream().write(answer.getBytes(StandardCharsets.UTF_8));
+      s.shutdownOutput();
+    } catch (IOException e) {
+      System.err.println("request lost: " + e);
+    }
+  }
+
+  static String expressions(String text) throws Exception {
+    TableEnvironment t = environment(false);
+    List<Probe> ps = new ArrayList<>();
+    for (String l : text.split("\n")) {
+      Matcher set = Pattern.compile("(?i)^(?:# )?SET '([^']*)' = '([^']*)'").matcher(l);
+      if (set.find()) t.getConfig().set(set.group(1), set.group(2));
+      else if (!l.isBlank() && !l.startsWith("#")) ps.add(new Probe(l.split("\t")[0].strip()));
+    }
+    answer(ps, t);
+    StringJoiner out = new StringJoiner("\n", "", "\n");
+    for (Probe p : ps) out.add(line(p));
+    return out.toString();
+  }
+}
