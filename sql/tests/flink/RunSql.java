@@ -161,18 +161,16 @@ public class RunSql {
     return t.sqlQuery(sql).getResolvedSchema().getColumnDataTypes().get(0).toString();
   }
 
-  /** Two rows, the second of NULLs: Flink infers constants from a VALUES of one row. */
+  /** A literal becomes CASE WHEN x = 1 THEN literal END over a column x that Flink cannot know while planning. */
   static String runtimeQuery(List<Probe> ps) {
-    StringJoiner select = new StringJoiner(", "), one = new StringJoiner(", "), nulls = new StringJoiner(", "), names = new StringJoiner(", ");
+    StringJoiner select = new StringJoiner(", "), columns = new StringJoiner(", ");
     for (Probe p : ps) {
       select.add(p.atRuntime);
       for (int i = 0; i < p.literals.size(); i++) {
-        one.add(p.literals.get(i));
-        nulls.add("NULL");
-        names.add(p.prefix + "_" + i);
+        columns.add("CASE WHEN x = 1 THEN " + p.literals.get(i) + " END AS " + p.prefix + "_" + i);
       }
     }
-    return "SELECT " + select + " FROM (VALUES (" + one + "), (" + nulls + ")) AS literals(" + names + ")";
+    return "SELECT " + select + " FROM (SELECT " + columns + " FROM (VALUES (1), (2)) AS v(x)) AS literals";
   }
 
   static String foldedQuery(List<Probe> ps) {
