@@ -21,7 +21,7 @@ import org.apache.flink.util.CloseableIterator;
  *
  * <pre>
  * RunSql probes FILE.probes...        answers every expression, rewrites the files in place
- * RunSql scripts DATA_DIR FILE.sql... runs every script, writes FILE.expected beside it
+ * RunSql scripts DATA_DIR FILE.sql... runs every script, writes FILE.expected and FILE.plan beside it
  * RunSql serve PORT_FILE              answers requests on a loopback port until it is stopped
  * </pre>
  *
@@ -280,16 +280,20 @@ public class RunSql {
     return out;
   }
 
-  static String script(String sql, String data) throws Exception {
+  /** Runs a script; `plan`, if not null, gets the physical plan of the last statement with its changelog modes. */
+  static String script(String sql, String data, StringBuilder plan) throws Exception {
     TableEnvironment t = environment(true);
     String answer = "";
-    for (String s : statements(sql.replace("${data}", data))) {
+    List<String> all = statements(sql.replace("${data}", data));
+    for (int i = 0; i < all.size(); i++) {
+      String s = all.get(i);
       Matcher set = Pattern.compile("(?is)^SET\\s+'([^']*)'\\s*=\\s*'([^']*)'$").matcher(s);
       if (set.find()) {
         if (set.group(1).equals("execution.runtime-mode")) t = environment(!set.group(2).equalsIgnoreCase("batch"));
         else t.getConfig().set(set.group(1), set.group(2));
         continue;
       }
+      if (plan != null && i == all.size() - 1) plan.append(physicalPlan(t, s));
       Rows r = execute(t, s);
       StringBuilder text = new StringBuilder("# ").append(r.columns).append('\n');
       for (String[] row : r.rows) {
@@ -302,14 +306,21 @@ public class RunSql {
     return answer;
   }
 
+  static String physicalPlan(TableEnvironment t, String sql) {
+    String all = t.explainSql(sql, ExplainDetail.CHANGELOG_MODE);
+    String from = "== Optimized Physical Plan ==\n";
+    return all.substring(all.indexOf(from) + from.length(), all.indexOf("== Optimized Execution Plan ==")).strip() + "\n";
+  }
+
   static int scriptFile(Path file, String data) {
     String name = file.getFileName().toString().replaceAll("\\.sql$", "");
     int bad = 0;
     String text;
+    StringBuilder plan = new StringBuilder();
     try {
       String sql = Files.readString(file);
-      text = script(sql, data);
-      String again = script(sql.replaceFirst("\\A", "SET 'pipeline.auto-watermark-interval' = '0';\n"), data);
+      text = script(sql, data, plan);
+      String again = script(sql.replaceFirst("\\A", "SET 'pipeline.auto-watermark-interval' = '0';\n"), data, null);
       if (!sorted(text).equals(sorted(again))) {
         System.out.println("WARNING " + name + ": rows depend on when watermarks are emitted, or on the order of inputs");
       } else if (!text.equals(again)) {
@@ -322,6 +333,7 @@ public class RunSql {
     }
     try {
       Files.writeString(file.resolveSibling(name + ".expected"), text);
+      if (!plan.isEmpty()) Files.writeString(file.resolveSibling(name + ".plan"), plan);
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }
@@ -352,7 +364,7 @@ public class RunSql {
       String[] request = new String(s.getInputStream().readAllBytes(), StandardCharsets.UTF_8).split("\n", 2);
       String answer;
       try {
-        answer = request[0].equals("expressions") ? expressions(request[1]) : script(request[1], request[0].split(" ", 2)[1]);
+        answer = request[0].equals("expressions") ? expressions(request[1]) : script(request[1], request[0].split(" ", 2)[1], null);
       } catch (Throwable e) {
         StringWriter trace = new StringWriter();
         for (Throwable c = e; c != null; c = c.getCause()) trace.append("  ").append(String.valueOf(c.getMessage()).strip().split("\n\tat ")[0]).append('\n');
