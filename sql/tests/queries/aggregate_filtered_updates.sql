@@ -1,3 +1,4 @@
+-- stage 2
 -- A filter and a projection over updates.
 
 CREATE TABLE orders (

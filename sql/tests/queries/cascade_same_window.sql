@@ -1,3 +1,4 @@
+-- stage 1
 -- Grouping again by the window that a window aggregate yields.
 
 CREATE TABLE bid (

@@ -1,3 +1,4 @@
+-- stage 1
 -- A window over windows, by the inner window's time.
 
 CREATE TABLE bid (

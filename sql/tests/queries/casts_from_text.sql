@@ -1,3 +1,4 @@
+-- stage 1
 CREATE TABLE texts (
   id STRING,
   b STRING,

@@ -1,3 +1,4 @@
+-- stage 1
 -- Without a null literal an empty field is an empty text.
 
 CREATE TABLE orders (

@@ -1,3 +1,4 @@
+-- stage 1
 CREATE TABLE nothing (a INT, b STRING) WITH (
   'connector' = 'filesystem',
   'path' = '${data}/empty.csv',

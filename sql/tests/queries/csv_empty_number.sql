@@ -1,3 +1,4 @@
+-- stage 1
 -- Without a null literal an empty number fails the job.
 
 CREATE TABLE orders (

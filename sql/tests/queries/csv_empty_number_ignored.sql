@@ -1,3 +1,4 @@
+-- stage 1
 CREATE TABLE orders (
   id BIGINT,
   customer STRING,

@@ -1,3 +1,4 @@
+-- stage 1
 -- A table that names fewer columns than the file has: refused at the first row.
 
 CREATE TABLE bid (auction BIGINT, bidder BIGINT, price BIGINT) WITH (

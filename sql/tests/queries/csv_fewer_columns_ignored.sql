@@ -1,3 +1,4 @@
+-- stage 1
 -- With errors ignored every row is dropped.
 
 CREATE TABLE bid (auction BIGINT, bidder BIGINT, price BIGINT) WITH (

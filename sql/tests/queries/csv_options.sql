@@ -1,3 +1,4 @@
+-- stage 1
 CREATE TABLE semicolon (id INT, name STRING, n DOUBLE) WITH (
   'connector' = 'filesystem',
   'path' = '${data}/semicolon.csv',

@@ -1,3 +1,4 @@
+-- stage 1
 CREATE TABLE bid (
   auction BIGINT,
   bidder BIGINT,

@@ -1,3 +1,4 @@
+-- stage 2
 -- Over no rows nothing is emitted.
 
 CREATE TABLE orders (

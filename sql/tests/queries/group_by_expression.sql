@@ -1,3 +1,4 @@
+-- stage 2
 CREATE TABLE orders (
   id BIGINT,
   customer STRING,

@@ -1,3 +1,4 @@
+-- stage 2
 -- A result that does not change is not emitted.
 
 CREATE TABLE orders (

@@ -1,3 +1,4 @@
+-- stage 2
 -- Without window_end it is an ordinary group, with updates.
 
 CREATE TABLE bid (

@@ -1,3 +1,4 @@
+-- stage 2
 -- A group enters and leaves the result: lone +U and -U rows.
 
 CREATE TABLE orders (

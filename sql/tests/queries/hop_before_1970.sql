@@ -1,3 +1,4 @@
+-- stage 1
 CREATE TABLE early (
   ts TIMESTAMP(3),
   v INT,

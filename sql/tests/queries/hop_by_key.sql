@@ -1,3 +1,4 @@
+-- stage 1
 -- The counting half of Nexmark's query 5.
 
 CREATE TABLE bid (

@@ -1,3 +1,4 @@
+-- stage 1
 -- The size must be a multiple of the slide.
 
 CREATE TABLE bid (

@@ -1,3 +1,4 @@
+-- stage 1
 CREATE TABLE sensors (
   id INT,
   room STRING,

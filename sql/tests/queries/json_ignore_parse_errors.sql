@@ -1,3 +1,4 @@
+-- stage 1
 CREATE TABLE broken (a INT, b STRING) WITH (
   'connector' = 'filesystem',
   'path' = '${data}/broken.json',

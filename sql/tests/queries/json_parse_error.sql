@@ -1,3 +1,4 @@
+-- stage 1
 -- A line that is no JSON fails the job.
 
 CREATE TABLE broken (a INT, b STRING) WITH (

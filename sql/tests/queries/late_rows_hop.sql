@@ -1,3 +1,4 @@
+-- stage 1
 -- A late row counts in those of its windows that are still open.
 
 CREATE TABLE orders (

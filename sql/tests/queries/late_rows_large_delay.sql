@@ -1,3 +1,4 @@
+-- stage 1
 -- The delay is longer than any row is late: all rows count.
 
 CREATE TABLE bid (

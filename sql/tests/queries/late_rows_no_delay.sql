@@ -1,3 +1,4 @@
+-- stage 1
 -- Without a delay every row behind the latest one may be late.
 
 CREATE TABLE bid (

@@ -1,3 +1,4 @@
+-- stage 1
 SET 'table.local-time-zone' = 'Europe/Berlin';
 
 CREATE TABLE clicks (

@@ -1,3 +1,4 @@
+-- stage 1
 SET 'table.local-time-zone' = 'America/New_York';
 
 CREATE TABLE orders (

@@ -1,3 +1,4 @@
+-- stage 1
 -- Windows of a day are days of the session's zone, of 23 and 25 hours where the clock changes.
 
 SET 'table.local-time-zone' = 'America/New_York';

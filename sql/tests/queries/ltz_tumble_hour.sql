@@ -1,3 +1,4 @@
+-- stage 1
 CREATE TABLE clicks (
   ms BIGINT,
   `user` STRING,

@@ -1,3 +1,4 @@
+-- stage 2
 -- The outer aggregate takes updates of the inner one.
 
 CREATE TABLE orders (

@@ -1,3 +1,4 @@
+-- stage 2
 -- MIN and MAX over values that are taken back.
 
 CREATE TABLE orders (

@@ -1,3 +1,4 @@
+-- stage 1
 -- A row without event time fails the job, even when a view filters it out.
 
 CREATE TABLE types (

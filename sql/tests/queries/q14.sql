@@ -1,3 +1,4 @@
+-- stage 1
 -- Nexmark's query 14 without its Java function.
 
 CREATE TABLE bid (

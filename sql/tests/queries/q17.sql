@@ -1,3 +1,4 @@
+-- stage 2
 CREATE TABLE bid (
   auction BIGINT,
   bidder BIGINT,

@@ -1,3 +1,4 @@
+-- stage 2
 CREATE TABLE types (
   id INT,
   b BOOLEAN,

@@ -1,3 +1,4 @@
+-- stage 1
 -- Windows align downwards below zero too.
 
 CREATE TABLE early (

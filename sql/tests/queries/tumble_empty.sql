@@ -1,3 +1,4 @@
+-- stage 1
 -- No row passes the filter: no window exists.
 
 CREATE TABLE bid (

@@ -1,3 +1,4 @@
+-- stage 1
 -- Distinct keys per window.
 
 CREATE TABLE bid (

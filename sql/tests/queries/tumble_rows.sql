@@ -1,3 +1,4 @@
+-- stage 1
 -- The table function alone: no aggregate, no state.
 
 CREATE TABLE bid (

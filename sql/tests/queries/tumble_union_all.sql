@@ -1,3 +1,4 @@
+-- stage 1
 -- All rows of both inputs are in time, so the order in which they are read does not matter.
 
 CREATE TABLE auction (

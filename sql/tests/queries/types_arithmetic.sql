@@ -1,3 +1,4 @@
+-- stage 1
 CREATE TABLE types (
   id INT,
   b BOOLEAN,

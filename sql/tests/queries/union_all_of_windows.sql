@@ -1,3 +1,4 @@
+-- stage 1
 CREATE TABLE auction (
   id BIGINT,
   itemName VARCHAR,
