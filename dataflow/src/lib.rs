@@ -9,12 +9,15 @@ pub mod changelog;
 pub mod check;
 pub mod codec;
 pub mod element;
+mod fixed_width;
 pub mod functions;
 pub mod key_group;
 pub mod operator;
 pub mod operators;
 pub mod options;
 pub mod registry;
+#[cfg(test)]
+mod samples;
 pub mod schema;
 pub mod source;
 pub mod state;

@@ -6,7 +6,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int32Type, Int64Type, TimestampMillisecondType};
 use arrow_array::{Array, ArrayRef, Float64Array, Int32Array, Int64Array, StringArray, TimestampMillisecondArray};
 use arrow_buffer::NullBuffer;
-use arrow_schema::{DataType, Field, Schema};
+use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use hashbrown::HashTable;
 use serde::Deserialize;
 use xxhash_rust::xxh3::xxh3_64;
@@ -76,11 +76,12 @@ impl Aggregate {
         let index = schema::column_index(schema, name)?;
         let field = schema.field(index);
         let number = matches!(field.data_type(), DataType::Int32 | DataType::Int64 | DataType::Float64);
+        let ordered = number || matches!(field.data_type(), DataType::Timestamp(TimeUnit::Millisecond, None) | DataType::Utf8);
         let fits = match function {
             Function::Count => true,
             Function::Sum | Function::Avg => number,
-            Function::Min | Function::Max => number || matches!(field.data_type(), DataType::Timestamp(..) | DataType::Utf8),
-            Function::CountDistinct => schema::column_type(field.data_type()).is_some(),
+            Function::Min | Function::Max => ordered,
+            Function::CountDistinct => ordered || *field.data_type() == DataType::Boolean,
         };
         if !fits {
             let found = schema::type_name(field.data_type());
