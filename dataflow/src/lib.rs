@@ -3,6 +3,7 @@
 //! Plain synchronous code over Arrow batches, without network, RPC, storage or async runtime. The worker's slot threads call it
 //! for each batch.
 
+pub mod aggregates;
 pub mod calendar;
 pub mod chain;
 pub mod check;
@@ -17,4 +18,5 @@ pub mod registry;
 pub mod schema;
 pub mod source;
 pub mod state;
+pub mod time_zone;
 pub mod watermark;
