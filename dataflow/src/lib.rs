@@ -3,6 +3,7 @@
 //! Plain synchronous code over Arrow batches, without network, RPC, storage or async runtime. The worker's slot threads call it
 //! for each batch.
 
+pub mod aggregates;
 pub mod calendar;
 pub mod chain;
 pub mod changelog;
@@ -21,4 +22,5 @@ mod samples;
 pub mod schema;
 pub mod source;
 pub mod state;
+pub mod time_zone;
 pub mod watermark;

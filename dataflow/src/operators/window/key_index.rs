@@ -12,16 +12,10 @@ use arrow_buffer::NullBuffer;
 use arrow_schema::{DataType, TimeUnit};
 use hashbrown::HashTable;
 
+use crate::aggregates::{NO_SLOT, Selection};
 use crate::key_group::{hash_i64, hash_rows};
 use crate::operator::OperatorError;
 use crate::state::{RowFormat, Rows};
-
-/// A selection of rows of a batch.
-#[derive(Clone, Copy)]
-pub(super) enum Selection<'a> {
-    All,
-    Rows(&'a [u32]),
-}
 
 /// The keys of a batch, hashed once.
 pub(super) struct BatchKeys {
@@ -118,9 +112,6 @@ fn narrowed(values: impl Iterator<Item = Option<i64>>, to: &DataType) -> ArrayRe
         _ => into::<Int64Type>(values, to),
     }
 }
-
-/// Marks a key that has no slot.
-pub(super) const NO_SLOT: u32 = u32::MAX;
 
 /// Keys in the order of their first appearance. The position of a key is its slot.
 #[derive(Clone)]
