@@ -3,9 +3,16 @@
 //! A function is one [`Function`] value in the list of its family. The planner asks [`Function::resolve`] for the types; a task asks
 //! [`Function::kernel`] once for each call in a program, and the kernel for each batch. Operators such as `+` are functions too.
 
+mod math;
 pub mod operand;
+#[cfg(test)]
+mod probe;
+mod regexp;
 mod registry;
 pub mod signature;
+mod string;
+mod time;
+mod typing;
 pub mod zone;
 
 use arrow_array::ArrayRef;
