@@ -6,7 +6,13 @@ use std::sync::LazyLock;
 use super::Function;
 
 /// The functions of each family.
-const FAMILIES: &[&[Function]] = &[];
+const FAMILIES: &[&[Function]] = &[
+    super::arithmetic::FUNCTIONS,
+    super::comparison::FUNCTIONS,
+    super::conditional::FUNCTIONS,
+    super::logic::FUNCTIONS,
+    super::membership::FUNCTIONS,
+];
 
 static BY_CALL_NAME: LazyLock<BTreeMap<String, &'static Function>> =
     LazyLock::new(|| all().map(|function| (function.call_name(), function)).collect());
