@@ -7,6 +7,11 @@ use super::Function;
 
 /// The functions of each family.
 const FAMILIES: &[&[Function]] = &[
+    super::arithmetic::FUNCTIONS,
+    super::comparison::FUNCTIONS,
+    super::conditional::FUNCTIONS,
+    super::logic::FUNCTIONS,
+    super::membership::FUNCTIONS,
     super::regexp::FUNCTIONS,
     super::string::build::FUNCTIONS,
     super::string::case::FUNCTIONS,

@@ -1,4 +1,4 @@
-use crate::functions::probe::check;
+use crate::functions::written_calls::check;
 
 #[test]
 fn functions_of_numbers_answer_as_flink_does() {
