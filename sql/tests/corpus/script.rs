@@ -4,8 +4,6 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use weir_dataflow::changelog::RowKind;
-use weir_sql::bind::Environment;
-use weir_sql::catalog::Catalog;
 use weir_sql::dialect::{Statement, parse_statement};
 use weir_sql::planner::plan_query;
 use weir_sql::script::split;
