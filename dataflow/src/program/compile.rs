@@ -123,7 +123,7 @@ impl Compiler<'_> {
     fn add(&mut self, position: usize, node: &ExprNode) -> Result<(), OperatorError> {
         let mut kernel = None;
         let (shape, data_type, nullable, constant) = match node {
-            ExprNode::Column { column } => {
+            ExprNode::Column { column, data_type } => {
                 let index = *column as usize;
                 let field = self.input.fields().get(index);
                 let field = field.ok_or_else(|| {
@@ -132,7 +132,11 @@ impl Compiler<'_> {
                         crate::schema::describe(self.input)
                     ))
                 })?;
-                let data_type = column_type(field.data_type()).ok_or_else(|| mistyped(position, field.data_type()))?;
+                let data_type = match data_type {
+                    Some(exact) if arrow_type(exact) == *field.data_type() => exact.clone(),
+                    Some(other) => return Err(mistyped(position, format!("column {:?} is no {other}", field.name()))),
+                    None => column_type(field.data_type()).ok_or_else(|| mistyped(position, field.data_type()))?,
+                };
                 (Shape::Column(index), data_type, field.is_nullable(), None)
             }
             ExprNode::Literal { literal, data_type } => {

@@ -25,7 +25,10 @@ fn rows_of(batch: &RecordBatch, columns: &[Column]) -> Vec<Row> {
         let kind = kinds.as_ref().map_or(RowKind::Insert, |kinds| RowKind::of(kinds.value(index)).unwrap());
         let values = texts.columns().iter().map(|column| match column.is_null(index) {
             true => "\\N".to_owned(),
-            false => escaped(column.as_string::<i32>().value(index)),
+            false => match column.as_binary_opt::<i32>() {
+                Some(bytes) => format!("x'{}'", bytes.value(index).iter().map(|byte| format!("{byte:02x}")).collect::<String>()),
+                None => escaped(column.as_string::<i32>().value(index)),
+            },
         });
         (kind, values.collect())
     };
@@ -37,7 +40,7 @@ fn as_text(batch: &RecordBatch, columns: &[Column]) -> RecordBatch {
     let mut nodes = Vec::new();
     let mut outputs = Vec::new();
     for (index, column) in columns.iter().enumerate() {
-        nodes.push(ExprNode::Column { column: index as u32 });
+        nodes.push(ExprNode::Column { column: index as u32, data_type: Some(column.data_type.clone()) });
         if !column.data_type.is_binary() {
             let cast = nodes.len() as u32 - 1;
             nodes.push(ExprNode::Cast { cast, data_type: DataType::String, or_null: false, zone: Some("UTC".into()) });
