@@ -78,7 +78,12 @@ impl Session {
 
     /// Creates the table of `CREATE TABLE … AS`, whose query has these columns. The caller then inserts the query's rows.
     /// Whether there is anything to insert: not if the table exists already and the statement allows it.
-    pub fn create_table_as(&mut self, create: &CreateTable, columns: &[ColumnType], planner: &dyn Planner) -> Result<bool, SqlError> {
+    pub fn create_table_as(
+        &mut self,
+        create: &CreateTable,
+        columns: &[ColumnType],
+        planner: &dyn Planner,
+    ) -> Result<bool, SqlError> {
         let path = self.catalog.resolve(&create.name)?;
         if create.if_not_exists && self.catalog.exists(&path, false) {
             return Ok(false);
@@ -198,8 +203,11 @@ impl Session {
                 ResultTable::of_texts("view name", self.catalog.list(catalog, database, is_view))
             }
             Show::Functions => {
+                // Operators such as + are functions too, but they are not called by name.
+                let is_called =
+                    |function: &&weir_dataflow::functions::Function| function.syntax.to_lowercase().starts_with(function.name);
                 let names: std::collections::BTreeSet<_> =
-                    weir_dataflow::functions::all().map(|function| function.name.to_owned()).collect();
+                    weir_dataflow::functions::all().filter(is_called).map(|function| function.name.to_owned()).collect();
                 ResultTable::of_texts("function name", names)
             }
             Show::Columns(name) => self.describe(name, planner)?,
