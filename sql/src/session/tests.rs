@@ -8,6 +8,10 @@ use crate::catalog::{
 use crate::dialect::{Statement, parse_query, parse_statement};
 use crate::script::{Place, SqlError, split};
 
+fn column(name: &str, data_type: DataType, nullable: bool) -> ColumnType {
+    ColumnType { name: name.to_owned(), data_type, nullable, time: None }
+}
+
 fn run(session: &mut Session, script: &str) -> Result<Outcome, SqlError> {
     let mut last = Ok(Outcome::Done);
     for statement in split(script).unwrap() {

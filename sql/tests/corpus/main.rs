@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that can not go on fails")]
 
 mod engine;
+mod probes;
 mod rows;
 mod script;
 
@@ -34,6 +35,18 @@ fn the_rows_of_every_script_are_those_of_flink() {
     }
     assert!(failures.is_empty(), "{} of {} scripts differ:\n{}", failures.len(), failures.len() + passed, failures.join("\n"));
     assert!(passed >= 40, "only {passed} scripts ran");
+}
+
+#[test]
+fn every_expression_has_the_type_and_value_of_flink() {
+    let probes = probes::all();
+    let mut differences = Vec::new();
+    for probe in &probes {
+        if let Some(what) = probe.difference() {
+            differences.push(format!("{}: {}: {what}", probe.family, probe.expression));
+        }
+    }
+    assert!(differences.is_empty(), "{} of {} differ:\n{}", differences.len(), probes.len(), differences.join("\n"));
 }
 
 fn check(script: &Script) -> Result<(), String> {
