@@ -3,6 +3,8 @@
 //! A function is one [`Function`] value in the list of its family. The planner asks [`Function::resolve`] for the types; a task asks
 //! [`Function::kernel`] once for each call in a program, and the kernel for each batch. Operators such as `+` are functions too.
 
+mod hash;
+mod json;
 mod math;
 pub mod operand;
 #[cfg(test)]

@@ -7,6 +7,8 @@ use super::Function;
 
 /// The functions of each family.
 const FAMILIES: &[&[Function]] = &[
+    super::hash::FUNCTIONS,
+    super::json::FUNCTIONS,
     super::regexp::FUNCTIONS,
     super::string::build::FUNCTIONS,
     super::string::case::FUNCTIONS,
