@@ -9,6 +9,8 @@ mod common_type;
 mod comparison;
 mod conditional;
 pub mod decimal;
+mod hash;
+mod json;
 mod logic;
 mod membership;
 mod math;

@@ -12,6 +12,8 @@ const FAMILIES: &[&[Function]] = &[
     super::conditional::FUNCTIONS,
     super::logic::FUNCTIONS,
     super::membership::FUNCTIONS,
+    super::hash::FUNCTIONS,
+    super::json::FUNCTIONS,
     super::regexp::FUNCTIONS,
     super::string::build::FUNCTIONS,
     super::string::case::FUNCTIONS,

@@ -109,9 +109,10 @@ fn apply(name: &str, given: &[Value], constant: bool) -> Result<Value, String> {
         if value.constant {
             return Operand::Constant(array);
         }
-        // The row of interest is the second, between two NULLs.
-        let null = new_null_array(array.data_type(), 1);
-        Operand::Column(concat(&[&null, &array, &null]).unwrap())
+        // The row of interest is the second, between two NULLs, which a collection of NOT NULL values cannot have.
+        let makes_collection = matches!(name, "array" | "map" | "row");
+        let other = if makes_collection { array.clone() } else { new_null_array(array.data_type(), 1) };
+        Operand::Column(concat(&[&other, &array, &other]).unwrap())
     };
     let operands: Vec<Operand> = given.iter().zip(&resolved.arguments).map(operand).collect();
     let rows = if constant { 1 } else { 3 };
