@@ -1,0 +1,345 @@
+//! Binds aggregates, and SELECTs that group.
+
+use std::rc::Rc;
+
+use sqlparser::ast::{DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments};
+use sqlparser::tokenizer::Location;
+use weir_dataflow::aggregates;
+use weir_protocol::job_graph::DataType;
+
+use super::call::operands;
+use super::expression::Expressions;
+use super::unsupported;
+use crate::expression::{ExprKind, Typed};
+use crate::script::SqlError;
+use crate::stream::{AggregateCall, Column, Node, NodeKind, WindowColumns, WindowOutput, WindowSource, calc};
+
+/// An aggregate over the rows of a group. Its parts are expressions over the input.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Aggregate {
+    function: String,
+    arguments: Vec<Typed>,
+    distinct: bool,
+    delimiter: Option<String>,
+    filter: Option<Typed>,
+    data_type: DataType,
+    nullable: bool,
+}
+
+/// The distinct aggregates of a SELECT, in the order of first use.
+#[derive(Debug, Default)]
+pub(super) struct Aggregates(Vec<Aggregate>);
+
+/// Whether a function of this name in lower case is an aggregate.
+pub(super) fn is_aggregate(name: &str) -> bool {
+    aggregates::all().any(|aggregate| aggregate.name == name || aggregate.aliases.contains(&name))
+}
+
+/// The names of all aggregates.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    aggregates::all().map(|aggregate| aggregate.name)
+}
+
+impl Expressions<'_> {
+    /// A call of an aggregate: the place of its result. Error: `SQL-GROUP` where no aggregate may stand.
+    pub(super) fn aggregate(&mut self, name: &str, function: &Function, at: Location) -> Result<Typed, SqlError> {
+        let shown = name.to_uppercase();
+        if !function.within_group.is_empty() || function.null_treatment.is_some() {
+            return unsupported(&format!("WITHIN GROUP or IGNORE NULLS at {shown}"), at);
+        }
+        let Some(aggregates) = self.aggregates.take() else {
+            let message = format!("{shown} is an aggregate, which {} can't contain", self.clause);
+            return Err(SqlError::new("SQL-GROUP", message).at(at));
+        };
+        // Without a collector, an aggregate inside of an aggregate is refused.
+        let clause = std::mem::replace(&mut self.clause, "another aggregate");
+        let bound = self.aggregate_parts(name, function, at);
+        self.clause = clause;
+        let place = bound.map(|aggregate| aggregates.place(aggregate));
+        self.aggregates = Some(aggregates);
+        place
+    }
+
+    fn aggregate_parts(&mut self, name: &str, function: &Function, at: Location) -> Result<Aggregate, SqlError> {
+        let (distinct, counts_rows) = match &function.args {
+            FunctionArguments::List(list) => (
+                list.duplicate_treatment == Some(DuplicateTreatment::Distinct),
+                matches!(list.args.as_slice(), [FunctionArg::Unnamed(FunctionArgExpr::Wildcard)]),
+            ),
+            _ => (false, false),
+        };
+        let arguments = match counts_rows {
+            true if name == "count" && !distinct => Vec::new(),
+            true => return Err(SqlError::new("SQL-TYPE", format!("{}(*) does not exist", name.to_uppercase())).at(at)),
+            false => operands(function, at)?.into_iter().map(|operand| self.bind(operand)).collect::<Result<Vec<_>, _>>()?,
+        };
+        let filter = function.filter.as_ref().map(|filter| self.condition(filter)).transpose()?;
+        let types: Vec<_> = arguments.iter().map(|argument| argument.data_type.clone()).collect();
+        let resolved =
+            aggregates::resolve(name, &types, distinct).map_err(|what| SqlError::new("SQL-TYPE", what).at(at))?;
+        let nullable = resolved.nullable(arguments.iter().any(|argument| argument.nullable), filter.is_some());
+        let (function, data_type) = (resolved.function.to_owned(), resolved.result);
+        let mut arguments = arguments
+            .into_iter()
+            .zip(&resolved.arguments)
+            .map(|(argument, to)| self.coerce(argument, to))
+            .collect::<Result<Vec<_>, _>>()?;
+        let delimiter = match arguments.len() {
+            0 | 1 => None,
+            _ => match arguments.pop().map(|argument| argument.kind) {
+                Some(ExprKind::Literal(Some(text))) => Some(text),
+                _ => return Err(SqlError::new("SQL-TYPE", "the delimiter of LISTAGG is a constant text").at(at)),
+            },
+        };
+        Ok(Aggregate { function, arguments, distinct, delimiter, filter, data_type, nullable })
+    }
+}
+
+impl Aggregates {
+    fn place(&mut self, aggregate: Aggregate) -> Typed {
+        let (data_type, nullable) = (aggregate.data_type.clone(), aggregate.nullable);
+        let index = self.0.iter().position(|known| *known == aggregate).unwrap_or_else(|| {
+            self.0.push(aggregate);
+            self.0.len() - 1
+        });
+        Typed { kind: ExprKind::Aggregate(index), data_type, nullable }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// A SELECT with groups. All expressions are over the input.
+pub(super) struct Grouping {
+    /// The expressions of GROUP BY.
+    pub(super) groups: Vec<Typed>,
+    pub(super) aggregates: Aggregates,
+    pub(super) filter: Option<Typed>,
+    pub(super) having: Option<Typed>,
+    pub(super) outputs: Vec<(String, Typed)>,
+}
+
+/// The aggregation of `input` and the columns computed from it. It is one per window if both window columns are grouped. Errors:
+/// `SQL-GROUP` for a column that is neither grouped nor aggregated, `SQL-UNSUPPORTED` for windows over rows that change.
+pub(super) fn group(input: Rc<Node>, grouping: Grouping, at: Location) -> Result<Rc<Node>, SqlError> {
+    let Grouping { groups, aggregates, filter, having, outputs } = grouping;
+    let role = |group: &Typed| window_role(&input, group);
+    let mut roles: Vec<_> = groups.iter().map(role).collect();
+    if !(roles.contains(&Some(WindowOutput::Start)) && roles.contains(&Some(WindowOutput::End))) {
+        // A window column alone is a key like any other.
+        roles.fill(None);
+    } else if input.is_updating {
+        return unsupported("a window over rows that change", at);
+    }
+    let windowed = roles.iter().any(Option::is_some);
+    let keys: Vec<_> = groups.iter().zip(&roles).filter(|(_, role)| role.is_none()).map(|(group, _)| group.clone()).collect();
+    let mut window_outputs = Vec::new();
+    for output in roles.iter().flatten() {
+        if !window_outputs.contains(output) {
+            window_outputs.push(*output);
+        }
+    }
+    let aggregated = if windowed {
+        let (node, calls, source) = window_input(&input, &keys, &aggregates, filter);
+        window_aggregate(node, &input, keys.len(), calls, source, &window_outputs)
+    } else {
+        let (columns, calls) = aggregation_input(&input, &keys, &aggregates);
+        group_aggregate(calc(input.clone(), filter, columns), keys.len(), calls)
+    };
+
+    // Above the aggregation, a grouped expression is a column, and so is an aggregate.
+    let place = |part: &Typed| {
+        if let ExprKind::Aggregate(index) = part.kind {
+            return Some(aggregated.column(keys.len() + index));
+        }
+        let group = groups.iter().position(|group| group == part)?;
+        let position = match roles[group] {
+            None => groups[..group].iter().zip(&roles).filter(|(_, role)| role.is_none()).count(),
+            Some(role) => keys.len() + aggregates.0.len() + window_outputs.iter().position(|output| *output == role)?,
+        };
+        Some(aggregated.column(position))
+    };
+    let above = |expression: &Typed| {
+        let mut loose = None;
+        let placed = expression.rewrite(&mut |part| {
+            let placed = place(part);
+            if placed.is_none() {
+                loose = loose.or(part.as_column());
+            }
+            placed
+        });
+        match loose {
+            None => Ok(placed),
+            Some(column) => {
+                let name = &input.columns[column].name;
+                let message = format!("column {name:?} is neither in GROUP BY nor in an aggregate");
+                Err(SqlError::new("SQL-GROUP", message).at(at))
+            }
+        }
+    };
+    let having = having.as_ref().map(above).transpose()?;
+    let outputs = outputs.iter().map(|(name, output)| Ok((name.clone(), above(output)?))).collect::<Result<_, SqlError>>()?;
+    Ok(calc(aggregated, having, outputs))
+}
+
+/// Which window column a grouped expression is, if it is one.
+fn window_role(input: &Node, group: &Typed) -> Option<WindowOutput> {
+    let column = Some(group.as_column()?);
+    let window = input.window?;
+    [(window.start, WindowOutput::Start), (window.end, WindowOutput::End), (window.time, WindowOutput::Time)]
+        .into_iter()
+        .find(|(position, _)| *position == column)
+        .map(|(_, output)| output)
+}
+
+/// The columns that are aggregated, keys first, then arguments and filters, and the calls over them.
+fn aggregation_input(input: &Node, keys: &[Typed], aggregates: &Aggregates) -> (Vec<(String, Typed)>, Vec<AggregateCall>) {
+    let mut columns: Vec<(String, Typed)> = Vec::new();
+    for key in keys {
+        let name = key.as_column().map_or_else(|| format!("$f{}", columns.len()), |index| input.columns[index].name.clone());
+        columns.push((name, key.clone()));
+    }
+    let mut argument = |expression: &Typed| {
+        columns.iter().position(|(_, known)| known == expression).unwrap_or_else(|| {
+            let name = expression.as_column().map_or_else(|| format!("$f{}", columns.len()), |index| input.columns[index].name.clone());
+            columns.push((name, expression.clone()));
+            columns.len() - 1
+        })
+    };
+    let calls: Vec<_> = aggregates
+        .0
+        .iter()
+        .map(|aggregate| AggregateCall {
+            function: aggregate.function.clone(),
+            arguments: aggregate.arguments.iter().map(&mut argument).collect(),
+            distinct: aggregate.distinct,
+            delimiter: aggregate.delimiter.clone(),
+            filter: aggregate.filter.as_ref().map(&mut argument),
+            data_type: aggregate.data_type.clone(),
+            nullable: aggregate.nullable,
+        })
+        .collect();
+    if columns.is_empty() {
+        // COUNT(*) alone reads no column, but rows need one to travel.
+        columns.push(("$f0".into(), Typed::literal("true", DataType::Boolean)));
+    }
+    (columns, calls)
+}
+
+/// The rows that are aggregated, with what places a row in its window as last columns. If the rows come straight from a window
+/// function, the aggregate assigns the windows itself.
+fn window_input(
+    input: &Rc<Node>,
+    keys: &[Typed],
+    aggregates: &Aggregates,
+    filter: Option<Typed>,
+) -> (Rc<Node>, Vec<AggregateCall>, WindowSource) {
+    let (mut columns, calls) = aggregation_input(input, keys, aggregates);
+    if let Some((below, window, time, below_filter, computed)) = assigned_below(input) {
+        let windowed = below.columns.len();
+        let over_below = |expression: &Typed| expression.inlined(&computed);
+        let names_window = |expression: &Typed| {
+            let mut found = false;
+            expression.visit_columns(&mut |column| found |= column >= windowed);
+            found
+        };
+        let inlined: Vec<_> = columns.iter().map(|(name, expression)| (name.clone(), over_below(expression))).collect();
+        let filter = crate::expression::both(below_filter, filter.as_ref().map(over_below));
+        if !inlined.iter().map(|(_, expression)| expression).chain(&filter).any(names_window) {
+            let mut inlined = inlined;
+            let position = inlined.len();
+            inlined.push((below.columns[time].name.clone(), below.column(time)));
+            return (calc(below, filter, inlined), calls, WindowSource::Time { window, time: position });
+        }
+    }
+    // The caller has checked that the rows have both columns.
+    let window = input.window.unwrap_or_default();
+    let (start, end) = (window.start.unwrap_or_default(), window.end.unwrap_or_default());
+    let position = columns.len();
+    columns.push(("window_start".into(), input.column(start)));
+    columns.push(("window_end".into(), input.column(end)));
+    (calc(input.clone(), filter, columns), calls, WindowSource::Attached { start: position, end: position + 1 })
+}
+
+type Assigned = (Rc<Node>, crate::stream::Window, usize, Option<Typed>, Vec<Typed>);
+
+/// If `input` is a window function or a calc over one: what is below it, the window, the position of its event time, and the
+/// filter and columns of the calc over the window function's columns.
+fn assigned_below(input: &Rc<Node>) -> Option<Assigned> {
+    let (filter, outputs, assign) = match &input.kind {
+        NodeKind::Calc { filter, outputs } => (filter.clone(), outputs.clone(), input.input()),
+        _ => (None, input.all_columns(), input),
+    };
+    match &assign.kind {
+        NodeKind::WindowAssign { window, time } => Some((assign.input().clone(), window.clone(), *time, filter, outputs)),
+        _ => None,
+    }
+}
+
+/// The keys and the results of aggregates, as columns of an aggregation.
+fn result_columns(node: &Node, keys: usize, calls: &[AggregateCall]) -> Vec<Column> {
+    let keys = node.columns[..keys].iter().map(|column| Column { is_rowtime: false, ..column.clone() });
+    let results = calls.iter().enumerate().map(|(index, call)| Column {
+        name: format!("$agg{index}"),
+        data_type: call.data_type.clone(),
+        nullable: call.nullable,
+        is_rowtime: false,
+    });
+    keys.chain(results).collect()
+}
+
+fn group_aggregate(node: Rc<Node>, keys: usize, calls: Vec<AggregateCall>) -> Rc<Node> {
+    let columns = result_columns(&node, keys, &calls);
+    // Groups without aggregates never change: a group's first row is its only result, until a change takes its last row away.
+    let is_updating = !calls.is_empty() || node.is_updating;
+    let kind = NodeKind::GroupAggregate { keys: (0..keys).collect(), aggregates: calls };
+    Rc::new(Node { kind, inputs: vec![node], columns, window: None, is_updating })
+}
+
+fn window_aggregate(
+    node: Rc<Node>,
+    input: &Node,
+    keys: usize,
+    calls: Vec<AggregateCall>,
+    source: WindowSource,
+    outputs: &[WindowOutput],
+) -> Rc<Node> {
+    let mut columns = result_columns(&node, keys, &calls);
+    let first_window = columns.len();
+    let time_column = input.window.and_then(|window| window.time);
+    columns.extend(outputs.iter().map(|output| Column {
+        name: format!("${}", output.name()),
+        data_type: match (output, time_column) {
+            (WindowOutput::Time, Some(time)) => input.columns[time].data_type.clone(),
+            _ => DataType::TIMESTAMP_MS,
+        },
+        nullable: false,
+        is_rowtime: *output == WindowOutput::Time,
+    }));
+    let position = |wanted| outputs.iter().position(|output| *output == wanted).map(|index| first_window + index);
+    let window = WindowColumns {
+        start: position(WindowOutput::Start),
+        end: position(WindowOutput::End),
+        time: position(WindowOutput::Time),
+    };
+    let kind =
+        NodeKind::WindowAggregate { window: source, keys: (0..keys).collect(), aggregates: calls, outputs: outputs.to_vec() };
+    Rc::new(Node { kind, inputs: vec![node], columns, window: Some(window), is_updating: false })
+}
+
+/// The expressions of GROUP BY. Error: `SQL-UNSUPPORTED` for GROUPING SETS and the like.
+pub(super) fn group_expressions(group_by: &sqlparser::ast::GroupByExpr, at: Location) -> Result<Vec<&Expr>, SqlError> {
+    use sqlparser::ast::GroupByExpr;
+    let expressions = match group_by {
+        GroupByExpr::Expressions(expressions, modifiers) if modifiers.is_empty() => expressions,
+        GroupByExpr::Expressions(..) => return unsupported("GROUP BY with a modifier", at),
+        GroupByExpr::All(_) => return unsupported("GROUP BY ALL", at),
+    };
+    for expression in expressions {
+        if matches!(expression, Expr::GroupingSets(_) | Expr::Cube(_) | Expr::Rollup(_)) {
+            return unsupported("GROUPING SETS, CUBE and ROLLUP", at);
+        }
+    }
+    Ok(expressions.iter().collect())
+}

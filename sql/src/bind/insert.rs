@@ -1,0 +1,161 @@
+//! Binds INSERT INTO: the query's columns in the types of the table.
+
+use std::rc::Rc;
+
+use sqlparser::ast::Spanned;
+use sqlparser::tokenizer::Location;
+use weir_dataflow::functions::cast;
+use weir_protocol::job_graph::DataType;
+
+use super::expression::Expressions;
+use super::relation::parts;
+use super::scope::Scope;
+use super::{Binder, Environment};
+use crate::catalog::{CatalogObject, CatalogTable, ObjectPath, TableColumnKind};
+use crate::dialect::Insert;
+use crate::expression::{ExprKind, Typed};
+use crate::script::SqlError;
+use crate::stream::{Column, Node, NodeKind, calc};
+
+/// The plan that writes the query's rows to the table.
+pub fn insert(environment: Environment<'_>, insert: &Insert) -> Result<Rc<Node>, SqlError> {
+    let binder = Binder::new(environment);
+    let at = insert.table.span().start;
+    let path = binder.resolve(&parts(&insert.table), at)?;
+    let table = match environment.catalog.object(&path) {
+        Some(CatalogObject::Table(table)) => table,
+        Some(CatalogObject::View(_)) => {
+            return Err(SqlError::new("SQL-CATALOG", format!("{path} is a view; rows can only be inserted into a table")).at(at));
+        }
+        None => return Err(binder.unknown_table(&path, at)),
+    };
+    let query = binder.query(&insert.query)?;
+    let columns = stored_columns(&path, table).map_err(|error| error.at(at))?;
+    let sources = sources(insert, &path, &columns, &query, at)?;
+    let scope = Scope::default();
+    let expressions = Expressions { environment, scope: &scope, aggregates: None, clause: "INSERT" };
+    let mut outputs = Vec::with_capacity(columns.len());
+    for (column, source) in columns.iter().zip(sources) {
+        outputs.push((column.name.clone(), written(&expressions, &query, column, source, at)?));
+    }
+    let rows = stricter(calc(query, None, outputs), &columns);
+    let kind = NodeKind::Sink { path, table: Rc::new(table.clone()) };
+    let columns = rows.columns.clone();
+    let is_updating = rows.is_updating;
+    Ok(Rc::new(Node { kind, inputs: vec![rows], columns, window: None, is_updating }))
+}
+
+/// The rows, of which a null in a NOT NULL column of the table fails the job: only a calc checks that.
+fn stricter(rows: Rc<Node>, columns: &[Column]) -> Rc<Node> {
+    if rows.columns.iter().zip(columns).all(|(written, column)| column.nullable || !written.nullable) {
+        return rows;
+    }
+    let mut checked = match rows.kind {
+        NodeKind::Calc { .. } => (*rows).clone(),
+        _ => {
+            let kind = NodeKind::Calc { filter: None, outputs: rows.all_columns() };
+            let (columns, window, is_updating) = (rows.columns.clone(), rows.window, rows.is_updating);
+            Node { kind, columns, window, is_updating, inputs: vec![rows] }
+        }
+    };
+    for (written, column) in checked.columns.iter_mut().zip(columns) {
+        written.nullable &= column.nullable;
+    }
+    Rc::new(checked)
+}
+
+/// The columns that the table's connector stores.
+fn stored_columns(path: &ObjectPath, table: &CatalogTable) -> Result<Vec<Column>, SqlError> {
+    let mut columns = Vec::new();
+    for column in &table.columns {
+        match &column.kind {
+            TableColumnKind::Physical { data_type, nullable } => columns.push(Column {
+                name: column.name.clone(),
+                data_type: data_type.clone(),
+                nullable: *nullable && !table.primary_key.contains(&column.name),
+                is_rowtime: false,
+            }),
+            TableColumnKind::Metadata { is_virtual: false, .. } => {
+                return Err(SqlError::unsupported(format!("writing the metadata column {:?} of {path}", column.name)));
+            }
+            TableColumnKind::Computed(_) | TableColumnKind::Metadata { .. } => {}
+        }
+    }
+    Ok(columns)
+}
+
+/// For each stored column, the query's column that fills it; `None` if the column list leaves it out.
+fn sources(
+    insert: &Insert,
+    path: &ObjectPath,
+    columns: &[Column],
+    query: &Node,
+    at: Location,
+) -> Result<Vec<Option<usize>>, SqlError> {
+    if insert.columns.is_empty() {
+        if query.columns.len() == columns.len() {
+            return Ok((0..columns.len()).map(Some).collect());
+        }
+        return Err(different_number(path, columns, query, at));
+    }
+    if query.columns.len() != insert.columns.len() {
+        let message = format!("{} columns are named, but the query has {}", insert.columns.len(), query.columns.len());
+        return Err(SqlError::new("SQL-TYPE", message).at(at));
+    }
+    let mut sources = vec![None; columns.len()];
+    for (index, name) in insert.columns.iter().enumerate() {
+        let Some(position) = columns.iter().position(|column| column.name == name.value) else {
+            let message = format!("table {path} stores no column {:?}", name.value);
+            return Err(SqlError::new("SQL-NAME", message).at(name.span.start));
+        };
+        if sources[position].replace(index).is_some() {
+            return Err(SqlError::new("SQL-NAME", format!("column {:?} is named twice", name.value)).at(name.span.start));
+        }
+    }
+    Ok(sources)
+}
+
+fn different_number(path: &ObjectPath, columns: &[Column], query: &Node, at: Location) -> SqlError {
+    let shown = |columns: &[Column]| {
+        let columns: Vec<_> = columns.iter().map(|column| format!("{} {}", column.name, column.data_type)).collect();
+        format!("[{}]", columns.join(", "))
+    };
+    let message = format!("the query has {} columns and table {path} stores {}", query.columns.len(), columns.len());
+    let hint = format!("query: {}; table: {}", shown(&query.columns), shown(columns));
+    SqlError::new("SQL-TYPE", message).at(at).hint(hint)
+}
+
+/// The value for a stored column. Errors: `SQL-TYPE` if the query's type is not implicitly that of the column.
+fn written(
+    expressions: &Expressions<'_>,
+    query: &Node,
+    column: &Column,
+    source: Option<usize>,
+    at: Location,
+) -> Result<Typed, SqlError> {
+    let Some(index) = source else {
+        if column.nullable {
+            return Ok(Typed::null(column.data_type.clone()));
+        }
+        let message = format!("column {:?} is NOT NULL, so INSERT must fill it", column.name);
+        return Err(SqlError::new("SQL-TYPE", message).at(at));
+    };
+    let value = query.column(index);
+    let is_null = matches!(&query.kind, NodeKind::Values { rows } if rows.iter().all(|row| row[index].kind == ExprKind::Literal(None)));
+    if is_null {
+        return Ok(Typed::null(column.data_type.clone()));
+    }
+    if !is_assignable(&value.data_type, &column.data_type) {
+        let message = format!(
+            "column {:?} of the table has type {}, but the query's column {:?} has type {}",
+            column.name, column.data_type, query.columns[index].name, value.data_type
+        );
+        let hint = format!("write CAST({} AS {})", query.columns[index].name, column.data_type);
+        return Err(SqlError::new("SQL-TYPE", message).at(at).hint(hint));
+    }
+    expressions.coerce(value, &column.data_type).map_err(|error| error.at(at))
+}
+
+fn is_assignable(from: &DataType, to: &DataType) -> bool {
+    from == to || cast::implicit(from, to)
+}

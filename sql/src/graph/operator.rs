@@ -1,0 +1,218 @@
+//! The operator that does what a node of the plan says.
+
+use serde_json::{Value, json};
+use weir_dataflow::changelog;
+use weir_protocol::job_graph::{DataType, Field, OperatorDescriptor};
+
+use super::JobOptions;
+use crate::catalog::{CatalogTable, ObjectPath};
+use crate::connector;
+use crate::expression::{Typed, program};
+use crate::script::SqlError;
+use crate::stream::{AggregateCall, Column, Node, NodeKind, Window, WindowOutput, WindowShape, WindowSource, describe};
+
+/// The operators of one node, upstream first.
+pub(super) fn operators(node: &Node, options: &JobOptions) -> Result<Vec<OperatorDescriptor>, SqlError> {
+    Ok(match &node.kind {
+        NodeKind::Scan { path, table } => vec![connector::source(path, table, &node.names())?.operator],
+        NodeKind::Values { rows } => values(rows, &node.columns)?,
+        NodeKind::Calc { filter, outputs } => vec![calc_node(node, filter.as_ref(), outputs)?],
+        NodeKind::Watermark { time, watermark } => {
+            let mut set = vec![
+                ("column", json!(node.columns[*time].name)),
+                ("watermark_column", json!(node.columns[*watermark].name)),
+                ("interval_ms", json!(options.auto_watermark_interval_ms)),
+            ];
+            if options.idle_timeout_ms > 0 {
+                set.push(("idle_timeout_ms", json!(options.idle_timeout_ms)));
+            }
+            vec![descriptor("watermark", set)]
+        }
+        NodeKind::WindowAssign { window, time } => {
+            let mut set = vec![("window", shape(window)), ("time_column", json!(node.input().columns[*time].name))];
+            set.extend(zone(window));
+            let added = &node.columns[node.columns.len() - 3..];
+            set.extend([("window_start", 0), ("window_end", 1), ("window_time", 2)].map(|(name, at)| (name, json!(added[at].name))));
+            vec![descriptor("window.assign", set)]
+        }
+        NodeKind::WindowAggregate { window, keys, aggregates, outputs } => {
+            vec![window_aggregate(node, window, keys, aggregates, outputs)]
+        }
+        NodeKind::GroupAggregate { keys, aggregates } => vec![group_aggregate(node, keys, aggregates, options)],
+        // Its inputs are edges into one input of the consumer.
+        NodeKind::Union => Vec::new(),
+        NodeKind::Sink { path, table } => vec![sink(node, path, table)?],
+        NodeKind::Collect { operator } => vec![operator.clone()],
+    })
+}
+
+/// The columns of a node as a vertex declares them. Those of changes end with their kind.
+pub(super) fn fields(node: &Node) -> Vec<Field> {
+    let field = |column: &Column| Field {
+        name: column.name.clone(),
+        data_type: column.data_type.clone(),
+        nullable: column.nullable,
+    };
+    let kind = node.is_updating.then(kind_column);
+    node.columns.iter().chain(&kind).map(field).collect()
+}
+
+/// The column with the kind of a change: 0 insert, 1 update before, 2 update after, 3 delete.
+fn kind_column() -> Column {
+    Column { name: changelog::KIND.into(), data_type: DataType::Tinyint, nullable: false, is_rowtime: false }
+}
+
+/// A calc, which passes the kind of changes on. Rows that only become changes here are inserts.
+fn calc_node(node: &Node, filter: Option<&Typed>, outputs: &[Typed]) -> Result<OperatorDescriptor, SqlError> {
+    if !node.is_updating {
+        return calc(filter, outputs, &node.columns);
+    }
+    let kind = match node.inputs.first() {
+        Some(input) if !input.is_updating => Typed::literal("0", DataType::Tinyint),
+        Some(input) => Typed::column(input.columns.len(), DataType::Tinyint, false),
+        None => Typed::column(node.columns.len(), DataType::Tinyint, false),
+    };
+    let outputs: Vec<_> = outputs.iter().cloned().chain([kind]).collect();
+    let columns: Vec<_> = node.columns.iter().cloned().chain([kind_column()]).collect();
+    calc(filter, &outputs, &columns)
+}
+
+/// The sink of a table. Error: `SQL-CHANGELOG` if it takes only inserts, and the rows change.
+fn sink(node: &Node, path: &ObjectPath, table: &CatalogTable) -> Result<OperatorDescriptor, SqlError> {
+    let sink = connector::sink(path, table)?;
+    if node.is_updating && !sink.takes_changes {
+        let mut source = node.input();
+        while source.input().is_updating {
+            source = source.input();
+        }
+        let message = format!(
+            "table sink '{path}' doesn't support consuming update changes, which node {} produces",
+            describe(source)
+        );
+        let hint = "write to a connector that takes changes, such as 'print', or aggregate per window";
+        return Err(SqlError::new("SQL-CHANGELOG", message).hint(hint));
+    }
+    Ok(sink.operator)
+}
+
+fn descriptor(kind: &str, options: Vec<(&str, Value)>) -> OperatorDescriptor {
+    OperatorDescriptor { kind: kind.into(), options: options.into_iter().map(|(name, value)| (name.to_owned(), value)).collect() }
+}
+
+fn calc(filter: Option<&Typed>, outputs: &[Typed], columns: &[Column]) -> Result<OperatorDescriptor, SqlError> {
+    let program = program(filter, outputs, columns)?;
+    let program = serde_json::to_value(program).map_err(|error| SqlError::new("SQL-LIMIT", error.to_string()))?;
+    Ok(descriptor("calc", vec![("program", program)]))
+}
+
+/// Constant rows: a generated row number chooses among the constants.
+fn values(rows: &[Vec<Typed>], columns: &[Column]) -> Result<Vec<OperatorDescriptor>, SqlError> {
+    use weir_dataflow::functions;
+
+    use crate::expression::{ExprKind, FunctionRef};
+    let number = Typed::column(0, DataType::Bigint, false);
+    let field = json!({"name": "row", "type": "BIGINT", "kind": "sequence"});
+    let source = descriptor("source.datagen", vec![("fields", json!([field])), ("rows", json!(rows.len()))]);
+    let Some(equal) = functions::by_sql_name("eq") else {
+        return Err(SqlError::new("SQL-NAME", "there is no function EQ"));
+    };
+    let choose = |column: usize| {
+        let is_row = |index: usize| Typed {
+            kind: ExprKind::Call {
+                function: FunctionRef(equal),
+                args: vec![number.clone(), Typed::literal(index.to_string(), DataType::Bigint)],
+            },
+            data_type: DataType::Boolean,
+            nullable: false,
+        };
+        let Some((last, before)) = rows.split_last() else { return number.clone() };
+        if before.is_empty() {
+            return last[column].clone();
+        }
+        Typed {
+            kind: ExprKind::Case {
+                branches: before.iter().enumerate().map(|(index, row)| (is_row(index), row[column].clone())).collect(),
+                otherwise: Some(Box::new(last[column].clone())),
+            },
+            data_type: columns[column].data_type.clone(),
+            nullable: columns[column].nullable,
+        }
+    };
+    let outputs: Vec<_> = (0..columns.len()).map(choose).collect();
+    Ok(vec![source, calc(None, &outputs, columns)?])
+}
+
+fn window_aggregate(
+    node: &Node,
+    window: &WindowSource,
+    keys: &[usize],
+    aggregates: &[AggregateCall],
+    outputs: &[WindowOutput],
+) -> OperatorDescriptor {
+    let input = node.input().names();
+    let mut set = Vec::new();
+    match window {
+        WindowSource::Time { window, time } => {
+            set.extend([("window", shape(window)), ("time_column", json!(input[*time]))]);
+            set.extend(zone(window));
+        }
+        WindowSource::Attached { start, end } => {
+            set.push(("window", json!({"type": "attached", "start": input[*start], "end": input[*end]})));
+        }
+    }
+    set.push(("keys", keys.iter().map(|key| input[*key]).collect()));
+    let names = node.names();
+    let calls = aggregates.iter().zip(&names[keys.len()..]).map(|(call, name)| aggregate(call, name, &input));
+    set.push(("aggregates", calls.collect()));
+    let window_names = &names[keys.len() + aggregates.len()..];
+    set.extend(outputs.iter().zip(window_names).map(|(output, name)| (output.name(), json!(name))));
+    descriptor("window.agg", set)
+}
+
+fn group_aggregate(node: &Node, keys: &[usize], aggregates: &[AggregateCall], options: &JobOptions) -> OperatorDescriptor {
+    let input = node.input().names();
+    let names = node.names();
+    let calls: Vec<_> = aggregates.iter().zip(&names[keys.len()..]).map(|(call, name)| aggregate(call, name, &input)).collect();
+    let keys: Value = keys.iter().map(|key| input[*key]).collect();
+    let mut set = vec![("keys", keys), ("input", json!(if node.input().is_updating { "changes" } else { "rows" }))];
+    if !calls.is_empty() {
+        set.push(("aggregates", json!(calls)));
+    }
+    if options.state_ttl_ms > 0 {
+        set.push(("state_ttl_ms", json!(options.state_ttl_ms)));
+    }
+    descriptor("agg.group", set)
+}
+
+fn aggregate(call: &AggregateCall, name: &str, input: &[&str]) -> Value {
+    let mut options = json!({"name": name, "function": call.function});
+    if let [argument] = call.arguments.as_slice() {
+        options["column"] = json!(input[*argument]);
+    }
+    if let Some(delimiter) = &call.delimiter {
+        options["delimiter"] = json!(delimiter);
+    }
+    if call.distinct {
+        options["distinct"] = json!(true);
+    }
+    if let Some(filter) = call.filter {
+        options["filter"] = json!(input[filter]);
+    }
+    options
+}
+
+fn shape(window: &Window) -> Value {
+    let mut options = match window.shape {
+        WindowShape::Tumble { size_ms } => json!({"type": "tumble", "size_ms": size_ms}),
+        WindowShape::Hop { size_ms, slide_ms } => json!({"type": "hop", "size_ms": size_ms, "slide_ms": slide_ms}),
+        WindowShape::Cumulate { size_ms, step_ms } => json!({"type": "cumulate", "size_ms": size_ms, "step_ms": step_ms}),
+    };
+    if window.offset_ms != 0 {
+        options["offset_ms"] = json!(window.offset_ms);
+    }
+    options
+}
+
+fn zone(window: &Window) -> Option<(&'static str, Value)> {
+    window.zone.as_ref().map(|zone| ("zone", json!(zone)))
+}

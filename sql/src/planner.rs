@@ -1,0 +1,62 @@
+//! Plans statements: from a query to a JobGraph, and to the text of EXPLAIN.
+
+use std::rc::Rc;
+
+use sqlparser::ast::Query;
+use weir_protocol::job_graph::{JobGraph, JobVertex, OperatorDescriptor};
+
+use crate::bind::{self, Environment};
+use crate::dialect::Insert;
+use crate::graph::{self, JobOptions};
+use crate::script::SqlError;
+use crate::stream::{Column, Node, NodeKind, explain, prune};
+
+/// A planned job.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlannedJob {
+    pub graph: JobGraph,
+    /// What EXPLAIN shows of it.
+    pub explanation: String,
+}
+
+/// Plans inserts, which run as one job. Parts that several of them have in common run once.
+pub fn plan_inserts(environment: Environment<'_>, inserts: &[Insert], options: &JobOptions) -> Result<PlannedJob, SqlError> {
+    let bound = inserts.iter().map(|insert| bind::insert(environment, insert)).collect::<Result<Vec<_>, _>>()?;
+    let sinks = prune(bound.clone());
+    let graph = graph::job_graph(&sinks, options)?;
+    let explanation = explanation(&bound, &sinks, &graph);
+    Ok(PlannedJob { graph, explanation })
+}
+
+/// Plans a query whose rows go to `sink`, an operator of the caller. Returns the job and the columns of the rows.
+pub fn plan_query(
+    environment: Environment<'_>,
+    query: &Query,
+    sink: OperatorDescriptor,
+    options: &JobOptions,
+) -> Result<(PlannedJob, Vec<Column>), SqlError> {
+    let bound = bind::query(environment, query)?;
+    let columns = bound.columns.clone();
+    let kind = NodeKind::Collect { operator: sink };
+    let is_updating = bound.is_updating;
+    let root = Rc::new(Node { kind, columns: columns.clone(), window: None, is_updating, inputs: vec![bound] });
+    let sinks = prune(vec![root.clone()]);
+    let graph = graph::job_graph(&sinks, options)?;
+    let explanation = explanation(&[root], &sinks, &graph);
+    Ok((PlannedJob { graph, explanation }, columns))
+}
+
+fn explanation(bound: &[Rc<Node>], sinks: &[Rc<Node>], graph: &JobGraph) -> String {
+    let plans = |nodes: &[Rc<Node>]| nodes.iter().map(|node| explain(node)).collect::<Vec<_>>().join("\n");
+    let vertex = |vertex: &JobVertex| {
+        let from: Vec<_> = graph.inputs_of(&vertex.uid).map(|edge| edge.from.as_str()).collect();
+        let from = if from.is_empty() { String::new() } else { format!(", from=[{}]", from.join(", ")) };
+        format!("{}(parallelism=[{}], id=[{}]{from})\n", vertex.display_name(), vertex.parallelism, vertex.uid)
+    };
+    format!(
+        "== Abstract Syntax Tree ==\n{}\n== Optimized Physical Plan ==\n{}\n== Job Graph ==\n{}",
+        plans(bound),
+        plans(sinks),
+        graph.vertices.iter().map(vertex).collect::<String>()
+    )
+}

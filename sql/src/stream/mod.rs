@@ -1,0 +1,13 @@
+//! The streaming plan: relations that a job computes continuously.
+
+mod calc;
+mod explain;
+mod node;
+mod prune;
+mod skeleton;
+
+pub use calc::{as_changes, calc, free_name};
+pub use explain::{describe, explain};
+pub use node::*;
+pub use prune::prune;
+pub use skeleton::skeleton;
