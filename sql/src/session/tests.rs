@@ -1,11 +1,8 @@
-use sqlparser::ast::Query;
 use weir_protocol::job_graph::DataType;
 
 use super::*;
-use crate::catalog::{
-    Catalog, CatalogChange, CatalogObject, CatalogTable, CatalogView, ColumnType, MemoryCatalog, ObjectPath, TableColumnKind,
-};
-use crate::dialect::{Statement, parse_query, parse_statement};
+use crate::catalog::{CatalogChange, CatalogObject, ColumnType, MemoryCatalog};
+use crate::dialect::{Statement, parse_statement};
 use crate::script::{Place, SqlError, split};
 
 fn column(name: &str, data_type: DataType, nullable: bool) -> ColumnType {
@@ -161,7 +158,7 @@ WITH (
 #[test]
 fn views_show_their_columns_and_query() {
     let mut session = Session::default();
-    done(&mut session, "CREATE TEMPORARY VIEW v (x, y) COMMENT 'c' AS SELECT a, b FROM t");
+    done(&mut session, "CREATE TABLE t (a INT, b STRING); CREATE TEMPORARY VIEW v (x, y) COMMENT 'c' AS SELECT a, b FROM t");
     assert_eq!(
         first(&mut session, "SHOW CREATE VIEW v"),
         [
@@ -330,7 +327,9 @@ fn settings_become_those_of_the_job() {
 #[test]
 fn create_table_as_takes_the_columns_of_the_query() {
     let mut session = Session::default();
-    let statement = parse_statement(&split("CREATE TABLE t (c AS a + 1) WITH ('connector'='print') AS SELECT a, b FROM s").unwrap()[0]).unwrap();
+    let statement =
+        parse_statement(&split("CREATE TABLE t (c AS a + 1) WITH ('connector'='print') AS SELECT a, b FROM s").unwrap()[0])
+            .unwrap();
     assert!(session.command(&statement).is_none());
     let Statement::CreateTable(create) = &statement else { panic!() };
     let columns = [column("a", DataType::Int, false), column("b", DataType::String, true)];
