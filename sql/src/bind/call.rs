@@ -43,6 +43,9 @@ impl Expressions<'_> {
         if let Some((_, instead)) = NOT_YET.iter().find(|(known, _)| *known == lower) {
             return Err(SqlError::unsupported(name.to_uppercase()).at(at).hint(*instead));
         }
+        if let Some(call) = self.json_call(&lower, function, at)? {
+            return Ok(call);
+        }
         let operands = operands(function, at)?;
         match lower.as_str() {
             "timestampadd" | "timestampdiff" => {

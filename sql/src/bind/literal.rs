@@ -18,9 +18,9 @@ pub(super) fn literal(value: &ValueWithSpan) -> Result<Typed, SqlError> {
     }
 }
 
-/// A text constant. Its type is CHAR of its length, as Flink has it; an empty one is VARCHAR.
+/// A text constant. Its type is CHAR of its length in UTF-16 units, as Flink has it; an empty one is STRING.
 pub(super) fn text_literal(text: &str) -> Typed {
-    let data_type = match text.chars().count() {
+    let data_type = match text.encode_utf16().count() {
         0 => DataType::String,
         length => DataType::Char(length as u32),
     };

@@ -86,7 +86,7 @@ impl Script {
                     let (job, columns) = plan_query(environment, &query, engine::collect(number), &options).map_err(fails)?;
                     engine::run(&job.graph, seed).map_err(|error| error.to_string())?;
                     let found = engine::collected(number);
-                    return Ok(Found { columns: shown(&columns), rows: rows::rows(&found, &columns) });
+                    return Ok(Found { columns: shown(&columns), rows: rows::rows(&found, &columns, session.options.local_time_zone()) });
                 }
                 other => {
                     session.command(&other).ok_or("not a command")?.map_err(fails)?;
