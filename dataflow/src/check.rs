@@ -1,16 +1,18 @@
 //! Plans a whole job graph without running it, so that bad expressions and schemas are refused before submission.
 
-use weir_protocol::job_graph::JobGraph;
 use weir_protocol::job_graph::validate::GraphError;
+use weir_protocol::job_graph::{JobEdge, JobGraph, Partitioning};
 use weir_protocol::{ExecutionAttemptId, ExecutionVertexId, Generation, JobId, LeaderEpoch};
 
 use crate::chain::OperatorChain;
+use crate::key_group::KeyPartitioner;
 use crate::operator::{OperatorContext, OperatorError};
 use crate::registry::OperatorRegistry;
+use crate::schema;
 
 /// Builds every chain of a graph, without I/O, and drops the chains. The graph must have passed
-/// [`validate`](weir_protocol::job_graph::validate::validate). Returns one error for each vertex whose chain can't be built; its
-/// code is that of the operator, expression or schema.
+/// [`validate`](weir_protocol::job_graph::validate::validate). Returns one error for each vertex whose chain can't be built, and for each
+/// hash edge whose keys can't be keys; its code is that of the operator, expression, schema or key.
 pub fn check_graph(graph: &JobGraph, registry: &OperatorRegistry) -> Result<(), Vec<GraphError>> {
     let mut errors = Vec::new();
     for vertex in &graph.vertices {
@@ -30,7 +32,19 @@ pub fn check_graph(graph: &JobGraph, registry: &OperatorRegistry) -> Result<(), 
             errors.push(GraphError::new(code, format!("vertex {:?}", vertex.uid), message));
         }
     }
+    for edge in &graph.edges {
+        if let Err(OperatorError { code, message, .. }) = check_keys(graph, edge) {
+            errors.push(GraphError::new(code, format!("edge {:?} to {:?}", edge.from, edge.to), message));
+        }
+    }
     if errors.is_empty() { Ok(()) } else { Err(errors) }
+}
+
+/// Checks that the keys of a hash edge can be keys. Error: `KEY-TYPE`.
+fn check_keys(graph: &JobGraph, edge: &JobEdge) -> Result<(), OperatorError> {
+    let (Partitioning::Hash { keys }, Some(producer)) = (&edge.partitioning, graph.vertex(&edge.from)) else { return Ok(()) };
+    let schema = schema::to_arrow(&producer.output_schema)?;
+    KeyPartitioner::new(&schema, keys, graph.max_parallelism, 1).map(|_| ())
 }
 
 #[cfg(test)]
@@ -70,6 +84,10 @@ mod tests {
             refused(&graph("m > 3", by_n(), wrong)),
             [("EXPR-COLUMN".into(), "vertex \"in\"".into()), ("CHAIN-SCHEMA".into(), "vertex \"out\"".into())]
         );
+        let mut nested = graph("n > 3", by_n(), json!([]));
+        nested.vertices[0].output_schema[0].data_type = "ARRAY<BIGINT>".parse().unwrap();
+        let codes: Vec<_> = refused(&nested).into_iter().map(|(code, location)| format!("{code} {location}")).collect();
+        assert!(codes.contains(&"KEY-TYPE edge \"in\" to \"out\"".to_owned()), "{codes:?}");
         let by_t = json!({"type": "hash", "keys": ["t"]});
         assert_eq!(refused(&graph("n > 3", by_t, json!([]))), [("KEY-PARTITIONING".into(), "vertex \"out\"".into())]);
     }

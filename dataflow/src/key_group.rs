@@ -3,16 +3,25 @@
 //! The hash of a key is part of the state format, because checkpoints are indexed by it. So it must never change. Columns are
 //! combined left to right. Each column hashes by its type:
 //!
-//! - whole numbers and timestamps as 64-bit integers; an int and a bigint of equal value have equal hashes
-//! - doubles as their bits, where -0 counts as 0 and all NaNs are one
+//! - whole numbers, dates (in days) and times of day (in milliseconds) as 64-bit integers; an INT and a BIGINT of equal value have
+//!   equal hashes
+//! - timestamps, with and without zone, as 64-bit integers in the unit of their column
+//! - decimals by their digits without the point: as a 64-bit integer if they fit, else both halves of the 128-bit integer combined
+//! - doubles and floats as their bits, where -0 counts as 0 and all NaNs are one; a float has other bits than the equal double
 //! - booleans as 0 and 1
-//! - text by XXH3-64
+//! - text and bytes by XXH3-64
 //! - NULL as a constant
+//!
+//! Equal decimals of different scale, and equal timestamps of different unit, have different hashes. Cast both sides of a join to
+//! one type.
 
 use std::ops::Range;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float64Type, Int32Type, Int64Type, TimestampMillisecondType};
+use arrow_array::types::{
+    Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, Time32MillisecondType,
+    TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
+};
 use arrow_array::{Array, ArrayRef, RecordBatch, UInt32Array};
 use arrow_schema::{DataType, Schema, TimeUnit};
 use arrow_select::take::take_record_batch;
@@ -49,6 +58,24 @@ pub fn hash_i64(value: i64) -> u64 {
 #[inline]
 pub(crate) fn canonical_double(value: f64) -> f64 {
     if value.is_nan() { f64::NAN } else { value + 0.0 }
+}
+
+/// As [`canonical_double`].
+#[inline]
+pub(crate) fn canonical_float(value: f32) -> f32 {
+    if value.is_nan() { f32::NAN } else { value + 0.0 }
+}
+
+#[inline]
+fn hash_decimal(unscaled: i128) -> u64 {
+    match i64::try_from(unscaled) {
+        Ok(narrow) => hash_i64(narrow),
+        Err(_) => {
+            let mut hash = hash_i64((unscaled >> 64) as i64);
+            combine(&mut hash, hash_i64(unscaled as i64), false);
+            hash
+        }
+    }
 }
 
 /// The key group of a hash. Uses only the low 32 bits, so that hash tables can use the high ones.
@@ -88,13 +115,32 @@ fn hash_column(column: &dyn Array, first: bool, hashes: &mut [u64]) -> Result<()
     match column.data_type() {
         DataType::Int64 => each!(column.as_primitive::<Int64Type>(), hash_i64),
         DataType::Int32 => each!(column.as_primitive::<Int32Type>(), |v| hash_i64(i64::from(v))),
-        DataType::Timestamp(TimeUnit::Millisecond, None) => each!(column.as_primitive::<TimestampMillisecondType>(), hash_i64),
+        DataType::Int16 => each!(column.as_primitive::<Int16Type>(), |v| hash_i64(i64::from(v))),
+        DataType::Int8 => each!(column.as_primitive::<Int8Type>(), |v| hash_i64(i64::from(v))),
+        DataType::Date32 => each!(column.as_primitive::<Date32Type>(), |v| hash_i64(i64::from(v))),
+        DataType::Time32(TimeUnit::Millisecond) => {
+            each!(column.as_primitive::<Time32MillisecondType>(), |v| hash_i64(i64::from(v)));
+        }
+        DataType::Timestamp(TimeUnit::Millisecond, _) => each!(column.as_primitive::<TimestampMillisecondType>(), hash_i64),
+        DataType::Timestamp(TimeUnit::Microsecond, _) => each!(column.as_primitive::<TimestampMicrosecondType>(), hash_i64),
+        DataType::Timestamp(TimeUnit::Nanosecond, _) => each!(column.as_primitive::<TimestampNanosecondType>(), hash_i64),
+        DataType::Decimal128(..) => each!(column.as_primitive::<Decimal128Type>(), hash_decimal),
         DataType::Float64 => each!(column.as_primitive::<Float64Type>(), |v| hash_i64(canonical_double(v).to_bits() as i64)),
+        DataType::Float32 => {
+            each!(column.as_primitive::<Float32Type>(), |v| hash_i64(i64::from(canonical_float(v).to_bits())));
+        }
         DataType::Boolean => each!(column.as_boolean(), |v| hash_i64(i64::from(v))),
         DataType::Utf8 => each!(column.as_string::<i32>(), |v: &str| xxh3_64(v.as_bytes())),
-        other => return Err(OperatorError::fatal("KEY-TYPE", format!("a column of type {other} can't be a key; cast it"))),
+        DataType::Binary => each!(column.as_binary::<i32>(), |v: &[u8]| xxh3_64(v)),
+        other => return Err(no_key(other)),
     }
     Ok(())
+}
+
+/// The error (`KEY-TYPE`) for a column of a type that can't be a key.
+pub(crate) fn no_key(data_type: &DataType) -> OperatorError {
+    let name = schema::type_name(data_type);
+    OperatorError::fatal("KEY-TYPE", format!("a column of type {name} can't be a key; use one of its parts, or cast it"))
 }
 
 /// Distributes the rows of batches to the subtasks that own their key groups.
@@ -163,10 +209,14 @@ pub(crate) fn internal(error: arrow_schema::ArrowError) -> OperatorError {
 mod tests {
     use std::sync::Arc;
 
-    use arrow_array::{BooleanArray, Float64Array, Int32Array, Int64Array, StringArray, TimestampMillisecondArray};
+    use arrow_array::{
+        BinaryArray, BooleanArray, Decimal128Array, Float32Array, Float64Array, Int32Array, Int64Array, StringArray,
+        TimestampMillisecondArray,
+    };
     use proptest::prelude::*;
 
     use super::*;
+    use crate::samples;
 
     fn hashes_of(columns: Vec<ArrayRef>) -> Vec<u64> {
         let mut hashes = Vec::new();
@@ -186,6 +236,41 @@ mod tests {
     }
 
     const KEY_GROUPS_OF_BOTH: [u32; 4] = [75, 26, 82, 17];
+
+    #[test]
+    fn the_hash_of_later_types_does_not_change_either() {
+        let decimals = |values: Vec<i128>| Arc::new(Decimal128Array::from(values).with_precision_and_scale(38, 4).unwrap());
+        let wide = 10_i128.pow(37);
+        let hashes = hashes_of(vec![decimals(vec![1, wide, -wide])]);
+        assert_eq!(hashes, [hash_i64(1), 0x749f_0725_2c8b_3b63, 0xc969_aa32_8d21_2b69]);
+        let floats = hashes_of(vec![Arc::new(Float32Array::from(vec![1.0, -2.5, f32::NAN]))]);
+        assert_eq!(floats, [hash_i64(0x3f80_0000), hash_i64(0xc020_0000), hash_i64(0x7fc0_0000)]);
+        let bytes = hashes_of(vec![Arc::new(BinaryArray::from(vec![&b"a"[..], b"river", b""]))]);
+        assert_eq!(bytes, hashes_of(vec![Arc::new(StringArray::from(vec!["a", "river", ""]))]));
+    }
+
+    #[test]
+    fn integers_dates_and_times_of_equal_number_have_equal_hashes() {
+        for name in ["TINYINT", "SMALLINT", "INT", "DATE", "TIME(0)", "TIMESTAMP(0)", "TIMESTAMP(6)", "TIMESTAMP_LTZ(9)"] {
+            let data_type = schema::arrow_type(&name.parse().unwrap());
+            let values = arrow_buffer::Buffer::from_slice_ref((-5_i64).to_le_bytes());
+            let width = crate::fixed_width::width(&data_type).unwrap();
+            let column = crate::fixed_width::array_of(&data_type, values.slice_with_length(0, width), 1, None).unwrap();
+            assert_eq!(hashes_of(vec![column]), [hash_i64(-5)], "{name}");
+        }
+    }
+
+    #[test]
+    fn every_scalar_type_can_be_a_key_and_no_nested_type() {
+        let schema = samples::schema_of(samples::SCALARS);
+        let keys: Vec<_> = schema.fields().iter().map(|field| field.name().clone()).collect();
+        KeyPartitioner::new(&schema, &keys, 8, 2).unwrap();
+        let schema = samples::schema_of(samples::NESTED);
+        for field in schema.fields() {
+            let error = KeyPartitioner::new(&schema, std::slice::from_ref(field.name()), 8, 2).unwrap_err();
+            assert_eq!(error.code, "KEY-TYPE");
+        }
+    }
 
     #[test]
     fn equal_values_of_different_width_or_bits_have_equal_hashes() {

@@ -3,18 +3,24 @@
 //! Plain synchronous code over Arrow batches, without network, RPC, storage or async runtime. The worker's slot threads call it
 //! for each batch.
 
+pub mod aggregates;
 pub mod calendar;
 pub mod chain;
+pub mod changelog;
 pub mod check;
 pub mod codec;
 pub mod element;
+mod fixed_width;
 pub mod functions;
 pub mod key_group;
 pub mod operator;
 pub mod operators;
 pub mod options;
 pub mod registry;
+#[cfg(test)]
+mod samples;
 pub mod schema;
 pub mod source;
 pub mod state;
+pub mod time_zone;
 pub mod watermark;

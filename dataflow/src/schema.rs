@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow_schema::{DataType as ArrowType, Field as ArrowField, Schema, SchemaRef, TimeUnit};
-use weir_protocol::job_graph::{DataType, ElementType, Field, RowField};
+use weir_protocol::job_graph::{DataType, ElementType, Field, MAX_TYPE_NESTING, RowField};
 
 use crate::operator::OperatorError;
 
@@ -122,9 +122,24 @@ pub fn to_arrow(fields: &[Field]) -> Result<SchemaRef, OperatorError> {
     Ok(Arc::new(Schema::new(fields.iter().map(field).collect::<Vec<_>>())))
 }
 
-/// The columns of an Arrow schema. Error: `SCHEMA-TYPE` for an Arrow type that is no column type.
+/// How deep the values of a type are nested: 0 for a scalar.
+fn nesting(data_type: &ArrowType) -> usize {
+    match data_type {
+        ArrowType::List(item) => 1 + nesting(item.data_type()),
+        ArrowType::Map(entries, _) => nesting(entries.data_type()),
+        ArrowType::Struct(fields) => 1 + fields.iter().map(|field| nesting(field.data_type())).max().unwrap_or(0),
+        _ => 0,
+    }
+}
+
+/// The columns of an Arrow schema. Error: `SCHEMA-TYPE` for an Arrow type that is no column type, or that is nested deeper than
+/// [`MAX_TYPE_NESTING`].
 pub fn from_arrow(schema: &Schema) -> Result<Vec<Field>, OperatorError> {
     let field = |f: &Arc<ArrowField>| {
+        if nesting(f.data_type()) > MAX_TYPE_NESTING {
+            let message = format!("column {:?} is nested deeper than {MAX_TYPE_NESTING}; flatten it", f.name());
+            return Err(OperatorError::fatal("SCHEMA-TYPE", message));
+        }
         let data_type = column_type(f.data_type()).ok_or_else(|| {
             let message = format!("column {:?} has type {}, which is not a column type; cast it", f.name(), f.data_type());
             OperatorError::fatal("SCHEMA-TYPE", message)

@@ -38,7 +38,8 @@ pub fn plan_query(
     let bound = bind::query(environment, query)?;
     let columns = bound.columns.clone();
     let kind = NodeKind::Collect { operator: sink };
-    let root = Rc::new(Node { kind, columns: columns.clone(), window: None, inputs: vec![bound] });
+    let is_updating = bound.is_updating;
+    let root = Rc::new(Node { kind, columns: columns.clone(), window: None, is_updating, inputs: vec![bound] });
     let sinks = prune(vec![root.clone()]);
     let graph = graph::job_graph(&sinks, options)?;
     let explanation = explanation(&[root], &sinks, &graph);

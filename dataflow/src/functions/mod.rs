@@ -3,7 +3,10 @@
 //! A function is one [`Function`] value in the list of its family. The planner asks [`Function::resolve`] for the types; a task asks
 //! [`Function::kernel`] once for each call in a program, and the kernel for each batch. Operators such as `+` are functions too.
 
+pub mod operand;
 mod registry;
+pub mod signature;
+pub mod zone;
 
 use arrow_array::ArrayRef;
 use weir_protocol::job_graph::DataType;

@@ -13,7 +13,7 @@ use crate::element::{CheckpointBarrier, EventTime};
 use crate::key_group::{hash_rows, internal};
 use crate::operator::{Collector, Operator, OperatorContext, OperatorError, RestoredState, StateSnapshot};
 use crate::operators::join_latest::{any_null, select};
-use crate::operators::watermark::times;
+use crate::operators::event_time::times;
 use crate::state::{KeyedState, RowFormat, StateReader, StateValue, put_bytes};
 
 /// Most rows of an output batch.

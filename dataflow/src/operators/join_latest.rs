@@ -16,7 +16,7 @@ use crate::key_group::{hash_rows, internal};
 use crate::operator::{Collector, Operator, OperatorContext, OperatorError, RestoredState, StateSnapshot};
 use crate::operators::join_in_time::JoinInTime;
 use crate::operators::keyed_by;
-use crate::operators::watermark::time_column;
+use crate::operators::event_time::time_column;
 use crate::options::Options;
 use crate::registry::BuiltOperator;
 use crate::schema;

@@ -1,5 +1,6 @@
 //! The operators of the catalog that are neither sources nor sinks.
 
+mod event_time;
 pub mod expression;
 mod filter;
 mod join_in_time;
@@ -13,13 +14,15 @@ mod window;
 use crate::operator::{OperatorContext, OperatorError};
 use crate::registry::OperatorRegistry;
 
-/// Registers `filter`, `project`, `watermark`, `window.tumbling`, `window.hopping` and `join.latest`.
+/// Registers every kind of this module.
 pub fn register_operators(registry: &mut OperatorRegistry) {
     registry.register("filter", filter::build);
     registry.register("project", project::build);
     registry.register("watermark", watermark::build);
     registry.register("window.tumbling", window::build_tumbling);
     registry.register("window.hopping", window::build_hopping);
+    registry.register("window.agg", window::build_aggregate);
+    registry.register("window.assign", window::build_assign);
     registry.register("join.latest", join_latest::build);
 }
 

@@ -263,7 +263,7 @@ fn left_rows_are_joined_with_the_latest_right_row_of_their_key_also_after_rescal
         })
     };
     let (mut one, output) = build(&descriptor, &contexts(1).next().unwrap()).unwrap();
-    assert_eq!(schema::describe(&output), "(n bigint, t timestamp_ms, city string)");
+    assert_eq!(schema::describe(&output), "(n BIGINT, t TIMESTAMP(3), city STRING)");
     let columns: Vec<ArrayRef> = vec![
         Arc::new(Int64Array::from(vec![Some(1), Some(2), None, Some(1), Some(3)])),
         Arc::new(StringArray::from(vec![Some("Rom"), Some("Wien"), Some("Oslo"), Some("Bern"), None])),

@@ -1,17 +1,14 @@
 //! `watermark`: derives watermarks from a timestamp column, with bounded out-of-orderness.
 
 use arrow_array::RecordBatch;
-use arrow_array::cast::AsArray;
-use arrow_array::types::{Int64Type, TimestampMillisecondType};
-use arrow_schema::{DataType, Schema};
 use bytes::Bytes;
 use weir_protocol::job_graph::OperatorDescriptor;
 
 use crate::element::{CheckpointBarrier, EventTime, MAX_WATERMARK};
 use crate::operator::{Collector, Operator, OperatorContext, OperatorError, RestoredState, StateSnapshot};
 use crate::options::Options;
+use crate::operators::event_time::{time_column, times};
 use crate::registry::{BuiltOperator, only_input};
-use crate::schema;
 
 /// Emits `highest timestamp - out_of_orderness - 1` after each batch (Flink's BoundedOutOfOrdernessWatermarks).
 /// It drops watermarks from upstream, except [`MAX_WATERMARK`].
@@ -40,28 +37,6 @@ pub(super) fn build(descriptor: &OperatorDescriptor, context: &OperatorContext) 
         idle: false,
     };
     Ok(BuiltOperator::Transform(Box::new(generator), input.clone()))
-}
-
-/// The position of a column that can hold event time: a timestamp, or a bigint of milliseconds since 1970.
-pub(super) fn time_column(schema: &Schema, name: &str) -> Result<usize, OperatorError> {
-    let index = schema::column_index(schema, name)?;
-    match schema::column_type(schema.field(index).data_type()) {
-        Some(weir_protocol::job_graph::DataType::Timestamp(3) | weir_protocol::job_graph::DataType::Bigint) => Ok(index),
-        _ => {
-            let found = schema::type_name(schema.field(index).data_type());
-            let message = format!("column {name:?} is of type {found}; event time needs timestamp_ms, or bigint milliseconds");
-            Err(OperatorError::fatal("TIME-TYPE", message))
-        }
-    }
-}
-
-/// The values of a column found by [`time_column`].
-pub(super) fn times(batch: &RecordBatch, column: usize) -> &[i64] {
-    let column = batch.column(column);
-    match column.data_type() {
-        DataType::Int64 => column.as_primitive::<Int64Type>().values(),
-        _ => column.as_primitive::<TimestampMillisecondType>().values(),
-    }
 }
 
 impl Operator for WatermarkGenerator {

@@ -3,6 +3,7 @@
 mod bytes;
 mod keyed_state;
 mod row_format;
+mod row_reader;
 
 pub(crate) use bytes::put_bytes;
 pub use bytes::{StateReader, open, seal};

@@ -1,6 +1,8 @@
 //! The catalog of the operator kinds that every Weir process knows, and of their options. Clients and the Dispatcher check graphs
 //! against it. The worker's operators read their options by it.
 
+mod windows;
+
 /// Prefix of the kinds of a job author's own operators. They are in the author's binary, so their options are not checked.
 pub const CUSTOM_PREFIX: &str = "x.";
 
@@ -79,6 +81,8 @@ pub enum OptionType {
     DataType,
     /// A list of at least one object with these members. The values of members called `name` are distinct.
     Objects(&'static [OptionSpec]),
+    /// One object with these members.
+    Object(&'static [OptionSpec]),
 }
 
 const fn required(name: &'static str, option_type: OptionType, doc: &'static str) -> OptionSpec {
@@ -215,7 +219,21 @@ pub const CATALOG: &[OperatorSpec] = &[
         key_options: &[],
         options: &[
             required("column", OptionType::Column, "The timestamp column that event time follows."),
-            required("out_of_orderness_ms", DURATION, "How much older than the newest row so far a row may be, in milliseconds."),
+            optional(
+                "out_of_orderness_ms",
+                DURATION,
+                "How much older than the newest row so far a row may be, in milliseconds; required unless watermark_column is given.",
+            ),
+            optional(
+                "watermark_column",
+                OptionType::Column,
+                "A timestamp column whose greatest value so far is the watermark, as computed by SQL's WATERMARK; null is skipped.",
+            ),
+            optional(
+                "interval_ms",
+                DURATION,
+                "With watermark_column: the watermark is sent when it has risen by more than this, in milliseconds; default 200.",
+            ),
             optional(
                 "idle_timeout_ms",
                 DURATION,
@@ -278,6 +296,8 @@ pub const CATALOG: &[OperatorSpec] = &[
         ],
         doc: "Aggregates over windows that overlap.",
     },
+    windows::AGG,
+    windows::ASSIGN,
     OperatorSpec {
         kind: "join.latest",
         role: OperatorRole::Transform,
@@ -374,7 +394,7 @@ mod tests {
             for (i, option) in options.iter().enumerate() {
                 assert!(option.doc.ends_with('.'), "{}", option.name);
                 assert!(options[..i].iter().all(|other| other.name != option.name), "{}", option.name);
-                if let OptionType::Objects(members) = option.option_type {
+                if let OptionType::Objects(members) | OptionType::Object(members) = option.option_type {
                     check(members);
                 }
             }

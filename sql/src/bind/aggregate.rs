@@ -109,20 +109,19 @@ pub(super) struct Grouping {
     pub(super) outputs: Vec<(String, Typed)>,
 }
 
-/// The aggregation of `input` and the columns computed from it. Errors: `SQL-GROUP` for a column that is neither grouped nor
-/// aggregated, `SQL-UNSUPPORTED` for a grouping without window.
+/// The aggregation of `input` and the columns computed from it. It is one per window if both window columns are grouped. Errors:
+/// `SQL-GROUP` for a column that is neither grouped nor aggregated, `SQL-UNSUPPORTED` for windows over rows that change.
 pub(super) fn group(input: Rc<Node>, grouping: Grouping, at: Location) -> Result<Rc<Node>, SqlError> {
     let Grouping { groups, aggregates, filter, having, outputs } = grouping;
     let role = |group: &Typed| window_role(&input, group);
-    let roles: Vec<_> = groups.iter().map(role).collect();
-    let (start, end) = (roles.contains(&Some(WindowOutput::Start)), roles.contains(&Some(WindowOutput::End)));
-    if !(start && end) {
-        let hint = match start || end {
-            true => "GROUP BY both window_start and window_end",
-            false => "group by the window_start and window_end of TUMBLE, HOP or CUMULATE",
-        };
-        return Err(SqlError::unsupported("an aggregation without window").at(at).hint(hint));
+    let mut roles: Vec<_> = groups.iter().map(role).collect();
+    if !(roles.contains(&Some(WindowOutput::Start)) && roles.contains(&Some(WindowOutput::End))) {
+        // A window column alone is a key like any other.
+        roles.fill(None);
+    } else if input.is_updating {
+        return unsupported("a window over rows that change", at);
     }
+    let windowed = roles.iter().any(Option::is_some);
     let keys: Vec<_> = groups.iter().zip(&roles).filter(|(_, role)| role.is_none()).map(|(group, _)| group.clone()).collect();
     let mut window_outputs = Vec::new();
     for output in roles.iter().flatten() {
@@ -130,8 +129,13 @@ pub(super) fn group(input: Rc<Node>, grouping: Grouping, at: Location) -> Result
             window_outputs.push(*output);
         }
     }
-    let (node, calls, source) = window_input(&input, &keys, &aggregates, filter);
-    let aggregated = aggregate_node(node, &input, keys.len(), calls, source, &window_outputs);
+    let aggregated = if windowed {
+        let (node, calls, source) = window_input(&input, &keys, &aggregates, filter);
+        window_aggregate(node, &input, keys.len(), calls, source, &window_outputs)
+    } else {
+        let (columns, calls) = aggregation_input(&input, &keys, &aggregates);
+        group_aggregate(calc(input.clone(), filter, columns), keys.len(), calls)
+    };
 
     // Above the aggregation, a grouped expression is a column, and so is an aggregate.
     let place = |part: &Typed| {
@@ -178,14 +182,8 @@ fn window_role(input: &Node, group: &Typed) -> Option<WindowOutput> {
         .map(|(_, output)| output)
 }
 
-/// The rows that are aggregated: keys, arguments and filters as columns, then what places a row in its window. If the rows come
-/// straight from a window function, the aggregate assigns the windows itself.
-fn window_input(
-    input: &Rc<Node>,
-    keys: &[Typed],
-    aggregates: &Aggregates,
-    filter: Option<Typed>,
-) -> (Rc<Node>, Vec<AggregateCall>, WindowSource) {
+/// The columns that are aggregated, keys first, then arguments and filters, and the calls over them.
+fn aggregation_input(input: &Node, keys: &[Typed], aggregates: &Aggregates) -> (Vec<(String, Typed)>, Vec<AggregateCall>) {
     let mut columns: Vec<(String, Typed)> = Vec::new();
     for key in keys {
         let name = key.as_column().map_or_else(|| format!("$f{}", columns.len()), |index| input.columns[index].name.clone());
@@ -210,6 +208,22 @@ fn window_input(
             nullable: aggregate.nullable,
         })
         .collect();
+    if columns.is_empty() {
+        // COUNT(*) alone reads no column, but rows need one to travel.
+        columns.push(("$f0".into(), Typed::literal("true", DataType::Boolean)));
+    }
+    (columns, calls)
+}
+
+/// The rows that are aggregated, with what places a row in its window as last columns. If the rows come straight from a window
+/// function, the aggregate assigns the windows itself.
+fn window_input(
+    input: &Rc<Node>,
+    keys: &[Typed],
+    aggregates: &Aggregates,
+    filter: Option<Typed>,
+) -> (Rc<Node>, Vec<AggregateCall>, WindowSource) {
+    let (mut columns, calls) = aggregation_input(input, keys, aggregates);
     if let Some((below, window, time, below_filter, computed)) = assigned_below(input) {
         let windowed = below.columns.len();
         let over_below = |expression: &Typed| expression.inlined(&computed);
@@ -251,7 +265,27 @@ fn assigned_below(input: &Rc<Node>) -> Option<Assigned> {
     }
 }
 
-fn aggregate_node(
+/// The keys and the results of aggregates, as columns of an aggregation.
+fn result_columns(node: &Node, keys: usize, calls: &[AggregateCall]) -> Vec<Column> {
+    let keys = node.columns[..keys].iter().map(|column| Column { is_rowtime: false, ..column.clone() });
+    let results = calls.iter().enumerate().map(|(index, call)| Column {
+        name: format!("$agg{index}"),
+        data_type: call.data_type.clone(),
+        nullable: call.nullable,
+        is_rowtime: false,
+    });
+    keys.chain(results).collect()
+}
+
+fn group_aggregate(node: Rc<Node>, keys: usize, calls: Vec<AggregateCall>) -> Rc<Node> {
+    let columns = result_columns(&node, keys, &calls);
+    // Groups without aggregates never change: a group's first row is its only result, until a change takes its last row away.
+    let is_updating = !calls.is_empty() || node.is_updating;
+    let kind = NodeKind::GroupAggregate { keys: (0..keys).collect(), aggregates: calls };
+    Rc::new(Node { kind, inputs: vec![node], columns, window: None, is_updating })
+}
+
+fn window_aggregate(
     node: Rc<Node>,
     input: &Node,
     keys: usize,
@@ -259,13 +293,7 @@ fn aggregate_node(
     source: WindowSource,
     outputs: &[WindowOutput],
 ) -> Rc<Node> {
-    let mut columns: Vec<_> = node.columns[..keys].iter().map(|column| Column { is_rowtime: false, ..column.clone() }).collect();
-    columns.extend(calls.iter().enumerate().map(|(index, call)| Column {
-        name: format!("$agg{index}"),
-        data_type: call.data_type.clone(),
-        nullable: call.nullable,
-        is_rowtime: false,
-    }));
+    let mut columns = result_columns(&node, keys, &calls);
     let first_window = columns.len();
     let time_column = input.window.and_then(|window| window.time);
     columns.extend(outputs.iter().map(|output| Column {
@@ -285,7 +313,7 @@ fn aggregate_node(
     };
     let kind =
         NodeKind::WindowAggregate { window: source, keys: (0..keys).collect(), aggregates: calls, outputs: outputs.to_vec() };
-    Rc::new(Node { kind, inputs: vec![node], columns, window: Some(window) })
+    Rc::new(Node { kind, inputs: vec![node], columns, window: Some(window), is_updating: false })
 }
 
 /// The expressions of GROUP BY. Error: `SQL-UNSUPPORTED` for GROUPING SETS and the like.

@@ -41,7 +41,8 @@ pub fn insert(environment: Environment<'_>, insert: &Insert) -> Result<Rc<Node>,
     let rows = stricter(calc(query, None, outputs), &columns);
     let kind = NodeKind::Sink { path, table: Rc::new(table.clone()) };
     let columns = rows.columns.clone();
-    Ok(Rc::new(Node { kind, inputs: vec![rows], columns, window: None }))
+    let is_updating = rows.is_updating;
+    Ok(Rc::new(Node { kind, inputs: vec![rows], columns, window: None, is_updating }))
 }
 
 /// The rows, of which a null in a NOT NULL column of the table fails the job: only a calc checks that.
@@ -53,7 +54,8 @@ fn stricter(rows: Rc<Node>, columns: &[Column]) -> Rc<Node> {
         NodeKind::Calc { .. } => (*rows).clone(),
         _ => {
             let kind = NodeKind::Calc { filter: None, outputs: rows.all_columns() };
-            Node { kind, columns: rows.columns.clone(), window: rows.window, inputs: vec![rows] }
+            let (columns, window, is_updating) = (rows.columns.clone(), rows.window, rows.is_updating);
+            Node { kind, columns, window, is_updating, inputs: vec![rows] }
         }
     };
     for (written, column) in checked.columns.iter_mut().zip(columns) {

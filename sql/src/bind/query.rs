@@ -8,10 +8,11 @@ use sqlparser::tokenizer::Location;
 
 use super::expression::Expressions;
 use super::scope::Scope;
+use super::select::distinct;
 use super::{Binder, NamedQuery, unsupported};
 use crate::expression::{ExprKind, Typed};
 use crate::script::SqlError;
-use crate::stream::{Column, Node, NodeKind, calc};
+use crate::stream::{Column, Node, NodeKind, as_changes, calc};
 
 impl Binder<'_> {
     pub(super) fn query(&self, query: &Query) -> Result<Rc<Node>, SqlError> {
@@ -41,15 +42,20 @@ impl Binder<'_> {
         binder.set_expression(&query.body)
     }
 
+    /// A SELECT, VALUES, or an operation on such. The parser nests `a UNION ALL b UNION ALL c` to the left, so the left side is
+    /// followed in a loop as far as the operation is the same.
     fn set_expression(&self, body: &SetExpr) -> Result<Rc<Node>, SqlError> {
-        // The parser nests `a UNION ALL b UNION ALL c` to the left, so the left side is followed in a loop.
         let mut rest = Vec::new();
         let mut first = body;
         while let SetExpr::SetOperation { left, op, set_quantifier, right } = first {
             let at = right.span().start;
             match (op, set_quantifier) {
                 (SetOperator::Union, SetQuantifier::All) => rest.push(right.as_ref()),
-                (SetOperator::Union, SetQuantifier::None | SetQuantifier::Distinct) => return unsupported("UNION without ALL", at),
+                (SetOperator::Union, SetQuantifier::None | SetQuantifier::Distinct) if rest.is_empty() => {
+                    let inputs = vec![self.deeper()?.set_expression(left)?, self.deeper()?.set_expression(right)?];
+                    return distinct(self.union(inputs, at)?, at);
+                }
+                (SetOperator::Union, SetQuantifier::None | SetQuantifier::Distinct) => break,
                 (op, quantifier) => return unsupported(&format!("{op} {quantifier}"), at),
             }
             first = left.as_ref();
@@ -105,8 +111,10 @@ impl Binder<'_> {
                 });
                 Ok(calc(input.clone(), None, coerced.collect::<Result<_, SqlError>>()?))
             })
-            .collect::<Result<_, SqlError>>()?;
-        Ok(Rc::new(Node { kind: NodeKind::Union, inputs, columns, window }))
+            .collect::<Result<Vec<_>, SqlError>>()?;
+        let is_updating = inputs.iter().any(|input| input.is_updating);
+        let inputs = if is_updating { inputs.into_iter().map(as_changes).collect() } else { inputs };
+        Ok(Rc::new(Node { kind: NodeKind::Union, inputs, columns, window, is_updating }))
     }
 
     fn values(&self, values: &Values) -> Result<Rc<Node>, SqlError> {
@@ -137,6 +145,6 @@ impl Binder<'_> {
             .into_iter()
             .map(|row| row.into_iter().zip(&columns).map(|(value, column)| expressions.coerce(value, &column.data_type)).collect())
             .collect::<Result<_, SqlError>>()?;
-        Ok(Rc::new(Node { kind: NodeKind::Values { rows }, inputs: Vec::new(), columns, window: None }))
+        Ok(Rc::new(Node { kind: NodeKind::Values { rows }, inputs: Vec::new(), columns, window: None, is_updating: false }))
     }
 }

@@ -131,7 +131,7 @@ pub(super) fn parts(name: &ObjectName) -> Vec<String> {
 fn one_row() -> Rc<Node> {
     let columns = vec![Column { name: "$f0".into(), data_type: DataType::Int, nullable: false, is_rowtime: false }];
     let rows = vec![vec![Typed::literal("0", DataType::Int)]];
-    Rc::new(Node { kind: NodeKind::Values { rows }, inputs: Vec::new(), columns, window: None })
+    Rc::new(Node { kind: NodeKind::Values { rows }, inputs: Vec::new(), columns, window: None, is_updating: false })
 }
 
 /// The relation under its alias, or under its own name.

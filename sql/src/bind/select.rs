@@ -28,7 +28,7 @@ impl Binder<'_> {
         let outputs = select_list(&select.projection, &scope, &mut above)?;
         above.clause = "HAVING";
         let having = select.having.as_ref().map(|having| above.condition(having)).transpose()?;
-        let distinct = match &select.distinct {
+        let is_distinct = match &select.distinct {
             None | Some(Distinct::All) => false,
             Some(Distinct::Distinct) => true,
             Some(Distinct::On(_)) => return unsupported("DISTINCT ON", at),
@@ -38,14 +38,15 @@ impl Binder<'_> {
         } else {
             group(input, Grouping { groups, aggregates, filter, having, outputs }, at)?
         };
-        if !distinct {
-            return Ok(selected);
-        }
-        // DISTINCT groups by all columns.
-        let outputs: Vec<_> = selected.names().into_iter().map(str::to_owned).zip(selected.all_columns()).collect();
-        let groups = selected.all_columns();
-        group(selected, Grouping { groups, aggregates: Aggregates::default(), filter: None, having: None, outputs }, at)
+        if is_distinct { distinct(selected, at) } else { Ok(selected) }
     }
+}
+
+/// Each distinct row once: a grouping by all columns.
+pub(super) fn distinct(rows: Rc<Node>, at: Location) -> Result<Rc<Node>, SqlError> {
+    let outputs: Vec<_> = rows.names().into_iter().map(str::to_owned).zip(rows.all_columns()).collect();
+    let groups = rows.all_columns();
+    group(rows, Grouping { groups, aggregates: Aggregates::default(), filter: None, having: None, outputs }, at)
 }
 
 /// The columns of a SELECT list. Names are Flink's: the alias, the last part of a column's name, or `EXPR$` and the position.

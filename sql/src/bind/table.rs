@@ -40,7 +40,7 @@ pub(super) fn scan(environment: Environment<'_>, path: &ObjectPath, table: &Cata
         return Err(SqlError::new("SQL-CATALOG", format!("table {path} has no column that its connector stores")));
     }
     let kind = NodeKind::Scan { path: path.clone(), table: Rc::new(table.clone()) };
-    let source = Rc::new(Node { kind, inputs: Vec::new(), columns: physical, window: None });
+    let source = Rc::new(Node { kind, inputs: Vec::new(), columns: physical, window: None, is_updating: false });
     let columns = declared_columns(environment, path, table, &source)?;
     let computed = calc(source, None, columns);
     match &table.watermark {
@@ -105,7 +105,7 @@ fn with_watermark(
     let mut columns = prepared.columns.clone();
     columns[time].is_rowtime = true;
     let kind = NodeKind::Watermark { time, watermark: position };
-    let generator = Rc::new(Node { kind, inputs: vec![prepared], columns, window: None });
+    let generator = Rc::new(Node { kind, inputs: vec![prepared], columns, window: None, is_updating: false });
     let mut outputs: Vec<_> = generator.names().into_iter().map(str::to_owned).zip(generator.all_columns()).collect();
     outputs.truncate(position);
     Ok(calc(generator, None, outputs))

@@ -30,6 +30,9 @@ impl Binder<'_> {
             return Err(wrong_call(&shown, &parameters, at));
         };
         let input = self.table_argument(data)?;
+        if input.is_updating {
+            return unsupported("a window over rows that change", data.span().start);
+        }
         let time = time_attribute(&input, time_column)?;
         let rest = rest.iter().map(|value| value.map(positive_length).transpose()).collect::<Result<Vec<_>, _>>()?;
         let (shape, offset_ms) = match (shown.as_str(), rest.as_slice()) {
@@ -163,5 +166,6 @@ fn assign(input: Rc<Node>, window: Window, time: usize) -> Rc<Node> {
         });
     }
     let positions = WindowColumns { start: Some(first), end: Some(first + 1), time: Some(first + 2) };
-    Rc::new(Node { kind: NodeKind::WindowAssign { window, time }, inputs: vec![input], columns, window: Some(positions) })
+    let kind = NodeKind::WindowAssign { window, time };
+    Rc::new(Node { kind, inputs: vec![input], columns, window: Some(positions), is_updating: false })
 }

@@ -41,6 +41,7 @@ pub struct Insert {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Explain {
     pub statement: Box<Statement>,
+    pub estimated_cost: bool,
     pub changelog_mode: bool,
     pub json_execution_plan: bool,
 }

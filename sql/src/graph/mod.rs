@@ -20,6 +20,8 @@ pub struct JobOptions {
     pub auto_watermark_interval_ms: u64,
     /// After this many milliseconds without rows, watermarks no longer wait for a source; 0 means never.
     pub idle_timeout_ms: u64,
+    /// How long the state of a key is kept after its last change, in milliseconds; 0 means for ever.
+    pub state_ttl_ms: u64,
 }
 
 /// The JobGraph that computes these plans, each of which ends in a sink. Errors: those of the connectors, and `SQL-LIMIT`.

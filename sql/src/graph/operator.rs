@@ -1,20 +1,22 @@
 //! The operator that does what a node of the plan says.
 
 use serde_json::{Value, json};
-use weir_protocol::job_graph::{Field, OperatorDescriptor};
+use weir_dataflow::changelog;
+use weir_protocol::job_graph::{DataType, Field, OperatorDescriptor};
 
 use super::JobOptions;
+use crate::catalog::{CatalogTable, ObjectPath};
 use crate::connector;
 use crate::expression::{Typed, program};
 use crate::script::SqlError;
-use crate::stream::{AggregateCall, Column, Node, NodeKind, Window, WindowOutput, WindowShape, WindowSource};
+use crate::stream::{AggregateCall, Column, Node, NodeKind, Window, WindowOutput, WindowShape, WindowSource, describe};
 
 /// The operators of one node, upstream first.
 pub(super) fn operators(node: &Node, options: &JobOptions) -> Result<Vec<OperatorDescriptor>, SqlError> {
     Ok(match &node.kind {
         NodeKind::Scan { path, table } => vec![connector::source(path, table, &node.names())?.operator],
         NodeKind::Values { rows } => values(rows, &node.columns)?,
-        NodeKind::Calc { filter, outputs } => vec![calc(filter.as_ref(), outputs, &node.columns)?],
+        NodeKind::Calc { filter, outputs } => vec![calc_node(node, filter.as_ref(), outputs)?],
         NodeKind::Watermark { time, watermark } => {
             let mut set = vec![
                 ("column", json!(node.columns[*time].name)),
@@ -36,21 +38,61 @@ pub(super) fn operators(node: &Node, options: &JobOptions) -> Result<Vec<Operato
         NodeKind::WindowAggregate { window, keys, aggregates, outputs } => {
             vec![window_aggregate(node, window, keys, aggregates, outputs)]
         }
+        NodeKind::GroupAggregate { keys, aggregates } => vec![group_aggregate(node, keys, aggregates, options)],
         // Its inputs are edges into one input of the consumer.
         NodeKind::Union => Vec::new(),
-        NodeKind::Sink { path, table } => vec![connector::sink(path, table)?.operator],
+        NodeKind::Sink { path, table } => vec![sink(node, path, table)?],
         NodeKind::Collect { operator } => vec![operator.clone()],
     })
 }
 
-/// The columns of a node as a vertex declares them.
-pub(super) fn fields(columns: &[Column]) -> Vec<Field> {
+/// The columns of a node as a vertex declares them. Those of changes end with their kind.
+pub(super) fn fields(node: &Node) -> Vec<Field> {
     let field = |column: &Column| Field {
         name: column.name.clone(),
         data_type: column.data_type.clone(),
         nullable: column.nullable,
     };
-    columns.iter().map(field).collect()
+    let kind = node.is_updating.then(kind_column);
+    node.columns.iter().chain(&kind).map(field).collect()
+}
+
+/// The column with the kind of a change: 0 insert, 1 update before, 2 update after, 3 delete.
+fn kind_column() -> Column {
+    Column { name: changelog::KIND.into(), data_type: DataType::Tinyint, nullable: false, is_rowtime: false }
+}
+
+/// A calc, which passes the kind of changes on. Rows that only become changes here are inserts.
+fn calc_node(node: &Node, filter: Option<&Typed>, outputs: &[Typed]) -> Result<OperatorDescriptor, SqlError> {
+    if !node.is_updating {
+        return calc(filter, outputs, &node.columns);
+    }
+    let kind = match node.inputs.first() {
+        Some(input) if !input.is_updating => Typed::literal("0", DataType::Tinyint),
+        Some(input) => Typed::column(input.columns.len(), DataType::Tinyint, false),
+        None => Typed::column(node.columns.len(), DataType::Tinyint, false),
+    };
+    let outputs: Vec<_> = outputs.iter().cloned().chain([kind]).collect();
+    let columns: Vec<_> = node.columns.iter().cloned().chain([kind_column()]).collect();
+    calc(filter, &outputs, &columns)
+}
+
+/// The sink of a table. Error: `SQL-CHANGELOG` if it takes only inserts, and the rows change.
+fn sink(node: &Node, path: &ObjectPath, table: &CatalogTable) -> Result<OperatorDescriptor, SqlError> {
+    let sink = connector::sink(path, table)?;
+    if node.is_updating && !sink.takes_changes {
+        let mut source = node.input();
+        while source.input().is_updating {
+            source = source.input();
+        }
+        let message = format!(
+            "table sink '{path}' doesn't support consuming update changes, which node {} produces",
+            describe(source)
+        );
+        let hint = "write to a connector that takes changes, such as 'print', or aggregate per window";
+        return Err(SqlError::new("SQL-CHANGELOG", message).hint(hint));
+    }
+    Ok(sink.operator)
 }
 
 fn descriptor(kind: &str, options: Vec<(&str, Value)>) -> OperatorDescriptor {
@@ -66,7 +108,6 @@ fn calc(filter: Option<&Typed>, outputs: &[Typed], columns: &[Column]) -> Result
 /// Constant rows: a generated row number chooses among the constants.
 fn values(rows: &[Vec<Typed>], columns: &[Column]) -> Result<Vec<OperatorDescriptor>, SqlError> {
     use weir_dataflow::functions;
-    use weir_protocol::job_graph::DataType;
 
     use crate::expression::{ExprKind, FunctionRef};
     let number = Typed::column(0, DataType::Bigint, false);
@@ -126,6 +167,21 @@ fn window_aggregate(
     let window_names = &names[keys.len() + aggregates.len()..];
     set.extend(outputs.iter().zip(window_names).map(|(output, name)| (output.name(), json!(name))));
     descriptor("window.agg", set)
+}
+
+fn group_aggregate(node: &Node, keys: &[usize], aggregates: &[AggregateCall], options: &JobOptions) -> OperatorDescriptor {
+    let input = node.input().names();
+    let names = node.names();
+    let calls: Vec<_> = aggregates.iter().zip(&names[keys.len()..]).map(|(call, name)| aggregate(call, name, &input)).collect();
+    let keys: Value = keys.iter().map(|key| input[*key]).collect();
+    let mut set = vec![("keys", keys), ("input", json!(if node.input().is_updating { "changes" } else { "rows" }))];
+    if !calls.is_empty() {
+        set.push(("aggregates", json!(calls)));
+    }
+    if options.state_ttl_ms > 0 {
+        set.push(("state_ttl_ms", json!(options.state_ttl_ms)));
+    }
+    descriptor("agg.group", set)
 }
 
 fn aggregate(call: &AggregateCall, name: &str, input: &[&str]) -> Value {

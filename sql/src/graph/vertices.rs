@@ -49,7 +49,9 @@ impl<'a> Vertices<'a> {
             NodeKind::Union => inputs,
             NodeKind::Scan { .. } => vec![self.vertex(node, self.options.parallelism)?],
             NodeKind::Values { .. } => vec![self.vertex(node, 1)?],
-            NodeKind::WindowAggregate { keys, .. } => vec![self.keyed(node, keys, &inputs)?],
+            NodeKind::WindowAggregate { keys, .. } | NodeKind::GroupAggregate { keys, .. } => {
+                vec![self.keyed(node, keys, &inputs)?]
+            }
             _ => vec![self.chained(node, &inputs)?],
         };
         self.placed.insert(Rc::as_ptr(node), placed.clone());
@@ -80,7 +82,7 @@ impl<'a> Vertices<'a> {
         vertex.name.push_str(&short_name(node));
         vertex.output_schema = match node.kind {
             NodeKind::Sink { .. } | NodeKind::Collect { .. } => Vec::new(),
-            _ => fields(&node.columns),
+            _ => fields(node),
         };
         Ok(())
     }
@@ -163,7 +165,7 @@ impl<'a> Vertices<'a> {
             crate::expression::Typed::column(index, column.data_type.clone(), column.nullable)
         });
         let kind = NodeKind::Calc { filter: None, outputs: outputs.collect() };
-        let node = Node { kind, inputs: Vec::new(), columns, window: None };
+        let node = Node { kind, inputs: Vec::new(), columns, window: None, is_updating: false };
         let copy = self.vertex(&node, self.vertices[of].parallelism)?;
         self.connect(&[of], copy, None)?;
         Ok(copy)
@@ -200,10 +202,16 @@ fn kind(node: &Node) -> &'static str {
         NodeKind::Watermark { .. } => "watermark",
         NodeKind::WindowAssign { .. } => "window",
         NodeKind::WindowAggregate { .. } => "window-aggregate",
+        NodeKind::GroupAggregate { .. } => "group-aggregate",
         NodeKind::Union => "union",
         NodeKind::Sink { .. } => "sink",
         NodeKind::Collect { .. } => "collect",
     }
+}
+
+fn key_names(node: &Node, keys: &[usize]) -> String {
+    let input = node.input().names();
+    keys.iter().map(|key| input[*key]).collect::<Vec<_>>().join(", ")
 }
 
 /// What a vertex shows of a node in its name.
@@ -214,11 +222,8 @@ fn short_name(node: &Node) -> String {
         NodeKind::Calc { .. } => "Calc".into(),
         NodeKind::Watermark { .. } => "WatermarkAssigner".into(),
         NodeKind::WindowAssign { .. } => "WindowTableFunction".into(),
-        NodeKind::WindowAggregate { keys, .. } => {
-            let input = node.input().names();
-            let keys: Vec<_> = keys.iter().map(|key| input[*key]).collect();
-            format!("WindowAggregate[{}]", keys.join(", "))
-        }
+        NodeKind::WindowAggregate { keys, .. } => format!("WindowAggregate[{}]", key_names(node, keys)),
+        NodeKind::GroupAggregate { keys, .. } => format!("GroupAggregate[{}]", key_names(node, keys)),
         NodeKind::Union => "Union".into(),
         NodeKind::Sink { path, .. } => format!("Sink: {}", path.name),
         NodeKind::Collect { .. } => "Collect".into(),

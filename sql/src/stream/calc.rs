@@ -6,6 +6,15 @@ use std::rc::Rc;
 use super::{Column, Node, NodeKind, WindowColumns};
 use crate::expression::{Typed, both};
 
+/// The same rows as changes of a table: each is an insert.
+pub fn as_changes(rows: Rc<Node>) -> Rc<Node> {
+    if rows.is_updating {
+        return rows;
+    }
+    let kind = NodeKind::Calc { filter: None, outputs: rows.all_columns() };
+    Rc::new(Node { kind, columns: rows.columns.clone(), window: rows.window, is_updating: true, inputs: vec![rows] })
+}
+
 /// An expression that is larger than this is computed once, rather than once for each use.
 const LARGEST_COPY: usize = 64;
 
@@ -37,9 +46,11 @@ pub fn calc(input: Rc<Node>, filter: Option<Typed>, outputs: Vec<(String, Typed)
     if let NodeKind::Calc { filter: inner, outputs: computed } = &input.kind
         && let Some((filter, outputs)) = merged(inner, computed, filter.as_ref(), &outputs)
     {
-        return Rc::new(Node { kind: NodeKind::Calc { filter, outputs }, inputs: input.inputs.clone(), columns, window });
+        let (inputs, is_updating) = (input.inputs.clone(), input.is_updating);
+        return Rc::new(Node { kind: NodeKind::Calc { filter, outputs }, inputs, columns, window, is_updating });
     }
-    Rc::new(Node { kind: NodeKind::Calc { filter, outputs }, inputs: vec![input], columns, window })
+    let is_updating = input.is_updating;
+    Rc::new(Node { kind: NodeKind::Calc { filter, outputs }, inputs: vec![input], columns, window, is_updating })
 }
 
 /// The filter and the columns of two calcs, one above the other, over the input of the lower one. `None` if that would compute

@@ -15,6 +15,9 @@ fn draw(node: &Node, depth: usize, text: &mut String) {
         depth => text.push_str(&format!("{}+- ", "   ".repeat(depth - 1))),
     }
     text.push_str(&describe(node));
+    if node.is_updating {
+        text.push_str(" changelog=[I,UB,UA,D]");
+    }
     text.push('\n');
     for input in &node.inputs {
         draw(input, depth + 1, text);
@@ -22,7 +25,7 @@ fn draw(node: &Node, depth: usize, text: &mut String) {
 }
 
 /// One node in one line.
-pub(super) fn describe(node: &Node) -> String {
+pub fn describe(node: &Node) -> String {
     let names = node.names().join(", ");
     match &node.kind {
         NodeKind::Scan { path, .. } => {
@@ -55,16 +58,17 @@ pub(super) fn describe(node: &Node) -> String {
         }
         NodeKind::WindowAggregate { window, keys, aggregates, outputs } => {
             let input = node.input().names();
-            let keys: Vec<_> = keys.iter().map(|key| input[*key]).collect();
             let window = match window {
                 WindowSource::Time { window, time } => show_window(window, input[*time]),
                 WindowSource::Attached { start, end } => format!("win_start=[{}], win_end=[{}]", input[*start], input[*end]),
             };
-            let calls = aggregates.iter().zip(node.names().into_iter().skip(keys.len()));
-            let mut select: Vec<_> = keys.iter().map(|key| (*key).to_owned()).collect();
-            select.extend(calls.map(|(call, name)| format!("{} AS {name}", show_call(call, &input))));
+            let mut select = selected(node, keys, aggregates);
             select.extend(outputs.iter().map(|output| output.name().to_owned()));
-            format!("WindowAggregate(groupBy=[{}], window=[{window}], select=[{}])", keys.join(", "), select.join(", "))
+            format!("WindowAggregate(groupBy=[{}], window=[{window}], select=[{}])", show_keys(node, keys), select.join(", "))
+        }
+        NodeKind::GroupAggregate { keys, aggregates } => {
+            let select = selected(node, keys, aggregates).join(", ");
+            format!("GroupAggregate(groupBy=[{}], select=[{select}])", show_keys(node, keys))
         }
         NodeKind::Union => format!("Union(all=[true], union=[{names}])"),
         NodeKind::Collect { .. } => format!("Collect(fields=[{names}])"),
@@ -72,6 +76,19 @@ pub(super) fn describe(node: &Node) -> String {
             format!("Sink(table=[{path}], fields=[{}])", node.input().names().join(", "))
         }
     }
+}
+
+fn show_keys(node: &Node, keys: &[usize]) -> String {
+    let input = node.input().names();
+    keys.iter().map(|key| input[*key]).collect::<Vec<_>>().join(", ")
+}
+
+/// The keys and aggregates that an aggregation emits.
+fn selected(node: &Node, keys: &[usize], aggregates: &[AggregateCall]) -> Vec<String> {
+    let input = node.input().names();
+    let calls = aggregates.iter().zip(node.names().into_iter().skip(keys.len()));
+    let calls = calls.map(|(call, name)| format!("{} AS {name}", show_call(call, &input)));
+    keys.iter().map(|key| input[*key].to_owned()).chain(calls).collect()
 }
 
 fn show_call(call: &AggregateCall, input: &[&str]) -> String {

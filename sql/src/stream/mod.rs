@@ -6,8 +6,8 @@ mod node;
 mod prune;
 mod skeleton;
 
-pub use calc::{calc, free_name};
-pub use explain::explain;
+pub use calc::{as_changes, calc, free_name};
+pub use explain::{describe, explain};
 pub use node::*;
 pub use prune::prune;
 pub use skeleton::skeleton;

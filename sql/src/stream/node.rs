@@ -16,6 +16,8 @@ pub struct Node {
     pub columns: Vec<Column>,
     /// The window columns among them, if rows carry the window that they belong to.
     pub window: Option<WindowColumns>,
+    /// Whether the rows are changes of a table: each has a kind, which is a column of its own in the job.
+    pub is_updating: bool,
 }
 
 /// A column of a node.
@@ -51,6 +53,8 @@ pub enum NodeKind {
     WindowAssign { window: Window, time: usize },
     /// Aggregates per window and key: emits the keys, the aggregates, and the window columns of [`WindowOutput`].
     WindowAggregate { window: WindowSource, keys: Vec<usize>, aggregates: Vec<AggregateCall>, outputs: Vec<WindowOutput> },
+    /// Aggregates per key over all rows so far: emits the keys and the aggregates, again whenever they change.
+    GroupAggregate { keys: Vec<usize>, aggregates: Vec<AggregateCall> },
     /// All rows of all inputs.
     Union,
     /// Writes to a table.

@@ -48,7 +48,7 @@ fn shared(node: &Rc<Node>, order: &mut Vec<Rc<Node>>) -> Rc<Node> {
     if let Some(known) = order.iter().find(same) {
         return known.clone();
     }
-    let unified = Rc::new(Node { kind: node.kind.clone(), inputs, columns: node.columns.clone(), window: node.window });
+    let unified = Rc::new(Node { inputs, ..(**node).clone() });
     order.push(unified.clone());
     unified
 }
@@ -81,10 +81,19 @@ fn needs(node: &Node, input: usize, wanted: &BTreeSet<usize>) -> BTreeSet<usize>
                 WindowSource::Attached { start, end } => needed.extend([*start, *end]),
             }
             needed.extend(keys);
-            needed.extend(aggregates.iter().flat_map(|call| call.arguments.iter().chain(&call.filter)));
+            needed.extend(of_calls(aggregates));
+        }
+        NodeKind::GroupAggregate { keys, aggregates } => {
+            needed.extend(keys);
+            needed.extend(of_calls(aggregates));
         }
     }
     needed
+}
+
+/// The columns that aggregates read.
+fn of_calls(aggregates: &[AggregateCall]) -> impl Iterator<Item = &usize> {
+    aggregates.iter().flat_map(|call| call.arguments.iter().chain(&call.filter))
 }
 
 type Rebuilt = (Rc<Node>, Vec<Option<usize>>);
@@ -129,15 +138,12 @@ fn rebuild(node: &Node, wanted: &BTreeSet<usize>, inputs: &[&Rebuilt]) -> Rebuil
                 WindowSource::Attached { start, end } => WindowSource::Attached { start: position(*start), end: position(*end) },
             },
             keys: keys.iter().map(|key| position(*key)).collect(),
-            aggregates: aggregates
-                .iter()
-                .map(|call| AggregateCall {
-                    arguments: call.arguments.iter().map(|argument| position(*argument)).collect(),
-                    filter: call.filter.map(position),
-                    ..call.clone()
-                })
-                .collect(),
+            aggregates: moved_calls(aggregates, &position),
             outputs: outputs.clone(),
+        },
+        NodeKind::GroupAggregate { keys, aggregates } => NodeKind::GroupAggregate {
+            keys: keys.iter().map(|key| position(*key)).collect(),
+            aggregates: moved_calls(aggregates, &position),
         },
         NodeKind::Union => {
             kept.clone_from(wanted);
@@ -148,6 +154,15 @@ fn rebuild(node: &Node, wanted: &BTreeSet<usize>, inputs: &[&Rebuilt]) -> Rebuil
     };
     let inputs = inputs.iter().map(|input| input.0.clone()).collect();
     finish(node, kind, inputs, &kept, kept_columns(&kept))
+}
+
+fn moved_calls(aggregates: &[AggregateCall], position: &dyn Fn(usize) -> usize) -> Vec<AggregateCall> {
+    let moved = |call: &AggregateCall| AggregateCall {
+        arguments: call.arguments.iter().map(|argument| position(*argument)).collect(),
+        filter: call.filter.map(position),
+        ..call.clone()
+    };
+    aggregates.iter().map(moved).collect()
 }
 
 fn finish(
@@ -164,7 +179,7 @@ fn finish(
         end: window.end.and_then(|column| positions[column]),
         time: window.time.and_then(|column| positions[column]),
     });
-    (Rc::new(Node { kind, inputs, columns, window }), positions)
+    (Rc::new(Node { kind, inputs, columns, window, is_updating: node.is_updating }), positions)
 }
 
 /// The former columns that an input still emits.

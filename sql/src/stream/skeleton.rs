@@ -20,6 +20,10 @@ pub fn skeleton(node: &Node) -> String {
             };
             format!("window-aggregate({window},{})[{}]", keys.join(","), inputs())
         }
+        NodeKind::GroupAggregate { keys, .. } => {
+            let keys: Vec<_> = keys.iter().map(|key| origin(node.input(), *key)).collect();
+            format!("group-aggregate({})[{}]", keys.join(","), inputs())
+        }
         NodeKind::Union => format!("union[{}]", inputs()),
         NodeKind::Sink { path, .. } => format!("sink({path})[{}]", inputs()),
         NodeKind::Collect { .. } => format!("collect[{}]", inputs()),
@@ -47,7 +51,7 @@ fn origin(node: &Node, column: usize) -> String {
             None => origin(node.input(), column),
             Some(added) => [WindowOutput::Start, WindowOutput::End, WindowOutput::Time][added].name().into(),
         },
-        NodeKind::WindowAggregate { keys, .. } => match keys.get(column) {
+        NodeKind::WindowAggregate { keys, .. } | NodeKind::GroupAggregate { keys, .. } => match keys.get(column) {
             Some(key) => origin(node.input(), *key),
             None => format!("#{column}"),
         },

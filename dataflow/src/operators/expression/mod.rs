@@ -84,7 +84,7 @@ impl Expression {
             _ => None,
         };
         let result = typed.get_type(&df_schema).map_err(fails)?;
-        let data_type = column_type(text, &result)?;
+        let data_type = if column.is_some() { result.clone() } else { column_type(text, &result)? };
         let typed = if data_type == result { typed } else { typed.cast_to(&data_type, &df_schema).map_err(fails)? };
         let nullable = typed.nullable(&df_schema).map_err(fails)?;
         let physical = create_physical_expr(&typed, &df_schema, &ExecutionProps::new(), &PhysicalPlanningContext::default());
@@ -198,11 +198,8 @@ fn fold_constants(physical: Arc<dyn PhysicalExpr>) -> datafusion_common::Result<
     Ok(folded.data)
 }
 
-/// The type that the result is cast to: DataFusion's functions return more types than columns can have.
+/// The type that the result of a computation is cast to. Jobs of the first version declare these types, which had no others.
 fn column_type(text: &str, result: &DataType) -> Result<DataType, OperatorError> {
-    if schema::column_type(result).is_some() {
-        return Ok(result.clone());
-    }
     match result {
         DataType::Int8 | DataType::Int16 | DataType::UInt8 | DataType::UInt16 => Ok(DataType::Int32),
         DataType::UInt32 | DataType::UInt64 => Ok(DataType::Int64),
@@ -211,6 +208,7 @@ fn column_type(text: &str, result: &DataType) -> Result<DataType, OperatorError>
         DataType::Date32 | DataType::Date64 | DataType::Timestamp(_, None) => {
             Ok(DataType::Timestamp(TimeUnit::Millisecond, None))
         }
+        known if schema::column_type(known).is_some() => Ok(known.clone()),
         other => {
             let message = format!("expression {} has type {other}, which is not a column type; CAST it", shorten(text));
             Err(OperatorError::fatal("EXPR-TYPE", message))

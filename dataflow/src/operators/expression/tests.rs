@@ -77,7 +77,7 @@ fn an_error_gives_the_position_of_the_mistake() {
     assert!(error.code == "EXPR-PARSE" && error.message.contains("Column: 9"), "{error}");
     let error = plan("auction + acution").unwrap_err();
     assert_eq!(error.code, "EXPR-COLUMN");
-    assert!(error.message.contains("\"acution\" at line 1, column 11; the input is (auction bigint, userId"), "{error}");
+    assert!(error.message.contains("\"acution\" at line 1, column 11; the input is (auction BIGINT, userId"), "{error}");
     assert_eq!(plan("USERID").unwrap_err().code, "EXPR-COLUMN");
     for wrong in ["name * 2.5 + time", "no_such_function(1)", "sum(auction)", "NULL", "(SELECT 1)", "interval '1 day'"] {
         assert_eq!(plan(wrong).unwrap_err().code, "EXPR-TYPE", "{wrong}");

@@ -3,22 +3,19 @@
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Int32Type, Int64Type, TimestampMillisecondType};
-use arrow_array::{Array, ArrayRef, Int32Array, Int64Array, TimestampMillisecondArray};
+use arrow_array::types::{
+    ArrowPrimitiveType, Date32Type, Int8Type, Int16Type, Int32Type, Int64Type, Time32MillisecondType, TimestampMicrosecondType,
+    TimestampMillisecondType, TimestampNanosecondType,
+};
+use arrow_array::{Array, ArrayRef, PrimitiveArray};
 use arrow_buffer::NullBuffer;
 use arrow_schema::{DataType, TimeUnit};
 use hashbrown::HashTable;
 
+use crate::aggregates::{NO_SLOT, Selection};
 use crate::key_group::{hash_i64, hash_rows};
 use crate::operator::OperatorError;
 use crate::state::{RowFormat, Rows};
-
-/// A selection of rows of a batch.
-#[derive(Clone, Copy)]
-pub(super) enum Selection<'a> {
-    All,
-    Rows(&'a [u32]),
-}
 
 /// The keys of a batch, hashed once.
 pub(super) struct BatchKeys {
@@ -42,9 +39,13 @@ impl KeyLayout {
         Ok(Self { format: RowFormat::of_keys(types)? })
     }
 
-    /// Whether the key is a single whole-number or timestamp column, so that keys are compared as numbers.
+    /// Whether the key is a single column whose values hash as 64-bit integers, so that keys are compared as such.
     fn is_int(&self) -> bool {
-        matches!(self.format.types(), [DataType::Int32 | DataType::Int64 | DataType::Timestamp(TimeUnit::Millisecond, None)])
+        let [data_type] = self.format.types() else { return false };
+        matches!(
+            data_type,
+            DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64 | DataType::Date32 | DataType::Time32(_)
+        ) || matches!(data_type, DataType::Timestamp(unit, _) if *unit != TimeUnit::Second)
     }
 
     pub(super) fn empty_index(&self) -> KeyIndex {
@@ -56,12 +57,7 @@ impl KeyLayout {
         hash_rows(columns, rows, &mut hashes)?;
         let keys = if self.is_int() {
             let column = &columns[0];
-            let values = match column.data_type() {
-                DataType::Int32 => column.as_primitive::<Int32Type>().values().iter().map(|v| i64::from(*v)).collect(),
-                DataType::Int64 => column.as_primitive::<Int64Type>().values().to_vec(),
-                _ => column.as_primitive::<TimestampMillisecondType>().values().to_vec(),
-            };
-            KeyColumns::Int(values, column.nulls().filter(|nulls| nulls.null_count() > 0).cloned())
+            KeyColumns::Int(widened(column.as_ref()), column.nulls().filter(|nulls| nulls.null_count() > 0).cloned())
         } else {
             KeyColumns::Rows(self.format.encode(columns, rows))
         };
@@ -73,20 +69,49 @@ impl KeyLayout {
         match index {
             KeyIndex::Int(IntKeys { keys, null, .. }) => {
                 let values = slots.iter().map(|slot| (Some(*slot) != *null).then(|| keys[*slot as usize]));
-                Ok(vec![match self.format.types() {
-                    // These values were widened from i32, so they fit.
-                    [DataType::Int32] => Arc::new(values.map(|v| v.map(|v| v as i32)).collect::<Int32Array>()) as ArrayRef,
-                    [DataType::Int64] => Arc::new(values.collect::<Int64Array>()),
-                    _ => Arc::new(values.collect::<TimestampMillisecondArray>()),
-                }])
+                Ok(vec![narrowed(values, &self.format.types()[0])])
             }
             KeyIndex::Rows(keys) => self.format.decode(slots.iter().map(|slot| keys.row(*slot as usize))),
         }
     }
 }
 
-/// Marks a key that has no slot.
-pub(super) const NO_SLOT: u32 = u32::MAX;
+/// The values of a column as 64-bit integers.
+fn widened(column: &dyn Array) -> Vec<i64> {
+    fn from<T: ArrowPrimitiveType<Native: Into<i64>>>(column: &dyn Array) -> Vec<i64> {
+        column.as_primitive::<T>().values().iter().map(|value| (*value).into()).collect()
+    }
+    match column.data_type() {
+        DataType::Int8 => from::<Int8Type>(column),
+        DataType::Int16 => from::<Int16Type>(column),
+        DataType::Int32 => from::<Int32Type>(column),
+        DataType::Date32 => from::<Date32Type>(column),
+        DataType::Time32(_) => from::<Time32MillisecondType>(column),
+        DataType::Timestamp(TimeUnit::Millisecond, _) => from::<TimestampMillisecondType>(column),
+        DataType::Timestamp(TimeUnit::Microsecond, _) => from::<TimestampMicrosecondType>(column),
+        DataType::Timestamp(..) => from::<TimestampNanosecondType>(column),
+        _ => from::<Int64Type>(column),
+    }
+}
+
+/// The column of this type whose values were widened. So they fit.
+fn narrowed(values: impl Iterator<Item = Option<i64>>, to: &DataType) -> ArrayRef {
+    fn into<T: ArrowPrimitiveType<Native: TryFrom<i64>>>(values: impl Iterator<Item = Option<i64>>, to: &DataType) -> ArrayRef {
+        let values = values.map(|value| value.and_then(|value| T::Native::try_from(value).ok()));
+        Arc::new(values.collect::<PrimitiveArray<T>>().with_data_type(to.clone()))
+    }
+    match to {
+        DataType::Int8 => into::<Int8Type>(values, to),
+        DataType::Int16 => into::<Int16Type>(values, to),
+        DataType::Int32 => into::<Int32Type>(values, to),
+        DataType::Date32 => into::<Date32Type>(values, to),
+        DataType::Time32(_) => into::<Time32MillisecondType>(values, to),
+        DataType::Timestamp(TimeUnit::Millisecond, _) => into::<TimestampMillisecondType>(values, to),
+        DataType::Timestamp(TimeUnit::Microsecond, _) => into::<TimestampMicrosecondType>(values, to),
+        DataType::Timestamp(..) => into::<TimestampNanosecondType>(values, to),
+        _ => into::<Int64Type>(values, to),
+    }
+}
 
 /// Keys in the order of their first appearance. The position of a key is its slot.
 #[derive(Clone)]

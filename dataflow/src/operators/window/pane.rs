@@ -1,16 +1,16 @@
 //! The rows of one pane, aggregated per key.
 
-use arrow_array::{ArrayRef, RecordBatch};
+use arrow_array::ArrayRef;
 
+use crate::aggregates::{Accumulator, AggregateCall, AggregateInput, NO_SLOT, SelectedRows, Selection};
 use crate::key_group::key_group_of;
 use crate::operator::OperatorError;
-use crate::operators::window::accumulator::{Accumulator, Aggregate};
-use crate::operators::window::key_index::{BatchKeys, KeyIndex, KeyLayout, NO_SLOT, Selection};
+use crate::operators::window::key_index::{BatchKeys, KeyIndex, KeyLayout};
 
 /// Keys and aggregates of a window operator. They determine the layout of its panes.
 pub(super) struct Layout {
     pub(super) keys: KeyLayout,
-    pub(super) aggregates: Vec<Aggregate>,
+    pub(super) aggregates: Vec<AggregateCall>,
     pub(super) max_parallelism: u32,
 }
 
@@ -20,24 +20,27 @@ pub(super) struct Pane {
     pub(super) index: KeyIndex,
     /// The key group of each slot.
     pub(super) groups: Vec<u32>,
-    pub(super) accumulators: Vec<Accumulator>,
+    pub(super) accumulators: Vec<Box<dyn Accumulator>>,
+}
+
+/// What panes need of a batch.
+pub(super) struct BatchRows<'a> {
+    pub(super) keys: &'a BatchKeys,
+    /// For each aggregate.
+    pub(super) inputs: &'a [AggregateInput],
+    /// The number of the first row in the order of arrival.
+    pub(super) first_arrival: i64,
 }
 
 impl Layout {
     pub(super) fn empty_pane(&self) -> Pane {
-        let accumulators = self.aggregates.iter().map(Aggregate::accumulator).collect();
+        let accumulators = self.aggregates.iter().map(AggregateCall::accumulator).collect();
         Pane { index: self.keys.empty_index(), groups: Vec::new(), accumulators }
     }
 
     /// Adds the selected rows of a batch to `pane`. Leaves the slot of each row in `slots`.
-    pub(super) fn update(
-        &self,
-        pane: &mut Pane,
-        batch: &RecordBatch,
-        keys: &BatchKeys,
-        selection: Selection<'_>,
-        slots: &mut Vec<u32>,
-    ) {
+    pub(super) fn update(&self, pane: &mut Pane, rows: &BatchRows<'_>, selection: Selection<'_>, slots: &mut Vec<u32>) {
+        let keys = rows.keys;
         let known = pane.index.len();
         pane.index.slots(keys, selection, slots);
         if pane.index.len() > known {
@@ -53,8 +56,10 @@ impl Layout {
                 Selection::Rows(rows) => rows.iter().zip(slots.iter()).for_each(|(row, slot)| learn(*row as usize, *slot)),
             }
         }
-        for (aggregate, accumulator) in self.aggregates.iter().zip(&mut pane.accumulators) {
-            aggregate.update(accumulator, aggregate.column.map(|column| batch.column(column)), selection, slots);
+        for (input, accumulator) in rows.inputs.iter().zip(&mut pane.accumulators) {
+            let selected =
+                SelectedRows { valid: input.valid.as_ref(), selection, slots, first_arrival: rows.first_arrival };
+            accumulator.update(input.column.as_ref(), &selected);
         }
     }
 
@@ -65,10 +70,9 @@ impl Layout {
         for (theirs, ours) in slots.iter().enumerate().filter(|(_, slot)| **slot != NO_SLOT) {
             into.groups[*ours as usize] = from.groups[theirs];
         }
-        let both = into.accumulators.iter_mut().zip(&from.accumulators);
-        for (aggregate, (ours, theirs)) in self.aggregates.iter().zip(both) {
+        for (ours, theirs) in into.accumulators.iter_mut().zip(&from.accumulators) {
             ours.grow(into.index.len());
-            aggregate.merge(ours, theirs, slots);
+            ours.merge(theirs.as_ref(), slots);
         }
     }
 
@@ -93,8 +97,8 @@ impl Layout {
         for key in &keys {
             columns.push(arrow_select::take::take(key.as_ref(), &order, None).map_err(crate::key_group::internal)?);
         }
-        for (aggregate, accumulator) in self.aggregates.iter().zip(&pane.accumulators) {
-            columns.push(aggregate.finish(accumulator, &slots)?);
+        for accumulator in &pane.accumulators {
+            columns.push(accumulator.finish(&slots)?);
         }
         Ok(columns)
     }

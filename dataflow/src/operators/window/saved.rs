@@ -1,9 +1,12 @@
 //! Serialises and restores window state, by key group.
 //!
 //! ```text
-//! signature: u32 | panes: u32 | per pane:
-//!   start: i64 | keys: u32 | per key: its row, with length | per aggregate, per key: its accumulator
+//! checksum of the signature: u32 | panes: u32 | per pane:
+//!   start: i64 | of window.agg: start of an attached window, else 0: i64 | keys: u32 |
+//!   per key: its row, with length | per aggregate, per key: its accumulator
 //! ```
+//! In hand-written graphs (`window.tumbling`, `window.hopping`) the signature itself is not saved. `window.agg` saves it with each
+//! subtask's watermark, so that a refusal can say what differs.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -11,22 +14,124 @@ use std::sync::{Arc, OnceLock};
 use arrow_array::{ArrayRef, RecordBatch};
 use bytes::Bytes;
 
+use crate::aggregates::Selection;
 use crate::element::EventTime;
 use crate::key_group::key_group_of;
 use crate::operator::OperatorError;
-use crate::operators::window::key_index::Selection;
 use crate::operators::window::pane::{Layout, Pane};
 use crate::state::{StateReader, open, put_bytes, seal};
 
-/// Kind and version of the envelope of a key group's bytes.
-const KIND: u8 = 2;
+/// Version of the envelopes.
 const VERSION: u8 = 1;
+
+/// The identity of a pane: its start, or end and start of an attached window. Panes that are due first come first.
+pub(super) type PaneKey = (EventTime, EventTime);
+
+/// The panes of an operator.
+pub(super) type Panes = BTreeMap<PaneKey, Arc<Pane>>;
+
+/// What saved state must agree in with the operator that restores it.
+#[derive(Debug, Clone)]
+pub(super) enum Signature {
+    /// Of hand-written graphs: a checksum of keys, aggregates and pane length.
+    Checksum(u32),
+    /// Of `window.agg`.
+    Named(NamedSignature),
+}
+
+/// The parts of a signature, each in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct NamedSignature {
+    pub(super) window: String,
+    pub(super) keys: Vec<String>,
+    pub(super) aggregates: Vec<String>,
+}
+
+impl NamedSignature {
+    /// The form that is saved. Parts are separated by characters that no part contains.
+    fn text(&self) -> String {
+        format!("{}\u{1e}{}\u{1e}{}", self.window, self.keys.join("\u{1f}"), self.aggregates.join("\u{1f}"))
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        let mut parts = text.split('\u{1e}');
+        let list = |part: &str| if part.is_empty() { Vec::new() } else { part.split('\u{1f}').map(str::to_owned).collect() };
+        let (window, keys, aggregates) = (parts.next()?, parts.next()?, parts.next()?);
+        Some(Self { window: window.to_owned(), keys: list(keys), aggregates: list(aggregates) })
+    }
+
+    /// The error for state of another signature.
+    fn refuse(&self, saved: &Self) -> OperatorError {
+        let list = |items: &[String]| format!("[{}]", items.join(", "));
+        let (what, was, is) = if self.window != saved.window {
+            ("window", saved.window.clone(), self.window.clone())
+        } else if self.keys != saved.keys {
+            ("key types", list(&saved.keys), list(&self.keys))
+        } else {
+            ("aggregates", list(&saved.aggregates), list(&self.aggregates))
+        };
+        let message = format!(
+            "the saved state has {what} {was}, this job has {is}; use the former, or give the vertex a new id and submit with \
+             --allow-non-restored-state to start it without state"
+        );
+        OperatorError::fatal("STATE-INCOMPATIBLE", message)
+    }
+}
+
+impl Signature {
+    fn checksum(&self) -> u32 {
+        match self {
+            Self::Checksum(checksum) => *checksum,
+            Self::Named(named) => crc32c::crc32c(named.text().as_bytes()),
+        }
+    }
+
+    /// Kind of the envelope of a key group's bytes.
+    fn kind(&self) -> u8 {
+        match self {
+            Self::Checksum(_) => 2,
+            Self::Named(_) => 5,
+        }
+    }
+
+    /// Kind of the envelope of the operator's own bytes.
+    fn own_kind(&self) -> u8 {
+        match self {
+            Self::Checksum(_) => 3,
+            Self::Named(_) => 6,
+        }
+    }
+
+    /// Serialises the watermark of a subtask, so that a row that was late before a restore is late after it.
+    pub(super) fn seal_watermark(&self, watermark: EventTime) -> Bytes {
+        let mut payload = watermark.to_le_bytes().to_vec();
+        if let Self::Named(named) = self {
+            put_bytes(&mut payload, named.text().as_bytes());
+        }
+        seal(self.own_kind(), VERSION, &payload)
+    }
+
+    /// Reads the watermark that [`Signature::seal_watermark`] wrote. Error: `STATE-INCOMPATIBLE` if the signature was another.
+    pub(super) fn open_watermark(&self, bytes: &[u8]) -> Result<EventTime, OperatorError> {
+        let mut reader = open(self.own_kind(), VERSION, bytes)?;
+        let watermark = reader.i64()?;
+        if let Self::Named(named) = self {
+            let text = std::str::from_utf8(reader.prefixed()?).ok().and_then(NamedSignature::read);
+            let saved = text.ok_or_else(|| StateReader::corrupt("the signature of a window is damaged"))?;
+            if saved != *named {
+                return Err(named.refuse(&saved));
+            }
+        }
+        reader.end()?;
+        Ok(watermark)
+    }
+}
 
 /// The panes at a barrier. The serialisers of all key groups share them.
 pub(super) struct FrozenPanes {
     pub(super) layout: Arc<Layout>,
-    pub(super) signature: u32,
-    pub(super) panes: Vec<(EventTime, Arc<Pane>)>,
+    pub(super) signature: Signature,
+    pub(super) panes: Vec<(PaneKey, Arc<Pane>)>,
     pub(super) by_group: OnceLock<SlotsByGroup>,
 }
 
@@ -38,18 +143,21 @@ impl FrozenPanes {
     pub(super) fn serialize(&self, key_group: u32) -> Result<Bytes, OperatorError> {
         let by_group = self.by_group.get_or_init(|| self.sort_slots());
         let held = by_group.get(&key_group).map(Vec::as_slice).unwrap_or_default();
-        let mut payload = self.signature.to_le_bytes().to_vec();
+        let mut payload = self.signature.checksum().to_le_bytes().to_vec();
         payload.extend((held.len() as u32).to_le_bytes());
         for (position, slots) in held {
-            let (start, pane) = &self.panes[*position];
-            payload.extend(start.to_le_bytes());
+            let ((first, second), pane) = &self.panes[*position];
+            payload.extend(first.to_le_bytes());
+            if matches!(self.signature, Signature::Named(_)) {
+                payload.extend(second.to_le_bytes());
+            }
             payload.extend((slots.len() as u32).to_le_bytes());
             let columns = self.layout.keys.columns(&pane.index, slots)?;
             let rows = self.layout.keys.format.encode(&columns, slots.len());
             (0..rows.len()).for_each(|row| put_bytes(&mut payload, rows.row(row)));
             pane.accumulators.iter().for_each(|accumulator| accumulator.write(slots, &mut payload));
         }
-        Ok(seal(KIND, VERSION, &payload))
+        Ok(seal(self.signature.kind(), VERSION, &payload))
     }
 
     fn sort_slots(&self) -> SlotsByGroup {
@@ -68,23 +176,34 @@ impl FrozenPanes {
 }
 
 impl Layout {
-    /// A checksum of the layout and the pane length. State can only be restored by an operator with the same signature.
-    pub(super) fn signature(&self, pane_ms: i64) -> u32 {
+    /// The signature of `window.tumbling` and `window.hopping`.
+    pub(super) fn checksum_signature(&self, pane_ms: i64) -> Signature {
         let types = self.keys.format.types().iter().map(|t| format!("{t} "));
         let aggregates = self.aggregates.iter().map(|aggregate| format!("{} ", aggregate.signature()));
-        crc32c::crc32c(format!("{pane_ms} {}| {}", types.collect::<String>(), aggregates.collect::<String>()).as_bytes())
+        let text = format!("{pane_ms} {}| {}", types.collect::<String>(), aggregates.collect::<String>());
+        Signature::Checksum(crc32c::crc32c(text.as_bytes()))
+    }
+
+    /// The signature of `window.agg`.
+    pub(super) fn named_signature(&self, window: String) -> Signature {
+        Signature::Named(NamedSignature {
+            window,
+            keys: self.keys.format.types().iter().map(crate::schema::type_name).collect(),
+            // A delimiter of LISTAGG is quoted, so that it can't contain a separator of parts.
+            aggregates: self.aggregates.iter().map(|aggregate| aggregate.signature().to_owned()).collect(),
+        })
     }
 
     /// Adds the saved bytes of one key group to `panes`. Returns its number of keys, counted per pane.
     pub(super) fn restore(
         &self,
-        signature: u32,
+        signature: &Signature,
         key_group: u32,
         bytes: &[u8],
-        panes: &mut BTreeMap<EventTime, Arc<Pane>>,
+        panes: &mut Panes,
     ) -> Result<u64, OperatorError> {
-        let mut reader = open(KIND, VERSION, bytes)?;
-        if reader.u32()? != signature {
+        let mut reader = open(signature.kind(), VERSION, bytes)?;
+        if reader.u32()? != signature.checksum() {
             let message = "the keys, aggregates or lengths of this window differ from those of the saved state; \
                            use the former ones, or give the vertex a new id and submit with --allow-non-restored-state to start \
                            it without state";
@@ -92,7 +211,8 @@ impl Layout {
         }
         let mut entries = 0;
         for _ in 0..reader.count(12)? {
-            let start = reader.i64()?;
+            let first = reader.i64()?;
+            let second = if matches!(signature, Signature::Named(_)) { reader.i64()? } else { 0 };
             // A key takes at least the four bytes of its length.
             let count = reader.count(4)?;
             let keys: Vec<_> = (0..count).map(|_| reader.prefixed()).collect::<Result<_, _>>()?;
@@ -101,7 +221,7 @@ impl Layout {
             if batch_keys.hashes.iter().any(|hash| key_group_of(*hash, self.max_parallelism) != key_group) {
                 return Err(StateReader::corrupt("a key is in the wrong key group"));
             }
-            let pane = Arc::make_mut(panes.entry(start).or_insert_with(|| Arc::new(self.empty_pane())));
+            let pane = Arc::make_mut(panes.entry((first, second)).or_insert_with(|| Arc::new(self.empty_pane())));
             let known = pane.index.len();
             let mut slots = Vec::new();
             pane.index.slots(&batch_keys, Selection::All, &mut slots);
@@ -118,22 +238,6 @@ impl Layout {
         reader.end()?;
         Ok(entries)
     }
-}
-
-/// Kind and version of the envelope of the operator's own bytes.
-const OWN_KIND: u8 = 3;
-
-/// Serialises the watermark of a subtask, so that a row that was late before a restore is late after it.
-pub(super) fn seal_watermark(watermark: EventTime) -> Bytes {
-    seal(OWN_KIND, VERSION, &watermark.to_le_bytes())
-}
-
-/// Reads the watermark that [`seal_watermark`] wrote.
-pub(super) fn open_watermark(bytes: &[u8]) -> Result<EventTime, OperatorError> {
-    let mut reader = open(OWN_KIND, VERSION, bytes)?;
-    let watermark = reader.i64()?;
-    reader.end()?;
-    Ok(watermark)
 }
 
 /// The key columns of a batch.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use arrow_array::cast::AsArray;
 use arrow_array::{Float64Array, StringArray};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -10,6 +11,8 @@ use super::*;
 use crate::element::MAX_WATERMARK;
 use crate::key_group::KeyPartitioner;
 use crate::operators::tests::{Collected, barrier, build, context, restored_for};
+use crate::samples;
+use crate::state::RowFormat;
 
 /// Key, second key, time, value.
 type Row = (Option<i64>, Option<String>, i64, Option<i64>);
@@ -281,7 +284,7 @@ fn tumbling(aggregates: Value) -> Value {
 fn windows_are_emitted_in_order_and_sorted_by_key_with_null_first() {
     let descriptor = tumbling(json!([{"name": "n", "function": "count"}]));
     let (mut operator, schema) = build(&descriptor, &context(1, 0, vec![(input(), vec![])])).unwrap();
-    assert_eq!(schema::describe(&schema), "(window_start timestamp_ms, k bigint, n bigint)");
+    assert_eq!(schema::describe(&schema), "(window_start TIMESTAMP(3), k BIGINT, n BIGINT)");
     let mut out = Collected::default();
     let rows = [(Some(9), 12), (Some(2), 3), (None, 5), (Some(9), 4), (Some(-1), 11), (Some(9), 3)];
     let rows: Vec<Row> = rows.into_iter().map(|(k, t)| (k, None, t, None)).collect();
@@ -292,6 +295,71 @@ fn windows_are_emitted_in_order_and_sorted_by_key_with_null_first() {
     assert_eq!(out.lines(), [["0", "NULL", "1"], ["0", "2", "1"], ["0", "9", "2"]]);
     operator.on_watermark(MAX_WATERMARK, &mut out).unwrap();
     assert_eq!(out.lines()[3..], [["10", "-1", "1"], ["10", "9", "1"]]);
+}
+
+/// The number of rows of each key, also of keys that come again after a restore at another parallelism.
+fn counts(types: &[&str], seed: u64) -> (BTreeMap<String, i64>, BTreeMap<String, i64>) {
+    let keys = samples::batch(&samples::schema_of(types), 60, seed);
+    let mut fields = keys.schema().fields().to_vec();
+    fields.push(Arc::new(Field::new("t", DataType::Int64, false)));
+    let mut columns = keys.columns().to_vec();
+    columns.push(Arc::new(Int64Array::from_value(5, 60)));
+    let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap();
+    let names: Vec<_> = keys.schema().fields().iter().map(|field| field.name().clone()).collect();
+    let descriptor = json!({"kind": "window.tumbling", "options": {"time_column": "t", "size_ms": 10, "keys": names,
+        "aggregates": [{"name": "n", "function": "count"}]}});
+    let text = |batch: &RecordBatch, columns: std::ops::Range<usize>, row| {
+        let format = RowFormat::of_keys(columns.clone().map(|i| batch.column(i).data_type().clone()).collect()).unwrap();
+        format!("{:?}", format.encode(&batch.columns()[columns], batch.num_rows()).row(row))
+    };
+    let mut expected = BTreeMap::new();
+    for row in (0..60).chain(0..30) {
+        *expected.entry(text(&batch, 0..types.len(), row)).or_insert(0) += 1;
+    }
+    let (mut first, _) = build(&descriptor, &context(1, 0, vec![(batch.schema(), names.clone())])).unwrap();
+    first.process(0, batch.clone(), &mut Collected::default()).unwrap();
+    let snapshot = first.snapshot(&barrier(1)).unwrap();
+    let mut found = BTreeMap::new();
+    let parts = KeyPartitioner::new(batch.schema_ref(), &names, 128, 2).unwrap().partition(&batch.slice(0, 30)).unwrap();
+    for ((subtask, restored), part) in (0..).zip(restored_for(vec![snapshot], 2)).zip(parts) {
+        let (mut operator, _) = build(&descriptor, &context(2, subtask, vec![(batch.schema(), names.clone())])).unwrap();
+        operator.restore(restored).unwrap();
+        let mut out = Collected::default();
+        if let Some(part) = part {
+            operator.process(0, part, &mut out).unwrap();
+        }
+        operator.on_watermark(MAX_WATERMARK, &mut out).unwrap();
+        for batch in &out.batches {
+            let counts = batch.column(1 + types.len()).as_primitive::<arrow_array::types::Int64Type>();
+            for row in 0..batch.num_rows() {
+                *found.entry(text(batch, 1..1 + types.len(), row)).or_insert(0) += counts.value(row);
+            }
+        }
+    }
+    (found, expected)
+}
+
+#[test]
+fn every_scalar_type_can_be_a_window_key_alone_and_with_others() {
+    for (seed, data_type) in (0..).zip(samples::SCALARS) {
+        let (found, expected) = counts(&[data_type], seed);
+        assert_eq!(found, expected, "{data_type}");
+    }
+    let (found, expected) = counts(samples::SCALARS, 7);
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn aggregates_refuse_types_that_they_can_not_hold() {
+    for data_type in ["TINYINT", "DECIMAL(10, 2)", "DATE", "TIMESTAMP(6)", "TIMESTAMP_LTZ(3)", "BYTES", "ARRAY<INT>"] {
+        let schema = samples::schema_of(&["BIGINT", "TIMESTAMP(3)", data_type]);
+        for function in ["min", "max", "count_distinct", "sum"] {
+            let descriptor = json!({"kind": "window.tumbling", "options": {"time_column": "c1", "size_ms": 10, "keys": ["c0"],
+                "aggregates": [{"name": "n", "function": function, "column": "c2"}]}});
+            let refused = build(&descriptor, &context(1, 0, vec![(schema.clone(), vec![])])).err();
+            assert_eq!(refused.unwrap().code, "AGG-TYPE", "{function} {data_type}");
+        }
+    }
 }
 
 #[test]

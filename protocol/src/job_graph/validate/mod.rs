@@ -5,6 +5,7 @@
 mod chains;
 mod edges;
 mod options;
+mod windows;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
+use super::windows;
 use super::{MAX_COLUMNS, MAX_NAME_BYTES, Refusals, clip};
 use crate::job_graph::catalog::{OperatorSpec, OptionSpec, OptionType, closest};
 use crate::job_graph::{DataType, Field, OperatorDescriptor};
 
 /// Most panes of one window.
-const MAX_PANES: i64 = 10_000;
+pub(super) const MAX_PANES: i64 = 10_000;
 
 pub(super) fn check_options(spec: &OperatorSpec, operator: &OperatorDescriptor, at: &str, refusals: &mut Refusals) {
     let before = refusals.0.len();
@@ -17,8 +18,11 @@ pub(super) fn check_options(spec: &OperatorSpec, operator: &OperatorDescriptor, 
     if refusals.0.len() > before {
         return;
     }
-    if spec.kind.starts_with("window.") {
-        check_window(operator, at, refusals);
+    match spec.kind {
+        "window.tumbling" | "window.hopping" => check_window(operator, at, refusals),
+        "window.agg" | "window.assign" => windows::check(operator, at, refusals),
+        "watermark" => windows::check_watermark(operator, at, refusals),
+        _ => {}
     }
     if spec.kind == "join.latest" && length(operator, "keys") != length(operator, "right_keys") {
         refusals.add("JG-OPTION-TYPE", at, "keys and right_keys name different numbers of columns; they pair up in order");
@@ -130,6 +134,14 @@ fn check_value(spec: &OptionSpec, value: &Value, at: &str, refusals: &mut Refusa
             check_objects(spec.name, members, value, at, refusals);
             Ok(())
         }
+        OptionType::Object(members) => match value.as_object() {
+            Some(object) => {
+                let at = format!("{at}, {}", spec.name);
+                check_members(members, &|name| Map::get(object, name), object.keys(), &at, refusals);
+                Ok(())
+            }
+            None => Err("an object".into()),
+        },
     };
     if let Err(expected) = expected {
         let found = clip(&value.to_string());

@@ -151,6 +151,49 @@ fn each_invalid_option_has_its_code_and_a_suggestion() {
 }
 
 #[test]
+fn windows_of_sql_are_checked_by_their_type() {
+    let with = |window: Value, more: Value| {
+        move |g: &mut JobGraph| {
+            let mut options = json!({"window": window, "time_column": "ts", "keys": ["auction"]});
+            more.as_object().unwrap().iter().for_each(|(name, value)| options[name] = value.clone());
+            g.vertices[1].operators[0] = serde_json::from_value(json!({"kind": "window.agg", "options": options})).unwrap();
+        }
+    };
+    let window = |window: Value| after(with(window, json!({})));
+    let aggregates = |list: Value| after(with(json!({"type": "tumble", "size_ms": 10}), json!({"aggregates": list})));
+    assert_eq!(window(json!({"type": "tumble", "size_ms": 10, "offset_ms": -3})), Vec::<String>::new());
+    assert_eq!(window(json!({"type": "hop", "size_ms": 10, "slide_ms": 5})), Vec::<String>::new());
+    assert_eq!(window(json!({"type": "cumulate", "size_ms": 10, "step_ms": 2, "offset_ms": 100})), Vec::<String>::new());
+    let attached = json!({"type": "attached", "start": "a", "end": "b"});
+    assert_eq!(after(with(attached.clone(), json!({"time_column": null}))), Vec::<String>::new());
+    assert_eq!(window(attached), ["JG-UNKNOWN-OPTION"]);
+    assert_eq!(window(json!({"type": "hop", "size_ms": 10, "slide_ms": 4})), ["JG-OPTION-TYPE"]);
+    assert_eq!(window(json!({"type": "hop", "size_ms": 10, "slide_ms": 20})), ["JG-OPTION-TYPE"]);
+    assert_eq!(window(json!({"type": "cumulate", "size_ms": 20_000, "step_ms": 1})), ["JG-LIMIT"]);
+    assert_eq!(window(json!({"type": "tumble", "size_ms": 10, "offset_ms": 10})), ["JG-OPTION-TYPE"]);
+    assert_eq!(window(json!({"type": "tumble"})), ["JG-MISSING-OPTION"]);
+    assert_eq!(window(json!({"type": "tumble", "size_ms": 10, "step_ms": 5})), ["JG-UNKNOWN-OPTION"]);
+    assert_eq!(window(json!({"type": "tumbel", "size_ms": 10})), ["JG-OPTION-TYPE"]);
+    assert_eq!(window(json!("tumble")), ["JG-OPTION-TYPE"]);
+    assert_eq!(after(with(json!({"type": "tumble", "size_ms": 10}), json!({"time_column": null}))), ["JG-MISSING-OPTION"]);
+    let full = json!([{"name": "n", "function": "count", "column": "auction", "distinct": true, "filter": "f"}, {"name": "m", "function": "count"}]);
+    assert_eq!(aggregates(full), Vec::<String>::new());
+    assert_eq!(aggregates(json!([{"name": "n", "function": "count", "distinct": true}])), ["JG-MISSING-OPTION"]);
+    assert_eq!(aggregates(json!([{"name": "n", "function": "max", "column": "a", "delimiter": ";"}])), ["JG-UNKNOWN-OPTION"]);
+}
+
+#[test]
+fn a_watermark_has_one_origin() {
+    let options = |options: Value| {
+        after(move |g| g.vertices[0].operators[1].options = serde_json::from_value(options).unwrap())
+    };
+    assert_eq!(options(json!({"column": "ts", "watermark_column": "w", "interval_ms": 0})), Vec::<String>::new());
+    assert_eq!(options(json!({"column": "ts"})), ["JG-MISSING-OPTION"]);
+    assert_eq!(options(json!({"column": "ts", "watermark_column": "w", "out_of_orderness_ms": 1})), ["JG-OPTION-TYPE"]);
+    assert_eq!(options(json!({"column": "ts", "interval_ms": 5, "out_of_orderness_ms": 1})), ["JG-OPTION-TYPE"]);
+}
+
+#[test]
 fn custom_operators_are_not_checked() {
     let own = |g: &mut JobGraph| {
         g.vertices[1].operators[0].kind = "x.my_window".into();

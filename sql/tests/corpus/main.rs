@@ -1,0 +1,69 @@
+//! The corpus: scripts whose results Apache Flink 2.3 has computed over the same files (`tests/flink/README.md`).
+//!
+//! Each script runs under several seeds, which pick batch sizes and the order in which channels are read, and at parallelism 1 and
+//! 2. The table that the rows fold to must be Flink's each time, and the names and types of the columns too.
+
+#![allow(clippy::unwrap_used, reason = "a test that can not go on fails")]
+
+mod engine;
+mod rows;
+mod script;
+
+use script::{Expected, Script};
+
+/// The stages of the SQL work that are done. A script says in its first line which one it needs.
+const STAGES: [&str; 2] = ["1", "2"];
+
+/// Scripts whose result is not Flink's, each with the reason.
+const DIFFERENT: &[(&str, &str)] = &[];
+
+#[test]
+fn the_rows_of_every_script_are_those_of_flink() {
+    let mut failures = Vec::new();
+    let mut passed = 0;
+    for script in Script::all() {
+        let known = DIFFERENT.iter().any(|(name, _)| *name == script.name);
+        if !STAGES.contains(&script.stage.as_str()) || known {
+            continue;
+        }
+        match std::panic::catch_unwind(|| check(&script)) {
+            Ok(Ok(())) => passed += 1,
+            Ok(Err(what)) => failures.push(format!("{}: {what}", script.name)),
+            Err(_) => failures.push(format!("{}: panicked", script.name)),
+        }
+    }
+    assert!(failures.is_empty(), "{} of {} scripts differ:\n{}", failures.len(), failures.len() + passed, failures.join("\n"));
+    assert!(passed >= 40, "only {passed} scripts ran");
+}
+
+fn check(script: &Script) -> Result<(), String> {
+    let expected = script.expected();
+    for (seed, parallelism) in [(1, 1), (2, 1), (3, 2), (4, 2)] {
+        let found = script.run(seed, parallelism);
+        match (&expected, found) {
+            (Expected::Error(_), Err(_)) => {}
+            (Expected::Error(error), Ok(_)) => return Err(format!("Flink refuses it: {error}")),
+            (Expected::Rows { .. }, Err(error)) => return Err(error),
+            (Expected::Rows { columns, rows, .. }, Ok(found)) => {
+                if *columns != found.columns {
+                    return Err(format!("columns\n    {}\n  instead of\n    {columns}", found.columns));
+                }
+                compare(&rows::folded(rows), &rows::folded(&found.rows)).map_err(|what| format!("seed {seed}: {what}"))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+type Folded = [(Vec<String>, i64)];
+
+fn compare(expected: &Folded, found: &Folded) -> Result<(), String> {
+    let absent = |from: &Folded, other: &Folded| -> Vec<String> {
+        from.iter().filter(|row| !other.contains(row)).take(5).map(|(row, weight)| format!("    {weight}× {}", row.join(" | "))).collect()
+    };
+    let (missing, extra) = (absent(expected, found), absent(found, expected));
+    if missing.is_empty() && extra.is_empty() {
+        return Ok(());
+    }
+    Err(format!("{} rows instead of {}\n  missing\n{}\n  not expected\n{}", found.len(), expected.len(), missing.join("\n"), extra.join("\n")))
+}

@@ -1,0 +1,34 @@
+-- stage 3
+CREATE TABLE person (
+  id BIGINT,
+  name VARCHAR,
+  emailAddress VARCHAR,
+  creditCard VARCHAR,
+  city VARCHAR,
+  state VARCHAR,
+  `dateTime` TIMESTAMP(3),
+  extra VARCHAR
+) WITH (
+  'connector' = 'filesystem',
+  'path' = '${data}/person.csv',
+  'format' = 'csv'
+);
+
+CREATE TABLE auction (
+  id BIGINT,
+  itemName VARCHAR,
+  description VARCHAR,
+  initialBid BIGINT,
+  reserve BIGINT,
+  `dateTime` TIMESTAMP(3),
+  expires TIMESTAMP(3),
+  seller BIGINT,
+  category BIGINT,
+  extra VARCHAR
+) WITH (
+  'connector' = 'filesystem',
+  'path' = '${data}/auction.csv',
+  'format' = 'csv'
+);
+
+SELECT id, name FROM person AS p WHERE NOT EXISTS (SELECT 1 FROM auction AS a WHERE a.seller = p.id);

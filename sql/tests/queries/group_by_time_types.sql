@@ -1,0 +1,24 @@
+-- stage 2
+CREATE TABLE types (
+  id INT,
+  b BOOLEAN,
+  t TINYINT,
+  s SMALLINT,
+  i INT,
+  l BIGINT,
+  f FLOAT,
+  d DOUBLE,
+  amount DECIMAL(10, 2),
+  str STRING,
+  dt DATE,
+  tm TIME(0),
+  ts TIMESTAMP(3),
+  ltz TIMESTAMP_LTZ(3)
+) WITH (
+  'connector' = 'filesystem',
+  'path' = '${data}/types.csv',
+  'format' = 'csv',
+  'csv.null-literal' = ''
+);
+
+SELECT EXTRACT(YEAR FROM dt) AS y, MAX(tm) AS tm, MIN(ltz) AS ltz, COUNT(DISTINCT ts) AS n FROM types GROUP BY EXTRACT(YEAR FROM dt);

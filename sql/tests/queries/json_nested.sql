@@ -1,0 +1,18 @@
+-- stage 1
+CREATE TABLE sensors (
+  id INT,
+  room STRING,
+  temp DOUBLE,
+  ok BOOLEAN,
+  `count` BIGINT,
+  price DECIMAL(8, 3),
+  ts TIMESTAMP(3),
+  pos ROW<x INT, y STRING>,
+  WATERMARK FOR ts AS ts
+) WITH (
+  'connector' = 'filesystem',
+  'path' = '${data}/sensors.json',
+  'format' = 'json'
+);
+
+SELECT id, pos.x, s.pos.y AS py, pos.x + id AS total, pos IS NULL AS no_pos FROM sensors AS s WHERE pos.x > 2 OR pos.y IS NULL;

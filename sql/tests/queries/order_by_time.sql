@@ -1,0 +1,20 @@
+-- stage 2
+-- Sorting by event time is allowed in streaming.
+
+CREATE TABLE orders (
+  id BIGINT,
+  customer STRING,
+  product STRING,
+  amount DECIMAL(10, 2),
+  quantity INT,
+  ts TIMESTAMP(3),
+  country STRING,
+  WATERMARK FOR ts AS ts - INTERVAL '30' SECOND
+) WITH (
+  'connector' = 'filesystem',
+  'path' = '${data}/orders.csv',
+  'format' = 'csv',
+  'csv.null-literal' = ''
+);
+
+SELECT ts, id FROM orders ORDER BY ts, id;

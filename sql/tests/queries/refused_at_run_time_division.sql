@@ -1,0 +1,19 @@
+-- stage 1
+-- The job fails at the first row whose divisor is zero.
+
+CREATE TABLE orders (
+  id BIGINT,
+  customer STRING,
+  product STRING,
+  amount DECIMAL(10, 2),
+  quantity INT,
+  ts TIMESTAMP(3),
+  country STRING
+) WITH (
+  'connector' = 'filesystem',
+  'path' = '${data}/orders.csv',
+  'format' = 'csv',
+  'csv.null-literal' = ''
+);
+
+SELECT id, 100 / quantity AS x FROM orders;

@@ -1,0 +1,20 @@
+-- stage 1
+CREATE TABLE bid (
+  auction BIGINT,
+  bidder BIGINT,
+  price BIGINT,
+  channel VARCHAR,
+  url VARCHAR,
+  `dateTime` TIMESTAMP(3),
+  extra VARCHAR,
+  WATERMARK FOR `dateTime` AS `dateTime` - INTERVAL '4' SECOND
+) WITH (
+  'connector' = 'filesystem',
+  'path' = '${data}/bid.csv',
+  'format' = 'csv'
+);
+
+SELECT window_start, window_end, auction, bidder, COUNT(*) AS n
+FROM TABLE(TUMBLE(TABLE bid, DESCRIPTOR(`dateTime`), INTERVAL '2' HOUR))
+WHERE bidder < 2004
+GROUP BY window_start, window_end, GROUPING SETS ((auction), (bidder), ());
