@@ -4,7 +4,7 @@ use weir_protocol::job_graph::DataType;
 use weir_protocol::rest::{JobDescription, JobsOverview};
 use weir_protocol::utc;
 
-use super::{ResultColumn, ResultTable};
+use super::ResultTable;
 
 /// The answer to SHOW JOBS, the newest job first.
 pub(super) fn overview_table(overview: &JobsOverview) -> ResultTable {
@@ -22,9 +22,9 @@ pub(super) fn description_table(job: &JobDescription) -> ResultTable {
     ResultTable { columns: columns(), rows: vec![row] }
 }
 
-fn columns() -> Vec<ResultColumn> {
-    let text = |name: &str| ResultColumn::new(name, DataType::String);
-    vec![text("job id"), text("job name"), text("status"), ResultColumn::new("start time", DataType::TimestampLtz(3))]
+fn columns() -> Vec<(String, DataType)> {
+    let text = |name: &str| (name.to_owned(), DataType::String);
+    vec![text("job id"), text("job name"), text("status"), ("start time".to_owned(), DataType::TimestampLtz(3))]
 }
 
 fn cells(id: String, name: &str, status: &str, started_ms: u64) -> Vec<Option<String>> {

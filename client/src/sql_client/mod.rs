@@ -2,12 +2,11 @@
 //!
 //! Nothing here knows of terminals. What a statement asks for is decided in [`step`]; this file carries it out.
 
+mod columns;
 mod error;
-mod job_settings;
 mod jobs;
 mod large_stack;
 mod outcome;
-mod result_table;
 mod step;
 
 use std::time::Duration;
@@ -15,14 +14,15 @@ use std::time::Duration;
 use weir_protocol::JobId;
 use weir_protocol::job_graph::JobGraph;
 use weir_protocol::rest::JobDescription;
+use weir_sql::catalog::{Catalog, CatalogObject, ObjectPath};
 use weir_sql::script::{ScriptStatement, SqlError};
 use weir_sql::session::Session;
 
 use crate::{ClientError, ClusterClient};
 pub use error::SqlClientError;
 pub use outcome::{Outcome, Submission};
-pub use result_table::{ResultColumn, ResultTable};
 use step::Step;
+pub use weir_sql::session::ResultTable;
 
 /// How long the end of a job is waited for: in effect, without limit.
 const FOREVER: Duration = Duration::from_secs(365 * 86_400);
@@ -43,7 +43,7 @@ pub struct SqlClient {
 impl SqlClient {
     /// A client with a new session. Only statements about jobs call the cluster, each for at most `patience`.
     pub fn new(cluster: ClusterClient, patience: Duration) -> Self {
-        Self { session: Session::new(), cluster, patience, check: |_| Ok(()) }
+        Self { session: Session::default(), cluster, patience, check: |_| Ok(()) }
     }
 
     /// The same client, but `check` sees each graph before it is submitted. Its messages refuse the statement.
@@ -61,7 +61,13 @@ impl SqlClient {
         match large_stack::run(|| step::decide(session, statement))?? {
             Step::Done => Ok(Outcome::Done),
             Step::Table(table) => Ok(Outcome::Table(table)),
-            Step::Submit { graph, is_awaited } => self.submit(*graph, is_awaited).await,
+            Step::Submit { graph, is_awaited, then } => {
+                let outcome = self.submit(*graph, is_awaited).await?;
+                if let Some(session) = then {
+                    self.session = *session;
+                }
+                Ok(outcome)
+            }
             Step::ShowJobs => {
                 let overview = self.cluster.list(self.patience).await?;
                 Ok(Outcome::Table(jobs::overview_table(&overview)))
@@ -74,8 +80,8 @@ impl SqlClient {
                 self.cluster.cancel(job, self.patience).await?;
                 Ok(Outcome::Canceling(job))
             }
-            Step::Stop { job, directory, drain } => {
-                let savepoint = self.cluster.stop(job, directory.as_deref(), drain, self.patience).await?;
+            Step::Stop { job, drain } => {
+                let savepoint = self.cluster.stop(job, None, drain, self.patience).await?;
                 Ok(Outcome::Stopped { job, savepoint })
             }
         }
@@ -98,11 +104,24 @@ impl SqlClient {
 
     /// Sets an option of the session, as `SET 'key' = 'value'` does.
     pub fn set(&mut self, key: &str, value: &str) -> Result<(), SqlError> {
-        self.session.set(key, value)
+        self.session.options.set(key, value)
     }
 
-    /// The session: its catalogue and options.
-    pub fn session(&self) -> &Session {
-        &self.session
+    /// The tables and views of the current database, each with the names of its columns as far as they are written down.
+    pub fn tables(&self) -> Vec<(String, Vec<String>)> {
+        let catalog = &self.session.catalog;
+        let (current, database) = catalog.current();
+        let columns = |name: &str| {
+            let path = ObjectPath { catalog: current.to_owned(), database: database.to_owned(), name: name.to_owned() };
+            match catalog.object(&path) {
+                Some(CatalogObject::Table(table)) => table.columns.iter().map(|column| column.name.clone()).collect(),
+                Some(CatalogObject::View(view)) => view.columns.clone(),
+                None => Vec::new(),
+            }
+        };
+        catalog.names(current, database).into_iter().map(|name| (name.clone(), columns(&name))).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ use weir_protocol::JobId;
 use super::ResultTable;
 
 /// What a statement has done.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
     /// It changed the session, and there is nothing to show.
     Done,

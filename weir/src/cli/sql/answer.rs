@@ -1,8 +1,10 @@
 //! Prints what statements have done.
 
 use weir_client::sql_client::{Outcome, ResultTable, Submission};
+use weir_protocol::job_graph::DataType;
 use weir_world::{err_line, out_line};
 
+use super::render::lone_text;
 use super::screen::Screen;
 
 /// Prints the outcome of a statement: results to standard output. For programs, only they go there.
@@ -28,12 +30,13 @@ fn submission_table(submission: &Submission) -> ResultTable {
 }
 
 fn lone_row(columns: &[&str], cells: Vec<String>) -> ResultTable {
-    ResultTable { rows: vec![cells.into_iter().map(Some).collect()], ..ResultTable::of_texts(columns) }
+    let columns = columns.iter().map(|name| ((*name).to_owned(), DataType::String)).collect();
+    ResultTable { columns, rows: vec![cells.into_iter().map(Some).collect()] }
 }
 
 /// What is said of a result after it: how many rows it has.
 pub(super) fn row_count(result: &ResultTable) -> String {
-    match (result.lone_text(), result.rows.len()) {
+    match (lone_text(result), result.rows.len()) {
         (Some(_), _) => "OK".to_owned(),
         (None, 0) => "Empty set".to_owned(),
         (None, 1) => "1 row in set".to_owned(),

@@ -6,7 +6,9 @@ use std::time::Instant;
 use rustyline::error::ReadlineError;
 use tokio::runtime::Runtime;
 use weir_client::sql_client::{Outcome, SqlClient, SqlClientError};
+use weir_dataflow::functions;
 use weir_sql::script::{ScriptStatement, split};
+use weir_sql::session::OPTIONS;
 use weir_world::{err_line, out_line, output};
 
 use super::completion::Names;
@@ -120,9 +122,13 @@ fn message_of(error: SqlClientError) -> Message {
 
 /// What the session knows now, for completion.
 fn names(client: &SqlClient) -> Names {
+    // Operators are functions too, but nobody calls them by name.
+    let is_called = |function: &&weir_dataflow::functions::Function| {
+        function.syntax.get(..function.name.len()).is_some_and(|start| start.eq_ignore_ascii_case(function.name))
+    };
     Names {
         tables: client.tables(),
-        functions: SqlClient::functions(),
-        options: SqlClient::options().into_iter().map(str::to_owned).collect(),
+        functions: functions::all().filter(is_called).map(|function| function.name.to_uppercase()).collect(),
+        options: OPTIONS.iter().map(|option| option.name.to_owned()).collect(),
     }
 }

@@ -6,9 +6,9 @@ use weir_protocol::job_graph::DataType;
 /// A line for each row.
 pub(super) fn lines(result: &ResultTable) -> Vec<String> {
     let object = |row: &Vec<Option<String>>| {
-        let members = result.columns.iter().zip(row).map(|(column, cell)| {
-            let value = cell.as_deref().map_or_else(|| "null".to_owned(), |text| value(text, &column.data_type));
-            format!("{}:{value}", quoted(&column.name))
+        let members = result.columns.iter().zip(row).map(|((name, data_type), cell)| {
+            let value = cell.as_deref().map_or_else(|| "null".to_owned(), |text| value(text, data_type));
+            format!("{}:{value}", quoted(name))
         });
         format!("{{{}}}", members.collect::<Vec<_>>().join(","))
     };
@@ -33,15 +33,13 @@ fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use weir_client::sql_client::ResultColumn;
-
     use super::*;
 
     #[test]
     fn numbers_keep_their_digits_and_what_json_does_not_have_is_text() {
         let decimal = DataType::Decimal { precision: 38, scale: 2 };
         let columns = [("d", decimal), ("f", DataType::Double), ("b", DataType::Boolean), ("s", DataType::String)];
-        let columns = columns.map(|(name, data_type)| ResultColumn::new(name, data_type)).to_vec();
+        let columns = columns.map(|(name, data_type)| (name.to_owned(), data_type)).to_vec();
         let row = |cells: [Option<&str>; 4]| cells.map(|cell| cell.map(str::to_owned)).to_vec();
         let rows = vec![
             row([Some("123456789012345678901234567890.10"), Some("1.0E10"), Some("TRUE"), Some("1 \"x\"\n")]),

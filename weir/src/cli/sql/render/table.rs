@@ -11,7 +11,7 @@ const NARROWEST: usize = 8;
 /// The lines of the table. If `width` is given, cells are cut so that the table fits into that many columns.
 pub(super) fn lines(result: &ResultTable, width: Option<usize>) -> Vec<String> {
     let cell = |text: &str| text.split('\n').map(visible).collect::<Vec<_>>();
-    let header: Vec<_> = result.columns.iter().map(|column| cell(&column.name)).collect();
+    let header: Vec<_> = result.columns.iter().map(|(name, _)| cell(name)).collect();
     let row = |row: &Vec<Option<String>>| row.iter().map(|text| cell(text.as_deref().unwrap_or(NULL))).collect::<Vec<_>>();
     let rows: Vec<_> = result.rows.iter().map(row).collect();
 
@@ -24,7 +24,7 @@ pub(super) fn lines(result: &ResultTable, width: Option<usize>) -> Vec<String> {
     if let Some(width) = width {
         fit(&mut widths, width);
     }
-    let is_number: Vec<_> = result.columns.iter().map(|column| column.data_type.is_numeric()).collect();
+    let is_number: Vec<_> = result.columns.iter().map(|(_, data_type)| data_type.is_numeric()).collect();
     let border = format!("+{}", widths.iter().map(|width| format!("{}+", "-".repeat(width + 2))).collect::<String>());
     let mut lines = vec![border.clone()];
     lines.extend(row_lines(&header, &widths, &is_number));
@@ -86,13 +86,12 @@ pub(super) fn visible(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use weir_client::sql_client::ResultColumn;
     use weir_protocol::job_graph::DataType;
 
     use super::*;
 
     fn two_columns(rows: &[(&str, Option<&str>)]) -> ResultTable {
-        let columns = vec![ResultColumn::new("name", DataType::String), ResultColumn::new("n", DataType::Bigint)];
+        let columns = vec![("name".to_owned(), DataType::String), ("n".to_owned(), DataType::Bigint)];
         let rows = rows.iter().map(|(name, n)| vec![Some((*name).to_owned()), n.map(str::to_owned)]).collect();
         ResultTable { columns, rows }
     }
