@@ -6,6 +6,10 @@ pub mod connector;
 pub mod dialect;
 pub mod expression;
 pub mod graph;
+mod option;
 pub mod planner;
 pub mod script;
+pub mod session;
 pub mod stream;
+
+pub use option::OptionValue;

@@ -1,7 +1,18 @@
 //! The tables and views that a statement can name.
 
+mod changes;
+mod create;
+mod describe;
+mod like;
+mod memory;
+mod show_create;
 mod table;
 
+pub use changes::CatalogChange;
+pub use create::{create_table, create_table_as};
+pub use describe::{ColumnType, DESCRIBE_COLUMNS, describe};
+pub use memory::{DEFAULT_CATALOG, DEFAULT_DATABASE, MAX_NAME, MemoryCatalog};
+pub use show_create::{show_create_table, show_create_view, type_text};
 pub use table::*;
 
 /// Resolved names: what the planner reads. It never writes.

@@ -1,0 +1,174 @@
+//! Connectors: from a table's options to the operators that read and write it.
+//!
+//! Options have Flink's names. An option that no connector knows is refused; one that only matters to the JVM is taken with a notice.
+
+mod datagen;
+mod filesystem;
+mod option;
+mod output;
+
+use weir_protocol::job_graph::catalog::closest;
+use weir_protocol::job_graph::{Field, OperatorDescriptor};
+
+use self::option::Options;
+pub use self::option::{ConnectorOption, Effect};
+use crate::catalog::{CatalogTable, ObjectPath, TableColumnKind};
+use crate::script::SqlError;
+
+/// A connector and what it can do.
+#[derive(Debug)]
+pub struct Connector {
+    /// The value of the option `connector`.
+    pub name: &'static str,
+    /// One sentence that says what it is for.
+    pub doc: &'static str,
+    pub options: &'static [ConnectorOption],
+    source: Option<fn(&Request<'_>) -> Result<SourceDescriptor, SqlError>>,
+    sink: Option<fn(&Request<'_>) -> Result<SinkDescriptor, SqlError>>,
+}
+
+impl Connector {
+    /// Whether it can be read from.
+    pub fn is_source(&self) -> bool {
+        self.source.is_some()
+    }
+
+    /// Whether it can be written to.
+    pub fn is_sink(&self) -> bool {
+        self.sink.is_some()
+    }
+}
+
+/// All connectors, by name.
+pub const CONNECTORS: &[Connector] = &[
+    Connector {
+        name: "blackhole",
+        doc: "Drops all rows, for measuring.",
+        options: output::BLACKHOLE,
+        source: None,
+        sink: Some(output::blackhole),
+    },
+    Connector {
+        name: "datagen",
+        doc: "Generates rows.",
+        options: datagen::OPTIONS,
+        source: Some(datagen::source),
+        sink: None,
+    },
+    Connector {
+        name: "filesystem",
+        doc: "Reads and writes files.",
+        options: filesystem::OPTIONS,
+        source: Some(filesystem::source),
+        sink: Some(filesystem::sink),
+    },
+    Connector {
+        name: "print",
+        doc: "Prints rows to the standard output of the TaskManagers.",
+        options: output::PRINT,
+        source: None,
+        sink: Some(output::print),
+    },
+];
+
+/// How a table is read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SourceDescriptor {
+    pub operator: OperatorDescriptor,
+    /// What the operator emits: the wanted columns in their order. All rows are inserts.
+    pub columns: Vec<Field>,
+    /// Whether the rows end.
+    pub is_bounded: bool,
+    /// What a user should know about options without effect.
+    pub notices: Vec<String>,
+}
+
+/// How a table is written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SinkDescriptor {
+    pub operator: OperatorDescriptor,
+    /// Whether rows may be changed and deleted. If not, all rows must be inserts.
+    pub takes_changes: bool,
+    /// What a user should know about options without effect.
+    pub notices: Vec<String>,
+}
+
+/// What a connector is asked for.
+struct Request<'a> {
+    path: &'a ObjectPath,
+    table: &'a CatalogTable,
+    options: Options<'a>,
+    /// The columns that the table stores.
+    stored: Vec<Field>,
+    /// Of these, the names that are wanted, in this order.
+    wanted: Vec<&'a str>,
+}
+
+impl Request<'_> {
+    /// The wanted columns. If none is wanted, rows are still counted, so there is one.
+    fn wanted_columns(&self) -> Vec<Field> {
+        if self.wanted.is_empty() {
+            return self.stored.first().cloned().into_iter().collect();
+        }
+        self.wanted.iter().filter_map(|name| self.stored.iter().find(|field| field.name == *name)).cloned().collect()
+    }
+}
+
+/// How to read these columns of a table. Errors: `SQL-OPTION`, `SQL-UNSUPPORTED`, `SQL-CATALOG`.
+pub fn source(path: &ObjectPath, table: &CatalogTable, wanted: &[&str]) -> Result<SourceDescriptor, SqlError> {
+    let connector = connector(path, table)?;
+    let Some(source) = connector.source else {
+        let message = format!("table {path} can only be written to: connector '{}' is no source", connector.name);
+        return Err(SqlError::new("SQL-CATALOG", message));
+    };
+    let request = request(path, table, connector, wanted)?;
+    if let Some(unknown) = wanted.iter().find(|name| request.stored.iter().all(|field| field.name != **name)) {
+        return Err(SqlError::new("SQL-CATALOG", format!("table {path} does not store a column {unknown:?}")));
+    }
+    source(&request)
+}
+
+/// How to write a table. Errors: `SQL-OPTION`, `SQL-UNSUPPORTED`, `SQL-CATALOG`.
+pub fn sink(path: &ObjectPath, table: &CatalogTable) -> Result<SinkDescriptor, SqlError> {
+    let connector = connector(path, table)?;
+    let Some(sink) = connector.sink else {
+        let message = format!("table {path} can only be read: connector '{}' is no sink", connector.name);
+        return Err(SqlError::new("SQL-CATALOG", message));
+    };
+    sink(&request(path, table, connector, &[])?)
+}
+
+fn request<'a>(
+    path: &'a ObjectPath,
+    table: &'a CatalogTable,
+    connector: &Connector,
+    wanted: &[&'a str],
+) -> Result<Request<'a>, SqlError> {
+    let options = Options::check(path, table, connector)?;
+    let stored = table.columns.iter().filter_map(|column| match &column.kind {
+        TableColumnKind::Physical { data_type, nullable } => {
+            Some(Field { name: column.name.clone(), data_type: data_type.clone(), nullable: *nullable })
+        }
+        _ => None,
+    });
+    Ok(Request { path, table, options, stored: stored.collect(), wanted: wanted.to_vec() })
+}
+
+fn connector(path: &ObjectPath, table: &CatalogTable) -> Result<&'static Connector, SqlError> {
+    let names = || CONNECTORS.iter().map(|connector| connector.name);
+    let all = names().collect::<Vec<_>>().join(", ");
+    let Some(name) = table.options.get("connector") else {
+        let error = SqlError::new("SQL-OPTION", format!("table {path} has no option 'connector', so it can't be read or written"));
+        return Err(error.hint(format!("add WITH ('connector' = '…'); the connectors are {all}")));
+    };
+    CONNECTORS.iter().find(|connector| connector.name == name).ok_or_else(|| {
+        let error = SqlError::new("SQL-OPTION", format!("table {path}: there is no connector '{name}'"));
+        error.hint(match closest(name, names()) {
+            Some(other) => format!("did you mean '{other}'?"),
+            None => format!("the connectors are {all}"),
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,165 @@
+use serde_json::{Value, json};
+use weir_protocol::job_graph::{CheckpointConfig, Partitioning};
+
+use super::*;
+use crate::catalog::create_table;
+use crate::dialect::{Statement, parse_statement};
+use crate::script::split;
+
+fn path() -> ObjectPath {
+    ObjectPath { catalog: "c".into(), database: "d".into(), name: "t".into() }
+}
+
+fn table(columns: &str, options: &str) -> CatalogTable {
+    let script = format!("CREATE TABLE t ({columns}) WITH ({options})");
+    match parse_statement(&split(&script).unwrap()[0]).unwrap() {
+        Statement::CreateTable(create) => create_table(&create, None).unwrap(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn read(options: &str, wanted: &[&str]) -> Result<SourceDescriptor, SqlError> {
+    source(&path(), &table("a INT, b STRING, c AS a + 1", options), wanted)
+}
+
+fn written(options: &str) -> Result<SinkDescriptor, SqlError> {
+    sink(&path(), &table("a INT, b STRING, c AS a + 1", options))
+}
+
+fn options(descriptor: &OperatorDescriptor) -> Value {
+    serde_json::to_value(&descriptor.options).unwrap()
+}
+
+#[test]
+fn files_are_read_as_flink_reads_them() {
+    let schema = json!([{"name": "a", "type": "INT", "nullable": true}, {"name": "b", "type": "STRING", "nullable": true}]);
+    let csv = read("'connector'='filesystem', 'path'='file:///in', 'format'='csv'", &["a", "b"]).unwrap();
+    assert_eq!(csv.operator.kind, "source.file");
+    assert_eq!(options(&csv.operator), json!({"path": "/in", "format": "csv", "header": false, "empty_text": "text", "schema": schema}));
+    assert!(csv.is_bounded && csv.notices.is_empty());
+    let csv = read(
+        "'connector'='filesystem', 'path'='/in', 'format'='csv', 'csv.field-delimiter'='\\t', 'csv.disable-quote-character'='true',
+         'csv.null-literal'='n/a', 'csv.ignore-parse-errors'='true', 'csv.header'='true', 'csv.escape-character'='\\'",
+        &["b"],
+    )
+    .unwrap();
+    assert_eq!(
+        options(&csv.operator),
+        json!({"path": "/in", "format": "csv", "header": true, "empty_text": "text", "schema": schema, "columns": ["b"], "delimiter": "\t",
+            "quote": "", "null_literal": "n/a", "ignore_parse_errors": true, "escape": "\\"})
+    );
+    assert_eq!(csv.columns.iter().map(|field| field.name.as_str()).collect::<Vec<_>>(), ["b"]);
+    let json = read("'connector'='filesystem', 'path'='s3://b/in', 'format'='JSON', 'json.fail-on-missing-field'='true'", &[]).unwrap();
+    assert_eq!(
+        options(&json.operator),
+        json!({"path": "s3://b/in", "format": "json", "schema": schema, "columns": ["a"], "missing_columns": "null", "fail_on_missing_field": true})
+    );
+}
+
+#[test]
+fn sinks_say_whether_they_take_changes() {
+    let file = written("'connector'='filesystem', 'path'='/out', 'format'='json', 'json.timestamp-format.standard'='ISO-8601', 'sink.rolling-policy.file-size'='1 mb'").unwrap();
+    assert_eq!(options(&file.operator), json!({"path": "/out", "format": "json", "timestamp_format": "iso-8601-local"}));
+    assert!(!file.takes_changes);
+    assert_eq!(file.notices.len(), 1);
+    let csv = written("'connector'='filesystem', 'path'='/out', 'format'='csv'").unwrap();
+    assert_eq!(options(&csv.operator), json!({"path": "/out", "format": "csv", "header": false, "timestamp_format": "sql"}));
+    let print = written("'connector'='print', 'print-identifier'='x'").unwrap();
+    assert_eq!((print.operator.kind.as_str(), options(&print.operator), print.takes_changes), ("sink.print", json!({"prefix": "x"}), true));
+    assert!(written("'connector'='blackhole'").unwrap().takes_changes);
+}
+
+#[test]
+fn generated_tables_end_with_their_shortest_sequence() {
+    let make = |options: &str, wanted: &[&str]| source(&path(), &table("a INT, b BIGINT, s STRING, ts TIMESTAMP(3)", options), wanted);
+    let endless = make("'connector'='datagen'", &["a", "s", "ts"]).unwrap();
+    assert!(!endless.is_bounded);
+    assert_eq!(
+        options(&endless.operator),
+        json!({"rows_per_second": 10000, "fields": [
+            {"name": "a", "type": "INT", "kind": "random", "min": i32::MIN, "max": i32::MAX},
+            {"name": "s", "type": "STRING", "kind": "random"},
+            {"name": "ts", "type": "TIMESTAMP(3)", "kind": "timestamp", "step_ms": 1}]})
+    );
+    let ends = make(
+        "'connector'='datagen', 'rows-per-second'='10', 'number-of-rows'='100', 'fields.b.kind'='sequence', 'fields.b.start'='5', 'fields.b.end'='9', 'fields.a.min'='1', 'fields.a.max'='3', 'fields.s.length'='5'",
+        &["b", "a"],
+    )
+    .unwrap();
+    assert_eq!(
+        options(&ends.operator),
+        json!({"rows_per_second": 10, "rows": 5, "fields": [
+            {"name": "b", "type": "BIGINT", "kind": "sequence", "min": 5},
+            {"name": "a", "type": "INT", "kind": "random", "min": 1, "max": 3}]})
+    );
+    assert!(ends.is_bounded && ends.notices[0].contains("fields.s.length"));
+}
+
+#[test]
+fn wrong_options_are_refused_with_a_hint() {
+    for (options, code, part, hint) in [
+        ("'format'='csv'", "SQL-OPTION", "has no option 'connector'", "blackhole, datagen, filesystem, print"),
+        ("'connector'='filesytem'", "SQL-OPTION", "no connector 'filesytem'", "did you mean 'filesystem'?"),
+        ("'connector'='filesystem', 'path'='/x'", "SQL-OPTION", "option 'format' is missing", "'format' = '…'"),
+        ("'connector'='filesystem', 'format'='csv'", "SQL-OPTION", "option 'path' is missing", "'path'"),
+        ("'connector'='filesystem', 'path'='x/y', 'format'='csv'", "SQL-OPTION", "must be an absolute path", "another directory"),
+        ("'connector'='filesystem', 'path'='/x', 'format'='csv', 'csv.field-delimeter'=';'", "SQL-OPTION", "no option 'csv.field-delimeter'", "did you mean 'csv.field-delimiter'?"),
+        ("'connector'='filesystem', 'path'='/x', 'format'='orc'", "SQL-OPTION", "'orc'; it must be one of csv, json, parquet", ""),
+        ("'connector'='filesystem', 'path'='/x', 'format'='json', 'csv.null-literal'='x'", "SQL-OPTION", "does not fit 'format' = 'json'", ""),
+        ("'connector'='filesystem', 'path'='/x', 'format'='csv', 'csv.field-delimiter'=';;'", "SQL-OPTION", "must be one character", ""),
+        ("'connector'='filesystem', 'path'='/x', 'format'='csv', 'source.monitor-interval'='5 s'", "SQL-UNSUPPORTED", "source.monitor-interval", "exist when the job begins"),
+        ("'connector'='filesystem', 'path'='/x', 'format'='csv', 'csv.allow-comments'='true'", "SQL-UNSUPPORTED", "csv.allow-comments", ""),
+        ("'connector'='datagen', 'fields.x.min'='5'", "SQL-OPTION", "no option 'fields.x.min'", ""),
+        ("'connector'='datagen', 'fields.a.mni'='5'", "SQL-OPTION", "no option 'fields.a.mni'", "did you mean 'fields.a.min'?"),
+        ("'connector'='datagen', 'fields.a.start'='5'", "SQL-OPTION", "does not fit 'fields.a.kind' = 'random'", ""),
+        ("'connector'='datagen', 'fields.a.kind'='sequence'", "SQL-OPTION", "'fields.a.start' is missing", ""),
+        ("'connector'='datagen', 'fields.a.min'='9999999999'", "SQL-OPTION", "which is no INT", ""),
+        ("'connector'='print'", "SQL-CATALOG", "can only be written to", ""),
+    ] {
+        let error = read(options, &["a"]).unwrap_err();
+        assert_eq!(error.code, code, "{options}");
+        assert!(error.message.contains(part), "{options}: {error}");
+        assert!(error.hint.clone().unwrap_or_default().contains(hint), "{options}: {:?}", error.hint);
+    }
+    assert_eq!(written("'connector'='datagen'").unwrap_err().code, "SQL-CATALOG");
+}
+
+#[test]
+fn the_operators_are_those_of_the_catalog() {
+    // The job graph is checked as a submitted one is.
+    let source = source(&path(), &table("a INT, b BIGINT", "'connector'='datagen', 'number-of-rows'='5'"), &["a", "b"]).unwrap();
+    let sink = written("'connector'='print', 'print-identifier'='x'").unwrap();
+    let vertex = |uid: &str, operator: OperatorDescriptor, output: Vec<Field>| weir_protocol::job_graph::JobVertex {
+        uid: uid.into(),
+        name: String::new(),
+        parallelism: 1,
+        operators: vec![operator],
+        output_schema: output,
+        input_schemas: vec![],
+    };
+    let graph = weir_protocol::job_graph::JobGraph {
+        version: weir_protocol::job_graph::JobGraph::VERSION,
+        job_id: None,
+        name: "test".into(),
+        max_parallelism: 128,
+        vertices: vec![vertex("source", source.operator, source.columns), vertex("sink", sink.operator, vec![])],
+        edges: vec![weir_protocol::job_graph::JobEdge { from: "source".into(), to: "sink".into(), input: 0, partitioning: Partitioning::Forward }],
+        checkpointing: Some(CheckpointConfig::default()),
+        restart_strategy: None,
+        restore_from: None,
+        allow_non_restored_state: false,
+    };
+    let refusals = weir_protocol::job_graph::validate::validate(&graph);
+    assert!(refusals.is_ok(), "{refusals:?}");
+}
+
+#[test]
+fn options_are_unique_and_documented() {
+    for connector in CONNECTORS {
+        assert!(connector.doc.ends_with('.'));
+        for (i, option) in connector.options.iter().enumerate() {
+            assert!(option.doc.ends_with('.'), "{}", option.name);
+            assert!(connector.options[..i].iter().all(|other| other.name != option.name), "{}", option.name);
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! A session: its catalogue, its options, and the statements that only concern these.
+
+mod command;
+mod option;
+mod options;
+mod result;
+
+pub use command::{Planner, Session};
+pub use option::{OPTIONS, SessionOption};
+pub use options::{Retention, SessionOptions};
+pub use result::{Outcome, ResultTable};
+
+#[cfg(test)]
+mod tests;
