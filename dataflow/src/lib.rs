@@ -16,6 +16,7 @@ pub mod key_group;
 pub mod operator;
 pub mod operators;
 pub mod options;
+pub mod program;
 pub mod registry;
 #[cfg(test)]
 mod samples;

@@ -6,7 +6,31 @@ use std::sync::LazyLock;
 use super::Function;
 
 /// The functions of each family.
-const FAMILIES: &[&[Function]] = &[];
+const FAMILIES: &[&[Function]] = &[
+    super::arithmetic::FUNCTIONS,
+    super::comparison::FUNCTIONS,
+    super::conditional::FUNCTIONS,
+    super::logic::FUNCTIONS,
+    super::membership::FUNCTIONS,
+    super::regexp::FUNCTIONS,
+    super::string::build::FUNCTIONS,
+    super::string::case::FUNCTIONS,
+    super::string::classify::FUNCTIONS,
+    super::string::cut::FUNCTIONS,
+    super::string::encode::FUNCTIONS,
+    super::string::find::FUNCTIONS,
+    super::string::like::FUNCTIONS,
+    super::string::split::FUNCTIONS,
+    super::string::url::FUNCTIONS,
+    super::math::digits::FUNCTIONS,
+    super::math::real::FUNCTIONS,
+    super::math::round::FUNCTIONS,
+    super::math::sign::FUNCTIONS,
+    super::time::convert::FUNCTIONS,
+    super::time::extract::FUNCTIONS,
+    super::time::now::FUNCTIONS,
+    super::time::shift::FUNCTIONS,
+];
 
 static BY_CALL_NAME: LazyLock<BTreeMap<String, &'static Function>> =
     LazyLock::new(|| all().map(|function| (function.call_name(), function)).collect());

@@ -1,5 +1,6 @@
 //! The operators of the catalog that are neither sources nor sinks.
 
+mod calc;
 mod event_time;
 pub mod expression;
 mod filter;
@@ -16,6 +17,7 @@ use crate::registry::OperatorRegistry;
 
 /// Registers every kind of this module.
 pub fn register_operators(registry: &mut OperatorRegistry) {
+    registry.register("calc", calc::build);
     registry.register("filter", filter::build);
     registry.register("project", project::build);
     registry.register("watermark", watermark::build);

@@ -20,6 +20,7 @@ pub(super) struct Aggregate {
     function: String,
     arguments: Vec<Typed>,
     distinct: bool,
+    delimiter: Option<String>,
     filter: Option<Typed>,
     data_type: DataType,
     nullable: bool,
@@ -31,12 +32,12 @@ pub(super) struct Aggregates(Vec<Aggregate>);
 
 /// Whether a function of this name in lower case is an aggregate.
 pub(super) fn is_aggregate(name: &str) -> bool {
-    names().any(|known| known == name)
+    aggregates::all().any(|aggregate| aggregate.name == name || aggregate.aliases.contains(&name))
 }
 
 /// The names of all aggregates.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
-    aggregates::all().iter().map(|aggregate| aggregate.name)
+    aggregates::all().map(|aggregate| aggregate.name)
 }
 
 impl Expressions<'_> {
@@ -74,13 +75,23 @@ impl Expressions<'_> {
         };
         let filter = function.filter.as_ref().map(|filter| self.condition(filter)).transpose()?;
         let types: Vec<_> = arguments.iter().map(|argument| argument.data_type.clone()).collect();
-        let resolved = aggregates::resolve(name, &types, distinct).map_err(|what| {
-            SqlError::new("SQL-TYPE", format!("{}: {what}", name.to_uppercase())).at(at)
-        })?;
-        let arguments =
-            arguments.into_iter().zip(&resolved.arguments).map(|(argument, to)| self.coerce(argument, to)).collect::<Result<_, _>>()?;
-        let (data_type, nullable) = (resolved.result, resolved.nullable);
-        Ok(Aggregate { function: name.to_owned(), arguments, distinct, filter, data_type, nullable })
+        let resolved =
+            aggregates::resolve(name, &types, distinct).map_err(|what| SqlError::new("SQL-TYPE", what).at(at))?;
+        let nullable = resolved.nullable(arguments.iter().any(|argument| argument.nullable), filter.is_some());
+        let (function, data_type) = (resolved.function.to_owned(), resolved.result);
+        let mut arguments = arguments
+            .into_iter()
+            .zip(&resolved.arguments)
+            .map(|(argument, to)| self.coerce(argument, to))
+            .collect::<Result<Vec<_>, _>>()?;
+        let delimiter = match arguments.len() {
+            0 | 1 => None,
+            _ => match arguments.pop().map(|argument| argument.kind) {
+                Some(ExprKind::Literal(Some(text))) => Some(text),
+                _ => return Err(SqlError::new("SQL-TYPE", "the delimiter of LISTAGG is a constant text").at(at)),
+            },
+        };
+        Ok(Aggregate { function, arguments, distinct, delimiter, filter, data_type, nullable })
     }
 }
 
@@ -203,6 +214,7 @@ fn aggregation_input(input: &Node, keys: &[Typed], aggregates: &Aggregates) -> (
             function: aggregate.function.clone(),
             arguments: aggregate.arguments.iter().map(&mut argument).collect(),
             distinct: aggregate.distinct,
+            delimiter: aggregate.delimiter.clone(),
             filter: aggregate.filter.as_ref().map(&mut argument),
             data_type: aggregate.data_type.clone(),
             nullable: aggregate.nullable,

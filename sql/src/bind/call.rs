@@ -6,8 +6,9 @@ use weir_dataflow::functions::{self, Argument};
 use weir_protocol::job_graph::DataType;
 use weir_protocol::job_graph::catalog::closest;
 
-use super::expression::Expressions;
+use super::expression::{Expressions, disjunction};
 use super::{literal, unsupported};
+use crate::dialect::marker;
 use crate::expression::{ExprKind, FunctionRef, Typed};
 use crate::script::SqlError;
 
@@ -67,8 +68,22 @@ impl Expressions<'_> {
                 let values = values.into_iter().map(|value| self.coerce(value, &data_type)).collect::<Result<_, _>>()?;
                 Ok(Typed { kind: ExprKind::Coalesce(values), data_type, nullable })
             }
+            marker::MAP => self.call_on("map", &operands, at),
+            marker::IS_JSON => self.call_on("is_json", &operands, at),
+            marker::BETWEEN_SYMMETRIC => self.between_symmetric(&operands, at),
             _ => self.call_on(&lower, &operands, at),
         }
+    }
+
+    /// `x BETWEEN SYMMETRIC a AND b`: in one of the two orders.
+    fn between_symmetric(&mut self, operands: &[&Expr], at: Location) -> Result<Typed, SqlError> {
+        let [value, one, other] = operands else {
+            return Err(SqlError::new("SQL-TYPE", "BETWEEN SYMMETRIC needs two bounds").at(at));
+        };
+        let (value, one, other) = (self.bind(value)?, self.bind(one)?, self.bind(other)?);
+        let forwards = self.between(value.clone(), one.clone(), other.clone(), at)?;
+        let backwards = self.between(value, other, one, at)?;
+        Ok(disjunction(vec![forwards, backwards]))
     }
 
     /// A call with bound arguments. Errors: `SQL-NAME` for an unknown function, `SQL-TYPE` for wrong arguments.

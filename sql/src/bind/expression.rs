@@ -64,12 +64,9 @@ impl Expressions<'_> {
             Expr::IsDistinctFrom(left, right) => self.call_on("is_distinct", &[left, right], at),
             Expr::IsNotDistinctFrom(left, right) => self.call_on("is_not_distinct", &[left, right], at),
             Expr::Between { expr, negated, low, high } => {
-                let value = self.bind(expr)?;
-                let low = self.bind(low)?;
-                let high = self.bind(high)?;
-                let least = self.call("ge", vec![value.clone(), low], at)?;
-                let most = self.call("le", vec![value, high], at)?;
-                self.negated(*negated, conjunction(vec![least, most]), at)
+                let (value, low, high) = (self.bind(expr)?, self.bind(low)?, self.bind(high)?);
+                let between = self.between(value, low, high, at)?;
+                self.negated(*negated, between, at)
             }
             Expr::InList { expr, list, negated } => {
                 let found = self.in_list(expr, list, at)?;
@@ -219,6 +216,12 @@ impl Expressions<'_> {
         self.call(name, args, at)
     }
 
+    pub(super) fn between(&self, value: Typed, low: Typed, high: Typed, at: Location) -> Result<Typed, SqlError> {
+        let least = self.call("ge", vec![value.clone(), low], at)?;
+        let most = self.call("le", vec![value, high], at)?;
+        Ok(conjunction(vec![least, most]))
+    }
+
     fn negated(&self, negated: bool, condition: Typed, at: Location) -> Result<Typed, SqlError> {
         if negated { self.call("not", vec![condition], at) } else { Ok(condition) }
     }
@@ -309,7 +312,7 @@ fn conjunction(operands: Vec<Typed>) -> Typed {
     Typed { kind: ExprKind::And(operands), data_type: DataType::Boolean, nullable }
 }
 
-fn disjunction(operands: Vec<Typed>) -> Typed {
+pub(super) fn disjunction(operands: Vec<Typed>) -> Typed {
     let nullable = operands.iter().any(|operand| operand.nullable);
     Typed { kind: ExprKind::Or(operands), data_type: DataType::Boolean, nullable }
 }

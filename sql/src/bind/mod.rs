@@ -21,7 +21,7 @@ use std::rc::Rc;
 use sqlparser::ast::Query;
 use sqlparser::tokenizer::Location;
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, CatalogTable, CatalogView, ObjectPath};
 use crate::script::SqlError;
 use crate::stream::Node;
 
@@ -59,6 +59,17 @@ struct NamedQuery {
 /// Binds a whole query. Errors: `SQL-NAME`, `SQL-TYPE`, `SQL-UNSUPPORTED` and others, with their place.
 pub fn query(environment: Environment<'_>, query: &Query) -> Result<Rc<Node>, SqlError> {
     Binder::new(environment).query(query)
+}
+
+/// Binds the reading of a table: all its columns. It need not be in the catalogue.
+pub fn table(environment: Environment<'_>, path: &ObjectPath, table: &CatalogTable) -> Result<Rc<Node>, SqlError> {
+    table::scan(environment, path, table)
+}
+
+/// Binds the query of a view. It need not be in the catalogue.
+pub fn view(environment: Environment<'_>, path: &ObjectPath, view: &CatalogView) -> Result<Rc<Node>, SqlError> {
+    // The statement that asks has no place for what is wrong in the view.
+    Binder::new(environment).view(path, view, Location::empty())
 }
 
 impl<'a> Binder<'a> {

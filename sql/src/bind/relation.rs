@@ -107,7 +107,7 @@ impl Binder<'_> {
         SqlError::new("SQL-NAME", format!("there is no table or view {path}")).at(at).hint(hint)
     }
 
-    fn view(&self, path: &ObjectPath, view: &CatalogView, at: Location) -> Result<Rc<Node>, SqlError> {
+    pub(super) fn view(&self, path: &ObjectPath, view: &CatalogView, at: Location) -> Result<Rc<Node>, SqlError> {
         let query = parse_query(&view.query).map_err(|error| in_view(path, error, at))?;
         let current = (view.catalog.clone(), view.database.clone());
         let binder = Self { current, with: Default::default(), ..self.deeper()? };

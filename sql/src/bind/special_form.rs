@@ -42,6 +42,10 @@ impl Expressions<'_> {
                     [expr, overlay_what, overlay_from].into_iter().chain(overlay_for).map(AsRef::as_ref).collect();
                 self.call_on("overlay", &operands, at)
             }
+            Expr::Array(array) => {
+                let elements: Vec<&Expr> = array.elem.iter().collect();
+                self.call_on("array", &elements, at)
+            }
             other => {
                 let shown: String = other.to_string().chars().take(60).collect();
                 unsupported(&format!("the expression {shown}"), at)

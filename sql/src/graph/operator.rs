@@ -189,6 +189,9 @@ fn aggregate(call: &AggregateCall, name: &str, input: &[&str]) -> Value {
     if let [argument] = call.arguments.as_slice() {
         options["column"] = json!(input[*argument]);
     }
+    if let Some(delimiter) = &call.delimiter {
+        options["delimiter"] = json!(delimiter);
+    }
     if call.distinct {
         options["distinct"] = json!(true);
     }

@@ -1,6 +1,6 @@
 //! Carries out the statements that concern only the session.
 
-use sqlparser::ast::{ObjectName, Query, Spanned};
+use sqlparser::ast::{ObjectName, Spanned};
 use weir_protocol::job_graph::DataType;
 
 use super::{Outcome, ResultTable, SessionOptions};
@@ -10,30 +10,6 @@ use crate::catalog::{
 };
 use crate::dialect::{AlterTable, CreateTable, CreateView, Drop, DropObject, Show, Statement, TableChange};
 use crate::script::SqlError;
-
-/// What a session must ask the planner: types of columns, which expressions and queries decide.
-pub trait Planner {
-    /// The columns of a table with their types, computed ones too. An error says which expression is wrong.
-    fn table_columns(
-        &self,
-        catalog: &dyn Catalog,
-        options: &SessionOptions,
-        path: &ObjectPath,
-        table: &CatalogTable,
-    ) -> Result<Vec<ColumnType>, SqlError>;
-
-    /// The columns of a query.
-    fn query_columns(&self, catalog: &dyn Catalog, options: &SessionOptions, query: &Query) -> Result<Vec<ColumnType>, SqlError>;
-
-    /// The columns of a stored view, by its own names.
-    fn view_columns(
-        &self,
-        catalog: &dyn Catalog,
-        options: &SessionOptions,
-        path: &ObjectPath,
-        view: &CatalogView,
-    ) -> Result<Vec<ColumnType>, SqlError>;
-}
 
 /// A session.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -47,10 +23,10 @@ impl Session {
     /// statement sets, EXPLAIN, `CREATE TABLE … AS`, and the statements about jobs.
     ///
     /// Errors change nothing.
-    pub fn command(&mut self, statement: &Statement, planner: &dyn Planner) -> Option<Result<Outcome, SqlError>> {
+    pub fn command(&mut self, statement: &Statement) -> Option<Result<Outcome, SqlError>> {
         Some(match statement {
-            Statement::CreateTable(create) if create.query.is_none() => self.create_table(create, planner),
-            Statement::CreateView(create) => self.create_view(create, planner),
+            Statement::CreateTable(create) if create.query.is_none() => self.create_table(create),
+            Statement::CreateView(create) => self.create_view(create),
             Statement::CreateDatabase { name, if_not_exists } => done(self.catalog.create_database(name, *if_not_exists)),
             Statement::Drop(drop) => self.drop(drop),
             Statement::AlterTable(alter) => self.alter(alter),
@@ -64,8 +40,8 @@ impl Session {
             }
             Statement::Reset(Some(key)) => done(self.options.reset(key)),
             Statement::Show(Show::Jobs) => return None,
-            Statement::Show(show) => self.show(show, planner).map(Outcome::Table),
-            Statement::Describe(name) => self.describe(name, planner).map(Outcome::Table),
+            Statement::Show(show) => self.show(show).map(Outcome::Table),
+            Statement::Describe(name) => self.describe(name).map(Outcome::Table),
             Statement::Query(_)
             | Statement::Insert(_)
             | Statement::StatementSet(_)
@@ -78,14 +54,14 @@ impl Session {
 
     /// Creates the table of `CREATE TABLE … AS`, whose query has these columns. The caller then inserts the query's rows.
     /// Whether there is anything to insert: not if the table exists already and the statement allows it.
-    pub fn create_table_as(&mut self, create: &CreateTable, columns: &[ColumnType], planner: &dyn Planner) -> Result<bool, SqlError> {
+    pub fn create_table_as(&mut self, create: &CreateTable, columns: &[ColumnType]) -> Result<bool, SqlError> {
         let path = self.catalog.resolve(&create.name)?;
         if create.if_not_exists && self.catalog.exists(&path, false) {
             return Ok(false);
         }
         let columns = columns.iter().map(|column| (column.name.clone(), column.data_type.clone(), column.nullable)).collect();
         let table = create_table_as(create, columns).map_err(|error| error.at(create.name.span().start))?;
-        planner.table_columns(&self.catalog, &self.options, &path, &table)?;
+        self.table_columns(&path, &table)?;
         self.catalog.create(&create.name, CatalogObject::Table(table), false, false)?;
         Ok(true)
     }
@@ -95,7 +71,7 @@ impl Session {
         ResultTable { columns: vec![("key".into(), DataType::String), ("value".into(), DataType::String)], rows }
     }
 
-    fn create_table(&mut self, create: &CreateTable, planner: &dyn Planner) -> Result<Outcome, SqlError> {
+    fn create_table(&mut self, create: &CreateTable) -> Result<Outcome, SqlError> {
         let path = self.catalog.resolve(&create.name)?;
         if create.if_not_exists && self.catalog.exists(&path, create.temporary) {
             return Ok(Outcome::Done);
@@ -111,16 +87,16 @@ impl Session {
             },
         };
         let table = create_table(create, base.as_ref())?;
-        planner.table_columns(&self.catalog, &self.options, &path, &table)?;
+        self.table_columns(&path, &table)?;
         done(self.catalog.create(&create.name, CatalogObject::Table(table), create.temporary, create.if_not_exists))
     }
 
-    fn create_view(&mut self, create: &CreateView, planner: &dyn Planner) -> Result<Outcome, SqlError> {
+    fn create_view(&mut self, create: &CreateView) -> Result<Outcome, SqlError> {
         let path = self.catalog.resolve(&create.name)?;
         if create.if_not_exists && self.catalog.exists(&path, create.temporary) {
             return Ok(Outcome::Done);
         }
-        let columns = planner.query_columns(&self.catalog, &self.options, &create.query)?;
+        let columns = self.query_columns(&create.query)?;
         if !create.columns.is_empty() && create.columns.len() != columns.len() {
             let message = format!("the view names {} columns, but its query has {}", create.columns.len(), columns.len());
             return Err(SqlError::new("SQL-CATALOG", message).at(create.columns[0].span.start));
@@ -181,7 +157,7 @@ impl Session {
         Ok(Outcome::Done)
     }
 
-    fn show(&self, show: &Show, planner: &dyn Planner) -> Result<ResultTable, SqlError> {
+    fn show(&self, show: &Show) -> Result<ResultTable, SqlError> {
         let (catalog, database) = self.catalog.current();
         Ok(match show {
             Show::Catalogs => ResultTable::of_texts("catalog name", [catalog.to_owned()]),
@@ -202,7 +178,7 @@ impl Session {
                     weir_dataflow::functions::all().map(|function| function.name.to_owned()).collect();
                 ResultTable::of_texts("function name", names)
             }
-            Show::Columns(name) => self.describe(name, planner)?,
+            Show::Columns(name) => self.describe(name)?,
             Show::CreateTable(name) => match self.catalog.find(name)? {
                 (path, CatalogObject::Table(table)) => {
                     ResultTable::of_texts("result", [show_create_table(&path, table, self.catalog.exists(&path, true))])
@@ -211,7 +187,7 @@ impl Session {
             },
             Show::CreateView(name) => match self.catalog.find(name)? {
                 (path, CatalogObject::View(view)) => {
-                    let columns = planner.view_columns(&self.catalog, &self.options, &path, view)?;
+                    let columns = self.view_columns(&path, view)?;
                     let names: Vec<_> = columns.into_iter().map(|column| column.name).collect();
                     let temporary = self.catalog.exists(&path, true);
                     ResultTable::of_texts("result", [show_create_view(&path, view, &names, temporary)])
@@ -222,14 +198,14 @@ impl Session {
         })
     }
 
-    fn describe(&self, name: &ObjectName, planner: &dyn Planner) -> Result<ResultTable, SqlError> {
+    fn describe(&self, name: &ObjectName) -> Result<ResultTable, SqlError> {
         let (path, object) = self.catalog.find(name)?;
         let rows = match object {
             CatalogObject::Table(table) => {
-                let types = planner.table_columns(&self.catalog, &self.options, &path, table)?;
+                let types = self.table_columns(&path, table)?;
                 describe(&types, Some(table))
             }
-            CatalogObject::View(view) => describe(&planner.view_columns(&self.catalog, &self.options, &path, view)?, None),
+            CatalogObject::View(view) => describe(&self.view_columns(&path, view)?, None),
         };
         let has_comments = rows.first().is_some_and(|row| row.len() > DESCRIBE_COLUMNS.len());
         let column = |name: &str| (name.to_owned(), if name == "null" { DataType::Boolean } else { DataType::String });

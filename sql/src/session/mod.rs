@@ -3,9 +3,10 @@
 mod command;
 mod option;
 mod options;
+mod planning;
 mod result;
 
-pub use command::{Planner, Session};
+pub use command::Session;
 pub use option::{OPTIONS, SessionOption};
 pub use options::{Retention, SessionOptions};
 pub use result::{Outcome, ResultTable};

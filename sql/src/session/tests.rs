@@ -8,49 +8,11 @@ use crate::catalog::{
 use crate::dialect::{Statement, parse_query, parse_statement};
 use crate::script::{Place, SqlError, split};
 
-/// A planner to which every computed column is an INT, and every query has the columns `a INT NOT NULL` and `b STRING`.
-struct Guess;
-
-fn column(name: &str, data_type: DataType, nullable: bool) -> ColumnType {
-    ColumnType { name: name.to_owned(), data_type, nullable, time: None }
-}
-
-impl Planner for Guess {
-    fn table_columns(&self, _: &dyn Catalog, _: &SessionOptions, _: &ObjectPath, table: &CatalogTable) -> Result<Vec<ColumnType>, SqlError> {
-        let of = |declared: &crate::catalog::TableColumn| {
-            let mut column = match &declared.kind {
-                TableColumnKind::Physical { data_type, nullable } | TableColumnKind::Metadata { data_type, nullable, .. } => {
-                    column(&declared.name, data_type.clone(), *nullable)
-                }
-                TableColumnKind::Computed(text) if text.contains("unknown") => {
-                    return Err(SqlError::new("SQL-NAME", "there is no column \"unknown\""));
-                }
-                TableColumnKind::Computed(_) => column(&declared.name, DataType::Int, false),
-            };
-            column.time = table.watermark.as_ref().filter(|watermark| watermark.column == column.name).map(|_| "ROWTIME");
-            Ok(column)
-        };
-        table.columns.iter().map(of).collect()
-    }
-
-    fn query_columns(&self, _: &dyn Catalog, _: &SessionOptions, _: &Query) -> Result<Vec<ColumnType>, SqlError> {
-        Ok(vec![column("a", DataType::Int, false), column("b", DataType::String, true)])
-    }
-
-    fn view_columns(&self, catalog: &dyn Catalog, options: &SessionOptions, _: &ObjectPath, view: &CatalogView) -> Result<Vec<ColumnType>, SqlError> {
-        let mut columns = self.query_columns(catalog, options, &parse_query(&view.query)?)?;
-        for (column, name) in columns.iter_mut().zip(&view.columns) {
-            column.name = name.clone();
-        }
-        Ok(columns)
-    }
-}
-
 fn run(session: &mut Session, script: &str) -> Result<Outcome, SqlError> {
     let mut last = Ok(Outcome::Done);
     for statement in split(script).unwrap() {
         let parsed = parse_statement(&statement).unwrap_or_else(|error| panic!("{}", error.render(script)));
-        last = session.command(&parsed, &Guess).expect("a statement of the session");
+        last = session.command(&parsed).expect("a statement of the session");
         if last.is_err() {
             break;
         }
@@ -320,14 +282,14 @@ fn settings_become_those_of_the_job() {
 fn create_table_as_takes_the_columns_of_the_query() {
     let mut session = Session::default();
     let statement = parse_statement(&split("CREATE TABLE t (c AS a + 1) WITH ('connector'='print') AS SELECT a, b FROM s").unwrap()[0]).unwrap();
-    assert!(session.command(&statement, &Guess).is_none());
+    assert!(session.command(&statement).is_none());
     let Statement::CreateTable(create) = &statement else { panic!() };
     let columns = [column("a", DataType::Int, false), column("b", DataType::String, true)];
-    assert_eq!(session.create_table_as(create, &columns, &Guess), Ok(true));
+    assert_eq!(session.create_table_as(create, &columns), Ok(true));
     assert_eq!(first(&mut session, "DESCRIBE t"), ["c", "a", "b"]);
-    assert_eq!(session.create_table_as(create, &columns, &Guess).unwrap_err().code, "SQL-CATALOG");
+    assert_eq!(session.create_table_as(create, &columns).unwrap_err().code, "SQL-CATALOG");
     let twice = [column("a", DataType::Int, false), column("a", DataType::String, true)];
-    assert!(session.create_table_as(create, &twice, &Guess).is_err());
+    assert!(session.create_table_as(create, &twice).is_err());
 }
 
 #[test]

@@ -115,6 +115,8 @@ pub struct AggregateCall {
     pub function: String,
     pub arguments: Vec<usize>,
     pub distinct: bool,
+    /// The constant between the texts of LISTAGG.
+    pub delimiter: Option<String>,
     /// A boolean column: rows where it is not true are ignored.
     pub filter: Option<usize>,
     pub data_type: DataType,

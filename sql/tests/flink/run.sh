@@ -11,7 +11,7 @@ javac -nowarn -cp "$classpath" -d "$out" "$here/RunSql.java"
 opens=(--add-opens=java.base/java.lang=ALL-UNNAMED --add-opens=java.base/java.util=ALL-UNNAMED --add-opens=java.base/java.nio=ALL-UNNAMED
   --add-opens=java.base/java.time=ALL-UNNAMED --add-opens=java.base/java.net=ALL-UNNAMED --add-opens=java.base/sun.net.util=ALL-UNNAMED)
 run() {
-  TZ=UTC nice java "${opens[@]}" -Xmx${HEAP:-1500m} -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Duser.timezone=UTC -Dfile.encoding=UTF-8 \
+  TZ=UTC nice -n "${NICE:-10}" java "${opens[@]}" -Xmx${HEAP:-1500m} -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Duser.timezone=UTC -Dfile.encoding=UTF-8 \
     -Dlog4j.configurationFile="$here/log4j2.properties" -cp "$out:$classpath" RunSql "$@"
 }
 what=${1:-all}; shift || true

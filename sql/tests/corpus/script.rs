@@ -1,0 +1,110 @@
+//! Scripts and the results that Flink has computed of them.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use weir_dataflow::changelog::RowKind;
+use weir_sql::dialect::{Statement, parse_statement};
+use weir_sql::planner::plan_query;
+use weir_sql::script::split;
+use weir_sql::session::Session;
+use weir_sql::stream::Column;
+
+use crate::engine;
+use crate::rows::{self, Row};
+
+/// A script of the corpus.
+pub(crate) struct Script {
+    pub(crate) name: String,
+    /// The stage of the SQL work that must run it.
+    pub(crate) stage: String,
+    path: PathBuf,
+    text: String,
+}
+
+/// What Flink answers.
+pub(crate) enum Expected {
+    Error(String),
+    Rows { columns: String, rows: Vec<Row> },
+}
+
+/// What our engine answers.
+pub(crate) struct Found {
+    pub(crate) columns: String,
+    pub(crate) rows: Vec<Row>,
+}
+
+fn tests() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests")
+}
+
+impl Script {
+    /// All scripts, by name.
+    pub(crate) fn all() -> Vec<Self> {
+        let mut paths: Vec<_> = std::fs::read_dir(tests().join("queries")).unwrap().map(|entry| entry.unwrap().path()).collect();
+        paths.sort();
+        let scripts = paths.into_iter().filter(|path| path.extension().is_some_and(|extension| extension == "sql"));
+        scripts.map(Self::read).collect()
+    }
+
+    fn read(path: PathBuf) -> Self {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let stage = text.lines().next().and_then(|line| line.strip_prefix("-- stage ")).unwrap().trim().to_owned();
+        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        let text = text.replace("${data}", tests().join("data").to_str().unwrap());
+        Self { name, stage, path, text }
+    }
+
+    pub(crate) fn expected(&self) -> Expected {
+        let text = std::fs::read_to_string(self.path.with_extension("expected")).unwrap();
+        let mut lines = text.lines();
+        let first = lines.next().unwrap_or_default();
+        if let Some(error) = first.strip_prefix("ERROR") {
+            return Expected::Error(error.trim().to_owned());
+        }
+        let rows = lines.filter(|line| !line.starts_with('#')).map(row).collect();
+        Expected::Rows { columns: first.strip_prefix("# ").unwrap().to_owned(), rows }
+    }
+
+    /// Runs the script. The error is that of planning or of the job.
+    pub(crate) fn run(&self, seed: u64, parallelism: u32) -> Result<Found, String> {
+        let mut session = Session::default();
+        session.options.set("parallelism.default", &parallelism.to_string()).map_err(|error| error.render(&self.text))?;
+        let fails = |error: weir_sql::script::SqlError| error.render(&self.text);
+        for statement in split(&self.text).map_err(fails)? {
+            match parse_statement(&statement).map_err(fails)? {
+                Statement::Query(query) => {
+                    static NUMBER: AtomicU64 = AtomicU64::new(0);
+                    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+                    let environment = session.environment();
+                    let options = session.job_options("corpus");
+                    let (job, columns) = plan_query(environment, &query, engine::collect(number), &options).map_err(fails)?;
+                    engine::run(&job.graph, seed).map_err(|error| error.to_string())?;
+                    let found = engine::collected(number);
+                    return Ok(Found { columns: shown(&columns), rows: rows::rows(&found, &columns) });
+                }
+                other => {
+                    session.command(&other).ok_or("not a command")?.map_err(fails)?;
+                }
+            }
+        }
+        Err("the script has no query".into())
+    }
+}
+
+/// One line of a stored result.
+fn row(line: &str) -> Row {
+    let (_, values) = line.split_once('\t').unwrap_or((line, ""));
+    let kind = [RowKind::Insert, RowKind::UpdateBefore, RowKind::UpdateAfter, RowKind::Delete];
+    let kind = kind.into_iter().find(|known| line.starts_with(known.short())).unwrap_or_else(|| panic!("{line}"));
+    (kind, values.split('\t').map(str::to_owned).collect())
+}
+
+/// The columns as the first line of a stored result has them.
+fn shown(columns: &[Column]) -> String {
+    let column = |column: &Column| {
+        let not_null = if column.nullable { "" } else { " NOT NULL" };
+        format!("`{}` {}{not_null}", column.name.replace('`', "``"), column.data_type)
+    };
+    columns.iter().map(column).collect::<Vec<_>>().join(", ")
+}
