@@ -2,7 +2,6 @@
 //!
 //! Nothing here knows of terminals. What a statement asks for is decided in [`step`]; this file carries it out.
 
-mod columns;
 mod error;
 mod jobs;
 mod large_stack;

@@ -2,17 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use sqlparser::ast::{ObjectName, Query};
 use weir_protocol::JobId;
 use weir_protocol::job_graph::{CheckpointConfig, DataType, JobGraph, OperatorDescriptor};
-use weir_sql::bind::Environment;
 use weir_sql::dialect::{CreateTable, Explain, Insert, Show, Statement, StopJob, parse_statement};
-use weir_sql::graph::JobOptions;
 use weir_sql::planner::{PlannedJob, plan_inserts, plan_query};
 use weir_sql::script::{ScriptStatement, SqlError};
-use weir_sql::session::{self, Planner, ResultTable, Session};
-
-use super::columns::Columns;
+use weir_sql::session::{self, ResultTable, Session};
 
 /// What is left to do for a statement.
 #[derive(Debug)]
@@ -40,7 +35,7 @@ pub(super) enum Step {
 /// Carries out what concerns only the session. Errors change nothing.
 pub(super) fn decide(session: &mut Session, statement: &ScriptStatement) -> Result<Step, SqlError> {
     let parsed = parse_statement(statement)?;
-    if let Some(outcome) = session.command(&parsed, &Columns) {
+    if let Some(outcome) = session.command(&parsed) {
         return outcome.map(|outcome| match outcome {
             session::Outcome::Done => Step::Done,
             session::Outcome::Table(table) => Step::Table(table),
@@ -50,9 +45,9 @@ pub(super) fn decide(session: &mut Session, statement: &ScriptStatement) -> Resu
         Statement::Insert(insert) => submit(session, &[insert]),
         Statement::StatementSet(inserts) => submit(session, &inserts),
         Statement::CreateTable(create) => create_table_as(session, create),
-        Statement::Query(query) => {
+        query @ Statement::Query(_) => {
             // What is wrong with the query is more important than what is not there yet.
-            explain_query(session, &query)?;
+            plan(session, query)?;
             let error = SqlError::unsupported("a query whose rows come back to the client");
             let hint = "INSERT INTO a filesystem or print table, or EXPLAIN the query; this comes with the SQL gateway";
             Err(SqlError { place: Some(statement.place()), ..error }.hint(hint))
@@ -62,12 +57,12 @@ pub(super) fn decide(session: &mut Session, statement: &ScriptStatement) -> Resu
         Statement::DescribeJob(job) => Ok(Step::DescribeJob(job_id(&job)?)),
         Statement::StopJob(StopJob { job, with_savepoint: false, .. }) => Ok(Step::Cancel(job_id(&job)?)),
         Statement::StopJob(StopJob { job, with_drain, .. }) => Ok(Step::Stop { job: job_id(&job)?, drain: with_drain }),
-        other => Err(SqlError::new("SQL-UNSUPPORTED", format!("this statement can't be run here: {other:?}"))),
+        _ => Err(SqlError { place: Some(statement.place()), ..SqlError::unsupported("this statement") }),
     }
 }
 
 fn submit(session: &Session, inserts: &[Insert]) -> Result<Step, SqlError> {
-    let mut graph = plan(session, inserts)?.graph;
+    let mut graph = plan_job(session, inserts)?.graph;
     let options = &session.options;
     graph.checkpointing = options.checkpointing(CheckpointConfig::default());
     graph.restart_strategy = options.restart_strategy();
@@ -79,8 +74,7 @@ fn submit(session: &Session, inserts: &[Insert]) -> Result<Step, SqlError> {
 fn create_table_as(session: &Session, create: CreateTable) -> Result<Step, SqlError> {
     let mut next = session.clone();
     let Some(query) = create.query.clone() else { return Ok(Step::Done) };
-    let columns = Columns.query_columns(&session.catalog, &session.options, &query)?;
-    if !next.create_table_as(&create, &columns, &Columns)? {
+    if !next.create_table_as(&create, &session.query_columns(&query)?)? {
         return Ok(Step::Done);
     }
     let step = submit(&next, &[Insert { table: create.name, columns: Vec::new(), query }])?;
@@ -91,49 +85,34 @@ fn create_table_as(session: &Session, create: CreateTable) -> Result<Step, SqlEr
 }
 
 fn explained(session: &Session, explain: Explain) -> Result<Step, SqlError> {
-    let job = match *explain.statement {
-        Statement::Insert(insert) => plan(session, &[insert])?,
-        Statement::StatementSet(inserts) => plan(session, &inserts)?,
-        Statement::Query(query) => explain_query(session, &query)?,
-        _ => return Err(SqlError::unsupported("EXPLAIN of this statement").hint("EXPLAIN takes a query, INSERT or a statement set")),
-    };
+    let job = plan(session, *explain.statement)?;
     let mut text = job.explanation;
     if explain.json_execution_plan {
         let json = serde_json::to_string_pretty(&job.graph).map_err(|error| SqlError::new("SQL-JOB", error.to_string()))?;
         text.push_str(&format!("\n== Physical Execution Plan ==\n{json}\n"));
     }
-    let rows = vec![vec![Some(text)]];
-    Ok(Step::Table(ResultTable { columns: vec![("result".to_owned(), DataType::String)], rows }))
+    Ok(Step::Table(ResultTable { columns: vec![("result".to_owned(), DataType::String)], rows: vec![vec![Some(text)]] }))
 }
 
-fn plan(session: &Session, inserts: &[Insert]) -> Result<PlannedJob, SqlError> {
-    plan_inserts(environment(session), inserts, &job_options(session, inserts.iter().map(|insert| &insert.table))?)
+/// Plans what a statement would run.
+fn plan(session: &Session, statement: Statement) -> Result<PlannedJob, SqlError> {
+    match statement {
+        Statement::Insert(insert) => plan_job(session, &[insert]),
+        Statement::StatementSet(inserts) => plan_job(session, &inserts),
+        Statement::Query(query) => {
+            // A plan ends in a sink.
+            let sink = OperatorDescriptor { kind: "sink.blackhole".to_owned(), options: BTreeMap::new() };
+            plan_query(session.environment(), &query, sink, &session.job_options("collect")).map(|(job, _)| job)
+        }
+        _ => Err(SqlError::unsupported("EXPLAIN of this statement").hint("EXPLAIN takes a query, INSERT or a statement set")),
+    }
 }
 
-fn explain_query(session: &Session, query: &Query) -> Result<PlannedJob, SqlError> {
-    // A plan ends in a sink.
-    let sink = OperatorDescriptor { kind: "sink.blackhole".to_owned(), options: BTreeMap::new() };
-    plan_query(environment(session), query, sink, &job_options(session, [])?).map(|(job, _)| job)
-}
-
-fn environment(session: &Session) -> Environment<'_> {
-    Environment { catalog: &session.catalog, zone: session.options.local_time_zone() }
-}
-
-/// The options of a job that writes these tables. Without `pipeline.name`, it is named after them, as in Flink.
-fn job_options<'a>(session: &Session, tables: impl IntoIterator<Item = &'a ObjectName>) -> Result<JobOptions, SqlError> {
-    let options = &session.options;
-    let paths = tables.into_iter().map(|table| Ok(session.catalog.resolve(table)?.to_string()));
-    let paths = paths.collect::<Result<Vec<_>, SqlError>>()?;
-    let name = options.pipeline_name().map_or_else(|| format!("insert-into_{}", paths.join(",")), str::to_owned);
-    Ok(JobOptions {
-        name,
-        parallelism: options.parallelism(),
-        max_parallelism: options.max_parallelism(),
-        auto_watermark_interval_ms: options.auto_watermark_interval_ms(),
-        idle_timeout_ms: options.idle_timeout_ms(),
-        state_ttl_ms: options.state_ttl_ms(),
-    })
+fn plan_job(session: &Session, inserts: &[Insert]) -> Result<PlannedJob, SqlError> {
+    // Without `pipeline.name`, a job is named after the tables that it writes, as in Flink.
+    let tables = inserts.iter().map(|insert| Ok(session.catalog.resolve(&insert.table)?.to_string()));
+    let name = format!("insert-into_{}", tables.collect::<Result<Vec<_>, SqlError>>()?.join(","));
+    plan_inserts(session.environment(), inserts, &session.job_options(&name))
 }
 
 fn job_id(text: &str) -> Result<JobId, SqlError> {

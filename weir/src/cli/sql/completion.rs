@@ -63,7 +63,7 @@ pub(super) fn complete(before: &str, names: &Names) -> (usize, Vec<String>) {
     if quote || BEFORE_TABLE.iter().any(|keyword| is(1, keyword)) {
         let mut candidates: Vec<_> = tables().into_iter().map(|name| if quote { format!("{name}`") } else { quoted(&name) }).collect();
         if is(1, "TABLE") || is(1, "VIEW") {
-            candidates.extend(keywords(word).into_iter().filter(|word| word.eq_ignore_ascii_case("IF")));
+            candidates.extend(keywords(word).into_iter().filter(|word| word.trim_end().eq_ignore_ascii_case("IF")));
         }
         return (word_start, candidates);
     }
@@ -110,9 +110,9 @@ fn starting<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Vec<Str
     names.into_iter().filter(begins).map(str::to_owned).collect()
 }
 
-/// The keywords that begin as the word does, in its case.
+/// The keywords that begin as the word does, in its case. A space follows each.
 fn keywords(word: &str) -> Vec<String> {
-    starting(word, KEYWORDS).into_iter().map(|keyword| in_case_of(word, keyword)).collect()
+    starting(word, KEYWORDS).into_iter().map(|keyword| format!("{} ", in_case_of(word, keyword))).collect()
 }
 
 fn functions(word: &str, names: &Names) -> Vec<String> {
@@ -153,7 +153,7 @@ mod tests {
     fn tables_follow_the_words_that_name_them() {
         assert_eq!(completed("SELECT * FROM f"), ["SELECT * FROM flights"]);
         assert_eq!(completed("insert into "), ["insert into flights", "insert into hourly"]);
-        assert_eq!(completed("DROP TABLE I"), ["DROP TABLE IF"]);
+        assert_eq!(completed("DROP TABLE I"), ["DROP TABLE IF "]);
         assert_eq!(completed("SELECT 1; DESCRIBE ho"), ["SELECT 1; DESCRIBE hourly"]);
         assert_eq!(completed("SELECT * FROM `fl"), ["SELECT * FROM `flights`"]);
     }
@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn keywords_and_functions_take_the_case_of_what_was_typed() {
-        assert_eq!(completed("sel"), ["select"]);
+        assert_eq!(completed("sel"), ["select "]);
         assert_eq!(completed("SELECT upp"), ["SELECT upper("]);
         assert_eq!(completed("SELECT DATE_"), ["SELECT DATE_FORMAT("]);
     }
