@@ -1,7 +1,10 @@
 //! Writes rows as text: CSV, JSON lines, and the format of the print sink.
 
 use arrow_array::RecordBatch;
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int8Type;
 use arrow_schema::{DataType, Schema};
+use weir_dataflow::changelog::{RowKind, kind_column};
 use weir_dataflow::operator::OperatorError;
 use weir_dataflow::schema::column_type;
 
@@ -129,12 +132,17 @@ pub(crate) fn append_json(out: &mut Vec<u8>, batch: &RecordBatch, timestamps: Ti
     Ok(())
 }
 
-/// Appends each row in the format of Flink's print sink: `prefix`, then `+I[1, abc, null]`.
+/// Appends each row in the format of Flink's print sink: `prefix`, then `+I[1, abc, null]`. If rows are changes, their kind is shown.
+/// Error: `CHANGELOG` for a kind that does not exist.
 pub(crate) fn append_print(out: &mut Vec<u8>, prefix: &str, batch: &RecordBatch) -> Result<(), OperatorError> {
-    let columns = members_of(batch)?;
+    let mut columns = members_of(batch)?;
+    let kinds = kind_column(batch.schema_ref()).map(|column| batch.column(column).as_primitive::<Int8Type>());
+    columns.truncate(columns.len() - usize::from(kinds.is_some()));
     for row in 0..batch.num_rows() {
+        let kind = kinds.map_or(Some(RowKind::Insert), |kinds| RowKind::of(kinds.value(row)));
+        let kind = kind.ok_or_else(|| OperatorError::fatal("CHANGELOG", format!("row {row} has a kind that does not exist")))?;
         out.extend_from_slice(prefix.as_bytes());
-        append_printed_row(out, &columns, row);
+        append_printed_row(out, kind, &columns, row);
         out.push(b'\n');
     }
     Ok(())
@@ -223,6 +231,17 @@ mod tests {
         assert_eq!(lines[1]["ok"], serde_json::Value::Null);
         assert_eq!(lines[1]["x"], "NaN");
         assert_eq!(lines[1]["at"], i64::MAX);
+    }
+
+    #[test]
+    fn print_shows_the_kind_of_changes() {
+        let schema = Schema::new(vec![Field::new("n", DataType::Int64, false), weir_dataflow::changelog::kind_field()]);
+        let kinds = arrow_array::Int8Array::from(vec![0, 1, 2, 3]);
+        let numbers = Int64Array::from(vec![1, 1, 2, 2]);
+        let batch = RecordBatch::try_new(Arc::new(schema), vec![Arc::new(numbers), Arc::new(kinds)]).unwrap();
+        let mut out = Vec::new();
+        append_print(&mut out, "", &batch).unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), "+I[1]\n-U[1]\n+U[2]\n-D[2]\n");
     }
 
     #[test]

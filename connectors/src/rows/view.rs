@@ -13,6 +13,7 @@ use arrow_array::{
 };
 use arrow_buffer::NullBuffer;
 use arrow_schema::{DataType, Field, TimeUnit};
+use weir_dataflow::changelog::RowKind;
 use weir_dataflow::operator::OperatorError;
 
 use super::times::{TimestampFormat, append_date, append_time, append_timestamp, has_text};
@@ -204,7 +205,7 @@ impl<'a> View<'a> {
                 });
                 out.push(b'}');
             }
-            Values::Row(members) => append_printed_row(out, members, row),
+            Values::Row(members) => append_printed_row(out, RowKind::Insert, members, row),
             _ => self.append_plain(out, row, TimestampFormat::Iso),
         }
     }
@@ -219,9 +220,10 @@ pub(crate) fn append_json_object(out: &mut Vec<u8>, members: &[Member<'_>], row:
     out.extend_from_slice(if members.is_empty() { b"{}" } else { b"}" });
 }
 
-/// Appends `+I[1, null]`.
-pub(crate) fn append_printed_row(out: &mut Vec<u8>, members: &[Member<'_>], row: usize) {
-    out.extend_from_slice(b"+I[");
+/// Appends `+I[1, null]`, with the kind that the row has.
+pub(crate) fn append_printed_row(out: &mut Vec<u8>, kind: RowKind, members: &[Member<'_>], row: usize) {
+    out.extend_from_slice(kind.short().as_bytes());
+    out.push(b'[');
     separated(out, 0..members.len(), |out, member| members[member].view.append_print(out, row));
     out.push(b']');
 }
