@@ -23,6 +23,7 @@ pub struct OperatorChain {
     inputs: u32,
     output_schema: Option<SchemaRef>,
     watermark: EventTime,
+    now_ms: u64,
     ended: bool,
 }
 
@@ -117,8 +118,15 @@ impl OperatorChain {
     /// has no input; `CHAIN-SCHEMA` if the chain's output columns are not the vertex's `output_schema`.
     pub fn build(vertex: &JobVertex, registry: &OperatorRegistry, context: OperatorContext) -> Result<Self, OperatorError> {
         let inputs = context.input_schemas.len() as u32;
-        let mut chain =
-            Self { source: None, operators: Vec::new(), inputs, output_schema: None, watermark: MIN_WATERMARK, ended: false };
+        let mut chain = Self {
+            source: None,
+            operators: Vec::new(),
+            inputs,
+            output_schema: None,
+            watermark: MIN_WATERMARK,
+            now_ms: 0,
+            ended: false,
+        };
         let mut context = context;
         let mut yields = None;
         let last = vertex.operators.len().saturating_sub(1);
@@ -182,8 +190,21 @@ impl OperatorChain {
         self.operators.len() + usize::from(self.source.is_some())
     }
 
+    /// Tells the operators the wall clock (milliseconds since 1970). The task calls it before each unit of work, so that functions
+    /// such as `CURRENT_TIMESTAMP` see the time at which a batch is processed. The clock never goes back.
+    pub fn set_now(&mut self, now_ms: u64) {
+        if now_ms <= self.now_ms {
+            return;
+        }
+        self.now_ms = now_ms;
+        for operator in &mut self.operators {
+            operator.set_now(now_ms);
+        }
+    }
+
     /// Reads about `max_rows` rows at most from the source and processes them. `now_ms` is the wall clock.
     pub fn poll_source(&mut self, now_ms: u64, max_rows: usize, out: &mut dyn Collector) -> Result<ChainPoll, OperatorError> {
+        self.set_now(now_ms);
         let Some(source) = self.source.as_mut().filter(|_| !self.ended) else { return Ok(ChainPoll::End) };
         match source.poll(now_ms, max_rows)? {
             SourcePoll::Batch(batch) => {
@@ -220,6 +241,7 @@ impl OperatorChain {
 
     /// Tells the operators the wall-clock time. The task calls it regularly, with or without input.
     pub fn tick(&mut self, now_ms: u64, out: &mut dyn Collector) -> Result<Option<EventTime>, OperatorError> {
+        self.set_now(now_ms);
         if self.ended {
             return Ok(None);
         }

@@ -13,6 +13,7 @@ pub mod key_group;
 pub mod operator;
 pub mod operators;
 pub mod options;
+pub mod program;
 pub mod registry;
 pub mod schema;
 pub mod source;

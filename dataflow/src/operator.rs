@@ -14,6 +14,12 @@ use crate::element::{CheckpointBarrier, EventTime};
 /// One thread at a time calls it. The chain forwards watermarks after [`Operator::on_watermark`] returns. The task forwards
 /// barriers and the end of input.
 pub trait Operator: Send {
+    /// Tells the wall clock (milliseconds since 1970) at which the following calls happen. The chain calls it when the clock has
+    /// moved on, before the first row too.
+    fn set_now(&mut self, now_ms: u64) {
+        let _ = now_ms;
+    }
+
     /// Processes rows that arrived on `input`. It is 0 except for the first operator of a chain with several inputs.
     fn process(&mut self, input: u32, batch: RecordBatch, out: &mut dyn Collector) -> Result<(), OperatorError>;
 

@@ -3,24 +3,38 @@
 //! A function is one [`Function`] value in the list of its family. The planner asks [`Function::resolve`] for the types; a task asks
 //! [`Function::kernel`] once for each call in a program, and the kernel for each batch. Operators such as `+` are functions too.
 
+#[cfg(test)]
+mod answers;
+mod arithmetic;
+pub mod cast;
+mod collection;
+mod common_type;
+mod comparison;
+mod conditional;
+pub mod decimal;
 mod hash;
 mod json;
+mod logic;
 mod math;
+mod membership;
 pub mod operand;
 #[cfg(test)]
-mod probe;
+pub(crate) mod probe;
 mod regexp;
 mod registry;
 pub mod signature;
 mod string;
 mod time;
 mod typing;
+#[cfg(test)]
+mod value_tests;
 pub mod zone;
 
 use arrow_array::ArrayRef;
 use weir_protocol::job_graph::DataType;
 
 use crate::operator::OperatorError;
+pub use common_type::{common_type, merged_type};
 pub use registry::{all, by_call_name, by_sql_name};
 
 /// One function.
@@ -39,10 +53,16 @@ pub struct Function {
     /// Whether equal arguments give equal results; false for functions of the clock and of chance.
     pub deterministic: bool,
     /// Types a call. The error says which argument is wrong and what is expected, in words that follow the name of the function.
-    pub resolve: fn(&[Argument<'_>]) -> Result<Resolved, String>,
+    pub resolve: Resolve,
     /// Prepares a call whose arguments have the resolved types. The error tells what is wrong with a constant, e.g. a pattern.
-    pub kernel: fn(&[Argument<'_>], &DataType) -> Result<Box<dyn Kernel>, String>,
+    pub kernel: Prepare,
 }
+
+/// Types a call of a function.
+pub type Resolve = fn(&[Argument<'_>]) -> Result<Resolved, String>;
+
+/// Prepares a call of a function whose arguments have the resolved types, and whose result is of the type given.
+pub type Prepare = fn(&[Argument<'_>], &DataType) -> Result<Box<dyn Kernel>, String>;
 
 impl Function {
     /// The name that programs use, e.g. `split_index@1`.

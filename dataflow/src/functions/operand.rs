@@ -54,9 +54,7 @@ impl Operand {
             Self::Column(array) => Ok(array),
             Self::Constant(array) if array.len() == rows => Ok(array),
             Self::Constant(array) if array.is_null(0) => Ok(new_null_array(array.data_type(), rows)),
-            Self::Constant(array) => {
-                take(&array, &UInt32Array::from_value(0, rows), None).map_err(type_error)
-            }
+            Self::Constant(array) => take(&array, &UInt32Array::from_value(0, rows), None).map_err(type_error),
         }
     }
 }
@@ -196,6 +194,15 @@ impl<'a, T: ArrowPrimitiveType> Values<'a, T> {
     pub fn of(operand: &'a Operand) -> Result<Self, OperatorError> {
         let array = operand.array().as_primitive_opt::<T>().ok_or_else(|| type_error(operand.array().data_type()))?;
         Ok(if operand.is_constant() { Self::Constant(array.value(0)) } else { Self::Column(array.values()) })
+    }
+
+    /// The value of this row.
+    #[inline]
+    pub fn at(&self, row: usize) -> T::Native {
+        match self {
+            Self::Column(values) => values[row],
+            Self::Constant(value) => *value,
+        }
     }
 }
 

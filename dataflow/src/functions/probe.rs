@@ -1,363 +1,115 @@
-//! Evaluates calls that are written as text, so that tests can hold Flink's answers as tables.
-//!
-//! An argument is `'text'` (CHAR), `5` (INT), `1.5` (DECIMAL), `2.5e0` (DOUBLE), `TRUE`, a type with a text such as
-//! `TIMESTAMP(3) '2024-01-01 00:00:00'` or `BIGINT '5'`, a type with `NULL`, or a call. Each call is computed of constants and of
-//! columns, in which an argument behind `=` is a constant nevertheless.
+//! Calls functions and casts with constants, for tests of their values.
 
 use std::sync::Arc;
 
-use arrow_array::cast::AsArray;
-use arrow_array::types::*;
-use arrow_array::{Array, ArrayRef, BinaryArray, BooleanArray, StringArray, new_null_array};
-use arrow_array::{Date32Array, Decimal128Array, Float32Array, Float64Array, Int8Array, Int16Array, Int32Array, Int64Array};
-use arrow_schema::{DataType as ArrowType, TimeUnit};
-use arrow_select::concat::concat;
+use arrow_array::{Array, ArrayRef, UInt32Array};
+use arrow_select::take::take;
 use weir_protocol::job_graph::DataType;
 
-use super::{Argument, Clock, Operand, by_sql_name};
-use crate::calendar::{DAY_MS, civil_from_days, days_from_civil};
+use super::{Argument, Clock, Operand, by_sql_name, cast};
 use crate::schema::arrow_type;
 
-/// A value with its type.
+/// A constant, written as `literal::TYPE`; `NULL::TYPE` is NULL. A NOT NULL constant.
 #[derive(Clone)]
-struct Value {
-    data_type: DataType,
-    nullable: bool,
-    literal: Option<Option<String>>,
-    constant: bool,
-    array: ArrayRef,
+pub(crate) struct Value {
+    pub text: Option<String>,
+    pub data_type: DataType,
 }
 
-/// Checks calls against answers, a line each: call, type and value, with tabs between. NULL is `NULL`, and an error that contains
-/// words is `! words`. In values, `\n`, `\t`, `\0` and `\\` stand for what they stand for in Rust.
-pub(super) fn check(answers: &str) {
-    let lines = answers.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
-    let wrong: Vec<String> = lines
-        .filter_map(|line| {
-            let mut fields = line.splitn(3, '\t');
-            let (call, data_type) = (fields.next().unwrap(), fields.next().unwrap());
-            difference(call, data_type, &unescape(fields.next().unwrap()))
-        })
-        .collect();
-    assert!(wrong.is_empty(), "{} wrong\n{}", wrong.len(), wrong.join("\n"));
+pub(crate) fn value(written: &str) -> Value {
+    let (text, data_type) = written.rsplit_once("::").unwrap();
+    Value { text: (text != "NULL").then(|| text.to_owned()), data_type: data_type.parse().unwrap() }
 }
 
-fn unescape(text: &str) -> String {
-    let mut chars = text.chars();
-    let mut next = || {
-        Some(match chars.next()? {
-            '\\' => match chars.next()? {
-                'n' => '\n',
-                't' => '\t',
-                '0' => '\0',
-                other => other,
-            },
-            other => other,
-        })
-    };
-    std::iter::from_fn(|| next()).collect()
-}
-
-fn difference(call: &str, data_type: &str, value: &str) -> Option<String> {
-    for constant in [false, true] {
-        let found = match evaluate(call, constant) {
-            Ok(found) => {
-                let not_null = if found.nullable { "" } else { " NOT NULL" };
-                (format!("{}{not_null}", found.data_type), show(&found.array, 0))
-            }
-            Err(error) => (String::new(), format!("! {error}")),
-        };
-        let fits = match value.strip_prefix("! ") {
-            Some(words) => found.1.starts_with("! ") && found.1.contains(words),
-            None => found.0 == data_type && found.1 == value,
-        };
-        if !fits {
-            let what = if constant { "of constants" } else { "of columns" };
-            return Some(format!("{call} {what}: {} {:?}, expected {data_type} {value:?}", found.0, found.1));
-        }
+/// Computes a call, as `TYPE text`, with `?` behind a nullable type. The call is computed for constants and for columns in every
+/// mixture, and all must agree.
+pub(crate) fn call(name: &str, arguments: &[&str]) -> String {
+    match try_call(name, arguments) {
+        Ok(found) => found,
+        Err(error) => format!("ERROR {error}"),
     }
-    None
 }
 
-fn evaluate(call: &str, constant: bool) -> Result<Value, String> {
-    let mut parser = Parser { rest: call, constant };
-    let value = parser.argument()?;
-    if !parser.rest.trim().is_empty() {
-        return Err(format!("{:?} remains", parser.rest));
+fn try_call(name: &str, arguments: &[&str]) -> Result<String, String> {
+    let function = by_sql_name(name).unwrap();
+    let values: Vec<Value> = arguments.iter().map(|written| value(written)).collect();
+    let described = describe(&values);
+    let resolved = (function.resolve)(&described)?;
+    let mut constants = Vec::new();
+    for (value, to) in values.iter().zip(&resolved.arguments) {
+        let array = cast::read_literal(value.text.as_deref(), &value.data_type)?;
+        let mut kernel = cast::prepare(&value.data_type, to, cast::Options::default())?;
+        constants.push(kernel.evaluate(&[Operand::Constant(array)], 1, Clock::default()).map_err(|e| e.message)?);
     }
-    Ok(value)
-}
-
-fn apply(name: &str, given: &[Value], constant: bool) -> Result<Value, String> {
-    let function = by_sql_name(name).ok_or_else(|| format!("no function {name}"))?;
-    let argument = |value: &Value| (value.data_type.clone(), value.nullable, value.literal.clone().filter(|_| value.constant));
-    let known: Vec<_> = given.iter().map(argument).collect();
-    let arguments: Vec<Argument<'_>> = known
+    let values: Vec<Value> = constants
         .iter()
-        .map(|(data_type, nullable, literal)| Argument {
-            data_type,
-            nullable: *nullable,
-            constant: literal.as_ref().map(Option::as_deref),
-        })
+        .zip(&resolved.arguments)
+        .map(|(array, data_type)| Value { text: cast::write_literal(array, data_type).unwrap_or(None), data_type: data_type.clone() })
         .collect();
-    let resolved = (function.resolve)(&arguments)?;
-    let cast: Vec<Argument<'_>> =
-        arguments.iter().zip(&resolved.arguments).map(|(argument, data_type)| Argument { data_type, ..*argument }).collect();
-    let mut kernel = (function.kernel)(&cast, &resolved.result)?;
-    let operand = |(value, to): (&Value, &DataType)| {
-        let array = convert(&value.array, to);
-        if value.constant {
-            return Operand::Constant(array);
+    let described = describe(&values);
+    let again = (function.resolve)(&described)?;
+    assert_eq!((&again.arguments, &again.result), (&resolved.arguments, &resolved.result), "{name} {arguments:?} resolves differently");
+    let mut kernel = (function.kernel)(&described, &resolved.result)?;
+    let expected = answer(kernel.evaluate(&constants.iter().cloned().map(Operand::Constant).collect::<Vec<_>>(), 1, Clock::default()), &resolved.result)?;
+    for mixture in 1..(1_u32 << constants.len().min(4)) {
+        let operands: Vec<Operand> = constants
+            .iter()
+            .enumerate()
+            .map(|(i, array)| if mixture >> i & 1 == 1 { Operand::Column(with_null(array)) } else { Operand::Constant(array.clone()) })
+            .collect();
+        let column = kernel.evaluate(&operands, 3, Clock::default()).map_err(|e| e.message)?;
+        assert_eq!(column.len(), 3, "{name}");
+        for row in [0, 2] {
+            assert_eq!(answer(Ok(column.slice(row, 1)), &resolved.result)?, expected, "{name} {arguments:?}, mixture {mixture}, row {row}");
         }
-        // The row of interest is the second, between two NULLs, which a collection of NOT NULL values cannot have.
-        let makes_collection = matches!(name, "array" | "map" | "row");
-        let other = if makes_collection { array.clone() } else { new_null_array(array.data_type(), 1) };
-        Operand::Column(concat(&[&other, &array, &other]).unwrap())
+    }
+    let mark = if resolved.nullable { "?" } else { "" };
+    Ok(format!("{}{mark} {expected}", resolved.result))
+}
+
+fn describe(values: &[Value]) -> Vec<Argument<'_>> {
+    let of = |value: &Value| value.text.is_none();
+    values
+        .iter()
+        .map(|value| Argument { data_type: &value.data_type, nullable: of(value), constant: Some(value.text.as_deref()) })
+        .collect()
+}
+
+/// The value, NULL, the value.
+fn with_null(array: &ArrayRef) -> ArrayRef {
+    take(array, &UInt32Array::from(vec![Some(0), None, Some(0)]), None).unwrap()
+}
+
+fn answer(array: Result<ArrayRef, crate::operator::OperatorError>, data_type: &DataType) -> Result<String, String> {
+    let array = array.map_err(|error| error.message)?;
+    assert_eq!(array.len(), 1);
+    assert_eq!(array.data_type(), &arrow_type(data_type), "the Arrow type of {data_type}");
+    Ok(cast::write_literal(&array, data_type)?.unwrap_or_else(|| "NULL".to_owned()))
+}
+
+/// Casts a constant, and returns its text.
+pub(crate) fn cast_to(written: &str, to: &str, options: cast::Options) -> String {
+    let value = value(written);
+    let to: DataType = to.parse().unwrap();
+    let array = cast::read_literal(value.text.as_deref(), &value.data_type).unwrap();
+    cast_array(&array, &value.data_type, &to, options)
+}
+
+/// Casts an array of length 1, and returns the text of its value.
+pub(crate) fn cast_array(array: &ArrayRef, from: &DataType, to: &DataType, options: cast::Options) -> String {
+    let mut kernel = match cast::prepare(from, to, options) {
+        Ok(kernel) => kernel,
+        Err(error) => return format!("REFUSED {error}"),
     };
-    let operands: Vec<Operand> = given.iter().zip(&resolved.arguments).map(operand).collect();
-    let rows = if constant { 1 } else { 3 };
-    let clock = Clock { now_ms: 1_700_000_000_123 };
-    let array = kernel.evaluate(&operands, rows, clock).map_err(|error| error.to_string())?;
-    assert_eq!(array.len(), rows, "{name}");
-    assert_eq!(array.data_type(), &arrow_type(&resolved.result), "{name}");
-    let array = array.slice(if constant { 0 } else { 1 }, 1);
-    Ok(Value { data_type: resolved.result, nullable: resolved.nullable, literal: None, constant, array })
-}
-
-struct Parser<'a> {
-    rest: &'a str,
-    constant: bool,
-}
-
-impl Parser<'_> {
-    fn eat(&mut self, token: char) -> bool {
-        self.rest = self.rest.trim_start();
-        let found = self.rest.strip_prefix(token);
-        self.rest = found.unwrap_or(self.rest);
-        found.is_some()
-    }
-
-    fn take(&mut self, fits: impl Fn(char) -> bool) -> String {
-        let length = self.rest.find(|c| !fits(c)).unwrap_or(self.rest.len());
-        let (taken, rest) = self.rest.split_at(length);
-        self.rest = rest;
-        taken.to_owned()
-    }
-
-    fn quoted(&mut self) -> Option<String> {
-        self.eat('\'').then(|| {
-            let mut text = String::new();
-            loop {
-                text.push_str(&self.take(|c| c != '\''));
-                self.eat('\'');
-                if !self.rest.starts_with('\'') {
-                    return text;
-                }
-                self.rest = &self.rest[1..];
-                text.push('\'');
-            }
-        })
-    }
-
-    fn argument(&mut self) -> Result<Value, String> {
-        self.rest = self.rest.trim_start();
-        if let Some(text) = self.quoted() {
-            return Ok(literal(DataType::Char(text.encode_utf16().count() as u32), Some(text)));
-        }
-        if self.rest.starts_with(|c: char| c.is_ascii_digit() || c == '-') {
-            let text = self.take(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
-            let data_type = if text.contains('e') {
-                DataType::Double
-            } else if let Some((whole, fraction)) = text.split_once('.') {
-                let digits = whole.trim_start_matches(['-', '0']).len() + fraction.len();
-                DataType::Decimal { precision: digits.max(fraction.len() + 1) as u8, scale: fraction.len() as u8 }
-            } else {
-                DataType::Int
-            };
-            return Ok(literal(data_type, Some(text)));
-        }
-        let start = self.rest;
-        let word = self.take(|c| c.is_alphanumeric() || c == '_');
-        if word == "TRUE" || word == "FALSE" {
-            return Ok(literal(DataType::Boolean, Some(word)));
-        }
-        if word.chars().next().is_some_and(char::is_lowercase) {
-            return self.call(&word);
-        }
-        let length = start.find(" NULL").into_iter().chain(start.find(" '")).min();
-        let Some(length) = length else { return Err(format!("{start:?} is no argument")) };
-        let data_type: DataType = start[..length].parse()?;
-        self.rest = &start[length + 1..];
-        match self.quoted() {
-            Some(text) => Ok(literal(data_type, Some(text))),
-            None => {
-                self.rest = &self.rest[4..];
-                Ok(literal(data_type, None))
-            }
-        }
-    }
-
-    fn call(&mut self, name: &str) -> Result<Value, String> {
-        assert!(self.eat('('), "{:?}", self.rest);
-        let mut given = Vec::new();
-        while !self.eat(')') {
-            let constant = self.eat('=') || self.constant;
-            let mut value = self.argument()?;
-            value.constant |= constant;
-            given.push(value);
-            self.eat(',');
-        }
-        apply(name, &given, self.constant)
-    }
-}
-
-fn literal(data_type: DataType, text: Option<String>) -> Value {
-    let array = text.as_ref().map_or_else(|| new_null_array(&arrow_type(&data_type), 1), |text| array_of(&data_type, text));
-    Value { data_type, nullable: text.is_none(), literal: Some(text), constant: false, array }
-}
-
-fn array_of(data_type: &DataType, text: &str) -> ArrayRef {
-    match data_type {
-        DataType::Boolean => Arc::new(BooleanArray::from(vec![text == "TRUE"])),
-        DataType::Tinyint => Arc::new(Int8Array::from(vec![text.parse::<i8>().unwrap()])),
-        DataType::Smallint => Arc::new(Int16Array::from(vec![text.parse::<i16>().unwrap()])),
-        DataType::Int => Arc::new(Int32Array::from(vec![text.parse::<i32>().unwrap()])),
-        DataType::Bigint => Arc::new(Int64Array::from(vec![text.parse::<i64>().unwrap()])),
-        DataType::Float => Arc::new(Float32Array::from(vec![text.parse::<f32>().unwrap()])),
-        DataType::Double => Arc::new(Float64Array::from(vec![text.parse::<f64>().unwrap()])),
-        DataType::Decimal { precision, scale } => {
-            let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-            let unscaled: i128 = format!("{whole}{fraction:0<width$}", width = usize::from(*scale)).parse().unwrap();
-            Arc::new(Decimal128Array::from(vec![unscaled]).with_precision_and_scale(*precision, *scale as i8).unwrap())
-        }
-        DataType::Char(_) | DataType::Varchar(_) | DataType::String => Arc::new(StringArray::from(vec![text])),
-        DataType::Binary(_) | DataType::Varbinary(_) | DataType::Bytes => {
-            let byte = |i: usize| u8::from_str_radix(&text[i..i + 2], 16).unwrap();
-            let bytes: Vec<u8> = (0..text.len()).step_by(2).map(byte).collect();
-            Arc::new(BinaryArray::from(vec![bytes.as_slice()]))
-        }
-        DataType::Date => Arc::new(Date32Array::from(vec![days(text) as i32])),
-        DataType::Time(_) => Arc::new(arrow_array::Time32MillisecondArray::from(vec![(nanos(text) / 1_000_000) as i32])),
-        DataType::Timestamp(precision) | DataType::TimestampLtz(precision) => {
-            let (date, time) = text.split_once(' ').unwrap_or((text, "00:00:00"));
-            let nanos = i128::from(days(date)) * 86_400_000_000_000 + i128::from(nanos(time));
-            let unit = match precision {
-                0..=3 => 1_000_000,
-                4..=6 => 1_000,
-                _ => 1,
-            };
-            let plain = Int64Array::from(vec![nanos.div_euclid(unit) as i64]);
-            convert(&(Arc::new(plain) as ArrayRef), data_type)
-        }
-        other => panic!("no literal of {other}"),
-    }
-}
-
-fn days(text: &str) -> i64 {
-    let parts: Vec<i64> = text.split('-').map(|part| part.parse().unwrap()).collect();
-    days_from_civil(parts[0], parts[1], parts[2])
-}
-
-fn nanos(text: &str) -> i64 {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let parts: Vec<i64> = whole.split(':').map(|part| part.parse().unwrap()).collect();
-    (parts[0] * 3600 + parts[1] * 60 + parts[2]) * 1_000_000_000 + format!("{fraction:0<9}").parse::<i64>().unwrap()
-}
-
-/// The numeric casts that calls need.
-fn convert(array: &ArrayRef, to: &DataType) -> ArrayRef {
-    let target = arrow_type(to);
-    if array.data_type() == &target {
-        return array.clone();
-    }
-    if array.is_null(0) {
-        return new_null_array(&target, 1);
-    }
-    if let (ArrowType::Int64, ArrowType::Timestamp(unit, zone)) = (array.data_type(), &target) {
-        let value = vec![array.as_primitive::<Int64Type>().value(0)];
-        return match unit {
-            TimeUnit::Millisecond => {
-                Arc::new(arrow_array::TimestampMillisecondArray::from(value).with_timezone_opt(zone.clone()))
-            }
-            TimeUnit::Microsecond => {
-                Arc::new(arrow_array::TimestampMicrosecondArray::from(value).with_timezone_opt(zone.clone()))
-            }
-            _ => Arc::new(arrow_array::TimestampNanosecondArray::from(value).with_timezone_opt(zone.clone())),
-        };
-    }
-    let shown = show(array, 0);
-    array_of(to, if to.is_integer() { shown.split('.').next().unwrap() } else { &shown })
-}
-
-/// A value as text.
-fn show(array: &ArrayRef, row: usize) -> String {
-    if array.is_null(row) {
-        return "NULL".into();
-    }
-    match array.data_type() {
-        ArrowType::Boolean => array.as_boolean().value(row).to_string().to_uppercase(),
-        ArrowType::Int8 => array.as_primitive::<Int8Type>().value(row).to_string(),
-        ArrowType::Int16 => array.as_primitive::<Int16Type>().value(row).to_string(),
-        ArrowType::Int32 => array.as_primitive::<Int32Type>().value(row).to_string(),
-        ArrowType::Int64 => array.as_primitive::<Int64Type>().value(row).to_string(),
-        ArrowType::Float32 => float(format!("{:e}", array.as_primitive::<Float32Type>().value(row))),
-        ArrowType::Float64 => float(format!("{:e}", array.as_primitive::<Float64Type>().value(row))),
-        ArrowType::Decimal128(..) => array.as_primitive::<Decimal128Type>().value_as_string(row),
-        ArrowType::Utf8 => array.as_string::<i32>().value(row).to_owned(),
-        ArrowType::Binary => {
-            let bytes: String = array.as_binary::<i32>().value(row).iter().map(|byte| format!("{byte:02x}")).collect();
-            format!("x'{bytes}'")
-        }
-        ArrowType::Date32 => date(array.as_primitive::<Date32Type>().value(row).into()),
-        ArrowType::Time32(_) => time(i64::from(array.as_primitive::<Time32MillisecondType>().value(row)) * 1_000_000),
-        ArrowType::Timestamp(unit, _) => {
-            let (value, scale) = match unit {
-                TimeUnit::Millisecond => (array.as_primitive::<TimestampMillisecondType>().value(row), 1_000_000),
-                TimeUnit::Microsecond => (array.as_primitive::<TimestampMicrosecondType>().value(row), 1_000),
-                _ => (array.as_primitive::<TimestampNanosecondType>().value(row), 1),
-            };
-            let day = DAY_MS * (1_000_000 / scale);
-            format!("{} {}", date(value.div_euclid(day)), time(value.rem_euclid(day) * scale))
-        }
-        ArrowType::List(_) => {
-            let items = array.as_list::<i32>().value(row);
-            let shown: Vec<String> = (0..items.len()).map(|item| show(&items, item)).collect();
-            format!("[{}]", shown.join(", "))
-        }
-        ArrowType::Map(..) => {
-            let entries = array.as_map().value(row);
-            let entry = |i| format!("{}={}", show(entries.column(0), i), show(entries.column(1), i));
-            format!("{{{}}}", (0..entries.len()).map(entry).collect::<Vec<_>>().join(", "))
-        }
-        ArrowType::Struct(_) => {
-            let fields = array.as_struct().columns();
-            format!("({})", fields.iter().map(|field| show(field, row)).collect::<Vec<_>>().join(", "))
-        }
-        other => panic!("no text of {other}"),
-    }
-}
-
-/// A floating-point number as Java prints it, from its shortest digits such as `1.5e0`.
-fn float(shortest: String) -> String {
-    let Some((mantissa, exponent)) = shortest.split_once('e') else {
-        return shortest.replace("inf", "Infinity");
+    let cast = match kernel.evaluate(&[Operand::Column(Arc::clone(array))], array.len(), Clock::default()) {
+        Ok(cast) => cast,
+        Err(error) => return format!("ERROR {error}"),
     };
-    let number: f64 = shortest.parse().unwrap();
-    if number == 0.0 || (1e-3..1e7).contains(&number.abs()) {
-        let plain = number.to_string();
-        return if plain.contains('.') { plain } else { format!("{plain}.0") };
+    assert_eq!(cast.data_type(), &arrow_type(to));
+    if to.is_nested() {
+        let mut text = cast::prepare(to, &DataType::String, options).unwrap();
+        let text = text.evaluate(&[Operand::Column(cast)], 1, Clock::default()).unwrap();
+        return answer(Ok(text), &DataType::String).unwrap();
     }
-    format!("{mantissa}{}E{exponent}", if mantissa.contains('.') { "" } else { ".0" })
-}
-
-fn date(days: i64) -> String {
-    let (year, month, day) = civil_from_days(days);
-    format!("{year:04}-{month:02}-{day:02}")
-}
-
-/// A time of day; the fraction has no zeros at its end.
-fn time(nanos: i64) -> String {
-    let (seconds, fraction) = (nanos / 1_000_000_000, nanos % 1_000_000_000);
-    let whole = format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
-    if fraction == 0 { whole } else { format!("{whole}.{fraction:09}").trim_end_matches('0').to_owned() }
+    answer(Ok(cast), to).unwrap()
 }

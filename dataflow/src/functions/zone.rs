@@ -20,9 +20,9 @@ impl Zone {
         if matches!(name, "Z" | "UTC" | "GMT" | "UT") {
             return Ok(Self::UTC);
         }
-        let shift = ["UTC", "GMT", "UT", ""].into_iter().find_map(|prefix| {
-            name.strip_prefix(prefix).filter(|rest| rest.starts_with(['+', '-']))
-        });
+        let shift = ["UTC", "GMT", "UT", ""]
+            .into_iter()
+            .find_map(|prefix| name.strip_prefix(prefix).filter(|rest| rest.starts_with(['+', '-'])));
         match shift {
             Some(shift) => fixed(shift).map(Self::Fixed).ok_or_else(unknown),
             None => name.parse().map(Self::Named).map_err(|_| unknown()),
@@ -99,8 +99,14 @@ mod tests {
     fn names_and_fixed_distances_are_read() {
         assert_eq!(Zone::parse("Europe/Berlin"), Ok(BERLIN));
         for (name, seconds) in [
-            ("UTC", 0), ("Z", 0), ("+08:00", 28_800), ("GMT-03:00", -10_800), ("UTC+5", 18_000), ("-0330", -12_600),
-            ("+01:02:03", 3_723), ("+18:00", 64_800),
+            ("UTC", 0),
+            ("Z", 0),
+            ("+08:00", 28_800),
+            ("GMT-03:00", -10_800),
+            ("UTC+5", 18_000),
+            ("-0330", -12_600),
+            ("+01:02:03", 3_723),
+            ("+18:00", 64_800),
         ] {
             assert_eq!(Zone::parse(name), Ok(Zone::Fixed(seconds)), "{name}");
         }

@@ -1,5 +1,6 @@
 //! The operators of the catalog that are neither sources nor sinks.
 
+mod calc;
 pub mod expression;
 mod filter;
 mod join_in_time;
@@ -13,8 +14,9 @@ mod window;
 use crate::operator::{OperatorContext, OperatorError};
 use crate::registry::OperatorRegistry;
 
-/// Registers `filter`, `project`, `watermark`, `window.tumbling`, `window.hopping` and `join.latest`.
+/// Registers `calc`, `filter`, `project`, `watermark`, `window.tumbling`, `window.hopping` and `join.latest`.
 pub fn register_operators(registry: &mut OperatorRegistry) {
+    registry.register("calc", calc::build);
     registry.register("filter", filter::build);
     registry.register("project", project::build);
     registry.register("watermark", watermark::build);

@@ -225,9 +225,9 @@ fn every_error_code_has_a_page_line() {
 
 /// Quoted words like `JG-CYCLE` or the start of `CONFIG-FILE: …`.
 fn codes_in(line: &str) -> impl Iterator<Item = String> {
-    const FAMILIES: [&str; 22] = [
+    const FAMILIES: [&str; 23] = [
         "JG-", "CKPT-", "CONFIG-", "EXPR-", "CHAIN-", "SINK-", "SOURCE-", "OP-", "TASK-", "FILE-", "STATE-", "WINDOW-", "NET-",
-        "RPC-", "RAFT-", "SLOT-", "JOB-", "DRILL-", "HA-", "REST-", "CLIENT-", "LOCAL-",
+        "RPC-", "RAFT-", "SLOT-", "JOB-", "DRILL-", "HA-", "REST-", "CLIENT-", "LOCAL-", "PROGRAM-",
     ];
     line.split('"').skip(1).step_by(2).filter_map(|quoted| {
         let code: String = quoted.chars().take_while(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || *c == '-').collect();

@@ -77,6 +77,8 @@ pub enum OptionType {
     Schema,
     /// The name of a column type.
     DataType,
+    /// An expression program.
+    Program,
     /// A list of at least one object with these members. The values of members called `name` are distinct.
     Objects(&'static [OptionSpec]),
 }
@@ -252,6 +254,18 @@ pub const CATALOG: &[OperatorSpec] = &[
             OVERFLOW,
         ],
         doc: "Computes columns.",
+    },
+    OperatorSpec {
+        kind: "calc",
+        role: OperatorRole::Transform,
+        inputs: 1,
+        key_options: &[],
+        options: &[required(
+            "program",
+            OptionType::Program,
+            "The expression program: its filter decides which rows remain, its outputs are the columns. SQL is lowered to programs.",
+        )],
+        doc: "Filters rows and computes columns by an expression program.",
     },
     OperatorSpec {
         kind: "window.tumbling",

@@ -153,6 +153,7 @@ impl Task {
             self.next_tick_ms = now_ms + TICK_MS;
             self.tick(now_ms)?;
         }
+        self.chain.set_now(now_ms);
         match &mut self.inputs {
             None => self.poll_source(now_ms),
             Some(inputs) => match inputs.gate.poll() {

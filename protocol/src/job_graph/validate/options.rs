@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{MAX_COLUMNS, MAX_NAME_BYTES, Refusals, clip};
 use crate::job_graph::catalog::{OperatorSpec, OptionSpec, OptionType, closest};
+use crate::job_graph::program::ExprProgram;
 use crate::job_graph::{DataType, Field, OperatorDescriptor};
 
 /// Most panes of one window.
@@ -126,6 +128,14 @@ fn check_value(spec: &OptionSpec, value: &Value, at: &str, refusals: &mut Refusa
         OptionType::Schema => is_schema(value).err_with(|| {
             "a list of at least one {\"name\": .., \"type\": \"BIGINT\", \"nullable\": ..} with distinct names".into()
         }),
+        OptionType::Program => match ExprProgram::deserialize(value).map_err(|e| e.to_string()).and_then(|program| program.check()) {
+            Ok(()) => Ok(()),
+            Err(what) => {
+                let message = format!("option {:?} is not an expression program: {}", spec.name, clip(&what));
+                refusals.add("JG-OPTION-TYPE", at, message);
+                return;
+            }
+        },
         OptionType::Objects(members) => {
             check_objects(spec.name, members, value, at, refusals);
             Ok(())

@@ -483,3 +483,19 @@ fn without_fractions(value: &mut Value) {
         _ => {}
     }
 }
+
+#[test]
+fn a_malformed_program_is_refused_with_the_reason() {
+    let with = |program: Value| {
+        move |graph: &mut JobGraph| {
+            let calc = json!({"kind": "calc", "options": {"program": program}});
+            graph.vertices[0].operators.push(serde_json::from_value(calc).unwrap());
+        }
+    };
+    let program = |node: u32| json!({"version": 1, "nodes": [{"column": 0}, {"column": 1}], "outputs": [{"name": "auction", "node": node}]});
+    assert_eq!(after(with(program(1))), [""; 0]);
+    assert_eq!(after(with(program(2))), ["JG-OPTION-TYPE"]);
+    assert!(message_after(with(program(2))).contains("there is no node 2"));
+    assert!(message_after(with(json!({"version": 2, "nodes": [], "outputs": []}))).contains("version 2"));
+    assert_eq!(after(with(json!("a + 1"))), ["JG-OPTION-TYPE"]);
+}
