@@ -168,7 +168,7 @@ fn of_whole(x: i128) -> i32 {
 
 #[cfg(test)]
 mod tests {
-    use crate::functions::written_calls::check;
+    use crate::functions::answers::check;
 
     #[test]
     fn hashes_are_those_of_flink() {

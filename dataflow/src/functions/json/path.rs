@@ -255,7 +255,7 @@ mod tests {
 
     #[test]
     fn malformed_paths_and_those_with_filters_are_refused() {
-        for path in ["", "$.", "$..", "$[", "$['a", "$[x]", "$a", "strict "] {
+        for path in ["", "$.", "$..", "$[", "$['a", "$[x]", "$a"] {
             assert_eq!(Path::parse(path), Err(PathError::Malformed), "{path}");
         }
         assert!(matches!(Path::parse("$.a[?(@.b > 1)]"), Err(PathError::Unsupported(_))));
