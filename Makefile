@@ -1,5 +1,5 @@
 # Everything a developer or a first-time user types. Each target does its own set-up.
-.PHONY: demo chaos test verify fix soak bench setup setup-tests
+.PHONY: demo sql-demo chaos test verify fix soak bench setup setup-tests
 
 CARGO ?= cargo
 export CARGO_TERM_COLOR ?= auto
@@ -10,6 +10,11 @@ MINUTES ?= 60
 demo: setup
 	$(CARGO) build --workspace --bin weir --locked
 	$(TARGET)/debug/weir demo
+
+## sql-demo: a SQL script over real data, on a cluster of its own, to its first results
+sql-demo: setup
+	$(CARGO) build --workspace --bin weir --locked
+	ops/sql-demo.sh $(TARGET)/debug/weir
 
 ## chaos: five minutes of everything that can go wrong, on raft, etcd and ZooKeeper; judged, and told in pages to look at
 chaos: setup-tests

@@ -1,8 +1,10 @@
-//! Client library of Weir: [`ClusterClient`] calls a cluster over REST, [`StreamBuilder`] builds job graphs in Rust.
+//! Client library of Weir: [`ClusterClient`] calls a cluster over REST, [`StreamBuilder`] builds job graphs in Rust,
+//! [`sql_client`] runs SQL statements.
 
 mod cluster_client;
 mod error;
 mod outage;
+pub mod sql_client;
 mod stream_builder;
 
 pub use cluster_client::ClusterClient;

@@ -24,7 +24,7 @@ const MAY_NAME: [(&str, &[&str]); 18] = [
     ("weir-connectors", &["weir-dataflow", "weir-storage", "weir-protocol"]),
     ("weir-sql", &["weir-dataflow", "weir-protocol"]),
     ("weir-ha", &["weir-storage", "weir-protocol", "weir-world"]),
-    ("weir-client", &["weir-protocol", "weir-world"]),
+    ("weir-client", &["weir-sql", "weir-protocol", "weir-world"]),
     ("weir-control-plane", &["weir-ha", "weir-storage", "weir-protocol", "weir-world"]),
     ("weir-worker", &["weir-storage", "weir-dataflow", "weir-connectors", "weir-protocol", "weir-world"]),
     ("weir-local", &["weir-client", "weir-servers"]),

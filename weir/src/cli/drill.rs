@@ -131,7 +131,7 @@ impl RunArguments {
         let commands = self.break_command.clone().zip(self.mend_command.clone());
         DrillOptions {
             drill: self.name,
-            addresses: self.cluster.jobmanagers.clone(),
+            addresses: self.cluster.connection.jobmanagers.clone(),
             patience: self.cluster.timeout(),
             objectives: DrillObjectives { rto_ms: self.rto.map(|rto| rto.as_millis() as u64), rpo_records: Some(self.rpo) },
             victim: self.victim.clone(),

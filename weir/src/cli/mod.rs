@@ -11,6 +11,7 @@ mod job;
 mod narration;
 mod output;
 mod role;
+mod sql;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -63,6 +64,7 @@ enum Command {
     /// Submit, show, wait for, stop and cancel jobs.
     #[command(subcommand)]
     Job(job::JobCommand),
+    Sql(sql::SqlArguments),
     /// Show and transfer leadership; check, change and migrate the coordination system.
     #[command(subcommand)]
     Ha(ha::HaCommand),
@@ -167,9 +169,9 @@ struct DemoArguments {
     config: ConfigArguments,
 }
 
-/// How client verbs reach the cluster and print its answer.
+/// How client verbs reach the cluster.
 #[derive(Debug, Args)]
-struct ClusterArguments {
+struct ConnectionArguments {
     /// REST addresses of JobManagers. One is enough; with several, the command works while any of them answers.
     #[arg(
         long = "jobmanager",
@@ -181,13 +183,20 @@ struct ClusterArguments {
         value_name = "HOST:PORT,…"
     )]
     jobmanagers: Vec<String>,
-    /// How to print the answer.
-    #[arg(long, short, value_enum, default_value_t = Format::Text)]
-    output: Format,
     /// How long to retry while no leader answers, e.g. `500 ms`, `30 s` or `2 min`. If left out: 30 s, but only 10 s if nothing
     /// listens at any of the addresses.
     #[arg(long, value_parser = quantity::parse_duration)]
     timeout: Option<Duration>,
+}
+
+/// How client verbs reach the cluster and print its answer.
+#[derive(Debug, Args)]
+struct ClusterArguments {
+    #[command(flatten)]
+    connection: ConnectionArguments,
+    /// How to print the answer.
+    #[arg(long, short, value_enum, default_value_t = Format::Text)]
+    output: Format,
 }
 
 /// How long a command retries by default while no leader answers.
@@ -195,7 +204,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How long it retries by default while nothing listens at any address. A cluster that is being started needs a few seconds.
 const REFUSED_PATIENCE: Duration = Duration::from_secs(10);
 
-impl ClusterArguments {
+impl ConnectionArguments {
     fn timeout(&self) -> Duration {
         self.timeout.unwrap_or(PATIENCE)
     }
@@ -207,6 +216,16 @@ impl ClusterArguments {
     }
 }
 
+impl ClusterArguments {
+    fn timeout(&self) -> Duration {
+        self.connection.timeout()
+    }
+
+    fn client(&self) -> Result<ClusterClient, Failure> {
+        self.connection.client()
+    }
+}
+
 /// Parses the arguments and runs the command. Returns the exit code of the process.
 pub fn main() -> std::process::ExitCode {
     let cli = Cli::parse();
@@ -215,6 +234,7 @@ pub fn main() -> std::process::ExitCode {
         Command::TaskManager(arguments) => role::task_manager(&arguments, cli.log.as_deref()),
         Command::Local(arguments) => role::local(&arguments),
         Command::Job(command) => job::run(command),
+        Command::Sql(arguments) => sql::run(arguments),
         Command::Ha(command) => ha::run(command),
         Command::Drill(command) => drill::run(command),
         Command::Demo(arguments) => demo(arguments),

@@ -2,6 +2,7 @@
 
 mod job_settings;
 pub mod option;
+pub mod user_directories;
 pub mod value;
 
 use std::collections::BTreeMap;

@@ -1,0 +1,126 @@
+//! Runs SQL statements: keeps the session, plans queries, and submits their jobs to a cluster.
+//!
+//! Nothing here knows of terminals. What a statement asks for is decided in [`step`]; this file carries it out.
+
+mod error;
+mod jobs;
+mod large_stack;
+mod outcome;
+mod step;
+
+use std::time::Duration;
+
+use weir_protocol::JobId;
+use weir_protocol::job_graph::JobGraph;
+use weir_protocol::rest::JobDescription;
+use weir_sql::catalog::{Catalog, CatalogObject, ObjectPath};
+use weir_sql::script::{ScriptStatement, SqlError};
+use weir_sql::session::Session;
+
+use crate::{ClientError, ClusterClient};
+pub use error::SqlClientError;
+pub use outcome::{Outcome, Submission};
+use step::Step;
+pub use weir_sql::session::ResultTable;
+
+/// How long the end of a job is waited for: in effect, without limit.
+const FOREVER: Duration = Duration::from_secs(365 * 86_400);
+
+/// Says what is wrong with a graph, one message for each problem.
+type Check = fn(&JobGraph) -> Result<(), Vec<String>>;
+
+/// Runs the statements of one session. Its tables, views and options live as long as this value.
+#[derive(Debug)]
+pub struct SqlClient {
+    session: Session,
+    cluster: ClusterClient,
+    /// How long one call to the cluster may take.
+    patience: Duration,
+    check: Check,
+}
+
+impl SqlClient {
+    /// A client with a new session. Only statements about jobs call the cluster, each for at most `patience`.
+    pub fn new(cluster: ClusterClient, patience: Duration) -> Self {
+        Self { session: Session::default(), cluster, patience, check: |_| Ok(()) }
+    }
+
+    /// The same client, but `check` sees each graph before it is submitted. Its messages refuse the statement.
+    #[must_use]
+    pub fn check_graphs(mut self, check: Check) -> Self {
+        self.check = check;
+        self
+    }
+
+    /// Runs one statement. INSERT returns once its job is durable; see [`Submission::is_awaited`].
+    ///
+    /// If the returned future is dropped while a job is being submitted, the job may exist.
+    pub async fn run(&mut self, statement: &ScriptStatement) -> Result<Outcome, SqlClientError> {
+        let session = &mut self.session;
+        match large_stack::run(|| step::decide(session, statement))?? {
+            Step::Done => Ok(Outcome::Done),
+            Step::Table(table) => Ok(Outcome::Table(table)),
+            Step::Submit { graph, is_awaited, then } => {
+                let outcome = self.submit(*graph, is_awaited).await?;
+                if let Some(session) = then {
+                    self.session = *session;
+                }
+                Ok(outcome)
+            }
+            Step::ShowJobs => {
+                let overview = self.cluster.list(self.patience).await?;
+                Ok(Outcome::Table(jobs::overview_table(&overview)))
+            }
+            Step::DescribeJob(job) => {
+                let description = self.cluster.describe(job, self.patience).await?;
+                Ok(Outcome::Table(jobs::description_table(&description)))
+            }
+            Step::Cancel(job) => {
+                self.cluster.cancel(job, self.patience).await?;
+                Ok(Outcome::Canceling(job))
+            }
+            Step::Stop { job, drain } => {
+                let savepoint = self.cluster.stop(job, None, drain, self.patience).await?;
+                Ok(Outcome::Stopped { job, savepoint })
+            }
+        }
+    }
+
+    /// Submits a job. All attempts use one token, so that an attempt whose answer is lost creates no second job.
+    async fn submit(&self, graph: JobGraph, is_awaited: bool) -> Result<Outcome, SqlClientError> {
+        if let Err(problems) = (self.check)(&graph) {
+            return Err(SqlError::new("SQL-JOB", format!("the job can't run:\n  {}", problems.join("\n  "))).into());
+        }
+        let token = format!("{:032x}", weir_world::random_id());
+        let job_id = self.cluster.submit(&graph, Some(&token), self.patience).await?.job_id;
+        Ok(Outcome::Submitted(Submission { job_id, name: graph.name, is_awaited }))
+    }
+
+    /// Waits, across leader changes, until a job has ended. Calls `look` with every description of it. Returns the last.
+    pub async fn wait(&self, job: JobId, look: impl FnMut(&JobDescription)) -> Result<JobDescription, ClientError> {
+        self.cluster.wait_with(job, FOREVER, look).await
+    }
+
+    /// Sets an option of the session, as `SET 'key' = 'value'` does.
+    pub fn set(&mut self, key: &str, value: &str) -> Result<(), SqlError> {
+        self.session.options.set(key, value)
+    }
+
+    /// The tables and views of the current database, each with the names of its columns as far as they are written down.
+    pub fn tables(&self) -> Vec<(String, Vec<String>)> {
+        let catalog = &self.session.catalog;
+        let (current, database) = catalog.current();
+        let columns = |name: &str| {
+            let path = ObjectPath { catalog: current.to_owned(), database: database.to_owned(), name: name.to_owned() };
+            match catalog.object(&path) {
+                Some(CatalogObject::Table(table)) => table.columns.iter().map(|column| column.name.clone()).collect(),
+                Some(CatalogObject::View(view)) => view.columns.clone(),
+                None => Vec::new(),
+            }
+        };
+        catalog.names(current, database).into_iter().map(|name| (name.clone(), columns(&name))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

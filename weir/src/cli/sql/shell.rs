@@ -1,0 +1,134 @@
+//! The interactive shell.
+
+use std::path::Path;
+use std::time::Instant;
+
+use rustyline::error::ReadlineError;
+use tokio::runtime::Runtime;
+use weir_client::sql_client::{Outcome, SqlClient, SqlClientError};
+use weir_dataflow::functions;
+use weir_sql::script::{ScriptStatement, split};
+use weir_sql::session::OPTIONS;
+use weir_world::{err_line, out_line, output};
+
+use super::completion::Names;
+use super::editor::{ShellEditor, command, editor};
+use super::help::{HELP, WELCOME};
+use super::history::HistoryFile;
+use super::interrupt::or_interrupted;
+use super::screen::Screen;
+use super::{answer, waiting};
+use crate::cli::exit_code::Failure;
+use crate::cli::output::duration_text;
+
+const PROMPT: &str = "weir sql> ";
+
+/// Reads and runs statements until the user ends the shell. Failed statements do not end it.
+pub(super) fn run(client: &mut SqlClient, runtime: &Runtime, screen: &Screen, history: Option<&Path>) -> Result<(), Failure> {
+    let (history, entries) = match history.map(HistoryFile::open).transpose() {
+        Ok(opened) => opened.map_or_else(|| (None, Vec::new()), |(file, entries)| (Some(file), entries)),
+        Err(error) => {
+            err_line!("weir: what is entered will not be remembered: {}: {error}", history.unwrap_or(Path::new("")).display());
+            (None, Vec::new())
+        }
+    };
+    let mut editor = editor(&entries, screen.colors).map_err(Failure::error)?;
+    out_line!("{WELCOME}");
+    loop {
+        if let Some(assistant) = editor.helper_mut() {
+            assistant.names = names(client);
+        }
+        let entered = match editor.readline(PROMPT) {
+            Ok(entered) => entered,
+            Err(ReadlineError::Interrupted) => continue,
+            Err(ReadlineError::Eof) => return Ok(()),
+            Err(error) => return Err(Failure::error(format!("can't read from the terminal: {error}"))),
+        };
+        remember(&mut editor, history.as_ref(), &entered);
+        match command(&entered) {
+            Some("help") => out_line!("{HELP}"),
+            Some("clear") => editor.clear_screen().map_err(Failure::error)?,
+            Some(_) => return Ok(()),
+            None => run_all(client, runtime, screen, &entered),
+        }
+        if output::reader_is_gone() {
+            return Ok(());
+        }
+    }
+}
+
+/// Keeps what was entered, so that it can be recalled.
+fn remember(editor: &mut ShellEditor, history: Option<&HistoryFile>, entered: &str) {
+    if entered.trim().is_empty() {
+        return;
+    }
+    // The entry is recalled as it is. Only the file goes without secrets. A history that can't be kept is no reason to stop.
+    drop(editor.add_history_entry(entered.trim()));
+    if let Some(Err(error)) = history.map(|file| file.append(entered)) {
+        err_line!("weir: the history can't be written: {error}");
+    }
+}
+
+/// Runs what was entered, up to the first statement that fails.
+fn run_all(client: &mut SqlClient, runtime: &Runtime, screen: &Screen, entered: &str) {
+    let statements = match split(entered) {
+        Ok(statements) => statements,
+        Err(error) => return screen.error(&error.render(entered)),
+    };
+    for statement in &statements {
+        let started = Instant::now();
+        match runtime.block_on(run_one(client, screen, statement)) {
+            Ok(said) => {
+                let took = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+                // For programs, standard output holds nothing but results.
+                if screen.is_for_people() {
+                    out_line!("{said} ({})\n", duration_text(took));
+                }
+            }
+            Err(message) => return screen.error(&message(entered)),
+        }
+    }
+}
+
+/// Makes the message about a failure from what was entered.
+type Message = Box<dyn FnOnce(&str) -> String>;
+
+/// Runs one statement, and waits for its job if that is wanted. Returns what to say at the end.
+async fn run_one(client: &mut SqlClient, screen: &Screen, statement: &ScriptStatement) -> Result<String, Message> {
+    let outcome = match or_interrupted(client.run(statement)).await {
+        Some(outcome) => outcome.map_err(|error| message_of(error))?,
+        None => return Err(Box::new(|_| "stopped; if a job was being submitted, SHOW JOBS tells whether it was".to_owned())),
+    };
+    answer::show(&outcome, screen);
+    match outcome {
+        Outcome::Table(result) => Ok(answer::row_count(&result)),
+        Outcome::Submitted(submission) if submission.is_awaited => {
+            match or_interrupted(waiting::wait_for(client, &submission)).await {
+                Some(Ok(end)) => Ok(waiting::ending(&end)),
+                Some(Err(failure)) => Err(Box::new(move |_| failure.to_string())),
+                None => Ok(format!("Stopped waiting; {}", waiting::goes_on(submission.job_id))),
+            }
+        }
+        _ => Ok("OK".to_owned()),
+    }
+}
+
+fn message_of(error: SqlClientError) -> Message {
+    match error {
+        SqlClientError::Sql(error) => Box::new(move |entered| error.render(entered)),
+        SqlClientError::Cluster(error) => Box::new(move |_| error.to_string()),
+    }
+}
+
+/// What the session knows now, for completion.
+fn names(client: &SqlClient) -> Names {
+    // Operators are functions too, but nobody calls them by name.
+    let is_called = |function: &&weir_dataflow::functions::Function| {
+        function.syntax.get(..function.name.len()).is_some_and(|start| start.eq_ignore_ascii_case(function.name))
+    };
+    Names {
+        tables: client.tables(),
+        functions: functions::all().filter(is_called).map(|function| function.name.to_uppercase()).collect(),
+        options: OPTIONS.iter().map(|option| option.name.to_owned()).collect(),
+    }
+}
