@@ -5,8 +5,8 @@ use weir_protocol::job_graph::DataType;
 
 use super::{Outcome, ResultTable, SessionOptions};
 use crate::catalog::{
-    Catalog, CatalogObject, CatalogView, ColumnType, DESCRIBE_COLUMNS, MemoryCatalog, ObjectPath, create_table,
-    create_table_as, describe, show_create_table, show_create_view,
+    Catalog, CatalogObject, CatalogView, ColumnType, DESCRIBE_COLUMNS, MemoryCatalog, ObjectPath, create_table, create_table_as,
+    describe, show_create_table, show_create_view,
 };
 use crate::dialect::{AlterTable, CreateTable, CreateView, Drop, DropObject, Show, Statement, TableChange};
 use crate::script::SqlError;

@@ -217,7 +217,7 @@ fn a_bad_declaration_is_refused_with_its_place() {
         assert_eq!((error.code, error.message.as_str()), (code, message), "{script}");
         assert_eq!(error.place, Some(Place { line: 1, column }), "{script}");
     }
-    assert_eq!(refused("CREATE TABLE t (a INT, b AS unknown)").code, "SQL-NAME");
+    assert_eq!(refused("CREATE TABLE t (a INT, b AS nothing)").code, "SQL-NAME");
     let long = format!("CREATE TABLE {} (a INT)", "x".repeat(129));
     assert_eq!(refused(&long).message, "a name has 1 to 128 bytes; this one has 129");
     done(&mut Session::default(), &format!("CREATE TABLE {} (a INT)", "x".repeat(128)));
