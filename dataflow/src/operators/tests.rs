@@ -43,11 +43,18 @@ pub(crate) fn context(parallelism: u32, subtask: u32, inputs: Vec<(SchemaRef, Ve
 #[derive(Default)]
 pub(crate) struct Collected {
     pub(crate) batches: Vec<RecordBatch>,
+    /// Watermarks that went out between batches, each with the number of batches before it.
+    pub(crate) watermarks: Vec<(usize, i64)>,
 }
 
 impl Collector for Collected {
     fn collect(&mut self, batch: RecordBatch) -> Result<(), OperatorError> {
         self.batches.push(batch);
+        Ok(())
+    }
+
+    fn watermark(&mut self, watermark: i64) -> Result<(), OperatorError> {
+        self.watermarks.push((self.batches.len(), watermark));
         Ok(())
     }
 }
@@ -263,7 +270,7 @@ fn left_rows_are_joined_with_the_latest_right_row_of_their_key_also_after_rescal
         })
     };
     let (mut one, output) = build(&descriptor, &contexts(1).next().unwrap()).unwrap();
-    assert_eq!(schema::describe(&output), "(n bigint, t timestamp_ms, city string)");
+    assert_eq!(schema::describe(&output), "(n BIGINT, t TIMESTAMP(3), city STRING)");
     let columns: Vec<ArrayRef> = vec![
         Arc::new(Int64Array::from(vec![Some(1), Some(2), None, Some(1), Some(3)])),
         Arc::new(StringArray::from(vec![Some("Rom"), Some("Wien"), Some("Oslo"), Some("Bern"), None])),
