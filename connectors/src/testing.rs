@@ -4,7 +4,7 @@ use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use bytes::Bytes;
 use serde_json::Value;
-use weir_dataflow::element::CheckpointBarrier;
+use weir_dataflow::element::{CheckpointBarrier, EventTime};
 use weir_dataflow::operator::{Collector, OperatorContext, OperatorError, RestoredState, StateSnapshot};
 use weir_dataflow::source::{Source, SourcePoll};
 use weir_protocol::checkpoint::CheckpointKind;
@@ -83,5 +83,9 @@ pub(crate) struct NoOutput;
 impl Collector for NoOutput {
     fn collect(&mut self, _batch: RecordBatch) -> Result<(), OperatorError> {
         panic!("a sink emits no rows");
+    }
+
+    fn watermark(&mut self, _watermark: EventTime) -> Result<(), OperatorError> {
+        panic!("a sink emits no watermarks");
     }
 }

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, TimestampMillisecondArray};
 use serde_json::json;
-use weir_dataflow::element::{CheckpointBarrier, MAX_WATERMARK};
+use weir_dataflow::element::{CheckpointBarrier, EventTime, MAX_WATERMARK};
 use weir_dataflow::operator::{Collector, OperatorContext, OperatorError};
 use weir_dataflow::operators::register_operators;
 use weir_dataflow::registry::{BuiltOperator, OperatorRegistry};
@@ -24,6 +24,10 @@ struct Counted(u64);
 impl Collector for Counted {
     fn collect(&mut self, batch: RecordBatch) -> Result<(), OperatorError> {
         self.0 += batch.num_rows() as u64;
+        Ok(())
+    }
+
+    fn watermark(&mut self, _: EventTime) -> Result<(), OperatorError> {
         Ok(())
     }
 }

@@ -15,8 +15,9 @@ use crate::source::{Source, SourcePoll};
 
 /// The operators of one task, called one after the other.
 ///
-/// A method that returns `Option<EventTime>` returns a watermark. The task must send it after the collected batches. Each
-/// returned watermark is higher than the one before, so the task sends every `Some` unchanged. After an error, drop the chain.
+/// A method that returns `Option<EventTime>` returns a watermark. The task must send it after the collected batches. A watermark that
+/// must go out between two batches of one call reaches the task's collector instead. Each watermark is higher than the one before,
+/// so the task sends every one unchanged. After an error, drop the chain.
 pub struct OperatorChain {
     source: Option<Box<dyn Source>>,
     operators: Vec<Box<dyn Operator>>,
@@ -330,7 +331,7 @@ impl OperatorChain {
         self.operators.iter().any(|operator| operator.is_idle())
     }
 
-    /// The last watermark that a method returned; [`MIN_WATERMARK`] before the first.
+    /// The last watermark that left the chain; [`MIN_WATERMARK`] before the first.
     pub fn current_watermark(&self) -> EventTime {
         self.watermark
     }
@@ -341,10 +342,10 @@ impl OperatorChain {
     }
 
     fn push(&mut self, input: u32, batch: RecordBatch, out: &mut dyn Collector) -> Result<(), OperatorError> {
-        let schema = self.output_schema.as_ref();
+        let (schema, watermark) = (self.output_schema.as_ref(), &mut self.watermark);
         match self.operators.split_first_mut() {
-            Some((head, operators)) => head.process(input, batch, &mut Downstream { operators, schema, out }),
-            None => Downstream { operators: &mut [], schema, out }.collect(batch),
+            Some((head, operators)) => head.process(input, batch, &mut Downstream { operators, schema, watermark, out }),
+            None => Downstream { operators: &mut [], schema, watermark, out }.collect(batch),
         }
     }
 
@@ -372,7 +373,8 @@ impl OperatorChain {
 
     fn split<'a>(&'a mut self, index: usize, out: &'a mut dyn Collector) -> (&'a mut dyn Operator, Downstream<'a>) {
         let (until, operators) = self.operators.split_at_mut(index + 1);
-        (until[index].as_mut(), Downstream { operators, schema: self.output_schema.as_ref(), out })
+        let (schema, watermark) = (self.output_schema.as_ref(), &mut self.watermark);
+        (until[index].as_mut(), Downstream { operators, schema, watermark, out })
     }
 
     fn rise(&mut self, watermark: Option<EventTime>) -> Option<EventTime> {
@@ -402,7 +404,18 @@ fn declared_output(vertex: &JobVertex, yields: Option<SchemaRef>) -> Result<Opti
 struct Downstream<'a> {
     operators: &'a mut [Box<dyn Operator>],
     schema: Option<&'a SchemaRef>,
+    /// The last watermark that left the chain.
+    watermark: &'a mut EventTime,
     out: &'a mut dyn Collector,
+}
+
+impl Downstream<'_> {
+    /// The next operator, with the collector that it writes to.
+    fn next(&mut self) -> Option<(&mut dyn Operator, Downstream<'_>)> {
+        let (operator, operators) = self.operators.split_first_mut()?;
+        let rest = Downstream { operators, schema: self.schema, watermark: self.watermark, out: self.out };
+        Some((operator.as_mut(), rest))
+    }
 }
 
 impl Collector for Downstream<'_> {
@@ -410,17 +423,27 @@ impl Collector for Downstream<'_> {
         if batch.num_rows() == 0 {
             return Ok(());
         }
-        match self.operators.split_first_mut() {
-            Some((operator, operators)) => {
-                operator.process(0, batch, &mut Downstream { operators, schema: self.schema, out: self.out })
-            }
-            None => match self.schema {
-                Some(schema) if batch.schema_ref() != schema => {
-                    let as_declared = batch.with_schema(schema.clone());
-                    self.out.collect(as_declared.map_err(|e| OperatorError::fatal("CHAIN-SCHEMA", e.to_string()))?)
-                }
-                _ => self.out.collect(batch),
-            },
+        if let Some((operator, mut rest)) = self.next() {
+            return operator.process(0, batch, &mut rest);
         }
+        match self.schema {
+            Some(schema) if batch.schema_ref() != schema => {
+                let as_declared = batch.with_schema(schema.clone());
+                self.out.collect(as_declared.map_err(|e| OperatorError::fatal("CHAIN-SCHEMA", e.to_string()))?)
+            }
+            _ => self.out.collect(batch),
+        }
+    }
+
+    fn watermark(&mut self, watermark: EventTime) -> Result<(), OperatorError> {
+        if let Some((operator, mut rest)) = self.next() {
+            let outgoing = operator.on_watermark(watermark, &mut rest)?.max(operator.take_watermark());
+            return outgoing.map_or(Ok(()), |watermark| rest.watermark(watermark));
+        }
+        if watermark > *self.watermark {
+            *self.watermark = watermark;
+            self.out.watermark(watermark)?;
+        }
+        Ok(())
     }
 }

@@ -96,6 +96,10 @@ pub trait Operator: Send {
 pub trait Collector {
     /// Passes a batch on. Empty batches are dropped.
     fn collect(&mut self, batch: RecordBatch) -> Result<(), OperatorError>;
+
+    /// Passes a watermark on, between two batches of one call of [`Operator::process`]. Needed where later rows of the same call may
+    /// be late; otherwise an operator returns its watermarks.
+    fn watermark(&mut self, watermark: EventTime) -> Result<(), OperatorError>;
 }
 
 /// Describes to an operator, at its creation, the task and the inputs it runs with.

@@ -54,7 +54,8 @@ impl Zone {
         {
             return epoch_ms + offset;
         }
-        let (first, last) = (offset_at(zone, block * BLOCK_MS), offset_at(zone, block * BLOCK_MS + BLOCK_MS - 1));
+        let first = block.saturating_mul(BLOCK_MS);
+        let (first, last) = (offset_at(zone, first), offset_at(zone, first.saturating_add(BLOCK_MS - 1)));
         self.block = (first == last).then_some((block, first));
         epoch_ms.saturating_add(offset_at(zone, epoch_ms))
     }

@@ -107,6 +107,7 @@ impl Accumulator for DecimalSum {
             match (from.count == 0, from.overflown, self.average) {
                 (true, ..) => {}
                 (_, true, true) => *into = Entry { sum: 0, count: into.count + from.count, overflown: true },
+                (_, true, false) if into.count == 0 => *into = from,
                 (_, true, false) => into.count += from.count,
                 (_, false, average) => into.add(from.sum, from.count, average),
             }

@@ -43,11 +43,18 @@ pub(crate) fn context(parallelism: u32, subtask: u32, inputs: Vec<(SchemaRef, Ve
 #[derive(Default)]
 pub(crate) struct Collected {
     pub(crate) batches: Vec<RecordBatch>,
+    /// Watermarks that went out between batches, each with the number of batches before it.
+    pub(crate) watermarks: Vec<(usize, i64)>,
 }
 
 impl Collector for Collected {
     fn collect(&mut self, batch: RecordBatch) -> Result<(), OperatorError> {
         self.batches.push(batch);
+        Ok(())
+    }
+
+    fn watermark(&mut self, watermark: i64) -> Result<(), OperatorError> {
+        self.watermarks.push((self.batches.len(), watermark));
         Ok(())
     }
 }

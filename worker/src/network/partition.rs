@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
-use weir_dataflow::element::StreamElement;
+use weir_dataflow::element::{EventTime, StreamElement};
 use weir_dataflow::key_group::KeyPartitioner;
 use weir_dataflow::operator::{Collector, OperatorError};
 use weir_protocol::ExecutionAttemptId;
@@ -161,6 +161,11 @@ impl Collector for Outputs {
             sent += last.emit(batch)?;
         }
         self.counters.sent(rows as u64, sent);
+        Ok(())
+    }
+
+    fn watermark(&mut self, watermark: EventTime) -> Result<(), OperatorError> {
+        self.broadcast(&StreamElement::Watermark(watermark));
         Ok(())
     }
 }

@@ -1,52 +1,29 @@
-//! Compares windows with a model that keeps every row and recomputes the results.
+//! Compares `window.tumbling` and `window.hopping` with a model that keeps every row and recomputes the results.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use arrow_array::cast::AsArray;
 use arrow_array::{Float64Array, StringArray};
+use arrow_schema::DataType;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::element::MAX_WATERMARK;
-use crate::key_group::KeyPartitioner;
+use crate::operator::OperatorContext;
 use crate::operators::tests::{Collected, barrier, build, context, restored_for};
 use crate::samples;
 use crate::state::RowFormat;
-
-/// Key, second key, time, value.
-type Row = (Option<i64>, Option<String>, i64, Option<i64>);
+use crate::operators::window::key_index::KeyLayout;
+use crate::operators::window::pane::Layout;
+use crate::operators::window::saved::Signature;
+use crate::schema;
 
 #[derive(Debug, Clone)]
 enum Event {
     Rows(Vec<Row>),
     Watermark(i64),
     Restore(u32),
-}
-
-fn batch_of(rows: &[Row]) -> RecordBatch {
-    RecordBatch::try_new(
-        input(),
-        vec![
-            Arc::new(rows.iter().map(|r| r.0).collect::<Int64Array>()),
-            Arc::new(rows.iter().map(|r| r.1.clone()).collect::<StringArray>()),
-            Arc::new(rows.iter().map(|r| Some(r.2)).collect::<TimestampMillisecondArray>()),
-            Arc::new(rows.iter().map(|r| r.3).collect::<Int64Array>()),
-            Arc::new(rows.iter().map(|r| r.3.map(|v| v as f64 / 2.0)).collect::<Float64Array>()),
-        ],
-    )
-    .unwrap()
-}
-
-fn input() -> SchemaRef {
-    let time = DataType::Timestamp(arrow_schema::TimeUnit::Millisecond, None);
-    Arc::new(Schema::new(vec![
-        Field::new("k", DataType::Int64, true),
-        Field::new("s", DataType::Utf8, true),
-        Field::new("t", time, false),
-        Field::new("v", DataType::Int64, true),
-        Field::new("d", DataType::Float64, true),
-    ]))
 }
 
 fn options(size: i64, slide: i64, lateness: i64, keys: &[&str]) -> Value {
@@ -138,63 +115,6 @@ impl Model {
     }
 }
 
-struct Parallel {
-    subtasks: Vec<(Box<dyn Operator>, Collected)>,
-    keys: Vec<String>,
-    descriptor: Value,
-}
-
-impl Parallel {
-    fn new(parallelism: u32, keys: &[&str], descriptor: Value) -> Self {
-        let keys: Vec<String> = keys.iter().map(ToString::to_string).collect();
-        let subtasks = (0..parallelism).map(|subtask| {
-            let context = context(parallelism, subtask, vec![(input(), keys.clone())]);
-            (build(&descriptor, &context).unwrap().0, Collected::default())
-        });
-        Self { subtasks: subtasks.collect(), keys: keys.clone(), descriptor: descriptor.clone() }
-    }
-
-    fn rows(&mut self, rows: &[Row]) {
-        let batch = batch_of(rows);
-        let mut partitioner = KeyPartitioner::new(&input(), &self.keys, 128, self.subtasks.len() as u32).unwrap();
-        for (part, (operator, out)) in partitioner.partition(&batch).unwrap().into_iter().zip(&mut self.subtasks) {
-            part.into_iter().for_each(|part| operator.process(0, part, out).unwrap());
-        }
-    }
-
-    fn watermark(&mut self, watermark: i64) {
-        for (operator, out) in &mut self.subtasks {
-            operator.on_watermark(watermark, out).unwrap();
-        }
-    }
-
-    /// Restores the operator from a snapshot with another parallelism. Rows already emitted stay in the output.
-    fn restore(&mut self, parallelism: u32) {
-        let parallelism = if self.keys.is_empty() { 1 } else { parallelism };
-        let snapshots: Vec<_> = self.subtasks.iter_mut().map(|(operator, _)| operator.snapshot(&barrier(1)).unwrap()).collect();
-        // Rows after the barrier must not be in the snapshot.
-        let lost = batch_of(&[(Some(1), Some("lost".into()), 5, Some(1_000))]);
-        if let [(operator, _)] = self.subtasks.as_mut_slice() {
-            operator.process(0, lost, &mut Collected::default()).unwrap();
-        }
-        let emitted: Vec<_> = self.subtasks.drain(..).flat_map(|(_, out)| out.batches).collect();
-        let mut next = Self::new(parallelism, &self.keys.iter().map(String::as_str).collect::<Vec<_>>(), self.descriptor.clone());
-        for (restored, (operator, _)) in restored_for(snapshots, parallelism).into_iter().zip(&mut next.subtasks) {
-            operator.restore(restored).unwrap();
-        }
-        next.subtasks[0].1.batches = emitted;
-        *self = next;
-    }
-
-    fn late(&self) -> u64 {
-        self.subtasks.iter().map(|(operator, _)| operator.late_records()).sum::<u64>()
-    }
-
-    fn lines(&self) -> Vec<Vec<String>> {
-        self.subtasks.iter().flat_map(|(_, out)| out.lines()).collect()
-    }
-}
-
 fn events(restores: bool) -> impl Strategy<Value = Vec<Event>> {
     let row = (prop::option::of(0i64..5), prop::option::of("[ab]"), -30i64..90, prop::option::of(-4i64..5));
     let rows = prop::collection::vec(row, 1..30).prop_map(Event::Rows);
@@ -214,7 +134,7 @@ proptest! {
     ) {
         let parallelism = if keys.is_empty() { 1 } else { parallelism };
         let mut model = Model::default();
-        let mut real = Parallel::new(parallelism, &keys, options(10, slide, 0, &keys));
+        let mut real = Parallel::new(parallelism, &keys, options(10, slide, 0, &keys), batch_of);
         for event in events.into_iter().chain([Event::Watermark(MAX_WATERMARK)]) {
             match event {
                 Event::Rows(rows) => {
@@ -239,7 +159,7 @@ proptest! {
         events in events(false), keys in keys(), slide in prop::sample::select(vec![10i64, 5, 4]), lateness in 0i64..25,
     ) {
         let mut model = Model::default();
-        let mut real = Parallel::new(1, &keys, options(10, slide, lateness, &keys));
+        let mut real = Parallel::new(1, &keys, options(10, slide, lateness, &keys), batch_of);
         for event in events.into_iter().chain([Event::Watermark(MAX_WATERMARK)]) {
             match event {
                 Event::Rows(rows) => {
@@ -263,16 +183,13 @@ proptest! {
 
     #[test]
     fn damaged_state_is_refused_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        let mut layout_bytes = Layout {
-            keys: KeyLayout::new(vec![DataType::Int64]).unwrap(),
-            aggregates: Vec::new(),
-            max_parallelism: 128,
-        }.signature(10).to_le_bytes().to_vec();
         let layout = Layout { keys: KeyLayout::new(vec![DataType::Int64]).unwrap(), aggregates: Vec::new(), max_parallelism: 128 };
+        let Signature::Checksum(checksum) = layout.checksum_signature(10) else { panic!("a checksum") };
+        let mut layout_bytes = checksum.to_le_bytes().to_vec();
         layout_bytes.extend_from_slice(&bytes);
         let sealed = crate::state::seal(2, 1, &layout_bytes);
-        let _ = layout.restore(layout.signature(10), 3, &sealed, &mut BTreeMap::new());
-        let _ = layout.restore(layout.signature(10), 3, &bytes, &mut BTreeMap::new());
+        let _ = layout.restore(&layout.checksum_signature(10), 3, &sealed, &mut BTreeMap::new());
+        let _ = layout.restore(&layout.checksum_signature(10), 3, &bytes, &mut BTreeMap::new());
     }
 }
 
@@ -440,4 +357,26 @@ fn state_of_other_aggregates_is_refused_as_incompatible() {
     let restored = restored_for(vec![before.snapshot(&barrier(1)).unwrap()], 1).remove(0);
     let (mut after, _) = build(&tumbling(json!([{"name": "n", "function": "sum", "column": "v"}])), &context).unwrap();
     assert_eq!(after.restore(restored).unwrap_err().code, "STATE-INCOMPATIBLE");
+}
+
+#[test]
+fn the_state_format_of_hand_written_windows_does_not_change() {
+    let keys = ["k", "s"];
+    let context = context(1, 0, vec![(input(), vec!["k".into(), "s".into()])]);
+    let (mut operator, _) = build(&options(10, 4, 3, &keys), &context).unwrap();
+    let rows = [
+        (Some(1), Some("a".into()), 3, Some(7)),
+        (Some(1), Some("a".into()), 4, Some(7)),
+        (None, None, -5, None),
+        (Some(2), Some("ä".into()), 12, Some(-3)),
+    ];
+    operator.process(0, batch_of(&rows), &mut Collected::default()).unwrap();
+    operator.on_watermark(2, &mut Collected::default()).unwrap();
+    let snapshot = operator.snapshot(&barrier(1)).unwrap();
+    let mut saved = snapshot.operator_state.unwrap().to_vec();
+    for group in snapshot.key_groups {
+        saved.extend(group.key_group.to_le_bytes());
+        saved.extend((group.serialize)().unwrap());
+    }
+    assert_eq!((saved.len(), crc32c::crc32c(&saved)), (748, 402_602_020));
 }

@@ -1,53 +1,37 @@
-//! `watermark`: derives watermarks from a timestamp column, with bounded out-of-orderness.
+//! Watermarks that follow the highest time, with bounded out-of-orderness.
 
 use arrow_array::RecordBatch;
 use bytes::Bytes;
-use weir_protocol::job_graph::OperatorDescriptor;
 
 use crate::element::{CheckpointBarrier, EventTime, MAX_WATERMARK};
-use crate::operator::{Collector, Operator, OperatorContext, OperatorError, RestoredState, StateSnapshot};
-use crate::options::Options;
-use crate::operators::event_time::{time_column, times};
-use crate::registry::{BuiltOperator, only_input};
+use crate::operator::{Collector, Operator, OperatorError, RestoredState, StateSnapshot};
+use crate::operators::event_time::times;
+use crate::operators::watermark::Activity;
 
 /// Emits `highest timestamp - out_of_orderness - 1` after each batch (Flink's BoundedOutOfOrdernessWatermarks).
 /// It drops watermarks from upstream, except [`MAX_WATERMARK`].
-struct WatermarkGenerator {
+pub(super) struct BoundedWatermarks {
     column: usize,
     out_of_orderness_ms: i64,
-    idle_timeout_ms: u64,
     highest: Option<EventTime>,
     emitted: Option<EventTime>,
-    rows_since_tick: bool,
-    active_at_ms: Option<u64>,
-    idle: bool,
+    activity: Activity,
 }
 
-pub(super) fn build(descriptor: &OperatorDescriptor, context: &OperatorContext) -> Result<BuiltOperator, OperatorError> {
-    let input = only_input(context)?;
-    let options = Options::of(descriptor);
-    let generator = WatermarkGenerator {
-        column: time_column(input, options.string("column")?)?,
-        out_of_orderness_ms: options.millis("out_of_orderness_ms", 0)?,
-        idle_timeout_ms: options.optional_millis("idle_timeout_ms", 0)?.unwrap_or(0).unsigned_abs(),
-        highest: None,
-        emitted: None,
-        rows_since_tick: false,
-        active_at_ms: None,
-        idle: false,
-    };
-    Ok(BuiltOperator::Transform(Box::new(generator), input.clone()))
+impl BoundedWatermarks {
+    pub(super) fn new(column: usize, out_of_orderness_ms: i64, activity: Activity) -> Self {
+        Self { column, out_of_orderness_ms, highest: None, emitted: None, activity }
+    }
 }
 
-impl Operator for WatermarkGenerator {
+impl Operator for BoundedWatermarks {
     fn process(&mut self, _: u32, batch: RecordBatch, out: &mut dyn Collector) -> Result<(), OperatorError> {
         let highest = match batch.column(self.column).nulls().filter(|nulls| nulls.null_count() > 0) {
             None => times(&batch, self.column).iter().copied().max(),
             Some(nulls) => nulls.valid_indices().map(|row| times(&batch, self.column)[row]).max(),
         };
         self.highest = self.highest.max(highest);
-        self.rows_since_tick = true;
-        self.idle = false;
+        self.activity.on_rows();
         out.collect(batch)
     }
 
@@ -66,16 +50,12 @@ impl Operator for WatermarkGenerator {
     }
 
     fn on_tick(&mut self, now_ms: u64, _: &mut dyn Collector) -> Result<Option<EventTime>, OperatorError> {
-        if std::mem::take(&mut self.rows_since_tick) || self.active_at_ms.is_none() {
-            self.active_at_ms = Some(now_ms);
-        }
-        let silent_for = now_ms.saturating_sub(self.active_at_ms.unwrap_or(now_ms));
-        self.idle = self.idle_timeout_ms > 0 && silent_for >= self.idle_timeout_ms;
+        self.activity.on_tick(now_ms);
         Ok(None)
     }
 
     fn is_idle(&self) -> bool {
-        self.idle
+        self.activity.is_idle()
     }
 
     fn keeps_column(&self, _: &str) -> bool {
