@@ -19,9 +19,13 @@ use crate::operator::OperatorError;
 
 macro_rules! digest {
     ($name:literal, $syntax:literal, $doc:literal, $bytes:literal, $algorithm:ty) => {
-        Function::first($name, $syntax, $doc, |given| hashed(given, $bytes), |given, _| {
-            Ok(digest(given[0].data_type.is_text(), |bytes, out| hex(&<$algorithm>::digest(bytes), out)))
-        })
+        Function::first(
+            $name,
+            $syntax,
+            $doc,
+            |given| hashed(given, $bytes),
+            |given, _| Ok(digest(given[0].data_type.is_text(), |bytes, out| hex(&<$algorithm>::digest(bytes), out))),
+        )
     };
 }
 
@@ -36,7 +40,9 @@ pub(super) const FUNCTIONS: &[Function] = &[
         "sha2",
         "SHA2(value, bits)",
         "The SHA-2 hash of 224, 256, 384 or 512 bits of a text or of bytes in hexadecimal digits.",
-        |given| typing(given, 2, 2)?.a("a text or bytes", |t| t.is_text() || t.is_binary())?.bigint()?.gives(DataType::Varchar(128)),
+        |given| {
+            typing(given, 2, 2)?.a("a text or bytes", |t| t.is_text() || t.is_binary())?.bigint()?.gives(DataType::Varchar(128))
+        },
         |given, _| Ok(sha2_of(given[0].data_type.is_text())),
     ),
     Function::first("hash_code", "HASH_CODE(value)", "The hash of Java of the value.", resolve_hash_code, |given, _| {
@@ -125,7 +131,8 @@ fn hash_code(data_type: &DataType) -> Box<dyn Kernel> {
         text if text.is_text() => kernel_of(|operands, rows, _| {
             let values = texts(operands, 0)?;
             by_row(operands, rows, |row| {
-                let hash = values.value(row).encode_utf16().fold(0_i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(unit.into()));
+                let hash =
+                    values.value(row).encode_utf16().fold(0_i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(unit.into()));
                 hash.wrapping_abs()
             })
         }),

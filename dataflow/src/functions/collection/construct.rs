@@ -72,7 +72,8 @@ pub(super) fn array(result: &DataType) -> Box<dyn Kernel> {
     kernel_of(move |operands, rows, _| {
         let ArrowType::List(field) = &list_type else { return Err(type_error(&list_type)) };
         let all: Vec<&Operand> = operands.iter().collect();
-        let chosen: Vec<_> = (0..rows).flat_map(|row| operands.iter().enumerate().map(move |(i, o)| (i, place(o, row)))).collect();
+        let chosen: Vec<_> =
+            (0..rows).flat_map(|row| operands.iter().enumerate().map(move |(i, o)| (i, place(o, row)))).collect();
         if i32::try_from(chosen.len()).is_err() {
             return Err(eval_error("the arrays of one batch have too many elements"));
         }
@@ -112,10 +113,8 @@ pub(super) fn map(result: &DataType) -> Box<dyn Kernel> {
         if i32::try_from(chosen_keys.len()).is_err() {
             return Err(eval_error("the maps of one batch have too many entries"));
         }
-        let columns = vec![
-            collect(&keys, &chosen_keys, fields[0].data_type())?,
-            collect(&values, &chosen_values, fields[1].data_type())?,
-        ];
+        let columns =
+            vec![collect(&keys, &chosen_keys, fields[0].data_type())?, collect(&values, &chosen_values, fields[1].data_type())?];
         let pairs = StructArray::try_new(fields.clone(), columns, None).map_err(type_error)?;
         let maps = MapArray::try_new(entries.clone(), OffsetBuffer::from_lengths(lengths), pairs, None, false);
         Ok(Arc::new(maps.map_err(type_error)?))
@@ -124,7 +123,9 @@ pub(super) fn map(result: &DataType) -> Box<dyn Kernel> {
 
 /// Compares keys of each pair of operands.
 fn comparators(keys: &[&Operand]) -> Result<Vec<Vec<DynComparator>>, OperatorError> {
-    let pair = |left: &Operand, right: &Operand| make_comparator(left.array(), right.array(), SortOptions::default()).map_err(type_error);
+    let pair = |left: &Operand, right: &Operand| {
+        make_comparator(left.array(), right.array(), SortOptions::default()).map_err(type_error)
+    };
     keys.iter().map(|left| keys.iter().map(|right| pair(left, right)).collect()).collect()
 }
 

@@ -12,13 +12,9 @@ use super::typing::typing;
 use super::{Argument, Function, Resolved};
 
 pub(super) const FUNCTIONS: &[Function] = &[
-    Function::first(
-        "array",
-        "ARRAY[value, …]",
-        "An array of the values.",
-        construct::resolve_array,
-        |_, result| Ok(construct::array(result)),
-    ),
+    Function::first("array", "ARRAY[value, …]", "An array of the values.", construct::resolve_array, |_, result| {
+        Ok(construct::array(result))
+    }),
     Function::first(
         "map",
         "MAP[key, value, …]",
@@ -34,9 +30,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
         "CARDINALITY(collection)",
         "The number of elements of an array, or of entries of a map.",
         |given| {
-            let call = typing(given, 1, 1)?.a("an array or a map", |t| {
-                matches!(t, DataType::Array(_) | DataType::Map(..) | DataType::Multiset(_))
-            })?;
+            let call = typing(given, 1, 1)?
+                .a("an array or a map", |t| matches!(t, DataType::Array(_) | DataType::Map(..) | DataType::Multiset(_)))?;
             call.gives(DataType::Int)
         },
         |_, _| Ok(access::cardinality()),

@@ -321,11 +321,12 @@ fn json_exists(given: &[Argument<'_>], _: &DataType) -> Result<Box<dyn Kernel>, 
     let on_error = on_error(optional(given, 2, "FALSE")?)?;
     Ok(kernel_of(move |operands, rows, _| {
         let (json, path) = (texts(operands, 0)?, texts(operands, 1)?);
-        let column = map_boolean(rows, joint_nulls(operands, rows), |row| match paths.find(json.value(row), path.value(row))?.0 {
-            Outcome::Value(_) => Ok(Some(true)),
-            Outcome::Empty => Ok(Some(false)),
-            Outcome::Error(why) => on_error.ok_or_else(|| eval_error(format!("JSON_EXISTS: {why}"))),
-        })?;
+        let column =
+            map_boolean(rows, joint_nulls(operands, rows), |row| match paths.find(json.value(row), path.value(row))?.0 {
+                Outcome::Value(_) => Ok(Some(true)),
+                Outcome::Empty => Ok(Some(false)),
+                Outcome::Error(why) => on_error.ok_or_else(|| eval_error(format!("JSON_EXISTS: {why}"))),
+            })?;
         Ok(Arc::new(column))
     }))
 }

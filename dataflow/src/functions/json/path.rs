@@ -43,7 +43,8 @@ impl Path {
     /// Reads a path, e.g. `lax $.a[0]['b']`. Without a mode it is strict.
     pub(super) fn parse(text: &str) -> Result<Self, PathError> {
         let trimmed = text.trim();
-        let mode = |name: &str| trimmed.strip_prefix(name).filter(|rest| rest.starts_with(char::is_whitespace)).map(str::trim_start);
+        let mode =
+            |name: &str| trimmed.strip_prefix(name).filter(|rest| rest.starts_with(char::is_whitespace)).map(str::trim_start);
         let (strict, path) = match (mode("strict"), mode("lax")) {
             (Some(path), _) => (true, path),
             (None, Some(path)) => (false, path),
@@ -245,9 +246,20 @@ mod tests {
     fn paths_lead_to_keys_indexes_slices_and_everything_below() {
         let json = r#"{"a":[{"b":1},{"b":2},{"c":3}],"x y":{"b":4}}"#;
         for (path, expected) in [
-            ("$", "{\"a\":[{\"b\":1},{\"b\":2},{\"c\":3}],\"x y\":{\"b\":4}}"), ("$.a[0].b", "1"), ("$.a[-1].c", "3"), ("$.a[3]", "nothing"),
-            ("$['x y'].b", "4"), ("$.[\"x y\"]['b']", "4"), ("$.a[*].b", "[1,2]"), ("$..b", "[1,2,4]"), ("$.a[0:2].b", "[1,2]"),
-            ("$.a[0,2]", "[{\"b\":1},{\"c\":3}]"), ("$.*.b", "[4]"), ("a[1].b", "2"), ("$.a.b", "nothing"), ("$.a[9:5]", "[]"),
+            ("$", "{\"a\":[{\"b\":1},{\"b\":2},{\"c\":3}],\"x y\":{\"b\":4}}"),
+            ("$.a[0].b", "1"),
+            ("$.a[-1].c", "3"),
+            ("$.a[3]", "nothing"),
+            ("$['x y'].b", "4"),
+            ("$.[\"x y\"]['b']", "4"),
+            ("$.a[*].b", "[1,2]"),
+            ("$..b", "[1,2,4]"),
+            ("$.a[0:2].b", "[1,2]"),
+            ("$.a[0,2]", "[{\"b\":1},{\"c\":3}]"),
+            ("$.*.b", "[4]"),
+            ("a[1].b", "2"),
+            ("$.a.b", "nothing"),
+            ("$.a[9:5]", "[]"),
         ] {
             assert_eq!(found(path, json), expected, "{path}");
         }

@@ -42,7 +42,8 @@ pub(in crate::functions) const FUNCTIONS: &[Function] = &[
 fn number(write: fn(u64, &mut String) -> std::fmt::Result) -> Box<dyn Kernel> {
     kernel_of(move |operands, rows, _| {
         let numbers = read::<Int64Array>(operands, 0)?;
-        let column = map_text(rows, joint_nulls(operands, rows).as_ref(), |row, out| Ok(write(numbers.value(row) as u64, out).is_ok()))?;
+        let column =
+            map_text(rows, joint_nulls(operands, rows).as_ref(), |row, out| Ok(write(numbers.value(row) as u64, out).is_ok()))?;
         Ok(Arc::new(column))
     })
 }

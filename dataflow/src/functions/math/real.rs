@@ -125,7 +125,11 @@ fn constant(value: f64) -> Box<dyn Kernel> {
     kernel_of(move |_, rows, _| Ok(Arc::new(Float64Array::from_value(value, rows))))
 }
 
-type Draw = fn(&mut Option<JavaRandom>, &[crate::functions::Operand], usize) -> Result<arrow_array::ArrayRef, crate::operator::OperatorError>;
+type Draw = fn(
+    &mut Option<JavaRandom>,
+    &[crate::functions::Operand],
+    usize,
+) -> Result<arrow_array::ArrayRef, crate::operator::OperatorError>;
 
 /// Draws from a generator that the first row seeds.
 fn random(draw: Draw) -> Box<dyn Kernel> {

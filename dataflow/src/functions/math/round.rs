@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow_array::types::{ArrowPrimitiveType, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type};
+use arrow_array::types::{
+    ArrowPrimitiveType, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
+};
 use arrow_array::{Int32Array, PrimitiveArray};
 use weir_protocol::job_graph::DataType;
 
@@ -57,10 +59,13 @@ fn resolve_whole(given: &[Argument<'_>]) -> Result<Resolved, String> {
             if given.len() == 2 && !given[1].data_type.is_text() {
                 return Err("takes 1 argument, not 2".into());
             }
-            Ok(as_given(given, match number {
-                DataType::Decimal { precision, .. } => DataType::Decimal { precision: *precision, scale: 0 },
-                other => other.clone(),
-            }))
+            Ok(as_given(
+                given,
+                match number {
+                    DataType::Decimal { precision, .. } => DataType::Decimal { precision: *precision, scale: 0 },
+                    other => other.clone(),
+                },
+            ))
         }
         Some(text) if text.is_text() => Err(format!("takes a number, a date or a time as argument 1, not {text}")),
         _ => of_time::resolve(given),

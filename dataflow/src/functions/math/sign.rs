@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use arrow_array::types::{ArrowPrimitiveType, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type};
 use arrow_array::PrimitiveArray;
+use arrow_array::types::{
+    ArrowPrimitiveType, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
+};
 use weir_protocol::job_graph::DataType;
 
 use crate::functions::operand::{joint_nulls, kernel_of, map_rows, type_error};
@@ -18,9 +20,13 @@ const SAME: Resolve = |given| {
 };
 
 pub(in crate::functions) const FUNCTIONS: &[Function] = &[
-    Function::first("abs", "ABS(number)", "The number without its sign. The least whole number stays as it is.", SAME, |given, _| {
-        abs(given[0].data_type)
-    }),
+    Function::first(
+        "abs",
+        "ABS(number)",
+        "The number without its sign. The least whole number stays as it is.",
+        SAME,
+        |given, _| abs(given[0].data_type),
+    ),
     Function::first("sign", "SIGN(number)", "-1, 0 or 1, as the number is below, equal to or above zero.", SAME, |given, _| {
         sign(given[0].data_type)
     }),

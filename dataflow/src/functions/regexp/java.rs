@@ -386,8 +386,24 @@ mod tests {
     #[test]
     fn what_cannot_be_rewritten_is_refused_rather_than_misunderstood() {
         for java in [
-            "(?=a)", "(?!a)", "(?<=a)", "(?<!a)", "(a)\\1", "(?<n>a)\\k<n>", "a*+", "a++", "a?+", "a{1}+", "(?>a)", "(?x)a", "(?U)a",
-            "\\X", "\\G", "\\p{InGreek}", "\\p{javaLowerCase}", "(\\w{200}){200}",
+            "(?=a)",
+            "(?!a)",
+            "(?<=a)",
+            "(?<!a)",
+            "(a)\\1",
+            "(?<n>a)\\k<n>",
+            "a*+",
+            "a++",
+            "a?+",
+            "a{1}+",
+            "(?>a)",
+            "(?x)a",
+            "(?U)a",
+            "\\X",
+            "\\G",
+            "\\p{InGreek}",
+            "\\p{javaLowerCase}",
+            "(\\w{200}){200}",
         ] {
             assert!(refused(java), "{java}");
         }
@@ -396,7 +412,10 @@ mod tests {
 
     #[test]
     fn what_java_refuses_is_invalid() {
-        for java in ["(", ")", "[", "*a", "a**", "a{", "a{1,0}", "\\y", "\\", "[b-a]", "(?<1>a)", "(?q)", "a{x}", "\\xg", "\\u12", "[\\", "|*"] {
+        for java in [
+            "(", ")", "[", "*a", "a**", "a{", "a{1,0}", "\\y", "\\", "[b-a]", "(?<1>a)", "(?q)", "a{x}", "\\xg", "\\u12", "[\\",
+            "|*",
+        ] {
             assert!(wrong(java), "{java}");
         }
     }
@@ -405,14 +424,44 @@ mod tests {
     fn classes_escapes_and_flags_mean_what_they_mean_in_java() {
         let found = |java: &str, text: &str| build(java).unwrap().find(text).map(|found| found.as_str().to_owned());
         for (java, text, expected) in [
-            ("(?i)b", "ABC", "B"), ("[a-z&&[^b]]+", "abc", "a"), ("\\p{Alpha}\\s", "a b", "a "), ("\\w", "äb", "b"), ("\\d", "٣3", "3"),
-            ("a{2}", "aaa", "aa"), ("\\bw", "hello world", "w"), ("\\x61", "a", "a"), ("\\Qa+b\\E", "a+b", "a+b"), ("[]]", "a]b", "]"),
-            ("[a\\-]+", "a-b", "a-"), ("(?iu)äb", "ÄB", "ÄB"), ("\\#", "a#b", "#"), ("[\\d]", "a1", "1"), ("[\\w&&[^a]]+", "aB1", "B1"),
-            ("(?i)[A-B]+", "abc", "ab"), ("[a^]+", "a^b", "a^"), ("a}", "a}b", "a}"), ("a]", "a]b", "a]"), ("\\p{Lu}+", "AZ", "AZ"),
-            ("\\p{IsLatin}+", "AZ", "AZ"), ("\\p{Lower}", "Az", "z"), ("\\P{Lower}", "Az", "A"), ("\\pL", "1a", "a"), ("[[a]b]", "a", "a"),
-            ("\\uD83D\\uDE00", "a😀", "😀"), ("a.b", "a\nb a b", "a b"), ("(?s)a.b", "a\nb", "a\nb"), ("(?m)^b", "a\nb", "b"),
-            ("(a(?i)b)B", "aBb aBB", "aBB"), ("(?i:A)b", "ab", "ab"), ("\\0101", "A", "A"), ("[^\\W\\d]+", "1ab_", "ab_"), ("a|", "b", ""),
-            ("[a-]", "-", "-"), ("[&&a]|x", "x", "x"), ("[~#]+", "#~", "#~"), ("\\cA", "\u{1}", "\u{1}"),
+            ("(?i)b", "ABC", "B"),
+            ("[a-z&&[^b]]+", "abc", "a"),
+            ("\\p{Alpha}\\s", "a b", "a "),
+            ("\\w", "äb", "b"),
+            ("\\d", "٣3", "3"),
+            ("a{2}", "aaa", "aa"),
+            ("\\bw", "hello world", "w"),
+            ("\\x61", "a", "a"),
+            ("\\Qa+b\\E", "a+b", "a+b"),
+            ("[]]", "a]b", "]"),
+            ("[a\\-]+", "a-b", "a-"),
+            ("(?iu)äb", "ÄB", "ÄB"),
+            ("\\#", "a#b", "#"),
+            ("[\\d]", "a1", "1"),
+            ("[\\w&&[^a]]+", "aB1", "B1"),
+            ("(?i)[A-B]+", "abc", "ab"),
+            ("[a^]+", "a^b", "a^"),
+            ("a}", "a}b", "a}"),
+            ("a]", "a]b", "a]"),
+            ("\\p{Lu}+", "AZ", "AZ"),
+            ("\\p{IsLatin}+", "AZ", "AZ"),
+            ("\\p{Lower}", "Az", "z"),
+            ("\\P{Lower}", "Az", "A"),
+            ("\\pL", "1a", "a"),
+            ("[[a]b]", "a", "a"),
+            ("\\uD83D\\uDE00", "a😀", "😀"),
+            ("a.b", "a\nb a b", "a b"),
+            ("(?s)a.b", "a\nb", "a\nb"),
+            ("(?m)^b", "a\nb", "b"),
+            ("(a(?i)b)B", "aBb aBB", "aBB"),
+            ("(?i:A)b", "ab", "ab"),
+            ("\\0101", "A", "A"),
+            ("[^\\W\\d]+", "1ab_", "ab_"),
+            ("a|", "b", ""),
+            ("[a-]", "-", "-"),
+            ("[&&a]|x", "x", "x"),
+            ("[~#]+", "#~", "#~"),
+            ("\\cA", "\u{1}", "\u{1}"),
         ] {
             assert_eq!(found(java, text).as_deref(), Some(expected), "{java}");
         }

@@ -13,9 +13,7 @@ use crate::operator::OperatorError;
 const PADDED: Resolve = |given| typing(given, 3, 3)?.text()?.int()?.text()?.gives_nullable(DataType::String);
 
 pub(in crate::functions) const FUNCTIONS: &[Function] = &[
-    Function::first("concat_operator", "text || text", "Both texts, one after the other.", resolve_operator, |_, _| {
-        Ok(concat())
-    }),
+    Function::first("concat_operator", "text || text", "Both texts, one after the other.", resolve_operator, |_, _| Ok(concat())),
     Function::first(
         "concat",
         "CONCAT(text, …)",
@@ -135,9 +133,8 @@ fn pad(left: bool) -> Box<dyn Kernel> {
     kernel_of(move |operands, rows, _| {
         let (text, length, padding) = (texts(operands, 0)?, ints(operands, 1)?, texts(operands, 2)?);
         let nulls = joint_nulls(operands, rows);
-        let column = map_text(rows, nulls.as_ref(), |row, out| {
-            pad_to(text.value(row), length.value(row), padding.value(row), left, out)
-        })?;
+        let column =
+            map_text(rows, nulls.as_ref(), |row, out| pad_to(text.value(row), length.value(row), padding.value(row), left, out))?;
         Ok(Arc::new(column))
     })
 }
@@ -152,7 +149,8 @@ fn pad_to(text: &str, length: i32, padding: &str, left: bool, out: &mut String) 
     let mut kept = utf16::units(text);
     kept.truncate(length);
     let filling = utf16::units(padding).into_iter().cycle().take(length - kept.len());
-    let padded: Vec<u16> = if left { filling.chain(kept.iter().copied()).collect() } else { kept.iter().copied().chain(filling).collect() };
+    let padded: Vec<u16> =
+        if left { filling.chain(kept.iter().copied()).collect() } else { kept.iter().copied().chain(filling).collect() };
     utf16::append(&padded, out);
     Ok(true)
 }

@@ -57,11 +57,8 @@ fn change_ascii(texts: &TextArray, change: fn(&u8) -> u8) -> Result<Option<Array
         return Ok(None);
     };
     let changed: Vec<u8> = bytes.iter().map(change).collect();
-    let offsets = if first == 0 {
-        offsets.clone()
-    } else {
-        OffsetBuffer::new(offsets.iter().map(|offset| offset - first).collect())
-    };
+    let offsets =
+        if first == 0 { offsets.clone() } else { OffsetBuffer::new(offsets.iter().map(|offset| offset - first).collect()) };
     let array = StringArray::try_new(offsets, Buffer::from_vec(changed), texts.nulls().cloned()).map_err(type_error)?;
     Ok(Some(Arc::new(array)))
 }

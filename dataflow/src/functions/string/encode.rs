@@ -5,8 +5,8 @@ use std::sync::Arc;
 use arrow_array::Int64Array;
 use arrow_array::types::Int32Type;
 use base64::Engine;
-use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
 use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
 use weir_protocol::job_graph::DataType;
 
 use super::{read, text_to_number, text_to_text, texts};
@@ -101,7 +101,8 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
 );
 
 fn from_base64(text: &str, out: &mut String) -> Result<bool, OperatorError> {
-    let bytes = LENIENT.decode(text).map_err(|error| eval_error(format!("FROM_BASE64 got a text that is not base 64: {error}")))?;
+    let bytes =
+        LENIENT.decode(text).map_err(|error| eval_error(format!("FROM_BASE64 got a text that is not base 64: {error}")))?;
     out.push_str(&String::from_utf8_lossy(&bytes));
     Ok(true)
 }
@@ -152,7 +153,9 @@ impl Charset {
     fn decode(self, bytes: &[u8], out: &mut String) {
         match self {
             Self::Utf8 => out.push_str(&String::from_utf8_lossy(bytes)),
-            Self::Ascii => out.extend(bytes.iter().map(|b| if b.is_ascii() { char::from(*b) } else { char::REPLACEMENT_CHARACTER })),
+            Self::Ascii => {
+                out.extend(bytes.iter().map(|b| if b.is_ascii() { char::from(*b) } else { char::REPLACEMENT_CHARACTER }))
+            }
             Self::Latin1 => out.extend(bytes.iter().map(|b| char::from(*b))),
             Self::Utf16 => match bytes {
                 [0xff, 0xfe, rest @ ..] => Self::Utf16Le.decode(rest, out),

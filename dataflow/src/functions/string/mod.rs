@@ -70,9 +70,7 @@ fn text_to_text(write: impl Fn(&str, &mut String) -> Result<bool, OperatorError>
 }
 
 /// Maps a text and a whole number to a text.
-fn text_int_to_text(
-    write: impl Fn(&str, i32, &mut String) -> Result<bool, OperatorError> + Send + 'static,
-) -> Box<dyn Kernel> {
+fn text_int_to_text(write: impl Fn(&str, i32, &mut String) -> Result<bool, OperatorError> + Send + 'static) -> Box<dyn Kernel> {
     kernel_of(move |operands, rows, _| {
         let (text, number) = (texts(operands, 0)?, ints(operands, 1)?);
         let nulls = joint_nulls(operands, rows);

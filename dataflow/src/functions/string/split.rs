@@ -54,9 +54,7 @@ fn split_index() -> Box<dyn Kernel> {
                 }
                 bytes => {
                     let finder = memmem::Finder::new(bytes);
-                    pick(operands, rows, |_, text, index| {
-                        part_by(text, finder.find_iter(text.as_bytes()), bytes.len(), index)
-                    })
+                    pick(operands, rows, |_, text, index| part_by(text, finder.find_iter(text.as_bytes()), bytes.len(), index))
                 }
             };
         }

@@ -126,8 +126,7 @@ impl<'a> Url<'a> {
             return None;
         }
         let (rest, reference) = rest.split_once('#').map_or((rest, None), |(rest, reference)| (rest, Some(reference)));
-        let mut parsed =
-            Self { protocol, authority: None, user: None, host: "", path: rest, file: rest, query: None, reference };
+        let mut parsed = Self { protocol, authority: None, user: None, host: "", path: rest, file: rest, query: None, reference };
         if protocol.eq_ignore_ascii_case("mailto") {
             return Some(parsed);
         }

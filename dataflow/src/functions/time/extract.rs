@@ -17,7 +17,8 @@ use crate::functions::{Argument, Function, Kernel, Resolved};
 
 macro_rules! part {
     ($name:literal, $syntax:literal, $doc:literal, $unit:expr) => {
-        Function::first($name, $syntax, $doc, |given| resolve(given, 0, $unit), |given, _| Ok(extract(given, 0, $unit))).with_zone()
+        Function::first($name, $syntax, $doc, |given| resolve(given, 0, $unit), |given, _| Ok(extract(given, 0, $unit)))
+            .with_zone()
     };
 }
 

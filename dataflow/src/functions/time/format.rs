@@ -39,7 +39,8 @@ impl Formatter {
     pub(super) fn new(pattern: &str, form: Form) -> Result<Self, String> {
         let items = parse(pattern, form)?;
         if form == Form::Modern
-            && let Some(Item::Field(letter, _)) = items.iter().find(|item| matches!(item, Item::Field('X' | 'x' | 'Z' | 'V' | 'z' | 'O', _)))
+            && let Some(Item::Field(letter, _)) =
+                items.iter().find(|item| matches!(item, Item::Field('X' | 'x' | 'Z' | 'V' | 'z' | 'O', _)))
         {
             return Err(format!("the pattern {pattern:?} asks for the zone ({letter}), which a time without zone does not have"));
         }
@@ -50,8 +51,12 @@ impl Formatter {
             Item::Field('A' | 'n' | 'N' | 'z' | 'Z' | 'X', _) => false,
             _ => true,
         });
-        let by_minute = (plain && count('s') <= 1 && count('S') <= 1)
-            .then(|| Minute { last: None, text: String::new(), seconds: None, millis: None });
+        let by_minute = (plain && count('s') <= 1 && count('S') <= 1).then(|| Minute {
+            last: None,
+            text: String::new(),
+            seconds: None,
+            millis: None,
+        });
         Ok(Self { items, form, by_minute })
     }
 

@@ -192,7 +192,8 @@ fn zone(text: &str) -> Option<(i64, &str)> {
         _ if signed.len() < text.len() => return Some((0, signed)),
         _ => {
             let length = text.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(text.len());
-            let (offset, _) = ABBREVIATIONS.iter().find(|(_, name, _)| text[..length].eq_ignore_ascii_case(name)).map(|(o, ..)| (*o, ()))?;
+            let (offset, _) =
+                ABBREVIATIONS.iter().find(|(_, name, _)| text[..length].eq_ignore_ascii_case(name)).map(|(o, ..)| (*o, ()))?;
             return Some((offset, &text[length..]));
         }
     };

@@ -97,7 +97,9 @@ pub(super) fn parse(pattern: &str, form: Form) -> Result<Vec<Item>, String> {
                 depth -= 1;
                 items.push(Item::OptionalEnd);
             }
-            '{' | '}' | '#' if form == Form::Modern => return wrong(&format!("has the reserved character {c}; put it in quotes")),
+            '{' | '}' | '#' if form == Form::Modern => {
+                return wrong(&format!("has the reserved character {c}; put it in quotes"));
+            }
             c => literal(&mut items, c),
         }
     }
@@ -105,9 +107,8 @@ pub(super) fn parse(pattern: &str, form: Form) -> Result<Vec<Item>, String> {
     Ok(items)
 }
 
-pub(super) const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December",
-];
+pub(super) const MONTHS: [&str; 12] =
+    ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"];
 
 /// From Monday.
 pub(super) const DAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
@@ -119,7 +120,10 @@ mod tests {
     #[test]
     fn a_pattern_is_read_into_letters_and_texts() {
         let literal = |text: &str| Item::Literal(text.into());
-        assert_eq!(parse("yyyy-MM'T''x'''", Form::Modern), Ok(vec![Item::Field('y', 4), literal("-"), Item::Field('M', 2), literal("T'x'")]));
+        assert_eq!(
+            parse("yyyy-MM'T''x'''", Form::Modern),
+            Ok(vec![Item::Field('y', 4), literal("-"), Item::Field('M', 2), literal("T'x'")])
+        );
         assert_eq!(parse("''", Form::Legacy), Ok(vec![literal("'")]));
         let optional = vec![Item::Field('y', 1), Item::OptionalStart, Item::Field('M', 1), Item::OptionalEnd];
         assert_eq!(parse("y[M", Form::Modern), Ok(optional));

@@ -53,13 +53,9 @@ pub(in crate::functions) const FUNCTIONS: &[Function] = &[
             }))
         },
     ),
-    Function::first(
-        "timestampadd",
-        "TIMESTAMPADD(unit, n, time)",
-        "The time moved by n units.",
-        resolve_add,
-        |given, result| timestamp_add(Unit::parse(constant(given, 0)?)?, given[2].data_type, result),
-    ),
+    Function::first("timestampadd", "TIMESTAMPADD(unit, n, time)", "The time moved by n units.", resolve_add, |given, result| {
+        timestamp_add(Unit::parse(constant(given, 0)?)?, given[2].data_type, result)
+    }),
     Function::first(
         "timestampdiff",
         "TIMESTAMPDIFF(unit, from, to)",

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use arrow_array::types::{
-    ArrowTimestampType, Date32Type, Time32MillisecondType, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
+    ArrowTimestampType, Date32Type, Time32MillisecondType, TimestampMicrosecondType, TimestampMillisecondType,
+    TimestampNanosecondType,
 };
 use arrow_array::{
     Array, ArrayRef, Date32Array, PrimitiveArray, Time32MillisecondArray, TimestampMicrosecondArray, TimestampMillisecondArray,
@@ -91,7 +92,9 @@ pub(in crate::functions) fn map_stamps(
     let narrow = |stamp: Stamp| i32::try_from(stamp.millis).map_err(|_| out_of_range(data_type));
     match data_type {
         DataType::Date => Ok(Arc::new(map_rows::<Date32Type>(rows, nulls, |row| value(row)?.map(narrow).transpose())?)),
-        DataType::Time(_) => Ok(Arc::new(map_rows::<Time32MillisecondType>(rows, nulls, |row| value(row)?.map(narrow).transpose())?)),
+        DataType::Time(_) => {
+            Ok(Arc::new(map_rows::<Time32MillisecondType>(rows, nulls, |row| value(row)?.map(narrow).transpose())?))
+        }
         DataType::Timestamp(0..=3) | DataType::TimestampLtz(0..=3) => {
             zoned(data_type, map_rows::<TimestampMillisecondType>(rows, nulls, |row| Ok(value(row)?.map(|stamp| stamp.millis)))?)
         }
