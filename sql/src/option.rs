@@ -123,7 +123,10 @@ pub(crate) fn character(text: &str) -> Option<char> {
 /// Whether the text has the form of a zone's name. Whether there is such a zone shows when it is used.
 fn is_zone(text: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '_' | '+' | '-' | ':');
-    !text.is_empty() && text.len() <= 64 && text.starts_with(|c: char| c.is_ascii_alphabetic() || matches!(c, '+' | '-')) && text.chars().all(allowed)
+    !text.is_empty()
+        && text.len() <= 64
+        && text.starts_with(|c: char| c.is_ascii_alphabetic() || matches!(c, '+' | '-'))
+        && text.chars().all(allowed)
 }
 
 #[cfg(test)]
@@ -132,7 +135,15 @@ mod tests {
 
     #[test]
     fn durations_and_memory_are_read_as_flink_reads_them() {
-        for (text, ms) in [("5 s", 5_000), ("100", 100), ("1min", 60_000), ("2 h", 7_200_000), ("1 d", 86_400_000), ("1500 us", 1), (" 3 ms ", 3)] {
+        for (text, ms) in [
+            ("5 s", 5_000),
+            ("100", 100),
+            ("1min", 60_000),
+            ("2 h", 7_200_000),
+            ("1 d", 86_400_000),
+            ("1500 us", 1),
+            (" 3 ms ", 3),
+        ] {
             assert_eq!(duration_ms(text), Some(ms), "{text}");
         }
         for text in ["", "s", "5 x", "-1", "1.5 s", "99999999999999999999 d", "9223372036854775807 d"] {

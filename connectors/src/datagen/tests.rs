@@ -1,6 +1,6 @@
 use arrow_array::RecordBatch;
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::testing::{barrier, context, descriptor, drain, restored, state};
@@ -28,7 +28,7 @@ fn datagen(options: Value, subtask: u32, parallelism: u32) -> Datagen {
 fn lines(batches: &[RecordBatch]) -> Vec<String> {
     let mut out = Vec::new();
     for batch in batches {
-        crate::rows::text::append_csv(&mut out, batch).unwrap();
+        crate::rows::text::append_csv(&mut out, batch, &Default::default()).unwrap();
     }
     String::from_utf8(out).unwrap().lines().map(str::to_owned).collect()
 }
@@ -169,5 +169,47 @@ proptest! {
     fn arbitrary_state_is_an_error_and_never_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
         let mut source = datagen(options(5), 0, 1);
         prop_assert!(source.restore(restored(&[Bytes::from(bytes)], 0, 1)).is_err());
+    }
+}
+
+#[test]
+fn every_scalar_type_can_be_random_and_counted_if_it_has_an_order() {
+    let all = [
+        "BOOLEAN",
+        "TINYINT",
+        "SMALLINT",
+        "INT",
+        "BIGINT",
+        "FLOAT",
+        "DOUBLE",
+        "DECIMAL(38, 10)",
+        "DECIMAL(5, 2)",
+        "CHAR(3)",
+        "VARCHAR(30)",
+        "STRING",
+        "BYTES",
+        "BINARY(2)",
+        "DATE",
+        "TIME(0)",
+        "TIMESTAMP(3)",
+        "TIMESTAMP(6)",
+        "TIMESTAMP_LTZ(9)",
+    ];
+    for data_type in all {
+        let field = |kind: &str| json!({"fields": [{"name": "a", "type": data_type, "kind": kind}], "rows": 100});
+        let batches = drain(&mut datagen(field("random"), 0, 1), 1000, usize::MAX).unwrap();
+        assert_eq!(batches[0].num_rows(), 100, "{data_type}");
+        let counted = Datagen::new(&descriptor("source.datagen", field("sequence")), &context(0, 1, 1, vec![])).is_ok();
+        let text = ["BOOLEAN", "CHAR(3)", "VARCHAR(30)", "STRING", "BYTES", "BINARY(2)"].contains(&data_type);
+        assert_eq!(counted, !text, "{data_type}");
+    }
+    let days = json!({"fields": [{"name": "d", "type": "DATE", "kind": "sequence", "min": -1}, {"name": "x", "type": "DECIMAL(5, 2)",
+        "kind": "random", "min": 1.25, "max": 1.25}, {"name": "t", "type": "TIMESTAMP(6)", "kind": "timestamp", "min": 5}], "rows": 2});
+    let batches = drain(&mut datagen(days, 0, 1), 10, usize::MAX).unwrap();
+    assert_eq!(lines(&batches), ["1969-12-31,1.25,1970-01-01T00:00:00.005Z", "1970-01-01,1.25,1970-01-01T00:00:00.006Z"]);
+    for data_type in ["ARRAY<INT>", "ROW<a INT>"] {
+        let field = json!({"fields": [{"name": "a", "type": data_type, "kind": "random"}]});
+        let refused = Datagen::new(&descriptor("source.datagen", field), &context(0, 1, 1, vec![])).err().unwrap();
+        assert_eq!(refused.code, "CONN-OPTION");
     }
 }

@@ -1,35 +1,58 @@
-//! Parses rows of delimited text (RFC 4180).
+//! Parses rows of delimited text (RFC 4180, or another dialect).
 //!
 //! A quoted field may hold delimiters, line ends and doubled quotes. A blank line is skipped, except in a file with one field: there
 //! it is a row whose field is empty.
 
-use memchr::memchr;
+use memchr::{memchr, memchr2};
 
+use super::dialect::{CsvDialect, unescaped};
 use crate::rows::RowBuffer;
-use crate::rows::buffer::BadValue;
+use crate::rows::column::{BadValue, Column};
+
+/// What fields mean beside their values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CsvRules {
+    /// The field, quoted or not, that is null.
+    pub(crate) null_literal: Option<Vec<u8>>,
+    /// Whether an empty field of a column of text or bytes, without quotes, is null. Empty fields of other columns always are.
+    pub(crate) empty_text_is_null: bool,
+    /// Whether a value that can't be read is null, as are missing fields, and further fields are ignored.
+    pub(crate) ignore_errors: bool,
+}
+
+impl Default for CsvRules {
+    fn default() -> Self {
+        Self { null_literal: None, empty_text_is_null: true, ignore_errors: false }
+    }
+}
 
 /// Parses lines into rows.
 pub(crate) struct CsvParser {
-    delimiter: u8,
+    dialect: CsvDialect,
+    rules: CsvRules,
     /// For each field of a line, the index of its column, if it has one.
     targets: Vec<Option<usize>>,
+    /// Whether a plain integer can't be the null literal.
+    integers_are_values: bool,
     scratch: Vec<u8>,
 }
 
 impl CsvParser {
-    /// Creates a parser for files without a header: the fields are the columns, in order.
-    pub(crate) fn positional(delimiter: u8, columns: usize) -> Self {
-        Self { delimiter, targets: (0..columns).map(Some).collect(), scratch: Vec::new() }
+    /// Creates a parser for files without a header, from the index of the column of each field. Fields without one are skipped.
+    pub(crate) fn positional(dialect: CsvDialect, rules: CsvRules, targets: Vec<Option<usize>>) -> Self {
+        let literal = rules.null_literal.as_ref().and_then(|literal| literal.first());
+        let integers_are_values = literal.is_none_or(|byte| !byte.is_ascii_digit() && *byte != b'-');
+        Self { dialect, rules, targets, integers_are_values, scratch: Vec::new() }
     }
 
     /// Creates a parser for files with a header. Columns are found by name, ignoring case if no name matches exactly. Other
     /// fields are skipped. The error says which column is missing or ambiguous.
-    pub(crate) fn from_header(delimiter: u8, header: &[u8], columns: &[&str]) -> Result<Self, String> {
+    pub(crate) fn from_header(dialect: CsvDialect, rules: CsvRules, header: &[u8], columns: &[&str]) -> Result<Self, String> {
         let mut names = Vec::new();
         let mut rest = Some(header);
         let mut scratch = Vec::new();
         while let Some(text) = rest {
-            let (field, quoted, length) = split_field(text, delimiter, &mut scratch).map_err(|reason| reason.0)?;
+            let (field, quoted, length) = split_field(text, dialect, &mut scratch).map_err(|reason| reason.0)?;
             let name = String::from_utf8_lossy(field);
             names.push(if quoted { name.into_owned() } else { name.trim().to_owned() });
             rest = text.get(length + 1..);
@@ -48,7 +71,7 @@ impl CsvParser {
                 return Err(format!("two columns of the schema match the header's column {:?}", names[position]));
             }
         }
-        Ok(Self { delimiter, targets, scratch })
+        Ok(Self::positional(dialect, rules, targets))
     }
 
     /// Whether a blank line is a row.
@@ -64,52 +87,120 @@ impl CsvParser {
             let length = match target {
                 Some(index) => {
                     let column = rows.column(*index);
-                    match column.push_integer_prefix(rest, self.delimiter) {
+                    let integer =
+                        if self.integers_are_values { column.push_integer_prefix(rest, self.dialect.delimiter) } else { None };
+                    match integer {
                         Some(length) => length,
                         None => {
-                            let (field, quoted, length) = split_field(rest, self.delimiter, &mut self.scratch)?;
-                            column
-                                .push_field(field, quoted)
-                                .map_err(|reason| BadValue(format!("column {:?}: {}", column.name(), reason.0)))?;
+                            let (field, quoted, length) = split_field(rest, self.dialect, &mut self.scratch)?;
+                            push(&self.rules, column, field, quoted).map_err(|reason| in_column(column, &reason))?;
                             length
                         }
                     }
                 }
-                None => split_field(rest, self.delimiter, &mut self.scratch)?.2,
+                None => skip_field(rest, self.dialect)?,
             };
             match (length == rest.len(), position == last) {
                 (false, false) => rest = &rest[length + 1..],
                 (true, true) => return Ok(()),
+                (true, false) if self.rules.ignore_errors => return self.push_missing(position + 1, rows),
                 (true, false) => return Err(BadValue(format!("the row has {} fields, expected {}", position + 1, last + 1))),
+                (false, true) if self.rules.ignore_errors => return Ok(()),
                 (false, true) => return Err(BadValue(format!("the row has more than {} fields", last + 1))),
             }
         }
         Ok(())
     }
+
+    /// Pushes nulls for the fields from this position on.
+    fn push_missing(&self, from: usize, rows: &mut RowBuffer) -> Result<(), BadValue> {
+        for index in self.targets[from..].iter().flatten() {
+            let column = rows.column(*index);
+            column.push_null().map_err(|reason| in_column(column, &reason))?;
+        }
+        Ok(())
+    }
+}
+
+fn in_column(column: &Column, reason: &BadValue) -> BadValue {
+    BadValue(format!("column {:?}: {}", column.name(), reason.0))
+}
+
+fn push(rules: &CsvRules, column: &mut Column, field: &[u8], quoted: bool) -> Result<(), BadValue> {
+    let empty = match column.has_empty_value() {
+        true => field.is_empty() && !quoted && rules.empty_text_is_null,
+        false => field.trim_ascii().is_empty(),
+    };
+    if empty || rules.null_literal.as_deref() == Some(field) {
+        return column.push_null();
+    }
+    let pushed = column.push_text(field);
+    if pushed.is_err() && rules.ignore_errors { column.push_null() } else { pushed }
+}
+
+/// The length of the field at the start of `rest`, after which a delimiter or the end follows.
+#[inline]
+fn skip_field(rest: &[u8], dialect: CsvDialect) -> Result<usize, BadValue> {
+    if dialect.escape.is_none() && (dialect.quote.is_none() || rest.first().copied() != dialect.quote) {
+        return Ok(memchr(dialect.delimiter, rest).unwrap_or(rest.len()));
+    }
+    split_field(rest, dialect, &mut Vec::new()).map(|(_, _, length)| length)
 }
 
 /// Returns the field at the start of `rest`, whether it was quoted, and its length in `rest`, after which a delimiter or the end
 /// follows.
-fn split_field<'a>(rest: &'a [u8], delimiter: u8, scratch: &'a mut Vec<u8>) -> Result<(&'a [u8], bool, usize), BadValue> {
-    if rest.first() != Some(&b'"') {
-        let length = memchr(delimiter, rest).unwrap_or(rest.len());
-        return Ok((&rest[..length], false, length));
+fn split_field<'a>(rest: &'a [u8], dialect: CsvDialect, scratch: &'a mut Vec<u8>) -> Result<(&'a [u8], bool, usize), BadValue> {
+    match (dialect.quote, dialect.escape) {
+        (Some(quote), escape) if rest.first() == Some(&quote) => {
+            let length = unquote(rest, dialect.delimiter, quote, escape, scratch)?;
+            Ok((scratch, true, length))
+        }
+        (_, None) => {
+            let length = memchr(dialect.delimiter, rest).unwrap_or(rest.len());
+            Ok((&rest[..length], false, length))
+        }
+        (_, Some(escape)) => {
+            scratch.clear();
+            let mut position = 0;
+            while let Some(length) = memchr2(dialect.delimiter, escape, &rest[position..]) {
+                scratch.extend_from_slice(&rest[position..position + length]);
+                position += length;
+                if rest[position] == dialect.delimiter {
+                    return Ok((scratch, false, position));
+                }
+                let byte = rest.get(position + 1).ok_or_else(|| BadValue("an escape character is the last".to_owned()))?;
+                scratch.push(unescaped(*byte));
+                position += 2;
+            }
+            scratch.extend_from_slice(&rest[position..]);
+            Ok((scratch, false, rest.len()))
+        }
     }
+}
+
+/// Replaces `scratch` by the contents of the quoted field at the start of `rest`. Returns its length in `rest`.
+fn unquote(rest: &[u8], delimiter: u8, quote: u8, escape: Option<u8>, scratch: &mut Vec<u8>) -> Result<usize, BadValue> {
     scratch.clear();
     let mut position = 1;
     loop {
-        let Some(length) = memchr(b'"', &rest[position..]) else {
-            return Err(BadValue("a quote is not closed".to_owned()));
+        let found = match escape {
+            None => memchr(quote, &rest[position..]),
+            Some(escape) => memchr2(quote, escape, &rest[position..]),
         };
+        let length = found.ok_or_else(|| BadValue("a quote is not closed".to_owned()))?;
         scratch.extend_from_slice(&rest[position..position + length]);
         position += length + 1;
         match rest.get(position) {
-            Some(b'"') => {
-                scratch.push(b'"');
+            byte if rest[position - 1] != quote => {
+                scratch.push(unescaped(*byte.ok_or_else(|| BadValue("a quote is not closed".to_owned()))?));
+                position += 1;
+            }
+            Some(byte) if *byte == quote => {
+                scratch.push(quote);
                 position += 1;
             }
             Some(byte) if *byte != delimiter => return Err(BadValue("there is text after a closing quote".to_owned())),
-            Some(_) | None => return Ok((scratch, true, position)),
+            Some(_) | None => return Ok(position),
         }
     }
 }
@@ -136,7 +227,9 @@ mod tests {
 
     fn parse(line: &str) -> Result<(Option<i64>, Option<String>), String> {
         let mut rows = rows();
-        CsvParser::positional(b',', 3).parse(line.as_bytes(), &mut rows).map_err(|reason| reason.0)?;
+        CsvParser::positional(CsvDialect::plain(b','), CsvRules::default(), (0..3).map(Some).collect())
+            .parse(line.as_bytes(), &mut rows)
+            .map_err(|reason| reason.0)?;
         rows.commit_row(line.len());
         let batch = rows.finish().unwrap();
         let name = batch.column(1).as_string::<i32>().iter().next().unwrap().map(str::to_owned);
@@ -155,7 +248,7 @@ mod tests {
     fn a_bad_row_gives_its_reason() {
         for (line, reason) in [
             (",a,", "column \"n\": no value"),
-            ("x,a,", "column \"n\": \"x\" is not a bigint"),
+            ("x,a,", "column \"n\": \"x\" is not a BIGINT"),
             ("1,a", "2 fields, expected 3"),
             ("1,a,,", "more than 3 fields"),
             ("1,\"a,", "not closed"),
@@ -167,16 +260,71 @@ mod tests {
         }
     }
 
+    /// The rows as the print sink shows them.
+    fn shown(dialect: CsvDialect, rules: CsvRules, line: &str) -> Result<String, String> {
+        let mut rows = rows();
+        let mut parser = CsvParser::positional(dialect, rules, (0..3).map(Some).collect());
+        parser.parse(line.as_bytes(), &mut rows).map_err(|reason| reason.0)?;
+        rows.commit_row(0);
+        let mut out = Vec::new();
+        crate::rows::text::append_print(&mut out, "", &rows.finish().unwrap()).unwrap();
+        Ok(String::from_utf8(out).unwrap().trim_end().to_owned())
+    }
+
+    #[test]
+    fn other_quotes_and_an_escape_character_are_understood() {
+        let dialect = CsvDialect { delimiter: b'|', quote: Some(b'\''), escape: Some(b'\\') };
+        for (line, expected) in [
+            ("1|a\\|b\\n\\\\|0", "+I[1, a|b\n\\, 1970-01-01T00:00:00Z]"),
+            ("1|'a|\"b''\\'c'|", "+I[1, a|\"b''c, null]"),
+            ("1|\"a\"|", "+I[1, \"a\", null]"),
+        ] {
+            assert_eq!(shown(dialect, CsvRules::default(), line).as_deref(), Ok(expected), "{line}");
+        }
+        assert!(shown(dialect, CsvRules::default(), "1|'a\\").unwrap_err().contains("not closed"));
+        let none = CsvDialect { delimiter: b',', quote: None, escape: None };
+        assert_eq!(shown(none, CsvRules::default(), "1,\"a,0").as_deref(), Ok("+I[1, \"a, 1970-01-01T00:00:00Z]"));
+    }
+
+    #[test]
+    fn a_null_literal_is_null_in_quotes_too_and_an_empty_text_can_be_a_text() {
+        let rules = CsvRules { null_literal: Some(b"0".to_vec()), empty_text_is_null: false, ignore_errors: false };
+        let plain = CsvDialect::plain(b',');
+        assert_eq!(shown(plain, rules.clone(), "1,,0").as_deref(), Ok("+I[1, , null]"));
+        assert_eq!(shown(plain, rules.clone(), "1,\"0\",").as_deref(), Ok("+I[1, null, null]"));
+        assert!(shown(plain, rules, "0,a,").unwrap_err().contains("column \"n\": no value"));
+    }
+
+    #[test]
+    fn errors_that_are_ignored_leave_nulls() {
+        let rules = CsvRules { ignore_errors: true, ..CsvRules::default() };
+        for (line, expected) in [
+            ("1,a,yesterday", Ok("+I[1, a, null]")),
+            ("1", Ok("+I[1, null, null]")),
+            ("1,a,0,2,3", Ok("+I[1, a, 1970-01-01T00:00:00Z]")),
+            ("x,a,0", Err("column \"n\": no value")),
+            ("1,\"a", Err("not closed")),
+        ] {
+            match (shown(CsvDialect::plain(b','), rules.clone(), line), expected) {
+                (Ok(row), Ok(expected)) => assert_eq!(row, expected),
+                (Err(error), Err(expected)) => assert!(error.contains(expected), "{error}"),
+                other => panic!("{line}: {other:?}"),
+            }
+        }
+    }
+
     #[test]
     fn a_header_assigns_fields_to_columns_and_other_fields_are_skipped() {
-        let mut parser = CsvParser::from_header(b';', b"extra;AT;\"name\";n", &["n", "name", "at"]).unwrap();
+        let mut parser =
+            CsvParser::from_header(CsvDialect::plain(b';'), CsvRules::default(), b"extra;AT;\"name\";n", &["n", "name", "at"])
+                .unwrap();
         let mut rows = rows();
         parser.parse(b"\"x;y\";5;bob;7", &mut rows).unwrap();
         rows.commit_row(0);
         let batch = rows.finish().unwrap();
         assert_eq!(batch.column(0).as_primitive::<Int64Type>().value(0), 7);
         assert_eq!(batch.column(1).as_string::<i32>().value(0), "bob");
-        let error = CsvParser::from_header(b',', b"a,b", &["n"]).err().unwrap();
+        let error = CsvParser::from_header(CsvDialect::plain(b','), CsvRules::default(), b"a,b", &["n"]).err().unwrap();
         assert!(error.contains("no column \"n\"; its columns are: a, b"), "{error}");
     }
 
@@ -186,7 +334,7 @@ mod tests {
             lines in proptest::collection::vec(proptest::collection::vec(
                 prop_oneof![3 => proptest::sample::select(b",,\"\"-0123456789 a:TZ\xff".to_vec()), 1 => any::<u8>()], 0..40), 0..20)
         ) {
-            let mut parser = CsvParser::positional(b',', 3);
+            let mut parser = CsvParser::positional(CsvDialect::plain(b','), CsvRules::default(), (0..3).map(Some).collect());
             let mut rows = rows();
             let mut good = 0;
             for line in &lines {
@@ -203,14 +351,14 @@ mod tests {
             let mut rows = rows();
             for (n, name) in &values {
                 rows.column(0).push_i64(*n).unwrap();
-                match name { Some(text) => rows.column(1).push_str(text).unwrap(), None => rows.column(1).push_null().unwrap() }
+                match name { Some(text) => rows.column(1).push_text(text.as_bytes()).unwrap(), None => rows.column(1).push_null().unwrap() }
                 rows.column(2).push_null().unwrap();
                 rows.commit_row(0);
             }
             let written = rows.finish().unwrap();
             let mut text = Vec::new();
-            crate::rows::text::append_csv(&mut text, &written).unwrap();
-            let mut parser = CsvParser::positional(b',', 3);
+            crate::rows::text::append_csv(&mut text, &written, &Default::default()).unwrap();
+            let mut parser = CsvParser::positional(CsvDialect::plain(b','), CsvRules::default(), (0..3).map(Some).collect());
             for line in text.split(|byte| *byte == b'\n').take(values.len()) {
                 parser.parse(line, &mut rows).unwrap();
                 rows.commit_row(line.len());

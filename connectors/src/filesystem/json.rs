@@ -1,132 +1,342 @@
 //! Parses JSON lines: each line is one object whose members have the names of the columns. Unknown members are skipped, missing
 //! ones are null.
+//!
+//! Numbers reach their columns as they are written, so that decimals are exact. serde_json would make doubles of them.
 
-use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use memchr::memchr2;
+use serde::de::IgnoredAny;
 
 use crate::rows::RowBuffer;
-use crate::rows::buffer::{BadValue, Column};
+use crate::rows::column::{BadValue, Column, Values, end};
+
+/// What is a bad row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct JsonRules {
+    /// A row without a member for each column, and for each field of its rows, is bad.
+    pub(crate) fail_on_missing_field: bool,
+    /// A value that can't be read is null.
+    pub(crate) ignore_errors: bool,
+}
 
 /// Parses one line and pushes its values. The caller then commits the row, or rolls it back after an error.
-pub(crate) fn parse_json_row(line: &[u8], rows: &mut RowBuffer) -> Result<(), BadValue> {
-    let mut deserializer = serde_json::Deserializer::from_slice(line);
-    let done = deserializer.deserialize_map(RowVisitor { rows: &mut *rows });
-    done.and_then(|()| deserializer.end()).map_err(|error| BadValue(error.to_string()))?;
-    let complete = rows.rows() + 1;
-    for index in 0..rows.width() {
-        let column = rows.column(index);
-        if column.len() < complete {
-            column.push_null().map_err(|reason| BadValue(format!("column {:?}: {}", column.name(), reason.0)))?;
+pub(crate) fn parse_json_row(line: &[u8], rows: &mut RowBuffer, rules: JsonRules) -> Result<(), BadValue> {
+    let mut parser = Parser { bytes: line, at: 0, rules };
+    let complete = rows.rows();
+    match parser.peek() {
+        Some(b'{') => parser.row(rows.columns_mut(), complete)?,
+        Some(_) => return Err(parser.bad("expected an object")),
+        None => return Err(parser.bad("EOF before the object")),
+    }
+    if parser.peek().is_some() { Err(parser.bad("trailing characters")) } else { Ok(()) }
+}
+
+struct Parser<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    rules: JsonRules,
+}
+
+impl<'a> Parser<'a> {
+    fn bad(&self, what: &str) -> BadValue {
+        BadValue(format!("{what} at byte {}", self.at + 1))
+    }
+
+    /// The next byte that is no space.
+    #[inline]
+    fn peek(&mut self) -> Option<u8> {
+        while let Some(byte) = self.bytes.get(self.at) {
+            if !matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
+                return Some(*byte);
+            }
+            self.at += 1;
+        }
+        None
+    }
+
+    #[inline]
+    fn expect(&mut self, byte: u8) -> Result<(), BadValue> {
+        match self.peek() {
+            Some(found) if found == byte => {
+                self.at += 1;
+                Ok(())
+            }
+            Some(_) => Err(self.bad(&format!("expected {:?}", char::from(byte)))),
+            None => Err(self.bad(&format!("EOF, expected {:?}", char::from(byte)))),
         }
     }
-    Ok(())
-}
 
-struct RowVisitor<'a> {
-    rows: &'a mut RowBuffer,
-}
-
-impl<'de> Visitor<'de> for RowVisitor<'_> {
-    type Value = ();
-
-    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("an object")
+    /// After an element or member: whether another one follows. If not, `close` was read.
+    #[inline]
+    fn another(&mut self, close: u8) -> Result<bool, BadValue> {
+        match self.peek() {
+            Some(b',') => self.at += 1,
+            _ => return self.expect(close).map(|()| false),
+        }
+        Ok(true)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
+    /// Reads an object. `each` reads the value of a member.
+    fn members(&mut self, mut each: impl FnMut(&mut Self, Cow<'a, str>) -> Result<(), BadValue>) -> Result<(), BadValue> {
+        self.expect(b'{')?;
+        if self.peek() == Some(b'}') {
+            self.at += 1;
+            return Ok(());
+        }
+        loop {
+            let name = self.string()?;
+            self.expect(b':')?;
+            each(self, name)?;
+            if !self.another(b'}')? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Reads an object and pushes one value into each of the columns, which have `complete` values.
+    fn row(&mut self, columns: &mut [Column], complete: usize) -> Result<(), BadValue> {
         // Members are usually in the order of the columns, so try the next column first.
         let mut expected = 0;
-        while let Some(found) = members.next_key_seed(NameSeed { rows: &*self.rows, expected })? {
-            let Some(index) = found else {
-                members.next_value::<IgnoredAny>()?;
-                continue;
+        self.members(|parser, name| {
+            let found = match columns.get(expected) {
+                Some(column) if column.member() == name => Some(expected),
+                _ => columns.iter().position(|column| column.member() == name),
             };
-            let complete = self.rows.rows();
-            let column = self.rows.column(index);
+            let Some(index) = found else { return parser.skip() };
+            let column = &mut columns[index];
             if column.len() > complete {
-                return Err(A::Error::custom(format!("member {:?} appears twice", column.name())));
+                return Err(parser.bad(&format!("member {:?} appears twice", column.name())));
             }
-            members.next_value_seed(ValueSeed(column))?;
             expected = index + 1;
+            parser.value(column)
+        })?;
+        for column in columns.iter_mut().filter(|column| column.len() <= complete) {
+            if self.rules.fail_on_missing_field {
+                return Err(BadValue(format!("there is no member {:?}", column.name())));
+            }
+            let pushed = column.push_null();
+            checked(column, pushed)?;
         }
         Ok(())
     }
-}
 
-/// Finds the column with the name of a member.
-struct NameSeed<'a> {
-    rows: &'a RowBuffer,
-    expected: usize,
-}
-
-impl<'de> DeserializeSeed<'de> for NameSeed<'_> {
-    type Value = Option<usize>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for NameSeed<'_> {
-    type Value = Option<usize>;
-
-    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("a name")
-    }
-
-    fn visit_str<E: Error>(self, name: &str) -> Result<Self::Value, E> {
-        if self.rows.column_name(self.expected) == Some(name) {
-            return Ok(Some(self.expected));
+    /// Reads a value and pushes it into its column.
+    fn value(&mut self, column: &mut Column) -> Result<(), BadValue> {
+        match self.peek() {
+            Some(b'"') => {
+                let text = self.string()?;
+                let pushed = column.push_text(text.as_bytes());
+                self.settle(column, pushed)
+            }
+            Some(b'-' | b'0'..=b'9') => {
+                let number = self.number()?;
+                let pushed = push_number(column, number);
+                self.settle(column, pushed)
+            }
+            Some(b't') => {
+                self.word("true")?;
+                let pushed = column.push_bool(true);
+                self.settle(column, pushed)
+            }
+            Some(b'f') => {
+                self.word("false")?;
+                let pushed = column.push_bool(false);
+                self.settle(column, pushed)
+            }
+            Some(b'n') => {
+                self.word("null")?;
+                let pushed = column.push_null();
+                checked(column, pushed)
+            }
+            Some(open @ (b'[' | b'{')) => self.nested(column, open),
+            Some(_) => Err(self.bad("expected a value")),
+            None => Err(self.bad("EOF before a value")),
         }
-        Ok((0..self.rows.width()).find(|index| self.rows.column_name(*index) == Some(name)))
+    }
+
+    fn nested(&mut self, column: &mut Column, open: u8) -> Result<(), BadValue> {
+        match (column.values_mut(), open) {
+            (Values::List { ends, items }, b'[') => {
+                self.at += 1;
+                if self.peek() == Some(b']') {
+                    self.at += 1;
+                } else {
+                    self.value(items)?;
+                    while self.another(b']')? {
+                        self.value(items)?;
+                    }
+                }
+                ends.push(end(items.len())?);
+            }
+            (Values::Row(fields, rows), b'{') => {
+                self.row(fields, *rows)?;
+                *rows += 1;
+            }
+            (Values::Map { ends, keys, values }, b'{') => {
+                self.entries(keys, values)?;
+                ends.push(end(keys.len())?);
+            }
+            (wanted, _) => {
+                let wanted = match wanted {
+                    Values::List { .. } => "an array",
+                    Values::Map { .. } | Values::Row(..) => "an object",
+                    _ => "a scalar",
+                };
+                let found = if open == b'[' { "an array" } else { "an object" };
+                let reason = BadValue(format!("found {found}, expected {wanted} for column {:?}", column.name()));
+                if !self.rules.ignore_errors {
+                    return Err(reason);
+                }
+                self.skip()?;
+                self.settle(column, Err(reason))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the entries of a map. Of several entries with one key, the last counts.
+    fn entries(&mut self, keys: &mut Column, values: &mut Column) -> Result<(), BadValue> {
+        let mut places: BTreeMap<Cow<'a, str>, usize> = BTreeMap::new();
+        let mut starts = Vec::new();
+        self.members(|parser, key| {
+            parser.peek();
+            let start = parser.at;
+            parser.skip()?;
+            let place = *places.entry(key).or_insert(starts.len());
+            if place == starts.len() {
+                starts.push(start);
+            } else {
+                starts[place] = start;
+            }
+            Ok(())
+        })?;
+        let after = self.at;
+        let mut in_order: Vec<_> = places.into_iter().collect();
+        in_order.sort_unstable_by_key(|(_, place)| *place);
+        for (key, place) in in_order {
+            let pushed = keys.push_text(key.as_bytes());
+            checked(keys, pushed)?;
+            self.at = starts[place];
+            self.value(values)?;
+        }
+        self.at = after;
+        Ok(())
+    }
+
+    /// Takes the outcome of a push. If errors are ignored, the value is null instead.
+    #[inline]
+    fn settle(&self, column: &mut Column, pushed: Result<(), BadValue>) -> Result<(), BadValue> {
+        let settled = if pushed.is_err() && self.rules.ignore_errors { column.push_null() } else { pushed };
+        checked(column, settled)
+    }
+
+    /// Skips a value.
+    fn skip(&mut self) -> Result<(), BadValue> {
+        match self.peek() {
+            Some(b'"') => self.string().map(|_| ()),
+            Some(b'-' | b'0'..=b'9') => self.number().map(|_| ()),
+            Some(b't') => self.word("true"),
+            Some(b'f') => self.word("false"),
+            Some(b'n') => self.word("null"),
+            // serde_json does not recurse over what it ignores.
+            Some(b'[' | b'{') => {
+                let mut values = serde_json::Deserializer::from_slice(&self.bytes[self.at..]).into_iter::<IgnoredAny>();
+                match values.next() {
+                    Some(Err(error)) => return Err(BadValue(error.to_string())),
+                    Some(Ok(IgnoredAny)) | None => self.at += values.byte_offset(),
+                }
+                Ok(())
+            }
+            Some(_) => Err(self.bad("expected a value")),
+            None => Err(self.bad("EOF before a value")),
+        }
+    }
+
+    fn word(&mut self, word: &str) -> Result<(), BadValue> {
+        if !self.bytes[self.at..].starts_with(word.as_bytes()) {
+            return Err(self.bad("expected a value"));
+        }
+        self.at += word.len();
+        Ok(())
+    }
+
+    /// Reads a text in quotes.
+    fn string(&mut self) -> Result<Cow<'a, str>, BadValue> {
+        self.expect(b'"')?;
+        let start = self.at;
+        let mut escaped = false;
+        loop {
+            let Some(length) = memchr2(b'"', b'\\', &self.bytes[self.at..]) else {
+                self.at = self.bytes.len();
+                return Err(self.bad("EOF in a text"));
+            };
+            self.at += length;
+            if self.bytes[self.at] == b'"' {
+                break;
+            }
+            escaped = true;
+            self.at = (self.at + 2).min(self.bytes.len());
+        }
+        let text = &self.bytes[start..self.at];
+        self.at += 1;
+        if escaped {
+            let quoted = &self.bytes[start - 1..self.at];
+            return serde_json::from_slice(quoted).map(Cow::Owned).map_err(|error| BadValue(error.to_string()));
+        }
+        if text.iter().any(|byte| *byte < b' ') {
+            return Err(self.bad("control character in the text before"));
+        }
+        std::str::from_utf8(text).map(Cow::Borrowed).map_err(|_| self.bad("not valid UTF-8 in the text before"))
+    }
+
+    /// Reads a number, and returns it as it is written.
+    fn number(&mut self) -> Result<&'a str, BadValue> {
+        let start = self.at;
+        self.at += usize::from(self.bytes[start] == b'-');
+        let first = self.bytes.get(self.at).copied();
+        let whole = self.digits();
+        let mut sound = whole > 0 && (whole == 1 || first != Some(b'0'));
+        if self.bytes.get(self.at) == Some(&b'.') {
+            self.at += 1;
+            sound &= self.digits() > 0;
+        }
+        if matches!(self.bytes.get(self.at), Some(b'e' | b'E')) {
+            self.at += 1;
+            self.at += usize::from(matches!(self.bytes.get(self.at), Some(b'+' | b'-')));
+            sound &= self.digits() > 0;
+        }
+        match std::str::from_utf8(&self.bytes[start..self.at]) {
+            Ok(number) if sound => Ok(number),
+            _ => Err(self.bad("the number before is not valid")),
+        }
+    }
+
+    /// Skips digits and returns how many there are.
+    fn digits(&mut self) -> usize {
+        let count = self.bytes[self.at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+        self.at += count;
+        count
     }
 }
 
-/// Pushes a member's value into its column.
-struct ValueSeed<'a>(&'a mut Column);
-
-impl ValueSeed<'_> {
-    fn checked<E: Error>(name: &str, pushed: Result<(), BadValue>) -> Result<(), E> {
-        pushed.map_err(|reason| E::custom(format!("column {name:?}: {}", reason.0)))
-    }
+fn checked(column: &Column, pushed: Result<(), BadValue>) -> Result<(), BadValue> {
+    pushed.map_err(|reason| BadValue(format!("column {:?}: {}", column.name(), reason.0)))
 }
 
-impl<'de> DeserializeSeed<'de> for ValueSeed<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
+fn push_number(column: &mut Column, number: &str) -> Result<(), BadValue> {
+    if column.wants_numbers_as_text() {
+        return column.push_text(number.as_bytes());
     }
-}
-
-macro_rules! visit {
-    ($($visit:ident($type:ty) = $push:ident),* $(,)?) => {
-        $(fn $visit<E: Error>(self, value: $type) -> Result<(), E> {
-            let pushed = self.0.$push(value);
-            Self::checked(self.0.name(), pushed)
-        })*
-    };
-}
-
-impl Visitor<'_> for ValueSeed<'_> {
-    type Value = ();
-
-    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "a scalar for column {:?}", self.0.name())
+    if !column.is_double()
+        && let Ok(integer) = number.parse()
+    {
+        return column.push_i64(integer);
     }
-
-    visit!(visit_bool(bool) = push_bool, visit_i64(i64) = push_i64, visit_f64(f64) = push_f64, visit_str(&str) = push_str);
-
-    fn visit_u64<E: Error>(self, value: u64) -> Result<(), E> {
-        let pushed = match i64::try_from(value) {
-            Ok(value) => self.0.push_i64(value),
-            Err(_) => self.0.push_f64(value as f64),
-        };
-        Self::checked(self.0.name(), pushed)
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<(), E> {
-        let pushed = self.0.push_null();
-        Self::checked(self.0.name(), pushed)
+    match number.parse::<f64>() {
+        Ok(value) if value.is_finite() => column.push_f64(value),
+        _ => Err(BadValue(format!("{number} is out of range"))),
     }
 }
 
@@ -152,10 +362,10 @@ mod tests {
 
     fn round_trip(line: &str) -> Result<String, String> {
         let mut rows = rows();
-        parse_json_row(line.as_bytes(), &mut rows).map_err(|reason| reason.0)?;
+        parse_json_row(line.as_bytes(), &mut rows, JsonRules::default()).map_err(|reason| reason.0)?;
         rows.commit_row(line.len());
         let mut out = Vec::new();
-        crate::rows::text::append_json(&mut out, &rows.finish().unwrap()).unwrap();
+        crate::rows::text::append_json(&mut out, &rows.finish().unwrap(), Default::default()).unwrap();
         Ok(String::from_utf8(out).unwrap())
     }
 
@@ -184,7 +394,7 @@ mod tests {
             ("{\"n\":1} x", "trailing"),
             ("{\"x\":1}", "column \"n\": no value"),
             ("{\"n\":1.5}", "column \"n\": 1.5"),
-            ("{\"n\":\"1\"}", "column \"n\": \"1\""),
+            ("{\"n\":\"1.5\"}", "column \"n\": \"1.5\""),
             ("{\"n\":1,\"n\":2}", "twice"),
             ("{\"n\":9223372036854775808}", "column \"n\""),
             ("{\"n\":1,\"x\":1e999}", "out of range"),
@@ -195,6 +405,87 @@ mod tests {
         ] {
             let error = round_trip(line).unwrap_err();
             assert!(error.contains(reason), "{}: {error}", &line[..line.len().min(60)]);
+        }
+    }
+
+    /// Reads a row with one column of this type, and writes it.
+    fn through(data_type: &str, value: &str, rules: JsonRules) -> Result<String, String> {
+        let field = weir_protocol::job_graph::Field { name: "c".into(), data_type: data_type.parse().unwrap(), nullable: true };
+        let mut rows = RowBuffer::new(weir_dataflow::schema::to_arrow(&[field]).unwrap()).unwrap();
+        parse_json_row(format!("{{\"c\":{value}}}").as_bytes(), &mut rows, rules).map_err(|reason| reason.0)?;
+        rows.commit_row(0);
+        let mut out = Vec::new();
+        crate::rows::text::append_json(&mut out, &rows.finish().unwrap(), crate::rows::times::TimestampFormat::Sql).unwrap();
+        Ok(String::from_utf8(out).unwrap().trim_end().strip_prefix("{\"c\":").unwrap().strip_suffix('}').unwrap().to_owned())
+    }
+
+    #[test]
+    fn every_type_has_flinks_form() {
+        for (data_type, value, expected) in [
+            ("TINYINT", "-128", "-128"),
+            ("SMALLINT", "\" 7 \"", "7"),
+            ("FLOAT", "16777217", "16777216.0"),
+            ("FLOAT", "1.1", "1.1"),
+            ("DOUBLE", "-0", "-0.0"),
+            ("DECIMAL(38, 2)", "123456789012345678901234567890123456.789", "123456789012345678901234567890123456.79"),
+            ("DECIMAL(5, 2)", "\"1.255\"", "1.26"),
+            ("DECIMAL(5, 2)", "99999999", "null"),
+            ("BYTES", "\"AQI=\"", "\"AQI=\""),
+            ("DATE", "\"2020-01-02\"", "\"2020-01-02\""),
+            ("TIME(3)", "\"01:02:03.500\"", "\"01:02:03.5\""),
+            ("TIMESTAMP(6)", "\"2020-01-02T03:04:05.678901\"", "\"2020-01-02 03:04:05.678901\""),
+            ("TIMESTAMP(6)", "1", "\"1970-01-01 00:00:00.001\""),
+            ("TIMESTAMP_LTZ(3)", "\"2020-01-02 03:04:05+01:00\"", "\"2020-01-02 02:04:05Z\""),
+            ("STRING", "1.50", "\"1.50\""),
+            ("STRING", "true", "\"true\""),
+            ("BOOLEAN", "\"TRUE\"", "true"),
+            ("ARRAY<INT>", "[1, null , 2]", "[1,null,2]"),
+            ("ARRAY<ARRAY<INT>>", "[[],null,[3]]", "[[],null,[3]]"),
+            ("MAP<STRING, INT>", "{\"k\":1,\"l\":5,\"k\": 2}", "{\"k\":2,\"l\":5}"),
+            ("MAP<INT, STRING>", "{\"7\":null}", "{\"7\":null}"),
+            ("ROW<x INT, y ROW<z STRING>>", "{\"y\":{\"w\":[{}]},\"x\":1}", "{\"x\":1,\"y\":{\"z\":null}}"),
+            ("ROW<>", "{\"x\":1}", "{}"),
+        ] {
+            assert_eq!(through(data_type, value, JsonRules::default()).as_deref(), Ok(expected), "{data_type} {value}");
+        }
+    }
+
+    #[test]
+    fn a_value_that_does_not_fit_names_its_place_or_is_null_if_errors_are_ignored() {
+        for (data_type, value, reason, ignored) in [
+            ("TINYINT", "128", "column \"c\": 128 is not in the range of TINYINT", "null"),
+            ("TIMESTAMP(9)", "\"3000-01-01\"", "1677 to 2262", "null"),
+            ("DATE", "18000", "is a number, but the column is DATE", "null"),
+            ("BYTES", "\"A\"", "base64", "null"),
+            ("INT", "[[1],{}]", "found an array, expected a scalar for column \"c\"", "null"),
+            ("INT", "{\"a\":[]}", "found an object", "null"),
+            ("ARRAY<INT>", "[1,\"x\",3]", "column \"c[]\"", "[1,null,3]"),
+            ("ARRAY<INT>", "1", "is a number, but the column is ARRAY<INT>", "null"),
+            ("ROW<x INT>", "{\"x\":\"y\"}", "column \"c.x\"", "{\"x\":null}"),
+            (
+                "MAP<STRING, DATE>",
+                "{\"k\":\"l\",\"m\":\"2020-01-02\"}",
+                "column \"c value\"",
+                "{\"k\":null,\"m\":\"2020-01-02\"}",
+            ),
+        ] {
+            let error = through(data_type, value, JsonRules::default()).unwrap_err();
+            assert!(error.contains(reason), "{data_type} {value}: {error}");
+            let ignoring = JsonRules { ignore_errors: true, ..JsonRules::default() };
+            assert_eq!(through(data_type, value, ignoring).as_deref(), Ok(ignored), "{data_type} {value}");
+        }
+        let strict = JsonRules { fail_on_missing_field: true, ..JsonRules::default() };
+        assert!(through("ROW<x INT>", "{}", strict).unwrap_err().contains("no member \"c.x\""));
+        for broken in ["", "01", "1.", "-", "1e", "tru", "\"\u{1}\"", "[1,]", "[1 2]", "{\"x\"}", "{\"x\":1,}", "{1:2}", "\"a"] {
+            for data_type in ["INT", "ARRAY<INT>", "MAP<STRING, INT>", "ROW<x INT>"] {
+                assert!(
+                    through(data_type, broken, JsonRules { ignore_errors: true, ..JsonRules::default() }).is_err(),
+                    "{data_type} {broken}"
+                );
+            }
+            let line = format!("{{\"other\":{broken}}}");
+            let mut rows = rows();
+            assert!(parse_json_row(line.as_bytes(), &mut rows, JsonRules::default()).is_err(), "{line}");
         }
     }
 
@@ -214,9 +505,9 @@ mod tests {
             written.column(0).push_f64(value).unwrap();
             written.commit_row(8);
             let mut line = Vec::new();
-            crate::rows::text::append_json(&mut line, &written.finish().unwrap()).unwrap();
+            crate::rows::text::append_json(&mut line, &written.finish().unwrap(), Default::default()).unwrap();
             let mut read = RowBuffer::new(schema).unwrap();
-            parse_json_row(line.trim_ascii_end(), &mut read).map_err(|reason| TestCaseError::fail(reason.0))?;
+            parse_json_row(line.trim_ascii_end(), &mut read, JsonRules::default()).map_err(|reason| TestCaseError::fail(reason.0))?;
             read.commit_row(8);
             let read = read.finish().unwrap();
             let read = arrow_array::cast::AsArray::as_primitive::<arrow_array::types::Float64Type>(read.column(0)).value(0);
@@ -231,7 +522,7 @@ mod tests {
             let mut rows = rows();
             let mut good = 0;
             for line in &lines {
-                match parse_json_row(line.as_bytes(), &mut rows) {
+                match parse_json_row(line.as_bytes(), &mut rows, JsonRules::default()) {
                     Ok(()) => { rows.commit_row(line.len()); good += 1; }
                     Err(_) => rows.rollback_row(),
                 }

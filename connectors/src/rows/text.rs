@@ -1,64 +1,120 @@
 //! Writes rows as text: CSV, JSON lines, and the format of the print sink.
 
-use std::io::Write;
-
+use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float64Type, Int32Type, Int64Type, TimestampMillisecondType};
-use arrow_array::{
-    Array, BooleanArray, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray,
-};
-use arrow_schema::{DataType, Schema, TimeUnit};
+use arrow_array::types::Int8Type;
+use arrow_schema::{DataType, Schema};
+use weir_dataflow::changelog::{RowKind, kind_column};
 use weir_dataflow::operator::OperatorError;
+use weir_dataflow::schema::column_type;
 
-use super::buffer::unsupported_type;
-use super::timestamp::append_timestamp_ms;
+use super::times::TimestampFormat;
+use super::unsupported_type;
+use super::view::{Member, Values, append_json_object, append_printed_row};
+
+/// How CSV is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CsvStyle {
+    pub(crate) delimiter: u8,
+    pub(crate) quote: u8,
+    /// Precedes quotes in quoted fields, and itself. Without it, quotes are doubled.
+    pub(crate) escape: Option<u8>,
+    /// The field of a null; the empty field by default.
+    pub(crate) null_literal: String,
+    pub(crate) timestamps: TimestampFormat,
+}
+
+impl Default for CsvStyle {
+    fn default() -> Self {
+        let timestamps = TimestampFormat::default();
+        Self { delimiter: b',', quote: b'"', escape: None, null_literal: String::new(), timestamps }
+    }
+}
 
 /// Checks that every type of a schema can be written as text. Error: `CONN-TYPE`.
 pub(crate) fn check_schema(schema: &Schema) -> Result<(), OperatorError> {
-    for field in schema.fields() {
-        match field.data_type() {
-            DataType::Boolean
-            | DataType::Int32
-            | DataType::Int64
-            | DataType::Float64
-            | DataType::Utf8
-            | DataType::Timestamp(TimeUnit::Millisecond, None) => {}
-            other => return Err(unsupported_type(field.name(), other)),
+    match schema.fields().iter().find(|field| column_type(field.data_type()).is_none()) {
+        Some(field) => Err(unsupported_type(field.name(), field.data_type())),
+        None => Ok(()),
+    }
+}
+
+/// Checks that every type of a schema can be a field of CSV. Error: `CONN-TYPE`.
+pub(crate) fn check_flat(schema: &Schema) -> Result<(), OperatorError> {
+    check_schema(schema)?;
+    match schema.fields().iter().find(|field| field.data_type().is_nested()) {
+        Some(field) => {
+            let message = format!(
+                "column {:?} has type {}, which CSV has no form for; use json or parquet, or take it apart",
+                field.name(),
+                weir_dataflow::schema::type_name(field.data_type())
+            );
+            Err(OperatorError::fatal("CONN-TYPE", message))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Checks that no row type of a schema lacks fields, which Parquet can't express. Error: `CONN-TYPE`.
+pub(crate) fn check_fields(schema: &Schema) -> Result<(), OperatorError> {
+    fn bare(data_type: &DataType) -> bool {
+        match data_type {
+            DataType::List(item) => bare(item.data_type()),
+            DataType::Map(entries, _) => bare(entries.data_type()),
+            DataType::Struct(fields) => fields.is_empty() || fields.iter().any(|field| bare(field.data_type())),
+            _ => false,
         }
     }
-    Ok(())
+    match schema.fields().iter().find(|field| bare(field.data_type())) {
+        Some(field) => {
+            let message = format!("column {:?} has a row type without fields, which Parquet can't express", field.name());
+            Err(OperatorError::fatal("CONN-TYPE", message))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Appends the header row.
-pub(crate) fn append_csv_header(out: &mut Vec<u8>, schema: &Schema) {
+pub(crate) fn append_csv_header(out: &mut Vec<u8>, schema: &Schema, style: &CsvStyle) {
     for (index, field) in schema.fields().iter().enumerate() {
         if index > 0 {
-            out.push(b',');
+            out.push(style.delimiter);
         }
         // Readers trim names without quotes.
         if field.name().trim() == field.name() {
-            append_csv_text(out, field.name());
+            append_csv_text(out, field.name(), style);
         } else {
-            append_quoted(out, field.name());
+            append_quoted(out, field.name().as_bytes(), style);
         }
     }
     out.push(b'\n');
 }
 
-/// Appends the rows as CSV (RFC 4180, but rows end with a line feed alone). A null is an empty field; an empty text is `""`.
-pub(crate) fn append_csv(out: &mut Vec<u8>, batch: &RecordBatch) -> Result<(), OperatorError> {
-    let columns = columns_of(batch)?;
+/// Appends the rows as CSV (RFC 4180, but rows end with a line feed alone). An empty text is `""`, as are
+/// empty bytes. Bytes are base64.
+pub(crate) fn append_csv(out: &mut Vec<u8>, batch: &RecordBatch, style: &CsvStyle) -> Result<(), OperatorError> {
+    let columns = members_of(batch)?;
+    // A value that is not text can contain such a delimiter.
+    let quote_all =
+        matches!(style.delimiter, b':' | b'.' | b' ' | b'+' | b'-' | b'/' | b'=') || style.delimiter.is_ascii_alphanumeric();
     for row in 0..batch.num_rows() {
         for (index, column) in columns.iter().enumerate() {
             if index > 0 {
-                out.push(b',');
+                out.push(style.delimiter);
             }
-            if column.is_null(row) {
+            if column.view.is_null(row) {
+                out.extend_from_slice(style.null_literal.as_bytes());
                 continue;
             }
-            match column {
-                ColumnView::Text(values) => append_csv_text(out, values.value(row)),
-                other => other.append_plain(out, row),
+            match column.view.values() {
+                Values::Text(values) => append_csv_text(out, values.value(row), style),
+                Values::Bytes(values) if values.value(row).is_empty() => append_quoted(out, b"", style),
+                _ if quote_all => {
+                    out.push(style.quote);
+                    column.view.append_plain(out, row, style.timestamps);
+                    out.push(style.quote);
+                }
+                _ => column.view.append_plain(out, row, style.timestamps),
             }
         }
         out.push(b'\n');
@@ -66,181 +122,67 @@ pub(crate) fn append_csv(out: &mut Vec<u8>, batch: &RecordBatch) -> Result<(), O
     Ok(())
 }
 
-/// Appends the rows as JSON, one object per line with every column. Numbers that JSON does not have are written as texts:
-/// `"NaN"`, `"Infinity"`, `"-Infinity"`.
-pub(crate) fn append_json(out: &mut Vec<u8>, batch: &RecordBatch) -> Result<(), OperatorError> {
-    let columns = columns_of(batch)?;
-    let mut keys = Vec::with_capacity(columns.len());
-    for (index, field) in batch.schema_ref().fields().iter().enumerate() {
-        let mut key = vec![if index == 0 { b'{' } else { b',' }];
-        append_json_text(&mut key, field.name());
-        key.push(b':');
-        keys.push(key);
-    }
+/// Appends the rows as JSON, one object per line with every column.
+pub(crate) fn append_json(out: &mut Vec<u8>, batch: &RecordBatch, timestamps: TimestampFormat) -> Result<(), OperatorError> {
+    let columns = members_of(batch)?;
     for row in 0..batch.num_rows() {
-        for (column, key) in columns.iter().zip(&keys) {
-            out.extend_from_slice(key);
-            if column.is_null(row) {
-                out.extend_from_slice(b"null");
-                continue;
-            }
-            match column {
-                ColumnView::Text(values) => append_json_text(out, values.value(row)),
-                ColumnView::Double(values) => match values.value(row) {
-                    value if value.is_finite() => column.append_plain(out, row),
-                    value if value.is_nan() => out.extend_from_slice(b"\"NaN\""),
-                    value if value > 0.0 => out.extend_from_slice(b"\"Infinity\""),
-                    _ => out.extend_from_slice(b"\"-Infinity\""),
-                },
-                ColumnView::Timestamp(values) => {
-                    out.push(b'"');
-                    if append_timestamp_ms(out, values.value(row)) {
-                        out.push(b'"');
-                    } else {
-                        out.pop();
-                        append_integer(out, values.value(row));
-                    }
-                }
-                other => other.append_plain(out, row),
-            }
-        }
-        out.extend_from_slice(if columns.is_empty() { b"{}\n" } else { b"}\n" });
+        append_json_object(out, &columns, row, timestamps);
+        out.push(b'\n');
     }
     Ok(())
 }
 
-/// Appends each row in the format of Flink's print sink: `prefix`, then `+I[1, abc, null]`.
+/// Appends each row in the format of Flink's print sink: `prefix`, then `+I[1, abc, null]`. If rows are changes, their kind is shown.
+/// Error: `CHANGELOG` for a kind that does not exist.
 pub(crate) fn append_print(out: &mut Vec<u8>, prefix: &str, batch: &RecordBatch) -> Result<(), OperatorError> {
-    let columns = columns_of(batch)?;
+    let mut columns = members_of(batch)?;
+    let kinds = kind_column(batch.schema_ref()).map(|column| batch.column(column).as_primitive::<Int8Type>());
+    columns.truncate(columns.len() - usize::from(kinds.is_some()));
     for row in 0..batch.num_rows() {
+        let kind = kinds.map_or(Some(RowKind::Insert), |kinds| RowKind::of(kinds.value(row)));
+        let kind = kind.ok_or_else(|| OperatorError::fatal("CHANGELOG", format!("row {row} has a kind that does not exist")))?;
         out.extend_from_slice(prefix.as_bytes());
-        out.extend_from_slice(b"+I[");
-        for (index, column) in columns.iter().enumerate() {
-            if index > 0 {
-                out.extend_from_slice(b", ");
-            }
-            if column.is_null(row) {
-                out.extend_from_slice(b"null");
-            } else {
-                column.append_plain(out, row);
-            }
-        }
-        out.extend_from_slice(b"]\n");
+        append_printed_row(out, kind, &columns, row);
+        out.push(b'\n');
     }
     Ok(())
 }
 
-enum ColumnView<'a> {
-    Boolean(&'a BooleanArray),
-    Int(&'a Int32Array),
-    Bigint(&'a Int64Array),
-    Double(&'a Float64Array),
-    Text(&'a StringArray),
-    Timestamp(&'a TimestampMillisecondArray),
+fn members_of(batch: &RecordBatch) -> Result<Vec<Member<'_>>, OperatorError> {
+    let fields = batch.schema_ref().fields().iter().zip(batch.columns()).enumerate();
+    fields.map(|(index, (field, array))| Member::new(index, field, array.as_ref())).collect()
 }
 
-fn columns_of(batch: &RecordBatch) -> Result<Vec<ColumnView<'_>>, OperatorError> {
-    let fields = batch.schema_ref().fields().iter();
-    fields.zip(batch.columns()).map(|(field, array)| ColumnView::new(array.as_ref(), field.name())).collect()
-}
-
-impl<'a> ColumnView<'a> {
-    fn new(array: &'a dyn Array, name: &str) -> Result<Self, OperatorError> {
-        let view = match array.data_type() {
-            DataType::Boolean => array.as_boolean_opt().map(Self::Boolean),
-            DataType::Int32 => array.as_primitive_opt::<Int32Type>().map(Self::Int),
-            DataType::Int64 => array.as_primitive_opt::<Int64Type>().map(Self::Bigint),
-            DataType::Float64 => array.as_primitive_opt::<Float64Type>().map(Self::Double),
-            DataType::Utf8 => array.as_string_opt::<i32>().map(Self::Text),
-            DataType::Timestamp(TimeUnit::Millisecond, _) => {
-                array.as_primitive_opt::<TimestampMillisecondType>().map(Self::Timestamp)
-            }
-            _ => None,
-        };
-        view.ok_or_else(|| unsupported_type(name, array.data_type()))
-    }
-
-    fn is_null(&self, row: usize) -> bool {
-        match self {
-            Self::Boolean(values) => values.is_null(row),
-            Self::Int(values) => values.is_null(row),
-            Self::Bigint(values) => values.is_null(row),
-            Self::Double(values) => values.is_null(row),
-            Self::Text(values) => values.is_null(row),
-            Self::Timestamp(values) => values.is_null(row),
-        }
-    }
-
-    /// Appends a value that is not null, unquoted. Timestamps outside the years 0000 to 9999 are written as milliseconds.
-    fn append_plain(&self, out: &mut Vec<u8>, row: usize) {
-        match self {
-            Self::Boolean(values) => out.extend_from_slice(if values.value(row) { b"true" } else { b"false" }),
-            Self::Int(values) => append_integer(out, i64::from(values.value(row))),
-            Self::Bigint(values) => append_integer(out, values.value(row)),
-            Self::Double(values) => {
-                // Writing into a vector can't fail.
-                let _ = write!(out, "{:?}", values.value(row));
-            }
-            Self::Text(values) => out.extend_from_slice(values.value(row).as_bytes()),
-            Self::Timestamp(values) => {
-                if !append_timestamp_ms(out, values.value(row)) {
-                    append_integer(out, values.value(row));
-                }
-            }
-        }
-    }
-}
-
-fn append_csv_text(out: &mut Vec<u8>, text: &str) {
+fn append_csv_text(out: &mut Vec<u8>, text: &str, style: &CsvStyle) {
     let bytes = text.as_bytes();
+    let special = |byte: &u8| {
+        matches!(byte, b'\n' | b'\r') || *byte == style.delimiter || *byte == style.quote || Some(*byte) == style.escape
+    };
     // At the start of a file, a reader takes U+FEFF for a byte order mark.
-    if !bytes.is_empty() && !text.starts_with('\u{feff}') && !bytes.iter().any(|byte| matches!(byte, b',' | b'"' | b'\n' | b'\r'))
-    {
+    if !bytes.is_empty() && !text.starts_with('\u{feff}') && !bytes.iter().any(special) {
         out.extend_from_slice(bytes);
     } else {
-        append_quoted(out, text);
+        append_quoted(out, bytes, style);
     }
 }
 
-fn append_quoted(out: &mut Vec<u8>, text: &str) {
-    out.push(b'"');
-    for byte in text.bytes() {
-        if byte == b'"' {
-            out.push(b'"');
+fn append_quoted(out: &mut Vec<u8>, text: &[u8], style: &CsvStyle) {
+    out.push(style.quote);
+    for byte in text {
+        if *byte == style.quote || Some(*byte) == style.escape {
+            out.push(style.escape.unwrap_or(style.quote));
         }
-        out.push(byte);
+        out.push(*byte);
     }
-    out.push(b'"');
-}
-
-fn append_json_text(out: &mut Vec<u8>, text: &str) {
-    // Serialising a text into a vector can't fail.
-    let _ = serde_json::to_writer(out, text);
-}
-
-fn append_integer(out: &mut Vec<u8>, value: i64) {
-    let mut digits = [0; 20];
-    let mut start = digits.len();
-    let mut rest = value.unsigned_abs();
-    loop {
-        start -= 1;
-        digits[start] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
-    }
-    if value < 0 {
-        out.push(b'-');
-    }
-    out.extend_from_slice(&digits[start..]);
+    out.push(style.quote);
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use arrow_schema::Field;
+    use arrow_array::{BooleanArray, Float64Array, Int64Array, StringArray, TimestampMillisecondArray};
+    use arrow_schema::{Field, TimeUnit};
 
     use super::*;
 
@@ -268,8 +210,8 @@ mod tests {
     #[test]
     fn csv_quotes_only_if_needed_and_distinguishes_null_from_empty_text() {
         let mut out = Vec::new();
-        append_csv_header(&mut out, batch().schema_ref());
-        append_csv(&mut out, &batch()).unwrap();
+        append_csv_header(&mut out, batch().schema_ref(), &CsvStyle::default());
+        append_csv(&mut out, &batch(), &CsvStyle::default()).unwrap();
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "ok,n,x,\"te,xt\",at\ntrue,-9223372036854775808,1e300,\"a \"\"b\"\", c\",2013-01-01T05:00:00Z\n\
@@ -280,7 +222,7 @@ mod tests {
     #[test]
     fn json_lines_are_objects_with_every_column() {
         let mut out = Vec::new();
-        append_json(&mut out, &batch()).unwrap();
+        append_json(&mut out, &batch(), TimestampFormat::default()).unwrap();
         let lines: Vec<serde_json::Value> =
             String::from_utf8(out).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!(lines[0]["te,xt"], "a \"b\", c");
@@ -292,10 +234,41 @@ mod tests {
     }
 
     #[test]
+    fn print_shows_the_kind_of_changes() {
+        let schema = Schema::new(vec![Field::new("n", DataType::Int64, false), weir_dataflow::changelog::kind_field()]);
+        let kinds = arrow_array::Int8Array::from(vec![0, 1, 2, 3]);
+        let numbers = Int64Array::from(vec![1, 1, 2, 2]);
+        let batch = RecordBatch::try_new(Arc::new(schema), vec![Arc::new(numbers), Arc::new(kinds)]).unwrap();
+        let mut out = Vec::new();
+        append_print(&mut out, "", &batch).unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), "+I[1]\n-U[1]\n+U[2]\n-D[2]\n");
+    }
+
+    #[test]
     fn print_shows_rows_like_flink() {
         let mut out = Vec::new();
         append_print(&mut out, "p:1> ", &batch()).unwrap();
         let shown = String::from_utf8(out).unwrap();
         assert!(shown.starts_with("p:1> +I[true, -9223372036854775808, 1e300, a \"b\", c, 2013-01-01T05:00:00Z]\np:1> +I[null"));
+    }
+
+    #[test]
+    fn nested_values_and_bytes_are_printed_like_flink_and_refused_in_csv() {
+        let names = ["ARRAY<INT>", "MAP<STRING, DATE>", "ROW<a DECIMAL(5, 2), b BYTES>"];
+        let field = |(index, name): (usize, &&str)| weir_protocol::job_graph::Field {
+            name: format!("c{index}"),
+            data_type: name.parse().unwrap(),
+            nullable: true,
+        };
+        let fields: Vec<_> = names.iter().enumerate().map(field).collect();
+        let mut rows = crate::rows::RowBuffer::new(weir_dataflow::schema::to_arrow(&fields).unwrap()).unwrap();
+        let line = r#"{"c0":[1,null],"c1":{"k":"2020-01-02"},"c2":{"a":1.5,"b":"/wE="}}"#;
+        crate::filesystem::json::parse_json_row(line.as_bytes(), &mut rows, Default::default()).unwrap();
+        rows.commit_row(0);
+        let batch = rows.finish().unwrap();
+        let mut out = Vec::new();
+        append_print(&mut out, "", &batch).unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), "+I[[1, null], {k=2020-01-02}, +I[1.50, [-1, 1]]]\n");
+        assert_eq!(check_flat(batch.schema_ref()).unwrap_err().code, "CONN-TYPE");
     }
 }

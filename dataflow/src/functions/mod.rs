@@ -3,15 +3,20 @@
 //! A function is one [`Function`] value in the list of its family. The planner asks [`Function::resolve`] for the types; a task asks
 //! [`Function::kernel`] once for each call in a program, and the kernel for each batch. Operators such as `+` are functions too.
 
+#[cfg(test)]
+mod answers;
 mod arithmetic;
 pub mod cast;
+mod collection;
 mod common_type;
 mod comparison;
 mod conditional;
 pub mod decimal;
+mod hash;
+mod json;
 mod logic;
-mod membership;
 mod math;
+mod membership;
 pub mod operand;
 #[cfg(test)]
 pub(crate) mod probe;
@@ -23,8 +28,6 @@ mod time;
 mod typing;
 #[cfg(test)]
 mod value_tests;
-#[cfg(test)]
-mod written_calls;
 pub mod zone;
 
 use arrow_array::ArrayRef;

@@ -101,6 +101,18 @@ const POSITIVE: OptionType = OptionType::Integer(1, i64::MAX);
 const FORMAT: OptionSpec =
     required("format", OptionType::Choice(&["csv", "json", "parquet"]), "Format of the files; json has one object per line.");
 
+const QUOTE: OptionSpec = optional(
+    "quote",
+    OptionType::TextOrEmpty,
+    "The punctuation character around CSV fields that hold delimiters or line ends; default a double quote. A source takes an empty text: there is none.",
+);
+const ESCAPE: OptionSpec = optional(
+    "escape",
+    OptionType::TextOrEmpty,
+    "The punctuation character that takes the meaning from the next one in CSV; default none.",
+);
+const DELIMITER: OptionSpec = optional("delimiter", OptionType::Character, "The separator of CSV fields; default a comma.");
+
 const DATAGEN_FIELD: &[OptionSpec] = &[
     required("name", OptionType::Column, "Name of the column."),
     required("type", OptionType::DataType, "Type of the column."),
@@ -112,7 +124,7 @@ const DATAGEN_FIELD: &[OptionSpec] = &[
     optional(
         "min",
         OptionType::Number,
-        "Least value, or first value of a sequence, or first timestamp in milliseconds since 1970; default 0.",
+        "Least value, or first value of a sequence, or first timestamp; dates in days, times in milliseconds; default 0.",
     ),
     optional("max", OptionType::Number, "Greatest value of a random column, included."),
     optional("values", OptionType::Values, "Values to choose from, or the constant."),
@@ -177,8 +189,25 @@ pub const CATALOG: &[OperatorSpec] = &[
                 OptionType::Schema,
                 "The columns. They are found by name if files have a header or names of their own, else by position.",
             ),
-            optional("delimiter", OptionType::Character, "The separator of CSV fields; default a comma."),
+            optional(
+                "columns",
+                OptionType::Columns(true),
+                "The columns of the schema to read, in the order of the output; default all. The others are skipped.",
+            ),
+            DELIMITER,
+            QUOTE,
+            ESCAPE,
             optional("header", OptionType::Flag, "Whether CSV files begin with a line of column names; default true."),
+            optional(
+                "null_literal",
+                OptionType::Text,
+                "A CSV field that is null, also in quotes, besides empty fields of columns without empty values; default none.",
+            ),
+            optional(
+                "empty_text",
+                OptionType::Choice(&["null", "text"]),
+                "What an empty CSV field without quotes is for text and bytes; default null, but text if there is a null_literal.",
+            ),
             optional("rows_per_second", POSITIVE, "Most rows per second that each subtask reads; default unlimited."),
             optional(
                 "max_bad_rows",
@@ -186,9 +215,19 @@ pub const CATALOG: &[OperatorSpec] = &[
                 "How many unreadable rows to skip before failing; default 0.",
             ),
             optional(
+                "ignore_parse_errors",
+                OptionType::Flag,
+                "Whether unreadable CSV and JSON values become null, and rows that still can't be read are skipped; default false.",
+            ),
+            optional(
                 "missing_columns",
                 OptionType::Choice(&["fail", "null"]),
                 "What becomes of a column that none of the first 1000 rows of a JSON file has; default fail.",
+            ),
+            optional(
+                "fail_on_missing_field",
+                OptionType::Flag,
+                "Whether a JSON row without a member for each column, and for each field of its rows, is unreadable; default false.",
             ),
         ],
         doc: "Reads files to their end, exactly once.",
@@ -340,6 +379,15 @@ pub const CATALOG: &[OperatorSpec] = &[
             required("path", OptionType::Text, "The directory to write to."),
             FORMAT,
             optional("header", OptionType::Flag, "Whether CSV files begin with a line of column names; default true."),
+            DELIMITER,
+            QUOTE,
+            ESCAPE,
+            optional("null_literal", OptionType::TextOrEmpty, "The CSV field of a null; default an empty field."),
+            optional(
+                "timestamp_format",
+                OptionType::Choice(&["iso-8601", "iso-8601-local", "sql"]),
+                "How CSV and JSON show timestamps: 2020-12-30T12:13:14.120Z, 2020-12-30T12:13:14.12 or 2020-12-30 12:13:14.12; default iso-8601.",
+            ),
             optional(
                 "shared",
                 OptionType::Flag,

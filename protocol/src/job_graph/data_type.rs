@@ -221,7 +221,7 @@ mod tests {
     fn flinks_other_spellings_are_understood() {
         for (spelling, means) in [
             ("integer", "INT"), ("double precision", "DOUBLE"), ("decimal", "DECIMAL(10, 0)"), ("numeric(5)", "DECIMAL(5, 0)"),
-            ("dec(5,1)", "DECIMAL(5, 1)"), ("varchar(2147483647)", "STRING"), ("varchar", "VARCHAR(1)"), ("char", "CHAR(1)"),
+            ("dec(5,1)", "DECIMAL(5, 1)"), ("varchar(2147483647)", "STRING"), ("varchar", "STRING"), ("varbinary", "BYTES"), ("char", "CHAR(1)"),
             ("varbinary(2147483647)", "BYTES"), ("time", "TIME(0)"), ("timestamp", "TIMESTAMP(6)"),
             ("timestamp(3) without time zone", "TIMESTAMP(3)"), ("timestamp with local time zone", "TIMESTAMP_LTZ(6)"),
             ("TIMESTAMP(3) WITH LOCAL TIME ZONE", "TIMESTAMP_LTZ(3)"), ("timestamp_ltz", "TIMESTAMP_LTZ(6)"),

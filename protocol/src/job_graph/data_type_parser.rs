@@ -173,14 +173,14 @@ impl Parser {
                 Ok(DataType::Double)
             }
             "DECIMAL" | "DEC" | "NUMERIC" => self.decimal(),
-            "CHAR" => Ok(DataType::Char(self.length()?)),
-            "VARCHAR" => Ok(match self.length()? {
+            "CHAR" => Ok(DataType::Char(self.length_or(1)?)),
+            "VARCHAR" => Ok(match self.length_or(MAX_LENGTH)? {
                 MAX_LENGTH => DataType::String,
                 length => DataType::Varchar(length),
             }),
             "STRING" => Ok(DataType::String),
-            "BINARY" => Ok(DataType::Binary(self.length()?)),
-            "VARBINARY" => Ok(match self.length()? {
+            "BINARY" => Ok(DataType::Binary(self.length_or(1)?)),
+            "VARBINARY" => Ok(match self.length_or(MAX_LENGTH)? {
                 MAX_LENGTH => DataType::Bytes,
                 length => DataType::Varbinary(length),
             }),
@@ -243,9 +243,10 @@ impl Parser {
         Ok(DataType::Decimal { precision: precision as u8, scale: scale as u8 })
     }
 
-    fn length(&mut self) -> Result<u32, String> {
+    /// A length in brackets. Flink's DDL takes VARCHAR and VARBINARY without length as STRING and BYTES.
+    fn length_or(&mut self, default: u32) -> Result<u32, String> {
         if !self.takes('(') {
-            return Ok(1);
+            return Ok(default);
         }
         let length = self.number()?;
         self.expect(')')?;

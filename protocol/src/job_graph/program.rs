@@ -38,7 +38,12 @@ pub struct ProgramOutput {
 #[serde(untagged, deny_unknown_fields)]
 pub enum ExprNode {
     /// A column of the input, by position.
-    Column { column: u32 },
+    Column {
+        column: u32,
+        /// Its exact type, if the schema of the input can't tell: the digits of times, the lengths of texts.
+        #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
+        data_type: Option<DataType>,
+    },
     /// A constant, written as Flink casts its type to STRING (bytes in hexadecimal); `null` is NULL.
     Literal {
         literal: Option<String>,
@@ -171,6 +176,7 @@ mod tests {
     fn the_json_form_of_every_node_is_this() {
         let nodes = json!([
             {"column": 2},
+            {"column": 3, "type": "TIMESTAMP(0)"},
             {"literal": "5", "type": "INT"},
             {"literal": null, "type": "STRING"},
             {"call": "split_index@1", "args": [0, 1], "type": "STRING"},

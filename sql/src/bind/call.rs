@@ -43,6 +43,9 @@ impl Expressions<'_> {
         if let Some((_, instead)) = NOT_YET.iter().find(|(known, _)| *known == lower) {
             return Err(SqlError::unsupported(name.to_uppercase()).at(at).hint(*instead));
         }
+        if let Some(call) = self.json_call(&lower, function, at)? {
+            return Ok(call);
+        }
         let operands = operands(function, at)?;
         match lower.as_str() {
             "timestampadd" | "timestampdiff" => {
@@ -63,7 +66,7 @@ impl Expressions<'_> {
                 if values.is_empty() {
                     return Err(SqlError::new("SQL-TYPE", "COALESCE needs a value").at(at));
                 }
-                let data_type = self.common_type(&values.iter().collect::<Vec<_>>(), "COALESCE", at)?;
+                let data_type = self.type_of_all(&values.iter().collect::<Vec<_>>(), "COALESCE", functions::merged_type, at)?;
                 let nullable = values.iter().all(|value| value.nullable);
                 let values = values.into_iter().map(|value| self.coerce(value, &data_type)).collect::<Result<_, _>>()?;
                 Ok(Typed { kind: ExprKind::Coalesce(values), data_type, nullable })

@@ -273,12 +273,23 @@ impl Expressions<'_> {
 
     /// The type that all of these can be converted to. NULLs without type follow the others.
     pub(super) fn common_type(&self, values: &[&Typed], what: &str, at: Location) -> Result<DataType, SqlError> {
+        self.type_of_all(values, what, functions::common_type, at)
+    }
+
+    /// The type that `rule` gives for all of these. Errors: `SQL-TYPE` if it gives none, or if all are NULL without type.
+    pub(super) fn type_of_all(
+        &self,
+        values: &[&Typed],
+        what: &str,
+        rule: fn(&[DataType]) -> Option<DataType>,
+        at: Location,
+    ) -> Result<DataType, SqlError> {
         let types: Vec<_> =
             values.iter().filter(|value| value.kind != ExprKind::UntypedNull).map(|value| value.data_type.clone()).collect();
         if types.is_empty() {
             return Err(SqlError::new("SQL-TYPE", format!("{what} has only NULLs, so it has no type")).at(at).hint("CAST one of them"));
         }
-        functions::common_type(&types).ok_or_else(|| {
+        rule(&types).ok_or_else(|| {
             let shown: Vec<_> = types.iter().map(ToString::to_string).collect();
             let message = format!("the results of {what} have no common type: {}", shown.join(", "));
             SqlError::new("SQL-TYPE", message).at(at).hint("CAST them to one type")

@@ -15,7 +15,7 @@ use crate::catalog::{CatalogObject, CatalogTable, ObjectPath, TableColumnKind};
 use crate::dialect::Insert;
 use crate::expression::{ExprKind, Typed};
 use crate::script::SqlError;
-use crate::stream::{Column, Node, NodeKind, calc};
+use crate::stream::{Column, Node, NodeKind, calc, declared};
 
 /// The plan that writes the query's rows to the table.
 pub fn insert(environment: Environment<'_>, insert: &Insert) -> Result<Rc<Node>, SqlError> {
@@ -38,30 +38,12 @@ pub fn insert(environment: Environment<'_>, insert: &Insert) -> Result<Rc<Node>,
     for (column, source) in columns.iter().zip(sources) {
         outputs.push((column.name.clone(), written(&expressions, &query, column, source, at)?));
     }
-    let rows = stricter(calc(query, None, outputs), &columns);
+    // A null in a NOT NULL column of the table fails the job.
+    let rows = declared(calc(query, None, outputs), |index, nullable| nullable && columns[index].nullable);
     let kind = NodeKind::Sink { path, table: Rc::new(table.clone()) };
     let columns = rows.columns.clone();
     let is_updating = rows.is_updating;
     Ok(Rc::new(Node { kind, inputs: vec![rows], columns, window: None, is_updating }))
-}
-
-/// The rows, of which a null in a NOT NULL column of the table fails the job: only a calc checks that.
-fn stricter(rows: Rc<Node>, columns: &[Column]) -> Rc<Node> {
-    if rows.columns.iter().zip(columns).all(|(written, column)| column.nullable || !written.nullable) {
-        return rows;
-    }
-    let mut checked = match rows.kind {
-        NodeKind::Calc { .. } => (*rows).clone(),
-        _ => {
-            let kind = NodeKind::Calc { filter: None, outputs: rows.all_columns() };
-            let (columns, window, is_updating) = (rows.columns.clone(), rows.window, rows.is_updating);
-            Node { kind, columns, window, is_updating, inputs: vec![rows] }
-        }
-    };
-    for (written, column) in checked.columns.iter_mut().zip(columns) {
-        written.nullable &= column.nullable;
-    }
-    Rc::new(checked)
 }
 
 /// The columns that the table's connector stores.

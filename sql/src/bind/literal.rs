@@ -18,9 +18,9 @@ pub(super) fn literal(value: &ValueWithSpan) -> Result<Typed, SqlError> {
     }
 }
 
-/// A text constant. Its type is CHAR of its length, as Flink has it; an empty one is VARCHAR.
+/// A text constant. Its type is CHAR of its length in UTF-16 units, as Flink has it; an empty one is STRING.
 pub(super) fn text_literal(text: &str) -> Typed {
-    let data_type = match text.chars().count() {
+    let data_type = match text.encode_utf16().count() {
         0 => DataType::String,
         length => DataType::Char(length as u32),
     };
@@ -37,11 +37,13 @@ fn number(digits: &str) -> Result<Typed, SqlError> {
         return Ok(Typed::literal(format!("{value:?}"), DataType::Double));
     }
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    // Zeros before the number count as digits of a DECIMAL.
+    let precision = whole.len() + fraction.len();
     if !whole.chars().chain(fraction.chars()).all(|c| c.is_ascii_digit()) {
         return Err(not_a_number(digits));
     }
     let whole = whole.trim_start_matches('0');
-    if !digits.contains('.') {
+    if fraction.is_empty() {
         let shown = if whole.is_empty() { "0" } else { whole };
         if shown.parse::<i32>().is_ok() {
             return Ok(Typed::literal(shown, DataType::Int));
@@ -49,19 +51,15 @@ fn number(digits: &str) -> Result<Typed, SqlError> {
         if shown.parse::<i64>().is_ok() {
             return Ok(Typed::literal(shown, DataType::Bigint));
         }
+        let shown: String = digits.chars().take(50).collect();
+        return Err(SqlError::new("SQL-TYPE", format!("the number {shown} does not fit BIGINT")).hint("write it as a DECIMAL: with a point"));
     }
     let scale = fraction.len();
-    let precision = (whole.len() + scale).max(1);
     if precision > usize::from(DataType::MAX_DECIMAL_PRECISION) {
         let shown: String = digits.chars().take(50).collect();
         return Err(SqlError::new("SQL-TYPE", format!("the number {shown} has {precision} digits; a DECIMAL holds 38")));
     }
-    let shown = match (whole, fraction) {
-        ("", "") => "0".to_owned(),
-        (whole, "") => whole.to_owned(),
-        ("", fraction) => format!("0.{fraction}"),
-        (whole, fraction) => format!("{whole}.{fraction}"),
-    };
+    let shown = format!("{}.{fraction}", if whole.is_empty() { "0" } else { whole });
     Ok(Typed::literal(shown, DataType::Decimal { precision: precision as u8, scale: scale as u8 }))
 }
 
@@ -157,12 +155,12 @@ mod tests {
     fn a_number_has_the_narrowest_type_of_int_bigint_and_decimal() {
         for (digits, expected) in [
             ("0", "0 INT"), ("007", "7 INT"), ("2147483647", "2147483647 INT"), ("2147483648", "2147483648 BIGINT"),
-            ("9223372036854775808", "9223372036854775808 DECIMAL(19, 0)"), ("0.908", "0.908 DECIMAL(3, 3)"), (".5", "0.5 DECIMAL(1, 1)"),
-            ("12.50", "12.50 DECIMAL(4, 2)"), ("5.", "5 DECIMAL(1, 0)"), ("1e3", "1000.0 DOUBLE"), ("1E-2", "0.01 DOUBLE"),
+            ("0.908", "0.908 DECIMAL(4, 3)"), (".5", "0.5 DECIMAL(1, 1)"),
+            ("007.50", "7.50 DECIMAL(5, 2)"), ("5.", "5 INT"), ("1e3", "1000.0 DOUBLE"), ("1E-2", "0.01 DOUBLE"),
         ] {
             assert_eq!(shown(number(digits).unwrap()), expected, "{digits}");
         }
-        for wrong in ["1e999", &"9".repeat(39), "1.2.3"] {
+        for wrong in ["1e999", &"9".repeat(39), "9223372036854775808", "1.2.3"] {
             assert_eq!(number(wrong).unwrap_err().code, "SQL-TYPE", "{wrong}");
         }
     }

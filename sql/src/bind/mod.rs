@@ -6,6 +6,7 @@ mod cast;
 mod expression;
 mod insert;
 mod interval;
+mod json;
 mod literal;
 mod query;
 mod relation;

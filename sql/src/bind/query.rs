@@ -12,7 +12,7 @@ use super::select::distinct;
 use super::{Binder, NamedQuery, unsupported};
 use crate::expression::{ExprKind, Typed};
 use crate::script::SqlError;
-use crate::stream::{Column, Node, NodeKind, as_changes, calc};
+use crate::stream::{Column, Node, NodeKind, as_changes, calc, declared};
 
 impl Binder<'_> {
     pub(super) fn query(&self, query: &Query) -> Result<Rc<Node>, SqlError> {
@@ -109,7 +109,9 @@ impl Binder<'_> {
                 let coerced = columns.iter().enumerate().map(|(index, column)| {
                     Ok((column.name.clone(), expressions.coerce(input.column(index), &column.data_type)?))
                 });
-                Ok(calc(input.clone(), None, coerced.collect::<Result<_, SqlError>>()?))
+                let coerced = calc(input.clone(), None, coerced.collect::<Result<_, SqlError>>()?);
+                // All edges into one input have the same columns.
+                Ok(declared(coerced, |index, _| columns[index].nullable))
             })
             .collect::<Result<Vec<_>, SqlError>>()?;
         let is_updating = inputs.iter().any(|input| input.is_updating);

@@ -34,7 +34,10 @@ impl Binder<'_> {
             return unsupported("a window over rows that change", data.span().start);
         }
         let time = time_attribute(&input, time_column)?;
-        let rest = rest.iter().map(|value| value.map(positive_length).transpose()).collect::<Result<Vec<_>, _>>()?;
+        let [sizes @ .., offset] = rest else { return Err(wrong_call(&shown, &parameters, at)) };
+        let offset = offset.map(length).transpose()?;
+        let mut rest = sizes.iter().map(|value| value.map(positive_length).transpose()).collect::<Result<Vec<_>, _>>()?;
+        rest.push(offset);
         let (shape, offset_ms) = match (shown.as_str(), rest.as_slice()) {
             ("TUMBLE", [Some(size_ms), offset]) => (WindowShape::Tumble { size_ms: *size_ms }, offset),
             ("HOP", [Some(slide_ms), Some(size_ms), offset]) => {
@@ -139,11 +142,17 @@ fn time_attribute(input: &Node, descriptor: &Expr) -> Result<usize, SqlError> {
 }
 
 fn positive_length(value: &Expr) -> Result<i64, SqlError> {
+    match length(value)? {
+        millis if millis > 0 => Ok(millis),
+        millis => Err(SqlError::new("SQL-TYPE", format!("a length of {millis} ms is not positive")).at(value.span().start)),
+    }
+}
+
+fn length(value: &Expr) -> Result<i64, SqlError> {
     let at = value.span().start;
     match interval::length(value).map_err(|error| error.at(at))? {
-        Some(Length::Millis(millis)) if millis > 0 => Ok(millis),
+        Some(Length::Millis(millis)) => Ok(millis),
         Some(Length::Months(_)) => Err(SqlError::new("SQL-TYPE", "the length of a window can't be in months or years").at(at)),
-        Some(Length::Millis(millis)) => Err(SqlError::new("SQL-TYPE", format!("a length of {millis} ms is not positive")).at(at)),
         None => Err(SqlError::new("SQL-TYPE", "the length of a window is an INTERVAL such as INTERVAL '10' MINUTE").at(at)),
     }
 }

@@ -102,7 +102,8 @@ fn checked(create: &CreateTable, mut table: CatalogTable) -> Result<CatalogTable
         match find(&mut table, &key, place, "the primary key")? {
             TableColumnKind::Physical { nullable, .. } => *nullable = false,
             _ => {
-                let message = format!("the primary key can't contain {key:?}: only columns that the connector stores can be keys");
+                let message =
+                    format!("the primary key can't contain {key:?}: only columns that the connector stores can be keys");
                 return Err(at(SqlError::new("SQL-CATALOG", message), place));
             }
         }
@@ -150,7 +151,12 @@ fn check_list(columns: &[Ident], what: &str) -> Result<(), SqlError> {
 }
 
 /// The kind of the column that a clause names.
-fn find<'t>(table: &'t mut CatalogTable, name: &str, place: Option<&Ident>, clause: &str) -> Result<&'t mut TableColumnKind, SqlError> {
+fn find<'t>(
+    table: &'t mut CatalogTable,
+    name: &str,
+    place: Option<&Ident>,
+    clause: &str,
+) -> Result<&'t mut TableColumnKind, SqlError> {
     let Some(index) = table.columns.iter().position(|column| column.name == name) else {
         let error = at(SqlError::new("SQL-CATALOG", format!("{clause} names {name:?}, which is no column of the table")), place);
         let names = table.columns.iter().map(|column| column.name.as_str());

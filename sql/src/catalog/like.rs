@@ -14,7 +14,12 @@ fn strategy(clause: &Like, feature: LikeFeature) -> LikeMerge {
 }
 
 /// The base table, changed and extended by what is declared.
-pub(super) fn merge(create: &CreateTable, clause: &Like, base: &CatalogTable, declared: CatalogTable) -> Result<CatalogTable, SqlError> {
+pub(super) fn merge(
+    create: &CreateTable,
+    clause: &Like,
+    base: &CatalogTable,
+    declared: CatalogTable,
+) -> Result<CatalogTable, SqlError> {
     let mut table = CatalogTable { comment: declared.comment, ..CatalogTable::default() };
     merge_columns(create, clause, base, declared.columns, &mut table)?;
 
@@ -60,7 +65,8 @@ fn one_of(
 }
 
 fn conflict(what: &str, hint: &str, place: Option<&Ident>) -> SqlError {
-    let error = SqlError::new("SQL-CATALOG", format!("the table of LIKE has {what} already")).hint(format!("write LIKE t ({hint})"));
+    let error =
+        SqlError::new("SQL-CATALOG", format!("the table of LIKE has {what} already")).hint(format!("write LIKE t ({hint})"));
     match place {
         Some(ident) => error.at(ident.span.start),
         None => error,
@@ -79,7 +85,9 @@ fn merge_columns(
         TableColumnKind::Computed(_) => Some((LikeFeature::Generated, "GENERATED")),
         TableColumnKind::Metadata { .. } => Some((LikeFeature::Metadata, "METADATA")),
     };
-    let included = |column: &&TableColumn| feature(&column.kind).is_none_or(|(feature, _)| strategy(clause, feature) != LikeMerge::Excluding);
+    let included = |column: &&TableColumn| {
+        feature(&column.kind).is_none_or(|(feature, _)| strategy(clause, feature) != LikeMerge::Excluding)
+    };
     table.columns = base.columns.iter().filter(included).cloned().collect();
     let inherited = table.columns.len();
     for (column, definition) in declared.into_iter().zip(&create.columns) {
@@ -94,7 +102,9 @@ fn merge_columns(
         }
         let same_kind = feature(&table.columns[index].kind) == feature(&column.kind);
         match feature(&column.kind) {
-            Some((feature, _)) if same_kind && strategy(clause, feature) == LikeMerge::Overwriting => table.columns[index] = column,
+            Some((feature, _)) if same_kind && strategy(clause, feature) == LikeMerge::Overwriting => {
+                table.columns[index] = column
+            }
             Some((_, word)) if same_kind => {
                 let hint = format!("EXCLUDING {word} or OVERWRITING {word}");
                 return Err(conflict(&format!("a column {:?}", column.name), &hint, place));

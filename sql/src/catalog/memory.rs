@@ -56,7 +56,10 @@ impl Catalog for MemoryCatalog {
 
 impl MemoryCatalog {
     /// A catalogue with these databases, besides the default one, and these permanent tables and views. Their databases exist too.
-    pub fn new(databases: impl IntoIterator<Item = String>, objects: impl IntoIterator<Item = (ObjectPath, CatalogObject)>) -> Self {
+    pub fn new(
+        databases: impl IntoIterator<Item = String>,
+        objects: impl IntoIterator<Item = (ObjectPath, CatalogObject)>,
+    ) -> Self {
         let mut catalog = Self::default();
         catalog.databases.extend(databases);
         for (path, object) in objects {
@@ -133,7 +136,8 @@ impl MemoryCatalog {
     }
 
     fn no_database(&self, database: &str, name: &ObjectName) -> SqlError {
-        let error = SqlError::new("SQL-CATALOG", format!("there is no database {database} in {DEFAULT_CATALOG}")).at(name.span().start);
+        let error =
+            SqlError::new("SQL-CATALOG", format!("there is no database {database} in {DEFAULT_CATALOG}")).at(name.span().start);
         match closest(database, self.databases()) {
             Some(other) => error.hint(format!("did you mean {other}?")),
             None => error.hint("SHOW DATABASES lists them"),
@@ -295,7 +299,14 @@ impl MemoryCatalog {
 
     /// Renames a permanent table or view within its database.
     pub fn rename(&mut self, path: &ObjectPath, to: &ObjectName) -> Result<(), SqlError> {
-        let new = self.resolve(to)?;
+        // A name without database means the table's database, even if another one is in use.
+        let new = match idents(to)?.as_slice() {
+            [only] => {
+                check_name(only)?;
+                ObjectPath { name: only.value.clone(), ..path.clone() }
+            }
+            _ => self.resolve(to)?,
+        };
         if new.database != path.database {
             return Err(SqlError::unsupported("renaming into another database").at(to.span().start));
         }

@@ -88,7 +88,8 @@ fn literal(text: &str) -> String {
 
 /// A type in the standard's words, as SHOW CREATE TABLE prints it: STRING is `VARCHAR(2147483647)`.
 pub fn type_text(data_type: &DataType) -> String {
-    let element = |element: &ElementType| format!("{}{}", type_text(&element.data_type), if element.nullable { "" } else { " NOT NULL" });
+    let element =
+        |element: &ElementType| format!("{}{}", type_text(&element.data_type), if element.nullable { "" } else { " NOT NULL" });
     match data_type {
         DataType::String => format!("VARCHAR({})", i32::MAX),
         DataType::Bytes => format!("VARBINARY({})", i32::MAX),
@@ -98,7 +99,12 @@ pub fn type_text(data_type: &DataType) -> String {
         DataType::Map(key, value) => format!("MAP<{}, {}>", element(key), element(value)),
         DataType::Row(fields) => {
             let field = |field: &weir_protocol::job_graph::RowField| {
-                format!("{} {}{}", quoted(&field.name), type_text(&field.data_type), if field.nullable { "" } else { " NOT NULL" })
+                format!(
+                    "{} {}{}",
+                    quoted(&field.name),
+                    type_text(&field.data_type),
+                    if field.nullable { "" } else { " NOT NULL" }
+                )
             };
             format!("ROW<{}>", fields.iter().map(field).collect::<Vec<_>>().join(", "))
         }

@@ -86,7 +86,9 @@ fn generated(request: &Request<'_>, field: &Field, per_second: i64) -> Result<Va
             DataType::Int | DataType::Bigint | DataType::Double => {
                 Ok(json!({"name": name, "type": data_type, "kind": "sequence", "min": start}))
             }
-            other => Err(SqlError::unsupported(format!("a sequence of type {other} (column {name:?} of table {})", request.path))),
+            other => {
+                Err(SqlError::unsupported(format!("a sequence of type {other} (column {name:?} of table {})", request.path)))
+            }
         };
     }
     let (least, greatest) = match data_type {
@@ -103,7 +105,9 @@ fn generated(request: &Request<'_>, field: &Field, per_second: i64) -> Result<Va
         DataType::Double => (json!(0.0), json!(f64::MAX)),
         other => {
             let error = SqlError::unsupported(format!("generating {other} (column {name:?} of table {})", request.path));
-            return Err(error.hint("generate INT, BIGINT, DOUBLE, STRING, BOOLEAN or TIMESTAMP(3), and CAST it in a computed column"));
+            return Err(
+                error.hint("generate INT, BIGINT, DOUBLE, STRING, BOOLEAN or TIMESTAMP(3), and CAST it in a computed column")
+            );
         }
     };
     let bound = |option: &str, default: Value| {

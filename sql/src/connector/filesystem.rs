@@ -127,7 +127,9 @@ pub(super) fn source(request: &Request<'_>) -> Result<SourceDescriptor, SqlError
             }
             if options.flag("json.ignore-parse-errors") {
                 if fails {
-                    return Err(options.invalid("json.ignore-parse-errors", "and 'json.fail-on-missing-field' exclude each other"));
+                    return Err(
+                        options.invalid("json.ignore-parse-errors", "and 'json.fail-on-missing-field' exclude each other")
+                    );
                 }
                 set.insert("ignore_parse_errors".to_owned(), json!(true));
             }

@@ -15,6 +15,8 @@ pub use self::option::{ConnectorOption, Effect};
 use crate::catalog::{CatalogTable, ObjectPath, TableColumnKind};
 use crate::script::SqlError;
 
+type Make<D> = fn(&Request<'_>) -> Result<D, SqlError>;
+
 /// A connector and what it can do.
 #[derive(Debug)]
 pub struct Connector {
@@ -23,8 +25,8 @@ pub struct Connector {
     /// One sentence that says what it is for.
     pub doc: &'static str,
     pub options: &'static [ConnectorOption],
-    source: Option<fn(&Request<'_>) -> Result<SourceDescriptor, SqlError>>,
-    sink: Option<fn(&Request<'_>) -> Result<SinkDescriptor, SqlError>>,
+    source: Option<Make<SourceDescriptor>>,
+    sink: Option<Make<SinkDescriptor>>,
 }
 
 impl Connector {
@@ -48,13 +50,7 @@ pub const CONNECTORS: &[Connector] = &[
         source: None,
         sink: Some(output::blackhole),
     },
-    Connector {
-        name: "datagen",
-        doc: "Generates rows.",
-        options: datagen::OPTIONS,
-        source: Some(datagen::source),
-        sink: None,
-    },
+    Connector { name: "datagen", doc: "Generates rows.", options: datagen::OPTIONS, source: Some(datagen::source), sink: None },
     Connector {
         name: "filesystem",
         doc: "Reads and writes files.",
@@ -158,7 +154,8 @@ fn connector(path: &ObjectPath, table: &CatalogTable) -> Result<&'static Connect
     let names = || CONNECTORS.iter().map(|connector| connector.name);
     let all = names().collect::<Vec<_>>().join(", ");
     let Some(name) = table.options.get("connector") else {
-        let error = SqlError::new("SQL-OPTION", format!("table {path} has no option 'connector', so it can't be read or written"));
+        let error =
+            SqlError::new("SQL-OPTION", format!("table {path} has no option 'connector', so it can't be read or written"));
         return Err(error.hint(format!("add WITH ('connector' = '…'); the connectors are {all}")));
     };
     CONNECTORS.iter().find(|connector| connector.name == name).ok_or_else(|| {

@@ -78,7 +78,8 @@ impl<'a> Options<'a> {
                 Effect::Used => {}
                 Effect::Only(default) if value.trim().eq_ignore_ascii_case(default) => {}
                 Effect::Only(default) => {
-                    let error = SqlError::unsupported(format!("option '{key}' of table {path} with another value than '{default}'"));
+                    let error =
+                        SqlError::unsupported(format!("option '{key}' of table {path} with another value than '{default}'"));
                     return Err(error.hint(option.doc));
                 }
                 Effect::Refused => return Err(SqlError::unsupported(format!("option '{key}' of table {path}")).hint(option.doc)),
@@ -89,14 +90,16 @@ impl<'a> Options<'a> {
     }
 
     fn unknown(&self, key: &str, connector: &Connector) -> SqlError {
-        let error = SqlError::new("SQL-OPTION", format!("table {}: connector '{}' has no option '{key}'", self.path, connector.name));
+        let error =
+            SqlError::new("SQL-OPTION", format!("table {}: connector '{}' has no option '{key}'", self.path, connector.name));
         // Options of columns are compared with the name of their column.
         let column = key.split('.').nth(1).unwrap_or_default();
         let names: Vec<_> = connector.options.iter().map(|option| option.name.replace('#', column)).collect();
         match closest(key, names.iter().map(String::as_str)) {
             Some(other) => error.hint(format!("did you mean '{other}'?")),
             None => {
-                let names: Vec<_> = connector.options.iter().filter(|option| option.effect == Effect::Used).map(|option| option.name).collect();
+                let names: Vec<_> =
+                    connector.options.iter().filter(|option| option.effect == Effect::Used).map(|option| option.name).collect();
                 error.hint(format!("its options are {}", names.join(", ")))
             }
         }

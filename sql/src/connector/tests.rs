@@ -35,7 +35,10 @@ fn files_are_read_as_flink_reads_them() {
     let schema = json!([{"name": "a", "type": "INT", "nullable": true}, {"name": "b", "type": "STRING", "nullable": true}]);
     let csv = read("'connector'='filesystem', 'path'='file:///in', 'format'='csv'", &["a", "b"]).unwrap();
     assert_eq!(csv.operator.kind, "source.file");
-    assert_eq!(options(&csv.operator), json!({"path": "/in", "format": "csv", "header": false, "empty_text": "text", "schema": schema}));
+    assert_eq!(
+        options(&csv.operator),
+        json!({"path": "/in", "format": "csv", "header": false, "empty_text": "text", "schema": schema})
+    );
     assert!(csv.is_bounded && csv.notices.is_empty());
     let csv = read(
         "'connector'='filesystem', 'path'='/in', 'format'='csv', 'csv.field-delimiter'='\\t', 'csv.disable-quote-character'='true',
@@ -49,7 +52,8 @@ fn files_are_read_as_flink_reads_them() {
             "quote": "", "null_literal": "n/a", "ignore_parse_errors": true, "escape": "\\"})
     );
     assert_eq!(csv.columns.iter().map(|field| field.name.as_str()).collect::<Vec<_>>(), ["b"]);
-    let json = read("'connector'='filesystem', 'path'='s3://b/in', 'format'='JSON', 'json.fail-on-missing-field'='true'", &[]).unwrap();
+    let json =
+        read("'connector'='filesystem', 'path'='s3://b/in', 'format'='JSON', 'json.fail-on-missing-field'='true'", &[]).unwrap();
     assert_eq!(
         options(&json.operator),
         json!({"path": "s3://b/in", "format": "json", "schema": schema, "columns": ["a"], "missing_columns": "null", "fail_on_missing_field": true})
@@ -65,13 +69,17 @@ fn sinks_say_whether_they_take_changes() {
     let csv = written("'connector'='filesystem', 'path'='/out', 'format'='csv'").unwrap();
     assert_eq!(options(&csv.operator), json!({"path": "/out", "format": "csv", "header": false, "timestamp_format": "sql"}));
     let print = written("'connector'='print', 'print-identifier'='x'").unwrap();
-    assert_eq!((print.operator.kind.as_str(), options(&print.operator), print.takes_changes), ("sink.print", json!({"prefix": "x"}), true));
+    assert_eq!(
+        (print.operator.kind.as_str(), options(&print.operator), print.takes_changes),
+        ("sink.print", json!({"prefix": "x"}), true)
+    );
     assert!(written("'connector'='blackhole'").unwrap().takes_changes);
 }
 
 #[test]
 fn generated_tables_end_with_their_shortest_sequence() {
-    let make = |options: &str, wanted: &[&str]| source(&path(), &table("a INT, b BIGINT, s STRING, ts TIMESTAMP(3)", options), wanted);
+    let make =
+        |options: &str, wanted: &[&str]| source(&path(), &table("a INT, b BIGINT, s STRING, ts TIMESTAMP(3)", options), wanted);
     let endless = make("'connector'='datagen'", &["a", "s", "ts"]).unwrap();
     assert!(!endless.is_bounded);
     assert_eq!(
@@ -103,12 +111,42 @@ fn wrong_options_are_refused_with_a_hint() {
         ("'connector'='filesystem', 'path'='/x'", "SQL-OPTION", "option 'format' is missing", "'format' = '…'"),
         ("'connector'='filesystem', 'format'='csv'", "SQL-OPTION", "option 'path' is missing", "'path'"),
         ("'connector'='filesystem', 'path'='x/y', 'format'='csv'", "SQL-OPTION", "must be an absolute path", "another directory"),
-        ("'connector'='filesystem', 'path'='/x', 'format'='csv', 'csv.field-delimeter'=';'", "SQL-OPTION", "no option 'csv.field-delimeter'", "did you mean 'csv.field-delimiter'?"),
-        ("'connector'='filesystem', 'path'='/x', 'format'='orc'", "SQL-OPTION", "'orc'; it must be one of csv, json, parquet", ""),
-        ("'connector'='filesystem', 'path'='/x', 'format'='json', 'csv.null-literal'='x'", "SQL-OPTION", "does not fit 'format' = 'json'", ""),
-        ("'connector'='filesystem', 'path'='/x', 'format'='csv', 'csv.field-delimiter'=';;'", "SQL-OPTION", "must be one character", ""),
-        ("'connector'='filesystem', 'path'='/x', 'format'='csv', 'source.monitor-interval'='5 s'", "SQL-UNSUPPORTED", "source.monitor-interval", "exist when the job begins"),
-        ("'connector'='filesystem', 'path'='/x', 'format'='csv', 'csv.allow-comments'='true'", "SQL-UNSUPPORTED", "csv.allow-comments", ""),
+        (
+            "'connector'='filesystem', 'path'='/x', 'format'='csv', 'csv.field-delimeter'=';'",
+            "SQL-OPTION",
+            "no option 'csv.field-delimeter'",
+            "did you mean 'csv.field-delimiter'?",
+        ),
+        (
+            "'connector'='filesystem', 'path'='/x', 'format'='orc'",
+            "SQL-OPTION",
+            "'orc'; it must be one of csv, json, parquet",
+            "",
+        ),
+        (
+            "'connector'='filesystem', 'path'='/x', 'format'='json', 'csv.null-literal'='x'",
+            "SQL-OPTION",
+            "does not fit 'format' = 'json'",
+            "",
+        ),
+        (
+            "'connector'='filesystem', 'path'='/x', 'format'='csv', 'csv.field-delimiter'=';;'",
+            "SQL-OPTION",
+            "must be one character",
+            "",
+        ),
+        (
+            "'connector'='filesystem', 'path'='/x', 'format'='csv', 'source.monitor-interval'='5 s'",
+            "SQL-UNSUPPORTED",
+            "source.monitor-interval",
+            "exist when the job begins",
+        ),
+        (
+            "'connector'='filesystem', 'path'='/x', 'format'='csv', 'csv.allow-comments'='true'",
+            "SQL-UNSUPPORTED",
+            "csv.allow-comments",
+            "",
+        ),
         ("'connector'='datagen', 'fields.x.min'='5'", "SQL-OPTION", "no option 'fields.x.min'", ""),
         ("'connector'='datagen', 'fields.a.mni'='5'", "SQL-OPTION", "no option 'fields.a.mni'", "did you mean 'fields.a.min'?"),
         ("'connector'='datagen', 'fields.a.start'='5'", "SQL-OPTION", "does not fit 'fields.a.kind' = 'random'", ""),
@@ -143,7 +181,12 @@ fn the_operators_are_those_of_the_catalog() {
         name: "test".into(),
         max_parallelism: 128,
         vertices: vec![vertex("source", source.operator, source.columns), vertex("sink", sink.operator, vec![])],
-        edges: vec![weir_protocol::job_graph::JobEdge { from: "source".into(), to: "sink".into(), input: 0, partitioning: Partitioning::Forward }],
+        edges: vec![weir_protocol::job_graph::JobEdge {
+            from: "source".into(),
+            to: "sink".into(),
+            input: 0,
+            partitioning: Partitioning::Forward,
+        }],
         checkpointing: Some(CheckpointConfig::default()),
         restart_strategy: None,
         restore_from: None,

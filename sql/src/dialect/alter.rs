@@ -25,7 +25,9 @@ pub(super) fn alter(cursor: &mut Cursor) -> Result<Statement, SqlError> {
     } else {
         for other in ["ADD", "MODIFY", "DROP", "RENAME", "PARTITION", "COMPACT"] {
             if cursor.is(&[other]) {
-                return Err(SqlError::unsupported(format!("ALTER TABLE … {other}")).at(start).hint("drop the table and create it again"));
+                return Err(SqlError::unsupported(format!("ALTER TABLE … {other}"))
+                    .at(start)
+                    .hint("drop the table and create it again"));
             }
         }
         return Err(cursor.unexpected("RENAME TO, SET or RESET"));

@@ -30,7 +30,9 @@ pub(super) fn create(cursor: &mut Cursor) -> Result<Statement, SqlError> {
         if cursor.is(&[other]) {
             let error = SqlError::unsupported(format!("CREATE {other}")).at(start);
             return Err(match other {
-                "FUNCTION" | "SYSTEM" => error.hint("Weir runs no Java code; its own functions are there without CREATE FUNCTION"),
+                "FUNCTION" | "SYSTEM" => {
+                    error.hint("Weir runs no Java code; its own functions are there without CREATE FUNCTION")
+                }
                 "CATALOG" => error.hint("there is one catalog: default_catalog"),
                 _ => error,
             });

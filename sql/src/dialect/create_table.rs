@@ -86,7 +86,8 @@ fn primary_key(
     place: sqlparser::tokenizer::Location,
 ) -> Result<(), SqlError> {
     if !cursor.take(&["NOT", "ENFORCED"]) {
-        let error = SqlError::new("SQL-UNSUPPORTED", "an enforced PRIMARY KEY is not supported: the rows belong to another system");
+        let error =
+            SqlError::new("SQL-UNSUPPORTED", "an enforced PRIMARY KEY is not supported: the rows belong to another system");
         return Err(error.at(cursor.place()).hint("write NOT ENFORCED after the key"));
     }
     if !table.primary_key.is_empty() {
@@ -155,11 +156,12 @@ fn clauses(cursor: &mut Cursor, table: &mut CreateTable) -> Result<(), SqlError>
             cursor.advance(2);
             vec![]
         } else {
-            cursor.list(|cursor| {
-                let place = cursor.place();
-                cursor.option().map(|option| (option, place))
-            })
-            .and_then(unique)?
+            cursor
+                .list(|cursor| {
+                    let place = cursor.place();
+                    cursor.option().map(|option| (option, place))
+                })
+                .and_then(unique)?
         };
     }
     if cursor.take(&["LIKE"]) {
@@ -191,19 +193,30 @@ fn like(cursor: &mut Cursor) -> Result<Like, SqlError> {
     if cursor.take_sign(&Token::LParen) {
         while !cursor.take_sign(&Token::RParen) {
             let place = cursor.place();
-            let merge = [("INCLUDING", LikeMerge::Including), ("EXCLUDING", LikeMerge::Excluding), ("OVERWRITING", LikeMerge::Overwriting)];
+            let merge = [
+                ("INCLUDING", LikeMerge::Including),
+                ("EXCLUDING", LikeMerge::Excluding),
+                ("OVERWRITING", LikeMerge::Overwriting),
+            ];
             let Some((_, merge)) = merge.into_iter().find(|(word, _)| cursor.take(&[word])) else {
                 return Err(cursor.unexpected("INCLUDING, EXCLUDING, OVERWRITING or )"));
             };
             let Some((word, feature)) = FEATURES.iter().copied().find(|(word, _)| cursor.take(&[word])) else {
-                return Err(cursor.unexpected("ALL, CONSTRAINTS, DISTRIBUTION, GENERATED, METADATA, OPTIONS, PARTITIONS or WATERMARKS"));
+                return Err(
+                    cursor.unexpected("ALL, CONSTRAINTS, DISTRIBUTION, GENERATED, METADATA, OPTIONS, PARTITIONS or WATERMARKS")
+                );
             };
             if rules.iter().any(|(known, _)| *known == feature) {
                 return Err(SqlError::new("SQL-PARSE", format!("{word} stands twice in LIKE")).at(place));
             }
-            let overwrites = matches!(feature, LikeFeature::Generated | LikeFeature::Metadata | LikeFeature::Options | LikeFeature::Watermarks);
+            let overwrites = matches!(
+                feature,
+                LikeFeature::Generated | LikeFeature::Metadata | LikeFeature::Options | LikeFeature::Watermarks
+            );
             if merge == LikeMerge::Overwriting && !overwrites {
-                return Err(SqlError::new("SQL-PARSE", format!("LIKE can't be OVERWRITING {word}")).at(place).hint("use INCLUDING or EXCLUDING"));
+                return Err(SqlError::new("SQL-PARSE", format!("LIKE can't be OVERWRITING {word}"))
+                    .at(place)
+                    .hint("use INCLUDING or EXCLUDING"));
             }
             rules.push((feature, merge));
         }

@@ -252,7 +252,9 @@ impl<'a> Cursor<'a> {
                 Token::RParen | Token::RBracket if depth == 0 => return i,
                 Token::RParen | Token::RBracket => depth -= 1,
                 Token::Comma if depth == 0 => return i,
-                _ if depth == 0 && i > self.position && until.iter().any(|word| self.is_nth(i - self.position, word)) => return i,
+                _ if depth == 0 && i > self.position && until.iter().any(|word| self.is_nth(i - self.position, word)) => {
+                    return i;
+                }
                 _ => {}
             }
         }
@@ -282,7 +284,11 @@ fn word_at(token: &TokenWithSpan) -> Option<&str> {
 type Ran<T> = (Result<T, SqlError>, Vec<TokenWithSpan>);
 
 /// Runs sqlparser over these tokens, before `following`.
-fn run<T>(tokens: Vec<TokenWithSpan>, following: &TokenWithSpan, parse: impl Fn(&mut Parser) -> Result<T, ParserError>) -> Ran<T> {
+fn run<T>(
+    tokens: Vec<TokenWithSpan>,
+    following: &TokenWithSpan,
+    parse: impl Fn(&mut Parser) -> Result<T, ParserError>,
+) -> Ran<T> {
     let dialect = FlinkDialect::for_tokens(tokens.len());
     let mut parser = Parser::new(&dialect)
         .with_options(ParserOptions::new().with_unescape(true))

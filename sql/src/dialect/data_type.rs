@@ -37,13 +37,9 @@ pub(super) fn type_length<'t>(token: impl Fn(usize) -> Option<&'t Token>) -> Opt
     }
     at = group(&token, at, &Token::LParen)?;
     at = group(&token, at, &Token::Lt)?;
-    if word(at, "WITHOUT") && word(at + 1, "TIME") && word(at + 2, "ZONE") {
-        at += 3;
-    } else if word(at, "WITH") && word(at + 1, "TIME") && word(at + 2, "ZONE") {
-        at += 3;
-    } else if word(at, "WITH") && word(at + 1, "LOCAL") && word(at + 2, "TIME") && word(at + 3, "ZONE") {
-        at += 4;
-    }
+    let zones: [&[&str]; 3] = [&["WITHOUT", "TIME", "ZONE"], &["WITH", "TIME", "ZONE"], &["WITH", "LOCAL", "TIME", "ZONE"]];
+    let zone = zones.into_iter().find(|words| words.iter().enumerate().all(|(i, wanted)| word(at + i, wanted)));
+    at += zone.map_or(0, <[_]>::len);
     while word(at, "ARRAY") || word(at, "MULTISET") {
         at += 1;
     }
@@ -82,7 +78,10 @@ fn group<'t>(token: &impl Fn(usize) -> Option<&'t Token>, at: usize, open: &Toke
 pub(super) fn type_text<'t>(tokens: impl Iterator<Item = &'t Token>) -> String {
     let mut text = String::new();
     for token in tokens {
-        let tight = matches!(token, Token::LParen | Token::RParen | Token::Lt | Token::Gt | Token::ShiftRight | Token::Comma | Token::Neq);
+        let tight = matches!(
+            token,
+            Token::LParen | Token::RParen | Token::Lt | Token::Gt | Token::ShiftRight | Token::Comma | Token::Neq
+        );
         if !text.is_empty() && !tight && !text.ends_with(['(', '<']) {
             text.push(' ');
         }

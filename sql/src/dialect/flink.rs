@@ -67,7 +67,8 @@ impl Dialect for FlinkDialect {
     }
 
     fn is_identifier_start(&self, c: char) -> bool {
-        c.is_alphabetic() || c == '_' || c == '$'
+        // Names that begin with a dollar sign are the planner's own; a user can quote them.
+        c.is_alphabetic() || c == '_'
     }
 
     fn is_identifier_part(&self, c: char) -> bool {
@@ -112,7 +113,12 @@ impl Dialect for FlinkDialect {
         }
         match &parser.peek_token_ref().token {
             Token::Word(_) => Some(prefix::parse(self, parser)),
-            _ => None,
+            Token::Number(..) | Token::SingleQuotedString(_) | Token::UnicodeStringLiteral(_) | Token::HexStringLiteral(_) => {
+                None
+            }
+            Token::LParen | Token::Minus | Token::Plus => None,
+            // sqlparser knows more, such as variables and `[1, 2]`.
+            _ => Some(parser.expected_ref("an expression", parser.peek_token_ref())),
         }
     }
 
@@ -125,16 +131,40 @@ impl Dialect for FlinkDialect {
             Token::Word(word) if word.quote_style.is_some() => Some(Ok(self.prec_unknown())),
             Token::Word(word) => match word.keyword {
                 // Other systems' operators are plain words here.
-                Keyword::XOR | Keyword::ILIKE | Keyword::RLIKE | Keyword::REGEXP | Keyword::MATCH | Keyword::OPERATOR | Keyword::DIV
-                | Keyword::NOTNULL | Keyword::OVERLAPS | Keyword::MEMBER => Some(Ok(self.prec_unknown())),
+                Keyword::XOR
+                | Keyword::ILIKE
+                | Keyword::RLIKE
+                | Keyword::REGEXP
+                | Keyword::MATCH
+                | Keyword::OPERATOR
+                | Keyword::DIV
+                | Keyword::NOTNULL
+                | Keyword::OVERLAPS
+                | Keyword::MEMBER => Some(Ok(self.prec_unknown())),
                 Keyword::NOT => match &parser.peek_nth_token_ref(1).token {
-                    Token::Word(next) if matches!(next.keyword, Keyword::IN | Keyword::BETWEEN | Keyword::LIKE | Keyword::SIMILAR) => None,
+                    Token::Word(next)
+                        if matches!(next.keyword, Keyword::IN | Keyword::BETWEEN | Keyword::LIKE | Keyword::SIMILAR) =>
+                    {
+                        None
+                    }
                     _ => Some(Ok(self.prec_unknown())),
                 },
                 _ => None,
             },
-            Token::Eq | Token::Neq | Token::Lt | Token::Gt | Token::LtEq | Token::GtEq | Token::Plus | Token::Minus | Token::Mul
-            | Token::Div | Token::Mod | Token::StringConcat | Token::Period | Token::LBracket => None,
+            Token::Eq
+            | Token::Neq
+            | Token::Lt
+            | Token::Gt
+            | Token::LtEq
+            | Token::GtEq
+            | Token::Plus
+            | Token::Minus
+            | Token::Mul
+            | Token::Div
+            | Token::Mod
+            | Token::StringConcat
+            | Token::Period
+            | Token::LBracket => None,
             _ => Some(Ok(self.prec_unknown())),
         }
     }

@@ -51,7 +51,8 @@ pub(super) fn is_hint(part: &Ident) -> bool {
 
 /// Reads the text of hints: `NAME(arguments), NAME(arguments)`. The commas may be missing.
 pub fn parse_hints(text: &str) -> Result<Vec<Hint>, SqlError> {
-    let malformed = || SqlError::new("SQL-PARSE", format!("the hint {:?} does not have the form NAME('key' = 'value', …)", text.trim()));
+    let malformed =
+        || SqlError::new("SQL-PARSE", format!("the hint {:?} does not have the form NAME('key' = 'value', …)", text.trim()));
     let dialect = FlinkDialect::default();
     let tokens = Tokenizer::new(&dialect, text).tokenize().map_err(|_| malformed())?;
     let mut tokens = tokens.into_iter().filter(|token| !matches!(token, Token::Whitespace(_))).peekable();
@@ -128,8 +129,24 @@ fn hint_word(text: &str) -> Token {
 fn is_clause(keyword: Keyword) -> bool {
     matches!(
         keyword,
-        Keyword::FROM | Keyword::WHERE | Keyword::JOIN | Keyword::ON | Keyword::AS | Keyword::GROUP | Keyword::BY | Keyword::HAVING
-            | Keyword::ORDER | Keyword::UNION | Keyword::ALL | Keyword::AND | Keyword::OR | Keyword::INTO | Keyword::INSERT
-            | Keyword::WITH | Keyword::DISTINCT | Keyword::VALUES | Keyword::LIMIT
+        Keyword::FROM
+            | Keyword::WHERE
+            | Keyword::JOIN
+            | Keyword::ON
+            | Keyword::AS
+            | Keyword::GROUP
+            | Keyword::BY
+            | Keyword::HAVING
+            | Keyword::ORDER
+            | Keyword::UNION
+            | Keyword::ALL
+            | Keyword::AND
+            | Keyword::OR
+            | Keyword::INTO
+            | Keyword::INSERT
+            | Keyword::WITH
+            | Keyword::DISTINCT
+            | Keyword::VALUES
+            | Keyword::LIMIT
     )
 }

@@ -32,7 +32,9 @@ pub(super) fn insert(cursor: &mut Cursor, end: usize) -> Result<Insert, SqlError
     if !begins_query(cursor, 0) {
         return Err(cursor.unexpected("a query: SELECT or VALUES"));
     }
-    if let Some(conflict) = cursor.find(|cursor, n| cursor.is_nth(n, "ON") && cursor.is_nth(n + 1, "CONFLICT")).filter(|i| *i < end) {
+    if let Some(conflict) =
+        cursor.find(|cursor, n| cursor.is_nth(n, "ON") && cursor.is_nth(n + 1, "CONFLICT")).filter(|i| *i < end)
+    {
         cursor.advance(conflict - cursor.position());
         return Err(SqlError::unsupported("ON CONFLICT").at(cursor.place()));
     }

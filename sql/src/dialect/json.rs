@@ -80,7 +80,10 @@ fn clause(dialect: &FlinkDialect, parser: &mut Parser) -> Result<FunctionArg, Pa
         parser.advance_token();
         let data_type = prefix::data_type(dialect, parser)?;
         let null = Box::new(Expr::Value(Value::Null.with_span(span)));
-        return Ok(named(marker::RETURNING, Expr::Cast { kind: CastKind::Cast, expr: null, data_type, array: false, format: None }));
+        return Ok(named(
+            marker::RETURNING,
+            Expr::Cast { kind: CastKind::Cast, expr: null, data_type, array: false, format: None },
+        ));
     }
     if is_word(parser, 0, "WITH") || is_word(parser, 0, "WITHOUT") {
         return Ok(named(marker::WRAPPER, text(wrapper(parser)?)));

@@ -14,9 +14,7 @@
 //! `'ABSENT'`, `'CONDITIONAL'`, or, for `DEFAULT e`, the expression in brackets (`Expr::Nested`). The keys and values of
 //! `JSON_OBJECT` and `JSON_OBJECTAGG` are positional, in turn.
 
-use sqlparser::ast::{
-    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, ObjectName,
-};
+use sqlparser::ast::{Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, ObjectName};
 use sqlparser::tokenizer::Span;
 
 /// `TABLE t` or `TABLE (query)`.

@@ -31,8 +31,4 @@ pub use refuse::refuse_clauses;
 pub use statement::*;
 
 #[cfg(test)]
-#[path = "examples_tests.rs"]
-mod examples;
-#[cfg(test)]
-#[path = "statements_tests.rs"]
-mod statements;
+mod tests;

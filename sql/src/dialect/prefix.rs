@@ -1,7 +1,8 @@
 //! Operands that begin with a word: names, calls, and the expressions with a grammar of their own.
 
 use sqlparser::ast::{
-    CastKind, DataType, Expr, Function, FunctionArguments, Ident, Interval, ObjectName, TimezoneInfo, TypedString, Value, ValueWithSpan,
+    CastKind, DataType, Expr, Function, FunctionArguments, Ident, Interval, ObjectName, TimezoneInfo, TypedString, Value,
+    ValueWithSpan,
 };
 use sqlparser::dialect::{Dialect, Precedence};
 use sqlparser::keywords::Keyword;
@@ -136,7 +137,8 @@ fn name_or_call(dialect: &FlinkDialect, parser: &mut Parser) -> Parsed {
         parser.advance_token();
         let part = parser.parse_identifier()?;
         if hints::is_hint(&part) {
-            let error = SqlError::new("SQL-PARSE", "a hint can't stand here: hints follow SELECT or the name of a table").at(part.span.start);
+            let error = SqlError::new("SQL-PARSE", "a hint can't stand here: hints follow SELECT or the name of a table")
+                .at(part.span.start);
             return Err(dialect.fail(error));
         }
         parts.push(part);
@@ -187,9 +189,7 @@ fn position(dialect: &FlinkDialect, parser: &mut Parser) -> Parsed {
 /// `TRIM([BOTH | LEADING | TRAILING] [characters] [FROM] text)`, from the bracket on.
 fn trim(parser: &mut Parser) -> Parsed {
     parser.expect_token(&Token::LParen)?;
-    let is_where = |token: &Token| {
-        matches!(token, Token::Word(w) if w.quote_style.is_none() && matches!(w.keyword, Keyword::BOTH | Keyword::LEADING | Keyword::TRAILING))
-    };
+    let is_where = |token: &Token| matches!(token, Token::Word(w) if w.quote_style.is_none() && matches!(w.keyword, Keyword::BOTH | Keyword::LEADING | Keyword::TRAILING));
     let trim_where = if is_where(&parser.peek_token_ref().token) { Some(parser.parse_trim_where()?) } else { None };
     let mut trim_what = None;
     let mut expr = None;
@@ -247,9 +247,9 @@ fn precision(dialect: &FlinkDialect, parser: &mut Parser) -> Result<(Option<u64>
         return Ok((None, None));
     }
     let number = |parser: &mut Parser| match parser.next_token() {
-        TokenWithSpan { token: Token::Number(text, false), span } => text.parse().map_err(|_| {
-            dialect.fail(SqlError::new("SQL-PARSE", format!("{text} is not a precision")).at(span.start))
-        }),
+        TokenWithSpan { token: Token::Number(text, false), span } => text
+            .parse()
+            .map_err(|_| dialect.fail(SqlError::new("SQL-PARSE", format!("{text} is not a precision")).at(span.start))),
         other => parser.expected("a number", other),
     };
     let first = number(parser)?;
@@ -321,11 +321,43 @@ fn is_time_word(word: &Word) -> bool {
 /// Whether the word can't begin an operand. Some can if a bracket follows, because functions have these names.
 fn begins_clause(keyword: Keyword, next: &Token) -> bool {
     match keyword {
-        Keyword::SELECT | Keyword::FROM | Keyword::WHERE | Keyword::GROUP | Keyword::HAVING | Keyword::ORDER | Keyword::UNION
-        | Keyword::EXCEPT | Keyword::INTERSECT | Keyword::AND | Keyword::OR | Keyword::AS | Keyword::ON | Keyword::USING | Keyword::IN
-        | Keyword::IS | Keyword::LIKE | Keyword::BETWEEN | Keyword::WHEN | Keyword::THEN | Keyword::ELSE | Keyword::END | Keyword::WITH
-        | Keyword::JOIN | Keyword::INNER | Keyword::CROSS | Keyword::FULL | Keyword::NATURAL | Keyword::LATERAL | Keyword::BY
-        | Keyword::INTO | Keyword::CREATE | Keyword::DROP | Keyword::ALTER | Keyword::FETCH | Keyword::DISTINCT | Keyword::ALL => true,
+        Keyword::SELECT
+        | Keyword::FROM
+        | Keyword::WHERE
+        | Keyword::GROUP
+        | Keyword::HAVING
+        | Keyword::ORDER
+        | Keyword::UNION
+        | Keyword::EXCEPT
+        | Keyword::INTERSECT
+        | Keyword::AND
+        | Keyword::OR
+        | Keyword::AS
+        | Keyword::ON
+        | Keyword::USING
+        | Keyword::IN
+        | Keyword::IS
+        | Keyword::LIKE
+        | Keyword::BETWEEN
+        | Keyword::WHEN
+        | Keyword::THEN
+        | Keyword::ELSE
+        | Keyword::END
+        | Keyword::WITH
+        | Keyword::JOIN
+        | Keyword::INNER
+        | Keyword::CROSS
+        | Keyword::FULL
+        | Keyword::NATURAL
+        | Keyword::LATERAL
+        | Keyword::BY
+        | Keyword::INTO
+        | Keyword::CREATE
+        | Keyword::DROP
+        | Keyword::ALTER
+        | Keyword::FETCH
+        | Keyword::DISTINCT
+        | Keyword::ALL => true,
         Keyword::LEFT | Keyword::RIGHT | Keyword::LIMIT | Keyword::OFFSET | Keyword::VALUES | Keyword::SET | Keyword::INSERT => {
             *next != Token::LParen
         }

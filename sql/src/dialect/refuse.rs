@@ -1,6 +1,9 @@
 //! Clauses that sqlparser reads for other systems' sake, and that would go unnoticed.
 
-use sqlparser::ast::{Distinct, GroupByExpr, LimitClause, Query, Select, SelectFlavor, SetExpr, SetQuantifier, Spanned, TableFactor, TableWithJoins};
+use sqlparser::ast::{
+    Distinct, GroupByExpr, Ident, LimitClause, Query, Select, SelectFlavor, SelectItem, SetExpr, SetQuantifier, Spanned,
+    TableFactor, TableWithJoins,
+};
 
 use crate::script::SqlError;
 
@@ -40,7 +43,8 @@ pub(super) fn refuse_clauses_within(query: &Query) -> Result<(), SqlError> {
     loop {
         match body {
             SetExpr::SetOperation { left, right, set_quantifier, .. } => {
-                let by_name = matches!(set_quantifier, SetQuantifier::ByName | SetQuantifier::AllByName | SetQuantifier::DistinctByName);
+                let by_name =
+                    matches!(set_quantifier, SetQuantifier::ByName | SetQuantifier::AllByName | SetQuantifier::DistinctByName);
                 refuse(&[(by_name, "BY NAME")], query)?;
                 refuse_in(right, query)?;
                 body = left;
@@ -86,7 +90,22 @@ fn refuse_in_select(select: &Select) -> Result<(), SqlError> {
         (select.flavor != SelectFlavor::Standard, "a query that begins with FROM"),
     ];
     refuse(&foreign, select)?;
+    for item in &select.projection {
+        if let SelectItem::ExprWithAlias { alias, expr } = item {
+            refuse_text(alias, expr)?;
+        }
+    }
     select.from.iter().try_for_each(refuse_in_tables)
+}
+
+/// A text as an alias would be read as a name.
+/// The parser does not know its place, so the error stands at what it names.
+fn refuse_text(alias: &Ident, named: &impl Spanned) -> Result<(), SqlError> {
+    if alias.quote_style != Some('\'') {
+        return Ok(());
+    }
+    let error = SqlError::new("SQL-PARSE", format!("Encountered \"{alias}\"; expected a name")).at(named.span().start);
+    Err(error.hint("names are quoted with backticks"))
 }
 
 fn refuse_in_tables(tables: &TableWithJoins) -> Result<(), SqlError> {
@@ -98,6 +117,16 @@ fn refuse_in_tables(tables: &TableWithJoins) -> Result<(), SqlError> {
 }
 
 fn refuse_in_table(table: &TableFactor) -> Result<(), SqlError> {
+    let (TableFactor::Table { alias, .. } | TableFactor::Derived { alias, .. } | TableFactor::TableFunction { alias, .. }) =
+        table
+    else {
+        return refuse_kind(table);
+    };
+    alias.iter().try_for_each(|alias| refuse_text(&alias.name, table))?;
+    refuse_kind(table)
+}
+
+fn refuse_kind(table: &TableFactor) -> Result<(), SqlError> {
     match table {
         TableFactor::Derived { subquery, sample, .. } => {
             refuse(&[(sample.is_some(), "TABLESAMPLE")], table)?;

@@ -35,7 +35,19 @@ pub(super) fn show(cursor: &mut Cursor) -> Result<Statement, SqlError> {
         }
         Show::Columns(cursor.plain_name()?)
     } else {
-        for other in ["MODULES", "FULL", "JARS", "PARTITIONS", "PROCEDURES", "MODELS", "USER", "MATERIALIZED", "CREATE", "CONNECTIONS", "TEMPORARY"] {
+        for other in [
+            "MODULES",
+            "FULL",
+            "JARS",
+            "PARTITIONS",
+            "PROCEDURES",
+            "MODELS",
+            "USER",
+            "MATERIALIZED",
+            "CREATE",
+            "CONNECTIONS",
+            "TEMPORARY",
+        ] {
             if cursor.is(&[other]) {
                 return Err(SqlError::unsupported(format!("SHOW {other}")).at(start));
             }
@@ -61,7 +73,9 @@ pub(super) fn describe(cursor: &mut Cursor) -> Result<Statement, SqlError> {
     }
     for other in ["CATALOG", "DATABASE", "FUNCTION", "MODEL"] {
         // They may also be the names of tables.
-        if cursor.is(&[other]) && !matches!(cursor.nth(1).token, sqlparser::tokenizer::Token::EOF | sqlparser::tokenizer::Token::Period) {
+        if cursor.is(&[other])
+            && !matches!(cursor.nth(1).token, sqlparser::tokenizer::Token::EOF | sqlparser::tokenizer::Token::Period)
+        {
             return Err(SqlError::unsupported(format!("DESCRIBE {other}")).at(start));
         }
     }

@@ -10,16 +10,63 @@ use crate::script::{ScriptToken, SqlError};
 
 /// The words that a user may have meant where the grammar does not go on.
 const WORDS: &[&str] = &[
-    "SELECT", "FROM", "WHERE", "GROUP", "ORDER", "HAVING", "UNION", "JOIN", "INNER", "LEFT", "RIGHT", "CROSS", "LIMIT", "INSERT", "INTO",
-    "VALUES", "CREATE", "TABLE", "VIEW", "DATABASE", "WATERMARK", "PRIMARY", "PARTITIONED", "COMMENT", "WITH", "EXPLAIN", "DESCRIBE", "SHOW",
-    "TABLES", "VIEWS", "DATABASES", "CATALOGS", "DROP", "ALTER", "RESET", "EXECUTE", "STATEMENT", "BETWEEN", "DISTINCT", "INTERVAL",
-    "CATALOG", "FUNCTIONS", "COLUMNS", "TEMPORARY", "METADATA", "VIRTUAL", "INCLUDING", "EXCLUDING", "OVERWRITING", "SAVEPOINT",
+    "SELECT",
+    "FROM",
+    "WHERE",
+    "GROUP",
+    "ORDER",
+    "HAVING",
+    "UNION",
+    "JOIN",
+    "INNER",
+    "LEFT",
+    "RIGHT",
+    "CROSS",
+    "LIMIT",
+    "INSERT",
+    "INTO",
+    "VALUES",
+    "CREATE",
+    "TABLE",
+    "VIEW",
+    "DATABASE",
+    "WATERMARK",
+    "PRIMARY",
+    "PARTITIONED",
+    "COMMENT",
+    "WITH",
+    "EXPLAIN",
+    "DESCRIBE",
+    "SHOW",
+    "TABLES",
+    "VIEWS",
+    "DATABASES",
+    "CATALOGS",
+    "DROP",
+    "ALTER",
+    "RESET",
+    "EXECUTE",
+    "STATEMENT",
+    "BETWEEN",
+    "DISTINCT",
+    "INTERVAL",
+    "CATALOG",
+    "FUNCTIONS",
+    "COLUMNS",
+    "TEMPORARY",
+    "METADATA",
+    "VIRTUAL",
+    "INCLUDING",
+    "EXCLUDING",
+    "OVERWRITING",
+    "SAVEPOINT",
 ];
 
 /// The error that `token` is not what is expected. `end` stands for the end of the tokens.
 pub(super) fn encountered(token: &TokenWithSpan, previous: Option<&Token>, end: &TokenWithSpan, expected: &str) -> SqlError {
     let token = if token.token == Token::EOF { end } else { token };
-    let error = SqlError::new("SQL-PARSE", format!("Encountered \"{}\"; expected {expected}", shown(&token.token))).at(token.span.start);
+    let error =
+        SqlError::new("SQL-PARSE", format!("Encountered \"{}\"; expected {expected}", shown(&token.token))).at(token.span.start);
     // The typo may be the word before: in `SELECT a FORM t` the parser stumbles over t.
     match misspelt(&token.token).or_else(|| previous.and_then(misspelt)) {
         Some(word) => error.hint(format!("did you mean {word}?")),
@@ -30,7 +77,11 @@ pub(super) fn encountered(token: &TokenWithSpan, previous: Option<&Token>, end: 
 fn misspelt(token: &Token) -> Option<&'static str> {
     let Token::Word(word) = token else { return None };
     let upper = word.value.to_ascii_uppercase();
-    if word.quote_style.is_some() || word.value.len() < 3 || WORDS.contains(&upper.as_str()) || word.keyword != Keyword::NoKeyword && upper != "FORM" {
+    if word.quote_style.is_some()
+        || word.value.len() < 3
+        || WORDS.contains(&upper.as_str())
+        || word.keyword != Keyword::NoKeyword && upper != "FORM"
+    {
         return None;
     }
     closest(&upper, WORDS.iter().copied())
@@ -58,7 +109,9 @@ pub(super) fn translate(error: &ParserError, parser: &Parser, end: &TokenWithSpa
             let message = format!("the statement is nested too deeply: more than about {MAX_DEPTH} levels");
             let place = parser.peek_token_ref();
             let place = if place.token == Token::EOF { end } else { place };
-            return SqlError::new("SQL-LIMIT", message).at(place.span.start).hint("name inner queries with WITH, or create views");
+            return SqlError::new("SQL-LIMIT", message)
+                .at(place.span.start)
+                .hint("name inner queries with WITH, or create views");
         }
         ParserError::ParserError(text) | ParserError::TokenizerError(text) => text,
     };
@@ -76,7 +129,8 @@ pub(super) fn translate(error: &ParserError, parser: &Parser, end: &TokenWithSpa
             encountered(found, previous.map(|token| &token.token), end, expected)
         }
         None if found == "EOF" => encountered(end, None, end, expected),
-        None => SqlError::new("SQL-PARSE", format!("Encountered \"{found}\"; expected {expected}")).at(location.unwrap_or(end.span.start)),
+        None => SqlError::new("SQL-PARSE", format!("Encountered \"{found}\"; expected {expected}"))
+            .at(location.unwrap_or(end.span.start)),
     }
 }
 
@@ -105,13 +159,56 @@ fn lower_first(text: &str) -> String {
 pub(super) fn is_reserved(keyword: Keyword) -> bool {
     matches!(
         keyword,
-        Keyword::SELECT | Keyword::FROM | Keyword::WHERE | Keyword::GROUP | Keyword::HAVING | Keyword::ORDER | Keyword::UNION
-            | Keyword::EXCEPT | Keyword::INTERSECT | Keyword::AND | Keyword::OR | Keyword::NOT | Keyword::AS | Keyword::ON | Keyword::IN
-            | Keyword::IS | Keyword::LIKE | Keyword::BETWEEN | Keyword::WHEN | Keyword::THEN | Keyword::ELSE | Keyword::END | Keyword::WITH
-            | Keyword::JOIN | Keyword::INNER | Keyword::CROSS | Keyword::FULL | Keyword::NATURAL | Keyword::BY | Keyword::INTO
-            | Keyword::CREATE | Keyword::DROP | Keyword::ALTER | Keyword::INSERT | Keyword::VALUES | Keyword::TABLE | Keyword::CASE
-            | Keyword::CAST | Keyword::NULL | Keyword::TRUE | Keyword::FALSE | Keyword::PRIMARY | Keyword::CONSTRAINT | Keyword::SET
-            | Keyword::FOR | Keyword::EXISTS | Keyword::USING | Keyword::DISTINCT | Keyword::FETCH | Keyword::LATERAL
+        Keyword::SELECT
+            | Keyword::FROM
+            | Keyword::WHERE
+            | Keyword::GROUP
+            | Keyword::HAVING
+            | Keyword::ORDER
+            | Keyword::UNION
+            | Keyword::EXCEPT
+            | Keyword::INTERSECT
+            | Keyword::AND
+            | Keyword::OR
+            | Keyword::NOT
+            | Keyword::AS
+            | Keyword::ON
+            | Keyword::IN
+            | Keyword::IS
+            | Keyword::LIKE
+            | Keyword::BETWEEN
+            | Keyword::WHEN
+            | Keyword::THEN
+            | Keyword::ELSE
+            | Keyword::END
+            | Keyword::WITH
+            | Keyword::JOIN
+            | Keyword::INNER
+            | Keyword::CROSS
+            | Keyword::FULL
+            | Keyword::NATURAL
+            | Keyword::BY
+            | Keyword::INTO
+            | Keyword::CREATE
+            | Keyword::DROP
+            | Keyword::ALTER
+            | Keyword::INSERT
+            | Keyword::VALUES
+            | Keyword::TABLE
+            | Keyword::CASE
+            | Keyword::CAST
+            | Keyword::NULL
+            | Keyword::TRUE
+            | Keyword::FALSE
+            | Keyword::PRIMARY
+            | Keyword::CONSTRAINT
+            | Keyword::SET
+            | Keyword::FOR
+            | Keyword::EXISTS
+            | Keyword::USING
+            | Keyword::DISTINCT
+            | Keyword::FETCH
+            | Keyword::LATERAL
     )
 }
 
@@ -121,10 +218,9 @@ pub(super) fn check_tokens(tokens: &[ScriptToken], text: &str) -> Result<(), Sql
         let next = tokens.get(i + 1).map(|token| &token.token.token);
         let previous = i.checked_sub(1).map(|i| &tokens[i].token.token);
         let refused = match &token.token.token {
-            Token::DoubleQuotedString(_) => Some((
-                SqlError::new("SQL-PARSE", "Encountered \"\\\"\""),
-                "texts stand in single quotes, names in backticks",
-            )),
+            Token::DoubleQuotedString(_) => {
+                Some((SqlError::new("SQL-PARSE", "Encountered \"\\\"\""), "texts stand in single quotes, names in backticks"))
+            }
             Token::NationalStringLiteral(_) => Some((SqlError::unsupported("N'…'"), "leave the N out: texts are Unicode")),
             Token::HexStringLiteral(hex) => bad_hex(hex, &text[token.bytes.clone()]),
             Token::Number(_, true) => Some((SqlError::new("SQL-PARSE", "a number can't end in L"), "write CAST(1 AS BIGINT)")),
@@ -144,7 +240,10 @@ pub(super) fn check_tokens(tokens: &[ScriptToken], text: &str) -> Result<(), Sql
 
 fn bad_hex(hex: &str, written: &str) -> Option<(SqlError, &'static str)> {
     if !written.starts_with(['x', 'X']) {
-        return Some((SqlError::new("SQL-PARSE", format!("Encountered \"{written}\"; numbers are decimal")), "write bytes as x'1F'"));
+        return Some((
+            SqlError::new("SQL-PARSE", format!("Encountered \"{written}\"; numbers are decimal")),
+            "write bytes as x'1F'",
+        ));
     }
     if hex.len() % 2 == 1 || !hex.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Some((SqlError::new("SQL-PARSE", "bytes are written as pairs of hexadecimal digits"), "write x'0A1F'"));
@@ -153,7 +252,12 @@ fn bad_hex(hex: &str, written: &str) -> Option<(SqlError, &'static str)> {
 }
 
 /// Clauses that Weir does not have, and that sqlparser would take for something else.
-fn refused_clause(keyword: Keyword, word: &str, previous: Option<&Token>, next: Option<&Token>) -> Option<(SqlError, &'static str)> {
+fn refused_clause(
+    keyword: Keyword,
+    word: &str,
+    previous: Option<&Token>,
+    next: Option<&Token>,
+) -> Option<(SqlError, &'static str)> {
     let after_bracket = previous == Some(&Token::RParen);
     let opens = next == Some(&Token::LParen);
     match keyword {
@@ -162,10 +266,13 @@ fn refused_clause(keyword: Keyword, word: &str, previous: Option<&Token>, next: 
             Some((SqlError::unsupported(word.to_ascii_uppercase()), ""))
         }
         // sqlparser would drop the word.
-        Keyword::FILTER if after_bracket && !opens => {
-            Some((SqlError::new("SQL-PARSE", "Encountered \"FILTER\"; expected FILTER (WHERE condition)"), "quote a name FILTER with backticks"))
+        Keyword::FILTER if after_bracket && !opens => Some((
+            SqlError::new("SQL-PARSE", "Encountered \"FILTER\"; expected FILTER (WHERE condition)"),
+            "quote a name FILTER with backticks",
+        )),
+        Keyword::NoKeyword if word.eq_ignore_ascii_case("UESCAPE") => {
+            Some((SqlError::unsupported("UESCAPE"), "write \\ before the digits"))
         }
-        Keyword::NoKeyword if word.eq_ignore_ascii_case("UESCAPE") => Some((SqlError::unsupported("UESCAPE"), "write \\ before the digits")),
         _ => None,
     }
 }

@@ -13,7 +13,10 @@ pub enum Statement {
     Explain(Explain),
     CreateTable(CreateTable),
     CreateView(CreateView),
-    CreateDatabase { name: ObjectName, if_not_exists: bool },
+    CreateDatabase {
+        name: ObjectName,
+        if_not_exists: bool,
+    },
     Drop(Drop),
     AlterTable(AlterTable),
     UseCatalog(Ident),

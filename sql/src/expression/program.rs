@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use weir_dataflow::schema::{arrow_type, column_type};
 use weir_protocol::job_graph::program::{ExprNode, ExprProgram, ProgramOutput};
 
 use super::{ExprKind, Typed};
@@ -43,7 +44,11 @@ impl Builder {
     fn node(&mut self, expression: &Typed) -> u32 {
         let data_type = expression.data_type.clone();
         let node = match &expression.kind {
-            ExprKind::Column(index) => ExprNode::Column { column: *index as u32 },
+            ExprKind::Column(index) => {
+                // The schema of the input has the widest type of several.
+                let is_known = column_type(&arrow_type(&data_type)).as_ref() == Some(&data_type);
+                ExprNode::Column { column: *index as u32, data_type: (!is_known).then_some(data_type) }
+            }
             ExprKind::Literal(literal) => ExprNode::Literal { literal: literal.clone(), data_type },
             // Neither is left when a query is bound.
             ExprKind::UntypedNull | ExprKind::Aggregate(_) => ExprNode::Literal { literal: None, data_type },

@@ -96,7 +96,8 @@ mod tests {
     #[test]
     fn the_caret_stands_under_the_place() {
         let error = SqlError::new("SQL-NAME", "there is no column \"pric\"").at(Location::new(2, 8)).hint("did you mean price?");
-        let expected = "SQL-NAME: there is no column \"pric\" (line 2, column 8)\n  SELECT pric\n         ^\nhint: did you mean price?";
+        let expected =
+            "SQL-NAME: there is no column \"pric\" (line 2, column 8)\n  SELECT pric\n         ^\nhint: did you mean price?";
         assert_eq!(error.render("-- a comment\nSELECT pric\nFROM bid"), expected);
     }
 

@@ -54,7 +54,9 @@ pub(crate) fn check_shape(tokens: &[ScriptToken]) -> Result<(), SqlError> {
             Token::LParen | Token::LBracket => {
                 if depth > MAX_DEPTH {
                     let message = format!("brackets are nested more than {MAX_DEPTH} deep");
-                    return Err(SqlError::new("SQL-LIMIT", message).at(place).hint("name inner queries with WITH, or create views"));
+                    return Err(SqlError::new("SQL-LIMIT", message)
+                        .at(place)
+                        .hint("name inner queries with WITH, or create views"));
                 }
                 let ways = level.ways.saturating_mul(ways(tokens, i));
                 if ways > MAX_WAYS {
@@ -74,7 +76,9 @@ pub(crate) fn check_shape(tokens: &[ScriptToken]) -> Result<(), SqlError> {
             Token::Word(word) if word.quote_style.is_none() => match word.keyword {
                 Keyword::IS | Keyword::IN | Keyword::LIKE | Keyword::BETWEEN | Keyword::SIMILAR | Keyword::AT => level.chain += 1,
                 Keyword::UNION | Keyword::EXCEPT | Keyword::INTERSECT => level.unions += 1,
-                Keyword::AND | Keyword::OR | Keyword::SELECT | Keyword::FROM | Keyword::WHERE | Keyword::ON | Keyword::WHEN => level.chain = 0,
+                Keyword::AND | Keyword::OR | Keyword::SELECT | Keyword::FROM | Keyword::WHERE | Keyword::ON | Keyword::WHEN => {
+                    level.chain = 0
+                }
                 Keyword::THEN | Keyword::ELSE | Keyword::HAVING | Keyword::BY => level.chain = 0,
                 _ => {}
             },
@@ -94,8 +98,18 @@ pub(crate) fn check_shape(tokens: &[ScriptToken]) -> Result<(), SqlError> {
 fn is_operator(token: &Token) -> bool {
     matches!(
         token,
-        Token::Plus | Token::Minus | Token::Mul | Token::Div | Token::Mod | Token::StringConcat | Token::Eq | Token::Neq
-            | Token::Lt | Token::Gt | Token::LtEq | Token::GtEq
+        Token::Plus
+            | Token::Minus
+            | Token::Mul
+            | Token::Div
+            | Token::Mod
+            | Token::StringConcat
+            | Token::Eq
+            | Token::Neq
+            | Token::Lt
+            | Token::Gt
+            | Token::LtEq
+            | Token::GtEq
     )
 }
 

@@ -7,3 +7,6 @@ mod split;
 pub use error::{Place, SqlError};
 pub use split::{ScriptStatement, split};
 pub(crate) use split::{ScriptToken, end_of, fragment};
+
+#[cfg(test)]
+mod tests;

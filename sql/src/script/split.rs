@@ -197,7 +197,13 @@ impl Walk<'_> {
     }
 }
 
-fn statement(script: &str, tokens: &[ScriptToken], end: Location, is_complete: bool, problem: Option<SqlError>) -> ScriptStatement {
+fn statement(
+    script: &str,
+    tokens: &[ScriptToken],
+    end: Location,
+    is_complete: bool,
+    problem: Option<SqlError>,
+) -> ScriptStatement {
     let first = tokens.first().map_or(0, |token| token.bytes.start);
     // After a text that is not closed there are no tokens, but the text still belongs to the statement.
     let last = if problem.is_some() { script.len() } else { tokens.last().map_or(0, |token| token.bytes.end) };
@@ -219,7 +225,3 @@ fn statement(script: &str, tokens: &[ScriptToken], end: Location, is_complete: b
 pub(crate) fn end_of(end: Location) -> TokenWithSpan {
     TokenWithSpan { token: Token::EOF, span: Span::new(end, end) }
 }
-
-#[cfg(test)]
-#[path = "split_tests.rs"]
-mod tests;

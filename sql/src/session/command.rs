@@ -174,8 +174,11 @@ impl Session {
                 ResultTable::of_texts("view name", self.catalog.list(catalog, database, is_view))
             }
             Show::Functions => {
+                // Operators such as + are functions too, but they are not called by name.
+                let is_called =
+                    |function: &&weir_dataflow::functions::Function| function.syntax.to_lowercase().starts_with(function.name);
                 let names: std::collections::BTreeSet<_> =
-                    weir_dataflow::functions::all().map(|function| function.name.to_owned()).collect();
+                    weir_dataflow::functions::all().filter(is_called).map(|function| function.name.to_owned()).collect();
                 ResultTable::of_texts("function name", names)
             }
             Show::Columns(name) => self.describe(name)?,

@@ -4,7 +4,7 @@ use sqlparser::ast::Query;
 
 use super::Session;
 use crate::bind::{self, Environment};
-use crate::catalog::{CatalogTable, CatalogView, ColumnType, ObjectPath};
+use crate::catalog::{CatalogTable, CatalogView, ColumnType, ObjectPath, TableColumnKind};
 use crate::graph::JobOptions;
 use crate::script::SqlError;
 use crate::stream::Node;
@@ -34,7 +34,14 @@ impl Session {
 
     /// The columns of a table, computed ones too. An error says which expression is wrong.
     pub(super) fn table_columns(&self, path: &ObjectPath, table: &CatalogTable) -> Result<Vec<ColumnType>, SqlError> {
-        bind::table(self.environment(), path, table).map(|bound| columns(&bound))
+        // A connector need not have the metadata as long as the table is only declared.
+        let mut declared = table.clone();
+        for column in &mut declared.columns {
+            if let TableColumnKind::Metadata { data_type, nullable, .. } = &column.kind {
+                column.kind = TableColumnKind::Physical { data_type: data_type.clone(), nullable: *nullable };
+            }
+        }
+        bind::table(self.environment(), path, &declared).map(|bound| columns(&bound))
     }
 
     /// The columns of a stored view, by its own names.

@@ -1,12 +1,13 @@
-use sqlparser::ast::Query;
 use weir_protocol::job_graph::DataType;
 
 use super::*;
-use crate::catalog::{
-    Catalog, CatalogChange, CatalogObject, CatalogTable, CatalogView, ColumnType, MemoryCatalog, ObjectPath, TableColumnKind,
-};
-use crate::dialect::{Statement, parse_query, parse_statement};
+use crate::catalog::{CatalogChange, CatalogObject, ColumnType, MemoryCatalog};
+use crate::dialect::{Statement, parse_statement};
 use crate::script::{Place, SqlError, split};
+
+fn column(name: &str, data_type: DataType, nullable: bool) -> ColumnType {
+    ColumnType { name: name.to_owned(), data_type, nullable, time: None }
+}
 
 fn run(session: &mut Session, script: &str) -> Result<Outcome, SqlError> {
     let mut last = Ok(Outcome::Done);
@@ -43,7 +44,10 @@ fn refused(script: &str) -> SqlError {
 #[test]
 fn tables_are_created_shown_and_dropped() {
     let mut session = Session::default();
-    done(&mut session, "CREATE TABLE t (a INT) WITH ('connector'='print'); CREATE TABLE IF NOT EXISTS t (b INT); CREATE VIEW v AS SELECT 1");
+    done(
+        &mut session,
+        "CREATE TABLE t (a INT) WITH ('connector'='print'); CREATE TABLE IF NOT EXISTS t (b INT); CREATE VIEW v AS SELECT 1",
+    );
     assert_eq!(first(&mut session, "SHOW TABLES"), ["t", "v"]);
     assert_eq!(first(&mut session, "SHOW TABLES LIKE 't%'"), ["t"]);
     assert_eq!(first(&mut session, "SHOW VIEWS"), ["v"]);
@@ -59,7 +63,10 @@ fn tables_are_created_shown_and_dropped() {
 #[test]
 fn changes_of_permanent_objects_are_told() {
     let mut session = Session::default();
-    done(&mut session, "CREATE TEMPORARY TABLE x (a INT); CREATE DATABASE d; CREATE TABLE d.t (a INT); ALTER TABLE d.t RENAME TO u; DROP DATABASE d CASCADE");
+    done(
+        &mut session,
+        "CREATE TEMPORARY TABLE x (a INT); CREATE DATABASE d; CREATE TABLE d.t (a INT); ALTER TABLE d.t RENAME TO u; DROP DATABASE d CASCADE",
+    );
     let told: Vec<_> = session
         .catalog
         .take_changes()
@@ -151,10 +158,12 @@ WITH (
 #[test]
 fn views_show_their_columns_and_query() {
     let mut session = Session::default();
-    done(&mut session, "CREATE TEMPORARY VIEW v (x, y) COMMENT 'c' AS SELECT a, b FROM t");
+    done(&mut session, "CREATE TABLE t (a INT, b STRING); CREATE TEMPORARY VIEW v (x, y) COMMENT 'c' AS SELECT a, b FROM t");
     assert_eq!(
         first(&mut session, "SHOW CREATE VIEW v"),
-        ["CREATE TEMPORARY VIEW `default_catalog`.`default_database`.`v` (\n  `x`,\n  `y`\n)\nCOMMENT 'c'\nAS SELECT a, b FROM t\n"]
+        [
+            "CREATE TEMPORARY VIEW `default_catalog`.`default_database`.`v` (\n  `x`,\n  `y`\n)\nCOMMENT 'c'\nAS SELECT a, b FROM t\n"
+        ]
     );
     assert_eq!(first(&mut session, "DESCRIBE v"), ["x", "y"]);
     assert_eq!(refused("CREATE VIEW v (x) AS SELECT 1, 2").message, "the view names 1 columns, but its query has 2");
@@ -165,12 +174,37 @@ fn views_show_their_columns_and_query() {
 fn a_bad_declaration_is_refused_with_its_place() {
     for (script, code, message, column) in [
         ("CREATE TABLE t (a INT, a INT)", "SQL-CATALOG", "there are two columns \"a\"", 24),
-        ("CREATE TABLE t (a INT, PRIMARY KEY (x) NOT ENFORCED)", "SQL-CATALOG", "the primary key names \"x\", which is no column of the table", 37),
+        (
+            "CREATE TABLE t (a INT, PRIMARY KEY (x) NOT ENFORCED)",
+            "SQL-CATALOG",
+            "the primary key names \"x\", which is no column of the table",
+            37,
+        ),
         ("CREATE TABLE t (a INT, PRIMARY KEY (a, a) NOT ENFORCED)", "SQL-CATALOG", "the primary key contains \"a\" twice", 40),
-        ("CREATE TABLE t (a INT, c AS a, PRIMARY KEY (c) NOT ENFORCED)", "SQL-CATALOG", "the primary key can't contain \"c\": only columns that the connector stores can be keys", 45),
-        ("CREATE TABLE t (a INT, WATERMARK FOR d AS d)", "SQL-CATALOG", "WATERMARK names \"d\", which is no column of the table", 38),
-        ("CREATE TABLE t (a INT, WATERMARK FOR a AS a)", "SQL-TIME", "the watermark is for \"a\", which is INT; it must be TIMESTAMP(p) or TIMESTAMP_LTZ(p) with p up to 3", 38),
-        ("CREATE TABLE t (a INT) PARTITIONED BY (x)", "SQL-CATALOG", "PARTITIONED BY names \"x\", which is no column of the table", 40),
+        (
+            "CREATE TABLE t (a INT, c AS a, PRIMARY KEY (c) NOT ENFORCED)",
+            "SQL-CATALOG",
+            "the primary key can't contain \"c\": only columns that the connector stores can be keys",
+            45,
+        ),
+        (
+            "CREATE TABLE t (a INT, WATERMARK FOR d AS d)",
+            "SQL-CATALOG",
+            "WATERMARK names \"d\", which is no column of the table",
+            38,
+        ),
+        (
+            "CREATE TABLE t (a INT, WATERMARK FOR a AS a)",
+            "SQL-TIME",
+            "the watermark is for \"a\", which is INT; it must be TIMESTAMP(p) or TIMESTAMP_LTZ(p) with p up to 3",
+            38,
+        ),
+        (
+            "CREATE TABLE t (a INT) PARTITIONED BY (x)",
+            "SQL-CATALOG",
+            "PARTITIONED BY names \"x\", which is no column of the table",
+            40,
+        ),
         ("CREATE TABLE t (a INT METADATA, b INT METADATA FROM 'a')", "SQL-CATALOG", "two columns have the metadata \"a\"", 33),
         ("CREATE TABLE x.t (a INT)", "SQL-CATALOG", "there is no database x in default_catalog", 14),
         ("CREATE TABLE c.d.t (a INT)", "SQL-CATALOG", "there is no catalog c", 14),
@@ -219,7 +253,10 @@ fn like_merges_by_flinks_rules() {
             "CREATE TABLE t (WATERMARK FOR ts AS ts - INTERVAL '1' SECOND) LIKE s (OVERWRITING WATERMARKS)",
             "a g m ts | [\"a\"] [\"a\"] ts - INTERVAL '1' SECOND | connector=print x=1",
         ),
-        ("CREATE TABLE t (PRIMARY KEY (ts) NOT ENFORCED) LIKE s (EXCLUDING CONSTRAINTS EXCLUDING PARTITIONS)", "a g m ts | [\"ts\"] [] ts | connector=print x=1"),
+        (
+            "CREATE TABLE t (PRIMARY KEY (ts) NOT ENFORCED) LIKE s (EXCLUDING CONSTRAINTS EXCLUDING PARTITIONS)",
+            "a g m ts | [\"ts\"] [] ts | connector=print x=1",
+        ),
     ] {
         assert_eq!(like(&mut session, statement).as_deref(), Ok(merged), "{statement}");
     }
@@ -240,7 +277,10 @@ fn like_merges_by_flinks_rules() {
 #[test]
 fn options_are_checked_when_they_are_set() {
     let mut session = Session::default();
-    done(&mut session, "SET 'parallelism.default' = '4'; SET pipeline.name=my job; SET 'table.exec.state.ttl' = '1 d'; SET 'execution.savepoint.path' = '/sp'");
+    done(
+        &mut session,
+        "SET 'parallelism.default' = '4'; SET pipeline.name=my job; SET 'table.exec.state.ttl' = '1 d'; SET 'execution.savepoint.path' = '/sp'",
+    );
     assert_eq!((session.options.parallelism(), session.options.pipeline_name()), (4, Some("my job")));
     assert_eq!(session.options.state_ttl_ms(), 86_400_000);
     assert_eq!(session.options.restore_from(), Some("/sp"));
@@ -270,9 +310,15 @@ fn settings_become_those_of_the_job() {
     let mut session = Session::default();
     let cluster = weir_protocol::job_graph::CheckpointConfig::default();
     assert_eq!((session.options.checkpointing(cluster), session.options.restart_strategy()), (None, None));
-    done(&mut session, "SET 'execution.checkpointing.interval' = '10 s'; SET 'execution.checkpointing.externalized-checkpoint-retention' = 'RETAIN_ON_CANCELLATION'");
+    done(
+        &mut session,
+        "SET 'execution.checkpointing.interval' = '10 s'; SET 'execution.checkpointing.externalized-checkpoint-retention' = 'RETAIN_ON_CANCELLATION'",
+    );
     let checkpointing = session.options.checkpointing(cluster).unwrap();
-    assert_eq!((checkpointing.interval_ms, checkpointing.retain_on_cancellation, checkpointing.timeout_ms), (10_000, true, cluster.timeout_ms));
+    assert_eq!(
+        (checkpointing.interval_ms, checkpointing.retain_on_cancellation, checkpointing.timeout_ms),
+        (10_000, true, cluster.timeout_ms)
+    );
     done(&mut session, "SET 'restart-strategy' = 'fixed-delay'; SET 'restart-strategy.fixed-delay.attempts' = '3'");
     let expected = weir_protocol::job_graph::RestartStrategyConfig::FixedDelay { attempts: 3, delay_ms: 1_000 };
     assert_eq!(session.options.restart_strategy(), Some(expected));
@@ -281,7 +327,9 @@ fn settings_become_those_of_the_job() {
 #[test]
 fn create_table_as_takes_the_columns_of_the_query() {
     let mut session = Session::default();
-    let statement = parse_statement(&split("CREATE TABLE t (c AS a + 1) WITH ('connector'='print') AS SELECT a, b FROM s").unwrap()[0]).unwrap();
+    let statement =
+        parse_statement(&split("CREATE TABLE t (c AS a + 1) WITH ('connector'='print') AS SELECT a, b FROM s").unwrap()[0])
+            .unwrap();
     assert!(session.command(&statement).is_none());
     let Statement::CreateTable(create) = &statement else { panic!() };
     let columns = [column("a", DataType::Int, false), column("b", DataType::String, true)];

@@ -15,6 +15,22 @@ pub fn as_changes(rows: Rc<Node>) -> Rc<Node> {
     Rc::new(Node { kind, columns: rows.columns.clone(), window: rows.window, is_updating: true, inputs: vec![rows] })
 }
 
+/// The same rows, whose columns may be null as `nullable` says: it gets position and present nullability. Only a calc checks that a
+/// column is never null, so there is one if anything changes.
+pub fn declared(rows: Rc<Node>, nullable: impl Fn(usize, bool) -> bool) -> Rc<Node> {
+    let wanted: Vec<_> = rows.columns.iter().enumerate().map(|(index, column)| nullable(index, column.nullable)).collect();
+    if rows.columns.iter().zip(&wanted).all(|(column, wanted)| column.nullable == *wanted) {
+        return rows;
+    }
+    let mut columns = rows.columns.clone();
+    columns.iter_mut().zip(wanted).for_each(|(column, wanted)| column.nullable = wanted);
+    if let NodeKind::Calc { .. } = rows.kind {
+        return Rc::new(Node { columns, ..(*rows).clone() });
+    }
+    let kind = NodeKind::Calc { filter: None, outputs: rows.all_columns() };
+    Rc::new(Node { kind, columns, window: rows.window, is_updating: rows.is_updating, inputs: vec![rows] })
+}
+
 /// An expression that is larger than this is computed once, rather than once for each use.
 const LARGEST_COPY: usize = 64;
 

@@ -6,7 +6,7 @@ mod node;
 mod prune;
 mod skeleton;
 
-pub use calc::{as_changes, calc, free_name};
+pub use calc::{as_changes, calc, declared, free_name};
 pub use explain::{describe, explain};
 pub use node::*;
 pub use prune::prune;

@@ -151,7 +151,7 @@ impl Outputs<'_> {
 fn run_source(chain: &mut OperatorChain, choice: &mut Choice) -> Result<Vec<StreamElement>, OperatorError> {
     let most = [1, 7, 100, 10_000][choice.below(4)];
     let mut out = Outputs { elements: Vec::new(), choice };
-    let mut now_ms = 1_000;
+    let mut now_ms = 1_700_000_000_000;
     loop {
         match chain.poll_source(now_ms, most, &mut out)? {
             ChainPoll::Processed { watermark, .. } => out.rise(watermark),

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that can not go on fails")]
 
 mod engine;
+mod probes;
 mod rows;
 mod script;
 
@@ -15,7 +16,20 @@ use script::{Expected, Script};
 const STAGES: [&str; 2] = ["1", "2"];
 
 /// Scripts whose result is not Flink's, each with the reason.
-const DIFFERENT: &[(&str, &str)] = &[];
+const DIFFERENT: &[(&str, &str)] = &[
+    ("array_agg_and_collect", "ARRAY_AGG and COLLECT come later"),
+    ("csv_empty_number", "an empty number is NULL; Flink fails with an internal error unless there is a null literal"),
+    ("csv_fewer_columns_ignored", "a row that is short is kept, with NULL for what it lacks; Flink drops it"),
+    ("csv_options", "lines of comments in CSV files are not supported"),
+    ("cube_grouping_id", "GROUPING SETS come later"),
+    ("grouping_sets", "GROUPING SETS come later"),
+    ("json_ignore_parse_errors", "a number in quotes is no number, and an object is no text; Flink converts both"),
+    ("order_by_time", "ORDER BY comes later"),
+    ("refused_reserved_word", "a column may be called user"),
+    ("rollup", "GROUPING SETS come later"),
+    ("tumble_grouping_sets", "GROUPING SETS come later"),
+    ("unknown_format_option", "an unknown option is an error; Flink ignores it"),
+];
 
 #[test]
 fn the_rows_of_every_script_are_those_of_flink() {
@@ -23,10 +37,12 @@ fn the_rows_of_every_script_are_those_of_flink() {
     let mut passed = 0;
     for script in Script::all() {
         let known = DIFFERENT.iter().any(|(name, _)| *name == script.name);
-        if !STAGES.contains(&script.stage.as_str()) || known {
+        if !STAGES.contains(&script.stage.as_str()) {
             continue;
         }
         match std::panic::catch_unwind(|| check(&script)) {
+            Ok(Ok(())) if known => failures.push(format!("{}: gives Flink's result now; take it off the list", script.name)),
+            _ if known => {}
             Ok(Ok(())) => passed += 1,
             Ok(Err(what)) => failures.push(format!("{}: {what}", script.name)),
             Err(_) => failures.push(format!("{}: panicked", script.name)),
@@ -34,6 +50,18 @@ fn the_rows_of_every_script_are_those_of_flink() {
     }
     assert!(failures.is_empty(), "{} of {} scripts differ:\n{}", failures.len(), failures.len() + passed, failures.join("\n"));
     assert!(passed >= 40, "only {passed} scripts ran");
+}
+
+#[test]
+fn every_expression_has_the_type_and_value_of_flink() {
+    let probes = probes::all();
+    let mut differences = Vec::new();
+    for probe in &probes {
+        if let Some(what) = probe.difference() {
+            differences.push(format!("{}: {}: {what}", probe.family, probe.expression));
+        }
+    }
+    assert!(differences.is_empty(), "{} of {} differ:\n{}", differences.len(), probes.len(), differences.join("\n"));
 }
 
 fn check(script: &Script) -> Result<(), String> {

@@ -13,19 +13,22 @@ use weir_sql::stream::Column;
 /// One row: its kind, and its values as CAST to STRING shows them, with NULL as `\N`.
 pub(crate) type Row = (RowKind, Vec<String>);
 
-/// The rows of these batches, whose columns the plan describes.
-pub(crate) fn rows(batches: &[RecordBatch], columns: &[Column]) -> Vec<Row> {
-    batches.iter().flat_map(|batch| rows_of(batch, columns)).collect()
+/// The rows of these batches, whose columns the plan describes. Points in time are shown in the zone.
+pub(crate) fn rows(batches: &[RecordBatch], columns: &[Column], zone: &str) -> Vec<Row> {
+    batches.iter().flat_map(|batch| rows_of(batch, columns, zone)).collect()
 }
 
-fn rows_of(batch: &RecordBatch, columns: &[Column]) -> Vec<Row> {
-    let texts = as_text(batch, columns);
+fn rows_of(batch: &RecordBatch, columns: &[Column], zone: &str) -> Vec<Row> {
+    let texts = as_text(batch, columns, zone);
     let kinds = kind_column(&batch.schema()).map(|kind| batch.column(kind).as_primitive::<Int8Type>().clone());
     let row = |index: usize| {
         let kind = kinds.as_ref().map_or(RowKind::Insert, |kinds| RowKind::of(kinds.value(index)).unwrap());
         let values = texts.columns().iter().map(|column| match column.is_null(index) {
             true => "\\N".to_owned(),
-            false => escaped(column.as_string::<i32>().value(index)),
+            false => match column.as_binary_opt::<i32>() {
+                Some(bytes) => format!("x'{}'", bytes.value(index).iter().map(|byte| format!("{byte:02x}")).collect::<String>()),
+                None => escaped(column.as_string::<i32>().value(index)),
+            },
         });
         (kind, values.collect())
     };
@@ -33,14 +36,14 @@ fn rows_of(batch: &RecordBatch, columns: &[Column]) -> Vec<Row> {
 }
 
 /// The columns, each cast to STRING by the code that casts in queries. Bytes are shown in hexadecimal instead.
-fn as_text(batch: &RecordBatch, columns: &[Column]) -> RecordBatch {
+fn as_text(batch: &RecordBatch, columns: &[Column], zone: &str) -> RecordBatch {
     let mut nodes = Vec::new();
     let mut outputs = Vec::new();
     for (index, column) in columns.iter().enumerate() {
-        nodes.push(ExprNode::Column { column: index as u32 });
+        nodes.push(ExprNode::Column { column: index as u32, data_type: Some(column.data_type.clone()) });
         if !column.data_type.is_binary() {
             let cast = nodes.len() as u32 - 1;
-            nodes.push(ExprNode::Cast { cast, data_type: DataType::String, or_null: false, zone: Some("UTC".into()) });
+            nodes.push(ExprNode::Cast { cast, data_type: DataType::String, or_null: false, zone: Some(zone.into()) });
         }
         outputs.push(ProgramOutput { name: format!("c{index}"), node: nodes.len() as u32 - 1, nullable: true });
     }

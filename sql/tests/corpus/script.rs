@@ -38,6 +38,12 @@ fn tests() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests")
 }
 
+/// A number under which no other query of this process collects its rows.
+pub(crate) fn next_number() -> u64 {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    NUMBER.fetch_add(1, Ordering::Relaxed)
+}
+
 impl Script {
     /// All scripts, by name.
     pub(crate) fn all() -> Vec<Self> {
@@ -74,14 +80,13 @@ impl Script {
         for statement in split(&self.text).map_err(fails)? {
             match parse_statement(&statement).map_err(fails)? {
                 Statement::Query(query) => {
-                    static NUMBER: AtomicU64 = AtomicU64::new(0);
-                    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+                    let number = next_number();
                     let environment = session.environment();
                     let options = session.job_options("corpus");
                     let (job, columns) = plan_query(environment, &query, engine::collect(number), &options).map_err(fails)?;
                     engine::run(&job.graph, seed).map_err(|error| error.to_string())?;
                     let found = engine::collected(number);
-                    return Ok(Found { columns: shown(&columns), rows: rows::rows(&found, &columns) });
+                    return Ok(Found { columns: shown(&columns), rows: rows::rows(&found, &columns, session.options.local_time_zone()) });
                 }
                 other => {
                     session.command(&other).ok_or("not a command")?.map_err(fails)?;

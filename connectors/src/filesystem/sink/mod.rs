@@ -22,7 +22,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use arrow_array::RecordBatch;
-use arrow_schema::SchemaRef;
+use arrow_schema::{Schema, SchemaRef};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use weir_dataflow::element::CheckpointBarrier;
@@ -34,10 +34,12 @@ use weir_protocol::job_graph::OperatorDescriptor;
 use self::claim::Claim;
 use self::commits::{Commits, OnMissing, Transaction, names_in, remove_if_present};
 use self::names::PartNames;
-use self::part::{OpenPart, UnsyncedParts, sync_directory, write_failed};
+use self::part::{OpenPart, PartFormat, UnsyncedParts, sync_directory, write_failed};
+use super::dialect::CsvDialect;
 use super::{Format, local_path};
 use crate::options;
-use crate::rows::text;
+use crate::rows::text::{self, CsvStyle};
+use crate::rows::times::TimestampFormat;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -46,6 +48,16 @@ struct FileSinkOptions {
     format: Format,
     #[serde(default = "yes")]
     header: bool,
+    #[serde(default = "comma")]
+    delimiter: char,
+    #[serde(default = "double_quote")]
+    quote: String,
+    #[serde(default)]
+    escape: Option<String>,
+    #[serde(default)]
+    null_literal: String,
+    #[serde(default)]
+    timestamp_format: TimestampFormat,
     #[serde(default)]
     shared: bool,
     #[serde(default)]
@@ -54,6 +66,43 @@ struct FileSinkOptions {
 
 fn yes() -> bool {
     true
+}
+
+fn comma() -> char {
+    ','
+}
+
+fn double_quote() -> String {
+    "\"".to_owned()
+}
+
+impl FileSinkOptions {
+    /// How rows of this schema are written. Errors: `CONN-OPTION`, and `CONN-TYPE` for types that the format has no form for.
+    fn part_format(&self, kind: &str, schema: &Schema) -> Result<PartFormat, OperatorError> {
+        text::check_schema(schema)?;
+        let timestamps = self.timestamp_format;
+        match self.format {
+            Format::Csv => {
+                text::check_flat(schema)?;
+                let CsvDialect { delimiter, quote, escape } =
+                    CsvDialect::new(kind, self.delimiter, &self.quote, self.escape.as_deref())?;
+                let quote = quote.ok_or_else(|| options::invalid(kind, "quote is empty; a sink needs one"))?;
+                let null_literal = self.null_literal.clone();
+                if null_literal.bytes().any(|byte| matches!(byte, b'\n' | b'\r') || byte == delimiter || byte == quote) {
+                    return Err(options::invalid(kind, "null_literal has a delimiter, quote or line end"));
+                }
+                Ok(PartFormat::Csv {
+                    style: CsvStyle { delimiter, quote, escape, null_literal, timestamps },
+                    header: self.header,
+                })
+            }
+            Format::Json => Ok(PartFormat::Json(timestamps)),
+            Format::Parquet => {
+                text::check_fields(schema)?;
+                Ok(PartFormat::Parquet)
+            }
+        }
+    }
 }
 
 pub(crate) fn build(descriptor: &OperatorDescriptor, context: &OperatorContext) -> Result<BuiltOperator, OperatorError> {
@@ -65,8 +114,7 @@ const MAX_PENDING: usize = 10_000;
 
 pub(crate) struct FileSink {
     directory: PathBuf,
-    format: Format,
-    header: bool,
+    part_format: PartFormat,
     schema: SchemaRef,
     names: PartNames,
     subtask: u32,
@@ -101,15 +149,14 @@ impl FileSink {
         let options: FileSinkOptions = options::read(descriptor)?;
         let schema = context.input_schemas.first().map(Arc::clone);
         let schema = schema.ok_or_else(|| options::invalid(&descriptor.kind, "a sink needs an input"))?;
-        text::check_schema(&schema)?;
+        let part_format = options.part_format(&descriptor.kind, &schema)?;
         let directory = local_path(&descriptor.kind, &options.path)?;
         let names = PartNames::new(&context.attempt, options.format);
         Ok(Self {
             commits: Commits::new(directory.clone(), options.on_missing),
             claim: Claim::new(directory.clone(), names.owner(), &names.attempt(), options.shared),
             directory,
-            format: options.format,
-            header: options.header,
+            part_format,
             schema,
             names,
             subtask: context.subtask(),
@@ -174,7 +221,7 @@ impl Operator for FileSink {
             let number = self.next_part;
             self.next_part += 1;
             let path = self.directory.join(self.names.hidden(number));
-            self.open = Some((number, OpenPart::create(path, self.format, self.header, &self.schema)?));
+            self.open = Some((number, OpenPart::create(path, &self.part_format, &self.schema)?));
         }
         match &mut self.open {
             Some((_, part)) => part.write(&batch),

@@ -12,8 +12,8 @@ use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
 use weir_dataflow::operator::OperatorError;
 
-use crate::filesystem::Format;
-use crate::rows::text;
+use crate::rows::text::{self, CsvStyle};
+use crate::rows::times::TimestampFormat;
 
 /// Text is written to the file in pieces of about this many bytes.
 const WRITE_BYTES: usize = 256 << 10;
@@ -28,30 +28,37 @@ pub(crate) struct OpenPart {
     rows: u64,
 }
 
+/// How the rows of a part are written.
+#[derive(Debug, Clone)]
+pub(crate) enum PartFormat {
+    Csv { style: CsvStyle, header: bool },
+    Json(TimestampFormat),
+    Parquet,
+}
+
 enum PartWriter {
-    Text { file: File, buffer: Vec<u8>, append: fn(&mut Vec<u8>, &RecordBatch) -> Result<(), OperatorError> },
+    Text { file: File, buffer: Vec<u8>, format: PartFormat },
     Parquet(Box<ArrowWriter<File>>),
 }
 
 impl OpenPart {
     /// Creates the file. It must not exist yet.
-    pub(crate) fn create(path: PathBuf, format: Format, header: bool, schema: &SchemaRef) -> Result<Self, OperatorError> {
+    pub(crate) fn create(path: PathBuf, format: &PartFormat, schema: &SchemaRef) -> Result<Self, OperatorError> {
         let file = OpenOptions::new().write(true).create_new(true).open(&path).map_err(|error| write_failed(&path, &error))?;
-        Self::on(file, path, format, header, schema)
+        Self::on(file, path, format, schema)
     }
 
     /// Creates a part that writes to the open file `file`.
-    pub(crate) fn on(file: File, path: PathBuf, format: Format, header: bool, schema: &SchemaRef) -> Result<Self, OperatorError> {
+    pub(crate) fn on(file: File, path: PathBuf, format: &PartFormat, schema: &SchemaRef) -> Result<Self, OperatorError> {
         let writer = match format {
-            Format::Csv => {
+            PartFormat::Csv { .. } | PartFormat::Json(_) => {
                 let mut buffer = Vec::with_capacity(WRITE_BYTES);
-                if header {
-                    text::append_csv_header(&mut buffer, schema);
+                if let PartFormat::Csv { style, header: true } = format {
+                    text::append_csv_header(&mut buffer, schema, style);
                 }
-                PartWriter::Text { file, buffer, append: text::append_csv }
+                PartWriter::Text { file, buffer, format: format.clone() }
             }
-            Format::Json => PartWriter::Text { file, buffer: Vec::with_capacity(WRITE_BYTES), append: text::append_json },
-            Format::Parquet => {
+            PartFormat::Parquet => {
                 let properties = WriterProperties::builder()
                     .set_compression(Compression::SNAPPY)
                     .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
@@ -67,8 +74,12 @@ impl OpenPart {
     pub(crate) fn write(&mut self, batch: &RecordBatch) -> Result<(), OperatorError> {
         self.rows += batch.num_rows() as u64;
         match &mut self.writer {
-            PartWriter::Text { file, buffer, append } => {
-                append(buffer, batch)?;
+            PartWriter::Text { file, buffer, format } => {
+                match format {
+                    PartFormat::Csv { style, .. } => text::append_csv(buffer, batch, style)?,
+                    PartFormat::Json(timestamps) => text::append_json(buffer, batch, *timestamps)?,
+                    PartFormat::Parquet => {}
+                }
                 if buffer.len() >= WRITE_BYTES {
                     file.write_all(buffer).map_err(|error| write_failed(&self.path, &error))?;
                     buffer.clear();

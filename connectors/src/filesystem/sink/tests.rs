@@ -456,9 +456,13 @@ fn an_unwritable_path_is_an_error_with_the_path() {
     let error = sink(&file, Format::Csv, 0, 1, 1).process(0, batch(), &mut NoOutput).unwrap_err();
     assert!(error.code == "SINK-PATH" && !error.retryable && error.message.contains("/file"), "{error}");
     // Every write to this device fails because it is full.
-    let mut part =
-        OpenPart::on(File::options().write(true).open("/dev/full").unwrap(), "/dev/full".into(), Format::Csv, true, &schema())
-            .unwrap();
+    let mut part = OpenPart::on(
+        File::options().write(true).open("/dev/full").unwrap(),
+        "/dev/full".into(),
+        &PartFormat::Csv { style: Default::default(), header: true },
+        &schema(),
+    )
+    .unwrap();
     part.write(&batch()).unwrap();
     let error = part.finish().unwrap_err();
     assert!(error.code == "SINK-IO" && error.retryable && error.message.contains("/dev/full"), "{error}");

@@ -5,11 +5,12 @@ use std::io::ErrorKind;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use memchr::{memchr, memchr2};
+use memchr::{memchr, memchr2, memchr3};
 use weir_dataflow::operator::OperatorError;
 
 use super::BYTE_ORDER_MARK;
 use super::split::Split;
+use crate::filesystem::dialect::CsvDialect;
 
 /// Number of bytes per read.
 pub(crate) const BLOCK_BYTES: usize = 1 << 20;
@@ -81,8 +82,8 @@ fn shrunk(path: &Path, size: u64, found: u64) -> OperatorError {
 pub(crate) enum RowEnd {
     /// At every line feed.
     Line,
-    /// At a line feed outside quotes (RFC 4180). Fields are separated by this byte.
-    Csv(u8),
+    /// At a line feed outside quotes (RFC 4180) that no escape character precedes.
+    Csv(CsvDialect),
 }
 
 /// Reads the rows that *start* in a split's range of its file. The last row is read to its end, also if that is outside the range.
@@ -181,7 +182,7 @@ impl LineReader {
                 Some(length) => length,
                 None => self.find_line_end()?,
             },
-            RowEnd::Csv(delimiter) => self.find_row_end(delimiter)?,
+            RowEnd::Csv(dialect) => self.find_row_end(dialect)?,
         };
         let start = self.cursor;
         let used = (length + 1).min(self.filled - start);
@@ -195,10 +196,10 @@ impl LineReader {
     }
 
     /// Reads until the CSV row at the cursor is complete. Returns its length.
-    fn find_row_end(&mut self, delimiter: u8) -> Result<usize, OperatorError> {
+    fn find_row_end(&mut self, dialect: CsvDialect) -> Result<usize, OperatorError> {
         let offset = self.offset;
         let not_closed = |at: usize| format!("; the quote at byte {} is not closed", offset + at as u64);
-        let mut scan = RowScan { delimiter, position: 0, opened: None, first: offset == 0 };
+        let mut scan = RowScan { dialect, position: 0, opened: None, first: offset == 0, escaped: 0 };
         loop {
             if let Some(length) = scan.end_of_row(&self.buffer[self.cursor..self.filled]) {
                 return Ok(length);
@@ -288,13 +289,15 @@ impl LineReader {
 
 /// Finds the end of a CSV row by its quotes. As in RFC 4180, a quote opens a quoted field only at the field's start.
 struct RowScan {
-    delimiter: u8,
+    dialect: CsvDialect,
     /// Everything before this position of the row has been scanned.
     position: usize,
     /// Position of the quote that opened the field at `position`, if it is quoted.
     opened: Option<usize>,
     /// Whether it is the first row of its file, which may begin with a byte order mark.
     first: bool,
+    /// End of the last escaped character, which is not a delimiter.
+    escaped: usize,
 }
 
 impl RowScan {
@@ -303,35 +306,40 @@ impl RowScan {
     #[inline]
     fn end_of_row(&mut self, bytes: &[u8]) -> Option<usize> {
         while self.position < bytes.len() {
-            let rest = &bytes[self.position..];
-            if self.opened.is_some() {
-                let Some(length) = memchr(b'"', rest) else {
-                    self.position = bytes.len();
+            let Some(length) = self.next_special(&bytes[self.position..]) else {
+                self.position = bytes.len();
+                return None;
+            };
+            let found = self.position + length;
+            if Some(bytes[found]) == self.dialect.escape {
+                if found + 1 == bytes.len() {
+                    self.position = found;
                     return None;
-                };
-                let quote = self.position + length;
+                }
+                (self.position, self.escaped) = (found + 2, found + 2);
+                continue;
+            }
+            if self.opened.is_some() {
                 // Two quotes are one quote of the field.
-                match bytes.get(quote + 1) {
-                    Some(b'"') => self.position = quote + 2,
-                    Some(_) => (self.opened, self.position) = (None, quote + 1),
+                match bytes.get(found + 1) {
+                    Some(byte) if *byte == bytes[found] => self.position = found + 2,
+                    Some(_) => (self.opened, self.position) = (None, found + 1),
                     None => {
-                        self.position = quote;
+                        self.position = found;
                         return None;
                     }
                 }
                 continue;
             }
-            let Some(length) = memchr2(b'"', b'\n', rest) else {
-                self.position = bytes.len();
-                return None;
-            };
-            let found = self.position + length;
             if bytes[found] == b'\n' {
                 return Some(found);
             }
             let at_field = match found.checked_sub(1) {
                 None => true,
-                Some(before) => bytes[before] == self.delimiter || (self.first && &bytes[..found] == BYTE_ORDER_MARK),
+                Some(before) => {
+                    let delimited = bytes[before] == self.dialect.delimiter && self.escaped != found;
+                    delimited || (self.first && &bytes[..found] == BYTE_ORDER_MARK)
+                }
             };
             self.opened = at_field.then_some(found);
             self.position = found + 1;
@@ -339,9 +347,23 @@ impl RowScan {
         None
     }
 
+    /// The next character that can end the row, or open, close or escape something.
+    #[inline]
+    fn next_special(&self, rest: &[u8]) -> Option<usize> {
+        let CsvDialect { quote, escape, .. } = self.dialect;
+        match (quote, escape, self.opened.is_some()) {
+            (Some(quote), None, true) => memchr(quote, rest),
+            (Some(quote), None, false) => memchr2(quote, b'\n', rest),
+            (Some(quote), Some(escape), true) => memchr2(quote, escape, rest),
+            (Some(quote), Some(escape), false) => memchr3(quote, escape, b'\n', rest),
+            (None, Some(escape), _) => memchr2(escape, b'\n', rest),
+            (None, None, _) => memchr(b'\n', rest),
+        }
+    }
+
     /// The position of the quote that is not closed, if the row ends with `bytes`.
     fn open_quote(&self, bytes: &[u8]) -> Option<usize> {
-        self.opened.filter(|_| bytes.get(self.position) != Some(&b'"'))
+        self.opened.filter(|_| bytes.get(self.position).copied() != self.dialect.quote)
     }
 }
 
@@ -408,6 +430,18 @@ mod tests {
         (!quoted).then_some(rows)
     }
 
+    #[test]
+    fn escaped_line_feeds_quotes_and_delimiters_do_not_end_anything_wherever_blocks_end() {
+        let bytes = b"a\\\nb,c\n\"d\\\"\n\",e\n\\,\"f\n\"g\"\"\\\\\"\nh\\";
+        let expected: [&[u8]; 5] = [b"a\\\nb,c", b"\"d\\\"\n\",e", b"\\,\"f", b"\"g\"\"\\\\\"", b"h\\"];
+        let (file, _) = cut_file(bytes, Vec::new());
+        let dialect = CsvDialect { escape: Some(b'\\'), ..CsvDialect::plain(b',') };
+        for block in 1..bytes.len() + 1 {
+            let read = rows(file.path(), &whole_file(bytes.len() as u64), RowEnd::Csv(dialect), block);
+            assert_eq!(read, expected, "block of {block}");
+        }
+    }
+
     proptest! {
         #[test]
         fn csv_rows_with_line_feeds_are_read_once_wherever_ranges_are_cut(
@@ -419,10 +453,10 @@ mod tests {
             let (file, cuts) = cut_file(&bytes, cuts);
             if let Some(expected) = csv_rows(&bytes) {
                 let range = |cut: &[u64]| split(size, cut[0], cut[1]);
-                let cut: Vec<_> = cuts.windows(2).flat_map(|cut| rows(file.path(), &range(cut), RowEnd::Csv(b','), block)).collect();
+                let cut: Vec<_> = cuts.windows(2).flat_map(|cut| rows(file.path(), &range(cut), RowEnd::Csv(CsvDialect::plain(b',')), block)).collect();
                 prop_assert_eq!(cut, expected);
             } else {
-                let mut reader = LineReader::open(file.path(), &whole_file(size), RowEnd::Csv(b','), block).unwrap();
+                let mut reader = LineReader::open(file.path(), &whole_file(size), RowEnd::Csv(CsvDialect::plain(b',')), block).unwrap();
                 let error = loop {
                     match reader.next_line() {
                         Ok(line) => prop_assert!(line.is_some()),

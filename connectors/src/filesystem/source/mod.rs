@@ -9,6 +9,7 @@ mod inspect;
 pub(crate) mod lines;
 mod listing;
 mod parquet;
+mod settings;
 pub(crate) mod split;
 #[cfg(test)]
 mod tests;
@@ -18,67 +19,30 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
-use arrow_schema::SchemaRef;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use weir_dataflow::element::CheckpointBarrier;
 use weir_dataflow::operator::{OperatorContext, OperatorError, RestoredState, StateSnapshot};
 use weir_dataflow::registry::BuiltOperator;
-use weir_dataflow::schema::to_arrow;
 use weir_dataflow::source::{Source, SourcePoll};
-use weir_protocol::job_graph::{Field, OperatorDescriptor};
+use weir_protocol::job_graph::OperatorDescriptor;
 
 use self::inspect::{refuse_foreign, refuse_missing_members};
 use self::lines::{BLOCK_BYTES, LineReader, RowEnd};
 use self::parquet::ParquetReader;
+use self::settings::{MissingColumns, Settings};
 use self::split::{CUT_BYTES, Split, deal};
+use super::Format;
 use super::csv::CsvParser;
 use super::json::parse_json_row;
-use super::{Format, local_path};
 use crate::metrics::SOURCE_BAD_ROWS;
-use crate::options;
 use crate::rate::RateLimiter;
 use crate::rows::RowBuffer;
-use crate::rows::buffer::BadValue;
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FileSourceOptions {
-    path: String,
-    format: Format,
-    schema: Vec<Field>,
-    #[serde(default = "comma")]
-    delimiter: char,
-    #[serde(default = "yes")]
-    header: bool,
-    #[serde(default)]
-    rows_per_second: Option<u64>,
-    #[serde(default)]
-    max_bad_rows: u64,
-    #[serde(default)]
-    missing_columns: MissingColumns,
-}
-
-/// What a column means that a JSON file does not have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum MissingColumns {
-    #[default]
-    Fail,
-    Null,
-}
-
-fn comma() -> char {
-    ','
-}
-
-fn yes() -> bool {
-    true
-}
+use crate::rows::column::BadValue;
 
 pub(crate) fn build(descriptor: &OperatorDescriptor, context: &OperatorContext) -> Result<BuiltOperator, OperatorError> {
     let source = FileSource::new(descriptor, context)?;
-    let schema = Arc::clone(&source.schema);
+    let schema = Arc::clone(&source.settings.schema);
     Ok(BuiltOperator::Source(Box::new(source), schema))
 }
 
@@ -95,13 +59,7 @@ const LOGGED_BAD_ROWS: u64 = 10;
 const COUNTED_BYTES: u64 = 1 << 30;
 
 pub(crate) struct FileSource {
-    root: PathBuf,
-    format: Format,
-    delimiter: u8,
-    header: bool,
-    max_bad_rows: u64,
-    missing_columns: MissingColumns,
-    schema: SchemaRef,
+    settings: Settings,
     subtask: u32,
     parallelism: u32,
     limiter: Option<RateLimiter>,
@@ -161,30 +119,13 @@ impl FileSourceState {
 
 impl FileSource {
     pub(crate) fn new(descriptor: &OperatorDescriptor, context: &OperatorContext) -> Result<Self, OperatorError> {
-        let options: FileSourceOptions = options::read(descriptor)?;
-        let invalid = |reason: &str| options::invalid(&descriptor.kind, reason);
-        if options.schema.is_empty() {
-            return Err(invalid("the schema has no columns"));
-        }
-        if !options.delimiter.is_ascii() || matches!(options.delimiter, '"' | '\n' | '\r' | '-' | '0'..='9') {
-            return Err(invalid("the delimiter must be one ASCII character, not a quote, line end, digit or minus"));
-        }
-        if options.rows_per_second == Some(0) {
-            return Err(invalid("rows_per_second must be at least 1"));
-        }
-        let schema = to_arrow(&options.schema)?;
+        let settings = Settings::read(descriptor)?;
         Ok(Self {
-            root: local_path(&descriptor.kind, &options.path)?,
-            format: options.format,
-            delimiter: options.delimiter as u8,
-            header: options.header,
-            max_bad_rows: options.max_bad_rows,
-            missing_columns: options.missing_columns,
-            rows: RowBuffer::new(Arc::clone(&schema))?,
-            schema,
+            rows: RowBuffer::new(Arc::clone(&settings.schema))?,
             subtask: context.subtask(),
             parallelism: context.parallelism,
-            limiter: options.rows_per_second.map(|rows| RateLimiter::new(rows, 1)),
+            limiter: settings.rows_per_second.map(|rows| RateLimiter::new(rows, 1)),
+            settings,
             splits: None,
             reader: None,
             bad_rows: 0,
@@ -202,25 +143,27 @@ impl FileSource {
     }
 
     fn path_of(&self, split: &Split) -> PathBuf {
-        if split.file.is_empty() { self.root.clone() } else { self.root.join(&split.file) }
+        let root = &self.settings.root;
+        if split.file.is_empty() { root.clone() } else { root.join(&split.file) }
     }
 
     fn open(&self, split: &Split) -> Result<SplitReader, OperatorError> {
         let path = self.path_of(split);
-        if self.format == Format::Parquet {
-            return Ok(SplitReader::Parquet(ParquetReader::open(&path, split, &self.schema)?));
+        let settings = &self.settings;
+        if settings.format == Format::Parquet {
+            return Ok(SplitReader::Parquet(ParquetReader::open(&path, split, &settings.schema)?));
         }
         refuse_foreign(&path, split)?;
-        if self.format == Format::Json {
-            if self.missing_columns == MissingColumns::Fail {
-                refuse_missing_members(&path, split, &self.schema)?;
+        if settings.format == Format::Json {
+            if settings.missing_columns == MissingColumns::Fail {
+                refuse_missing_members(&path, split, &settings.schema)?;
             }
             return Ok(SplitReader::Json(LineReader::open(&path, split, RowEnd::Line, BLOCK_BYTES)?));
         }
-        let row_end = RowEnd::Csv(self.delimiter);
+        let row_end = if settings.dialect.is_one_line() { RowEnd::Line } else { RowEnd::Csv(settings.dialect) };
         let mut reader = LineReader::open(&path, split, row_end, BLOCK_BYTES)?;
-        let parser = if !self.header {
-            CsvParser::positional(self.delimiter, self.schema.fields().len())
+        let parser = if !settings.header {
+            settings.positional_parser()
         } else if split.start == 0 {
             let header = reader.next_line()?.unwrap_or_default();
             self.parser_for(header, &path)?
@@ -234,8 +177,7 @@ impl FileSource {
 
     fn parser_for(&self, header: &[u8], path: &Path) -> Result<CsvParser, OperatorError> {
         let header = header.strip_prefix(BYTE_ORDER_MARK).unwrap_or(header);
-        let columns: Vec<_> = self.schema.fields().iter().map(|field| field.name().as_str()).collect();
-        CsvParser::from_header(self.delimiter, header, &columns).map_err(|reason| {
+        self.settings.parser_for(header).map_err(|reason| {
             OperatorError::fatal(
                 "SOURCE-HEADER",
                 format!("{}: {reason}; if the file has no header, set \"header\": false", path.display()),
@@ -272,7 +214,7 @@ impl FileSource {
             }
             let parsed = match &mut parser {
                 Some(parser) => parser.parse(line, &mut self.rows),
-                None => parse_json_row(line, &mut self.rows),
+                None => parse_json_row(line, &mut self.rows, self.settings.json),
             };
             match parsed {
                 Ok(()) => self.rows.commit_row(line.len()),
@@ -281,8 +223,8 @@ impl FileSource {
                     let path = self.path_of(split);
                     let bad = BadRow { path: &path, start, line, reason };
                     self.bad_rows += 1;
-                    if self.bad_rows > self.max_bad_rows {
-                        return Err(bad.error(self.bad_rows, self.max_bad_rows));
+                    if self.bad_rows > self.settings.max_bad_rows {
+                        return Err(bad.error(self.bad_rows, self.settings.max_bad_rows));
                     }
                     ::metrics::counter!(SOURCE_BAD_ROWS).increment(1);
                     self.logged_bad_rows += 1;
@@ -414,7 +356,7 @@ impl Source for FileSource {
     }
 
     fn propose_splits(&mut self) -> Result<Bytes, OperatorError> {
-        FileSourceState::encode(listing::list(&self.root)?, 0)
+        FileSourceState::encode(listing::list(&self.settings.root)?, 0)
     }
 
     fn take_splits(&mut self, recorded: &[u8]) -> Result<(), OperatorError> {

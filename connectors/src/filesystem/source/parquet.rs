@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow_array::RecordBatch;
+use arrow_array::{RecordBatch, RecordBatchOptions};
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
@@ -118,12 +118,13 @@ impl ParquetReader {
     fn convert(&self, batch: &RecordBatch) -> Result<RecordBatch, OperatorError> {
         let mut columns = Vec::with_capacity(self.places.len());
         for (field, (place, conversion)) in self.schema.fields().iter().zip(&self.places) {
-            let converted = convert(*conversion, batch.column(*place), field.data_type()).map_err(|error| {
+            let converted = convert(conversion, batch.column(*place), field.data_type()).map_err(|error| {
                 OperatorError::fatal("SOURCE-SCHEMA", format!("{}: column {:?}: {error}", self.path.display(), field.name()))
             })?;
             columns.push(converted);
         }
-        RecordBatch::try_new(Arc::clone(&self.schema), columns)
+        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)
             .map_err(|error| OperatorError::fatal("SOURCE-BAD-ROW", format!("{}: {error}", self.path.display())))
     }
 }

@@ -6,6 +6,8 @@ use arrow_array::{
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use weir_dataflow::schema::to_arrow;
+use weir_protocol::job_graph::Field;
 
 use super::*;
 use crate::testing::{barrier, begin, context, descriptor, drain, restored, state};
@@ -24,7 +26,7 @@ fn options(path: &Path, format: &str) -> Value {
 fn lines(batches: &[RecordBatch]) -> Vec<String> {
     let mut out = Vec::new();
     for batch in batches {
-        crate::rows::text::append_csv(&mut out, batch).unwrap();
+        crate::rows::text::append_csv(&mut out, batch, &Default::default()).unwrap();
     }
     String::from_utf8(out).unwrap().lines().map(str::to_owned).collect()
 }
@@ -50,7 +52,7 @@ fn write_files(directory: &Path, format: Format, files: usize, rows: usize) -> V
         let mut batches = Vec::new();
         for row in (0..rows).filter(|row| row % files == file) {
             buffer.column(0).push_i64(row as i64).unwrap();
-            buffer.column(1).push_str(&format!("r{}", "x".repeat(row % 7))).unwrap();
+            buffer.column(1).push_text(format!("r{}", "x".repeat(row % 7)).as_bytes()).unwrap();
             buffer.commit_row(0);
             if buffer.rows() == 4 {
                 batches.push(buffer.finish().unwrap());
@@ -61,8 +63,12 @@ fn write_files(directory: &Path, format: Format, files: usize, rows: usize) -> V
         let path = directory.join(format!("f{file:03}"));
         let mut text = Vec::new();
         match format {
-            Format::Csv => batches.iter().for_each(|batch| crate::rows::text::append_csv(&mut text, batch).unwrap()),
-            Format::Json => batches.iter().for_each(|batch| crate::rows::text::append_json(&mut text, batch).unwrap()),
+            Format::Csv => {
+                batches.iter().for_each(|batch| crate::rows::text::append_csv(&mut text, batch, &Default::default()).unwrap())
+            }
+            Format::Json => {
+                batches.iter().for_each(|batch| crate::rows::text::append_json(&mut text, batch, Default::default()).unwrap())
+            }
             Format::Parquet => {
                 let properties =
                     ::parquet::file::properties::WriterProperties::builder().set_max_row_group_row_count(Some(5)).build();
@@ -171,7 +177,7 @@ fn a_missing_header_is_an_error() {
 fn the_error_for_a_bad_row_gives_file_line_and_text() {
     let error = read_bytes(b"1,a\nx,b\n", |_| {}).unwrap_err();
     assert_eq!(error.code, "SOURCE-BAD-ROW");
-    assert!(error.message.contains("/data: line 2, byte 4: column \"id\": \"x\" is not a bigint; the row: \"x,b\""), "{error}");
+    assert!(error.message.contains("/data: line 2, byte 4: column \"id\": \"x\" is not a BIGINT; the row: \"x,b\""), "{error}");
     let long = format!("1,a\nx,{}\n", "b".repeat(100_000));
     assert!(read_bytes(long.as_bytes(), |_| {}).unwrap_err().message.len() < 600);
     assert_eq!(read_bytes(b"1,\xff\xfe\n", |_| {}).unwrap_err().code, "SOURCE-BAD-ROW");
@@ -396,19 +402,19 @@ fn a_parquet_column_is_converted_without_loss_or_refused_by_name() {
     let bigints = |value: i64| Arc::new(Int64Array::from(vec![value])) as ArrayRef;
     let times = Arc::new(TimestampMicrosecondArray::from(vec![1])) as ArrayRef;
     for (column, data_type, advice) in [
-        (&doubles, "bigint", "declare it double"),
-        (&doubles, "int", "declare it double"),
-        (&doubles, "boolean", "declare it double"),
-        (&decimals(10), "bigint", "declare it string"),
-        (&decimals(30), "double", "declare it string"),
-        (&texts, "boolean", "declare it string"),
-        (&texts, "bigint", "declare it string"),
-        (&texts, "timestamp_ms", "declare it string"),
-        (&booleans, "int", "declare it boolean"),
-        (&bigints(5), "boolean", "declare it bigint"),
-        (&times, "bigint", "declare it timestamp_ms"),
+        (&doubles, "bigint", "declare it DOUBLE"),
+        (&doubles, "int", "declare it DOUBLE"),
+        (&doubles, "boolean", "declare it DOUBLE"),
+        (&decimals(10), "bigint", "declare it DECIMAL(10, "),
+        (&decimals(30), "double", "declare it DECIMAL(30, "),
+        (&texts, "boolean", "declare it STRING"),
+        (&texts, "bigint", "declare it STRING"),
+        (&texts, "timestamp_ms", "declare it STRING"),
+        (&booleans, "int", "declare it BOOLEAN"),
+        (&bigints(5), "boolean", "declare it BIGINT"),
+        (&times, "bigint", "declare it TIMESTAMP"),
         (&bigints(3_000_000_000), "int", "column \"c\""),
-        (&bigints((1 << 53) + 1), "double", "declare the column bigint"),
+        (&bigints((1 << 53) + 1), "double", "declare the column BIGINT"),
     ] {
         let error = read_parquet(vec![("c", column.clone())], data_type).unwrap_err();
         assert!(error.code == "SOURCE-SCHEMA" && error.message.contains("column \"c\""), "{error}");
@@ -509,5 +515,51 @@ fn invalid_options_are_refused() {
         options[name] = value;
         let built = build(&descriptor("source.file", options), &context(0, 1, 1, vec![]));
         assert_eq!(built.err().map(|error| error.code), Some("CONN-OPTION"), "{name}");
+    }
+}
+
+#[test]
+fn only_the_wanted_columns_are_read_in_their_order_and_errors_in_others_do_not_matter() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("rows");
+    std::fs::write(&path, "1,x,\"a,b\",2020-01-02\n2,y,c,2020-01-03\n").unwrap();
+    let shown = |options: Value| {
+        let mut out = Vec::new();
+        for batch in drain(&mut source(&options, 0, 1), 100, usize::MAX).unwrap() {
+            crate::rows::text::append_print(&mut out, "", &batch).unwrap();
+        }
+        String::from_utf8(out).unwrap()
+    };
+    let schema = json!([{"name": "id", "type": "INT"}, {"name": "wrong", "type": "INT"}, {"name": "s", "type": "STRING"},
+        {"name": "d", "type": "DATE"}]);
+    let mut options = json!({"path": path, "format": "csv", "header": false, "schema": schema, "columns": ["d", "id"]});
+    assert_eq!(shown(options.clone()), "+I[2020-01-02, 1]\n+I[2020-01-03, 2]\n");
+    options["columns"] = json!([]);
+    let batches = drain(&mut source(&options, 0, 1), 100, usize::MAX).unwrap();
+    assert_eq!(batches.iter().map(|batch| (batch.num_rows(), batch.num_columns())).collect::<Vec<_>>(), [(2, 0)]);
+    for columns in [json!(["id", "id"]), json!(["no"])] {
+        options["columns"] = columns;
+        let refused = FileSource::new(&descriptor("source.file", options.clone()), &context(0, 1, 1, vec![])).err().unwrap();
+        assert_eq!(refused.code, "CONN-OPTION");
+    }
+}
+
+#[test]
+fn nested_columns_of_csv_and_unusable_dialects_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let base = json!({"path": directory.path(), "format": "csv", "schema": [{"name": "a", "type": "ARRAY<INT>"}]});
+    let code = |change: &dyn Fn(&mut Value)| {
+        let mut options = base.clone();
+        change(&mut options);
+        FileSource::new(&descriptor("source.file", options), &context(0, 1, 1, vec![])).err().map(|error| error.code)
+    };
+    assert_eq!(code(&|_| ()), Some("CONN-TYPE"));
+    assert_eq!(code(&|options| options["format"] = json!("json")), None);
+    for (name, value) in [("quote", ","), ("quote", "ab"), ("escape", "x"), ("escape", "\""), ("delimiter", "7")] {
+        let refused = code(&|options| {
+            options["schema"] = json!([{"name": "a", "type": "INT"}]);
+            options[name] = json!(value);
+        });
+        assert_eq!(refused, Some("CONN-OPTION"), "{name} {value}");
     }
 }

@@ -1,4 +1,4 @@
-use crate::functions::written_calls::check;
+use crate::functions::answers::check;
 
 #[test]
 fn functions_of_regular_expressions_answer_as_flink_does() {

@@ -15,7 +15,7 @@ pub(super) mod shift;
 #[cfg(test)]
 mod tests;
 mod unit;
-mod value;
+pub(super) mod value;
 
 use weir_protocol::job_graph::DataType;
 

@@ -21,20 +21,20 @@ use crate::schema::arrow_type;
 /// One value: a point in time or a local time as milliseconds since 1970, the milliseconds of a TIME, or the days of a DATE; and what
 /// is beyond a millisecond.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Stamp {
-    pub(super) millis: i64,
+pub(in crate::functions) struct Stamp {
+    pub(in crate::functions) millis: i64,
     /// 0 to 999,999.
-    pub(super) nanos: u32,
+    pub(in crate::functions) nanos: u32,
 }
 
 impl Stamp {
-    pub(super) fn of_millis(millis: i64) -> Self {
+    pub(in crate::functions) fn of_millis(millis: i64) -> Self {
         Self { millis, nanos: 0 }
     }
 }
 
 /// A view of a column of dates or times.
-pub(super) enum Stamps<'a> {
+pub(in crate::functions) enum Stamps<'a> {
     Date(Reader<'a, Date32Array>),
     Time(Reader<'a, Time32MillisecondArray>),
     Millis(Reader<'a, TimestampMillisecondArray>),
@@ -44,7 +44,7 @@ pub(super) enum Stamps<'a> {
 
 impl<'a> Stamps<'a> {
     /// Views an operand. Error: `EXPR-TYPE` if it is absent or holds another type.
-    pub(super) fn of(operands: &'a [Operand], position: usize) -> Result<Self, OperatorError> {
+    pub(in crate::functions) fn of(operands: &'a [Operand], position: usize) -> Result<Self, OperatorError> {
         let operand = operands.get(position).ok_or_else(|| type_error(format!("argument {} is missing", position + 1)))?;
         Ok(match operand.array().data_type() {
             ArrowType::Date32 => Self::Date(Reader::of(operand)?),
@@ -58,7 +58,7 @@ impl<'a> Stamps<'a> {
 
     /// The value of a row that is not NULL.
     #[inline]
-    pub(super) fn get(&self, row: usize) -> Stamp {
+    pub(in crate::functions) fn get(&self, row: usize) -> Stamp {
         match self {
             Self::Date(days) => Stamp::of_millis(days.value(row).into()),
             Self::Time(millis) => Stamp::of_millis(millis.value(row).into()),
@@ -76,13 +76,13 @@ impl<'a> Stamps<'a> {
 }
 
 /// The error of a result beyond what its type holds.
-pub(super) fn out_of_range(data_type: &DataType) -> OperatorError {
+pub(in crate::functions) fn out_of_range(data_type: &DataType) -> OperatorError {
     OperatorError::fatal("EXPR-OVERFLOW", format!("a time is beyond the range of {data_type}; filter such rows out"))
 }
 
 /// Computes a column of this type row by row. `value` is called only for rows that are not NULL in `nulls`; if it returns `None`, the
 /// row is NULL. Error: `EXPR-OVERFLOW` for a time beyond the range of the type.
-pub(super) fn map_stamps(
+pub(in crate::functions) fn map_stamps(
     data_type: &DataType,
     rows: usize,
     nulls: Option<NullBuffer>,

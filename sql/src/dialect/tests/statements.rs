@@ -2,7 +2,7 @@
 
 use sqlparser::ast::ObjectName;
 
-use super::*;
+use crate::dialect::*;
 use crate::script::split;
 
 fn one(script: &str) -> Statement {
@@ -56,7 +56,9 @@ fn create_table_has_columns_of_all_kinds() {
 
 #[test]
 fn create_table_takes_like_and_as() {
-    let like = table("CREATE TABLE t (b INT) WITH ('a'='b') LIKE s (EXCLUDING ALL INCLUDING GENERATED OVERWRITING OPTIONS)").like.unwrap();
+    let like = table("CREATE TABLE t (b INT) WITH ('a'='b') LIKE s (EXCLUDING ALL INCLUDING GENERATED OVERWRITING OPTIONS)")
+        .like
+        .unwrap();
     assert_eq!(like.table, name("s"));
     assert_eq!(
         like.rules,
@@ -75,7 +77,10 @@ fn create_table_takes_like_and_as() {
 
 #[test]
 fn views_keep_the_text_of_their_query() {
-    let Statement::CreateView(view) = one("CREATE VIEW IF NOT EXISTS v (a, b) COMMENT 'c' AS SELECT  1 , 2 /* x */ FROM t ;") else { panic!() };
+    let Statement::CreateView(view) = one("CREATE VIEW IF NOT EXISTS v (a, b) COMMENT 'c' AS SELECT  1 , 2 /* x */ FROM t ;")
+    else {
+        panic!()
+    };
     assert_eq!(view.text, "SELECT  1 , 2 /* x */ FROM t");
     assert_eq!(view.columns.len(), 2);
     assert!(view.if_not_exists && !view.temporary);
@@ -141,7 +146,10 @@ fn insert_and_explain_parse() {
     let Statement::Insert(insert) = one("EXECUTE INSERT INTO b (SELECT 1)") else { panic!() };
     assert!(insert.columns.is_empty());
     assert!(matches!(one("INSERT INTO b VALUES (1, 'a')"), Statement::Insert(_)));
-    let Statement::Explain(explain) = one("EXPLAIN ESTIMATED_COST, CHANGELOG_MODE, JSON_EXECUTION_PLAN INSERT INTO b SELECT 1") else { panic!() };
+    let Statement::Explain(explain) = one("EXPLAIN ESTIMATED_COST, CHANGELOG_MODE, JSON_EXECUTION_PLAN INSERT INTO b SELECT 1")
+    else {
+        panic!()
+    };
     assert!(explain.estimated_cost && explain.changelog_mode && explain.json_execution_plan);
     let Statement::Explain(explain) = one("EXPLAIN PLAN FOR SELECT 1") else { panic!() };
     assert!(!explain.changelog_mode && matches!(*explain.statement, Statement::Query(_)));

@@ -4,18 +4,15 @@
 //! `TIMESTAMP(3) '2024-01-01 00:00:00'` or `BIGINT '5'`, a type with `NULL`, or a call. Each call is computed of constants and of
 //! columns, in which an argument behind `=` is a constant nevertheless.
 
-use std::sync::Arc;
-
 use arrow_array::cast::AsArray;
 use arrow_array::types::*;
-use arrow_array::{Array, ArrayRef, BinaryArray, BooleanArray, StringArray, new_null_array};
-use arrow_array::{Date32Array, Decimal128Array, Float32Array, Float64Array, Int8Array, Int16Array, Int32Array, Int64Array};
+use arrow_array::{Array, ArrayRef, new_null_array};
 use arrow_schema::{DataType as ArrowType, TimeUnit};
 use arrow_select::concat::concat;
 use weir_protocol::job_graph::DataType;
 
-use super::{Argument, Clock, Operand, by_sql_name};
-use crate::calendar::{DAY_MS, civil_from_days, days_from_civil};
+use super::{Argument, Clock, Operand, by_sql_name, cast};
+use crate::calendar::{DAY_MS, civil_from_days};
 use crate::schema::arrow_type;
 
 /// A value with its type.
@@ -105,15 +102,16 @@ fn apply(name: &str, given: &[Value], constant: bool) -> Result<Value, String> {
         arguments.iter().zip(&resolved.arguments).map(|(argument, data_type)| Argument { data_type, ..*argument }).collect();
     let mut kernel = (function.kernel)(&cast, &resolved.result)?;
     let operand = |(value, to): (&Value, &DataType)| {
-        let array = convert(&value.array, to);
+        let array = if value.data_type == *to { value.array.clone() } else { convert(&value.array, &value.data_type, to)? };
         if value.constant {
-            return Operand::Constant(array);
+            return Ok(Operand::Constant(array));
         }
-        // The row of interest is the second, between two NULLs.
-        let null = new_null_array(array.data_type(), 1);
-        Operand::Column(concat(&[&null, &array, &null]).unwrap())
+        // The row of interest is the second, between two NULLs, which a collection of NOT NULL values cannot have.
+        let makes_collection = matches!(name, "array" | "map" | "row");
+        let other = if makes_collection { array.clone() } else { new_null_array(array.data_type(), 1) };
+        Ok::<_, String>(Operand::Column(concat(&[&other, &array, &other]).unwrap()))
     };
-    let operands: Vec<Operand> = given.iter().zip(&resolved.arguments).map(operand).collect();
+    let operands = given.iter().zip(&resolved.arguments).map(operand).collect::<Result<Vec<_>, _>>()?;
     let rows = if constant { 1 } else { 3 };
     let clock = Clock { now_ms: 1_700_000_000_123 };
     let array = kernel.evaluate(&operands, rows, clock).map_err(|error| error.to_string())?;
@@ -211,81 +209,16 @@ impl Parser<'_> {
 }
 
 fn literal(data_type: DataType, text: Option<String>) -> Value {
-    let array = text.as_ref().map_or_else(|| new_null_array(&arrow_type(&data_type), 1), |text| array_of(&data_type, text));
+    let array = match &text {
+        Some(text) => cast::read_literal(Some(text), &data_type).unwrap(),
+        None => new_null_array(&arrow_type(&data_type), 1),
+    };
     Value { data_type, nullable: text.is_none(), literal: Some(text), constant: false, array }
 }
 
-fn array_of(data_type: &DataType, text: &str) -> ArrayRef {
-    match data_type {
-        DataType::Boolean => Arc::new(BooleanArray::from(vec![text == "TRUE"])),
-        DataType::Tinyint => Arc::new(Int8Array::from(vec![text.parse::<i8>().unwrap()])),
-        DataType::Smallint => Arc::new(Int16Array::from(vec![text.parse::<i16>().unwrap()])),
-        DataType::Int => Arc::new(Int32Array::from(vec![text.parse::<i32>().unwrap()])),
-        DataType::Bigint => Arc::new(Int64Array::from(vec![text.parse::<i64>().unwrap()])),
-        DataType::Float => Arc::new(Float32Array::from(vec![text.parse::<f32>().unwrap()])),
-        DataType::Double => Arc::new(Float64Array::from(vec![text.parse::<f64>().unwrap()])),
-        DataType::Decimal { precision, scale } => {
-            let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-            let unscaled: i128 = format!("{whole}{fraction:0<width$}", width = usize::from(*scale)).parse().unwrap();
-            Arc::new(Decimal128Array::from(vec![unscaled]).with_precision_and_scale(*precision, *scale as i8).unwrap())
-        }
-        DataType::Char(_) | DataType::Varchar(_) | DataType::String => Arc::new(StringArray::from(vec![text])),
-        DataType::Binary(_) | DataType::Varbinary(_) | DataType::Bytes => {
-            let byte = |i: usize| u8::from_str_radix(&text[i..i + 2], 16).unwrap();
-            let bytes: Vec<u8> = (0..text.len()).step_by(2).map(byte).collect();
-            Arc::new(BinaryArray::from(vec![bytes.as_slice()]))
-        }
-        DataType::Date => Arc::new(Date32Array::from(vec![days(text) as i32])),
-        DataType::Time(_) => Arc::new(arrow_array::Time32MillisecondArray::from(vec![(nanos(text) / 1_000_000) as i32])),
-        DataType::Timestamp(precision) | DataType::TimestampLtz(precision) => {
-            let (date, time) = text.split_once(' ').unwrap_or((text, "00:00:00"));
-            let nanos = i128::from(days(date)) * 86_400_000_000_000 + i128::from(nanos(time));
-            let unit = match precision {
-                0..=3 => 1_000_000,
-                4..=6 => 1_000,
-                _ => 1,
-            };
-            let plain = Int64Array::from(vec![nanos.div_euclid(unit) as i64]);
-            convert(&(Arc::new(plain) as ArrayRef), data_type)
-        }
-        other => panic!("no literal of {other}"),
-    }
-}
-
-fn days(text: &str) -> i64 {
-    let parts: Vec<i64> = text.split('-').map(|part| part.parse().unwrap()).collect();
-    days_from_civil(parts[0], parts[1], parts[2])
-}
-
-fn nanos(text: &str) -> i64 {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let parts: Vec<i64> = whole.split(':').map(|part| part.parse().unwrap()).collect();
-    (parts[0] * 3600 + parts[1] * 60 + parts[2]) * 1_000_000_000 + format!("{fraction:0<9}").parse::<i64>().unwrap()
-}
-
-/// The numeric casts that calls need.
-fn convert(array: &ArrayRef, to: &DataType) -> ArrayRef {
-    let target = arrow_type(to);
-    if array.data_type() == &target {
-        return array.clone();
-    }
-    if array.is_null(0) {
-        return new_null_array(&target, 1);
-    }
-    if let (ArrowType::Int64, ArrowType::Timestamp(unit, zone)) = (array.data_type(), &target) {
-        let value = vec![array.as_primitive::<Int64Type>().value(0)];
-        return match unit {
-            TimeUnit::Millisecond => {
-                Arc::new(arrow_array::TimestampMillisecondArray::from(value).with_timezone_opt(zone.clone()))
-            }
-            TimeUnit::Microsecond => {
-                Arc::new(arrow_array::TimestampMicrosecondArray::from(value).with_timezone_opt(zone.clone()))
-            }
-            _ => Arc::new(arrow_array::TimestampNanosecondArray::from(value).with_timezone_opt(zone.clone())),
-        };
-    }
-    let shown = show(array, 0);
-    array_of(to, if to.is_integer() { shown.split('.').next().unwrap() } else { &shown })
+fn convert(array: &ArrayRef, from: &DataType, to: &DataType) -> Result<ArrayRef, String> {
+    let mut kernel = cast::prepare(from, to, cast::Options::default())?;
+    kernel.evaluate(&[Operand::Constant(array.clone())], 1, Clock::default()).map_err(|error| error.to_string())
 }
 
 /// A value as text.

@@ -38,7 +38,16 @@ fn a_statement_set_is_one_statement() {
 
 #[test]
 fn what_is_not_closed_is_incomplete_and_says_so_as_flink_does() {
-    for script in ["SELECT 'a", "SELECT `a", "SELECT /* a", "BEGIN STATEMENT SET; INSERT INTO a SELECT 1;", "EXECUTE STATEMENT SET BEGIN", "SELECT (1;", "'", "/*"] {
+    for script in [
+        "SELECT 'a",
+        "SELECT `a",
+        "SELECT /* a",
+        "BEGIN STATEMENT SET; INSERT INTO a SELECT 1;",
+        "EXECUTE STATEMENT SET BEGIN",
+        "SELECT (1;",
+        "'",
+        "/*",
+    ] {
         let statements = split(script).unwrap();
         let last = statements.last().unwrap();
         let error = parse_statement(last).unwrap_err();
@@ -63,7 +72,16 @@ fn places_count_lines_and_characters_of_the_whole_script() {
 
 #[test]
 fn odd_characters_are_refused_with_a_place() {
-    for script in ["SELECT \0", "SELECT a\u{200b}", "SELECT \u{fffd}", "SELECT U&'\\D800'", "SELECT U&'\\+110000'", "SELECT @x", "SELECT a ! b", "SELECT $$a"] {
+    for script in [
+        "SELECT \0",
+        "SELECT a\u{200b}",
+        "SELECT \u{fffd}",
+        "SELECT U&'\\D800'",
+        "SELECT U&'\\+110000'",
+        "SELECT @x",
+        "SELECT a ! b",
+        "SELECT $$a",
+    ] {
         for statement in split(script).unwrap() {
             let error = parse_statement(&statement).unwrap_err();
             assert!(error.place.is_some(), "{script:?}: {error}");

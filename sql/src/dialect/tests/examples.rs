@@ -1,6 +1,6 @@
 //! Statements that parse, and errors with their places.
 
-use super::*;
+use crate::dialect::*;
 use crate::script::{Place, SqlError, split};
 
 fn parse(script: &str) -> Result<Vec<Statement>, SqlError> {
@@ -30,9 +30,6 @@ fn queries_print_as_they_were_read() {
         "SELECT t.*, a.b.c FROM cat.db.t AS t",
         "SELECT COUNT(*) FILTER (WHERE a > 1), COUNT(DISTINCT b), SUM(c) FROM t GROUP BY d HAVING COUNT(*) > 1",
         "SELECT a FROM t WHERE b LIKE '%x!%' ESCAPE '!' AND c NOT LIKE 'y' AND d SIMILAR TO 'z'",
-        "SELECT window_start, COUNT(*) FROM TABLE(TUMBLE($table(bid), DESCRIPTOR(ts), INTERVAL '10' MINUTE)) GROUP BY window_start",
-        "SELECT * FROM TUMBLE($table(bid), DESCRIPTOR(ts), INTERVAL '1' HOUR)",
-        "SELECT * FROM TABLE(TUMBLE(DATA => $table(bid), TIMECOL => DESCRIPTOR(ts), SIZE => INTERVAL '10' MINUTE))",
         "SELECT DATE '2020-01-01', TIMESTAMP '2020-01-01 00:00:00', TIME '10:00:00', INTERVAL '1' YEAR, INTERVAL '1 2' DAY TO HOUR",
         "SELECT INTERVAL '1.5' SECOND (2, 3)",
         "SELECT ARRAY[1, 2], ROW(1, 'a'), a[1], m['k'], r.f",
@@ -41,7 +38,7 @@ fn queries_print_as_they_were_read() {
         "SELECT EXTRACT(DAY FROM ts), FLOOR(ts TO HOUR), CEIL(ts TO DAY), FLOOR(x), TIMESTAMPADD(DAY, 1, ts), TIMESTAMPDIFF(HOUR, a, b)",
         "SELECT CURRENT_TIMESTAMP, LOCALTIMESTAMP, CURRENT_DATE, LEFT(s, 2), `date`",
         "SELECT CAST(a AS DECIMAL(10, 2)), TRY_CAST(a AS TIMESTAMP_LTZ(3)), CAST(a AS ROW<x INT, y ARRAY<STRING>>), CAST(a AS STRING)",
-        "SELECT x'0A1F', 'it''s', U&'\\00E9', 1.5E3, -1",
+        "SELECT X'0A1F', 'it''s', U&'\\00E9', 1.5E3, -1",
         "SELECT * FROM a JOIN b ON a.x = b.x LEFT JOIN c USING(y) CROSS JOIN UNNEST(arr) AS u (v)",
         "SELECT * FROM o JOIN r FOR SYSTEM_TIME AS OF o.ts ON o.c = r.c",
         "SELECT * FROM o, LATERAL TABLE(split(a, ',')) AS s (w)",
@@ -54,7 +51,7 @@ fn queries_print_as_they_were_read() {
         "SELECT CASE WHEN a THEN 1 ELSE 2 END, CASE a WHEN 1 THEN 2 END, a IN (1, 2), a NOT IN (SELECT b FROM t)",
         "SELECT a BETWEEN 1 AND 2, a NOT BETWEEN 1 AND 2, EXISTS (SELECT 1)",
         "SELECT LISTAGG(a, ',') WITHIN GROUP (ORDER BY b)",
-        "SELECT a || b || 'c', a % 2, (a + b) * c, - a",
+        "SELECT a || b || 'c', a % 2, (a + b) * c, -a, EXPR$0",
     ] {
         assert_eq!(printed(text), text);
     }
@@ -63,10 +60,23 @@ fn queries_print_as_they_were_read() {
 #[test]
 fn what_sqlparser_has_no_tree_for_becomes_a_marker() {
     for (text, tree) in [
-        ("SELECT * FROM TABLE(TUMBLE(TABLE bid, DESCRIPTOR(ts), INTERVAL '10' MINUTE))", "SELECT * FROM TABLE(TUMBLE($table(bid), DESCRIPTOR(ts), INTERVAL '10' MINUTE))"),
+        (
+            "SELECT * FROM TABLE(TUMBLE(DATA => TABLE bid, TIMECOL => DESCRIPTOR(ts), SIZE => INTERVAL '1' HOUR))",
+            "SELECT * FROM TABLE(TUMBLE(DATA => $table(bid), TIMECOL => DESCRIPTOR(ts), SIZE => INTERVAL '1' HOUR))",
+        ),
+        (
+            "SELECT * FROM TABLE(TUMBLE(TABLE bid, DESCRIPTOR(ts), INTERVAL '10' MINUTE))",
+            "SELECT * FROM TABLE(TUMBLE($table(bid), DESCRIPTOR(ts), INTERVAL '10' MINUTE))",
+        ),
         ("SELECT * FROM HOP(TABLE c.d.bid, DESCRIPTOR(ts))", "SELECT * FROM HOP($table(c.d.bid), DESCRIPTOR(ts))"),
-        ("SELECT * FROM TUMBLE((SELECT * FROM bid), DESCRIPTOR(ts))", "SELECT * FROM TUMBLE((SELECT * FROM bid), DESCRIPTOR(ts))"),
-        ("SELECT * FROM TUMBLE(TABLE (SELECT * FROM bid), DESCRIPTOR(ts))", "SELECT * FROM TUMBLE($table(SELECT * FROM bid), DESCRIPTOR(ts))"),
+        (
+            "SELECT * FROM TUMBLE((SELECT * FROM bid), DESCRIPTOR(ts))",
+            "SELECT * FROM TUMBLE((SELECT * FROM bid), DESCRIPTOR(ts))",
+        ),
+        (
+            "SELECT * FROM TUMBLE(TABLE (SELECT * FROM bid), DESCRIPTOR(ts))",
+            "SELECT * FROM TUMBLE($table(SELECT * FROM bid), DESCRIPTOR(ts))",
+        ),
         ("SELECT MAP['k', v, 'l', w]", "SELECT $map('k', v, 'l', w)"),
         ("SELECT a BETWEEN SYMMETRIC 2 AND 1", "SELECT $between_symmetric(a, 2, 1)"),
         ("SELECT a NOT BETWEEN SYMMETRIC 2 AND 1", "SELECT NOT $between_symmetric(a, 2, 1)"),
@@ -77,13 +87,25 @@ fn what_sqlparser_has_no_tree_for_becomes_a_marker() {
             "SELECT JSON_VALUE(j, '$.a', $returning => CAST(NULL AS INT), $on_empty => 'NULL', $on_error => 'ERROR')",
         ),
         ("SELECT JSON_VALUE(j, '$.a' DEFAULT 1 + 1 ON ERROR)", "SELECT JSON_VALUE(j, '$.a', $on_error => (1 + 1))"),
-        ("SELECT JSON_QUERY(j, '$' WITH CONDITIONAL WRAPPER EMPTY ARRAY ON EMPTY)", "SELECT JSON_QUERY(j, '$', $wrapper => 'CONDITIONAL', $on_empty => 'EMPTY ARRAY')"),
-        ("SELECT JSON_OBJECT(KEY 'a' VALUE 1, 'b' VALUE 2 ABSENT ON NULL)", "SELECT JSON_OBJECT('a', 1, 'b', 2, $on_null => 'ABSENT')"),
-        ("SELECT JSON_ARRAY(1, 'x' NULL ON NULL), JSON_EXISTS(j, '$.a' TRUE ON ERROR)", "SELECT JSON_ARRAY(1, 'x', $on_null => 'NULL'), JSON_EXISTS(j, '$.a', $on_error => 'TRUE')"),
+        (
+            "SELECT JSON_QUERY(j, '$' WITH CONDITIONAL WRAPPER EMPTY ARRAY ON EMPTY)",
+            "SELECT JSON_QUERY(j, '$', $wrapper => 'CONDITIONAL', $on_empty => 'EMPTY ARRAY')",
+        ),
+        (
+            "SELECT JSON_OBJECT(KEY 'a' VALUE 1, 'b' VALUE 2 ABSENT ON NULL)",
+            "SELECT JSON_OBJECT('a', 1, 'b', 2, $on_null => 'ABSENT')",
+        ),
+        (
+            "SELECT JSON_ARRAY(1, 'x' NULL ON NULL), JSON_EXISTS(j, '$.a' TRUE ON ERROR)",
+            "SELECT JSON_ARRAY(1, 'x', $on_null => 'NULL'), JSON_EXISTS(j, '$.a', $on_error => 'TRUE')",
+        ),
         ("SELECT INTERVAL - '1' DAY, _UTF16'x', UNKNOWN", "SELECT INTERVAL '-1' DAY, 'x', CAST(NULL AS BOOLEAN)"),
         ("SELECT TRIM(LEADING FROM a), CEILING(a)", "SELECT TRIM(LEADING a), CEIL(a)"),
         ("SELECT 'a'\n'b'", "SELECT 'ab'"),
-        ("SELECT CAST(a AS varchar(2147483647)), CAST(b AS MAP<int, ROW<>>), CAST(c AS INT ARRAY)", "SELECT CAST(a AS STRING), CAST(b AS MAP<INT, ROW<>>), CAST(c AS ARRAY<INT>)"),
+        (
+            "SELECT CAST(a AS varchar(2147483647)), CAST(b AS MAP<int, ROW<>>), CAST(c AS INT ARRAY)",
+            "SELECT CAST(a AS STRING), CAST(b AS MAP<INT, ROW<>>), CAST(c AS ARRAY<INT>)",
+        ),
     ] {
         assert_eq!(printed(text), tree);
     }
@@ -138,7 +160,10 @@ fn casts_carry_flinks_types() {
 
 #[test]
 fn hints_are_kept() {
-    let Statement::Query(query) = one("SELECT /*+ STATE_TTL('a'='1d', 'b'='2d') */ * FROM db.t /*+ OPTIONS('k.x'='v') */ AS x") else { panic!() };
+    let Statement::Query(query) = one("SELECT /*+ STATE_TTL('a'='1d', 'b'='2d') */ * FROM db.t /*+ OPTIONS('k.x'='v') */ AS x")
+    else {
+        panic!()
+    };
     let sqlparser::ast::SetExpr::Select(select) = query.body.as_ref() else { panic!() };
     let hints = parse_hints(&select.optimizer_hints[0].text).unwrap();
     assert_eq!(hints[0].name, "STATE_TTL");
@@ -158,26 +183,87 @@ fn an_error_names_what_was_found_and_where() {
     for (script, code, message, place, hint) in [
         ("SELECT a, FROM t", "SQL-PARSE", "Encountered \"FROM\"; expected an expression", (1, 11), None),
         ("SELCT a FROM t", "SQL-PARSE", "Encountered \"SELCT\"; expected a statement", (1, 1), Some("did you mean SELECT?")),
-        ("SELECT a FORM t", "SQL-PARSE", "Encountered \"t\"; expected the end of the statement", (1, 15), Some("did you mean FROM?")),
-        ("SELECT a FROM t WERE a = 1", "SQL-PARSE", "Encountered \"a\"; expected the end of the statement", (1, 22), Some("did you mean WHERE?")),
+        (
+            "SELECT a FORM t",
+            "SQL-PARSE",
+            "Encountered \"t\"; expected the end of the statement",
+            (1, 15),
+            Some("did you mean FROM?"),
+        ),
+        (
+            "SELECT a FROM t WERE a = 1",
+            "SQL-PARSE",
+            "Encountered \"a\"; expected the end of the statement",
+            (1, 22),
+            Some("did you mean WHERE?"),
+        ),
         ("SELECT (a", "SQL-PARSE", "Encountered \"<EOF>\"; expected )", (1, 10), None),
         ("SELECT", "SQL-PARSE", "Encountered \"<EOF>\"; expected an expression", (1, 7), None),
         ("SELECT 'abc", "SQL-PARSE", "Encountered \"<EOF>\"; a text that begins here is not closed", (1, 8), None),
         ("SELECT /* abc", "SQL-PARSE", "Encountered \"<EOF>\"; a comment is not closed", (1, 14), None),
         ("SELECT `abc", "SQL-PARSE", "Encountered \"<EOF>\"; a quoted name that begins here is not closed", (1, 8), None),
-        ("SELECT \"a\" FROM t", "SQL-PARSE", "Encountered \"\\\"\"", (1, 8), Some("texts stand in single quotes, names in backticks")),
-        ("SELECT 1;\n\nSELECT *\nFROM (SELECT a, FROM t) x", "SQL-PARSE", "Encountered \"FROM\"; expected an expression", (4, 17), None),
+        (
+            "SELECT \"a\" FROM t",
+            "SQL-PARSE",
+            "Encountered \"\\\"\"",
+            (1, 8),
+            Some("texts stand in single quotes, names in backticks"),
+        ),
+        (
+            "SELECT 1;\n\nSELECT *\nFROM (SELECT a, FROM t) x",
+            "SQL-PARSE",
+            "Encountered \"FROM\"; expected an expression",
+            (4, 17),
+            None,
+        ),
         ("SELECT CAST(a AS INTT)", "SQL-TYPE", "INTT: no type is called INTT; did you mean INT?", (1, 18), None),
         ("SELECT CAST(a AS INTERVAL DAY)", "SQL-UNSUPPORTED", "the type INTERVAL is not supported", (1, 18), None),
         ("SELECT a)", "SQL-PARSE", "Encountered \")\", which closes nothing", (1, 9), None),
-        ("CREATE TABEL t (a INT)", "SQL-PARSE", "Encountered \"TABEL\"; expected TABLE, VIEW or DATABASE", (1, 8), Some("did you mean TABLE?")),
+        (
+            "CREATE TABEL t (a INT)",
+            "SQL-PARSE",
+            "Encountered \"TABEL\"; expected TABLE, VIEW or DATABASE",
+            (1, 8),
+            Some("did you mean TABLE?"),
+        ),
         ("CREATE TABLE t (a)", "SQL-PARSE", "the column a has no type", (1, 17), None),
-        ("CREATE TABLE t (a INT, PRIMARY KEY (a))", "SQL-UNSUPPORTED", "an enforced PRIMARY KEY is not supported: the rows belong to another system", (1, 39), Some("write NOT ENFORCED after the key")),
-        ("CREATE TABLE t (a INT, WATERMARK FOR a AS a, WATERMARK FOR a AS a)", "SQL-PARSE", "a table has at most one WATERMARK", (1, 46), None),
+        (
+            "CREATE TABLE t (a INT, PRIMARY KEY (a))",
+            "SQL-UNSUPPORTED",
+            "an enforced PRIMARY KEY is not supported: the rows belong to another system",
+            (1, 39),
+            Some("write NOT ENFORCED after the key"),
+        ),
+        (
+            "CREATE TABLE t (a INT, WATERMARK FOR a AS a, WATERMARK FOR a AS a)",
+            "SQL-PARSE",
+            "a table has at most one WATERMARK",
+            (1, 46),
+            None,
+        ),
         ("CREATE TABLE t (a INT) WITH ('a'='b', 'a'='c')", "SQL-PARSE", "the option 'a' is given twice", (1, 39), None),
+        (
+            "SELECT a 'b' FROM t",
+            "SQL-PARSE",
+            "Encountered \"'b'\"; expected a name",
+            (1, 8),
+            Some("names are quoted with backticks"),
+        ),
         ("SET 'a'", "SQL-PARSE", "Encountered \"<EOF>\"; expected =", (1, 8), None),
-        ("SELECT a FROM t WHERE /*+ X('a'='b') */ a", "SQL-PARSE", "a hint can't stand here: hints follow SELECT or the name of a table", (1, 23), None),
-        ("SELECT a /*+ X('a'='b') */ FROM t", "SQL-PARSE", "a hint can't stand here: hints follow SELECT or the name of a table", (1, 10), None),
+        (
+            "SELECT a FROM t WHERE /*+ X('a'='b') */ a",
+            "SQL-PARSE",
+            "a hint can't stand here: hints follow SELECT or the name of a table",
+            (1, 23),
+            None,
+        ),
+        (
+            "SELECT a /*+ X('a'='b') */ FROM t",
+            "SQL-PARSE",
+            "a hint can't stand here: hints follow SELECT or the name of a table",
+            (1, 10),
+            None,
+        ),
     ] {
         let error = parse(script).unwrap_err();
         let expected = SqlError {
@@ -224,7 +310,11 @@ fn what_is_not_supported_is_refused_by_name() {
         ("EXPLAIN SHOW TABLES", "EXPLAIN of anything but a query, INSERT or a statement set"),
     ] {
         let error = parse(script).unwrap_err();
-        assert_eq!((error.code, error.message.as_str()), ("SQL-UNSUPPORTED", format!("{what} is not supported").as_str()), "{script}");
+        assert_eq!(
+            (error.code, error.message.as_str()),
+            ("SQL-UNSUPPORTED", format!("{what} is not supported").as_str()),
+            "{script}"
+        );
         assert!(error.place.is_some(), "{script}");
     }
 }

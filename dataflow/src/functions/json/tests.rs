@@ -1,0 +1,6 @@
+use crate::functions::answers::check;
+
+#[test]
+fn functions_of_json_answer_as_flink_does() {
+    check(include_str!("answers.tsv"));
+}

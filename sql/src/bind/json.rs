@@ -1,0 +1,64 @@
+//! JSON_VALUE, JSON_QUERY and JSON_EXISTS: their clauses become constant arguments.
+
+use sqlparser::ast::{CastKind, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments};
+use sqlparser::tokenizer::Location;
+use weir_protocol::job_graph::DataType;
+
+use super::expression::{Expressions, type_error};
+use super::unsupported;
+use crate::dialect::{cast_type, marker};
+use crate::expression::{ExprKind, Typed};
+use crate::script::SqlError;
+
+/// The clauses of each function, in the order of its arguments, with what holds if one is left out.
+fn clauses(name: &str) -> Option<&'static [(&'static str, &'static str)]> {
+    Some(match name {
+        "json_value" => &[(marker::RETURNING, "STRING"), (marker::ON_EMPTY, "NULL"), (marker::ON_ERROR, "NULL")],
+        "json_query" => &[(marker::WRAPPER, "WITHOUT"), (marker::ON_EMPTY, "NULL"), (marker::ON_ERROR, "NULL")],
+        "json_exists" => &[(marker::ON_ERROR, "FALSE")],
+        _ => return None,
+    })
+}
+
+impl Expressions<'_> {
+    /// A call of one of these functions; `None` for others. Error: `SQL-UNSUPPORTED` for a default that is no constant.
+    pub(super) fn json_call(&mut self, name: &str, function: &Function, at: Location) -> Result<Option<Typed>, SqlError> {
+        let Some(clauses) = clauses(name) else { return Ok(None) };
+        let FunctionArguments::List(list) = &function.args else { return Ok(None) };
+        let mut args = Vec::new();
+        let mut given = Vec::new();
+        for arg in &list.args {
+            match arg {
+                FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => args.push(self.bind(expr)?),
+                FunctionArg::Named { name, arg: FunctionArgExpr::Expr(expr), .. } => {
+                    given.push((name.value.as_str(), self.clause_text(expr, at)?));
+                }
+                _ => return unsupported(&format!("the argument {arg}"), at),
+            }
+        }
+        if let Some((clause, _)) = given.iter().find(|(clause, _)| !clauses.iter().any(|(known, _)| known == clause)) {
+            return unsupported(&format!("{} at {}", clause.trim_start_matches('$').to_uppercase(), name.to_uppercase()), at);
+        }
+        for (clause, default) in clauses {
+            let text = given.iter().find(|(name, _)| name == clause).map_or(*default, |(_, text)| text.as_str());
+            args.push(Typed::literal(text, DataType::String));
+        }
+        self.call(name, args, at).map(Some)
+    }
+
+    /// What a clause says: words, a type, or `DEFAULT` and a constant.
+    fn clause_text(&mut self, expr: &Expr, at: Location) -> Result<String, SqlError> {
+        match expr {
+            Expr::Cast { kind: CastKind::Cast, data_type, .. } => Ok(cast_type(data_type).map_err(type_error)?.to_string()),
+            Expr::Nested(default) => match self.bind(default)?.kind {
+                ExprKind::Literal(Some(text)) => Ok(format!("DEFAULT {text}")),
+                ExprKind::Literal(None) | ExprKind::UntypedNull => Ok("NULL".into()),
+                _ => unsupported("a DEFAULT that is not a constant", at),
+            },
+            words => match self.bind(words)?.kind {
+                ExprKind::Literal(Some(text)) => Ok(text),
+                _ => unsupported("this clause", at),
+            },
+        }
+    }
+}
