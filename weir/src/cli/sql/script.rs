@@ -5,7 +5,7 @@ use std::path::Path;
 
 use weir_client::sql_client::{Outcome, SqlClient, SqlClientError, Submission};
 use weir_sql::script::split;
-use weir_world::{err_line, output};
+use weir_world::err_line;
 
 use super::interrupt::or_interrupted;
 use super::screen::Screen;
@@ -69,9 +69,6 @@ pub(super) async fn run(
                 wait(client, &submission).await?;
             }
         }
-        if output::reader_is_gone() {
-            break;
-        }
     }
     Ok(())
 }
@@ -80,9 +77,7 @@ pub(super) async fn run(
 async fn wait(client: &SqlClient, submission: &Submission) -> Result<(), Failure> {
     match or_interrupted(waiting::wait_for(client, submission)).await {
         Some(end) => err_line!("weir: {}", waiting::ending(&end?)),
-        None => {
-            return Err(Failure::error(format!("stopped waiting; {}", waiting::goes_on(submission.job_id))));
-        }
+        None => return Err(Failure::error(format!("stopped waiting; {}", waiting::goes_on(submission.job_id)))),
     }
     Ok(())
 }
