@@ -161,10 +161,6 @@ fn length(value: &Expr) -> Result<i64, SqlError> {
 fn assign(input: Rc<Node>, window: Window, time: usize) -> Rc<Node> {
     let mut columns = input.columns.clone();
     let first = columns.len();
-    // Rows have one event time; after a window function it is window_time.
-    for column in &mut columns {
-        column.is_rowtime = false;
-    }
     for output in [WindowOutput::Start, WindowOutput::End, WindowOutput::Time] {
         let is_time = output == WindowOutput::Time;
         columns.push(Column {

@@ -140,6 +140,11 @@ impl Collector for Outputs<'_> {
         }
         Ok(())
     }
+
+    fn watermark(&mut self, watermark: i64) -> Result<(), OperatorError> {
+        self.elements.push(StreamElement::Watermark(watermark));
+        Ok(())
+    }
 }
 
 impl Outputs<'_> {

@@ -26,8 +26,10 @@ const DIFFERENT: &[(&str, &str)] = &[
     ("json_ignore_parse_errors", "a number in quotes is no number, and an object is no text; Flink converts both"),
     ("order_by_time", "ORDER BY comes later"),
     ("refused_reserved_word", "a column may be called user"),
+    ("refused_interval_precision", "an interval may have more than two digits"),
     ("rollup", "GROUPING SETS come later"),
     ("tumble_grouping_sets", "GROUPING SETS come later"),
+    ("tumble_result_types", "Flink calls MAX of an event time event time, in its type only"),
     ("unknown_format_option", "an unknown option is an error; Flink ignores it"),
 ];
 
