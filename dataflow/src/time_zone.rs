@@ -113,7 +113,10 @@ enum Local {
     /// The earlier comes first.
     Twice(i64, i64),
     /// It is skipped. `shifted` is the point in time by the offset before the change.
-    Never { shifted: i64, change: i64 },
+    Never {
+        shifted: i64,
+        change: i64,
+    },
 }
 
 fn never(zone: Tz, local_ms: i64) -> Local {

@@ -50,9 +50,7 @@ impl Clone for Box<dyn Accumulator> {
 
 /// The accumulator as its type.
 pub(super) fn like<A: Accumulator + 'static>(from: &dyn Accumulator) -> &A {
-    let Some(same) = from.as_any().downcast_ref() else {
-        unreachable!("all accumulators of one aggregate have the same type")
-    };
+    let Some(same) = from.as_any().downcast_ref() else { unreachable!("all accumulators of one aggregate have the same type") };
     same
 }
 

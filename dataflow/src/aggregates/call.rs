@@ -66,13 +66,24 @@ pub(crate) struct AggregateCall {
 #[derive(Debug, Clone, PartialEq)]
 enum Kind {
     Count,
-    Sum { average: bool },
+    Sum {
+        average: bool,
+    },
     /// The sum of hand-written graphs, which does not wrap around.
-    ExactSum { average: bool },
+    ExactSum {
+        average: bool,
+    },
     Extreme(Preference),
-    Picked { last: bool },
-    Variance { sample: bool, root: bool },
-    TextList { delimiter: Arc<str> },
+    Picked {
+        last: bool,
+    },
+    Variance {
+        sample: bool,
+        root: bool,
+    },
+    TextList {
+        delimiter: Arc<str>,
+    },
 }
 
 /// What an aggregate reads of a batch.
@@ -113,8 +124,8 @@ impl AggregateCall {
             let data_type = schema::column_type(field.data_type());
             arguments.push(data_type.ok_or_else(|| unsupported(&name, function.name, field.name(), field.data_type()))?);
         }
-        let resolved = typing::resolve(function.name, &arguments, option.distinct)
-            .map_err(|what| refuse(&name, "AGG-TYPE", &what))?;
+        let resolved =
+            typing::resolve(function.name, &arguments, option.distinct).map_err(|what| refuse(&name, "AGG-TYPE", &what))?;
         let delimiter = option.delimiter.unwrap_or_else(|| ",".into());
         let mut signature = function.name.to_owned();
         signature.push_str(if option.distinct { " distinct" } else { "" });

@@ -20,14 +20,35 @@ use crate::state::StateReader;
 #[test]
 fn calls_have_flinks_types() {
     for (function, argument, result) in [
-        ("sum", "TINYINT", "TINYINT"), ("sum", "SMALLINT", "SMALLINT"), ("SUM", "INT", "INT"), ("sum", "BIGINT", "BIGINT"),
-        ("sum", "FLOAT", "FLOAT"), ("sum", "DOUBLE", "DOUBLE"), ("sum", "DECIMAL(10, 2)", "DECIMAL(38, 2)"), ("avg", "TINYINT", "TINYINT"),
-        ("avg", "BIGINT", "BIGINT"), ("avg", "FLOAT", "FLOAT"), ("avg", "DOUBLE", "DOUBLE"), ("avg", "DECIMAL(10, 2)", "DECIMAL(38, 6)"),
-        ("avg", "DECIMAL(20, 9)", "DECIMAL(38, 9)"), ("stddev_pop", "TINYINT", "TINYINT"), ("stddev_pop", "INT", "INT"),
-        ("variance", "BIGINT", "BIGINT"), ("stddev", "DOUBLE", "DOUBLE"), ("var_pop", "DECIMAL(10, 2)", "DECIMAL(38, 6)"),
-        ("stddev_samp", "FLOAT", "FLOAT"), ("min", "CHAR(1)", "CHAR(1)"), ("max", "BOOLEAN", "BOOLEAN"), ("min", "DATE", "DATE"),
-        ("max", "TIME(0)", "TIME(0)"), ("max", "TIMESTAMP(0)", "TIMESTAMP(0)"), ("count", "ARRAY<INT>", "BIGINT"),
-        ("first_value", "BYTES", "BYTES"), ("last_value", "FLOAT", "FLOAT"), ("listagg", "STRING", "STRING"), ("listagg", "CHAR(1)", "CHAR(1)"),
+        ("sum", "TINYINT", "TINYINT"),
+        ("sum", "SMALLINT", "SMALLINT"),
+        ("SUM", "INT", "INT"),
+        ("sum", "BIGINT", "BIGINT"),
+        ("sum", "FLOAT", "FLOAT"),
+        ("sum", "DOUBLE", "DOUBLE"),
+        ("sum", "DECIMAL(10, 2)", "DECIMAL(38, 2)"),
+        ("avg", "TINYINT", "TINYINT"),
+        ("avg", "BIGINT", "BIGINT"),
+        ("avg", "FLOAT", "FLOAT"),
+        ("avg", "DOUBLE", "DOUBLE"),
+        ("avg", "DECIMAL(10, 2)", "DECIMAL(38, 6)"),
+        ("avg", "DECIMAL(20, 9)", "DECIMAL(38, 9)"),
+        ("stddev_pop", "TINYINT", "TINYINT"),
+        ("stddev_pop", "INT", "INT"),
+        ("variance", "BIGINT", "BIGINT"),
+        ("stddev", "DOUBLE", "DOUBLE"),
+        ("var_pop", "DECIMAL(10, 2)", "DECIMAL(38, 6)"),
+        ("stddev_samp", "FLOAT", "FLOAT"),
+        ("min", "CHAR(1)", "CHAR(1)"),
+        ("max", "BOOLEAN", "BOOLEAN"),
+        ("min", "DATE", "DATE"),
+        ("max", "TIME(0)", "TIME(0)"),
+        ("max", "TIMESTAMP(0)", "TIMESTAMP(0)"),
+        ("count", "ARRAY<INT>", "BIGINT"),
+        ("first_value", "BYTES", "BYTES"),
+        ("last_value", "FLOAT", "FLOAT"),
+        ("listagg", "STRING", "STRING"),
+        ("listagg", "CHAR(1)", "CHAR(1)"),
     ] {
         let argument: DataType = argument.parse().unwrap();
         let resolved = resolve(function, std::slice::from_ref(&argument), false).unwrap();
@@ -49,11 +70,18 @@ fn calls_have_flinks_types() {
 #[test]
 fn calls_that_flink_refuses_are_refused_with_a_reason() {
     for (function, arguments, distinct, reason) in [
-        ("sum", vec!["STRING"], false, "SUM: takes a number, not STRING"), ("sum", vec!["DATE"], false, "takes a number"),
-        ("avg", vec!["BOOLEAN"], false, "takes a number"), ("stddev_pop", vec!["STRING"], false, "takes a number"),
-        ("min", vec!["ARRAY<INT>"], false, "can't compare"), ("max", vec!["BYTES"], false, "can't compare"),
-        ("listagg", vec!["INT"], false, "takes texts"), ("sum", vec![], false, "takes one, not 0"), ("count", vec!["INT", "INT"], false, "takes one"),
-        ("count", vec![], true, "DISTINCT needs"), ("count", vec!["BYTES"], true, "distinct"), ("median", vec!["INT"], false, "no aggregate"),
+        ("sum", vec!["STRING"], false, "SUM: takes a number, not STRING"),
+        ("sum", vec!["DATE"], false, "takes a number"),
+        ("avg", vec!["BOOLEAN"], false, "takes a number"),
+        ("stddev_pop", vec!["STRING"], false, "takes a number"),
+        ("min", vec!["ARRAY<INT>"], false, "can't compare"),
+        ("max", vec!["BYTES"], false, "can't compare"),
+        ("listagg", vec!["INT"], false, "takes texts"),
+        ("sum", vec![], false, "takes one, not 0"),
+        ("count", vec!["INT", "INT"], false, "takes one"),
+        ("count", vec![], true, "DISTINCT needs"),
+        ("count", vec!["BYTES"], true, "distinct"),
+        ("median", vec!["INT"], false, "no aggregate"),
         ("last_value", vec!["INT"], true, "DISTINCT"),
     ] {
         let types: Vec<DataType> = arguments.iter().map(|text| text.parse().unwrap()).collect();

@@ -73,7 +73,12 @@ const FUNCTIONS: &[AggregateFunction] = &[
         "The sum; a sum of integers has their type and wraps around, a sum of decimals has 38 digits and is NULL if it has more.",
         Function::Sum,
     ),
-    function("avg", "AVG([DISTINCT] x)", "The average; that of integers has their type and is rounded towards zero.", Function::Avg),
+    function(
+        "avg",
+        "AVG([DISTINCT] x)",
+        "The average; that of integers has their type and is rounded towards zero.",
+        Function::Avg,
+    ),
     function("min", "MIN(x)", "The least value.", Function::Min),
     function("max", "MAX(x)", "The greatest value.", Function::Max),
     function("first_value", "FIRST_VALUE(x)", "The value that arrived first.", Function::FirstValue),
@@ -134,11 +139,20 @@ fn typed(found: &AggregateFunction, arguments: &[DataType], distinct: bool) -> R
         Ok(ResolvedAggregate { function: found.name, arguments: arguments.to_vec(), result, nulls })
     };
     if found.function == Function::Count && arguments.is_empty() {
-        return if distinct { Err("DISTINCT needs a value to count".into()) } else { resolved(&[], DataType::Bigint, Nulls::Never) };
+        return if distinct {
+            Err("DISTINCT needs a value to count".into())
+        } else {
+            resolved(&[], DataType::Bigint, Nulls::Never)
+        };
     }
     let most = if found.function == Function::ListAgg { 2 } else { 1 };
     if arguments.is_empty() || arguments.len() > most {
-        return Err(format!("takes {}, not {} arguments: {}", if most == 2 { "one or two" } else { "one" }, arguments.len(), found.syntax));
+        return Err(format!(
+            "takes {}, not {} arguments: {}",
+            if most == 2 { "one or two" } else { "one" },
+            arguments.len(),
+            found.syntax
+        ));
     }
     let value = &arguments[0];
     if distinct {
@@ -146,10 +160,14 @@ fn typed(found: &AggregateFunction, arguments: &[DataType], distinct: bool) -> R
     }
     match found.function {
         Function::Count => resolved(arguments, DataType::Bigint, Nulls::Never),
-        Function::Sum | Function::Avg | Function::Variance { .. } if !value.is_numeric() => Err(format!("takes a number, not {value}")),
+        Function::Sum | Function::Avg | Function::Variance { .. } if !value.is_numeric() => {
+            Err(format!("takes a number, not {value}"))
+        }
         Function::Sum => {
             let result = match value {
-                DataType::Decimal { scale, .. } => DataType::Decimal { precision: DataType::MAX_DECIMAL_PRECISION, scale: *scale },
+                DataType::Decimal { scale, .. } => {
+                    DataType::Decimal { precision: DataType::MAX_DECIMAL_PRECISION, scale: *scale }
+                }
                 other => other.clone(),
             };
             let nulls = if matches!(value, DataType::Decimal { .. }) { Nulls::Possible } else { Nulls::WithoutValues };

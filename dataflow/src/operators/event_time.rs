@@ -18,7 +18,9 @@ use crate::schema;
 pub(super) fn time_column(schema: &Schema, name: &str) -> Result<usize, OperatorError> {
     let index = schema::column_index(schema, name)?;
     match schema.field(index).data_type() {
-        DataType::Timestamp(TimeUnit::Millisecond | TimeUnit::Microsecond | TimeUnit::Nanosecond, _) | DataType::Int64 => Ok(index),
+        DataType::Timestamp(TimeUnit::Millisecond | TimeUnit::Microsecond | TimeUnit::Nanosecond, _) | DataType::Int64 => {
+            Ok(index)
+        }
         other => {
             let found = schema::type_name(other);
             let message =

@@ -44,7 +44,8 @@ impl WindowAssigner {
             Shape::Cumulating { step } => ("step_ms", step),
         };
         if interval > size {
-            let message = format!("{option} ({interval}) is greater than size_ms ({size}): rows between the windows would be lost");
+            let message =
+                format!("{option} ({interval}) is greater than size_ms ({size}): rows between the windows would be lost");
             return Err(OperatorError::fatal("OPT-VALUE", message));
         }
         let pane = greatest_common_divisor(size, interval);

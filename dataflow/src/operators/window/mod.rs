@@ -13,6 +13,7 @@ mod key_index;
 mod operator;
 mod output;
 mod pane;
+mod runs;
 mod saved;
 mod spec;
 mod table_function;
@@ -84,7 +85,10 @@ fn build_hand_written(
 }
 
 /// Builds `window.agg`.
-pub(super) fn build_aggregate(descriptor: &OperatorDescriptor, context: &OperatorContext) -> Result<BuiltOperator, OperatorError> {
+pub(super) fn build_aggregate(
+    descriptor: &OperatorDescriptor,
+    context: &OperatorContext,
+) -> Result<BuiltOperator, OperatorError> {
     let input = only_input(context)?;
     let options = Options::of(descriptor);
     let (windows, text) = spec::read(options, input)?;
@@ -106,9 +110,7 @@ pub(super) fn build_aggregate(descriptor: &OperatorDescriptor, context: &Operato
 fn window_time_type(windows: &Windows, options: Options<'_>, input: &Schema) -> DataType {
     match windows {
         Windows::Grid { time_column, .. } => input.field(*time_column).data_type().clone(),
-        Windows::Attached { .. } => {
-            DataType::Timestamp(TimeUnit::Millisecond, options.raw("zone").map(|_| Arc::from("UTC")))
-        }
+        Windows::Attached { .. } => DataType::Timestamp(TimeUnit::Millisecond, options.raw("zone").map(|_| Arc::from("UTC"))),
     }
 }
 

@@ -89,7 +89,8 @@ impl WindowOutput {
     pub(super) fn batch(&self, window: &Window, results: Vec<ArrayRef>) -> Result<RecordBatch, OperatorError> {
         let rows = results.first().map_or(1, |column| column.len());
         let times = self.columns.iter().map(|column| column.array(std::iter::repeat_n(window, rows)));
-        let all: Vec<_> = if self.window_first { times.chain(results).collect() } else { results.into_iter().chain(times).collect() };
+        let all: Vec<_> =
+            if self.window_first { times.chain(results).collect() } else { results.into_iter().chain(times).collect() };
         let options = arrow_array::RecordBatchOptions::new().with_row_count(Some(rows));
         RecordBatch::try_new_with_options(self.schema.clone(), all, &options).map_err(internal)
     }

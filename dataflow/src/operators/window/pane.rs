@@ -57,8 +57,7 @@ impl Layout {
             }
         }
         for (input, accumulator) in rows.inputs.iter().zip(&mut pane.accumulators) {
-            let selected =
-                SelectedRows { valid: input.valid.as_ref(), selection, slots, first_arrival: rows.first_arrival };
+            let selected = SelectedRows { valid: input.valid.as_ref(), selection, slots, first_arrival: rows.first_arrival };
             accumulator.update(input.column.as_ref(), &selected);
         }
     }

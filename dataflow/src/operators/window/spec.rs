@@ -85,7 +85,7 @@ pub(super) fn read(options: Options<'_>, input: &Schema) -> Result<(Windows, Str
 fn check_durations(options: Options<'_>, shape: Shape, size: i64, offset: i64) -> Result<(), OperatorError> {
     const MOST: i64 = weir_protocol::job_graph::catalog::MAX_DURATION_MS;
     let (Shape::Sliding { slide: interval } | Shape::Cumulating { step: interval }) = shape;
-    if size < 1 || size > MOST || interval < 1 {
+    if !(1..=MOST).contains(&size) || interval < 1 {
         return Err(options.out_of_range("window", &format!("its durations must lie between 1 and {MOST} ms")));
     }
     if interval > size || size % interval != 0 {

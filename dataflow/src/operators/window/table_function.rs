@@ -71,8 +71,11 @@ impl WindowTableFunction {
             return Ok(());
         }
         let is_whole = rows.len() == batch.num_rows() && rows.iter().enumerate().all(|(index, row)| index as u32 == *row);
-        let taken =
-            if is_whole { batch.clone() } else { take_record_batch(batch, &UInt32Array::from(std::mem::take(rows))).map_err(internal)? };
+        let taken = if is_whole {
+            batch.clone()
+        } else {
+            take_record_batch(batch, &UInt32Array::from(std::mem::take(rows))).map_err(internal)?
+        };
         let mut columns = taken.columns().to_vec();
         columns.extend(self.columns.iter().map(|column| column.array(windows.iter())));
         rows.clear();

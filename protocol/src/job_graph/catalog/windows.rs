@@ -14,8 +14,16 @@ const WINDOW: &[OptionSpec] = &[
         POSITIVE_DURATION,
         "Length of a window, of cumulating windows that of the longest, in milliseconds; required unless windows are attached.",
     ),
-    optional("slide_ms", POSITIVE_DURATION, "For hop: time from one window's start to the next's, in milliseconds; divides size_ms."),
-    optional("step_ms", POSITIVE_DURATION, "For cumulate: time from one window's end to the next's, in milliseconds; divides size_ms."),
+    optional(
+        "slide_ms",
+        POSITIVE_DURATION,
+        "For hop: time from one window's start to the next's, in milliseconds; divides size_ms.",
+    ),
+    optional(
+        "step_ms",
+        POSITIVE_DURATION,
+        "For cumulate: time from one window's end to the next's, in milliseconds; divides size_ms.",
+    ),
     optional(
         "offset_ms",
         OptionType::Integer(-MAX_DURATION_MS, MAX_DURATION_MS),
@@ -30,7 +38,18 @@ const AGGREGATE: &[OptionSpec] = &[
     required(
         "function",
         OptionType::Choice(&[
-            "count", "sum", "avg", "min", "max", "first_value", "last_value", "stddev_pop", "stddev_samp", "var_pop", "var_samp", "listagg",
+            "count",
+            "sum",
+            "avg",
+            "min",
+            "max",
+            "first_value",
+            "last_value",
+            "stddev_pop",
+            "stddev_samp",
+            "var_pop",
+            "var_samp",
+            "listagg",
         ]),
         "What to compute over the window; null values are ignored.",
     ),

@@ -23,7 +23,8 @@ pub(super) fn check(operator: &OperatorDescriptor, at: &str, refusals: &mut Refu
     for name in needed.iter().filter(|name| member(name).is_none()) {
         refusals.add("JG-MISSING-OPTION", at, format!("option \"window\" of type {kind} lacks {name:?}"));
     }
-    let foreign = |name: &&String| name.as_str() != "type" && !needed.contains(&name.as_str()) && !possible.contains(&name.as_str());
+    let foreign =
+        |name: &&String| name.as_str() != "type" && !needed.contains(&name.as_str()) && !possible.contains(&name.as_str());
     for name in window.keys().filter(foreign).filter(|name| member(name).is_some()) {
         refusals.add("JG-UNKNOWN-OPTION", at, format!("option \"window\" of type {kind} has no {:?}", clip(name)));
     }

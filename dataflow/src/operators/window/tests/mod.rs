@@ -85,7 +85,12 @@ impl Parallel {
             operator.process(0, lost, &mut Collected::default()).unwrap();
         }
         let emitted: Vec<_> = self.subtasks.drain(..).flat_map(|(_, out)| out.batches).collect();
-        let mut next = Self::new(parallelism, &self.keys.iter().map(String::as_str).collect::<Vec<_>>(), self.descriptor.clone(), self.batch);
+        let mut next = Self::new(
+            parallelism,
+            &self.keys.iter().map(String::as_str).collect::<Vec<_>>(),
+            self.descriptor.clone(),
+            self.batch,
+        );
         for (restored, (operator, _)) in restored_for(snapshots, parallelism).into_iter().zip(&mut next.subtasks) {
             operator.restore(restored).unwrap();
         }

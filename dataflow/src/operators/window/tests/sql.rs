@@ -59,26 +59,26 @@ fn descriptor(shape: Shape, keys: &[&str]) -> Value {
         Shape::Attached => json!({"type": "attached", "start": "start", "end": "end"}),
     };
     let mut options = json!({
-        "window": window, "keys": keys, "window_start": "from", "window_end": "to", "window_time": "at",
-        "aggregates": [
-            {"name": "rows", "function": "count"},
-            {"name": "evens", "function": "count", "filter": "even"},
-            {"name": "values", "function": "count", "column": "v"},
-            {"name": "distinct", "function": "count", "column": "v", "distinct": true},
-            {"name": "sum", "function": "sum", "column": "v"},
-            {"name": "sum_even", "function": "sum", "column": "v", "filter": "even", "distinct": true},
-            {"name": "wrapped", "function": "sum", "column": "i"},
-            {"name": "avg", "function": "avg", "column": "v"},
-            {"name": "avg_float", "function": "avg", "column": "f"},
-            {"name": "decimals", "function": "sum", "column": "m"},
-            {"name": "avg_decimal", "function": "avg", "column": "m"},
-            {"name": "min", "function": "min", "column": "m"},
-            {"name": "max", "function": "max", "column": "f"},
-            {"name": "least_text", "function": "min", "column": "s"},
-            {"name": "first", "function": "first_value", "column": "v"},
-            {"name": "last", "function": "last_value", "column": "s"},
-            {"name": "texts", "function": "count", "column": "s", "distinct": true},
-        ]});
+    "window": window, "keys": keys, "window_start": "from", "window_end": "to", "window_time": "at",
+    "aggregates": [
+        {"name": "rows", "function": "count"},
+        {"name": "evens", "function": "count", "filter": "even"},
+        {"name": "values", "function": "count", "column": "v"},
+        {"name": "distinct", "function": "count", "column": "v", "distinct": true},
+        {"name": "sum", "function": "sum", "column": "v"},
+        {"name": "sum_even", "function": "sum", "column": "v", "filter": "even", "distinct": true},
+        {"name": "wrapped", "function": "sum", "column": "i"},
+        {"name": "avg", "function": "avg", "column": "v"},
+        {"name": "avg_float", "function": "avg", "column": "f"},
+        {"name": "decimals", "function": "sum", "column": "m"},
+        {"name": "avg_decimal", "function": "avg", "column": "m"},
+        {"name": "min", "function": "min", "column": "m"},
+        {"name": "max", "function": "max", "column": "f"},
+        {"name": "least_text", "function": "min", "column": "s"},
+        {"name": "first", "function": "first_value", "column": "v"},
+        {"name": "last", "function": "last_value", "column": "s"},
+        {"name": "texts", "function": "count", "column": "s", "distinct": true},
+    ]});
     if shape != Shape::Attached {
         options["time_column"] = json!("t");
     }
@@ -152,8 +152,7 @@ impl Model {
             _ => row.1.clone().unwrap_or("NULL".into()),
         };
         let key: Vec<String> = keys.iter().map(key).collect();
-        let open: Vec<_> =
-            windows_of(self.shape, row.2).into_iter().filter(|(_, end)| end - 1 > self.watermark).collect();
+        let open: Vec<_> = windows_of(self.shape, row.2).into_iter().filter(|(_, end)| end - 1 > self.watermark).collect();
         self.late += u64::from(open.is_empty());
         for (start, end) in open {
             self.windows.entry((end, start, key.clone())).or_default().push(row.clone());
@@ -248,7 +247,8 @@ fn tumble() -> Value {
 
 #[test]
 fn results_have_flinks_types_and_columns_in_this_order() {
-    let with = |function: &str, column: &str| json!({"name": format!("{function}_{column}"), "function": function, "column": column});
+    let with =
+        |function: &str, column: &str| json!({"name": format!("{function}_{column}"), "function": function, "column": column});
     let aggregates = json!([
         {"name": "n", "function": "count"}, with("sum", "i"), with("avg", "i"), with("sum", "f"), with("avg", "f"), with("sum", "m"),
         with("avg", "m"), with("var_pop", "v"), with("stddev_samp", "d"), with("var_samp", "m"), with("max", "s"), with("listagg", "s"),
@@ -261,7 +261,8 @@ fn results_have_flinks_types_and_columns_in_this_order() {
          var_pop_v BIGINT, stddev_samp_d DOUBLE, var_samp_m DECIMAL(38, 6), max_s STRING, listagg_s STRING, \
          first_value_even BOOLEAN, min_t TIMESTAMP(3), start TIMESTAMP(3), end TIMESTAMP(3), at TIMESTAMP(3))"
     );
-    let nullable: Vec<_> = output.fields().iter().filter(|field| !field.is_nullable()).map(|field| field.name().as_str()).collect();
+    let nullable: Vec<_> =
+        output.fields().iter().filter(|field| !field.is_nullable()).map(|field| field.name().as_str()).collect();
     assert_eq!(nullable, ["n", "min_t", "start", "end", "at"]);
 }
 
@@ -311,7 +312,8 @@ fn windows_of_local_time_follow_summer_time_as_in_flink() {
     let minutes = |base: i64| (-1..25).map(move |step| base + step * 600_000);
     let times: Vec<i64> = minutes(1_615_708_800_000).chain(minutes(1_636_268_400_000)).collect();
     let run = |hours: i64| {
-        let mut descriptor = agg(json!({"type": "tumble", "size_ms": hours * 3_600_000}), json!([{"name": "n", "function": "count"}]));
+        let mut descriptor =
+            agg(json!({"type": "tumble", "size_ms": hours * 3_600_000}), json!([{"name": "n", "function": "count"}]));
         descriptor["options"]["zone"] = json!("America/Los_Angeles");
         let (mut operator, output) = one(&descriptor, schema.clone());
         assert_eq!(output.field(4).data_type(), &time);
@@ -328,8 +330,17 @@ fn windows_of_local_time_follow_summer_time_as_in_flink() {
         lines.map(|line| (line[1].parse::<i64>().unwrap(), line[4].parse::<i64>().unwrap() / 1_000)).collect::<Vec<_>>()
     };
     let counts_and_times = [
-        (1, 1_615_708_799), (6, 1_615_712_399), (6, 1_615_715_999), (6, 1_615_719_599), (6, 1_615_723_199), (1, 1_615_726_799),
-        (1, 1_636_268_399), (6, 1_636_271_999), (12, 1_636_275_599), (6, 1_636_282_799), (1, 1_636_286_399),
+        (1, 1_615_708_799),
+        (6, 1_615_712_399),
+        (6, 1_615_715_999),
+        (6, 1_615_719_599),
+        (6, 1_615_723_199),
+        (1, 1_615_726_799),
+        (1, 1_636_268_399),
+        (6, 1_636_271_999),
+        (12, 1_636_275_599),
+        (6, 1_636_282_799),
+        (1, 1_636_286_399),
     ];
     assert_eq!(run(1), counts_and_times);
     assert_eq!(run(24).into_iter().map(|(count, _)| count).collect::<Vec<_>>(), [1, 25, 1, 25]);
@@ -376,7 +387,8 @@ fn the_state_format_does_not_change() {
     functions.push(json!({"name": "b", "function": "avg", "column": "f"}));
     functions.push(json!({"name": "c", "function": "sum", "column": "f"}));
     functions.push(json!({"name": "d", "function": "count", "column": "s", "distinct": true}));
-    let (mut operator, _) = one(&agg(json!({"type": "cumulate", "size_ms": 10, "step_ms": 5}), json!(functions)), wide(&[]).schema());
+    let (mut operator, _) =
+        one(&agg(json!({"type": "cumulate", "size_ms": 10, "step_ms": 5}), json!(functions)), wide(&[]).schema());
     let rows = [
         (Some(1), Some("a".into()), 3, Some(2)),
         (Some(1), Some("b".into()), 4, Some(4)),
@@ -430,7 +442,10 @@ fn windows_are_named_for_each_row_in_flinks_order() {
         operator.process(0, rows, &mut out).unwrap();
         assert!(operator.keeps_column("k") && !operator.keeps_column("start"));
         assert_eq!(output.fields().len(), 8);
-        out.lines().into_iter().map(|line| [&line[0], &line[5], &line[6], &line[7]].map(|cell| cell.parse::<i64>().unwrap())).collect::<Vec<_>>()
+        out.lines()
+            .into_iter()
+            .map(|line| [&line[0], &line[5], &line[6], &line[7]].map(|cell| cell.parse::<i64>().unwrap()))
+            .collect::<Vec<_>>()
     };
     assert_eq!(assign(json!({"type": "tumble", "size_ms": 4})), [[1, 0, 4, 3], [2, 4, 8, 7]]);
     assert_eq!(
