@@ -12,6 +12,7 @@ use arrow_schema::{ArrowError, DataType as ArrowType, SortOptions};
 use weir_protocol::job_graph::DataType;
 
 use super::common_type::common_type;
+use super::decimal;
 use super::operand::{Values, joint_nulls, kernel_of, map_boolean, type_error};
 use super::signature::{any_nullable, count};
 use super::{Argument, Function, Kernel, Operand, Prepare, Resolve, Resolved};
@@ -110,8 +111,8 @@ pub(super) fn comparable(left: &DataType, right: &DataType, accepted: Accepted) 
         |t: &DataType| matches!(t, DataType::Date | DataType::Time(_) | DataType::Timestamp(_) | DataType::TimestampLtz(_));
     let takes_text = |t: &DataType| is_time(t) || (accepted == Accepted::Order && t.is_numeric());
     let common = match (left.is_text(), right.is_text()) {
-        (true, false) if takes_text(right) => right.clone(),
-        (false, true) if takes_text(left) => left.clone(),
+        (true, false) if takes_text(right) => as_text_is_read(right),
+        (false, true) if takes_text(left) => as_text_is_read(left),
         _ => common_type(&[left.clone(), right.clone()]).ok_or_else(refused)?,
     };
     match common {
@@ -126,6 +127,15 @@ pub(super) fn comparable(left: &DataType, right: &DataType, accepted: Accepted) 
         DataType::Char(_) | DataType::Varchar(_) => Ok(DataType::String),
         DataType::Binary(_) | DataType::Varbinary(_) => Ok(DataType::Bytes),
         other => Ok(other),
+    }
+}
+
+/// The type that a text takes to be compared with a value. Texts of numbers are read with more digits than the number may have.
+fn as_text_is_read(other: &DataType) -> DataType {
+    match other {
+        DataType::Tinyint | DataType::Smallint => DataType::Int,
+        DataType::Decimal { precision, scale } => decimal::wider_type((*precision, *scale), (decimal::MAX_PRECISION, 18)),
+        other => other.clone(),
     }
 }
 

@@ -52,3 +52,23 @@ pub fn by_call_name(name: &str) -> Option<&'static Function> {
 pub fn by_sql_name(name: &str) -> Option<&'static Function> {
     all().filter(|function| function.name == name).max_by_key(|function| function.version)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_function_has_a_name_of_its_own_and_a_sentence() {
+        let mut names = BTreeSet::new();
+        for function in all() {
+            assert!(names.insert(function.call_name()), "{}", function.call_name());
+            assert_eq!(function.name, function.name.to_lowercase());
+            assert!(function.doc.ends_with('.') && !function.syntax.is_empty(), "{}", function.name);
+            assert_eq!(by_call_name(&function.call_name()).map(|found| found.name), Some(function.name));
+        }
+        assert_eq!(by_sql_name("eq").map(|function| function.version), Some(1));
+        assert!(by_sql_name("no_such").is_none() && by_call_name("eq@2").is_none());
+    }
+}

@@ -108,6 +108,7 @@ pub(crate) fn registry() -> OperatorRegistry {
     let mut registry = OperatorRegistry::default();
     register_operators(&mut registry);
     registry.register("x.numbers", |_, _| Ok(BuiltOperator::Source(Box::new(Numbers { next: 0 }), numbers_schema())));
+    registry.register("x.clock", |_, _| Ok(BuiltOperator::Transform(Box::new(Stamp { now_ms: 0 }), stamped_schema())));
     registry.register("x.drop", |_, _| Ok(BuiltOperator::Sink(Box::new(Drop))));
     registry
 }
@@ -147,6 +148,26 @@ impl Source for Numbers {
     fn restore(&mut self, restored: RestoredState) -> Result<(), OperatorError> {
         self.next = i64::from_le_bytes(restored.operator_state[0].1.as_ref().try_into().unwrap());
         Ok(())
+    }
+}
+
+fn stamped_schema() -> SchemaRef {
+    schema::to_arrow(&[Field { name: "now".into(), data_type: ColumnType::Bigint, nullable: false }]).unwrap()
+}
+
+/// Emits the time of each batch.
+struct Stamp {
+    now_ms: u64,
+}
+
+impl Operator for Stamp {
+    fn set_now(&mut self, now_ms: u64) {
+        self.now_ms = now_ms;
+    }
+
+    fn process(&mut self, _: u32, _: RecordBatch, out: &mut dyn Collector) -> Result<(), OperatorError> {
+        let now: ArrayRef = Arc::new(Int64Array::from_iter_values([self.now_ms as i64]));
+        out.collect(RecordBatch::try_new(stamped_schema(), vec![now]).unwrap())
     }
 }
 
@@ -199,6 +220,23 @@ fn a_chain_runs_from_source_to_window_and_ends_with_the_maximum_watermark() {
     assert!(out.batches.iter().all(|batch| Some(batch.schema_ref()) == chain.output_schema()));
     assert_eq!(chain.end_of_input(&mut out).unwrap(), None);
     assert_eq!(chain.poll_source(0, 100, &mut out).unwrap(), ChainPoll::End);
+}
+
+#[test]
+fn operators_see_the_wall_clock_of_each_batch_and_it_never_goes_back() {
+    let mut source = chain(&vertex(json!([{"kind": "x.numbers"}, {"kind": "x.clock"}]), json!([]))).unwrap();
+    let mut out = Collected::default();
+    for now_ms in [5, 7, 6] {
+        source.poll_source(now_ms, 100, &mut out).unwrap();
+    }
+    let inputs = vec![(numbers_schema(), vec![])];
+    let clock = vertex(json!([{"kind": "x.clock"}]), json!([]));
+    let mut fed = OperatorChain::build(&clock, &registry(), context(1, 0, inputs)).unwrap();
+    fed.set_now(9);
+    fed.process(0, numbers(0, 1), &mut out).unwrap();
+    fed.tick(11, &mut out).unwrap();
+    fed.process(0, numbers(0, 1), &mut out).unwrap();
+    assert_eq!(out.lines(), [["5"], ["7"], ["7"], ["9"], ["11"]]);
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! CASE, COALESCE, AND and OR: computes operands only for the rows that need them.
 
-use arrow_array::{Array, ArrayRef, BooleanArray, new_null_array};
+use arrow_array::{Array, BooleanArray, Scalar, new_null_array};
 use arrow_buffer::{BooleanBuffer, NullBuffer};
 use arrow_schema::DataType as ArrowType;
 use arrow_select::interleave::interleave;
+use arrow_select::zip::zip;
 
 use super::boolean;
 use super::evaluate::{Evaluator, truth};
@@ -188,14 +189,21 @@ fn scatter(bits: &BooleanBuffer, rows: &BooleanBuffer) -> BooleanBuffer {
 
 /// Puts a column together from values of different branches.
 struct Merge {
-    sources: Vec<ArrayRef>,
-    /// For each row, the source and the position in it.
-    picks: Vec<(usize, usize)>,
+    rows: usize,
+    parts: Vec<Part>,
+}
+
+/// The rows that take their value from one branch.
+struct Part {
+    rows: BooleanBuffer,
+    /// The rows that the value has one for each; `None` for all rows of the scope.
+    among: Option<BooleanBuffer>,
+    value: Operand,
 }
 
 impl Merge {
     fn new(rows: usize) -> Self {
-        Self { sources: Vec::new(), picks: vec![(0, 0); rows] }
+        Self { rows, parts: Vec::new() }
     }
 
     /// Takes the values of `rows`. An aligned value has one for each row of the scope, another has one for each of `rows`.
@@ -205,24 +213,35 @@ impl Merge {
 
     /// Takes the values of `rows`. The value has one for each row that is set in `among`, or for each row of the scope.
     fn take_some(&mut self, rows: &BooleanBuffer, among: Option<&BooleanBuffer>, value: Operand) {
-        let source = self.sources.len();
-        match (value.is_constant(), among) {
-            (true, _) => rows.set_indices().for_each(|row| self.picks[row] = (source, 0)),
-            (false, None) => rows.set_indices().for_each(|row| self.picks[row] = (source, row)),
-            (false, Some(among)) => {
-                for (position, row) in among.set_indices().enumerate() {
-                    if rows.value(row) {
-                        self.picks[row] = (source, position);
-                    }
+        let among = if value.is_constant() { None } else { among.cloned() };
+        self.parts.push(Part { rows: rows.clone(), among, value });
+    }
+
+    /// The column. Every row has been taken, each once.
+    fn finish(self) -> Result<Operand, OperatorError> {
+        if let [yes @ Part { among: None, .. }, no @ Part { among: None, .. }] = self.parts.as_slice() {
+            let mask = BooleanArray::new(yes.rows.clone(), None);
+            let column = match (&yes.value, &no.value) {
+                (Operand::Column(yes), Operand::Column(no)) => zip(&mask, yes, no),
+                (Operand::Column(yes), Operand::Constant(no)) => zip(&mask, yes, &Scalar::new(no)),
+                (Operand::Constant(yes), Operand::Column(no)) => zip(&mask, &Scalar::new(yes), no),
+                (Operand::Constant(yes), Operand::Constant(no)) => zip(&mask, &Scalar::new(yes), &Scalar::new(no)),
+            };
+            return Ok(Operand::Column(column.map_err(type_error)?));
+        }
+        // For each row, the part and the position in its value.
+        let mut picks = vec![(0, 0); self.rows];
+        for (source, part) in self.parts.iter().enumerate() {
+            match &part.among {
+                None if part.value.is_constant() => part.rows.set_indices().for_each(|row| picks[row] = (source, 0)),
+                None => part.rows.set_indices().for_each(|row| picks[row] = (source, row)),
+                Some(among) => {
+                    let taken = among.set_indices().enumerate().filter(|(_, row)| part.rows.value(*row));
+                    taken.for_each(|(position, row)| picks[row] = (source, position));
                 }
             }
         }
-        self.sources.push(value.array().clone());
-    }
-
-    /// The column. Every row has been taken.
-    fn finish(self) -> Result<Operand, OperatorError> {
-        let sources: Vec<&dyn Array> = self.sources.iter().map(|source| &**source).collect();
-        Ok(Operand::Column(interleave(&sources, &self.picks).map_err(type_error)?))
+        let sources: Vec<&dyn Array> = self.parts.iter().map(|part| &**part.value.array()).collect();
+        Ok(Operand::Column(interleave(&sources, &picks).map_err(type_error)?))
     }
 }

@@ -63,6 +63,9 @@ struct Known {
     depth: usize,
 }
 
+/// A node that may have a kernel, and whether its value can be NULL.
+type Prepared = (Shape, Option<Box<dyn Kernel>>, bool);
+
 struct Compiler<'a> {
     input: &'a Schema,
     known: Vec<Option<Known>>,
@@ -145,17 +148,8 @@ impl Compiler<'_> {
                 (shape, data_type.clone(), nullable, None)
             }
             ExprNode::Cast { cast: operand, data_type, or_null, zone } => {
-                let from = self.of(*operand)?;
-                let loses = cast::explicit(&from.data_type, data_type).map_err(|what| mistyped(position, what))?;
-                let zone = zone.as_deref().map_or(Ok(Zone::UTC), Zone::parse).map_err(|what| mistyped(position, what))?;
-                let nullable = from.nullable || loses || *or_null;
-                let shape = if cast::is_identity(&from.data_type, data_type) {
-                    Shape::Same(*operand)
-                } else {
-                    let options = cast::Options { or_null: *or_null, zone };
-                    kernel = Some(cast::prepare(&from.data_type, data_type, options).map_err(|what| mistyped(position, what))?);
-                    Shape::Call { operands: vec![*operand], deterministic: true }
-                };
+                let (shape, prepared, nullable) = self.cast(position, *operand, data_type, *or_null, zone.as_deref())?;
+                kernel = prepared;
                 (shape, data_type.clone(), nullable, None)
             }
             ExprNode::Case { case, otherwise, data_type } => {
@@ -175,15 +169,8 @@ impl Compiler<'_> {
                 (shape, data_type.clone(), nullable, None)
             }
             ExprNode::Field { field, index, data_type } => {
-                let row = self.of(*field)?;
-                let DataType::Row(fields) = &row.data_type else {
-                    return Err(mistyped(position, format!("{} is no ROW", row.data_type)));
-                };
-                let wanted = fields.get(*index as usize);
-                let wanted = wanted.ok_or_else(|| mistyped(position, format!("{} has no field {index}", row.data_type)))?;
-                same_layout(position, &wanted.data_type, data_type, "the field")?;
-                let nullable = row.nullable || wanted.nullable;
-                (Shape::Field { row: *field, index: *index as usize }, data_type.clone(), nullable, None)
+                let (shape, nullable) = self.field(position, *field, *index, data_type)?;
+                (shape, data_type.clone(), nullable, None)
             }
         };
         let depth = self.depth(&shape)?;
@@ -240,14 +227,38 @@ impl Compiler<'_> {
         Ok((Shape::Coalesce(operands.to_vec()), nullable))
     }
 
-    #[expect(clippy::type_complexity, reason = "the parts of a node, named by the only caller")]
-    fn call(
+    fn field(&self, position: usize, node: u32, index: u32, data_type: &DataType) -> Result<(Shape, bool), OperatorError> {
+        let row = self.of(node)?;
+        let DataType::Row(fields) = &row.data_type else {
+            return Err(mistyped(position, format!("{} is no ROW", row.data_type)));
+        };
+        let wanted = fields.get(index as usize);
+        let wanted = wanted.ok_or_else(|| mistyped(position, format!("{} has no field {index}", row.data_type)))?;
+        same_layout(position, &wanted.data_type, data_type, "the field")?;
+        Ok((Shape::Field { row: node, index: index as usize }, row.nullable || wanted.nullable))
+    }
+
+    fn cast(
         &self,
         position: usize,
-        name: &str,
-        operands: &[u32],
-        data_type: &DataType,
-    ) -> Result<(Shape, Option<Box<dyn Kernel>>, bool), OperatorError> {
+        operand: u32,
+        to: &DataType,
+        or_null: bool,
+        zone: Option<&str>,
+    ) -> Result<Prepared, OperatorError> {
+        let failed = |what: String| mistyped(position, what);
+        let from = self.of(operand)?;
+        let loses = cast::explicit(&from.data_type, to).map_err(failed)?;
+        let zone = zone.map_or(Ok(Zone::UTC), Zone::parse).map_err(failed)?;
+        let nullable = from.nullable || loses || or_null;
+        if cast::is_identity(&from.data_type, to) {
+            return Ok((Shape::Same(operand), None, nullable));
+        }
+        let kernel = cast::prepare(&from.data_type, to, cast::Options { or_null, zone }).map_err(failed)?;
+        Ok((Shape::Call { operands: vec![operand], deterministic: true }, Some(kernel), nullable))
+    }
+
+    fn call(&self, position: usize, name: &str, operands: &[u32], data_type: &DataType) -> Result<Prepared, OperatorError> {
         let function = functions::by_call_name(name).ok_or_else(|| unknown_function(name))?;
         let operand = |node: &u32| {
             let known = self.of(*node)?;

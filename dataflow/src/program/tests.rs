@@ -407,3 +407,37 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn arrays_and_rows_compare_by_their_contents() {
+    let nodes = json!([
+        {"column": 4},
+        {"call": "eq@1", "args": [0, 0], "type": "BOOLEAN"},
+        {"call": "is_not_distinct@1", "args": [0, 0], "type": "BOOLEAN"},
+        {"literal": null, "type": "ROW<x BIGINT>"},
+        {"call": "is_distinct@1", "args": [0, 3], "type": "BOOLEAN"},
+    ]);
+    let result = run(nodes, None, &[1, 2, 4]).unwrap();
+    assert_eq!(booleans(&result, 0), [Some(true), Some(true), Some(true), None]);
+    assert_eq!(booleans(&result, 1), [Some(true); 4]);
+    assert_eq!(booleans(&result, 2), [Some(true), Some(true), Some(true), Some(false)]);
+}
+
+#[test]
+fn case_over_constants_and_columns_is_put_together_in_order() {
+    let nodes = json!([
+        {"column": 3},
+        {"column": 2},
+        {"literal": "yes", "type": "STRING"},
+        {"literal": null, "type": "STRING"},
+        {"case": [[0, 2]], "else": 1, "type": "STRING"},
+        {"case": [[0, 1]], "else": 3, "type": "STRING"},
+        {"case": [[0, 2]], "type": "STRING"},
+    ]);
+    let result = run(nodes, None, &[4, 5, 6]).unwrap();
+    let texts = |column: usize| result.column(column).as_string::<i32>().iter().map(|text| text.map(str::to_owned)).collect::<Vec<_>>();
+    let expected = |texts: [Option<&str>; 4]| texts.map(|text| text.map(str::to_owned)).to_vec();
+    assert_eq!(texts(0), expected([Some("yes"), Some("x"), None, Some("yes")]));
+    assert_eq!(texts(1), expected([Some("1"), None, None, Some("3")]));
+    assert_eq!(texts(2), expected([Some("yes"), None, None, Some("yes")]));
+}

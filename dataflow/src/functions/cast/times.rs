@@ -101,6 +101,7 @@ pub(super) fn converter(from: &DataType, to: &DataType, options: Options) -> Res
     let Options { or_null, zone } = options;
     let shift = Shift::between(from, to, zone);
     let to_type = arrow_type(to);
+    let local = matches!(from, T::Timestamp(_));
     Ok(match (from, to) {
         (T::Time(_), T::Time(precision)) => {
             let step = 10_i32.pow(3 - u32::from((*precision).min(3)));
@@ -110,9 +111,10 @@ pub(super) fn converter(from: &DataType, to: &DataType, options: Options) -> Res
         }
         (T::Timestamp(_) | T::TimestampLtz(_), T::Date) => Box::new(move |array| {
             let dates = from_moments::<Date32Type>(array, shift, or_null, |moment| {
-                // Flink divides by the day without regard to the sign: before 1970, a day begins with its end.
                 let millis = i128::from(moment.seconds) * 1000 + i128::from(moment.nanos / 1_000_000);
-                i32::try_from(millis / i128::from(DAY_MS)).ok()
+                // Of a local time before 1970, Flink takes the day after it, because it divides without regard to the sign.
+                let day = if local { millis / i128::from(DAY_MS) } else { millis.div_euclid(i128::from(DAY_MS)) };
+                i32::try_from(day).ok()
             })?;
             Ok(Arc::new(dates))
         }),
