@@ -41,7 +41,7 @@ pub(super) fn check(answers: &str) {
 
 fn unescape(text: &str) -> String {
     let mut chars = text.chars();
-    let mut next = || {
+    let next = || {
         Some(match chars.next()? {
             '\\' => match chars.next()? {
                 'n' => '\n',
@@ -52,7 +52,7 @@ fn unescape(text: &str) -> String {
             other => other,
         })
     };
-    std::iter::from_fn(|| next()).collect()
+    std::iter::from_fn(next).collect()
 }
 
 fn difference(call: &str, data_type: &str, value: &str) -> Option<String> {

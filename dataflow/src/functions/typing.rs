@@ -130,3 +130,20 @@ pub(super) fn constant<'a>(given: &[Argument<'a>], position: usize) -> Result<&'
         _ => Err(format!("takes a constant as argument {}", position + 1)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use crate::functions::all;
+
+    #[test]
+    fn every_function_has_a_name_of_its_own_and_a_sentence() {
+        let mut names = BTreeSet::new();
+        for function in all() {
+            assert!(names.insert(function.call_name()), "{} stands twice in the list", function.call_name());
+            assert!(function.doc.ends_with('.') && !function.syntax.is_empty(), "{}", function.name);
+            assert!(function.name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'), "{}", function.name);
+        }
+    }
+}

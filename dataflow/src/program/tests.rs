@@ -228,7 +228,7 @@ fn wrong_programs_are_refused_with_a_code() {
     for (nodes, code, part) in [
         (json!([{"column": 9}]), "PROGRAM-SHAPE", "column 9"),
         (json!([{"and": []}]), "PROGRAM-SHAPE", "no operands"),
-        (json!([{"call": "ad@1", "args": [], "type": "INT"}]), "PROGRAM-FUNCTION", "did you mean add@1?"),
+        (json!([{"call": "addd@1", "args": [], "type": "INT"}]), "PROGRAM-FUNCTION", "did you mean add@1?"),
         (json!([column, {"call": "add@1", "args": [0], "type": "INT"}]), "PROGRAM-TYPE", "2 arguments"),
         (json!([column, text, {"call": "add@1", "args": [0, 1], "type": "INT"}]), "PROGRAM-TYPE", "a number"),
         (json!([column, {"call": "add@1", "args": [0, 0], "type": "BIGINT"}]), "PROGRAM-TYPE", "the result is INT"),

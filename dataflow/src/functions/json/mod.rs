@@ -242,11 +242,14 @@ fn typed(text: &str, data_type: &DataType) -> Json {
     }
 }
 
+/// Finds the scalar of a document at a path.
+type Scalar<'a> = dyn FnMut(&str, &str) -> Result<Option<Json>, OperatorError> + 'a;
+
 fn values(
     operands: &[Operand],
     rows: usize,
     result: &DataType,
-    scalar: &mut dyn FnMut(&str, &str) -> Result<Option<Json>, OperatorError>,
+    scalar: &mut Scalar<'_>,
 ) -> Result<ArrayRef, OperatorError> {
     let (json, path) = (texts(operands, 0)?, texts(operands, 1)?);
     let nulls = joint_nulls(operands, rows);

@@ -67,7 +67,7 @@ enum Like {
     Exactly(String),
     StartsWith(String),
     EndsWith(String),
-    Contains(memmem::Finder<'static>),
+    Contains(Box<memmem::Finder<'static>>),
     Tokens(Vec<Token>),
 }
 
@@ -103,7 +103,7 @@ impl Like {
         };
         Ok(match tokens.as_slice() {
             [Token::Any, middle @ .., Token::Any] if let Some(text) = text(middle) => {
-                Self::Contains(memmem::Finder::new(text.as_bytes()).into_owned())
+                Self::Contains(Box::new(memmem::Finder::new(text.as_bytes()).into_owned()))
             }
             [Token::Any, end @ ..] if let Some(text) = text(end) => Self::EndsWith(text),
             [start @ .., Token::Any] if let Some(text) = text(start) => Self::StartsWith(text),

@@ -53,7 +53,7 @@ pub(in crate::functions) const FUNCTIONS: &[Function] = &[
         "The point in time of a number of units since 1970, of which a second has ten to the power of the precision, 3 unless given; \
          or that a text tells, in UTC unless a zone is given.",
         resolve_to_ltz,
-        |given, result| to_ltz(given, result),
+        to_ltz,
     ),
     Function::first(
         "from_unixtime",
