@@ -143,7 +143,11 @@ mod tests {
         for function in all() {
             assert!(names.insert(function.call_name()), "{} stands twice in the list", function.call_name());
             assert!(function.doc.ends_with('.') && !function.syntax.is_empty(), "{}", function.name);
-            assert!(function.name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'), "{}", function.name);
+            assert!(
+                function.name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'),
+                "{}",
+                function.name
+            );
         }
     }
 }

@@ -245,12 +245,7 @@ fn typed(text: &str, data_type: &DataType) -> Json {
 /// Finds the scalar of a document at a path.
 type Scalar<'a> = dyn FnMut(&str, &str) -> Result<Option<Json>, OperatorError> + 'a;
 
-fn values(
-    operands: &[Operand],
-    rows: usize,
-    result: &DataType,
-    scalar: &mut Scalar<'_>,
-) -> Result<ArrayRef, OperatorError> {
+fn values(operands: &[Operand], rows: usize, result: &DataType, scalar: &mut Scalar<'_>) -> Result<ArrayRef, OperatorError> {
     let (json, path) = (texts(operands, 0)?, texts(operands, 1)?);
     let nulls = joint_nulls(operands, rows);
     let mut of_row = |row: usize| scalar(json.value(row), path.value(row));
