@@ -71,6 +71,8 @@ impl Expressions<'_> {
                 let values = values.into_iter().map(|value| self.coerce(value, &data_type)).collect::<Result<_, _>>()?;
                 Ok(Typed { kind: ExprKind::Coalesce(values), data_type, nullable })
             }
+            // The time of the clock, which no other call of this function reads.
+            "unix_timestamp" if operands.is_empty() => self.call("unix_timestamp_now", Vec::new(), at),
             marker::MAP => self.call_on("map", &operands, at),
             marker::IS_JSON => self.call_on("is_json", &operands, at),
             marker::BETWEEN_SYMMETRIC => self.between_symmetric(&operands, at),

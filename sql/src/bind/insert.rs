@@ -8,11 +8,11 @@ use weir_dataflow::functions::cast;
 use weir_protocol::job_graph::DataType;
 
 use super::expression::Expressions;
-use super::relation::parts;
+use super::relation::{parts, with_options};
 use super::scope::Scope;
 use super::{Binder, Environment};
 use crate::catalog::{CatalogObject, CatalogTable, ObjectPath, TableColumnKind};
-use crate::dialect::Insert;
+use crate::dialect::{Insert, table_name};
 use crate::expression::{ExprKind, Typed};
 use crate::script::SqlError;
 use crate::stream::{Column, Node, NodeKind, calc, declared};
@@ -21,16 +21,17 @@ use crate::stream::{Column, Node, NodeKind, calc, declared};
 pub fn insert(environment: Environment<'_>, insert: &Insert) -> Result<Rc<Node>, SqlError> {
     let binder = Binder::new(environment);
     let at = insert.table.span().start;
-    let path = binder.resolve(&parts(&insert.table), at)?;
+    let (name, options) = table_name(&insert.table)?;
+    let path = binder.resolve(&parts(&name), at)?;
     let table = match environment.catalog.object(&path) {
-        Some(CatalogObject::Table(table)) => table,
+        Some(CatalogObject::Table(table)) => with_options(table, &options),
         Some(CatalogObject::View(_)) => {
             return Err(SqlError::new("SQL-CATALOG", format!("{path} is a view; rows can only be inserted into a table")).at(at));
         }
         None => return Err(binder.unknown_table(&path, at)),
     };
     let query = binder.query(&insert.query)?;
-    let columns = stored_columns(&path, table).map_err(|error| error.at(at))?;
+    let columns = stored_columns(&path, &table).map_err(|error| error.at(at))?;
     let sources = sources(insert, &path, &columns, &query, at)?;
     let scope = Scope::default();
     let expressions = Expressions { environment, scope: &scope, aggregates: None, clause: "INSERT" };
@@ -40,7 +41,7 @@ pub fn insert(environment: Environment<'_>, insert: &Insert) -> Result<Rc<Node>,
     }
     // A null in a NOT NULL column of the table fails the job.
     let rows = declared(calc(query, None, outputs), |index, nullable| nullable && columns[index].nullable);
-    let kind = NodeKind::Sink { path, table: Rc::new(table.clone()) };
+    let kind = NodeKind::Sink { path, table: Rc::new(table.into_owned()) };
     let columns = rows.columns.clone();
     let is_updating = rows.is_updating;
     Ok(Rc::new(Node { kind, inputs: vec![rows], columns, window: None, is_updating }))

@@ -37,12 +37,13 @@ fn number(digits: &str) -> Result<Typed, SqlError> {
         return Ok(Typed::literal(format!("{value:?}"), DataType::Double));
     }
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-    // Zeros before the number count as digits of a DECIMAL.
+    // Zeros before the number count as digits of a DECIMAL, unless there are too many.
     let precision = whole.len() + fraction.len();
     if !whole.chars().chain(fraction.chars()).all(|c| c.is_ascii_digit()) {
         return Err(not_a_number(digits));
     }
     let whole = whole.trim_start_matches('0');
+    let precision = precision.min((whole.len() + fraction.len()).max(usize::from(DataType::MAX_DECIMAL_PRECISION)));
     if fraction.is_empty() {
         let shown = if whole.is_empty() { "0" } else { whole };
         if shown.parse::<i32>().is_ok() {
@@ -95,7 +96,8 @@ pub(super) fn time(data_type: &DataType, text: &str) -> Result<Typed, SqlError> 
             None => Err(wrong("HH:mm:ss[.SSS]")),
         },
         _ => {
-            let parts = text.split_once(' ').and_then(|(day, time)| Some((date(day)?, time_of_day(time)?)));
+            let (day, time) = text.split_once(' ').unwrap_or((text, "00:00:00"));
+            let parts = date(day).zip(time_of_day(time));
             match parts {
                 Some((day, (time, precision))) => Ok(Typed::literal(format!("{day} {time}"), DataType::Timestamp(precision))),
                 None => Err(wrong("yyyy-MM-dd HH:mm:ss[.SSS]")),
@@ -172,7 +174,7 @@ mod tests {
         for wrong in ["2023-02-29", "2024-13-01", "2024-01-32", "24-1", "2024-01-01T", ""] {
             assert_eq!(time(&DataType::Date, wrong).unwrap_err().code, "SQL-TYPE", "{wrong}");
         }
-        for wrong in ["2024-01-01 24:00:00", "2024-01-01T00:00:00", "2024-01-01 00:00:00.", "2024-01-01"] {
+        for wrong in ["2024-01-01 24:00:00", "2024-01-01T00:00:00", "2024-01-01 00:00:00.", "2024-01"] {
             assert_eq!(time(&DataType::Timestamp(6), wrong).unwrap_err().code, "SQL-TYPE", "{wrong}");
         }
     }

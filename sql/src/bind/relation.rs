@@ -1,5 +1,6 @@
 //! Binds FROM: tables, views, subqueries and table functions.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use sqlparser::ast::{
@@ -11,8 +12,8 @@ use weir_protocol::job_graph::catalog::closest;
 
 use super::scope::Scope;
 use super::{Binder, table, unsupported};
-use crate::catalog::{CatalogObject, CatalogView, ObjectPath};
-use crate::dialect::parse_query;
+use crate::catalog::{CatalogObject, CatalogTable, CatalogView, ObjectPath};
+use crate::dialect::{parse_query, table_name};
 use crate::expression::Typed;
 use crate::script::SqlError;
 use crate::stream::{Column, Node, NodeKind, calc};
@@ -36,8 +37,9 @@ impl Binder<'_> {
             TableFactor::Table { name, alias, args: None, with_hints, version: None, sample: None, partitions, .. }
                 if with_hints.is_empty() && partitions.is_empty() =>
             {
-                let node = self.named(name, at)?;
-                aliased(node, alias.as_ref(), parts(name), at)
+                let (name, options) = table_name(name)?;
+                let node = self.named(&name, &options, at)?;
+                aliased(node, alias.as_ref(), parts(&name), at)
             }
             TableFactor::Table { version: Some(_), .. } => unsupported("FOR SYSTEM_TIME AS OF", at),
             TableFactor::Table { name, alias, args: Some(args), .. } => {
@@ -67,11 +69,12 @@ impl Binder<'_> {
         }
     }
 
-    /// The relation of this name: a query of WITH, a table or a view.
-    pub(super) fn named(&self, name: &ObjectName, at: Location) -> Result<Rc<Node>, SqlError> {
+    /// The relation of this name: a query of WITH, a table or a view. `options` are those of a hint, which win over the table's.
+    pub(super) fn named(&self, name: &ObjectName, options: &[(String, String)], at: Location) -> Result<Rc<Node>, SqlError> {
         let parts = parts(name);
         if let [only] = parts.as_slice()
             && let Some(named) = self.with.get(only)
+            && options.is_empty()
         {
             let binder = Self { with: named.with.clone(), ..self.deeper()? };
             let node = binder.query(&named.query)?;
@@ -79,7 +82,8 @@ impl Binder<'_> {
         }
         let path = self.resolve(&parts, at)?;
         match self.environment.catalog.object(&path) {
-            Some(CatalogObject::Table(found)) => table::scan(self.environment, &path, found),
+            Some(CatalogObject::Table(found)) => table::scan(self.environment, &path, &with_options(found, options)),
+            Some(CatalogObject::View(_)) if !options.is_empty() => unsupported("the hint OPTIONS at a view", at),
             Some(CatalogObject::View(view)) => self.view(&path, view, at),
             None => Err(self.unknown_table(&path, at)),
         }
@@ -114,6 +118,16 @@ impl Binder<'_> {
         let node = binder.query(&query).map_err(|error| in_view(path, error, at))?;
         renamed(node, &view.columns, at)
     }
+}
+
+/// The table with some of its options set anew.
+pub(super) fn with_options<'t>(table: &'t CatalogTable, options: &[(String, String)]) -> Cow<'t, CatalogTable> {
+    if options.is_empty() {
+        return Cow::Borrowed(table);
+    }
+    let mut table = table.clone();
+    table.options.extend(options.iter().cloned());
+    Cow::Owned(table)
 }
 
 /// An error in the text of a view, told at the place that names the view.
@@ -170,7 +184,7 @@ pub(super) fn arguments(list: &FunctionArgumentList) -> &[FunctionArg] {
 }
 
 /// The name in `TABLE name` as an argument.
-pub(super) fn table_name(expr: &Expr) -> Option<ObjectName> {
+pub(super) fn argument_name(expr: &Expr) -> Option<ObjectName> {
     match expr {
         Expr::Identifier(ident) => Some(ObjectName::from(vec![ident.clone()])),
         Expr::CompoundIdentifier(idents) => Some(ObjectName::from(idents.clone())),

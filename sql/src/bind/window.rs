@@ -7,7 +7,7 @@ use sqlparser::tokenizer::Location;
 use weir_protocol::job_graph::DataType;
 
 use super::interval::{self, Length};
-use super::relation::{arguments, table_name};
+use super::relation::{argument_name, arguments};
 use super::{Binder, unsupported};
 use crate::dialect::marker;
 use crate::script::SqlError;
@@ -77,8 +77,8 @@ impl Binder<'_> {
         match &function.args {
             FunctionArguments::Subquery(query) => self.query(query),
             FunctionArguments::List(list) => match arguments(list) {
-                [FunctionArg::Unnamed(FunctionArgExpr::Expr(name))] => match table_name(name) {
-                    Some(name) => self.named(&name, at),
+                [FunctionArg::Unnamed(FunctionArgExpr::Expr(name))] => match argument_name(name) {
+                    Some(name) => self.named(&name, &[], at),
                     None => unsupported("this table as an argument", at),
                 },
                 _ => unsupported("PARTITION BY in the argument of a window function", at),
