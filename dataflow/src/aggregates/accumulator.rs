@@ -4,6 +4,7 @@ use std::any::Any;
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Int64Array};
+use arrow_buffer::BooleanBuffer;
 
 use super::rows::{SelectedRows, pairs};
 use crate::operator::OperatorError;
@@ -18,6 +19,19 @@ pub(crate) trait Accumulator: Send + Sync {
 
     /// Adds rows. `column` has the argument's values; it is absent if the aggregate counts rows.
     fn update(&mut self, column: Option<&ArrayRef>, rows: &SelectedRows<'_>);
+
+    /// Takes back the rows of the batch whose bit in `retracted` is set, and adds the others, in their order. Returns how many it
+    /// was to take back and did not hold. Only accumulators of [`retractable`](super::AggregateCall::retractable_accumulator)
+    /// kind can take rows back; others leave the rows alone, and return their number.
+    fn change(&mut self, column: Option<&ArrayRef>, rows: &SelectedRows<'_>, retracted: &BooleanBuffer) -> u64 {
+        let _ = (column, retracted);
+        let mut missing = 0;
+        rows.each(|_, _| missing += 1);
+        missing
+    }
+
+    /// Empties a slot.
+    fn clear(&mut self, slot: usize);
 
     /// Adds the accumulator `from` of the same aggregate. `slots` maps each slot of `from` to a slot of this one, or to
     /// [`NO_SLOT`](super::rows::NO_SLOT), which skips it.
@@ -65,6 +79,15 @@ impl Accumulator for Count {
 
     fn update(&mut self, _: Option<&ArrayRef>, rows: &SelectedRows<'_>) {
         rows.each(|slot, _| self.0[slot] += 1);
+    }
+
+    fn change(&mut self, _: Option<&ArrayRef>, rows: &SelectedRows<'_>, retracted: &BooleanBuffer) -> u64 {
+        rows.each(|slot, row| self.0[slot] += if retracted.value(row) { -1 } else { 1 });
+        0
+    }
+
+    fn clear(&mut self, slot: usize) {
+        self.0[slot] = 0;
     }
 
     fn merge(&mut self, from: &dyn Accumulator, slots: &[u32]) {

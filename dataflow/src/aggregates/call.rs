@@ -14,6 +14,7 @@ use super::decimal::DecimalSum;
 use super::distinct::Distinct;
 use super::extreme::{Extreme, Preference};
 use super::picked::Picked;
+use super::retractable::{DistinctCounts, Extremes, JoinedArrivals, PickedArrival, Retained};
 use super::sum::{Sum, SumResult};
 use super::text_list::TextList;
 use super::typing::{self, Function};
@@ -140,7 +141,7 @@ impl AggregateCall {
             input: field.map_or(ArrowType::Null, |field| field.data_type().clone()),
             kind: Kind::of(function.function, delimiter),
             // A repetition changes neither of these.
-            distinct: option.distinct && !matches!(function.function, Function::Min | Function::Max | Function::FirstValue),
+            distinct: option.distinct && !matches!(function.function, Function::Min | Function::Max),
             name,
             column,
             filter,
@@ -228,10 +229,40 @@ impl AggregateCall {
         }
     }
 
+    /// An accumulator without slots that can take rows back: [`Accumulator::change`].
+    pub(crate) fn retractable_accumulator(&self) -> Box<dyn Accumulator> {
+        match &self.input {
+            ArrowType::Decimal128(..) => self.retractable_of::<i128>(),
+            ArrowType::Float32 | ArrowType::Float64 => self.retractable_of::<f64>(),
+            ArrowType::Utf8 => self.retractable_of::<Box<str>>(),
+            ArrowType::Binary => self.retractable_of::<Box<[u8]>>(),
+            _ => self.retractable_of::<i64>(),
+        }
+    }
+
+    fn retractable_of<C: Cell>(&self) -> Box<dyn Accumulator> {
+        let plain: Box<dyn Accumulator> = match &self.kind {
+            Kind::Extreme(preference) => Box::new(Extremes::<C>::new(*preference, self.input.clone())),
+            Kind::Picked { last } => {
+                Box::new(Retained::<C, _>::new(PickedArrival { last: *last, data_type: self.input.clone() }))
+            }
+            Kind::TextList { delimiter } => {
+                Box::new(Retained::<Box<str>, _>::new(JoinedArrivals { delimiter: delimiter.clone() }))
+            }
+            Kind::Count | Kind::Sum { .. } | Kind::ExactSum { .. } | Kind::Variance { .. } => self.plain_accumulator::<C>(),
+        };
+        if !self.distinct {
+            return plain;
+        }
+        let inner = (self.kind != Kind::Count).then_some(plain);
+        Box::new(DistinctCounts::<C>::new(inner, self.input.clone()))
+    }
+
     /// `C` is the kind of values that the input column has.
     fn accumulator_of<C: Cell>(&self) -> Box<dyn Accumulator> {
         let plain = self.plain_accumulator::<C>();
-        if !self.distinct {
+        // A repetition does not change the first value, as long as no row is taken back.
+        if !self.distinct || self.kind == (Kind::Picked { last: false }) {
             return plain;
         }
         let inner = (self.kind != Kind::Count).then_some(plain);

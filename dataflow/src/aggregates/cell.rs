@@ -40,6 +40,11 @@ pub(super) trait Cell: Clone + Default + Send + Sync + 'static {
         self
     }
 
+    /// Makes all NaNs one, which [`Cell::total_order`] puts after all numbers.
+    fn with_one_nan(self) -> Self {
+        self
+    }
+
     fn hash(value: Self::Ref<'_>) -> u64;
 
     /// Appends the bytes of a saved state.
@@ -50,6 +55,31 @@ pub(super) trait Cell: Clone + Default + Send + Sync + 'static {
 
     /// The column of these values; `data_type` is the type of the column that they came from.
     fn array<'a>(data_type: &DataType, values: impl Iterator<Item = Option<&'a Self>>) -> ArrayRef;
+}
+
+/// A value as the key of an ordered map.
+#[derive(Debug, Clone)]
+pub(super) struct InOrder<C>(pub(super) C);
+
+impl<C: Cell> PartialEq for InOrder<C> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl<C: Cell> Eq for InOrder<C> {}
+
+impl<C: Cell> PartialOrd for InOrder<C> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<C: Cell> Ord for InOrder<C> {
+    #[inline]
+    fn cmp(&self, other: &Self) -> Ordering {
+        C::total_order(self.0.borrow(), other.0.borrow())
+    }
 }
 
 /// Whole numbers, booleans, days, times of day and timestamps.
@@ -189,6 +219,11 @@ impl Cell for f64 {
     #[inline]
     fn canonical(self) -> Self {
         canonical_double(self)
+    }
+
+    #[inline]
+    fn with_one_nan(self) -> Self {
+        if self.is_nan() { Self::NAN } else { self }
     }
 
     #[inline]

@@ -5,6 +5,7 @@
 use std::any::Any;
 
 use arrow_array::ArrayRef;
+use arrow_buffer::BooleanBuffer;
 use arrow_schema::DataType;
 
 use super::accumulator::{Accumulator, like};
@@ -52,19 +53,10 @@ impl DecimalSum {
 impl Entry {
     #[inline]
     fn add(&mut self, value: i128, count: i64, average: bool) {
-        match (self.count == 0 || self.overflown, average && self.overflown) {
-            (_, true) => {}
-            (true, _) => {
-                self.sum = value;
-                self.overflown = false;
-            }
-            (false, _) => match self.sum.checked_add(value).filter(|sum| fits(*sum)) {
-                Some(sum) => self.sum = sum,
-                None => {
-                    self.sum = 0;
-                    self.overflown = true;
-                }
-            },
+        if !(average && self.overflown) {
+            let before = if self.overflown { 0 } else { self.sum };
+            let sum = before.checked_add(value).filter(|sum| fits(*sum));
+            (self.sum, self.overflown) = (sum.unwrap_or(0), sum.is_none());
         }
         self.count = self.count.wrapping_add(count);
     }
@@ -98,6 +90,20 @@ impl Accumulator for DecimalSum {
         let Some(column) = column else { return };
         let (entries, average) = (&mut self.entries, self.average);
         <i128 as Cell>::each(column, rows, |slot, _, value| entries[slot].add(value, 1, average));
+    }
+
+    fn change(&mut self, column: Option<&ArrayRef>, rows: &SelectedRows<'_>, retracted: &BooleanBuffer) -> u64 {
+        let Some(column) = column else { return 0 };
+        let (entries, average) = (&mut self.entries, self.average);
+        <i128 as Cell>::each(column, rows, |slot, row, value| {
+            let (value, count) = if retracted.value(row) { (value.wrapping_neg(), -1) } else { (value, 1) };
+            entries[slot].add(value, count, average);
+        });
+        0
+    }
+
+    fn clear(&mut self, slot: usize) {
+        self.entries[slot] = Entry::default();
     }
 
     fn merge(&mut self, from: &dyn Accumulator, slots: &[u32]) {

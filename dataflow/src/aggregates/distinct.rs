@@ -74,6 +74,11 @@ impl<C: Cell> Accumulator for Distinct<C> {
         inner.update(Some(column), &new);
     }
 
+    fn clear(&mut self, slot: usize) {
+        self.sets[slot] = HashTable::new();
+        self.inner.iter_mut().for_each(|inner| inner.clear(slot));
+    }
+
     fn merge(&mut self, from: &dyn Accumulator, slots: &[u32]) {
         let theirs = like::<Self>(from);
         let Some(inner) = &mut self.inner else {

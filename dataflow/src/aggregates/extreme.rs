@@ -34,6 +34,11 @@ impl Preference {
         }
     }
 
+    /// Whether the greatest value wins.
+    pub(super) fn is_greatest(self) -> bool {
+        matches!(self, Self::Greatest | Self::GreatestInTotalOrder)
+    }
+
     fn is_total(self) -> bool {
         matches!(self, Self::LeastInTotalOrder | Self::GreatestInTotalOrder)
     }
@@ -87,6 +92,11 @@ impl<C: Cell> Accumulator for Extreme<C> {
             Preference::LeastInTotalOrder => self.offer_all(column, rows, Preference::LeastInTotalOrder),
             Preference::GreatestInTotalOrder => self.offer_all(column, rows, Preference::GreatestInTotalOrder),
         }
+    }
+
+    fn clear(&mut self, slot: usize) {
+        self.values[slot] = C::default();
+        self.seen[slot] = false;
     }
 
     fn merge(&mut self, from: &dyn Accumulator, slots: &[u32]) {

@@ -10,6 +10,7 @@ mod decimal;
 mod distinct;
 mod extreme;
 mod picked;
+mod retractable;
 mod rows;
 mod sum;
 #[cfg(test)]

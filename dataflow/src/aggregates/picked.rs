@@ -49,6 +49,11 @@ impl<C: Cell> Accumulator for Picked<C> {
         C::each(column, rows, |slot, row, value| self.offer(slot, value, rows.first_arrival + row as i64));
     }
 
+    fn clear(&mut self, slot: usize) {
+        self.values[slot] = C::default();
+        self.arrivals[slot] = -1;
+    }
+
     fn merge(&mut self, from: &dyn Accumulator, slots: &[u32]) {
         let theirs = like::<Self>(from);
         for (from, into) in pairs(slots).filter(|(from, _)| theirs.arrivals[*from] >= 0) {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray;
 use arrow_array::types::Float32Type;
 use arrow_array::{Array, ArrayRef, Float64Array, Int64Array};
+use arrow_buffer::BooleanBuffer;
 use arrow_schema::DataType;
 
 use super::accumulator::{Accumulator, like};
@@ -26,9 +27,12 @@ pub(super) struct SumResult {
 
 /// The type in which values are added.
 pub(super) trait Addend: Copy + Default + Send + Sync + 'static {
-    fn each(column: &dyn Array, rows: &SelectedRows<'_>, apply: impl FnMut(usize, Self));
+    /// Calls `apply` with slot, row and value of each row that counts.
+    fn each(column: &dyn Array, rows: &SelectedRows<'_>, apply: impl FnMut(usize, usize, Self));
 
     fn plus(self, other: Self) -> Self;
+
+    fn minus(self, other: Self) -> Self;
 
     fn write(self, out: &mut Vec<u8>);
 
@@ -41,13 +45,18 @@ pub(super) trait Addend: Copy + Default + Send + Sync + 'static {
 /// Flink's sum of whole numbers: it wraps around, and an average is rounded towards zero.
 impl Addend for i64 {
     #[inline]
-    fn each(column: &dyn Array, rows: &SelectedRows<'_>, mut apply: impl FnMut(usize, Self)) {
-        <Self as Cell>::each(column, rows, |slot, _, value| apply(slot, value));
+    fn each(column: &dyn Array, rows: &SelectedRows<'_>, mut apply: impl FnMut(usize, usize, Self)) {
+        <Self as Cell>::each(column, rows, &mut apply);
     }
 
     #[inline]
     fn plus(self, other: Self) -> Self {
         self.wrapping_add(other)
+    }
+
+    #[inline]
+    fn minus(self, other: Self) -> Self {
+        self.wrapping_sub(other)
     }
 
     fn write(self, out: &mut Vec<u8>) {
@@ -67,13 +76,18 @@ impl Addend for i64 {
 /// The exact sum of whole numbers in hand-written graphs: an `i128` does not overflow before 2^64 rows.
 impl Addend for i128 {
     #[inline]
-    fn each(column: &dyn Array, rows: &SelectedRows<'_>, mut apply: impl FnMut(usize, Self)) {
-        <i64 as Cell>::each(column, rows, |slot, _, value| apply(slot, Self::from(value)));
+    fn each(column: &dyn Array, rows: &SelectedRows<'_>, mut apply: impl FnMut(usize, usize, Self)) {
+        <i64 as Cell>::each(column, rows, |slot, row, value| apply(slot, row, Self::from(value)));
     }
 
     #[inline]
     fn plus(self, other: Self) -> Self {
         self.wrapping_add(other)
+    }
+
+    #[inline]
+    fn minus(self, other: Self) -> Self {
+        self.wrapping_sub(other)
     }
 
     fn write(self, out: &mut Vec<u8>) {
@@ -99,13 +113,18 @@ impl Addend for i128 {
 
 impl Addend for f64 {
     #[inline]
-    fn each(column: &dyn Array, rows: &SelectedRows<'_>, mut apply: impl FnMut(usize, Self)) {
-        <Self as Cell>::each(column, rows, |slot, _, value| apply(slot, value));
+    fn each(column: &dyn Array, rows: &SelectedRows<'_>, mut apply: impl FnMut(usize, usize, Self)) {
+        <Self as Cell>::each(column, rows, &mut apply);
     }
 
     #[inline]
     fn plus(self, other: Self) -> Self {
         self + other
+    }
+
+    #[inline]
+    fn minus(self, other: Self) -> Self {
+        self - other
     }
 
     fn write(self, out: &mut Vec<u8>) {
@@ -125,14 +144,19 @@ impl Addend for f64 {
 /// Flink's sum of floats is added up as a float. (The average of floats is added up as a double.)
 impl Addend for f32 {
     #[inline]
-    fn each(column: &dyn Array, rows: &SelectedRows<'_>, mut apply: impl FnMut(usize, Self)) {
+    fn each(column: &dyn Array, rows: &SelectedRows<'_>, mut apply: impl FnMut(usize, usize, Self)) {
         let values = column.as_primitive::<Float32Type>().values();
-        rows.each(|slot, row| apply(slot, values[row]));
+        rows.each(|slot, row| apply(slot, row, values[row]));
     }
 
     #[inline]
     fn plus(self, other: Self) -> Self {
         self + other
+    }
+
+    #[inline]
+    fn minus(self, other: Self) -> Self {
+        self - other
     }
 
     fn write(self, out: &mut Vec<u8>) {
@@ -171,10 +195,30 @@ impl<A: Addend> Accumulator for Sum<A> {
     fn update(&mut self, column: Option<&ArrayRef>, rows: &SelectedRows<'_>) {
         let Some(column) = column else { return };
         let (sums, counts) = (&mut self.sums, &mut self.counts);
-        A::each(column, rows, |slot, value| {
+        A::each(column, rows, |slot, _, value| {
             sums[slot] = sums[slot].plus(value);
             counts[slot] += 1;
         });
+    }
+
+    fn change(&mut self, column: Option<&ArrayRef>, rows: &SelectedRows<'_>, retracted: &BooleanBuffer) -> u64 {
+        let Some(column) = column else { return 0 };
+        let (sums, counts) = (&mut self.sums, &mut self.counts);
+        A::each(column, rows, |slot, row, value| {
+            if retracted.value(row) {
+                sums[slot] = sums[slot].minus(value);
+                counts[slot] -= 1;
+            } else {
+                sums[slot] = sums[slot].plus(value);
+                counts[slot] += 1;
+            }
+        });
+        0
+    }
+
+    fn clear(&mut self, slot: usize) {
+        self.sums[slot] = A::default();
+        self.counts[slot] = 0;
     }
 
     fn merge(&mut self, from: &dyn Accumulator, slots: &[u32]) {
@@ -187,7 +231,7 @@ impl<A: Addend> Accumulator for Sum<A> {
 
     fn finish(&self, slots: &[u32]) -> Result<ArrayRef, OperatorError> {
         let each = slots.iter().map(|slot| *slot as usize);
-        A::finish(&self.result, each.map(|slot| (self.counts[slot] > 0).then(|| (self.sums[slot], self.counts[slot]))))
+        A::finish(&self.result, each.map(|slot| (self.counts[slot] != 0).then(|| (self.sums[slot], self.counts[slot]))))
     }
 
     fn write(&self, slots: &[u32], out: &mut Vec<u8>) {

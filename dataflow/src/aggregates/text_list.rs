@@ -45,6 +45,10 @@ impl Accumulator for TextList {
         Box::<str>::each(column, rows, |slot, _, text| append(&mut lists[slot], text, delimiter));
     }
 
+    fn clear(&mut self, slot: usize) {
+        self.lists[slot] = None;
+    }
+
     fn merge(&mut self, from: &dyn Accumulator, slots: &[u32]) {
         let theirs = like::<Self>(from);
         for (from, into) in pairs(slots) {

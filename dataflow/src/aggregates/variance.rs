@@ -5,6 +5,7 @@ use std::any::Any;
 use arrow_array::cast::AsArray;
 use arrow_array::types::Decimal128Type;
 use arrow_array::{Array, ArrayRef};
+use arrow_buffer::BooleanBuffer;
 use arrow_schema::DataType;
 
 use super::accumulator::{Accumulator, like};
@@ -37,9 +38,26 @@ impl Entry {
     #[inline]
     fn add(&mut self, value: f64) {
         self.count += 1;
+        // More rows than there were may have been taken back. Count on, as in Flink.
+        if self.count <= 0 {
+            return;
+        }
         let before = value - self.mean;
         self.mean += before / self.count as f64;
         self.squares += before * (value - self.mean);
+    }
+
+    /// Takes a value back. The other values may come out slightly different, as doubles do.
+    #[inline]
+    fn take_back(&mut self, value: f64) {
+        self.count -= 1;
+        if self.count <= 0 {
+            *self = Self { count: self.count, ..Self::default() };
+            return;
+        }
+        let after = value - self.mean;
+        self.mean -= after / self.count as f64;
+        self.squares -= after * (value - self.mean);
     }
 
     fn merge(&mut self, other: &Self) {
@@ -73,6 +91,20 @@ impl Variance {
     }
 }
 
+/// Calls `apply` with slot, row and value of each row that counts.
+#[inline]
+fn each_double(column: &ArrayRef, rows: &SelectedRows<'_>, mut apply: impl FnMut(usize, usize, f64)) {
+    match column.data_type() {
+        DataType::Float32 | DataType::Float64 => f64::each(column, rows, apply),
+        DataType::Decimal128(_, scale) => {
+            let one = 10f64.powi(i32::from(*scale));
+            let values = column.as_primitive::<Decimal128Type>().values();
+            rows.each(|slot, row| apply(slot, row, values[row] as f64 / one));
+        }
+        _ => <i64 as Cell>::each(column, rows, |slot, row, value| apply(slot, row, value as f64)),
+    }
+}
+
 impl Accumulator for Variance {
     fn grow(&mut self, slots: usize) {
         self.entries.resize(slots, Entry::default());
@@ -81,15 +113,24 @@ impl Accumulator for Variance {
     fn update(&mut self, column: Option<&ArrayRef>, rows: &SelectedRows<'_>) {
         let Some(column) = column else { return };
         let entries = &mut self.entries;
-        match column.data_type() {
-            DataType::Float32 | DataType::Float64 => f64::each(column, rows, |slot, _, value| entries[slot].add(value)),
-            DataType::Decimal128(_, scale) => {
-                let one = 10f64.powi(i32::from(*scale));
-                let values = column.as_primitive::<Decimal128Type>().values();
-                rows.each(|slot, row| entries[slot].add(values[row] as f64 / one));
+        each_double(column, rows, |slot, _, value| entries[slot].add(value));
+    }
+
+    fn change(&mut self, column: Option<&ArrayRef>, rows: &SelectedRows<'_>, retracted: &BooleanBuffer) -> u64 {
+        let Some(column) = column else { return 0 };
+        let entries = &mut self.entries;
+        each_double(column, rows, |slot, row, value| {
+            if retracted.value(row) {
+                entries[slot].take_back(value);
+            } else {
+                entries[slot].add(value);
             }
-            _ => <i64 as Cell>::each(column, rows, |slot, _, value| entries[slot].add(value as f64)),
-        }
+        });
+        0
+    }
+
+    fn clear(&mut self, slot: usize) {
+        self.entries[slot] = Entry::default();
     }
 
     fn merge(&mut self, from: &dyn Accumulator, slots: &[u32]) {

@@ -1,5 +1,6 @@
 //! Maps keys to dense slot numbers, so that accumulators are plain vectors.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
@@ -18,8 +19,8 @@ use crate::operator::OperatorError;
 use crate::state::{RowFormat, Rows};
 
 /// The keys of a batch, hashed once.
-pub(super) struct BatchKeys {
-    pub(super) hashes: Vec<u64>,
+pub(in crate::operators) struct BatchKeys {
+    pub(in crate::operators) hashes: Vec<u64>,
     columns: KeyColumns,
 }
 
@@ -30,12 +31,12 @@ enum KeyColumns {
 
 /// Chooses how keys of given column types are stored.
 #[derive(Debug, Clone)]
-pub(super) struct KeyLayout {
-    pub(super) format: RowFormat,
+pub(in crate::operators) struct KeyLayout {
+    pub(in crate::operators) format: RowFormat,
 }
 
 impl KeyLayout {
-    pub(super) fn new(types: Vec<DataType>) -> Result<Self, OperatorError> {
+    pub(in crate::operators) fn new(types: Vec<DataType>) -> Result<Self, OperatorError> {
         Ok(Self { format: RowFormat::of_keys(types)? })
     }
 
@@ -48,11 +49,11 @@ impl KeyLayout {
         ) || matches!(data_type, DataType::Timestamp(unit, _) if *unit != TimeUnit::Second)
     }
 
-    pub(super) fn empty_index(&self) -> KeyIndex {
+    pub(in crate::operators) fn empty_index(&self) -> KeyIndex {
         if self.is_int() { KeyIndex::Int(IntKeys::default()) } else { KeyIndex::Rows(RowKeys::default()) }
     }
 
-    pub(super) fn batch_keys(&self, columns: &[ArrayRef], rows: usize) -> Result<BatchKeys, OperatorError> {
+    pub(in crate::operators) fn batch_keys(&self, columns: &[ArrayRef], rows: usize) -> Result<BatchKeys, OperatorError> {
         let mut hashes = Vec::new();
         hash_rows(columns, rows, &mut hashes)?;
         let keys = if self.is_int() {
@@ -65,7 +66,7 @@ impl KeyLayout {
     }
 
     /// The key columns of these slots.
-    pub(super) fn columns(&self, index: &KeyIndex, slots: &[u32]) -> Result<Vec<ArrayRef>, OperatorError> {
+    pub(in crate::operators) fn columns(&self, index: &KeyIndex, slots: &[u32]) -> Result<Vec<ArrayRef>, OperatorError> {
         match index {
             KeyIndex::Int(IntKeys { keys, null, .. }) => {
                 let values = slots.iter().map(|slot| (Some(*slot) != *null).then(|| keys[*slot as usize]));
@@ -115,7 +116,7 @@ fn narrowed(values: impl Iterator<Item = Option<i64>>, to: &DataType) -> ArrayRe
 
 /// Keys in the order of their first appearance. The position of a key is its slot.
 #[derive(Clone)]
-pub(super) enum KeyIndex {
+pub(in crate::operators) enum KeyIndex {
     /// Keys of a single whole-number or timestamp column.
     Int(IntKeys),
     /// Keys as bytes of [`RowFormat`].
@@ -124,10 +125,11 @@ pub(super) enum KeyIndex {
 
 /// Whole-number keys. If NULL has a slot, `keys` holds 0 there.
 #[derive(Clone, Default)]
-pub(super) struct IntKeys {
+pub(in crate::operators) struct IntKeys {
     table: HashTable<(i64, u32)>,
     keys: Vec<i64>,
     null: Option<u32>,
+    free: Vec<u32>,
 }
 
 impl IntKeys {
@@ -140,34 +142,52 @@ impl IntKeys {
         if !add {
             return NO_SLOT;
         }
-        let slot = self.keys.len() as u32;
-        self.keys.push(key);
+        let slot = self.new_slot(key);
         self.table.insert_unique(hash, (key, slot), |entry| hash_i64(entry.0));
         slot
     }
 
     fn null_slot(&mut self, add: bool) -> u32 {
         if self.null.is_none() && add {
-            self.null = Some(self.keys.len() as u32);
-            self.keys.push(0);
+            self.null = Some(self.new_slot(0));
         }
         self.null.unwrap_or(NO_SLOT)
     }
+
+    fn new_slot(&mut self, key: i64) -> u32 {
+        if let Some(slot) = self.free.pop() {
+            self.keys[slot as usize] = key;
+            return slot;
+        }
+        self.keys.push(key);
+        self.keys.len() as u32 - 1
+    }
+
+    fn remove(&mut self, slot: u32) {
+        if self.null == Some(slot) {
+            self.null = None;
+        } else if let Ok(entry) = self.table.find_entry(hash_i64(self.keys[slot as usize]), |entry| entry.1 == slot) {
+            entry.remove();
+        }
+        self.free.push(slot);
+    }
 }
 
-/// Keys as bytes, one after the other.
+/// Keys as bytes, in one buffer.
 #[derive(Clone, Default)]
-pub(super) struct RowKeys {
+pub(in crate::operators) struct RowKeys {
     table: HashTable<u32>,
     hashes: Vec<u64>,
     bytes: Vec<u8>,
-    ends: Vec<usize>,
+    spans: Vec<Range<usize>>,
+    free: Vec<u32>,
+    /// Number of bytes of removed keys.
+    garbage: usize,
 }
 
 impl RowKeys {
     fn row(&self, slot: usize) -> &[u8] {
-        let start = if slot == 0 { 0 } else { self.ends[slot - 1] };
-        &self.bytes[start..self.ends[slot]]
+        &self.bytes[self.spans[slot].clone()]
     }
 
     /// Does the same as [`IntKeys::slot`].
@@ -179,25 +199,65 @@ impl RowKeys {
         if !add {
             return NO_SLOT;
         }
-        let slot = self.ends.len() as u32;
-        self.hashes.push(hash);
+        let span = self.bytes.len()..self.bytes.len() + key.len();
         self.bytes.extend_from_slice(key);
-        self.ends.push(self.bytes.len());
+        let slot = match self.free.pop() {
+            Some(slot) => {
+                self.hashes[slot as usize] = hash;
+                self.spans[slot as usize] = span;
+                slot
+            }
+            None => {
+                self.hashes.push(hash);
+                self.spans.push(span);
+                self.spans.len() as u32 - 1
+            }
+        };
         self.table.insert_unique(hash, slot, |slot| self.hashes[*slot as usize]);
         slot
     }
+
+    fn remove(&mut self, slot: u32) {
+        if let Ok(entry) = self.table.find_entry(self.hashes[slot as usize], |known| *known == slot) {
+            entry.remove();
+        }
+        self.garbage += std::mem::take(&mut self.spans[slot as usize]).len();
+        self.free.push(slot);
+        if self.garbage > MOST_GARBAGE.max(self.bytes.len() / 2) {
+            let mut bytes = Vec::with_capacity(self.bytes.len() - self.garbage);
+            for span in &mut self.spans {
+                let start = bytes.len();
+                bytes.extend_from_slice(&self.bytes[span.clone()]);
+                *span = start..bytes.len();
+            }
+            self.bytes = bytes;
+            self.garbage = 0;
+        }
+    }
 }
 
+/// Number of bytes of removed keys up to which they are not worth the work to remove.
+const MOST_GARBAGE: usize = 4_096;
+
 impl KeyIndex {
-    pub(super) fn len(&self) -> usize {
+    /// Number of slots, with the free ones.
+    pub(in crate::operators) fn len(&self) -> usize {
         match self {
             Self::Int(keys) => keys.keys.len(),
-            Self::Rows(keys) => keys.ends.len(),
+            Self::Rows(keys) => keys.spans.len(),
+        }
+    }
+
+    /// Removes the key of a slot. A later key gets the slot. An index with free slots can't be merged into another.
+    pub(in crate::operators) fn remove(&mut self, slot: u32) {
+        match self {
+            Self::Int(keys) => keys.remove(slot),
+            Self::Rows(keys) => keys.remove(slot),
         }
     }
 
     /// Replaces `slots` by the slot of each selected row's key. Adds new keys.
-    pub(super) fn slots(&mut self, batch: &BatchKeys, selection: Selection<'_>, slots: &mut Vec<u32>) {
+    pub(in crate::operators) fn slots(&mut self, batch: &BatchKeys, selection: Selection<'_>, slots: &mut Vec<u32>) {
         slots.clear();
         match selection {
             Selection::All => self.add_slots(batch, 0..batch.hashes.len(), slots),
@@ -221,7 +281,7 @@ impl KeyIndex {
     }
 
     /// Replaces `slots` by this index's slot for each key of `other`. A new key gets a slot if `add`, else [`NO_SLOT`].
-    pub(super) fn slots_of(&mut self, other: &Self, add: bool, slots: &mut Vec<u32>) {
+    pub(in crate::operators) fn slots_of(&mut self, other: &Self, add: bool, slots: &mut Vec<u32>) {
         slots.clear();
         match (self, other) {
             (Self::Int(index), Self::Int(other)) => slots.extend(other.keys.iter().enumerate().map(|(slot, key)| {

@@ -9,12 +9,12 @@
 //! the options name.
 
 mod assign;
-mod key_index;
+pub(super) mod key_index;
 mod operator;
-mod output;
-mod pane;
+pub(super) mod output;
+pub(super) mod pane;
 mod runs;
-mod saved;
+pub(super) mod saved;
 mod spec;
 mod table_function;
 #[cfg(test)]
@@ -115,23 +115,23 @@ fn window_time_type(windows: &Windows, options: Options<'_>, input: &Schema) -> 
 }
 
 /// The key columns of an operator.
-struct Keys {
-    columns: Vec<usize>,
+pub(super) struct Keys {
+    pub(super) columns: Vec<usize>,
 }
 
 impl Keys {
-    fn read(options: Options<'_>, context: &OperatorContext, input: &Schema) -> Result<Self, OperatorError> {
+    pub(super) fn read(options: Options<'_>, context: &OperatorContext, input: &Schema) -> Result<Self, OperatorError> {
         let names = options.strings("keys")?;
         keyed_by(context, 0, &names)?;
         let columns = names.iter().map(|key| schema::column_index(input, key)).collect::<Result<_, _>>()?;
         Ok(Self { columns })
     }
 
-    fn fields(&self, input: &Schema) -> Vec<Field> {
+    pub(super) fn fields(&self, input: &Schema) -> Vec<Field> {
         self.columns.iter().map(|column| input.field(*column).clone()).collect()
     }
 
-    fn layout(
+    pub(super) fn layout(
         &self,
         aggregates: Vec<AggregateCall>,
         context: &OperatorContext,

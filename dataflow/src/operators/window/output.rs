@@ -66,7 +66,7 @@ impl WindowColumn {
 }
 
 /// The schema of these columns. Error: `SCHEMA-DUPLICATE`.
-pub(super) fn schema_of(fields: Vec<Field>) -> Result<SchemaRef, OperatorError> {
+pub(in crate::operators) fn schema_of(fields: Vec<Field>) -> Result<SchemaRef, OperatorError> {
     let mut names = BTreeSet::new();
     if let Some(twice) = fields.iter().find(|field| !names.insert(field.name())) {
         let message = format!("two output columns are named {:?}; rename one", twice.name());

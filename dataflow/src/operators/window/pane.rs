@@ -7,11 +7,11 @@ use crate::key_group::key_group_of;
 use crate::operator::OperatorError;
 use crate::operators::window::key_index::{BatchKeys, KeyIndex, KeyLayout};
 
-/// Keys and aggregates of a window operator. They determine the layout of its panes.
-pub(super) struct Layout {
-    pub(super) keys: KeyLayout,
-    pub(super) aggregates: Vec<AggregateCall>,
-    pub(super) max_parallelism: u32,
+/// Keys and aggregates of an operator. They determine the layout of its panes or tables.
+pub(in crate::operators) struct Layout {
+    pub(in crate::operators) keys: KeyLayout,
+    pub(in crate::operators) aggregates: Vec<AggregateCall>,
+    pub(in crate::operators) max_parallelism: u32,
 }
 
 /// Keys and their accumulators. The slot of a key is its position in `groups` and in each accumulator.

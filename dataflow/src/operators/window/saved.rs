@@ -41,19 +41,19 @@ pub(super) enum Signature {
 
 /// The parts of a signature, each in words.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct NamedSignature {
-    pub(super) window: String,
-    pub(super) keys: Vec<String>,
-    pub(super) aggregates: Vec<String>,
+pub(in crate::operators) struct NamedSignature {
+    pub(in crate::operators) window: String,
+    pub(in crate::operators) keys: Vec<String>,
+    pub(in crate::operators) aggregates: Vec<String>,
 }
 
 impl NamedSignature {
     /// The form that is saved. Parts are separated by characters that no part contains.
-    fn text(&self) -> String {
+    pub(in crate::operators) fn text(&self) -> String {
         format!("{}\u{1e}{}\u{1e}{}", self.window, self.keys.join("\u{1f}"), self.aggregates.join("\u{1f}"))
     }
 
-    fn read(text: &str) -> Option<Self> {
+    pub(in crate::operators) fn read(text: &str) -> Option<Self> {
         let mut parts = text.split('\u{1e}');
         let list = |part: &str| if part.is_empty() { Vec::new() } else { part.split('\u{1f}').map(str::to_owned).collect() };
         let (window, keys, aggregates) = (parts.next()?, parts.next()?, parts.next()?);
@@ -61,10 +61,12 @@ impl NamedSignature {
     }
 
     /// The error for state of another signature.
-    fn refuse(&self, saved: &Self) -> OperatorError {
+    ///
+    /// `first` says what the first part is.
+    pub(in crate::operators) fn refuse(&self, saved: &Self, first: &str) -> OperatorError {
         let list = |items: &[String]| format!("[{}]", items.join(", "));
         let (what, was, is) = if self.window != saved.window {
-            ("window", saved.window.clone(), self.window.clone())
+            (first, saved.window.clone(), self.window.clone())
         } else if self.keys != saved.keys {
             ("key types", list(&saved.keys), list(&self.keys))
         } else {
@@ -119,7 +121,7 @@ impl Signature {
             let text = std::str::from_utf8(reader.prefixed()?).ok().and_then(NamedSignature::read);
             let saved = text.ok_or_else(|| StateReader::corrupt("the signature of a window is damaged"))?;
             if saved != *named {
-                return Err(named.refuse(&saved));
+                return Err(named.refuse(&saved, "window"));
             }
         }
         reader.end()?;
@@ -186,12 +188,17 @@ impl Layout {
 
     /// The signature of `window.agg`.
     pub(super) fn named_signature(&self, window: String) -> Signature {
-        Signature::Named(NamedSignature {
-            window,
+        Signature::Named(self.signature(window))
+    }
+
+    /// The signature of keys and aggregates, after a first part.
+    pub(in crate::operators) fn signature(&self, first: String) -> NamedSignature {
+        NamedSignature {
+            window: first,
             keys: self.keys.format.types().iter().map(crate::schema::type_name).collect(),
             // A delimiter of LISTAGG is quoted, so that it can't contain a separator of parts.
             aggregates: self.aggregates.iter().map(|aggregate| aggregate.signature().to_owned()).collect(),
-        })
+        }
     }
 
     /// Adds the saved bytes of one key group to `panes`. Returns its number of keys, counted per pane.
@@ -241,6 +248,6 @@ impl Layout {
 }
 
 /// The key columns of a batch.
-pub(super) fn key_columns(batch: &RecordBatch, columns: &[usize]) -> Vec<ArrayRef> {
+pub(in crate::operators) fn key_columns(batch: &RecordBatch, columns: &[usize]) -> Vec<ArrayRef> {
     columns.iter().map(|column| batch.column(*column).clone()).collect()
 }
