@@ -28,7 +28,6 @@ mod time;
 mod typing;
 #[cfg(test)]
 mod value_tests;
-pub mod zone;
 
 use arrow_array::ArrayRef;
 use weir_protocol::job_graph::DataType;

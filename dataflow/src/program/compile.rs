@@ -12,7 +12,7 @@ use weir_protocol::job_graph::program::{ExprNode, ExprProgram};
 use super::evaluate::Evaluator;
 use super::scope::Scope;
 use super::{Node, Output, Program, Shape};
-use crate::functions::zone::Zone;
+use crate::time_zone::Zone;
 use crate::functions::{self, Argument, Clock, Kernel, cast};
 use crate::operator::OperatorError;
 use crate::schema::{arrow_type, column_type};

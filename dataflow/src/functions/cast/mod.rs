@@ -19,7 +19,7 @@ use arrow_array::{Array, ArrayRef};
 use weir_protocol::job_graph::DataType;
 
 use super::operand::{TextArray, eval_error, kernel_of, map_rows, type_error};
-use super::zone::Zone;
+use crate::time_zone::Zone;
 use super::{Kernel, Operand};
 use crate::operator::OperatorError;
 use crate::schema::arrow_type;

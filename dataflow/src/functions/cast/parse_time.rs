@@ -8,7 +8,7 @@ use weir_protocol::job_graph::DataType;
 use super::times::{Moment, per_second};
 use super::{Convert, Options, from_text, unreadable};
 use crate::calendar::{days_from_civil, days_in_month};
-use crate::functions::zone::Zone;
+use crate::time_zone::Zone;
 
 const DAY_SECONDS: i64 = 86_400;
 

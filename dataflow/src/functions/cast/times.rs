@@ -14,7 +14,7 @@ use weir_protocol::job_graph::DataType;
 use super::{Convert, Options, or_fail};
 use crate::calendar::DAY_MS;
 use crate::functions::operand::{map_rows, type_error};
-use crate::functions::zone::Zone;
+use crate::time_zone::Zone;
 use crate::operator::OperatorError;
 use crate::schema::arrow_type;
 

@@ -15,7 +15,7 @@ use super::Convert;
 use super::times::{Moment, timestamps};
 use crate::calendar::civil_from_days;
 use crate::functions::operand::{BytesArray, TextArray, map_text, type_error};
-use crate::functions::zone::Zone;
+use crate::time_zone::Zone;
 use crate::operator::OperatorError;
 
 /// Converts to a text type: a longer text is cut, CHAR is filled up with spaces.

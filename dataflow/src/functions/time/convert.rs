@@ -17,7 +17,7 @@ use crate::functions::operand::{eval_error, joint_nulls, kernel_of, map_rows, ma
 use crate::functions::signature::wrong_argument;
 use crate::functions::string::{read, texts};
 use crate::functions::typing::typing;
-use crate::functions::zone::Zone;
+use crate::time_zone::Zone;
 use crate::functions::{Argument, Function, Kernel, Operand, Resolved};
 use crate::operator::OperatorError;
 

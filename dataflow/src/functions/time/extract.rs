@@ -12,7 +12,7 @@ use crate::calendar::{DAY_MS, civil_from_days, days_from_civil};
 use crate::functions::operand::{joint_nulls, kernel_of, map_rows};
 use crate::functions::signature::expect;
 use crate::functions::typing::{constant, typing};
-use crate::functions::zone::Zone;
+use crate::time_zone::Zone;
 use crate::functions::{Argument, Function, Kernel, Resolved};
 
 macro_rules! part {

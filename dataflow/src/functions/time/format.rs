@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::pattern::{DAYS, Form, Item, MONTHS, parse};
 use crate::calendar::{DAY_MS, civil_from_days, days_from_civil};
-use crate::functions::zone::Zone;
+use crate::time_zone::Zone;
 
 /// A pattern that writes times.
 pub(super) struct Formatter {

@@ -22,7 +22,7 @@ use weir_protocol::job_graph::DataType;
 use super::Operand;
 use super::operand::{eval_error, type_error};
 use super::string::texts;
-use super::zone::Zone;
+use crate::time_zone::Zone;
 use crate::operator::OperatorError;
 
 /// Whether values are dates or times.

@@ -11,7 +11,7 @@ use crate::calendar::DAY_MS;
 use crate::functions::operand::kernel_of;
 use crate::functions::signature::count;
 use crate::functions::typing::{Prepare, Resolve, typing};
-use crate::functions::zone::Zone;
+use crate::time_zone::Zone;
 use crate::functions::{Function, Kernel, Resolved};
 
 const INSTANT: Resolve = |given| {

@@ -3,7 +3,7 @@
 
 use super::pattern::{DAYS, Form, Item, MONTHS, parse};
 use crate::calendar::{DAY_MS, civil_from_days, days_from_civil, days_in_month};
-use crate::functions::zone::Zone;
+use crate::time_zone::Zone;
 
 /// A pattern that reads times.
 pub(super) struct Reading {

@@ -8,7 +8,7 @@ use super::{is_temporal, offset_ms, zone_of};
 use crate::calendar::{DAY_MS, civil_from_days, days_from_civil};
 use crate::functions::operand::{joint_nulls, kernel_of};
 use crate::functions::typing::{constant, typing};
-use crate::functions::zone::Zone;
+use crate::time_zone::Zone;
 use crate::functions::{Argument, Kernel, Resolved};
 
 /// Whether to round down or up.

@@ -7,7 +7,7 @@
 
 use crate::element::EventTime;
 use crate::operator::OperatorError;
-use crate::time_zone::Zone;
+use crate::time_zone::LocalTime;
 
 /// Maximum number of panes in a window, and so of windows that hold a row.
 pub(super) const MAX_PANES: i64 = 10_000;
@@ -24,7 +24,7 @@ pub(super) struct WindowAssigner {
     /// The start of a window; all others are at a distance of multiples of the slide or size from it.
     offset: i64,
     pub(super) lateness: i64,
-    zone: Zone,
+    zone: LocalTime,
 }
 
 /// How windows follow each other.
@@ -38,7 +38,7 @@ pub(super) enum Shape {
 
 impl WindowAssigner {
     /// Errors: `OPT-VALUE` if rows between the windows would be lost, or if a window has too many panes.
-    pub(super) fn new(shape: Shape, size: i64, offset: i64, lateness: i64, zone: Zone) -> Result<Self, OperatorError> {
+    pub(super) fn new(shape: Shape, size: i64, offset: i64, lateness: i64, zone: LocalTime) -> Result<Self, OperatorError> {
         let (option, interval) = match shape {
             Shape::Sliding { slide } => ("slide_ms", slide),
             Shape::Cumulating { step } => ("step_ms", step),
@@ -176,8 +176,8 @@ mod tests {
 
     use super::*;
 
-    fn utc() -> Zone {
-        Zone::of("UTC").unwrap()
+    fn utc() -> LocalTime {
+        LocalTime::of("UTC").unwrap()
     }
 
     /// Start and end of every window that holds this time.
@@ -227,7 +227,7 @@ mod tests {
         ) {
             // The year 2021.
             let watermark = 1_609_459_200_000 + hour * HOUR + minute * 60_000;
-            let zone = Zone::of(name).unwrap();
+            let zone = LocalTime::of(name).unwrap();
             let mut assigner = WindowAssigner::new(Shape::Sliding { slide: interval }, interval, 0, 0, zone).unwrap();
             let next = assigner.first_not_due(watermark);
             prop_assert!(assigner.due(next) > watermark && assigner.due(next - interval) <= watermark);

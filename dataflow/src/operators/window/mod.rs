@@ -38,7 +38,7 @@ use crate::operators::window::spec::Windows;
 use crate::options::Options;
 use crate::registry::{BuiltOperator, only_input};
 use crate::schema;
-use crate::time_zone::Zone;
+use crate::time_zone::LocalTime;
 
 pub(super) use table_function::build as build_assign;
 
@@ -61,7 +61,7 @@ fn build_hand_written(
 ) -> Result<BuiltOperator, OperatorError> {
     let input = only_input(context)?;
     let options = Options::of(descriptor);
-    let utc = Zone::of("UTC").map_err(|what| options.out_of_range("zone", &what))?;
+    let utc = LocalTime::of("UTC").map_err(|what| options.out_of_range("zone", &what))?;
     let lateness = options.optional_millis("allowed_lateness_ms", 0)?.unwrap_or(0);
     let assigner = WindowAssigner::new(Shape::Sliding { slide }, size, 0, lateness, utc)?;
     let time_column = time_column(input, options.string("time_column")?)?;

@@ -19,7 +19,7 @@ use crate::operators::window::saved::{FrozenPanes, PaneKey, Panes, Signature, ke
 use crate::operators::window::spec::Windows;
 use crate::registry::BuiltOperator;
 use crate::state::{StateReader, owned_position};
-use crate::time_zone::Zone;
+use crate::time_zone::LocalTime;
 
 /// Approximate number of rows in an output batch, which can hold several windows.
 const OUTPUT_ROWS: usize = 8_192;
@@ -266,7 +266,7 @@ impl WindowOperator {
     }
 
     /// Emits and drops the attached windows that are due.
-    fn fire_attached(&mut self, zone: &Zone, watermark: EventTime, out: &mut dyn Collector) -> Result<(), OperatorError> {
+    fn fire_attached(&mut self, zone: &LocalTime, watermark: EventTime, out: &mut dyn Collector) -> Result<(), OperatorError> {
         let mut ready = Ready::default();
         while let Some(entry) = self.panes.first_entry() {
             let (end, start) = *entry.key();

@@ -8,7 +8,7 @@ use crate::operators::event_time::time_column;
 use crate::operators::window::assign::{Shape, WindowAssigner};
 use crate::options::Options;
 use crate::schema;
-use crate::time_zone::Zone;
+use crate::time_zone::LocalTime;
 
 /// Which windows there are.
 #[derive(Debug, Clone)]
@@ -16,7 +16,7 @@ pub(super) enum Windows {
     /// Windows of a regular grid. Rows are placed by their event time.
     Grid { assigner: WindowAssigner, time_column: usize },
     /// Rows carry the start and the end of their window in these columns.
-    Attached { start: usize, end: usize, zone: Zone },
+    Attached { start: usize, end: usize, zone: LocalTime },
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -50,7 +50,7 @@ enum WindowOption {
 pub(super) fn read(options: Options<'_>, input: &Schema) -> Result<(Windows, String), OperatorError> {
     let option: WindowOption = options.parse("window")?.ok_or_else(|| options.missing("window"))?;
     let zone_name = options.optional_string("zone")?.unwrap_or("UTC");
-    let zone = Zone::of(zone_name).map_err(|what| options.out_of_range("zone", &what))?;
+    let zone = LocalTime::of(zone_name).map_err(|what| options.out_of_range("zone", &what))?;
     let in_zone = if zone.is_utc() { String::new() } else { format!(" in {zone_name}") };
     let (shape, size, offset, text) = match option {
         WindowOption::Attached { start, end } => {

@@ -1,6 +1,10 @@
 //! Time zones: converts between points in time and local times, by the rules of Java.
 
+mod local_time;
+
 use chrono_tz::{OffsetComponents, Tz};
+
+pub use local_time::LocalTime;
 
 /// A time zone: of the IANA database, e.g. `Europe/Berlin`, or a fixed distance from UTC, e.g. `+08:00`, `GMT-03:00` or `UTC`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,24 +1,19 @@
-//! Time zones: conversions between points in time and local times, both in milliseconds.
+//! Conversions between points in time and local times, both in milliseconds, for windows.
 //!
 //! A local time is held as the milliseconds from 1970-01-01 00:00 local time. When clocks go forward, some local times don't
 //! exist; when they go back, some exist twice.
 
-use chrono::{DateTime, LocalResult, NaiveDateTime, Offset, TimeZone};
+use chrono::{DateTime, LocalResult, Offset, TimeZone};
 use chrono_tz::Tz;
 
-/// A time zone.
+use super::Zone;
+
+/// The local time of a zone.
 #[derive(Debug, Clone)]
-pub struct Zone {
-    rule: Rule,
+pub struct LocalTime {
+    zone: Zone,
     /// A block of time in which the offset is known not to change: its number, and the offset.
     block: Option<(i64, i64)>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Rule {
-    /// Local time minus UTC, in milliseconds.
-    Fixed(i64),
-    Named(Tz),
 }
 
 const HOUR_MS: i64 = 3_600_000;
@@ -26,28 +21,22 @@ const HOUR_MS: i64 = 3_600_000;
 /// Clocks change at multiples of this.
 const BLOCK_MS: i64 = HOUR_MS / 4;
 
-impl Zone {
-    /// The zone of this name: of the IANA database, e.g. `Europe/Berlin`, or a fixed offset, e.g. `+08:00`, `GMT+08:00` or `UTC`. The
-    /// error says what is wrong with the name.
+impl LocalTime {
+    /// The local time of the zone of this name. The error says what is wrong with the name.
     pub fn of(name: &str) -> Result<Self, String> {
-        let rule = match fixed_offset(name) {
-            Some(offset) => Rule::Fixed(offset),
-            None => {
-                let known = name.parse().map(Rule::Named);
-                known.map_err(|_| format!("no time zone is called {name:?}; write e.g. Europe/Berlin, UTC or GMT+08:00"))?
-            }
-        };
-        Ok(Self { rule, block: None })
+        Ok(Self { zone: Zone::parse(name)?, block: None })
     }
 
     /// Whether local time is UTC.
     pub fn is_utc(&self) -> bool {
-        self.rule == Rule::Fixed(0)
+        self.zone == Zone::UTC
     }
 
     /// The local time at a point in time.
     pub fn to_local(&mut self, epoch_ms: i64) -> i64 {
-        let Rule::Named(zone) = self.rule else { return epoch_ms.saturating_add(self.offset_at(epoch_ms)) };
+        if let Zone::Fixed(_) = self.zone {
+            return epoch_ms.saturating_add(offset_at(self.zone, epoch_ms));
+        }
         let block = epoch_ms.div_euclid(BLOCK_MS);
         if let Some((known, offset)) = self.block
             && known == block
@@ -55,9 +44,9 @@ impl Zone {
             return epoch_ms + offset;
         }
         let first = block.saturating_mul(BLOCK_MS);
-        let (first, last) = (offset_at(zone, first), offset_at(zone, first.saturating_add(BLOCK_MS - 1)));
+        let (first, last) = (offset_at(self.zone, first), offset_at(self.zone, first.saturating_add(BLOCK_MS - 1)));
         self.block = (first == last).then_some((block, first));
-        epoch_ms.saturating_add(offset_at(zone, epoch_ms))
+        epoch_ms.saturating_add(offset_at(self.zone, epoch_ms))
     }
 
     /// The point in time of a local time. Of two, it is the earlier. A local time that does not exist counts with the offset before
@@ -82,9 +71,9 @@ impl Zone {
     }
 
     fn local(&self, local_ms: i64) -> Local {
-        let zone = match self.rule {
-            Rule::Fixed(offset) => return Local::Once(local_ms.saturating_sub(offset)),
-            Rule::Named(zone) => zone,
+        let zone = match self.zone {
+            Zone::Fixed(_) => return Local::Once(local_ms.saturating_sub(offset_at(self.zone, 0))),
+            Zone::Named(zone) => zone,
         };
         let Some(naive) = DateTime::from_timestamp_millis(local_ms).map(|time| time.naive_utc()) else {
             return Local::Once(local_ms);
@@ -96,13 +85,6 @@ impl Zone {
                 Local::Twice(one.min(other), one.max(other))
             }
             LocalResult::None => never(zone, local_ms),
-        }
-    }
-
-    fn offset_at(&self, epoch_ms: i64) -> i64 {
-        match self.rule {
-            Rule::Fixed(offset) => offset,
-            Rule::Named(zone) => offset_at(zone, epoch_ms),
         }
     }
 }
@@ -120,6 +102,7 @@ enum Local {
 }
 
 fn never(zone: Tz, local_ms: i64) -> Local {
+    let zone = Zone::Named(zone);
     // No zone is more than a day from UTC, so this is before the change; and changes are more than two days apart.
     let before = offset_at(zone, local_ms - 48 * HOUR_MS);
     let shifted = local_ms - before;
@@ -137,30 +120,12 @@ fn never(zone: Tz, local_ms: i64) -> Local {
 }
 
 /// Local time minus UTC. Beyond the years that chrono knows, it is 0.
-fn offset_at(zone: Tz, epoch_ms: i64) -> i64 {
-    let time: Option<NaiveDateTime> = DateTime::from_timestamp_millis(epoch_ms).map(|time| time.naive_utc());
-    time.map_or(0, |time| millis(&zone.offset_from_utc_datetime(&time)))
+fn offset_at(zone: Zone, epoch_ms: i64) -> i64 {
+    zone.offset_at(epoch_ms.div_euclid(1_000)) * 1_000
 }
 
 fn millis(offset: &impl Offset) -> i64 {
     i64::from(offset.fix().local_minus_utc()) * 1_000
-}
-
-/// Reads `UTC`, `Z`, `+08:00`, `GMT+8` and the like.
-fn fixed_offset(name: &str) -> Option<i64> {
-    let rest = ["UTC", "GMT", "UT"].iter().find_map(|prefix| name.strip_prefix(prefix)).unwrap_or(name);
-    if rest.is_empty() || name == "Z" {
-        return (!name.is_empty()).then_some(0);
-    }
-    let (sign, digits) = match rest.as_bytes()[0] {
-        b'+' => (1, &rest[1..]),
-        b'-' => (-1, &rest[1..]),
-        _ => return None,
-    };
-    let (hours, minutes) = digits.split_once(':').unwrap_or((digits, "00"));
-    let number = |text: &str| (1..=2).contains(&text.len()).then(|| text.parse::<u8>().ok()).flatten();
-    let (hours, minutes) = (number(hours)?, number(minutes)?);
-    (hours <= 18 && minutes < 60).then(|| sign * (i64::from(hours) * HOUR_MS + i64::from(minutes) * 60_000))
 }
 
 #[cfg(test)]
@@ -172,7 +137,7 @@ mod tests {
 
     #[test]
     fn summer_time_skips_and_repeats_an_hour_as_in_flink() {
-        let mut zone = Zone::of("America/Los_Angeles").unwrap();
+        let mut zone = LocalTime::of("America/Los_Angeles").unwrap();
         let local = zone.to_local(SPRING - 1) + 1;
         assert_eq!(zone.to_local(SPRING), local + HOUR_MS);
         assert_eq!(zone.passed_at(local - 1), SPRING - 1);
@@ -189,11 +154,10 @@ mod tests {
 
     #[test]
     fn the_cached_offset_is_the_right_one() {
-        let mut zone = Zone::of("Australia/Lord_Howe").unwrap();
-        let Rule::Named(rule) = zone.rule else { panic!("named") };
+        let mut zone = LocalTime::of("Australia/Lord_Howe").unwrap();
         for step in -2_000i64..20_000 {
             let epoch = 1_600_000_000_000 + step * 997_001;
-            assert_eq!(zone.to_local(epoch), epoch + offset_at(rule, epoch));
+            assert_eq!(zone.to_local(epoch), epoch + offset_at(zone.zone, epoch));
         }
         assert_eq!(zone.to_local(i64::MAX), i64::MAX);
         assert_eq!(zone.passed_at(i64::MIN), i64::MIN);
@@ -202,11 +166,11 @@ mod tests {
     #[test]
     fn offsets_and_names_are_read() {
         for (name, hours) in [("UTC", 0), ("Z", 0), ("GMT+08:00", 8), ("-03", -3), ("UTC+1", 1), ("Asia/Shanghai", 8)] {
-            assert_eq!(Zone::of(name).unwrap().to_local(1_700_000_000_000), 1_700_000_000_000 + hours * HOUR_MS, "{name}");
+            assert_eq!(LocalTime::of(name).unwrap().to_local(1_700_000_000_000), 1_700_000_000_000 + hours * HOUR_MS, "{name}");
         }
-        assert_eq!(Zone::of("+05:30").unwrap().to_epoch(0), -19_800_000);
+        assert_eq!(LocalTime::of("+05:30").unwrap().to_epoch(0), -19_800_000);
         for name in ["", "Mars/Base", "+25:00", "+1:2:3", "GMT+", "08:00", "+é"] {
-            assert!(Zone::of(name).is_err(), "{name}");
+            assert!(LocalTime::of(name).is_err(), "{name}");
         }
     }
 }
