@@ -341,6 +341,11 @@ impl OperatorChain {
         self.operators.iter().map(|operator| operator.late_records()).sum()
     }
 
+    /// Number of values that were to be taken back and had been forgotten before, since the start of this attempt.
+    pub fn missing_retractions(&self) -> u64 {
+        self.operators.iter().map(|operator| operator.missing_retractions()).sum()
+    }
+
     fn push(&mut self, input: u32, batch: RecordBatch, out: &mut dyn Collector) -> Result<(), OperatorError> {
         let (schema, watermark) = (self.output_schema.as_ref(), &mut self.watermark);
         match self.operators.split_first_mut() {

@@ -90,6 +90,11 @@ pub trait Operator: Send {
     fn late_records(&self) -> u64 {
         0
     }
+
+    /// Number of values that were to be taken back and had been forgotten before, since the start of this attempt.
+    fn missing_retractions(&self) -> u64 {
+        0
+    }
 }
 
 /// Receives an operator's output: the next operator of the chain, or the task's outputs.

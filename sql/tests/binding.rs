@@ -59,7 +59,7 @@ fn an_error_names_its_place_and_what_to_try() {
         ("INSERT INTO printed SELECT a.auction, 1 FROM bid AS a, bid AS b", "SQL-UNSUPPORTED", (1, 56), ""),
         ("INSERT INTO printed SELECT auction, 1 FROM bid LIMIT 5", "SQL-UNSUPPORTED", (1, 21), ""),
         ("INSERT INTO printed SELECT auction, 1 FROM TABLE(TUMBLE(TABLE bid, DESCRIPTOR(price), INTERVAL '1' MINUTE))", "SQL-TIME", (1, 79), "WATERMARK FOR"),
-        ("INSERT INTO printed SELECT auction, 1 FROM TABLE(HOP(TABLE bid, DESCRIPTOR(ts), INTERVAL '7' SECOND, INTERVAL '1' MINUTE))", "SQL-TYPE", (1, 44), ""),
+        ("INSERT INTO printed SELECT auction, 1 FROM TABLE(HOP(TABLE bid, DESCRIPTOR(ts), INTERVAL '7' SECOND, INTERVAL '1' MINUTE))", "SQL-TYPE", (1, 50), ""),
         ("INSERT INTO printed SELECT auction, NULL FROM bid", "SQL-TYPE", (1, 37), "CAST(NULL"),
         ("INSERT INTO printed (auction) SELECT auction FROM bid", "SQL-TYPE", (1, 13), ""),
     ] {

@@ -4,6 +4,7 @@ mod calc;
 mod event_time;
 pub mod expression;
 mod filter;
+mod group;
 mod join_in_time;
 mod join_latest;
 mod project;
@@ -25,6 +26,7 @@ pub fn register_operators(registry: &mut OperatorRegistry) {
     registry.register("window.hopping", window::build_hopping);
     registry.register("window.agg", window::build_aggregate);
     registry.register("window.assign", window::build_assign);
+    registry.register("agg.group", group::build);
     registry.register("join.latest", join_latest::build);
 }
 

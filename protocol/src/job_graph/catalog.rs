@@ -1,6 +1,7 @@
 //! The catalog of the operator kinds that every Weir process knows, and of their options. Clients and the Dispatcher check graphs
 //! against it. The worker's operators read their options by it.
 
+mod group;
 mod windows;
 
 /// Prefix of the kinds of a job author's own operators. They are in the author's binary, so their options are not checked.
@@ -351,6 +352,7 @@ pub const CATALOG: &[OperatorSpec] = &[
     },
     windows::AGG,
     windows::ASSIGN,
+    group::AGG,
     OperatorSpec {
         kind: "join.latest",
         role: OperatorRole::Transform,

@@ -33,7 +33,8 @@ const WINDOW: &[OptionSpec] = &[
     optional("end", OptionType::Column, "For attached: the column with the end of the row's window."),
 ];
 
-const AGGREGATE: &[OptionSpec] = &[
+/// The members of an aggregate.
+pub(super) const AGGREGATE: &[OptionSpec] = &[
     required("name", OptionType::Column, "Name of the output column."),
     required(
         "function",
@@ -51,10 +52,10 @@ const AGGREGATE: &[OptionSpec] = &[
             "var_samp",
             "listagg",
         ]),
-        "What to compute over the window; null values are ignored.",
+        "What to compute; null values are ignored.",
     ),
     optional("column", OptionType::Column, "The input column. Only count may omit it, and then counts rows."),
-    optional("distinct", OptionType::Flag, "Whether equal values of a window and key count once; default false."),
+    optional("distinct", OptionType::Flag, "Whether equal values count once; default false."),
     optional("filter", OptionType::Column, "A boolean column; rows where it is not true are ignored. Default: all rows count."),
     optional("delimiter", OptionType::TextOrEmpty, "For listagg: the text between two texts; default a comma."),
 ];

@@ -151,6 +151,26 @@ fn each_invalid_option_has_its_code_and_a_suggestion() {
 }
 
 #[test]
+fn a_group_needs_an_input_and_a_key_or_an_aggregate() {
+    let with = |options: Value| {
+        after(move |g: &mut JobGraph| {
+            g.vertices[1].operators[0] = serde_json::from_value(json!({"kind": "agg.group", "options": options})).unwrap();
+        })
+    };
+    assert_eq!(with(json!({"keys": ["auction"], "input": "rows"})), Vec::<String>::new());
+    let aggregates = json!([{"name": "s", "function": "sum", "column": "price", "distinct": true, "filter": "keep"}]);
+    let all = json!({"keys": ["auction"], "input": "changes", "aggregates": aggregates, "state_ttl_ms": 0, "update_before": false});
+    assert_eq!(with(all), Vec::<String>::new());
+    assert_eq!(with(json!({"keys": ["auction"]})), ["JG-MISSING-OPTION"]);
+    assert_eq!(with(json!({"keys": ["auction"], "input": "upserts"})), ["JG-OPTION-TYPE"]);
+    assert_eq!(with(json!({"keys": ["auction"], "input": "rows", "state_ttl_ms": -1})), ["JG-OPTION-TYPE"]);
+    let sum = json!([{"name": "s", "function": "sum"}]);
+    assert_eq!(with(json!({"keys": ["auction"], "input": "rows", "aggregates": sum})), ["JG-MISSING-OPTION"]);
+    // Without keys, the hash edge of this graph is refused too.
+    assert!(with(json!({"keys": [], "input": "rows"})).contains(&"JG-MISSING-OPTION".to_owned()));
+}
+
+#[test]
 fn windows_of_sql_are_checked_by_their_type() {
     let with = |window: Value, more: Value| {
         move |g: &mut JobGraph| {

@@ -1,4 +1,4 @@
-//! Checks the rules of `window.agg`, `window.assign` and `watermark` that the catalog's types can't express.
+//! Checks the rules of `window.agg`, `window.assign`, `agg.group` and `watermark` that the catalog's types can't express.
 
 use serde_json::Value;
 
@@ -75,6 +75,15 @@ fn check_aggregates(operator: &OperatorDescriptor, at: &str, refusals: &mut Refu
             refusals.add("JG-UNKNOWN-OPTION", at, format!("aggregate {name:?} has a delimiter, but only listagg takes one"));
         }
     }
+}
+
+/// A group needs a key or an aggregate.
+pub(super) fn check_group(operator: &OperatorDescriptor, at: &str, refusals: &mut Refusals) {
+    let is_empty = |name: &str| operator.options.get(name).and_then(Value::as_array).is_none_or(Vec::is_empty);
+    if is_empty("keys") && is_empty("aggregates") {
+        refusals.add("JG-MISSING-OPTION", at, "without keys, the option \"aggregates\" is required");
+    }
+    check_aggregates(operator, at, refusals);
 }
 
 /// A watermark follows the newest row with a delay, or the values of a column, but not both.

@@ -270,7 +270,8 @@ fn every_scalar_type_can_be_a_window_key_alone_and_with_others() {
 fn aggregates_refuse_types_that_they_can_not_hold() {
     for data_type in ["TINYINT", "DECIMAL(10, 2)", "DATE", "TIMESTAMP(6)", "TIMESTAMP_LTZ(3)", "BYTES", "ARRAY<INT>"] {
         let schema = samples::schema_of(&["BIGINT", "TIMESTAMP(3)", data_type]);
-        for function in ["min", "max", "count_distinct", "sum"] {
+        let all = ["min", "max", "count_distinct", "sum"];
+        for function in if data_type.starts_with("ARRAY") { &all } else { &all[3..] } {
             let descriptor = json!({"kind": "window.tumbling", "options": {"time_column": "c1", "size_ms": 10, "keys": ["c0"],
                 "aggregates": [{"name": "n", "function": function, "column": "c2"}]}});
             let refused = build(&descriptor, &context(1, 0, vec![(schema.clone(), vec![])])).err();

@@ -1,0 +1,82 @@
+//! `agg.group`: aggregates that are updated with every batch, for GROUP BY without a window, and for DISTINCT.
+//!
+//! The operator keeps every group. After each batch it emits how the result of each touched group has changed, at most one change a
+//! group: `+I` for a new group, `-U` and `+U` for another result, `-D` for a group whose last row was taken away. The input has
+//! rows, or, with `input` "changes", the changes of another such operator.
+//!
+//! The output has the keys, the aggregates, and the kind of the change. DISTINCT over rows has no aggregates and never changes a
+//! row, so that its output has only the keys.
+//!
+//! With `state_ttl_ms`, a group that no row has reached for that long is forgotten, without a change in the output. As in Flink,
+//! a touched group then emits its result even if it is the same, so that it lives as long in the operators behind.
+
+mod changes;
+mod expiry;
+mod operator;
+mod saved;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use arrow_schema::Schema;
+use weir_protocol::job_graph::OperatorDescriptor;
+
+use crate::aggregates::{AggregateCall, AggregateOption};
+use crate::changelog::{KIND, kind_column, kind_field};
+use crate::operator::{OperatorContext, OperatorError};
+use crate::operators::group::changes::ChangeWriter;
+use crate::operators::group::expiry::Expiry;
+use crate::operators::group::operator::GroupOperator;
+use crate::operators::group::saved::Saved;
+use crate::operators::window::Keys;
+use crate::operators::window::output::schema_of;
+use crate::options::Options;
+use crate::registry::{BuiltOperator, only_input};
+
+/// Builds `agg.group`.
+pub(super) fn build(descriptor: &OperatorDescriptor, context: &OperatorContext) -> Result<BuiltOperator, OperatorError> {
+    let input = only_input(context)?;
+    let options = Options::of(descriptor);
+    let takes_changes = takes_changes(options, input)?;
+    let keys = Keys::read(options, context, input)?;
+    let wanted: Vec<AggregateOption> = options.parse("aggregates")?.unwrap_or_default();
+    if wanted.is_empty() && keys.columns.is_empty() {
+        return Err(options.missing("aggregates"));
+    }
+    let aggregates: Vec<_> = wanted.into_iter().map(|option| AggregateCall::plan(option, input)).collect::<Result<_, _>>()?;
+    let layout = keys.layout(aggregates, context, input)?;
+    let expiry = Expiry::after(options.optional_unsigned("state_ttl_ms")?.unwrap_or(0));
+
+    let mut fields = keys.fields(input);
+    fields.extend(layout.aggregates.iter().map(AggregateCall::field));
+    let only_inserts = layout.aggregates.is_empty() && !takes_changes;
+    fields.extend((!only_inserts).then(kind_field));
+    let schema = schema_of(fields)?;
+    let writer = ChangeWriter {
+        schema: schema.clone(),
+        only_inserts,
+        update_before: options.boolean_or("update_before", true)?,
+        even_if_unchanged: expiry.is_on(),
+    };
+    let saved = Saved::new(&layout, takes_changes);
+    let operator = GroupOperator::new(layout, saved, keys.columns, writer, expiry, context);
+    Ok(BuiltOperator::Transform(Box::new(operator), schema))
+}
+
+/// Reads the option `input`. Errors: `OPT-MISSING`, `OPT-VALUE`, `SCHEMA-KIND`.
+fn takes_changes(options: Options<'_>, input: &Schema) -> Result<bool, OperatorError> {
+    let takes_changes = match options.string("input")? {
+        "rows" => false,
+        "changes" => true,
+        other => return Err(options.out_of_range("input", &format!("must be rows or changes, not {other:?}"))),
+    };
+    if takes_changes == kind_column(input).is_some() {
+        return Ok(takes_changes);
+    }
+    let message = if takes_changes {
+        format!("the input is to have changes, but its last column is not {KIND} TINYINT")
+    } else {
+        format!("the input is to have rows, but its last column is {KIND}, the kind of changes; set input to \"changes\"")
+    };
+    Err(OperatorError::fatal("SCHEMA-KIND", message))
+}
