@@ -448,7 +448,7 @@ mod tests {
                 Aggregate::count_distinct("auctions", "auction"),
             ],
         );
-        let types: Vec<_> = window.schema().iter().map(|field| field.data_type).collect();
+        let types: Vec<_> = window.schema().iter().map(|field| field.data_type.clone()).collect();
         assert_eq!(types, [DataType::Timestamp(3), DataType::Timestamp(3), DataType::Double, DataType::Bigint]);
         window.print("");
         let graph = job.build().unwrap();

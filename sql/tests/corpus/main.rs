@@ -57,10 +57,16 @@ fn the_rows_of_every_script_are_those_of_flink() {
 #[test]
 fn every_expression_has_the_type_and_value_of_flink() {
     let probes = probes::all();
+    let known = probes::known_differences();
     let mut differences = Vec::new();
     for probe in &probes {
-        if let Some(what) = probe.difference() {
-            differences.push(format!("{}: {}: {what}", probe.family, probe.expression));
+        let is_known = known.contains(&(probe.family.clone(), probe.expression.clone()));
+        match probe.difference() {
+            Some(what) if !is_known => differences.push(format!("{}: {}: {what}", probe.family, probe.expression)),
+            None if is_known => {
+                differences.push(format!("{}: {}: is Flink's answer now; take it off the list", probe.family, probe.expression));
+            }
+            _ => {}
         }
     }
     assert!(differences.is_empty(), "{} of {} differ:\n{}", differences.len(), probes.len(), differences.join("\n"));
