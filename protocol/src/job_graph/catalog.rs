@@ -201,7 +201,7 @@ pub const CATALOG: &[OperatorSpec] = &[
             optional("header", OptionType::Flag, "Whether CSV files begin with a line of column names; default true."),
             optional(
                 "null_literal",
-                OptionType::Text,
+                OptionType::TextOrEmpty,
                 "A CSV field that is null, also in quotes, besides empty fields of columns without empty values; default none.",
             ),
             optional(

@@ -162,8 +162,7 @@ fn window_aggregate(
     }
     set.push(("keys", keys.iter().map(|key| input[*key]).collect()));
     let names = node.names();
-    let calls = aggregates.iter().zip(&names[keys.len()..]).map(|(call, name)| aggregate(call, name, &input));
-    set.push(("aggregates", calls.collect()));
+    set.extend(calls(aggregates, &names[keys.len()..], &input));
     let window_names = &names[keys.len() + aggregates.len()..];
     set.extend(outputs.iter().zip(window_names).map(|(output, name)| (output.name(), json!(name))));
     descriptor("window.agg", set)
@@ -172,16 +171,20 @@ fn window_aggregate(
 fn group_aggregate(node: &Node, keys: &[usize], aggregates: &[AggregateCall], options: &JobOptions) -> OperatorDescriptor {
     let input = node.input().names();
     let names = node.names();
-    let calls: Vec<_> = aggregates.iter().zip(&names[keys.len()..]).map(|(call, name)| aggregate(call, name, &input)).collect();
+    let calls = calls(aggregates, &names[keys.len()..], &input);
     let keys: Value = keys.iter().map(|key| input[*key]).collect();
     let mut set = vec![("keys", keys), ("input", json!(if node.input().is_updating { "changes" } else { "rows" }))];
-    if !calls.is_empty() {
-        set.push(("aggregates", json!(calls)));
-    }
+    set.extend(calls);
     if options.state_ttl_ms > 0 {
         set.push(("state_ttl_ms", json!(options.state_ttl_ms)));
     }
     descriptor("agg.group", set)
+}
+
+/// The option with the aggregates of these names; none if there are none.
+fn calls(aggregates: &[AggregateCall], names: &[&str], input: &[&str]) -> Option<(&'static str, Value)> {
+    let calls: Vec<_> = aggregates.iter().zip(names).map(|(call, name)| aggregate(call, name, input)).collect();
+    (!calls.is_empty()).then(|| ("aggregates", Value::from(calls)))
 }
 
 fn aggregate(call: &AggregateCall, name: &str, input: &[&str]) -> Value {

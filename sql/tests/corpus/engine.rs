@@ -13,6 +13,7 @@ use weir_dataflow::operator::{Collector, Operator, OperatorContext, OperatorErro
 use weir_dataflow::registry::{BuiltOperator, OperatorRegistry};
 use weir_dataflow::schema;
 use weir_dataflow::watermark::WatermarkValve;
+use weir_protocol::job_graph::validate::validate;
 use weir_protocol::job_graph::{JobEdge, JobGraph, JobVertex, OperatorDescriptor, Partitioning};
 use weir_protocol::{ExecutionAttemptId, ExecutionVertexId, Generation, JobId, LeaderEpoch};
 
@@ -72,6 +73,9 @@ type Channel = VecDeque<StreamElement>;
 
 /// Runs the job until all its sources have ended.
 pub(crate) fn run(graph: &JobGraph, seed: u64) -> Result<(), OperatorError> {
+    if let Err(errors) = validate(graph) {
+        panic!("the cluster refuses the job: {errors:?}");
+    }
     let registry = registry();
     let mut choice = Choice(seed);
     // Per edge, by producer and consumer.
