@@ -327,7 +327,7 @@ impl<'a> Stream<'a> {
     fn join(self, keys: &[&str], right: Self, right_keys: &[&str], columns: &[&str], times: Option<EventTimes<'_>>) -> Self {
         let added = right.schema.iter().filter(|field| columns.contains(&field.name.as_str()));
         let mut schema = self.schema.clone();
-        schema.extend(added.map(|added| field(&added.name, added.data_type)));
+        schema.extend(added.map(|added| field(&added.name, added.data_type.clone())));
         let mut options = vec![("keys", json!(keys)), ("right_keys", json!(right_keys)), ("right_columns", json!(columns))];
         if let Some(EventTimes { time_column, right_time_column }) = times {
             options.extend([("time_column", json!(time_column)), ("right_time_column", json!(right_time_column))]);
