@@ -54,7 +54,7 @@ pub(super) fn fields(columns: &[Column]) -> Vec<Field> {
 }
 
 fn descriptor(kind: &str, options: Vec<(&str, Value)>) -> OperatorDescriptor {
-    OperatorDescriptor { kind: kind.into(), options: options.into_iter().map(|(name, value)| (name.to_owned(), value)).collect() }
+    OperatorDescriptor::new(kind, options.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
 }
 
 fn calc(filter: Option<&Typed>, outputs: &[Typed], columns: &[Column]) -> Result<OperatorDescriptor, SqlError> {

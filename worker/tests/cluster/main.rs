@@ -34,7 +34,7 @@ fn task_manager(name: &str, jobmanagers: &[String]) -> TaskManager {
 
 fn operator(kind: &str, options: serde_json::Value) -> OperatorDescriptor {
     let options = options.as_object().unwrap().clone().into_iter().collect();
-    OperatorDescriptor { kind: kind.into(), options }
+    OperatorDescriptor::new(kind, options)
 }
 
 fn fields(names: &[&str]) -> Vec<Field> {

@@ -362,7 +362,7 @@ prop_compose! {
     fn any_operator()(
         known in prop::option::weighted(0.9, 0..super::super::catalog::CATALOG.len()),
         names in prop::collection::vec(any::<prop::sample::Index>(), 0..6),
-        values in prop::collection::vec(any_value(), 6),
+        values in prop::collection::vec(any_value(), 6), uid in prop::option::of(".{0,3}"),
     ) -> super::super::OperatorDescriptor {
         let spec = known.map(|i| &super::super::catalog::CATALOG[i]);
         let options = names.iter().zip(values).map(|(index, value)| {
@@ -372,7 +372,8 @@ prop_compose! {
             };
             (name.to_owned(), value)
         });
-        super::super::OperatorDescriptor { kind: spec.map_or("x.own", |spec| spec.kind).to_owned(), options: options.collect() }
+        let kind = spec.map_or("x.own", |spec| spec.kind);
+        super::super::OperatorDescriptor { uid, ..super::super::OperatorDescriptor::new(kind, options.collect()) }
     }
 }
 
