@@ -54,7 +54,7 @@ pub(crate) fn metadata(id: u64, graph: &JobGraph) -> CheckpointMetadata {
     for vertex in &graph.vertices {
         for subtask in 0..vertex.parallelism {
             let execution_vertex = ExecutionVertexId { vertex: vertex.id(), subtask };
-            let operators = vec![OperatorSnapshot::default(); vertex.operators.len()];
+            let operators = vertex.operators.iter().map(OperatorSnapshot::without_state).collect();
             subtasks.push(SubtaskSnapshot { execution_vertex, operators });
         }
     }

@@ -126,7 +126,7 @@ mod tests {
             let operator_state = Some(StateHandle::Inline(Bytes::from(vec![100 + subtask as u8])));
             SubtaskSnapshot {
                 execution_vertex: ExecutionVertexId { vertex: JobVertexId(1), subtask },
-                operators: vec![OperatorSnapshot { operator_state, key_groups }],
+                operators: vec![OperatorSnapshot { operator_state, key_groups, ..OperatorSnapshot::default() }],
             }
         };
         (0..parallelism).map(part).collect()

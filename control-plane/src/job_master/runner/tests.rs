@@ -106,7 +106,7 @@ async fn obey(master: &JobMasterGateway, id: &TaskManagerId, order: Order, deplo
 /// An acknowledgement whose state is the id of the checkpoint.
 fn acknowledgement(attempt: ExecutionAttemptId, checkpoint: CheckpointId) -> CheckpointAcknowledgement {
     let state = StateHandle::Inline(Bytes::from(checkpoint.to_string()));
-    let operators = vec![OperatorSnapshot { operator_state: Some(state), key_groups: Vec::new() }];
+    let operators = vec![OperatorSnapshot { operator_state: Some(state), ..OperatorSnapshot::default() }];
     let snapshot = SubtaskSnapshot { execution_vertex: attempt.execution_vertex, operators };
     CheckpointAcknowledgement { attempt, checkpoint, snapshot, stats: SubtaskCheckpointStats::default() }
 }
