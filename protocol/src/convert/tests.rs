@@ -135,10 +135,15 @@ fn any_partitioning() -> impl Strategy<Value = Partitioning> {
     ]
 }
 
+fn any_restore() -> impl Strategy<Value = OperatorRestore> {
+    (any::<u32>(), prop::collection::vec((any::<u32>(), any_operator_snapshot()), 0..3))
+        .prop_map(|(former_parallelism, parts)| OperatorRestore { former_parallelism, parts })
+}
+
 prop_compose! {
     fn any_task()(
         attempt in any_attempt(), slot: u32, allocation: u128, graph in any_graph(),
-        restore in prop::collection::vec(any_snapshot(), 0..2), partitioning in any_partitioning(), edge: u32, input: u32,
+        restore in prop::collection::vec(any_restore(), 0..2), partitioning in any_partitioning(), edge: u32, input: u32,
         peers in prop::collection::vec(any_attempt(), 0..3),
     ) -> TaskDeployment {
         let vertex = graph.vertices.into_iter().next().unwrap_or(JobVertex {

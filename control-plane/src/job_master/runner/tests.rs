@@ -133,7 +133,7 @@ async fn next<T>(receiver: &mut mpsc::Receiver<T>) -> T {
 }
 
 fn restored(deployment: &Deployment) -> Option<String> {
-    let state = deployment.tasks[0].restore.first()?.operators[0].operator_state.clone()?;
+    let state = deployment.tasks[0].restore.first()?.parts.first()?.1.operator_state.clone()?;
     let StateHandle::Inline(bytes) = state else { panic!("inline state stays inline") };
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
