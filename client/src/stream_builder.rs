@@ -406,7 +406,7 @@ fn field(name: &str, data_type: DataType) -> Field {
 
 fn operator(kind: &str, options: Vec<(&str, Value)>) -> OperatorDescriptor {
     let options: BTreeMap<_, _> = options.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-    OperatorDescriptor { kind: kind.to_owned(), options }
+    OperatorDescriptor::new(kind, options)
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use weir_protocol::{CheckpointId, ExecutionAttemptId, ExecutionVertexId, Generat
 
 pub(crate) fn descriptor(kind: &str, options: Value) -> OperatorDescriptor {
     let Value::Object(options) = options else { panic!("options are an object") };
-    OperatorDescriptor { kind: kind.to_owned(), options: options.into_iter().collect() }
+    OperatorDescriptor::new(kind, options.into_iter().collect())
 }
 
 pub(crate) fn context(subtask: u32, parallelism: u32, attempt: u32, inputs: Vec<SchemaRef>) -> OperatorContext {

@@ -271,13 +271,13 @@ impl OperatorChain {
         source.chain(operators).collect()
     }
 
-    /// Restores the state that former subtasks saved: one entry per operator, in chain order. Call it once, before any other
-    /// method. Error: `CHAIN-RESTORE` if the number of entries is not the number of operators.
+    /// Restores the state that former subtasks saved: one entry per operator, in chain order. An operator whose entry has a former
+    /// parallelism of 0 starts empty. Call it once, before any other method. Error: `CHAIN-RESTORE` if the number of entries is not
+    /// the number of operators.
     pub fn restore(&mut self, restored: Vec<RestoredState>) -> Result<(), OperatorError> {
         if restored.len() != self.operators() {
             let message = format!(
-                "the checkpoint holds {} operators for this vertex, the graph has {}; \
-                 start without the checkpoint, or give the changed vertex a new id",
+                "there is an entry for each of {} operators, but the chain has {}; check that all processes run the same version of Weir",
                 restored.len(),
                 self.operators()
             );
@@ -286,11 +286,14 @@ impl OperatorChain {
         let mut restored = restored.into_iter();
         if let Some(source) = &mut self.source
             && let Some(state) = restored.next()
+            && state.former_parallelism > 0
         {
             source.restore(state)?;
         }
         for (operator, state) in self.operators.iter_mut().zip(restored) {
-            operator.restore(state)?;
+            if state.former_parallelism > 0 {
+                operator.restore(state)?;
+            }
         }
         Ok(())
     }

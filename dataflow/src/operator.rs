@@ -49,8 +49,9 @@ pub trait Operator: Send {
         Ok(StateSnapshot::default())
     }
 
-    /// Restores the state that former subtasks saved. If the task starts from a checkpoint, the chain calls it once, before the
-    /// first element. Keyed state holds only this subtask's key groups. Operator state has one entry per former subtask.
+    /// Restores the state that former subtasks saved. If the task starts from a checkpoint that has state for this operator, the
+    /// chain calls it once, before the first element. Keyed state holds only this subtask's key groups. Operator state has one entry
+    /// per former subtask.
     fn restore(&mut self, restored: RestoredState) -> Result<(), OperatorError> {
         let _ = restored;
         Ok(())
@@ -161,6 +162,7 @@ pub struct RestoredState {
     /// Former subtask and its operator state, in subtask order, for those that saved some. If the parallelism is unchanged, the
     /// worker passes only this subtask's own state. After rescaling it passes that of all former subtasks (union).
     pub operator_state: Vec<(u32, Bytes)>,
+    /// Number of subtasks that saved the state. 0 if the checkpoint has no state for this operator.
     pub former_parallelism: u32,
     /// Key group and its state, for the key groups of this subtask.
     pub key_groups: Vec<(u32, Bytes)>,

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::job_graph::OperatorDescriptor;
 use crate::{CheckpointId, ExecutionVertexId, Generation, JobId, LeaderEpoch};
 
 /// The purpose of a checkpoint.
@@ -69,10 +70,26 @@ pub struct KeyGroupHandle {
 /// The state that one operator of a chain saved.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct OperatorSnapshot {
+    /// The operator's `uid` in the job graph. `None` if it has none, or if the checkpoint is older than this field.
+    pub uid: Option<String>,
+    /// The operator's kind in the job graph. `None` if the checkpoint is older than this field.
+    pub kind: Option<String>,
     /// State that is not keyed: offsets, watermarks, pre-committed transactions. `None` if the operator has none.
     pub operator_state: Option<StateHandle>,
     /// Keyed state by key group, in increasing order. Empty groups are omitted.
     pub key_groups: Vec<KeyGroupHandle>,
+}
+
+impl OperatorSnapshot {
+    /// The snapshot of an operator that has saved no state.
+    pub fn without_state(operator: &OperatorDescriptor) -> Self {
+        Self { uid: operator.uid.clone(), kind: Some(operator.kind.clone()), ..Self::default() }
+    }
+
+    /// Whether the operator saved any state.
+    pub fn has_state(&self) -> bool {
+        self.operator_state.is_some() || !self.key_groups.is_empty()
+    }
 }
 
 /// The state that one subtask saved. Its acknowledgement carries it.

@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::checkpoint::{CheckpointBarrier, SubtaskCheckpointStats, SubtaskSnapshot};
+use crate::checkpoint::{CheckpointBarrier, OperatorSnapshot, SubtaskCheckpointStats, SubtaskSnapshot};
 use crate::job_graph::{Field, JobVertex, Partitioning};
 use crate::job_status::ExecutionState;
 use crate::{AllocationId, CheckpointId, ExecutionAttemptId, JobId, LeaderEpoch, TaskManagerId};
@@ -207,12 +207,21 @@ pub struct TaskDeployment {
     pub allocation: AllocationId,
     /// The operator chain.
     pub vertex: JobVertex,
-    /// State to restore: the parts that this subtask needs, of every former subtask of this vertex.
-    pub restore: Vec<SubtaskSnapshot>,
+    /// State to restore: one entry per operator, in chain order. Empty if the task restores nothing.
+    pub restore: Vec<OperatorRestore>,
     /// The edges into the task.
     pub inputs: Vec<InputDeployment>,
     /// The edges out of the task.
     pub outputs: Vec<OutputDeployment>,
+}
+
+/// The saved state from which one operator of a subtask is restored. In the checkpoint it may have belonged to another vertex.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct OperatorRestore {
+    /// Number of subtasks that saved it. 0 if the checkpoint has no state for this operator, which then starts empty.
+    pub former_parallelism: u32,
+    /// Former subtasks and their state, in subtask order: the parts that this subtask needs.
+    pub parts: Vec<(u32, OperatorSnapshot)>,
 }
 
 /// One edge into a task. It has one channel per connected producer subtask.

@@ -58,8 +58,18 @@ fn an_error_names_its_place_and_what_to_try() {
         ("INSERT INTO out1 SELECT auction, price FROM bid WHERE price", "SQL-TYPE", (1, 55), ""),
         ("INSERT INTO printed SELECT a.auction, 1 FROM bid AS a, bid AS b", "SQL-UNSUPPORTED", (1, 56), ""),
         ("INSERT INTO printed SELECT auction, 1 FROM bid LIMIT 5", "SQL-UNSUPPORTED", (1, 21), ""),
-        ("INSERT INTO printed SELECT auction, 1 FROM TABLE(TUMBLE(TABLE bid, DESCRIPTOR(price), INTERVAL '1' MINUTE))", "SQL-TIME", (1, 79), "WATERMARK FOR"),
-        ("INSERT INTO printed SELECT auction, 1 FROM TABLE(HOP(TABLE bid, DESCRIPTOR(ts), INTERVAL '7' SECOND, INTERVAL '1' MINUTE))", "SQL-TYPE", (1, 50), ""),
+        (
+            "INSERT INTO printed SELECT auction, 1 FROM TABLE(TUMBLE(TABLE bid, DESCRIPTOR(price), INTERVAL '1' MINUTE))",
+            "SQL-TIME",
+            (1, 79),
+            "WATERMARK FOR",
+        ),
+        (
+            "INSERT INTO printed SELECT auction, 1 FROM TABLE(HOP(TABLE bid, DESCRIPTOR(ts), INTERVAL '7' SECOND, INTERVAL '1' MINUTE))",
+            "SQL-TYPE",
+            (1, 50),
+            "",
+        ),
         ("INSERT INTO printed SELECT auction, NULL FROM bid", "SQL-TYPE", (1, 37), "CAST(NULL"),
         ("INSERT INTO printed (auction) SELECT auction FROM bid", "SQL-TYPE", (1, 13), ""),
     ] {
@@ -83,7 +93,8 @@ fn changes_are_refused_by_a_sink_that_takes_only_inserts() {
 fn a_view_that_refers_to_itself_is_refused() {
     let script = "DROP VIEW cheap; CREATE VIEW cheap AS SELECT 1 AS auction; ALTER TABLE cheap RENAME TO other;";
     let _ = plan(script);
-    let nested = (0..100).fold("SELECT auction, price FROM bid".to_owned(), |inner, _| format!("SELECT auction, price FROM ({inner})"));
+    let nested =
+        (0..100).fold("SELECT auction, price FROM bid".to_owned(), |inner, _| format!("SELECT auction, price FROM ({inner})"));
     assert_eq!(refused(&format!("INSERT INTO out1 {nested}")).code, "SQL-LIMIT");
 }
 
@@ -110,11 +121,15 @@ fn only_the_columns_that_a_query_needs_are_read() {
 #[test]
 fn the_id_of_stateful_vertices_survives_edits_of_filters_and_columns() {
     let ids = |query: &str| -> Vec<String> {
-        plan(&format!("INSERT INTO out1 {query}")).unwrap().graph.vertices.into_iter().map(|vertex| vertex.uid).collect()
+        let graph = plan(&format!("INSERT INTO out1 {query}")).unwrap().graph;
+        weir_protocol::job_graph::validate::validate(&graph).unwrap();
+        let operators = graph.vertices.iter().flat_map(|vertex| &vertex.operators).filter_map(|operator| operator.uid.clone());
+        graph.vertices.iter().map(|vertex| vertex.uid.clone()).chain(operators).collect()
     };
     let window = "FROM TABLE(TUMBLE(TABLE bid, DESCRIPTOR(ts), INTERVAL '1' MINUTE))";
     let before = ids(&format!("SELECT auction, COUNT(*) {window} GROUP BY auction, window_start, window_end"));
-    let edited = ids(&format!("SELECT auction, SUM(price) + 1 {window} WHERE price > 3 GROUP BY window_end, auction, window_start"));
+    let edited =
+        ids(&format!("SELECT auction, SUM(price) + 1 {window} WHERE price > 3 GROUP BY window_end, auction, window_start"));
     assert_eq!(before, edited);
     let other_key = ids(&format!("SELECT price, COUNT(*) {window} GROUP BY price, window_start, window_end"));
     assert_ne!(before, other_key);

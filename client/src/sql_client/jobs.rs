@@ -46,7 +46,8 @@ mod tests {
         };
         let overview = serde_json::from_value(json!({"jobs": [job(1, 0), job(2, 1_704_067_200_000)]})).unwrap();
         let table = overview_table(&overview);
-        let shown: Vec<Vec<_>> = table.rows.iter().map(|row| row.iter().skip(1).flatten().map(String::as_str).collect()).collect();
+        let shown: Vec<Vec<_>> =
+            table.rows.iter().map(|row| row.iter().skip(1).flatten().map(String::as_str).collect()).collect();
         assert_eq!(shown, [["job 2", "RUNNING", "2024-01-01T00:00:00Z"], ["job 1", "RUNNING", "1970-01-01T00:00:00Z"]]);
     }
 }

@@ -11,7 +11,8 @@ const STACK_BYTES: usize = 64 << 20;
 pub(super) fn run<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, SqlError> {
     std::thread::scope(|scope| {
         let started = std::thread::Builder::new().name("plan".to_owned()).stack_size(STACK_BYTES).spawn_scoped(scope, work);
-        let thread = started.map_err(|error| SqlError::new("SQL-THREAD", format!("the thread that plans can't be started: {error}")))?;
+        let thread =
+            started.map_err(|error| SqlError::new("SQL-THREAD", format!("the thread that plans can't be started: {error}")))?;
         match thread.join() {
             Ok(done) => Ok(done),
             Err(panicked) => panic::resume_unwind(panicked),

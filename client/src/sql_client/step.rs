@@ -116,6 +116,7 @@ fn plan_job(session: &Session, inserts: &[Insert]) -> Result<PlannedJob, SqlErro
 }
 
 fn job_id(text: &str) -> Result<JobId, SqlError> {
-    let error = || SqlError::new("SQL-JOB", format!("'{text}' is not the id of a job")).hint("SHOW JOBS lists the ids of all jobs");
+    let error =
+        || SqlError::new("SQL-JOB", format!("'{text}' is not the id of a job")).hint("SHOW JOBS lists the ids of all jobs");
     text.trim().parse().map_err(|_| error())
 }

@@ -3,7 +3,7 @@ use weir_protocol::job_graph::{JobVertex, OperatorDescriptor};
 use super::*;
 
 pub(super) fn graph(job: u128) -> JobGraph {
-    let operator = |kind: &str| OperatorDescriptor { kind: kind.to_string(), options: BTreeMap::new() };
+    let operator = |kind: &str| OperatorDescriptor::new(kind, BTreeMap::new());
     JobGraph {
         version: JobGraph::VERSION,
         job_id: Some(JobId(job)),

@@ -9,7 +9,7 @@ use weir_protocol::{ExecutionAttemptId, Generation, JobId, TaskManagerId};
 
 use super::execution_graph::execution::Execution;
 use super::execution_graph::{ExecutionEdge, ExecutionGraph, Place};
-use super::restore::subtask_parts;
+use super::restore::Assignment;
 use crate::resource_manager::effect::GrantedSlot;
 
 /// Number of slots that a job needs. One slot holds one subtask of every vertex.
@@ -46,9 +46,10 @@ pub fn deploy(graph: &mut ExecutionGraph, plan: &DeploymentPlan<'_>) -> Vec<(Tas
         subtask.replace(Execution::deploying(attempt, slot.clone(), plan.wall_ms));
     }
     let mut tasks: BTreeMap<TaskManagerId, Vec<TaskDeployment>> = BTreeMap::new();
+    let restore = plan.restore.map(|checkpoint| Assignment::new(checkpoint, &graph.graph));
     for place in plan.places {
         let Some(execution) = graph.execution(*place) else { continue };
-        let task = task_deployment(graph, *place, execution, plan.restore);
+        let task = task_deployment(graph, *place, execution, restore.as_ref());
         tasks.entry(execution.task_manager().clone()).or_default().push(task);
     }
     let deployment = |tasks| Deployment {
@@ -66,7 +67,7 @@ fn task_deployment(
     graph: &ExecutionGraph,
     place: Place,
     execution: &Execution,
-    restore: Option<&CheckpointMetadata>,
+    restore: Option<&Assignment<'_>>,
 ) -> TaskDeployment {
     let vertex = &graph.vertices[place.0];
     let numbered = || graph.edges.iter().enumerate();
@@ -87,7 +88,7 @@ fn task_deployment(
         slot: execution.slot.slot,
         allocation: execution.slot.allocation,
         vertex: JobVertex::clone(&vertex.descriptor),
-        restore: restore.map(|checkpoint| subtask_parts(checkpoint, vertex, place.1)).unwrap_or_default(),
+        restore: restore.map(|state| state.subtask_state(vertex, place.1)).unwrap_or_default(),
         inputs: inputs.collect(),
         outputs: outputs.collect(),
     }

@@ -15,7 +15,7 @@ use crate::resource_manager::effect::GrantedSlot;
 pub(crate) const JOB: JobId = JobId(0xabc);
 
 pub(crate) fn vertex(uid: &str, parallelism: u32) -> JobVertex {
-    let operators = vec![OperatorDescriptor { kind: "x.test".to_string(), options: BTreeMap::new() }];
+    let operators = vec![OperatorDescriptor::new("x.test", BTreeMap::new())];
     let (input_schemas, output_schema) = (Vec::new(), Vec::new());
     JobVertex { uid: uid.to_string(), name: String::new(), parallelism, operators, output_schema, input_schemas }
 }
@@ -54,7 +54,7 @@ pub(crate) fn metadata(id: u64, graph: &JobGraph) -> CheckpointMetadata {
     for vertex in &graph.vertices {
         for subtask in 0..vertex.parallelism {
             let execution_vertex = ExecutionVertexId { vertex: vertex.id(), subtask };
-            let operators = vec![OperatorSnapshot::default(); vertex.operators.len()];
+            let operators = vertex.operators.iter().map(OperatorSnapshot::without_state).collect();
             subtasks.push(SubtaskSnapshot { execution_vertex, operators });
         }
     }

@@ -3,6 +3,8 @@ mod model;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+use weir_protocol::checkpoint::StateHandle;
 use weir_protocol::job_graph::{JobGraph, Partitioning, RestartStrategyConfig};
 use weir_protocol::job_status::{ExecutionState, JobStatus};
 use weir_protocol::link::{Order, TaskFailure};
@@ -233,7 +235,9 @@ fn c6_if_the_newest_checkpoint_is_unreadable_the_job_shows_this_and_waits() {
 #[test]
 fn b6_a_checkpoint_that_does_not_fit_the_graph_fails_the_job() {
     let mut model = Model::new(joined(), 1);
-    let newest = Some(Arc::new(metadata(4, &graph(vec![vertex("other", 1)], vec![]))));
+    let mut newest = metadata(4, &graph(vec![vertex("other", 1)], vec![]));
+    newest.subtasks[0].operators[0].operator_state = Some(StateHandle::Inline(Bytes::from_static(b"state")));
+    let newest = Some(Arc::new(newest));
     let restore = RestorePoint { completed: Vec::new(), newest };
     model.handle(JobMasterEvent::CheckpointRead { question: 1, restore });
     assert!(model.ended.expect("ended").failure.expect("says why").starts_with("RESTORE-UNKNOWN-VERTEX"));

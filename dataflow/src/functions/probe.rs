@@ -44,23 +44,41 @@ fn try_call(name: &str, arguments: &[&str]) -> Result<String, String> {
     let values: Vec<Value> = constants
         .iter()
         .zip(&resolved.arguments)
-        .map(|(array, data_type)| Value { text: cast::write_literal(array, data_type).unwrap_or(None), data_type: data_type.clone() })
+        .map(|(array, data_type)| Value {
+            text: cast::write_literal(array, data_type).unwrap_or(None),
+            data_type: data_type.clone(),
+        })
         .collect();
     let described = describe(&values);
     let again = (function.resolve)(&described)?;
-    assert_eq!((&again.arguments, &again.result), (&resolved.arguments, &resolved.result), "{name} {arguments:?} resolves differently");
+    assert_eq!(
+        (&again.arguments, &again.result),
+        (&resolved.arguments, &resolved.result),
+        "{name} {arguments:?} resolves differently"
+    );
     let mut kernel = (function.kernel)(&described, &resolved.result)?;
-    let expected = answer(kernel.evaluate(&constants.iter().cloned().map(Operand::Constant).collect::<Vec<_>>(), 1, Clock::default()), &resolved.result)?;
+    let expected = answer(
+        kernel.evaluate(&constants.iter().cloned().map(Operand::Constant).collect::<Vec<_>>(), 1, Clock::default()),
+        &resolved.result,
+    )?;
     for mixture in 1..(1_u32 << constants.len().min(4)) {
         let operands: Vec<Operand> = constants
             .iter()
             .enumerate()
-            .map(|(i, array)| if mixture >> i & 1 == 1 { Operand::Column(with_null(array)) } else { Operand::Constant(array.clone()) })
+            .map(
+                |(i, array)| {
+                    if mixture >> i & 1 == 1 { Operand::Column(with_null(array)) } else { Operand::Constant(array.clone()) }
+                },
+            )
             .collect();
         let column = kernel.evaluate(&operands, 3, Clock::default()).map_err(|e| e.message)?;
         assert_eq!(column.len(), 3, "{name}");
         for row in [0, 2] {
-            assert_eq!(answer(Ok(column.slice(row, 1)), &resolved.result)?, expected, "{name} {arguments:?}, mixture {mixture}, row {row}");
+            assert_eq!(
+                answer(Ok(column.slice(row, 1)), &resolved.result)?,
+                expected,
+                "{name} {arguments:?}, mixture {mixture}, row {row}"
+            );
         }
     }
     let mark = if resolved.nullable { "?" } else { "" };

@@ -12,8 +12,8 @@ use arrow_schema::{DataType, SchemaRef};
 use crate::element::{CheckpointBarrier, EventTime};
 use crate::key_group::{hash_rows, internal};
 use crate::operator::{Collector, Operator, OperatorContext, OperatorError, RestoredState, StateSnapshot};
-use crate::operators::join_latest::{any_null, select};
 use crate::operators::event_time::times;
+use crate::operators::join_latest::{any_null, select};
 use crate::state::{KeyedState, RowFormat, StateReader, StateValue, put_bytes};
 
 /// Most rows of an output batch.

@@ -266,6 +266,18 @@ fn a_chain_restored_at_any_point_emits_the_same_rows() {
 }
 
 #[test]
+fn in_a_restored_chain_an_operator_without_saved_state_starts_empty() {
+    let (mut first, mut whole) = (chain(&tens(json!([]))).unwrap(), Collected::default());
+    finish(&mut first, &mut whole, &mut Vec::new());
+    let (mut second, mut out) = (chain(&tens(json!([]))).unwrap(), Collected::default());
+    second.restore(vec![RestoredState::default(); first.operators()]).unwrap();
+    finish(&mut second, &mut out, &mut Vec::new());
+    assert_eq!(out.lines(), whole.lines());
+    let entries = vec![RestoredState::default(); first.operators() + 1];
+    assert_eq!(chain(&tens(json!([]))).unwrap().restore(entries).unwrap_err().code, "CHAIN-RESTORE");
+}
+
+#[test]
 fn an_invalid_chain_is_refused_with_a_code() {
     let refused = |vertex: JobVertex| chain(&vertex).err().map(|e| e.code);
     assert_eq!(refused(tens(json!([{"name": "sum", "type": "bigint"}]))), Some("CHAIN-SCHEMA"));

@@ -12,10 +12,10 @@ use weir_protocol::job_graph::program::{ExprNode, ExprProgram};
 use super::evaluate::Evaluator;
 use super::scope::Scope;
 use super::{Node, Output, Program, Shape};
-use crate::time_zone::Zone;
 use crate::functions::{self, Argument, Clock, Kernel, cast};
 use crate::operator::OperatorError;
 use crate::schema::{arrow_type, column_type};
+use crate::time_zone::Zone;
 
 /// Deepest nesting of operands that only some rows need. Each level is a recursion of the evaluator.
 const MAX_DEPTH: usize = 100;

@@ -141,7 +141,8 @@ impl Program {
 }
 
 fn null_error(column: &str) -> OperatorError {
-    let message = format!("column {column:?} is NOT NULL, but a value is NULL; filter such rows out, or give them a value by COALESCE");
+    let message =
+        format!("column {column:?} is NOT NULL, but a value is NULL; filter such rows out, or give them a value by COALESCE");
     OperatorError::fatal("EXPR-NULL", message)
 }
 

@@ -54,7 +54,8 @@ fn some_rows() -> RecordBatch {
 }
 
 fn program(nodes: Value, filter: Option<u32>, outputs: &[u32]) -> ExprProgram {
-    let outputs: Vec<Value> = outputs.iter().enumerate().map(|(i, node)| json!({"name": format!("o{i}"), "node": node})).collect();
+    let outputs: Vec<Value> =
+        outputs.iter().enumerate().map(|(i, node)| json!({"name": format!("o{i}"), "node": node})).collect();
     serde_json::from_value(json!({"version": 1, "nodes": nodes, "filter": filter, "outputs": outputs})).unwrap()
 }
 
@@ -166,7 +167,10 @@ fn a_constant_that_fails_does_so_only_for_rows_that_need_it() {
         {"literal": "5", "type": "INT"},
         {"case": [[3, 4]], "else": 2, "type": "INT"},
     ]);
-    assert_eq!(compile(nodes.clone(), None, &[5]).unwrap().evaluate(&some_rows(), Clock::default()).unwrap_err().code, "EXPR-EVAL");
+    assert_eq!(
+        compile(nodes.clone(), None, &[5]).unwrap().evaluate(&some_rows(), Clock::default()).unwrap_err().code,
+        "EXPR-EVAL"
+    );
     let only_true = some_rows().slice(0, 1);
     let result = compile(nodes, None, &[5]).unwrap().evaluate(&only_true, Clock::default()).unwrap();
     assert_eq!(ints(&result, 0), [Some(5)]);
@@ -310,9 +314,19 @@ fn strict_operands_may_nest_deep_but_conditions_may_not() {
 fn any_node(position: u32) -> impl Strategy<Value = Value> {
     let operand = 0..position.max(1);
     let calls = prop_oneof![
-        Just(("add@1", "INT")), Just(("divide@1", "INT")), Just(("mod@1", "INT")), Just(("eq@1", "BOOLEAN")), Just(("lt@1", "BOOLEAN")),
-        Just(("is_null@1", "BOOLEAN")), Just(("not@1", "BOOLEAN")), Just(("in@1", "BOOLEAN")), Just(("greatest@1", "INT")),
-        Just(("nullif@1", "INT")), Just(("if@1", "INT")), Just(("ifnull@1", "INT")), Just(("is_distinct@1", "BOOLEAN")),
+        Just(("add@1", "INT")),
+        Just(("divide@1", "INT")),
+        Just(("mod@1", "INT")),
+        Just(("eq@1", "BOOLEAN")),
+        Just(("lt@1", "BOOLEAN")),
+        Just(("is_null@1", "BOOLEAN")),
+        Just(("not@1", "BOOLEAN")),
+        Just(("in@1", "BOOLEAN")),
+        Just(("greatest@1", "INT")),
+        Just(("nullif@1", "INT")),
+        Just(("if@1", "INT")),
+        Just(("ifnull@1", "INT")),
+        Just(("is_distinct@1", "BOOLEAN")),
     ];
     let types = prop_oneof![Just("INT"), Just("BOOLEAN"), Just("STRING"), Just("DECIMAL(5, 2)"), Just("DOUBLE"), Just("DATE")];
     let many = prop::collection::vec(operand.clone(), 1..4);
@@ -320,11 +334,14 @@ fn any_node(position: u32) -> impl Strategy<Value = Value> {
         (0..6_u32).prop_map(|column| json!({"column": column})),
         (types.clone(), prop::option::of("[0-9x]{0,2}")).prop_map(|(t, text)| json!({"literal": text, "type": t})),
         (calls, many.clone()).prop_map(|((call, t), args)| json!({"call": call, "args": args, "type": t})),
-        (operand.clone(), types.clone(), any::<bool>()).prop_map(|(cast, t, or_null)| json!({"cast": cast, "type": t, "try": or_null})),
-        (many.clone(), many.clone(), prop::option::of(operand.clone()), types.clone()).prop_map(|(conditions, values, otherwise, t)| {
-            let case: Vec<_> = conditions.iter().zip(&values).map(|(condition, value)| json!([condition, value])).collect();
-            json!({"case": case, "else": otherwise, "type": t})
-        }),
+        (operand.clone(), types.clone(), any::<bool>())
+            .prop_map(|(cast, t, or_null)| json!({"cast": cast, "type": t, "try": or_null})),
+        (many.clone(), many.clone(), prop::option::of(operand.clone()), types.clone()).prop_map(
+            |(conditions, values, otherwise, t)| {
+                let case: Vec<_> = conditions.iter().zip(&values).map(|(condition, value)| json!([condition, value])).collect();
+                json!({"case": case, "else": otherwise, "type": t})
+            }
+        ),
         many.clone().prop_map(|and| json!({"and": and})),
         many.clone().prop_map(|or| json!({"or": or})),
         (many, types.clone()).prop_map(|(coalesce, t)| json!({"coalesce": coalesce, "type": t})),
@@ -435,7 +452,8 @@ fn case_over_constants_and_columns_is_put_together_in_order() {
         {"case": [[0, 2]], "type": "STRING"},
     ]);
     let result = run(nodes, None, &[4, 5, 6]).unwrap();
-    let texts = |column: usize| result.column(column).as_string::<i32>().iter().map(|text| text.map(str::to_owned)).collect::<Vec<_>>();
+    let texts =
+        |column: usize| result.column(column).as_string::<i32>().iter().map(|text| text.map(str::to_owned)).collect::<Vec<_>>();
     let expected = |texts: [Option<&str>; 4]| texts.map(|text| text.map(str::to_owned)).to_vec();
     assert_eq!(texts(0), expected([Some("yes"), Some("x"), None, Some("yes")]));
     assert_eq!(texts(1), expected([Some("1"), None, None, Some("3")]));

@@ -102,7 +102,12 @@ impl TryFrom<pb::KeyGroupHandle> for KeyGroupHandle {
 
 impl From<OperatorSnapshot> for pb::OperatorSnapshot {
     fn from(snapshot: OperatorSnapshot) -> Self {
-        Self { operator_state: snapshot.operator_state.map(Into::into), key_groups: all(snapshot.key_groups) }
+        Self {
+            operator_state: snapshot.operator_state.map(Into::into),
+            key_groups: all(snapshot.key_groups),
+            uid: snapshot.uid,
+            kind: snapshot.kind,
+        }
     }
 }
 
@@ -110,6 +115,8 @@ impl TryFrom<pb::OperatorSnapshot> for OperatorSnapshot {
     type Error = DecodeError;
     fn try_from(snapshot: pb::OperatorSnapshot) -> Result<Self, DecodeError> {
         Ok(Self {
+            uid: snapshot.uid,
+            kind: snapshot.kind,
             operator_state: snapshot.operator_state.map(StateHandle::try_from).transpose()?,
             key_groups: try_all(snapshot.key_groups)?,
         })

@@ -118,7 +118,7 @@ impl TryFrom<pb::JobVertex> for JobVertex {
 
 impl From<OperatorDescriptor> for pb::Operator {
     fn from(operator: OperatorDescriptor) -> Self {
-        Self { kind: operator.kind, options: operator.options.into_iter().map(entry).collect() }
+        Self { kind: operator.kind, options: operator.options.into_iter().map(entry).collect(), uid: operator.uid }
     }
 }
 
@@ -126,7 +126,7 @@ impl TryFrom<pb::Operator> for OperatorDescriptor {
     type Error = DecodeError;
     fn try_from(operator: pb::Operator) -> Result<Self, DecodeError> {
         let options = operator.options.into_iter().map(entry_from).collect::<Result<BTreeMap<_, _>, _>>()?;
-        Ok(Self { kind: operator.kind, options })
+        Ok(Self { kind: operator.kind, uid: operator.uid, options })
     }
 }
 
@@ -187,10 +187,10 @@ impl From<Field> for pb::Field {
 impl TryFrom<pb::Field> for Field {
     type Error = DecodeError;
     fn try_from(field: pb::Field) -> Result<Self, DecodeError> {
-        let data_type = field.data_type.parse().map_err(|_| DecodeError::Range {
-            field: "Field.data_type",
-            value: field.data_type.chars().take(64).collect(),
-        })?;
+        let data_type = field
+            .data_type
+            .parse()
+            .map_err(|_| DecodeError::Range { field: "Field.data_type", value: field.data_type.chars().take(64).collect() })?;
         Ok(Self { name: field.name, data_type, nullable: field.nullable })
     }
 }

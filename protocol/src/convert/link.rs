@@ -1,11 +1,12 @@
 //! Converts the messages between JobManager and TaskManager.
 
 use super::{DecodeError, all, enum_from, id_bytes, id_from, required, try_all, unspecified};
+use crate::checkpoint::OperatorSnapshot;
 use crate::job_status::ExecutionState;
 use crate::link::{
     CheckpointAcknowledgement, CheckpointDecline, Deployment, HeartbeatReport, HeldAttempt, InputDeployment, LeaderAddress,
-    Order, OutputDeployment, ProducerLocation, Registration, TaskDeployment, TaskFailure, TaskMetrics, TaskStateUpdate,
-    ToJobManager, ToTaskManager,
+    OperatorRestore, Order, OutputDeployment, ProducerLocation, Registration, TaskDeployment, TaskFailure, TaskMetrics,
+    TaskStateUpdate, ToJobManager, ToTaskManager,
 };
 use crate::pb::link::v1 as pb;
 use crate::{
@@ -365,6 +366,22 @@ impl TryFrom<pb::TaskDeployment> for TaskDeployment {
             inputs: try_all(task.inputs)?,
             outputs: try_all(task.outputs)?,
         })
+    }
+}
+
+impl From<OperatorRestore> for pb::OperatorRestore {
+    fn from(restore: OperatorRestore) -> Self {
+        let part = |(subtask, state): (u32, OperatorSnapshot)| pb::FormerPart { subtask, state: Some(state.into()) };
+        Self { former_parallelism: restore.former_parallelism, parts: restore.parts.into_iter().map(part).collect() }
+    }
+}
+
+impl TryFrom<pb::OperatorRestore> for OperatorRestore {
+    type Error = DecodeError;
+    fn try_from(restore: pb::OperatorRestore) -> Result<Self, DecodeError> {
+        let part = |part: pb::FormerPart| Ok((part.subtask, required(part.state, "FormerPart.state")?.try_into()?));
+        let parts = restore.parts.into_iter().map(part).collect::<Result<_, DecodeError>>()?;
+        Ok(Self { former_parallelism: restore.former_parallelism, parts })
     }
 }
 

@@ -4,9 +4,10 @@ use prost::Message;
 
 use crate::checkpoint::*;
 use crate::job_graph::validate::tests::any_graph;
-use crate::job_graph::{DataType, Field, JobVertex, Partitioning};
+use crate::job_graph::{DataType, Field, JobVertex, OperatorDescriptor, Partitioning};
 use crate::job_status::ExecutionState;
 use crate::link::*;
+use crate::pb::job_graph::v1 as pb_graph;
 use crate::pb::link::v1 as pb;
 use crate::{
     AllocationId, CheckpointId, ExecutionAttemptId, ExecutionVertexId, Generation, JobId, JobVertexId, LeaderEpoch, TaskManagerId,
@@ -37,8 +38,13 @@ fn any_handle() -> impl Strategy<Value = StateHandle> {
 fn any_operator_snapshot() -> impl Strategy<Value = OperatorSnapshot> {
     let groups = prop::collection::vec((any::<u32>(), any_handle()), 0..3)
         .prop_map(|groups| groups.into_iter().map(|(key_group, state)| KeyGroupHandle { key_group, state }).collect());
-    (prop::option::of(any_handle()), groups)
-        .prop_map(|(operator_state, key_groups)| OperatorSnapshot { operator_state, key_groups })
+    let names = (prop::option::of(".{0,5}"), prop::option::of(".{0,5}"));
+    (names, prop::option::of(any_handle()), groups).prop_map(|((uid, kind), operator_state, key_groups)| OperatorSnapshot {
+        uid,
+        kind,
+        operator_state,
+        key_groups,
+    })
 }
 
 fn any_snapshot() -> impl Strategy<Value = SubtaskSnapshot> {
@@ -129,10 +135,15 @@ fn any_partitioning() -> impl Strategy<Value = Partitioning> {
     ]
 }
 
+fn any_restore() -> impl Strategy<Value = OperatorRestore> {
+    (any::<u32>(), prop::collection::vec((any::<u32>(), any_operator_snapshot()), 0..3))
+        .prop_map(|(former_parallelism, parts)| OperatorRestore { former_parallelism, parts })
+}
+
 prop_compose! {
     fn any_task()(
         attempt in any_attempt(), slot: u32, allocation: u128, graph in any_graph(),
-        restore in prop::collection::vec(any_snapshot(), 0..2), partitioning in any_partitioning(), edge: u32, input: u32,
+        restore in prop::collection::vec(any_restore(), 0..2), partitioning in any_partitioning(), edge: u32, input: u32,
         peers in prop::collection::vec(any_attempt(), 0..3),
     ) -> TaskDeployment {
         let vertex = graph.vertices.into_iter().next().unwrap_or(JobVertex {
@@ -259,6 +270,16 @@ fn every_kind_of_invalid_message_has_its_code() {
     assert!(code(state(Some(attempt.clone()), 5)).is_ok());
     let short = pb::AttemptId { job: Bytes::from_static(b"short"), ..attempt };
     assert_eq!(code(state(Some(short), 5)), Err("PB-RANGE"));
+}
+
+#[test]
+fn the_bytes_of_an_operator_are_pinned_and_a_uid_adds_to_the_former_ones() {
+    let mut operator = OperatorDescriptor::new("filter", [("predicate".to_owned(), "a".into())].into());
+    let without = pb_graph::Operator::from(operator.clone()).encode_to_vec();
+    assert_eq!(without, b"\x0a\x06filter\x12\x10\x0a\x09predicate\x12\x03\x32\x01a");
+    operator.uid = Some("f".to_owned());
+    let with = pb_graph::Operator::from(operator).encode_to_vec();
+    assert_eq!(with, [&without[..], b"\x1a\x01f"].concat());
 }
 
 #[test]

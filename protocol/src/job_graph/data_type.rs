@@ -205,10 +205,34 @@ mod tests {
     #[test]
     fn every_type_is_read_from_the_text_that_it_is_written_as() {
         let texts = [
-            "BOOLEAN", "TINYINT", "SMALLINT", "INT", "BIGINT", "FLOAT", "DOUBLE", "DECIMAL(10, 2)", "DECIMAL(38, 38)", "CHAR(1)",
-            "VARCHAR(3)", "STRING", "BINARY(16)", "VARBINARY(8)", "BYTES", "DATE", "TIME(0)", "TIME(3)", "TIMESTAMP(3)",
-            "TIMESTAMP(9)", "TIMESTAMP_LTZ(6)", "ARRAY<INT>", "ARRAY<INT NOT NULL>", "MAP<STRING, ARRAY<BIGINT>>",
-            "MULTISET<STRING>", "ROW<>", "ROW<a BIGINT, `b c` STRING NOT NULL>", "ROW<`a``b` ROW<x DECIMAL(3, 1)>>",
+            "BOOLEAN",
+            "TINYINT",
+            "SMALLINT",
+            "INT",
+            "BIGINT",
+            "FLOAT",
+            "DOUBLE",
+            "DECIMAL(10, 2)",
+            "DECIMAL(38, 38)",
+            "CHAR(1)",
+            "VARCHAR(3)",
+            "STRING",
+            "BINARY(16)",
+            "VARBINARY(8)",
+            "BYTES",
+            "DATE",
+            "TIME(0)",
+            "TIME(3)",
+            "TIMESTAMP(3)",
+            "TIMESTAMP(9)",
+            "TIMESTAMP_LTZ(6)",
+            "ARRAY<INT>",
+            "ARRAY<INT NOT NULL>",
+            "MAP<STRING, ARRAY<BIGINT>>",
+            "MULTISET<STRING>",
+            "ROW<>",
+            "ROW<a BIGINT, `b c` STRING NOT NULL>",
+            "ROW<`a``b` ROW<x DECIMAL(3, 1)>>",
         ];
         for text in texts {
             assert_eq!(text.parse::<DataType>().map(|t| t.to_string()).as_deref(), Ok(text));
@@ -220,13 +244,29 @@ mod tests {
     #[test]
     fn flinks_other_spellings_are_understood() {
         for (spelling, means) in [
-            ("integer", "INT"), ("double precision", "DOUBLE"), ("decimal", "DECIMAL(10, 0)"), ("numeric(5)", "DECIMAL(5, 0)"),
-            ("dec(5,1)", "DECIMAL(5, 1)"), ("varchar(2147483647)", "STRING"), ("varchar", "STRING"), ("varbinary", "BYTES"), ("char", "CHAR(1)"),
-            ("varbinary(2147483647)", "BYTES"), ("time", "TIME(0)"), ("timestamp", "TIMESTAMP(6)"),
-            ("timestamp(3) without time zone", "TIMESTAMP(3)"), ("timestamp with local time zone", "TIMESTAMP_LTZ(6)"),
-            ("TIMESTAMP(3) WITH LOCAL TIME ZONE", "TIMESTAMP_LTZ(3)"), ("timestamp_ltz", "TIMESTAMP_LTZ(6)"),
-            ("int array", "ARRAY<INT>"), ("int multiset", "MULTISET<INT>"), ("row(a int, b string)", "ROW<a INT, b STRING>"),
-            ("boolean", "BOOLEAN"), ("string", "STRING"), ("timestamp_ms", "TIMESTAMP(3)"), ("ROW<a INT 'a note', b INT>", "ROW<a INT, b INT>"),
+            ("integer", "INT"),
+            ("double precision", "DOUBLE"),
+            ("decimal", "DECIMAL(10, 0)"),
+            ("numeric(5)", "DECIMAL(5, 0)"),
+            ("dec(5,1)", "DECIMAL(5, 1)"),
+            ("varchar(2147483647)", "STRING"),
+            ("varchar", "STRING"),
+            ("varbinary", "BYTES"),
+            ("char", "CHAR(1)"),
+            ("varbinary(2147483647)", "BYTES"),
+            ("time", "TIME(0)"),
+            ("timestamp", "TIMESTAMP(6)"),
+            ("timestamp(3) without time zone", "TIMESTAMP(3)"),
+            ("timestamp with local time zone", "TIMESTAMP_LTZ(6)"),
+            ("TIMESTAMP(3) WITH LOCAL TIME ZONE", "TIMESTAMP_LTZ(3)"),
+            ("timestamp_ltz", "TIMESTAMP_LTZ(6)"),
+            ("int array", "ARRAY<INT>"),
+            ("int multiset", "MULTISET<INT>"),
+            ("row(a int, b string)", "ROW<a INT, b STRING>"),
+            ("boolean", "BOOLEAN"),
+            ("string", "STRING"),
+            ("timestamp_ms", "TIMESTAMP(3)"),
+            ("ROW<a INT 'a note', b INT>", "ROW<a INT, b INT>"),
         ] {
             assert_eq!(spelling.parse::<DataType>().map(|t| t.to_string()).as_deref(), Ok(means), "{spelling}");
         }
@@ -235,11 +275,22 @@ mod tests {
     #[test]
     fn an_impossible_type_is_refused_with_a_reason() {
         for (text, reason) in [
-            ("", "a type is missing"), ("INTT", "no type is called INTT; did you mean INT?"), ("DECIMAL(39, 0)", "precision"),
-            ("DECIMAL(5, 6)", "scale"), ("TIMESTAMP(10)", "0 to 9"), ("TIMESTAMP(3) WITH TIME ZONE", "TIMESTAMP_LTZ"),
-            ("CHAR(0)", "length"), ("VARCHAR(99999999999)", "length"), ("ARRAY<INT", "> is missing"), ("INT INT", "after the type"),
-            ("ROW<a INT, a INT>", "twice"), ("MAP<INT>", ", is missing"), ("INTERVAL", "interval"), ("ROW<a>", "a type is missing"),
-            ("`INT", "not closed"), ("TIME(3.5)", "missing"),
+            ("", "a type is missing"),
+            ("INTT", "no type is called INTT; did you mean INT?"),
+            ("DECIMAL(39, 0)", "precision"),
+            ("DECIMAL(5, 6)", "scale"),
+            ("TIMESTAMP(10)", "0 to 9"),
+            ("TIMESTAMP(3) WITH TIME ZONE", "TIMESTAMP_LTZ"),
+            ("CHAR(0)", "length"),
+            ("VARCHAR(99999999999)", "length"),
+            ("ARRAY<INT", "> is missing"),
+            ("INT INT", "after the type"),
+            ("ROW<a INT, a INT>", "twice"),
+            ("MAP<INT>", ", is missing"),
+            ("INTERVAL", "interval"),
+            ("ROW<a>", "a type is missing"),
+            ("`INT", "not closed"),
+            ("TIME(3.5)", "missing"),
         ] {
             let error = text.parse::<DataType>().unwrap_err();
             assert!(error.contains(reason), "{text}: {error}");

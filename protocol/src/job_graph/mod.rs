@@ -42,7 +42,8 @@ pub struct JobGraph {
     /// Path of a completed checkpoint or savepoint to start from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restore_from: Option<String>,
-    /// Whether the state of vertices that this graph no longer has may be dropped from the checkpoint to start from.
+    /// Whether the state of vertices and operators that this graph no longer has may be dropped from the checkpoint to start
+    /// from.
     #[serde(default, skip_serializing_if = "std::ops::Not::not", alias = "allowNonRestoredState")]
     pub allow_non_restored_state: bool,
 }
@@ -85,7 +86,8 @@ fn default_max_parallelism() -> u32 {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct JobVertex {
-    /// User-chosen id, unique in the graph. Keep it when you edit the graph, because state is found by it.
+    /// User-chosen id, unique in the graph. Keep it when you edit the graph, because the state of operators without a `uid` of
+    /// their own is found by it.
     #[serde(rename = "id")]
     pub uid: String,
     /// A name for people; the `uid` if empty.
@@ -117,14 +119,25 @@ impl JobVertex {
 }
 
 /// One operator: a kind from the catalog and its options.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OperatorDescriptor {
     /// The operator's kind, e.g. `source.file`, `filter`, `window.tumbling`, `sink.file`.
     pub kind: String,
+    /// User-chosen id of the operator, unique in the job. A restore finds the operator's state by it, also if the operator has
+    /// moved within its chain or to another vertex. An operator without one is found by vertex and position in the chain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<String>,
     /// The operator's options by name. The catalog lists them.
     #[serde(default)]
     pub options: BTreeMap<String, serde_json::Value>,
+}
+
+impl OperatorDescriptor {
+    /// An operator without a `uid`.
+    pub fn new(kind: impl Into<String>, options: BTreeMap<String, serde_json::Value>) -> Self {
+        Self { kind: kind.into(), uid: None, options }
+    }
 }
 
 /// A column of a schema.

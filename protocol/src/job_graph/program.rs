@@ -137,9 +137,9 @@ impl ExprProgram {
             }
             let operands_missing = match node {
                 ExprNode::Case { case, .. } => case.is_empty(),
-                ExprNode::And { and: operands } | ExprNode::Or { or: operands } | ExprNode::Coalesce { coalesce: operands, .. } => {
-                    operands.is_empty()
-                }
+                ExprNode::And { and: operands }
+                | ExprNode::Or { or: operands }
+                | ExprNode::Coalesce { coalesce: operands, .. } => operands.is_empty(),
                 _ => false,
             };
             if operands_missing {

@@ -75,8 +75,7 @@ impl Expressions<'_> {
         };
         let filter = function.filter.as_ref().map(|filter| self.condition(filter)).transpose()?;
         let types: Vec<_> = arguments.iter().map(|argument| argument.data_type.clone()).collect();
-        let resolved =
-            aggregates::resolve(name, &types, distinct).map_err(|what| SqlError::new("SQL-TYPE", what).at(at))?;
+        let resolved = aggregates::resolve(name, &types, distinct).map_err(|what| SqlError::new("SQL-TYPE", what).at(at))?;
         let nullable = resolved.nullable(arguments.iter().any(|argument| argument.nullable), filter.is_some());
         let (function, data_type) = (resolved.function.to_owned(), resolved.result);
         let mut arguments = arguments
@@ -202,7 +201,8 @@ fn aggregation_input(input: &Node, keys: &[Typed], aggregates: &Aggregates) -> (
     }
     let mut argument = |expression: &Typed| {
         columns.iter().position(|(_, known)| known == expression).unwrap_or_else(|| {
-            let name = expression.as_column().map_or_else(|| format!("$f{}", columns.len()), |index| input.columns[index].name.clone());
+            let name =
+                expression.as_column().map_or_else(|| format!("$f{}", columns.len()), |index| input.columns[index].name.clone());
             columns.push((name, expression.clone()));
             columns.len() - 1
         })

@@ -1,8 +1,6 @@
 //! Binds expressions.
 
-use sqlparser::ast::{
-    BinaryOperator, CastKind, Expr, Spanned, UnaryOperator, Value, ValueWithSpan,
-};
+use sqlparser::ast::{BinaryOperator, CastKind, Expr, Spanned, UnaryOperator, Value, ValueWithSpan};
 use sqlparser::tokenizer::Location;
 use weir_dataflow::functions;
 use weir_protocol::job_graph::DataType;
@@ -183,7 +181,8 @@ impl Expressions<'_> {
                 // The smallest integer of a type has no positive counterpart.
                 if let Expr::Value(ValueWithSpan { value: Value::Number(digits, long), span }) = operand {
                     let negative = format!("-{digits}");
-                    let fits = negative.parse::<i32>().map(|_| DataType::Int).or(negative.parse::<i64>().map(|_| DataType::Bigint));
+                    let fits =
+                        negative.parse::<i32>().map(|_| DataType::Int).or(negative.parse::<i64>().map(|_| DataType::Bigint));
                     if let Ok(data_type) = fits {
                         return Ok(Typed::literal(negative.parse::<i64>().map_or(negative, |n| n.to_string()), data_type));
                     }
@@ -203,7 +202,9 @@ impl Expressions<'_> {
     fn moved(&self, value: Typed, length: Length, at: Location) -> Result<Typed, SqlError> {
         match length {
             Length::Months(months) => self.call("add_months", vec![value, Typed::literal(months.to_string(), DataType::Int)], at),
-            Length::Millis(millis) => self.call("add_millis", vec![value, Typed::literal(millis.to_string(), DataType::Bigint)], at),
+            Length::Millis(millis) => {
+                self.call("add_millis", vec![value, Typed::literal(millis.to_string(), DataType::Bigint)], at)
+            }
         }
     }
 
@@ -254,12 +255,7 @@ impl Expressions<'_> {
     }
 
     /// CASE: all results get their common type.
-    pub(super) fn case(
-        &self,
-        branches: Vec<(Typed, Typed)>,
-        otherwise: Option<Typed>,
-        at: Location,
-    ) -> Result<Typed, SqlError> {
+    pub(super) fn case(&self, branches: Vec<(Typed, Typed)>, otherwise: Option<Typed>, at: Location) -> Result<Typed, SqlError> {
         let results: Vec<_> = branches.iter().map(|(_, result)| result).chain(&otherwise).collect();
         let data_type = self.common_type(&results, "CASE", at)?;
         let nullable = otherwise.is_none() || results.iter().any(|result| result.nullable);
@@ -287,7 +283,9 @@ impl Expressions<'_> {
         let types: Vec<_> =
             values.iter().filter(|value| value.kind != ExprKind::UntypedNull).map(|value| value.data_type.clone()).collect();
         if types.is_empty() {
-            return Err(SqlError::new("SQL-TYPE", format!("{what} has only NULLs, so it has no type")).at(at).hint("CAST one of them"));
+            return Err(SqlError::new("SQL-TYPE", format!("{what} has only NULLs, so it has no type"))
+                .at(at)
+                .hint("CAST one of them"));
         }
         rule(&types).ok_or_else(|| {
             let shown: Vec<_> = types.iter().map(ToString::to_string).collect();

@@ -124,7 +124,8 @@ fn written(
         return Err(SqlError::new("SQL-TYPE", message).at(at));
     };
     let value = query.column(index);
-    let is_null = matches!(&query.kind, NodeKind::Values { rows } if rows.iter().all(|row| row[index].kind == ExprKind::Literal(None)));
+    let is_null =
+        matches!(&query.kind, NodeKind::Values { rows } if rows.iter().all(|row| row[index].kind == ExprKind::Literal(None)));
     if is_null {
         return Ok(Typed::null(column.data_type.clone()));
     }

@@ -51,7 +51,9 @@ fn literal(interval: &Interval) -> Result<Length, SqlError> {
         None => single(digits, unit),
         Some(last) => range(digits, unit, last),
     };
-    let within = |length: &Length| matches!(length, Length::Months(n) if *n <= 120_000) || matches!(length, Length::Millis(n) if *n <= MAX_MILLIS);
+    let within = |length: &Length| {
+        matches!(length, Length::Months(n) if *n <= 120_000) || matches!(length, Length::Millis(n) if *n <= MAX_MILLIS)
+    };
     match parsed.filter(within) {
         Some(length) if sign < 0 => Ok(length.negated()),
         Some(length) => Ok(length),
@@ -104,12 +106,8 @@ fn range(text: &str, first: &DateTimeField, last: &DateTimeField) -> Option<Leng
         let (years, months) = text.split_once('-')?;
         return Some(Length::Months(whole(years)?.checked_mul(12)?.checked_add(whole(months).filter(|m| *m < 12)?)?));
     }
-    const UNITS: [(DateTimeField, i64); 4] = [
-        (DateTimeField::Day, i64::MAX),
-        (DateTimeField::Hour, 24),
-        (DateTimeField::Minute, 60),
-        (DateTimeField::Second, 60),
-    ];
+    const UNITS: [(DateTimeField, i64); 4] =
+        [(DateTimeField::Day, i64::MAX), (DateTimeField::Hour, 24), (DateTimeField::Minute, 60), (DateTimeField::Second, 60)];
     let from = UNITS.iter().position(|(unit, _)| unit == first)?;
     let to = UNITS.iter().position(|(unit, _)| unit == last)?;
     if from >= to {

@@ -10,7 +10,9 @@ use crate::script::SqlError;
 pub(super) fn literal(value: &ValueWithSpan) -> Result<Typed, SqlError> {
     match &value.value {
         Value::Number(digits, _) => number(digits).map_err(|error| error.at(value.span.start)),
-        Value::SingleQuotedString(text) | Value::NationalStringLiteral(text) | Value::UnicodeStringLiteral(text) => Ok(text_literal(text)),
+        Value::SingleQuotedString(text) | Value::NationalStringLiteral(text) | Value::UnicodeStringLiteral(text) => {
+            Ok(text_literal(text))
+        }
         Value::Boolean(value) => Ok(Typed::literal(value.to_string(), DataType::Boolean)),
         Value::Null => Ok(Typed { kind: ExprKind::UntypedNull, data_type: DataType::String, nullable: true }),
         Value::HexStringLiteral(digits) => bytes(digits).map_err(|error| error.at(value.span.start)),
@@ -53,7 +55,8 @@ fn number(digits: &str) -> Result<Typed, SqlError> {
             return Ok(Typed::literal(shown, DataType::Bigint));
         }
         let shown: String = digits.chars().take(50).collect();
-        return Err(SqlError::new("SQL-TYPE", format!("the number {shown} does not fit BIGINT")).hint("write it as a DECIMAL: with a point"));
+        return Err(SqlError::new("SQL-TYPE", format!("the number {shown} does not fit BIGINT"))
+            .hint("write it as a DECIMAL: with a point"));
     }
     let scale = fraction.len();
     if precision > usize::from(DataType::MAX_DECIMAL_PRECISION) {
@@ -156,9 +159,16 @@ mod tests {
     #[test]
     fn a_number_has_the_narrowest_type_of_int_bigint_and_decimal() {
         for (digits, expected) in [
-            ("0", "0 INT"), ("007", "7 INT"), ("2147483647", "2147483647 INT"), ("2147483648", "2147483648 BIGINT"),
-            ("0.908", "0.908 DECIMAL(4, 3)"), (".5", "0.5 DECIMAL(1, 1)"),
-            ("007.50", "7.50 DECIMAL(5, 2)"), ("5.", "5 INT"), ("1e3", "1000.0 DOUBLE"), ("1E-2", "0.01 DOUBLE"),
+            ("0", "0 INT"),
+            ("007", "7 INT"),
+            ("2147483647", "2147483647 INT"),
+            ("2147483648", "2147483648 BIGINT"),
+            ("0.908", "0.908 DECIMAL(4, 3)"),
+            (".5", "0.5 DECIMAL(1, 1)"),
+            ("007.50", "7.50 DECIMAL(5, 2)"),
+            ("5.", "5 INT"),
+            ("1e3", "1000.0 DOUBLE"),
+            ("1E-2", "0.01 DOUBLE"),
         ] {
             assert_eq!(shown(number(digits).unwrap()), expected, "{digits}");
         }
@@ -170,7 +180,10 @@ mod tests {
     #[test]
     fn a_time_that_does_not_exist_is_refused() {
         assert_eq!(shown(time(&DataType::Date, "2024-2-29").unwrap()), "2024-02-29 DATE");
-        assert_eq!(shown(time(&DataType::Timestamp(6), "9999-12-31 23:59:59.120").unwrap()), "9999-12-31 23:59:59.120 TIMESTAMP(3)");
+        assert_eq!(
+            shown(time(&DataType::Timestamp(6), "9999-12-31 23:59:59.120").unwrap()),
+            "9999-12-31 23:59:59.120 TIMESTAMP(3)"
+        );
         for wrong in ["2023-02-29", "2024-13-01", "2024-01-32", "24-1", "2024-01-01T", ""] {
             assert_eq!(time(&DataType::Date, wrong).unwrap_err().code, "SQL-TYPE", "{wrong}");
         }

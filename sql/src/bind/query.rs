@@ -87,8 +87,11 @@ impl Binder<'_> {
         let expressions = Expressions { environment: self.environment, scope: &scope, aggregates: None, clause: "UNION ALL" };
         let first = &inputs[0];
         if let Some(other) = inputs.iter().find(|input| input.columns.len() != first.columns.len()) {
-            let message =
-                format!("UNION ALL of {} and {} columns: all parts need the same number", first.columns.len(), other.columns.len());
+            let message = format!(
+                "UNION ALL of {} and {} columns: all parts need the same number",
+                first.columns.len(),
+                other.columns.len()
+            );
             return Err(SqlError::new("SQL-TYPE", message).at(at));
         }
         let mut columns = Vec::with_capacity(first.columns.len());
@@ -145,7 +148,9 @@ impl Binder<'_> {
         }
         let rows = rows
             .into_iter()
-            .map(|row| row.into_iter().zip(&columns).map(|(value, column)| expressions.coerce(value, &column.data_type)).collect())
+            .map(|row| {
+                row.into_iter().zip(&columns).map(|(value, column)| expressions.coerce(value, &column.data_type)).collect()
+            })
             .collect::<Result<_, SqlError>>()?;
         Ok(Rc::new(Node { kind: NodeKind::Values { rows }, inputs: Vec::new(), columns, window: None, is_updating: false }))
     }

@@ -24,9 +24,7 @@ impl Binder<'_> {
         match from {
             [] => Ok((one_row(), Scope::default())),
             [TableWithJoins { relation, joins }] if joins.is_empty() => self.relation(relation),
-            [TableWithJoins { joins, .. }] => {
-                unsupported("a join", joins.first().map_or(at, |join| join.relation.span().start))
-            }
+            [TableWithJoins { joins, .. }] => unsupported("a join", joins.first().map_or(at, |join| join.relation.span().start)),
             [_, second, ..] => unsupported("a join (several tables in FROM)", second.span().start),
         }
     }
@@ -149,12 +147,7 @@ fn one_row() -> Rc<Node> {
 }
 
 /// The relation under its alias, or under its own name.
-fn aliased(
-    node: Rc<Node>,
-    alias: Option<&TableAlias>,
-    own: Vec<String>,
-    at: Location,
-) -> Result<(Rc<Node>, Scope), SqlError> {
+fn aliased(node: Rc<Node>, alias: Option<&TableAlias>, own: Vec<String>, at: Location) -> Result<(Rc<Node>, Scope), SqlError> {
     let Some(alias) = alias else {
         let scope = Scope::of(&node, own);
         return Ok((node, scope));

@@ -45,12 +45,14 @@ impl Scope {
         // The longest qualifier wins; what remains after the column are fields.
         for length in (1..idents.len()).rev() {
             let qualifier: Vec<_> = idents[..length].iter().map(|ident| ident.value.as_str()).collect();
-            let of_relation = |index: usize| self.qualifiers[index].iter().map(String::as_str).collect::<Vec<_>>().ends_with(&qualifier);
+            let of_relation =
+                |index: usize| self.qualifiers[index].iter().map(String::as_str).collect::<Vec<_>>().ends_with(&qualifier);
             if !(0..self.columns.len()).any(of_relation) {
                 continue;
             }
             let name = &idents[length];
-            let Some(index) = (0..self.columns.len()).find(|index| of_relation(*index) && self.columns[*index].name == name.value)
+            let Some(index) =
+                (0..self.columns.len()).find(|index| of_relation(*index) && self.columns[*index].name == name.value)
             else {
                 return Err(self.unknown(name));
             };
@@ -61,7 +63,8 @@ impl Scope {
             [name, ..] => {
                 let known = self.qualifiers.iter().filter_map(|qualifier| qualifier.last()).map(String::as_str);
                 let hint = closest(&name.value, known).map(|close| format!("did you mean {close:?}?"));
-                let error = SqlError::new("SQL-NAME", format!("there is no table or column {:?} here", name.value)).at(name.span.start);
+                let error =
+                    SqlError::new("SQL-NAME", format!("there is no table or column {:?} here", name.value)).at(name.span.start);
                 Err(SqlError { hint, ..error })
             }
             [] => Err(SqlError::new("SQL-NAME", "a name is missing")),
@@ -99,7 +102,8 @@ pub(super) fn field(value: Typed, name: &Ident) -> Result<Typed, SqlError> {
         return Err(SqlError::new("SQL-NAME", message).at(name.span.start));
     };
     let Some(index) = fields.iter().position(|field| field.name == name.value) else {
-        let hint = closest(&name.value, fields.iter().map(|field| field.name.as_str())).map(|close| format!("did you mean {close:?}?"));
+        let hint =
+            closest(&name.value, fields.iter().map(|field| field.name.as_str())).map(|close| format!("did you mean {close:?}?"));
         let error = SqlError::new("SQL-NAME", format!("the row has no field {:?}", name.value)).at(name.span.start);
         return Err(SqlError { hint, ..error });
     };

@@ -50,11 +50,7 @@ pub(super) fn distinct(rows: Rc<Node>, at: Location) -> Result<Rc<Node>, SqlErro
 }
 
 /// The columns of a SELECT list. Names are Flink's: the alias, the last part of a column's name, or `EXPR$` and the position.
-fn select_list(
-    items: &[SelectItem],
-    scope: &Scope,
-    expressions: &mut Expressions<'_>,
-) -> Result<Vec<(String, Typed)>, SqlError> {
+fn select_list(items: &[SelectItem], scope: &Scope, expressions: &mut Expressions<'_>) -> Result<Vec<(String, Typed)>, SqlError> {
     let mut outputs = Vec::new();
     let pass_on = |index: usize| {
         let column = &scope.columns[index];
@@ -66,7 +62,9 @@ fn select_list(
                 let name = name_of(expr).map_or_else(|| format!("EXPR${}", outputs.len()), |ident| ident.value.clone());
                 outputs.push((name, typed(expressions.bind(expr)?, expr)?));
             }
-            SelectItem::ExprWithAlias { expr, alias } => outputs.push((alias.value.clone(), typed(expressions.bind(expr)?, expr)?)),
+            SelectItem::ExprWithAlias { expr, alias } => {
+                outputs.push((alias.value.clone(), typed(expressions.bind(expr)?, expr)?))
+            }
             SelectItem::Wildcard(options) if is_plain(options) => {
                 if scope.columns.is_empty() {
                     return Err(SqlError::new("SQL-NAME", "* needs a FROM").at(item.span().start));
@@ -90,9 +88,9 @@ fn select_list(
 /// A column needs a type.
 fn typed(value: Typed, expr: &Expr) -> Result<Typed, SqlError> {
     match value.kind {
-        ExprKind::UntypedNull => {
-            Err(SqlError::new("SQL-TYPE", "NULL has no type here").at(expr.span().start).hint("write CAST(NULL AS STRING) or another type"))
-        }
+        ExprKind::UntypedNull => Err(SqlError::new("SQL-TYPE", "NULL has no type here")
+            .at(expr.span().start)
+            .hint("write CAST(NULL AS STRING) or another type")),
         _ => Ok(value),
     }
 }

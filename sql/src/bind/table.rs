@@ -94,7 +94,8 @@ fn with_watermark(
     let watermark = expression(environment, &scope, text, "WATERMARK").map_err(|error| of_table(path, column, error))?;
     for data_type in [&input.columns[time].data_type, &watermark.data_type] {
         if !is_time(data_type) {
-            let message = format!("the watermark of table {path} needs TIMESTAMP(p) or TIMESTAMP_LTZ(p) with p up to 3, not {data_type}");
+            let message =
+                format!("the watermark of table {path} needs TIMESTAMP(p) or TIMESTAMP_LTZ(p) with p up to 3, not {data_type}");
             return Err(SqlError::new("SQL-TIME", message).hint("CAST it in a computed column"));
         }
     }

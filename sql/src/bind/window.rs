@@ -22,7 +22,9 @@ impl Binder<'_> {
     pub(super) fn table_function(&self, name: &[String], args: &[FunctionArg], at: Location) -> Result<Rc<Node>, SqlError> {
         let shown = name.join(".").to_uppercase();
         let Some((_, lengths)) = FUNCTIONS.into_iter().find(|(function, _)| *function == shown) else {
-            return Err(SqlError::unsupported(format!("the table function {shown}")).at(at).hint("there are TUMBLE, HOP and CUMULATE"));
+            return Err(SqlError::unsupported(format!("the table function {shown}"))
+                .at(at)
+                .hint("there are TUMBLE, HOP and CUMULATE"));
         };
         let parameters: Vec<_> = ["DATA", "TIMECOL"].iter().chain(lengths).copied().collect();
         let values = by_parameter(&shown, &parameters, args, at)?;
@@ -134,8 +136,12 @@ fn time_attribute(input: &Node, descriptor: &Expr) -> Result<usize, SqlError> {
     let scope = super::scope::Scope::of(input, Vec::new());
     let column = scope.name(name)?.as_column().unwrap_or_default();
     if !input.columns[column].is_rowtime {
-        let message = format!("the window function needs a time attribute, but {:?} is an ordinary {}", name.value, input.columns[column].data_type);
-        let hint = "declare it in CREATE TABLE by WATERMARK FOR; functions, casts and UNION ALL with other columns end a time attribute";
+        let message = format!(
+            "the window function needs a time attribute, but {:?} is an ordinary {}",
+            name.value, input.columns[column].data_type
+        );
+        let hint =
+            "declare it in CREATE TABLE by WATERMARK FOR; functions, casts and UNION ALL with other columns end a time attribute";
         return Err(SqlError::new("SQL-TIME", message).at(name.span.start).hint(hint));
     }
     Ok(column)

@@ -27,14 +27,27 @@ pub enum ExprKind {
     Literal(Option<String>),
     /// NULL of no type yet. Its context gives it one.
     UntypedNull,
-    Call { function: FunctionRef, args: Vec<Typed> },
-    Cast { value: Box<Typed>, or_null: bool, zone: Option<String> },
-    Case { branches: Vec<(Typed, Typed)>, otherwise: Option<Box<Typed>> },
+    Call {
+        function: FunctionRef,
+        args: Vec<Typed>,
+    },
+    Cast {
+        value: Box<Typed>,
+        or_null: bool,
+        zone: Option<String>,
+    },
+    Case {
+        branches: Vec<(Typed, Typed)>,
+        otherwise: Option<Box<Typed>>,
+    },
     And(Vec<Typed>),
     Or(Vec<Typed>),
     Coalesce(Vec<Typed>),
     /// A field of a ROW value, by position.
-    Field { value: Box<Typed>, index: usize },
+    Field {
+        value: Box<Typed>,
+        index: usize,
+    },
 }
 
 /// A function of the registry. Two are equal if they have the same name and version.
@@ -118,9 +131,7 @@ impl Typed {
 
     /// The expression over an input whose columns are at other positions.
     pub fn moved(&self, position: &dyn Fn(usize) -> usize) -> Self {
-        self.rewrite(&mut |part| {
-            part.as_column().map(|index| Self { kind: ExprKind::Column(position(index)), ..part.clone() })
-        })
+        self.rewrite(&mut |part| part.as_column().map(|index| Self { kind: ExprKind::Column(position(index)), ..part.clone() }))
     }
 
     /// Calls `visit` for each column of the input that the expression names.

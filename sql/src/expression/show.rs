@@ -12,7 +12,9 @@ impl Typed {
             ExprKind::Column(index) => columns.get(*index).map_or_else(|| format!("${index}"), |name| (*name).to_owned()),
             ExprKind::Aggregate(index) => format!("$agg{index}"),
             ExprKind::UntypedNull | ExprKind::Literal(None) => "null".into(),
-            ExprKind::Literal(Some(text)) if self.data_type.is_numeric() || self.data_type == super::DataType::Boolean => text.clone(),
+            ExprKind::Literal(Some(text)) if self.data_type.is_numeric() || self.data_type == super::DataType::Boolean => {
+                text.clone()
+            }
             ExprKind::Literal(Some(text)) if self.data_type.is_text() => format!("'{}'", text.replace('\'', "''")),
             ExprKind::Literal(Some(text)) => format!("{text}:{}", self.data_type),
             ExprKind::Call { function, args } => match (operator(function.0.name), args.as_slice()) {

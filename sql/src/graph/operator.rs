@@ -32,7 +32,9 @@ pub(super) fn operators(node: &Node, options: &JobOptions) -> Result<Vec<Operato
             let mut set = vec![("window", shape(window)), ("time_column", json!(node.input().columns[*time].name))];
             set.extend(zone(window));
             let added = &node.columns[node.columns.len() - 3..];
-            set.extend([("window_start", 0), ("window_end", 1), ("window_time", 2)].map(|(name, at)| (name, json!(added[at].name))));
+            set.extend(
+                [("window_start", 0), ("window_end", 1), ("window_time", 2)].map(|(name, at)| (name, json!(added[at].name))),
+            );
             vec![descriptor("window.assign", set)]
         }
         NodeKind::WindowAggregate { window, keys, aggregates, outputs } => {
@@ -48,11 +50,8 @@ pub(super) fn operators(node: &Node, options: &JobOptions) -> Result<Vec<Operato
 
 /// The columns of a node as a vertex declares them. Those of changes end with their kind.
 pub(super) fn fields(node: &Node) -> Vec<Field> {
-    let field = |column: &Column| Field {
-        name: column.name.clone(),
-        data_type: column.data_type.clone(),
-        nullable: column.nullable,
-    };
+    let field =
+        |column: &Column| Field { name: column.name.clone(), data_type: column.data_type.clone(), nullable: column.nullable };
     let kind = node.is_updating.then(kind_column);
     node.columns.iter().chain(&kind).map(field).collect()
 }
@@ -85,10 +84,8 @@ fn sink(node: &Node, path: &ObjectPath, table: &CatalogTable) -> Result<Operator
         while source.input().is_updating {
             source = source.input();
         }
-        let message = format!(
-            "table sink '{path}' doesn't support consuming update changes, which node {} produces",
-            describe(source)
-        );
+        let message =
+            format!("table sink '{path}' doesn't support consuming update changes, which node {} produces", describe(source));
         let hint = "write to a connector that takes changes, such as 'print', or aggregate per window";
         return Err(SqlError::new("SQL-CHANGELOG", message).hint(hint));
     }
@@ -96,7 +93,7 @@ fn sink(node: &Node, path: &ObjectPath, table: &CatalogTable) -> Result<Operator
 }
 
 fn descriptor(kind: &str, options: Vec<(&str, Value)>) -> OperatorDescriptor {
-    OperatorDescriptor { kind: kind.into(), options: options.into_iter().map(|(name, value)| (name.to_owned(), value)).collect() }
+    OperatorDescriptor::new(kind, options.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
 }
 
 fn calc(filter: Option<&Typed>, outputs: &[Typed], columns: &[Column]) -> Result<OperatorDescriptor, SqlError> {

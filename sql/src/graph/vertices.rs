@@ -62,7 +62,7 @@ impl<'a> Vertices<'a> {
     fn vertex(&mut self, node: &Node, parallelism: u32) -> Result<usize, SqlError> {
         let uid = self.uid(node);
         self.vertices.push(JobVertex {
-            uid,
+            uid: uid.clone(),
             name: String::new(),
             parallelism,
             operators: Vec::new(),
@@ -70,12 +70,25 @@ impl<'a> Vertices<'a> {
             input_schemas: Vec::new(),
         });
         let vertex = self.vertices.len() - 1;
-        self.append(vertex, node)?;
+        self.append(vertex, node, Some(uid))?;
         Ok(vertex)
     }
 
-    fn append(&mut self, vertex: usize, node: &Node) -> Result<(), SqlError> {
-        let operators = operators(node, self.options)?;
+    /// Adds the operators of a node to a chain. One with state gets an id, by which its state is found wherever it is later.
+    fn append(&mut self, vertex: usize, node: &Node, uid: Option<String>) -> Result<(), SqlError> {
+        let mut operators = operators(node, self.options)?;
+        let stateful = match node.kind {
+            NodeKind::Scan { .. } | NodeKind::Values { .. } => operators.first_mut(),
+            NodeKind::Watermark { .. }
+            | NodeKind::WindowAggregate { .. }
+            | NodeKind::GroupAggregate { .. }
+            | NodeKind::Sink { .. }
+            | NodeKind::Collect { .. } => operators.last_mut(),
+            NodeKind::Calc { .. } | NodeKind::WindowAssign { .. } | NodeKind::Union => None,
+        };
+        if let Some(operator) = stateful {
+            operator.uid = Some(uid.unwrap_or_else(|| self.uid(node)));
+        }
         let vertex = &mut self.vertices[vertex];
         vertex.operators.extend(operators);
         vertex.name.push_str(if vertex.name.is_empty() { "" } else { " -> " });
@@ -92,7 +105,7 @@ impl<'a> Vertices<'a> {
         if let [only] = inputs
             && self.is_only_consumer(node)
         {
-            self.append(*only, node)?;
+            self.append(*only, node, None)?;
             return Ok(*only);
         }
         let parallelism = inputs.iter().map(|input| self.vertices[*input].parallelism).max().unwrap_or(1);
@@ -105,7 +118,7 @@ impl<'a> Vertices<'a> {
     fn keyed(&mut self, node: &Node, keys: &[usize], inputs: &[usize]) -> Result<usize, SqlError> {
         let at_one_place = |input: &usize| self.vertices[*input].parallelism == 1;
         if keys.is_empty() && inputs.len() == 1 && inputs.iter().all(at_one_place) && self.is_only_consumer(node) {
-            self.append(inputs[0], node)?;
+            self.append(inputs[0], node, None)?;
             return Ok(inputs[0]);
         }
         let parallelism = if keys.is_empty() { 1 } else { self.options.parallelism };
@@ -161,9 +174,10 @@ impl<'a> Vertices<'a> {
                 is_rowtime: false,
             })
             .collect();
-        let outputs = columns.iter().enumerate().map(|(index, column)| {
-            crate::expression::Typed::column(index, column.data_type.clone(), column.nullable)
-        });
+        let outputs = columns
+            .iter()
+            .enumerate()
+            .map(|(index, column)| crate::expression::Typed::column(index, column.data_type.clone(), column.nullable));
         let kind = NodeKind::Calc { filter: None, outputs: outputs.collect() };
         let node = Node { kind, inputs: Vec::new(), columns, window: None, is_updating: false };
         let copy = self.vertex(&node, self.vertices[of].parallelism)?;

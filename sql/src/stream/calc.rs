@@ -81,9 +81,10 @@ fn merged(
     for expression in filter.into_iter().chain(outputs) {
         expression.visit_columns(&mut |index| uses[index] += 1);
     }
-    let copies_well = computed.iter().zip(&uses).all(|(expression, uses)| {
-        *uses <= 1 || (expression.is_deterministic() && expression.size(LARGEST_COPY) < LARGEST_COPY)
-    });
+    let copies_well = computed
+        .iter()
+        .zip(&uses)
+        .all(|(expression, uses)| *uses <= 1 || (expression.is_deterministic() && expression.size(LARGEST_COPY) < LARGEST_COPY));
     // A condition above the inner outputs must not see the rows that the inner filter drops; a conjunction keeps the order.
     copies_well.then(|| {
         let filter = both(inner.clone(), filter.map(|filter| filter.inlined(computed)));

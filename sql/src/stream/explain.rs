@@ -33,7 +33,10 @@ pub fn describe(node: &Node) -> String {
         }
         NodeKind::Values { rows } => {
             let row = |row: &Vec<_>| {
-                format!("{{ {} }}", row.iter().map(|value: &crate::expression::Typed| value.show(&[])).collect::<Vec<_>>().join(", "))
+                format!(
+                    "{{ {} }}",
+                    row.iter().map(|value: &crate::expression::Typed| value.show(&[])).collect::<Vec<_>>().join(", ")
+                )
             };
             let shown: Vec<_> = rows.iter().take(5).map(row).collect();
             let more = if rows.len() > 5 { ", …" } else { "" };

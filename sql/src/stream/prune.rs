@@ -165,13 +165,7 @@ fn moved_calls(aggregates: &[AggregateCall], position: &dyn Fn(usize) -> usize) 
     aggregates.iter().map(moved).collect()
 }
 
-fn finish(
-    node: &Node,
-    kind: NodeKind,
-    inputs: Vec<Rc<Node>>,
-    kept: &BTreeSet<usize>,
-    columns: Vec<super::Column>,
-) -> Rebuilt {
+fn finish(node: &Node, kind: NodeKind, inputs: Vec<Rc<Node>>, kept: &BTreeSet<usize>, columns: Vec<super::Column>) -> Rebuilt {
     let mut positions = vec![None; node.columns.len()];
     kept.iter().enumerate().for_each(|(now, before)| positions[*before] = Some(now));
     let window = node.window.map(|window| WindowColumns {

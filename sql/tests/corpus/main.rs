@@ -95,11 +95,21 @@ type Folded = [(Vec<String>, i64)];
 
 fn compare(expected: &Folded, found: &Folded) -> Result<(), String> {
     let absent = |from: &Folded, other: &Folded| -> Vec<String> {
-        from.iter().filter(|row| !other.contains(row)).take(5).map(|(row, weight)| format!("    {weight}× {}", row.join(" | "))).collect()
+        from.iter()
+            .filter(|row| !other.contains(row))
+            .take(5)
+            .map(|(row, weight)| format!("    {weight}× {}", row.join(" | ")))
+            .collect()
     };
     let (missing, extra) = (absent(expected, found), absent(found, expected));
     if missing.is_empty() && extra.is_empty() {
         return Ok(());
     }
-    Err(format!("{} rows instead of {}\n  missing\n{}\n  not expected\n{}", found.len(), expected.len(), missing.join("\n"), extra.join("\n")))
+    Err(format!(
+        "{} rows instead of {}\n  missing\n{}\n  not expected\n{}",
+        found.len(),
+        expected.len(),
+        missing.join("\n"),
+        extra.join("\n")
+    ))
 }

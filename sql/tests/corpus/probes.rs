@@ -39,7 +39,10 @@ pub(crate) fn known_differences() -> BTreeSet<(String, String)> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/probes/different.tsv");
     let text = std::fs::read_to_string(file).unwrap();
     let lines = text.lines().filter(|line| !line.starts_with('#'));
-    lines.map(|line| line.split('\t').map(str::to_owned).collect::<Vec<_>>()).map(|line| (line[1].clone(), line[2].clone())).collect()
+    lines
+        .map(|line| line.split('\t').map(str::to_owned).collect::<Vec<_>>())
+        .map(|line| (line[1].clone(), line[2].clone()))
+        .collect()
 }
 
 fn read(file: &Path) -> Vec<Probe> {
@@ -74,7 +77,9 @@ impl Probe {
         let fails = self.value.starts_with("ERROR");
         match found {
             Err(_) if fails => None,
-            Err(error) => Some(format!("{} {} instead: {}", self.data_type, self.value, error.lines().next().unwrap_or_default())),
+            Err(error) => {
+                Some(format!("{} {} instead: {}", self.data_type, self.value, error.lines().next().unwrap_or_default()))
+            }
             Ok((data_type, value)) if fails && self.folded.as_ref() != Some(&value) => {
                 Some(format!("{data_type} {value} instead of {}", self.value))
             }
@@ -96,7 +101,8 @@ impl Probe {
         }
         let text = format!("SELECT {}", self.expression);
         let fails = |error: weir_sql::script::SqlError| error.to_string();
-        let [statement]: [ScriptStatement; 1] = split(&text).map_err(fails)?.try_into().map_err(|_| "several statements".to_owned())?;
+        let [statement]: [ScriptStatement; 1] =
+            split(&text).map_err(fails)?.try_into().map_err(|_| "several statements".to_owned())?;
         let Statement::Query(query) = parse_statement(&statement).map_err(fails)? else { return Err("no query".into()) };
         let number = next_number();
         let options = session.job_options("probe");

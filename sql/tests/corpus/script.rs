@@ -89,7 +89,10 @@ impl Script {
                     read_in_order(&mut job.graph);
                     engine::run(&job.graph, seed).map_err(|error| error.to_string())?;
                     let found = engine::collected(number);
-                    return Ok(Found { columns: shown(&columns), rows: rows::rows(&found, &columns, session.options.local_time_zone()) });
+                    return Ok(Found {
+                        columns: shown(&columns),
+                        rows: rows::rows(&found, &columns, session.options.local_time_zone()),
+                    });
                 }
                 other => {
                     session.command(&other).ok_or("not a command")?.map_err(fails)?;

@@ -118,7 +118,12 @@ async fn copy_state(
                 let state = file.take_over(&group.state, source).await?;
                 key_groups.push(KeyGroupHandle { key_group: group.key_group, state });
             }
-            operators.push(OperatorSnapshot { operator_state, key_groups });
+            operators.push(OperatorSnapshot {
+                uid: operator.uid.clone(),
+                kind: operator.kind.clone(),
+                operator_state,
+                key_groups,
+            });
         }
         copies.push(SubtaskSnapshot { execution_vertex: subtask.execution_vertex, operators });
         if !file.bytes.is_empty() {

@@ -11,6 +11,9 @@
 //!     body: weir.checkpoint.v1.CheckpointMetadata
 //! ```
 //!
+//! Version 2 adds the uids of operators to the body, and is written only if there are any: a build that reads only version 1 would
+//! match their state by position.
+//!
 //! Magic, header length and the header's checksum have the same position in every version, so that damage is never mistaken
 //! for a newer version.
 
@@ -18,7 +21,8 @@ use std::collections::BTreeSet;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use weir_protocol::JobId;
-use weir_protocol::checkpoint::{CheckpointMetadata, FileSegment, OperatorSnapshot, StateHandle};
+use weir_protocol::checkpoint::{CheckpointMetadata, FileSegment, OperatorSnapshot, StateHandle, SubtaskSnapshot};
+use weir_protocol::job_graph::validate::is_legal_uid;
 
 use super::CheckpointError;
 use crate::file_system::check_path;
@@ -26,8 +30,11 @@ use crate::file_system::check_path;
 /// The first bytes of every metadata file.
 pub const MAGIC: &[u8; 8] = b"WEIRCKPT";
 
-/// The format version that this build writes, and the newest that it reads.
-pub const FORMAT_VERSION: u32 = 1;
+/// The newest format version: the newest that this build reads, and the one that it writes if an operator has a uid.
+pub const FORMAT_VERSION: u32 = 2;
+
+/// The format version of checkpoints whose operators have no uids.
+const VERSION_WITHOUT_UIDS: u32 = 1;
 
 /// Maximum size of a metadata file in bytes.
 pub const METADATA_LIMIT: u64 = 64 * 1024 * 1024;
@@ -51,13 +58,19 @@ pub fn encode(path: &str, metadata: &CheckpointMetadata) -> Result<Bytes, Checkp
     }
     let mut file = BytesMut::with_capacity(HEADER + body.len());
     file.put_slice(MAGIC);
-    file.put_u32_le(FORMAT_VERSION);
+    file.put_u32_le(version_of(metadata));
     file.put_u32_le(HEADER as u32);
     file.put_u64_le(body.len() as u64);
     file.put_u32_le(crc32c::crc32c(&body));
     file.put_u32_le(crc32c::crc32c(&file));
     file.put_slice(&body);
     Ok(file.freeze())
+}
+
+/// The oldest version whose readers understand this checkpoint.
+fn version_of(metadata: &CheckpointMetadata) -> u32 {
+    let mut operators = metadata.subtasks.iter().flat_map(|subtask| &subtask.operators);
+    if operators.any(|operator| operator.uid.is_some()) { FORMAT_VERSION } else { VERSION_WITHOUT_UIDS }
 }
 
 /// Decodes the metadata file that was read from `path`. If `job` is given, the file must belong to it.
@@ -108,7 +121,7 @@ fn body_of(path: &str, file: &Bytes) -> Result<Bytes, CheckpointError> {
         return Err(damaged(found, expected, "header"));
     }
     let version = number(8);
-    if version != FORMAT_VERSION || header != HEADER {
+    if !(VERSION_WITHOUT_UIDS..=FORMAT_VERSION).contains(&version) || header != HEADER {
         return Err(CheckpointError::Version { path: path.to_owned(), found: version, supported: FORMAT_VERSION });
     }
     let body_length = u64::from(number(16)) | u64::from(number(20)) << 32;
@@ -141,7 +154,8 @@ fn handles(operator: &OperatorSnapshot) -> impl Iterator<Item = &StateHandle> {
     operator.operator_state.iter().chain(operator.key_groups.iter().map(|group| &group.state))
 }
 
-/// Checks the rules that every checkpoint keeps: legal paths, subtasks in order, every key group at most once per operator.
+/// Checks the rules that every checkpoint keeps: legal paths, subtasks in order, the same chain in all subtasks of a vertex, every
+/// uid in one place, every key group at most once per operator.
 fn check(path: &str, metadata: &CheckpointMetadata) -> Result<(), CheckpointError> {
     let invalid = |reason: String| CheckpointError::Invalid { path: path.to_owned(), reason };
     for segment in segments(metadata) {
@@ -156,6 +170,7 @@ fn check(path: &str, metadata: &CheckpointMetadata) -> Result<(), CheckpointErro
     if !metadata.subtasks.is_sorted_by(|one, next| one.execution_vertex < next.execution_vertex) {
         return Err(invalid("subtasks are out of order, or one appears twice".to_owned()));
     }
+    check_chains(metadata).map_err(invalid)?;
     let mut seen = BTreeSet::new();
     for subtask in &metadata.subtasks {
         for (operator, snapshot) in subtask.operators.iter().enumerate() {
@@ -170,6 +185,38 @@ fn check(path: &str, metadata: &CheckpointMetadata) -> Result<(), CheckpointErro
                         subtask.execution_vertex.vertex, group.key_group
                     )));
                 }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The uid and kind of each operator of a subtask's chain.
+fn names(subtask: &SubtaskSnapshot) -> impl Iterator<Item = (Option<&str>, Option<&str>)> {
+    subtask.operators.iter().map(|operator| (operator.uid.as_deref(), operator.kind.as_deref()))
+}
+
+/// Checks that all subtasks of a vertex have the same operators, and that each uid is legal and belongs to one operator. A restore
+/// relies on it: it asks the first subtask of a vertex, and finds state by uid.
+fn check_chains(metadata: &CheckpointMetadata) -> Result<(), String> {
+    let mut uids = BTreeSet::new();
+    let mut first: Option<&SubtaskSnapshot> = None;
+    for subtask in &metadata.subtasks {
+        let vertex = subtask.execution_vertex.vertex;
+        if let Some(first) = first.filter(|first| first.execution_vertex.vertex == vertex) {
+            if !names(first).eq(names(subtask)) {
+                return Err(format!("the subtasks of vertex {vertex} have different operators"));
+            }
+            continue;
+        }
+        first = Some(subtask);
+        for uid in subtask.operators.iter().filter_map(|operator| operator.uid.as_deref()) {
+            if !is_legal_uid(uid) {
+                let start: String = uid.chars().take(100).collect();
+                return Err(format!("an operator of vertex {vertex} has an illegal uid: {start:?}"));
+            }
+            if !uids.insert(uid) {
+                return Err(format!("two operators have the uid {uid:?}"));
             }
         }
     }

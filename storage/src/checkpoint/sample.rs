@@ -37,6 +37,7 @@ pub(super) fn checkpoint(id: u64, files: [&[(String, &[u8])]; 2]) -> CheckpointM
         let operator = OperatorSnapshot {
             operator_state: Some(StateHandle::Inline(Bytes::from_static(b"offset 17"))),
             key_groups: files.iter().zip(0..).map(group).collect(),
+            ..OperatorSnapshot::default()
         };
         SubtaskSnapshot { execution_vertex: subtask(number), operators: vec![OperatorSnapshot::default(), operator] }
     });

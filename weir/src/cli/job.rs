@@ -38,7 +38,7 @@ pub(super) enum JobCommand {
         /// Client token: a text of your own. A repeated submission of the same graph with the same token creates no second job.
         #[arg(long)]
         token: Option<String>,
-        /// Drop the state of vertices that the graph no longer has, if the job starts from a savepoint or checkpoint
+        /// Drop the state of vertices and operators that the graph no longer has, if the job starts from a savepoint or checkpoint
         /// (`restore_from` in its job graph). Without this, such a savepoint is refused.
         #[arg(long, short = 'n', visible_alias = "allowNonRestoredState")]
         allow_non_restored_state: bool,

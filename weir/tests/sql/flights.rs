@@ -59,6 +59,7 @@ fn the_script_of_the_tutorial_computes_what_a_loop_over_the_rows_does() {
     let found = rows(&place.join("daily"));
     let wrong: Vec<_> = found.iter().zip(&expected).filter(|(found, expected)| found != expected).take(5).collect();
     assert!(found.len() == expected.len() && wrong.is_empty(), "{} rows of {}: {wrong:?}", found.len(), expected.len());
-    let is_late = |flight: &&String| flight.rsplit(',').next().is_some_and(|delay| delay.parse().is_ok_and(|delay: i64| delay > 600));
+    let is_late =
+        |flight: &&String| flight.rsplit(',').next().is_some_and(|delay| delay.parse().is_ok_and(|delay: i64| delay > 600));
     assert_eq!(rows(&place.join("very-late")).len(), flights.iter().filter(is_late).count());
 }

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use super::cluster::{Cluster, PATIENCE, until};
-use super::{run, run_with, rows, weir_sql};
+use super::{rows, run, run_with, weir_sql};
 
 /// Tables of orders that are read and of sums that are written, below a directory.
 fn tables(place: &Path) -> String {
@@ -42,8 +42,7 @@ fn a_script_reads_files_and_writes_files_and_its_jobs_can_be_listed() {
     );
     let ended = run_with(&["-f", "-", "-m", &addresses], &script);
     assert_eq!(ended.code, Some(0), "{ended:?}");
-    let expected =
-        ["2024-01-01 10:00:00,apple,2,6", "2024-01-01 10:00:00,pear,1,7", "2024-01-01 10:01:00,apple,1,100"];
+    let expected = ["2024-01-01 10:00:00,apple,2,6", "2024-01-01 10:00:00,pear,1,7", "2024-01-01 10:01:00,apple,1,100"];
     assert_eq!(rows(&place.join("sums")), expected, "{ended:?}");
     assert_eq!(rows(&place.join("large")).len(), 1);
     assert!(ended.err.contains("is FINISHED after"), "{ended:?}");
@@ -59,7 +58,8 @@ fn a_script_reads_files_and_writes_files_and_its_jobs_can_be_listed() {
 
     // A job that fails fails the script, with its cause; what was submitted before goes on.
     std::fs::write(place.join("orders/b.csv"), "5,apple,many,2024-01-01 10:00:00\n").expect("a file");
-    let script = format!("{} SET 'table.dml-sync' = 'true'; SET 'restart-strategy.type' = 'none'; {SUMS} SHOW TABLES;", tables(place));
+    let script =
+        format!("{} SET 'table.dml-sync' = 'true'; SET 'restart-strategy.type' = 'none'; {SUMS} SHOW TABLES;", tables(place));
     let ended = run_with(&["-m", &addresses], &script);
     assert_eq!(ended.code, Some(1), "{ended:?}");
     assert!(ended.err.contains("is FAILED") && ended.err.contains("many") && ended.err.contains("submitted before"), "{ended:?}");

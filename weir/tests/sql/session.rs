@@ -20,7 +20,8 @@ fn an_error_names_its_line_and_column_shows_a_caret_and_ends_the_script() {
 fn standard_input_is_the_script_if_it_is_no_terminal() {
     let ended = run_with(&[], "SHOW DATABASES");
     assert_eq!(ended.code, Some(0), "{ended:?}");
-    let expected = "+------------------+\n| database name    |\n+------------------+\n| default_database |\n+------------------+\n";
+    let expected =
+        "+------------------+\n| database name    |\n+------------------+\n| default_database |\n+------------------+\n";
     assert_eq!(ended.out, expected);
 }
 
@@ -42,7 +43,11 @@ fn results_are_tables_csv_or_json() {
 #[test]
 fn options_are_set_listed_and_refused() {
     let ended = run(&["-D", "parallelism.default=3", "-e", "SET 'pipeline.name' = 'a, b'; SET;", "-o", "csv"]);
-    assert_eq!((ended.code, ended.out.as_str()), (Some(0), "key,value\nparallelism.default,3\npipeline.name,\"a, b\"\n"), "{ended:?}");
+    assert_eq!(
+        (ended.code, ended.out.as_str()),
+        (Some(0), "key,value\nparallelism.default,3\npipeline.name,\"a, b\"\n"),
+        "{ended:?}"
+    );
     let ended = run(&["-D", "parallelism.defalt=3", "-e", "SET"]);
     assert_eq!(ended.code, Some(2), "{ended:?}");
     assert!(ended.err.contains("parallelism.default"), "{ended:?}");

@@ -1,4 +1,4 @@
-//! Reads a subtask's state back: its part of the state that all former subtasks of its vertex saved.
+//! Reads a subtask's state back: for each operator, its part of the state that all former subtasks of the operator saved.
 
 use std::ops::Range;
 
@@ -6,8 +6,8 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use weir_dataflow::operator::RestoredState;
 use weir_protocol::JobId;
-use weir_protocol::checkpoint::{StateHandle, SubtaskSnapshot};
-use weir_protocol::link::TaskFailure;
+use weir_protocol::checkpoint::StateHandle;
+use weir_protocol::link::{OperatorRestore, TaskFailure};
 use weir_storage::checkpoint::CheckpointStorage;
 
 use crate::task::report::failure;
@@ -40,14 +40,14 @@ pub struct Restorer {
     pub key_groups: Range<u32>,
 }
 
-/// Reads the state of every operator, in chain order. `former` has one part per former subtask.
+/// Reads the state of every operator. `operators` has one entry per operator, in chain order.
 pub async fn read(
     storage: &CheckpointStorage,
     job: JobId,
     restorer: &Restorer,
-    former: &[SubtaskSnapshot],
+    operators: &[OperatorRestore],
 ) -> Result<Vec<RestoredState>, TaskFailure> {
-    let (mut restored, pieces) = select(restorer, former)?;
+    let (mut restored, pieces) = select(restorer, operators)?;
     let reads = pieces.into_iter().map(|piece| async move {
         let bytes = storage.read_state(job, &piece.handle).await;
         let bytes = bytes.map_err(|error| {
@@ -67,32 +67,26 @@ pub async fn read(
     Ok(restored)
 }
 
-/// Selects the pieces that this subtask restores, in the order in which operators get them.
-fn select(restorer: &Restorer, former: &[SubtaskSnapshot]) -> Result<(Vec<RestoredState>, Vec<Piece>), TaskFailure> {
-    let mut former: Vec<_> = former.iter().collect();
-    former.sort_by_key(|part| part.execution_vertex.subtask);
-    // Every former subtask has its part, so the highest number tells how many there were.
-    let former_parallelism = former.last().map_or(0, |part| part.execution_vertex.subtask + 1);
-    let operators = former.first().map_or(0, |part| part.operators.len());
-    if former.iter().any(|part| part.operators.len() != operators) {
-        let message = "the checkpoint's parts differ in their number of operators; start from another checkpoint";
-        return Err(failure("TASK-RESTORE", message, false));
-    }
-    let rescaled = former_parallelism != restorer.parallelism;
-    let restored = vec![RestoredState { former_parallelism, ..RestoredState::default() }; operators];
+/// Selects the pieces that this subtask restores, in the order in which operators get them. Each operator is redistributed by its
+/// own former parallelism, because the operators of a chain may come from different vertices.
+fn select(restorer: &Restorer, operators: &[OperatorRestore]) -> Result<(Vec<RestoredState>, Vec<Piece>), TaskFailure> {
+    let mut restored = Vec::with_capacity(operators.len());
     let mut pieces = Vec::new();
-    for operator in 0..operators {
-        for part in &former {
-            let subtask = part.execution_vertex.subtask;
-            if let Some(handle) = &part.operators[operator].operator_state
-                && (rescaled || subtask == restorer.subtask)
+    for (operator, OperatorRestore { former_parallelism, parts }) in operators.iter().enumerate() {
+        restored.push(RestoredState { former_parallelism: *former_parallelism, ..RestoredState::default() });
+        let rescaled = *former_parallelism != restorer.parallelism;
+        let mut parts: Vec<_> = parts.iter().collect();
+        parts.sort_by_key(|(subtask, _)| *subtask);
+        for (subtask, state) in &parts {
+            if let Some(handle) = &state.operator_state
+                && (rescaled || *subtask == restorer.subtask)
             {
-                pieces.push(Piece { operator, owner: Owner::FormerSubtask(subtask), handle: handle.clone() });
+                pieces.push(Piece { operator, owner: Owner::FormerSubtask(*subtask), handle: handle.clone() });
             }
         }
-        let mut groups: Vec<_> = former
+        let mut groups: Vec<_> = parts
             .iter()
-            .flat_map(|part| &part.operators[operator].key_groups)
+            .flat_map(|(_, state)| &state.key_groups)
             .filter(|group| restorer.key_groups.contains(&group.key_group))
             .collect();
         groups.sort_by_key(|group| group.key_group);
@@ -112,24 +106,21 @@ fn select(restorer: &Restorer, former: &[SubtaskSnapshot]) -> Result<(Vec<Restor
 mod tests {
     use weir_dataflow::key_group::key_group_range;
     use weir_protocol::checkpoint::{KeyGroupHandle, OperatorSnapshot};
-    use weir_protocol::{ExecutionVertexId, JobVertexId};
 
     use super::*;
 
     const MAX_PARALLELISM: u32 = 8;
 
-    fn snapshots(parallelism: u32) -> Vec<SubtaskSnapshot> {
+    /// An operator of which each former subtask saved its key groups and an operator state.
+    fn saved(parallelism: u32) -> OperatorRestore {
         let part = |subtask| {
             let key_groups = key_group_range(MAX_PARALLELISM, parallelism, subtask)
                 .map(|key_group| KeyGroupHandle { key_group, state: StateHandle::Inline(Bytes::from(vec![key_group as u8])) })
                 .collect();
             let operator_state = Some(StateHandle::Inline(Bytes::from(vec![100 + subtask as u8])));
-            SubtaskSnapshot {
-                execution_vertex: ExecutionVertexId { vertex: JobVertexId(1), subtask },
-                operators: vec![OperatorSnapshot { operator_state, key_groups }],
-            }
+            (subtask, OperatorSnapshot { operator_state, key_groups, ..OperatorSnapshot::default() })
         };
-        (0..parallelism).map(part).collect()
+        OperatorRestore { former_parallelism: parallelism, parts: (0..parallelism).map(part).collect() }
     }
 
     fn restorer(parallelism: u32, subtask: u32) -> Restorer {
@@ -142,7 +133,7 @@ mod tests {
 
     #[test]
     fn with_unchanged_parallelism_a_subtask_restores_its_own_state() {
-        let (restored, pieces) = select(&restorer(2, 1), &snapshots(2)).unwrap();
+        let (restored, pieces) = select(&restorer(2, 1), &[saved(2)]).unwrap();
         assert_eq!(restored[0].former_parallelism, 2);
         let expected: Vec<_> = [Owner::FormerSubtask(1)].into_iter().chain((4..8).map(Owner::KeyGroup)).collect();
         assert_eq!(owners(&pieces), expected);
@@ -153,7 +144,7 @@ mod tests {
         for (former, now) in [(1, 2), (2, 1), (2, 3), (3, 2), (8, 3)] {
             let mut taken = Vec::new();
             for subtask in 0..now {
-                let (_, pieces) = select(&restorer(now, subtask), &snapshots(former)).unwrap();
+                let (_, pieces) = select(&restorer(now, subtask), &[saved(former)]).unwrap();
                 let states = pieces.iter().filter(|piece| matches!(piece.owner, Owner::FormerSubtask(_))).count();
                 assert_eq!(states as u32, former);
                 taken.extend(owners(&pieces).into_iter().filter_map(|owner| match owner {
@@ -166,10 +157,23 @@ mod tests {
     }
 
     #[test]
+    fn operators_of_one_chain_are_redistributed_by_their_own_former_parallelism() {
+        let operators = [saved(2), OperatorRestore::default(), saved(3)];
+        let (restored, pieces) = select(&restorer(2, 1), &operators).unwrap();
+        let former: Vec<_> = restored.iter().map(|state| state.former_parallelism).collect();
+        assert_eq!(former, [2, 0, 3]);
+        let of = |operator| owners(&pieces.iter().filter(|piece| piece.operator == operator).cloned().collect::<Vec<_>>());
+        let groups = || (4..8).map(Owner::KeyGroup);
+        assert_eq!(of(0), [Owner::FormerSubtask(1)].into_iter().chain(groups()).collect::<Vec<_>>(), "its own state");
+        assert_eq!(of(1), [], "it starts empty");
+        assert_eq!(of(2), (0..3).map(Owner::FormerSubtask).chain(groups()).collect::<Vec<_>>(), "the states of all");
+    }
+
+    #[test]
     fn a_key_group_that_occurs_twice_is_refused() {
-        let mut parts = snapshots(2);
-        let doubled = parts[0].operators[0].key_groups[0].clone();
-        parts[1].operators[0].key_groups.push(doubled);
-        assert!(!select(&restorer(1, 0), &parts).unwrap_err().retryable);
+        let mut operator = saved(2);
+        let doubled = operator.parts[0].1.key_groups[0].clone();
+        operator.parts[1].1.key_groups.push(doubled);
+        assert!(!select(&restorer(1, 0), &[operator]).unwrap_err().retryable);
     }
 }

@@ -13,6 +13,7 @@ use weir_dataflow::operator::StateSnapshot;
 use weir_protocol::checkpoint::{
     CheckpointBarrier, FileSegment, KeyGroupHandle, OperatorSnapshot, StateHandle, SubtaskCheckpointStats, SubtaskSnapshot,
 };
+use weir_protocol::job_graph::OperatorDescriptor;
 use weir_protocol::link::{CheckpointAcknowledgement, CheckpointDecline};
 use weir_protocol::{CheckpointId, ExecutionAttemptId};
 use weir_storage::checkpoint::{CheckpointStorage, layout};
@@ -52,12 +53,19 @@ pub struct SnapshotWriter {
 pub struct SnapshotBacklog;
 
 impl SnapshotWriter {
-    /// Writes the snapshots of `attempt` on the calling runtime, until the writer is dropped. If a snapshot has at most
-    /// `inline_limit` bytes of new state, they go into its acknowledgement, else into a file.
-    pub fn start(attempt: ExecutionAttemptId, storage: CheckpointStorage, inline_limit: usize, reports: TaskReports) -> Self {
+    /// Writes the snapshots of `attempt`, whose chain has these `operators`, on the calling runtime, until the writer is dropped.
+    /// If a snapshot has at most `inline_limit` bytes of new state, they go into its acknowledgement, else into a file.
+    pub fn start(
+        attempt: ExecutionAttemptId,
+        operators: &[OperatorDescriptor],
+        storage: CheckpointStorage,
+        inline_limit: usize,
+        reports: TaskReports,
+    ) -> Self {
         let (frozen, queue) = mpsc::channel(QUEUE);
         let history = Arc::new(Mutex::new(SnapshotHistory::default()));
-        let uploads = Uploads { attempt, storage, inline_limit, reports, history: history.clone() };
+        let blank = operators.iter().map(OperatorSnapshot::without_state).collect();
+        let uploads = Uploads { attempt, blank, storage, inline_limit, reports, history: history.clone() };
         weir_world::spawn("snapshot-writer", uploads.run(queue));
         Self { frozen, history }
     }
@@ -84,6 +92,8 @@ fn lock(history: &Mutex<SnapshotHistory>) -> MutexGuard<'_, SnapshotHistory> {
 
 struct Uploads {
     attempt: ExecutionAttemptId,
+    /// The snapshot of each operator before it has state: it names the operator.
+    blank: Vec<OperatorSnapshot>,
     storage: CheckpointStorage,
     inline_limit: usize,
     reports: TaskReports,
@@ -135,8 +145,8 @@ impl Uploads {
                         state_bytes: written.state_bytes,
                     };
                     metrics::snapshot_written(&stats);
-                    let snapshot =
-                        SubtaskSnapshot { execution_vertex: self.attempt.execution_vertex, operators: written.operators };
+                    let operators = self.named(written.operators);
+                    let snapshot = SubtaskSnapshot { execution_vertex: self.attempt.execution_vertex, operators };
                     let acknowledgement =
                         CheckpointAcknowledgement { attempt: self.attempt, checkpoint: barrier.id, snapshot, stats };
                     self.reports.tell(TaskReport::Acknowledged(acknowledgement)).await;
@@ -150,6 +160,14 @@ impl Uploads {
                 }
             }
         }
+    }
+
+    /// Puts the names of the chain's operators into their snapshots, so that a restore finds them in another graph.
+    fn named(&self, mut operators: Vec<OperatorSnapshot>) -> Vec<OperatorSnapshot> {
+        for (operator, blank) in operators.iter_mut().zip(&self.blank) {
+            (operator.uid, operator.kind) = (blank.uid.clone(), blank.kind.clone());
+        }
+        operators
     }
 
     /// Deletes the files of a checkpoint that was not acknowledged and never will be.
@@ -299,7 +317,7 @@ impl Serialized {
                 }
                 key_groups.push(KeyGroupHandle { key_group, state });
             }
-            operators.push(OperatorSnapshot { operator_state, key_groups });
+            operators.push(OperatorSnapshot { operator_state, key_groups, ..OperatorSnapshot::default() });
         }
         Written { operators, saved, checkpointed_bytes, state_bytes }
     }

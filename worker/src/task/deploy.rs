@@ -98,11 +98,12 @@ impl Deployer {
         let operators = self.operators.clone();
         // A restoring sink may commit files, and a source may list directories, so this must not run on the I/O threads. Wait for
         // its end even if the task is canceled: until then the attempt may use files that the next attempt touches.
+        let described = task.vertex.operators.clone();
         let mut chain = blocking(move || build(&task, &operators, max_parallelism, restored)).await??;
         if chain.needs_splits() {
             chain = splits::give(chain, (attempt.job, attempt.execution_vertex.vertex), &storage, &control).await?;
         }
-        let snapshots = SnapshotWriter::start(attempt, storage, self.inline_state_limit, reports.clone());
+        let snapshots = SnapshotWriter::start(attempt, &described, storage, self.inline_state_limit, reports.clone());
         let max_batch_rows = self.max_batch_rows;
         Ok(Task::new(TaskParts { control, chain, gate, outputs, snapshots, reports, max_batch_rows }))
     }

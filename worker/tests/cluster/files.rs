@@ -13,7 +13,7 @@ use weir_protocol::{AllocationId, CheckpointId, ExecutionAttemptId, ExecutionVer
 use weir_worker::{TaskManager, TaskManagerOptions};
 
 use super::job_manager::{FakeJobManager, reserve};
-use super::{MAX_PARALLELISM, generation, operator, operators};
+use super::{MAX_PARALLELISM, by_operator, generation, operator, operators};
 
 /// Rows of each input file.
 const ROWS: u64 = 40;
@@ -82,7 +82,7 @@ impl<'a> Copy<'a> {
             slot: self.first_slot + subtask,
             allocation: AllocationId(self.job.0 + u128::from(subtask)),
             vertex: vertex.clone(),
-            restore: restore.map_or_else(Vec::new, |(_, parts)| parts.to_vec()),
+            restore: restore.map_or_else(Vec::new, |(_, parts)| by_operator(parts)),
             inputs: Vec::new(),
             outputs: Vec::new(),
         };

@@ -13,7 +13,9 @@ use serde_json::json;
 use weir_protocol::checkpoint::{CheckpointBarrier, CheckpointKind, StateHandle, SubtaskSnapshot};
 use weir_protocol::job_graph::{DataType, Field, JobVertex, OperatorDescriptor, Partitioning};
 use weir_protocol::job_status::ExecutionState;
-use weir_protocol::link::{Deployment, InputDeployment, Order, OutputDeployment, ProducerLocation, TaskDeployment, TaskMetrics};
+use weir_protocol::link::{
+    Deployment, InputDeployment, OperatorRestore, Order, OutputDeployment, ProducerLocation, TaskDeployment, TaskMetrics,
+};
 use weir_protocol::{
     AllocationId, CheckpointId, ExecutionAttemptId, ExecutionVertexId, Generation, JobId, JobVertexId, LeaderEpoch,
 };
@@ -34,7 +36,17 @@ fn task_manager(name: &str, jobmanagers: &[String]) -> TaskManager {
 
 fn operator(kind: &str, options: serde_json::Value) -> OperatorDescriptor {
     let options = options.as_object().unwrap().clone().into_iter().collect();
-    OperatorDescriptor { kind: kind.into(), options }
+    OperatorDescriptor::new(kind, options)
+}
+
+/// The state of every operator of a chain, from the parts of all former subtasks.
+fn by_operator(parts: &[SubtaskSnapshot]) -> Vec<OperatorRestore> {
+    let operators = parts.first().map_or(0, |part| part.operators.len());
+    let of = |operator: usize| OperatorRestore {
+        former_parallelism: parts.len() as u32,
+        parts: parts.iter().map(|part| (part.execution_vertex.subtask, part.operators[operator].clone())).collect(),
+    };
+    (0..operators).map(of).collect()
 }
 
 fn fields(names: &[&str]) -> Vec<Field> {
@@ -83,7 +95,7 @@ impl Job<'_> {
         let parts = |uid: &str| {
             let vertex = JobVertexId::from_uid(uid);
             let all = restore.map_or(&[][..], |(_, parts)| parts);
-            all.iter().filter(|part| part.execution_vertex.vertex == vertex).cloned().collect::<Vec<_>>()
+            by_operator(&all.iter().filter(|part| part.execution_vertex.vertex == vertex).cloned().collect::<Vec<_>>())
         };
         for (subtask, (task_manager, slot)) in (0..).zip(&self.places) {
             let allocation = AllocationId(1000 + u128::from(subtask));

@@ -106,7 +106,7 @@ async fn obey(master: &JobMasterGateway, id: &TaskManagerId, order: Order, deplo
 /// An acknowledgement whose state is the id of the checkpoint.
 fn acknowledgement(attempt: ExecutionAttemptId, checkpoint: CheckpointId) -> CheckpointAcknowledgement {
     let state = StateHandle::Inline(Bytes::from(checkpoint.to_string()));
-    let operators = vec![OperatorSnapshot { operator_state: Some(state), key_groups: Vec::new() }];
+    let operators = vec![OperatorSnapshot { operator_state: Some(state), ..OperatorSnapshot::default() }];
     let snapshot = SubtaskSnapshot { execution_vertex: attempt.execution_vertex, operators };
     CheckpointAcknowledgement { attempt, checkpoint, snapshot, stats: SubtaskCheckpointStats::default() }
 }
@@ -133,7 +133,7 @@ async fn next<T>(receiver: &mut mpsc::Receiver<T>) -> T {
 }
 
 fn restored(deployment: &Deployment) -> Option<String> {
-    let state = deployment.tasks[0].restore.first()?.operators[0].operator_state.clone()?;
+    let state = deployment.tasks[0].restore.first()?.parts.first()?.1.operator_state.clone()?;
     let StateHandle::Inline(bytes) = state else { panic!("inline state stays inline") };
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }

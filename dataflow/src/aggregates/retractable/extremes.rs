@@ -121,5 +121,7 @@ impl<C: Cell> Accumulator for Extremes<C> {
 pub(super) fn number(reader: &mut StateReader<'_>) -> Result<i64, OperatorError> {
     // Beyond this, adding to it could overflow.
     const MOST: i64 = i64::MAX / 2;
-    Some(reader.i64()?).filter(|number| (1..=MOST).contains(number)).ok_or_else(|| StateReader::corrupt("a number is out of range"))
+    Some(reader.i64()?)
+        .filter(|number| (1..=MOST).contains(number))
+        .ok_or_else(|| StateReader::corrupt("a number is out of range"))
 }

@@ -64,7 +64,8 @@ impl<C: Cell> Shown<C> for PickedArrival {
     where
         C: 'a,
     {
-        let picked = slots.map(|slot| if self.last { slot.by_arrival.last_key_value() } else { slot.by_arrival.first_key_value() });
+        let picked =
+            slots.map(|slot| if self.last { slot.by_arrival.last_key_value() } else { slot.by_arrival.first_key_value() });
         C::array(&self.data_type, picked.map(|picked| picked.map(|(_, value)| value)))
     }
 }

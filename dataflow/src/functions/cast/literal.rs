@@ -9,8 +9,8 @@ use weir_protocol::job_graph::DataType;
 use super::to_text::writer;
 use super::{Options, parser};
 use crate::functions::operand::{BytesArray, TextArray};
-use crate::time_zone::Zone;
 use crate::schema::arrow_type;
+use crate::time_zone::Zone;
 
 /// The constant as an array of length 1. The error says that the text is not of the type. Points in time are in UTC.
 pub fn read_literal(text: Option<&str>, data_type: &DataType) -> Result<ArrayRef, String> {

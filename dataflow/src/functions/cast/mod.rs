@@ -19,10 +19,10 @@ use arrow_array::{Array, ArrayRef};
 use weir_protocol::job_graph::DataType;
 
 use super::operand::{TextArray, eval_error, kernel_of, map_rows, type_error};
-use crate::time_zone::Zone;
 use super::{Kernel, Operand};
 use crate::operator::OperatorError;
 use crate::schema::arrow_type;
+use crate::time_zone::Zone;
 pub use literal::{read_literal, write_literal};
 pub use matrix::{explicit, implicit};
 

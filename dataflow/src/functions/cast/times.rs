@@ -14,9 +14,9 @@ use weir_protocol::job_graph::DataType;
 use super::{Convert, Options, or_fail};
 use crate::calendar::DAY_MS;
 use crate::functions::operand::{map_rows, type_error};
-use crate::time_zone::Zone;
 use crate::operator::OperatorError;
 use crate::schema::arrow_type;
+use crate::time_zone::Zone;
 
 /// A local time, or a point in time: seconds since 1970, and nanoseconds within the second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -15,8 +15,8 @@ use super::Convert;
 use super::times::{Moment, timestamps};
 use crate::calendar::civil_from_days;
 use crate::functions::operand::{BytesArray, TextArray, map_text, type_error};
-use crate::time_zone::Zone;
 use crate::operator::OperatorError;
+use crate::time_zone::Zone;
 
 /// Converts to a text type: a longer text is cut, CHAR is filled up with spaces.
 pub(super) fn converter(from: &DataType, to: &DataType, zone: Zone) -> Convert {

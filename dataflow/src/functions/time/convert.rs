@@ -17,9 +17,9 @@ use crate::functions::operand::{eval_error, joint_nulls, kernel_of, map_rows, ma
 use crate::functions::signature::wrong_argument;
 use crate::functions::string::{read, texts};
 use crate::functions::typing::typing;
-use crate::time_zone::Zone;
 use crate::functions::{Argument, Function, Kernel, Operand, Resolved};
 use crate::operator::OperatorError;
+use crate::time_zone::Zone;
 
 /// The pattern of texts that tell a time without a pattern of their own.
 const USUAL: &str = "yyyy-MM-dd HH:mm:ss";

@@ -12,8 +12,8 @@ use crate::calendar::{DAY_MS, civil_from_days, days_from_civil};
 use crate::functions::operand::{joint_nulls, kernel_of, map_rows};
 use crate::functions::signature::expect;
 use crate::functions::typing::{constant, typing};
-use crate::time_zone::Zone;
 use crate::functions::{Argument, Function, Kernel, Resolved};
+use crate::time_zone::Zone;
 
 macro_rules! part {
     ($name:literal, $syntax:literal, $doc:literal, $unit:expr) => {

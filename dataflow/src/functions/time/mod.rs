@@ -22,8 +22,8 @@ use weir_protocol::job_graph::DataType;
 use super::Operand;
 use super::operand::{eval_error, type_error};
 use super::string::texts;
-use crate::time_zone::Zone;
 use crate::operator::OperatorError;
+use crate::time_zone::Zone;
 
 /// Whether values are dates or times.
 fn is_temporal(data_type: &DataType) -> bool {

@@ -11,8 +11,8 @@ use crate::calendar::DAY_MS;
 use crate::functions::operand::kernel_of;
 use crate::functions::signature::count;
 use crate::functions::typing::{Prepare, Resolve, typing};
-use crate::time_zone::Zone;
 use crate::functions::{Function, Kernel, Resolved};
+use crate::time_zone::Zone;
 
 const INSTANT: Resolve = |given| {
     count(given, 0, 0)?;

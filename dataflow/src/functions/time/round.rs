@@ -8,8 +8,8 @@ use super::{is_temporal, offset_ms, zone_of};
 use crate::calendar::{DAY_MS, civil_from_days, days_from_civil};
 use crate::functions::operand::{joint_nulls, kernel_of};
 use crate::functions::typing::{constant, typing};
-use crate::time_zone::Zone;
 use crate::functions::{Argument, Kernel, Resolved};
+use crate::time_zone::Zone;
 
 /// Whether to round down or up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

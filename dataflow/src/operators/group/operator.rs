@@ -3,9 +3,9 @@
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
+use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int8Type;
-use arrow_array::RecordBatch;
 use arrow_buffer::BooleanBuffer;
 
 use crate::changelog::{KIND, RowKind};

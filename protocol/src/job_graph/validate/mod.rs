@@ -5,6 +5,7 @@
 mod chains;
 mod edges;
 mod options;
+mod uids;
 mod windows;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,8 @@ use std::fmt;
 use prost::Message;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+pub use uids::is_legal_uid;
 
 use super::catalog::MAX_DURATION_MS;
 use super::{CheckpointConfig, Field, JobGraph, JobVertex, Partitioning, RestartStrategyConfig, json_words};
@@ -37,6 +40,8 @@ pub const MAX_COLUMNS: usize = 2_000;
 pub const MAX_KEY_COLUMNS: usize = 64;
 /// Longest name of anything, in bytes.
 pub const MAX_NAME_BYTES: usize = 256;
+/// Longest `uid` of an operator, in bytes. Every checkpoint repeats it for every subtask.
+pub const MAX_UID_BYTES: usize = 128;
 /// Longest options of one operator as JSON, in bytes.
 pub const MAX_OPTION_BYTES: usize = 256 * 1024;
 /// Deepest nesting of an option's value. With the five levels of encoding around it, it stays below protobuf's limit of 100.
@@ -141,6 +146,7 @@ pub fn validate(graph: &JobGraph) -> Result<(), Vec<GraphError>> {
     for vertex in &graph.vertices {
         chains::check_vertex(graph, vertex, &mut refusals);
     }
+    uids::check_uids(graph, &mut refusals);
     edges::check_edges(graph, &vertices, &mut refusals);
     if let Err(uids) = topological_order(graph) {
         let uids: Vec<_> = uids.into_iter().take(10).map(|uid| format!("{:?}", clip(uid))).collect();

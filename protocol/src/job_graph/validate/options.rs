@@ -100,7 +100,10 @@ fn check_members<'a>(
 
 fn check_value(spec: &OptionSpec, value: &Value, at: &str, refusals: &mut Refusals) {
     let expected = match spec.option_type {
-        OptionType::Text => value.as_str().is_some_and(|text| !text.is_empty() && !text.contains('\0')).err_with(|| "a text that is not empty".into()),
+        OptionType::Text => value
+            .as_str()
+            .is_some_and(|text| !text.is_empty() && !text.contains('\0'))
+            .err_with(|| "a text that is not empty".into()),
         OptionType::TextOrEmpty => value.is_string().err_with(|| "a text".into()),
         OptionType::Character => {
             let one = value.as_str().is_some_and(|text| text.len() == 1 && !matches!(text, "\n" | "\r" | "\"" | "\0"));
@@ -113,7 +116,11 @@ fn check_value(spec: &OptionSpec, value: &Value, at: &str, refusals: &mut Refusa
         }),
         OptionType::Flag => value.is_boolean().err_with(|| "true or false".into()),
         OptionType::Integer(least, most) => value.as_i64().is_some_and(|n| (least..=most).contains(&n)).err_with(|| {
-            if most == i64::MAX { format!("a whole number of at least {least}") } else { format!("a whole number from {least} to {most}") }
+            if most == i64::MAX {
+                format!("a whole number of at least {least}")
+            } else {
+                format!("a whole number from {least} to {most}")
+            }
         }),
         OptionType::Number => value.as_f64().is_some_and(f64::is_finite).err_with(|| "a number".into()),
         OptionType::Values => {
@@ -124,7 +131,11 @@ fn check_value(spec: &OptionSpec, value: &Value, at: &str, refusals: &mut Refusa
         }
         OptionType::Column => value.as_str().is_some_and(is_column).err_with(|| "the name of a column".into()),
         OptionType::Columns(may_be_empty) => distinct_columns(value, may_be_empty).err_with(|| {
-            if may_be_empty { "a list of distinct column names".into() } else { "a list of at least one column name, all distinct".into() }
+            if may_be_empty {
+                "a list of distinct column names".into()
+            } else {
+                "a list of at least one column name, all distinct".into()
+            }
         }),
         OptionType::DataType => {
             let known = DataType::deserialize_name(value).is_some();
@@ -133,14 +144,16 @@ fn check_value(spec: &OptionSpec, value: &Value, at: &str, refusals: &mut Refusa
         OptionType::Schema => is_schema(value).err_with(|| {
             "a list of at least one {\"name\": .., \"type\": \"BIGINT\", \"nullable\": ..} with distinct names".into()
         }),
-        OptionType::Program => match ExprProgram::deserialize(value).map_err(|e| e.to_string()).and_then(|program| program.check()) {
-            Ok(()) => Ok(()),
-            Err(what) => {
-                let message = format!("option {:?} is not an expression program: {}", spec.name, clip(&what));
-                refusals.add("JG-OPTION-TYPE", at, message);
-                return;
+        OptionType::Program => {
+            match ExprProgram::deserialize(value).map_err(|e| e.to_string()).and_then(|program| program.check()) {
+                Ok(()) => Ok(()),
+                Err(what) => {
+                    let message = format!("option {:?} is not an expression program: {}", spec.name, clip(&what));
+                    refusals.add("JG-OPTION-TYPE", at, message);
+                    return;
+                }
             }
-        },
+        }
         OptionType::Objects(members) => {
             check_objects(spec.name, members, value, at, refusals);
             Ok(())

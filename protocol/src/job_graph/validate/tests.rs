@@ -159,7 +159,8 @@ fn a_group_needs_an_input_and_a_key_or_an_aggregate() {
     };
     assert_eq!(with(json!({"keys": ["auction"], "input": "rows"})), Vec::<String>::new());
     let aggregates = json!([{"name": "s", "function": "sum", "column": "price", "distinct": true, "filter": "keep"}]);
-    let all = json!({"keys": ["auction"], "input": "changes", "aggregates": aggregates, "state_ttl_ms": 0, "update_before": false});
+    let all =
+        json!({"keys": ["auction"], "input": "changes", "aggregates": aggregates, "state_ttl_ms": 0, "update_before": false});
     assert_eq!(with(all), Vec::<String>::new());
     assert_eq!(with(json!({"keys": ["auction"]})), ["JG-MISSING-OPTION"]);
     assert_eq!(with(json!({"keys": ["auction"], "input": "upserts"})), ["JG-OPTION-TYPE"]);
@@ -204,9 +205,7 @@ fn windows_of_sql_are_checked_by_their_type() {
 
 #[test]
 fn a_watermark_has_one_origin() {
-    let options = |options: Value| {
-        after(move |g| g.vertices[0].operators[1].options = serde_json::from_value(options).unwrap())
-    };
+    let options = |options: Value| after(move |g| g.vertices[0].operators[1].options = serde_json::from_value(options).unwrap());
     assert_eq!(options(json!({"column": "ts", "watermark_column": "w", "interval_ms": 0})), Vec::<String>::new());
     assert_eq!(options(json!({"column": "ts"})), ["JG-MISSING-OPTION"]);
     assert_eq!(options(json!({"column": "ts", "watermark_column": "w", "out_of_orderness_ms": 1})), ["JG-OPTION-TYPE"]);
@@ -425,7 +424,7 @@ prop_compose! {
     fn any_operator()(
         known in prop::option::weighted(0.9, 0..super::super::catalog::CATALOG.len()),
         names in prop::collection::vec(any::<prop::sample::Index>(), 0..6),
-        values in prop::collection::vec(any_value(), 6),
+        values in prop::collection::vec(any_value(), 6), uid in prop::option::of(".{0,3}"),
     ) -> super::super::OperatorDescriptor {
         let spec = known.map(|i| &super::super::catalog::CATALOG[i]);
         let options = names.iter().zip(values).map(|(index, value)| {
@@ -435,7 +434,8 @@ prop_compose! {
             };
             (name.to_owned(), value)
         });
-        super::super::OperatorDescriptor { kind: spec.map_or("x.own", |spec| spec.kind).to_owned(), options: options.collect() }
+        let kind = spec.map_or("x.own", |spec| spec.kind);
+        super::super::OperatorDescriptor { uid, ..super::super::OperatorDescriptor::new(kind, options.collect()) }
     }
 }
 

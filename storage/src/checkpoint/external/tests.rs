@@ -33,7 +33,14 @@ async fn state_of(storage: &CheckpointStorage, metadata: &CheckpointMetadata) ->
 #[tokio::test]
 async fn a_savepoint_is_self_contained_and_starts_another_job() {
     let Fixture { directory, storage } = fixture();
-    let metadata = take(&storage, 7).await;
+    let mut metadata = take(&storage, 7).await;
+    for subtask in &mut metadata.subtasks {
+        (subtask.operators[1].uid, subtask.operators[1].kind) = (Some("count".to_owned()), Some("x.count".to_owned()));
+    }
+    let names = |metadata: &CheckpointMetadata| -> Vec<_> {
+        let operators = metadata.subtasks.iter().flat_map(|subtask| &subtask.operators);
+        operators.map(|operator| (operator.uid.clone(), operator.kind.clone())).collect()
+    };
     let expected = state_of(&storage, &metadata).await;
     let target: FileSystemRef = Arc::new(LocalFileSystem::new(directory.path().join("savepoints")));
     let savepoint = storage.export_savepoint(&metadata, &target, 0x123).await.unwrap();
@@ -52,6 +59,7 @@ async fn a_savepoint_is_self_contained_and_starts_another_job() {
         let imported = storage.import(OTHER_JOB, &external).await.unwrap();
         assert_eq!((imported.id, imported.kind, imported.job), (CHECKPOINT_OF_IMPORT, CheckpointKind::Checkpoint, OTHER_JOB));
         assert_eq!(state_of(&storage, &imported).await, expected);
+        assert_eq!(names(&imported), names(&metadata), "a restore finds the operators by their uids");
         storage.write_metadata(&imported).await.unwrap();
         assert_eq!(storage.verify(&imported).await, Ok(Vec::new()));
     }

@@ -81,11 +81,79 @@ fn a_newer_version_is_not_mistaken_for_damage() {
     // A later version may have a longer header.
     let mut newer = BytesMut::new();
     newer.put_slice(MAGIC);
-    newer.put_u32_le(2);
+    newer.put_u32_le(FORMAT_VERSION + 1);
     newer.put_u32_le(40);
     newer.put_slice(&[7; 20]);
     newer.put_u32_le(crc32c::crc32c(&newer));
     assert_eq!(code(newer), "CKPT-VERSION");
+}
+
+/// A version 1 file, made byte by byte from the description of the format.
+const VERSION_1: &str = "\
+    57454952434b50540100000020000000a40000000000000005d888f25242634c0a1000000000000000000000000000000abc10071801200328033001\
+    388001457856341248e80750b0095a390a104b0a972a9183d94f70814aae7821ad541a001a230a0b0a096f66667365742031371214121212100a0763\
+    686b2d372f7318042577f7d42e5a3d0a104b0a972a9183d94f70814aae7821ad5410011a001a250a0b0a096f66667365742031371216084012121210\
+    0a0763686b2d372f73180325e9b2942a";
+
+/// The version 2 file of the same checkpoint with kinds, and a uid on the second operator.
+const VERSION_2: &str = "\
+    57454952434b50540200000020000000d40000000000000033fc52a9e4f508960a1000000000000000000000000000000abc10071801200328033001\
+    388001457856341248e80750b0095a510a104b0a972a9183d94f70814aae7821ad541a08220666696c7465721a330a0b0a096f666673657420313712\
+    14121212100a0763686b2d372f7318042577f7d42e1a05636f756e742207782e636f756e745a550a104b0a972a9183d94f70814aae7821ad5410011a\
+    08220666696c7465721a350a0b0a096f666673657420313712160840121212100a0763686b2d372f73180325e9b2942a1a05636f756e742207782e63\
+    6f756e74";
+
+fn bytes_of(digits: &str) -> Bytes {
+    let digit = |at: usize| u8::from_str_radix(&digits[at..at + 2], 16).unwrap();
+    (0..digits.len()).step_by(2).map(digit).collect::<Vec<_>>().into()
+}
+
+/// The same checkpoint with kinds, and `uid` on the second operator.
+fn named(mut metadata: CheckpointMetadata, uid: Option<&str>) -> CheckpointMetadata {
+    for subtask in &mut metadata.subtasks {
+        subtask.operators[0].kind = Some("filter".to_owned());
+        subtask.operators[1].kind = Some("x.count".to_owned());
+        subtask.operators[1].uid = uid.map(str::to_owned);
+    }
+    metadata
+}
+
+#[test]
+fn the_bytes_of_both_versions_are_pinned_and_a_checkpoint_without_uids_is_written_as_before() {
+    let path = || "chk-7/s".to_owned();
+    let metadata = checkpoint(7, [&[(path(), b"zero")], &[(path(), b"one")]]);
+    assert_eq!(decode(PATH, Some(JOB), &bytes_of(VERSION_1)), Ok(metadata.clone()));
+    assert_eq!(encode(PATH, &metadata), Ok(bytes_of(VERSION_1)));
+    let with_uid = named(metadata.clone(), Some("count"));
+    assert_eq!(decode(PATH, Some(JOB), &bytes_of(VERSION_2)), Ok(with_uid.clone()));
+    assert_eq!(encode(PATH, &with_uid), Ok(bytes_of(VERSION_2)));
+    // A build that reads only version 1 ignores the kinds.
+    let without_uid = encode(PATH, &named(metadata, None)).unwrap();
+    assert_eq!(without_uid[8..12], [1, 0, 0, 0]);
+}
+
+#[test]
+fn a_checkpoint_whose_operators_contradict_each_other_is_refused() {
+    let metadata = checkpoint(7, [&[], &[]]);
+    let change = |subtask: usize, operator: usize, uid: &str| {
+        let mut bad = named(metadata.clone(), Some("count"));
+        bad.subtasks[subtask].operators[operator].uid = Some(uid.to_owned());
+        bad
+    };
+    let mut shorter = metadata.clone();
+    shorter.subtasks[1].operators.pop();
+    let mut other_kind = named(metadata.clone(), None);
+    other_kind.subtasks[1].operators[0].kind = None;
+    let mut elsewhere = named(metadata.clone(), Some("count"));
+    let mut moved = elsewhere.subtasks[0].clone();
+    moved.execution_vertex.vertex.0 = u128::MAX;
+    elsewhere.subtasks.push(moved);
+    let mut illegal = named(metadata.clone(), Some(""));
+    illegal.subtasks.truncate(1);
+    for bad in [change(1, 1, "other"), change(1, 0, "only there"), shorter, other_kind, elsewhere, illegal] {
+        assert_eq!(code(file_of(FORMAT_VERSION, &bad.encode_body())), "CKPT-INVALID", "{bad:?}");
+        assert_eq!(encode(PATH, &bad).unwrap_err().code(), "CKPT-INVALID");
+    }
 }
 
 #[test]

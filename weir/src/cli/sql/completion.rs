@@ -2,14 +2,111 @@
 
 /// The words that begin and join clauses. Names are offered beside them.
 const KEYWORDS: [&str; 105] = [
-    "ALTER", "AND", "ARRAY", "AS", "ASC", "BEGIN", "BETWEEN", "BIGINT", "BOOLEAN", "BY", "BYTES", "CASE", "CAST", "CATALOG",
-    "CATALOGS", "CHANGELOG_MODE", "COLUMNS", "COMMENT", "CREATE", "CURRENT", "DATABASE", "DATABASES", "DATE", "DAY", "DECIMAL",
-    "DESC", "DESCRIBE", "DESCRIPTOR", "DISTINCT", "DOUBLE", "DRAIN", "DROP", "ELSE", "END", "ENFORCED", "EXECUTE", "EXISTS",
-    "EXPLAIN", "FALSE", "FILTER", "FLOAT", "FOR", "FROM", "FUNCTIONS", "GROUP", "HAVING", "HOP", "HOUR", "IF", "IN", "INSERT", "INT",
-    "INTERVAL", "INTO", "IS", "JOB", "JOBS", "KEY", "LIKE", "LIMIT", "MAP", "METADATA", "MINUTE", "MONTH", "NOT", "NULL", "ON", "OR",
-    "ORDER", "PARTITIONED", "PLAN", "PRIMARY", "RESET", "ROW", "SAVEPOINT", "SECOND", "SELECT", "SET", "SHOW", "SMALLINT",
-    "STATEMENT", "STOP", "STRING", "TABLE", "TABLES", "TEMPORARY", "THEN", "TIME", "TIMESTAMP", "TIMESTAMP_LTZ", "TINYINT", "TRUE",
-    "TRY_CAST", "TUMBLE", "UNION", "USE", "VALUES", "VARCHAR", "VIEW", "VIEWS", "WATERMARK", "WHEN", "WHERE", "WITH", "YEAR",
+    "ALTER",
+    "AND",
+    "ARRAY",
+    "AS",
+    "ASC",
+    "BEGIN",
+    "BETWEEN",
+    "BIGINT",
+    "BOOLEAN",
+    "BY",
+    "BYTES",
+    "CASE",
+    "CAST",
+    "CATALOG",
+    "CATALOGS",
+    "CHANGELOG_MODE",
+    "COLUMNS",
+    "COMMENT",
+    "CREATE",
+    "CURRENT",
+    "DATABASE",
+    "DATABASES",
+    "DATE",
+    "DAY",
+    "DECIMAL",
+    "DESC",
+    "DESCRIBE",
+    "DESCRIPTOR",
+    "DISTINCT",
+    "DOUBLE",
+    "DRAIN",
+    "DROP",
+    "ELSE",
+    "END",
+    "ENFORCED",
+    "EXECUTE",
+    "EXISTS",
+    "EXPLAIN",
+    "FALSE",
+    "FILTER",
+    "FLOAT",
+    "FOR",
+    "FROM",
+    "FUNCTIONS",
+    "GROUP",
+    "HAVING",
+    "HOP",
+    "HOUR",
+    "IF",
+    "IN",
+    "INSERT",
+    "INT",
+    "INTERVAL",
+    "INTO",
+    "IS",
+    "JOB",
+    "JOBS",
+    "KEY",
+    "LIKE",
+    "LIMIT",
+    "MAP",
+    "METADATA",
+    "MINUTE",
+    "MONTH",
+    "NOT",
+    "NULL",
+    "ON",
+    "OR",
+    "ORDER",
+    "PARTITIONED",
+    "PLAN",
+    "PRIMARY",
+    "RESET",
+    "ROW",
+    "SAVEPOINT",
+    "SECOND",
+    "SELECT",
+    "SET",
+    "SHOW",
+    "SMALLINT",
+    "STATEMENT",
+    "STOP",
+    "STRING",
+    "TABLE",
+    "TABLES",
+    "TEMPORARY",
+    "THEN",
+    "TIME",
+    "TIMESTAMP",
+    "TIMESTAMP_LTZ",
+    "TINYINT",
+    "TRUE",
+    "TRY_CAST",
+    "TUMBLE",
+    "UNION",
+    "USE",
+    "VALUES",
+    "VARCHAR",
+    "VIEW",
+    "VIEWS",
+    "WATERMARK",
+    "WHEN",
+    "WHERE",
+    "WITH",
+    "YEAR",
 ];
 
 /// The commands of the shell itself.
@@ -37,8 +134,11 @@ pub(super) fn complete(before: &str, names: &Names) -> (usize, Vec<String>) {
     let belongs = |c: char| is_name(c) || c == '.' || (names_option && c == '-');
     let word_start = before.rfind(|c: char| !belongs(c)).map_or(0, |at| at + next_length(before, at));
     let word_start = word_start.max(statement_start);
-    let earlier: Vec<&str> = before[statement_start..word_start].split(|c: char| !is_name(c)).filter(|word| !word.is_empty()).collect();
-    let is = |n: usize, expected: &str| earlier.len().checked_sub(n).and_then(|at| earlier.get(at)).is_some_and(|word| word.eq_ignore_ascii_case(expected));
+    let earlier: Vec<&str> =
+        before[statement_start..word_start].split(|c: char| !is_name(c)).filter(|word| !word.is_empty()).collect();
+    let is = |n: usize, expected: &str| {
+        earlier.len().checked_sub(n).and_then(|at| earlier.get(at)).is_some_and(|word| word.eq_ignore_ascii_case(expected))
+    };
 
     // The name of an option, in quotes or without.
     if names_option && earlier.len() == 1 && !before[statement_start..word_start].contains('=') {
@@ -55,13 +155,15 @@ pub(super) fn complete(before: &str, names: &Names) -> (usize, Vec<String>) {
     let word = &before[word_start..];
     if let Some((table, column)) = word.rsplit_once('.') {
         let start = before.len() - column.len();
-        let columns = names.tables.iter().filter(|(name, _)| same(name, table)).flat_map(|(_, columns)| columns.iter().map(String::as_str));
+        let columns =
+            names.tables.iter().filter(|(name, _)| same(name, table)).flat_map(|(_, columns)| columns.iter().map(String::as_str));
         return (start, starting(column, columns).into_iter().map(|name| quoted(&name)).collect());
     }
     let quote = before[..word_start].ends_with('`');
     let tables = || starting(word, names.tables.iter().map(|(name, _)| name.as_str()));
     if quote || BEFORE_TABLE.iter().any(|keyword| is(1, keyword)) {
-        let mut candidates: Vec<_> = tables().into_iter().map(|name| if quote { format!("{name}`") } else { quoted(&name) }).collect();
+        let mut candidates: Vec<_> =
+            tables().into_iter().map(|name| if quote { format!("{name}`") } else { quoted(&name) }).collect();
         if is(1, "TABLE") || is(1, "VIEW") {
             candidates.extend(keywords(word).into_iter().filter(|word| word.trim_end().eq_ignore_ascii_case("IF")));
         }
@@ -126,7 +228,8 @@ fn in_case_of(word: &str, candidate: String) -> String {
 
 /// The name, in backticks if it needs them.
 fn quoted(name: &str) -> String {
-    let is_plain = name.starts_with(|c: char| c.is_alphabetic() || c == '_') && name.chars().all(|c| c.is_alphanumeric() || c == '_');
+    let is_plain =
+        name.starts_with(|c: char| c.is_alphabetic() || c == '_') && name.chars().all(|c| c.is_alphanumeric() || c == '_');
     let is_keyword = KEYWORDS.iter().any(|keyword| keyword.eq_ignore_ascii_case(name));
     if is_plain && !is_keyword { name.to_owned() } else { format!("`{}`", name.replace('`', "``")) }
 }

@@ -88,10 +88,19 @@ mod tests {
 
     #[test]
     fn enter_ends_the_input_only_after_the_semicolon() {
-        for text in ["SELECT 1", "SELECT ';", "SELECT 1; SELECT 2", "EXECUTE STATEMENT SET BEGIN INSERT INTO t SELECT 1;", "/* ;", "quit x"] {
+        for text in [
+            "SELECT 1",
+            "SELECT ';",
+            "SELECT 1; SELECT 2",
+            "EXECUTE STATEMENT SET BEGIN INSERT INTO t SELECT 1;",
+            "/* ;",
+            "quit x",
+        ] {
             assert!(!is_complete(text), "{text}");
         }
-        for text in ["", "  ", "-- a comment", "SELECT 1;", "SELECT ';';", "SELECT 1; -- done", "quit", "HELP;", "SELECT 1; SELECT 2;"] {
+        for text in
+            ["", "  ", "-- a comment", "SELECT 1;", "SELECT ';';", "SELECT 1; -- done", "quit", "HELP;", "SELECT 1; SELECT 2;"]
+        {
             assert!(is_complete(text), "{text}");
         }
     }

@@ -50,7 +50,8 @@ impl Screen {
         if !self.is_for_people() || !io::stdout().is_terminal() {
             return None;
         }
-        let (columns, _) = Editor::<(), MemHistory>::with_history(rustyline::Config::default(), MemHistory::new()).ok()?.dimensions()?;
+        let (columns, _) =
+            Editor::<(), MemHistory>::with_history(rustyline::Config::default(), MemHistory::new()).ok()?.dimensions()?;
         // A terminal that does not know its width says 0.
         Some(usize::from(columns)).filter(|columns| *columns > 0)
     }

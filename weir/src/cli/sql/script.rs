@@ -29,7 +29,8 @@ impl Script {
         let name = if from_stdin { "standard input".to_owned() } else { file.display().to_string() };
         let mut bytes = Vec::new();
         let mut read = |source: &mut dyn Read| source.take(SCRIPT_LIMIT + 1).read_to_end(&mut bytes);
-        let outcome = if from_stdin { read(&mut std::io::stdin()) } else { std::fs::File::open(file).and_then(|mut file| read(&mut file)) };
+        let outcome =
+            if from_stdin { read(&mut std::io::stdin()) } else { std::fs::File::open(file).and_then(|mut file| read(&mut file)) };
         outcome.map_err(|error| Failure::error(format!("can't read {name}: {error}")))?;
         if bytes.len() as u64 > SCRIPT_LIMIT {
             return Err(Failure::error(format!("{name} is larger than {SCRIPT_LIMIT} bytes")));

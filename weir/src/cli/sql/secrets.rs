@@ -42,7 +42,8 @@ pub(super) fn without_secrets(statements: &str) -> Option<String> {
     }
     kept.push_str(rest);
     // Flink's shell also takes SET key = value without quotes.
-    let bare = |line: &str| line.split_once('=').is_some_and(|(key, value)| is_sensitive(key) && !value.trim_start().starts_with('\''));
+    let bare =
+        |line: &str| line.split_once('=').is_some_and(|(key, value)| is_sensitive(key) && !value.trim_start().starts_with('\''));
     (!kept.split([';', '\n', ',']).any(bare)).then_some(kept)
 }
 
@@ -102,7 +103,10 @@ mod tests {
                         'API_KEY' = '******',\n  'path' = '/it''s/here')";
         assert_eq!(without_secrets(statement).as_deref(), Some(expected));
         let plain = "SELECT a AS token, 'it''s' FROM t WHERE password = b AND c = 'x';";
-        assert_eq!(without_secrets("SELECT 'it''s' FROM t WHERE c = 'x';").as_deref(), Some("SELECT 'it''s' FROM t WHERE c = 'x';"));
+        assert_eq!(
+            without_secrets("SELECT 'it''s' FROM t WHERE c = 'x';").as_deref(),
+            Some("SELECT 'it''s' FROM t WHERE c = 'x';")
+        );
         assert!(without_secrets(plain).is_none_or(|kept| kept == plain));
     }
 
@@ -116,7 +120,10 @@ mod tests {
             ("'a=b'", false),
         ] {
             let expected = if hidden { HIDDEN } else { text };
-            assert_eq!(without_secrets(&format!("SET 'url' = {text};")).as_deref(), Some(format!("SET 'url' = {expected};").as_str()));
+            assert_eq!(
+                without_secrets(&format!("SET 'url' = {text};")).as_deref(),
+                Some(format!("SET 'url' = {expected};").as_str())
+            );
         }
     }
 

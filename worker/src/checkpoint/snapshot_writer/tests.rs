@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use weir_dataflow::operator::KeyGroupSnapshot;
 use weir_protocol::checkpoint::{CheckpointKind, INLINE_STATE_LIMIT};
@@ -25,7 +25,10 @@ fn world() -> World {
     let files = Arc::new(MemoryFileSystem::new());
     let storage = CheckpointStorage::new(files.clone());
     let (reports, receiver) = task_reports();
-    let writer = SnapshotWriter::start(ATTEMPT, storage.clone(), INLINE_STATE_LIMIT, reports);
+    let writer = {
+        let named = OperatorDescriptor { uid: Some("count".to_owned()), ..OperatorDescriptor::new("x.count", BTreeMap::new()) };
+        SnapshotWriter::start(ATTEMPT, &[named], storage.clone(), INLINE_STATE_LIMIT, reports)
+    };
     World { files, storage, writer, reports: receiver }
 }
 
@@ -74,6 +77,8 @@ async fn small_state_is_inline_and_writes_no_file() {
     assert_eq!(world.paths(&acknowledgement).await, ["inline", "inline"]);
     assert!(world.files.files().is_empty());
     assert_eq!((acknowledgement.stats.alignment_us, acknowledgement.stats.checkpointed_bytes), (1, 206));
+    let operator = &acknowledgement.snapshot.operators[0];
+    assert_eq!((operator.uid.as_deref(), operator.kind.as_deref()), (Some("count"), Some("x.count")));
 }
 
 #[tokio::test]

@@ -6,11 +6,36 @@ use super::*;
 
 /// The table orders: customer and quantity.
 const ORDERS: &[(&str, Option<i32>)] = &[
-    ("ann", Some(16)), ("Çağla", Some(-2)), ("ann", Some(3)), ("日本", Some(20)), ("ann", Some(12)), ("日本", Some(0)),
-    ("bob", Some(3)), ("日本", Some(18)), ("eve", Some(14)), ("日本", Some(11)), ("日本", Some(4)), ("日本", None),
-    ("ann", Some(6)), ("Çağla", Some(0)), ("日本", Some(8)), ("ann", Some(5)), ("日本", Some(2)), ("dirk", Some(0)),
-    ("bob", Some(12)), ("日本", Some(6)), ("dirk", Some(12)), ("日本", Some(19)), ("dirk", Some(18)), ("ann", Some(19)),
-    ("eve", Some(3)), ("Çağla", Some(9)), ("bob", Some(5)), ("bob", Some(16)), ("bob", Some(13)), ("日本", Some(12)),
+    ("ann", Some(16)),
+    ("Çağla", Some(-2)),
+    ("ann", Some(3)),
+    ("日本", Some(20)),
+    ("ann", Some(12)),
+    ("日本", Some(0)),
+    ("bob", Some(3)),
+    ("日本", Some(18)),
+    ("eve", Some(14)),
+    ("日本", Some(11)),
+    ("日本", Some(4)),
+    ("日本", None),
+    ("ann", Some(6)),
+    ("Çağla", Some(0)),
+    ("日本", Some(8)),
+    ("ann", Some(5)),
+    ("日本", Some(2)),
+    ("dirk", Some(0)),
+    ("bob", Some(12)),
+    ("日本", Some(6)),
+    ("dirk", Some(12)),
+    ("日本", Some(19)),
+    ("dirk", Some(18)),
+    ("ann", Some(19)),
+    ("eve", Some(3)),
+    ("Çağla", Some(9)),
+    ("bob", Some(5)),
+    ("bob", Some(16)),
+    ("bob", Some(13)),
+    ("日本", Some(12)),
     ("日本", Some(8)),
 ];
 
@@ -19,7 +44,8 @@ fn orders() -> Vec<RecordBatch> {
     let schema =
         Arc::new(Schema::new(vec![Field::new("customer", DataType::Utf8, true), Field::new("quantity", DataType::Int32, true)]));
     let batch = |(customer, quantity): &(&str, Option<i32>)| {
-        let columns: Vec<ArrayRef> = vec![Arc::new(StringArray::from(vec![*customer])), Arc::new(Int32Array::from(vec![*quantity]))];
+        let columns: Vec<ArrayRef> =
+            vec![Arc::new(StringArray::from(vec![*customer])), Arc::new(Int32Array::from(vec![*quantity]))];
         RecordBatch::try_new(schema.clone(), columns).unwrap()
     };
     ORDERS.iter().map(batch).collect()

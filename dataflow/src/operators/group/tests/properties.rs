@@ -107,7 +107,8 @@ fn a_batch_emits_one_change_a_group_in_the_order_of_first_touch() {
     let mut real = Parallel::new(&Setup { with_aggregates: false, ..Setup::of(&["k"], true) }, 1);
     let row = |k: i64, v: i64| Row { k: Some(k), s: None, v: Some(v), keep: None };
     let change = |k, kind| (row(k, 0), kind);
-    let first = [change(7, RowKind::Insert), change(3, RowKind::Insert), change(7, RowKind::UpdateAfter), change(5, RowKind::Insert)];
+    let first =
+        [change(7, RowKind::Insert), change(3, RowKind::Insert), change(7, RowKind::UpdateAfter), change(5, RowKind::Insert)];
     assert_eq!(real.process(&first), [["7", "+I"], ["3", "+I"], ["5", "+I"]]);
     let second = [
         change(5, RowKind::Delete),

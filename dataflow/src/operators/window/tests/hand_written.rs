@@ -12,12 +12,12 @@ use super::*;
 use crate::element::MAX_WATERMARK;
 use crate::operator::OperatorContext;
 use crate::operators::tests::{Collected, barrier, build, context, restored_for};
-use crate::samples;
-use crate::state::RowFormat;
 use crate::operators::window::key_index::KeyLayout;
 use crate::operators::window::pane::Layout;
 use crate::operators::window::saved::Signature;
+use crate::samples;
 use crate::schema;
+use crate::state::RowFormat;
 
 #[derive(Debug, Clone)]
 enum Event {
