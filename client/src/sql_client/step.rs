@@ -101,7 +101,7 @@ fn plan(session: &Session, statement: Statement) -> Result<PlannedJob, SqlError>
         Statement::StatementSet(inserts) => plan_job(session, &inserts),
         Statement::Query(query) => {
             // A plan ends in a sink.
-            let sink = OperatorDescriptor { kind: "sink.blackhole".to_owned(), options: BTreeMap::new() };
+            let sink = OperatorDescriptor::new("sink.blackhole", BTreeMap::new());
             plan_query(session.environment(), &query, sink, &session.job_options("collect")).map(|(job, _)| job)
         }
         _ => Err(SqlError::unsupported("EXPLAIN of this statement").hint("EXPLAIN takes a query, INSERT or a statement set")),

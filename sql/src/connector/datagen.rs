@@ -46,7 +46,7 @@ pub(super) fn source(request: &Request<'_>) -> Result<SourceDescriptor, SqlError
     if let Some(rows) = rows {
         set.insert("rows".to_owned(), json!(rows));
     }
-    let operator = OperatorDescriptor { kind: "source.datagen".to_owned(), options: set };
+    let operator = OperatorDescriptor::new("source.datagen", set);
     Ok(SourceDescriptor { operator, columns, is_bounded: rows.is_some(), notices: options.take_notices() })
 }
 

@@ -136,7 +136,7 @@ pub(super) fn source(request: &Request<'_>) -> Result<SourceDescriptor, SqlError
         }
         _ => {}
     }
-    let operator = OperatorDescriptor { kind: "source.file".to_owned(), options: set };
+    let operator = OperatorDescriptor::new("source.file", set);
     Ok(SourceDescriptor { operator, columns, is_bounded: true, notices: options.take_notices() })
 }
 
@@ -153,6 +153,6 @@ pub(super) fn sink(request: &Request<'_>) -> Result<SinkDescriptor, SqlError> {
         "json" => set.insert("timestamp_format".to_owned(), json!(if iso { "iso-8601-local" } else { "sql" })),
         _ => None,
     };
-    let operator = OperatorDescriptor { kind: "sink.file".to_owned(), options: set };
+    let operator = OperatorDescriptor::new("sink.file", set);
     Ok(SinkDescriptor { operator, takes_changes: false, notices: options.take_notices() })
 }

@@ -34,6 +34,6 @@ pub(super) fn blackhole(request: &Request<'_>) -> Result<SinkDescriptor, SqlErro
 }
 
 fn sink(kind: &str, options: BTreeMap<String, serde_json::Value>, request: &Request<'_>) -> SinkDescriptor {
-    let operator = OperatorDescriptor { kind: kind.to_owned(), options };
+    let operator = OperatorDescriptor::new(kind, options);
     SinkDescriptor { operator, takes_changes: true, notices: request.options.take_notices() }
 }
