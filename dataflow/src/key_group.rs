@@ -60,7 +60,7 @@ pub(crate) fn canonical_double(value: f64) -> f64 {
     if value.is_nan() { f64::NAN } else { value + 0.0 }
 }
 
-/// As [`canonical_double`].
+/// Does for floats what [`canonical_double`] does for doubles.
 #[inline]
 pub(crate) fn canonical_float(value: f32) -> f32 {
     if value.is_nan() { f32::NAN } else { value + 0.0 }

@@ -3,11 +3,11 @@
 /// What an option's value may be. The texts are Flink's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OptionValue {
-    /// Any text.
+    /// Any text is a value.
     Text,
     /// A whole number in this range.
     Integer(i64, i64),
-    /// A number.
+    /// A number with or without fraction.
     Number,
     /// `true` or `false`.
     Flag,

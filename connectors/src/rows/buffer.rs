@@ -39,7 +39,7 @@ impl RowBuffer {
         &mut self.columns[index]
     }
 
-    /// All columns.
+    /// All columns, in the order of the schema.
     pub(crate) fn columns_mut(&mut self) -> &mut [Column] {
         &mut self.columns
     }

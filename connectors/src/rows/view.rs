@@ -211,7 +211,7 @@ impl<'a> View<'a> {
     }
 }
 
-/// Appends `{"a":1,"b":null}`.
+/// Appends a row as an object, such as `{"a":1,"b":null}`.
 pub(crate) fn append_json_object(out: &mut Vec<u8>, members: &[Member<'_>], row: usize, format: TimestampFormat) {
     for member in members {
         out.extend_from_slice(&member.key);

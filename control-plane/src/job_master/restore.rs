@@ -62,7 +62,7 @@ pub enum RestoreMismatch {
         /// Operators in the job graph.
         graph: usize,
     },
-    /// Another operator is at the place of one that saved state.
+    /// An operator of another kind is at the place where state was saved.
     #[error(
         "RESTORE-OPERATOR: operator {position} of vertex {uid:?} was {checkpoint} when the checkpoint was taken and is {graph} now; \
          state without a uid is matched by position in the chain; put the former operator back, or give the vertex a new id and \

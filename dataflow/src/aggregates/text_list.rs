@@ -11,7 +11,7 @@ use super::rows::{SelectedRows, pairs};
 use crate::operator::OperatorError;
 use crate::state::{StateReader, put_bytes};
 
-/// LISTAGG.
+/// The texts of LISTAGG, one after the other.
 #[derive(Clone)]
 pub(super) struct TextList {
     lists: Vec<Option<String>>,

@@ -161,12 +161,12 @@ fn of_numbers<T: ArrowPrimitiveType>(hash: fn(T::Native) -> i32) -> Box<dyn Kern
     })
 }
 
-/// `Long.hashCode`
+/// The hash that Java gives a `Long`.
 fn of_long(x: i64) -> i32 {
     (x ^ (x >> 32)) as i32
 }
 
-/// `BigInteger.hashCode`
+/// The hash that Java gives a `BigInteger`.
 fn of_whole(x: i128) -> i32 {
     let words = (0..4).rev().map(|word| (x.unsigned_abs() >> (32 * word)) as u32);
     let hash = words.fold(0_i32, |hash, word| hash.wrapping_mul(31).wrapping_add(word as i32));

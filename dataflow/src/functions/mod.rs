@@ -36,7 +36,7 @@ use crate::operator::OperatorError;
 pub use common_type::{common_type, merged_type};
 pub use registry::{all, by_call_name, by_sql_name};
 
-/// One function.
+/// A function of SQL in one version.
 #[derive(Debug, Clone, Copy)]
 pub struct Function {
     /// Its name in SQL in lower case, e.g. `split_index`, or of an operator, e.g. `add`.

@@ -1,4 +1,4 @@
-//! What a statement changed, for whoever stores the catalogue.
+//! What a statement changed, for the store of the catalogue.
 
 use super::{CatalogObject, ObjectPath};
 

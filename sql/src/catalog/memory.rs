@@ -163,14 +163,14 @@ impl MemoryCatalog {
         }
     }
 
-    /// `USE CATALOG`.
+    /// Makes a catalog the current one, as `USE CATALOG` does.
     pub fn use_catalog(&mut self, name: &Ident) -> Result<(), SqlError> {
         check_catalog(name)?;
         self.database = DEFAULT_DATABASE.to_owned();
         Ok(())
     }
 
-    /// `USE`.
+    /// Makes a database the current one, as `USE` does.
     pub fn use_database(&mut self, name: &ObjectName) -> Result<(), SqlError> {
         let database = self.database(name)?;
         if !self.databases.contains(&database) {
@@ -180,7 +180,7 @@ impl MemoryCatalog {
         Ok(())
     }
 
-    /// `CREATE DATABASE`.
+    /// Adds a database, as `CREATE DATABASE` does.
     pub fn create_database(&mut self, name: &ObjectName, if_not_exists: bool) -> Result<(), SqlError> {
         let database = self.database(name)?;
         if self.databases.contains(&database) {
@@ -194,7 +194,7 @@ impl MemoryCatalog {
         Ok(())
     }
 
-    /// `DROP DATABASE`.
+    /// Removes a database, as `DROP DATABASE` does.
     pub fn drop_database(&mut self, name: &ObjectName, if_exists: bool, cascade: bool) -> Result<(), SqlError> {
         let database = self.database(name)?;
         let refused = |what: String| SqlError::new("SQL-CATALOG", what).at(name.span().start);

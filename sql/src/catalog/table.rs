@@ -28,7 +28,7 @@ pub enum CatalogObject {
     View(CatalogView),
 }
 
-/// A table.
+/// A table: its columns, and how its connector reaches it.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CatalogTable {
@@ -91,7 +91,7 @@ pub struct Watermark {
     pub expression: String,
 }
 
-/// A view.
+/// A view: a query under a name.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CatalogView {

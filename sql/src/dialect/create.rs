@@ -4,7 +4,7 @@ use super::cursor::Cursor;
 use super::{CreateView, Statement, create_table};
 use crate::script::SqlError;
 
-/// `CREATE …`.
+/// Reads `CREATE …` after its first word.
 pub(super) fn create(cursor: &mut Cursor) -> Result<Statement, SqlError> {
     let start = cursor.place();
     cursor.expect(&["CREATE"])?;

@@ -19,13 +19,13 @@ use sqlparser::tokenizer::Span;
 
 /// `TABLE t` or `TABLE (query)`.
 pub const TABLE: &str = "$table";
-/// `MAP[…]`.
+/// The marker of `MAP[…]`.
 pub const MAP: &str = "$map";
-/// `BETWEEN SYMMETRIC`.
+/// The marker of `BETWEEN SYMMETRIC`.
 pub const BETWEEN_SYMMETRIC: &str = "$between_symmetric";
-/// `IS JSON`.
+/// The marker of `IS JSON`.
 pub const IS_JSON: &str = "$is_json";
-/// `RETURNING type`.
+/// The marker of `RETURNING type`.
 pub const RETURNING: &str = "$returning";
 /// `… ON EMPTY`.
 pub const ON_EMPTY: &str = "$on_empty";

@@ -9,7 +9,7 @@ use crate::script::SqlError;
 
 /// Refuses the clauses of this query that Flink's grammar does not have. Queries inside it are not looked at.
 ///
-/// Whoever plans a query calls this for every query that stands in an expression; those in FROM and in WITH are checked already.
+/// The binder calls this for every query that stands in an expression; those in FROM and in WITH are checked already.
 pub fn refuse_clauses(query: &Query) -> Result<(), SqlError> {
     let foreign = [
         (query.with.as_ref().is_some_and(|with| with.recursive), "WITH RECURSIVE"),

@@ -4,7 +4,7 @@ use super::cursor::Cursor;
 use super::{Show, Statement};
 use crate::script::SqlError;
 
-/// `SHOW …`.
+/// Reads `SHOW …` after its first word.
 pub(super) fn show(cursor: &mut Cursor) -> Result<Statement, SqlError> {
     let start = cursor.place();
     cursor.expect(&["SHOW"])?;

@@ -3,7 +3,7 @@
 use sqlparser::ast::{Expr, Ident, ObjectName, Query};
 use weir_protocol::job_graph::DataType;
 
-/// One statement.
+/// A statement as it was parsed.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Statement {
     Query(Box<Query>),
@@ -152,7 +152,7 @@ pub enum DropObject {
     Database { cascade: bool },
 }
 
-/// `ALTER TABLE`.
+/// What `ALTER TABLE` changes of which table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AlterTable {
     pub name: ObjectName,
@@ -168,7 +168,7 @@ pub enum TableChange {
     ResetOptions(Vec<String>),
 }
 
-/// `SHOW …`.
+/// What `SHOW` lists.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Show {
     Catalogs,

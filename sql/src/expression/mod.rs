@@ -66,7 +66,7 @@ impl Typed {
         Self { kind: ExprKind::Column(index), data_type, nullable }
     }
 
-    /// A constant.
+    /// A constant, by its text in a program.
     pub fn literal(value: impl Into<String>, data_type: DataType) -> Self {
         Self { kind: ExprKind::Literal(Some(value.into())), data_type, nullable: false }
     }

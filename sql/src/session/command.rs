@@ -11,7 +11,7 @@ use crate::catalog::{
 use crate::dialect::{AlterTable, CreateTable, CreateView, Drop, DropObject, Show, Statement, TableChange};
 use crate::script::SqlError;
 
-/// A session.
+/// A catalogue and options, which statements read and change.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Session {
     pub catalog: MemoryCatalog,

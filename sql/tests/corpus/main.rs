@@ -1,4 +1,4 @@
-//! The corpus: scripts whose results Apache Flink 2.3 has computed over the same files (`tests/flink/README.md`).
+//! The corpus: scripts whose results Apache Flink 2.3 has computed over the same files (`sql/tests/flink/README.md`).
 //!
 //! Each script runs under several seeds, which pick batch sizes and the order in which channels are read, and at parallelism 1 and
 //! 2. The table that the rows fold to must be Flink's each time, and the names and types of the columns too.

@@ -15,7 +15,7 @@ enum Step {
     Key(String),
     /// Counted from the end if it is negative.
     Index(i64),
-    /// `*`
+    /// Every member or element: `*`.
     All,
     Keys(Vec<String>),
     Indexes(Vec<i64>),

@@ -74,9 +74,9 @@ enum Like {
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Token {
     Char(char),
-    /// `_`
+    /// Any one character: `_`.
     One,
-    /// `%`
+    /// Any number of characters: `%`.
     Any,
 }
 

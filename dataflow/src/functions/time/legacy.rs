@@ -14,7 +14,7 @@ pub(super) struct LegacyReading {
 struct Fields {
     year: Option<i64>,
     before_christ: bool,
-    /// From 0.
+    /// January is 0.
     month: Option<i64>,
     day: Option<i64>,
     day_of_year: Option<i64>,

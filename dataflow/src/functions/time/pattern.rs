@@ -110,7 +110,7 @@ pub(super) fn parse(pattern: &str, form: Form) -> Result<Vec<Item>, String> {
 pub(super) const MONTHS: [&str; 12] =
     ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"];
 
-/// From Monday.
+/// The names of the days, from Monday on.
 pub(super) const DAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
 
 #[cfg(test)]

@@ -33,7 +33,7 @@ use crate::operators::window::output::schema_of;
 use crate::options::Options;
 use crate::registry::{BuiltOperator, only_input};
 
-/// Builds `agg.group`.
+/// Builds `agg.group` from its options.
 pub(super) fn build(descriptor: &OperatorDescriptor, context: &OperatorContext) -> Result<BuiltOperator, OperatorError> {
     let input = only_input(context)?;
     let options = Options::of(descriptor);

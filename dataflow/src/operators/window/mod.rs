@@ -84,7 +84,7 @@ fn build_hand_written(
     Ok(WindowOperator::new(layout, signature, windows, keys.columns, output, context).built())
 }
 
-/// Builds `window.agg`.
+/// Builds `window.agg` from its options.
 pub(super) fn build_aggregate(
     descriptor: &OperatorDescriptor,
     context: &OperatorContext,

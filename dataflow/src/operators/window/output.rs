@@ -12,7 +12,7 @@ use crate::operator::OperatorError;
 use crate::operators::event_time::time_array;
 use crate::options::Options;
 
-/// One window.
+/// A window whose results are due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Window {
     /// Local time of its start.

@@ -35,7 +35,7 @@ pub(super) type Panes = BTreeMap<PaneKey, Arc<Pane>>;
 pub(super) enum Signature {
     /// Of hand-written graphs: a checksum of keys, aggregates and pane length.
     Checksum(u32),
-    /// Of `window.agg`.
+    /// That of `window.agg`, in words.
     Named(NamedSignature),
 }
 

@@ -13,6 +13,7 @@ mod secrets;
 mod shell;
 mod waiting;
 
+use std::convert::Infallible;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
@@ -59,7 +60,7 @@ pub(super) struct SqlArguments {
     settings: Vec<(String, String)>,
     /// File in which the shell keeps what was entered, except for passwords and other secrets. Only you may read it. An empty name:
     /// none. If left out: weir/sql_history in XDG_STATE_HOME, or else in ~/.local/state.
-    #[arg(long, env = "WEIR_SQL_HISTORY", value_name = "FILE")]
+    #[arg(long, env = "WEIR_SQL_HISTORY", value_name = "FILE", value_parser = path_or_nothing)]
     history: Option<PathBuf>,
     /// Print no colours. Output that does not go to a terminal never has any.
     #[arg(long, env = "NO_COLOR", num_args = 0..=1, default_missing_value = "true", hide_env_values = true, hide_possible_values = true)]
@@ -119,6 +120,11 @@ fn script_of(arguments: &SqlArguments) -> Result<Option<Script>, Failure> {
         None if std::io::stdin().is_terminal() => Ok(None),
         None => Script::read(Path::new("-")).map(Some),
     }
+}
+
+/// Takes an empty text too, which clap's own reading of paths refuses.
+fn path_or_nothing(text: &str) -> Result<PathBuf, Infallible> {
+    Ok(PathBuf::from(text))
 }
 
 fn history_file(argument: Option<&Path>) -> Option<PathBuf> {
