@@ -121,7 +121,7 @@ pub(super) struct Grouping {
 
 /// The aggregation of `input` and the columns computed from it. It is one per window if both window columns are grouped. Errors:
 /// `SQL-GROUP` for a column that is neither grouped nor aggregated, `SQL-UNSUPPORTED` for windows over rows that change.
-pub(super) fn group(input: Rc<Node>, grouping: Grouping, at: Location) -> Result<Rc<Node>, SqlError> {
+pub(super) fn group(input: Rc<Node>, grouping: Grouping, zone: &str, at: Location) -> Result<Rc<Node>, SqlError> {
     let Grouping { groups, aggregates, filter, having, outputs } = grouping;
     let role = |group: &Typed| window_role(&input, group);
     let mut roles: Vec<_> = groups.iter().map(role).collect();
@@ -140,7 +140,7 @@ pub(super) fn group(input: Rc<Node>, grouping: Grouping, at: Location) -> Result
         }
     }
     let aggregated = if windowed {
-        let (node, calls, source) = window_input(&input, &keys, &aggregates, filter);
+        let (node, calls, source) = window_input(&input, &keys, &aggregates, filter, zone);
         window_aggregate(node, &input, keys.len(), calls, source, &window_outputs)
     } else {
         let (columns, calls) = aggregation_input(&input, &keys, &aggregates);
@@ -234,6 +234,7 @@ fn window_input(
     keys: &[Typed],
     aggregates: &Aggregates,
     filter: Option<Typed>,
+    zone: &str,
 ) -> (Rc<Node>, Vec<AggregateCall>, WindowSource) {
     let (mut columns, calls) = aggregation_input(input, keys, aggregates);
     if let Some((below, window, time, below_filter, computed)) = assigned_below(input) {
@@ -259,7 +260,9 @@ fn window_input(
     let position = columns.len();
     columns.push(("window_start".into(), input.column(start)));
     columns.push(("window_end".into(), input.column(end)));
-    (calc(input.clone(), filter, columns), calls, WindowSource::Attached { start: position, end: position + 1 })
+    let zone = window.is_zoned.then(|| zone.to_owned());
+    let source = WindowSource::Attached { start: position, end: position + 1, zone };
+    (calc(input.clone(), filter, columns), calls, source)
 }
 
 type Assigned = (Rc<Node>, crate::stream::Window, usize, Option<Typed>, Vec<Typed>);
@@ -322,6 +325,7 @@ fn window_aggregate(
         start: position(WindowOutput::Start),
         end: position(WindowOutput::End),
         time: position(WindowOutput::Time),
+        is_zoned: input.window.is_some_and(|window| window.is_zoned),
     };
     let kind =
         NodeKind::WindowAggregate { window: source, keys: (0..keys).collect(), aggregates: calls, outputs: outputs.to_vec() };

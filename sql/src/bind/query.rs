@@ -53,7 +53,7 @@ impl Binder<'_> {
                 (SetOperator::Union, SetQuantifier::All) => rest.push(right.as_ref()),
                 (SetOperator::Union, SetQuantifier::None | SetQuantifier::Distinct) if rest.is_empty() => {
                     let inputs = vec![self.deeper()?.set_expression(left)?, self.deeper()?.set_expression(right)?];
-                    return distinct(self.union(inputs, at)?, at);
+                    return distinct(self.union(inputs, at)?, self.environment.zone, at);
                 }
                 (SetOperator::Union, SetQuantifier::None | SetQuantifier::Distinct) => break,
                 (op, quantifier) => return unsupported(&format!("{op} {quantifier}"), at),

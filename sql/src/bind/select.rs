@@ -36,17 +36,17 @@ impl Binder<'_> {
         let selected = if groups.is_empty() && aggregates.is_empty() && having.is_none() {
             calc(input, filter, outputs)
         } else {
-            group(input, Grouping { groups, aggregates, filter, having, outputs }, at)?
+            group(input, Grouping { groups, aggregates, filter, having, outputs }, self.environment.zone, at)?
         };
-        if is_distinct { distinct(selected, at) } else { Ok(selected) }
+        if is_distinct { distinct(selected, self.environment.zone, at) } else { Ok(selected) }
     }
 }
 
 /// Each distinct row once: a grouping by all columns.
-pub(super) fn distinct(rows: Rc<Node>, at: Location) -> Result<Rc<Node>, SqlError> {
+pub(super) fn distinct(rows: Rc<Node>, zone: &str, at: Location) -> Result<Rc<Node>, SqlError> {
     let outputs: Vec<_> = rows.names().into_iter().map(str::to_owned).zip(rows.all_columns()).collect();
     let groups = rows.all_columns();
-    group(rows, Grouping { groups, aggregates: Aggregates::default(), filter: None, having: None, outputs }, at)
+    group(rows, Grouping { groups, aggregates: Aggregates::default(), filter: None, having: None, outputs }, zone, at)
 }
 
 /// The columns of a SELECT list. Names are Flink's: the alias, the last part of a column's name, or `EXPR$` and the position.

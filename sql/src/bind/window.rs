@@ -176,7 +176,8 @@ fn assign(input: Rc<Node>, window: Window, time: usize) -> Rc<Node> {
             is_rowtime: is_time,
         });
     }
-    let positions = WindowColumns { start: Some(first), end: Some(first + 1), time: Some(first + 2) };
+    let is_zoned = matches!(input.columns[time].data_type, DataType::TimestampLtz(_));
+    let positions = WindowColumns { start: Some(first), end: Some(first + 1), time: Some(first + 2), is_zoned };
     let kind = NodeKind::WindowAssign { window, time };
     Rc::new(Node { kind, inputs: vec![input], columns, window: Some(positions), is_updating: false })
 }

@@ -153,8 +153,9 @@ fn window_aggregate(
             set.extend([("window", shape(window)), ("time_column", json!(input[*time]))]);
             set.extend(zone(window));
         }
-        WindowSource::Attached { start, end } => {
+        WindowSource::Attached { start, end, zone } => {
             set.push(("window", json!({"type": "attached", "start": input[*start], "end": input[*end]})));
+            set.extend(zone.as_ref().map(|zone| ("zone", json!(zone))));
         }
     }
     set.push(("keys", keys.iter().map(|key| input[*key]).collect()));

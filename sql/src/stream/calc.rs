@@ -42,6 +42,7 @@ pub fn calc(input: Rc<Node>, filter: Option<Typed>, outputs: Vec<(String, Typed)
         start: window.start.and_then(passed_on),
         end: window.end.and_then(passed_on),
         time: window.time.and_then(passed_on),
+        is_zoned: window.is_zoned,
     });
     let names = distinct_names(outputs.iter().map(|(name, _)| name.as_str()));
     let columns: Vec<_> = names

@@ -63,7 +63,7 @@ pub fn describe(node: &Node) -> String {
             let input = node.input().names();
             let window = match window {
                 WindowSource::Time { window, time } => show_window(window, input[*time]),
-                WindowSource::Attached { start, end } => format!("win_start=[{}], win_end=[{}]", input[*start], input[*end]),
+                WindowSource::Attached { start, end, .. } => format!("win_start=[{}], win_end=[{}]", input[*start], input[*end]),
             };
             let mut select = selected(node, keys, aggregates);
             select.extend(outputs.iter().map(|output| output.name().to_owned()));

@@ -36,6 +36,8 @@ pub struct WindowColumns {
     pub start: Option<usize>,
     pub end: Option<usize>,
     pub time: Option<usize>,
+    /// Whether windows are aligned to the local time of the session's zone, because event time is a point in time.
+    pub is_zoned: bool,
 }
 
 /// What a node does.
@@ -86,7 +88,12 @@ pub enum WindowSource {
     /// From the event time.
     Time { window: Window, time: usize },
     /// From columns of the row, which an earlier operator assigned.
-    Attached { start: usize, end: usize },
+    Attached {
+        start: usize,
+        end: usize,
+        /// The zone of these local times, if event time is a point in time.
+        zone: Option<String>,
+    },
 }
 
 /// A window column that a window aggregate emits.

@@ -78,7 +78,7 @@ fn needs(node: &Node, input: usize, wanted: &BTreeSet<usize>) -> BTreeSet<usize>
         NodeKind::WindowAggregate { window, keys, aggregates, .. } => {
             match window {
                 WindowSource::Time { time, .. } => needed.extend([*time]),
-                WindowSource::Attached { start, end } => needed.extend([*start, *end]),
+                WindowSource::Attached { start, end, .. } => needed.extend([*start, *end]),
             }
             needed.extend(keys);
             needed.extend(of_calls(aggregates));
@@ -135,7 +135,9 @@ fn rebuild(node: &Node, wanted: &BTreeSet<usize>, inputs: &[&Rebuilt]) -> Rebuil
         NodeKind::WindowAggregate { window, keys, aggregates, outputs } => NodeKind::WindowAggregate {
             window: match window {
                 WindowSource::Time { window, time } => WindowSource::Time { window: window.clone(), time: position(*time) },
-                WindowSource::Attached { start, end } => WindowSource::Attached { start: position(*start), end: position(*end) },
+                WindowSource::Attached { start, end, zone } => {
+                    WindowSource::Attached { start: position(*start), end: position(*end), zone: zone.clone() }
+                }
             },
             keys: keys.iter().map(|key| position(*key)).collect(),
             aggregates: moved_calls(aggregates, &position),
@@ -172,6 +174,7 @@ fn finish(node: &Node, kind: NodeKind, inputs: Vec<Rc<Node>>, kept: &BTreeSet<us
         start: window.start.and_then(|column| positions[column]),
         end: window.end.and_then(|column| positions[column]),
         time: window.time.and_then(|column| positions[column]),
+        is_zoned: window.is_zoned,
     });
     (Rc::new(Node { kind, inputs, columns, window, is_updating: node.is_updating }), positions)
 }

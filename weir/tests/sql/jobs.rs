@@ -66,11 +66,9 @@ fn a_script_reads_files_and_writes_files_and_its_jobs_can_be_listed() {
     assert!(!ended.out.contains("table name"), "{ended:?}");
 
     // A job without end: INSERT does not wait, and STOP JOB ends it.
-    let endless = format!(
-        "CREATE TABLE n (n BIGINT) WITH ('connector' = 'datagen', 'rows-per-second' = '10');
+    let endless = "CREATE TABLE n (n BIGINT) WITH ('connector' = 'datagen', 'rows-per-second' = '10');
          CREATE TABLE o (n BIGINT) WITH ('connector' = 'blackhole');
-         SET 'execution.checkpointing.interval' = '100 ms'; INSERT INTO o SELECT n FROM n;"
-    );
+         SET 'execution.checkpointing.interval' = '100 ms'; INSERT INTO o SELECT n FROM n;";
     let ended = run(&["-m", &addresses, "-o", "json", "-e", &endless]);
     let answer: serde_json::Value = serde_json::from_str(ended.out.trim()).expect("one line of JSON");
     let job = answer["job id"].as_str().expect("the job's id").to_owned();
