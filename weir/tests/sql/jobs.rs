@@ -69,7 +69,7 @@ fn a_script_reads_files_and_writes_files_and_its_jobs_can_be_listed() {
     let endless = "CREATE TABLE n (n BIGINT) WITH ('connector' = 'datagen', 'rows-per-second' = '10');
          CREATE TABLE o (n BIGINT) WITH ('connector' = 'blackhole');
          SET 'execution.checkpointing.interval' = '100 ms'; INSERT INTO o SELECT n FROM n;";
-    let ended = run(&["-m", &addresses, "-o", "json", "-e", &endless]);
+    let ended = run(&["-m", &addresses, "-o", "json", "-e", endless]);
     let answer: serde_json::Value = serde_json::from_str(ended.out.trim()).expect("one line of JSON");
     let job = answer["job id"].as_str().expect("the job's id").to_owned();
     let states = || run(&["-m", &addresses, "-o", "csv", "-e", &format!("DESCRIBE JOB '{job}'")]).out;
