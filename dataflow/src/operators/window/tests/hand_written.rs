@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use arrow_array::cast::AsArray;
-use arrow_array::{Float64Array, StringArray};
 use arrow_schema::DataType;
 use proptest::prelude::*;
 use serde_json::{Value, json};
