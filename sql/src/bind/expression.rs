@@ -332,7 +332,7 @@ fn operator(op: &BinaryOperator, at: Location) -> Result<&'static str, SqlError>
         BinaryOperator::Minus => "subtract",
         BinaryOperator::Multiply => "multiply",
         BinaryOperator::Divide => "divide",
-        BinaryOperator::Modulo => "modulo",
+        BinaryOperator::Modulo => "mod",
         BinaryOperator::StringConcat => "concat_operator",
         BinaryOperator::Eq => "eq",
         BinaryOperator::NotEq => "ne",

@@ -50,7 +50,7 @@ fn operator(name: &str) -> Option<&'static str> {
         "subtract" => "-",
         "multiply" => "*",
         "divide" => "/",
-        "modulo" => "%",
+        "mod" => "%",
         "eq" => "=",
         "ne" => "<>",
         "lt" => "<",
