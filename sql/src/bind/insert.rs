@@ -10,6 +10,7 @@ use weir_protocol::job_graph::DataType;
 use super::expression::Expressions;
 use super::relation::{parts, with_options};
 use super::scope::Scope;
+use super::table::stored_column;
 use super::{Binder, Environment};
 use crate::catalog::{CatalogObject, CatalogTable, ObjectPath, TableColumnKind};
 use crate::dialect::{Insert, table_name};
@@ -52,12 +53,9 @@ fn stored_columns(path: &ObjectPath, table: &CatalogTable) -> Result<Vec<Column>
     let mut columns = Vec::new();
     for column in &table.columns {
         match &column.kind {
-            TableColumnKind::Physical { data_type, nullable } => columns.push(Column {
-                name: column.name.clone(),
-                data_type: data_type.clone(),
-                nullable: *nullable && !table.primary_key.contains(&column.name),
-                is_rowtime: false,
-            }),
+            TableColumnKind::Physical { data_type, nullable } => {
+                columns.push(stored_column(table, &column.name, data_type, *nullable));
+            }
             TableColumnKind::Metadata { is_virtual: false, .. } => {
                 return Err(SqlError::unsupported(format!("writing the metadata column {:?} of {path}", column.name)));
             }

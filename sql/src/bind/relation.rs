@@ -3,9 +3,7 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use sqlparser::ast::{
-    Expr, FunctionArg, FunctionArgumentList, FunctionArguments, ObjectName, Spanned, TableAlias, TableFactor, TableWithJoins,
-};
+use sqlparser::ast::{Expr, FunctionArguments, ObjectName, Spanned, TableAlias, TableFactor, TableWithJoins};
 use sqlparser::tokenizer::Location;
 use weir_protocol::job_graph::DataType;
 use weir_protocol::job_graph::catalog::closest;
@@ -169,11 +167,6 @@ fn renamed(node: Rc<Node>, names: &[String], at: Location) -> Result<Rc<Node>, S
     }
     let columns = names.iter().cloned().zip(node.all_columns()).collect();
     Ok(calc(node, None, columns))
-}
-
-/// The arguments of a marker or a table function.
-pub(super) fn arguments(list: &FunctionArgumentList) -> &[FunctionArg] {
-    &list.args
 }
 
 /// The name in `TABLE name` as an argument.

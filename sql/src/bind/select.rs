@@ -44,7 +44,7 @@ impl Binder<'_> {
 
 /// Each distinct row once: a grouping by all columns.
 pub(super) fn distinct(rows: Rc<Node>, zone: &str, at: Location) -> Result<Rc<Node>, SqlError> {
-    let outputs: Vec<_> = rows.names().into_iter().map(str::to_owned).zip(rows.all_columns()).collect();
+    let outputs = rows.named_columns();
     let groups = rows.all_columns();
     group(rows, Grouping { groups, aggregates: Aggregates::default(), filter: None, having: None, outputs }, zone, at)
 }

@@ -22,13 +22,9 @@ pub(super) fn scan(environment: Environment<'_>, path: &ObjectPath, table: &Cata
     let mut physical = Vec::new();
     for column in &table.columns {
         match &column.kind {
-            TableColumnKind::Physical { data_type, nullable } => physical.push(Column {
-                name: column.name.clone(),
-                data_type: data_type.clone(),
-                // A key column is never null.
-                nullable: *nullable && !table.primary_key.contains(&column.name),
-                is_rowtime: false,
-            }),
+            TableColumnKind::Physical { data_type, nullable } => {
+                physical.push(stored_column(table, &column.name, data_type, *nullable));
+            }
             TableColumnKind::Computed(_) => {}
             TableColumnKind::Metadata { .. } => {
                 let message = format!("the metadata column {:?} of table {path}: its connector has none", column.name);
@@ -46,6 +42,16 @@ pub(super) fn scan(environment: Environment<'_>, path: &ObjectPath, table: &Cata
     match &table.watermark {
         None => Ok(computed),
         Some(watermark) => with_watermark(environment, path, computed, &watermark.column, &watermark.expression),
+    }
+}
+
+/// A column that the connector stores. One of the key is never null.
+pub(super) fn stored_column(table: &CatalogTable, name: &str, data_type: &DataType, nullable: bool) -> Column {
+    Column {
+        name: name.to_owned(),
+        data_type: data_type.clone(),
+        nullable: nullable && !table.primary_key.iter().any(|key| key == name),
+        is_rowtime: false,
     }
 }
 
@@ -99,7 +105,7 @@ fn with_watermark(
             return Err(SqlError::new("SQL-TIME", message).hint("CAST it in a computed column"));
         }
     }
-    let mut outputs: Vec<_> = input.names().into_iter().map(str::to_owned).zip(input.all_columns()).collect();
+    let mut outputs = input.named_columns();
     outputs.push((WATERMARK.to_owned(), watermark));
     let position = outputs.len() - 1;
     let prepared = calc(input, None, outputs);
@@ -107,7 +113,7 @@ fn with_watermark(
     columns[time].is_rowtime = true;
     let kind = NodeKind::Watermark { time, watermark: position };
     let generator = Rc::new(Node { kind, inputs: vec![prepared], columns, window: None, is_updating: false });
-    let mut outputs: Vec<_> = generator.names().into_iter().map(str::to_owned).zip(generator.all_columns()).collect();
+    let mut outputs = generator.named_columns();
     outputs.truncate(position);
     Ok(calc(generator, None, outputs))
 }

@@ -7,7 +7,7 @@ use sqlparser::tokenizer::Location;
 use weir_protocol::job_graph::DataType;
 
 use super::interval::{self, Length};
-use super::relation::{argument_name, arguments};
+use super::relation::argument_name;
 use super::{Binder, unsupported};
 use crate::dialect::marker;
 use crate::script::SqlError;
@@ -78,7 +78,7 @@ impl Binder<'_> {
         }
         match &function.args {
             FunctionArguments::Subquery(query) => self.query(query),
-            FunctionArguments::List(list) => match arguments(list) {
+            FunctionArguments::List(list) => match list.args.as_slice() {
                 [FunctionArg::Unnamed(FunctionArgExpr::Expr(name))] => match argument_name(name) {
                     Some(name) => self.named(&name, &[], at),
                     None => unsupported("this table as an argument", at),

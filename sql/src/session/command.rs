@@ -1,6 +1,9 @@
 //! Carries out the statements that concern only the session.
 
+use std::collections::BTreeSet;
+
 use sqlparser::ast::{ObjectName, Spanned};
+use weir_dataflow::functions::{self, Function};
 use weir_protocol::job_graph::DataType;
 
 use super::{Outcome, ResultTable, SessionOptions};
@@ -10,6 +13,13 @@ use crate::catalog::{
 };
 use crate::dialect::{AlterTable, CreateTable, CreateView, Drop, DropObject, Show, Statement, TableChange};
 use crate::script::SqlError;
+
+/// The names of the scalar functions that a statement can call, in lower case. Operators such as `+` are functions too, but are not
+/// called by name.
+pub fn function_names() -> BTreeSet<&'static str> {
+    let is_called = |function: &&Function| function.syntax.to_lowercase().starts_with(function.name);
+    functions::all().filter(is_called).map(|function| function.name).collect()
+}
 
 /// A catalogue and options, which statements read and change.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -173,14 +183,7 @@ impl Session {
                 let is_view = |object: &CatalogObject| matches!(object, CatalogObject::View(_));
                 ResultTable::of_texts("view name", self.catalog.list(catalog, database, is_view))
             }
-            Show::Functions => {
-                // Operators such as + are functions too, but they are not called by name.
-                let is_called =
-                    |function: &&weir_dataflow::functions::Function| function.syntax.to_lowercase().starts_with(function.name);
-                let names: std::collections::BTreeSet<_> =
-                    weir_dataflow::functions::all().filter(is_called).map(|function| function.name.to_owned()).collect();
-                ResultTable::of_texts("function name", names)
-            }
+            Show::Functions => ResultTable::of_texts("function name", function_names().into_iter().map(str::to_owned)),
             Show::Columns(name) => self.describe(name)?,
             Show::CreateTable(name) => match self.catalog.find(name)? {
                 (path, CatalogObject::Table(table)) => {

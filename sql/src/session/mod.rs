@@ -6,7 +6,7 @@ mod options;
 mod planning;
 mod result;
 
-pub use command::Session;
+pub use command::{Session, function_names};
 pub use option::{OPTIONS, SessionOption};
 pub use options::{Retention, SessionOptions};
 pub use result::{Outcome, ResultTable};

@@ -147,6 +147,11 @@ impl Node {
         Typed::column(index, column.data_type.clone(), column.nullable)
     }
 
+    /// All columns as expressions, with their names.
+    pub fn named_columns(&self) -> Vec<(String, Typed)> {
+        self.columns.iter().map(|column| column.name.clone()).zip(self.all_columns()).collect()
+    }
+
     /// All columns as expressions.
     pub fn all_columns(&self) -> Vec<Typed> {
         (0..self.columns.len()).map(|index| self.column(index)).collect()

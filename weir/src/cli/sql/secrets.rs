@@ -32,7 +32,7 @@ pub(super) fn without_secrets(statements: &str) -> Option<String> {
         let length = text_length(&rest[start..]);
         kept.push_str(&rest[..start]);
         let Some(length) = length else {
-            // The text is never closed. Nobody can say what it is the value of.
+            // The text is never closed, so it is unknown which option it belongs to.
             return (!is_sensitive(statements) && !holds_secret(rest)).then(|| kept + &rest[start..]);
         };
         let text = &rest[start..start + length];

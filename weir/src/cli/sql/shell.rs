@@ -6,9 +6,8 @@ use std::time::Instant;
 use rustyline::error::ReadlineError;
 use tokio::runtime::Runtime;
 use weir_client::sql_client::{Outcome, SqlClient, SqlClientError};
-use weir_dataflow::functions;
 use weir_sql::script::{ScriptStatement, split};
-use weir_sql::session::OPTIONS;
+use weir_sql::session::{OPTIONS, function_names};
 use weir_world::{err_line, out_line, output};
 
 use super::completion::Names;
@@ -122,13 +121,9 @@ fn message_of(error: SqlClientError) -> Message {
 
 /// What the session knows now, for completion.
 fn names(client: &SqlClient) -> Names {
-    // Operators are functions too, but nobody calls them by name.
-    let is_called = |function: &&weir_dataflow::functions::Function| {
-        function.syntax.get(..function.name.len()).is_some_and(|start| start.eq_ignore_ascii_case(function.name))
-    };
     Names {
         tables: client.tables(),
-        functions: functions::all().filter(is_called).map(|function| function.name.to_uppercase()).collect(),
+        functions: function_names().into_iter().map(str::to_uppercase).collect(),
         options: OPTIONS.iter().map(|option| option.name.to_owned()).collect(),
     }
 }
