@@ -22,7 +22,8 @@ struct Shell {
 impl Shell {
     /// Starts the shell, and waits until it can be typed to.
     fn start(history: &Path, addresses: &str) -> Self {
-        let command = format!("{} sql -m {addresses} --timeout '30 s'", env!("CARGO_BIN_EXE_weir"));
+        // Without `exec`, some shells (dash) stay as the parent, and Ctrl-C ends them.
+        let command = format!("exec {} sql -m {addresses} --timeout '30 s'", env!("CARGO_BIN_EXE_weir"));
         let mut process = Command::new("script")
             .args(["--quiet", "--return", "--echo", "never", "--command", &command, "/dev/null"])
             .env("WEIR_SQL_HISTORY", history)
