@@ -1,6 +1,6 @@
 //! Sources and sinks, which read and write the rows of a job.
 //!
-//! The kinds are `source.file`, `source.datagen`, `sink.file`, `sink.print` and `sink.blackhole`. They run on slot threads as
+//! The kinds are `source.file`, `source.datagen`, `sink.file`, `sink.collect`, `sink.print` and `sink.blackhole`. They run on slot threads as
 //! part of a chain, so their reads and writes are plain synchronous calls.
 
 mod datagen;
@@ -8,6 +8,7 @@ mod filesystem;
 pub mod metrics;
 mod options;
 mod print;
+pub mod query_results;
 mod rate;
 mod rows;
 #[cfg(test)]
@@ -25,6 +26,7 @@ pub fn register_connectors(registry: &mut OperatorRegistry) {
     registry.register("source.file", filesystem::source::build);
     registry.register("source.datagen", datagen::build);
     registry.register("sink.file", filesystem::sink::build);
+    registry.register("sink.collect", query_results::sink::build);
     registry.register("sink.print", print::build_print);
     registry.register("sink.blackhole", print::build_blackhole);
 }

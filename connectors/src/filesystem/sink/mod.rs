@@ -10,8 +10,8 @@
 //! Readers that skip names with a leading dot see each row once.
 
 mod claim;
-mod commits;
-mod names;
+pub(crate) mod commits;
+pub(crate) mod names;
 pub(crate) mod part;
 #[cfg(test)]
 mod tests;
@@ -124,11 +124,21 @@ pub(crate) struct FileSink {
     /// Number of the next part of this attempt.
     next_part: u64,
     open: Option<(u64, OpenPart)>,
+    /// Rows that went into parts, in all attempts whose state this one continues.
+    rows: u64,
     /// Transactions that are pre-committed but not committed, by checkpoint.
     pending: Vec<Transaction>,
     unsynced: Arc<Mutex<UnsyncedParts>>,
     /// Checkpoints of this attempt that are complete or may become so, and hold transactions in `pending`.
     possible: BTreeSet<CheckpointId>,
+    commits: Commits,
+    claim: Claim,
+}
+
+/// Where a sink writes, under which names.
+struct PartPlace {
+    directory: PathBuf,
+    names: PartNames,
     commits: Commits,
     claim: Claim,
 }
@@ -139,6 +149,9 @@ struct FileSinkState {
     /// The job and vertex of the sink. States of earlier versions don't hold it.
     #[serde(default)]
     owner: String,
+    /// Rows that this subtask has written before, committed or pending. States of earlier versions don't hold it.
+    #[serde(default)]
+    rows: u64,
     pending: Vec<Transaction>,
 }
 
@@ -151,10 +164,29 @@ impl FileSink {
         let schema = schema.ok_or_else(|| options::invalid(&descriptor.kind, "a sink needs an input"))?;
         let part_format = options.part_format(&descriptor.kind, &schema)?;
         let directory = local_path(&descriptor.kind, &options.path)?;
-        let names = PartNames::new(&context.attempt, options.format);
-        Ok(Self {
-            commits: Commits::new(directory.clone(), options.on_missing),
-            claim: Claim::new(directory.clone(), names.owner(), &names.attempt(), options.shared),
+        let names = PartNames::new(&context.attempt, options.format.extension());
+        let commits = Commits::new(directory.clone(), options.on_missing);
+        let claim = Claim::new(directory.clone(), names.owner(), &names.attempt(), options.shared);
+        Ok(Self::with(PartPlace { directory, names, commits, claim }, part_format, schema, context))
+    }
+
+    /// A sink that writes parts of this form to a directory of its own.
+    pub(crate) fn of_own_directory(
+        directory: PathBuf,
+        part_format: PartFormat,
+        extension: &'static str,
+        schema: SchemaRef,
+        context: &OperatorContext,
+    ) -> Self {
+        let names = PartNames::new(&context.attempt, extension);
+        let commits = Commits::new(directory.clone(), OnMissing::Fail);
+        let claim = Claim::new(directory.clone(), names.owner(), &names.attempt(), false);
+        Self::with(PartPlace { directory, names, commits, claim }, part_format, schema, context)
+    }
+
+    fn with(place: PartPlace, part_format: PartFormat, schema: SchemaRef, context: &OperatorContext) -> Self {
+        let PartPlace { directory, names, commits, claim } = place;
+        Self {
             directory,
             part_format,
             schema,
@@ -164,10 +196,18 @@ impl FileSink {
             begun: false,
             next_part: 0,
             open: None,
+            rows: 0,
             pending: Vec::new(),
             unsynced: Arc::default(),
             possible: BTreeSet::new(),
-        })
+            commits,
+            claim,
+        }
+    }
+
+    /// The size of the parts that wait for this checkpoint or an earlier one, in bytes.
+    pub(crate) fn pending_bytes(&self, until: CheckpointId) -> u64 {
+        self.pending.iter().filter(|transaction| transaction.checkpoint <= until).map(|transaction| transaction.bytes).sum()
     }
 
     /// Creates and claims the directory, and removes the hidden files of older generations, except those in `keep`.
@@ -223,8 +263,10 @@ impl Operator for FileSink {
             let path = self.directory.join(self.names.hidden(number));
             self.open = Some((number, OpenPart::create(path, &self.part_format, &self.schema)?));
         }
+        let first_row = self.rows;
+        self.rows += batch.num_rows() as u64;
         match &mut self.open {
-            Some((_, part)) => part.write(&batch),
+            Some((_, part)) => part.write(&batch, first_row),
             None => Ok(()),
         }
     }
@@ -256,7 +298,7 @@ impl Operator for FileSink {
         }
         self.possible.insert(barrier.id);
         let owner = self.names.owner().to_owned();
-        let state = FileSinkState { version: STATE_VERSION, owner, pending: self.pending.clone() };
+        let state = FileSinkState { version: STATE_VERSION, owner, rows: self.rows, pending: self.pending.clone() };
         let bytes = serde_json::to_vec(&state).map_err(|error| OperatorError::fatal("SINK-STATE", error.to_string()))?;
         let unsynced = Arc::clone(&self.unsynced);
         Ok(StateSnapshot {
@@ -280,6 +322,9 @@ impl Operator for FileSink {
                 ));
             }
             let mine = if rescaled { former % self.parallelism.max(1) == self.subtask } else { *former == self.subtask };
+            if !rescaled {
+                self.rows = state.rows;
+            }
             if !state.owner.is_empty() {
                 self.claim.continues(state.owner);
             }

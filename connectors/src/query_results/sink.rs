@@ -1,0 +1,125 @@
+//! `sink.collect`: writes the rows of a query as `sink.file` does, and waits while too many of them are unread.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use serde::Deserialize;
+use weir_dataflow::codec::BatchCodec;
+use weir_dataflow::element::{CheckpointBarrier, EventTime};
+use weir_dataflow::operator::{Collector, Operator, OperatorContext, OperatorError, RestoredState, StateSnapshot};
+use weir_dataflow::registry::BuiltOperator;
+use weir_protocol::CheckpointId;
+use weir_protocol::job_graph::OperatorDescriptor;
+
+use super::directory_of;
+use crate::filesystem::local_path;
+use crate::filesystem::sink::FileSink;
+use crate::filesystem::sink::commits::names_in;
+use crate::filesystem::sink::names::is_visible;
+use crate::filesystem::sink::part::{PartFormat, write_failed};
+use crate::options;
+
+/// The kind of the operator. The leader sets its option `path`, the directory of all results.
+pub const COLLECT: &str = "sink.collect";
+
+/// How often a sink without room looks for files that were read and removed, in milliseconds.
+const LOOK_EVERY_MS: u64 = 200;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CollectOptions {
+    path: String,
+    /// If more committed bytes than this are unread, the sink takes no rows.
+    #[serde(default = "default_unread_bytes")]
+    unread_bytes: u64,
+}
+
+fn default_unread_bytes() -> u64 {
+    64 << 20
+}
+
+pub(crate) fn build(descriptor: &OperatorDescriptor, context: &OperatorContext) -> Result<BuiltOperator, OperatorError> {
+    let options: CollectOptions = options::read(descriptor)?;
+    let kind = &descriptor.kind;
+    if context.parallelism != 1 {
+        return Err(options::invalid(kind, "its vertex must have parallelism 1, because rows have an order"));
+    }
+    let schema = context.input_schemas.first().map(Arc::clone);
+    let schema = schema.ok_or_else(|| options::invalid(kind, "a sink needs an input"))?;
+    let directory = directory_of(&local_path(kind, &options.path)?, context.attempt.job);
+    let format = PartFormat::Frames(BatchCodec::new(schema.clone())?);
+    let sink = FileSink::of_own_directory(directory.clone(), format, "rows", schema, context);
+    let unread = Unread { directory, limit: options.unread_bytes, bytes: 0, next_look_ms: 0 };
+    Ok(BuiltOperator::Sink(Box::new(CollectSink { sink, unread })))
+}
+
+struct CollectSink {
+    sink: FileSink,
+    unread: Unread,
+}
+
+/// The committed rows that are not read yet, as far as the sink knows.
+struct Unread {
+    directory: PathBuf,
+    limit: u64,
+    /// At least as many bytes as there are.
+    bytes: u64,
+    next_look_ms: u64,
+}
+
+impl Unread {
+    fn has_room(&self) -> bool {
+        self.bytes <= self.limit
+    }
+
+    /// Counts what is there. The reader removes files that it no longer needs.
+    fn look(&mut self) -> Result<(), OperatorError> {
+        self.bytes = 0;
+        for name in names_in(&self.directory)?.iter().filter(|name| is_visible(name)) {
+            let path = self.directory.join(name);
+            match std::fs::metadata(&path) {
+                Ok(metadata) => self.bytes += metadata.len(),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(write_failed(&path, &error)),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Operator for CollectSink {
+    fn process(&mut self, input: u32, batch: RecordBatch, out: &mut dyn Collector) -> Result<(), OperatorError> {
+        self.sink.process(input, batch, out)
+    }
+
+    fn on_tick(&mut self, now_ms: u64, _out: &mut dyn Collector) -> Result<Option<EventTime>, OperatorError> {
+        if !self.unread.has_room() && now_ms >= self.unread.next_look_ms {
+            self.unread.next_look_ms = now_ms.saturating_add(LOOK_EVERY_MS);
+            self.unread.look()?;
+        }
+        Ok(None)
+    }
+
+    fn snapshot(&mut self, barrier: &CheckpointBarrier) -> Result<StateSnapshot, OperatorError> {
+        self.sink.snapshot(barrier)
+    }
+
+    fn restore(&mut self, restored: RestoredState) -> Result<(), OperatorError> {
+        self.sink.restore(restored)?;
+        self.unread.look()
+    }
+
+    fn notify_checkpoint_complete(&mut self, checkpoint: CheckpointId) -> Result<(), OperatorError> {
+        self.unread.bytes = self.unread.bytes.saturating_add(self.sink.pending_bytes(checkpoint));
+        self.sink.notify_checkpoint_complete(checkpoint)
+    }
+
+    fn notify_checkpoint_aborted(&mut self, checkpoint: CheckpointId) {
+        self.sink.notify_checkpoint_aborted(checkpoint);
+    }
+
+    fn has_room(&self) -> bool {
+        self.unread.has_room()
+    }
+}
