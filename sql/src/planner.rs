@@ -1,5 +1,6 @@
 //! Plans statements: from a query to a JobGraph, and to the text of EXPLAIN.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use sqlparser::ast::Query;
@@ -11,12 +12,25 @@ use crate::graph::{self, JobOptions};
 use crate::script::SqlError;
 use crate::stream::{Column, Node, NodeKind, explain, prune};
 
+/// The sink of queries whose rows come back to the client.
+pub const COLLECT: &str = "sink.collect";
+
 /// A planned job.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlannedJob {
     pub graph: JobGraph,
     /// What EXPLAIN shows of it.
     pub explanation: String,
+}
+
+/// A planned query.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlannedQuery {
+    pub job: PlannedJob,
+    /// The columns of the rows.
+    pub columns: Vec<Column>,
+    /// Whether the rows have kinds: they are changes of a table, and some take others back.
+    pub is_updating: bool,
 }
 
 /// Plans inserts, which run as one job. Parts that several of them have in common run once.
@@ -28,13 +42,13 @@ pub fn plan_inserts(environment: Environment<'_>, inserts: &[Insert], options: &
     Ok(PlannedJob { graph, explanation })
 }
 
-/// Plans a query whose rows go to `sink`, an operator of the caller. Returns the job and the columns of the rows.
+/// Plans a query whose rows go to `sink`, an operator of the caller. One subtask runs it, because the rows have an order.
 pub fn plan_query(
     environment: Environment<'_>,
     query: &Query,
     sink: OperatorDescriptor,
     options: &JobOptions,
-) -> Result<(PlannedJob, Vec<Column>), SqlError> {
+) -> Result<PlannedQuery, SqlError> {
     let bound = bind::query(environment, query)?;
     let columns = bound.columns.clone();
     let kind = NodeKind::Collect { operator: sink };
@@ -43,7 +57,12 @@ pub fn plan_query(
     let sinks = prune(vec![root.clone()]);
     let graph = graph::job_graph(&sinks, options)?;
     let explanation = explanation(&[root], &sinks, &graph);
-    Ok((PlannedJob { graph, explanation }, columns))
+    Ok(PlannedQuery { job: PlannedJob { graph, explanation }, columns, is_updating })
+}
+
+/// Plans a query whose rows come back to the client. The leader tells its sink, [`COLLECT`], where to write them.
+pub fn plan_rows(environment: Environment<'_>, query: &Query, options: &JobOptions) -> Result<PlannedQuery, SqlError> {
+    plan_query(environment, query, OperatorDescriptor::new(COLLECT, BTreeMap::new()), options)
 }
 
 fn explanation(bound: &[Rc<Node>], sinks: &[Rc<Node>], graph: &JobGraph) -> String {

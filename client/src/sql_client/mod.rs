@@ -12,14 +12,15 @@ use std::time::Duration;
 
 use weir_protocol::JobId;
 use weir_protocol::job_graph::JobGraph;
-use weir_protocol::rest::JobDescription;
+use weir_protocol::rest::{JobDescription, QueryRows};
 use weir_sql::catalog::{Catalog, CatalogObject, ObjectPath};
+use weir_sql::planner::PlannedQuery;
 use weir_sql::script::{ScriptStatement, SqlError};
 use weir_sql::session::Session;
 
 use crate::{ClientError, ClusterClient};
 pub use error::SqlClientError;
-pub use outcome::{Outcome, Submission};
+pub use outcome::{Outcome, ResultView, RunningQuery, Submission};
 use step::Step;
 pub use weir_sql::session::ResultTable;
 
@@ -67,6 +68,7 @@ impl SqlClient {
                 }
                 Ok(outcome)
             }
+            Step::Query(planned) => self.start(*planned).await,
             Step::ShowJobs => {
                 let overview = self.cluster.list(self.patience).await?;
                 Ok(Outcome::Table(jobs::overview_table(&overview)))
@@ -86,11 +88,42 @@ impl SqlClient {
         }
     }
 
+    /// Starts a query.
+    async fn start(&self, planned: PlannedQuery) -> Result<Outcome, SqlClientError> {
+        let graph = planned.job.graph;
+        self.checked(&graph)?;
+        let job_id = self.cluster.submit_query(&graph, self.patience).await?.job_id;
+        let columns = planned.columns.into_iter().map(|column| (column.name, column.data_type)).collect();
+        Ok(Outcome::Query(RunningQuery { job_id, columns, is_updating: planned.is_updating }))
+    }
+
+    /// The rows of a query from number `from` on, at most `max_rows`. The cluster may forget the rows before `from`.
+    pub async fn query_rows(&self, query: JobId, from: u64, max_rows: u64) -> Result<QueryRows, ClientError> {
+        let zone = self.session.options.local_time_zone();
+        self.cluster.query_rows(query, from, max_rows, zone, self.patience).await
+    }
+
+    /// Ends a query, and lets the cluster forget its rows. Safe to repeat.
+    pub async fn close_query(&self, query: JobId) -> Result<(), ClientError> {
+        self.cluster.close_query(query, self.patience).await
+    }
+
+    /// How the session wants the rows of queries to be shown.
+    pub fn result_view(&self) -> ResultView {
+        match self.session.options.shows_changes() {
+            true => ResultView::Changelog,
+            false => ResultView::Table { max_rows: self.session.options.max_table_rows() },
+        }
+    }
+
+    fn checked(&self, graph: &JobGraph) -> Result<(), SqlError> {
+        (self.check)(graph)
+            .map_err(|problems| SqlError::new("SQL-JOB", format!("the job can't run:\n  {}", problems.join("\n  "))))
+    }
+
     /// Submits a job. All attempts use one token, so that an attempt whose answer is lost creates no second job.
     async fn submit(&self, graph: JobGraph, is_awaited: bool) -> Result<Outcome, SqlClientError> {
-        if let Err(problems) = (self.check)(&graph) {
-            return Err(SqlError::new("SQL-JOB", format!("the job can't run:\n  {}", problems.join("\n  "))).into());
-        }
+        self.checked(&graph)?;
         let token = format!("{:032x}", weir_world::random_id());
         let job_id = self.cluster.submit(&graph, Some(&token), self.patience).await?.job_id;
         Ok(Outcome::Submitted(Submission { job_id, name: graph.name, is_awaited }))

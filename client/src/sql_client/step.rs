@@ -1,11 +1,9 @@
 //! Decides what a statement asks for. Calls nothing: the session changes, and the cluster's part is returned as a [`Step`].
 
-use std::collections::BTreeMap;
-
 use weir_protocol::JobId;
-use weir_protocol::job_graph::{CheckpointConfig, DataType, JobGraph, OperatorDescriptor};
+use weir_protocol::job_graph::{CheckpointConfig, DataType, JobGraph};
 use weir_sql::dialect::{CreateTable, Explain, Insert, Show, Statement, StopJob, parse_statement};
-use weir_sql::planner::{PlannedJob, plan_inserts, plan_query};
+use weir_sql::planner::{PlannedJob, PlannedQuery, plan_inserts, plan_rows};
 use weir_sql::script::{ScriptStatement, SqlError};
 use weir_sql::session::{self, ResultTable, Session};
 
@@ -22,6 +20,8 @@ pub(super) enum Step {
         /// The session once the job is durable, if the statement changes it.
         then: Option<Box<Session>>,
     },
+    /// Run a query, whose rows come back.
+    Query(Box<PlannedQuery>),
     ShowJobs,
     DescribeJob(JobId),
     Cancel(JobId),
@@ -45,12 +45,13 @@ pub(super) fn decide(session: &mut Session, statement: &ScriptStatement) -> Resu
         Statement::Insert(insert) => submit(session, &[insert]),
         Statement::StatementSet(inserts) => submit(session, &inserts),
         Statement::CreateTable(create) => create_table_as(session, create),
-        query @ Statement::Query(_) => {
-            // What is wrong with the query is more important than what is not there yet.
-            plan(session, query)?;
-            let error = SqlError::unsupported("a query whose rows come back to the client");
-            let hint = "INSERT INTO a filesystem or print table, or EXPLAIN the query; this comes with the SQL gateway";
-            Err(SqlError { place: Some(statement.place()), ..error }.hint(hint))
+        Statement::Query(query) => {
+            let mut planned = plan_rows(session.environment(), &query, &session.job_options("collect"))?;
+            let graph = &mut planned.job.graph;
+            settle(session, graph);
+            let checkpointing = graph.checkpointing.get_or_insert_default();
+            checkpointing.interval_ms = session.options.select_checkpoint_interval_ms();
+            Ok(Step::Query(Box::new(planned)))
         }
         Statement::Explain(explain) => explained(session, explain),
         Statement::Show(Show::Jobs) => Ok(Step::ShowJobs),
@@ -63,12 +64,17 @@ pub(super) fn decide(session: &mut Session, statement: &ScriptStatement) -> Resu
 
 fn submit(session: &Session, inserts: &[Insert]) -> Result<Step, SqlError> {
     let mut graph = plan_job(session, inserts)?.graph;
+    settle(session, &mut graph);
+    Ok(Step::Submit { graph: Box::new(graph), is_awaited: session.options.dml_sync(), then: None })
+}
+
+/// Gives a job what the session says about its checkpoints, restarts and beginning.
+fn settle(session: &Session, graph: &mut JobGraph) {
     let options = &session.options;
     graph.checkpointing = options.checkpointing(CheckpointConfig::default());
     graph.restart_strategy = options.restart_strategy();
     graph.restore_from = options.restore_from().map(str::to_owned);
     graph.allow_non_restored_state = options.allows_non_restored_state();
-    Ok(Step::Submit { graph: Box::new(graph), is_awaited: options.dml_sync(), then: None })
 }
 
 fn create_table_as(session: &Session, create: CreateTable) -> Result<Step, SqlError> {
@@ -100,9 +106,7 @@ fn plan(session: &Session, statement: Statement) -> Result<PlannedJob, SqlError>
         Statement::Insert(insert) => plan_job(session, &[insert]),
         Statement::StatementSet(inserts) => plan_job(session, &inserts),
         Statement::Query(query) => {
-            // A plan ends in a sink.
-            let sink = OperatorDescriptor::new("sink.blackhole", BTreeMap::new());
-            plan_query(session.environment(), &query, sink, &session.job_options("collect")).map(|(job, _)| job)
+            plan_rows(session.environment(), &query, &session.job_options("collect")).map(|planned| planned.job)
         }
         _ => Err(SqlError::unsupported("EXPLAIN of this statement").hint("EXPLAIN takes a query, INSERT or a statement set")),
     }

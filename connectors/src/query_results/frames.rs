@@ -36,12 +36,7 @@ pub(crate) fn append_header(buffer: &mut Vec<u8>, codec: &BatchCodec) -> Result<
 }
 
 /// Appends a frame.
-pub(crate) fn append(
-    buffer: &mut Vec<u8>,
-    codec: &BatchCodec,
-    batch: &RecordBatch,
-    first_row: u64,
-) -> Result<(), OperatorError> {
+pub(crate) fn append(buffer: &mut Vec<u8>, codec: &BatchCodec, batch: &RecordBatch, first_row: u64) -> Result<(), OperatorError> {
     let body = codec.encode(batch)?;
     let mut numbers = [0; 16];
     numbers[..8].copy_from_slice(&first_row.to_le_bytes());

@@ -18,7 +18,6 @@ use std::path::{Path, PathBuf};
 use weir_protocol::JobId;
 
 pub use reader::{ResultPage, ResultReader};
-pub use sink::COLLECT;
 
 /// The directory of a query's rows, below the directory of all results.
 pub fn directory_of(results: &Path, job: JobId) -> PathBuf {

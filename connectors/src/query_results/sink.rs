@@ -20,16 +20,15 @@ use crate::filesystem::sink::names::is_visible;
 use crate::filesystem::sink::part::{PartFormat, write_failed};
 use crate::options;
 
-/// The kind of the operator. The leader sets its option `path`, the directory of all results.
-pub const COLLECT: &str = "sink.collect";
-
 /// How often a sink without room looks for files that were read and removed, in milliseconds.
 const LOOK_EVERY_MS: u64 = 200;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct CollectOptions {
-    path: String,
+    /// The directory of all results. Only the leader knows it.
+    #[serde(default)]
+    path: Option<String>,
     /// If more committed bytes than this are unread, the sink takes no rows.
     #[serde(default = "default_unread_bytes")]
     unread_bytes: u64,
@@ -47,11 +46,22 @@ pub(crate) fn build(descriptor: &OperatorDescriptor, context: &OperatorContext) 
     }
     let schema = context.input_schemas.first().map(Arc::clone);
     let schema = schema.ok_or_else(|| options::invalid(kind, "a sink needs an input"))?;
-    let directory = directory_of(&local_path(kind, &options.path)?, context.attempt.job);
     let format = PartFormat::Frames(BatchCodec::new(schema.clone())?);
+    let Some(path) = options.path else { return Ok(BuiltOperator::Sink(Box::new(Unplaced))) };
+    let directory = directory_of(&local_path(kind, &path)?, context.attempt.job);
     let sink = FileSink::of_own_directory(directory.clone(), format, "rows", schema, context);
     let unread = Unread { directory, limit: options.unread_bytes, bytes: 0, next_look_ms: 0 };
     Ok(BuiltOperator::Sink(Box::new(CollectSink { sink, unread })))
+}
+
+/// The sink of a graph that was not submitted as a query. It can be checked, but not run.
+struct Unplaced;
+
+impl Operator for Unplaced {
+    fn process(&mut self, _input: u32, _batch: RecordBatch, _out: &mut dyn Collector) -> Result<(), OperatorError> {
+        let message = "sink.collect has no path; submit the job as a query (POST /weir/v1/queries), which gives it one";
+        Err(OperatorError::fatal("CONN-OPTION", message))
+    }
 }
 
 struct CollectSink {

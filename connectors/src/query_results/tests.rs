@@ -21,7 +21,7 @@ fn schema() -> SchemaRef {
 
 fn collect(results: &Path, attempt: u32, unread_bytes: u64) -> Box<dyn Operator> {
     let options = json!({"path": results, "unread_bytes": unread_bytes});
-    match sink::build(&descriptor(COLLECT, options), &context(0, 1, attempt, vec![schema()])).unwrap() {
+    match sink::build(&descriptor("sink.collect", options), &context(0, 1, attempt, vec![schema()])).unwrap() {
         BuiltOperator::Sink(sink) => sink,
         _ => panic!("not a sink"),
     }
@@ -148,7 +148,7 @@ fn a_missing_file_is_a_gap_and_a_damaged_one_an_error() {
 #[test]
 fn only_one_subtask_can_collect() {
     let options = json!({"path": "/tmp"});
-    let error = sink::build(&descriptor(COLLECT, options), &context(0, 2, 1, vec![schema()])).err().unwrap();
+    let error = sink::build(&descriptor("sink.collect", options), &context(0, 2, 1, vec![schema()])).err().unwrap();
     assert!(error.code == "CONN-OPTION" && error.message.contains("parallelism 1"), "{error}");
 }
 

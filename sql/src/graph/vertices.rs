@@ -52,6 +52,8 @@ impl<'a> Vertices<'a> {
             NodeKind::WindowAggregate { keys, .. } | NodeKind::GroupAggregate { keys, .. } => {
                 vec![self.keyed(node, keys, &inputs)?]
             }
+            // The rows of a result have an order.
+            NodeKind::Collect { .. } => vec![self.keyed(node, &[], &inputs)?],
             _ => vec![self.chained(node, &inputs)?],
         };
         self.placed.insert(Rc::as_ptr(node), placed.clone());

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use weir_dataflow::changelog::RowKind;
 use weir_protocol::job_graph::{JobGraph, Partitioning};
 use weir_sql::dialect::{Statement, parse_statement};
-use weir_sql::planner::plan_query;
+use weir_sql::planner::{PlannedQuery, plan_query};
 use weir_sql::script::split;
 use weir_sql::session::Session;
 use weir_sql::stream::Column;
@@ -85,7 +85,8 @@ impl Script {
                     let number = next_number();
                     let environment = session.environment();
                     let options = session.job_options("corpus");
-                    let (mut job, columns) = plan_query(environment, &query, engine::collect(number), &options).map_err(fails)?;
+                    let PlannedQuery { mut job, columns, .. } =
+                        plan_query(environment, &query, engine::collect(number), &options).map_err(fails)?;
                     read_in_order(&mut job.graph);
                     engine::run(&job.graph, seed).map_err(|error| error.to_string())?;
                     let found = engine::collected(number);

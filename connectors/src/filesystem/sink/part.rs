@@ -33,7 +33,10 @@ pub(crate) struct OpenPart {
 /// How the rows of a part are written.
 #[derive(Debug, Clone)]
 pub(crate) enum PartFormat {
-    Csv { style: CsvStyle, header: bool },
+    Csv {
+        style: CsvStyle,
+        header: bool,
+    },
     Json(TimestampFormat),
     Parquet,
     /// Frames of encoded rows, which only the reader of query results understands.

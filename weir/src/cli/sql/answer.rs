@@ -11,7 +11,8 @@ use super::screen::Screen;
 pub(super) fn show(outcome: &Outcome, screen: &Screen) {
     let say = |line: String| if screen.is_for_people() { out_line!("{line}") } else { err_line!("weir: {line}") };
     match outcome {
-        Outcome::Done => {}
+        // The rows of a query come later.
+        Outcome::Done | Outcome::Query(_) => {}
         Outcome::Table(result) => screen.print(result),
         Outcome::Submitted(submission) if screen.is_for_people() => {
             out_line!("Submitted {}\nJob ID: {}", submission.name, submission.job_id);
