@@ -17,7 +17,13 @@ use std::path::{Path, PathBuf};
 
 use weir_protocol::JobId;
 
-pub use reader::{ResultPage, ResultReader};
+use crate::filesystem::local_path;
+pub use reader::{ResultPage, ResultReader, remove_results};
+
+/// The local directory that a path or a `file://` URI names. `None` for anything else.
+pub fn local_directory(path: &str) -> Option<PathBuf> {
+    local_path("sink.collect", path).ok()
+}
 
 /// The directory of a query's rows, below the directory of all results.
 pub fn directory_of(results: &Path, job: JobId) -> PathBuf {

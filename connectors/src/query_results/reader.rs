@@ -22,6 +22,8 @@ pub struct ResultPage {
     pub batches: Vec<RecordBatch>,
     /// The number of the row after the last one.
     pub end: u64,
+    /// Whether the next rows are there too, but had no room.
+    pub has_more: bool,
     /// Rows after `end` are committed, but those between are not visible. For a moment that is normal: names that appear while a
     /// directory is read may be missed. If it stays so, rows are lost.
     pub has_gap: bool,
@@ -55,6 +57,7 @@ impl ResultReader {
                 }
                 let is_full = page.end - from >= max_rows || bytes + frame.bytes() > max_bytes;
                 if is_full && page.end > from {
+                    page.has_more = true;
                     return Ok(page);
                 }
                 if frame.first_row > page.end {
@@ -63,12 +66,19 @@ impl ResultReader {
                 }
                 let skipped = (page.end - frame.first_row) as usize;
                 let room = (max_rows.max(1) - (page.end - from)) as usize;
-                let Some(rows) = reading.rows(frame)? else { return Ok(page) };
+                let Some(rows) = reading.rows(frame)? else {
+                    page.has_more = true;
+                    return Ok(page);
+                };
                 let taken = rows.slice(skipped, room.min(rows.num_rows() - skipped));
                 page.end += taken.num_rows() as u64;
                 bytes += frame.bytes();
                 page.columns.clone_from(&contents.columns);
                 page.batches.push(taken);
+                if page.end < frame.end() {
+                    page.has_more = true;
+                    return Ok(page);
+                }
             }
         }
         Ok(page)
@@ -136,6 +146,14 @@ impl Reading<'_> {
             },
         };
         frames::rows(file, frame, codec).map(Some).map_err(|error| named(&self.path, &error))
+    }
+}
+
+/// Removes all rows of a query. Its job must have ended.
+pub fn remove_results(directory: &Path) -> io::Result<()> {
+    match std::fs::remove_dir_all(directory) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(named(directory, &error)),
+        _ => Ok(()),
     }
 }
 

@@ -72,7 +72,9 @@ fn rows_appear_with_their_checkpoint_and_have_stable_numbers() {
     checkpoint(sink.as_mut(), 2);
     assert_eq!(read_all(&mut reader, 0, 2), (0..9).collect::<Vec<_>>());
     let page = reader.read(3, 3, u64::MAX).unwrap();
-    assert_eq!((values(&page), page.end), (vec![3, 4, 5], 6));
+    assert_eq!((values(&page), page.end, page.has_more), (vec![3, 4, 5], 6, true));
+    assert!(!reader.read(3, 6, u64::MAX).unwrap().has_more);
+    assert!(reader.read(3, 3, u64::MAX).unwrap().has_more && reader.read(0, 5, u64::MAX).unwrap().has_more);
     assert_eq!(page.columns.iter().map(|column| column.name.as_str()).collect::<Vec<_>>(), ["id"]);
     assert_eq!(values(&reader.read(3, 3, u64::MAX).unwrap()), [3, 4, 5], "a page can be read again");
     assert_eq!(values(&reader.read(5, 10, 1).unwrap()), [5, 6], "too few bytes for more than one frame");

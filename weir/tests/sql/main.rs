@@ -3,6 +3,7 @@
 mod cluster;
 mod flights;
 mod jobs;
+mod queries;
 mod session;
 mod shell;
 
