@@ -50,7 +50,7 @@ fn statements_about_the_session_need_no_cluster() {
     let described = last_table(&mut client, "DESCRIBE numbers");
     assert_eq!(described.rows[1][1].as_deref(), Some("TIMESTAMP(3) *ROWTIME*"));
     let columns = |name: &str, columns: &[&str]| (name.to_owned(), columns.iter().map(|column| (*column).to_owned()).collect());
-    assert_eq!(client.tables(), [columns("numbers", &["n", "t"]), columns("out", &["n", "t"])]);
+    assert_eq!(client.names().tables, [columns("numbers", &["n", "t"]), columns("out", &["n", "t"])]);
 }
 
 #[test]

@@ -1,39 +1,56 @@
-//! Decides what a statement asks for. Calls nothing: the session changes, and the cluster's part is returned as a [`Step`].
+//! Decides what a statement asks for.
 
 use std::collections::BTreeMap;
 
 use weir_protocol::JobId;
 use weir_protocol::job_graph::{CheckpointConfig, DataType, JobGraph, OperatorDescriptor};
-use weir_sql::dialect::{CreateTable, Explain, Insert, Show, Statement, StopJob, parse_statement};
-use weir_sql::planner::{PlannedJob, plan_inserts, plan_query};
-use weir_sql::script::{ScriptStatement, SqlError};
-use weir_sql::session::{self, ResultTable, Session};
+
+use crate::dialect::{CreateTable, Explain, Insert, Show, Statement, StopJob, parse_statement, table_name};
+use crate::planner::{PlannedJob, plan_inserts, plan_query};
+use crate::script::{ScriptStatement, SqlError};
+use crate::session::{self, ResultTable, Session};
+use crate::stream::Column;
 
 /// What is left to do for a statement.
 #[derive(Debug)]
-pub(super) enum Step {
+pub enum Step {
+    /// Nothing, and there is nothing to show.
     Done,
+    /// Nothing but to show these rows.
     Table(ResultTable),
-    /// Submit a job.
-    Submit {
-        graph: Box<JobGraph>,
-        /// Whether the statement ends only with its job.
-        is_awaited: bool,
-        /// The session once the job is durable, if the statement changes it.
-        then: Option<Box<Session>>,
-    },
+    Submit(Submit),
+    Query(Query),
     ShowJobs,
     DescribeJob(JobId),
+    /// Cancel a job.
     Cancel(JobId),
-    /// Stop with a savepoint.
+    /// Stop a job with a savepoint.
     Stop {
         job: JobId,
         drain: bool,
     },
 }
 
-/// Carries out what concerns only the session. Errors change nothing.
-pub(super) fn decide(session: &mut Session, statement: &ScriptStatement) -> Result<Step, SqlError> {
+/// A job to submit.
+#[derive(Debug)]
+pub struct Submit {
+    pub graph: Box<JobGraph>,
+    /// Whether the statement ends only with its job.
+    pub is_awaited: bool,
+    /// The session once the job is durable, if the statement changes it.
+    pub then: Option<Box<Session>>,
+}
+
+/// A query whose rows go to the caller.
+#[derive(Debug)]
+pub struct Query {
+    /// The job, which ends in the operator that the caller gave.
+    pub graph: Box<JobGraph>,
+    pub columns: Vec<Column>,
+}
+
+/// Carries out what concerns only the session. Errors change nothing. The rows of a query go to `collect`, an operator of the caller.
+pub fn decide(session: &mut Session, statement: &ScriptStatement, collect: OperatorDescriptor) -> Result<Step, SqlError> {
     let parsed = parse_statement(statement)?;
     if let Some(outcome) = session.command(&parsed) {
         return outcome.map(|outcome| match outcome {
@@ -42,15 +59,12 @@ pub(super) fn decide(session: &mut Session, statement: &ScriptStatement) -> Resu
         });
     }
     match parsed {
-        Statement::Insert(insert) => submit(session, &[insert]),
-        Statement::StatementSet(inserts) => submit(session, &inserts),
+        Statement::Insert(insert) => submit(session, &[insert]).map(Step::Submit),
+        Statement::StatementSet(inserts) => submit(session, &inserts).map(Step::Submit),
         Statement::CreateTable(create) => create_table_as(session, create),
-        query @ Statement::Query(_) => {
-            // What is wrong with the query is more important than what is not there yet.
-            plan(session, query)?;
-            let error = SqlError::unsupported("a query whose rows come back to the client");
-            let hint = "INSERT INTO a filesystem or print table, or EXPLAIN the query; this comes with the SQL gateway";
-            Err(SqlError { place: Some(statement.place()), ..error }.hint(hint))
+        Statement::Query(query) => {
+            let (job, columns) = plan_query(session.environment(), &query, collect, &session.job_options("collect"))?;
+            Ok(Step::Query(Query { graph: Box::new(with_options(session, job.graph)), columns }))
         }
         Statement::Explain(explain) => explained(session, explain),
         Statement::Show(Show::Jobs) => Ok(Step::ShowJobs),
@@ -61,14 +75,19 @@ pub(super) fn decide(session: &mut Session, statement: &ScriptStatement) -> Resu
     }
 }
 
-fn submit(session: &Session, inserts: &[Insert]) -> Result<Step, SqlError> {
-    let mut graph = plan_job(session, inserts)?.graph;
+fn submit(session: &Session, inserts: &[Insert]) -> Result<Submit, SqlError> {
+    let graph = with_options(session, plan_job(session, inserts)?.graph);
+    Ok(Submit { graph: Box::new(graph), is_awaited: session.options.dml_sync(), then: None })
+}
+
+/// The graph with what the session says of checkpoints, restarts and state.
+fn with_options(session: &Session, mut graph: JobGraph) -> JobGraph {
     let options = &session.options;
     graph.checkpointing = options.checkpointing(CheckpointConfig::default());
     graph.restart_strategy = options.restart_strategy();
     graph.restore_from = options.restore_from().map(str::to_owned);
     graph.allow_non_restored_state = options.allows_non_restored_state();
-    Ok(Step::Submit { graph: Box::new(graph), is_awaited: options.dml_sync(), then: None })
+    graph
 }
 
 fn create_table_as(session: &Session, create: CreateTable) -> Result<Step, SqlError> {
@@ -77,11 +96,8 @@ fn create_table_as(session: &Session, create: CreateTable) -> Result<Step, SqlEr
     if !next.create_table_as(&create, &session.query_columns(&query)?)? {
         return Ok(Step::Done);
     }
-    let step = submit(&next, &[Insert { table: create.name, columns: Vec::new(), query }])?;
-    Ok(match step {
-        Step::Submit { graph, is_awaited, .. } => Step::Submit { graph, is_awaited, then: Some(Box::new(next)) },
-        other => other,
-    })
+    let submit = submit(&next, &[Insert { table: create.name, columns: Vec::new(), query }])?;
+    Ok(Step::Submit(Submit { then: Some(Box::new(next)), ..submit }))
 }
 
 fn explained(session: &Session, explain: Explain) -> Result<Step, SqlError> {
@@ -109,9 +125,13 @@ fn plan(session: &Session, statement: Statement) -> Result<PlannedJob, SqlError>
 }
 
 fn plan_job(session: &Session, inserts: &[Insert]) -> Result<PlannedJob, SqlError> {
-    // Without `pipeline.name`, a job is named after the tables that it writes, as in Flink.
-    let tables = inserts.iter().map(|insert| Ok(session.catalog.resolve(&insert.table)?.to_string()));
-    let name = format!("insert-into_{}", tables.collect::<Result<Vec<_>, SqlError>>()?.join(","));
+    // Without `pipeline.name`, a job is named after the tables that it writes, as in Flink. Hints are no part of a name.
+    let name = |insert: &Insert| {
+        let (table, _) = table_name(&insert.table)?;
+        Ok(session.catalog.resolve(&table)?.to_string())
+    };
+    let tables = inserts.iter().map(name).collect::<Result<Vec<_>, SqlError>>()?;
+    let name = format!("insert-into_{}", tables.join(","));
     plan_inserts(session.environment(), inserts, &session.job_options(&name))
 }
 
