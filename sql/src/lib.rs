@@ -2,6 +2,8 @@
 
 pub mod bind;
 pub mod catalog;
+pub mod command;
+pub mod completion;
 pub mod connector;
 pub mod dialect;
 pub mod expression;

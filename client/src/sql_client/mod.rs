@@ -1,27 +1,23 @@
 //! Runs SQL statements: keeps the session, plans queries, and submits their jobs to a cluster.
 //!
-//! Nothing here knows of terminals. What a statement asks for is decided in [`step`]; this file carries it out.
+//! Nothing here knows of terminals. What a statement asks for is decided in `weir_sql::command`; this file carries it out.
 
 mod error;
-mod jobs;
-mod large_stack;
 mod outcome;
-mod step;
 
 use std::time::Duration;
 
 use weir_protocol::JobId;
 use weir_protocol::job_graph::JobGraph;
 use weir_protocol::rest::{JobDescription, QueryRows};
-use weir_sql::catalog::{Catalog, CatalogObject, ObjectPath};
-use weir_sql::planner::PlannedQuery;
+use weir_sql::command::{self, Step, Submit, on_large_stack};
+use weir_sql::completion::Names;
 use weir_sql::script::{ScriptStatement, SqlError};
 use weir_sql::session::Session;
 
 use crate::{ClientError, ClusterClient};
 pub use error::SqlClientError;
 pub use outcome::{Outcome, ResultView, RunningQuery, Submission};
-use step::Step;
 pub use weir_sql::session::ResultTable;
 
 /// How long the end of a job is waited for: in effect, without limit.
@@ -58,24 +54,25 @@ impl SqlClient {
     /// If the returned future is dropped while a job is being submitted, the job may exist.
     pub async fn run(&mut self, statement: &ScriptStatement) -> Result<Outcome, SqlClientError> {
         let session = &mut self.session;
-        match large_stack::run(|| step::decide(session, statement))?? {
+        // A plan ends in a sink, also that of a query which is refused below.
+        match on_large_stack(|| command::decide(session, statement))?? {
             Step::Done => Ok(Outcome::Done),
             Step::Table(table) => Ok(Outcome::Table(table)),
-            Step::Submit { graph, is_awaited, then } => {
+            Step::Submit(Submit { graph, is_awaited, then }) => {
                 let outcome = self.submit(*graph, is_awaited).await?;
                 if let Some(session) = then {
                     self.session = *session;
                 }
                 Ok(outcome)
             }
-            Step::Query(planned) => self.start(*planned).await,
+            Step::Query(query) => self.start(query).await,
             Step::ShowJobs => {
                 let overview = self.cluster.list(self.patience).await?;
-                Ok(Outcome::Table(jobs::overview_table(&overview)))
+                Ok(Outcome::Table(command::overview_table(&overview)))
             }
             Step::DescribeJob(job) => {
                 let description = self.cluster.describe(job, self.patience).await?;
-                Ok(Outcome::Table(jobs::description_table(&description)))
+                Ok(Outcome::Table(command::description_table(&description)))
             }
             Step::Cancel(job) => {
                 self.cluster.cancel(job, self.patience).await?;
@@ -89,12 +86,11 @@ impl SqlClient {
     }
 
     /// Starts a query.
-    async fn start(&self, planned: PlannedQuery) -> Result<Outcome, SqlClientError> {
-        let graph = planned.job.graph;
-        self.checked(&graph)?;
-        let job_id = self.cluster.submit_query(&graph, self.patience).await?.job_id;
-        let columns = planned.columns.into_iter().map(|column| (column.name, column.data_type)).collect();
-        Ok(Outcome::Query(RunningQuery { job_id, columns, is_updating: planned.is_updating }))
+    async fn start(&self, query: command::Query) -> Result<Outcome, SqlClientError> {
+        self.checked(&query.graph)?;
+        let job_id = self.cluster.submit_query(&query.graph, self.patience).await?.job_id;
+        let columns = query.columns.into_iter().map(|column| (column.name, column.data_type)).collect();
+        Ok(Outcome::Query(RunningQuery { job_id, columns, is_updating: query.is_updating }))
     }
 
     /// The rows of a query from number `from` on, at most `max_rows`. The cluster may forget the rows before `from`.
@@ -139,19 +135,9 @@ impl SqlClient {
         self.session.options.set(key, value)
     }
 
-    /// The tables and views of the current database, each with the names of its columns as far as they are written down.
-    pub fn tables(&self) -> Vec<(String, Vec<String>)> {
-        let catalog = &self.session.catalog;
-        let (current, database) = catalog.current();
-        let columns = |name: &str| {
-            let path = ObjectPath { catalog: current.to_owned(), database: database.to_owned(), name: name.to_owned() };
-            match catalog.object(&path) {
-                Some(CatalogObject::Table(table)) => table.columns.iter().map(|column| column.name.clone()).collect(),
-                Some(CatalogObject::View(view)) => view.columns.clone(),
-                None => Vec::new(),
-            }
-        };
-        catalog.names(current, database).into_iter().map(|name| (name.clone(), columns(&name))).collect()
+    /// The names that the session knows now, for completion.
+    pub fn names(&self) -> Names {
+        Names::of(&self.session)
     }
 }
 

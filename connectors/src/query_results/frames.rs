@@ -13,7 +13,6 @@ use arrow_array::RecordBatch;
 use bytes::Bytes;
 use weir_dataflow::codec::BatchCodec;
 use weir_dataflow::operator::OperatorError;
-use weir_dataflow::schema;
 use weir_protocol::job_graph::Field;
 
 const MAGIC: &[u8; 8] = b"WEIRROWS";
@@ -23,10 +22,9 @@ const FRAME_BYTES: usize = 20;
 /// No header or body is longer, in bytes.
 const LENGTH_LIMIT: u32 = 1 << 30;
 
-/// Appends the header for rows of the codec's columns.
-pub(crate) fn append_header(buffer: &mut Vec<u8>, codec: &BatchCodec) -> Result<(), OperatorError> {
-    let fields = schema::from_arrow(codec.schema())?;
-    let json = serde_json::to_vec(&fields).map_err(|error| OperatorError::fatal("SINK-STATE", error.to_string()))?;
+/// Appends the header for rows of these columns.
+pub(crate) fn append_header(buffer: &mut Vec<u8>, columns: &[Field]) -> Result<(), OperatorError> {
+    let json = serde_json::to_vec(columns).map_err(|error| OperatorError::fatal("SINK-STATE", error.to_string()))?;
     buffer.extend_from_slice(MAGIC);
     for number in [VERSION, length_of(&json)?, crc32c::crc32c(&json)] {
         buffer.extend_from_slice(&number.to_le_bytes());

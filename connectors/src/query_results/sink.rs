@@ -9,8 +9,9 @@ use weir_dataflow::codec::BatchCodec;
 use weir_dataflow::element::{CheckpointBarrier, EventTime};
 use weir_dataflow::operator::{Collector, Operator, OperatorContext, OperatorError, RestoredState, StateSnapshot};
 use weir_dataflow::registry::BuiltOperator;
+use weir_dataflow::schema;
 use weir_protocol::CheckpointId;
-use weir_protocol::job_graph::OperatorDescriptor;
+use weir_protocol::job_graph::{Field, OperatorDescriptor};
 
 use super::directory_of;
 use crate::filesystem::local_path;
@@ -29,6 +30,9 @@ struct CollectOptions {
     /// The directory of all results. Only the leader knows it.
     #[serde(default)]
     path: Option<String>,
+    /// The columns with their exact types, of which a batch does not know all.
+    #[serde(default)]
+    schema: Option<Vec<Field>>,
     /// If more committed bytes than this are unread, the sink takes no rows.
     #[serde(default = "default_unread_bytes")]
     unread_bytes: u64,
@@ -44,12 +48,19 @@ pub(crate) fn build(descriptor: &OperatorDescriptor, context: &OperatorContext) 
     if context.parallelism != 1 {
         return Err(options::invalid(kind, "its vertex must have parallelism 1, because rows have an order"));
     }
-    let schema = context.input_schemas.first().map(Arc::clone);
-    let schema = schema.ok_or_else(|| options::invalid(kind, "a sink needs an input"))?;
-    let format = PartFormat::Frames(BatchCodec::new(schema.clone())?);
+    let input = context.input_schemas.first().map(Arc::clone);
+    let input = input.ok_or_else(|| options::invalid(kind, "a sink needs an input"))?;
+    let columns = match options.schema {
+        Some(columns) => columns,
+        None => schema::from_arrow(&input)?,
+    };
+    if let Some(difference) = schema::mismatch(&input, schema::to_arrow(&columns)?.as_ref()) {
+        return Err(options::invalid(kind, format!("the input has other columns than the option schema: {difference}")));
+    }
+    let format = PartFormat::Frames { codec: BatchCodec::new(input.clone())?, columns: columns.into() };
     let Some(path) = options.path else { return Ok(BuiltOperator::Sink(Box::new(Unplaced))) };
     let directory = directory_of(&local_path(kind, &path)?, context.attempt.job);
-    let sink = FileSink::of_own_directory(directory.clone(), format, "rows", schema, context);
+    let sink = FileSink::of_own_directory(directory.clone(), format, "rows", input, context);
     let unread = Unread { directory, limit: options.unread_bytes, bytes: 0, next_look_ms: 0 };
     Ok(BuiltOperator::Sink(Box::new(CollectSink { sink, unread })))
 }

@@ -404,6 +404,18 @@ pub const CATALOG: &[OperatorSpec] = &[
         doc: "Writes files exactly once; they appear when a checkpoint has completed them.",
     },
     OperatorSpec {
+        kind: "sink.collect",
+        role: OperatorRole::Sink,
+        inputs: 1,
+        key_options: &[],
+        options: &[
+            optional("path", OptionType::Text, "Directory of the rows of all queries; the leader sets it."),
+            optional("schema", OptionType::Schema, "The columns with their exact types; default those of the input."),
+            optional("unread_bytes", POSITIVE, "The sink waits while more bytes are unread; default 64 MiB."),
+        ],
+        doc: "Keeps the rows of a query until the client has read them, exactly once; see `/weir/v1/queries`.",
+    },
+    OperatorSpec {
         kind: "sink.print",
         role: OperatorRole::Sink,
         inputs: 1,

@@ -8,6 +8,7 @@ use super::JobOptions;
 use crate::catalog::{CatalogTable, ObjectPath};
 use crate::connector;
 use crate::expression::{Typed, program};
+use crate::planner::COLLECT;
 use crate::script::SqlError;
 use crate::stream::{AggregateCall, Column, Node, NodeKind, Window, WindowOutput, WindowShape, WindowSource, describe};
 
@@ -44,7 +45,7 @@ pub(super) fn operators(node: &Node, options: &JobOptions) -> Result<Vec<Operato
         // Its inputs are edges into one input of the consumer.
         NodeKind::Union => Vec::new(),
         NodeKind::Sink { path, table } => vec![sink(node, path, table)?],
-        NodeKind::Collect { operator } => vec![operator.clone()],
+        NodeKind::Collect { operator } => vec![collect(node, operator)],
     })
 }
 
@@ -54,6 +55,15 @@ pub(super) fn fields(node: &Node) -> Vec<Field> {
         |column: &Column| Field { name: column.name.clone(), data_type: column.data_type.clone(), nullable: column.nullable };
     let kind = node.is_updating.then(kind_column);
     node.columns.iter().chain(&kind).map(field).collect()
+}
+
+/// The operator that takes the rows of a query. What it keeps of them has the exact types.
+fn collect(node: &Node, operator: &OperatorDescriptor) -> OperatorDescriptor {
+    let mut operator = operator.clone();
+    if operator.kind == COLLECT {
+        operator.options.insert("schema".to_owned(), json!(fields(node)));
+    }
+    operator
 }
 
 /// The column with the kind of a change: 0 insert, 1 update before, 2 update after, 3 delete.

@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
@@ -12,6 +12,7 @@ use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
 use weir_dataflow::codec::BatchCodec;
 use weir_dataflow::operator::OperatorError;
+use weir_protocol::job_graph::Field;
 
 use crate::query_results::frames;
 use crate::rows::text::{self, CsvStyle};
@@ -40,7 +41,10 @@ pub(crate) enum PartFormat {
     Json(TimestampFormat),
     Parquet,
     /// Frames of encoded rows, which only the reader of query results understands.
-    Frames(BatchCodec),
+    Frames {
+        codec: BatchCodec,
+        columns: Arc<[Field]>,
+    },
 }
 
 enum PartWriter {
@@ -58,11 +62,11 @@ impl OpenPart {
     /// Creates a part that writes to the open file `file`.
     pub(crate) fn on(file: File, path: PathBuf, format: &PartFormat, schema: &SchemaRef) -> Result<Self, OperatorError> {
         let writer = match format {
-            PartFormat::Csv { .. } | PartFormat::Json(_) | PartFormat::Frames(_) => {
+            PartFormat::Csv { .. } | PartFormat::Json(_) | PartFormat::Frames { .. } => {
                 let mut buffer = Vec::with_capacity(WRITE_BYTES);
                 match format {
                     PartFormat::Csv { style, header: true } => text::append_csv_header(&mut buffer, schema, style),
-                    PartFormat::Frames(codec) => frames::append_header(&mut buffer, codec)?,
+                    PartFormat::Frames { columns, .. } => frames::append_header(&mut buffer, columns)?,
                     _ => {}
                 }
                 PartWriter::Buffered { file, buffer, format: format.clone() }
@@ -88,7 +92,7 @@ impl OpenPart {
                 match format {
                     PartFormat::Csv { style, .. } => text::append_csv(buffer, batch, style)?,
                     PartFormat::Json(timestamps) => text::append_json(buffer, batch, *timestamps)?,
-                    PartFormat::Frames(codec) => frames::append(buffer, codec, batch, first_row)?,
+                    PartFormat::Frames { codec, .. } => frames::append(buffer, codec, batch, first_row)?,
                     PartFormat::Parquet => {}
                 }
                 if buffer.len() >= WRITE_BYTES {

@@ -1,7 +1,6 @@
 //! `weir sql`: runs SQL statements from a script, or from the keyboard.
 
 mod answer;
-mod completion;
 mod editor;
 mod help;
 mod history;

@@ -1,39 +1,56 @@
-//! Decides what a statement asks for. Calls nothing: the session changes, and the cluster's part is returned as a [`Step`].
+//! Decides what a statement asks for.
 
 use weir_protocol::JobId;
 use weir_protocol::job_graph::{CheckpointConfig, DataType, JobGraph};
-use weir_sql::dialect::{CreateTable, Explain, Insert, Show, Statement, StopJob, parse_statement};
-use weir_sql::planner::{PlannedJob, PlannedQuery, plan_inserts, plan_rows};
-use weir_sql::script::{ScriptStatement, SqlError};
-use weir_sql::session::{self, ResultTable, Session};
+
+use crate::dialect::{CreateTable, Explain, Insert, Show, Statement, StopJob, parse_statement, table_name};
+use crate::planner::{PlannedJob, PlannedQuery, plan_inserts, plan_rows};
+use crate::script::{ScriptStatement, SqlError};
+use crate::session::{self, ResultTable, Session};
+use crate::stream::Column;
 
 /// What is left to do for a statement.
 #[derive(Debug)]
-pub(super) enum Step {
+pub enum Step {
+    /// Nothing, and there is nothing to show.
     Done,
+    /// Nothing but to show these rows.
     Table(ResultTable),
-    /// Submit a job.
-    Submit {
-        graph: Box<JobGraph>,
-        /// Whether the statement ends only with its job.
-        is_awaited: bool,
-        /// The session once the job is durable, if the statement changes it.
-        then: Option<Box<Session>>,
-    },
-    /// Run a query, whose rows come back.
-    Query(Box<PlannedQuery>),
+    Submit(Submit),
+    Query(Query),
     ShowJobs,
     DescribeJob(JobId),
+    /// Cancel a job.
     Cancel(JobId),
-    /// Stop with a savepoint.
+    /// Stop a job with a savepoint.
     Stop {
         job: JobId,
         drain: bool,
     },
 }
 
+/// A job to submit.
+#[derive(Debug)]
+pub struct Submit {
+    pub graph: Box<JobGraph>,
+    /// Whether the statement ends only with its job.
+    pub is_awaited: bool,
+    /// The session once the job is durable, if the statement changes it.
+    pub then: Option<Box<Session>>,
+}
+
+/// A query whose rows come back.
+#[derive(Debug)]
+pub struct Query {
+    /// The job, which ends in one [`COLLECT`](crate::planner::COLLECT).
+    pub graph: Box<JobGraph>,
+    pub columns: Vec<Column>,
+    /// Whether the rows are changes of a table, of which some take others back.
+    pub is_updating: bool,
+}
+
 /// Carries out what concerns only the session. Errors change nothing.
-pub(super) fn decide(session: &mut Session, statement: &ScriptStatement) -> Result<Step, SqlError> {
+pub fn decide(session: &mut Session, statement: &ScriptStatement) -> Result<Step, SqlError> {
     let parsed = parse_statement(statement)?;
     if let Some(outcome) = session.command(&parsed) {
         return outcome.map(|outcome| match outcome {
@@ -42,16 +59,15 @@ pub(super) fn decide(session: &mut Session, statement: &ScriptStatement) -> Resu
         });
     }
     match parsed {
-        Statement::Insert(insert) => submit(session, &[insert]),
-        Statement::StatementSet(inserts) => submit(session, &inserts),
+        Statement::Insert(insert) => submit(session, &[insert]).map(Step::Submit),
+        Statement::StatementSet(inserts) => submit(session, &inserts).map(Step::Submit),
         Statement::CreateTable(create) => create_table_as(session, create),
         Statement::Query(query) => {
-            let mut planned = plan_rows(session.environment(), &query, &session.job_options("collect"))?;
-            let graph = &mut planned.job.graph;
-            settle(session, graph);
-            let checkpointing = graph.checkpointing.get_or_insert_default();
-            checkpointing.interval_ms = session.options.select_checkpoint_interval_ms();
-            Ok(Step::Query(Box::new(planned)))
+            let PlannedQuery { job, columns, is_updating } =
+                plan_rows(session.environment(), &query, &session.job_options("collect"))?;
+            let mut graph = with_options(session, job.graph);
+            graph.checkpointing.get_or_insert_default().interval_ms = session.options.select_checkpoint_interval_ms();
+            Ok(Step::Query(Query { graph: Box::new(graph), columns, is_updating }))
         }
         Statement::Explain(explain) => explained(session, explain),
         Statement::Show(Show::Jobs) => Ok(Step::ShowJobs),
@@ -62,19 +78,19 @@ pub(super) fn decide(session: &mut Session, statement: &ScriptStatement) -> Resu
     }
 }
 
-fn submit(session: &Session, inserts: &[Insert]) -> Result<Step, SqlError> {
-    let mut graph = plan_job(session, inserts)?.graph;
-    settle(session, &mut graph);
-    Ok(Step::Submit { graph: Box::new(graph), is_awaited: session.options.dml_sync(), then: None })
+fn submit(session: &Session, inserts: &[Insert]) -> Result<Submit, SqlError> {
+    let graph = with_options(session, plan_job(session, inserts)?.graph);
+    Ok(Submit { graph: Box::new(graph), is_awaited: session.options.dml_sync(), then: None })
 }
 
-/// Gives a job what the session says about its checkpoints, restarts and beginning.
-fn settle(session: &Session, graph: &mut JobGraph) {
+/// The graph with what the session says of checkpoints, restarts and state.
+fn with_options(session: &Session, mut graph: JobGraph) -> JobGraph {
     let options = &session.options;
     graph.checkpointing = options.checkpointing(CheckpointConfig::default());
     graph.restart_strategy = options.restart_strategy();
     graph.restore_from = options.restore_from().map(str::to_owned);
     graph.allow_non_restored_state = options.allows_non_restored_state();
+    graph
 }
 
 fn create_table_as(session: &Session, create: CreateTable) -> Result<Step, SqlError> {
@@ -83,11 +99,8 @@ fn create_table_as(session: &Session, create: CreateTable) -> Result<Step, SqlEr
     if !next.create_table_as(&create, &session.query_columns(&query)?)? {
         return Ok(Step::Done);
     }
-    let step = submit(&next, &[Insert { table: create.name, columns: Vec::new(), query }])?;
-    Ok(match step {
-        Step::Submit { graph, is_awaited, .. } => Step::Submit { graph, is_awaited, then: Some(Box::new(next)) },
-        other => other,
-    })
+    let submit = submit(&next, &[Insert { table: create.name, columns: Vec::new(), query }])?;
+    Ok(Step::Submit(Submit { then: Some(Box::new(next)), ..submit }))
 }
 
 fn explained(session: &Session, explain: Explain) -> Result<Step, SqlError> {
@@ -113,9 +126,13 @@ fn plan(session: &Session, statement: Statement) -> Result<PlannedJob, SqlError>
 }
 
 fn plan_job(session: &Session, inserts: &[Insert]) -> Result<PlannedJob, SqlError> {
-    // Without `pipeline.name`, a job is named after the tables that it writes, as in Flink.
-    let tables = inserts.iter().map(|insert| Ok(session.catalog.resolve(&insert.table)?.to_string()));
-    let name = format!("insert-into_{}", tables.collect::<Result<Vec<_>, SqlError>>()?.join(","));
+    // Without `pipeline.name`, a job is named after the tables that it writes, as in Flink. Hints are no part of a name.
+    let name = |insert: &Insert| {
+        let (table, _) = table_name(&insert.table)?;
+        Ok(session.catalog.resolve(&table)?.to_string())
+    };
+    let tables = inserts.iter().map(name).collect::<Result<Vec<_>, SqlError>>()?;
+    let name = format!("insert-into_{}", tables.join(","));
     plan_inserts(session.environment(), inserts, &session.job_options(&name))
 }
 

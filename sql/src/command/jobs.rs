@@ -1,13 +1,14 @@
 //! Jobs as rows, with Flink's columns.
 
+use weir_protocol::JobId;
 use weir_protocol::job_graph::DataType;
 use weir_protocol::rest::{JobDescription, JobsOverview};
 use weir_protocol::utc;
 
-use super::ResultTable;
+use crate::session::ResultTable;
 
 /// The answer to SHOW JOBS, the newest job first.
-pub(super) fn overview_table(overview: &JobsOverview) -> ResultTable {
+pub fn overview_table(overview: &JobsOverview) -> ResultTable {
     let mut jobs: Vec<_> = overview.jobs.iter().collect();
     jobs.sort_by_key(|job| std::cmp::Reverse(job.start_time));
     let row = |job: &&weir_protocol::rest::JobOverview| {
@@ -17,9 +18,19 @@ pub(super) fn overview_table(overview: &JobsOverview) -> ResultTable {
 }
 
 /// The answer to DESCRIBE JOB.
-pub(super) fn description_table(job: &JobDescription) -> ResultTable {
+pub fn description_table(job: &JobDescription) -> ResultTable {
     let row = cells(job.job_id.to_string(), &job.name, job.status.as_str(), job.submitted_at_ms);
     ResultTable { columns: columns(), rows: vec![row] }
+}
+
+/// The answer to INSERT: the job that it has submitted.
+pub fn submission_table(job: JobId) -> ResultTable {
+    ResultTable::of_texts("job id", [job.to_string()])
+}
+
+/// The answer to STOP JOB WITH SAVEPOINT: where the savepoint is.
+pub fn savepoint_table(savepoint: String) -> ResultTable {
+    ResultTable::of_texts("savepoint path", [savepoint])
 }
 
 fn columns() -> Vec<(String, DataType)> {

@@ -2,13 +2,13 @@
 
 use std::panic;
 
-use weir_sql::script::SqlError;
+use crate::script::SqlError;
 
 /// Stack of the thread that plans, in bytes. Only what is used of it takes memory.
 const STACK_BYTES: usize = 64 << 20;
 
 /// Does the work on a thread with a large stack, and waits for it. Error: `SQL-THREAD` if no thread could be started.
-pub(super) fn run<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, SqlError> {
+pub fn run<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, SqlError> {
     std::thread::scope(|scope| {
         let started = std::thread::Builder::new().name("plan".to_owned()).stack_size(STACK_BYTES).spawn_scoped(scope, work);
         let thread =

@@ -1,4 +1,7 @@
-//! What the shell offers when Tab is pressed.
+//! What may stand at a place in a statement: the words and names that an editor offers.
+
+use crate::catalog::{Catalog, CatalogObject, ObjectPath};
+use crate::session::{OPTIONS, Session, function_names};
 
 /// The words that begin and join clauses. Names are offered beside them.
 const KEYWORDS: [&str; 105] = [
@@ -109,25 +112,51 @@ const KEYWORDS: [&str; 105] = [
     "YEAR",
 ];
 
-/// The commands of the shell itself.
-pub(super) const COMMANDS: [&str; 4] = ["clear", "exit", "help", "quit"];
-
 /// The words after which the name of a table follows.
 const BEFORE_TABLE: [&str; 9] = ["FROM", "JOIN", "INTO", "TABLE", "VIEW", "DESCRIBE", "DESC", "EXISTS", "COLUMNS"];
 
 /// The names that the session knows now.
 #[derive(Debug, Default, Clone)]
-pub(super) struct Names {
+pub struct Names {
     /// Tables and views of the current database, each with the names of its columns.
-    pub(super) tables: Vec<(String, Vec<String>)>,
+    pub tables: Vec<(String, Vec<String>)>,
     /// Functions, in upper case.
-    pub(super) functions: Vec<String>,
+    pub functions: Vec<String>,
+    /// Commands of the caller, which stand alone.
+    pub commands: Vec<String>,
     /// Options of SET.
-    pub(super) options: Vec<String>,
+    pub options: Vec<String>,
+}
+
+impl Names {
+    /// The names that a session knows now, without commands.
+    pub fn of(session: &Session) -> Self {
+        Self {
+            tables: tables(session),
+            functions: function_names().into_iter().map(str::to_uppercase).collect(),
+            commands: Vec::new(),
+            options: OPTIONS.iter().map(|option| option.name.to_owned()).collect(),
+        }
+    }
+}
+
+/// The tables and views of the session's current database, each with the names of its columns as far as they are written down.
+pub fn tables(session: &Session) -> Vec<(String, Vec<String>)> {
+    let catalog = &session.catalog;
+    let (current, database) = catalog.current();
+    let columns = |name: &str| {
+        let path = ObjectPath { catalog: current.to_owned(), database: database.to_owned(), name: name.to_owned() };
+        match catalog.object(&path) {
+            Some(CatalogObject::Table(table)) => table.columns.iter().map(|column| column.name.clone()).collect(),
+            Some(CatalogObject::View(view)) => view.columns.clone(),
+            None => Vec::new(),
+        }
+    };
+    catalog.names(current, database).into_iter().map(|name| (name.clone(), columns(&name))).collect()
 }
 
 /// What may stand before the cursor: where the word begins, in bytes, and the words that it can become.
-pub(super) fn complete(before: &str, names: &Names) -> (usize, Vec<String>) {
+pub fn complete(before: &str, names: &Names) -> (usize, Vec<String>) {
     let statement_start = before.rfind(';').map_or(0, |at| at + 1);
     let statement = &before[statement_start..];
     let names_option = statement.split_whitespace().next().is_some_and(|word| is_first_of(&[word], &["SET", "RESET"]));
@@ -181,7 +210,8 @@ pub(super) fn complete(before: &str, names: &Names) -> (usize, Vec<String>) {
             candidates.extend(tables().into_iter().map(|name| quoted(&name)));
         }
     } else {
-        candidates.extend(starting(word, COMMANDS).into_iter().map(|command| format!("{command};")));
+        candidates
+            .extend(starting(word, names.commands.iter().map(String::as_str)).into_iter().map(|command| format!("{command};")));
     }
     if !word.is_empty() || earlier.is_empty() {
         candidates.extend(keywords(word));
@@ -243,6 +273,7 @@ mod tests {
         Names {
             tables: vec![table("flights", &["origin", "dep_delay", "date"]), table("hourly", &["origin", "departures"])],
             functions: ["UPPER", "DATE_FORMAT"].map(str::to_owned).to_vec(),
+            commands: vec!["quit".to_owned()],
             options: ["table.dml-sync", "table.local-time-zone", "parallelism.default"].map(str::to_owned).to_vec(),
         }
     }

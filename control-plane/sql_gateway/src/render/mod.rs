@@ -1,0 +1,3 @@
+//! Rows in the forms that clients ask for.
+
+pub(crate) mod text;

@@ -1,0 +1,3 @@
+//! The paths of the gateway.
+
+pub(crate) mod queries;
