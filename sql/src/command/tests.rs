@@ -1,4 +1,3 @@
-
 use super::*;
 use crate::script::{SqlError, split};
 use crate::session::Session;

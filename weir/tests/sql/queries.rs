@@ -3,7 +3,9 @@
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
-use super::cluster::{Cluster, until};
+use weir_protocol::job_status::JobStatus;
+
+use super::cluster::{Cluster, PATIENCE, until};
 use super::shell::Shell;
 use super::{run, weir_sql};
 
@@ -14,7 +16,7 @@ fn orders(place: &Path) -> String {
     let place = place.display();
     format!(
         "CREATE TABLE orders (product STRING, amount BIGINT)
-            WITH ('connector' = 'filesystem', 'path' = '{place}/orders', 'format' = 'csv');"
+            WITH ('connector' = 'filesystem', 'path' = '{place}/orders', 'format' = 'csv', 'csv.null-literal' = '');"
     )
 }
 
@@ -102,7 +104,15 @@ fn a_query_gives_every_row_once_though_its_leader_and_its_worker_die() {
     cluster.processes.kill(&leader).expect("it is killed");
     seen.extend(lines.by_ref().take(400).map(|line| line.expect("a line")));
     assert_ne!(cluster.leader(), leader, "another leads");
+    let job = cluster.runtime.block_on(cluster.client.list(PATIENCE)).expect("the jobs").jobs[0].jid;
+    let describe = || cluster.runtime.block_on(cluster.client.describe(job, PATIENCE)).expect("the query's job");
+    until("it runs under the new leader", || (describe().status == JobStatus::Running).then_some(()));
+    let before = describe().restarts;
     cluster.processes.restart("tm-1").expect("it starts again");
+    until("the query restarts", || {
+        let job = cluster.runtime.block_on(cluster.client.describe(job, PATIENCE)).expect("the query's job");
+        (job.restarts > before).then_some(())
+    });
     seen.extend(lines.map(|line| line.expect("a line")));
     assert!(shell.wait().expect("its end").success());
     assert_eq!(seen.remove(0), "n");
