@@ -58,12 +58,12 @@ impl SqlClient {
         match on_large_stack(|| command::decide(session, statement))?? {
             Step::Done => Ok(Outcome::Done),
             Step::Table(table) => Ok(Outcome::Table(table)),
-            Step::Submit(Submit { graph, is_awaited, then }) => {
-                let outcome = self.submit(*graph, is_awaited).await?;
+            Step::Submit(Submit { graph, is_awaited, then, notices }) => {
+                let job_id = self.submit(&graph).await?;
                 if let Some(session) = then {
                     self.session = *session;
                 }
-                Ok(outcome)
+                Ok(Outcome::Submitted(Submission { job_id, name: graph.name, is_awaited, notices }))
             }
             Step::Query(query) => self.start(query).await,
             Step::ShowJobs => {
@@ -90,7 +90,7 @@ impl SqlClient {
         self.checked(&query.graph)?;
         let job_id = self.cluster.submit_query(&query.graph, self.patience).await?.job_id;
         let columns = query.columns.into_iter().map(|column| (column.name, column.data_type)).collect();
-        Ok(Outcome::Query(RunningQuery { job_id, columns, is_updating: query.is_updating }))
+        Ok(Outcome::Query(RunningQuery { job_id, columns, is_updating: query.is_updating, notices: query.notices }))
     }
 
     /// The rows of a query from number `from` on, at most `max_rows`. The cluster may forget the rows before `from`.
@@ -118,11 +118,10 @@ impl SqlClient {
     }
 
     /// Submits a job. All attempts use one token, so that an attempt whose answer is lost creates no second job.
-    async fn submit(&self, graph: JobGraph, is_awaited: bool) -> Result<Outcome, SqlClientError> {
-        self.checked(&graph)?;
+    async fn submit(&self, graph: &JobGraph) -> Result<JobId, SqlClientError> {
+        self.checked(graph)?;
         let token = format!("{:032x}", weir_world::random_id());
-        let job_id = self.cluster.submit(&graph, Some(&token), self.patience).await?.job_id;
-        Ok(Outcome::Submitted(Submission { job_id, name: graph.name, is_awaited }))
+        Ok(self.cluster.submit(graph, Some(&token), self.patience).await?.job_id)
     }
 
     /// Waits, across leader changes, until a job has ended. Calls `look` with every description of it. Returns the last.

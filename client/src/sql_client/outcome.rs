@@ -34,6 +34,8 @@ pub struct Submission {
     /// Whether the statement ends only with its job (`table.dml-sync`): the caller then waits with
     /// [`SqlClient::wait`](super::SqlClient::wait).
     pub is_awaited: bool,
+    /// What the user should know of it, such as options of tables that have no effect.
+    pub notices: Vec<String>,
 }
 
 /// A query that runs on the cluster.
@@ -44,6 +46,8 @@ pub struct RunningQuery {
     pub columns: Vec<(String, DataType)>,
     /// Whether the rows are changes of a table, of which some take others back.
     pub is_updating: bool,
+    /// What the user should know of it.
+    pub notices: Vec<String>,
 }
 
 /// How the rows of a query are shown (`sql-client.execution.result-mode`).

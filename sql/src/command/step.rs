@@ -37,6 +37,8 @@ pub struct Submit {
     pub is_awaited: bool,
     /// The session once the job is durable, if the statement changes it.
     pub then: Option<Box<Session>>,
+    /// What the user should know of the job.
+    pub notices: Vec<String>,
 }
 
 /// A query whose rows come back.
@@ -47,6 +49,8 @@ pub struct Query {
     pub columns: Vec<Column>,
     /// Whether the rows are changes of a table, of which some take others back.
     pub is_updating: bool,
+    /// What the user should know of the job.
+    pub notices: Vec<String>,
 }
 
 /// Carries out what concerns only the session. Errors change nothing.
@@ -67,7 +71,7 @@ pub fn decide(session: &mut Session, statement: &ScriptStatement) -> Result<Step
                 plan_rows(session.environment(), &query, &session.job_options("collect"))?;
             let mut graph = with_options(session, job.graph);
             graph.checkpointing.get_or_insert_default().interval_ms = session.options.select_checkpoint_interval_ms();
-            Ok(Step::Query(Query { graph: Box::new(graph), columns, is_updating }))
+            Ok(Step::Query(Query { graph: Box::new(graph), columns, is_updating, notices: job.notices }))
         }
         Statement::Explain(explain) => explained(session, explain),
         Statement::Show(Show::Jobs) => Ok(Step::ShowJobs),
@@ -79,8 +83,9 @@ pub fn decide(session: &mut Session, statement: &ScriptStatement) -> Result<Step
 }
 
 fn submit(session: &Session, inserts: &[Insert]) -> Result<Submit, SqlError> {
-    let graph = with_options(session, plan_job(session, inserts)?.graph);
-    Ok(Submit { graph: Box::new(graph), is_awaited: session.options.dml_sync(), then: None })
+    let PlannedJob { graph, notices, .. } = plan_job(session, inserts)?;
+    let graph = Box::new(with_options(session, graph));
+    Ok(Submit { graph, is_awaited: session.options.dml_sync(), then: None, notices })
 }
 
 /// The graph with what the session says of checkpoints, restarts and state.

@@ -61,3 +61,12 @@ fn a_table_of_a_query_is_in_the_session_only_once_its_job_is_durable() {
     assert_eq!(next.catalog.permanent().filter(|(path, _)| path.name == "copy").count(), 1);
     assert_eq!(next.catalog.clone().take_changes().len(), 4);
 }
+
+#[test]
+fn options_without_effect_are_pointed_out_once() {
+    let script = "INSERT INTO files /*+ OPTIONS('sink.rolling-policy.file-size' = '1 mb') */ SELECT n FROM numbers";
+    let twice = submitted(&format!("EXECUTE STATEMENT SET BEGIN {script}; {script}; END"));
+    assert_eq!(twice.notices.len(), 1, "{:?}", twice.notices);
+    assert!(twice.notices[0].contains("'sink.rolling-policy.file-size' has no effect"), "{:?}", twice.notices);
+    assert!(submitted("INSERT INTO out SELECT n FROM numbers").notices.is_empty());
+}
