@@ -362,15 +362,11 @@ pub const CATALOG: &[OperatorSpec] = &[
             required("keys", OptionType::Columns(false), "Key columns of input 0."),
             required("right_keys", OptionType::Columns(false), "Key columns of input 1, in the same order."),
             required("right_columns", OptionType::Columns(false), "Columns of input 1 to add to every row of input 0."),
-            optional(
-                "time_column",
-                OptionType::Column,
-                "Event time of input 0. With it, a row gets what was the latest at its time; both inputs then need watermarks.",
-            ),
-            optional("right_time_column", OptionType::Column, "Event time of input 1; needed exactly if time_column is given."),
+            required("time_column", OptionType::Column, "Event time of input 0."),
+            required("right_time_column", OptionType::Column, "Event time of input 1."),
         ],
-        doc: "Enriches the rows of input 0 with the latest row of input 1 of the same key, or with nulls if there is none. Without \
-              time columns, the latest row is the last that has arrived, so the result varies with the speed of the inputs.",
+        doc: "Gives each row of input 0 the row of input 1 that was the latest of its key at the row's event time, or nulls if there \
+              was none. Both inputs need watermarks.",
     },
     OperatorSpec {
         kind: "sink.file",
