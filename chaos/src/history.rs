@@ -1,5 +1,6 @@
 //! The history of a run as seen from outside: one JSON object per line, so that it can be judged again later and elsewhere.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
@@ -10,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use weir_protocol::JobId;
 use weir_protocol::job_status::JobStatus;
 
-use crate::workload::CountingJob;
+use crate::workload::JudgedJob;
+use crate::workload::sql::CommittedTable;
 
 /// File name of the history in a report's directory.
 pub const HISTORY_FILE: &str = "history.jsonl";
@@ -50,7 +52,8 @@ pub struct RunHeader {
     /// Number of slots of each TaskManager.
     pub slots: u32,
     /// The job whose output is compared with the computed result.
-    pub counting: CountingJob,
+    #[serde(flatten)]
+    pub job: JudgedJob,
     /// The cluster must recover within this time after the last fault.
     pub recovery_bound_ms: u64,
 }
@@ -86,7 +89,7 @@ pub enum What {
         /// Slots that are not granted.
         available: u32,
     },
-    /// The committed output of the counting job grew.
+    /// The committed output of the judged job grew.
     Output { files: u64, bytes: u64 },
     /// A process was started or has ended.
     Process {
@@ -127,6 +130,8 @@ pub enum What {
     Strangers { pids: Vec<u32> },
     /// Rows of the counting job's committed output at the end.
     Rows { lines: Vec<String> },
+    /// Committed tables of the SQL job at the end.
+    Tables { tables: BTreeMap<String, CommittedTable> },
     /// The run itself could not continue.
     Trouble { what: String },
 }
@@ -366,10 +371,10 @@ impl History {
         })
     }
 
-    /// The job of the counting workload, if its submission was acknowledged.
-    pub fn counting_job(&self) -> Option<JobId> {
+    /// The judged job, if its submission was acknowledged.
+    pub fn judged_job(&self) -> Option<JobId> {
         self.calls().find_map(|(_, call)| match (&call.operation, &call.outcome) {
-            (Operation::Submit, Outcome::Ok { job, .. }) if call.key == COUNTING_KEY => *job,
+            (Operation::Submit, Outcome::Ok { job, .. }) if call.key == self.header.job.key() => *job,
             _ => None,
         })
     }
@@ -386,9 +391,6 @@ impl History {
         leaders
     }
 }
-
-/// Token and name of the counting job.
-pub const COUNTING_KEY: &str = "counting";
 
 #[cfg(test)]
 mod tests {

@@ -7,6 +7,7 @@
 
 mod engine;
 mod probes;
+mod properties;
 mod rows;
 mod script;
 

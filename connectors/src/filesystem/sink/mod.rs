@@ -11,6 +11,7 @@
 
 mod claim;
 mod commits;
+mod kinds;
 mod names;
 pub(crate) mod part;
 #[cfg(test)]
@@ -33,6 +34,7 @@ use weir_protocol::job_graph::OperatorDescriptor;
 
 use self::claim::Claim;
 use self::commits::{Commits, OnMissing, Transaction, names_in, remove_if_present};
+use self::kinds::KindColumn;
 use self::names::PartNames;
 use self::part::{OpenPart, PartFormat, UnsyncedParts, sync_directory, write_failed};
 use super::dialect::CsvDialect;
@@ -62,6 +64,8 @@ struct FileSinkOptions {
     shared: bool,
     #[serde(default)]
     on_missing: OnMissing,
+    #[serde(default)]
+    kind_column: Option<String>,
 }
 
 fn yes() -> bool {
@@ -115,7 +119,10 @@ const MAX_PENDING: usize = 10_000;
 pub(crate) struct FileSink {
     directory: PathBuf,
     part_format: PartFormat,
+    /// The columns of the files.
     schema: SchemaRef,
+    /// The column with the kinds of rows, if the files have one.
+    kinds: Option<KindColumn>,
     names: PartNames,
     subtask: u32,
     parallelism: u32,
@@ -149,6 +156,12 @@ impl FileSink {
         let options: FileSinkOptions = options::read(descriptor)?;
         let schema = context.input_schemas.first().map(Arc::clone);
         let schema = schema.ok_or_else(|| options::invalid(&descriptor.kind, "a sink needs an input"))?;
+        let kinds = options.kind_column.as_ref().map(|name| {
+            let taken = || options::invalid(&descriptor.kind, format!("kind_column {name:?} is empty or a column already"));
+            KindColumn::new(name, &schema).ok_or_else(taken)
+        });
+        let kinds = kinds.transpose()?;
+        let schema = kinds.as_ref().map_or(schema, |kinds| Arc::clone(kinds.schema()));
         let part_format = options.part_format(&descriptor.kind, &schema)?;
         let directory = local_path(&descriptor.kind, &options.path)?;
         let names = PartNames::new(&context.attempt, options.format);
@@ -158,6 +171,7 @@ impl FileSink {
             directory,
             part_format,
             schema,
+            kinds,
             names,
             subtask: context.subtask(),
             parallelism: context.parallelism,
@@ -223,6 +237,10 @@ impl Operator for FileSink {
             let path = self.directory.join(self.names.hidden(number));
             self.open = Some((number, OpenPart::create(path, &self.part_format, &self.schema)?));
         }
+        let batch = match &self.kinds {
+            Some(kinds) => kinds.written(&batch)?,
+            None => batch,
+        };
         match &mut self.open {
             Some((_, part)) => part.write(&batch),
             None => Ok(()),
