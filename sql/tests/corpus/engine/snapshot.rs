@@ -5,12 +5,21 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use weir_dataflow::key_group::key_group_range;
 use weir_dataflow::operator::{OperatorError, RestoredState, StateSnapshot};
+use weir_protocol::job_graph::{JobVertex, OperatorDescriptor};
 
 /// A completed checkpoint.
 pub(crate) struct Snapshot {
     pub(crate) checkpoint: u64,
-    /// By the uid of the vertex and the position of the operator.
-    pub(super) operators: BTreeMap<(String, usize), SavedState>,
+    /// By the name of the operator.
+    pub(super) operators: BTreeMap<String, SavedState>,
+}
+
+/// What finds the state of an operator: its uid, or else its place. One with a uid may move to another vertex.
+pub(super) fn names(vertex: &JobVertex) -> Vec<String> {
+    let name = |(place, operator): (usize, &OperatorDescriptor)| {
+        operator.uid.clone().unwrap_or_else(|| format!("{}/{place}", vertex.uid))
+    };
+    vertex.operators.iter().enumerate().map(name).collect()
 }
 
 /// The state of one operator.

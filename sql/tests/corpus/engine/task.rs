@@ -1,6 +1,6 @@
 //! One subtask.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use arrow_array::RecordBatch;
 use bytes::Bytes;
@@ -15,13 +15,15 @@ use weir_protocol::job_graph::{JobGraph, JobVertex, Partitioning};
 use weir_protocol::{CheckpointId, ExecutionAttemptId, ExecutionVertexId, Generation, JobId, LeaderEpoch};
 
 use super::channel::{Channel, Output};
-use super::snapshot::Snapshot;
+use super::snapshot::{Snapshot, names};
 use super::Choice;
 
 /// One subtask, with its inputs and outputs.
 pub(super) struct Task {
     pub(super) chain: OperatorChain,
     vertex: String,
+    /// By which the state of each operator is found.
+    operators: Vec<String>,
     parallelism: u32,
     subtask: u32,
     inputs: Vec<Input>,
@@ -58,8 +60,8 @@ pub(super) fn build(
         for subtask in 0..vertex.parallelism {
             let mut chain = OperatorChain::build(vertex, registry, context(graph, vertex, subtask)?)?;
             if let Some(snapshot) = from {
-                let saved = (0..chain.operators()).map(|operator| {
-                    let saved = snapshot.operators.get(&(vertex.uid.clone(), operator));
+                let saved = names(vertex).into_iter().map(|name| {
+                    let saved = snapshot.operators.get(&name);
                     saved.map(|saved| saved.share(graph.max_parallelism, vertex.parallelism, subtask)).unwrap_or_default()
                 });
                 chain.restore(saved.collect())?;
@@ -75,6 +77,7 @@ pub(super) fn build(
             tasks.push(Task {
                 chain,
                 vertex: vertex.uid.clone(),
+                operators: names(vertex),
                 parallelism: vertex.parallelism,
                 subtask,
                 inputs: Vec::new(),
@@ -279,9 +282,9 @@ impl Task {
 
     /// Adds the frozen state to a snapshot.
     pub(super) fn take_snapshot(&mut self, snapshot: &mut Snapshot) -> Result<(), OperatorError> {
-        for (operator, frozen) in std::mem::take(&mut self.frozen).into_iter().enumerate() {
-            let saved: &mut BTreeMap<_, super::snapshot::SavedState> = &mut snapshot.operators;
-            saved.entry((self.vertex.clone(), operator)).or_default().add(self.parallelism, self.subtask, frozen)?;
+        for (operator, frozen) in self.operators.iter().zip(std::mem::take(&mut self.frozen)) {
+            let saved = snapshot.operators.entry(operator.clone()).or_default();
+            saved.add(self.parallelism, self.subtask, frozen)?;
         }
         Ok(())
     }

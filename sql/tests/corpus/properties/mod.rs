@@ -18,7 +18,7 @@ use weir_sql::planner::plan_query;
 use weir_sql::script::split;
 use weir_sql::session::Session;
 use weir_sql::stream::Node;
-use weir_sql_reference::{Changelog, Reference, Relation, Tables, Value, rows_of};
+use weir_sql_reference::{Changelog, Reference, Relation, Value, rows_of};
 
 use self::data::Data;
 use self::queries::{Dice, query};
@@ -221,8 +221,13 @@ fn check(query: &str, data: &Data, events: &[Event], parallelism: u32, seed: u64
     run.finish()
 }
 
+/// Number of random queries: PROPTEST_CASES, if it is set.
+fn cases() -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(600)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn the_changes_of_a_job_fold_to_what_the_reference_computes(
         choices in prop::collection::vec(any::<u8>(), 0..160),
@@ -237,5 +242,19 @@ proptest! {
             let events = format!("{events:?}, parallelism {parallelism}, seed {seed}");
             prop_assert!(false, "{query}\n{events}\n{}\n{what}", data.script());
         }
+    }
+}
+
+#[test]
+fn the_order_of_window_columns_in_group_by_does_not_matter() {
+    let row = || (vec![Value::Integer(1), Value::Null, Value::Null, Value::Null, Value::Null, Value::Null], 0);
+    let data = Data::new([vec![row(), row()], vec![]]);
+    let windows = "TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '5' SECOND))";
+    for query in [
+        format!("SELECT window_end, k, window_start, COUNT(*) FROM {windows} GROUP BY window_end, k, window_start"),
+        format!("SELECT window_time, window_end, window_start FROM {windows} GROUP BY window_time, window_end, window_start"),
+        format!("SELECT DISTINCT window_end, window_start FROM {windows}"),
+    ] {
+        check(&query, &data, &[Event::Release(1), Event::Checkpoint, Event::Fail(2)], 1, 1).unwrap();
     }
 }

@@ -94,7 +94,7 @@ fn leaf(dice: &mut Dice<'_>, table: &str) -> Rows {
 fn windowed(dice: &mut Dice<'_>, columns: Vec<(String, Type)>) -> Rows {
     let shapes = [
         "TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '5' SECOND)",
-        "HOP(TABLE t, DESCRIPTOR(ts), INTERVAL '2' SECOND, INTERVAL '5' SECOND)",
+        "HOP(TABLE t, DESCRIPTOR(ts), INTERVAL '2' SECOND, INTERVAL '6' SECOND)",
         "CUMULATE(TABLE t, DESCRIPTOR(ts), INTERVAL '2' SECOND, INTERVAL '8' SECOND)",
         "HOP(TABLE t, DESCRIPTOR(ts), INTERVAL '3' SECOND, INTERVAL '9' SECOND)",
         "TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '7' SECOND, INTERVAL '1' SECOND)",
