@@ -397,6 +397,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_header_says_which_job_is_judged() {
+        use crate::workload::{CountingJob, SqlJob};
+        let jobs = [
+            JudgedJob::Counting(CountingJob::lasting(1)),
+            JudgedJob::Sql(SqlJob { rows: 5, rows_per_second: 5, parallelism: 1, checkpoint_interval_ms: 100 }),
+        ];
+        for job in jobs {
+            let directory = tempfile::tempdir().unwrap();
+            let recorder = Recorder::create(directory.path()).unwrap();
+            recorder.note(What::Run(RunHeader { job: job.clone(), ..crate::checkers::sample::header() }));
+            recorder.finish().unwrap();
+            assert_eq!(History::read(directory.path()).unwrap().header.job, job);
+            let text = std::fs::read_to_string(directory.path().join(HISTORY_FILE)).unwrap();
+            assert!(text.contains(&format!("\"{}\":{{", job.key())), "{text}");
+        }
+    }
+
+    #[test]
     fn a_history_is_read_as_it_was_written_and_a_cut_line_is_left_out() {
         let directory = tempfile::tempdir().unwrap();
         let recorder = Recorder::create(directory.path()).unwrap();
@@ -412,6 +430,8 @@ mod tests {
         let outcome = Outcome::Ok { job: Some(JobId(7)), status: Some(JobStatus::Running), epoch: None };
         let call = Call { client: "c".into(), began_ms: 0, key: "k".into(), operation: Operation::Submit, outcome };
         recorder.note(What::Call(call));
+        let lines = BTreeMap::from([("0".to_owned(), vec!["a,1".to_owned()])]);
+        recorder.note(What::Tables { tables: [("t".to_owned(), lines)].into() });
         recorder.finish().unwrap();
         let written = History::of(recorder.events()).unwrap();
         assert_eq!(History::read(directory.path()).unwrap(), written);
@@ -419,7 +439,7 @@ mod tests {
         let mut text = std::fs::read_to_string(&path).unwrap();
         text.truncate(text.len() - 20);
         std::fs::write(&path, &text).unwrap();
-        assert_eq!(History::read(directory.path()).unwrap().events, written.events[..2]);
+        assert_eq!(History::read(directory.path()).unwrap().events, written.events[..3]);
         std::fs::write(&path, text.replace("fault-ended", "nonsense")).unwrap();
         assert!(History::read(directory.path()).is_err());
     }

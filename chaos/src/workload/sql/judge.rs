@@ -79,7 +79,7 @@ impl SqlJob {
                 let values: Vec<_> = row.iter().map(ToString::to_string).collect();
                 values.join(",") + if is_changelog { ",+I" } else { "" }
             };
-            tables.insert(name, CommittedTable::from([(0, rows.keys().map(line).collect())]));
+            tables.insert(name, CommittedTable::from([("0".to_owned(), rows.keys().map(line).collect())]));
         }
         tables
     }

@@ -21,8 +21,8 @@ const TABLES: [(&str, bool); 3] = [("per_window", false), ("per_product", true),
 /// The name of the job.
 pub(super) const KEY: &str = "sql";
 
-/// The committed rows of a table: for each subtask of the sink, its lines in the order in which they were written.
-pub type CommittedTable = BTreeMap<u64, Vec<String>>;
+/// The committed rows of a table: for each subtask of the sink, by its number, its lines in the order in which they were written.
+pub type CommittedTable = BTreeMap<String, Vec<String>>;
 
 /// Runs a script of three INSERTs over generated rows. There is one row per millisecond of event time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -134,7 +134,7 @@ fn committed_table(directory: &Path) -> io::Result<CommittedTable> {
     for (order, path) in parts {
         let subtask = order.first().copied().filter(|_| order.len() == 5);
         let subtask = subtask.ok_or_else(|| io::Error::other(format!("{}: a strange name of a part", path.display())))?;
-        table.entry(subtask).or_default().extend(std::fs::read_to_string(&path)?.lines().map(str::to_owned));
+        table.entry(subtask.to_string()).or_default().extend(std::fs::read_to_string(&path)?.lines().map(str::to_owned));
     }
     Ok(table)
 }

@@ -7,7 +7,7 @@ fn job() -> SqlJob {
 /// The problems of the right tables with a change to one of them.
 fn problems(table: &str, change: impl Fn(&mut Vec<String>)) -> String {
     let mut tables = job().right_tables();
-    change(tables.get_mut(table).unwrap().get_mut(&0).unwrap());
+    change(tables.get_mut(table).unwrap().get_mut("0").unwrap());
     job().judge(&tables).problems.join("; ")
 }
 
@@ -59,8 +59,8 @@ fn files_are_read_in_the_order_of_their_checkpoints() {
         std::fs::write(table.join(name), text).unwrap();
     }
     let committed = committed_tables(directory.path()).unwrap();
-    assert_eq!(committed["per_product"][&0], ["first", "second", "third"]);
-    assert_eq!(committed["per_product"][&1], ["other"]);
+    assert_eq!(committed["per_product"]["0"], ["first", "second", "third"]);
+    assert_eq!(committed["per_product"]["1"], ["other"]);
     assert!(committed["per_window"].is_empty());
     std::fs::write(table.join("part-strange.csv"), "").unwrap();
     assert!(committed_tables(directory.path()).is_err());

@@ -45,12 +45,12 @@ impl Choice {
     }
 }
 
-/// Runs the job until all its sources have ended.
-pub(crate) fn run(graph: &JobGraph, seed: u64) -> Result<(), OperatorError> {
+/// Runs the job until all its sources have ended. Returns how many rows were late.
+pub(crate) fn run(graph: &JobGraph, seed: u64) -> Result<u64, OperatorError> {
     let mut job = Job::start(graph, seed, None)?;
     job.settle()?;
     assert!(job.has_ended(), "the job waits for ever");
-    Ok(())
+    Ok(job.tasks.iter().map(|task| task.chain.late_records()).sum())
 }
 
 /// A running job.

@@ -284,3 +284,30 @@ fn aggregate(dice: &mut Dice<'_>, columns: &[(String, Type)]) -> (String, Type) 
     };
     (format!("{call}{filter}"), result)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Choice;
+
+    /// So that the property is about all of them.
+    #[test]
+    fn random_queries_have_every_part_that_can_be_planned() {
+        let mut choice = Choice(1);
+        let queries: Vec<_> = (0..600)
+            .map(|_| {
+                let choices: Vec<u8> = (0..choice.below(160)).map(|_| choice.below(256) as u8).collect();
+                query(&mut Dice::new(&choices))
+            })
+            .collect();
+        for part in [
+            "TUMBLE(", "HOP(", "CUMULATE(", "UNION ALL", "SELECT DISTINCT", "COUNT(DISTINCT", "SUM(DISTINCT", "AVG(", "MIN(", "MAX(",
+            "FILTER (WHERE", "HAVING", "CASE WHEN", "FROM u", "b0",
+        ] {
+            let number = queries.iter().filter(|query| query.contains(part)).count();
+            assert!(number >= 10, "only {number} of {} queries have {part}", queries.len());
+        }
+        let nested = queries.iter().filter(|query| query.matches("COUNT(").count() > 2 && query.matches("GROUP BY").count() > 1);
+        assert!(nested.count() >= 50);
+    }
+}
