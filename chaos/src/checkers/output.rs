@@ -74,9 +74,17 @@ mod tests {
     fn a_duplicated_and_a_lost_row_of_each_table_of_the_sql_job_are_found() {
         assert!(matches!(judged("exactly-once", &of_sql(|_, _| {})), Judgement::Held { .. }));
         for table in ["per_window", "per_product", "per_remainder"] {
-            let doubled = of_sql(|name, lines| if name == table { lines.push(lines[0].clone()) });
+            let doubled = of_sql(|name, lines| {
+                if name == table {
+                    lines.push(lines[0].clone())
+                }
+            });
             assert!(condemned("exactly-once", &doubled).contains(table));
-            let lost = of_sql(|name, lines| if name == table { drop(lines.pop()) });
+            let lost = of_sql(|name, lines| {
+                if name == table {
+                    drop(lines.pop())
+                }
+            });
             assert!(condemned("exactly-once", &lost).contains("missing"));
         }
     }

@@ -5,8 +5,7 @@ use weir_protocol::job_status::JobStatus;
 
 use super::{CHECKERS, Judgement};
 use crate::history::{
-    Call, Event, FinalJob, HISTORY_VERSION, History, InjectedFault, JobSeen, Operation, Outcome, Phase, RunHeader,
-    What,
+    Call, Event, FinalJob, HISTORY_VERSION, History, InjectedFault, JobSeen, Operation, Outcome, Phase, RunHeader, What,
 };
 use crate::workload::{CountingJob, JudgedJob, SqlJob};
 
@@ -96,9 +95,7 @@ pub(crate) fn history() -> History {
         What::Files { referenced: 2, missing: vec![], unreferenced: None },
         phase(Phase::Ending),
         call(160, "other", Operation::Describe, ok(JOBS[1], Some(JobStatus::Canceled))),
-        What::FinalJobs {
-            jobs: vec![ended(JOBS[0], KEY, JobStatus::Finished), ended(JOBS[1], "other", JobStatus::Canceled)],
-        },
+        What::FinalJobs { jobs: vec![ended(JOBS[0], KEY, JobStatus::Finished), ended(JOBS[1], "other", JobStatus::Canceled)] },
         What::Files { referenced: 0, missing: vec![], unreferenced: Some(vec![]) },
         slots(2),
         What::Strangers { pids: vec![] },

@@ -22,9 +22,7 @@ use crate::checkers::{Judged, judge};
 use crate::cluster::leftovers;
 use crate::cluster::turn::take_turn;
 use crate::faults::{Hindrances, NEMESES, Need, Nemesis, Plan};
-use crate::history::{
-    Call, HISTORY_VERSION, History, InjectedFault, Operation, Outcome, Phase, Recorder, RunHeader, What,
-};
+use crate::history::{Call, HISTORY_VERSION, History, InjectedFault, Operation, Outcome, Phase, Recorder, RunHeader, What};
 use crate::lossy_disk::LossyDisk;
 use crate::report;
 use crate::workload::churn::Churn;

@@ -58,9 +58,7 @@ impl Changelog {
                 self.of_key.remove(&key);
                 Ok(())
             }
-            (_, Some(known)) => {
-                Err(format!("Q3: {} does not take away {}", shown(kind, row), shown(RowKind::Insert, known)))
-            }
+            (_, Some(known)) => Err(format!("Q3: {} does not take away {}", shown(kind, row), shown(RowKind::Insert, known))),
             (_, None) => Err(format!("Q3: {} takes away a row of a key that has none", shown(kind, row))),
         }
     }

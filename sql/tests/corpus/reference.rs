@@ -85,9 +85,8 @@ fn shown(relation: &Relation, columns: &[Column], zone: &str) -> Result<Vec<rows
         |column: &Column| Field { name: column.name.clone(), data_type: column.data_type.clone(), nullable: column.nullable };
     let schema = schema::to_arrow(&columns.iter().map(field).collect::<Vec<_>>()).map_err(|error| error.to_string())?;
     let repeated: Vec<&Row> = relation.iter().flat_map(|(row, count)| std::iter::repeat_n(row, *count as usize)).collect();
-    let column = |index: usize| {
-        array_of(&repeated.iter().map(|row| &row[index]).collect::<Vec<_>>(), schema.field(index).data_type())
-    };
+    let column =
+        |index: usize| array_of(&repeated.iter().map(|row| &row[index]).collect::<Vec<_>>(), schema.field(index).data_type());
     let arrays = (0..columns.len()).map(column).collect::<Result<Vec<_>, _>>()?;
     let batch = RecordBatch::try_new(schema.clone(), arrays).map_err(|error| error.to_string())?;
     Ok(rows::rows(&[batch], columns, zone))

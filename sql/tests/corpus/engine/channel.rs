@@ -54,9 +54,7 @@ impl Output {
         channels: Vec<Option<usize>>,
     ) -> Result<Self, OperatorError> {
         let partitioner = match &edge.partitioning {
-            Partitioning::Hash { keys } => {
-                Some(KeyPartitioner::new(schema, keys, graph.max_parallelism, channels.len() as u32)?)
-            }
+            Partitioning::Hash { keys } => Some(KeyPartitioner::new(schema, keys, graph.max_parallelism, channels.len() as u32)?),
             _ => None,
         };
         let producer = producer as usize;

@@ -120,7 +120,8 @@ impl Source for Sharing {
         let table = &tables[&reader.number];
         let readable = |split: usize, next: usize| next * SPLITS + split < table.released;
         let open = reader.next.iter().enumerate().filter_map(|(split, next)| Some((split, (*next)?)));
-        let Some((split, next)) = open.filter(|(split, next)| readable(*split, *next)).min_by_key(|(split, next)| next * SPLITS + split)
+        let Some((split, next)) =
+            open.filter(|(split, next)| readable(*split, *next)).min_by_key(|(split, next)| next * SPLITS + split)
         else {
             return Ok(if table.ended { SourcePoll::End } else { SourcePoll::NothingUntil(u64::MAX) });
         };

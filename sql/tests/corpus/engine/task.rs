@@ -14,9 +14,9 @@ use weir_protocol::checkpoint::CheckpointKind;
 use weir_protocol::job_graph::{JobGraph, JobVertex, Partitioning};
 use weir_protocol::{CheckpointId, ExecutionAttemptId, ExecutionVertexId, Generation, JobId, LeaderEpoch};
 
+use super::Choice;
 use super::channel::{Channel, Output};
 use super::snapshot::{Snapshot, names};
-use super::Choice;
 
 /// One subtask, with its inputs and outputs.
 pub(super) struct Task {

@@ -270,9 +270,7 @@ fn aggregate(dice: &mut Dice<'_>, columns: &[(String, Type)]) -> (String, Type) 
     let (call, result) = match dice.below(7) {
         1 => (format!("COUNT({distinct}{name})"), Type::Bigint),
         2 if of.is_summable() => (format!("SUM({distinct}{name})"), of),
-        3 if of.is_summable() => {
-            (format!("AVG({distinct}{name})"), if of == Type::Double { Type::Inexact } else { of })
-        }
+        3 if of.is_summable() => (format!("AVG({distinct}{name})"), if of == Type::Double { Type::Inexact } else { of }),
         4 => (format!("MIN({name})"), of),
         5 => (format!("MAX({name})"), of),
         6 => (format!("COUNT(DISTINCT {name})"), Type::Bigint),
@@ -301,8 +299,21 @@ mod tests {
             })
             .collect();
         for part in [
-            "TUMBLE(", "HOP(", "CUMULATE(", "UNION ALL", "SELECT DISTINCT", "COUNT(DISTINCT", "SUM(DISTINCT", "AVG(", "MIN(", "MAX(",
-            "FILTER (WHERE", "HAVING", "CASE WHEN", "FROM u", "b0",
+            "TUMBLE(",
+            "HOP(",
+            "CUMULATE(",
+            "UNION ALL",
+            "SELECT DISTINCT",
+            "COUNT(DISTINCT",
+            "SUM(DISTINCT",
+            "AVG(",
+            "MIN(",
+            "MAX(",
+            "FILTER (WHERE",
+            "HAVING",
+            "CASE WHEN",
+            "FROM u",
+            "b0",
         ] {
             let number = queries.iter().filter(|query| query.contains(part)).count();
             assert!(number >= 10, "only {number} of {} queries have {part}", queries.len());
