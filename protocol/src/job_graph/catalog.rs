@@ -396,6 +396,11 @@ pub const CATALOG: &[OperatorSpec] = &[
                 OptionType::Choice(&["fail", "continue"]),
                 "What to do if a file of the restored checkpoint is missing and was perhaps never committed; default fail.",
             ),
+            optional(
+                "kind_column",
+                OptionType::Text,
+                "The name of a last column that says what has happened to each row: +I, -U, +U or -D. Without it there is none.",
+            ),
         ],
         doc: "Writes files exactly once; they appear when a checkpoint has completed them.",
     },

@@ -133,12 +133,9 @@ pub(super) fn group(input: Rc<Node>, grouping: Grouping, zone: &str, at: Locatio
     }
     let windowed = roles.iter().any(Option::is_some);
     let keys: Vec<_> = groups.iter().zip(&roles).filter(|(_, role)| role.is_none()).map(|(group, _)| group.clone()).collect();
-    let mut window_outputs = Vec::new();
-    for output in roles.iter().flatten() {
-        if !window_outputs.contains(output) {
-            window_outputs.push(*output);
-        }
-    }
+    // The operator emits them in this order, whatever the order in GROUP BY.
+    let mut window_outputs = vec![WindowOutput::Start, WindowOutput::End, WindowOutput::Time];
+    window_outputs.retain(|output| roles.contains(&Some(*output)));
     let aggregated = if windowed {
         let (node, calls, source) = window_input(&input, &keys, &aggregates, filter, zone);
         window_aggregate(node, &input, keys.len(), calls, source, &window_outputs)

@@ -37,6 +37,12 @@ pub(super) const OPTIONS: &[ConnectorOption] = &[
     ignored("sink.rolling-policy.rollover-interval", Duration, "Files appear whenever a checkpoint completes."),
     ignored("sink.rolling-policy.check-interval", Duration, "Files appear whenever a checkpoint completes."),
     ignored("sink.rolling-policy.inactivity-interval", Duration, "Files appear whenever a checkpoint completes."),
+    used(
+        "sink.changelog.kind-column",
+        Text,
+        "none",
+        "Lets the table take changes: each written row ends with a column of this name, +I, -U, +U or -D. Flink has no such option.",
+    ),
     ignored("sink.parallelism", Integer(1, i32::MAX as i64), "Sinks run with 'parallelism.default'."),
     ignored("scan.parallelism", Integer(1, i32::MAX as i64), "Sources run with 'parallelism.default'."),
     ignored("source.report-statistics", Choice(&["ALL", "NONE"]), "There are no statistics."),
@@ -153,6 +159,14 @@ pub(super) fn sink(request: &Request<'_>) -> Result<SinkDescriptor, SqlError> {
         "json" => set.insert("timestamp_format".to_owned(), json!(if iso { "iso-8601-local" } else { "sql" })),
         _ => None,
     };
+    const KIND_COLUMN: &str = "sink.changelog.kind-column";
+    let kind_column = options.text(KIND_COLUMN);
+    if let Some(name) = kind_column {
+        if name.is_empty() || request.stored.iter().any(|field| field.name == name) {
+            return Err(options.invalid(KIND_COLUMN, &format!("is '{name}'; it must be the name of a further column")));
+        }
+        set.insert("kind_column".to_owned(), json!(name));
+    }
     let operator = OperatorDescriptor::new("sink.file", set);
-    Ok(SinkDescriptor { operator, takes_changes: false, notices: options.take_notices() })
+    Ok(SinkDescriptor { operator, takes_changes: kind_column.is_some(), notices: options.take_notices() })
 }

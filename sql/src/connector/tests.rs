@@ -68,6 +68,10 @@ fn sinks_say_whether_they_take_changes() {
     assert_eq!(file.notices.len(), 1);
     let csv = written("'connector'='filesystem', 'path'='/out', 'format'='csv'").unwrap();
     assert_eq!(options(&csv.operator), json!({"path": "/out", "format": "csv", "header": false, "timestamp_format": "sql"}));
+    let changes = written("'connector'='filesystem', 'path'='/out', 'format'='csv', 'sink.changelog.kind-column'='op'").unwrap();
+    assert_eq!((options(&changes.operator)["kind_column"].clone(), changes.takes_changes), (json!("op"), true));
+    let taken = written("'connector'='filesystem', 'path'='/out', 'format'='csv', 'sink.changelog.kind-column'='b'");
+    assert!(taken.unwrap_err().to_string().contains("further column"));
     let print = written("'connector'='print', 'print-identifier'='x'").unwrap();
     assert_eq!(
         (print.operator.kind.as_str(), options(&print.operator), print.takes_changes),

@@ -96,7 +96,8 @@ fn sink(node: &Node, path: &ObjectPath, table: &CatalogTable) -> Result<Operator
         }
         let message =
             format!("table sink '{path}' doesn't support consuming update changes, which node {} produces", describe(source));
-        let hint = "write to a connector that takes changes, such as 'print', or aggregate per window";
+        let hint = "write to a connector that takes changes, such as 'print' or files with 'sink.changelog.kind-column', or aggregate \
+                    per window";
         return Err(SqlError::new("SQL-CHANGELOG", message).hint(hint));
     }
     Ok(sink.operator)

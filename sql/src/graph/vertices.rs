@@ -110,7 +110,9 @@ impl<'a> Vertices<'a> {
             self.append(*only, node, None)?;
             return Ok(*only);
         }
-        let parallelism = inputs.iter().map(|input| self.vertices[*input].parallelism).max().unwrap_or(1);
+        let parallelism = inputs.iter().map(|input| self.vertices[*input].parallelism);
+        // To spread changes over more subtasks would let a row and what takes it back go different ways (Q6).
+        let parallelism = if node.input().is_updating { parallelism.min() } else { parallelism.max() }.unwrap_or(1);
         let vertex = self.vertex(node, parallelism)?;
         self.connect(inputs, vertex, None)?;
         Ok(vertex)

@@ -21,7 +21,7 @@ pub(crate) struct Script {
     /// The stage of the SQL work that must run it.
     pub(crate) stage: String,
     path: PathBuf,
-    text: String,
+    pub(crate) text: String,
 }
 
 /// What Flink answers.
@@ -72,6 +72,13 @@ impl Script {
         }
         let rows = lines.filter(|line| !line.starts_with('#')).map(row).collect();
         Expected::Rows { columns: first.strip_prefix("# ").unwrap().to_owned(), rows }
+    }
+
+    /// How many rows of the script's query are late. The session has its tables.
+    pub(crate) fn late_rows(&self, session: &Session, query: &sqlparser::ast::Query) -> u64 {
+        let sink = engine::collect(next_number());
+        let planned = plan_query(session.environment(), query, sink, &session.job_options("late"));
+        planned.ok().and_then(|planned| engine::run(&planned.job.graph, 1).ok()).unwrap_or(0)
     }
 
     /// Runs the script. The error is that of planning or of the job.

@@ -11,6 +11,7 @@
 
 mod claim;
 pub(crate) mod commits;
+mod kinds;
 pub(crate) mod names;
 pub(crate) mod part;
 #[cfg(test)]
@@ -33,6 +34,7 @@ use weir_protocol::job_graph::OperatorDescriptor;
 
 use self::claim::Claim;
 use self::commits::{Commits, OnMissing, Transaction, names_in, remove_if_present};
+use self::kinds::KindColumn;
 use self::names::PartNames;
 use self::part::{OpenPart, PartFormat, UnsyncedParts, sync_directory, write_failed};
 use super::dialect::CsvDialect;
@@ -62,6 +64,8 @@ struct FileSinkOptions {
     shared: bool,
     #[serde(default)]
     on_missing: OnMissing,
+    #[serde(default)]
+    kind_column: Option<String>,
 }
 
 fn yes() -> bool {
@@ -115,7 +119,10 @@ const MAX_PENDING: usize = 10_000;
 pub(crate) struct FileSink {
     directory: PathBuf,
     part_format: PartFormat,
+    /// The columns of the files.
     schema: SchemaRef,
+    /// The column with the kinds of rows, if the files have one.
+    kinds: Option<KindColumn>,
     names: PartNames,
     subtask: u32,
     parallelism: u32,
@@ -135,12 +142,16 @@ pub(crate) struct FileSink {
     claim: Claim,
 }
 
-/// Where a sink writes, under which names.
-struct PartPlace {
+/// What a sink writes, and where.
+struct SinkFiles {
     directory: PathBuf,
-    names: PartNames,
-    commits: Commits,
-    claim: Claim,
+    part_format: PartFormat,
+    extension: &'static str,
+    /// The columns of the files.
+    schema: SchemaRef,
+    kinds: Option<KindColumn>,
+    on_missing: OnMissing,
+    shared: bool,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -162,12 +173,22 @@ impl FileSink {
         let options: FileSinkOptions = options::read(descriptor)?;
         let schema = context.input_schemas.first().map(Arc::clone);
         let schema = schema.ok_or_else(|| options::invalid(&descriptor.kind, "a sink needs an input"))?;
-        let part_format = options.part_format(&descriptor.kind, &schema)?;
-        let directory = local_path(&descriptor.kind, &options.path)?;
-        let names = PartNames::new(&context.attempt, options.format.extension());
-        let commits = Commits::new(directory.clone(), options.on_missing);
-        let claim = Claim::new(directory.clone(), names.owner(), &names.attempt(), options.shared);
-        Ok(Self::with(PartPlace { directory, names, commits, claim }, part_format, schema, context))
+        let kinds = options.kind_column.as_ref().map(|name| {
+            let taken = || options::invalid(&descriptor.kind, format!("kind_column {name:?} is empty or a column already"));
+            KindColumn::new(name, &schema).ok_or_else(taken)
+        });
+        let kinds = kinds.transpose()?;
+        let schema = kinds.as_ref().map_or(schema, |kinds| Arc::clone(kinds.schema()));
+        let files = SinkFiles {
+            part_format: options.part_format(&descriptor.kind, &schema)?,
+            directory: local_path(&descriptor.kind, &options.path)?,
+            extension: options.format.extension(),
+            schema,
+            kinds,
+            on_missing: options.on_missing,
+            shared: options.shared,
+        };
+        Ok(Self::with(files, context))
     }
 
     /// A sink that writes parts of this form to a directory of its own.
@@ -178,18 +199,20 @@ impl FileSink {
         schema: SchemaRef,
         context: &OperatorContext,
     ) -> Self {
-        let names = PartNames::new(&context.attempt, extension);
-        let commits = Commits::new(directory.clone(), OnMissing::Fail);
-        let claim = Claim::new(directory.clone(), names.owner(), &names.attempt(), false);
-        Self::with(PartPlace { directory, names, commits, claim }, part_format, schema, context)
+        let (on_missing, shared) = (OnMissing::Fail, false);
+        Self::with(SinkFiles { directory, part_format, extension, schema, kinds: None, on_missing, shared }, context)
     }
 
-    fn with(place: PartPlace, part_format: PartFormat, schema: SchemaRef, context: &OperatorContext) -> Self {
-        let PartPlace { directory, names, commits, claim } = place;
+    fn with(files: SinkFiles, context: &OperatorContext) -> Self {
+        let SinkFiles { directory, part_format, extension, schema, kinds, on_missing, shared } = files;
+        let names = PartNames::new(&context.attempt, extension);
         Self {
+            commits: Commits::new(directory.clone(), on_missing),
+            claim: Claim::new(directory.clone(), names.owner(), &names.attempt(), shared),
             directory,
             part_format,
             schema,
+            kinds,
             names,
             subtask: context.subtask(),
             parallelism: context.parallelism,
@@ -200,8 +223,6 @@ impl FileSink {
             pending: Vec::new(),
             unsynced: Arc::default(),
             possible: BTreeSet::new(),
-            commits,
-            claim,
         }
     }
 
@@ -263,6 +284,10 @@ impl Operator for FileSink {
             let path = self.directory.join(self.names.hidden(number));
             self.open = Some((number, OpenPart::create(path, &self.part_format, &self.schema)?));
         }
+        let batch = match &self.kinds {
+            Some(kinds) => kinds.written(&batch)?,
+            None => batch,
+        };
         let first_row = self.rows;
         self.rows += batch.num_rows() as u64;
         match &mut self.open {
