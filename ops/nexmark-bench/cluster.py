@@ -94,7 +94,13 @@ class Cluster:
         return None
 
     def await_taskmanager(self):
-        wait_for("a TaskManager", lambda: (self.get("/overview") or {}).get("taskmanagers") == 1)
+        def registered():
+            ended = [name for name, process in self.processes.items() if process.poll() is not None]
+            if ended:
+                raise RuntimeError(f"{ended} ended; see the logs in {self.directory}")
+            return (self.get("/overview") or {}).get("taskmanagers") == 1
+
+        wait_for("a TaskManager", registered)
 
     def measure(self, script):
         """Runs a script of one job to its end and says what that took."""
@@ -132,7 +138,6 @@ class Weir(Cluster):
             "high-availability.storageDir": f"{self.directory}/ha",
             "execution.checkpointing.dir": f"{self.directory}/checkpoints",
             "jobmanager.rpc.addresses": f"127.0.0.1:{self.rpc_port}",
-            "log.level": "warn",
         }
         options = [part for key, value in {**common, **settings}.items() for part in ("-D", f"{key}={value}")]
         self.spawn(name, [self.binary, name, *options])

@@ -1,11 +1,20 @@
 """Compares what two systems have written: rows as multisets, changes by the table that they fold to."""
 import collections
 import csv
+import decimal
 import os
 import re
 
 # A printed change: identifier, an optional subtask, kind and values.
 PRINTED = re.compile(r"^ROW(?::\d+)?> ([+-])[IUD]\[(.*)\]$", re.M)
+
+
+FRACTION = re.compile(r"^-?\d+\.\d+$|^-?\d+(\.\d+)?E[+-]?\d+$")
+
+
+def value(text):
+    """The text of a field. Flink leaves out zeros at the end of decimals, and may write them with an exponent."""
+    return f"{decimal.Decimal(text).normalize():f}" if FRACTION.match(text) else text
 
 
 def rows_of_files(directory):
@@ -16,7 +25,7 @@ def rows_of_files(directory):
         for name in names:
             if name[0] not in "._":
                 with open(os.path.join(place, name), newline="", encoding="utf-8") as file:
-                    rows.update(map(tuple, csv.reader(file)))
+                    rows.update(tuple(map(value, row)) for row in csv.reader(file))
     return rows
 
 

@@ -149,7 +149,7 @@ def run(options, results, systems, queries, levels, events, repeats):
         script = query.script(options, "weir", "/none", 1, BLACKHOLE, explain=True)
         why = systems[0].refusal(script)
         if why:
-            results["refused"][query.name] = why.splitlines()[0].removeprefix("weir: ")
+            results["refused"][query.name] = re.sub(r"^weir: \S+: ", "", why.splitlines()[0])
             say(f"{query.name} is not planned: {results['refused'][query.name]}")
         else:
             accepted.append(query)
