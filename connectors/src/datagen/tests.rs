@@ -1,4 +1,5 @@
 use arrow_array::RecordBatch;
+use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

@@ -2,6 +2,7 @@
 //! against it. The worker's operators read their options by it.
 
 mod group;
+mod nexmark;
 mod windows;
 
 /// Prefix of the kinds of a job author's own operators. They are in the author's binary, so their options are not checked.
@@ -254,6 +255,7 @@ pub const CATALOG: &[OperatorSpec] = &[
         ],
         doc: "Generates rows; row i depends only on the seed and i.",
     },
+    nexmark::SOURCE,
     OperatorSpec {
         kind: "watermark",
         role: OperatorRole::Transform,

@@ -4,6 +4,7 @@
 
 mod datagen;
 mod filesystem;
+mod nexmark;
 mod option;
 mod output;
 
@@ -57,6 +58,13 @@ pub const CONNECTORS: &[Connector] = &[
         options: filesystem::OPTIONS,
         source: Some(filesystem::source),
         sink: Some(filesystem::sink),
+    },
+    Connector {
+        name: "nexmark",
+        doc: "Generates the events of Nexmark's auction site, for measuring.",
+        options: nexmark::OPTIONS,
+        source: Some(nexmark::source),
+        sink: None,
     },
     Connector {
         name: "print",

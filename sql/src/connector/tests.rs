@@ -107,10 +107,48 @@ fn generated_tables_end_with_their_shortest_sequence() {
     assert!(ends.is_bounded && ends.notices[0].contains("fields.s.length"));
 }
 
+const NEXMARK: &str = "event_type INT, bid ROW<auction BIGINT, bidder BIGINT, price BIGINT, channel VARCHAR, url STRING,
+    `dateTime` TIMESTAMP(3), extra VARCHAR(9)>, at AS bid.`dateTime`";
+
+#[test]
+fn nexmark_takes_the_options_of_its_connector_for_flink() {
+    let make = |options: &str, wanted: &[&str]| source(&path(), &table(NEXMARK, options), wanted);
+    let endless = make("'connector'='nexmark'", &["bid", "event_type"]).unwrap();
+    assert!(!endless.is_bounded && endless.notices.is_empty());
+    assert_eq!(options(&endless.operator), json!({"columns": ["bid", "event_type"]}));
+    assert_eq!(endless.columns.iter().map(|column| column.nullable).collect::<Vec<_>>(), [true, false]);
+    let all = "'connector'='nexmark', 'events.num'='100', 'stop-at'='90', 'first-event.rate'='5000', 'next-event.rate'='1',
+        'max-emit-speed'='false', 'person.proportion'='2', 'auction.proportion'='0', 'bid.proportion'='7', 'person.avg-size'='1 kb',
+        'auction.avg-size'='50', 'bid.avg-size'='60b', 'auction.hot-ratio.sellers'='2', 'bid.hot-ratio.auctions'='3',
+        'bid.hot-ratio.bidders'='5', 'seed'='8', 'base-time'='1000', 'keep-alive'='false', 'rate.shape'='sine'";
+    let all = make(all, &["event_type"]).unwrap();
+    assert_eq!(
+        options(&all.operator),
+        json!({"columns": ["event_type"], "rows": 90, "rows_per_second": 5000, "events_per_second": 5000, "person_proportion": 2,
+            "auction_proportion": 0, "bid_proportion": 7, "person_bytes": 1024, "auction_bytes": 50, "bid_bytes": 60,
+            "hot_sellers": 2, "hot_auctions": 3, "hot_bidders": 5, "seed": 8, "base_time_ms": 1000})
+    );
+    assert!(all.is_bounded);
+    assert!(all.notices.iter().any(|notice| notice.contains("next-event.rate")));
+    for (columns, options, part) in [
+        ("event_type BIGINT", "", "\"event_type\" has type BIGINT; it must be INT"),
+        ("bids INT", "", "have no column \"bids\""),
+        ("bid ROW<auction BIGINT>", "", "\"bid\" has type ROW"),
+        (&NEXMARK.replace("bidder BIGINT", "bidder BIGINT NOT NULL"), "", "\"bid\" has type ROW"),
+        (&NEXMARK.replace("VARCHAR(9)>", "VARCHAR(9)> NOT NULL"), "", "NOT NULL; it must be ROW"),
+        (NEXMARK, ", 'bid.avg-size'='1 gb'", "at most 524288"),
+        (NEXMARK, ", 'keep-alive'='true'", "keep-alive"),
+        (NEXMARK, ", 'person.proportion'='0', 'auction.proportion'='0', 'bid.proportion'='0'", "there are no events"),
+    ] {
+        let error = source(&path(), &table(columns, &format!("'connector'='nexmark'{options}")), &[]).unwrap_err();
+        assert!(error.message.contains(part), "{columns} {options}: {error}");
+    }
+}
+
 #[test]
 fn wrong_options_are_refused_with_a_hint() {
     for (options, code, part, hint) in [
-        ("'format'='csv'", "SQL-OPTION", "has no option 'connector'", "blackhole, datagen, filesystem, print"),
+        ("'format'='csv'", "SQL-OPTION", "has no option 'connector'", "blackhole, datagen, filesystem, nexmark, print"),
         ("'connector'='filesytem'", "SQL-OPTION", "no connector 'filesytem'", "did you mean 'filesystem'?"),
         ("'connector'='filesystem', 'path'='/x'", "SQL-OPTION", "option 'format' is missing", "'format' = '…'"),
         ("'connector'='filesystem', 'format'='csv'", "SQL-OPTION", "option 'path' is missing", "'path'"),

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that can not go on fails")]
 
 mod engine;
+mod nexmark;
 mod probes;
 mod properties;
 mod reference;

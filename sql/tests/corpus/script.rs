@@ -63,6 +63,11 @@ impl Script {
         Self { name, stage, path, text }
     }
 
+    /// A script that is no file, and that Flink has not run.
+    pub(crate) fn of(text: &str) -> Self {
+        Self { name: String::new(), stage: String::new(), path: PathBuf::new(), text: text.to_owned() }
+    }
+
     pub(crate) fn expected(&self) -> Expected {
         let text = std::fs::read_to_string(self.path.with_extension("expected")).unwrap();
         let mut lines = text.lines();

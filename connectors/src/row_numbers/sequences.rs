@@ -1,4 +1,4 @@
-//! Computes the rows that a subtask of `source.datagen` has still to generate.
+//! Computes the rows that a subtask of a generator has still to make.
 
 use serde::{Deserialize, Serialize};
 
