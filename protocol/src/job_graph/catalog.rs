@@ -115,6 +115,15 @@ const ESCAPE: OptionSpec = optional(
 );
 const DELIMITER: OptionSpec = optional("delimiter", OptionType::Character, "The separator of CSV fields; default a comma.");
 
+const METADATA: &[OptionSpec] = &[
+    required("name", OptionType::Column, "Name of the column."),
+    required(
+        "key",
+        OptionType::Choice(&["file.path", "file.name", "file.size", "file.modification-time"]),
+        "What it tells. The size is a BIGINT, the time a TIMESTAMP_LTZ(3), the others are STRING.",
+    ),
+];
+
 const DATAGEN_FIELD: &[OptionSpec] = &[
     required("name", OptionType::Column, "Name of the column."),
     required("type", OptionType::DataType, "Type of the column."),
@@ -195,6 +204,11 @@ pub const CATALOG: &[OperatorSpec] = &[
                 "columns",
                 OptionType::Columns(true),
                 "The columns of the schema to read, in the order of the output; default all. The others are skipped.",
+            ),
+            optional(
+                "metadata",
+                OptionType::Objects(METADATA),
+                "Further columns, which tell of each row the path, name, size and time of its file.",
             ),
             DELIMITER,
             QUOTE,

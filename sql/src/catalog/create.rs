@@ -172,8 +172,7 @@ fn find<'t>(
 fn check_metadata(create: &CreateTable, table: &CatalogTable) -> Result<(), SqlError> {
     let mut keys = std::collections::BTreeSet::new();
     for column in &table.columns {
-        let TableColumnKind::Metadata { key, .. } = &column.kind else { continue };
-        let key = key.as_ref().unwrap_or(&column.name);
+        let Some(key) = column.metadata_key() else { continue };
         if !keys.insert(key) {
             let place = create.columns.iter().map(|column| &column.name).find(|name| name.value == column.name);
             return Err(at(SqlError::new("SQL-CATALOG", format!("two columns have the metadata {key:?}")), place));

@@ -248,3 +248,22 @@ fn options_are_unique_and_documented() {
         }
     }
 }
+
+#[test]
+fn files_know_metadata_which_follows_the_stored_columns() {
+    let columns = "a INT, f STRING METADATA FROM 'file.name', b STRING, `file.size` INT METADATA VIRTUAL";
+    let file = table(columns, "'connector'='filesystem', 'path'='/in', 'format'='csv'");
+    let wanted = source(&path(), &file, &["b", "f", "file.size"]).unwrap();
+    let set = options(&wanted.operator);
+    assert_eq!((&set["columns"], set["metadata"][1].clone()), (&json!(["b"]), json!({"name": "file.size", "key": "file.size"})));
+    let types: Vec<_> = wanted.columns.iter().map(|field| field.data_type.to_string()).collect();
+    assert_eq!(types, ["STRING", "STRING", "BIGINT"], "as the connector makes them, not as they are declared");
+    let only = source(&path(), &file, &["f"]).unwrap();
+    assert_eq!((options(&only.operator)["columns"].clone(), only.columns.len()), (json!([]), 1));
+
+    let unknown = table("a INT, f STRING METADATA FROM 'file.nam'", "'connector'='filesystem', 'path'='/in', 'format'='csv'");
+    let error = source(&path(), &unknown, &["a", "f"]).unwrap_err();
+    assert!(error.code == "SQL-CATALOG" && error.hint.unwrap().contains("'file.name'"));
+    let none = table("a INT, f STRING METADATA", "'connector'='datagen'");
+    assert!(source(&path(), &none, &["a", "f"]).unwrap_err().hint.unwrap().contains("has none"));
+}

@@ -60,6 +60,9 @@ fn rows_come_back_in_every_format_and_the_cluster_forgets_them() {
     lines[1..].sort_unstable();
     assert_eq!(lines, ["product,twice", ",6", "apple,10", "pear,14"]);
 
+    let file = "CREATE TABLE f (`file.size` INT METADATA VIRTUAL, n STRING METADATA FROM 'file.name') LIKE orders;";
+    assert_eq!(answer("csv", &format!("{file} SELECT DISTINCT n, `file.size` FROM f;")), "n,file.size\na.csv,32\n");
+
     // The table that the changes add up to, and the changes.
     let sums = "SELECT product, SUM(amount) AS total FROM orders WHERE product IS NOT NULL GROUP BY product;";
     let rows = answer("json", sums);
