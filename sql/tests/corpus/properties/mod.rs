@@ -258,3 +258,14 @@ fn the_order_of_window_columns_in_group_by_does_not_matter() {
         check(&query, &data, &[Event::Release(1), Event::Checkpoint, Event::Fail(2)], 1, 1).unwrap();
     }
 }
+
+#[test]
+fn changes_of_different_parallelism_keep_their_order_in_a_union() {
+    let row = |k: i64| (vec![Value::Integer(k), Value::Null, Value::Null, Value::Null, Value::Null, Value::Null], 0);
+    let rows = || (0..12).map(row).collect::<Vec<_>>();
+    let query = "SELECT COUNT(*) FROM (SELECT k FROM (SELECT k, COUNT(*) AS n FROM t GROUP BY k)
+        UNION ALL SELECT k FROM (SELECT SUM(k) AS k FROM u) WHERE k IS NOT NULL)";
+    for seed in 0..20 {
+        check(query, &Data::new([rows(), rows()]), &[Event::Release(12), Event::Settle], 3, seed).unwrap();
+    }
+}
