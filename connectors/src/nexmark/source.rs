@@ -52,8 +52,7 @@ pub(super) struct Nexmark {
 
 impl Nexmark {
     pub(super) fn new(descriptor: &OperatorDescriptor, context: &OperatorContext) -> Result<Self, OperatorError> {
-        let (options, settings) =
-            descriptor.options.clone().into_iter().partition(|(name, _)| OPTIONS.contains(&name.as_str()));
+        let (options, settings) = descriptor.options.clone().into_iter().partition(|(name, _)| OPTIONS.contains(&name.as_str()));
         let options: NexmarkOptions = options::read(&OperatorDescriptor { options, ..descriptor.clone() })?;
         let settings: Settings = options::read(&OperatorDescriptor { options: settings, ..descriptor.clone() })?;
         let invalid = |reason: String| options::invalid(&descriptor.kind, reason);

@@ -24,7 +24,12 @@ pub(super) const OPTIONS: &[ConnectorOption] = &[
     used("events.num", Integer(0, i64::MAX), "0, no end", "After this many events the table ends."),
     used("stop-at", Integer(-1, i64::MAX), "-1, no end", "After this many events the table ends, too."),
     used("first-event.rate", RATIO, "10000", "Events per second of event time."),
-    used("next-event.rate", RATIO, "10000", "The rate does not change: the connector for Flink has the option, but no use for it."),
+    used(
+        "next-event.rate",
+        RATIO,
+        "10000",
+        "The rate does not change: the connector for Flink has the option, but no use for it.",
+    ),
     used("max-emit-speed", Flag, "true", "Whether events come as fast as possible. If not, they come at 'first-event.rate'."),
     used("person.proportion", PROPORTION, "1", "Of as many events as the three proportions add up to, so many are persons."),
     used("auction.proportion", PROPORTION, "3", "So many are auctions."),
