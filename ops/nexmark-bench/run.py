@@ -29,7 +29,7 @@ def arguments():
     parser.add_argument("--out", default=".", help="directory for results.json and results.md")
     parser.add_argument("--quick", action="store_true", help=f"{QUICK:,} events and one run instead of {FULL:,} and three")
     parser.add_argument("--events", type=int, help="number of events")
-    parser.add_argument("--repeats", type=int, help="runs of each query on each system")
+    parser.add_argument("--repeats", type=int, help="runs of each query on each system; 0 only compares outputs")
     parser.add_argument("--parallelism", default="1,2", help="such as 1,2")
     parser.add_argument("--queries", help="such as q0,q17; all by default")
     parser.add_argument("--flink-memory", default="6g", help="memory of Flink's TaskManager")
@@ -113,7 +113,7 @@ def compare(options, query, systems, directory, parallelism):
 def main():
     options = arguments()
     events = options.events or (QUICK if options.quick else FULL)
-    repeats = options.repeats or (1 if options.quick else 3)
+    repeats = options.repeats if options.repeats is not None else 1 if options.quick else 3
     levels = [int(level) for level in options.parallelism.split(",")]
     wanted = options.queries.split(",") if options.queries else None
     paths = [os.path.join(HERE, "queries", name) for name in os.listdir(os.path.join(HERE, "queries"))]
@@ -159,7 +159,7 @@ def run(options, results, systems, queries, levels, events, repeats):
             differences = [what for what in found if not what.startswith("equal")]
             results["outputs"][query.name] = "; ".join(differences) or found[0]
             say(f"{query.name}: outputs of {QUICK:,} events: {results['outputs'][query.name]}")
-    for level in levels:
+    for level in levels if repeats else []:
         directory = data(options, events, level)
         rows = lines_of(directory)
         for query in accepted:
@@ -174,6 +174,7 @@ def run(options, results, systems, queries, levels, events, repeats):
                 {"query": query.name, "parallelism": level, "rows": read, "weir": runs["weir"], "flink": runs["flink"]}
             )
             write(options, results)
+    write(options, results)
     print("\n".join(report.lines(results)))
 
 
