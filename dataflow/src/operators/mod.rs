@@ -7,6 +7,7 @@ mod filter;
 mod group;
 mod join_in_time;
 mod join_latest;
+mod keyed;
 mod project;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -11,7 +11,7 @@ use crate::changelog::RowKind;
 use crate::key_group::internal;
 use crate::operator::OperatorError;
 use crate::operators::group::table::{Table, Touch};
-use crate::operators::window::pane::Layout;
+use crate::operators::keyed::Layout;
 
 /// Writes the changes of a batch.
 #[derive(Debug)]
