@@ -352,6 +352,7 @@ pub const CATALOG: &[OperatorSpec] = &[
     },
     windows::AGG,
     windows::ASSIGN,
+    group::EXPAND,
     group::AGG,
     OperatorSpec {
         kind: "join.latest",

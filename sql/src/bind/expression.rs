@@ -26,7 +26,14 @@ pub(super) struct Expressions<'a> {
 impl Expressions<'_> {
     /// Binds an expression. Errors: `SQL-NAME`, `SQL-TYPE`, `SQL-UNSUPPORTED`.
     pub(super) fn bind(&mut self, expr: &Expr) -> Result<Typed, SqlError> {
-        self.bind_kind(expr).map_err(|error| error.at(expr.span().start))
+        let mut bound = self.bind_kind(expr).map_err(|error| error.at(expr.span().start))?;
+        // Above a grouping, an expression that a set lacks is NULL in the rows of that set.
+        if let Some(groups) = self.aggregates.as_ref().map(|aggregates| &aggregates.groups)
+            && groups.position(&bound).is_some_and(|position| groups.is_missing_somewhere(position))
+        {
+            bound.nullable = true;
+        }
+        Ok(bound)
     }
 
     /// Binds a condition. Error: `SQL-TYPE` if it is not BOOLEAN.

@@ -50,8 +50,8 @@ impl Builder {
                 ExprNode::Column { column: *index as u32, data_type: (!is_known).then_some(data_type) }
             }
             ExprKind::Literal(literal) => ExprNode::Literal { literal: literal.clone(), data_type },
-            // Neither is left when a query is bound.
-            ExprKind::UntypedNull | ExprKind::Aggregate(_) => ExprNode::Literal { literal: None, data_type },
+            // None of these is left when a query is bound.
+            ExprKind::UntypedNull | ExprKind::Aggregate(_) | ExprKind::GroupingSet => ExprNode::Literal { literal: None, data_type },
             ExprKind::Call { function, args } => {
                 ExprNode::Call { call: function.0.call_name(), args: self.nodes_of(args), data_type }
             }

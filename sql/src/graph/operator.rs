@@ -9,7 +9,9 @@ use crate::catalog::{CatalogTable, ObjectPath};
 use crate::connector;
 use crate::expression::{Typed, program};
 use crate::script::SqlError;
-use crate::stream::{AggregateCall, Column, Node, NodeKind, Window, WindowOutput, WindowShape, WindowSource, describe};
+use crate::stream::{
+    AggregateCall, Column, GroupingSet, Node, NodeKind, Window, WindowOutput, WindowShape, WindowSource, describe,
+};
 
 /// The operators of one node, upstream first.
 pub(super) fn operators(node: &Node, options: &JobOptions) -> Result<Vec<OperatorDescriptor>, SqlError> {
@@ -37,6 +39,7 @@ pub(super) fn operators(node: &Node, options: &JobOptions) -> Result<Vec<Operato
             );
             vec![descriptor("window.assign", set)]
         }
+        NodeKind::Expand { sets } => vec![expand(node, sets)],
         NodeKind::WindowAggregate { window, keys, aggregates, outputs } => {
             vec![window_aggregate(node, window, keys, aggregates, outputs)]
         }
@@ -137,6 +140,17 @@ fn values(rows: &[Vec<Typed>], columns: &[Column]) -> Result<Vec<OperatorDescrip
     };
     let outputs: Vec<_> = (0..columns.len()).map(choose).collect();
     Ok(vec![source, calc(None, &outputs, columns)?])
+}
+
+fn expand(node: &Node, sets: &[GroupingSet]) -> OperatorDescriptor {
+    let input = node.input().names();
+    let set = |set: &GroupingSet| {
+        let nulls: Vec<_> = set.nulls.iter().map(|column| input[*column]).collect();
+        json!({"id": set.id, "nulls": nulls})
+    };
+    let sets: Vec<_> = sets.iter().map(set).collect();
+    let id = node.columns.last().map(|column| &column.name);
+    descriptor("expand", vec![("sets", json!(sets)), ("id_column", json!(id))])
 }
 
 fn window_aggregate(

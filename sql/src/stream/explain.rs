@@ -59,6 +59,15 @@ pub fn describe(node: &Node) -> String {
         NodeKind::WindowAssign { window, time } => {
             format!("WindowTableFunction(window=[{}])", show_window(window, &node.input().columns[*time].name))
         }
+        NodeKind::Expand { sets } => {
+            let input = node.input().names();
+            let id = node.columns.last().map_or("", |column| &column.name);
+            let set = |set: &super::GroupingSet| {
+                let nulls: Vec<_> = set.nulls.iter().map(|column| format!("null AS {}", input[*column])).collect();
+                format!("{{{}}}", nulls.into_iter().chain([format!("{} AS {id}", set.id)]).collect::<Vec<_>>().join(", "))
+            };
+            format!("Expand(projects=[{}])", sets.iter().map(set).collect::<Vec<_>>().join(", "))
+        }
         NodeKind::WindowAggregate { window, keys, aggregates, outputs } => {
             let input = node.input().names();
             let window = match window {
