@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use sqlparser::ast::{DuplicateTreatment, Function, FunctionArg, FunctionArgExpr, FunctionArguments};
+use sqlparser::ast::{DuplicateTreatment, Function, FunctionArg, FunctionArgExpr, FunctionArguments, NullTreatment};
 use sqlparser::tokenizer::Location;
 use weir_dataflow::aggregates;
 use weir_protocol::job_graph::DataType;
@@ -24,6 +24,7 @@ pub(super) struct Aggregate {
     arguments: Vec<Typed>,
     distinct: bool,
     delimiter: Option<String>,
+    ignore_nulls: bool,
     filter: Option<Typed>,
     data_type: DataType,
     nullable: bool,
@@ -51,8 +52,11 @@ impl Expressions<'_> {
     /// A call of an aggregate: the place of its result. Error: `SQL-GROUP` where no aggregate may stand.
     pub(super) fn aggregate(&mut self, name: &str, function: &Function, at: Location) -> Result<Typed, SqlError> {
         let shown = name.to_uppercase();
-        if !function.within_group.is_empty() || function.null_treatment.is_some() {
-            return unsupported(&format!("WITHIN GROUP or IGNORE NULLS at {shown}"), at);
+        if !function.within_group.is_empty() {
+            return unsupported(&format!("WITHIN GROUP at {shown}"), at);
+        }
+        if function.null_treatment.is_some() && name != "array_agg" {
+            return unsupported(&format!("IGNORE NULLS or RESPECT NULLS at {shown}"), at);
         }
         let Some(aggregates) = self.aggregates.take() else {
             let message = format!("{shown} is an aggregate, which {} can't contain", self.clause);
@@ -80,6 +84,7 @@ impl Expressions<'_> {
             true => return Err(SqlError::new("SQL-TYPE", format!("{}(*) does not exist", name.to_uppercase())).at(at)),
             false => operands(function, at)?.into_iter().map(|operand| self.bind(operand)).collect::<Result<Vec<_>, _>>()?,
         };
+        let null_treatment = function.null_treatment.clone();
         let filter = function.filter.as_ref().map(|filter| self.condition(filter)).transpose()?;
         let types: Vec<_> = arguments.iter().map(|argument| argument.data_type.clone()).collect();
         let resolved = aggregates::resolve(name, &types, distinct).map_err(|what| SqlError::new("SQL-TYPE", what).at(at))?;
@@ -97,7 +102,8 @@ impl Expressions<'_> {
                 _ => return Err(SqlError::new("SQL-TYPE", "the delimiter of LISTAGG is a constant text").at(at)),
             },
         };
-        Ok(Aggregate { function, arguments, distinct, delimiter, filter, data_type, nullable })
+        let ignore_nulls = null_treatment == Some(NullTreatment::IgnoreNulls);
+        Ok(Aggregate { function, arguments, distinct, delimiter, ignore_nulls, filter, data_type, nullable })
     }
 }
 
@@ -236,6 +242,7 @@ fn aggregation_input(input: &Node, keys: &[usize], aggregates: &Aggregates) -> (
             arguments: aggregate.arguments.iter().map(&mut argument).collect(),
             distinct: aggregate.distinct,
             delimiter: aggregate.delimiter.clone(),
+            ignore_nulls: aggregate.ignore_nulls,
             filter: aggregate.filter.as_ref().map(&mut argument),
             data_type: aggregate.data_type.clone(),
             nullable: aggregate.nullable,

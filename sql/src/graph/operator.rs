@@ -210,6 +210,9 @@ fn aggregate(call: &AggregateCall, name: &str, input: &[&str]) -> Value {
     if call.distinct {
         options["distinct"] = json!(true);
     }
+    if call.ignore_nulls {
+        options["ignore_nulls"] = json!(true);
+    }
     if let Some(filter) = call.filter {
         options["filter"] = json!(input[filter]);
     }

@@ -108,7 +108,8 @@ fn show_call(call: &AggregateCall, input: &[&str]) -> String {
     let arguments = if arguments.is_empty() { "*".into() } else { arguments.join(", ") };
     let distinct = if call.distinct { "DISTINCT " } else { "" };
     let filter = call.filter.map(|filter| format!(" FILTER {}", input[filter])).unwrap_or_default();
-    format!("{}({distinct}{arguments}){filter}", call.function.to_uppercase())
+    let nulls = if call.ignore_nulls { " IGNORE NULLS" } else { "" };
+    format!("{}({distinct}{arguments}){nulls}{filter}", call.function.to_uppercase())
 }
 
 fn show_window(window: &Window, time: &str) -> String {

@@ -134,6 +134,8 @@ pub struct AggregateCall {
     pub distinct: bool,
     /// The constant between the texts of LISTAGG.
     pub delimiter: Option<String>,
+    /// Whether ARRAY_AGG leaves NULLs out.
+    pub ignore_nulls: bool,
     /// A boolean column: rows where it is not true are ignored.
     pub filter: Option<usize>,
     pub data_type: DataType,

@@ -17,7 +17,6 @@ const STAGES: [&str; 2] = ["1", "2"];
 
 /// Scripts whose result is not Flink's, each with the reason.
 const DIFFERENT: &[(&str, &str)] = &[
-    ("array_agg_and_collect", "ARRAY_AGG and COLLECT come later"),
     ("csv_empty_number", "an empty number is NULL; Flink fails with an internal error unless there is a null literal"),
     ("csv_fewer_columns_ignored", "a row that is short is kept, with NULL for what it lacks; Flink drops it"),
     ("csv_options", "lines of comments in CSV files are not supported"),
