@@ -75,6 +75,13 @@ impl Expressions<'_> {
             }
             // The time of the clock, which no other call of this function reads.
             "unix_timestamp" if operands.is_empty() => self.call("unix_timestamp_now", Vec::new(), at),
+            "typeof" if matches!(operands.first(), Some(Expr::Value(value)) if value.value == sqlparser::ast::Value::Null) => {
+                Ok(Typed { nullable: true, ..Typed::literal("NULL", DataType::String) })
+            }
+            "current_database" if operands.is_empty() => {
+                let (_, database) = self.environment.catalog.current();
+                Ok(Typed::literal(database, DataType::String))
+            }
             marker::MAP => self.call_on("map", &operands, at),
             marker::IS_JSON => self.call_on("is_json", &operands, at),
             marker::BETWEEN_SYMMETRIC => self.between_symmetric(&operands, at),

@@ -69,6 +69,9 @@ fn calc_node(node: &Node, filter: Option<&Typed>, outputs: &[Typed]) -> Result<O
     if !node.is_updating {
         return calc(filter, outputs, &node.columns);
     }
+    if node.inputs.first().is_some_and(|input| input.is_updating) {
+        refuse_chance(node, filter.into_iter().chain(outputs))?;
+    }
     let kind = match node.inputs.first() {
         Some(input) if !input.is_updating => Typed::literal("0", DataType::Tinyint),
         Some(input) => Typed::column(input.columns.len(), DataType::Tinyint, false),
@@ -77,6 +80,16 @@ fn calc_node(node: &Node, filter: Option<&Typed>, outputs: &[Typed]) -> Result<O
     let outputs: Vec<_> = outputs.iter().cloned().chain([kind]).collect();
     let columns: Vec<_> = node.columns.iter().cloned().chain([kind_column()]).collect();
     calc(filter, &outputs, &columns)
+}
+
+/// Refuses functions whose result differs from call to call over rows that change: what takes a row back would not be equal to it.
+fn refuse_chance<'a>(node: &Node, mut expressions: impl Iterator<Item = &'a Typed>) -> Result<(), SqlError> {
+    if expressions.all(Typed::is_deterministic) {
+        return Ok(());
+    }
+    let message = format!("{} calls a function whose result differs from call to call, over rows that change", describe(node));
+    let hint = "a row that is taken back must be the same as before: call the function before rows are aggregated";
+    Err(SqlError::new("SQL-NONDETERMINISTIC", message).hint(hint))
 }
 
 /// The sink of a table. Error: `SQL-CHANGELOG` if it takes only inserts, and the rows change.

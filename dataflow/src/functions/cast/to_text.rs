@@ -46,7 +46,7 @@ pub(super) fn fit(text: &mut String, to: &DataType) {
 }
 
 /// Appends the text of the value in a row. It is not NULL.
-type WriteRow<'a> = Box<dyn Fn(usize, &mut String) + 'a>;
+pub(in crate::functions) type WriteRow<'a> = Box<dyn Fn(usize, &mut String) + 'a>;
 
 fn typed<T: ArrowPrimitiveType>(array: &ArrayRef) -> Result<&PrimitiveArray<T>, OperatorError> {
     array.as_primitive_opt::<T>().ok_or_else(|| type_error(array.data_type()))
@@ -58,7 +58,7 @@ macro_rules! append {
 }
 
 /// How the values of an array are written.
-pub(super) fn writer<'a>(array: &'a ArrayRef, data_type: &DataType, zone: Zone) -> Result<WriteRow<'a>, OperatorError> {
+pub(in crate::functions) fn writer<'a>(array: &'a ArrayRef, data_type: &DataType, zone: Zone) -> Result<WriteRow<'a>, OperatorError> {
     fn display<T: ArrowPrimitiveType<Native: std::fmt::Display>>(array: &ArrayRef) -> Result<WriteRow<'_>, OperatorError> {
         let values = typed::<T>(array)?;
         Ok(Box::new(move |row, out| append!(out, "{}", values.value(row))))
@@ -153,6 +153,13 @@ fn write_decimal(value: i128, scale: usize, out: &mut String) {
         debug_assert!(point > start);
         out.insert(point, '.');
     }
+}
+
+/// A DOUBLE as Java writes it.
+pub(in crate::functions) fn real_text(value: f64) -> String {
+    let mut text = String::new();
+    write_float(value, &mut text);
+    text
 }
 
 /// Writes a number as Java does: plainly from 0.001 to below 10 million, otherwise with an exponent, and always with a point.
