@@ -118,7 +118,12 @@ impl Generator {
             DataType::Timestamp(_) | DataType::TimestampLtz(_) => i64::MAX / 1_000_000,
             DataType::Date => LAST_DAY,
             DataType::Time(_) => 86_399_999,
-            DataType::Array(_) | DataType::Map(..) | DataType::Multiset(_) | DataType::Row(_) => {
+            DataType::IntervalMonths
+            | DataType::IntervalMillis
+            | DataType::Array(_)
+            | DataType::Map(..)
+            | DataType::Multiset(_)
+            | DataType::Row(_) => {
                 return Err(format!("random values of type {} are not made", field.data_type));
             }
         };

@@ -36,6 +36,7 @@ const FAMILIES: &[&[Function]] = &[
     super::string::url::FUNCTIONS,
     super::time::convert::FUNCTIONS,
     super::time::extract::FUNCTIONS,
+    super::time::interval::FUNCTIONS,
     super::time::now::FUNCTIONS,
     super::time::shift::FUNCTIONS,
     super::type_of::FUNCTIONS,

@@ -126,7 +126,7 @@ fn resolve_object(given: &[Argument<'_>]) -> Result<Resolved, String> {
 /// Whether values of this type have a form in JSON. The error names the type that has none.
 fn serializable(data_type: &DataType) -> Result<(), String> {
     match data_type {
-        DataType::Date | DataType::Time(_) => {
+        DataType::Date | DataType::Time(_) | DataType::IntervalMonths | DataType::IntervalMillis => {
             Err(format!("can't write {data_type} as JSON; cast it to STRING"))
         }
         DataType::Array(element) => serializable(&element.data_type),
