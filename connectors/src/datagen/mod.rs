@@ -17,7 +17,7 @@ use weir_dataflow::schema::to_arrow;
 use weir_dataflow::source::{Source, SourcePoll};
 use weir_protocol::job_graph::{Field, OperatorDescriptor};
 
-use self::generator::{FieldOptions, Generator};
+use self::generator::{Draw, FieldOptions, Generator};
 use self::sequences::Sequences;
 use crate::options;
 use crate::rate::RateLimiter;
@@ -71,7 +71,7 @@ impl Datagen {
         let fields: Vec<_> = options
             .fields
             .iter()
-            .map(|field| Field { name: field.name.clone(), data_type: field.data_type.clone(), nullable: false })
+            .map(|field| Field { name: field.name.clone(), data_type: field.data_type.clone(), nullable: field.can_be_null() })
             .collect();
         let schema = to_arrow(&fields)?;
         let mut buffer = RowBuffer::new(Arc::clone(&schema))?;
@@ -124,8 +124,8 @@ impl Source for Datagen {
             let salt = mix(self.seed.wrapping_add((index as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)));
             let column = self.buffer.column(index);
             for row in &self.numbers {
-                let random = || mix(salt.wrapping_add(row.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
-                generator.push(column, *row, random).map_err(|reason| {
+                let mut draw = Draw(salt.wrapping_add(row.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
+                generator.push(column, *row, &mut draw).map_err(|reason| {
                     OperatorError::fatal("DATAGEN-RANGE", format!("row {row}, column {:?}: {}", column.name(), reason.0))
                 })?;
             }
