@@ -73,6 +73,16 @@ type Channel = VecDeque<StreamElement>;
 
 /// Runs the job until all its sources have ended.
 pub(crate) fn run(graph: &JobGraph, seed: u64) -> Result<(), OperatorError> {
+    run_in_batches(graph, seed, None)
+}
+
+/// Runs the job row by row: no operator sees two rows at once, so that each change is visible.
+pub(crate) fn run_row_by_row(graph: &JobGraph) -> Result<(), OperatorError> {
+    run_in_batches(graph, 1, Some(1))
+}
+
+/// Runs the job with source batches of this many rows; the seed picks a number if none is given.
+fn run_in_batches(graph: &JobGraph, seed: u64, most: Option<usize>) -> Result<(), OperatorError> {
     if let Err(errors) = validate(graph) {
         panic!("the cluster refuses the job: {errors:?}");
     }
@@ -93,7 +103,7 @@ pub(crate) fn run(graph: &JobGraph, seed: u64) -> Result<(), OperatorError> {
                 splits = Some(proposed);
             }
             let elements = match chain.has_source() {
-                true => run_source(&mut chain, &mut choice)?,
+                true => run_source(&mut chain, &mut choice, most)?,
                 false => run_task(graph, vertex, subtask, &mut chain, &mut channels, &mut choice)?,
             };
             if vertex.parallelism == 1 {
@@ -161,8 +171,9 @@ impl Outputs<'_> {
     }
 }
 
-fn run_source(chain: &mut OperatorChain, choice: &mut Choice) -> Result<Vec<StreamElement>, OperatorError> {
-    let most = [1, 7, 100, 10_000][choice.below(4)];
+fn run_source(chain: &mut OperatorChain, choice: &mut Choice, most: Option<usize>) -> Result<Vec<StreamElement>, OperatorError> {
+    let chosen = [1, 7, 100, 10_000][choice.below(4)];
+    let most = most.unwrap_or(chosen);
     let mut out = Outputs { elements: Vec::new(), choice };
     let mut now_ms = 1_700_000_000_000;
     loop {

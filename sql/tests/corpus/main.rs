@@ -8,7 +8,10 @@
 mod engine;
 mod probes;
 mod rows;
+mod runner;
 mod script;
+mod slt;
+mod statements;
 
 use script::{Expected, Script};
 
@@ -65,6 +68,18 @@ fn every_expression_has_the_type_and_value_of_flink() {
         }
     }
     assert!(differences.is_empty(), "{} of {} differ:\n{}", differences.len(), probes.len(), differences.join("\n"));
+}
+
+#[test]
+fn the_files_of_statements_give_their_results_and_use_everything() {
+    let rewrite = std::env::var_os("WEIR_WRITE_SLT").is_some();
+    let mut used = runner::Runner::default();
+    let differences: Vec<_> = slt::all().iter_mut().flat_map(|file| file.check(&mut used, rewrite)).collect();
+    assert!(differences.is_empty(), "{} differ:\n{}", differences.len(), differences.join("\n"));
+    let unused: Vec<_> = statements::HEADINGS.iter().filter(|heading| !used.statements.contains(*heading)).collect();
+    assert!(unused.is_empty(), "statements that no file has: {unused:?}");
+    let unused = slt::unused(&used.functions);
+    assert!(unused.is_empty(), "functions that no file calls: {unused:?}");
 }
 
 fn check(script: &Script) -> Result<(), String> {
