@@ -140,7 +140,37 @@ const DATAGEN_FIELD: &[OptionSpec] = &[
     optional("max", OptionType::Number, "Greatest value of a random column, included."),
     optional("values", OptionType::Values, "Values to choose from, or the constant."),
     optional("step_ms", OptionType::Number, "Milliseconds from one row's timestamp to the next's; default 1."),
+    LENGTH,
+    VAR_LENGTH,
+    NULL_RATE,
+    MAX_PAST,
+    optional("parts", OptionType::Objects(DATAGEN_PART), "The parts of a nested column whose values are not made as by default."),
 ];
+
+/// A part of a nested column.
+const DATAGEN_PART: &[OptionSpec] = &[
+    required("name", OptionType::Text, "Where the part is: element, key, value and names of fields, with points between."),
+    optional("min", OptionType::Number, "Least value; as of columns."),
+    optional("max", OptionType::Number, "Greatest value, included."),
+    LENGTH,
+    VAR_LENGTH,
+    NULL_RATE,
+];
+
+const LENGTH: OptionSpec = optional(
+    "length",
+    OptionType::Integer(0, 1 << 20),
+    "How many characters, bytes or elements random values have; default 16, 8 and 3, and not more than the type allows.",
+);
+const VAR_LENGTH: OptionSpec =
+    optional("var_length", OptionType::Flag, "Whether lengths are random, from 1 to length; default false.");
+const NULL_RATE: OptionSpec =
+    optional("null_rate", OptionType::Number, "Which share of the values is null, from 0 to 1; default 0.");
+const MAX_PAST: OptionSpec = optional(
+    "max_past_ms",
+    DURATION,
+    "How far back, in milliseconds, a timestamp is moved at most, by a random length; default 0.",
+);
 
 const AGGREGATE: &[OptionSpec] = &[
     required("name", OptionType::Column, "Name of the output column."),
@@ -368,6 +398,7 @@ pub const CATALOG: &[OperatorSpec] = &[
     },
     windows::AGG,
     windows::ASSIGN,
+    group::EXPAND,
     group::AGG,
     OperatorSpec {
         kind: "join.latest",

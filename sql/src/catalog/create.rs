@@ -37,6 +37,10 @@ pub fn create_table_as(create: &CreateTable, columns: Vec<(String, DataType, boo
     let mut table = declared(create)?;
     for (name, data_type, nullable) in columns {
         check_name(&Ident::new(&name))?;
+        if data_type.is_interval() {
+            let error = SqlError::unsupported(format!("a table with a column of type {data_type}, {name:?}"));
+            return Err(error.hint("CAST it to STRING, or store the times"));
+        }
         if table.columns.iter().any(|column| column.name == name) {
             let message = format!("there are two columns {name:?}");
             return Err(SqlError::new("SQL-CATALOG", message).hint("give one of them another name with AS"));

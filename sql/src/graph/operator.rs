@@ -10,7 +10,9 @@ use crate::connector;
 use crate::expression::{Typed, program};
 use crate::planner::COLLECT;
 use crate::script::SqlError;
-use crate::stream::{AggregateCall, Column, Node, NodeKind, Window, WindowOutput, WindowShape, WindowSource, describe};
+use crate::stream::{
+    AggregateCall, Column, GroupingSet, Node, NodeKind, Window, WindowOutput, WindowShape, WindowSource, describe,
+};
 
 /// The operators of one node, upstream first.
 pub(super) fn operators(node: &Node, options: &JobOptions) -> Result<Vec<OperatorDescriptor>, SqlError> {
@@ -38,6 +40,7 @@ pub(super) fn operators(node: &Node, options: &JobOptions) -> Result<Vec<Operato
             );
             vec![descriptor("window.assign", set)]
         }
+        NodeKind::Expand { sets } => vec![expand(node, sets)],
         NodeKind::WindowAggregate { window, keys, aggregates, outputs } => {
             vec![window_aggregate(node, window, keys, aggregates, outputs)]
         }
@@ -76,6 +79,9 @@ fn calc_node(node: &Node, filter: Option<&Typed>, outputs: &[Typed]) -> Result<O
     if !node.is_updating {
         return calc(filter, outputs, &node.columns);
     }
+    if node.inputs.first().is_some_and(|input| input.is_updating) {
+        refuse_chance(node, filter.into_iter().chain(outputs))?;
+    }
     let kind = match node.inputs.first() {
         Some(input) if !input.is_updating => Typed::literal("0", DataType::Tinyint),
         Some(input) => Typed::column(input.columns.len(), DataType::Tinyint, false),
@@ -84,6 +90,16 @@ fn calc_node(node: &Node, filter: Option<&Typed>, outputs: &[Typed]) -> Result<O
     let outputs: Vec<_> = outputs.iter().cloned().chain([kind]).collect();
     let columns: Vec<_> = node.columns.iter().cloned().chain([kind_column()]).collect();
     calc(filter, &outputs, &columns)
+}
+
+/// Refuses functions whose result differs from call to call over rows that change: what takes a row back would not be equal to it.
+fn refuse_chance<'a>(node: &Node, mut expressions: impl Iterator<Item = &'a Typed>) -> Result<(), SqlError> {
+    if expressions.all(Typed::is_deterministic) {
+        return Ok(());
+    }
+    let message = format!("{} calls a function whose result differs from call to call, over rows that change", describe(node));
+    let hint = "a row that is taken back must be the same as before: call the function before rows are aggregated";
+    Err(SqlError::new("SQL-NONDETERMINISTIC", message).hint(hint))
 }
 
 /// The sink of a table. Error: `SQL-CHANGELOG` if it takes only inserts, and the rows change.
@@ -150,6 +166,17 @@ fn values(rows: &[Vec<Typed>], columns: &[Column]) -> Result<Vec<OperatorDescrip
     Ok(vec![source, calc(None, &outputs, columns)?])
 }
 
+fn expand(node: &Node, sets: &[GroupingSet]) -> OperatorDescriptor {
+    let input = node.input().names();
+    let set = |set: &GroupingSet| {
+        let nulls: Vec<_> = set.nulls.iter().map(|column| input[*column]).collect();
+        json!({"id": set.id, "nulls": nulls})
+    };
+    let sets: Vec<_> = sets.iter().map(set).collect();
+    let id = node.columns.last().map(|column| &column.name);
+    descriptor("expand", vec![("sets", json!(sets)), ("id_column", json!(id))])
+}
+
 fn window_aggregate(
     node: &Node,
     window: &WindowSource,
@@ -206,6 +233,9 @@ fn aggregate(call: &AggregateCall, name: &str, input: &[&str]) -> Value {
     }
     if call.distinct {
         options["distinct"] = json!(true);
+    }
+    if call.ignore_nulls {
+        options["ignore_nulls"] = json!(true);
     }
     if let Some(filter) = call.filter {
         options["filter"] = json!(input[filter]);

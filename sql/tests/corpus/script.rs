@@ -117,7 +117,7 @@ impl Script {
 }
 
 /// Lets one subtask read each source. Which rows are late depends on how a file is dealt to subtasks, and Flink's had one.
-fn read_in_order(graph: &mut JobGraph) {
+pub(crate) fn read_in_order(graph: &mut JobGraph) {
     for vertex in graph.vertices.iter_mut().filter(|vertex| vertex.operators[0].kind.starts_with("source.")) {
         vertex.parallelism = 1;
     }
@@ -138,7 +138,7 @@ fn row(line: &str) -> Row {
 }
 
 /// The columns as the first line of a stored result has them.
-fn shown(columns: &[Column]) -> String {
+pub(crate) fn shown(columns: &[Column]) -> String {
     let column = |column: &Column| {
         let not_null = if column.nullable { "" } else { " NOT NULL" };
         let time = if column.is_rowtime { " *ROWTIME*" } else { "" };

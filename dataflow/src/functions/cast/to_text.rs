@@ -46,7 +46,7 @@ pub(super) fn fit(text: &mut String, to: &DataType) {
 }
 
 /// Appends the text of the value in a row. It is not NULL.
-type WriteRow<'a> = Box<dyn Fn(usize, &mut String) + 'a>;
+pub(in crate::functions) type WriteRow<'a> = Box<dyn Fn(usize, &mut String) + 'a>;
 
 fn typed<T: ArrowPrimitiveType>(array: &ArrayRef) -> Result<&PrimitiveArray<T>, OperatorError> {
     array.as_primitive_opt::<T>().ok_or_else(|| type_error(array.data_type()))
@@ -58,7 +58,11 @@ macro_rules! append {
 }
 
 /// How the values of an array are written.
-pub(super) fn writer<'a>(array: &'a ArrayRef, data_type: &DataType, zone: Zone) -> Result<WriteRow<'a>, OperatorError> {
+pub(in crate::functions) fn writer<'a>(
+    array: &'a ArrayRef,
+    data_type: &DataType,
+    zone: Zone,
+) -> Result<WriteRow<'a>, OperatorError> {
     fn display<T: ArrowPrimitiveType<Native: std::fmt::Display>>(array: &ArrayRef) -> Result<WriteRow<'_>, OperatorError> {
         let values = typed::<T>(array)?;
         Ok(Box::new(move |row, out| append!(out, "{}", values.value(row))))
@@ -102,6 +106,14 @@ pub(super) fn writer<'a>(array: &'a ArrayRef, data_type: &DataType, zone: Zone) 
         }
         DataType::Timestamp(precision) => timestamp_writer(array, *precision, Zone::UTC)?,
         DataType::TimestampLtz(precision) => timestamp_writer(array, *precision, zone)?,
+        DataType::IntervalMonths => {
+            let values = typed::<Int64Type>(array)?;
+            Box::new(move |row, out| write_months(values.value(row), out))
+        }
+        DataType::IntervalMillis => {
+            let values = typed::<Int64Type>(array)?;
+            Box::new(move |row, out| write_millis(values.value(row), out))
+        }
         DataType::Array(_) | DataType::Map(..) | DataType::Multiset(_) | DataType::Row(_) => {
             nested_writer(array, data_type, zone)?
         }
@@ -122,6 +134,27 @@ fn timestamp_writer(array: &ArrayRef, precision: u8, zone: Zone) -> Result<Write
         let shown = out[start + 1..].trim_end_matches('0').len().max(precision.into());
         out.truncate(if shown == 0 { start } else { start + 1 + shown });
     }))
+}
+
+/// Years and months, as in `+1-02`.
+fn write_months(months: i64, out: &mut String) {
+    let (sign, months) = (if months < 0 { '-' } else { '+' }, months.unsigned_abs());
+    append!(out, "{sign}{}-{:02}", months / 12, months % 12);
+}
+
+/// Days and a time of day, as in `+1 02:03:04.500`.
+fn write_millis(millis: i64, out: &mut String) {
+    let (sign, millis) = (if millis < 0 { '-' } else { '+' }, millis.unsigned_abs());
+    let seconds = millis / 1000;
+    append!(
+        out,
+        "{sign}{} {:02}:{:02}:{:02}.{:03}",
+        seconds / 86_400,
+        seconds / 3600 % 24,
+        seconds / 60 % 60,
+        seconds % 60,
+        millis % 1000
+    );
 }
 
 fn write_date(days: i64, out: &mut String) {
@@ -153,6 +186,13 @@ fn write_decimal(value: i128, scale: usize, out: &mut String) {
         debug_assert!(point > start);
         out.insert(point, '.');
     }
+}
+
+/// A DOUBLE as Java writes it.
+pub(in crate::functions) fn real_text(value: f64) -> String {
+    let mut text = String::new();
+    write_float(value, &mut text);
+    text
 }
 
 /// Writes a number as Java does: plainly from 0.001 to below 10 million, otherwise with an exponent, and always with a point.

@@ -1,32 +1,61 @@
-//! MIN and MAX over values that can be taken back.
+//! MIN and MAX over values that can be taken back, and COLLECT.
 
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::sync::Arc;
 
-use arrow_array::ArrayRef;
-use arrow_buffer::BooleanBuffer;
+use arrow_array::{ArrayRef, Int32Array, MapArray, StructArray};
+use arrow_buffer::{BooleanBuffer, OffsetBuffer};
 use arrow_schema::DataType;
 
 use crate::aggregates::accumulator::{Accumulator, like};
 use crate::aggregates::cell::{Cell, InOrder};
-use crate::aggregates::extreme::Preference;
 use crate::aggregates::rows::{SelectedRows, pairs};
 use crate::operator::OperatorError;
 use crate::state::StateReader;
 
-/// MIN or MAX. A slot holds every value with its number, in Java's order: -0 is less than 0, and NaN is greater than all numbers.
+/// What an aggregate shows of the values that are there.
+#[derive(Debug, Clone)]
+pub(in crate::aggregates) enum CountsShown {
+    Least,
+    Greatest,
+    /// All, as a multiset of this type.
+    Multiset(DataType),
+}
+
+/// MIN, MAX or COLLECT. A slot holds every value with its number, in Java's order: -0 is less than 0, and NaN is greater than all
+/// numbers.
 #[derive(Clone)]
-pub(in crate::aggregates) struct Extremes<C> {
+pub(in crate::aggregates) struct Counted<C> {
     slots: Vec<BTreeMap<InOrder<C>, i64>>,
-    greatest: bool,
+    shown: CountsShown,
+    /// Type of the values.
     data_type: DataType,
 }
 
-impl<C: Cell> Extremes<C> {
+impl<C: Cell> Counted<C> {
     /// `data_type` is the type of the values.
-    pub(in crate::aggregates) fn new(preference: Preference, data_type: DataType) -> Self {
-        Self { slots: Vec::new(), greatest: preference.is_greatest(), data_type }
+    pub(in crate::aggregates) fn new(shown: CountsShown, data_type: DataType) -> Self {
+        Self { slots: Vec::new(), shown, data_type }
+    }
+
+    fn multisets(&self, data_type: &DataType, slots: &[u32]) -> Result<ArrayRef, OperatorError> {
+        let overflow = |what: String| OperatorError::fatal("AGG-OVERFLOW", what);
+        let DataType::Map(entries, _) = data_type else { unreachable!("COLLECT makes multisets") };
+        let DataType::Struct(fields) = entries.data_type() else { unreachable!("a map has keys and values") };
+        let held = || slots.iter().map(|slot| &self.slots[*slot as usize]);
+        if i32::try_from(held().map(BTreeMap::len).sum::<usize>()).is_err() {
+            return Err(overflow("the multisets of one batch have too many elements; group by more columns".into()));
+        }
+        let values = C::array(&self.data_type, held().flat_map(BTreeMap::keys).map(|value| Some(&value.0)));
+        let counts = held().flat_map(BTreeMap::values).map(|count| i32::try_from(*count).unwrap_or(i32::MAX));
+        let counts: ArrayRef = Arc::new(counts.collect::<Int32Array>());
+        let pairs =
+            StructArray::try_new(fields.clone(), vec![values, counts], None).map_err(|error| overflow(error.to_string()))?;
+        let offsets = OffsetBuffer::from_lengths(held().map(BTreeMap::len));
+        let maps = MapArray::try_new(entries.clone(), offsets, pairs, None, false);
+        Ok(Arc::new(maps.map_err(|error| overflow(error.to_string()))?))
     }
 
     #[inline]
@@ -47,7 +76,7 @@ impl<C: Cell> Extremes<C> {
     }
 }
 
-impl<C: Cell> Accumulator for Extremes<C> {
+impl<C: Cell> Accumulator for Counted<C> {
     fn grow(&mut self, slots: usize) {
         self.slots.resize_with(slots, BTreeMap::new);
     }
@@ -82,8 +111,13 @@ impl<C: Cell> Accumulator for Extremes<C> {
     }
 
     fn finish(&self, slots: &[u32]) -> Result<ArrayRef, OperatorError> {
+        let greatest = match &self.shown {
+            CountsShown::Multiset(data_type) => return self.multisets(data_type, slots),
+            CountsShown::Greatest => true,
+            CountsShown::Least => false,
+        };
         let held = slots.iter().map(|slot| &self.slots[*slot as usize]);
-        let best = held.map(|values| if self.greatest { values.last_key_value() } else { values.first_key_value() });
+        let best = held.map(|values| if greatest { values.last_key_value() } else { values.first_key_value() });
         Ok(C::array(&self.data_type, best.map(|best| best.map(|(value, _)| &value.0))))
     }
 

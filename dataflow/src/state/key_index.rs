@@ -13,14 +13,14 @@ use arrow_buffer::NullBuffer;
 use arrow_schema::{DataType, TimeUnit};
 use hashbrown::HashTable;
 
+use super::{RowFormat, Rows};
 use crate::aggregates::{NO_SLOT, Selection};
 use crate::key_group::{hash_i64, hash_rows};
 use crate::operator::OperatorError;
-use crate::state::{RowFormat, Rows};
 
 /// The keys of a batch, hashed once.
-pub(in crate::operators) struct BatchKeys {
-    pub(in crate::operators) hashes: Vec<u64>,
+pub(crate) struct BatchKeys {
+    pub(crate) hashes: Vec<u64>,
     columns: KeyColumns,
 }
 
@@ -31,12 +31,12 @@ enum KeyColumns {
 
 /// Chooses how keys of given column types are stored.
 #[derive(Debug, Clone)]
-pub(in crate::operators) struct KeyLayout {
-    pub(in crate::operators) format: RowFormat,
+pub(crate) struct KeyLayout {
+    pub(crate) format: RowFormat,
 }
 
 impl KeyLayout {
-    pub(in crate::operators) fn new(types: Vec<DataType>) -> Result<Self, OperatorError> {
+    pub(crate) fn new(types: Vec<DataType>) -> Result<Self, OperatorError> {
         Ok(Self { format: RowFormat::of_keys(types)? })
     }
 
@@ -49,11 +49,11 @@ impl KeyLayout {
         ) || matches!(data_type, DataType::Timestamp(unit, _) if *unit != TimeUnit::Second)
     }
 
-    pub(in crate::operators) fn empty_index(&self) -> KeyIndex {
+    pub(crate) fn empty_index(&self) -> KeyIndex {
         if self.is_int() { KeyIndex::Int(IntKeys::default()) } else { KeyIndex::Rows(RowKeys::default()) }
     }
 
-    pub(in crate::operators) fn batch_keys(&self, columns: &[ArrayRef], rows: usize) -> Result<BatchKeys, OperatorError> {
+    pub(crate) fn batch_keys(&self, columns: &[ArrayRef], rows: usize) -> Result<BatchKeys, OperatorError> {
         let mut hashes = Vec::new();
         hash_rows(columns, rows, &mut hashes)?;
         let keys = if self.is_int() {
@@ -66,7 +66,7 @@ impl KeyLayout {
     }
 
     /// The key columns of these slots.
-    pub(in crate::operators) fn columns(&self, index: &KeyIndex, slots: &[u32]) -> Result<Vec<ArrayRef>, OperatorError> {
+    pub(crate) fn columns(&self, index: &KeyIndex, slots: &[u32]) -> Result<Vec<ArrayRef>, OperatorError> {
         match index {
             KeyIndex::Int(IntKeys { keys, null, .. }) => {
                 let values = slots.iter().map(|slot| (Some(*slot) != *null).then(|| keys[*slot as usize]));
@@ -116,7 +116,7 @@ fn narrowed(values: impl Iterator<Item = Option<i64>>, to: &DataType) -> ArrayRe
 
 /// Keys in the order of their first appearance. The position of a key is its slot.
 #[derive(Clone)]
-pub(in crate::operators) enum KeyIndex {
+pub(crate) enum KeyIndex {
     /// Keys of a single whole-number or timestamp column.
     Int(IntKeys),
     /// Keys as bytes of [`RowFormat`].
@@ -125,7 +125,7 @@ pub(in crate::operators) enum KeyIndex {
 
 /// Whole-number keys. If NULL has a slot, `keys` holds 0 there.
 #[derive(Clone, Default)]
-pub(in crate::operators) struct IntKeys {
+pub(crate) struct IntKeys {
     table: HashTable<(i64, u32)>,
     keys: Vec<i64>,
     null: Option<u32>,
@@ -175,7 +175,7 @@ impl IntKeys {
 
 /// Keys as bytes, in one buffer.
 #[derive(Clone, Default)]
-pub(in crate::operators) struct RowKeys {
+pub(crate) struct RowKeys {
     table: HashTable<u32>,
     hashes: Vec<u64>,
     bytes: Vec<u8>,
@@ -241,7 +241,7 @@ const MOST_GARBAGE: usize = 4_096;
 
 impl KeyIndex {
     /// Number of slots, with the free ones.
-    pub(in crate::operators) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         match self {
             Self::Int(keys) => keys.keys.len(),
             Self::Rows(keys) => keys.spans.len(),
@@ -249,7 +249,7 @@ impl KeyIndex {
     }
 
     /// Removes the key of a slot. A later key gets the slot. An index with free slots can't be merged into another.
-    pub(in crate::operators) fn remove(&mut self, slot: u32) {
+    pub(crate) fn remove(&mut self, slot: u32) {
         match self {
             Self::Int(keys) => keys.remove(slot),
             Self::Rows(keys) => keys.remove(slot),
@@ -257,7 +257,7 @@ impl KeyIndex {
     }
 
     /// Replaces `slots` by the slot of each selected row's key. Adds new keys.
-    pub(in crate::operators) fn slots(&mut self, batch: &BatchKeys, selection: Selection<'_>, slots: &mut Vec<u32>) {
+    pub(crate) fn slots(&mut self, batch: &BatchKeys, selection: Selection<'_>, slots: &mut Vec<u32>) {
         slots.clear();
         match selection {
             Selection::All => self.add_slots(batch, 0..batch.hashes.len(), slots),
@@ -281,7 +281,7 @@ impl KeyIndex {
     }
 
     /// Replaces `slots` by this index's slot for each key of `other`. A new key gets a slot if `add`, else [`NO_SLOT`].
-    pub(in crate::operators) fn slots_of(&mut self, other: &Self, add: bool, slots: &mut Vec<u32>) {
+    pub(crate) fn slots_of(&mut self, other: &Self, add: bool, slots: &mut Vec<u32>) {
         slots.clear();
         match (self, other) {
             (Self::Int(index), Self::Int(other)) => slots.extend(other.keys.iter().enumerate().map(|(slot, key)| {
