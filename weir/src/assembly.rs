@@ -15,7 +15,7 @@ use weir_ha::HaServices;
 use weir_protocol::drill::FaultInjectorRef;
 use weir_protocol::http_access::HttpAccess;
 use weir_protocol::job_graph::JobGraph;
-use weir_sql_gateway::SqlGateway;
+use weir_sql_gateway::{GatewayOptions, SqlGateway};
 use weir_storage::{StorageOptions, StorageOutage};
 use weir_worker::{TaskManager, TaskManagerOptions};
 
@@ -91,7 +91,7 @@ pub fn start_job_manager(config: &Config) -> Result<JobManager, StartError> {
         storage_options,
         metrics,
         faults,
-        services: [Arc::new(SqlGateway::default()) as _].into(),
+        services: [Arc::new(SqlGateway::new(GatewayOptions::default(), check_graph)) as _].into(),
     };
     Ok(JobManager::start(options)?)
 }

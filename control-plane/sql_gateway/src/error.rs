@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use weir_control_plane::StopError;
 use weir_control_plane::dispatcher::effect::{CancelError, SubmitError};
 use weir_control_plane::store_away::StoreAway;
 use weir_ha::StoreError;
@@ -40,6 +41,10 @@ impl GatewayError {
     /// A retry may succeed.
     pub fn unavailable(text: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, text)
+    }
+
+    pub(crate) fn internal(text: impl Into<String>) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, text)
     }
 
     /// The code, and a sentence.
@@ -99,6 +104,17 @@ impl From<CancelError> for GatewayError {
             CancelError::NotFound(_) => Self::not_found(text),
             CancelError::Ended { .. } => Self::conflict(text),
             CancelError::NotLeader | CancelError::StoreAway(_) => Self::unavailable(text),
+        }
+    }
+}
+
+impl From<StopError> for GatewayError {
+    fn from(error: StopError) -> Self {
+        let text = error.to_string();
+        match error {
+            StopError::NotFound(_) => Self::not_found(text),
+            StopError::NotRunning { .. } | StopError::Failed { .. } | StopError::Gone(_) => Self::conflict(text),
+            StopError::StoreAway(_) => Self::unavailable(text),
         }
     }
 }

@@ -1,22 +1,93 @@
 //! The gateway as a service of the leader.
 
-use axum::routing::get;
-use axum::{Json, Router};
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::Router;
 use futures::future::BoxFuture;
-use serde_json::json;
 use weir_control_plane::{Leading, LedService};
 
-/// The SQL gateway of a process.
-#[derive(Debug, Default)]
-pub struct SqlGateway {}
+use crate::decide::{GraphCheck, Planner};
+use crate::led::Led;
+use crate::{rest, sweep};
+
+/// The settings of the gateway.
+#[derive(Debug, Clone, Copy)]
+pub struct GatewayOptions {
+    /// Most sessions at a time.
+    pub max_sessions: usize,
+    /// A session without requests is closed after this time, in milliseconds, if the client does not choose another.
+    pub idle_timeout_ms: u64,
+}
+
+impl Default for GatewayOptions {
+    fn default() -> Self {
+        Self { max_sessions: 1_000, idle_timeout_ms: 600_000 }
+    }
+}
+
+/// The SQL gateway of a process. Clones share it.
+#[derive(Clone)]
+pub struct SqlGateway {
+    options: GatewayOptions,
+    planner: Planner,
+    /// The gateway of the present leadership.
+    led: Arc<Mutex<Option<Arc<Led>>>>,
+}
+
+impl fmt::Debug for SqlGateway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqlGateway").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+impl SqlGateway {
+    /// A gateway that submits only jobs whose graphs pass the check.
+    pub fn new(options: GatewayOptions, check: GraphCheck) -> Self {
+        Self { options, planner: Planner::new(check), led: Arc::default() }
+    }
+
+    /// The gateway of this leadership. Nothing of a former one is used again (E6).
+    pub(crate) fn led(&self, leading: &Leading) -> Arc<Led> {
+        let mut present = self.led.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(led) = &*present
+            && led.leading.epoch() == leading.epoch()
+        {
+            return led.clone();
+        }
+        let led = Arc::new(Led::new(leading.clone(), self.planner.clone(), self.options));
+        // A late request of a former leadership gets a gateway of its own, whose writes the store refuses.
+        if present.as_ref().is_none_or(|present| present.leading.epoch() < leading.epoch()) {
+            *present = Some(led.clone());
+        }
+        led
+    }
+}
+
+/// Ends the gateway of a leadership when it is dropped.
+struct Leadership {
+    gateway: SqlGateway,
+    led: Arc<Led>,
+}
+
+impl Drop for Leadership {
+    fn drop(&mut self) {
+        self.led.end();
+        let mut present = self.gateway.led.lock().unwrap_or_else(PoisonError::into_inner);
+        if present.as_ref().is_some_and(|present| Arc::ptr_eq(present, &self.led)) {
+            *present = None;
+        }
+    }
+}
 
 impl LedService for SqlGateway {
     fn routes(&self) -> Router {
-        let info = || async { Json(json!({"productName": "Weir", "version": env!("CARGO_PKG_VERSION")})) };
-        Router::new().route("/info", get(info))
+        rest::router(self.clone())
     }
 
-    fn lead(&self, _leading: Leading) -> BoxFuture<'static, ()> {
-        Box::pin(async {})
+    fn lead(&self, leading: Leading) -> BoxFuture<'static, ()> {
+        let led = self.led(&leading);
+        let leadership = Leadership { gateway: self.clone(), led };
+        Box::pin(async move { sweep::run(&leadership.led).await })
     }
 }

@@ -25,6 +25,7 @@ use crate::schema::arrow_type;
 use crate::time_zone::Zone;
 pub use literal::{read_literal, write_literal};
 pub use matrix::{explicit, implicit};
+pub use to_text::{WriteRow, printer};
 
 /// How a cast treats failures and time zones.
 #[derive(Debug, Clone, Copy)]
