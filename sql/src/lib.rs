@@ -14,4 +14,4 @@ pub mod script;
 pub mod session;
 pub mod stream;
 
-pub use option::OptionValue;
+pub use option::{OptionValue, duration_ms};

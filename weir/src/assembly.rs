@@ -16,8 +16,8 @@ use weir_ha::HaServices;
 use weir_protocol::drill::FaultInjectorRef;
 use weir_protocol::http_access::HttpAccess;
 use weir_protocol::job_graph::JobGraph;
-use weir_sql_gateway::SqlGateway;
 use weir_sql_gateway::results::ResultPlace;
+use weir_sql_gateway::{GatewayOptions, SqlGateway};
 use weir_storage::{StorageOptions, StorageOutage};
 use weir_worker::{TaskManager, TaskManagerOptions};
 
@@ -93,9 +93,13 @@ pub fn start_job_manager(config: &Config) -> Result<JobManager, StartError> {
         storage_options,
         metrics,
         faults,
-        services: [Arc::new(SqlGateway::new(result_place(config, &checkpoint_dir))) as _].into(),
+        services: [Arc::new(gateway(config, &checkpoint_dir)) as _].into(),
     };
     Ok(JobManager::start(options)?)
+}
+
+fn gateway(config: &Config, checkpoint_dir: &str) -> SqlGateway {
+    SqlGateway::new(GatewayOptions::default(), result_place(config, checkpoint_dir), check_graph)
 }
 
 /// Where the rows of queries are: in the configured directory, or else below that of the checkpoints.

@@ -1,10 +1,9 @@
 //! Errors of the gateway, in Flink's form: `{"errors": [...]}`.
 
-use std::fmt;
-
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use weir_control_plane::StopError;
 use weir_control_plane::dispatcher::effect::{CancelError, SubmitError};
 use weir_control_plane::store_away::StoreAway;
 use weir_ha::StoreError;
@@ -44,7 +43,6 @@ impl GatewayError {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, text)
     }
 
-    /// Something broke that no retry mends.
     pub(crate) fn internal(text: impl Into<String>) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, text)
     }
@@ -57,12 +55,6 @@ impl GatewayError {
     /// Whether the same request may succeed later, perhaps under another leader. Such an error says nothing about a statement.
     pub fn is_passing(&self) -> bool {
         matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS)
-    }
-}
-
-impl fmt::Display for GatewayError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
     }
 }
 
@@ -112,6 +104,17 @@ impl From<CancelError> for GatewayError {
             CancelError::NotFound(_) => Self::not_found(text),
             CancelError::Ended { .. } => Self::conflict(text),
             CancelError::NotLeader | CancelError::StoreAway(_) => Self::unavailable(text),
+        }
+    }
+}
+
+impl From<StopError> for GatewayError {
+    fn from(error: StopError) -> Self {
+        let text = error.to_string();
+        match error {
+            StopError::NotFound(_) => Self::not_found(text),
+            StopError::NotRunning { .. } | StopError::Failed { .. } | StopError::Gone(_) => Self::conflict(text),
+            StopError::StoreAway(_) => Self::unavailable(text),
         }
     }
 }

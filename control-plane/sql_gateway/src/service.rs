@@ -1,61 +1,97 @@
 //! The gateway as a service of the leader.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use axum::routing::get;
-use axum::{Json, Router};
+use axum::Router;
 use futures::future::BoxFuture;
-use serde_json::json;
 use weir_control_plane::{Leading, LedService};
-use weir_protocol::LeaderEpoch;
 
-use crate::rest::queries;
-use crate::results::{ResultPlace, Results};
+use crate::decide::{GraphCheck, Planner};
+use crate::led::Led;
+use crate::results::ResultPlace;
+use crate::{rest, sweep};
 
-/// The SQL gateway of a process.
-#[derive(Debug)]
-pub struct SqlGateway {
-    shared: Arc<Shared>,
+/// The settings of the gateway.
+#[derive(Debug, Clone, Copy)]
+pub struct GatewayOptions {
+    /// Most sessions at a time.
+    pub max_sessions: usize,
+    /// A session without requests is closed after this time, in milliseconds, if the client does not choose another.
+    pub idle_timeout_ms: u64,
 }
 
-/// What the handlers of requests share.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    place: ResultPlace,
-    /// The queries of the newest leadership of this process.
-    results: Mutex<Option<(LeaderEpoch, Results)>>,
-}
-
-impl SqlGateway {
-    /// A gateway whose queries keep their rows in `place`.
-    pub fn new(place: ResultPlace) -> Self {
-        Self { shared: Arc::new(Shared { place, results: Mutex::new(None) }) }
+impl Default for GatewayOptions {
+    fn default() -> Self {
+        Self { max_sessions: 1_000, idle_timeout_ms: 600_000 }
     }
 }
 
-impl Shared {
-    /// The queries of this leader.
-    pub(crate) fn results(&self, leading: &Leading) -> Results {
-        let mut known = self.results.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*known {
-            Some((epoch, results)) if *epoch == leading.epoch() => results.clone(),
-            _ => {
-                let results = Results::new(leading.clone(), self.place.clone());
-                *known = Some((leading.epoch(), results.clone()));
-                results
-            }
+/// The SQL gateway of a process. Clones share it.
+#[derive(Clone)]
+pub struct SqlGateway {
+    options: GatewayOptions,
+    place: ResultPlace,
+    planner: Planner,
+    /// The gateway of the present leadership.
+    led: Arc<Mutex<Option<Arc<Led>>>>,
+}
+
+impl fmt::Debug for SqlGateway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqlGateway").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+impl SqlGateway {
+    /// A gateway that submits only jobs whose graphs pass the check, and whose queries keep their rows in `place`.
+    pub fn new(options: GatewayOptions, place: ResultPlace, check: GraphCheck) -> Self {
+        Self { options, place, planner: Planner::new(check), led: Arc::default() }
+    }
+
+    /// The gateway of this leadership. Nothing of a former one is used again (E6).
+    pub(crate) fn led(&self, leading: &Leading) -> Arc<Led> {
+        let mut present = self.led.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(led) = &*present
+            && led.leading.epoch() == leading.epoch()
+        {
+            return led.clone();
+        }
+        let led = Arc::new(Led::new(leading.clone(), self.planner.clone(), self.options, self.place.clone()));
+        // A late request of a former leadership gets a gateway of its own, whose writes the store refuses.
+        if present.as_ref().is_none_or(|present| present.leading.epoch() < leading.epoch()) {
+            *present = Some(led.clone());
+        }
+        led
+    }
+}
+
+/// Ends the gateway of a leadership when it is dropped.
+struct Leadership {
+    gateway: SqlGateway,
+    led: Arc<Led>,
+}
+
+impl Drop for Leadership {
+    fn drop(&mut self) {
+        self.led.end();
+        let mut present = self.gateway.led.lock().unwrap_or_else(PoisonError::into_inner);
+        if present.as_ref().is_some_and(|present| Arc::ptr_eq(present, &self.led)) {
+            *present = None;
         }
     }
 }
 
 impl LedService for SqlGateway {
     fn routes(&self) -> Router {
-        let info = || async { Json(json!({"productName": "Weir", "version": env!("CARGO_PKG_VERSION")})) };
-        Router::new().route("/info", get(info)).merge(queries::routes()).with_state(Arc::clone(&self.shared))
+        rest::router(self.clone())
     }
 
     fn lead(&self, leading: Leading) -> BoxFuture<'static, ()> {
-        let results = self.shared.results(&leading);
-        Box::pin(async move { results.keep_sweeping().await })
+        let led = self.led(&leading);
+        let leadership = Leadership { gateway: self.clone(), led };
+        Box::pin(async move {
+            tokio::join!(sweep::run(&leadership.led), leadership.led.results.keep_sweeping());
+        })
     }
 }

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod flights;
+mod gateway;
 mod jobs;
 mod queries;
 mod session;

@@ -1,24 +1,24 @@
 //! `/weir/v1/queries`: jobs whose rows come back, for clients that plan their statements themselves, such as `weir sql`.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, Query};
 use axum::http::StatusCode;
 use axum::routing::{delete, get, post};
-use axum::{Extension, Json, Router};
+use axum::{Json, Router};
 use serde::Deserialize;
 use tokio::time::Instant;
-use weir_control_plane::Leading;
+use weir_dataflow::time_zone::Zone;
 use weir_protocol::JobId;
 use weir_protocol::job_graph::json_words;
 use weir_protocol::rest::{Empty, QueryRows, SubmitRequest, SubmitResponse, SubmitStatus};
 
+use super::request::Gateway;
 use crate::error::GatewayError;
-use crate::render::text;
+use crate::render::text_rows;
 use crate::results::ResultPage;
-use crate::service::Shared;
+use crate::service::SqlGateway;
 
 /// How long an answer waits for rows.
 const WAIT: Duration = Duration::from_secs(1);
@@ -27,25 +27,21 @@ const LOOK_EVERY: Duration = Duration::from_millis(25);
 /// Most rows in one answer.
 const MAX_ROWS: usize = 10_000;
 
-pub(crate) fn routes() -> Router<Arc<Shared>> {
+pub(super) fn routes() -> Router<SqlGateway> {
     Router::new()
         .route("/weir/v1/queries", post(submit))
         .route("/weir/v1/queries/{query}", delete(close))
         .route("/weir/v1/queries/{query}/rows", get(rows))
 }
 
-async fn submit(
-    State(shared): State<Arc<Shared>>,
-    Extension(leading): Extension<Leading>,
-    body: Bytes,
-) -> Result<(StatusCode, Json<SubmitResponse>), GatewayError> {
+async fn submit(Gateway(led): Gateway, body: Bytes) -> Result<(StatusCode, Json<SubmitResponse>), GatewayError> {
     let unreadable = |error: serde_json::Error| {
         let what = json_words::explain(&String::from_utf8_lossy(&body), &error);
         GatewayError::bad_request(format!("JG-JSON: line {}, column {}: {what}", error.line(), error.column()))
     };
     let mut request: SubmitRequest = serde_json::from_slice(&body).map_err(unreadable)?;
     request.job_graph.allow_non_restored_state |= request.allow_non_restored_state;
-    let submitted = shared.results(&leading).submit_with(request.client_token, request.job_graph).await?;
+    let submitted = led.results.submit(request.client_token, request.job_graph).await?;
     let (code, status) = match submitted.already {
         false => (StatusCode::CREATED, SubmitStatus::Created),
         true => (StatusCode::OK, SubmitStatus::AlreadySubmitted),
@@ -61,17 +57,15 @@ struct Wanted {
 }
 
 async fn rows(
-    State(shared): State<Arc<Shared>>,
-    Extension(leading): Extension<Leading>,
+    Gateway(led): Gateway,
     Path(query): Path<String>,
     Query(wanted): Query<Wanted>,
 ) -> Result<Json<QueryRows>, GatewayError> {
     let query = job_id(&query)?;
-    let results = shared.results(&leading);
     let max_rows = wanted.max.unwrap_or(MAX_ROWS).clamp(1, MAX_ROWS);
     let started = Instant::now();
     loop {
-        let page = results.page(query, wanted.from, max_rows).await?;
+        let page = led.results.page(query, wanted.from, wanted.from, max_rows).await?;
         if !page.rows.is_empty() || page.is_end || started.elapsed() >= WAIT {
             return answer(page, wanted.zone.as_deref().unwrap_or("UTC")).map(Json);
         }
@@ -81,20 +75,16 @@ async fn rows(
 
 fn answer(page: ResultPage, zone: &str) -> Result<QueryRows, GatewayError> {
     let ResultPage { first_row, rows: batches, is_end, failure, status, columns } = page;
+    let zone = Zone::parse(zone).map_err(|error| GatewayError::bad_request(format!("SQL-OPTION: {error}")))?;
     let mut rows = Vec::new();
     for batch in &batches {
-        let texts = text::rows(batch, &columns, zone);
-        rows.extend(texts.map_err(|error| GatewayError::bad_request(format!("{}: {}", error.code, error.message)))?);
+        rows.extend(text_rows(batch, &columns, zone)?);
     }
     Ok(QueryRows { first: first_row, rows, is_end, status, failure })
 }
 
-async fn close(
-    State(shared): State<Arc<Shared>>,
-    Extension(leading): Extension<Leading>,
-    Path(query): Path<String>,
-) -> Result<Json<Empty>, GatewayError> {
-    shared.results(&leading).close(job_id(&query)?).await?;
+async fn close(Gateway(led): Gateway, Path(query): Path<String>) -> Result<Json<Empty>, GatewayError> {
+    led.results.close(job_id(&query)?).await?;
     Ok(Json(Empty {}))
 }
 

@@ -7,7 +7,6 @@
 mod sweep;
 
 use std::collections::HashMap;
-use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -26,16 +25,6 @@ use crate::error::GatewayError;
 
 /// About how many bytes a page has at most.
 const PAGE_BYTES: u64 = 4 << 20;
-
-/// Names a query in the whole cluster. It is the handle of its operation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct QueryId(pub u128);
-
-impl fmt::Display for QueryId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
-    }
-}
 
 /// Where the rows of queries are.
 #[derive(Debug, Clone)]
@@ -87,13 +76,8 @@ impl Results {
         Self { leading, place, open: Arc::default() }
     }
 
-    /// Submits the job of a query. It can be repeated, also by a later leader, and then returns the same job.
-    pub async fn submit(&self, query: QueryId, graph: JobGraph) -> Result<JobId, GatewayError> {
-        Ok(self.submit_with(Some(query.to_string()), graph).await?.job)
-    }
-
-    /// Like [`Self::submit`], with any client token.
-    pub(crate) async fn submit_with(&self, token: Option<String>, mut graph: JobGraph) -> Result<Submitted, GatewayError> {
+    /// Submits the job of a query. With a client token, it can be repeated, also by a later leader, and then returns the same job.
+    pub async fn submit(&self, token: Option<String>, mut graph: JobGraph) -> Result<Submitted, GatewayError> {
         let directory = self.directory()?.display().to_string();
         let operators = graph.vertices.iter_mut().flat_map(|vertex| &mut vertex.operators);
         let mut sinks: Vec<_> = operators.filter(|operator| operator.kind == COLLECT).collect();
@@ -108,16 +92,16 @@ impl Results {
         self.place.directory.as_ref().map_err(|reason| GatewayError::bad_request(format!("SQL-RESULTS: {reason}")))
     }
 
-    /// The rows from `from_row` on, at most `max_rows`; none if there are none yet. The client has all rows before `from_row`, so
-    /// they are dropped. The same call gives the same rows, also from a later leader, except that there may be more.
-    pub async fn page(&self, job: JobId, from_row: u64, max_rows: usize) -> Result<ResultPage, GatewayError> {
+    /// The rows from `from_row` on, at most `max_rows`; none if there are none yet. The same call gives the same rows, also from a
+    /// later leader, except that there may be more. Nobody will ask for rows before `kept_from`, so they are dropped.
+    pub async fn page(&self, job: JobId, from_row: u64, kept_from: u64, max_rows: usize) -> Result<ResultPage, GatewayError> {
         // The state before the rows are read: an ended job adds none.
         let described = self.describe(job)?;
         let status = described.status;
         let reader = self.reader(job)?;
         let read = weir_world::blocking(move || {
             let mut reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
-            reader.discard(from_row)?;
+            reader.discard(kept_from)?;
             reader.read(from_row, max_rows as u64, PAGE_BYTES)
         });
         let page = match read.await {

@@ -46,7 +46,7 @@ pub(super) fn fit(text: &mut String, to: &DataType) {
 }
 
 /// Appends the text of the value in a row. It is not NULL.
-pub(in crate::functions) type WriteRow<'a> = Box<dyn Fn(usize, &mut String) + 'a>;
+pub type WriteRow<'a> = Box<dyn Fn(usize, &mut String) + 'a>;
 
 fn typed<T: ArrowPrimitiveType>(array: &ArrayRef) -> Result<&PrimitiveArray<T>, OperatorError> {
     array.as_primitive_opt::<T>().ok_or_else(|| type_error(array.data_type()))
@@ -57,12 +57,30 @@ macro_rules! append {
     ($out:expr, $($format:tt)*) => {{ let _ = write!($out, $($format)*); }};
 }
 
-/// How the values of an array are written.
+/// How texts come about.
+#[derive(Clone, Copy)]
+struct Style {
+    zone: Zone,
+    /// Whether bytes are written as the literal `x'0102'`, instead of as the text that they are in UTF-8.
+    bytes_as_literals: bool,
+}
+
+/// How the values of an array are written by a cast.
 pub(in crate::functions) fn writer<'a>(
     array: &'a ArrayRef,
     data_type: &DataType,
     zone: Zone,
 ) -> Result<WriteRow<'a>, OperatorError> {
+    styled(array, data_type, Style { zone, bytes_as_literals: false })
+}
+
+/// How the values of an array are written for people, as Flink's SQL client prints them: as a cast to STRING converts them, but bytes
+/// as the literal `x'0102'`.
+pub fn printer<'a>(array: &'a ArrayRef, data_type: &DataType, zone: Zone) -> Result<WriteRow<'a>, OperatorError> {
+    styled(array, data_type, Style { zone, bytes_as_literals: true })
+}
+
+fn styled<'a>(array: &'a ArrayRef, data_type: &DataType, style: Style) -> Result<WriteRow<'a>, OperatorError> {
     fn display<T: ArrowPrimitiveType<Native: std::fmt::Display>>(array: &ArrayRef) -> Result<WriteRow<'_>, OperatorError> {
         let values = typed::<T>(array)?;
         Ok(Box::new(move |row, out| append!(out, "{}", values.value(row))))
@@ -94,7 +112,14 @@ pub(in crate::functions) fn writer<'a>(
         }
         DataType::Binary(_) | DataType::Varbinary(_) | DataType::Bytes => {
             let values = array.as_any().downcast_ref::<BytesArray>().ok_or_else(|| type_error(array.data_type()))?;
-            Box::new(move |row, out| out.push_str(&String::from_utf8_lossy(values.value(row))))
+            match style.bytes_as_literals {
+                false => Box::new(move |row, out| out.push_str(&String::from_utf8_lossy(values.value(row)))),
+                true => Box::new(move |row, out| {
+                    out.push_str("x'");
+                    values.value(row).iter().for_each(|byte| append!(out, "{byte:02x}"));
+                    out.push('\'');
+                }),
+            }
         }
         DataType::Date => {
             let values = typed::<Date32Type>(array)?;
@@ -105,7 +130,7 @@ pub(in crate::functions) fn writer<'a>(
             Box::new(move |row, out| write_time(values.value(row), precision, out))
         }
         DataType::Timestamp(precision) => timestamp_writer(array, *precision, Zone::UTC)?,
-        DataType::TimestampLtz(precision) => timestamp_writer(array, *precision, zone)?,
+        DataType::TimestampLtz(precision) => timestamp_writer(array, *precision, style.zone)?,
         DataType::IntervalMonths => {
             let values = typed::<Int64Type>(array)?;
             Box::new(move |row, out| write_months(values.value(row), out))
@@ -115,7 +140,7 @@ pub(in crate::functions) fn writer<'a>(
             Box::new(move |row, out| write_millis(values.value(row), out))
         }
         DataType::Array(_) | DataType::Map(..) | DataType::Multiset(_) | DataType::Row(_) => {
-            nested_writer(array, data_type, zone)?
+            nested_writer(array, data_type, style)?
         }
     })
 }
@@ -239,23 +264,23 @@ where
     }
 }
 
-fn nested_writer<'a>(array: &'a ArrayRef, data_type: &DataType, zone: Zone) -> Result<WriteRow<'a>, OperatorError> {
+fn nested_writer<'a>(array: &'a ArrayRef, data_type: &DataType, style: Style) -> Result<WriteRow<'a>, OperatorError> {
     let wrong = || type_error(array.data_type());
     Ok(match data_type {
         DataType::Array(element) => {
             let lists = array.as_list_opt::<i32>().ok_or_else(wrong)?;
-            let write = or_null(lists.values(), writer(lists.values(), &element.data_type, zone)?);
+            let write = or_null(lists.values(), styled(lists.values(), &element.data_type, style)?);
             Box::new(move |row, out| {
                 let offsets = lists.value_offsets();
                 join(offsets[row] as usize..offsets[row + 1] as usize, ["[", "]"], out, &*write);
             })
         }
-        DataType::Map(key, value) => map_writer(array, &key.data_type, &value.data_type, zone)?,
-        DataType::Multiset(element) => map_writer(array, &element.data_type, &DataType::Int, zone)?,
+        DataType::Map(key, value) => map_writer(array, &key.data_type, &value.data_type, style)?,
+        DataType::Multiset(element) => map_writer(array, &element.data_type, &DataType::Int, style)?,
         DataType::Row(fields) => {
             let rows = array.as_struct_opt().ok_or_else(wrong)?;
             let columns = rows.columns().iter().zip(fields);
-            let writers = columns.map(|(column, field)| Ok(or_null(column, writer(column, &field.data_type, zone)?)));
+            let writers = columns.map(|(column, field)| Ok(or_null(column, styled(column, &field.data_type, style)?)));
             let writers = writers.collect::<Result<Vec<_>, OperatorError>>()?;
             Box::new(move |row, out| join(0..writers.len(), ["(", ")"], out, &|field, out| writers[field](row, out)))
         }
@@ -263,10 +288,10 @@ fn nested_writer<'a>(array: &'a ArrayRef, data_type: &DataType, zone: Zone) -> R
     })
 }
 
-fn map_writer<'a>(array: &'a ArrayRef, key: &DataType, value: &DataType, zone: Zone) -> Result<WriteRow<'a>, OperatorError> {
+fn map_writer<'a>(array: &'a ArrayRef, key: &DataType, value: &DataType, style: Style) -> Result<WriteRow<'a>, OperatorError> {
     let maps = array.as_map_opt().ok_or_else(|| type_error(array.data_type()))?;
-    let key = or_null(maps.keys(), writer(maps.keys(), key, zone)?);
-    let value = or_null(maps.values(), writer(maps.values(), value, zone)?);
+    let key = or_null(maps.keys(), styled(maps.keys(), key, style)?);
+    let value = or_null(maps.values(), styled(maps.values(), value, style)?);
     Ok(Box::new(move |row, out| {
         let offsets = maps.value_offsets();
         join(offsets[row] as usize..offsets[row + 1] as usize, ["{", "}"], out, &|entry, out| {
