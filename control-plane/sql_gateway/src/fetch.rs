@@ -58,13 +58,15 @@ pub(crate) async fn fetch(
     }
 }
 
-/// A page of a result that is known as a whole: all rows are on the first page, and the second is the end.
+/// A page of a result that is known as a whole: all rows are on the first page, and the end follows. Without rows, the first page is the
+/// end, as in Flink.
 fn known(outcome: &Outcome, token: u64, format: RowFormat) -> Result<ReadyPage, GatewayError> {
-    if token > 1 {
-        return Err(wrong_token(token, 1));
+    let end = u64::from(!outcome.table.rows.is_empty());
+    if token > end {
+        return Err(wrong_token(token, end));
     }
-    let rows = Rows::of_table(&outcome.table, token == 0, format);
-    Ok(ReadyPage { next: (token == 0).then_some(1), is_query: false, job: outcome.job, kind: outcome.kind, rows })
+    let rows = Rows::of_table(&outcome.table, token < end, format);
+    Ok(ReadyPage { next: (token < end).then_some(end), is_query: false, job: outcome.job, kind: outcome.kind, rows })
 }
 
 fn wrong_token(token: u64, expected: u64) -> GatewayError {
@@ -121,4 +123,20 @@ async fn query_page(led: &Led, live: &LiveSession, id: SqlHandle, token: u64, fo
 
 fn count(batches: &[RecordBatch]) -> u64 {
     batches.iter().map(|batch| batch.num_rows() as u64).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::records::Table;
+
+    #[test]
+    fn a_known_result_has_its_rows_on_one_page_and_the_end_is_a_page_of_its_own() {
+        let next = |token| known(&Outcome::ok(), token, RowFormat::Json).map(|page| page.next);
+        assert_eq!((next(0), next(1)), (Ok(Some(1)), Ok(None)));
+        assert!(next(2).unwrap_err().text().starts_with("SQL-TOKEN"));
+        let empty = Outcome { table: Table { rows: Vec::new(), ..Outcome::ok().table }, ..Outcome::ok() };
+        assert_eq!(known(&empty, 0, RowFormat::Json).map(|page| page.next), Ok(None));
+        assert!(known(&empty, 1, RowFormat::Json).is_err());
+    }
 }

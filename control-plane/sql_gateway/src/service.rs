@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
 use futures::future::BoxFuture;
+use tokio::task::JoinHandle;
 use weir_control_plane::{Leading, LedService};
 
 use crate::decide::{GraphCheck, Planner};
@@ -70,11 +71,13 @@ impl SqlGateway {
 struct Leadership {
     gateway: SqlGateway,
     led: Arc<Led>,
+    work: JoinHandle<()>,
 }
 
 impl Drop for Leadership {
     fn drop(&mut self) {
         self.led.end();
+        self.work.abort();
         let mut present = self.gateway.led.lock().unwrap_or_else(PoisonError::into_inner);
         if present.as_ref().is_some_and(|present| Arc::ptr_eq(present, &self.led)) {
             *present = None;
@@ -88,10 +91,15 @@ impl LedService for SqlGateway {
     }
 
     fn lead(&self, leading: Leading) -> BoxFuture<'static, ()> {
-        let led = self.led(&leading);
-        let leadership = Leadership { gateway: self.clone(), led };
+        let (gateway, led) = (self.clone(), self.led(&leading));
         Box::pin(async move {
-            tokio::join!(sweep::run(&leadership.led), leadership.led.results.keep_sweeping());
+            // A task of its own, so that many sessions do not delay what else the leader does.
+            let swept = led.clone();
+            let work = weir_world::spawn("sql-gateway", async move {
+                tokio::join!(sweep::run(&swept), swept.results.keep_sweeping());
+            });
+            let _leadership = Leadership { gateway, led, work };
+            std::future::pending::<()>().await;
         })
     }
 }
