@@ -185,7 +185,7 @@ fn plan(script: &str) -> Result<(), SqlError> {
 }
 
 fn fuzz() {
-    let setting = |name: &str| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
+    let setting = |name: &str| std::env::var_os(name)?.to_str()?.parse::<u64>().ok();
     let (seed, seconds) = (setting("WEIR_FUZZ_SEED").unwrap_or(1), setting("WEIR_FUZZ_SECONDS"));
     let scripts = scripts();
     let begun = Instant::now();

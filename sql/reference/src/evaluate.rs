@@ -1,20 +1,16 @@
 //! Evaluates the nodes of a plan.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
-use arrow_array::{RecordBatch, RecordBatchOptions};
-use arrow_schema::SchemaRef;
-use weir_dataflow::functions::Clock;
-use weir_dataflow::program::Program;
-use weir_dataflow::schema;
-use weir_protocol::job_graph::{DataType, Field};
+use weir_protocol::job_graph::DataType;
 use weir_sql::catalog::{CatalogTable, TableColumnKind};
-use weir_sql::expression::{Typed, program};
+use weir_sql::expression::Typed;
 use weir_sql::stream::{AggregateCall, Column, Node, NodeKind, WindowOutput, WindowSource};
 
 use crate::aggregate::aggregate;
-use crate::value::array_of;
+use crate::calc::Calc;
 use crate::window::{Span, milliseconds, time, windows_of};
 use crate::{Relation, Row, Value};
 
@@ -28,13 +24,6 @@ pub struct Reference {
     calcs: HashMap<*const Node, Calc>,
     /// The plans, so that no other node gets the address of one of theirs.
     plans: Vec<Rc<Node>>,
-}
-
-/// The expressions of a node, and their results for the rows that they have seen. `None`: the filter drops the row.
-struct Calc {
-    program: Program,
-    input: SchemaRef,
-    results: BTreeMap<Row, Option<Row>>,
 }
 
 /// One evaluation.
@@ -168,49 +157,12 @@ impl Evaluation<'_> {
         Ok(rows)
     }
 
-    /// Computes row by row.
     fn calc(&mut self, node: &Node, filter: Option<&Typed>, outputs: &[Typed], input: &Relation) -> Result<Relation, String> {
         let calc = match self.reference.calcs.entry(std::ptr::from_ref(node)) {
-            std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
-            std::collections::hash_map::Entry::Vacant(new) => {
-                new.insert(Calc::new(filter, outputs, &node.columns, &node.input().columns)?)
-            }
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(Calc::new(filter, outputs, &node.columns, &node.input().columns)?),
         };
-        let mut rows = Relation::new();
-        for (row, count) in input {
-            if let Some(result) = calc.result(row)? {
-                *rows.entry(result).or_insert(0) += count;
-            }
-        }
-        Ok(rows)
-    }
-}
-
-impl Calc {
-    fn new(filter: Option<&Typed>, outputs: &[Typed], columns: &[Column], input: &[Column]) -> Result<Self, String> {
-        let program = program(filter, outputs, columns).map_err(|error| error.to_string())?;
-        let field =
-            |column: &Column| Field { name: column.name.clone(), data_type: column.data_type.clone(), nullable: column.nullable };
-        let input = schema::to_arrow(&input.iter().map(field).collect::<Vec<_>>()).map_err(|error| error.to_string())?;
-        let program = Program::compile(&program, &input).map_err(|error| error.to_string())?;
-        Ok(Self { program, input, results: BTreeMap::new() })
-    }
-
-    /// The computed row. `None` if the filter is not true.
-    fn result(&mut self, row: &Row) -> Result<Option<Row>, String> {
-        if let Some(known) = self.results.get(row) {
-            return Ok(known.clone());
-        }
-        let columns = row.iter().zip(self.input.fields()).map(|(value, field)| array_of(&[value], field.data_type()));
-        let columns = columns.collect::<Result<Vec<_>, _>>()?;
-        let options = RecordBatchOptions::new().with_row_count(Some(1));
-        let batch = RecordBatch::try_new_with_options(self.input.clone(), columns, &options);
-        let batch = batch.map_err(|error| error.to_string())?;
-        let computed = self.program.evaluate(&batch, Clock::default()).map_err(|error| error.to_string())?;
-        let mut rows = crate::rows_of(&computed, computed.num_columns())?;
-        let result = rows.pop();
-        self.results.insert(row.clone(), result.clone());
-        Ok(result)
+        calc.rows(input)
     }
 }
 
@@ -236,8 +188,8 @@ fn scan(rows: &Relation, table: &CatalogTable, wanted: &[Column]) -> Result<Rela
 fn constants(rows: &[Vec<Typed>], columns: &[Column]) -> Result<Relation, String> {
     let mut relation = Relation::new();
     for row in rows {
-        if let Some(row) = Calc::new(None, row, columns, &[])?.result(&Vec::new())? {
-            *relation.entry(row).or_insert(0) += 1;
+        for (row, count) in Calc::new(None, row, columns, &[])?.rows(&[(Vec::new(), 1)].into())? {
+            *relation.entry(row).or_insert(0) += count;
         }
     }
     Ok(relation)

@@ -12,6 +12,7 @@
 //! in which doubles were added. The reference refuses them. Windows in a time zone are refused too.
 
 mod aggregate;
+mod calc;
 mod changelog;
 mod evaluate;
 mod script;

@@ -221,13 +221,8 @@ fn check(query: &str, data: &Data, events: &[Event], parallelism: u32, seed: u64
     run.finish()
 }
 
-/// Number of random queries: PROPTEST_CASES, if it is set.
-fn cases() -> u32 {
-    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(600)
-}
-
 proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn the_changes_of_a_job_fold_to_what_the_reference_computes(
         choices in prop::collection::vec(any::<u8>(), 0..160),
