@@ -19,7 +19,7 @@ pub enum EventKind {
 pub(super) enum ColumnType {
     Number,
     Text,
-    /// TIMESTAMP(3).
+    /// A TIMESTAMP(3), as milliseconds since 1970.
     Time,
 }
 
