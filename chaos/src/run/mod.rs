@@ -120,7 +120,7 @@ fn coordination_name(coordination: Coordination) -> String {
 const RECOVERY_BOUND: Duration = Duration::from_secs(60);
 /// The counting job lasts this many seconds longer than the planned faults, because the steps after them need a running job.
 const MARGIN_SECONDS: u64 = 3;
-/// Most rows per second of the SQL job.
+/// Most rows per second of the SQL job: event times are one millisecond apart at least.
 const SQL_ROWS_PER_SECOND: u64 = 1_000;
 /// Shortest pause between two faults, in milliseconds.
 const PAUSE_MS: u64 = 500;
@@ -182,7 +182,7 @@ fn judged_job(options: &RunOptions, slots: u32) -> JudgedJob {
     let counting = CountingJob::lasting(seconds);
     let parallelism = if on_all { slots + 1 } else { counting.parallelism };
     if options.workload == Workload::Sql {
-        // The reference evaluates expressions row by row, and every row of the input can change three tables.
+        // Every row of the input can change three tables, and the history holds all changes.
         let rows_per_second = (options.rows_per_second / 5).clamp(1, SQL_ROWS_PER_SECOND);
         let rows = seconds * rows_per_second;
         let checkpoint_interval_ms = counting.checkpoint_interval_ms;
