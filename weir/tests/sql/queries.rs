@@ -1,7 +1,8 @@
 //! Queries whose rows come back.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
+use std::process::Command;
 
 use weir_protocol::job_status::JobStatus;
 
@@ -122,6 +123,30 @@ fn a_query_gives_every_row_once_though_its_leader_and_its_worker_die() {
     let mut numbers: Vec<u64> = seen.iter().map(|line| line.parse().expect("a number")).collect();
     numbers.sort_unstable();
     assert_eq!(numbers, (0..count).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_query_that_nobody_reads_is_closed_and_its_rows_go() {
+    let cluster = Cluster::start_with(1, &["sql.results.idle-timeout=1 s"]);
+    let script = format!("{} SELECT n FROM numbers;", numbers(1_000_000, 1_000));
+    let mut shell = weir_sql(&["-m", &cluster.addresses(), "-o", "csv", "-e", &script]).spawn().expect("it starts");
+    let mut lines = BufReader::new(shell.stdout.take().expect("its output")).lines();
+    assert_eq!(lines.by_ref().take(10).map(|line| line.expect("a line")).last().as_deref(), Some("8"));
+    let signal =
+        |name: &str| assert!(Command::new("kill").args([name, &shell.id().to_string()]).status().expect("kill").success());
+    signal("-STOP");
+    let job = cluster.runtime.block_on(cluster.client.list(PATIENCE)).expect("the jobs").jobs[0].jid;
+    until("the query is canceled", || {
+        let job = cluster.runtime.block_on(cluster.client.describe(job, PATIENCE)).expect("the query's job");
+        (job.status == JobStatus::Canceled).then_some(())
+    });
+    until("no rows are kept", || (results(&cluster) == 0).then_some(()));
+    signal("-CONT");
+    // What was committed before it stopped reading may still come. Then it says why no more does.
+    lines.for_each(drop);
+    let mut said = String::new();
+    shell.stderr.take().expect("its messages").read_to_string(&mut said).expect("text");
+    assert!(!shell.wait().expect("its end").success() && said.contains("CANCELED"), "{said}");
 }
 
 #[test]

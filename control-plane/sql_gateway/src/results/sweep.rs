@@ -9,7 +9,7 @@ use weir_protocol::JobId;
 
 use super::{OpenQuery, Results};
 
-/// Time between two looks for idle queries.
+/// Longest time between two looks for idle queries.
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
 /// The rows of a job that this cluster does not know may be another cluster's, if both use one directory. They are removed if they
 /// did not change for this long.
@@ -37,9 +37,10 @@ fn fate(has_ended: Option<bool>, is_closed: bool, idle: Duration, unchanged: Dur
 impl Results {
     /// Sweeps until it is dropped.
     pub(crate) async fn keep_sweeping(&self) {
+        let pause = SWEEP_EVERY.min(Duration::from_millis(self.place.idle_timeout_ms.max(100)));
         loop {
             self.sweep().await;
-            tokio::time::sleep(SWEEP_EVERY).await;
+            tokio::time::sleep(pause).await;
         }
     }
 
