@@ -5,12 +5,11 @@
 mod error;
 mod outcome;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use weir_protocol::JobId;
-use weir_protocol::job_graph::{JobGraph, OperatorDescriptor};
-use weir_protocol::rest::JobDescription;
+use weir_protocol::job_graph::JobGraph;
+use weir_protocol::rest::{JobDescription, QueryRows};
 use weir_sql::command::{self, Step, Submit, on_large_stack};
 use weir_sql::completion::Names;
 use weir_sql::script::{ScriptStatement, SqlError};
@@ -18,7 +17,7 @@ use weir_sql::session::Session;
 
 use crate::{ClientError, ClusterClient};
 pub use error::SqlClientError;
-pub use outcome::{Outcome, Submission};
+pub use outcome::{Outcome, ResultView, RunningQuery, Submission};
 pub use weir_sql::session::ResultTable;
 
 /// How long the end of a job is waited for: in effect, without limit.
@@ -56,23 +55,17 @@ impl SqlClient {
     pub async fn run(&mut self, statement: &ScriptStatement) -> Result<Outcome, SqlClientError> {
         let session = &mut self.session;
         // A plan ends in a sink, also that of a query which is refused below.
-        let collect = OperatorDescriptor::new("sink.blackhole", BTreeMap::new());
-        match on_large_stack(|| command::decide(session, statement, collect))?? {
+        match on_large_stack(|| command::decide(session, statement))?? {
             Step::Done => Ok(Outcome::Done),
             Step::Table(table) => Ok(Outcome::Table(table)),
-            Step::Submit(Submit { graph, is_awaited, then }) => {
-                let outcome = self.submit(*graph, is_awaited).await?;
+            Step::Submit(Submit { graph, is_awaited, then, notices }) => {
+                let job_id = self.submit(&graph).await?;
                 if let Some(session) = then {
                     self.session = *session;
                 }
-                Ok(outcome)
+                Ok(Outcome::Submitted(Submission { job_id, name: graph.name, is_awaited, notices }))
             }
-            Step::Query(_) => {
-                // What is wrong with the query was more important than what is not there yet.
-                let error = SqlError::unsupported("a query whose rows come back to the client");
-                let hint = "INSERT INTO a filesystem or print table, or EXPLAIN the query";
-                Err(SqlError { place: Some(statement.place()), ..error }.hint(hint).into())
-            }
+            Step::Query(query) => self.start(query).await,
             Step::ShowJobs => {
                 let overview = self.cluster.list(self.patience).await?;
                 Ok(Outcome::Table(command::overview_table(&overview)))
@@ -92,14 +85,43 @@ impl SqlClient {
         }
     }
 
-    /// Submits a job. All attempts use one token, so that an attempt whose answer is lost creates no second job.
-    async fn submit(&self, graph: JobGraph, is_awaited: bool) -> Result<Outcome, SqlClientError> {
-        if let Err(problems) = (self.check)(&graph) {
-            return Err(SqlError::new("SQL-JOB", format!("the job can't run:\n  {}", problems.join("\n  "))).into());
+    /// Starts a query.
+    async fn start(&self, query: command::Query) -> Result<Outcome, SqlClientError> {
+        self.checked(&query.graph)?;
+        let job_id = self.cluster.submit_query(&query.graph, self.patience).await?.job_id;
+        let columns = query.columns.into_iter().map(|column| (column.name, column.data_type)).collect();
+        Ok(Outcome::Query(RunningQuery { job_id, columns, is_updating: query.is_updating, notices: query.notices }))
+    }
+
+    /// The rows of a query from number `from` on, at most `max_rows`. The cluster may forget the rows before `from`.
+    pub async fn query_rows(&self, query: JobId, from: u64, max_rows: u64) -> Result<QueryRows, ClientError> {
+        let zone = self.session.options.local_time_zone();
+        self.cluster.query_rows(query, from, max_rows, zone, self.patience).await
+    }
+
+    /// Ends a query, and lets the cluster forget its rows. Safe to repeat.
+    pub async fn close_query(&self, query: JobId) -> Result<(), ClientError> {
+        self.cluster.close_query(query, self.patience).await
+    }
+
+    /// How the session wants the rows of queries to be shown.
+    pub fn result_view(&self) -> ResultView {
+        match self.session.options.shows_changes() {
+            true => ResultView::Changelog,
+            false => ResultView::Table { max_rows: self.session.options.max_table_rows() },
         }
+    }
+
+    fn checked(&self, graph: &JobGraph) -> Result<(), SqlError> {
+        (self.check)(graph)
+            .map_err(|problems| SqlError::new("SQL-JOB", format!("the job can't run:\n  {}", problems.join("\n  "))))
+    }
+
+    /// Submits a job. All attempts use one token, so that an attempt whose answer is lost creates no second job.
+    async fn submit(&self, graph: &JobGraph) -> Result<JobId, SqlClientError> {
+        self.checked(graph)?;
         let token = format!("{:032x}", weir_world::random_id());
-        let job_id = self.cluster.submit(&graph, Some(&token), self.patience).await?.job_id;
-        Ok(Outcome::Submitted(Submission { job_id, name: graph.name, is_awaited }))
+        Ok(self.cluster.submit(graph, Some(&token), self.patience).await?.job_id)
     }
 
     /// Waits, across leader changes, until a job has ended. Calls `look` with every description of it. Returns the last.

@@ -15,7 +15,6 @@ use weir_sql::session::SessionOptions;
 use crate::catalogue::Snapshot;
 use crate::error::GatewayError;
 use crate::records::SessionRecord;
-use crate::results::Results;
 
 /// Statements that are planned at the same time.
 const PLANNED_AT_ONCE: usize = 2;
@@ -100,8 +99,8 @@ fn decide(request: &Request, check: GraphCheck) -> Result<Decision, SqlError> {
         session.options.set(key, value)?;
     }
     let configured = session.options.clone();
-    let mut step = command::decide(&mut session, &statement, Results::sink())?;
-    if let Step::Submit(Submit { graph, .. }) = &step {
+    let mut step = command::decide(&mut session, &statement)?;
+    if let Step::Submit(Submit { graph, .. }) | Step::Query(command::Query { graph, .. }) = &step {
         check(graph).map_err(|problems| SqlError::new("SQL-JOB", format!("the job can't run:\n  {}", problems.join("\n  "))))?;
     }
     if let Step::Submit(Submit { then, .. }) = &mut step

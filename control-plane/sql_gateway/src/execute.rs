@@ -18,7 +18,6 @@ use crate::error::GatewayError;
 use crate::led::{Committed, Led, Update};
 use crate::live::LiveSession;
 use crate::records::{Outcome, State};
-use crate::results::QueryId;
 
 /// Largest result that is kept in the store, in bytes. A larger one is refused: it could not be read again after a change of leader, and
 /// running the statement again could give something else.
@@ -202,7 +201,7 @@ async fn attempt(
                 nullable: column.nullable,
             };
             let columns = query.columns.into_iter().map(field).collect();
-            let job = led.results.submit(QueryId(id.0), *query.graph).await?;
+            let job = led.results.submit(Some(id.to_string()), *query.graph).await?.job;
             led.commit(live, update(State::Query { job, columns, page: None })).await
         }
         Step::Stop { drain: true, .. } => {
@@ -248,7 +247,7 @@ pub(crate) async fn cancel(led: &Led, live: &LiveSession, id: SqlHandle) -> Resu
     let state = state(led, live, id).await?;
     match &state {
         State::Running { job } => led.leading.cancel_job(*job).await?,
-        State::Query { .. } if !state.is_ended() => led.end_query(id, &state).await?,
+        State::Query { .. } if !state.is_ended() => led.end_query(&state).await?,
         _ => {
             let text = format!("SQL-OPERATION-ENDED: operation {id} is {} and can't be canceled", state.word());
             return Err(GatewayError::conflict(text));
@@ -263,7 +262,7 @@ pub(crate) async fn close(led: &Led, live: &LiveSession, id: SqlHandle) -> Resul
     settled(live, id).await?;
     let state = live.operation(id)?.state;
     if state != State::Closed {
-        led.end_query(id, &state).await?;
+        led.end_query(&state).await?;
         led.commit(live, Update { operation: Some((id, State::Closed)), ..Update::default() }).await?;
     }
     Ok(State::Closed.word())

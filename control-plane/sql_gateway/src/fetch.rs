@@ -12,7 +12,6 @@ use crate::live::LiveSession;
 use crate::page::{self, Fetch};
 use crate::records::{Outcome, ResultKind, State};
 use crate::render::{RowFormat, Rows};
-use crate::results::{QueryId, RunningQuery};
 
 /// Most rows of a page. Flink's gateway gives up to 5,000.
 const MAX_ROWS: usize = 1_000;
@@ -81,7 +80,6 @@ async fn query_page(led: &Led, live: &LiveSession, id: SqlHandle, token: u64, fo
     let State::Query { job, columns, page: newest } = live.operation(id)?.state else {
         return Err(GatewayError::conflict(format!("SQL-OPERATION-ENDED: the rows of operation {id} can't be read any more")));
     };
-    let query = RunningQuery { id: QueryId(id.0), job };
     let zone = Zone::parse(live.session().options.local_time_zone()).unwrap_or(Zone::UTC);
     let ready = |next: Option<u64>, batches: &[RecordBatch]| {
         let rows = Rows::of_batches(&columns, batches, format, zone)?;
@@ -92,7 +90,7 @@ async fn query_page(led: &Led, live: &LiveSession, id: SqlHandle, token: u64, fo
         Fetch::Again(mark) if mark.is_end => return ready(None, &[]),
         Fetch::Again(mark) => {
             let rows = usize::try_from(mark.next_row.saturating_sub(mark.first_row)).unwrap_or(usize::MAX);
-            let batches = led.results.page(query, mark.first_row, rows).await?.rows;
+            let batches = led.results.page(job, mark.first_row, mark.first_row, rows).await?.rows;
             if count(&batches) < rows as u64 {
                 // They are in a completed checkpoint; this leader has not read it yet.
                 return Ok(Page::NotReady);
@@ -100,7 +98,9 @@ async fn query_page(led: &Led, live: &LiveSession, id: SqlHandle, token: u64, fo
             (mark, batches)
         }
         Fetch::Next { from_row } => {
-            let page = led.results.page(query, from_row, MAX_ROWS).await?;
+            // Until this page is recorded, the page before it can be read again.
+            let kept_from = newest.map_or(from_row, |mark| mark.first_row);
+            let page = led.results.page(job, from_row, kept_from, MAX_ROWS).await?;
             let rows = count(&page.rows);
             if let (Some(failure), 0) = (&page.failure, rows) {
                 let state = State::Failed { error: failure.clone() };
@@ -113,7 +113,7 @@ async fn query_page(led: &Led, live: &LiveSession, id: SqlHandle, token: u64, fo
             let state = State::Query { job, columns: columns.clone(), page: Some(mark) };
             led.commit(live, Update { operation: Some((id, state)), ..Update::default() }).await?;
             if mark.is_end {
-                led.results.close(query).await?;
+                led.results.close(job).await?;
             }
             (mark, page.rows)
         }

@@ -19,7 +19,7 @@ use crate::error::GatewayError;
 use crate::execute;
 use crate::live::LiveSession;
 use crate::records::{Operation, SessionRecord, State};
-use crate::results::{QueryId, Results, RunningQuery};
+use crate::results::{ResultPlace, Results};
 use crate::service::GatewayOptions;
 
 /// A session that is used is noted in the store this often, in milliseconds.
@@ -64,11 +64,11 @@ pub(crate) enum Committed {
 }
 
 impl Led {
-    pub(crate) fn new(leading: Leading, planner: Planner, options: GatewayOptions) -> Self {
+    pub(crate) fn new(leading: Leading, planner: Planner, options: GatewayOptions, place: ResultPlace) -> Self {
         let store = SqlStore::new(leading.ha().clone());
         Self {
             catalogue: Catalogue::new(store.clone()),
-            results: Results::new(leading.clone()),
+            results: Results::new(leading.clone(), place),
             leading,
             store,
             planner,
@@ -155,8 +155,8 @@ impl Led {
         live.stored().is_closed = true;
         self.locked().await?.remove(&live.id);
         let operations = live.stored().operations.clone();
-        for (id, operation) in &operations {
-            if let Err(error) = self.end_query(*id, &operation.record.state).await {
+        for operation in operations.values() {
+            if let Err(error) = self.end_query(&operation.record.state).await {
                 tracing::warn!(error = error.text(), session = %live.id, "the query of a closed session may go on");
             }
         }
@@ -179,9 +179,9 @@ impl Led {
     }
 
     /// Ends the job of a query, because the client reads no further rows.
-    pub(crate) async fn end_query(&self, operation: SqlHandle, state: &State) -> Result<(), GatewayError> {
+    pub(crate) async fn end_query(&self, state: &State) -> Result<(), GatewayError> {
         match state {
-            State::Query { job, .. } => self.results.close(RunningQuery { id: QueryId(operation.0), job: *job }).await,
+            State::Query { job, .. } => self.results.close(*job).await,
             _ => Ok(()),
         }
     }

@@ -10,6 +10,7 @@ use weir_control_plane::{Leading, LedService};
 
 use crate::decide::{GraphCheck, Planner};
 use crate::led::Led;
+use crate::results::ResultPlace;
 use crate::{rest, sweep};
 
 /// The settings of the gateway.
@@ -31,6 +32,7 @@ impl Default for GatewayOptions {
 #[derive(Clone)]
 pub struct SqlGateway {
     options: GatewayOptions,
+    place: ResultPlace,
     planner: Planner,
     /// The gateway of the present leadership.
     led: Arc<Mutex<Option<Arc<Led>>>>,
@@ -43,9 +45,9 @@ impl fmt::Debug for SqlGateway {
 }
 
 impl SqlGateway {
-    /// A gateway that submits only jobs whose graphs pass the check.
-    pub fn new(options: GatewayOptions, check: GraphCheck) -> Self {
-        Self { options, planner: Planner::new(check), led: Arc::default() }
+    /// A gateway that submits only jobs whose graphs pass the check, and whose queries keep their rows in `place`.
+    pub fn new(options: GatewayOptions, place: ResultPlace, check: GraphCheck) -> Self {
+        Self { options, place, planner: Planner::new(check), led: Arc::default() }
     }
 
     /// The gateway of this leadership. Nothing of a former one is used again (E6).
@@ -56,7 +58,7 @@ impl SqlGateway {
         {
             return led.clone();
         }
-        let led = Arc::new(Led::new(leading.clone(), self.planner.clone(), self.options));
+        let led = Arc::new(Led::new(leading.clone(), self.planner.clone(), self.options, self.place.clone()));
         // A late request of a former leadership gets a gateway of its own, whose writes the store refuses.
         if present.as_ref().is_none_or(|present| present.leading.epoch() < leading.epoch()) {
             *present = Some(led.clone());
@@ -93,7 +95,9 @@ impl LedService for SqlGateway {
         Box::pin(async move {
             // A task of its own, so that many sessions do not delay what else the leader does.
             let swept = led.clone();
-            let work = weir_world::spawn("sql-gateway", async move { sweep::run(&swept).await });
+            let work = weir_world::spawn("sql-gateway", async move {
+                tokio::join!(sweep::run(&swept), swept.results.keep_sweeping());
+            });
             let _leadership = Leadership { gateway, led, work };
             std::future::pending::<()>().await;
         })

@@ -1,12 +1,10 @@
 //! Decides what a statement asks for.
 
-use std::collections::BTreeMap;
-
 use weir_protocol::JobId;
-use weir_protocol::job_graph::{CheckpointConfig, DataType, JobGraph, OperatorDescriptor};
+use weir_protocol::job_graph::{CheckpointConfig, DataType, JobGraph};
 
 use crate::dialect::{CreateTable, Explain, Insert, Show, Statement, StopJob, parse_statement, table_name};
-use crate::planner::{PlannedJob, plan_inserts, plan_query};
+use crate::planner::{PlannedJob, PlannedQuery, plan_inserts, plan_rows};
 use crate::script::{ScriptStatement, SqlError};
 use crate::session::{self, ResultTable, Session};
 use crate::stream::Column;
@@ -39,18 +37,24 @@ pub struct Submit {
     pub is_awaited: bool,
     /// The session once the job is durable, if the statement changes it.
     pub then: Option<Box<Session>>,
+    /// What the user should know of the job.
+    pub notices: Vec<String>,
 }
 
-/// A query whose rows go to the caller.
+/// A query whose rows come back.
 #[derive(Debug)]
 pub struct Query {
-    /// The job, which ends in the operator that the caller gave.
+    /// The job, which ends in one [`COLLECT`](crate::planner::COLLECT).
     pub graph: Box<JobGraph>,
     pub columns: Vec<Column>,
+    /// Whether the rows are changes of a table, of which some take others back.
+    pub is_updating: bool,
+    /// What the user should know of the job.
+    pub notices: Vec<String>,
 }
 
-/// Carries out what concerns only the session. Errors change nothing. The rows of a query go to `collect`, an operator of the caller.
-pub fn decide(session: &mut Session, statement: &ScriptStatement, collect: OperatorDescriptor) -> Result<Step, SqlError> {
+/// Carries out what concerns only the session. Errors change nothing.
+pub fn decide(session: &mut Session, statement: &ScriptStatement) -> Result<Step, SqlError> {
     let parsed = parse_statement(statement)?;
     if let Some(outcome) = session.command(&parsed) {
         return outcome.map(|outcome| match outcome {
@@ -63,8 +67,11 @@ pub fn decide(session: &mut Session, statement: &ScriptStatement, collect: Opera
         Statement::StatementSet(inserts) => submit(session, &inserts).map(Step::Submit),
         Statement::CreateTable(create) => create_table_as(session, create),
         Statement::Query(query) => {
-            let (job, columns) = plan_query(session.environment(), &query, collect, &session.job_options("collect"))?;
-            Ok(Step::Query(Query { graph: Box::new(with_options(session, job.graph)), columns }))
+            let PlannedQuery { job, columns, is_updating } =
+                plan_rows(session.environment(), &query, &session.job_options("collect"))?;
+            let mut graph = with_options(session, job.graph);
+            graph.checkpointing.get_or_insert_default().interval_ms = session.options.select_checkpoint_interval_ms();
+            Ok(Step::Query(Query { graph: Box::new(graph), columns, is_updating, notices: job.notices }))
         }
         Statement::Explain(explain) => explained(session, explain),
         Statement::Show(Show::Jobs) => Ok(Step::ShowJobs),
@@ -76,8 +83,9 @@ pub fn decide(session: &mut Session, statement: &ScriptStatement, collect: Opera
 }
 
 fn submit(session: &Session, inserts: &[Insert]) -> Result<Submit, SqlError> {
-    let graph = with_options(session, plan_job(session, inserts)?.graph);
-    Ok(Submit { graph: Box::new(graph), is_awaited: session.options.dml_sync(), then: None })
+    let PlannedJob { graph, notices, .. } = plan_job(session, inserts)?;
+    let graph = Box::new(with_options(session, graph));
+    Ok(Submit { graph, is_awaited: session.options.dml_sync(), then: None, notices })
 }
 
 /// The graph with what the session says of checkpoints, restarts and state.
@@ -116,9 +124,7 @@ fn plan(session: &Session, statement: Statement) -> Result<PlannedJob, SqlError>
         Statement::Insert(insert) => plan_job(session, &[insert]),
         Statement::StatementSet(inserts) => plan_job(session, &inserts),
         Statement::Query(query) => {
-            // A plan ends in a sink.
-            let sink = OperatorDescriptor::new("sink.blackhole", BTreeMap::new());
-            plan_query(session.environment(), &query, sink, &session.job_options("collect")).map(|(job, _)| job)
+            plan_rows(session.environment(), &query, &session.job_options("collect")).map(|planned| planned.job)
         }
         _ => Err(SqlError::unsupported("EXPLAIN of this statement").hint("EXPLAIN takes a query, INSERT or a statement set")),
     }

@@ -1,7 +1,3 @@
-use std::collections::BTreeMap;
-
-use weir_protocol::job_graph::OperatorDescriptor;
-
 use super::*;
 use crate::script::{SqlError, split};
 use crate::session::Session;
@@ -15,10 +11,9 @@ CREATE TABLE files (n BIGINT) WITH ('connector' = 'filesystem', 'path' = 'file:/
 /// The last step of a script over the tables.
 fn step(script: &str) -> Result<Step, SqlError> {
     let mut session = Session::default();
-    let collect = OperatorDescriptor::new("sink.blackhole", BTreeMap::new());
     let mut last = Ok(Step::Done);
     for statement in split(&format!("{TABLES}{script}")).unwrap() {
-        last = decide(&mut session, &statement, collect.clone());
+        last = decide(&mut session, &statement);
         if last.is_err() {
             break;
         }
@@ -65,4 +60,13 @@ fn a_table_of_a_query_is_in_the_session_only_once_its_job_is_durable() {
     let next = submit.then.expect("a changed session");
     assert_eq!(next.catalog.permanent().filter(|(path, _)| path.name == "copy").count(), 1);
     assert_eq!(next.catalog.clone().take_changes().len(), 4);
+}
+
+#[test]
+fn options_without_effect_are_pointed_out_once() {
+    let script = "INSERT INTO files /*+ OPTIONS('sink.rolling-policy.file-size' = '1 mb') */ SELECT n FROM numbers";
+    let twice = submitted(&format!("EXECUTE STATEMENT SET BEGIN {script}; {script}; END"));
+    assert_eq!(twice.notices.len(), 1, "{:?}", twice.notices);
+    assert!(twice.notices[0].contains("'sink.rolling-policy.file-size' has no effect"), "{:?}", twice.notices);
+    assert!(submitted("INSERT INTO out SELECT n FROM numbers").notices.is_empty());
 }

@@ -4,6 +4,7 @@ mod cluster;
 mod flights;
 mod gateway;
 mod jobs;
+mod queries;
 mod session;
 mod shell;
 

@@ -51,7 +51,7 @@ fn value_writer<'a>(array: &'a ArrayRef, data_type: &DataType, zone: Zone) -> Re
         DataType::Tinyint => number::<Int8Type>(array).ok_or_else(wrong)?,
         DataType::Smallint => number::<Int16Type>(array).ok_or_else(wrong)?,
         DataType::Int => number::<Int32Type>(array).ok_or_else(wrong)?,
-        DataType::Bigint => number::<Int64Type>(array).ok_or_else(wrong)?,
+        DataType::Bigint | DataType::IntervalMonths | DataType::IntervalMillis => number::<Int64Type>(array).ok_or_else(wrong)?,
         DataType::Float => {
             let (values, print) = (array.as_primitive_opt::<Float32Type>().ok_or_else(wrong)?, printed()?);
             Box::new(move |row, out| write_float(values.value(row).is_finite(), row, out, &print))

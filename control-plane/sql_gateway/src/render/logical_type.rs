@@ -33,6 +33,8 @@ fn logical_type(data_type: &DataType, nullable: bool) -> Value {
         DataType::Time(precision) => precise("TIME_WITHOUT_TIME_ZONE", *precision),
         DataType::Timestamp(precision) => precise("TIMESTAMP_WITHOUT_TIME_ZONE", *precision),
         DataType::TimestampLtz(precision) => precise("TIMESTAMP_WITH_LOCAL_TIME_ZONE", *precision),
+        DataType::IntervalMonths => plain("INTERVAL_YEAR_MONTH"),
+        DataType::IntervalMillis => plain("INTERVAL_DAY_TIME"),
         DataType::Array(of) => json!({"type": "ARRAY", "nullable": nullable, "elementType": element(of)}),
         DataType::Multiset(of) => json!({"type": "MULTISET", "nullable": nullable, "elementType": element(of)}),
         DataType::Map(key, value) => {

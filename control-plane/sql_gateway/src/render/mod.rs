@@ -4,10 +4,12 @@ mod json;
 mod logical_type;
 mod plain_text;
 mod rows;
+mod text;
 
 use std::str::FromStr;
 
 pub(crate) use rows::Rows;
+pub(crate) use text::text_rows;
 
 /// How the values of rows are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -1,6 +1,7 @@
-//! The endpoints of Flink's SQL gateway, versions 1 to 4. A path without a version means version 4.
+//! The endpoints of Flink's SQL gateway, versions 1 to 4, and our own for queries. A path without a version means version 4.
 
 mod operations;
+mod queries;
 mod request;
 mod sessions;
 mod statements;
@@ -42,7 +43,7 @@ pub(crate) fn router(gateway: SqlGateway) -> Router {
     for version in Version::ALL {
         router = router.nest(version.prefix(), endpoints(version));
     }
-    router.with_state(gateway)
+    router.merge(queries::routes()).with_state(gateway)
 }
 
 fn endpoints(version: Version) -> Router<SqlGateway> {

@@ -66,7 +66,11 @@ struct Style {
 }
 
 /// How the values of an array are written by a cast.
-pub(super) fn writer<'a>(array: &'a ArrayRef, data_type: &DataType, zone: Zone) -> Result<WriteRow<'a>, OperatorError> {
+pub(in crate::functions) fn writer<'a>(
+    array: &'a ArrayRef,
+    data_type: &DataType,
+    zone: Zone,
+) -> Result<WriteRow<'a>, OperatorError> {
     styled(array, data_type, Style { zone, bytes_as_literals: false })
 }
 
@@ -127,6 +131,14 @@ fn styled<'a>(array: &'a ArrayRef, data_type: &DataType, style: Style) -> Result
         }
         DataType::Timestamp(precision) => timestamp_writer(array, *precision, Zone::UTC)?,
         DataType::TimestampLtz(precision) => timestamp_writer(array, *precision, style.zone)?,
+        DataType::IntervalMonths => {
+            let values = typed::<Int64Type>(array)?;
+            Box::new(move |row, out| write_months(values.value(row), out))
+        }
+        DataType::IntervalMillis => {
+            let values = typed::<Int64Type>(array)?;
+            Box::new(move |row, out| write_millis(values.value(row), out))
+        }
         DataType::Array(_) | DataType::Map(..) | DataType::Multiset(_) | DataType::Row(_) => {
             nested_writer(array, data_type, style)?
         }
@@ -147,6 +159,27 @@ fn timestamp_writer(array: &ArrayRef, precision: u8, zone: Zone) -> Result<Write
         let shown = out[start + 1..].trim_end_matches('0').len().max(precision.into());
         out.truncate(if shown == 0 { start } else { start + 1 + shown });
     }))
+}
+
+/// Years and months, as in `+1-02`.
+fn write_months(months: i64, out: &mut String) {
+    let (sign, months) = (if months < 0 { '-' } else { '+' }, months.unsigned_abs());
+    append!(out, "{sign}{}-{:02}", months / 12, months % 12);
+}
+
+/// Days and a time of day, as in `+1 02:03:04.500`.
+fn write_millis(millis: i64, out: &mut String) {
+    let (sign, millis) = (if millis < 0 { '-' } else { '+' }, millis.unsigned_abs());
+    let seconds = millis / 1000;
+    append!(
+        out,
+        "{sign}{} {:02}:{:02}:{:02}.{:03}",
+        seconds / 86_400,
+        seconds / 3600 % 24,
+        seconds / 60 % 60,
+        seconds % 60,
+        millis % 1000
+    );
 }
 
 fn write_date(days: i64, out: &mut String) {
@@ -178,6 +211,13 @@ fn write_decimal(value: i128, scale: usize, out: &mut String) {
         debug_assert!(point > start);
         out.insert(point, '.');
     }
+}
+
+/// A DOUBLE as Java writes it.
+pub(in crate::functions) fn real_text(value: f64) -> String {
+    let mut text = String::new();
+    write_float(value, &mut text);
+    text
 }
 
 /// Writes a number as Java does: plainly from 0.001 to below 10 million, otherwise with an exponent, and always with a point.

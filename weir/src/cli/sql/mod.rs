@@ -5,6 +5,7 @@ mod editor;
 mod help;
 mod history;
 mod interrupt;
+mod query;
 mod render;
 mod screen;
 mod script;

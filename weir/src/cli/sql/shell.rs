@@ -15,7 +15,7 @@ use super::help::{HELP, WELCOME};
 use super::history::HistoryFile;
 use super::interrupt::or_interrupted;
 use super::screen::Screen;
-use super::{answer, waiting};
+use super::{answer, query, waiting};
 use crate::cli::exit_code::Failure;
 use crate::cli::output::duration_text;
 
@@ -100,6 +100,10 @@ async fn run_one(client: &mut SqlClient, screen: &Screen, statement: &ScriptStat
     answer::show(&outcome, screen);
     match outcome {
         Outcome::Table(result) => Ok(answer::row_count(&result)),
+        Outcome::Query(query) => {
+            let shown = query::show(client, &query, screen).await;
+            shown.map_err(|failure| -> Message { Box::new(move |_| failure.to_string()) })
+        }
         Outcome::Submitted(submission) if submission.is_awaited => {
             match or_interrupted(waiting::wait_for(client, &submission)).await {
                 Some(Ok(end)) => Ok(waiting::ending(&end)),
