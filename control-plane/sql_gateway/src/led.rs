@@ -106,7 +106,7 @@ impl Led {
         Ok(self.sessions().await?.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// All sessions.
+    /// All sessions of this cluster.
     pub(crate) async fn all(self: &Arc<Self>) -> Result<Vec<Arc<LiveSession>>, GatewayError> {
         Ok(self.locked().await?.values().cloned().collect())
     }

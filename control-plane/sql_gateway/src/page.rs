@@ -9,7 +9,7 @@ pub(crate) enum Fetch {
     Again(PageMark),
     /// A new page, from this row on.
     Next { from_row: u64 },
-    /// Neither.
+    /// Neither of these pages.
     Refused { expected: u64 },
 }
 

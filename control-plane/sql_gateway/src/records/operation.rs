@@ -97,7 +97,7 @@ impl Outcome {
         Self { kind: ResultKind::Success, job: None, table }
     }
 
-    /// Rows.
+    /// The answer to a statement that shows rows.
     pub(crate) fn of(table: ResultTable) -> Self {
         Self { kind: ResultKind::SuccessWithContent, job: None, table: table.into() }
     }

@@ -22,7 +22,7 @@ pub(crate) enum RowFormat {
 }
 
 impl RowFormat {
-    /// Flink's word.
+    /// Flink's word for it.
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Json => "JSON",
