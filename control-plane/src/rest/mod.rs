@@ -147,13 +147,16 @@ impl Connected<IncomingStream<'_, HttpListener>> for Client {
 }
 
 fn router(rest: Rest, services: &LedServices) -> Router {
-    let mut led = Router::new().merge(flink()).nest("/v1", flink()).merge(weir());
-    for service in services.iter() {
-        led = led.merge(service.routes().with_state(()));
-    }
+    let led = Router::new().merge(flink()).nest("/v1", flink()).merge(weir());
     let led = led.route_layer(from_fn_with_state(rest.clone(), leader_only::answer_or_proxy));
+    let mut served = Router::new();
+    for service in services.iter() {
+        let routes = service.routes().with_state(());
+        served = served.merge(routes.route_layer(from_fn_with_state(rest.clone(), leader_only::answer_or_wait)));
+    }
     Router::new()
         .merge(led)
+        .merge(served)
         .merge(local())
         .fallback(|| async { RestError::not_found("no such path; see docs/rest.md for all of them") })
         .method_not_allowed_fallback(|| async { RestError::method_not_allowed() })

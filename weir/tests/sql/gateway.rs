@@ -144,6 +144,62 @@ fn sessions_operations_and_tables_survive_the_death_of_the_leader() {
 }
 
 #[test]
+fn the_rows_of_a_query_come_once_each_though_the_leader_dies_between_two_pages() {
+    const ROWS: u64 = 3_000;
+    let mut cluster = Cluster::start(3);
+    let (handle, query, first) = {
+        let session = Session::open(&cluster, json!({}));
+        session.rows(&format!(
+            "CREATE TABLE n (n BIGINT) WITH ('connector' = 'datagen', 'rows-per-second' = '500',
+                'fields.n.kind' = 'sequence', 'fields.n.start' = '1', 'fields.n.end' = '{ROWS}')"
+        ));
+        let query = session.submit("SELECT n, CAST(n AS STRING) AS t FROM n");
+        let first = until("rows", || {
+            let (status, page) = session.page(&query, 0);
+            assert_eq!((status, &page["isQueryResult"]), (200, &json!(true)), "{page}");
+            (!numbers(&page).is_empty()).then_some(page)
+        });
+        (session.handle.clone(), query, first)
+    };
+    assert_eq!(first["results"]["columns"][0]["logicalType"], json!({"type": "BIGINT", "nullable": true}));
+    let (mut seen, mut page, mut kills) = (numbers(&first), first, 0);
+    let mut token = 1;
+    loop {
+        // After the first page, and again when many rows have been read.
+        if kills == 0 || (kills == 1 && seen.len() as u64 > ROWS / 2) {
+            kills += 1;
+            let leader = cluster.leader();
+            cluster.processes.kill(&leader).expect("it runs");
+            cluster.processes.restart(&leader).expect("it starts");
+            let session = Session { cluster: &cluster, http: reqwest::Client::new(), handle: handle.clone() };
+            assert_eq!(session.page(&query, token - 1).1, page, "the same page from the next leader");
+        }
+        let session = Session { cluster: &cluster, http: reqwest::Client::new(), handle: handle.clone() };
+        let (status, next) = session.page(&query, token);
+        assert_eq!(status, 200, "{next}");
+        if next["resultType"] == "EOS" {
+            break;
+        }
+        seen.extend(numbers(&next));
+        if next["nextResultUri"].as_str().is_some_and(|uri| uri.contains(&format!("/result/{}?", token + 1))) {
+            (page, token) = (next, token + 1);
+        } else {
+            // There are no rows yet.
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+    seen.sort_unstable();
+    assert_eq!(kills, 2);
+    assert_eq!(seen, (1..=ROWS).collect::<Vec<_>>());
+}
+
+/// The numbers in the first column of a page.
+fn numbers(page: &Value) -> Vec<u64> {
+    let rows = page["results"]["data"].as_array().map(Vec::as_slice).unwrap_or_default();
+    rows.iter().filter_map(|row| row["fields"][0].as_u64()).collect()
+}
+
+#[test]
 fn requests_are_answered_as_flinks_clients_expect() {
     let cluster = Cluster::start(1);
     let session = Session::open(&cluster, json!({"properties": {"execution.target": "remote"}}));
