@@ -15,7 +15,7 @@ use weir_dataflow::schema::type_name;
 
 use super::decimal::{self, Parsed};
 use super::parse::{TIMESTAMP, bad, in_unit, integer_prefix, parse, parse_boolean};
-use super::times::{Moment, parse_date, parse_moment, parse_time};
+use super::times::{KnownDay, Moment, parse_date, parse_moment, parse_plain_moment, parse_time};
 use super::{base64, unsupported_type};
 
 /// The reason why a value or row is refused.
@@ -31,6 +31,8 @@ pub(crate) struct Column {
     values: Values,
     /// Positions of nulls, increasing.
     nulls: Vec<usize>,
+    /// The day of the last timestamp.
+    day: KnownDay,
 }
 
 pub(crate) enum Values {
@@ -139,6 +141,7 @@ impl Column {
             data_type: field.data_type().clone(),
             values,
             nulls: Vec::new(),
+            day: KnownDay::default(),
         })
     }
 
@@ -253,7 +256,8 @@ impl Column {
             Values::Date(values) => values.push(parse_date(text).ok_or_else(|| bad("DATE (like 2020-12-30)"))?),
             Values::Time(values) => values.push(parse_time(text).ok_or_else(|| bad("TIME (like 12:13:14.123)"))?),
             Values::Timestamp(values, unit) => {
-                let moment = parse_moment(text).ok_or_else(|| bad(TIMESTAMP))?;
+                let moment = parse_plain_moment(text, &mut self.day).or_else(|| parse_moment(text));
+                let moment = moment.ok_or_else(|| bad(TIMESTAMP))?;
                 values.push(in_unit(moment, *unit, || String::from_utf8_lossy(text).into_owned())?);
             }
             Values::Text { .. } | Values::List { .. } | Values::Map { .. } | Values::Row(..) => {

@@ -43,8 +43,12 @@ impl Moment {
     /// The number of units since 1970, rounded down; `None` if it does not fit.
     pub(crate) fn in_unit(self, unit: TimeUnit) -> Option<i64> {
         let per_second = per_second(unit);
+        let parts = self.nanos / (1_000_000_000 / per_second);
+        if let Some(value) = self.seconds.checked_mul(per_second).and_then(|value| value.checked_add(parts)) {
+            return Some(value);
+        }
         // The sum fits even if the product alone does not, at the lower end of the range.
-        let value = i128::from(self.seconds) * i128::from(per_second) + i128::from(self.nanos / (1_000_000_000 / per_second));
+        let value = i128::from(self.seconds) * i128::from(per_second) + i128::from(parts);
         i64::try_from(value).ok()
     }
 }
@@ -77,6 +81,60 @@ pub(crate) fn parse_moment(text: &[u8]) -> Option<Moment> {
     rest = &rest[1..];
     let (second_of_day, nanos) = read_time(&mut rest)?;
     Some(Moment { seconds: midnight + second_of_day - zone_offset_seconds(rest)?, nanos })
+}
+
+/// A day whose text was read before. Rows that follow one another often have the same.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct KnownDay {
+    text: [u8; 10],
+    midnight_seconds: i64,
+}
+
+impl Default for KnownDay {
+    fn default() -> Self {
+        Self { text: *b"1970-01-01", midnight_seconds: 0 }
+    }
+}
+
+/// The fast path of [`parse_moment`]: reads `2013-01-01 05:00:00`, with up to nine digits after a point, and without a zone. `None` for
+/// every other text.
+#[inline]
+pub(crate) fn parse_plain_moment(text: &[u8], day: &mut KnownDay) -> Option<Moment> {
+    let (date, rest) = text.split_first_chunk::<10>()?;
+    let (clock, fraction) = rest.split_first_chunk::<9>()?;
+    if *date != day.text {
+        let midnight_seconds = i64::from(parse_date(date).filter(|_| date[0].is_ascii_digit())?) * DAY_SECONDS;
+        *day = KnownDay { text: *date, midnight_seconds };
+    }
+    let [b' ' | b'T', hour @ .., b':', _, _, b':', _, _] = clock else { return None };
+    let (hour, minute, second) = (two_digits(hour)?, two_digits(&[clock[4], clock[5]])?, two_digits(&[clock[7], clock[8]])?);
+    if hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    let nanos = match fraction {
+        [] => 0,
+        [b'.', digits @ ..] if (1..=9).contains(&digits.len()) => {
+            let mut nanos = 0;
+            for digit in digits {
+                let digit = digit.wrapping_sub(b'0');
+                if digit > 9 {
+                    return None;
+                }
+                nanos = nanos * 10 + i64::from(digit);
+            }
+            nanos * POWERS_OF_TEN[9 - digits.len()]
+        }
+        _ => return None,
+    };
+    Some(Moment { seconds: day.midnight_seconds + (hour * 60 + minute) * 60 + second, nanos })
+}
+
+const POWERS_OF_TEN: [i64; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
+
+#[inline]
+fn two_digits(text: &[u8; 2]) -> Option<i64> {
+    let (tens, ones) = (text[0].wrapping_sub(b'0'), text[1].wrapping_sub(b'0'));
+    (tens <= 9 && ones <= 9).then_some(i64::from(tens) * 10 + i64::from(ones))
 }
 
 /// Whether a date follows, not a number: a year of four digits, or of more with a sign.
@@ -388,6 +446,22 @@ mod tests {
         ) {
             let written = text(value, unit, zoned, format);
             prop_assert_eq!(parse_moment(written.as_bytes()).and_then(|moment| moment.in_unit(unit)), Some(value), "{}", written);
+        }
+
+        #[test]
+        fn the_fast_path_reads_what_the_slow_one_reads(
+            value in -62_167_219_200_000_i64..=253_402_300_799_999, at in 0_usize..24, byte in prop::sample::select(b"0123459-:.T Z+x".to_vec()),
+        ) {
+            let mut day = KnownDay::default();
+            let written = text(value, TimeUnit::Millisecond, false, TimestampFormat::Sql);
+            prop_assert_eq!(parse_plain_moment(written.as_bytes(), &mut day), parse_moment(written.as_bytes()), "{}", written);
+            let mut damaged = written.into_bytes();
+            if let Some(place) = damaged.get_mut(at) {
+                *place = byte;
+            }
+            if let Some(fast) = parse_plain_moment(&damaged, &mut day) {
+                prop_assert_eq!(Some(fast), parse_moment(&damaged), "{}", String::from_utf8_lossy(&damaged));
+            }
         }
 
         #[test]

@@ -108,10 +108,11 @@ impl<'p> Evaluator<'p> {
         let operands = operands.iter().map(|operand| self.value(scope, *operand)).collect::<Result<Vec<_>, _>>()?;
         let kernel = self.kernels.get_mut(node as usize).and_then(Option::as_mut);
         let kernel = kernel.ok_or_else(|| type_error("a call has no kernel"))?;
+        let clock = Clock { chance: self.clock.chance.of_call(node), ..self.clock };
         if deterministic && operands.iter().all(Operand::is_constant) {
             return Ok(Operand::Constant(kernel.evaluate(&operands, 1, self.clock)?));
         }
-        Ok(Operand::Column(kernel.evaluate(&operands, scope.rows(), self.clock)?))
+        Ok(Operand::Column(kernel.evaluate(&operands, scope.rows(), clock)?))
     }
 }
 
@@ -134,7 +135,8 @@ fn field(value: Operand, index: usize) -> Result<Operand, OperatorError> {
     let rows = array.as_struct_opt().filter(|rows| index < rows.num_columns()).ok_or_else(|| type_error(array.data_type()))?;
     let column: ArrayRef = rows.column(index).clone();
     let column = match rows.nulls() {
-        Some(nulls) if nulls.null_count() > 0 => {
+        // Where rows come from a source, the fields of a row that is NULL usually are NULL already.
+        Some(nulls) if nulls.null_count() > 0 && !column.nulls().is_some_and(|own| own.contains(nulls)) => {
             let nulls = NullBuffer::union(Some(nulls), column.nulls());
             make_array(column.to_data().into_builder().nulls(nulls).build().map_err(type_error)?)
         }

@@ -100,6 +100,18 @@ impl Evaluation<'_> {
                 }
                 Ok(assigned)
             }
+            NodeKind::Expand { sets } => {
+                let mut repeated = Relation::new();
+                for ((row, count), set) in only()?.iter().flat_map(|row| sets.iter().map(move |set| (row, set))) {
+                    let mut row = row.clone();
+                    for column in &set.nulls {
+                        row[*column] = Value::Null;
+                    }
+                    row.push(Value::Integer(set.id));
+                    *repeated.entry(row).or_insert(0) += count;
+                }
+                Ok(repeated)
+            }
             NodeKind::WindowAggregate { window, keys, aggregates, outputs } => {
                 let spans = |row: &Row| spans(window, row, &node.input().columns);
                 self.window_aggregate(node, only()?, spans, keys, aggregates, outputs)

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use weir_protocol::job_graph::OperatorDescriptor;
+use weir_protocol::job_graph::{DataType, OperatorDescriptor};
 
 use super::option::{ConnectorOption, ignored, only, refused, used};
 use super::{Request, SinkDescriptor, SourceDescriptor};
@@ -101,6 +101,14 @@ fn path(request: &Request<'_>) -> Result<String, SqlError> {
     Err(error.hint("a relative path would mean another directory on every machine"))
 }
 
+/// What is known of a row's file. All of it is Flink's.
+pub(super) const METADATA: &[(&str, DataType)] = &[
+    ("file.path", DataType::String),
+    ("file.name", DataType::String),
+    ("file.size", DataType::Bigint),
+    ("file.modification-time", DataType::TimestampLtz(3)),
+];
+
 pub(super) fn source(request: &Request<'_>) -> Result<SourceDescriptor, SqlError> {
     let (mut set, format) = common(request)?;
     let options = &request.options;
@@ -109,6 +117,10 @@ pub(super) fn source(request: &Request<'_>) -> Result<SourceDescriptor, SqlError
     if columns != request.stored {
         let names: Vec<_> = columns.iter().map(|field| field.name.as_str()).collect();
         set.insert("columns".to_owned(), json!(names));
+    }
+    if !request.metadata.is_empty() {
+        let metadata = request.metadata.iter().map(|(field, key)| json!({"name": field.name, "key": key}));
+        set.insert("metadata".to_owned(), metadata.collect());
     }
     match format.as_str() {
         "csv" => {
@@ -143,6 +155,7 @@ pub(super) fn source(request: &Request<'_>) -> Result<SourceDescriptor, SqlError
         _ => {}
     }
     let operator = OperatorDescriptor::new("source.file", set);
+    let columns = columns.into_iter().chain(request.metadata.iter().map(|(field, _)| field.clone())).collect();
     Ok(SourceDescriptor { operator, columns, is_bounded: true, notices: options.take_notices() })
 }
 

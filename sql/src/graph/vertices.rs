@@ -52,6 +52,8 @@ impl<'a> Vertices<'a> {
             NodeKind::WindowAggregate { keys, .. } | NodeKind::GroupAggregate { keys, .. } => {
                 vec![self.keyed(node, keys, &inputs)?]
             }
+            // The rows of a result have an order.
+            NodeKind::Collect { .. } => vec![self.keyed(node, &[], &inputs)?],
             _ => vec![self.chained(node, &inputs)?],
         };
         self.placed.insert(Rc::as_ptr(node), placed.clone());
@@ -84,7 +86,7 @@ impl<'a> Vertices<'a> {
             | NodeKind::GroupAggregate { .. }
             | NodeKind::Sink { .. }
             | NodeKind::Collect { .. } => operators.last_mut(),
-            NodeKind::Calc { .. } | NodeKind::WindowAssign { .. } | NodeKind::Union => None,
+            NodeKind::Calc { .. } | NodeKind::WindowAssign { .. } | NodeKind::Expand { .. } | NodeKind::Union => None,
         };
         if let Some(operator) = stateful {
             operator.uid = Some(uid.unwrap_or_else(|| self.uid(node)));
@@ -217,6 +219,7 @@ fn kind(node: &Node) -> &'static str {
         NodeKind::Calc { .. } => "calc",
         NodeKind::Watermark { .. } => "watermark",
         NodeKind::WindowAssign { .. } => "window",
+        NodeKind::Expand { .. } => "expand",
         NodeKind::WindowAggregate { .. } => "window-aggregate",
         NodeKind::GroupAggregate { .. } => "group-aggregate",
         NodeKind::Union => "union",
@@ -238,6 +241,7 @@ fn short_name(node: &Node) -> String {
         NodeKind::Calc { .. } => "Calc".into(),
         NodeKind::Watermark { .. } => "WatermarkAssigner".into(),
         NodeKind::WindowAssign { .. } => "WindowTableFunction".into(),
+        NodeKind::Expand { .. } => "Expand".into(),
         NodeKind::WindowAggregate { keys, .. } => format!("WindowAggregate[{}]", key_names(node, keys)),
         NodeKind::GroupAggregate { keys, .. } => format!("GroupAggregate[{}]", key_names(node, keys)),
         NodeKind::Union => "Union".into(),

@@ -463,7 +463,7 @@ fn an_unwritable_path_is_an_error_with_the_path() {
         &schema(),
     )
     .unwrap();
-    part.write(&batch()).unwrap();
+    part.write(&batch(), 0).unwrap();
     let error = part.finish().unwrap_err();
     assert!(error.code == "SINK-IO" && error.retryable && error.message.contains("/dev/full"), "{error}");
 }
@@ -472,7 +472,7 @@ fn an_unwritable_path_is_an_error_with_the_path() {
 fn names_of_subtasks_attempts_checkpoints_and_parts_are_distinct() {
     let mut seen = BTreeMap::new();
     for (subtask, attempt, checkpoint, number) in [(0, 1, 1, 0), (1, 1, 1, 0), (0, 2, 1, 0), (0, 1, 2, 0), (0, 1, 1, 1)] {
-        let names = PartNames::new(&context(subtask, 2, attempt, vec![]).attempt, Format::Csv);
+        let names = PartNames::new(&context(subtask, 2, attempt, vec![]).attempt, "csv");
         assert_eq!(seen.insert(names.visible(number, CheckpointId(checkpoint)), ()), None);
     }
     assert_eq!(seen.len(), 5);

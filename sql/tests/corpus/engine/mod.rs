@@ -33,24 +33,42 @@ pub(crate) fn registry() -> OperatorRegistry {
 }
 
 /// A reproducible choice (SplitMix64).
-pub(crate) struct Choice(pub(crate) u64);
+pub(crate) struct Choice {
+    state: u64,
+    /// Whether no batch has two rows.
+    row_by_row: bool,
+}
 
 impl Choice {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self { state: seed, row_by_row: false }
+    }
+
     pub(crate) fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.state;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         (mixed ^ (mixed >> 31)) as usize % bound.max(1)
+    }
+
+    /// The most rows of a batch: one of these.
+    fn batch_rows(&mut self, sizes: [usize; 4]) -> usize {
+        let chosen = sizes[self.below(4)];
+        if self.row_by_row { 1 } else { chosen }
     }
 }
 
 /// Runs the job until all its sources have ended. Returns how many rows were late.
 pub(crate) fn run(graph: &JobGraph, seed: u64) -> Result<u64, OperatorError> {
-    let mut job = Job::start(graph, seed, None)?;
-    job.settle()?;
-    assert!(job.has_ended(), "the job waits for ever");
-    Ok(job.tasks.iter().map(|task| task.chain.late_records()).sum())
+    Job::start(graph, seed, None)?.run()
+}
+
+/// Runs the job row by row: no operator sees two rows at once, so that each change is visible.
+pub(crate) fn run_row_by_row(graph: &JobGraph) -> Result<(), OperatorError> {
+    let mut job = Job::start(graph, 1, None)?;
+    job.choice.row_by_row = true;
+    job.run().map(drop)
 }
 
 /// A running job.
@@ -68,7 +86,14 @@ impl Job {
             panic!("the cluster refuses the job: {errors:?}");
         }
         let (tasks, channels) = build(graph, &registry(), from)?;
-        Ok(Self { tasks, channels, choice: Choice(seed), now_ms: 1_700_000_000_000 })
+        Ok(Self { tasks, channels, choice: Choice::new(seed), now_ms: 1_700_000_000_000 })
+    }
+
+    /// Runs until all sources have ended. Returns how many rows were late.
+    fn run(&mut self) -> Result<u64, OperatorError> {
+        self.settle()?;
+        assert!(self.has_ended(), "the job waits for ever");
+        Ok(self.tasks.iter().map(|task| task.chain.late_records()).sum())
     }
 
     /// Lets sources that wait for rows look again.

@@ -149,7 +149,7 @@ impl Collector for Emitted<'_> {
     fn collect(&mut self, batch: RecordBatch) -> Result<(), OperatorError> {
         let mut from = 0;
         while from < batch.num_rows() {
-            let most = [1, 3, 17, 1_000_000][self.choice.below(4)];
+            let most = self.choice.batch_rows([1, 3, 17, 1_000_000]);
             let rows = (1 + self.choice.below(most)).min(batch.num_rows() - from);
             self.elements.push(StreamElement::Batch(batch.slice(from, rows)));
             from += rows;
@@ -216,7 +216,7 @@ impl Task {
     }
 
     fn poll(&mut self, now_ms: u64, out: &mut Emitted<'_>) -> Result<(), OperatorError> {
-        let most = [1, 7, 100, 10_000][out.choice.below(4)];
+        let most = out.choice.batch_rows([1, 7, 100, 10_000]);
         match self.chain.poll_source(now_ms, most, out)? {
             ChainPoll::Processed { watermark, .. } => out.elements.extend(watermark.map(StreamElement::Watermark)),
             ChainPoll::NothingUntil(until) => self.wait_until = until,

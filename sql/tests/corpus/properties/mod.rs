@@ -84,7 +84,7 @@ impl Planned {
         let options = self.session.job_options("property");
         let Statement::Query(query) = &self.statement else { return Err("no query".into()) };
         let planned = plan_query(self.session.environment(), query, engine::collect(self.number), &options);
-        let mut graph = planned.map_err(|error| error.to_string())?.0.graph;
+        let mut graph = planned.map_err(|error| error.to_string())?.job.graph;
         engine::read_from(&data.tables(), &mut graph);
         Ok(graph)
     }

@@ -291,7 +291,7 @@ mod tests {
     /// So that the property is about all of them.
     #[test]
     fn random_queries_have_every_part_that_can_be_planned() {
-        let mut choice = Choice(1);
+        let mut choice = Choice::new(1);
         let queries: Vec<_> = (0..600)
             .map(|_| {
                 let choices: Vec<u8> = (0..choice.below(160)).map(|_| choice.below(256) as u8).collect();
