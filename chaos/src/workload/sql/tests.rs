@@ -15,7 +15,7 @@ fn problems(table: &str, change: impl Fn(&mut Vec<String>)) -> String {
 fn right_tables_pass() {
     let verdict = job().judge(&job().right_tables());
     assert_eq!(verdict.problems, Vec::<String>::new());
-    assert!(verdict.rows > 100, "{verdict:?}");
+    assert!(verdict.rows > 50, "{verdict:?}");
 }
 
 #[test]
