@@ -109,9 +109,9 @@ pub(super) enum Generator {
         step: i64,
         max_past: u64,
     },
-    /// Random hexadecimal digits.
+    /// Random hexadecimal digits, of a fixed or a random number.
     Text(Length),
-    /// Random bytes.
+    /// A random number of random bytes, or a fixed one.
     Bytes(Length),
     /// A random element of the list.
     Choice(Vec<Value>),

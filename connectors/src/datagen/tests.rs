@@ -68,7 +68,7 @@ fn random_values_cover_their_range_and_stay_in_it() {
 #[test]
 fn invalid_options_are_refused() {
     for field in [
-        json!({"name": "a", "type": "string", "kind": "sequence"}),
+        json!({"name": "a", "type": "boolean", "kind": "sequence"}),
         json!({"name": "a", "type": "string", "kind": "timestamp"}),
         json!({"name": "a", "type": "int", "kind": "constant"}),
         json!({"name": "a", "type": "int", "kind": "constant", "values": ["x"]}),

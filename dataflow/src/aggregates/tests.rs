@@ -187,7 +187,8 @@ fn values_of_several_panes_are_merged() {
             "listagg" => aggregate(json!({"function": "listagg"}), &[column(StringArray::from(vec![None::<&str>]))]),
             name => aggregate(json!({"function": name}), &nothing),
         };
-        assert_eq!(result.is_null(0), function.name != "count", "{}", function.name);
+        let has_result = matches!(function.name, "count" | "collect" | "array_agg");
+        assert_eq!(result.is_null(0), !has_result, "{}", function.name);
     }
 }
 

@@ -125,7 +125,7 @@ impl Expressions<'_> {
         let positions = positions
             .ok_or_else(|| SqlError::new("SQL-GROUP", format!("an argument of {name} is no expression of GROUP BY")).at(at))?;
         let bits =
-            |set: &Vec<usize>| positions.iter().fold(0_i64, |bits, position| bits << 1 | i64::from(!set.contains(position)));
+            |set: &Vec<usize>| positions.iter().fold(0_i64, |bits, position| (bits << 1) | i64::from(!set.contains(position)));
         self.by_set(groups.sets.iter().map(bits).collect(), at)
     }
 
@@ -163,7 +163,7 @@ fn cube(elements: &[Vec<usize>], at: Location) -> Result<Vec<Vec<usize>>, SqlErr
     check_sets(1_usize.checked_shl(elements.len().min(63) as u32).unwrap_or(usize::MAX), at)?;
     let count = elements.len();
     let chosen = |choice: usize| {
-        let kept = elements.iter().enumerate().filter(move |(index, _)| choice >> (count - 1 - index) & 1 == 0);
+        let kept = elements.iter().enumerate().filter(move |(index, _)| (choice >> (count - 1 - index)) & 1 == 0);
         kept.flat_map(|(_, element)| element.iter().copied()).collect()
     };
     Ok((0..1 << count).map(chosen).collect())

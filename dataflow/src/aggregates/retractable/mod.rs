@@ -102,6 +102,27 @@ mod tests {
     }
 
     #[test]
+    fn the_state_of_arrays_and_multisets_does_not_change() {
+        let saved = |call: &AggregateCall, mut accumulator: Box<dyn Accumulator>| {
+            accumulator.grow(1);
+            let column: ArrayRef = Arc::new(StringArray::from(vec![Some("b"), None]));
+            let valid = column.nulls().filter(|_| call.signature().starts_with("collect"));
+            let rows = SelectedRows { valid, selection: Selection::All, slots: &[0; 2], first_arrival: 7 };
+            accumulator.update(Some(&column), &rows);
+            let mut saved = Vec::new();
+            accumulator.write(&[0], &mut saved);
+            saved
+        };
+        let (array, multiset) = (call("array_agg", false), call("collect", false));
+        assert_eq!(saved(&array, array.accumulator()), [2, 0, 0, 0, 1, 1, 0, 0, 0, b'b', 0, 0, 0, 0, 0]);
+        let arrivals = [2, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 0, b'b', 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        assert_eq!(saved(&array, array.retractable_accumulator()), arrivals);
+        let counts = [1, 0, 0, 0, 1, 0, 0, 0, b'b', 1, 0, 0, 0, 0, 0, 0, 0];
+        assert_eq!(saved(&multiset, multiset.accumulator()), counts);
+        assert_eq!(saved(&multiset, multiset.retractable_accumulator()), counts);
+    }
+
+    #[test]
     fn a_plain_accumulator_refuses_to_take_rows_back() {
         let mut plain = call("max", false).accumulator();
         plain.grow(1);
