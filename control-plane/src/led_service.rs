@@ -9,8 +9,8 @@ use crate::leading::Leading;
 
 /// A service of the leader, which this crate does not know.
 pub trait LedService: Send + Sync + 'static {
-    /// The paths of the service. The leader answers them; other JobManagers pass requests on to it, and wait for the next leader if
-    /// there is none. Handlers get the leader as `Extension<Leading>`.
+    /// The paths of the service. The leader answers them. Other JobManagers pass requests on to it, and wait for the next leader
+    /// if there is none. Handlers get the leader as `Extension<Leading>`.
     fn routes(&self) -> Router;
 
     /// What the service does while this process leads. It starts when clients can find the leader, and is dropped when the

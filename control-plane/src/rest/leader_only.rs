@@ -21,7 +21,7 @@ const ANSWER_LIMIT: usize = 64 * 1024 * 1024;
 const LEADER_AWAITED: Duration = Duration::from_secs(30);
 /// Pause before the leader is looked for again.
 const LEADER_LOOK: Duration = Duration::from_millis(100);
-/// How an answer begins by which a JobManager says that it does not lead any more. What it was asked was not done, or can be repeated.
+/// How the answer of a JobManager begins that does not lead any more. What it was asked was not done, or can be repeated.
 const NO_LEADER: &[u8] = b"{\"errors\":[\"NO-LEADER";
 
 /// Why the leader has not answered.
