@@ -1,5 +1,6 @@
 //! The history of a run as seen from outside: one JSON object per line, so that it can be judged again later and elsewhere.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
@@ -10,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use weir_protocol::JobId;
 use weir_protocol::job_status::JobStatus;
 
-use crate::workload::CountingJob;
+use crate::workload::JudgedJob;
+use crate::workload::sql::CommittedTable;
 
 /// File name of the history in a report's directory.
 pub const HISTORY_FILE: &str = "history.jsonl";
@@ -50,7 +52,8 @@ pub struct RunHeader {
     /// Number of slots of each TaskManager.
     pub slots: u32,
     /// The job whose output is compared with the computed result.
-    pub counting: CountingJob,
+    #[serde(flatten)]
+    pub job: JudgedJob,
     /// The cluster must recover within this time after the last fault.
     pub recovery_bound_ms: u64,
 }
@@ -86,7 +89,7 @@ pub enum What {
         /// Slots that are not granted.
         available: u32,
     },
-    /// The committed output of the counting job grew.
+    /// The committed output of the judged job grew.
     Output { files: u64, bytes: u64 },
     /// A process was started or has ended.
     Process {
@@ -127,6 +130,8 @@ pub enum What {
     Strangers { pids: Vec<u32> },
     /// Rows of the counting job's committed output at the end.
     Rows { lines: Vec<String> },
+    /// Committed tables of the SQL job at the end.
+    Tables { tables: BTreeMap<String, CommittedTable> },
     /// The run itself could not continue.
     Trouble { what: String },
 }
@@ -366,10 +371,10 @@ impl History {
         })
     }
 
-    /// The job of the counting workload, if its submission was acknowledged.
-    pub fn counting_job(&self) -> Option<JobId> {
+    /// The judged job, if its submission was acknowledged.
+    pub fn judged_job(&self) -> Option<JobId> {
         self.calls().find_map(|(_, call)| match (&call.operation, &call.outcome) {
-            (Operation::Submit, Outcome::Ok { job, .. }) if call.key == COUNTING_KEY => *job,
+            (Operation::Submit, Outcome::Ok { job, .. }) if call.key == self.header.job.key() => *job,
             _ => None,
         })
     }
@@ -387,12 +392,27 @@ impl History {
     }
 }
 
-/// Token and name of the counting job.
-pub const COUNTING_KEY: &str = "counting";
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_header_says_which_job_is_judged() {
+        use crate::workload::{CountingJob, SqlJob};
+        let jobs = [
+            JudgedJob::Counting(CountingJob::lasting(1)),
+            JudgedJob::Sql(SqlJob { rows: 5, rows_per_second: 5, parallelism: 1, checkpoint_interval_ms: 100 }),
+        ];
+        for job in jobs {
+            let directory = tempfile::tempdir().unwrap();
+            let recorder = Recorder::create(directory.path()).unwrap();
+            recorder.note(What::Run(RunHeader { job: job.clone(), ..crate::checkers::sample::header() }));
+            recorder.finish().unwrap();
+            assert_eq!(History::read(directory.path()).unwrap().header.job, job);
+            let text = std::fs::read_to_string(directory.path().join(HISTORY_FILE)).unwrap();
+            assert!(text.contains(&format!("\"{}\":{{", job.key())), "{text}");
+        }
+    }
 
     #[test]
     fn a_history_is_read_as_it_was_written_and_a_cut_line_is_left_out() {
@@ -410,6 +430,8 @@ mod tests {
         let outcome = Outcome::Ok { job: Some(JobId(7)), status: Some(JobStatus::Running), epoch: None };
         let call = Call { client: "c".into(), began_ms: 0, key: "k".into(), operation: Operation::Submit, outcome };
         recorder.note(What::Call(call));
+        let lines = BTreeMap::from([("0".to_owned(), vec!["a,1".to_owned()])]);
+        recorder.note(What::Tables { tables: [("t".to_owned(), lines)].into() });
         recorder.finish().unwrap();
         let written = History::of(recorder.events()).unwrap();
         assert_eq!(History::read(directory.path()).unwrap(), written);
@@ -417,7 +439,7 @@ mod tests {
         let mut text = std::fs::read_to_string(&path).unwrap();
         text.truncate(text.len() - 20);
         std::fs::write(&path, &text).unwrap();
-        assert_eq!(History::read(directory.path()).unwrap().events, written.events[..2]);
+        assert_eq!(History::read(directory.path()).unwrap().events, written.events[..3]);
         std::fs::write(&path, text.replace("fault-ended", "nonsense")).unwrap();
         assert!(History::read(directory.path()).is_err());
     }

@@ -12,8 +12,8 @@ use weir_protocol::job_graph::JobGraph;
 use weir_protocol::job_graph::validate::validate;
 use weir_protocol::rest::{
     AsyncOperationResponse, CheckpointStatistics, ClusterOverview, DrillBegin, DrillResult, DrillUnderWay, DrillsResponse, Empty,
-    ErrorResponse, HaResponse, JobDescription, JobsOverview, QueueStatusId, SavepointInfo, SavepointTriggerRequest, StopRequest,
-    SubmitRequest, SubmitResponse, TaskManagersInfo, TransferRequest, TransferResponse, TriggerResponse,
+    ErrorResponse, HaResponse, JobDescription, JobsOverview, QueryRows, QueueStatusId, SavepointInfo, SavepointTriggerRequest,
+    StopRequest, SubmitRequest, SubmitResponse, TaskManagersInfo, TransferRequest, TransferResponse, TriggerResponse,
 };
 use weir_world::{Millis, MonotonicClock, random_id};
 
@@ -131,6 +131,44 @@ impl ClusterClient {
     /// Submits a job and returns once it is durable. Retries across leader changes use one client token, so that they create
     /// exactly one job. If `token` is absent, the client draws one.
     pub async fn submit(&self, graph: &JobGraph, token: Option<&str>, deadline: Duration) -> Result<SubmitResponse, ClientError> {
+        self.submit_to("/weir/v1/jobs", graph, token, deadline).await
+    }
+
+    /// Submits the job of a query, whose rows [`Self::query_rows`] returns. See [`Self::submit`].
+    pub async fn submit_query(&self, graph: &JobGraph, deadline: Duration) -> Result<SubmitResponse, ClientError> {
+        self.submit_to("/weir/v1/queries", graph, None, deadline).await
+    }
+
+    /// The rows of a query from number `from` on, at most `max_rows`. If there are none yet, the answer comes after a moment without
+    /// rows. The leader may forget the rows before `from`. Points in time are shown in time zone `zone`.
+    pub async fn query_rows(
+        &self,
+        query: JobId,
+        from: u64,
+        max_rows: u64,
+        zone: &str,
+        deadline: Duration,
+    ) -> Result<QueryRows, ClientError> {
+        // The names of time zones have no other special characters.
+        let zone = zone.replace('+', "%2B");
+        let path = format!("/weir/v1/queries/{query}/rows?from={from}&max={max_rows}&zone={zone}");
+        self.get(&path, self.within(deadline)).await
+    }
+
+    /// Ends a query: cancels its job if it runs, and removes its rows. Safe to repeat.
+    pub async fn close_query(&self, query: JobId, deadline: Duration) -> Result<(), ClientError> {
+        let path = format!("/weir/v1/queries/{query}");
+        let Empty {} = self.call(Method::DELETE, &path, None, Repeat::Harmless, self.within(deadline)).await?;
+        Ok(())
+    }
+
+    async fn submit_to(
+        &self,
+        path: &str,
+        graph: &JobGraph,
+        token: Option<&str>,
+        deadline: Duration,
+    ) -> Result<SubmitResponse, ClientError> {
         if let Err(errors) = validate(graph) {
             return Err(ClientError::Refused { errors: errors.iter().map(ToString::to_string).collect() });
         }
@@ -144,7 +182,7 @@ impl ClusterClient {
         }
         let request =
             SubmitRequest { job_graph: graph.clone(), client_token: Some(client_token), allow_non_restored_state: false };
-        self.post("/weir/v1/jobs", &request, Repeat::Harmless, self.within(deadline)).await
+        self.post(path, &request, Repeat::Harmless, self.within(deadline)).await
     }
 
     /// Lists all jobs, running and ended.

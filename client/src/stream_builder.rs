@@ -305,33 +305,20 @@ impl<'a> Stream<'a> {
         self.then(descriptor, schema)
     }
 
-    /// Adds `columns` of the latest row of `right` with equal keys; null if there is none. The latest row is the last that has
-    /// arrived, so the result varies with the speed of the inputs. See [`Stream::join_latest_in_time`].
-    pub fn join_latest(self, keys: &[&str], right: Self, right_keys: &[&str], columns: &[&str]) -> Self {
-        self.join(keys, right, right_keys, columns, None)
-    }
-
     /// Adds `columns` of that row of `right` with equal keys that was the latest at the row's event time; null if there was none.
     /// The result is a function of the inputs.
-    pub fn join_latest_in_time(
-        self,
-        keys: &[&str],
-        right: Self,
-        right_keys: &[&str],
-        columns: &[&str],
-        times: EventTimes<'_>,
-    ) -> Self {
-        self.join(keys, right, right_keys, columns, Some(times))
-    }
-
-    fn join(self, keys: &[&str], right: Self, right_keys: &[&str], columns: &[&str], times: Option<EventTimes<'_>>) -> Self {
+    pub fn join_latest(self, keys: &[&str], right: Self, right_keys: &[&str], columns: &[&str], times: EventTimes<'_>) -> Self {
         let added = right.schema.iter().filter(|field| columns.contains(&field.name.as_str()));
         let mut schema = self.schema.clone();
         schema.extend(added.map(|added| field(&added.name, added.data_type.clone())));
-        let mut options = vec![("keys", json!(keys)), ("right_keys", json!(right_keys)), ("right_columns", json!(columns))];
-        if let Some(EventTimes { time_column, right_time_column }) = times {
-            options.extend([("time_column", json!(time_column)), ("right_time_column", json!(right_time_column))]);
-        }
+        let EventTimes { time_column, right_time_column } = times;
+        let options = vec![
+            ("keys", json!(keys)),
+            ("right_keys", json!(right_keys)),
+            ("right_columns", json!(columns)),
+            ("time_column", json!(time_column)),
+            ("right_time_column", json!(right_time_column)),
+        ];
         let parallelism = self.builder.parallelism;
         let joined = self.key_by(keys).begin(operator("join.latest", options), schema, parallelism);
         right.key_by(right_keys).connect(joined.vertex, 1);
@@ -459,9 +446,11 @@ mod tests {
     fn a_stream_may_be_continued_twice_and_joined() {
         let job = StreamBuilder::new("bids", 2);
         let all = job.read_files("/in", "csv", bids(), &[]);
-        let names = job.read_files("/names", "json", vec![field("id", DataType::Bigint), field("name", DataType::String)], &[]);
+        let names = vec![field("id", DataType::Bigint), field("name", DataType::String), field("since", DataType::Timestamp(3))];
+        let names = job.read_files("/names", "json", names, &[]);
         all.branch().print("all");
-        let joined = all.join_latest(&["auction"], names, &["id"], &["name"]);
+        let times = EventTimes { time_column: "ts", right_time_column: "since" };
+        let joined = all.join_latest(&["auction"], names, &["id"], &["name"], times);
         assert_eq!(joined.schema().last().map(|field| field.name.as_str()), Some("name"));
         joined.write_files("/out", "parquet");
         let graph = job.build().unwrap();
@@ -478,7 +467,7 @@ mod tests {
         let bids = job.read_files("/in", "csv", bids(), &[]).watermark("ts", 0);
         let prices = job.read_files("/prices", "csv", prices, &[]).watermark("since", 0);
         let times = EventTimes { time_column: "ts", right_time_column: "since" };
-        bids.join_latest_in_time(&["auction"], prices, &["id"], &["rate"], times).print("");
+        bids.join_latest(&["auction"], prices, &["id"], &["rate"], times).print("");
         let graph = job.build().unwrap();
         let join = graph.vertices.iter().flat_map(|vertex| &vertex.operators).find(|operator| operator.kind == "join.latest");
         let options = &join.unwrap().options;

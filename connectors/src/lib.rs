@@ -1,7 +1,7 @@
 //! Sources and sinks, which read and write the rows of a job.
 //!
-//! The kinds are `source.file`, `source.datagen`, `source.nexmark`, `sink.file`, `sink.print` and `sink.blackhole`. They run on slot
-//! threads as part of a chain, so their reads and writes are plain synchronous calls.
+//! The kinds are `source.file`, `source.datagen`, `source.nexmark`, `sink.file`, `sink.collect`, `sink.print` and `sink.blackhole`. They
+//! run on slot threads as part of a chain, so their reads and writes are plain synchronous calls.
 
 mod datagen;
 mod filesystem;
@@ -9,6 +9,7 @@ pub mod metrics;
 pub mod nexmark;
 mod options;
 mod print;
+pub mod query_results;
 mod random;
 mod rate;
 mod row_numbers;
@@ -29,6 +30,7 @@ pub fn register_connectors(registry: &mut OperatorRegistry) {
     registry.register("source.datagen", datagen::build);
     registry.register("source.nexmark", nexmark::build);
     registry.register("sink.file", filesystem::sink::build);
+    registry.register("sink.collect", query_results::sink::build);
     registry.register("sink.print", print::build_print);
     registry.register("sink.blackhole", print::build_blackhole);
 }

@@ -21,6 +21,7 @@ use weir_world::{Ended, OwnRuntime};
 use crate::dispatcher::DispatcherOptions;
 use crate::job_master::JobMasterOptions;
 use crate::leader::{Leader, LeaderContext};
+use crate::led_service::LedServices;
 use crate::metrics;
 use crate::resource_manager::HeartbeatOptions;
 use crate::rest::{self, Rest};
@@ -77,6 +78,8 @@ pub struct JobManagerOptions {
     pub metrics: Option<PrometheusHandle>,
     /// Carries out the faults of drills (`drill.agent.enabled`). `None` means that this process refuses faults.
     pub faults: Option<FaultInjectorRef>,
+    /// Services that this process carries out while it leads. Standbys pass their requests on.
+    pub services: LedServices,
 }
 
 impl fmt::Debug for JobManagerOptions {
@@ -145,6 +148,7 @@ impl JobManager {
             heartbeat: options.heartbeat,
             dispatcher: options.dispatcher,
             job_master: options.job_master,
+            services: Arc::clone(&options.services),
             leading,
             store_survives: options.store_survives,
             markers: Arc::default(),
@@ -162,7 +166,7 @@ impl JobManager {
                 CONTROL_THREADS,
                 run_control(context, candidate, rpc_listener, service, stop_end.clone()),
             )?,
-            run_thread("weir-rest", 1, run_rest(rest, rest_listener, stop_end))?,
+            run_thread("weir-rest", 1, run_rest(rest, options.services, rest_listener, stop_end))?,
         ];
         tracing::info!(%rest_address, %rpc_address, "JobManager started");
         Ok(Self { ha: options.ha, rest_address, rpc_address, stop, refused: refused_end, ended })
@@ -223,11 +227,11 @@ fn run_thread(
     OwnRuntime::multi_threaded(name, workers, BLOCKING_THREADS)?.drive(name, Some(THREAD_GRACE), main, || {})
 }
 
-async fn run_rest(rest: Rest, listener: BoundListener, mut stop: watch::Receiver<bool>) {
+async fn run_rest(rest: Rest, services: LedServices, listener: BoundListener, mut stop: watch::Receiver<bool>) {
     tokio::select! {
         biased;
         _ = stop.wait_for(|stop| *stop) => {}
-        outcome = rest::serve(rest, listener) => {
+        outcome = rest::serve(rest, &services, listener) => {
             if let Err(error) = outcome {
                 tracing::error!(%error, "REST has ended");
             }

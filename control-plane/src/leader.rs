@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, join_all};
 use tokio::sync::{OnceCell, watch};
 use tokio::task::JoinHandle;
 use weir_ha::store_identity::{Markers, Verdict};
@@ -27,6 +27,7 @@ use crate::job_master::runner::{JobMasterContext, SubmittedJob};
 use crate::job_master::{JobMaster, JobMasterOptions};
 use crate::leader_history;
 use crate::leading::Leading;
+use crate::led_service::LedServices;
 use crate::metrics;
 use crate::resource_manager::gateway::ResourceManagerGateway;
 use crate::resource_manager::{self, HeartbeatOptions};
@@ -48,6 +49,8 @@ pub(crate) struct LeaderContext {
     pub(crate) heartbeat: HeartbeatOptions,
     pub(crate) dispatcher: DispatcherOptions,
     pub(crate) job_master: JobMasterOptions,
+    /// What else runs while this process leads.
+    pub(crate) services: LedServices,
     /// Gives REST and the TaskManager service the leader in this process, if there is one.
     pub(crate) leading: watch::Sender<Option<Leading>>,
     /// Whether the coordination store survives the end of all JobManagers.
@@ -89,6 +92,7 @@ impl Leader {
         });
         let leading = Leading {
             leadership: Arc::new(leadership),
+            ha: context.ha.clone(),
             jobs: jobs.clone(),
             dispatcher,
             resource_manager,
@@ -168,7 +172,8 @@ impl TakeOver {
             leader_history::record(&*self.context.ha, &self.leading.leadership).await;
             self.announce().await;
         };
-        tokio::join!(dispatcher.run(), announce);
+        let services = self.context.services.iter().map(|service| service.lead(self.leading.clone()));
+        tokio::join!(dispatcher.run(), announce, join_all(services));
     }
 
     /// Reads everything the store holds, or the verdict that forbids to act on it. Retries until it succeeds or the leadership ends.

@@ -9,6 +9,7 @@ pub mod job_master;
 mod leader;
 mod leader_history;
 mod leading;
+mod led_service;
 pub mod metrics;
 pub mod resource_manager;
 mod rest;
@@ -16,3 +17,5 @@ pub mod rpc;
 pub mod store_away;
 
 pub use job_manager::{JobManager, JobManagerOptions, StartError};
+pub use leading::{Leading, StopError};
+pub use led_service::{LedService, LedServices};

@@ -334,6 +334,11 @@ impl OperatorChain {
         self.operators.iter().any(|operator| operator.is_idle())
     }
 
+    /// Whether all operators can take more rows. If not, give the chain no input, but ticks.
+    pub fn has_room(&self) -> bool {
+        self.operators.iter().all(|operator| operator.has_room())
+    }
+
     /// The last watermark that left the chain; [`MIN_WATERMARK`] before the first.
     pub fn current_watermark(&self) -> EventTime {
         self.watermark

@@ -87,6 +87,12 @@ pub trait Operator: Send {
         false
     }
 
+    /// Whether the operator can take more rows now. If not, the task takes no input, and asks again at every tick of its clock. It
+    /// must become true without a barrier, because a barrier may wait behind the rows.
+    fn has_room(&self) -> bool {
+        true
+    }
+
     /// Number of rows dropped because they were too late, since the start of this attempt.
     fn late_records(&self) -> u64 {
         0

@@ -28,6 +28,7 @@ pub fn arrow_type(data_type: &DataType) -> ArrowType {
         DataType::Time(_) => ArrowType::Time32(TimeUnit::Millisecond),
         DataType::Timestamp(precision) => ArrowType::Timestamp(time_unit(*precision), None),
         DataType::TimestampLtz(precision) => ArrowType::Timestamp(time_unit(*precision), Some(UTC.into())),
+        DataType::IntervalMonths | DataType::IntervalMillis => ArrowType::Int64,
         DataType::Array(element) => ArrowType::List(Arc::new(element_field("item", element))),
         DataType::Map(key, value) => {
             let key = ArrowField::new("key", arrow_type(&key.data_type), false);

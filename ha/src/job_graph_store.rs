@@ -10,7 +10,7 @@ use weir_protocol::{JobId, LeaderEpoch};
 use weir_storage::file_system::{FileError, FileSystemRef};
 
 use crate::resolved_commit::{self, Resolved};
-use crate::{Expect, HaServices, Leadership, Operation, ReadError, StoreError, StoreUsage, keys, record};
+use crate::{Expect, HaServices, Leadership, Operation, ReadError, StoreError, keys, record};
 
 /// Graphs of at most this many bytes are kept in the handle itself.
 pub const INLINE_GRAPH_LIMIT: usize = 16 * 1024;
@@ -182,10 +182,7 @@ impl JobGraphStore {
     /// Refuses a new job once the store is half full. The rest is for the jobs that run: without room for their checkpoints and
     /// results they would fail.
     fn check_room(&self) -> Result<(), StoreError> {
-        match self.ha.usage() {
-            Some(StoreUsage { bytes, limit }) if bytes >= limit / 2 => Err(StoreError::NoRoom { bytes, limit: limit / 2 }),
-            _ => Ok(()),
-        }
+        StoreError::check_room(self.ha.usage())
     }
 
     /// Reads every submitted job. A graph that can't be read quarantines only its own job (G5).

@@ -12,12 +12,18 @@
 //! leader-history                 the newest leaderships, for people; nothing depends on it
 //! drill                          DrillStore: the newest drill, and until when restarts of tasks do not count
 //! drill-history                  DrillStore: how the newest drills ended, for people; nothing depends on it
+//! sql/sessions/<session>         SqlStore: a session of the SQL gateway
+//! sql/operations/<session>/<operation>  SqlStore: a statement of a session and its result
+//! catalog/<catalog>/d/<database>        SqlStore: a database of the SQL catalogue
+//! catalog/<catalog>/o/<database>/<name> SqlStore: a table or a view; both share their names, so one key decides who has a name
 //! ```
 //!
 //! Values are JSON records that carry the version of their format (`record.rs`), so that a person can read them.
 
 use weir_protocol::rest::SubmitRequest;
 use weir_protocol::{CheckpointId, JobId};
+
+use crate::SqlHandle;
 
 /// Prefix of everything [`graph`] returns.
 pub const JOBS: &str = "jobs/";
@@ -35,6 +41,51 @@ pub const DRILL_HISTORY: &str = "drill-history";
 pub const STORE_IDENTITY: &str = "store-identity";
 /// Key of the mark that a migration leaves.
 pub const MIGRATION: &str = "migration";
+
+/// Prefix of all sessions of the SQL gateway.
+pub const SQL_SESSIONS: &str = "sql/sessions/";
+/// Prefix of the operations of all sessions.
+pub const SQL_OPERATIONS: &str = "sql/operations/";
+/// Prefix of the SQL catalogue.
+pub const CATALOG: &str = "catalog/";
+
+/// Key of a session of the SQL gateway.
+pub fn sql_session(session: SqlHandle) -> String {
+    format!("{SQL_SESSIONS}{session}")
+}
+
+/// Prefix of the operations of a session.
+pub fn sql_operations(session: SqlHandle) -> String {
+    format!("{SQL_OPERATIONS}{session}/")
+}
+
+/// Key of an operation of a session.
+pub fn sql_operation(session: SqlHandle, operation: SqlHandle) -> String {
+    format!("{SQL_OPERATIONS}{session}/{operation}")
+}
+
+/// Key of a database of the SQL catalogue.
+pub fn catalog_database(catalog: &str, database: &str) -> String {
+    format!("{CATALOG}{}/d/{}", escaped(catalog), escaped(database))
+}
+
+/// Key of a table or a view of the SQL catalogue.
+pub fn catalog_object(catalog: &str, database: &str, name: &str) -> String {
+    format!("{CATALOG}{}/o/{}/{}", escaped(catalog), escaped(database), escaped(name))
+}
+
+/// A name as one part of a key: without slashes and control characters, which coordination systems treat in their own ways.
+fn escaped(name: &str) -> String {
+    let mut part = String::with_capacity(name.len());
+    for c in name.chars() {
+        match c {
+            '/' | '%' => part.push_str(&format!("%{:02x}", u32::from(c))),
+            c if c.is_control() => part.push_str(&format!("%{:02x}", u32::from(c))),
+            c => part.push(c),
+        }
+    }
+    part
+}
 
 /// Key of the handle of a job's graph.
 pub fn graph(job: JobId) -> String {
@@ -94,6 +145,13 @@ mod tests {
             assert_eq!(token(illegal), None, "{illegal:?}");
         }
         assert_eq!(token("a.B-1_2"), Some("tokens/a.B-1_2".to_owned()));
+    }
+
+    #[test]
+    fn names_of_tables_stay_within_their_part_of_the_key() {
+        assert_eq!(catalog_object("c", "d", "a/b%\n"), "catalog/c/o/d/a%2fb%25%0a");
+        assert_ne!(catalog_object("c", "d", "a%2fb"), catalog_object("c", "d", "a/b"));
+        assert_eq!(catalog_database("c", "Größe"), "catalog/c/d/Größe");
     }
 
     #[test]

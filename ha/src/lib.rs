@@ -31,6 +31,7 @@ mod provider_thread;
 pub mod raft;
 mod record;
 mod resolved_commit;
+mod sql_store;
 mod store_error;
 pub mod store_identity;
 mod watchers;
@@ -50,6 +51,7 @@ pub use job_result_store::{JobResult, JobResultStore};
 pub use membership::{MemberChange, MembershipError};
 pub use memory::{MemoryProvider, MemoryStore, UnknownCommit};
 pub use provider::{CoordinationStore, Election, GroupAdmin, HaProvider, HaServices, StoreUsage};
+pub use sql_store::{Found, SqlChanges, SqlCommit, SqlHandle, SqlStore};
 pub use store_error::StoreError;
 
 /// A JobManager that could lead, and the addresses at which it can be reached when it leads.

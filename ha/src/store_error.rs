@@ -3,7 +3,7 @@
 use weir_protocol::{JobId, LeaderEpoch};
 use weir_storage::file_system::FileError;
 
-use crate::ReadError;
+use crate::{ReadError, StoreUsage};
 
 /// Why a call to a typed store failed. [`Self::is_retryable`] says whether a retry may help.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -53,15 +53,16 @@ pub enum StoreError {
     /// The call exceeds a limit or has an invalid argument.
     #[error("HA-REFUSED: {reason}")]
     Refused { reason: String },
-    /// The store has no room for another job.
+    /// The store has no room for another job, session or table.
     #[error(
-        "HA-NO-ROOM: the coordination store holds {bytes} bytes, and takes no new job above {limit}: the rest is kept for the \
-         checkpoints and results of the jobs that it has; cancel jobs, or have results forgotten sooner (jobstore.expiration-time)"
+        "HA-NO-ROOM: the coordination store holds {bytes} bytes, and takes no new job, SQL session or table above {limit}: the \
+         rest is kept for the checkpoints and results of the jobs that it has; cancel jobs, or have results forgotten sooner \
+         (jobstore.expiration-time)"
     )]
     NoRoom {
         /// Bytes of all keys and values.
         bytes: u64,
-        /// The most bytes with which a new job is accepted.
+        /// The most bytes with which something new is accepted.
         limit: u64,
     },
     /// File storage failed.
@@ -70,6 +71,14 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Fails once the store is half full, or if it is fuller.
+    pub(crate) fn check_room(usage: Option<StoreUsage>) -> Result<(), Self> {
+        match usage {
+            Some(StoreUsage { bytes, limit }) if bytes >= limit / 2 => Err(Self::NoRoom { bytes, limit: limit / 2 }),
+            _ => Ok(()),
+        }
+    }
+
     /// Whether the same call may succeed later, under the same leadership.
     pub fn is_retryable(&self) -> bool {
         match self {

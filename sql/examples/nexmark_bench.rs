@@ -62,8 +62,8 @@ fn plan(script: &str) -> Result<JobGraph, Box<dyn Error>> {
             Statement::Query(query) => {
                 let sink = OperatorDescriptor::new("sink.blackhole", BTreeMap::new());
                 let options = session.job_options("bench");
-                let (job, _) = plan_query(session.environment(), &query, sink, &options).map_err(|error| error.render(script))?;
-                return Ok(job.graph);
+                let planned = plan_query(session.environment(), &query, sink, &options).map_err(|error| error.render(script))?;
+                return Ok(planned.job.graph);
             }
             other => {
                 session.command(&other).ok_or("not a command")?.map_err(|error| error.render(script))?;

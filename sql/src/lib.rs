@@ -2,6 +2,8 @@
 
 pub mod bind;
 pub mod catalog;
+pub mod command;
+pub mod completion;
 pub mod connector;
 pub mod dialect;
 pub mod expression;
@@ -12,4 +14,4 @@ pub mod script;
 pub mod session;
 pub mod stream;
 
-pub use option::OptionValue;
+pub use option::{OptionValue, duration_ms};

@@ -66,7 +66,7 @@ pub(crate) fn flag(text: &str) -> Option<bool> {
 }
 
 /// A length of time in milliseconds. Parts below a millisecond are cut.
-pub(crate) fn duration_ms(text: &str) -> Option<u64> {
+pub fn duration_ms(text: &str) -> Option<u64> {
     let (number, unit) = number_and_unit(text)?;
     let (factor, divisor): (u64, u64) = match unit.as_str() {
         "" | "ms" | "milli" | "millis" | "millisecond" | "milliseconds" => (1, 1),

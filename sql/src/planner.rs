@@ -1,15 +1,20 @@
 //! Plans statements: from a query to a JobGraph, and to the text of EXPLAIN.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use sqlparser::ast::Query;
 use weir_protocol::job_graph::{JobGraph, JobVertex, OperatorDescriptor};
 
 use crate::bind::{self, Environment};
+use crate::connector;
 use crate::dialect::Insert;
 use crate::graph::{self, JobOptions};
 use crate::script::SqlError;
 use crate::stream::{Column, Node, NodeKind, explain, prune};
+
+/// The sink of queries whose rows come back to the client.
+pub const COLLECT: &str = "sink.collect";
 
 /// A planned job.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,6 +22,18 @@ pub struct PlannedJob {
     pub graph: JobGraph,
     /// What EXPLAIN shows of it.
     pub explanation: String,
+    /// What the user should know of it, such as options of tables that have no effect.
+    pub notices: Vec<String>,
+}
+
+/// A planned query.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlannedQuery {
+    pub job: PlannedJob,
+    /// The columns of the rows.
+    pub columns: Vec<Column>,
+    /// Whether the rows have kinds: they are changes of a table, and some take others back.
+    pub is_updating: bool,
 }
 
 /// Plans inserts, which run as one job. Parts that several of them have in common run once.
@@ -25,16 +42,16 @@ pub fn plan_inserts(environment: Environment<'_>, inserts: &[Insert], options: &
     let sinks = prune(bound.clone());
     let graph = graph::job_graph(&sinks, options)?;
     let explanation = explanation(&bound, &sinks, &graph);
-    Ok(PlannedJob { graph, explanation })
+    Ok(PlannedJob { graph, explanation, notices: notices(&sinks)? })
 }
 
-/// Plans a query whose rows go to `sink`, an operator of the caller. Returns the job and the columns of the rows.
+/// Plans a query whose rows go to `sink`, an operator of the caller. One subtask runs it, because the rows have an order.
 pub fn plan_query(
     environment: Environment<'_>,
     query: &Query,
     sink: OperatorDescriptor,
     options: &JobOptions,
-) -> Result<(PlannedJob, Vec<Column>), SqlError> {
+) -> Result<PlannedQuery, SqlError> {
     let bound = bind::query(environment, query)?;
     let columns = bound.columns.clone();
     let kind = NodeKind::Collect { operator: sink };
@@ -43,7 +60,29 @@ pub fn plan_query(
     let sinks = prune(vec![root.clone()]);
     let graph = graph::job_graph(&sinks, options)?;
     let explanation = explanation(&[root], &sinks, &graph);
-    Ok((PlannedJob { graph, explanation }, columns))
+    Ok(PlannedQuery { job: PlannedJob { graph, explanation, notices: notices(&sinks)? }, columns, is_updating })
+}
+
+/// Plans a query whose rows come back to the client. The leader tells its sink, [`COLLECT`], where to write them.
+pub fn plan_rows(environment: Environment<'_>, query: &Query, options: &JobOptions) -> Result<PlannedQuery, SqlError> {
+    plan_query(environment, query, OperatorDescriptor::new(COLLECT, BTreeMap::new()), options)
+}
+
+/// What the connectors of the tables say, each once.
+fn notices(sinks: &[Rc<Node>]) -> Result<Vec<String>, SqlError> {
+    let (mut notices, mut waiting): (Vec<String>, Vec<_>) = (Vec::new(), sinks.iter().collect());
+    while let Some(node) = waiting.pop() {
+        let said = match &node.kind {
+            NodeKind::Scan { path, table } => connector::source(path, table, &node.names())?.notices,
+            NodeKind::Sink { path, table } => connector::sink(path, table)?.notices,
+            _ => Vec::new(),
+        };
+        notices.extend(said);
+        waiting.extend(&node.inputs);
+    }
+    notices.sort_unstable();
+    notices.dedup();
+    Ok(notices)
 }
 
 fn explanation(bound: &[Rc<Node>], sinks: &[Rc<Node>], graph: &JobGraph) -> String {

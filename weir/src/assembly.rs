@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use weir_connectors::query_results::local_directory;
 use weir_control_plane::dispatcher::DispatcherOptions;
 use weir_control_plane::job_manager::{JobManager, JobManagerOptions};
 use weir_control_plane::job_master::JobMasterOptions;
@@ -15,6 +16,8 @@ use weir_ha::HaServices;
 use weir_protocol::drill::FaultInjectorRef;
 use weir_protocol::http_access::HttpAccess;
 use weir_protocol::job_graph::JobGraph;
+use weir_sql_gateway::results::ResultPlace;
+use weir_sql_gateway::{GatewayOptions, SqlGateway};
 use weir_storage::{StorageOptions, StorageOutage};
 use weir_worker::{TaskManager, TaskManagerOptions};
 
@@ -90,8 +93,25 @@ pub fn start_job_manager(config: &Config) -> Result<JobManager, StartError> {
         storage_options,
         metrics,
         faults,
+        services: [Arc::new(gateway(config, &checkpoint_dir)) as _].into(),
     };
     Ok(JobManager::start(options)?)
+}
+
+fn gateway(config: &Config, checkpoint_dir: &str) -> SqlGateway {
+    SqlGateway::new(GatewayOptions::default(), result_place(config, checkpoint_dir), check_graph)
+}
+
+/// Where the rows of queries are: in the configured directory, or else below that of the checkpoints.
+fn result_place(config: &Config, checkpoint_dir: &str) -> ResultPlace {
+    let directory = match config.get(&option::SQL_RESULTS_DIR) {
+        Some(path) => local_directory(&path).ok_or_else(|| format!("sql.results.dir is {path:?}, which is not a local path")),
+        None => local_directory(checkpoint_dir).map(|directory| directory.join("query-results")).ok_or_else(|| {
+            let why = format!("execution.checkpointing.dir is {checkpoint_dir:?}, where the rows of queries can't be");
+            format!("{why}; set sql.results.dir to a directory that all JobManagers and TaskManagers share")
+        }),
+    };
+    ResultPlace { directory, idle_timeout_ms: config.milliseconds(&option::SQL_RESULTS_IDLE_TIMEOUT) }
 }
 
 /// Starts a TaskManager in this process.

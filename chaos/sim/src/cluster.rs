@@ -226,6 +226,7 @@ impl Cluster {
             config: BTreeMap::new(),
             metrics: None,
             faults: None,
+            services: Arc::default(),
         };
         let job_manager = JobManager::start(options)?;
         let mut refused = Box::pin(job_manager.refused());

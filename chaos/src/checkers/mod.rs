@@ -80,7 +80,7 @@ pub struct Judged {
     pub without_footprint: Vec<String>,
     /// Number of leaders after the first one.
     pub leader_changes: usize,
-    /// Number of input rows of the counting job.
+    /// Number of input rows of the judged job.
     pub rows: u64,
 }
 
@@ -134,7 +134,7 @@ pub fn judge(history: &History) -> Judged {
         skipped,
         without_footprint,
         leader_changes: history.leaders().len().saturating_sub(1),
-        rows: history.header.counting.rows,
+        rows: history.header.job.rows(),
         findings,
     };
     judged.verdict = verdict(&judged, history);

@@ -21,8 +21,8 @@ struct Seen<'a> {
 /// the end; `None` means that the run did not get as far as healing.
 fn well_at(history: &History) -> Option<Result<u64, String>> {
     let healed_at = history.phase_at(Phase::Healing)?;
-    let counting = history.counting_job();
-    let before = history.jobs().filter(|(at, seen)| *at <= healed_at && Some(seen.job) == counting);
+    let judged = history.judged_job();
+    let before = history.jobs().filter(|(at, seen)| *at <= healed_at && Some(seen.job) == judged);
     let before = before.filter_map(|(_, seen)| seen.checkpoint).max().unwrap_or(0);
     let mut seen = Seen::default();
     for event in history.events.iter().filter(|event| event.at_ms >= healed_at) {
@@ -32,7 +32,7 @@ fn well_at(history: &History) -> Option<Result<u64, String>> {
                 seen.leaders.insert(observer, (name.as_deref(), *epoch, *quorum && !away));
             }
             What::Slots { taskmanagers, .. } => seen.taskmanagers = *taskmanagers,
-            What::Job(job) if Some(job.job) == counting => {
+            What::Job(job) if Some(job.job) == judged => {
                 let ended = job.status == JobStatus::Finished;
                 let runs = job.status == JobStatus::Running && job.running == job.tasks && job.tasks > 0;
                 seen.checkpoint_after |= ended || job.checkpoint.is_some_and(|checkpoint| checkpoint > before);

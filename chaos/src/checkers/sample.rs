@@ -5,13 +5,19 @@ use weir_protocol::job_status::JobStatus;
 
 use super::{CHECKERS, Judgement};
 use crate::history::{
-    COUNTING_KEY, Call, Event, FinalJob, HISTORY_VERSION, History, InjectedFault, JobSeen, Operation, Outcome, Phase, RunHeader,
-    What,
+    Call, Event, FinalJob, HISTORY_VERSION, History, InjectedFault, JobSeen, Operation, Outcome, Phase, RunHeader, What,
 };
-use crate::workload::CountingJob;
+use crate::workload::{CountingJob, JudgedJob, SqlJob};
 
-/// Ids of the counting job and of a job that was cancelled.
+/// Ids of the judged job and of a job that was cancelled.
 pub(crate) const JOBS: [JobId; 2] = [JobId(1), JobId(2)];
+
+fn counting() -> CountingJob {
+    CountingJob { rows: 20, rows_per_second: 10, keys: 2, window_ms: 10, parallelism: 1, checkpoint_interval_ms: 100 }
+}
+
+/// Name and token of the judged job.
+const KEY: &str = "counting";
 
 pub(crate) fn header() -> RunHeader {
     RunHeader {
@@ -26,14 +32,7 @@ pub(crate) fn header() -> RunHeader {
         jobmanagers: vec!["jm-1".into(), "jm-2".into()],
         taskmanagers: vec!["tm-1".into()],
         slots: 2,
-        counting: CountingJob {
-            rows: 20,
-            rows_per_second: 10,
-            keys: 2,
-            window_ms: 10,
-            parallelism: 1,
-            checkpoint_interval_ms: 100,
-        },
+        job: JudgedJob::Counting(counting()),
         recovery_bound_ms: 10_000,
     }
 }
@@ -79,7 +78,7 @@ pub(crate) fn history() -> History {
     let whats = vec![
         What::Run(header()),
         leader("jm-1/1", "jm-1", 1),
-        call(2, COUNTING_KEY, Operation::Submit, ok(JOBS[0], None)),
+        call(2, KEY, Operation::Submit, ok(JOBS[0], None)),
         phase(Phase::Faults),
         slots(1),
         job(1, 3, None),
@@ -96,13 +95,11 @@ pub(crate) fn history() -> History {
         What::Files { referenced: 2, missing: vec![], unreferenced: None },
         phase(Phase::Ending),
         call(160, "other", Operation::Describe, ok(JOBS[1], Some(JobStatus::Canceled))),
-        What::FinalJobs {
-            jobs: vec![ended(JOBS[0], COUNTING_KEY, JobStatus::Finished), ended(JOBS[1], "other", JobStatus::Canceled)],
-        },
+        What::FinalJobs { jobs: vec![ended(JOBS[0], KEY, JobStatus::Finished), ended(JOBS[1], "other", JobStatus::Canceled)] },
         What::Files { referenced: 0, missing: vec![], unreferenced: Some(vec![]) },
         slots(2),
         What::Strangers { pids: vec![] },
-        What::Rows { lines: header().counting.right_lines() },
+        What::Rows { lines: counting().right_lines() },
         phase(Phase::Done),
     ];
     let events = whats.into_iter().zip(0..).map(|(what, number)| Event { at_ms: number * 10, what }).collect();
@@ -113,6 +110,21 @@ pub(crate) fn history() -> History {
 pub(crate) fn changed(mut change: impl FnMut(&mut What)) -> History {
     let mut history = history();
     history.events.iter_mut().for_each(|event| change(&mut event.what));
+    history
+}
+
+/// The sample history of the SQL job, with a change to the lines of each table.
+pub(crate) fn of_sql(change: impl Fn(&str, &mut Vec<String>)) -> History {
+    let job = SqlJob { rows: 100, rows_per_second: 1_000, parallelism: 1, checkpoint_interval_ms: 100 };
+    let mut tables = job.right_tables();
+    tables.iter_mut().for_each(|(name, table)| table.values_mut().for_each(|lines| change(name, lines)));
+    let mut history = changed(|what| {
+        if let What::Rows { .. } = what {
+            *what = What::Tables { tables: tables.clone() };
+        }
+    });
+    history.header.job = JudgedJob::Sql(job);
+    history.events[0].what = What::Run(history.header.clone());
     history
 }
 

@@ -79,6 +79,7 @@ fn figures(history: &History, judged: &Judged) -> String {
     let longest = pauses(history).into_iter().map(|pause| pause.to_ms - pause.from_ms).max();
     let output = history.last(|what| match what {
         What::Rows { lines } => Some(lines.len()),
+        What::Tables { tables } => Some(tables.values().flat_map(|table| table.values()).map(Vec::len).sum()),
         _ => None,
     });
     let held = judged.findings.iter().filter(|finding| matches!(finding.judgement, Judgement::Held { .. })).count();

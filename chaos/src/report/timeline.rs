@@ -55,11 +55,11 @@ fn commits(history: &History) -> Vec<(u64, u64)> {
     commits
 }
 
-/// When each completed checkpoint of the counting job was first seen.
+/// When each completed checkpoint of the judged job was first seen.
 pub(super) fn checkpoints(history: &History) -> Vec<(u64, u64)> {
-    let counting = history.counting_job();
+    let judged = history.judged_job();
     let (mut newest, mut seen) = (0, Vec::new());
-    for (at, job) in history.jobs().filter(|(_, job)| Some(job.job) == counting) {
+    for (at, job) in history.jobs().filter(|(_, job)| Some(job.job) == judged) {
         if let Some(id) = job.checkpoint.filter(|id| *id > newest) {
             newest = id;
             seen.push((at, id));
@@ -70,10 +70,10 @@ pub(super) fn checkpoints(history: &History) -> Vec<(u64, u64)> {
 
 /// Rows that were read, by the time when this was seen.
 fn rows_read(history: &History) -> Vec<(u64, u64)> {
-    let counting = history.counting_job();
+    let judged = history.judged_job();
     let mut before = 0;
     let mut seen = Vec::new();
-    for (at, job) in history.jobs().filter(|(_, job)| Some(job.job) == counting) {
+    for (at, job) in history.jobs().filter(|(_, job)| Some(job.job) == judged) {
         // A new attempt counts from 0 again.
         let more = job.records.checked_sub(before).unwrap_or(job.records);
         before = job.records;

@@ -16,7 +16,8 @@ use super::scene::Scene;
 use crate::checkers::checkpoints::is_half_written;
 use crate::checkers::recovery::recovered;
 use crate::history::{FinalJob, History, Phase, What};
-use crate::workload::{CountingJob, committed_lines};
+use crate::workload::sql::committed_tables;
+use crate::workload::{JudgedJob, committed_lines};
 
 const PACE: Duration = Duration::from_millis(200);
 /// How long one call may take.
@@ -84,11 +85,11 @@ fn missing_files(root: &Path, job: JobId, checkpoint: weir_protocol::CheckpointI
 }
 
 /// Waits until all jobs have ended, and records the final state.
-pub(super) fn end(scene: &mut Scene, counting: &CountingJob, output: &Path, progress: fn(&str)) -> io::Result<()> {
+pub(super) fn end(scene: &mut Scene, job: &JudgedJob, output: &Path, progress: fn(&str)) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let client = ClusterClient::new(scene.cluster.rest_addresses()).map_err(io::Error::other)?;
     // The job may have to read everything again at its given rate, and it may have to recover once more.
-    let bound = Duration::from_secs(counting.rows / counting.rows_per_second) + super::RECOVERY_BOUND;
+    let bound = Duration::from_secs(job.rows() / job.rows_per_second()) + super::RECOVERY_BOUND;
     progress("waiting for the jobs to end");
     let ended = |scene: &Scene| scene.view.get().job.is_some_and(|job| job.status.is_globally_terminal());
     let patience = Patience::of(bound);
@@ -110,7 +111,10 @@ pub(super) fn end(scene: &mut Scene, counting: &CountingJob, output: &Path, prog
     }
     scene.recorder.note(What::Files { referenced: 0, missing: Vec::new(), unreferenced: Some(left) });
     note_slots_and_strangers(scene, &runtime, &client)?;
-    scene.recorder.note(What::Rows { lines: committed_lines(output)? });
+    scene.recorder.note(match job {
+        JudgedJob::Counting(_) => What::Rows { lines: committed_lines(output)? },
+        JudgedJob::Sql(_) => What::Tables { tables: committed_tables(output)? },
+    });
     scene.recorder.note(What::Phase { phase: Phase::Done });
     Ok(())
 }

@@ -22,13 +22,11 @@ use crate::checkers::{Judged, judge};
 use crate::cluster::leftovers;
 use crate::cluster::turn::take_turn;
 use crate::faults::{Hindrances, NEMESES, Need, Nemesis, Plan};
-use crate::history::{
-    COUNTING_KEY, Call, HISTORY_VERSION, History, InjectedFault, Operation, Outcome, Phase, Recorder, RunHeader, What,
-};
+use crate::history::{Call, HISTORY_VERSION, History, InjectedFault, Operation, Outcome, Phase, Recorder, RunHeader, What};
 use crate::lossy_disk::LossyDisk;
 use crate::report;
-use crate::workload::CountingJob;
 use crate::workload::churn::Churn;
+use crate::workload::{CountingJob, JudgedJob, SqlJob};
 use observer::Observer;
 use scene::{Parts, Scene};
 
@@ -40,6 +38,8 @@ pub enum Workload {
     Counting,
     /// The counting job, and beside it submissions, cancellations, savepoints, short jobs and transfers of leadership.
     Churn,
+    /// A SQL script: windows, and aggregates whose rows change.
+    Sql,
 }
 
 impl Workload {
@@ -48,6 +48,7 @@ impl Workload {
         match self {
             Self::Counting => "counting",
             Self::Churn => "churn",
+            Self::Sql => "sql",
         }
     }
 
@@ -57,6 +58,9 @@ impl Workload {
             Self::Counting => "one job counts numbered rows, exactly-once into files; its correct output can be computed",
             Self::Churn => {
                 "the same job, and beside it submissions with tokens, cancellations, savepoints, short jobs and leadership transfers"
+            }
+            Self::Sql => {
+                "a SQL script (a fifth of the rows): windows, and aggregates whose changes are files; what it means can be computed"
             }
         }
     }
@@ -76,7 +80,7 @@ pub struct RunOptions {
     pub seed: u64,
     /// What the JobManagers coordinate through.
     pub coordination: Coordination,
-    /// Rows per second of the counting job.
+    /// Rows per second of the counting job. The SQL job has a fifth of them.
     pub rows_per_second: u64,
     /// Directory of the report.
     pub report: PathBuf,
@@ -116,6 +120,8 @@ fn coordination_name(coordination: Coordination) -> String {
 const RECOVERY_BOUND: Duration = Duration::from_secs(60);
 /// The counting job lasts this many seconds longer than the planned faults, because the steps after them need a running job.
 const MARGIN_SECONDS: u64 = 3;
+/// Most rows per second of the SQL job: event times are one millisecond apart at least.
+const SQL_ROWS_PER_SECOND: u64 = 1_000;
 /// Shortest pause between two faults, in milliseconds.
 const PAUSE_MS: u64 = 500;
 /// How long a cluster may take to accept its first job.
@@ -128,8 +134,8 @@ pub fn run(options: &RunOptions, stop: &Arc<AtomicBool>) -> io::Result<Judged> {
     let recorder = Recorder::create(&options.report)?;
     let directory = leftovers::working_directory()?;
     let cluster = LocalClusterOptions::under(&directory)?;
-    let counting = counting_job(options, cluster.slots);
-    recorder.note(What::Run(header(options, &counting, &cluster)));
+    let job = judged_job(options, cluster.slots);
+    recorder.note(What::Run(header(options, &job, &cluster)));
     let hindrances = Hindrances::of_this_machine();
     let hindrances = if options.namespaces { hindrances } else { hindrances.without_network() };
     let mut possible = Vec::new();
@@ -154,7 +160,7 @@ pub fn run(options: &RunOptions, stop: &Arc<AtomicBool>) -> io::Result<Judged> {
         links: needed(Need::Links),
         seed: options.seed,
     };
-    if let Err(error) = go(options, &counting, &plan, parts, &directory, &recorder, stop) {
+    if let Err(error) = go(options, &job, &plan, parts, &directory, &recorder, stop) {
         (options.progress)(&format!("trouble  {error}"));
         recorder.note(What::Trouble { what: error.to_string() });
     }
@@ -169,18 +175,26 @@ pub fn run(options: &RunOptions, stop: &Arc<AtomicBool>) -> io::Result<Judged> {
     Ok(judged)
 }
 
-fn counting_job(options: &RunOptions, slots: u32) -> CountingJob {
+fn judged_job(options: &RunOptions, slots: u32) -> JudgedJob {
     let seconds = options.duration.as_secs() + MARGIN_SECONDS;
+    // Some kinds of faults need work on every TaskManager. Without such faults, the job fits on a single remaining TaskManager.
+    let on_all = options.nemeses.iter().any(|nemesis| matches!(nemesis.need, Need::Links | Need::MemoryGroups));
+    let counting = CountingJob::lasting(seconds);
+    let parallelism = if on_all { slots + 1 } else { counting.parallelism };
+    if options.workload == Workload::Sql {
+        // Every row of the input can change three tables, and the history holds all changes.
+        let rows_per_second = (options.rows_per_second / 5).clamp(1, SQL_ROWS_PER_SECOND);
+        let rows = seconds * rows_per_second;
+        let checkpoint_interval_ms = counting.checkpoint_interval_ms;
+        return JudgedJob::Sql(SqlJob { rows, rows_per_second, parallelism, checkpoint_interval_ms });
+    }
     // The number of output rows does not depend on the rate.
     let window_ms = (options.rows_per_second / 5).max(1);
     let rows = seconds * options.rows_per_second;
-    let job = CountingJob { rows, rows_per_second: options.rows_per_second, window_ms, ..CountingJob::lasting(seconds) };
-    // Some kinds of faults need work on every TaskManager. Without such faults, the job fits on a single remaining TaskManager.
-    let on_all = options.nemeses.iter().any(|nemesis| matches!(nemesis.need, Need::Links | Need::MemoryGroups));
-    if on_all { CountingJob { parallelism: slots + 1, ..job } } else { job }
+    JudgedJob::Counting(CountingJob { rows, rows_per_second: options.rows_per_second, window_ms, parallelism, ..counting })
 }
 
-fn header(options: &RunOptions, counting: &CountingJob, cluster: &LocalClusterOptions) -> RunHeader {
+fn header(options: &RunOptions, job: &JudgedJob, cluster: &LocalClusterOptions) -> RunHeader {
     RunHeader {
         version: HISTORY_VERSION,
         weir_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -193,7 +207,7 @@ fn header(options: &RunOptions, counting: &CountingJob, cluster: &LocalClusterOp
         jobmanagers: cluster.jobmanager_names(),
         taskmanagers: cluster.taskmanager_names(),
         slots: cluster.slots,
-        counting: counting.clone(),
+        job: job.clone(),
         recovery_bound_ms: RECOVERY_BOUND.as_millis() as u64,
     }
 }
@@ -201,7 +215,7 @@ fn header(options: &RunOptions, counting: &CountingJob, cluster: &LocalClusterOp
 /// The part of a run that needs the cluster.
 fn go(
     options: &RunOptions,
-    counting: &CountingJob,
+    judged: &JudgedJob,
     plan: &Plan,
     parts: Parts,
     directory: &Path,
@@ -213,10 +227,10 @@ fn go(
     let jobmanagers: Vec<_> = scene.cluster.jobmanager_names().into_iter().zip(addresses.clone()).collect();
     let output = scene.file_storage.join("output");
     let _observer = Observer::start(&jobmanagers, &output, recorder, &scene.view)?;
-    let job = submit(&scene, counting, &output)?;
+    let job = submit(options, &scene, judged, directory, &output)?;
     scene.view.with(|view| view.watched = Some(job));
     let churn = match options.workload {
-        Workload::Counting => None,
+        Workload::Counting | Workload::Sql => None,
         Workload::Churn => Some(Churn::start(addresses, options.seed, &scene.file_storage.join("churn"), recorder)?),
     };
     recorder.note(What::Phase { phase: Phase::Faults });
@@ -241,20 +255,27 @@ fn go(
         churn.end();
     }
     recorder.note(What::Phase { phase: Phase::Ending });
-    ending::end(&mut scene, counting, &output, options.progress)
+    ending::end(&mut scene, judged, &output, options.progress)
 }
 
-/// Submits the counting job, as a client does.
-fn submit(scene: &Scene, counting: &CountingJob, output: &Path) -> io::Result<JobId> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let client = ClusterClient::new(scene.cluster.rest_addresses()).map_err(io::Error::other)?;
-    let graph = counting.graph(output)?;
+/// Submits the judged job, as a client does.
+fn submit(options: &RunOptions, scene: &Scene, judged: &JudgedJob, directory: &Path, output: &Path) -> io::Result<JobId> {
+    let addresses = scene.cluster.rest_addresses();
     let began_ms = scene.recorder.now_ms();
-    let submitted = runtime.block_on(client.submit(&graph, Some(COUNTING_KEY), FIRST_SUBMISSION)).map_err(io::Error::other)?;
-    let outcome = Outcome::Ok { job: Some(submitted.job_id), status: None, epoch: None };
-    let (client, key) = ("main".to_owned(), COUNTING_KEY.to_owned());
+    let job = match judged {
+        JudgedJob::Counting(counting) => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let client = ClusterClient::new(addresses).map_err(io::Error::other)?;
+            let graph = counting.graph(output)?;
+            let submission = client.submit(&graph, Some(judged.key()), FIRST_SUBMISSION);
+            runtime.block_on(submission).map_err(io::Error::other)?.job_id
+        }
+        JudgedJob::Sql(sql) => sql.submit(&options.binary, &addresses, directory, output)?,
+    };
+    let outcome = Outcome::Ok { job: Some(job), status: None, epoch: None };
+    let (client, key) = ("main".to_owned(), judged.key().to_owned());
     scene.recorder.note(What::Call(Call { client, began_ms, key, operation: Operation::Submit, outcome }));
-    Ok(submitted.job_id)
+    Ok(job)
 }
 
 fn inflict(options: &RunOptions, plan: &Plan, scene: &mut Scene, begun: u64) -> io::Result<()> {

@@ -244,10 +244,20 @@ struct OutputLook {
 impl Look for OutputLook {
     async fn look(&mut self, recorder: &Recorder, _: &SharedView) {
         let (mut files, mut bytes) = (0, 0);
-        for entry in std::fs::read_dir(&self.directory).into_iter().flatten().flatten() {
-            if !entry.file_name().to_string_lossy().starts_with('.') {
-                files += 1;
-                bytes += entry.metadata().map_or(0, |metadata| metadata.len());
+        let mut open = vec![self.directory.clone()];
+        while let Some(directory) = open.pop() {
+            for entry in std::fs::read_dir(&directory).into_iter().flatten().flatten() {
+                if entry.file_name().to_string_lossy().starts_with('.') {
+                    continue;
+                }
+                match entry.metadata() {
+                    // Each table of the SQL job has a directory.
+                    Ok(metadata) if metadata.is_dir() => open.push(entry.path()),
+                    metadata => {
+                        files += 1;
+                        bytes += metadata.map_or(0, |metadata| metadata.len());
+                    }
+                }
             }
         }
         self.noted.note(recorder, What::Output { files, bytes });

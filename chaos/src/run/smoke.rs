@@ -63,7 +63,12 @@ pub fn scenarios(count: usize, seed: u64, hindrances: &Hindrances) -> Vec<Scenar
             special.iter().for_each(|nemesis| *turns.entry(nemesis.name).or_default() += 1);
             // The special kind comes first, because a plan always contains the first kind.
             let nemeses: Vec<_> = special.into_iter().chain(LEADERS.iter().filter_map(|name| Nemesis::named(name))).collect();
-            let workload = if number % 5 == 4 { Workload::Churn } else { Workload::Counting };
+            // Of eight scenarios, the SQL workload runs on every coordination: the third uses raft, the others etcd and ZooKeeper.
+            let workload = match number % 10 {
+                4 | 9 => Workload::Churn,
+                2 | 6 | 7 => Workload::Sql,
+                _ => Workload::Counting,
+            };
             // Leases and sessions last 2 s, which makes failovers slower than with raft.
             let duration = if coordination == Coordination::Raft { 7 } else { 9 } + if of_two { SECOND_KIND_SECONDS } else { 0 };
             let duration = Duration::from_secs(duration);
@@ -85,7 +90,7 @@ pub struct Tally {
     pub leader_changes: usize,
     /// Faults in all of them.
     pub faults: usize,
-    /// Input rows of all counting jobs.
+    /// Input rows of all judged jobs.
     pub rows: u64,
 }
 
@@ -193,6 +198,10 @@ mod tests {
             assert!(scenarios.iter().filter(|scenario| scenario.coordination == coordination).count() >= 6);
         }
         assert!(scenarios.iter().any(|scenario| scenario.workload == Workload::Churn));
+        let of_sql = |on: &&Coordination| {
+            scenarios.iter().take(8).any(|scenario| scenario.workload == Workload::Sql && scenario.coordination == **on)
+        };
+        assert!(COORDINATIONS.iter().all(|on| of_sql(&on)));
         let seeds: BTreeSet<_> = scenarios.iter().map(|scenario| scenario.seed).collect();
         assert_eq!(seeds.len(), 30);
     }

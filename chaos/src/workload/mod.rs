@@ -1,6 +1,7 @@
-//! A job whose correct output is known: numbered rows, counted per key and window.
+//! Jobs whose correct output is known. The counting job counts numbered rows per key and window.
 
 pub mod churn;
+pub mod sql;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -9,6 +10,42 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use weir_protocol::job_graph::JobGraph;
+
+pub use sql::SqlJob;
+
+/// The job that faults happen to. Its output is compared with what it must be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum JudgedJob {
+    Counting(CountingJob),
+    Sql(SqlJob),
+}
+
+impl JudgedJob {
+    /// Its name, which also identifies its submission.
+    pub fn key(&self) -> &'static str {
+        match self {
+            Self::Counting(_) => "counting",
+            Self::Sql(_) => sql::KEY,
+        }
+    }
+
+    /// Number of input rows.
+    pub fn rows(&self) -> u64 {
+        match self {
+            Self::Counting(job) => job.rows,
+            Self::Sql(job) => job.rows,
+        }
+    }
+
+    /// Input rows per second.
+    pub fn rows_per_second(&self) -> u64 {
+        match self {
+            Self::Counting(job) => job.rows_per_second,
+            Self::Sql(job) => job.rows_per_second,
+        }
+    }
+}
 
 /// Counts and sums the rows `0..rows` per key and window. There is one row per millisecond of event time, and its key is the
 /// remainder of its number by `keys`. The expected output is computed without any part of the runtime.

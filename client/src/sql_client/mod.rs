@@ -1,26 +1,23 @@
 //! Runs SQL statements: keeps the session, plans queries, and submits their jobs to a cluster.
 //!
-//! Nothing here knows of terminals. What a statement asks for is decided in [`step`]; this file carries it out.
+//! Nothing here knows of terminals. What a statement asks for is decided in `weir_sql::command`; this file carries it out.
 
 mod error;
-mod jobs;
-mod large_stack;
 mod outcome;
-mod step;
 
 use std::time::Duration;
 
 use weir_protocol::JobId;
 use weir_protocol::job_graph::JobGraph;
-use weir_protocol::rest::JobDescription;
-use weir_sql::catalog::{Catalog, CatalogObject, ObjectPath};
+use weir_protocol::rest::{JobDescription, QueryRows};
+use weir_sql::command::{self, Step, Submit, on_large_stack};
+use weir_sql::completion::Names;
 use weir_sql::script::{ScriptStatement, SqlError};
 use weir_sql::session::Session;
 
 use crate::{ClientError, ClusterClient};
 pub use error::SqlClientError;
-pub use outcome::{Outcome, Submission};
-use step::Step;
+pub use outcome::{Outcome, ResultView, RunningQuery, Submission};
 pub use weir_sql::session::ResultTable;
 
 /// How long the end of a job is waited for: in effect, without limit.
@@ -57,23 +54,25 @@ impl SqlClient {
     /// If the returned future is dropped while a job is being submitted, the job may exist.
     pub async fn run(&mut self, statement: &ScriptStatement) -> Result<Outcome, SqlClientError> {
         let session = &mut self.session;
-        match large_stack::run(|| step::decide(session, statement))?? {
+        // A plan ends in a sink, also that of a query which is refused below.
+        match on_large_stack(|| command::decide(session, statement))?? {
             Step::Done => Ok(Outcome::Done),
             Step::Table(table) => Ok(Outcome::Table(table)),
-            Step::Submit { graph, is_awaited, then } => {
-                let outcome = self.submit(*graph, is_awaited).await?;
+            Step::Submit(Submit { graph, is_awaited, then, notices }) => {
+                let job_id = self.submit(&graph).await?;
                 if let Some(session) = then {
                     self.session = *session;
                 }
-                Ok(outcome)
+                Ok(Outcome::Submitted(Submission { job_id, name: graph.name, is_awaited, notices }))
             }
+            Step::Query(query) => self.start(query).await,
             Step::ShowJobs => {
                 let overview = self.cluster.list(self.patience).await?;
-                Ok(Outcome::Table(jobs::overview_table(&overview)))
+                Ok(Outcome::Table(command::overview_table(&overview)))
             }
             Step::DescribeJob(job) => {
                 let description = self.cluster.describe(job, self.patience).await?;
-                Ok(Outcome::Table(jobs::description_table(&description)))
+                Ok(Outcome::Table(command::description_table(&description)))
             }
             Step::Cancel(job) => {
                 self.cluster.cancel(job, self.patience).await?;
@@ -86,14 +85,43 @@ impl SqlClient {
         }
     }
 
-    /// Submits a job. All attempts use one token, so that an attempt whose answer is lost creates no second job.
-    async fn submit(&self, graph: JobGraph, is_awaited: bool) -> Result<Outcome, SqlClientError> {
-        if let Err(problems) = (self.check)(&graph) {
-            return Err(SqlError::new("SQL-JOB", format!("the job can't run:\n  {}", problems.join("\n  "))).into());
+    /// Starts a query.
+    async fn start(&self, query: command::Query) -> Result<Outcome, SqlClientError> {
+        self.checked(&query.graph)?;
+        let job_id = self.cluster.submit_query(&query.graph, self.patience).await?.job_id;
+        let columns = query.columns.into_iter().map(|column| (column.name, column.data_type)).collect();
+        Ok(Outcome::Query(RunningQuery { job_id, columns, is_updating: query.is_updating, notices: query.notices }))
+    }
+
+    /// The rows of a query from number `from` on, at most `max_rows`. The cluster may forget the rows before `from`.
+    pub async fn query_rows(&self, query: JobId, from: u64, max_rows: u64) -> Result<QueryRows, ClientError> {
+        let zone = self.session.options.local_time_zone();
+        self.cluster.query_rows(query, from, max_rows, zone, self.patience).await
+    }
+
+    /// Ends a query, and lets the cluster forget its rows. Safe to repeat.
+    pub async fn close_query(&self, query: JobId) -> Result<(), ClientError> {
+        self.cluster.close_query(query, self.patience).await
+    }
+
+    /// How the session wants the rows of queries to be shown.
+    pub fn result_view(&self) -> ResultView {
+        match self.session.options.shows_changes() {
+            true => ResultView::Changelog,
+            false => ResultView::Table { max_rows: self.session.options.max_table_rows() },
         }
+    }
+
+    fn checked(&self, graph: &JobGraph) -> Result<(), SqlError> {
+        (self.check)(graph)
+            .map_err(|problems| SqlError::new("SQL-JOB", format!("the job can't run:\n  {}", problems.join("\n  "))))
+    }
+
+    /// Submits a job. All attempts use one token, so that an attempt whose answer is lost creates no second job.
+    async fn submit(&self, graph: &JobGraph) -> Result<JobId, SqlClientError> {
+        self.checked(graph)?;
         let token = format!("{:032x}", weir_world::random_id());
-        let job_id = self.cluster.submit(&graph, Some(&token), self.patience).await?.job_id;
-        Ok(Outcome::Submitted(Submission { job_id, name: graph.name, is_awaited }))
+        Ok(self.cluster.submit(graph, Some(&token), self.patience).await?.job_id)
     }
 
     /// Waits, across leader changes, until a job has ended. Calls `look` with every description of it. Returns the last.
@@ -106,19 +134,9 @@ impl SqlClient {
         self.session.options.set(key, value)
     }
 
-    /// The tables and views of the current database, each with the names of its columns as far as they are written down.
-    pub fn tables(&self) -> Vec<(String, Vec<String>)> {
-        let catalog = &self.session.catalog;
-        let (current, database) = catalog.current();
-        let columns = |name: &str| {
-            let path = ObjectPath { catalog: current.to_owned(), database: database.to_owned(), name: name.to_owned() };
-            match catalog.object(&path) {
-                Some(CatalogObject::Table(table)) => table.columns.iter().map(|column| column.name.clone()).collect(),
-                Some(CatalogObject::View(view)) => view.columns.clone(),
-                None => Vec::new(),
-            }
-        };
-        catalog.names(current, database).into_iter().map(|name| (name.clone(), columns(&name))).collect()
+    /// The names that the session knows now, for completion.
+    pub fn names(&self) -> Names {
+        Names::of(&self.session)
     }
 }
 

@@ -15,7 +15,7 @@ use weir_dataflow::schema::to_arrow;
 use weir_dataflow::source::{Source, SourcePoll};
 use weir_protocol::job_graph::{Field, OperatorDescriptor};
 
-use self::generator::{FieldOptions, Generator};
+use self::generator::{Draw, FieldOptions, Generator};
 use crate::options;
 use crate::random::{STEP, mix};
 use crate::rate::RateLimiter;
@@ -59,7 +59,7 @@ impl Datagen {
         let fields: Vec<_> = options
             .fields
             .iter()
-            .map(|field| Field { name: field.name.clone(), data_type: field.data_type.clone(), nullable: false })
+            .map(|field| Field { name: field.name.clone(), data_type: field.data_type.clone(), nullable: field.can_be_null() })
             .collect();
         let schema = to_arrow(&fields)?;
         let mut buffer = RowBuffer::new(Arc::clone(&schema))?;
@@ -100,8 +100,8 @@ impl Source for Datagen {
             let salt = mix(self.seed.wrapping_add((index as u64 + 1).wrapping_mul(STEP)));
             let column = self.buffer.column(index);
             for row in &self.numbers {
-                let random = || mix(salt.wrapping_add(row.wrapping_mul(STEP)));
-                generator.push(column, *row, random).map_err(|reason| {
+                let mut draw = Draw(salt.wrapping_add(row.wrapping_mul(STEP)));
+                generator.push(column, *row, &mut draw).map_err(|reason| {
                     OperatorError::fatal("DATAGEN-RANGE", format!("row {row}, column {:?}: {}", column.name(), reason.0))
                 })?;
             }

@@ -7,7 +7,6 @@ use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::{Extension, Json};
 use serde::Deserialize;
-use weir_protocol::job_graph::validate::validate;
 use weir_protocol::job_graph::{JobVertex, json_words};
 use weir_protocol::job_status::{ExecutionState, JobStatus};
 use weir_protocol::rest::{
@@ -26,7 +25,7 @@ use crate::dispatcher::job_registry::JobSnapshot;
 use crate::job_master::view::{ExceptionView, SubtaskView, VertexView};
 use crate::leading::Leading;
 
-/// Accepts a job. The job graph is validated only here, so the Dispatcher gets only valid job graphs.
+/// Accepts a job. `Leading` validates the graph, so the Dispatcher gets only valid graphs.
 pub(super) async fn submit(
     Extension(leading): Extension<Leading>,
     body: Bytes,
@@ -37,8 +36,7 @@ pub(super) async fn submit(
     };
     let mut request: SubmitRequest = serde_json::from_slice(&body).map_err(unreadable)?;
     request.job_graph.allow_non_restored_state |= request.allow_non_restored_state;
-    validate(&request.job_graph).map_err(|errors| RestError::all_bad(errors.iter().map(ToString::to_string).collect()))?;
-    let submitted = leading.dispatcher.submit(request.job_graph, request.client_token).await?;
+    let submitted = leading.submit(request.job_graph, request.client_token).await?;
     let (code, status) = match submitted.already {
         false => (StatusCode::CREATED, SubmitStatus::Created),
         true => (StatusCode::OK, SubmitStatus::AlreadySubmitted),
@@ -82,8 +80,13 @@ pub(super) async fn ids(Extension(leading): Extension<Leading>) -> Json<JobIdsWi
 }
 
 pub(super) async fn overview(Extension(leading): Extension<Leading>) -> Json<JobsOverview> {
+    Json(overview_of_all(&leading))
+}
+
+/// All jobs that the leader knows.
+pub(crate) fn overview_of_all(leading: &Leading) -> JobsOverview {
     let now = wall_clock_ms();
-    Json(JobsOverview { jobs: leading.jobs.list().iter().map(|job| overview_of(job, now)).collect() })
+    JobsOverview { jobs: leading.jobs.list().iter().map(|job| overview_of(job, now)).collect() }
 }
 
 pub(super) async fn applications(Extension(leading): Extension<Leading>) -> Json<ApplicationsOverview> {
@@ -285,7 +288,7 @@ fn io_of(vertex: &VertexView) -> IoMetrics {
     io
 }
 
-fn description_of(job: &JobSnapshot, epoch: LeaderEpoch, now: u64) -> JobDescription {
+pub(crate) fn description_of(job: &JobSnapshot, epoch: LeaderEpoch, now: u64) -> JobDescription {
     let view = job.view.as_deref();
     let checkpoints = view.map(|view| &view.checkpoints);
     let exception = |exception: &ExceptionView| ExceptionDescription {

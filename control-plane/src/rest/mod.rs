@@ -9,7 +9,7 @@ mod drills;
 mod error;
 mod health;
 mod job_path;
-mod jobs;
+pub(crate) mod jobs;
 mod leader_only;
 pub(crate) mod operations;
 mod savepoints;
@@ -37,6 +37,7 @@ use weir_world::net::{BoundListener, ConnectionLimits, Standing, TcpListener, Tc
 
 use self::error::RestError;
 use crate::leading::Leading;
+use crate::led_service::LedServices;
 use crate::metrics;
 
 /// Maximum length of a request body, bytes.
@@ -114,9 +115,9 @@ impl Rest {
 }
 
 /// Serves requests until it is dropped.
-pub(crate) async fn serve(rest: Rest, listener: BoundListener) -> Result<(), io::Error> {
+pub(crate) async fn serve(rest: Rest, services: &LedServices, listener: BoundListener) -> Result<(), io::Error> {
     let listener = HttpListener(listener.serve(ConnectionLimits::http(CONNECTIONS))?);
-    let service = router(rest).into_make_service_with_connect_info::<Client>();
+    let service = router(rest, services).into_make_service_with_connect_info::<Client>();
     axum::serve(listener, service).await
 }
 
@@ -145,8 +146,11 @@ impl Connected<IncomingStream<'_, HttpListener>> for Client {
     }
 }
 
-fn router(rest: Rest) -> Router {
-    let led = Router::new().merge(flink()).nest("/v1", flink()).merge(weir());
+fn router(rest: Rest, services: &LedServices) -> Router {
+    let mut led = Router::new().merge(flink()).nest("/v1", flink()).merge(weir());
+    for service in services.iter() {
+        led = led.merge(service.routes().with_state(()));
+    }
     let led = led.route_layer(from_fn_with_state(rest.clone(), leader_only::answer_or_proxy));
     Router::new()
         .merge(led)
@@ -217,6 +221,7 @@ async fn observe(client: Option<Extension<ConnectInfo<Client>>>, request: Reques
         "GET" => "GET",
         "POST" => "POST",
         "PATCH" => "PATCH",
+        "DELETE" => "DELETE",
         _ => "other",
     };
     let late =

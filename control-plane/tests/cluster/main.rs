@@ -62,6 +62,7 @@ impl Cluster {
                 config: BTreeMap::from([("rest.port".to_string(), "0".to_string())]),
                 metrics: None,
                 faults: None,
+                services: Arc::default(),
             };
             JobManager::start(options).unwrap()
         };

@@ -14,10 +14,11 @@ use super::decimal::DecimalSum;
 use super::distinct::Distinct;
 use super::extreme::{Extreme, Preference};
 use super::picked::Picked;
-use super::retractable::{DistinctCounts, Extremes, JoinedArrivals, PickedArrival, Retained};
+use super::retractable::{Counted, CountsShown, DistinctCounts, JoinedArrivals, ListedArrivals, PickedArrival, Retained};
 use super::sum::{Sum, SumResult};
 use super::text_list::TextList;
 use super::typing::{self, Function};
+use super::value_list::ValueList;
 use super::variance::Variance;
 use crate::operator::OperatorError;
 use crate::schema;
@@ -36,6 +37,8 @@ pub(crate) struct AggregateOption {
     filter: Option<String>,
     #[serde(default)]
     delimiter: Option<String>,
+    #[serde(default)]
+    ignore_nulls: bool,
 }
 
 /// An aggregate of `window.tumbling` or `window.hopping`, as it is written in the options.
@@ -85,6 +88,10 @@ enum Kind {
     TextList {
         delimiter: Arc<str>,
     },
+    ValueList {
+        ignore_nulls: bool,
+    },
+    Multiset,
 }
 
 /// What an aggregate reads of a batch.
@@ -134,12 +141,13 @@ impl AggregateCall {
         if function.function == Function::ListAgg {
             signature.push_str(&format!(" {delimiter:?}"));
         }
+        signature.push_str(if option.ignore_nulls { " ignore nulls" } else { "" });
         signature.push_str(if filter.is_some() { " filter" } else { "" });
         Ok(Self {
             nullable: resolved.nullable(field.is_some_and(Field::is_nullable), filter.is_some()),
             result: schema::arrow_type(&resolved.result),
             input: field.map_or(ArrowType::Null, |field| field.data_type().clone()),
-            kind: Kind::of(function.function, delimiter),
+            kind: Kind::of(function.function, delimiter, option.ignore_nulls),
             // A repetition changes neither of these.
             distinct: option.distinct && !matches!(function.function, Function::Min | Function::Max),
             name,
@@ -206,6 +214,7 @@ impl AggregateCall {
     pub(crate) fn input(&self, batch: &RecordBatch) -> AggregateInput {
         let column = self.column.map(|column| batch.column(column).clone());
         let nulls = column.as_ref().and_then(|column| column.nulls()).filter(|nulls| nulls.null_count() > 0);
+        let nulls = nulls.filter(|_| !self.keeps_nulls());
         let valid = match self.filter {
             None => nulls.cloned(),
             Some(filter) => {
@@ -218,9 +227,18 @@ impl AggregateCall {
         AggregateInput { column, valid }
     }
 
+    fn keeps_nulls(&self) -> bool {
+        self.kind == Kind::ValueList { ignore_nulls: false }
+    }
+
     /// An accumulator without slots.
     pub(crate) fn accumulator(&self) -> Box<dyn Accumulator> {
         match &self.input {
+            ArrowType::Decimal128(..) if self.keeps_nulls() => self.accumulator_of::<Option<i128>>(),
+            ArrowType::Float32 | ArrowType::Float64 if self.keeps_nulls() => self.accumulator_of::<Option<f64>>(),
+            ArrowType::Utf8 if self.keeps_nulls() => self.accumulator_of::<Option<Box<str>>>(),
+            ArrowType::Binary if self.keeps_nulls() => self.accumulator_of::<Option<Box<[u8]>>>(),
+            _ if self.keeps_nulls() => self.accumulator_of::<Option<i64>>(),
             ArrowType::Decimal128(..) => self.accumulator_of::<i128>(),
             ArrowType::Float32 | ArrowType::Float64 => self.accumulator_of::<f64>(),
             ArrowType::Utf8 => self.accumulator_of::<Box<str>>(),
@@ -232,6 +250,11 @@ impl AggregateCall {
     /// An accumulator without slots that can take rows back: [`Accumulator::change`].
     pub(crate) fn retractable_accumulator(&self) -> Box<dyn Accumulator> {
         match &self.input {
+            ArrowType::Decimal128(..) if self.keeps_nulls() => self.retractable_of::<Option<i128>>(),
+            ArrowType::Float32 | ArrowType::Float64 if self.keeps_nulls() => self.retractable_of::<Option<f64>>(),
+            ArrowType::Utf8 if self.keeps_nulls() => self.retractable_of::<Option<Box<str>>>(),
+            ArrowType::Binary if self.keeps_nulls() => self.retractable_of::<Option<Box<[u8]>>>(),
+            _ if self.keeps_nulls() => self.retractable_of::<Option<i64>>(),
             ArrowType::Decimal128(..) => self.retractable_of::<i128>(),
             ArrowType::Float32 | ArrowType::Float64 => self.retractable_of::<f64>(),
             ArrowType::Utf8 => self.retractable_of::<Box<str>>(),
@@ -242,14 +265,20 @@ impl AggregateCall {
 
     fn retractable_of<C: Cell>(&self) -> Box<dyn Accumulator> {
         let plain: Box<dyn Accumulator> = match &self.kind {
-            Kind::Extreme(preference) => Box::new(Extremes::<C>::new(*preference, self.input.clone())),
+            Kind::Extreme(preference) => {
+                let shown = if preference.is_greatest() { CountsShown::Greatest } else { CountsShown::Least };
+                Box::new(Counted::<C>::new(shown, self.input.clone()))
+            }
+            Kind::ValueList { .. } => Box::new(Retained::<C, _>::new(ListedArrivals { data_type: self.result.clone() })),
             Kind::Picked { last } => {
                 Box::new(Retained::<C, _>::new(PickedArrival { last: *last, data_type: self.input.clone() }))
             }
             Kind::TextList { delimiter } => {
                 Box::new(Retained::<Box<str>, _>::new(JoinedArrivals { delimiter: delimiter.clone() }))
             }
-            Kind::Count | Kind::Sum { .. } | Kind::ExactSum { .. } | Kind::Variance { .. } => self.plain_accumulator::<C>(),
+            Kind::Count | Kind::Sum { .. } | Kind::ExactSum { .. } | Kind::Variance { .. } | Kind::Multiset => {
+                self.plain_accumulator::<C>()
+            }
         };
         if !self.distinct {
             return plain;
@@ -286,12 +315,14 @@ impl AggregateCall {
             (Kind::Picked { last }, _) => Box::new(Picked::<C>::new(*last, self.input.clone())),
             (Kind::Variance { sample, root }, _) => Box::new(Variance::new(*sample, *root, self.result.clone())),
             (Kind::TextList { delimiter }, _) => Box::new(TextList::new(delimiter.clone())),
+            (Kind::ValueList { .. }, _) => Box::new(ValueList::<C>::new(self.result.clone())),
+            (Kind::Multiset, _) => Box::new(Counted::<C>::new(CountsShown::Multiset(self.result.clone()), self.input.clone())),
         }
     }
 }
 
 impl Kind {
-    fn of(function: Function, delimiter: String) -> Self {
+    fn of(function: Function, delimiter: String, ignore_nulls: bool) -> Self {
         match function {
             Function::Count => Self::Count,
             Function::Sum => Self::Sum { average: false },
@@ -302,6 +333,8 @@ impl Kind {
             Function::LastValue => Self::Picked { last: true },
             Function::Variance { sample, root } => Self::Variance { sample, root },
             Function::ListAgg => Self::TextList { delimiter: delimiter.into() },
+            Function::ArrayAgg => Self::ValueList { ignore_nulls },
+            Function::Collect => Self::Multiset,
         }
     }
 }

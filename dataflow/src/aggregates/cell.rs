@@ -82,9 +82,34 @@ impl<C: Cell> Ord for InOrder<C> {
     }
 }
 
+/// What the cells that are numbers have in common: they are copied, and saved as their bytes.
+macro_rules! plain_number {
+    () => {
+        #[inline]
+        fn own(value: Self) -> Self {
+            value
+        }
+
+        #[inline]
+        fn borrow(&self) -> Self {
+            *self
+        }
+
+        fn write(&self, out: &mut Vec<u8>) {
+            out.extend(self.to_le_bytes());
+        }
+
+        fn read(reader: &mut StateReader<'_>) -> Result<Self, OperatorError> {
+            reader.array().map(Self::from_le_bytes)
+        }
+    };
+}
+
 /// Whole numbers, booleans, days, times of day and timestamps.
 impl Cell for i64 {
     type Ref<'a> = Self;
+
+    plain_number!();
 
     #[inline]
     fn each<'a>(column: &'a dyn Array, rows: &SelectedRows<'_>, mut apply: impl FnMut(usize, usize, Self::Ref<'a>)) {
@@ -112,16 +137,6 @@ impl Cell for i64 {
     }
 
     #[inline]
-    fn own(value: Self) -> Self {
-        value
-    }
-
-    #[inline]
-    fn borrow(&self) -> Self {
-        *self
-    }
-
-    #[inline]
     fn compare(one: Self, other: Self) -> Option<Ordering> {
         Some(one.cmp(&other))
     }
@@ -134,14 +149,6 @@ impl Cell for i64 {
     #[inline]
     fn hash(value: Self) -> u64 {
         hash_i64(value)
-    }
-
-    fn write(&self, out: &mut Vec<u8>) {
-        out.extend(self.to_le_bytes());
-    }
-
-    fn read(reader: &mut StateReader<'_>) -> Result<Self, OperatorError> {
-        reader.i64()
     }
 
     fn array<'a>(data_type: &DataType, values: impl Iterator<Item = Option<&'a Self>>) -> ArrayRef {
@@ -185,6 +192,8 @@ pub(super) fn decimal_array(data_type: &DataType, values: impl Iterator<Item = O
 impl Cell for f64 {
     type Ref<'a> = Self;
 
+    plain_number!();
+
     #[inline]
     fn each<'a>(column: &'a dyn Array, rows: &SelectedRows<'_>, mut apply: impl FnMut(usize, usize, Self::Ref<'a>)) {
         if column.data_type() == &DataType::Float32 {
@@ -194,16 +203,6 @@ impl Cell for f64 {
             let values = column.as_primitive::<Float64Type>().values();
             rows.each(|slot, row| apply(slot, row, values[row]));
         }
-    }
-
-    #[inline]
-    fn own(value: Self) -> Self {
-        value
-    }
-
-    #[inline]
-    fn borrow(&self) -> Self {
-        *self
     }
 
     #[inline]
@@ -231,14 +230,6 @@ impl Cell for f64 {
         hash_i64(value.to_bits() as i64)
     }
 
-    fn write(&self, out: &mut Vec<u8>) {
-        out.extend(self.to_le_bytes());
-    }
-
-    fn read(reader: &mut StateReader<'_>) -> Result<Self, OperatorError> {
-        reader.array().map(Self::from_le_bytes)
-    }
-
     fn array<'a>(data_type: &DataType, values: impl Iterator<Item = Option<&'a Self>>) -> ArrayRef {
         double_array(data_type, values.map(|value| value.copied()))
     }
@@ -248,20 +239,12 @@ impl Cell for f64 {
 impl Cell for i128 {
     type Ref<'a> = Self;
 
+    plain_number!();
+
     #[inline]
     fn each<'a>(column: &'a dyn Array, rows: &SelectedRows<'_>, mut apply: impl FnMut(usize, usize, Self::Ref<'a>)) {
         let values = column.as_primitive::<Decimal128Type>().values();
         rows.each(|slot, row| apply(slot, row, values[row]));
-    }
-
-    #[inline]
-    fn own(value: Self) -> Self {
-        value
-    }
-
-    #[inline]
-    fn borrow(&self) -> Self {
-        *self
     }
 
     #[inline]
@@ -277,14 +260,6 @@ impl Cell for i128 {
     #[inline]
     fn hash(value: Self) -> u64 {
         xxh3_64(&value.to_le_bytes())
-    }
-
-    fn write(&self, out: &mut Vec<u8>) {
-        out.extend(self.to_le_bytes());
-    }
-
-    fn read(reader: &mut StateReader<'_>) -> Result<Self, OperatorError> {
-        reader.array().map(Self::from_le_bytes)
     }
 
     fn array<'a>(data_type: &DataType, values: impl Iterator<Item = Option<&'a Self>>) -> ArrayRef {

@@ -9,6 +9,7 @@ mod cell;
 mod decimal;
 mod distinct;
 mod extreme;
+mod optional;
 mod picked;
 mod retractable;
 mod rows;
@@ -17,6 +18,7 @@ mod sum;
 mod tests;
 mod text_list;
 mod typing;
+mod value_list;
 mod variance;
 
 pub(crate) use accumulator::Accumulator;

@@ -1,6 +1,7 @@
 //! Sums and averages of whole numbers, floats and doubles.
 
 use std::any::Any;
+use std::ops::{Add, Sub};
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
@@ -42,6 +43,29 @@ pub(super) trait Addend: Copy + Default + Send + Sync + 'static {
     fn finish(result: &SumResult, sums: impl Iterator<Item = Option<(Self, i64)>>) -> Result<ArrayRef, OperatorError>;
 }
 
+/// How addends are added by these two methods, and saved as their bytes.
+macro_rules! adds {
+    ($plus:ident, $minus:ident) => {
+        #[inline]
+        fn plus(self, other: Self) -> Self {
+            self.$plus(other)
+        }
+
+        #[inline]
+        fn minus(self, other: Self) -> Self {
+            self.$minus(other)
+        }
+
+        fn write(self, out: &mut Vec<u8>) {
+            out.extend(self.to_le_bytes());
+        }
+
+        fn read(reader: &mut StateReader<'_>) -> Result<Self, OperatorError> {
+            reader.array().map(Self::from_le_bytes)
+        }
+    };
+}
+
 /// Flink's sum of whole numbers: it wraps around, and an average is rounded towards zero.
 impl Addend for i64 {
     #[inline]
@@ -49,23 +73,7 @@ impl Addend for i64 {
         <Self as Cell>::each(column, rows, &mut apply);
     }
 
-    #[inline]
-    fn plus(self, other: Self) -> Self {
-        self.wrapping_add(other)
-    }
-
-    #[inline]
-    fn minus(self, other: Self) -> Self {
-        self.wrapping_sub(other)
-    }
-
-    fn write(self, out: &mut Vec<u8>) {
-        out.extend(self.to_le_bytes());
-    }
-
-    fn read(reader: &mut StateReader<'_>) -> Result<Self, OperatorError> {
-        reader.i64()
-    }
+    adds!(wrapping_add, wrapping_sub);
 
     fn finish(result: &SumResult, sums: impl Iterator<Item = Option<(Self, i64)>>) -> Result<ArrayRef, OperatorError> {
         let value = |(sum, count): (Self, i64)| if result.average { sum.wrapping_div(count) } else { sum };
@@ -80,23 +88,7 @@ impl Addend for i128 {
         <i64 as Cell>::each(column, rows, |slot, row, value| apply(slot, row, Self::from(value)));
     }
 
-    #[inline]
-    fn plus(self, other: Self) -> Self {
-        self.wrapping_add(other)
-    }
-
-    #[inline]
-    fn minus(self, other: Self) -> Self {
-        self.wrapping_sub(other)
-    }
-
-    fn write(self, out: &mut Vec<u8>) {
-        out.extend(self.to_le_bytes());
-    }
-
-    fn read(reader: &mut StateReader<'_>) -> Result<Self, OperatorError> {
-        reader.array().map(Self::from_le_bytes)
-    }
+    adds!(wrapping_add, wrapping_sub);
 
     fn finish(result: &SumResult, sums: impl Iterator<Item = Option<(Self, i64)>>) -> Result<ArrayRef, OperatorError> {
         if result.average {
@@ -117,23 +109,7 @@ impl Addend for f64 {
         <Self as Cell>::each(column, rows, &mut apply);
     }
 
-    #[inline]
-    fn plus(self, other: Self) -> Self {
-        self + other
-    }
-
-    #[inline]
-    fn minus(self, other: Self) -> Self {
-        self - other
-    }
-
-    fn write(self, out: &mut Vec<u8>) {
-        out.extend(self.to_le_bytes());
-    }
-
-    fn read(reader: &mut StateReader<'_>) -> Result<Self, OperatorError> {
-        reader.array().map(Self::from_le_bytes)
-    }
+    adds!(add, sub);
 
     fn finish(result: &SumResult, sums: impl Iterator<Item = Option<(Self, i64)>>) -> Result<ArrayRef, OperatorError> {
         let value = |(sum, count): (Self, i64)| if result.average { sum / count as Self } else { sum };
@@ -149,23 +125,7 @@ impl Addend for f32 {
         rows.each(|slot, row| apply(slot, row, values[row]));
     }
 
-    #[inline]
-    fn plus(self, other: Self) -> Self {
-        self + other
-    }
-
-    #[inline]
-    fn minus(self, other: Self) -> Self {
-        self - other
-    }
-
-    fn write(self, out: &mut Vec<u8>) {
-        out.extend(self.to_le_bytes());
-    }
-
-    fn read(reader: &mut StateReader<'_>) -> Result<Self, OperatorError> {
-        reader.array().map(Self::from_le_bytes)
-    }
+    adds!(add, sub);
 
     fn finish(result: &SumResult, sums: impl Iterator<Item = Option<(Self, i64)>>) -> Result<ArrayRef, OperatorError> {
         Ok(double_array(&result.data_type, sums.map(|sum| sum.map(|(sum, _)| f64::from(sum)))))

@@ -1,6 +1,6 @@
 //! The types of aggregate calls, by Flink's rules.
 
-use weir_protocol::job_graph::DataType;
+use weir_protocol::job_graph::{DataType, ElementType};
 
 /// One aggregate function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub(super) enum Function {
     LastValue,
     Variance { sample: bool, root: bool },
     ListAgg,
+    ArrayAgg,
+    Collect,
 }
 
 /// The types of an aggregate call.
@@ -115,6 +117,18 @@ const FUNCTIONS: &[AggregateFunction] = &[
         "The texts, one after the other, with the delimiter between them; the delimiter is a constant, by default a comma.",
         Function::ListAgg,
     ),
+    function(
+        "array_agg",
+        "ARRAY_AGG([DISTINCT] x) [{RESPECT | IGNORE} NULLS]",
+        "An array of the values in the order of arrival, with NULLs unless they are ignored; NULL if there are none.",
+        Function::ArrayAgg,
+    ),
+    function(
+        "collect",
+        "COLLECT([DISTINCT] x)",
+        "A multiset of the values that are not NULL: each distinct value with its number.",
+        Function::Collect,
+    ),
 ];
 
 /// Every aggregate function.
@@ -181,9 +195,19 @@ fn typed(found: &AggregateFunction, arguments: &[DataType], distinct: bool) -> R
         Function::Min | Function::Max if value.is_binary() || value.is_nested() => {
             Err(format!("can't compare values of type {value}"))
         }
-        Function::FirstValue | Function::LastValue if value.is_nested() => Err(format!("can't keep values of type {value}")),
+        Function::FirstValue | Function::LastValue | Function::ArrayAgg | Function::Collect if value.is_nested() => {
+            Err(format!("can't keep values of type {value}"))
+        }
         Function::Min | Function::Max | Function::FirstValue | Function::LastValue => {
             resolved(arguments, value.clone(), Nulls::WithoutValues)
+        }
+        Function::ArrayAgg => {
+            let element = ElementType { data_type: value.clone(), nullable: true };
+            resolved(arguments, DataType::Array(Box::new(element)), Nulls::Possible)
+        }
+        Function::Collect => {
+            let element = ElementType { data_type: value.clone(), nullable: false };
+            resolved(arguments, DataType::Multiset(Box::new(element)), Nulls::Never)
         }
         Function::ListAgg => match arguments.iter().find(|argument| !argument.is_text()) {
             Some(other) => Err(format!("takes texts, not {other}; cast it to STRING")),

@@ -113,7 +113,7 @@ fn apply(name: &str, given: &[Value], constant: bool) -> Result<Value, String> {
     };
     let operands = given.iter().zip(&resolved.arguments).map(operand).collect::<Result<Vec<_>, _>>()?;
     let rows = if constant { 1 } else { 3 };
-    let clock = Clock { now_ms: 1_700_000_000_123 };
+    let clock = Clock { now_ms: 1_700_000_000_123, ..Clock::default() };
     let array = kernel.evaluate(&operands, rows, clock).map_err(|error| error.to_string())?;
     assert_eq!(array.len(), rows, "{name}");
     assert_eq!(array.data_type(), &arrow_type(&resolved.result), "{name}");

@@ -7,6 +7,7 @@
 mod answers;
 mod arithmetic;
 pub mod cast;
+mod chance;
 mod collection;
 mod common_type;
 mod comparison;
@@ -25,6 +26,7 @@ mod registry;
 pub mod signature;
 mod string;
 mod time;
+mod type_of;
 mod typing;
 #[cfg(test)]
 mod value_tests;
@@ -33,6 +35,7 @@ use arrow_array::ArrayRef;
 use weir_protocol::job_graph::DataType;
 
 use crate::operator::OperatorError;
+pub use chance::Chance;
 pub use common_type::{common_type, merged_type};
 pub use registry::{all, by_call_name, by_sql_name};
 
@@ -103,6 +106,8 @@ pub enum Operand {
 pub struct Clock {
     /// The time at which the batch is processed, in milliseconds since 1970.
     pub now_ms: u64,
+    /// Where random values come from.
+    pub chance: Chance,
 }
 
 /// A prepared call.

@@ -8,11 +8,15 @@ use super::Function;
 /// The functions of each family.
 const FAMILIES: &[&[Function]] = &[
     super::arithmetic::FUNCTIONS,
+    super::chance::FUNCTIONS,
     super::collection::FUNCTIONS,
+    super::collection::arrays::FUNCTIONS,
+    super::collection::maps::FUNCTIONS,
     super::comparison::FUNCTIONS,
     super::conditional::FUNCTIONS,
     super::hash::FUNCTIONS,
     super::json::FUNCTIONS,
+    super::json::build::FUNCTIONS,
     super::logic::FUNCTIONS,
     super::math::digits::FUNCTIONS,
     super::math::real::FUNCTIONS,
@@ -27,12 +31,15 @@ const FAMILIES: &[&[Function]] = &[
     super::string::encode::FUNCTIONS,
     super::string::find::FUNCTIONS,
     super::string::like::FUNCTIONS,
+    super::string::printf::FUNCTIONS,
     super::string::split::FUNCTIONS,
     super::string::url::FUNCTIONS,
     super::time::convert::FUNCTIONS,
     super::time::extract::FUNCTIONS,
+    super::time::interval::FUNCTIONS,
     super::time::now::FUNCTIONS,
     super::time::shift::FUNCTIONS,
+    super::type_of::FUNCTIONS,
 ];
 
 static BY_CALL_NAME: LazyLock<BTreeMap<String, &'static Function>> =

@@ -4,7 +4,7 @@ use arrow_array::RecordBatch;
 use weir_protocol::job_graph::OperatorDescriptor;
 use weir_protocol::job_graph::program::ExprProgram;
 
-use crate::functions::Clock;
+use crate::functions::{Chance, Clock};
 use crate::operator::{Collector, Operator, OperatorContext, OperatorError};
 use crate::options::Options;
 use crate::program::Program;
@@ -21,7 +21,9 @@ pub(super) fn build(descriptor: &OperatorDescriptor, context: &OperatorContext) 
     let program: ExprProgram = options.parse("program")?.ok_or_else(|| options.missing("program"))?;
     let program = Program::compile(&program, input)?;
     let schema = program.schema().clone();
-    Ok(BuiltOperator::Transform(Box::new(Calc { program, clock: Clock::default() }), schema))
+    let chance = Chance::new(&format!("{:?} {}", context.attempt, context.operator_index));
+    let clock = Clock { now_ms: 0, chance };
+    Ok(BuiltOperator::Transform(Box::new(Calc { program, clock }), schema))
 }
 
 impl Operator for Calc {
@@ -30,7 +32,7 @@ impl Operator for Calc {
     }
 
     fn set_now(&mut self, now_ms: u64) {
-        self.clock = Clock { now_ms };
+        self.clock.now_ms = now_ms;
     }
 
     fn keeps_column(&self, name: &str) -> bool {

@@ -1,4 +1,4 @@
-//! `join.latest` with time columns: each row of input 0 gets the row of input 1 that was the latest of its key at the row's event
+//! The join of `join.latest`: each row of input 0 gets the row of input 1 that was the latest of its key at the row's event
 //! time, as in Flink's temporal join.
 //!
 //! A row of input 0 waits until the watermark of both inputs has reached its time. Then no older row of input 1 is still to come,
@@ -326,10 +326,39 @@ mod tests {
     }
 
     #[test]
-    fn one_time_column_alone_and_a_row_without_time_are_refused() {
-        let descriptor = json!({"kind": "join.latest", "options": {"keys": ["k"], "right_keys": ["id"], "right_columns": ["city"],
-            "time_column": "t"}});
-        assert_eq!(build(&descriptor, &contexts(1)[0]).err().unwrap().code, "OPT-VALUE");
+    fn a_null_key_has_no_version() {
+        let mut operator = join(&contexts(1)[0]);
+        let mut out = Collected::default();
+        let mut versions = right(&[(1, 1, 1), (2, 1, 2)]).columns().to_vec();
+        versions[0] = Arc::new(Int64Array::from(vec![None, Some(2)]));
+        operator.process(1, RecordBatch::try_new(contexts(1)[0].input_schemas[1].clone(), versions).unwrap(), &mut out).unwrap();
+        let mut rows = left(&[(1, 5, 0), (2, 5, 1)]).columns().to_vec();
+        rows[0] = Arc::new(Int64Array::from(vec![None, Some(2)]));
+        operator.process(0, RecordBatch::try_new(contexts(1)[0].input_schemas[0].clone(), rows).unwrap(), &mut out).unwrap();
+        operator.on_watermark(MAX_WATERMARK, &mut out).unwrap();
+        let mut lines = out.lines();
+        lines.sort();
+        assert_eq!(lines, [["2", "5", "1", "c2"], ["NULL", "5", "0", "NULL"]]);
+    }
+
+    #[test]
+    fn both_inputs_have_times_and_are_partitioned_by_their_keys() {
+        let options = json!({"keys": ["k"], "right_keys": ["id"], "right_columns": ["city"], "time_column": "t"});
+        let descriptor = json!({"kind": "join.latest", "options": options});
+        assert_eq!(build(&descriptor, &contexts(1)[0]).err().unwrap().code, "OPT-MISSING");
+        let mut unkeyed = contexts(2).remove(0);
+        unkeyed.key_columns[1].clear();
+        let complete = json!({"kind": "join.latest", "options": {"keys": ["k"], "right_keys": ["id"], "right_columns": ["city"],
+            "time_column": "t", "right_time_column": "since"}});
+        assert_eq!(build(&complete, &unkeyed).err().unwrap().code, "KEY-PARTITIONING");
+        assert_eq!(
+            schema::describe(&build(&complete, &contexts(1)[0]).unwrap().1),
+            "(k BIGINT, t TIMESTAMP(3), n BIGINT, city STRING)"
+        );
+    }
+
+    #[test]
+    fn a_row_without_time_is_refused() {
         let mut columns = left(&[(1, 1, 1)]).columns().to_vec();
         columns[1] = Arc::new(TimestampMillisecondArray::from(vec![None]));
         let batch = RecordBatch::try_new(contexts(1)[0].input_schemas[0].clone(), columns).unwrap();

@@ -1,38 +1,20 @@
-//! `join.latest`: enriches the rows of input 0 with the latest row of input 1 of the same key.
-//!
-//! Without time columns, the latest row is the last that has arrived, so the result depends on the speed of the inputs. With time
-//! columns ([`join_in_time`](super::join_in_time)) it depends on event time alone.
+//! `join.latest`: gives each row of input 0 the row of input 1 that was the latest of its key at the row's event time.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_buffer::NullBuffer;
-use arrow_schema::{Schema, SchemaRef};
+use arrow_schema::Schema;
 use weir_protocol::job_graph::OperatorDescriptor;
 
-use crate::element::CheckpointBarrier;
-use crate::key_group::{hash_rows, internal};
-use crate::operator::{Collector, Operator, OperatorContext, OperatorError, RestoredState, StateSnapshot};
+use crate::operator::{OperatorContext, OperatorError};
 use crate::operators::event_time::time_column;
 use crate::operators::join_in_time::JoinInTime;
 use crate::operators::keyed_by;
 use crate::options::Options;
 use crate::registry::BuiltOperator;
 use crate::schema;
-use crate::state::{KeyedState, RowFormat};
-
-/// As in SQL, a key with a NULL column matches no row.
-struct JoinLatest {
-    left_keys: Vec<usize>,
-    right_keys: Vec<usize>,
-    right_columns: Vec<usize>,
-    values: RowFormat,
-    latest: KeyedState<Box<[u8]>>,
-    left: SchemaRef,
-    output: SchemaRef,
-    hashes: Vec<u64>,
-}
 
 pub(super) fn build(descriptor: &OperatorDescriptor, context: &OperatorContext) -> Result<BuiltOperator, OperatorError> {
     let [left, right] = context.input_schemas.as_slice() else {
@@ -67,59 +49,9 @@ pub(super) fn build(descriptor: &OperatorDescriptor, context: &OperatorContext) 
         return Err(OperatorError::fatal("SCHEMA-DUPLICATE", message));
     }
     let output = Arc::new(Schema::new(fields));
-    let times = (options.optional_string("time_column")?, options.optional_string("right_time_column")?);
-    if let (Some(left_time), Some(right_time)) = times {
-        let times = [time_column(left, left_time)?, time_column(right, right_time)?];
-        let join = JoinInTime::new(context, [left_keys, right_keys], right_columns, times, output.clone())?;
-        return Ok(BuiltOperator::Transform(Box::new(join), output));
-    }
-    if times != (None, None) {
-        return Err(options.out_of_range("right_time_column", "must be given exactly if time_column is given"));
-    }
-    let types = |columns: &[usize]| columns.iter().map(|column| right.field(*column).data_type().clone()).collect();
-    let join = JoinLatest {
-        values: RowFormat::of_values(types(&right_columns))?,
-        latest: KeyedState::new(context, types(&right_keys))?,
-        left_keys,
-        right_keys,
-        right_columns,
-        left: left.clone(),
-        output: output.clone(),
-        hashes: Vec::new(),
-    };
+    let times = [time_column(left, options.string("time_column")?)?, time_column(right, options.string("right_time_column")?)?];
+    let join = JoinInTime::new(context, [left_keys, right_keys], right_columns, times, output.clone())?;
     Ok(BuiltOperator::Transform(Box::new(join), output))
-}
-
-impl JoinLatest {
-    fn remember(&mut self, batch: &RecordBatch) -> Result<(), OperatorError> {
-        let keys = select(batch, &self.right_keys);
-        hash_rows(&keys, batch.num_rows(), &mut self.hashes)?;
-        let nulls = any_null(&keys);
-        let keys = self.latest.encode_keys(&keys, batch.num_rows());
-        let values = self.values.encode(&select(batch, &self.right_columns), batch.num_rows());
-        for (row, hash) in self.hashes.iter().enumerate() {
-            if nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row)) {
-                self.latest.insert(*hash, keys.row(row), values.row(row).into())?;
-            }
-        }
-        Ok(())
-    }
-
-    fn enrich(&mut self, batch: &RecordBatch) -> Result<RecordBatch, OperatorError> {
-        let keys = select(batch, &self.left_keys);
-        hash_rows(&keys, batch.num_rows(), &mut self.hashes)?;
-        let nulls = any_null(&keys);
-        let keys = self.latest.encode_keys(&keys, batch.num_rows());
-        let nothing = self.values.null_row();
-        let latest = |row: usize, hash: u64| {
-            let matches = nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row));
-            let found = matches.then(|| self.latest.get(hash, keys.row(row))).flatten();
-            found.map_or(nothing.as_slice(), |value| value.as_ref())
-        };
-        let right = self.values.decode(self.hashes.iter().enumerate().map(|(row, hash)| latest(row, *hash)))?;
-        let columns = batch.columns().iter().cloned().chain(right).collect();
-        RecordBatch::try_new(self.output.clone(), columns).map_err(internal)
-    }
 }
 
 pub(super) fn select(batch: &RecordBatch, columns: &[usize]) -> Vec<ArrayRef> {
@@ -129,26 +61,4 @@ pub(super) fn select(batch: &RecordBatch, columns: &[usize]) -> Vec<ArrayRef> {
 /// The combined nulls of these columns: a row is valid if none of its columns is null. `None` if all rows are valid.
 pub(super) fn any_null(columns: &[ArrayRef]) -> Option<NullBuffer> {
     columns.iter().fold(None, |nulls, column| NullBuffer::union(nulls.as_ref(), column.nulls()))
-}
-
-impl Operator for JoinLatest {
-    fn process(&mut self, input: u32, batch: RecordBatch, out: &mut dyn Collector) -> Result<(), OperatorError> {
-        if input == 1 {
-            return self.remember(&batch);
-        }
-        let enriched = self.enrich(&batch)?;
-        out.collect(enriched)
-    }
-
-    fn snapshot(&mut self, _: &CheckpointBarrier) -> Result<StateSnapshot, OperatorError> {
-        Ok(StateSnapshot { key_groups: self.latest.snapshot(), ..StateSnapshot::default() })
-    }
-
-    fn restore(&mut self, restored: RestoredState) -> Result<(), OperatorError> {
-        restored.key_groups.iter().try_for_each(|(key_group, bytes)| self.latest.restore(*key_group, bytes))
-    }
-
-    fn keeps_column(&self, name: &str) -> bool {
-        self.left.index_of(name).is_ok()
-    }
 }

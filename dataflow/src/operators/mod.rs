@@ -2,11 +2,13 @@
 
 mod calc;
 mod event_time;
+mod expand;
 pub mod expression;
 mod filter;
 mod group;
 mod join_in_time;
 mod join_latest;
+mod keyed;
 mod project;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -26,6 +28,7 @@ pub fn register_operators(registry: &mut OperatorRegistry) {
     registry.register("window.hopping", window::build_hopping);
     registry.register("window.agg", window::build_aggregate);
     registry.register("window.assign", window::build_assign);
+    registry.register("expand", expand::build);
     registry.register("agg.group", group::build);
     registry.register("join.latest", join_latest::build);
 }

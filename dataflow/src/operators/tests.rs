@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int32Type, Int64Type, TimestampMillisecondType};
-use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray};
+use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch, TimestampMillisecondArray};
 use arrow_schema::{DataType, SchemaRef};
 use serde_json::{Value, json};
 use weir_protocol::checkpoint::CheckpointKind;
@@ -13,7 +13,6 @@ use weir_protocol::{CheckpointId, ExecutionAttemptId, ExecutionVertexId, Generat
 
 use crate::chain::{ChainPoll, OperatorChain};
 use crate::element::{CheckpointBarrier, MAX_WATERMARK};
-use crate::key_group::KeyPartitioner;
 use crate::key_group::subtask_of_key_group;
 use crate::operator::{Collector, Operator, OperatorContext, OperatorError, RestoredState, StateSnapshot};
 use crate::operators::register_operators;
@@ -306,39 +305,4 @@ fn a_watermark_generator_reports_idleness_until_the_next_row() {
     assert!(!generator.is_idle());
     assert_eq!((generator.take_watermark(), generator.take_watermark()), (Some(14), None));
     assert_eq!(generator.on_watermark(7_000, &mut out).unwrap(), None);
-}
-
-#[test]
-fn left_rows_are_joined_with_the_latest_right_row_of_their_key_also_after_rescaling() {
-    let field = |name: &str, data_type, nullable| Field { name: name.into(), data_type, nullable };
-    let right = schema::to_arrow(&[field("id", ColumnType::Bigint, true), field("city", ColumnType::String, true)]).unwrap();
-    let descriptor = json!({"kind": "join.latest", "options": {"keys": ["n"], "right_keys": ["id"], "right_columns": ["city"]}});
-    let contexts = |parallelism: u32| {
-        let right = right.clone();
-        (0..parallelism).map(move |subtask| {
-            context(parallelism, subtask, vec![(numbers_schema(), vec!["n".into()]), (right.clone(), vec!["id".into()])])
-        })
-    };
-    let (mut one, output) = build(&descriptor, &contexts(1).next().unwrap()).unwrap();
-    assert_eq!(schema::describe(&output), "(n BIGINT, t TIMESTAMP(3), city STRING)");
-    let columns: Vec<ArrayRef> = vec![
-        Arc::new(Int64Array::from(vec![Some(1), Some(2), None, Some(1), Some(3)])),
-        Arc::new(StringArray::from(vec![Some("Rom"), Some("Wien"), Some("Oslo"), Some("Bern"), None])),
-    ];
-    let cities = RecordBatch::try_new(right.clone(), columns).unwrap();
-    one.process(1, cities, &mut Collected::default()).unwrap();
-    let mut parts: Vec<_> = contexts(3).map(|context| build(&descriptor, &context).unwrap().0).collect();
-    for (restored, part) in restored_for(vec![one.snapshot(&barrier(1)).unwrap()], 3).into_iter().zip(&mut parts) {
-        part.restore(restored).unwrap();
-    }
-    let mut out = Collected::default();
-    let dealt = KeyPartitioner::new(&numbers_schema(), &["n".into()], 128, 3).unwrap().partition(&numbers(0, 4)).unwrap();
-    for (rows, part) in dealt.into_iter().zip(&mut parts) {
-        rows.into_iter().for_each(|rows| part.process(0, rows, &mut out).unwrap());
-    }
-    let mut lines = out.lines();
-    lines.sort();
-    assert_eq!(lines, [["0", "0", "NULL"], ["1", "10", "Bern"], ["2", "20", "Wien"], ["3", "30", "NULL"]]);
-    let unkeyed = context(2, 0, vec![(numbers_schema(), vec!["n".into()]), (right.clone(), vec![])]);
-    assert_eq!(build(&descriptor, &unkeyed).err().unwrap().code, "KEY-PARTITIONING");
 }

@@ -108,10 +108,11 @@ impl<'p> Evaluator<'p> {
         let operands = operands.iter().map(|operand| self.value(scope, *operand)).collect::<Result<Vec<_>, _>>()?;
         let kernel = self.kernels.get_mut(node as usize).and_then(Option::as_mut);
         let kernel = kernel.ok_or_else(|| type_error("a call has no kernel"))?;
+        let clock = Clock { chance: self.clock.chance.of_call(node), ..self.clock };
         if deterministic && operands.iter().all(Operand::is_constant) {
             return Ok(Operand::Constant(kernel.evaluate(&operands, 1, self.clock)?));
         }
-        Ok(Operand::Column(kernel.evaluate(&operands, scope.rows(), self.clock)?))
+        Ok(Operand::Column(kernel.evaluate(&operands, scope.rows(), clock)?))
     }
 }
 

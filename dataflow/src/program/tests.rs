@@ -419,7 +419,7 @@ proptest! {
         // Each node alone, since most lists of nodes have one that is refused.
         for output in outputs {
             if let Ok(mut program) = compile(Value::Array(nodes.clone()), filter, &[output]) {
-                let _ = program.evaluate(&some_rows(), Clock { now_ms: 7 });
+                let _ = program.evaluate(&some_rows(), Clock { now_ms: 7, ..Clock::default() });
             }
         }
     }

@@ -16,23 +16,49 @@ const FORBIDDEN_FILES: [&str; 9] = ["utils", "util", "common", "helpers", "misc"
 const KNOWN_MANAGERS: [&str; 5] = ["JobManager", "TaskManager", "ResourceManager", "SlotManager", "MemoryManager"];
 
 /// Which of our crates each crate may name (build and normal dependencies; tests may reach further).
-const MAY_NAME: [(&str, &[&str]); 18] = [
+const MAY_NAME: [(&str, &[&str]); 20] = [
     ("weir-world", &[]),
     ("weir-protocol", &[]),
     ("weir-storage", &["weir-protocol", "weir-world"]),
     ("weir-dataflow", &["weir-protocol"]),
     ("weir-connectors", &["weir-dataflow", "weir-storage", "weir-protocol"]),
     ("weir-sql", &["weir-dataflow", "weir-protocol"]),
+    ("weir-sql-reference", &["weir-sql", "weir-dataflow", "weir-protocol"]),
     ("weir-ha", &["weir-storage", "weir-protocol", "weir-world"]),
     ("weir-client", &["weir-sql", "weir-protocol", "weir-world"]),
     ("weir-control-plane", &["weir-ha", "weir-storage", "weir-protocol", "weir-world"]),
+    (
+        "weir-sql-gateway",
+        &[
+            "weir-control-plane",
+            "weir-ha",
+            "weir-storage",
+            "weir-sql",
+            "weir-connectors",
+            "weir-dataflow",
+            "weir-protocol",
+            "weir-world",
+        ],
+    ),
     ("weir-worker", &["weir-storage", "weir-dataflow", "weir-connectors", "weir-protocol", "weir-world"]),
     ("weir-local", &["weir-client", "weir-servers"]),
     ("weir-drill", &["weir-ha", "weir-client", "weir-storage", "weir-protocol", "weir-world"]),
     ("weir", &["*"]),
     ("weir-verdict", &["weir-protocol"]),
     ("weir-sim", &["*"]),
-    ("weir-chaos", &["weir-local", "weir-verdict", "weir-client", "weir-storage", "weir-servers", "weir-protocol", "weir-world"]),
+    (
+        "weir-chaos",
+        &[
+            "weir-local",
+            "weir-verdict",
+            "weir-sql-reference",
+            "weir-client",
+            "weir-storage",
+            "weir-servers",
+            "weir-protocol",
+            "weir-world",
+        ],
+    ),
     ("weir-servers", &[]),
     ("weir-tidy", &[]),
 ];

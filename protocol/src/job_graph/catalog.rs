@@ -115,6 +115,15 @@ const ESCAPE: OptionSpec = optional(
 );
 const DELIMITER: OptionSpec = optional("delimiter", OptionType::Character, "The separator of CSV fields; default a comma.");
 
+const METADATA: &[OptionSpec] = &[
+    required("name", OptionType::Column, "Name of the column."),
+    required(
+        "key",
+        OptionType::Choice(&["file.path", "file.name", "file.size", "file.modification-time"]),
+        "What it tells. The size is a BIGINT, the time a TIMESTAMP_LTZ(3), the others are STRING.",
+    ),
+];
+
 const DATAGEN_FIELD: &[OptionSpec] = &[
     required("name", OptionType::Column, "Name of the column."),
     required("type", OptionType::DataType, "Type of the column."),
@@ -131,7 +140,37 @@ const DATAGEN_FIELD: &[OptionSpec] = &[
     optional("max", OptionType::Number, "Greatest value of a random column, included."),
     optional("values", OptionType::Values, "Values to choose from, or the constant."),
     optional("step_ms", OptionType::Number, "Milliseconds from one row's timestamp to the next's; default 1."),
+    LENGTH,
+    VAR_LENGTH,
+    NULL_RATE,
+    MAX_PAST,
+    optional("parts", OptionType::Objects(DATAGEN_PART), "The parts of a nested column whose values are not made as by default."),
 ];
+
+/// A part of a nested column.
+const DATAGEN_PART: &[OptionSpec] = &[
+    required("name", OptionType::Text, "Where the part is: element, key, value and names of fields, with points between."),
+    optional("min", OptionType::Number, "Least value; as of columns."),
+    optional("max", OptionType::Number, "Greatest value, included."),
+    LENGTH,
+    VAR_LENGTH,
+    NULL_RATE,
+];
+
+const LENGTH: OptionSpec = optional(
+    "length",
+    OptionType::Integer(0, 1 << 20),
+    "How many characters, bytes or elements random values have; default 16, 8 and 3, and not more than the type allows.",
+);
+const VAR_LENGTH: OptionSpec =
+    optional("var_length", OptionType::Flag, "Whether lengths are random, from 1 to length; default false.");
+const NULL_RATE: OptionSpec =
+    optional("null_rate", OptionType::Number, "Which share of the values is null, from 0 to 1; default 0.");
+const MAX_PAST: OptionSpec = optional(
+    "max_past_ms",
+    DURATION,
+    "How far back, in milliseconds, a timestamp is moved at most, by a random length; default 0.",
+);
 
 const AGGREGATE: &[OptionSpec] = &[
     required("name", OptionType::Column, "Name of the output column."),
@@ -195,6 +234,11 @@ pub const CATALOG: &[OperatorSpec] = &[
                 "columns",
                 OptionType::Columns(true),
                 "The columns of the schema to read, in the order of the output; default all. The others are skipped.",
+            ),
+            optional(
+                "metadata",
+                OptionType::Objects(METADATA),
+                "Further columns, which tell of each row the path, name, size and time of its file.",
             ),
             DELIMITER,
             QUOTE,
@@ -354,6 +398,7 @@ pub const CATALOG: &[OperatorSpec] = &[
     },
     windows::AGG,
     windows::ASSIGN,
+    group::EXPAND,
     group::AGG,
     OperatorSpec {
         kind: "join.latest",
@@ -364,15 +409,11 @@ pub const CATALOG: &[OperatorSpec] = &[
             required("keys", OptionType::Columns(false), "Key columns of input 0."),
             required("right_keys", OptionType::Columns(false), "Key columns of input 1, in the same order."),
             required("right_columns", OptionType::Columns(false), "Columns of input 1 to add to every row of input 0."),
-            optional(
-                "time_column",
-                OptionType::Column,
-                "Event time of input 0. With it, a row gets what was the latest at its time; both inputs then need watermarks.",
-            ),
-            optional("right_time_column", OptionType::Column, "Event time of input 1; needed exactly if time_column is given."),
+            required("time_column", OptionType::Column, "Event time of input 0."),
+            required("right_time_column", OptionType::Column, "Event time of input 1."),
         ],
-        doc: "Enriches the rows of input 0 with the latest row of input 1 of the same key, or with nulls if there is none. Without \
-              time columns, the latest row is the last that has arrived, so the result varies with the speed of the inputs.",
+        doc: "Gives each row of input 0 the row of input 1 that was the latest of its key at the row's event time, or nulls if there \
+              was none. Both inputs need watermarks.",
     },
     OperatorSpec {
         kind: "sink.file",
@@ -402,8 +443,25 @@ pub const CATALOG: &[OperatorSpec] = &[
                 OptionType::Choice(&["fail", "continue"]),
                 "What to do if a file of the restored checkpoint is missing and was perhaps never committed; default fail.",
             ),
+            optional(
+                "kind_column",
+                OptionType::Text,
+                "The name of a last column that says what has happened to each row: +I, -U, +U or -D. Without it there is none.",
+            ),
         ],
         doc: "Writes files exactly once; they appear when a checkpoint has completed them.",
+    },
+    OperatorSpec {
+        kind: "sink.collect",
+        role: OperatorRole::Sink,
+        inputs: 1,
+        key_options: &[],
+        options: &[
+            optional("path", OptionType::Text, "Directory of the rows of all queries; the leader sets it."),
+            optional("schema", OptionType::Schema, "The columns with their exact types; default those of the input."),
+            optional("unread_bytes", POSITIVE, "The sink waits while more bytes are unread; default 64 MiB."),
+        ],
+        doc: "Keeps the rows of a query until the client has read them, exactly once; see `/weir/v1/queries`.",
     },
     OperatorSpec {
         kind: "sink.print",

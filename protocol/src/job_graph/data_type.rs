@@ -51,6 +51,10 @@ pub enum DataType {
     Timestamp(u8),
     /// A point in time, with this many digits after the second (0 to 9).
     TimestampLtz(u8),
+    /// A length of time in months. It exists in expressions only, not in tables.
+    IntervalMonths,
+    /// A length of time in milliseconds. It exists in expressions only, not in tables.
+    IntervalMillis,
     Array(Box<ElementType>),
     Map(Box<ElementType>, Box<ElementType>),
     /// A bag: each element with the number of its occurrences.
@@ -107,6 +111,11 @@ impl DataType {
         matches!(self, Self::Binary(_) | Self::Varbinary(_) | Self::Bytes)
     }
 
+    /// Whether values are lengths of time.
+    pub fn is_interval(&self) -> bool {
+        matches!(self, Self::IntervalMonths | Self::IntervalMillis)
+    }
+
     /// Whether values contain other values.
     pub fn is_nested(&self) -> bool {
         matches!(self, Self::Array(_) | Self::Map(..) | Self::Multiset(_) | Self::Row(_))
@@ -134,6 +143,8 @@ impl fmt::Display for DataType {
             Self::Time(precision) => write!(f, "TIME({precision})"),
             Self::Timestamp(precision) => write!(f, "TIMESTAMP({precision})"),
             Self::TimestampLtz(precision) => write!(f, "TIMESTAMP_LTZ({precision})"),
+            Self::IntervalMonths => f.write_str("INTERVAL MONTH"),
+            Self::IntervalMillis => f.write_str("INTERVAL SECOND(3)"),
             Self::Array(element) => write!(f, "ARRAY<{element}>"),
             Self::Map(key, value) => write!(f, "MAP<{key}, {value}>"),
             Self::Multiset(element) => write!(f, "MULTISET<{element}>"),

@@ -227,6 +227,11 @@ impl Parser {
                 Ok(DataType::Map(key, value))
             }
             "ROW" => self.row(depth),
+            "INTERVAL" if self.word("MONTH") => Ok(DataType::IntervalMonths),
+            "INTERVAL" if self.word("SECOND") => match self.fraction_digits(3)? {
+                3 => Ok(DataType::IntervalMillis),
+                other => Err(format!("an interval has 3 digits after the second, not {other}")),
+            },
             "INTERVAL" => Err("an interval can't be the type of a column; store its length in a BIGINT".into()),
             other => {
                 let shown: String = name.chars().take(64).collect();

@@ -2,17 +2,20 @@
 
 use std::rc::Rc;
 
-use sqlparser::ast::{DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments};
+use sqlparser::ast::{DuplicateTreatment, Function, FunctionArg, FunctionArgExpr, FunctionArguments, NullTreatment};
 use sqlparser::tokenizer::Location;
 use weir_dataflow::aggregates;
 use weir_protocol::job_graph::DataType;
 
 use super::call::operands;
 use super::expression::Expressions;
+use super::grouping::Groups;
 use super::unsupported;
 use crate::expression::{ExprKind, Typed};
 use crate::script::SqlError;
-use crate::stream::{AggregateCall, Column, Node, NodeKind, WindowColumns, WindowOutput, WindowSource, calc};
+use crate::stream::{
+    AggregateCall, Column, GroupingSet, Node, NodeKind, WindowColumns, WindowOutput, WindowSource, calc, expand,
+};
 
 /// An aggregate over the rows of a group. Its parts are expressions over the input.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,14 +24,19 @@ pub(super) struct Aggregate {
     arguments: Vec<Typed>,
     distinct: bool,
     delimiter: Option<String>,
+    ignore_nulls: bool,
     filter: Option<Typed>,
     data_type: DataType,
     nullable: bool,
 }
 
-/// The distinct aggregates of a SELECT, in the order of first use.
-#[derive(Debug, Default)]
-pub(super) struct Aggregates(Vec<Aggregate>);
+/// What a SELECT computes of its groups.
+#[derive(Debug)]
+pub(super) struct Aggregates {
+    /// The distinct aggregates, in the order of first use.
+    pub(super) calls: Vec<Aggregate>,
+    pub(super) groups: Groups,
+}
 
 /// Whether a function of this name in lower case is an aggregate.
 pub(super) fn is_aggregate(name: &str) -> bool {
@@ -44,8 +52,11 @@ impl Expressions<'_> {
     /// A call of an aggregate: the place of its result. Error: `SQL-GROUP` where no aggregate may stand.
     pub(super) fn aggregate(&mut self, name: &str, function: &Function, at: Location) -> Result<Typed, SqlError> {
         let shown = name.to_uppercase();
-        if !function.within_group.is_empty() || function.null_treatment.is_some() {
-            return unsupported(&format!("WITHIN GROUP or IGNORE NULLS at {shown}"), at);
+        if !function.within_group.is_empty() {
+            return unsupported(&format!("WITHIN GROUP at {shown}"), at);
+        }
+        if function.null_treatment.is_some() && name != "array_agg" {
+            return unsupported(&format!("IGNORE NULLS or RESPECT NULLS at {shown}"), at);
         }
         let Some(aggregates) = self.aggregates.take() else {
             let message = format!("{shown} is an aggregate, which {} can't contain", self.clause);
@@ -73,6 +84,7 @@ impl Expressions<'_> {
             true => return Err(SqlError::new("SQL-TYPE", format!("{}(*) does not exist", name.to_uppercase())).at(at)),
             false => operands(function, at)?.into_iter().map(|operand| self.bind(operand)).collect::<Result<Vec<_>, _>>()?,
         };
+        let null_treatment = function.null_treatment.clone();
         let filter = function.filter.as_ref().map(|filter| self.condition(filter)).transpose()?;
         let types: Vec<_> = arguments.iter().map(|argument| argument.data_type.clone()).collect();
         let resolved = aggregates::resolve(name, &types, distinct).map_err(|what| SqlError::new("SQL-TYPE", what).at(at))?;
@@ -90,29 +102,29 @@ impl Expressions<'_> {
                 _ => return Err(SqlError::new("SQL-TYPE", "the delimiter of LISTAGG is a constant text").at(at)),
             },
         };
-        Ok(Aggregate { function, arguments, distinct, delimiter, filter, data_type, nullable })
+        let ignore_nulls = null_treatment == Some(NullTreatment::IgnoreNulls);
+        Ok(Aggregate { function, arguments, distinct, delimiter, ignore_nulls, filter, data_type, nullable })
     }
 }
 
 impl Aggregates {
     fn place(&mut self, aggregate: Aggregate) -> Typed {
         let (data_type, nullable) = (aggregate.data_type.clone(), aggregate.nullable);
-        let index = self.0.iter().position(|known| *known == aggregate).unwrap_or_else(|| {
-            self.0.push(aggregate);
-            self.0.len() - 1
+        let index = self.calls.iter().position(|known| *known == aggregate).unwrap_or_else(|| {
+            self.calls.push(aggregate);
+            self.calls.len() - 1
         });
         Typed { kind: ExprKind::Aggregate(index), data_type, nullable }
     }
 
+    /// Whether the SELECT has neither GROUP BY nor an aggregate.
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.calls.is_empty() && self.groups.is_empty()
     }
 }
 
 /// A SELECT with groups. All expressions are over the input.
 pub(super) struct Grouping {
-    /// The expressions of GROUP BY.
-    pub(super) groups: Vec<Typed>,
     pub(super) aggregates: Aggregates,
     pub(super) filter: Option<Typed>,
     pub(super) having: Option<Typed>,
@@ -122,9 +134,12 @@ pub(super) struct Grouping {
 /// The aggregation of `input` and the columns computed from it. It is one per window if both window columns are grouped. Errors:
 /// `SQL-GROUP` for a column that is neither grouped nor aggregated, `SQL-UNSUPPORTED` for windows over rows that change.
 pub(super) fn group(input: Rc<Node>, grouping: Grouping, zone: &str, at: Location) -> Result<Rc<Node>, SqlError> {
-    let Grouping { groups, aggregates, filter, having, outputs } = grouping;
-    let role = |group: &Typed| window_role(&input, group);
-    let mut roles: Vec<_> = groups.iter().map(role).collect();
+    let Grouping { aggregates, filter, having, outputs } = grouping;
+    let groups = &aggregates.groups;
+    let role = |position: usize| {
+        if groups.is_missing_somewhere(position) { None } else { window_role(&input, &groups.expressions[position]) }
+    };
+    let mut roles: Vec<_> = (0..groups.expressions.len()).map(role).collect();
     if !(roles.contains(&Some(WindowOutput::Start)) && roles.contains(&Some(WindowOutput::End))) {
         // A window column alone is a key like any other.
         roles.fill(None);
@@ -132,30 +147,36 @@ pub(super) fn group(input: Rc<Node>, grouping: Grouping, zone: &str, at: Locatio
         return unsupported("a window over rows that change", at);
     }
     let windowed = roles.iter().any(Option::is_some);
-    let keys: Vec<_> = groups.iter().zip(&roles).filter(|(_, role)| role.is_none()).map(|(group, _)| group.clone()).collect();
-    let mut window_outputs = Vec::new();
-    for output in roles.iter().flatten() {
-        if !window_outputs.contains(output) {
-            window_outputs.push(*output);
-        }
-    }
+    // The expressions of GROUP BY that are keys of the aggregation.
+    let keys: Vec<_> = (0..roles.len()).filter(|position| roles[*position].is_none()).collect();
+    // The operator emits them in this order, whatever the order in GROUP BY.
+    let mut window_outputs = vec![WindowOutput::Start, WindowOutput::End, WindowOutput::Time];
+    window_outputs.retain(|output| roles.contains(&Some(*output)));
     let aggregated = if windowed {
         let (node, calls, source) = window_input(&input, &keys, &aggregates, filter, zone);
-        window_aggregate(node, &input, keys.len(), calls, source, &window_outputs)
+        let (node, keys) = expanded(node, groups, &keys);
+        window_aggregate(node, &input, &keys, calls, source, &window_outputs)
     } else {
         let (columns, calls) = aggregation_input(&input, &keys, &aggregates);
-        group_aggregate(calc(input.clone(), filter, columns), keys.len(), calls)
+        let (node, keys) = expanded(calc(input.clone(), filter, columns), groups, &keys);
+        group_aggregate(node, &keys, calls)
     };
 
-    // Above the aggregation, a grouped expression is a column, and so is an aggregate.
+    // Above the aggregation, a grouped expression is a column, and so is an aggregate. The set comes behind the keys.
+    let results = keys.len() + usize::from(groups.has_sets());
+    let set_ids: Vec<_> = groups.ids(&keys).into_iter().map(|(id, _)| id).collect();
     let place = |part: &Typed| {
-        if let ExprKind::Aggregate(index) = part.kind {
-            return Some(aggregated.column(keys.len() + index));
+        match &part.kind {
+            ExprKind::Aggregate(index) => return Some(aggregated.column(results + index)),
+            ExprKind::Call { function, args } if function.0.name == "in" && args[0].kind == ExprKind::GroupingSet => {
+                return Some(in_sets(part, aggregated.column(keys.len()), &set_ids));
+            }
+            _ => {}
         }
-        let group = groups.iter().position(|group| group == part)?;
+        let group = groups.position(part)?;
         let position = match roles[group] {
-            None => groups[..group].iter().zip(&roles).filter(|(_, role)| role.is_none()).count(),
-            Some(role) => keys.len() + aggregates.0.len() + window_outputs.iter().position(|output| *output == role)?,
+            None => keys.iter().position(|key| *key == group)?,
+            Some(role) => results + aggregates.calls.len() + window_outputs.iter().position(|output| *output == role)?,
         };
         Some(aggregated.column(position))
     };
@@ -193,14 +214,17 @@ fn window_role(input: &Node, group: &Typed) -> Option<WindowOutput> {
 }
 
 /// The columns that are aggregated, keys first, then arguments and filters, and the calls over them.
-fn aggregation_input(input: &Node, keys: &[Typed], aggregates: &Aggregates) -> (Vec<(String, Typed)>, Vec<AggregateCall>) {
+fn aggregation_input(input: &Node, keys: &[usize], aggregates: &Aggregates) -> (Vec<(String, Typed)>, Vec<AggregateCall>) {
     let mut columns: Vec<(String, Typed)> = Vec::new();
-    for key in keys {
+    for key in keys.iter().map(|key| &aggregates.groups.expressions[*key]) {
         let name = key.as_column().map_or_else(|| format!("$f{}", columns.len()), |index| input.columns[index].name.clone());
         columns.push((name, key.clone()));
     }
+    // Sets make keys NULL, but not what is aggregated.
+    let shared_from = if aggregates.groups.has_sets() { columns.len() } else { 0 };
     let mut argument = |expression: &Typed| {
-        columns.iter().position(|(_, known)| known == expression).unwrap_or_else(|| {
+        let known = columns.iter().skip(shared_from).position(|(_, known)| known == expression);
+        known.map(|known| known + shared_from).unwrap_or_else(|| {
             let name =
                 expression.as_column().map_or_else(|| format!("$f{}", columns.len()), |index| input.columns[index].name.clone());
             columns.push((name, expression.clone()));
@@ -208,13 +232,14 @@ fn aggregation_input(input: &Node, keys: &[Typed], aggregates: &Aggregates) -> (
         })
     };
     let calls: Vec<_> = aggregates
-        .0
+        .calls
         .iter()
         .map(|aggregate| AggregateCall {
             function: aggregate.function.clone(),
             arguments: aggregate.arguments.iter().map(&mut argument).collect(),
             distinct: aggregate.distinct,
             delimiter: aggregate.delimiter.clone(),
+            ignore_nulls: aggregate.ignore_nulls,
             filter: aggregate.filter.as_ref().map(&mut argument),
             data_type: aggregate.data_type.clone(),
             nullable: aggregate.nullable,
@@ -231,7 +256,7 @@ fn aggregation_input(input: &Node, keys: &[Typed], aggregates: &Aggregates) -> (
 /// function, the aggregate assigns the windows itself.
 fn window_input(
     input: &Rc<Node>,
-    keys: &[Typed],
+    keys: &[usize],
     aggregates: &Aggregates,
     filter: Option<Typed>,
     zone: &str,
@@ -281,8 +306,8 @@ fn assigned_below(input: &Rc<Node>) -> Option<Assigned> {
 }
 
 /// The keys and the results of aggregates, as columns of an aggregation.
-fn result_columns(node: &Node, keys: usize, calls: &[AggregateCall]) -> Vec<Column> {
-    let keys = node.columns[..keys].iter().map(|column| Column { is_rowtime: false, ..column.clone() });
+fn result_columns(node: &Node, keys: &[usize], calls: &[AggregateCall]) -> Vec<Column> {
+    let keys = keys.iter().map(|key| Column { is_rowtime: false, ..node.columns[*key].clone() });
     let results = calls.iter().enumerate().map(|(index, call)| Column {
         name: format!("$agg{index}"),
         data_type: call.data_type.clone(),
@@ -292,18 +317,41 @@ fn result_columns(node: &Node, keys: usize, calls: &[AggregateCall]) -> Vec<Colu
     keys.chain(results).collect()
 }
 
-fn group_aggregate(node: Rc<Node>, keys: usize, calls: Vec<AggregateCall>) -> Rc<Node> {
+/// The rows that are aggregated, once for each set if there are several, and the positions of the keys in them.
+fn expanded(node: Rc<Node>, groups: &Groups, keys: &[usize]) -> (Rc<Node>, Vec<usize>) {
+    let mut positions: Vec<_> = (0..keys.len()).collect();
+    if !groups.has_sets() {
+        return (node, positions);
+    }
+    positions.push(node.columns.len());
+    let sets = groups.ids(keys).into_iter().map(|(id, nulls)| GroupingSet { id, nulls }).collect();
+    (expand(node, sets), positions)
+}
+
+/// The condition that the row is of one of these sets, which are numbered in the condition and have ids in the rows.
+fn in_sets(condition: &Typed, id: Typed, ids: &[i64]) -> Typed {
+    condition.rewrite(&mut |part| match &part.kind {
+        ExprKind::GroupingSet => Some(id.clone()),
+        ExprKind::Literal(Some(number)) => {
+            let set = number.parse().ok().and_then(|number: usize| ids.get(number))?;
+            Some(Typed::literal(set.to_string(), DataType::Bigint))
+        }
+        _ => None,
+    })
+}
+
+fn group_aggregate(node: Rc<Node>, keys: &[usize], calls: Vec<AggregateCall>) -> Rc<Node> {
     let columns = result_columns(&node, keys, &calls);
     // Groups without aggregates never change: a group's first row is its only result, until a change takes its last row away.
     let is_updating = !calls.is_empty() || node.is_updating;
-    let kind = NodeKind::GroupAggregate { keys: (0..keys).collect(), aggregates: calls };
+    let kind = NodeKind::GroupAggregate { keys: keys.to_vec(), aggregates: calls };
     Rc::new(Node { kind, inputs: vec![node], columns, window: None, is_updating })
 }
 
 fn window_aggregate(
     node: Rc<Node>,
     input: &Node,
-    keys: usize,
+    keys: &[usize],
     calls: Vec<AggregateCall>,
     source: WindowSource,
     outputs: &[WindowOutput],
@@ -327,23 +375,6 @@ fn window_aggregate(
         time: position(WindowOutput::Time),
         is_zoned: input.window.is_some_and(|window| window.is_zoned),
     };
-    let kind =
-        NodeKind::WindowAggregate { window: source, keys: (0..keys).collect(), aggregates: calls, outputs: outputs.to_vec() };
+    let kind = NodeKind::WindowAggregate { window: source, keys: keys.to_vec(), aggregates: calls, outputs: outputs.to_vec() };
     Rc::new(Node { kind, inputs: vec![node], columns, window: Some(window), is_updating: false })
-}
-
-/// The expressions of GROUP BY. Error: `SQL-UNSUPPORTED` for GROUPING SETS and the like.
-pub(super) fn group_expressions(group_by: &sqlparser::ast::GroupByExpr, at: Location) -> Result<Vec<&Expr>, SqlError> {
-    use sqlparser::ast::GroupByExpr;
-    let expressions = match group_by {
-        GroupByExpr::Expressions(expressions, modifiers) if modifiers.is_empty() => expressions,
-        GroupByExpr::Expressions(..) => return unsupported("GROUP BY with a modifier", at),
-        GroupByExpr::All(_) => return unsupported("GROUP BY ALL", at),
-    };
-    for expression in expressions {
-        if matches!(expression, Expr::GroupingSets(_) | Expr::Cube(_) | Expr::Rollup(_)) {
-            return unsupported("GROUPING SETS, CUBE and ROLLUP", at);
-        }
-    }
-    Ok(expressions.iter().collect())
 }

@@ -22,8 +22,7 @@ const NOT_YET: &[(&str, &str)] = &[
     ("session_start", "session windows come later"),
     ("session_end", "session windows come later"),
     ("current_watermark", "event time is not visible to expressions"),
-    ("grouping", "GROUPING SETS come later"),
-    ("grouping_id", "GROUPING SETS come later"),
+    ("group_id", "GROUPING_ID tells the sets apart"),
 ];
 
 impl Expressions<'_> {
@@ -39,6 +38,9 @@ impl Expressions<'_> {
         }
         if function.filter.is_some() || !function.within_group.is_empty() || function.null_treatment.is_some() {
             return unsupported(&format!("FILTER, WITHIN GROUP or IGNORE NULLS at {name}, which is no aggregate"), at);
+        }
+        if matches!(lower.as_str(), "grouping" | "grouping_id") {
+            return self.grouping(&name.to_uppercase(), function, at);
         }
         if let Some((_, instead)) = NOT_YET.iter().find(|(known, _)| *known == lower) {
             return Err(SqlError::unsupported(name.to_uppercase()).at(at).hint(*instead));
@@ -73,6 +75,13 @@ impl Expressions<'_> {
             }
             // The time of the clock, which no other call of this function reads.
             "unix_timestamp" if operands.is_empty() => self.call("unix_timestamp_now", Vec::new(), at),
+            "typeof" if matches!(operands.first(), Some(Expr::Value(value)) if value.value == sqlparser::ast::Value::Null) => {
+                Ok(Typed { nullable: true, ..Typed::literal("NULL", DataType::String) })
+            }
+            "current_database" if operands.is_empty() => {
+                let (_, database) = self.environment.catalog.current();
+                Ok(Typed::literal(database, DataType::String))
+            }
             marker::MAP => self.call_on("map", &operands, at),
             marker::IS_JSON => self.call_on("is_json", &operands, at),
             marker::BETWEEN_SYMMETRIC => self.between_symmetric(&operands, at),

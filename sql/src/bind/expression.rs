@@ -6,7 +6,7 @@ use weir_dataflow::functions;
 use weir_protocol::job_graph::DataType;
 
 use super::aggregate::Aggregates;
-use super::interval::{self, Length};
+use super::interval;
 use super::scope::{Scope, field};
 use super::{Environment, literal, unsupported};
 use crate::dialect::cast_type;
@@ -26,7 +26,14 @@ pub(super) struct Expressions<'a> {
 impl Expressions<'_> {
     /// Binds an expression. Errors: `SQL-NAME`, `SQL-TYPE`, `SQL-UNSUPPORTED`.
     pub(super) fn bind(&mut self, expr: &Expr) -> Result<Typed, SqlError> {
-        self.bind_kind(expr).map_err(|error| error.at(expr.span().start))
+        let mut bound = self.bind_kind(expr).map_err(|error| error.at(expr.span().start))?;
+        // Above a grouping, an expression that a set lacks is NULL in the rows of that set.
+        if let Some(groups) = self.aggregates.as_ref().map(|aggregates| &aggregates.groups)
+            && groups.position(&bound).is_some_and(|position| groups.is_missing_somewhere(position))
+        {
+            bound.nullable = true;
+        }
+        Ok(bound)
     }
 
     /// Binds a condition. Error: `SQL-TYPE` if it is not BOOLEAN.
@@ -108,9 +115,10 @@ impl Expressions<'_> {
                 self.call_on("row", &values, at)
             }
             Expr::CompoundFieldAccess { root, access_chain } => self.access(root, access_chain, at),
-            Expr::Interval(_) => {
-                Err(SqlError::new("SQL-TYPE", "an INTERVAL can only be added to a time, or taken from one").at(at))
-            }
+            Expr::Interval(_) => match interval::length(expr)? {
+                Some(length) => Ok(length.literal()),
+                None => unsupported("this INTERVAL", at),
+            },
             Expr::Subquery(_) | Expr::Exists { .. } | Expr::InSubquery { .. } => unsupported("a subquery in an expression", at),
             other => self.special_form(other, at),
         }
@@ -126,28 +134,10 @@ impl Expressions<'_> {
             first = left.as_ref();
         }
         rest.reverse();
-        let mut length = interval::length(first)?;
-        let mut bound = if length.is_some() { Typed::null(DataType::Bigint) } else { self.bind(first)? };
+        let mut bound = self.bind(first)?;
         let mut rest = rest.into_iter().peekable();
         while let Some((op, right)) = rest.next() {
             let at = right.span().start;
-            if let Some(length) = length.take() {
-                // INTERVAL + time
-                let value = self.bind(right)?;
-                bound = match op {
-                    BinaryOperator::Plus => self.moved(value, length, at)?,
-                    _ => return Err(SqlError::new("SQL-TYPE", format!("{op} can't follow an INTERVAL")).at(at)),
-                };
-                continue;
-            }
-            if let Some(length) = interval::length(right)? {
-                bound = match op {
-                    BinaryOperator::Plus => self.moved(bound, length, at)?,
-                    BinaryOperator::Minus => self.moved(bound, length.negated(), at)?,
-                    _ => return Err(SqlError::new("SQL-TYPE", format!("{op} can't precede an INTERVAL")).at(at)),
-                };
-                continue;
-            }
             if matches!(op, BinaryOperator::And | BinaryOperator::Or) {
                 let mut operands = vec![self.truth(bound, first.span().start)?, self.condition(right)?];
                 while let Some((_, next)) = rest.next_if(|(next, _)| *next == op) {
@@ -157,7 +147,10 @@ impl Expressions<'_> {
                 continue;
             }
             let right = self.bind(right)?;
-            bound = self.call(operator(op, at)?, vec![bound, right], at)?;
+            bound = match (bound.data_type.is_interval(), right.data_type.is_interval()) {
+                (false, false) => self.call(operator(op, at)?, vec![bound, right], at)?,
+                _ => self.with_interval(op, bound, right, at)?,
+            };
         }
         Ok(bound)
     }
@@ -192,19 +185,13 @@ impl Expressions<'_> {
                     }
                 }
                 let operand = self.bind(operand)?;
-                self.call("negate", vec![operand], at)
+                if operand.data_type.is_interval() {
+                    self.negated_interval(operand, at)
+                } else {
+                    self.call("negate", vec![operand], at)
+                }
             }
             other => unsupported(&format!("the operator {other}"), at),
-        }
-    }
-
-    /// A time moved by a length.
-    fn moved(&self, value: Typed, length: Length, at: Location) -> Result<Typed, SqlError> {
-        match length {
-            Length::Months(months) => self.call("add_months", vec![value, Typed::literal(months.to_string(), DataType::Int)], at),
-            Length::Millis(millis) => {
-                self.call("add_millis", vec![value, Typed::literal(millis.to_string(), DataType::Bigint)], at)
-            }
         }
     }
 
@@ -326,7 +313,7 @@ pub(super) fn disjunction(operands: Vec<Typed>) -> Typed {
     Typed { kind: ExprKind::Or(operands), data_type: DataType::Boolean, nullable }
 }
 
-fn operator(op: &BinaryOperator, at: Location) -> Result<&'static str, SqlError> {
+pub(super) fn operator(op: &BinaryOperator, at: Location) -> Result<&'static str, SqlError> {
     Ok(match op {
         BinaryOperator::Plus => "add",
         BinaryOperator::Minus => "subtract",

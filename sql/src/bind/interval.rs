@@ -1,7 +1,11 @@
-//! `INTERVAL '…' unit`: lengths of time.
+//! `INTERVAL '…' unit`: lengths of time, and the operators on them.
 
-use sqlparser::ast::{DateTimeField, Expr, Interval, UnaryOperator, Value};
+use sqlparser::ast::{BinaryOperator, DateTimeField, Expr, Interval, UnaryOperator, Value};
+use sqlparser::tokenizer::Location;
+use weir_protocol::job_graph::DataType;
 
+use super::expression::{Expressions, operator};
+use crate::expression::{ExprKind, Typed};
 use crate::script::SqlError;
 
 /// A length of time: months, whose length varies, or milliseconds.
@@ -16,6 +20,63 @@ impl Length {
         match self {
             Self::Months(months) => Self::Months(-months),
             Self::Millis(millis) => Self::Millis(-millis),
+        }
+    }
+
+    /// The constant interval of this length.
+    pub(super) fn literal(self) -> Typed {
+        match self {
+            Self::Months(months) => Typed::literal(months.to_string(), DataType::IntervalMonths),
+            Self::Millis(millis) => Typed::literal(millis.to_string(), DataType::IntervalMillis),
+        }
+    }
+
+    /// The length of a constant interval; `None` for other expressions.
+    fn of(value: &Typed) -> Option<Self> {
+        let ExprKind::Literal(Some(text)) = &value.kind else { return None };
+        match value.data_type {
+            DataType::IntervalMonths => text.parse().ok().map(Self::Months),
+            DataType::IntervalMillis => text.parse().ok().map(Self::Millis),
+            _ => None,
+        }
+    }
+}
+
+impl Expressions<'_> {
+    /// An operator with an interval on one side or on both.
+    pub(super) fn with_interval(&self, op: &BinaryOperator, left: Typed, right: Typed, at: Location) -> Result<Typed, SqlError> {
+        match (op, left.data_type.is_interval(), right.data_type.is_interval()) {
+            (BinaryOperator::Plus, true, true) => self.call("interval_add", vec![left, right], at),
+            (BinaryOperator::Minus, true, true) => self.call("interval_subtract", vec![left, right], at),
+            (BinaryOperator::Plus, true, false) => self.moved(right, left, at),
+            (BinaryOperator::Plus, false, _) => self.moved(left, right, at),
+            (BinaryOperator::Minus, false, _) => {
+                let back = self.negated_interval(right, at)?;
+                self.moved(left, back, at)
+            }
+            (BinaryOperator::Multiply, true, false) => self.call("interval_multiply", vec![left, right], at),
+            (BinaryOperator::Multiply, false, true) => self.call("interval_multiply", vec![right, left], at),
+            _ => self.call(operator(op, at)?, vec![left, right], at),
+        }
+    }
+
+    pub(super) fn negated_interval(&self, interval: Typed, at: Location) -> Result<Typed, SqlError> {
+        match Length::of(&interval) {
+            Some(length) => Ok(length.negated().literal()),
+            None => self.call("interval_negate", vec![interval], at),
+        }
+    }
+
+    /// A time moved by an interval.
+    fn moved(&self, value: Typed, interval: Typed, at: Location) -> Result<Typed, SqlError> {
+        match Length::of(&interval) {
+            Some(Length::Months(months)) => {
+                self.call("add_months", vec![value, Typed::literal(months.to_string(), DataType::Int)], at)
+            }
+            Some(Length::Millis(millis)) => {
+                self.call("add_millis", vec![value, Typed::literal(millis.to_string(), DataType::Bigint)], at)
+            }
+            None => self.call("add_interval", vec![value, interval], at),
         }
     }
 }

@@ -4,6 +4,7 @@ mod aggregate;
 mod call;
 mod cast;
 mod expression;
+mod grouping;
 mod insert;
 mod interval;
 mod json;

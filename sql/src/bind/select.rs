@@ -5,8 +5,9 @@ use std::rc::Rc;
 use sqlparser::ast::{Distinct, Expr, Ident, Select, SelectItem, SelectItemQualifiedWildcardKind, Spanned};
 use sqlparser::tokenizer::Location;
 
-use super::aggregate::{Aggregates, Grouping, group, group_expressions};
+use super::aggregate::{Aggregates, Grouping, group};
 use super::expression::Expressions;
+use super::grouping::Groups;
 use super::scope::Scope;
 use super::{Binder, unsupported};
 use crate::expression::{ExprKind, Typed};
@@ -20,10 +21,9 @@ impl Binder<'_> {
         let (input, scope) = self.from(&select.from, at)?;
         let plain = |clause| Expressions { environment: self.environment, scope: &scope, aggregates: None, clause };
         let filter = select.selection.as_ref().map(|filter| plain("WHERE").condition(filter)).transpose()?;
-        let groups = group_expressions(&select.group_by, at)?;
-        let groups = groups.into_iter().map(|expression| plain("GROUP BY").bind(expression)).collect::<Result<Vec<_>, _>>()?;
+        let groups = plain("GROUP BY").groups(&select.group_by, at)?;
 
-        let mut aggregates = Aggregates::default();
+        let mut aggregates = Aggregates { calls: Vec::new(), groups };
         let mut above = Expressions { aggregates: Some(&mut aggregates), ..plain("SELECT") };
         let outputs = select_list(&select.projection, &scope, &mut above)?;
         above.clause = "HAVING";
@@ -33,10 +33,10 @@ impl Binder<'_> {
             Some(Distinct::Distinct) => true,
             Some(Distinct::On(_)) => return unsupported("DISTINCT ON", at),
         };
-        let selected = if groups.is_empty() && aggregates.is_empty() && having.is_none() {
+        let selected = if aggregates.is_empty() && having.is_none() {
             calc(input, filter, outputs)
         } else {
-            group(input, Grouping { groups, aggregates, filter, having, outputs }, self.environment.zone, at)?
+            group(input, Grouping { aggregates, filter, having, outputs }, self.environment.zone, at)?
         };
         if is_distinct { distinct(selected, self.environment.zone, at) } else { Ok(selected) }
     }
@@ -45,8 +45,8 @@ impl Binder<'_> {
 /// Each distinct row once: a grouping by all columns.
 pub(super) fn distinct(rows: Rc<Node>, zone: &str, at: Location) -> Result<Rc<Node>, SqlError> {
     let outputs = rows.named_columns();
-    let groups = rows.all_columns();
-    group(rows, Grouping { groups, aggregates: Aggregates::default(), filter: None, having: None, outputs }, zone, at)
+    let aggregates = Aggregates { calls: Vec::new(), groups: Groups::all(rows.all_columns()) };
+    group(rows, Grouping { aggregates, filter: None, having: None, outputs }, zone, at)
 }
 
 /// The columns of a SELECT list. Names are Flink's: the alias, the last part of a column's name, or `EXPR$` and the position.

@@ -9,6 +9,7 @@ use super::Environment;
 use super::expression::Expressions;
 use super::scope::Scope;
 use crate::catalog::{CatalogTable, ObjectPath, TableColumnKind};
+use crate::connector;
 use crate::dialect::parse_expression;
 use crate::expression::Typed;
 use crate::script::SqlError;
@@ -19,24 +20,21 @@ const WATERMARK: &str = "$watermark";
 
 /// The rows of a table, with all its columns in their order.
 pub(super) fn scan(environment: Environment<'_>, path: &ObjectPath, table: &CatalogTable) -> Result<Rc<Node>, SqlError> {
-    let mut physical = Vec::new();
+    let (mut columns, mut metadata) = (Vec::new(), Vec::new());
     for column in &table.columns {
-        match &column.kind {
-            TableColumnKind::Physical { data_type, nullable } => {
-                physical.push(stored_column(table, &column.name, data_type, *nullable));
-            }
-            TableColumnKind::Computed(_) => {}
-            TableColumnKind::Metadata { .. } => {
-                let message = format!("the metadata column {:?} of table {path}: its connector has none", column.name);
-                return Err(SqlError::new("SQL-UNSUPPORTED", message));
-            }
+        if let TableColumnKind::Physical { data_type, nullable } = &column.kind {
+            columns.push(stored_column(table, &column.name, data_type, *nullable));
+        } else if let Some(key) = column.metadata_key() {
+            let data_type = connector::metadata_type(path, table, key)?;
+            metadata.push(Column { name: column.name.clone(), data_type, nullable: false, is_rowtime: false });
         }
     }
-    if physical.is_empty() {
+    if columns.is_empty() {
         return Err(SqlError::new("SQL-CATALOG", format!("table {path} has no column that its connector stores")));
     }
+    columns.append(&mut metadata);
     let kind = NodeKind::Scan { path: path.clone(), table: Rc::new(table.clone()) };
-    let source = Rc::new(Node { kind, inputs: Vec::new(), columns: physical, window: None, is_updating: false });
+    let source = Rc::new(Node { kind, inputs: Vec::new(), columns, window: None, is_updating: false });
     let columns = declared_columns(environment, path, table, &source)?;
     let computed = calc(source, None, columns);
     match &table.watermark {
@@ -69,7 +67,12 @@ fn declared_columns(
             TableColumnKind::Computed(text) => {
                 expression(environment, &scope, text, "a computed column").map_err(|error| of_table(path, &column.name, error))?
             }
-            _ => scope.name(&Ident::new(&column.name))?,
+            TableColumnKind::Physical { .. } => scope.name(&Ident::new(&column.name))?,
+            TableColumnKind::Metadata { data_type, .. } => {
+                let value = scope.name(&Ident::new(&column.name))?;
+                let expressions = Expressions { environment, scope: &scope, aggregates: None, clause: "METADATA" };
+                expressions.explicit_cast(value, data_type.clone(), false).map_err(|error| of_table(path, &column.name, error))?
+            }
         };
         columns.push((column.name.clone(), typed));
     }

@@ -37,6 +37,10 @@ pub fn create_table_as(create: &CreateTable, columns: Vec<(String, DataType, boo
     let mut table = declared(create)?;
     for (name, data_type, nullable) in columns {
         check_name(&Ident::new(&name))?;
+        if data_type.is_interval() {
+            let error = SqlError::unsupported(format!("a table with a column of type {data_type}, {name:?}"));
+            return Err(error.hint("CAST it to STRING, or store the times"));
+        }
         if table.columns.iter().any(|column| column.name == name) {
             let message = format!("there are two columns {name:?}");
             return Err(SqlError::new("SQL-CATALOG", message).hint("give one of them another name with AS"));
@@ -172,8 +176,7 @@ fn find<'t>(
 fn check_metadata(create: &CreateTable, table: &CatalogTable) -> Result<(), SqlError> {
     let mut keys = std::collections::BTreeSet::new();
     for column in &table.columns {
-        let TableColumnKind::Metadata { key, .. } = &column.kind else { continue };
-        let key = key.as_ref().unwrap_or(&column.name);
+        let Some(key) = column.metadata_key() else { continue };
         if !keys.insert(key) {
             let place = create.columns.iter().map(|column| &column.name).find(|name| name.value == column.name);
             return Err(at(SqlError::new("SQL-CATALOG", format!("two columns have the metadata {key:?}")), place));

@@ -84,6 +84,11 @@ impl MemoryCatalog {
         self.temporary.insert(path, object);
     }
 
+    /// Makes a database the current one, also if it does not exist any more: then names that need it are refused.
+    pub fn restore_database(&mut self, database: String) {
+        self.database = database;
+    }
+
     /// The databases, sorted.
     pub fn databases(&self) -> impl Iterator<Item = &str> {
         self.databases.iter().map(String::as_str)

@@ -81,6 +81,16 @@ pub enum TableColumnKind {
     },
 }
 
+impl TableColumn {
+    /// The connector's name for what it provides, if the connector provides this column beside the row.
+    pub fn metadata_key(&self) -> Option<&str> {
+        match &self.kind {
+            TableColumnKind::Metadata { key, .. } => Some(key.as_ref().unwrap_or(&self.name)),
+            _ => None,
+        }
+    }
+}
+
 /// The event time of a table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

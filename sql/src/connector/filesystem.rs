@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use weir_protocol::job_graph::OperatorDescriptor;
+use weir_protocol::job_graph::{DataType, OperatorDescriptor};
 
 use super::option::{ConnectorOption, ignored, only, refused, used};
 use super::{Request, SinkDescriptor, SourceDescriptor};
@@ -37,6 +37,12 @@ pub(super) const OPTIONS: &[ConnectorOption] = &[
     ignored("sink.rolling-policy.rollover-interval", Duration, "Files appear whenever a checkpoint completes."),
     ignored("sink.rolling-policy.check-interval", Duration, "Files appear whenever a checkpoint completes."),
     ignored("sink.rolling-policy.inactivity-interval", Duration, "Files appear whenever a checkpoint completes."),
+    used(
+        "sink.changelog.kind-column",
+        Text,
+        "none",
+        "Lets the table take changes: each written row ends with a column of this name, +I, -U, +U or -D. Flink has no such option.",
+    ),
     ignored("sink.parallelism", Integer(1, i32::MAX as i64), "Sinks run with 'parallelism.default'."),
     ignored("scan.parallelism", Integer(1, i32::MAX as i64), "Sources run with 'parallelism.default'."),
     ignored("source.report-statistics", Choice(&["ALL", "NONE"]), "There are no statistics."),
@@ -95,6 +101,14 @@ fn path(request: &Request<'_>) -> Result<String, SqlError> {
     Err(error.hint("a relative path would mean another directory on every machine"))
 }
 
+/// What is known of a row's file. All of it is Flink's.
+pub(super) const METADATA: &[(&str, DataType)] = &[
+    ("file.path", DataType::String),
+    ("file.name", DataType::String),
+    ("file.size", DataType::Bigint),
+    ("file.modification-time", DataType::TimestampLtz(3)),
+];
+
 pub(super) fn source(request: &Request<'_>) -> Result<SourceDescriptor, SqlError> {
     let (mut set, format) = common(request)?;
     let options = &request.options;
@@ -103,6 +117,10 @@ pub(super) fn source(request: &Request<'_>) -> Result<SourceDescriptor, SqlError
     if columns != request.stored {
         let names: Vec<_> = columns.iter().map(|field| field.name.as_str()).collect();
         set.insert("columns".to_owned(), json!(names));
+    }
+    if !request.metadata.is_empty() {
+        let metadata = request.metadata.iter().map(|(field, key)| json!({"name": field.name, "key": key}));
+        set.insert("metadata".to_owned(), metadata.collect());
     }
     match format.as_str() {
         "csv" => {
@@ -137,6 +155,7 @@ pub(super) fn source(request: &Request<'_>) -> Result<SourceDescriptor, SqlError
         _ => {}
     }
     let operator = OperatorDescriptor::new("source.file", set);
+    let columns = columns.into_iter().chain(request.metadata.iter().map(|(field, _)| field.clone())).collect();
     Ok(SourceDescriptor { operator, columns, is_bounded: true, notices: options.take_notices() })
 }
 
@@ -153,6 +172,14 @@ pub(super) fn sink(request: &Request<'_>) -> Result<SinkDescriptor, SqlError> {
         "json" => set.insert("timestamp_format".to_owned(), json!(if iso { "iso-8601-local" } else { "sql" })),
         _ => None,
     };
+    const KIND_COLUMN: &str = "sink.changelog.kind-column";
+    let kind_column = options.text(KIND_COLUMN);
+    if let Some(name) = kind_column {
+        if name.is_empty() || request.stored.iter().any(|field| field.name == name) {
+            return Err(options.invalid(KIND_COLUMN, &format!("is '{name}'; it must be the name of a further column")));
+        }
+        set.insert("kind_column".to_owned(), json!(name));
+    }
     let operator = OperatorDescriptor::new("sink.file", set);
-    Ok(SinkDescriptor { operator, takes_changes: false, notices: options.take_notices() })
+    Ok(SinkDescriptor { operator, takes_changes: kind_column.is_some(), notices: options.take_notices() })
 }

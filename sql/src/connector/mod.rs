@@ -9,7 +9,7 @@ mod option;
 mod output;
 
 use weir_protocol::job_graph::catalog::closest;
-use weir_protocol::job_graph::{Field, OperatorDescriptor};
+use weir_protocol::job_graph::{DataType, Field, OperatorDescriptor};
 
 use self::option::Options;
 pub use self::option::{ConnectorOption, Effect};
@@ -26,6 +26,8 @@ pub struct Connector {
     /// One sentence that says what it is for.
     pub doc: &'static str,
     pub options: &'static [ConnectorOption],
+    /// What it knows of a row besides its columns: Flink's key, and the type.
+    pub metadata: &'static [(&'static str, DataType)],
     source: Option<Make<SourceDescriptor>>,
     sink: Option<Make<SinkDescriptor>>,
 }
@@ -48,14 +50,23 @@ pub const CONNECTORS: &[Connector] = &[
         name: "blackhole",
         doc: "Drops all rows, for measuring.",
         options: output::BLACKHOLE,
+        metadata: &[],
         source: None,
         sink: Some(output::blackhole),
     },
-    Connector { name: "datagen", doc: "Generates rows.", options: datagen::OPTIONS, source: Some(datagen::source), sink: None },
+    Connector {
+        name: "datagen",
+        doc: "Generates rows.",
+        options: datagen::OPTIONS,
+        metadata: &[],
+        source: Some(datagen::source),
+        sink: None,
+    },
     Connector {
         name: "filesystem",
         doc: "Reads and writes files.",
         options: filesystem::OPTIONS,
+        metadata: filesystem::METADATA,
         source: Some(filesystem::source),
         sink: Some(filesystem::sink),
     },
@@ -63,6 +74,7 @@ pub const CONNECTORS: &[Connector] = &[
         name: "nexmark",
         doc: "Generates the events of Nexmark's auction site, for measuring.",
         options: nexmark::OPTIONS,
+        metadata: &[],
         source: Some(nexmark::source),
         sink: None,
     },
@@ -70,6 +82,7 @@ pub const CONNECTORS: &[Connector] = &[
         name: "print",
         doc: "Prints rows to the standard output of the TaskManagers.",
         options: output::PRINT,
+        metadata: &[],
         source: None,
         sink: Some(output::print),
     },
@@ -106,12 +119,14 @@ struct Request<'a> {
     stored: Vec<Field>,
     /// Of these, the names that are wanted, in this order.
     wanted: Vec<&'a str>,
+    /// The wanted metadata columns, which follow: the column as the connector makes it, and the key.
+    metadata: Vec<(Field, &'a str)>,
 }
 
 impl Request<'_> {
-    /// The wanted columns. If none is wanted, rows are still counted, so there is one.
+    /// The wanted columns that are stored. If nothing is wanted, rows are still counted, so there is one.
     fn wanted_columns(&self) -> Vec<Field> {
-        if self.wanted.is_empty() {
+        if self.wanted.is_empty() && self.metadata.is_empty() {
             return self.stored.first().cloned().into_iter().collect();
         }
         self.wanted.iter().filter_map(|name| self.stored.iter().find(|field| field.name == *name)).cloned().collect()
@@ -126,10 +141,26 @@ pub fn source(path: &ObjectPath, table: &CatalogTable, wanted: &[&str]) -> Resul
         return Err(SqlError::new("SQL-CATALOG", message));
     };
     let request = request(path, table, connector, wanted)?;
-    if let Some(unknown) = wanted.iter().find(|name| request.stored.iter().all(|field| field.name != **name)) {
-        return Err(SqlError::new("SQL-CATALOG", format!("table {path} does not store a column {unknown:?}")));
+    let found = request.wanted.iter().copied().chain(request.metadata.iter().map(|(field, _)| field.name.as_str()));
+    if !found.eq(wanted.iter().copied()) {
+        let message = format!("table {path} does not store the columns {}, metadata last", wanted.join(", "));
+        return Err(SqlError::new("SQL-CATALOG", message));
     }
     source(&request)
+}
+
+/// The type of what a connector knows of a row under this key. Error: `SQL-CATALOG` if it knows no such thing.
+pub fn metadata_type(path: &ObjectPath, table: &CatalogTable, key: &str) -> Result<DataType, SqlError> {
+    let connector = connector(path, table)?;
+    let keys = || connector.metadata.iter().map(|(key, _)| *key);
+    connector.metadata.iter().find(|(known, _)| *known == key).map(|(_, data_type)| data_type.clone()).ok_or_else(|| {
+        let message = format!("table {path}: connector '{}' has no metadata '{key}'", connector.name);
+        SqlError::new("SQL-CATALOG", message).hint(match closest(key, keys()) {
+            Some(other) => format!("did you mean METADATA FROM '{other}'?"),
+            None if connector.metadata.is_empty() => "this connector has none".to_owned(),
+            None => format!("its metadata are {}", keys().collect::<Vec<_>>().join(", ")),
+        })
+    })
 }
 
 /// How to write a table. Errors: `SQL-OPTION`, `SQL-UNSUPPORTED`, `SQL-CATALOG`.
@@ -155,7 +186,15 @@ fn request<'a>(
         }
         _ => None,
     });
-    Ok(Request { path, table, options, stored: stored.collect(), wanted: wanted.to_vec() })
+    let (stored, mut metadata): (Vec<_>, _) = (stored.collect(), Vec::new());
+    for column in table.columns.iter().filter(|column| wanted.contains(&column.name.as_str())) {
+        if let Some(key) = column.metadata_key() {
+            let data_type = metadata_type(path, table, key)?;
+            metadata.push((Field { name: column.name.clone(), data_type, nullable: false }, key));
+        }
+    }
+    let wanted = wanted.iter().copied().filter(|name| stored.iter().any(|field| field.name == *name)).collect();
+    Ok(Request { path, table, options, stored, wanted, metadata })
 }
 
 fn connector(path: &ObjectPath, table: &CatalogTable) -> Result<&'static Connector, SqlError> {

@@ -13,7 +13,7 @@ use crate::script::SqlError;
 /// An option of a connector.
 #[derive(Debug, Clone, Copy)]
 pub struct ConnectorOption {
-    /// Its name. `#` stands for the name of a column, and a `*` at the end for anything.
+    /// Its name. `#` stands for the name of a column, or of a part of one, and a `*` at the end for anything.
     pub name: &'static str,
     pub value: OptionValue,
     /// What holds without it, for people; empty if it is required or there is nothing to say.
@@ -123,6 +123,11 @@ impl<'a> Options<'a> {
         self.table.options.get(key).map(String::as_str)
     }
 
+    /// The names of the options that are given.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
+        self.table.options.keys().map(String::as_str)
+    }
+
     /// The value of a required option.
     pub(super) fn required(&self, key: &str) -> Result<&str, SqlError> {
         self.text(key).ok_or_else(|| self.invalid(key, "is missing").hint(format!("add '{key}' = '…' to WITH")))
@@ -137,6 +142,11 @@ impl<'a> Options<'a> {
     }
 }
 
+/// Whether a place is the column of this name, or a part of it such as `column.element`.
+fn begins_with(place: &str, column: &str) -> bool {
+    place.strip_prefix(column).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
 /// Whether `key` is the option of this name.
 fn matches(name: &str, key: &str, table: &CatalogTable) -> bool {
     if let Some(prefix) = name.strip_suffix('*') {
@@ -147,6 +157,6 @@ fn matches(name: &str, key: &str, table: &CatalogTable) -> bool {
         Some((before, after)) => key
             .strip_prefix(before)
             .and_then(|rest| rest.strip_suffix(after))
-            .is_some_and(|column| table.columns.iter().any(|known| known.name == column)),
+            .is_some_and(|place| table.columns.iter().any(|known| begins_with(place, &known.name))),
     }
 }

@@ -68,6 +68,10 @@ fn sinks_say_whether_they_take_changes() {
     assert_eq!(file.notices.len(), 1);
     let csv = written("'connector'='filesystem', 'path'='/out', 'format'='csv'").unwrap();
     assert_eq!(options(&csv.operator), json!({"path": "/out", "format": "csv", "header": false, "timestamp_format": "sql"}));
+    let changes = written("'connector'='filesystem', 'path'='/out', 'format'='csv', 'sink.changelog.kind-column'='op'").unwrap();
+    assert_eq!((options(&changes.operator)["kind_column"].clone(), changes.takes_changes), (json!("op"), true));
+    let taken = written("'connector'='filesystem', 'path'='/out', 'format'='csv', 'sink.changelog.kind-column'='b'");
+    assert!(taken.unwrap_err().to_string().contains("further column"));
     let print = written("'connector'='print', 'print-identifier'='x'").unwrap();
     assert_eq!(
         (print.operator.kind.as_str(), options(&print.operator), print.takes_changes),
@@ -86,7 +90,7 @@ fn generated_tables_end_with_their_shortest_sequence() {
         options(&endless.operator),
         json!({"rows_per_second": 10000, "fields": [
             {"name": "a", "type": "INT", "kind": "random", "min": i32::MIN, "max": i32::MAX},
-            {"name": "s", "type": "STRING", "kind": "random"},
+            {"name": "s", "type": "STRING", "kind": "random", "length": 100},
             {"name": "ts", "type": "TIMESTAMP(3)", "kind": "timestamp", "step_ms": 1}]})
     );
     let ends = make(
@@ -100,7 +104,52 @@ fn generated_tables_end_with_their_shortest_sequence() {
             {"name": "b", "type": "BIGINT", "kind": "sequence", "min": 5},
             {"name": "a", "type": "INT", "kind": "random", "min": 1, "max": 3}]})
     );
-    assert!(ends.is_bounded && ends.notices[0].contains("fields.s.length"));
+    assert!(ends.is_bounded);
+}
+
+#[test]
+fn every_type_is_generated_with_the_options_that_fit_it() {
+    let types = "b BOOLEAN, t TINYINT, f FLOAT, d DECIMAL(5, 2), c CHAR(3), v VARCHAR(30), y BYTES, day DATE, clock TIME(0), \
+        ts TIMESTAMP_LTZ(9), a ARRAY<INT>, m MAP<STRING, ARRAY<DOUBLE>>, r ROW<x INT, s STRING>, bag MULTISET<STRING>";
+    let names: Vec<_> = types.split(", ").filter_map(|column| column.split_once(' ')).map(|(name, _)| name.trim()).collect();
+    let names: Vec<_> = names.into_iter().filter(|name| *name != "ARRAY<DOUBLE>>" && *name != "2)" && *name != "s").collect();
+    let made = source(&path(), &table(types, "'connector'='datagen', 'number-of-rows'='5'"), &names).unwrap();
+    assert_eq!(options(&made.operator)["fields"].as_array().unwrap().len(), names.len());
+
+    let one = |types: &str, given: &str| {
+        let given = format!("'connector'='datagen', {given}");
+        source(&path(), &table(types, &given), &["a"]).map(|made| options(&made.operator)["fields"][0].clone())
+    };
+    assert_eq!(
+        one("a VARCHAR(9)", "'fields.a.length'='5', 'fields.a.var-len'='true', 'fields.a.null-rate'='0.5'").unwrap(),
+        json!({"name": "a", "type": "VARCHAR(9)", "kind": "random", "length": 5, "var_length": true, "null_rate": 0.5})
+    );
+    assert_eq!(
+        one("a TIMESTAMP(3)", "'rows-per-second'='10', 'fields.a.max-past'='1 min'").unwrap(),
+        json!({"name": "a", "type": "TIMESTAMP(3)", "kind": "timestamp", "step_ms": 100, "max_past_ms": 60_000})
+    );
+    assert_eq!(
+        one("a MAP<INT, ROW<x BYTES>>", "'fields.a.length'='2', 'fields.a.key.max'='9', 'fields.a.value.x.length'='4'").unwrap(),
+        json!({"name": "a", "type": "MAP<INT, ROW<x BYTES>>", "kind": "random", "length": 2, "parts": [
+            {"name": "key", "min": i32::MIN, "max": 9}, {"name": "value"}, {"name": "value.x", "length": 4}]})
+    );
+    assert_eq!(
+        one("a CHAR(3)", "'fields.a.kind'='sequence', 'fields.a.start'='7', 'fields.a.end'='9'").unwrap(),
+        json!({"name": "a", "type": "CHAR(3)", "kind": "sequence", "min": 7})
+    );
+    for (types, given, part) in [
+        ("a INT", "'fields.a.length'='5'", "does not fit the type INT"),
+        ("a STRING", "'fields.a.min'='5'", "does not fit the type STRING"),
+        ("a INT", "'fields.a.max-past'='5 s'", "does not fit the type INT"),
+        ("a INT", "'fields.a.null-rate'='1.5'", "between 0 and 1"),
+        ("a INT NOT NULL", "'fields.a.null-rate'='0.5'", "NOT NULL"),
+        ("a ARRAY<INT>", "'fields.a.value.min'='5'", "no part of column"),
+        ("a TINYINT", "'fields.a.max'='300'", "no TINYINT"),
+        ("a DATE", "'fields.a.kind'='sequence', 'fields.a.start'='7', 'fields.a.end'='9'", "sequence of type DATE"),
+    ] {
+        let error = one(types, given).unwrap_err();
+        assert!(error.message.contains(part), "{types} {given}: {error}");
+    }
 }
 
 const NEXMARK: &str = "event_type INT, bid ROW<auction BIGINT, bidder BIGINT, price BIGINT, channel VARCHAR, url STRING,
@@ -243,4 +292,23 @@ fn options_are_unique_and_documented() {
             assert!(connector.options[..i].iter().all(|other| other.name != option.name), "{}", option.name);
         }
     }
+}
+
+#[test]
+fn files_know_metadata_which_follows_the_stored_columns() {
+    let columns = "a INT, f STRING METADATA FROM 'file.name', b STRING, `file.size` INT METADATA VIRTUAL";
+    let file = table(columns, "'connector'='filesystem', 'path'='/in', 'format'='csv'");
+    let wanted = source(&path(), &file, &["b", "f", "file.size"]).unwrap();
+    let set = options(&wanted.operator);
+    assert_eq!((&set["columns"], set["metadata"][1].clone()), (&json!(["b"]), json!({"name": "file.size", "key": "file.size"})));
+    let types: Vec<_> = wanted.columns.iter().map(|field| field.data_type.to_string()).collect();
+    assert_eq!(types, ["STRING", "STRING", "BIGINT"], "as the connector makes them, not as they are declared");
+    let only = source(&path(), &file, &["f"]).unwrap();
+    assert_eq!((options(&only.operator)["columns"].clone(), only.columns.len()), (json!([]), 1));
+
+    let unknown = table("a INT, f STRING METADATA FROM 'file.nam'", "'connector'='filesystem', 'path'='/in', 'format'='csv'");
+    let error = source(&path(), &unknown, &["a", "f"]).unwrap_err();
+    assert!(error.code == "SQL-CATALOG" && error.hint.unwrap().contains("'file.name'"));
+    let none = table("a INT, f STRING METADATA", "'connector'='datagen'");
+    assert!(source(&path(), &none, &["a", "f"]).unwrap_err().hint.unwrap().contains("has none"));
 }

@@ -219,6 +219,10 @@ fn interval(dialect: &FlinkDialect, parser: &mut Parser) -> Parsed {
             let text = if minus { format!("-{text}") } else { text };
             Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(text), span })
         }
+        TokenWithSpan { token: Token::Number(digits, false), span } if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+            let text = if minus { format!("-{digits}") } else { digits };
+            Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(text), span })
+        }
         other => return parser.expected("a text such as '5' after INTERVAL", other),
     };
     if !parser.next_token_is_temporal_unit() {

@@ -23,6 +23,8 @@ pub enum ExprKind {
     Column(usize),
     /// A result of the aggregation that the expression stands above, by position. It exists only while a SELECT is bound.
     Aggregate(usize),
+    /// The number of the grouping set of the row, from 0. It exists only while a SELECT is bound.
+    GroupingSet,
     /// A constant, as a literal of a program has it; `None` is NULL.
     Literal(Option<String>),
     /// NULL of no type yet. Its context gives it one.
@@ -87,7 +89,11 @@ impl Typed {
     /// The direct operands.
     pub fn operands(&self) -> Vec<&Self> {
         match &self.kind {
-            ExprKind::Column(_) | ExprKind::Aggregate(_) | ExprKind::Literal(_) | ExprKind::UntypedNull => Vec::new(),
+            ExprKind::Column(_)
+            | ExprKind::Aggregate(_)
+            | ExprKind::GroupingSet
+            | ExprKind::Literal(_)
+            | ExprKind::UntypedNull => Vec::new(),
             ExprKind::Call { args, .. } => args.iter().collect(),
             ExprKind::Cast { value, .. } | ExprKind::Field { value, .. } => vec![value],
             ExprKind::Case { branches, otherwise } => {
@@ -104,7 +110,11 @@ impl Typed {
         }
         let mut all = |operands: &[Self]| operands.iter().map(|operand| operand.rewrite(replace)).collect::<Vec<_>>();
         let kind = match &self.kind {
-            ExprKind::Column(_) | ExprKind::Aggregate(_) | ExprKind::Literal(_) | ExprKind::UntypedNull => self.kind.clone(),
+            ExprKind::Column(_)
+            | ExprKind::Aggregate(_)
+            | ExprKind::GroupingSet
+            | ExprKind::Literal(_)
+            | ExprKind::UntypedNull => self.kind.clone(),
             ExprKind::Call { function, args } => ExprKind::Call { function: *function, args: all(args) },
             ExprKind::Cast { value, or_null, zone } => {
                 ExprKind::Cast { value: Box::new(value.rewrite(replace)), or_null: *or_null, zone: zone.clone() }

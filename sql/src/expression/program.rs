@@ -50,8 +50,10 @@ impl Builder {
                 ExprNode::Column { column: *index as u32, data_type: (!is_known).then_some(data_type) }
             }
             ExprKind::Literal(literal) => ExprNode::Literal { literal: literal.clone(), data_type },
-            // Neither is left when a query is bound.
-            ExprKind::UntypedNull | ExprKind::Aggregate(_) => ExprNode::Literal { literal: None, data_type },
+            // None of these is left when a query is bound.
+            ExprKind::UntypedNull | ExprKind::Aggregate(_) | ExprKind::GroupingSet => {
+                ExprNode::Literal { literal: None, data_type }
+            }
             ExprKind::Call { function, args } => {
                 ExprNode::Call { call: function.0.call_name(), args: self.nodes_of(args), data_type }
             }
@@ -68,6 +70,11 @@ impl Builder {
             ExprKind::Coalesce(operands) => ExprNode::Coalesce { coalesce: self.nodes_of(operands), data_type },
             ExprKind::Field { value, index } => ExprNode::Field { field: self.node(value), index: *index as u32, data_type },
         };
+        if matches!(&expression.kind, ExprKind::Call { function, .. } if !function.0.deterministic) {
+            // Two calls of RAND() are two numbers.
+            self.nodes.push(node);
+            return (self.nodes.len() - 1) as u32;
+        }
         let key = serde_json::to_string(&node).unwrap_or_default();
         *self.known.entry(key).or_insert_with(|| {
             self.nodes.push(node);

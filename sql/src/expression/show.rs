@@ -11,6 +11,7 @@ impl Typed {
         match &self.kind {
             ExprKind::Column(index) => columns.get(*index).map_or_else(|| format!("${index}"), |name| (*name).to_owned()),
             ExprKind::Aggregate(index) => format!("$agg{index}"),
+            ExprKind::GroupingSet => "$set".into(),
             ExprKind::UntypedNull | ExprKind::Literal(None) => "null".into(),
             ExprKind::Literal(Some(text)) if self.data_type.is_numeric() || self.data_type == super::DataType::Boolean => {
                 text.clone()

@@ -8,8 +8,11 @@ use super::JobOptions;
 use crate::catalog::{CatalogTable, ObjectPath};
 use crate::connector;
 use crate::expression::{Typed, program};
+use crate::planner::COLLECT;
 use crate::script::SqlError;
-use crate::stream::{AggregateCall, Column, Node, NodeKind, Window, WindowOutput, WindowShape, WindowSource, describe};
+use crate::stream::{
+    AggregateCall, Column, GroupingSet, Node, NodeKind, Window, WindowOutput, WindowShape, WindowSource, describe,
+};
 
 /// The operators of one node, upstream first.
 pub(super) fn operators(node: &Node, options: &JobOptions) -> Result<Vec<OperatorDescriptor>, SqlError> {
@@ -37,6 +40,7 @@ pub(super) fn operators(node: &Node, options: &JobOptions) -> Result<Vec<Operato
             );
             vec![descriptor("window.assign", set)]
         }
+        NodeKind::Expand { sets } => vec![expand(node, sets)],
         NodeKind::WindowAggregate { window, keys, aggregates, outputs } => {
             vec![window_aggregate(node, window, keys, aggregates, outputs)]
         }
@@ -44,7 +48,7 @@ pub(super) fn operators(node: &Node, options: &JobOptions) -> Result<Vec<Operato
         // Its inputs are edges into one input of the consumer.
         NodeKind::Union => Vec::new(),
         NodeKind::Sink { path, table } => vec![sink(node, path, table)?],
-        NodeKind::Collect { operator } => vec![operator.clone()],
+        NodeKind::Collect { operator } => vec![collect(node, operator)],
     })
 }
 
@@ -54,6 +58,15 @@ pub(super) fn fields(node: &Node) -> Vec<Field> {
         |column: &Column| Field { name: column.name.clone(), data_type: column.data_type.clone(), nullable: column.nullable };
     let kind = node.is_updating.then(kind_column);
     node.columns.iter().chain(&kind).map(field).collect()
+}
+
+/// The operator that takes the rows of a query. What it keeps of them has the exact types.
+fn collect(node: &Node, operator: &OperatorDescriptor) -> OperatorDescriptor {
+    let mut operator = operator.clone();
+    if operator.kind == COLLECT {
+        operator.options.insert("schema".to_owned(), json!(fields(node)));
+    }
+    operator
 }
 
 /// The column with the kind of a change: 0 insert, 1 update before, 2 update after, 3 delete.
@@ -66,6 +79,9 @@ fn calc_node(node: &Node, filter: Option<&Typed>, outputs: &[Typed]) -> Result<O
     if !node.is_updating {
         return calc(filter, outputs, &node.columns);
     }
+    if node.inputs.first().is_some_and(|input| input.is_updating) {
+        refuse_chance(node, filter.into_iter().chain(outputs))?;
+    }
     let kind = match node.inputs.first() {
         Some(input) if !input.is_updating => Typed::literal("0", DataType::Tinyint),
         Some(input) => Typed::column(input.columns.len(), DataType::Tinyint, false),
@@ -74,6 +90,16 @@ fn calc_node(node: &Node, filter: Option<&Typed>, outputs: &[Typed]) -> Result<O
     let outputs: Vec<_> = outputs.iter().cloned().chain([kind]).collect();
     let columns: Vec<_> = node.columns.iter().cloned().chain([kind_column()]).collect();
     calc(filter, &outputs, &columns)
+}
+
+/// Refuses functions whose result differs from call to call over rows that change: what takes a row back would not be equal to it.
+fn refuse_chance<'a>(node: &Node, mut expressions: impl Iterator<Item = &'a Typed>) -> Result<(), SqlError> {
+    if expressions.all(Typed::is_deterministic) {
+        return Ok(());
+    }
+    let message = format!("{} calls a function whose result differs from call to call, over rows that change", describe(node));
+    let hint = "a row that is taken back must be the same as before: call the function before rows are aggregated";
+    Err(SqlError::new("SQL-NONDETERMINISTIC", message).hint(hint))
 }
 
 /// The sink of a table. Error: `SQL-CHANGELOG` if it takes only inserts, and the rows change.
@@ -86,7 +112,8 @@ fn sink(node: &Node, path: &ObjectPath, table: &CatalogTable) -> Result<Operator
         }
         let message =
             format!("table sink '{path}' doesn't support consuming update changes, which node {} produces", describe(source));
-        let hint = "write to a connector that takes changes, such as 'print', or aggregate per window";
+        let hint = "write to a connector that takes changes, such as 'print' or files with 'sink.changelog.kind-column', or aggregate \
+                    per window";
         return Err(SqlError::new("SQL-CHANGELOG", message).hint(hint));
     }
     Ok(sink.operator)
@@ -137,6 +164,17 @@ fn values(rows: &[Vec<Typed>], columns: &[Column]) -> Result<Vec<OperatorDescrip
     };
     let outputs: Vec<_> = (0..columns.len()).map(choose).collect();
     Ok(vec![source, calc(None, &outputs, columns)?])
+}
+
+fn expand(node: &Node, sets: &[GroupingSet]) -> OperatorDescriptor {
+    let input = node.input().names();
+    let set = |set: &GroupingSet| {
+        let nulls: Vec<_> = set.nulls.iter().map(|column| input[*column]).collect();
+        json!({"id": set.id, "nulls": nulls})
+    };
+    let sets: Vec<_> = sets.iter().map(set).collect();
+    let id = node.columns.last().map(|column| &column.name);
+    descriptor("expand", vec![("sets", json!(sets)), ("id_column", json!(id))])
 }
 
 fn window_aggregate(
@@ -195,6 +233,9 @@ fn aggregate(call: &AggregateCall, name: &str, input: &[&str]) -> Value {
     }
     if call.distinct {
         options["distinct"] = json!(true);
+    }
+    if call.ignore_nulls {
+        options["ignore_nulls"] = json!(true);
     }
     if let Some(filter) = call.filter {
         options["filter"] = json!(input[filter]);

@@ -52,6 +52,8 @@ impl<'a> Vertices<'a> {
             NodeKind::WindowAggregate { keys, .. } | NodeKind::GroupAggregate { keys, .. } => {
                 vec![self.keyed(node, keys, &inputs)?]
             }
+            // The rows of a result have an order.
+            NodeKind::Collect { .. } => vec![self.keyed(node, &[], &inputs)?],
             _ => vec![self.chained(node, &inputs)?],
         };
         self.placed.insert(Rc::as_ptr(node), placed.clone());
@@ -84,7 +86,7 @@ impl<'a> Vertices<'a> {
             | NodeKind::GroupAggregate { .. }
             | NodeKind::Sink { .. }
             | NodeKind::Collect { .. } => operators.last_mut(),
-            NodeKind::Calc { .. } | NodeKind::WindowAssign { .. } | NodeKind::Union => None,
+            NodeKind::Calc { .. } | NodeKind::WindowAssign { .. } | NodeKind::Expand { .. } | NodeKind::Union => None,
         };
         if let Some(operator) = stateful {
             operator.uid = Some(uid.unwrap_or_else(|| self.uid(node)));
@@ -108,7 +110,9 @@ impl<'a> Vertices<'a> {
             self.append(*only, node, None)?;
             return Ok(*only);
         }
-        let parallelism = inputs.iter().map(|input| self.vertices[*input].parallelism).max().unwrap_or(1);
+        let parallelism = inputs.iter().map(|input| self.vertices[*input].parallelism);
+        // To spread changes over more subtasks would let a row and what takes it back go different ways (Q6).
+        let parallelism = if node.input().is_updating { parallelism.min() } else { parallelism.max() }.unwrap_or(1);
         let vertex = self.vertex(node, parallelism)?;
         self.connect(inputs, vertex, None)?;
         Ok(vertex)
@@ -215,6 +219,7 @@ fn kind(node: &Node) -> &'static str {
         NodeKind::Calc { .. } => "calc",
         NodeKind::Watermark { .. } => "watermark",
         NodeKind::WindowAssign { .. } => "window",
+        NodeKind::Expand { .. } => "expand",
         NodeKind::WindowAggregate { .. } => "window-aggregate",
         NodeKind::GroupAggregate { .. } => "group-aggregate",
         NodeKind::Union => "union",
@@ -236,6 +241,7 @@ fn short_name(node: &Node) -> String {
         NodeKind::Calc { .. } => "Calc".into(),
         NodeKind::Watermark { .. } => "WatermarkAssigner".into(),
         NodeKind::WindowAssign { .. } => "WindowTableFunction".into(),
+        NodeKind::Expand { .. } => "Expand".into(),
         NodeKind::WindowAggregate { keys, .. } => format!("WindowAggregate[{}]", key_names(node, keys)),
         NodeKind::GroupAggregate { keys, .. } => format!("GroupAggregate[{}]", key_names(node, keys)),
         NodeKind::Union => "Union".into(),

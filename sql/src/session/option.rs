@@ -150,6 +150,12 @@ pub const OPTIONS: &[SessionOption] = &[
         "How the shell shows the rows of a query.",
     ),
     option("sql-client.verbose", Flag, "false", "Whether the shell shows all of an error."),
+    option(
+        "sql.select.checkpoint-interval",
+        Duration,
+        "500 ms",
+        "Time between the checkpoints of a query whose rows come back. Rows appear with checkpoints.",
+    ),
     option("table.dml-sync", Flag, "false", "Whether INSERT waits for the end of its job."),
     option("table.dynamic-table-options.enabled", Flag, "true", "Whether queries may give options of tables in hints."),
     option("table.exec.mini-batch.allow-latency", Duration, "0 ms", "Longest time that changes are held back to be merged."),

@@ -167,6 +167,22 @@ impl SessionOptions {
         self.flag("table.dynamic-table-options.enabled").unwrap_or(true)
     }
 
+    /// Time between the checkpoints of a query whose rows come back, in milliseconds. Rows appear with checkpoints.
+    pub fn select_checkpoint_interval_ms(&self) -> u64 {
+        self.duration_ms("sql.select.checkpoint-interval").unwrap_or(500)
+    }
+
+    /// Whether the shell shows each change of a query's rows, not the table that they add up to.
+    pub fn shows_changes(&self) -> bool {
+        self.get("sql-client.execution.result-mode").is_some_and(|mode| !mode.trim().eq_ignore_ascii_case("TABLE"))
+    }
+
+    /// The most rows of a table that the shell keeps.
+    pub fn max_table_rows(&self) -> usize {
+        let rows: i64 = self.number("sql-client.execution.max-table-result.rows").unwrap_or(1_000_000);
+        usize::try_from(rows).unwrap_or(usize::MAX)
+    }
+
     /// Whether INSERT waits for the end of its job.
     pub fn dml_sync(&self) -> bool {
         self.flag("table.dml-sync").unwrap_or(false)

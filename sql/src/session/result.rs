@@ -13,7 +13,7 @@ pub struct ResultTable {
 
 impl ResultTable {
     /// A table with one column of texts.
-    pub(super) fn of_texts(column: &str, texts: impl IntoIterator<Item = String>) -> Self {
+    pub(crate) fn of_texts(column: &str, texts: impl IntoIterator<Item = String>) -> Self {
         let rows = texts.into_iter().map(|text| vec![Some(text)]).collect();
         Self { columns: vec![(column.to_owned(), DataType::String)], rows }
     }

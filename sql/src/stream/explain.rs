@@ -59,6 +59,15 @@ pub fn describe(node: &Node) -> String {
         NodeKind::WindowAssign { window, time } => {
             format!("WindowTableFunction(window=[{}])", show_window(window, &node.input().columns[*time].name))
         }
+        NodeKind::Expand { sets } => {
+            let input = node.input().names();
+            let id = node.columns.last().map_or("", |column| &column.name);
+            let set = |set: &super::GroupingSet| {
+                let nulls: Vec<_> = set.nulls.iter().map(|column| format!("null AS {}", input[*column])).collect();
+                format!("{{{}}}", nulls.into_iter().chain([format!("{} AS {id}", set.id)]).collect::<Vec<_>>().join(", "))
+            };
+            format!("Expand(projects=[{}])", sets.iter().map(set).collect::<Vec<_>>().join(", "))
+        }
         NodeKind::WindowAggregate { window, keys, aggregates, outputs } => {
             let input = node.input().names();
             let window = match window {
@@ -99,7 +108,8 @@ fn show_call(call: &AggregateCall, input: &[&str]) -> String {
     let arguments = if arguments.is_empty() { "*".into() } else { arguments.join(", ") };
     let distinct = if call.distinct { "DISTINCT " } else { "" };
     let filter = call.filter.map(|filter| format!(" FILTER {}", input[filter])).unwrap_or_default();
-    format!("{}({distinct}{arguments}){filter}", call.function.to_uppercase())
+    let nulls = if call.ignore_nulls { " IGNORE NULLS" } else { "" };
+    format!("{}({distinct}{arguments}){nulls}{filter}", call.function.to_uppercase())
 }
 
 fn show_window(window: &Window, time: &str) -> String {

@@ -1,12 +1,14 @@
 //! The streaming plan: relations that a job computes continuously.
 
 mod calc;
+mod expand;
 mod explain;
 mod node;
 mod prune;
 mod skeleton;
 
 pub use calc::{as_changes, calc, declared, free_name};
+pub use expand::expand;
 pub use explain::{describe, explain};
 pub use node::*;
 pub use prune::prune;

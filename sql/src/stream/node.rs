@@ -53,6 +53,8 @@ pub enum NodeKind {
     Watermark { time: usize, watermark: usize },
     /// Adds to each row the windows that it falls in: the last three columns are window_start, window_end and window_time.
     WindowAssign { window: Window, time: usize },
+    /// Repeats each row once for each grouping set. The last column is the id of the set.
+    Expand { sets: Vec<GroupingSet> },
     /// Aggregates per window and key: emits the keys, the aggregates, and the window columns of [`WindowOutput`].
     WindowAggregate { window: WindowSource, keys: Vec<usize>, aggregates: Vec<AggregateCall>, outputs: Vec<WindowOutput> },
     /// Aggregates per key over all rows so far: emits the keys and the aggregates, again whenever they change.
@@ -63,6 +65,14 @@ pub enum NodeKind {
     Sink { path: ObjectPath, table: Rc<CatalogTable> },
     /// Hands the rows of a query to this operator, a sink.
     Collect { operator: OperatorDescriptor },
+}
+
+/// A set of the expressions of GROUP BY.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupingSet {
+    pub id: i64,
+    /// The columns that the set does not have: they are NULL in its rows.
+    pub nulls: Vec<usize>,
 }
 
 /// The shape of windows. All lengths are in milliseconds.
@@ -124,6 +134,8 @@ pub struct AggregateCall {
     pub distinct: bool,
     /// The constant between the texts of LISTAGG.
     pub delimiter: Option<String>,
+    /// Whether ARRAY_AGG leaves NULLs out.
+    pub ignore_nulls: bool,
     /// A boolean column: rows where it is not true are ignored.
     pub filter: Option<usize>,
     pub data_type: DataType,

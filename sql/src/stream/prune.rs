@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
-use super::{AggregateCall, Node, NodeKind, WindowColumns, WindowSource};
+use super::{AggregateCall, GroupingSet, Node, NodeKind, WindowColumns, WindowSource};
 use crate::expression::Typed;
 
 /// The same plan, in which equal nodes are one node and each node emits only columns that a consumer reads.
@@ -75,6 +75,10 @@ fn needs(node: &Node, input: usize, wanted: &BTreeSet<usize>) -> BTreeSet<usize>
             needed.extend(wanted.iter().filter(|index| **index < node.inputs[input].columns.len()));
             needed.insert(*time);
         }
+        NodeKind::Expand { sets } => {
+            needed.extend(wanted.iter().filter(|index| **index < node.inputs[input].columns.len()));
+            needed.extend(sets.iter().flat_map(|set| &set.nulls));
+        }
         NodeKind::WindowAggregate { window, keys, aggregates, .. } => {
             match window {
                 WindowSource::Time { time, .. } => needed.extend([*time]),
@@ -131,6 +135,15 @@ fn rebuild(node: &Node, wanted: &BTreeSet<usize>, inputs: &[&Rebuilt]) -> Rebuil
             kept = kept_inputs(inputs[0]);
             kept.extend(added);
             NodeKind::WindowAssign { window: window.clone(), time: position(*time) }
+        }
+        NodeKind::Expand { sets } => {
+            kept = kept_inputs(inputs[0]);
+            kept.insert(node.columns.len() - 1);
+            let moved = |set: &GroupingSet| GroupingSet {
+                nulls: set.nulls.iter().map(|column| position(*column)).collect(),
+                ..set.clone()
+            };
+            NodeKind::Expand { sets: sets.iter().map(moved).collect() }
         }
         NodeKind::WindowAggregate { window, keys, aggregates, outputs } => NodeKind::WindowAggregate {
             window: match window {

@@ -10,7 +10,7 @@ pub fn skeleton(node: &Node) -> String {
     match &node.kind {
         NodeKind::Scan { path, .. } => format!("scan({path})"),
         NodeKind::Values { .. } => "values".into(),
-        NodeKind::Calc { .. } | NodeKind::Watermark { .. } => inputs(),
+        NodeKind::Calc { .. } | NodeKind::Watermark { .. } | NodeKind::Expand { .. } => inputs(),
         NodeKind::WindowAssign { window, .. } => format!("window({})[{}]", shape(&window.shape), inputs()),
         NodeKind::WindowAggregate { window, keys, .. } => {
             let keys: Vec<_> = keys.iter().map(|key| origin(node.input(), *key)).collect();
@@ -47,6 +47,9 @@ fn origin(node: &Node, column: usize) -> String {
             outputs[column].show(&origins.iter().map(String::as_str).collect::<Vec<_>>())
         }
         NodeKind::Watermark { .. } => origin(node.input(), column),
+        // Ids mean the same while the keys are the same, whatever other sets there are.
+        NodeKind::Expand { .. } if column == node.input().columns.len() => "$e".into(),
+        NodeKind::Expand { .. } => origin(node.input(), column),
         NodeKind::WindowAssign { .. } => match column.checked_sub(node.input().columns.len()) {
             None => origin(node.input(), column),
             Some(added) => [WindowOutput::Start, WindowOutput::End, WindowOutput::Time][added].name().into(),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use weir_sql::dialect::{Statement, parse_statement};
-use weir_sql::planner::plan_query;
+use weir_sql::planner::{PlannedQuery, plan_query};
 use weir_sql::script::{ScriptStatement, split};
 use weir_sql::session::Session;
 
@@ -106,7 +106,8 @@ impl Probe {
         let Statement::Query(query) = parse_statement(&statement).map_err(fails)? else { return Err("no query".into()) };
         let number = next_number();
         let options = session.job_options("probe");
-        let (job, columns) = plan_query(session.environment(), &query, engine::collect(number), &options).map_err(fails)?;
+        let PlannedQuery { job, columns, .. } =
+            plan_query(session.environment(), &query, engine::collect(number), &options).map_err(fails)?;
         engine::run(&job.graph, 1).map_err(|error| error.to_string())?;
         let rows = rows::rows(&engine::collected(number), &columns, session.options.local_time_zone());
         let [(_, values)]: [rows::Row; 1] = rows.try_into().map_err(|_| "not one row".to_owned())?;

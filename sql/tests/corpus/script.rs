@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use weir_dataflow::changelog::RowKind;
 use weir_protocol::job_graph::{JobGraph, Partitioning};
 use weir_sql::dialect::{Statement, parse_statement};
-use weir_sql::planner::plan_query;
+use weir_sql::planner::{PlannedQuery, plan_query};
 use weir_sql::script::split;
 use weir_sql::session::Session;
 use weir_sql::stream::Column;
@@ -21,7 +21,7 @@ pub(crate) struct Script {
     /// The stage of the SQL work that must run it.
     pub(crate) stage: String,
     path: PathBuf,
-    text: String,
+    pub(crate) text: String,
 }
 
 /// What Flink answers.
@@ -79,6 +79,13 @@ impl Script {
         Expected::Rows { columns: first.strip_prefix("# ").unwrap().to_owned(), rows }
     }
 
+    /// How many rows of the script's query are late. The session has its tables.
+    pub(crate) fn late_rows(&self, session: &Session, query: &sqlparser::ast::Query) -> u64 {
+        let sink = engine::collect(next_number());
+        let planned = plan_query(session.environment(), query, sink, &session.job_options("late"));
+        planned.ok().and_then(|planned| engine::run(&planned.job.graph, 1).ok()).unwrap_or(0)
+    }
+
     /// Runs the script. The error is that of planning or of the job.
     pub(crate) fn run(&self, seed: u64, parallelism: u32) -> Result<Found, String> {
         let mut session = Session::default();
@@ -90,7 +97,8 @@ impl Script {
                     let number = next_number();
                     let environment = session.environment();
                     let options = session.job_options("corpus");
-                    let (mut job, columns) = plan_query(environment, &query, engine::collect(number), &options).map_err(fails)?;
+                    let PlannedQuery { mut job, columns, .. } =
+                        plan_query(environment, &query, engine::collect(number), &options).map_err(fails)?;
                     read_in_order(&mut job.graph);
                     engine::run(&job.graph, seed).map_err(|error| error.to_string())?;
                     let found = engine::collected(number);
@@ -109,7 +117,7 @@ impl Script {
 }
 
 /// Lets one subtask read each source. Which rows are late depends on how a file is dealt to subtasks, and Flink's had one.
-fn read_in_order(graph: &mut JobGraph) {
+pub(crate) fn read_in_order(graph: &mut JobGraph) {
     for vertex in graph.vertices.iter_mut().filter(|vertex| vertex.operators[0].kind.starts_with("source.")) {
         vertex.parallelism = 1;
     }
@@ -130,7 +138,7 @@ fn row(line: &str) -> Row {
 }
 
 /// The columns as the first line of a stored result has them.
-fn shown(columns: &[Column]) -> String {
+pub(crate) fn shown(columns: &[Column]) -> String {
     let column = |column: &Column| {
         let not_null = if column.nullable { "" } else { " NOT NULL" };
         let time = if column.is_rowtime { " *ROWTIME*" } else { "" };

@@ -212,6 +212,10 @@ options! {
         "Secret key of the S3 service.",
     SLOT_REQUEST_TIMEOUT: Duration = "slot.request.timeout", default "5 min";
         "A job that waits longer than this for slots fails over.",
+    SQL_RESULTS_DIR: Option<String> = "sql.results.dir";
+        "Where the rows of queries are until clients have read them: a path or file:///… that all processes share. `query-results` beside the checkpoints if unset.",
+    SQL_RESULTS_IDLE_TIMEOUT: Duration = "sql.results.idle-timeout", default "10 min";
+        "A query whose rows no client asks for during this time is closed.",
     TASK_CANCELLATION_INTERVAL: Duration = "task.cancellation.interval", default "30 s";
         "Time between two orders to cancel the same task.",
     TASK_CANCELLATION_TIMEOUT: Duration = "task.cancellation.timeout", default "3 min";

@@ -22,6 +22,11 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// Starts a cluster of this many JobManagers, and one TaskManager of four slots.
     pub(crate) fn start(jobmanagers: u32) -> Self {
+        Self::start_with(jobmanagers, &[])
+    }
+
+    /// The same, with further settings of all processes.
+    pub(crate) fn start_with(jobmanagers: u32, settings: &[&str]) -> Self {
         let place = tempfile::tempdir().expect("a directory");
         let directory = place.path().join("cluster");
         std::fs::create_dir(&directory).expect("a directory");
@@ -30,6 +35,7 @@ impl Cluster {
             jobmanagers,
             taskmanagers: 1,
             slots: 4,
+            settings: settings.iter().map(|setting| (*setting).to_owned()).collect(),
             ..LocalClusterOptions::under(&directory).expect("options")
         });
         let processes = processes.expect("it starts");

@@ -2,7 +2,9 @@
 
 mod cluster;
 mod flights;
+mod gateway;
 mod jobs;
+mod queries;
 mod session;
 mod shell;
 

@@ -11,7 +11,7 @@ use super::cluster::{Cluster, until};
 const PROMPT: &str = "weir sql> ";
 
 /// A shell at work, and what its terminal has shown.
-struct Shell {
+pub(crate) struct Shell {
     process: Child,
     keys: ChildStdin,
     shown: Arc<Mutex<String>>,
@@ -21,8 +21,9 @@ struct Shell {
 
 impl Shell {
     /// Starts the shell, and waits until it can be typed to.
-    fn start(history: &Path, addresses: &str) -> Self {
-        let command = format!("{} sql -m {addresses} --timeout '30 s'", env!("CARGO_BIN_EXE_weir"));
+    pub(crate) fn start(history: &Path, addresses: &str) -> Self {
+        // Without `exec`, some shells (dash) stay as the parent, and Ctrl-C ends them.
+        let command = format!("exec {} sql -m {addresses} --timeout '30 s'", env!("CARGO_BIN_EXE_weir"));
         let mut process = Command::new("script")
             .args(["--quiet", "--return", "--echo", "never", "--command", &command, "/dev/null"])
             .env("WEIR_SQL_HISTORY", history)
@@ -47,12 +48,12 @@ impl Shell {
         shell
     }
 
-    fn press(&mut self, keys: &str) {
+    pub(crate) fn press(&mut self, keys: &str) {
         self.keys.write_all(keys.as_bytes()).and_then(|()| self.keys.flush()).expect("it reads");
     }
 
     /// Waits until the terminal shows the text, after what was expected before.
-    fn expect(&mut self, text: &str) {
+    pub(crate) fn expect(&mut self, text: &str) {
         let (shown, read) = (self.shown.clone(), self.read);
         let place = || shown.lock().expect("the text")[read..].find(text);
         let found = until(&format!("{text:?} in what follows {:?}", self.text()), place);
@@ -60,7 +61,7 @@ impl Shell {
     }
 
     /// Enters a statement of one line, and waits for this answer and the next prompt.
-    fn enter(&mut self, statement: &str, answer: &str) {
+    pub(crate) fn enter(&mut self, statement: &str, answer: &str) {
         self.press(&format!("{statement}\r"));
         self.expect(answer);
         self.expect(PROMPT);
@@ -71,7 +72,7 @@ impl Shell {
     }
 
     /// Waits until it ends by itself. Returns its exit code.
-    fn end(mut self) -> Option<i32> {
+    pub(crate) fn end(mut self) -> Option<i32> {
         until("its end", || self.process.try_wait().expect("it can be waited for")).code()
     }
 }

@@ -36,8 +36,12 @@ const TICK_MS: u64 = 50;
 pub enum Progress {
     /// The task did something. Step it again.
     Worked,
-    /// There is no room downstream. A wake-up comes when there is room.
-    Backpressured,
+    /// There is no room downstream.
+    Backpressured {
+        /// When to step again even without a wake-up: wall-clock time in milliseconds. A wake-up comes when there is room in the
+        /// channels, but not when there is room in a sink.
+        until_ms: u64,
+    },
     /// There is no input. A wake-up comes when there is input.
     Idle {
         /// When to step again even without a wake-up: wall-clock time in milliseconds.
@@ -147,11 +151,14 @@ impl Task {
             return self.obey(order);
         }
         if !self.outputs.has_room() {
-            return Ok(Progress::Backpressured);
+            return Ok(Progress::Backpressured { until_ms: u64::MAX });
         }
         if now_ms >= self.next_tick_ms {
             self.next_tick_ms = now_ms + TICK_MS;
             self.tick(now_ms)?;
+        }
+        if !self.chain.has_room() {
+            return Ok(Progress::Backpressured { until_ms: self.next_tick_ms });
         }
         self.chain.set_now(now_ms);
         match &mut self.inputs {

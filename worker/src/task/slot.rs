@@ -143,7 +143,9 @@ impl SlotShared {
         while index < tasks.len() {
             match self.step(&mut tasks[index], stopping) {
                 Stepped::On(Progress::Worked) => worked = true,
-                Stepped::On(Progress::Idle { until_ms }) => wake_at = wake_at.min(until_ms),
+                Stepped::On(Progress::Idle { until_ms } | Progress::Backpressured { until_ms }) => {
+                    wake_at = wake_at.min(until_ms)
+                }
                 Stepped::On(_) => {}
                 Stepped::Ended(end) => {
                     self.bury(tasks.remove(index).task, end);
@@ -172,7 +174,7 @@ impl SlotShared {
         let task = &mut stepping.task;
         let stepped = catch_unwind(AssertUnwindSafe(|| task.step(self.clock.now_ms())));
         let spent = match &stepped {
-            Ok(Ok(Progress::Backpressured)) => TimeSpent::Backpressured,
+            Ok(Ok(Progress::Backpressured { .. })) => TimeSpent::Backpressured,
             Ok(Ok(Progress::Idle { .. })) => TimeSpent::Idle,
             _ => TimeSpent::Busy,
         };

@@ -167,7 +167,7 @@ fn recorded_in(directory: &Path, series: &str) -> Result<Vec<CheckpointId>, Oper
 }
 
 /// The names in a directory, except those that are not UTF-8. None if there is no such directory.
-pub(super) fn names_in(directory: &Path) -> Result<Vec<String>, OperatorError> {
+pub(crate) fn names_in(directory: &Path) -> Result<Vec<String>, OperatorError> {
     let failed = |error: std::io::Error| write_failed(directory, &error);
     let entries = match std::fs::read_dir(directory) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),

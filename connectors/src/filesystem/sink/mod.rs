@@ -10,8 +10,9 @@
 //! Readers that skip names with a leading dot see each row once.
 
 mod claim;
-mod commits;
-mod names;
+pub(crate) mod commits;
+mod kinds;
+pub(crate) mod names;
 pub(crate) mod part;
 #[cfg(test)]
 mod tests;
@@ -33,6 +34,7 @@ use weir_protocol::job_graph::OperatorDescriptor;
 
 use self::claim::Claim;
 use self::commits::{Commits, OnMissing, Transaction, names_in, remove_if_present};
+use self::kinds::KindColumn;
 use self::names::PartNames;
 use self::part::{OpenPart, PartFormat, UnsyncedParts, sync_directory, write_failed};
 use super::dialect::CsvDialect;
@@ -62,6 +64,8 @@ struct FileSinkOptions {
     shared: bool,
     #[serde(default)]
     on_missing: OnMissing,
+    #[serde(default)]
+    kind_column: Option<String>,
 }
 
 fn yes() -> bool {
@@ -115,7 +119,10 @@ const MAX_PENDING: usize = 10_000;
 pub(crate) struct FileSink {
     directory: PathBuf,
     part_format: PartFormat,
+    /// The columns of the files.
     schema: SchemaRef,
+    /// The column with the kinds of rows, if the files have one.
+    kinds: Option<KindColumn>,
     names: PartNames,
     subtask: u32,
     parallelism: u32,
@@ -124,6 +131,8 @@ pub(crate) struct FileSink {
     /// Number of the next part of this attempt.
     next_part: u64,
     open: Option<(u64, OpenPart)>,
+    /// Rows that went into parts, in all attempts whose state this one continues.
+    rows: u64,
     /// Transactions that are pre-committed but not committed, by checkpoint.
     pending: Vec<Transaction>,
     unsynced: Arc<Mutex<UnsyncedParts>>,
@@ -133,12 +142,27 @@ pub(crate) struct FileSink {
     claim: Claim,
 }
 
+/// What a sink writes, and where.
+struct SinkFiles {
+    directory: PathBuf,
+    part_format: PartFormat,
+    extension: &'static str,
+    /// The columns of the files.
+    schema: SchemaRef,
+    kinds: Option<KindColumn>,
+    on_missing: OnMissing,
+    shared: bool,
+}
+
 #[derive(Debug, Serialize, Deserialize)]
 struct FileSinkState {
     version: u32,
     /// The job and vertex of the sink. States of earlier versions don't hold it.
     #[serde(default)]
     owner: String,
+    /// Rows that this subtask has written before, committed or pending. States of earlier versions don't hold it.
+    #[serde(default)]
+    rows: u64,
     pending: Vec<Transaction>,
 }
 
@@ -149,25 +173,62 @@ impl FileSink {
         let options: FileSinkOptions = options::read(descriptor)?;
         let schema = context.input_schemas.first().map(Arc::clone);
         let schema = schema.ok_or_else(|| options::invalid(&descriptor.kind, "a sink needs an input"))?;
-        let part_format = options.part_format(&descriptor.kind, &schema)?;
-        let directory = local_path(&descriptor.kind, &options.path)?;
-        let names = PartNames::new(&context.attempt, options.format);
-        Ok(Self {
-            commits: Commits::new(directory.clone(), options.on_missing),
-            claim: Claim::new(directory.clone(), names.owner(), &names.attempt(), options.shared),
+        let kinds = options.kind_column.as_ref().map(|name| {
+            let taken = || options::invalid(&descriptor.kind, format!("kind_column {name:?} is empty or a column already"));
+            KindColumn::new(name, &schema).ok_or_else(taken)
+        });
+        let kinds = kinds.transpose()?;
+        let schema = kinds.as_ref().map_or(schema, |kinds| Arc::clone(kinds.schema()));
+        let files = SinkFiles {
+            part_format: options.part_format(&descriptor.kind, &schema)?,
+            directory: local_path(&descriptor.kind, &options.path)?,
+            extension: options.format.extension(),
+            schema,
+            kinds,
+            on_missing: options.on_missing,
+            shared: options.shared,
+        };
+        Ok(Self::with(files, context))
+    }
+
+    /// A sink that writes parts of this form to a directory of its own.
+    pub(crate) fn of_own_directory(
+        directory: PathBuf,
+        part_format: PartFormat,
+        extension: &'static str,
+        schema: SchemaRef,
+        context: &OperatorContext,
+    ) -> Self {
+        let (on_missing, shared) = (OnMissing::Fail, false);
+        Self::with(SinkFiles { directory, part_format, extension, schema, kinds: None, on_missing, shared }, context)
+    }
+
+    fn with(files: SinkFiles, context: &OperatorContext) -> Self {
+        let SinkFiles { directory, part_format, extension, schema, kinds, on_missing, shared } = files;
+        let names = PartNames::new(&context.attempt, extension);
+        Self {
+            commits: Commits::new(directory.clone(), on_missing),
+            claim: Claim::new(directory.clone(), names.owner(), &names.attempt(), shared),
             directory,
             part_format,
             schema,
+            kinds,
             names,
             subtask: context.subtask(),
             parallelism: context.parallelism,
             begun: false,
             next_part: 0,
             open: None,
+            rows: 0,
             pending: Vec::new(),
             unsynced: Arc::default(),
             possible: BTreeSet::new(),
-        })
+        }
+    }
+
+    /// The size of the parts that wait for this checkpoint or an earlier one, in bytes.
+    pub(crate) fn pending_bytes(&self, until: CheckpointId) -> u64 {
+        self.pending.iter().filter(|transaction| transaction.checkpoint <= until).map(|transaction| transaction.bytes).sum()
     }
 
     /// Creates and claims the directory, and removes the hidden files of older generations, except those in `keep`.
@@ -223,8 +284,14 @@ impl Operator for FileSink {
             let path = self.directory.join(self.names.hidden(number));
             self.open = Some((number, OpenPart::create(path, &self.part_format, &self.schema)?));
         }
+        let batch = match &self.kinds {
+            Some(kinds) => kinds.written(&batch)?,
+            None => batch,
+        };
+        let first_row = self.rows;
+        self.rows += batch.num_rows() as u64;
         match &mut self.open {
-            Some((_, part)) => part.write(&batch),
+            Some((_, part)) => part.write(&batch, first_row),
             None => Ok(()),
         }
     }
@@ -256,7 +323,7 @@ impl Operator for FileSink {
         }
         self.possible.insert(barrier.id);
         let owner = self.names.owner().to_owned();
-        let state = FileSinkState { version: STATE_VERSION, owner, pending: self.pending.clone() };
+        let state = FileSinkState { version: STATE_VERSION, owner, rows: self.rows, pending: self.pending.clone() };
         let bytes = serde_json::to_vec(&state).map_err(|error| OperatorError::fatal("SINK-STATE", error.to_string()))?;
         let unsynced = Arc::clone(&self.unsynced);
         Ok(StateSnapshot {
@@ -280,6 +347,9 @@ impl Operator for FileSink {
                 ));
             }
             let mine = if rescaled { former % self.parallelism.max(1) == self.subtask } else { *former == self.subtask };
+            if !rescaled {
+                self.rows = state.rows;
+            }
             if !state.owner.is_empty() {
                 self.claim.continues(state.owner);
             }

@@ -2,8 +2,6 @@
 
 use weir_protocol::{CheckpointId, ExecutionAttemptId, Generation, LeaderEpoch};
 
-use crate::filesystem::Format;
-
 /// Creates the file names of one attempt of one sink subtask, and recognises the names of other attempts.
 #[derive(Debug, Clone)]
 pub(crate) struct PartNames {
@@ -26,8 +24,8 @@ const HIDDEN_SUFFIX: &str = ".inprogress";
 const VISIBLE_PREFIX: &str = "part-";
 
 impl PartNames {
-    /// Creates the names of `attempt`.
-    pub(crate) fn new(attempt: &ExecutionAttemptId, format: Format) -> Self {
+    /// Creates the names of `attempt`. The names of its files end in `extension`.
+    pub(crate) fn new(attempt: &ExecutionAttemptId, extension: &'static str) -> Self {
         let job = attempt.job.to_string();
         let vertex = attempt.execution_vertex.vertex.to_string();
         Self {
@@ -35,7 +33,7 @@ impl PartNames {
             owner: format!("{}{}", &job[..JOB_DIGITS], &vertex[20..]),
             subtask: attempt.execution_vertex.subtask,
             generation: attempt.generation,
-            extension: format.extension(),
+            extension,
         }
     }
 
@@ -115,6 +113,11 @@ pub(crate) fn checkpoint_of_record(name: &str, series: &str) -> Option<Checkpoin
     checkpoint.parse().ok().map(CheckpointId)
 }
 
+/// Whether a file with this name is a committed part.
+pub(crate) fn is_visible(name: &str) -> bool {
+    name.starts_with(VISIBLE_PREFIX)
+}
+
 /// The owner of a part or of a record of commits.
 pub(crate) fn owner(name: &str) -> Option<&str> {
     if let Some(rest) = name.strip_prefix(HIDDEN_PREFIX).or_else(|| name.strip_prefix(RECORD_PREFIX)) {
@@ -132,7 +135,7 @@ mod tests {
     fn names(job: u128, subtask: u32, epoch: u64, attempt: u32) -> PartNames {
         let execution_vertex = ExecutionVertexId { vertex: JobVertexId::from_uid("sink"), subtask };
         let generation = Generation { epoch: LeaderEpoch(epoch), attempt };
-        PartNames::new(&ExecutionAttemptId { job: JobId(job << 64), execution_vertex, generation }, Format::Csv)
+        PartNames::new(&ExecutionAttemptId { job: JobId(job << 64), execution_vertex, generation }, "csv")
     }
 
     #[test]
@@ -176,5 +179,6 @@ mod tests {
         assert_eq!(checkpoint_of_record(&record, &series), Some(CheckpointId(12)));
         assert_eq!(checkpoint_of_record(&record, &names(1, 1, 1, 2).own_series()), None);
         assert_eq!(owner("data.csv"), None);
+        assert!(is_visible(&mine.visible(7, CheckpointId(1))) && !is_visible(&mine.hidden(7)) && !is_visible(&record));
     }
 }

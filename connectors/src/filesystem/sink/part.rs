@@ -3,15 +3,18 @@
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
+use weir_dataflow::codec::BatchCodec;
 use weir_dataflow::operator::OperatorError;
+use weir_protocol::job_graph::Field;
 
+use crate::query_results::frames;
 use crate::rows::text::{self, CsvStyle};
 use crate::rows::times::TimestampFormat;
 
@@ -31,13 +34,21 @@ pub(crate) struct OpenPart {
 /// How the rows of a part are written.
 #[derive(Debug, Clone)]
 pub(crate) enum PartFormat {
-    Csv { style: CsvStyle, header: bool },
+    Csv {
+        style: CsvStyle,
+        header: bool,
+    },
     Json(TimestampFormat),
     Parquet,
+    /// Frames of encoded rows, which only the reader of query results understands.
+    Frames {
+        codec: BatchCodec,
+        columns: Arc<[Field]>,
+    },
 }
 
 enum PartWriter {
-    Text { file: File, buffer: Vec<u8>, format: PartFormat },
+    Buffered { file: File, buffer: Vec<u8>, format: PartFormat },
     Parquet(Box<ArrowWriter<File>>),
 }
 
@@ -51,12 +62,14 @@ impl OpenPart {
     /// Creates a part that writes to the open file `file`.
     pub(crate) fn on(file: File, path: PathBuf, format: &PartFormat, schema: &SchemaRef) -> Result<Self, OperatorError> {
         let writer = match format {
-            PartFormat::Csv { .. } | PartFormat::Json(_) => {
+            PartFormat::Csv { .. } | PartFormat::Json(_) | PartFormat::Frames { .. } => {
                 let mut buffer = Vec::with_capacity(WRITE_BYTES);
-                if let PartFormat::Csv { style, header: true } = format {
-                    text::append_csv_header(&mut buffer, schema, style);
+                match format {
+                    PartFormat::Csv { style, header: true } => text::append_csv_header(&mut buffer, schema, style),
+                    PartFormat::Frames { columns, .. } => frames::append_header(&mut buffer, columns)?,
+                    _ => {}
                 }
-                PartWriter::Text { file, buffer, format: format.clone() }
+                PartWriter::Buffered { file, buffer, format: format.clone() }
             }
             PartFormat::Parquet => {
                 let properties = WriterProperties::builder()
@@ -70,14 +83,16 @@ impl OpenPart {
         Ok(Self { path, writer, rows: 0 })
     }
 
-    /// Appends rows. They are in the file and durable only after [`Self::finish`].
-    pub(crate) fn write(&mut self, batch: &RecordBatch) -> Result<(), OperatorError> {
+    /// Appends rows. `first_row` is the number of the first one among all rows of the subtask. They are in the file and durable only
+    /// after [`Self::finish`].
+    pub(crate) fn write(&mut self, batch: &RecordBatch, first_row: u64) -> Result<(), OperatorError> {
         self.rows += batch.num_rows() as u64;
         match &mut self.writer {
-            PartWriter::Text { file, buffer, format } => {
+            PartWriter::Buffered { file, buffer, format } => {
                 match format {
                     PartFormat::Csv { style, .. } => text::append_csv(buffer, batch, style)?,
                     PartFormat::Json(timestamps) => text::append_json(buffer, batch, *timestamps)?,
+                    PartFormat::Frames { codec, .. } => frames::append(buffer, codec, batch, first_row)?,
                     PartFormat::Parquet => {}
                 }
                 if buffer.len() >= WRITE_BYTES {
@@ -93,7 +108,7 @@ impl OpenPart {
     /// Writes the remaining rows. The file is durable only when it and its directory are synced.
     pub(crate) fn finish(self) -> Result<FinishedPart, OperatorError> {
         let file = match self.writer {
-            PartWriter::Text { mut file, buffer, .. } => {
+            PartWriter::Buffered { mut file, buffer, .. } => {
                 file.write_all(&buffer).map_err(|error| write_failed(&self.path, &error))?;
                 file
             }

@@ -463,7 +463,7 @@ fn an_unwritable_path_is_an_error_with_the_path() {
         &schema(),
     )
     .unwrap();
-    part.write(&batch()).unwrap();
+    part.write(&batch(), 0).unwrap();
     let error = part.finish().unwrap_err();
     assert!(error.code == "SINK-IO" && error.retryable && error.message.contains("/dev/full"), "{error}");
 }
@@ -472,8 +472,44 @@ fn an_unwritable_path_is_an_error_with_the_path() {
 fn names_of_subtasks_attempts_checkpoints_and_parts_are_distinct() {
     let mut seen = BTreeMap::new();
     for (subtask, attempt, checkpoint, number) in [(0, 1, 1, 0), (1, 1, 1, 0), (0, 2, 1, 0), (0, 1, 2, 0), (0, 1, 1, 1)] {
-        let names = PartNames::new(&context(subtask, 2, attempt, vec![]).attempt, Format::Csv);
+        let names = PartNames::new(&context(subtask, 2, attempt, vec![]).attempt, "csv");
         assert_eq!(seen.insert(names.visible(number, CheckpointId(checkpoint)), ()), None);
     }
     assert_eq!(seen.len(), 5);
+}
+
+#[test]
+fn changes_are_written_with_their_kind_in_every_format() {
+    let with_kind = Schema::new(vec![Field::new("id", DataType::Int64, false), weir_dataflow::changelog::kind_field()]);
+    let changes: Vec<arrow_array::ArrayRef> =
+        vec![Arc::new(Int64Array::from(vec![1, 1, 2, 3])), Arc::new(arrow_array::Int8Array::from(vec![0, 1, 2, 3]))];
+    let changes = RecordBatch::try_new(Arc::new(with_kind), changes).unwrap();
+    let plain = RecordBatch::try_new(schema(), vec![Arc::new(Int64Array::from(vec![5]))]).unwrap();
+    for (batch, expected) in [(changes, "1,+I\n1,-U\n2,+U\n3,-D\n"), (plain, "5,+I\n")] {
+        for format in ["csv", "json", "parquet"] {
+            let directory = tempfile::tempdir().unwrap();
+            let options = json!({"path": directory.path(), "format": format, "kind_column": "op"});
+            let context = self::context(0, 1, 1, vec![batch.schema()]);
+            let mut sink = FileSink::new(&descriptor("sink.file", options), &context).unwrap();
+            sink.process(0, batch.clone(), &mut NoOutput).unwrap();
+            sink.snapshot(&barrier(1)).unwrap().before_durable.unwrap()().unwrap();
+            sink.notify_checkpoint_complete(CheckpointId(1)).unwrap();
+            let columns = json!([{"name": "id", "type": "bigint"}, {"name": "op", "type": "string"}]);
+            let options = json!({"path": directory.path(), "format": format, "schema": columns});
+            let source = crate::filesystem::source::build(&descriptor("source.file", options), &self::context(0, 1, 1, vec![]));
+            let BuiltOperator::Source(mut source, _) = source.unwrap() else { panic!("not a source") };
+            let rows = drain(source.as_mut(), 1000, usize::MAX).unwrap();
+            let mut text = String::new();
+            for batch in rows {
+                for row in 0..batch.num_rows() {
+                    let id = batch.column(0).as_primitive::<Int64Type>().value(row);
+                    text.push_str(&format!("{id},{}\n", batch.column(1).as_string::<i32>().value(row)));
+                }
+            }
+            assert_eq!(text, expected, "{format}");
+        }
+    }
+    let taken = json!({"path": "/nowhere", "format": "csv", "kind_column": "id"});
+    let refused = FileSink::new(&descriptor("sink.file", taken), &context(0, 1, 1, vec![schema()]));
+    assert_eq!(refused.err().map(|error| error.code), Some("CONN-OPTION"));
 }

@@ -8,6 +8,7 @@ mod convert;
 mod inspect;
 pub(crate) mod lines;
 mod listing;
+mod metadata;
 mod parquet;
 mod settings;
 pub(crate) mod split;
@@ -42,7 +43,7 @@ use crate::rows::column::BadValue;
 
 pub(crate) fn build(descriptor: &OperatorDescriptor, context: &OperatorContext) -> Result<BuiltOperator, OperatorError> {
     let source = FileSource::new(descriptor, context)?;
-    let schema = Arc::clone(&source.settings.schema);
+    let schema = Arc::clone(source.settings.metadata.schema());
     Ok(BuiltOperator::Source(Box::new(source), schema))
 }
 
@@ -241,7 +242,7 @@ impl FileSource {
     fn read(&mut self, target: usize) -> Result<Reading, OperatorError> {
         loop {
             let Some(mut split) = self.splits.as_mut().and_then(VecDeque::pop_front) else {
-                return if self.rows.rows() > 0 { self.finish_batch().map(Reading::Rows) } else { Ok(Reading::End) };
+                return Ok(Reading::End);
             };
             let mut reader = match self.reader.take() {
                 Some(reader) => reader,
@@ -263,24 +264,32 @@ impl FileSource {
             }
             if !done {
                 self.reader = Some(reader);
+                let batch = match parquet_batch {
+                    Some(batch) => self.with_metadata(batch, &split)?,
+                    None => self.finish_batch(&split)?,
+                };
                 if let Some(splits) = &mut self.splits {
                     splits.push_front(split);
                 }
-                return match parquet_batch {
-                    Some(batch) if batch.num_rows() > 0 => Ok(Reading::Rows(batch)),
-                    None if self.rows.rows() > 0 => self.finish_batch().map(Reading::Rows),
-                    _ => Ok(Reading::NothingYet),
-                };
+                return Ok(if batch.num_rows() > 0 { Reading::Rows(batch) } else { Reading::NothingYet });
             }
             reader.check_unchanged()?;
-            if self.rows.rows() >= target {
-                return self.finish_batch().map(Reading::Rows);
+            let is_full = self.rows.rows() >= target || (self.rows.rows() > 0 && self.settings.metadata.is_wanted());
+            if is_full || self.splits.as_ref().is_some_and(VecDeque::is_empty) {
+                let batch = self.finish_batch(&split)?;
+                return Ok(if batch.num_rows() > 0 { Reading::Rows(batch) } else { Reading::End });
             }
         }
     }
 
-    fn finish_batch(&mut self) -> Result<RecordBatch, OperatorError> {
-        self.rows.finish().map_err(|error| OperatorError::fatal("SOURCE-SCHEMA", error.to_string()))
+    /// The rows that were read last, from this split.
+    fn finish_batch(&mut self, split: &Split) -> Result<RecordBatch, OperatorError> {
+        let batch = self.rows.finish().map_err(|error| OperatorError::fatal("SOURCE-SCHEMA", error.to_string()))?;
+        self.with_metadata(batch, split)
+    }
+
+    fn with_metadata(&self, batch: RecordBatch, split: &Split) -> Result<RecordBatch, OperatorError> {
+        self.settings.metadata.add(batch, &self.path_of(split), split)
     }
 }
 

@@ -9,6 +9,7 @@ use weir_dataflow::operator::OperatorError;
 use weir_dataflow::schema::to_arrow;
 use weir_protocol::job_graph::{Field, OperatorDescriptor};
 
+use super::metadata::{Metadata, MetadataColumn};
 use crate::filesystem::csv::{CsvParser, CsvRules};
 use crate::filesystem::dialect::CsvDialect;
 use crate::filesystem::json::JsonRules;
@@ -24,6 +25,8 @@ struct FileSourceOptions {
     schema: Vec<Field>,
     #[serde(default)]
     columns: Option<Vec<String>>,
+    #[serde(default)]
+    metadata: Vec<MetadataColumn>,
     #[serde(default = "comma")]
     delimiter: char,
     #[serde(default = "double_quote")]
@@ -90,6 +93,8 @@ pub(super) struct Settings {
     pub(super) rows_per_second: Option<u64>,
     /// The columns that are read.
     pub(super) schema: SchemaRef,
+    /// The columns that follow them.
+    pub(super) metadata: Metadata,
     /// For each column of a file without names, its index in `schema` if it is read.
     positions: Vec<Option<usize>>,
 }
@@ -108,6 +113,9 @@ impl Settings {
         let (schema, positions) = wanted(kind, &options.schema, options.columns.as_deref())?;
         if options.format == Format::Csv {
             text::check_flat(&schema)?;
+        }
+        if let Some(taken) = options.metadata.iter().find(|column| schema.index_of(&column.name).is_ok()) {
+            return Err(options::invalid(kind, format!("metadata has {:?}, which is a column of the schema", taken.name)));
         }
         let ignore_errors = options.ignore_parse_errors;
         // A file with a null literal has no need for another text that means null.
@@ -129,6 +137,7 @@ impl Settings {
             missing_columns: options.missing_columns,
             max_bad_rows: if ignore_errors { u64::MAX } else { options.max_bad_rows },
             rows_per_second: options.rows_per_second,
+            metadata: Metadata::new(options.metadata, &schema),
             schema,
             positions,
         })

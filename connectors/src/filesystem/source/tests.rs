@@ -563,3 +563,37 @@ fn nested_columns_of_csv_and_unusable_dialects_are_refused() {
         assert_eq!(refused, Some("CONN-OPTION"), "{name} {value}");
     }
 }
+
+#[test]
+fn rows_tell_of_their_file_in_every_format() {
+    for (format, name) in (0..3).map(format_of) {
+        let directory = tempfile::tempdir().unwrap();
+        write_files(directory.path(), format, 3, 10);
+        let mut options = options(directory.path(), name);
+        options["metadata"] = json!([{"name": "file", "key": "file.name"}, {"name": "bytes", "key": "file.size"},
+            {"name": "path", "key": "file.path"}, {"name": "changed", "key": "file.modification-time"}]);
+        let rows = read(&options).unwrap();
+        assert_eq!(rows.len(), 10);
+        for row in rows {
+            let fields: Vec<_> = row.split(',').collect();
+            let path = directory.path().join(fields[2]);
+            assert_eq!(
+                (fields[3], fields[4]),
+                (std::fs::metadata(&path).unwrap().len().to_string().as_str(), path.to_str().unwrap())
+            );
+            assert!(fields[5].starts_with("20"), "{row}");
+        }
+        // No stored column is wanted: rows are still counted.
+        options["columns"] = json!([]);
+        options["metadata"] = json!([{"name": "file", "key": "file.name"}]);
+        let names = read(&options).unwrap();
+        assert_eq!((names.len(), names.iter().collect::<std::collections::BTreeSet<_>>().len()), (10, 3), "{names:?}");
+    }
+    let directory = tempfile::tempdir().unwrap();
+    for metadata in [json!([{"name": "id", "key": "file.name"}]), json!([{"name": "x", "key": "file.colour"}])] {
+        let mut options = options(directory.path(), "csv");
+        options["metadata"] = metadata;
+        let built = FileSource::new(&descriptor("source.file", options), &context(0, 1, 1, vec![]));
+        assert_eq!(built.err().map(|error| error.code), Some("CONN-OPTION"));
+    }
+}

@@ -9,7 +9,7 @@ use arrow_schema::DataType;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
-use super::extremes::number;
+use super::counted::number;
 use crate::aggregates::accumulator::{Accumulator, like};
 use crate::aggregates::cell::Cell;
 use crate::aggregates::rows::{SelectedRows, Selection, pairs};

@@ -2,24 +2,26 @@
 //!
 //! Counts, sums, averages and variances need no form of their own here.
 
+mod counted;
 mod distinct_counts;
-mod extremes;
 mod retained;
 
+pub(super) use counted::{Counted, CountsShown};
 pub(super) use distinct_counts::DistinctCounts;
-pub(super) use extremes::Extremes;
-pub(super) use retained::{JoinedArrivals, PickedArrival, Retained};
+pub(super) use retained::{JoinedArrivals, ListedArrivals, PickedArrival, Retained};
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use arrow_array::{ArrayRef, RecordBatch, StringArray};
+    use arrow_array::cast::AsArray;
+    use arrow_array::{Array, ArrayRef, RecordBatch, StringArray};
     use arrow_buffer::BooleanBuffer;
     use arrow_schema::{DataType, Field, Schema};
     use serde_json::json;
 
     use crate::aggregates::{Accumulator, AggregateCall, AggregateOption, SelectedRows, Selection};
+    use crate::state::StateReader;
 
     fn call(function: &str, distinct: bool) -> AggregateCall {
         let schema = Schema::new(vec![Field::new("s", DataType::Utf8, true)]);
@@ -63,6 +65,39 @@ mod tests {
             assert_eq!(change(one.as_mut(), &["a", "b", "b", "c", "d"], true, 9), 0);
             assert_eq!(result(one.as_ref()), "NULL");
             assert_eq!(change(one.as_mut(), &["a", "b"], true, 9), 2);
+        }
+    }
+
+    #[test]
+    fn arrays_and_multisets_survive_a_restore_and_lose_what_is_taken_back() {
+        let texts = |texts: &[Option<&str>]| -> ArrayRef { Arc::new(StringArray::from(texts.to_vec())) };
+        for (function, left) in [("array_agg", 2), ("collect", 1)] {
+            let call = call(function, false);
+            for mut accumulator in [call.accumulator(), call.retractable_accumulator()] {
+                accumulator.grow(1);
+                let column = texts(&[Some("b"), None, Some("ä"), Some("b")]);
+                let valid = column.nulls().filter(|_| function == "collect");
+                let rows = SelectedRows { valid, selection: Selection::All, slots: &[0; 4], first_arrival: 0 };
+                accumulator.update(Some(&column), &rows);
+                let mut saved = Vec::new();
+                accumulator.write(&[0], &mut saved);
+                let mut restored = if accumulator.last_arrival() < 0 && function == "array_agg" {
+                    call.accumulator()
+                } else {
+                    call.retractable_accumulator()
+                };
+                restored.grow(1);
+                restored.read(0, &mut StateReader::over(&saved)).unwrap();
+                assert_eq!(&restored.finish(&[0]).unwrap(), &accumulator.finish(&[0]).unwrap(), "{function}");
+            }
+            let mut accumulator = call.retractable_accumulator();
+            accumulator.grow(1);
+            assert_eq!(change(accumulator.as_mut(), &["b", "ä", "b"], false, 0), 0);
+            assert_eq!(change(accumulator.as_mut(), &["ä"], true, 3), 0);
+            assert_eq!(change(accumulator.as_mut(), &["ä"], true, 3), 1);
+            let result = accumulator.finish(&[0]).unwrap();
+            let held = result.as_list_opt::<i32>().map(|lists| lists.value_length(0));
+            assert_eq!(held.unwrap_or_else(|| result.as_map().value_length(0)), left, "{function}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! FIRST_VALUE, LAST_VALUE and LISTAGG over values that can be taken back.
+//! FIRST_VALUE, LAST_VALUE, LISTAGG and ARRAY_AGG over values that can be taken back.
 
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,6 +11,7 @@ use arrow_schema::DataType;
 use crate::aggregates::accumulator::{Accumulator, like};
 use crate::aggregates::cell::{Cell, InOrder};
 use crate::aggregates::rows::{SelectedRows, pairs};
+use crate::aggregates::value_list::lists;
 use crate::operator::OperatorError;
 use crate::state::StateReader;
 
@@ -45,8 +46,8 @@ impl<C: Cell> Arrivals<C> {
 
 /// What an aggregate shows of the values that are there.
 pub(in crate::aggregates) trait Shown<C>: Clone + Send + Sync + 'static {
-    /// The output column.
-    fn column<'a>(&self, slots: impl Iterator<Item = &'a Arrivals<C>>) -> ArrayRef
+    /// The output column. Error: `AGG-OVERFLOW` if it would be too large.
+    fn column<'a>(&self, slots: impl Iterator<Item = &'a Arrivals<C>>) -> Result<ArrayRef, OperatorError>
     where
         C: 'a;
 }
@@ -60,13 +61,13 @@ pub(in crate::aggregates) struct PickedArrival {
 }
 
 impl<C: Cell> Shown<C> for PickedArrival {
-    fn column<'a>(&self, slots: impl Iterator<Item = &'a Arrivals<C>>) -> ArrayRef
+    fn column<'a>(&self, slots: impl Iterator<Item = &'a Arrivals<C>>) -> Result<ArrayRef, OperatorError>
     where
         C: 'a,
     {
         let picked =
             slots.map(|slot| if self.last { slot.by_arrival.last_key_value() } else { slot.by_arrival.first_key_value() });
-        C::array(&self.data_type, picked.map(|picked| picked.map(|(_, value)| value)))
+        Ok(C::array(&self.data_type, picked.map(|picked| picked.map(|(_, value)| value))))
     }
 }
 
@@ -77,12 +78,28 @@ pub(in crate::aggregates) struct JoinedArrivals {
 }
 
 impl Shown<Box<str>> for JoinedArrivals {
-    fn column<'a>(&self, slots: impl Iterator<Item = &'a Arrivals<Box<str>>>) -> ArrayRef {
+    fn column<'a>(&self, slots: impl Iterator<Item = &'a Arrivals<Box<str>>>) -> Result<ArrayRef, OperatorError> {
         let joined = |slot: &Arrivals<Box<str>>| {
             let texts: Vec<&str> = slot.by_arrival.values().map(AsRef::as_ref).collect();
             (!texts.is_empty()).then(|| texts.join(&self.delimiter))
         };
-        Arc::new(slots.map(joined).collect::<StringArray>())
+        Ok(Arc::new(slots.map(joined).collect::<StringArray>()))
+    }
+}
+
+/// All values, as an array.
+#[derive(Clone)]
+pub(in crate::aggregates) struct ListedArrivals {
+    /// Type of the arrays.
+    pub(in crate::aggregates) data_type: DataType,
+}
+
+impl<C: Cell> Shown<C> for ListedArrivals {
+    fn column<'a>(&self, slots: impl Iterator<Item = &'a Arrivals<C>>) -> Result<ArrayRef, OperatorError>
+    where
+        C: 'a,
+    {
+        lists(&self.data_type, slots.map(|slot| slot.by_arrival.values()))
     }
 }
 
@@ -138,7 +155,7 @@ impl<C: Cell, S: Shown<C>> Accumulator for Retained<C, S> {
     }
 
     fn finish(&self, slots: &[u32]) -> Result<ArrayRef, OperatorError> {
-        Ok(self.shown.column(slots.iter().map(|slot| &self.slots[*slot as usize])))
+        self.shown.column(slots.iter().map(|slot| &self.slots[*slot as usize]))
     }
 
     fn write(&self, slots: &[u32], out: &mut Vec<u8>) {

@@ -1,9 +1,10 @@
-//! Constants of programs: written as Flink casts their type to STRING, bytes in hexadecimal.
+//! Constants of programs: written as Flink casts their type to STRING, bytes in hexadecimal, intervals as a number of months or
+//! milliseconds.
 
 use std::fmt::Write;
 use std::sync::Arc;
 
-use arrow_array::{Array, ArrayRef, new_null_array};
+use arrow_array::{Array, ArrayRef, Int64Array, new_null_array};
 use weir_protocol::job_graph::DataType;
 
 use super::to_text::writer;
@@ -25,6 +26,10 @@ pub fn read_literal(text: Option<&str>, data_type: &DataType) -> Result<ArrayRef
     if data_type.is_nested() {
         return Err(format!("there are no constants of type {data_type} but NULL"));
     }
+    if data_type.is_interval() {
+        let length = text.parse().map_err(|_| format!("{text:?} is no number of months or milliseconds"))?;
+        return Ok(Arc::new(Int64Array::from_iter_values([length])));
+    }
     let texts: ArrayRef = Arc::new(TextArray::from_iter_values([text]));
     parser(data_type, Options::default())?(&texts).map_err(|error| error.message)
 }
@@ -37,6 +42,9 @@ pub fn write_literal(array: &ArrayRef, data_type: &DataType) -> Result<Option<St
     }
     if array.is_null(0) {
         return Ok(None);
+    }
+    if data_type.is_interval() {
+        return Ok(array.as_any().downcast_ref::<Int64Array>().map(|lengths| lengths.value(0).to_string()));
     }
     let mut text = String::new();
     match array.as_any().downcast_ref::<BytesArray>() {

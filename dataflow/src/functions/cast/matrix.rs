@@ -11,6 +11,7 @@ pub fn explicit(from: &DataType, to: &DataType) -> Result<bool, String> {
     let refused = |hint: &str| Err(format!("there is no cast from {from} to {to}{hint}"));
     match (from, to) {
         _ if from == to || to.is_text() => Ok(false),
+        _ if from.is_interval() || to.is_interval() => refused(""),
         (T::Array(a), T::Array(b)) | (T::Multiset(a), T::Multiset(b)) => explicit(&a.data_type, &b.data_type),
         (T::Map(k, v), T::Map(l, w)) => Ok(explicit(&k.data_type, &l.data_type)? | explicit(&v.data_type, &w.data_type)?),
         (T::Row(a), T::Row(b)) if a.len() == b.len() => {

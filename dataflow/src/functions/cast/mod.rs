@@ -25,6 +25,8 @@ use crate::schema::arrow_type;
 use crate::time_zone::Zone;
 pub use literal::{read_literal, write_literal};
 pub use matrix::{explicit, implicit};
+pub use to_text::{WriteRow, printer};
+pub(super) use to_text::{real_text, writer};
 
 /// How a cast treats failures and time zones.
 #[derive(Debug, Clone, Copy)]

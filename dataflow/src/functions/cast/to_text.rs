@@ -46,7 +46,7 @@ pub(super) fn fit(text: &mut String, to: &DataType) {
 }
 
 /// Appends the text of the value in a row. It is not NULL.
-type WriteRow<'a> = Box<dyn Fn(usize, &mut String) + 'a>;
+pub type WriteRow<'a> = Box<dyn Fn(usize, &mut String) + 'a>;
 
 fn typed<T: ArrowPrimitiveType>(array: &ArrayRef) -> Result<&PrimitiveArray<T>, OperatorError> {
     array.as_primitive_opt::<T>().ok_or_else(|| type_error(array.data_type()))
@@ -57,8 +57,30 @@ macro_rules! append {
     ($out:expr, $($format:tt)*) => {{ let _ = write!($out, $($format)*); }};
 }
 
-/// How the values of an array are written.
-pub(super) fn writer<'a>(array: &'a ArrayRef, data_type: &DataType, zone: Zone) -> Result<WriteRow<'a>, OperatorError> {
+/// How texts come about.
+#[derive(Clone, Copy)]
+struct Style {
+    zone: Zone,
+    /// Whether bytes are written as the literal `x'0102'`, instead of as the text that they are in UTF-8.
+    bytes_as_literals: bool,
+}
+
+/// How the values of an array are written by a cast.
+pub(in crate::functions) fn writer<'a>(
+    array: &'a ArrayRef,
+    data_type: &DataType,
+    zone: Zone,
+) -> Result<WriteRow<'a>, OperatorError> {
+    styled(array, data_type, Style { zone, bytes_as_literals: false })
+}
+
+/// How the values of an array are written for people, as Flink's SQL client prints them: as a cast to STRING converts them, but bytes
+/// as the literal `x'0102'`.
+pub fn printer<'a>(array: &'a ArrayRef, data_type: &DataType, zone: Zone) -> Result<WriteRow<'a>, OperatorError> {
+    styled(array, data_type, Style { zone, bytes_as_literals: true })
+}
+
+fn styled<'a>(array: &'a ArrayRef, data_type: &DataType, style: Style) -> Result<WriteRow<'a>, OperatorError> {
     fn display<T: ArrowPrimitiveType<Native: std::fmt::Display>>(array: &ArrayRef) -> Result<WriteRow<'_>, OperatorError> {
         let values = typed::<T>(array)?;
         Ok(Box::new(move |row, out| append!(out, "{}", values.value(row))))
@@ -90,7 +112,14 @@ pub(super) fn writer<'a>(array: &'a ArrayRef, data_type: &DataType, zone: Zone) 
         }
         DataType::Binary(_) | DataType::Varbinary(_) | DataType::Bytes => {
             let values = array.as_any().downcast_ref::<BytesArray>().ok_or_else(|| type_error(array.data_type()))?;
-            Box::new(move |row, out| out.push_str(&String::from_utf8_lossy(values.value(row))))
+            match style.bytes_as_literals {
+                false => Box::new(move |row, out| out.push_str(&String::from_utf8_lossy(values.value(row)))),
+                true => Box::new(move |row, out| {
+                    out.push_str("x'");
+                    values.value(row).iter().for_each(|byte| append!(out, "{byte:02x}"));
+                    out.push('\'');
+                }),
+            }
         }
         DataType::Date => {
             let values = typed::<Date32Type>(array)?;
@@ -101,9 +130,17 @@ pub(super) fn writer<'a>(array: &'a ArrayRef, data_type: &DataType, zone: Zone) 
             Box::new(move |row, out| write_time(values.value(row), precision, out))
         }
         DataType::Timestamp(precision) => timestamp_writer(array, *precision, Zone::UTC)?,
-        DataType::TimestampLtz(precision) => timestamp_writer(array, *precision, zone)?,
+        DataType::TimestampLtz(precision) => timestamp_writer(array, *precision, style.zone)?,
+        DataType::IntervalMonths => {
+            let values = typed::<Int64Type>(array)?;
+            Box::new(move |row, out| write_months(values.value(row), out))
+        }
+        DataType::IntervalMillis => {
+            let values = typed::<Int64Type>(array)?;
+            Box::new(move |row, out| write_millis(values.value(row), out))
+        }
         DataType::Array(_) | DataType::Map(..) | DataType::Multiset(_) | DataType::Row(_) => {
-            nested_writer(array, data_type, zone)?
+            nested_writer(array, data_type, style)?
         }
     })
 }
@@ -122,6 +159,27 @@ fn timestamp_writer(array: &ArrayRef, precision: u8, zone: Zone) -> Result<Write
         let shown = out[start + 1..].trim_end_matches('0').len().max(precision.into());
         out.truncate(if shown == 0 { start } else { start + 1 + shown });
     }))
+}
+
+/// Years and months, as in `+1-02`.
+fn write_months(months: i64, out: &mut String) {
+    let (sign, months) = (if months < 0 { '-' } else { '+' }, months.unsigned_abs());
+    append!(out, "{sign}{}-{:02}", months / 12, months % 12);
+}
+
+/// Days and a time of day, as in `+1 02:03:04.500`.
+fn write_millis(millis: i64, out: &mut String) {
+    let (sign, millis) = (if millis < 0 { '-' } else { '+' }, millis.unsigned_abs());
+    let seconds = millis / 1000;
+    append!(
+        out,
+        "{sign}{} {:02}:{:02}:{:02}.{:03}",
+        seconds / 86_400,
+        seconds / 3600 % 24,
+        seconds / 60 % 60,
+        seconds % 60,
+        millis % 1000
+    );
 }
 
 fn write_date(days: i64, out: &mut String) {
@@ -153,6 +211,13 @@ fn write_decimal(value: i128, scale: usize, out: &mut String) {
         debug_assert!(point > start);
         out.insert(point, '.');
     }
+}
+
+/// A DOUBLE as Java writes it.
+pub(in crate::functions) fn real_text(value: f64) -> String {
+    let mut text = String::new();
+    write_float(value, &mut text);
+    text
 }
 
 /// Writes a number as Java does: plainly from 0.001 to below 10 million, otherwise with an exponent, and always with a point.
@@ -199,23 +264,23 @@ where
     }
 }
 
-fn nested_writer<'a>(array: &'a ArrayRef, data_type: &DataType, zone: Zone) -> Result<WriteRow<'a>, OperatorError> {
+fn nested_writer<'a>(array: &'a ArrayRef, data_type: &DataType, style: Style) -> Result<WriteRow<'a>, OperatorError> {
     let wrong = || type_error(array.data_type());
     Ok(match data_type {
         DataType::Array(element) => {
             let lists = array.as_list_opt::<i32>().ok_or_else(wrong)?;
-            let write = or_null(lists.values(), writer(lists.values(), &element.data_type, zone)?);
+            let write = or_null(lists.values(), styled(lists.values(), &element.data_type, style)?);
             Box::new(move |row, out| {
                 let offsets = lists.value_offsets();
                 join(offsets[row] as usize..offsets[row + 1] as usize, ["[", "]"], out, &*write);
             })
         }
-        DataType::Map(key, value) => map_writer(array, &key.data_type, &value.data_type, zone)?,
-        DataType::Multiset(element) => map_writer(array, &element.data_type, &DataType::Int, zone)?,
+        DataType::Map(key, value) => map_writer(array, &key.data_type, &value.data_type, style)?,
+        DataType::Multiset(element) => map_writer(array, &element.data_type, &DataType::Int, style)?,
         DataType::Row(fields) => {
             let rows = array.as_struct_opt().ok_or_else(wrong)?;
             let columns = rows.columns().iter().zip(fields);
-            let writers = columns.map(|(column, field)| Ok(or_null(column, writer(column, &field.data_type, zone)?)));
+            let writers = columns.map(|(column, field)| Ok(or_null(column, styled(column, &field.data_type, style)?)));
             let writers = writers.collect::<Result<Vec<_>, OperatorError>>()?;
             Box::new(move |row, out| join(0..writers.len(), ["(", ")"], out, &|field, out| writers[field](row, out)))
         }
@@ -223,10 +288,10 @@ fn nested_writer<'a>(array: &'a ArrayRef, data_type: &DataType, zone: Zone) -> R
     })
 }
 
-fn map_writer<'a>(array: &'a ArrayRef, key: &DataType, value: &DataType, zone: Zone) -> Result<WriteRow<'a>, OperatorError> {
+fn map_writer<'a>(array: &'a ArrayRef, key: &DataType, value: &DataType, style: Style) -> Result<WriteRow<'a>, OperatorError> {
     let maps = array.as_map_opt().ok_or_else(|| type_error(array.data_type()))?;
-    let key = or_null(maps.keys(), writer(maps.keys(), key, zone)?);
-    let value = or_null(maps.values(), writer(maps.values(), value, zone)?);
+    let key = or_null(maps.keys(), styled(maps.keys(), key, style)?);
+    let value = or_null(maps.values(), styled(maps.values(), value, style)?);
     Ok(Box::new(move |row, out| {
         let offsets = maps.value_offsets();
         join(offsets[row] as usize..offsets[row + 1] as usize, ["{", "}"], out, &|entry, out| {

@@ -18,13 +18,13 @@ use crate::operator::OperatorError;
 use crate::schema::arrow_type;
 
 /// An array or a map operand: where the elements of each row stand among all elements.
-struct Spans<'a> {
+pub(super) struct Spans<'a> {
     operand: &'a Operand,
     offsets: &'a [i32],
 }
 
 impl<'a> Spans<'a> {
-    fn of(operands: &'a [Operand], position: usize) -> Result<Self, OperatorError> {
+    pub(super) fn of(operands: &'a [Operand], position: usize) -> Result<Self, OperatorError> {
         let operand = operands.get(position).ok_or_else(|| type_error(format!("argument {} is missing", position + 1)))?;
         let array = operand.array();
         let offsets = match (array.as_list_opt::<i32>(), array.as_map_opt()) {
@@ -35,16 +35,16 @@ impl<'a> Spans<'a> {
         Ok(Self { operand, offsets })
     }
 
-    fn list(&self) -> Result<&'a ListArray, OperatorError> {
+    pub(super) fn list(&self) -> Result<&'a ListArray, OperatorError> {
         self.operand.array().as_list_opt::<i32>().ok_or_else(|| type_error(self.operand.array().data_type()))
     }
 
-    fn map(&self) -> Result<&'a MapArray, OperatorError> {
+    pub(super) fn map(&self) -> Result<&'a MapArray, OperatorError> {
         self.operand.array().as_map_opt().ok_or_else(|| type_error(self.operand.array().data_type()))
     }
 
     /// The elements of a row; none for NULL.
-    fn get(&self, row: usize) -> std::ops::Range<usize> {
+    pub(super) fn get(&self, row: usize) -> std::ops::Range<usize> {
         let row = if self.operand.is_constant() { 0 } else { row };
         if self.operand.array().is_null(row) { 0..0 } else { self.offsets[row] as usize..self.offsets[row + 1] as usize }
     }
@@ -58,7 +58,7 @@ pub(super) fn cardinality() -> Box<dyn Kernel> {
 }
 
 /// Takes elements by their places; `None` is NULL.
-fn pick(elements: &ArrayRef, places: impl Iterator<Item = Option<usize>>) -> Result<ArrayRef, OperatorError> {
+pub(super) fn pick(elements: &ArrayRef, places: impl Iterator<Item = Option<usize>>) -> Result<ArrayRef, OperatorError> {
     let places: UInt32Array = places.map(|place| place.map(|place| place as u32)).collect();
     take(elements, &places, None).map_err(type_error)
 }

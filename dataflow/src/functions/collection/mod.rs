@@ -1,7 +1,10 @@
 //! Functions of arrays, maps and rows.
 
 mod access;
+pub(super) mod arrays;
 mod construct;
+mod lists;
+pub(super) mod maps;
 #[cfg(test)]
 mod tests;
 

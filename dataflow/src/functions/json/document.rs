@@ -34,6 +34,14 @@ impl Json {
         ended.then_some(value)
     }
 
+    /// Reads a text that is one value and nothing else.
+    pub(super) fn parse_whole(text: &str) -> Option<Self> {
+        let mut reader = Reader { bytes: text.as_bytes(), text, at: 0 };
+        let value = reader.value(0)?;
+        reader.skip_blanks();
+        (reader.at == text.len()).then_some(value)
+    }
+
     pub(super) fn is_scalar(&self) -> bool {
         !matches!(self, Self::Array(_) | Self::Object(_))
     }
@@ -95,6 +103,21 @@ pub(super) fn quote(text: &str, out: &mut String) {
         }
     }
     out.push('"');
+}
+
+/// Appends a text in quotes, in which characters outside of ASCII are escaped.
+pub(super) fn quote_ascii(text: &str, out: &mut String) {
+    let mut quoted = String::new();
+    quote(text, &mut quoted);
+    for c in quoted.chars() {
+        if c.is_ascii() {
+            out.push(c);
+            continue;
+        }
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            let _ = write!(out, "\\u{unit:04x}");
+        }
+    }
 }
 
 /// A number as Java's `BigDecimal` prints it, e.g. `1E+3` for `1e3`.

@@ -1,5 +1,6 @@
 //! Functions of JSON texts. What SQL writes in words is given as constant texts; see the syntax of each function.
 
+pub(super) mod build;
 mod document;
 mod path;
 #[cfg(test)]
@@ -92,7 +93,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
             Ok(kernel_of(|operands, rows, _| {
                 let text = texts(operands, 0)?;
                 let column = map_text(rows, joint_nulls(operands, rows).as_ref(), |row, out| {
-                    document::quote(text.value(row), out);
+                    document::quote_ascii(text.value(row), out);
                     Ok(true)
                 })?;
                 Ok(Arc::new(column))

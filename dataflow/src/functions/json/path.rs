@@ -1,4 +1,5 @@
-//! Paths into JSON documents, as the JsonPath library of Flink understands them. Filters and functions are not supported.
+//! Paths into JSON documents, as the JsonPath library of Flink understands them. Filters and functions other than `length()` are
+//! not supported.
 
 use super::document::Json;
 
@@ -8,6 +9,8 @@ pub(super) struct Path {
     /// Whether a path that leads nowhere is an error rather than an empty result.
     pub(super) strict: bool,
     steps: Vec<Step>,
+    /// Whether the path ends with `length()`: the number of elements or members of what it leads to.
+    counts: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -54,7 +57,11 @@ impl Path {
             return Err(PathError::Malformed);
         }
         let rooted = if path.starts_with('$') { path.to_owned() } else { format!("$.{path}") };
-        Ok(Self { strict, steps: steps(&rooted[1..])? })
+        let (places, counts) = match rooted.strip_suffix(".length()") {
+            Some(places) => (places, true),
+            None => (rooted.as_str(), false),
+        };
+        Ok(Self { strict, steps: steps(&places[1..])?, counts })
     }
 
     /// Whether the path leads to one place.
@@ -68,10 +75,18 @@ impl Path {
         for step in &self.steps {
             places = places.into_iter().flat_map(|place| follow(step, place)).collect();
         }
-        match (self.is_definite(), places.first()) {
+        let found = match (self.is_definite(), places.first()) {
             (true, Some(value)) => Found::Value((*value).clone()),
             (true, None) => Found::Nothing,
             (false, _) => Found::Value(Json::Array(places.into_iter().cloned().collect())),
+        };
+        match found {
+            Found::Value(value) if self.counts => match value {
+                Json::Array(items) => Found::Value(Json::Number(items.len().to_string())),
+                Json::Object(fields) => Found::Value(Json::Number(fields.len().to_string())),
+                _ => Found::Value(Json::Null),
+            },
+            found => found,
         }
     }
 }
@@ -260,6 +275,10 @@ mod tests {
             ("a[1].b", "2"),
             ("$.a.b", "nothing"),
             ("$.a[9:5]", "[]"),
+            ("$.a.length()", "3"),
+            ("$.length()", "2"),
+            ("$.a[0].b.length()", "null"),
+            ("$.z.length()", "nothing"),
         ] {
             assert_eq!(found(path, json), expected, "{path}");
         }
@@ -271,6 +290,6 @@ mod tests {
             assert_eq!(Path::parse(path), Err(PathError::Malformed), "{path}");
         }
         assert!(matches!(Path::parse("$.a[?(@.b > 1)]"), Err(PathError::Unsupported(_))));
-        assert!(matches!(Path::parse("$.a.length()"), Err(PathError::Unsupported(_))));
+        assert!(matches!(Path::parse("$.a.keys()"), Err(PathError::Unsupported(_))));
     }
 }

@@ -6,6 +6,7 @@ use arrow_array::types::Float64Type;
 use arrow_array::{Float64Array, Int32Array};
 use weir_protocol::job_graph::DataType;
 
+use crate::functions::chance;
 use crate::functions::operand::{joint_nulls, kernel_of, map_rows, zip_values};
 use crate::functions::signature::count;
 use crate::functions::string::read;
@@ -67,10 +68,13 @@ pub(in crate::functions) const FUNCTIONS: &[Function] = &[
     Function::first("e", "E()", "The base of natural logarithms.", none, |_, _| Ok(constant(std::f64::consts::E))),
     Function::first(
         "rand",
-        "RAND(seed)",
-        "Random numbers from 0, inclusive, to 1, exclusive: those of Java for this seed.",
-        |given| typing(given, 1, 1)?.int()?.gives(DataType::Double),
-        |_, _| {
+        "RAND([seed])",
+        "Random numbers from 0, inclusive, to 1, exclusive: with a seed, those of Java for this seed.",
+        |given| typing(given, 0, 1)?.int()?.gives(DataType::Double),
+        |given, _| {
+            if given.is_empty() {
+                return Ok(chance::rand());
+            }
             Ok(random(|random, operands, rows| {
                 let seed = read::<Int32Array>(operands, 0)?;
                 let column = map_rows::<Float64Type>(rows, joint_nulls(operands, rows), |row| {
@@ -83,10 +87,13 @@ pub(in crate::functions) const FUNCTIONS: &[Function] = &[
     .volatile(),
     Function::first(
         "rand_integer",
-        "RAND_INTEGER(seed, bound)",
-        "Random whole numbers from 0, inclusive, to the bound, exclusive: those of Java for this seed.",
-        |given| typing(given, 2, 2)?.int()?.int()?.gives(DataType::Int),
-        |_, _| {
+        "RAND_INTEGER([seed, ]bound)",
+        "Random whole numbers from 0, inclusive, to the bound, exclusive: with a seed, those of Java for this seed.",
+        |given| typing(given, 1, 2)?.int()?.int()?.gives(DataType::Int),
+        |given, _| {
+            if given.len() == 1 {
+                return Ok(chance::rand_integer());
+            }
             Ok(random(|random, operands, rows| {
                 let (seed, bound) = (read::<Int32Array>(operands, 0)?, read::<Int32Array>(operands, 1)?);
                 let column = map_rows::<arrow_array::types::Int32Type>(rows, joint_nulls(operands, rows), |row| {

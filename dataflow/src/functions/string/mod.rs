@@ -7,6 +7,7 @@ pub(super) mod cut;
 pub(super) mod encode;
 pub(super) mod find;
 pub(super) mod like;
+pub(super) mod printf;
 pub(super) mod split;
 #[cfg(test)]
 mod tests;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arrow_array::Int64Array;
 use arrow_array::types::Int64Type;
 use weir_protocol::job_graph::DataType;
 
@@ -11,6 +12,7 @@ use super::{is_temporal, offset_ms, zone_of};
 use crate::calendar::{DAY_MS, civil_from_days, days_from_civil};
 use crate::functions::operand::{joint_nulls, kernel_of, map_rows};
 use crate::functions::signature::expect;
+use crate::functions::string::read;
 use crate::functions::typing::{constant, typing};
 use crate::functions::{Argument, Function, Kernel, Resolved};
 use crate::time_zone::Zone;
@@ -26,7 +28,7 @@ pub(in crate::functions) const FUNCTIONS: &[Function] = &[
     Function::first(
         "extract",
         "EXTRACT(unit FROM time)",
-        "The part of a date or a time that `unit` names.",
+        "The part of a date, a time or an interval that `unit` names.",
         |given| resolve(given, 1, Unit::parse(constant(given, 0)?)?),
         |given, _| Ok(extract(given, 1, Unit::parse(constant(given, 0)?)?)),
     )
@@ -49,10 +51,15 @@ fn resolve(given: &[Argument<'_>], time: usize, unit: Unit) -> Result<Resolved, 
     if time > 0 {
         call = call.text()?;
     }
-    let call = call.a("a date or a time", is_temporal)?.text()?;
-    let data_type = expect(given, time, "a date or a time", is_temporal)?;
+    let has_parts = |t: &DataType| is_temporal(t) || (time > 0 && t.is_interval());
+    let call = call.a("a date or a time", has_parts)?.text()?;
+    let data_type = expect(given, time, "a date or a time", has_parts)?;
     let fits = match (&data_type, unit) {
         (DataType::Time(_), _) => unit.millis().is_some_and(|millis| millis < DAY_MS),
+        (DataType::IntervalMonths, _) => matches!(unit, Unit::Year | Unit::Month),
+        (DataType::IntervalMillis, _) => {
+            matches!(unit, Unit::Day | Unit::Hour | Unit::Minute | Unit::Second | Unit::Millisecond)
+        }
         (DataType::Date, Unit::Microsecond | Unit::Nanosecond) => false,
         _ => true,
     };
@@ -60,6 +67,9 @@ fn resolve(given: &[Argument<'_>], time: usize, unit: Unit) -> Result<Resolved, 
 }
 
 fn extract(given: &[Argument<'_>], time: usize, unit: Unit) -> Box<dyn Kernel> {
+    if let Some(interval) = given.get(time).map(|argument| argument.data_type).filter(|data_type| data_type.is_interval()) {
+        return extract_of_interval(interval, time, unit);
+    }
     let (is_date, is_ltz) = match given.get(time).map(|argument| argument.data_type) {
         Some(DataType::Date) => (true, false),
         Some(DataType::TimestampLtz(_)) => (false, true),
@@ -76,6 +86,23 @@ fn extract(given: &[Argument<'_>], time: usize, unit: Unit) -> Box<dyn Kernel> {
             } else {
                 let local = if zone == Zone::UTC { stamp.millis } else { stamp.millis + offset_ms(zone, stamp.millis) };
                 part_of_time(Stamp { millis: local, ..stamp }, unit)
+            }))
+        })?;
+        Ok(Arc::new(column))
+    })
+}
+
+fn extract_of_interval(interval: &DataType, position: usize, unit: Unit) -> Box<dyn Kernel> {
+    let of_months = *interval == DataType::IntervalMonths;
+    kernel_of(move |operands, rows, _| {
+        let lengths = read::<Int64Array>(operands, position)?;
+        let column = map_rows::<Int64Type>(rows, joint_nulls(operands, rows), |row| {
+            let length = lengths.value(row);
+            Ok(Some(match unit {
+                Unit::Year if of_months => length / 12,
+                Unit::Month if of_months => length % 12,
+                Unit::Day => length / DAY_MS,
+                _ => part_of_time(Stamp::of_millis(length), unit),
             }))
         })?;
         Ok(Arc::new(column))

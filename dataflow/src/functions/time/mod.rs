@@ -6,6 +6,7 @@
 pub(super) mod convert;
 pub(super) mod extract;
 mod format;
+pub(super) mod interval;
 mod legacy;
 pub(super) mod now;
 mod parse;

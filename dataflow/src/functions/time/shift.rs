@@ -65,7 +65,7 @@ pub(in crate::functions) const FUNCTIONS: &[Function] = &[
     ),
 ];
 
-fn add_millis(data_type: &DataType, stamp: Stamp, millis: i64) -> Result<Stamp, OperatorError> {
+pub(super) fn add_millis(data_type: &DataType, stamp: Stamp, millis: i64) -> Result<Stamp, OperatorError> {
     match data_type {
         DataType::Date => Ok(Stamp::of_millis(stamp.millis + millis / DAY_MS)),
         DataType::Time(_) => Ok(Stamp::of_millis((stamp.millis + millis % DAY_MS).rem_euclid(DAY_MS))),
@@ -76,7 +76,7 @@ fn add_millis(data_type: &DataType, stamp: Stamp, millis: i64) -> Result<Stamp, 
     }
 }
 
-fn add_months(data_type: &DataType, stamp: Stamp, months: i64) -> Result<Stamp, OperatorError> {
+pub(super) fn add_months(data_type: &DataType, stamp: Stamp, months: i64) -> Result<Stamp, OperatorError> {
     match data_type {
         DataType::Date => Ok(Stamp::of_millis(months_after(stamp.millis, months))),
         DataType::Time(_) => Ok(stamp),

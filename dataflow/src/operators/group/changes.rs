@@ -11,7 +11,7 @@ use crate::changelog::RowKind;
 use crate::key_group::internal;
 use crate::operator::OperatorError;
 use crate::operators::group::table::{Table, Touch};
-use crate::operators::window::pane::Layout;
+use crate::operators::keyed::Layout;
 
 /// Writes the changes of a batch.
 #[derive(Debug)]
@@ -141,7 +141,7 @@ impl ChangeWriter {
         let mut changed: Option<BooleanArray> = None;
         for (old, new) in old.iter().zip(new) {
             let new = if aligned { new.clone() } else { take(new.as_ref(), &positions, None).map_err(internal)? };
-            let of_column = arrow_ord::cmp::distinct(old, &new).map_err(internal)?;
+            let of_column = distinct(old, &new)?;
             changed = Some(match changed {
                 None => of_column,
                 Some(changed) => either(&changed, &of_column),
@@ -149,6 +149,15 @@ impl ChangeWriter {
         }
         Ok(changed)
     }
+}
+
+/// For each row, whether the values differ. NULL equals NULL.
+fn distinct(old: &ArrayRef, new: &ArrayRef) -> Result<BooleanArray, OperatorError> {
+    if !old.data_type().is_nested() {
+        return arrow_ord::cmp::distinct(old, new).map_err(internal);
+    }
+    let differ = |row: usize| old.slice(row, 1).as_ref() != new.slice(row, 1).as_ref();
+    Ok(BooleanArray::from((0..old.len()).map(differ).collect::<Vec<_>>()))
 }
 
 /// Either, of columns without nulls.

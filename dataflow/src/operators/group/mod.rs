@@ -28,8 +28,8 @@ use crate::operators::group::changes::ChangeWriter;
 use crate::operators::group::expiry::Expiry;
 use crate::operators::group::operator::GroupOperator;
 use crate::operators::group::saved::Saved;
-use crate::operators::window::Keys;
-use crate::operators::window::output::schema_of;
+use crate::operators::keyed::Keys;
+use crate::operators::keyed::schema_of;
 use crate::options::Options;
 use crate::registry::{BuiltOperator, only_input};
 

@@ -16,8 +16,8 @@ use crate::operators::group::changes::ChangeWriter;
 use crate::operators::group::expiry::Expiry;
 use crate::operators::group::saved::{FrozenTable, Saved};
 use crate::operators::group::table::{Table, Touch};
-use crate::operators::window::pane::Layout;
-use crate::operators::window::saved::key_columns;
+use crate::operators::keyed::Layout;
+use crate::operators::keyed::key_columns;
 use crate::state::{StateReader, owned_position};
 
 /// Number of slots that a tick looks at for expired groups. A tick comes about every 50 ms, so that a million groups take 6 s.

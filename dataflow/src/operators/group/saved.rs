@@ -17,8 +17,8 @@ use crate::aggregates::Selection;
 use crate::key_group::key_group_of;
 use crate::operator::OperatorError;
 use crate::operators::group::table::{FREE, Table};
-use crate::operators::window::pane::Layout;
-use crate::operators::window::saved::NamedSignature;
+use crate::operators::keyed::Layout;
+use crate::operators::keyed::NamedSignature;
 use crate::state::{StateReader, open, put_bytes, seal};
 
 /// Version of the envelopes.

@@ -9,8 +9,8 @@ use crate::aggregates::{Accumulator, AggregateCall, AggregateInput, SelectedRows
 use crate::key_group::key_group_of;
 use crate::operator::OperatorError;
 use crate::operators::group::expiry::Expiry;
-use crate::operators::window::key_index::{BatchKeys, KeyIndex};
-use crate::operators::window::pane::Layout;
+use crate::operators::keyed::Layout;
+use crate::state::{BatchKeys, KeyIndex};
 
 /// Groups, each with a slot: its position in each of these vectors.
 #[derive(Clone)]

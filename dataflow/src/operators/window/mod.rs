@@ -9,12 +9,11 @@
 //! the options name.
 
 mod assign;
-pub(super) mod key_index;
 mod operator;
-pub(super) mod output;
-pub(super) mod pane;
+mod output;
+mod pane;
 mod runs;
-pub(super) mod saved;
+mod saved;
 mod spec;
 mod table_function;
 #[cfg(test)]
@@ -28,16 +27,13 @@ use weir_protocol::job_graph::OperatorDescriptor;
 use crate::aggregates::{AggregateCall, AggregateOption, HandWritten};
 use crate::operator::{OperatorContext, OperatorError};
 use crate::operators::event_time::time_column;
-use crate::operators::keyed_by;
+use crate::operators::keyed::{Keys, schema_of};
 use crate::operators::window::assign::{Shape, WindowAssigner};
-use crate::operators::window::key_index::KeyLayout;
 use crate::operators::window::operator::WindowOperator;
-use crate::operators::window::output::{WindowColumn, WindowOutput, schema_of};
-use crate::operators::window::pane::Layout;
+use crate::operators::window::output::{WindowColumn, WindowOutput};
 use crate::operators::window::spec::Windows;
 use crate::options::Options;
 use crate::registry::{BuiltOperator, only_input};
-use crate::schema;
 use crate::time_zone::LocalTime;
 
 pub(super) use table_function::build as build_assign;
@@ -111,33 +107,5 @@ fn window_time_type(windows: &Windows, options: Options<'_>, input: &Schema) -> 
     match windows {
         Windows::Grid { time_column, .. } => input.field(*time_column).data_type().clone(),
         Windows::Attached { .. } => DataType::Timestamp(TimeUnit::Millisecond, options.raw("zone").map(|_| Arc::from("UTC"))),
-    }
-}
-
-/// The key columns of an operator.
-pub(super) struct Keys {
-    pub(super) columns: Vec<usize>,
-}
-
-impl Keys {
-    pub(super) fn read(options: Options<'_>, context: &OperatorContext, input: &Schema) -> Result<Self, OperatorError> {
-        let names = options.strings("keys")?;
-        keyed_by(context, 0, &names)?;
-        let columns = names.iter().map(|key| schema::column_index(input, key)).collect::<Result<_, _>>()?;
-        Ok(Self { columns })
-    }
-
-    pub(super) fn fields(&self, input: &Schema) -> Vec<Field> {
-        self.columns.iter().map(|column| input.field(*column).clone()).collect()
-    }
-
-    pub(super) fn layout(
-        &self,
-        aggregates: Vec<AggregateCall>,
-        context: &OperatorContext,
-        input: &Schema,
-    ) -> Result<Arc<Layout>, OperatorError> {
-        let types = self.columns.iter().map(|column| input.field(*column).data_type().clone()).collect();
-        Ok(Arc::new(Layout { keys: KeyLayout::new(types)?, aggregates, max_parallelism: context.max_parallelism }))
     }
 }

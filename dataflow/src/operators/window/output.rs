@@ -1,10 +1,7 @@
 //! The output rows of windows.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
-
 use arrow_array::{ArrayRef, RecordBatch};
-use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow_schema::{DataType, Field, SchemaRef, TimeUnit};
 
 use crate::element::EventTime;
 use crate::key_group::internal;
@@ -63,16 +60,6 @@ impl WindowColumn {
     pub(super) fn array<'a>(&self, windows: impl Iterator<Item = &'a Window>) -> ArrayRef {
         time_array(&self.data_type, windows.map(self.of))
     }
-}
-
-/// The schema of these columns. Error: `SCHEMA-DUPLICATE`.
-pub(in crate::operators) fn schema_of(fields: Vec<Field>) -> Result<SchemaRef, OperatorError> {
-    let mut names = BTreeSet::new();
-    if let Some(twice) = fields.iter().find(|field| !names.insert(field.name())) {
-        let message = format!("two output columns are named {:?}; rename one", twice.name());
-        return Err(OperatorError::fatal("SCHEMA-DUPLICATE", message));
-    }
-    Ok(Arc::new(Schema::new(fields)))
 }
 
 /// How the results of windows become rows.

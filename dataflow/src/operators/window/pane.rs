@@ -5,14 +5,8 @@ use arrow_array::ArrayRef;
 use crate::aggregates::{Accumulator, AggregateCall, AggregateInput, NO_SLOT, SelectedRows, Selection};
 use crate::key_group::key_group_of;
 use crate::operator::OperatorError;
-use crate::operators::window::key_index::{BatchKeys, KeyIndex, KeyLayout};
-
-/// Keys and aggregates of an operator. They determine the layout of its panes or tables.
-pub(in crate::operators) struct Layout {
-    pub(in crate::operators) keys: KeyLayout,
-    pub(in crate::operators) aggregates: Vec<AggregateCall>,
-    pub(in crate::operators) max_parallelism: u32,
-}
+use crate::operators::keyed::Layout;
+use crate::state::{BatchKeys, KeyIndex};
 
 /// Keys and their accumulators. The slot of a key is its position in `groups` and in each accumulator.
 #[derive(Clone)]

@@ -11,14 +11,14 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
-use arrow_array::{ArrayRef, RecordBatch};
 use bytes::Bytes;
 
 use crate::aggregates::Selection;
 use crate::element::EventTime;
 use crate::key_group::key_group_of;
 use crate::operator::OperatorError;
-use crate::operators::window::pane::{Layout, Pane};
+use crate::operators::keyed::{Layout, NamedSignature};
+use crate::operators::window::pane::Pane;
 use crate::state::{StateReader, open, put_bytes, seal};
 
 /// Version of the envelopes.
@@ -37,47 +37,6 @@ pub(super) enum Signature {
     Checksum(u32),
     /// That of `window.agg`, in words.
     Named(NamedSignature),
-}
-
-/// The parts of a signature, each in words.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::operators) struct NamedSignature {
-    pub(in crate::operators) window: String,
-    pub(in crate::operators) keys: Vec<String>,
-    pub(in crate::operators) aggregates: Vec<String>,
-}
-
-impl NamedSignature {
-    /// The form that is saved. Parts are separated by characters that no part contains.
-    pub(in crate::operators) fn text(&self) -> String {
-        format!("{}\u{1e}{}\u{1e}{}", self.window, self.keys.join("\u{1f}"), self.aggregates.join("\u{1f}"))
-    }
-
-    pub(in crate::operators) fn read(text: &str) -> Option<Self> {
-        let mut parts = text.split('\u{1e}');
-        let list = |part: &str| if part.is_empty() { Vec::new() } else { part.split('\u{1f}').map(str::to_owned).collect() };
-        let (window, keys, aggregates) = (parts.next()?, parts.next()?, parts.next()?);
-        Some(Self { window: window.to_owned(), keys: list(keys), aggregates: list(aggregates) })
-    }
-
-    /// The error for state of another signature.
-    ///
-    /// `first` says what the first part is.
-    pub(in crate::operators) fn refuse(&self, saved: &Self, first: &str) -> OperatorError {
-        let list = |items: &[String]| format!("[{}]", items.join(", "));
-        let (what, was, is) = if self.window != saved.window {
-            (first, saved.window.clone(), self.window.clone())
-        } else if self.keys != saved.keys {
-            ("key types", list(&saved.keys), list(&self.keys))
-        } else {
-            ("aggregates", list(&saved.aggregates), list(&self.aggregates))
-        };
-        let message = format!(
-            "the saved state has {what} {was}, this job has {is}; use the former, or give the vertex a new id and submit with \
-             --allow-non-restored-state to start it without state"
-        );
-        OperatorError::fatal("STATE-INCOMPATIBLE", message)
-    }
 }
 
 impl Signature {
@@ -191,16 +150,6 @@ impl Layout {
         Signature::Named(self.signature(window))
     }
 
-    /// The signature of keys and aggregates, after a first part.
-    pub(in crate::operators) fn signature(&self, first: String) -> NamedSignature {
-        NamedSignature {
-            window: first,
-            keys: self.keys.format.types().iter().map(crate::schema::type_name).collect(),
-            // A delimiter of LISTAGG is quoted, so that it can't contain a separator of parts.
-            aggregates: self.aggregates.iter().map(|aggregate| aggregate.signature().to_owned()).collect(),
-        }
-    }
-
     /// Adds the saved bytes of one key group to `panes`. Returns its number of keys, counted per pane.
     pub(super) fn restore(
         &self,
@@ -245,9 +194,4 @@ impl Layout {
         reader.end()?;
         Ok(entries)
     }
-}
-
-/// The key columns of a batch.
-pub(in crate::operators) fn key_columns(batch: &RecordBatch, columns: &[usize]) -> Vec<ArrayRef> {
-    columns.iter().map(|column| batch.column(*column).clone()).collect()
 }

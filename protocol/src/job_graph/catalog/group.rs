@@ -1,7 +1,7 @@
-//! The options of `agg.group`.
+//! The options of `agg.group` and `expand`.
 
 use super::windows::AGGREGATE;
-use super::{DURATION, OperatorRole, OperatorSpec, OptionType, optional, required};
+use super::{DURATION, OperatorRole, OperatorSpec, OptionSpec, OptionType, optional, required};
 
 pub(super) const AGG: OperatorSpec = OperatorSpec {
     kind: "agg.group",
@@ -29,4 +29,22 @@ pub(super) const AGG: OperatorSpec = OperatorSpec {
     ],
     doc: "Aggregates per group and emits how the results change. The output has the keys, then the aggregates, then __kind, except \
           that the distinct rows of rows have no kind.",
+};
+
+const GROUPING_SET: &[OptionSpec] = &[
+    required("id", OptionType::Integer(0, i64::MAX), "What the rows of this set have in the id column."),
+    optional("nulls", OptionType::Columns(true), "Columns that are null in the rows of this set; default none."),
+];
+
+pub(super) const EXPAND: OperatorSpec = OperatorSpec {
+    kind: "expand",
+    role: OperatorRole::Transform,
+    inputs: 1,
+    key_options: &[],
+    options: &[
+        required("sets", OptionType::Objects(GROUPING_SET), "The grouping sets."),
+        required("id_column", OptionType::Column, "Name of the output column with the id of the set, a BIGINT."),
+    ],
+    doc: "Emits each row once for each grouping set, with null in the columns that the set does not group by. SQL's GROUPING SETS, \
+          ROLLUP and CUBE are lowered to it.",
 };

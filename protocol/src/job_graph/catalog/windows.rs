@@ -51,12 +51,15 @@ pub(super) const AGGREGATE: &[OptionSpec] = &[
             "var_pop",
             "var_samp",
             "listagg",
+            "array_agg",
+            "collect",
         ]),
-        "What to compute; null values are ignored.",
+        "What to compute; null values are ignored, but array_agg keeps them unless ignore_nulls is set.",
     ),
     optional("column", OptionType::Column, "The input column. Only count may omit it, and then counts rows."),
     optional("distinct", OptionType::Flag, "Whether equal values count once; default false."),
     optional("filter", OptionType::Column, "A boolean column; rows where it is not true are ignored. Default: all rows count."),
+    optional("ignore_nulls", OptionType::Flag, "For array_agg: whether null values are left out; default false."),
     optional("delimiter", OptionType::TextOrEmpty, "For listagg: the text between two texts; default a comma."),
 ];
 

@@ -248,7 +248,8 @@ fn a_join_needs_both_inputs_and_equal_key_types() {
         g.vertices.push(names);
         g.vertices[1].operators = vec![
             serde_json::from_value(json!({"kind": "join.latest", "options":
-                {"keys": ["auction"], "right_keys": ["auction"], "right_columns": ["ts"]}}))
+                {"keys": ["auction"], "right_keys": ["auction"], "right_columns": ["ts"], "time_column": "ts",
+                    "right_time_column": "ts"}}))
             .unwrap(),
         ];
         let mut right = g.edges[0].clone();

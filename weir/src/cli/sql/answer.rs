@@ -10,8 +10,12 @@ use super::screen::Screen;
 /// Prints the outcome of a statement: results to standard output. For programs, only they go there.
 pub(super) fn show(outcome: &Outcome, screen: &Screen) {
     let say = |line: String| if screen.is_for_people() { out_line!("{line}") } else { err_line!("weir: {line}") };
+    for notice in notices(outcome) {
+        err_line!("weir: {notice}");
+    }
     match outcome {
-        Outcome::Done => {}
+        // The rows of a query come later.
+        Outcome::Done | Outcome::Query(_) => {}
         Outcome::Table(result) => screen.print(result),
         Outcome::Submitted(submission) if screen.is_for_people() => {
             out_line!("Submitted {}\nJob ID: {}", submission.name, submission.job_id);
@@ -22,6 +26,14 @@ pub(super) fn show(outcome: &Outcome, screen: &Screen) {
             out_line!("job {job} is stopped; savepoint: {savepoint}");
         }
         Outcome::Stopped { savepoint, .. } => screen.print(&lone_row(&["savepoint path"], vec![savepoint.clone()])),
+    }
+}
+
+fn notices(outcome: &Outcome) -> &[String] {
+    match outcome {
+        Outcome::Query(query) => &query.notices,
+        Outcome::Submitted(submission) => &submission.notices,
+        _ => &[],
     }
 }
 

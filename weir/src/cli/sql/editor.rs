@@ -8,10 +8,11 @@ use rustyline::hint::Hinter;
 use rustyline::history::MemHistory;
 use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 use rustyline::{ColorMode, CompletionType, Config, Context, Editor, Helper};
+use weir_sql::completion::{Names, complete};
 use weir_sql::script::split;
 
-use super::completion::{COMMANDS, Names, complete};
-
+/// The commands of the shell itself.
+pub(super) const COMMANDS: [&str; 4] = ["clear", "exit", "help", "quit"];
 /// Most entries that can be recalled.
 const HISTORY_ENTRIES: usize = 2_000;
 /// Longer lists of candidates are shown only after a question.

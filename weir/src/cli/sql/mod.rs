@@ -1,11 +1,11 @@
 //! `weir sql`: runs SQL statements from a script, or from the keyboard.
 
 mod answer;
-mod completion;
 mod editor;
 mod help;
 mod history;
 mod interrupt;
+mod query;
 mod render;
 mod screen;
 mod script;

@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use rustyline::Editor;
 use rustyline::history::MemHistory;
 use weir_client::sql_client::ResultTable;
+use weir_protocol::job_graph::DataType;
 use weir_world::{err_line, out_line, output};
 
 use super::render::{ResultFormat, render};
@@ -28,7 +29,12 @@ impl Screen {
     }
 
     pub(super) fn print(&self, result: &ResultTable) {
-        for line in render(result, self.format, self.width()) {
+        self.lines(render(result, self.format, self.width()));
+    }
+
+    /// Prints lines of results.
+    pub(super) fn lines(&self, lines: Vec<String>) {
+        for line in lines {
             out_line!("{line}");
             if output::reader_is_gone() {
                 return;
@@ -46,14 +52,66 @@ impl Screen {
     }
 
     /// The columns of the terminal that shows tables, if there is one.
-    fn width(&self) -> Option<usize> {
+    pub(super) fn width(&self) -> Option<usize> {
+        Some(self.dimensions()?.0).filter(|columns| *columns > 0)
+    }
+
+    /// The columns and rows of the terminal that shows tables, if there is one. A terminal that does not know them says 0.
+    fn dimensions(&self) -> Option<(usize, usize)> {
         if !self.is_for_people() || !io::stdout().is_terminal() {
             return None;
         }
-        let (columns, _) =
-            Editor::<(), MemHistory>::with_history(rustyline::Config::default(), MemHistory::new()).ok()?.dimensions()?;
-        // A terminal that does not know its width says 0.
-        Some(usize::from(columns)).filter(|columns| *columns > 0)
+        let editor = Editor::<(), MemHistory>::with_history(rustyline::Config::default(), MemHistory::new());
+        let (columns, rows) = editor.ok()?.dimensions()?;
+        Some((usize::from(columns), usize::from(rows)))
+    }
+}
+
+/// A table at the bottom of the terminal that is refreshed in place. On anything else than a terminal it is not shown.
+#[derive(Debug)]
+pub(super) struct LiveTable {
+    screen: Screen,
+    /// How many lines of the terminal it takes now.
+    height: usize,
+}
+
+/// The lines of the terminal that are not the rows of the table: its borders and header, what is left out, and the status.
+const OTHER_LINES: usize = 6;
+
+impl LiveTable {
+    pub(super) fn new(screen: Screen) -> Self {
+        Self { screen, height: 0 }
+    }
+
+    /// Shows as many of the last rows as there is room for. `last` returns that many.
+    pub(super) fn show(
+        &mut self,
+        columns: &[(String, DataType)],
+        rows: usize,
+        last: impl FnOnce(usize) -> Vec<Vec<Option<String>>>,
+    ) {
+        let Some((_, height)) = self.screen.dimensions() else { return };
+        let room = height.saturating_sub(OTHER_LINES).max(1);
+        let mut lines =
+            render(&ResultTable { columns: columns.to_vec(), rows: last(room) }, ResultFormat::Table, self.screen.width());
+        if rows > room {
+            lines.push(format!("the last {room} of {rows} rows"));
+        }
+        // Cells of several lines may need more than there is.
+        lines.truncate(height.saturating_sub(2).max(1));
+        self.clear();
+        self.height = lines.len();
+        self.screen.lines(lines);
+    }
+
+    /// Removes it, so that others can be printed.
+    pub(super) fn clear(&mut self) {
+        if self.height > 0 {
+            let mut stdout = io::stdout().lock();
+            // What can't be shown harms nothing.
+            drop(write!(stdout, "\u{1b}[{}A\r\u{1b}[J", self.height).and_then(|()| stdout.flush()));
+            self.height = 0;
+        }
     }
 }
 

@@ -5,11 +5,11 @@ use std::path::Path;
 
 use weir_client::sql_client::{Outcome, SqlClient, SqlClientError, Submission};
 use weir_sql::script::split;
-use weir_world::err_line;
+use weir_world::{err_line, out_line};
 
 use super::interrupt::or_interrupted;
 use super::screen::Screen;
-use super::{answer, waiting};
+use super::{answer, query, waiting};
 use crate::cli::exit_code::Failure;
 
 /// A script larger than this is refused before it is read, in bytes.
@@ -64,11 +64,20 @@ pub(super) async fn run(
     for statement in &statements {
         let outcome = client.run(statement).await.map_err(|error| script.failure(error))?;
         answer::show(&outcome, screen);
-        if let Outcome::Submitted(submission) = outcome {
-            submitted.push(submission.clone());
-            if submission.is_awaited {
-                wait(client, &submission).await?;
+        match outcome {
+            Outcome::Submitted(submission) => {
+                submitted.push(submission.clone());
+                if submission.is_awaited {
+                    wait(client, &submission).await?;
+                }
             }
+            Outcome::Query(query) => {
+                let said = query::show(client, &query, screen).await?;
+                if screen.is_for_people() {
+                    out_line!("{said}\n");
+                }
+            }
+            _ => {}
         }
     }
     Ok(())

@@ -6,17 +6,16 @@ use std::time::Instant;
 use rustyline::error::ReadlineError;
 use tokio::runtime::Runtime;
 use weir_client::sql_client::{Outcome, SqlClient, SqlClientError};
+use weir_sql::completion::Names;
 use weir_sql::script::{ScriptStatement, split};
-use weir_sql::session::{OPTIONS, function_names};
 use weir_world::{err_line, out_line, output};
 
-use super::completion::Names;
-use super::editor::{ShellEditor, command, editor};
+use super::editor::{COMMANDS, ShellEditor, command, editor};
 use super::help::{HELP, WELCOME};
 use super::history::HistoryFile;
 use super::interrupt::or_interrupted;
 use super::screen::Screen;
-use super::{answer, waiting};
+use super::{answer, query, waiting};
 use crate::cli::exit_code::Failure;
 use crate::cli::output::duration_text;
 
@@ -35,7 +34,7 @@ pub(super) fn run(client: &mut SqlClient, runtime: &Runtime, screen: &Screen, hi
     out_line!("{WELCOME}");
     loop {
         if let Some(assistant) = editor.helper_mut() {
-            assistant.names = names(client);
+            assistant.names = Names { commands: COMMANDS.map(str::to_owned).to_vec(), ..client.names() };
         }
         let entered = match editor.readline(PROMPT) {
             Ok(entered) => entered,
@@ -101,6 +100,10 @@ async fn run_one(client: &mut SqlClient, screen: &Screen, statement: &ScriptStat
     answer::show(&outcome, screen);
     match outcome {
         Outcome::Table(result) => Ok(answer::row_count(&result)),
+        Outcome::Query(query) => {
+            let shown = query::show(client, &query, screen).await;
+            shown.map_err(|failure| -> Message { Box::new(move |_| failure.to_string()) })
+        }
         Outcome::Submitted(submission) if submission.is_awaited => {
             match or_interrupted(waiting::wait_for(client, &submission)).await {
                 Some(Ok(end)) => Ok(waiting::ending(&end)),
@@ -116,14 +119,5 @@ fn message_of(error: SqlClientError) -> Message {
     match error {
         SqlClientError::Sql(error) => Box::new(move |entered| error.render(entered)),
         SqlClientError::Cluster(error) => Box::new(move |_| error.to_string()),
-    }
-}
-
-/// What the session knows now, for completion.
-fn names(client: &SqlClient) -> Names {
-    Names {
-        tables: client.tables(),
-        functions: function_names().into_iter().map(str::to_uppercase).collect(),
-        options: OPTIONS.iter().map(|option| option.name.to_owned()).collect(),
     }
 }

@@ -9,8 +9,8 @@ use crate::aggregates::{AggregateCall, AggregateOption, Selection};
 use crate::operator::{OperatorError, RestoredState};
 use crate::operators::group::saved::Saved;
 use crate::operators::group::table::Table;
-use crate::operators::window::key_index::KeyLayout;
-use crate::operators::window::pane::Layout;
+use crate::operators::keyed::Layout;
+use crate::state::KeyLayout;
 use crate::state::seal;
 
 fn operator(keys: Value, input: &str, aggregates: Value, ttl_ms: u64) -> Box<dyn Operator> {

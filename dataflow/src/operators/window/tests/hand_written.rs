@@ -10,12 +10,12 @@ use serde_json::{Value, json};
 use super::*;
 use crate::element::MAX_WATERMARK;
 use crate::operator::OperatorContext;
+use crate::operators::keyed::Layout;
 use crate::operators::tests::{Collected, barrier, build, context, restored_for};
-use crate::operators::window::key_index::KeyLayout;
-use crate::operators::window::pane::Layout;
 use crate::operators::window::saved::Signature;
 use crate::samples;
 use crate::schema;
+use crate::state::KeyLayout;
 use crate::state::RowFormat;
 
 #[derive(Debug, Clone)]

@@ -1,18 +1,14 @@
 //! One JSON object per row.
 
-use weir_client::sql_client::ResultTable;
 use weir_protocol::job_graph::DataType;
 
-/// A line for each row.
-pub(super) fn lines(result: &ResultTable) -> Vec<String> {
-    let object = |row: &Vec<Option<String>>| {
-        let members = result.columns.iter().zip(row).map(|((name, data_type), cell)| {
-            let value = cell.as_deref().map_or_else(|| "null".to_owned(), |text| value(text, data_type));
-            format!("{}:{value}", quoted(name))
-        });
-        format!("{{{}}}", members.collect::<Vec<_>>().join(","))
-    };
-    result.rows.iter().map(object).collect()
+/// The line of a row.
+pub(super) fn line(columns: &[(String, DataType)], row: &[Option<String>]) -> String {
+    let members = columns.iter().zip(row).map(|((name, data_type), cell)| {
+        let value = cell.as_deref().map_or_else(|| "null".to_owned(), |text| value(text, data_type));
+        format!("{}:{value}", quoted(name))
+    });
+    format!("{{{}}}", members.collect::<Vec<_>>().join(","))
 }
 
 /// Numbers and truth values as such, if JSON has them; everything else as text.
@@ -49,6 +45,6 @@ mod tests {
             r#"{"d":123456789012345678901234567890.10,"f":1.0E10,"b":true,"s":"1 \"x\"\n"}"#,
             r#"{"d":null,"f":"NaN","b":false,"s":""}"#,
         ];
-        assert_eq!(lines(&ResultTable { columns, rows }), expected);
+        assert_eq!(rows.iter().map(|row| line(&columns, row)).collect::<Vec<_>>(), expected);
     }
 }

@@ -2,10 +2,13 @@
 
 mod csv;
 mod json;
+mod stream;
 mod table;
 
 use clap::ValueEnum;
 use weir_client::sql_client::ResultTable;
+
+pub(super) use stream::RowStream;
 
 /// How results are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -25,8 +28,10 @@ pub(super) fn render(result: &ResultTable, format: ResultFormat, width: Option<u
             Some(text) => text.trim_end_matches('\n').split('\n').map(table::visible).collect(),
             None => table::lines(result, width),
         },
-        ResultFormat::Csv => csv::lines(result),
-        ResultFormat::Json => json::lines(result),
+        ResultFormat::Csv => {
+            std::iter::once(csv::header(&result.columns)).chain(result.rows.iter().map(|row| csv::line(row))).collect()
+        }
+        ResultFormat::Json => result.rows.iter().map(|row| json::line(&result.columns, row)).collect(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 use weir_client::sql_client::ResultTable;
+use weir_protocol::job_graph::DataType;
 
 /// What Flink prints for NULL.
 const NULL: &str = "<NULL>";
@@ -10,30 +11,85 @@ const NARROWEST: usize = 8;
 
 /// The lines of the table. If `width` is given, cells are cut so that the table fits into that many columns.
 pub(super) fn lines(result: &ResultTable, width: Option<usize>) -> Vec<String> {
-    let cell = |text: &str| text.split('\n').map(visible).collect::<Vec<_>>();
-    let header: Vec<_> = result.columns.iter().map(|(name, _)| cell(name)).collect();
-    let row = |row: &Vec<Option<String>>| row.iter().map(|text| cell(text.as_deref().unwrap_or(NULL))).collect::<Vec<_>>();
-    let rows: Vec<_> = result.rows.iter().map(row).collect();
-
-    let mut widths = vec![1; header.len()];
-    for row in std::iter::once(&header).chain(&rows) {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = cell.iter().map(|line| line.width()).max().unwrap_or_default().max(*width);
-        }
-    }
-    if let Some(width) = width {
-        fit(&mut widths, width);
-    }
-    let is_number: Vec<_> = result.columns.iter().map(|(_, data_type)| data_type.is_numeric()).collect();
-    let border = format!("+{}", widths.iter().map(|width| format!("{}+", "-".repeat(width + 2))).collect::<String>());
-    let mut lines = vec![border.clone()];
-    lines.extend(row_lines(&header, &widths, &is_number));
-    lines.push(border.clone());
-    if !rows.is_empty() {
-        lines.extend(rows.iter().flat_map(|row| row_lines(row, &widths, &is_number)));
-        lines.push(border);
+    let layout = TableLayout::new(&result.columns, &result.rows, width);
+    let mut lines = layout.head();
+    if !result.rows.is_empty() {
+        lines.extend(layout.rows(&result.rows));
+        lines.push(layout.border());
     }
     lines
+}
+
+/// Where the columns of a table are.
+#[derive(Debug, Clone)]
+pub(super) struct TableLayout {
+    header: Vec<Vec<String>>,
+    widths: Vec<usize>,
+    is_number: Vec<bool>,
+}
+
+impl TableLayout {
+    /// Columns wide enough for these rows. If `width` is given, the table is not wider, as far as possible.
+    pub(super) fn new(columns: &[(String, DataType)], rows: &[Vec<Option<String>>], width: Option<usize>) -> Self {
+        let header: Vec<_> = columns.iter().map(|(name, _)| cell(name)).collect();
+        let mut widths: Vec<_> = header.iter().map(|cell| width_of(cell).max(1)).collect();
+        for row in rows {
+            for (width, text) in widths.iter_mut().zip(row) {
+                *width = width_of(&cell(text.as_deref().unwrap_or(NULL))).max(*width);
+            }
+        }
+        if let Some(width) = width {
+            fit(&mut widths, width);
+        }
+        Self { header, widths, is_number: columns.iter().map(|(_, data_type)| data_type.is_numeric()).collect() }
+    }
+
+    /// Makes room for rows that are not known yet.
+    pub(super) fn widened(mut self, columns: &[(String, DataType)], width: Option<usize>) -> Self {
+        for (width, (_, data_type)) in self.widths.iter_mut().zip(columns) {
+            *width = (*width).max(usual_width(data_type));
+        }
+        if let Some(width) = width {
+            fit(&mut self.widths, width);
+        }
+        self
+    }
+
+    /// The lines above the rows.
+    pub(super) fn head(&self) -> Vec<String> {
+        let mut lines = vec![self.border()];
+        lines.extend(row_lines(&self.header, &self.widths, &self.is_number));
+        lines.push(self.border());
+        lines
+    }
+
+    pub(super) fn rows(&self, rows: &[Vec<Option<String>>]) -> Vec<String> {
+        let cells = |row: &Vec<Option<String>>| row.iter().map(|text| cell(text.as_deref().unwrap_or(NULL))).collect::<Vec<_>>();
+        rows.iter().flat_map(|row| row_lines(&cells(row), &self.widths, &self.is_number)).collect()
+    }
+
+    pub(super) fn border(&self) -> String {
+        format!("+{}", self.widths.iter().map(|width| format!("{}+", "-".repeat(width + 2))).collect::<String>())
+    }
+}
+
+/// The lines of a cell.
+fn cell(text: &str) -> Vec<String> {
+    text.split('\n').map(visible).collect()
+}
+
+fn width_of(cell: &[String]) -> usize {
+    cell.iter().map(|line| line.width()).max().unwrap_or_default()
+}
+
+/// How wide values of a type usually are.
+fn usual_width(data_type: &DataType) -> usize {
+    match data_type {
+        DataType::Boolean | DataType::Tinyint | DataType::Smallint => 6,
+        DataType::Int | DataType::Date | DataType::Time(_) => 11,
+        DataType::Timestamp(_) | DataType::TimestampLtz(_) => 23,
+        _ => 20,
+    }
 }
 
 /// The lines of one row: as many as its highest cell has.
@@ -86,8 +142,6 @@ pub(super) fn visible(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use weir_protocol::job_graph::DataType;
-
     use super::*;
 
     fn two_columns(rows: &[(&str, Option<&str>)]) -> ResultTable {

@@ -1,0 +1,72 @@
+//! What the operators that aggregate per key have in common: their key columns, their aggregates, and how they name both in state.
+
+mod signature;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, RecordBatch};
+use arrow_schema::{Field, Schema, SchemaRef};
+
+use crate::aggregates::AggregateCall;
+use crate::operator::{OperatorContext, OperatorError};
+use crate::operators::keyed_by;
+use crate::options::Options;
+use crate::schema;
+use crate::state::KeyLayout;
+
+pub(in crate::operators) use signature::NamedSignature;
+
+/// The key columns of an operator.
+pub(in crate::operators) struct Keys {
+    pub(in crate::operators) columns: Vec<usize>,
+}
+
+impl Keys {
+    pub(in crate::operators) fn read(
+        options: Options<'_>,
+        context: &OperatorContext,
+        input: &Schema,
+    ) -> Result<Self, OperatorError> {
+        let names = options.strings("keys")?;
+        keyed_by(context, 0, &names)?;
+        let columns = names.iter().map(|key| schema::column_index(input, key)).collect::<Result<_, _>>()?;
+        Ok(Self { columns })
+    }
+
+    pub(in crate::operators) fn fields(&self, input: &Schema) -> Vec<Field> {
+        self.columns.iter().map(|column| input.field(*column).clone()).collect()
+    }
+
+    pub(in crate::operators) fn layout(
+        &self,
+        aggregates: Vec<AggregateCall>,
+        context: &OperatorContext,
+        input: &Schema,
+    ) -> Result<Arc<Layout>, OperatorError> {
+        let types = self.columns.iter().map(|column| input.field(*column).data_type().clone()).collect();
+        Ok(Arc::new(Layout { keys: KeyLayout::new(types)?, aggregates, max_parallelism: context.max_parallelism }))
+    }
+}
+
+/// Keys and aggregates of an operator. They determine the layout of its panes or tables.
+pub(in crate::operators) struct Layout {
+    pub(in crate::operators) keys: KeyLayout,
+    pub(in crate::operators) aggregates: Vec<AggregateCall>,
+    pub(in crate::operators) max_parallelism: u32,
+}
+
+/// The key columns of a batch.
+pub(in crate::operators) fn key_columns(batch: &RecordBatch, columns: &[usize]) -> Vec<ArrayRef> {
+    columns.iter().map(|column| batch.column(*column).clone()).collect()
+}
+
+/// The schema of these columns. Error: `SCHEMA-DUPLICATE`.
+pub(in crate::operators) fn schema_of(fields: Vec<Field>) -> Result<SchemaRef, OperatorError> {
+    let mut names = BTreeSet::new();
+    if let Some(twice) = fields.iter().find(|field| !names.insert(field.name())) {
+        let message = format!("two output columns are named {:?}; rename one", twice.name());
+        return Err(OperatorError::fatal("SCHEMA-DUPLICATE", message));
+    }
+    Ok(Arc::new(Schema::new(fields)))
+}
