@@ -26,7 +26,7 @@ pub struct Reference {
     plans: Vec<Rc<Node>>,
 }
 
-/// One evaluation.
+/// The evaluation of plans over the rows of some tables.
 struct Evaluation<'a> {
     reference: &'a mut Reference,
     tables: &'a Tables,

@@ -42,8 +42,8 @@ fn a_job_is_named_after_its_tables_without_their_hints() {
 }
 
 #[test]
-fn a_query_ends_in_the_callers_operator() {
-    let query = match step("SET 'execution.checkpointing.interval' = '500 ms'; SELECT n, n + 1 AS m FROM numbers") {
+fn the_rows_of_a_query_are_collected_with_checkpoints_of_its_own() {
+    let query = match step("SET 'execution.checkpointing.interval' = '1 h'; SELECT n, n + 1 AS m FROM numbers") {
         Ok(Step::Query(query)) => query,
         other => panic!("{other:?}"),
     };
@@ -51,7 +51,8 @@ fn a_query_ends_in_the_callers_operator() {
     assert_eq!(columns, ["n", "m"]);
     assert_eq!(query.graph.checkpointing.map(|checkpointing| checkpointing.interval_ms), Some(500));
     let last = query.graph.vertices.iter().flat_map(|vertex| &vertex.operators).last().unwrap();
-    assert_eq!(last.kind, "sink.blackhole");
+    assert_eq!(last.kind, "sink.collect");
+    assert!(!query.is_updating);
 }
 
 #[test]

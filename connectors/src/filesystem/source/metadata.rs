@@ -71,7 +71,7 @@ impl Metadata {
         Self { columns, schema: Arc::new(Schema::new(fields)) }
     }
 
-    /// All columns.
+    /// What was read, then the metadata.
     pub(super) fn schema(&self) -> &SchemaRef {
         &self.schema
     }
