@@ -118,7 +118,7 @@ fn sessions_operations_and_tables_survive_the_death_of_the_leader() {
         let page = session.page(&described, 0);
         let inserted = session.submit("INSERT INTO o SELECT n FROM v");
         assert_eq!(session.status(&inserted), "RUNNING");
-        (session.handle.clone(), described, inserted, page)
+        (session.handle, described, inserted, page)
     };
     cluster.processes.kill(&leader).expect("it runs");
 
@@ -167,7 +167,7 @@ fn the_rows_of_a_query_come_once_each_though_the_leader_dies_between_two_pages()
             assert_eq!((status, &page["isQueryResult"]), (200, &json!(true)), "{page}");
             (!numbers(&page).is_empty()).then_some(page)
         });
-        (session.handle.clone(), query, first)
+        (session.handle, query, first)
     };
     assert_eq!(first["results"]["columns"][0]["logicalType"], json!({"type": "BIGINT", "nullable": true}));
     let (mut seen, mut page, mut kills) = (numbers(&first), first, 0);
