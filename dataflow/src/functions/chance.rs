@@ -95,7 +95,7 @@ pub(super) fn rand_integer() -> Box<dyn Kernel> {
             let below = below.ok_or_else(|| eval_error(format!("RAND_INTEGER takes a positive bound, not {bound}")))?;
             // Of 64 random bits, the part of the range that they name: the bias is below one in four billion.
             let bits = (draws.next(clock.chance) >> 64) as u64;
-            Ok(Some((u128::from(bits) * u128::from(below) >> 64) as i32))
+            Ok(Some(((u128::from(bits) * u128::from(below)) >> 64) as i32))
         })?;
         Ok(Arc::new(column))
     })
