@@ -37,7 +37,7 @@ mod tests {
         let columns = [("d", decimal), ("f", DataType::Double), ("b", DataType::Boolean), ("s", DataType::String)];
         let columns = columns.map(|(name, data_type)| (name.to_owned(), data_type)).to_vec();
         let row = |cells: [Option<&str>; 4]| cells.map(|cell| cell.map(str::to_owned)).to_vec();
-        let rows = vec![
+        let rows = [
             row([Some("123456789012345678901234567890.10"), Some("1.0E10"), Some("TRUE"), Some("1 \"x\"\n")]),
             row([None, Some("NaN"), Some("false"), Some("")]),
         ];
