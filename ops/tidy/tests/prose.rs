@@ -66,10 +66,10 @@ fn documents_that_are_named_exist_with_their_anchors() {
             let (file, anchor) = named.split_once('#').unwrap_or((named, ""));
             let beside = Path::new(path).parent().unwrap_or(Path::new("")).join(file);
             // The nearest of several documents of one name is meant.
-            let is_beside = |known: &str| known == file || Path::new(known) == lexically_normal(&beside);
+            let is_beside = |known: &str| Path::new(known) == lexically_normal(&beside);
             let is_anywhere = |known: &str| !file.contains('/') && known.ends_with(&format!("/{file}"));
             let find = |is_meant: &dyn Fn(&str) -> bool| documents.iter().find(|(known, _)| is_meant(known));
-            let meant = find(&is_beside).or_else(|| find(&is_anywhere));
+            let meant = find(&is_beside).or_else(|| find(&|known| known == file)).or_else(|| find(&is_anywhere));
             match meant {
                 None => problems.push(format!("{path}:{number}: there is no {file}")),
                 Some((_, text)) if !anchor.is_empty() => {

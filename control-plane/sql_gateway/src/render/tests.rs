@@ -170,7 +170,7 @@ fn changes_have_their_kinds_and_no_further_column() {
     let columns: Vec<ArrayRef> = vec![Arc::new(Int32Array::from(vec![1, 1, 2, 3])), Arc::new(Int8Array::from(vec![0, 1, 2, 3]))];
     let batch = RecordBatch::try_new(Arc::new(schema), columns).unwrap();
     let fields = [Field { name: "x".to_owned(), data_type: DataType::Int, nullable: false }];
-    let rows = rendered(&Rows::of_batches(&fields, &[batch.clone()], RowFormat::Json, Zone::UTC).unwrap());
+    let rows = rendered(&Rows::of_batches(&fields, std::slice::from_ref(&batch), RowFormat::Json, Zone::UTC).unwrap());
     assert_eq!(
         rows["data"],
         json!([

@@ -1,5 +1,6 @@
 //! Closes queries whose rows nobody asks for, and removes the rows of closed ones.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -47,19 +48,24 @@ impl Results {
     /// Looks at the rows of all queries once.
     pub(super) async fn sweep(&self) {
         let Ok(directory) = self.place.directory.clone() else { return };
+        let is_over = |job: &JobId| self.leading.describe_job(*job).is_none_or(|job| job.status.is_globally_terminal());
+        // Before the directories are listed: what an ended job has written is among them.
+        let over: BTreeSet<_> = self.lock().keys().copied().filter(is_over).collect();
         let listed = weir_world::blocking(move || list(&directory)).await;
         let listed = match listed {
             Ok(Ok(listed)) => listed,
             Ok(Err(error)) => return tracing::warn!(%error, "the rows of queries can't be listed"),
             Err(_) => return,
         };
+        let with_rows: BTreeSet<_> = listed.iter().map(|(job, ..)| *job).collect();
         for (job, path, unchanged) in listed {
             self.decide(job, path, unchanged).await;
         }
-        // Queries without rows have no directory.
         let timeout = Duration::from_millis(self.place.idle_timeout_ms);
-        let is_over = |job: &JobId| self.leading.describe_job(*job).is_none_or(|job| job.status.is_globally_terminal());
-        self.lock().retain(|job, query| !(is_over(job) && (query.is_closed || query.last_asked.elapsed() >= timeout)));
+        let is_done = |job: &JobId, query: &OpenQuery| {
+            over.contains(job) && !with_rows.contains(job) && (query.is_closed || query.last_asked.elapsed() >= timeout)
+        };
+        self.lock().retain(|job, query| !is_done(job, query));
     }
 
     async fn decide(&self, job: JobId, path: PathBuf, unchanged: Duration) {
