@@ -84,7 +84,7 @@ impl Expressions<'_> {
             true => return Err(SqlError::new("SQL-TYPE", format!("{}(*) does not exist", name.to_uppercase())).at(at)),
             false => operands(function, at)?.into_iter().map(|operand| self.bind(operand)).collect::<Result<Vec<_>, _>>()?,
         };
-        let null_treatment = function.null_treatment.clone();
+        let null_treatment = function.null_treatment;
         let filter = function.filter.as_ref().map(|filter| self.condition(filter)).transpose()?;
         let types: Vec<_> = arguments.iter().map(|argument| argument.data_type.clone()).collect();
         let resolved = aggregates::resolve(name, &types, distinct).map_err(|what| SqlError::new("SQL-TYPE", what).at(at))?;
