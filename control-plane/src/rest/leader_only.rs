@@ -61,11 +61,14 @@ pub(super) async fn answer_or_wait(State(rest): State<Rest>, request: Request, n
     loop {
         let mut request = Request::from_parts(parts.clone(), Body::from(body.clone()));
         let leading = rest.shared.leading.borrow().clone();
-        if let Some(leading) = leading {
-            request.extensions_mut().insert(leading);
-            return next.run(request).await;
-        }
-        match proxy(&rest, request).await {
+        let answered = match leading {
+            Some(leading) => {
+                request.extensions_mut().insert(leading);
+                answered(next.clone().run(request).await).await
+            }
+            None => proxy(&rest, request).await,
+        };
+        match answered {
             Ok(answer) => return answer,
             Err(Unanswered { error, may_be_done }) => {
                 let is_late = tokio::time::Instant::now() + LEADER_LOOK > deadline;
@@ -76,6 +79,29 @@ pub(super) async fn answer_or_wait(State(rest): State<Rest>, request: Request, n
         }
         tokio::time::sleep(LEADER_LOOK).await;
     }
+}
+
+/// The answer of this process, unless it says that it does not lead any more.
+async fn answered(response: Response) -> Result<Response, Unanswered> {
+    if response.status() != StatusCode::SERVICE_UNAVAILABLE {
+        return Ok(response);
+    }
+    let (parts, body) = response.into_parts();
+    let body = to_bytes(body, ANSWER_LIMIT).await.unwrap_or_default();
+    match no_leader(&body) {
+        Some(unanswered) => Err(unanswered),
+        None => Ok(Response::from_parts(parts, Body::from(body))),
+    }
+}
+
+/// What an unavailable JobManager says, if it says that it does not lead any more.
+fn no_leader(body: &[u8]) -> Option<Unanswered> {
+    if !body.starts_with(NO_LEADER) {
+        return None;
+    }
+    let changing = || ErrorResponse::of("NO-LEADER: leadership is changing; try again");
+    let said: ErrorResponse = serde_json::from_slice(body).unwrap_or_else(|_| changing());
+    Some(Unanswered::undone(&said.errors.join("; ")))
 }
 
 async fn proxy(rest: &Rest, request: Request) -> Result<Response, Unanswered> {
@@ -115,10 +141,10 @@ async fn proxy(rest: &Rest, request: Request) -> Result<Response, Unanswered> {
         return Err(Unanswered { error, may_be_done: true });
     }
     let body = answer.bytes().await.map_err(|error| unreachable(&error))?;
-    if status == StatusCode::SERVICE_UNAVAILABLE && body.starts_with(NO_LEADER) {
-        let said =
-            serde_json::from_slice(&body).unwrap_or_else(|_| ErrorResponse::of("NO-LEADER: leadership is changing; try again"));
-        return Err(Unanswered { error: RestError::unavailable(said.errors.join("; ")), may_be_done: false });
+    if status == StatusCode::SERVICE_UNAVAILABLE
+        && let Some(unanswered) = no_leader(&body)
+    {
+        return Err(unanswered);
     }
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
