@@ -205,6 +205,10 @@ impl Led {
 
     /// Makes changes durable, all or none of them.
     pub(crate) async fn commit(&self, live: &LiveSession, update: Update) -> Result<Committed, GatewayError> {
+        // A former leader knows no jobs any more. What it concludes from that must not be recorded.
+        if self.is_over() {
+            return Err(over());
+        }
         self.leading.check_store()?;
         let _writing = live.writing.lock().await;
         self.read_again_if_stale(live).await?;
@@ -315,6 +319,11 @@ impl Led {
         }
         self.commit(live, Update::default()).await.map(|_| ())
     }
+}
+
+/// The error of everything that is asked of a former leader.
+pub(crate) fn over() -> GatewayError {
+    GatewayError::unavailable("NO-LEADER: this JobManager stopped leading; try again")
 }
 
 /// The session with the time of its last use, which is noted once a minute.

@@ -7,6 +7,7 @@ use axum::Router;
 use futures::future::BoxFuture;
 use tokio::task::JoinHandle;
 use weir_control_plane::{Leading, LedService};
+use weir_protocol::LeaderEpoch;
 
 use crate::decide::{GraphCheck, Planner};
 use crate::led::Led;
@@ -34,8 +35,15 @@ pub struct SqlGateway {
     options: GatewayOptions,
     place: ResultPlace,
     planner: Planner,
-    /// The gateway of the present leadership.
-    led: Arc<Mutex<Option<Arc<Led>>>>,
+    present: Arc<Mutex<Present>>,
+}
+
+/// The gateway of the present leadership.
+#[derive(Default)]
+struct Present {
+    led: Option<Arc<Led>>,
+    /// The last leadership of this process that has ended.
+    ended: Option<LeaderEpoch>,
 }
 
 impl fmt::Debug for SqlGateway {
@@ -47,21 +55,23 @@ impl fmt::Debug for SqlGateway {
 impl SqlGateway {
     /// A gateway that submits only jobs whose graphs pass the check, and whose queries keep their rows in `place`.
     pub fn new(options: GatewayOptions, place: ResultPlace, check: GraphCheck) -> Self {
-        Self { options, place, planner: Planner::new(check), led: Arc::default() }
+        Self { options, place, planner: Planner::new(check), present: Arc::default() }
     }
 
     /// The gateway of this leadership. Nothing of a former one is used again (E6).
     pub(crate) fn led(&self, leading: &Leading) -> Arc<Led> {
-        let mut present = self.led.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(led) = &*present
+        let mut present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(led) = &present.led
             && led.leading.epoch() == leading.epoch()
         {
             return led.clone();
         }
         let led = Arc::new(Led::new(leading.clone(), self.planner.clone(), self.options, self.place.clone()));
-        // A late request of a former leadership gets a gateway of its own, whose writes the store refuses.
-        if present.as_ref().is_none_or(|present| present.leading.epoch() < leading.epoch()) {
-            *present = Some(led.clone());
+        // A late request of a former leadership gets a gateway of its own, which records nothing.
+        if present.ended.is_some_and(|ended| leading.epoch() <= ended) {
+            led.end();
+        } else if present.led.as_ref().is_none_or(|present| present.leading.epoch() < leading.epoch()) {
+            present.led = Some(led.clone());
         }
         led
     }
@@ -78,9 +88,10 @@ impl Drop for Leadership {
     fn drop(&mut self) {
         self.led.end();
         self.work.abort();
-        let mut present = self.gateway.led.lock().unwrap_or_else(PoisonError::into_inner);
-        if present.as_ref().is_some_and(|present| Arc::ptr_eq(present, &self.led)) {
-            *present = None;
+        let mut present = self.gateway.present.lock().unwrap_or_else(PoisonError::into_inner);
+        present.ended = present.ended.max(Some(self.led.leading.epoch()));
+        if present.led.as_ref().is_some_and(|present| Arc::ptr_eq(present, &self.led)) {
+            present.led = None;
         }
     }
 }

@@ -24,17 +24,17 @@ pub(super) struct Format {
 }
 
 pub(super) async fn status(Operation { session: Session { led, live }, id }: Operation) -> Result<Json<Value>, GatewayError> {
-    let state = to_its_end(async move { execute::state(&led, &live, id).await }).await?;
+    let state = to_its_end(&led.clone(), async move { execute::state(&led, &live, id).await }).await?;
     Ok(Json(json!({"status": state.word()})))
 }
 
 pub(super) async fn cancel(Operation { session: Session { led, live }, id }: Operation) -> Result<Json<Value>, GatewayError> {
-    let status = to_its_end(async move { execute::cancel(&led, &live, id).await }).await?;
+    let status = to_its_end(&led.clone(), async move { execute::cancel(&led, &live, id).await }).await?;
     Ok(Json(json!({"status": status})))
 }
 
 pub(super) async fn close(Operation { session: Session { led, live }, id }: Operation) -> Result<Json<Value>, GatewayError> {
-    let status = to_its_end(async move { execute::close(&led, &live, id).await }).await?;
+    let status = to_its_end(&led.clone(), async move { execute::close(&led, &live, id).await }).await?;
     Ok(Json(json!({"status": status})))
 }
 
@@ -50,7 +50,7 @@ pub(super) async fn result(
     let format = row_format.filter(|_| version > Version::V1).map_or(Ok(RowFormat::Json), |format| format.parse());
     let format = format.map_err(GatewayError::bad_request)?;
     let next = Next { operation: format!("/sessions/{}/operations/{id}", live.id), version, format };
-    let page = to_its_end(async move { fetch(&led, &live, id, token, format).await }).await?;
+    let page = to_its_end(&led.clone(), async move { fetch(&led, &live, id, token, format).await }).await?;
     let body = page_json(&page, token, &next);
     Ok(([(header::CONTENT_TYPE, "application/json")], Body::from(body)).into_response())
 }

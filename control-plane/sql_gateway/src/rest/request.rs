@@ -11,7 +11,7 @@ use weir_control_plane::Leading;
 use weir_ha::SqlHandle;
 
 use crate::error::GatewayError;
-use crate::led::Led;
+use crate::led::{Led, over};
 use crate::live::LiveSession;
 use crate::service::SqlGateway;
 
@@ -76,10 +76,14 @@ pub(super) fn body<T: DeserializeOwned + Default>(bytes: &[u8]) -> Result<T, Gat
     serde_json::from_slice(bytes).map_err(|error| GatewayError::bad_request(format!("REST-JSON: {error}")))
 }
 
-/// Carries out a request to its end, also if the client does not wait for it.
+/// Carries out a request to its end, also if the client does not wait for it. A refusal by a former leader says nothing: it knows no
+/// jobs any more.
 pub(super) async fn to_its_end<T: Send + 'static>(
+    led: &Arc<Led>,
     work: impl Future<Output = Result<T, GatewayError>> + Send + 'static,
 ) -> Result<T, GatewayError> {
     let ended = weir_world::spawn("sql-request", work).await;
-    ended.unwrap_or_else(|error| Err(GatewayError::internal(format!("SQL-PANIC: the request can't be carried out: {error}"))))
+    let outcome = ended
+        .unwrap_or_else(|error| Err(GatewayError::internal(format!("SQL-PANIC: the request can't be carried out: {error}"))));
+    outcome.map_err(|error| if led.is_over() && !error.is_passing() { over() } else { error })
 }

@@ -35,7 +35,7 @@ struct ConfigureSession {
 
 pub(super) async fn open(Gateway(led): Gateway, bytes: Bytes) -> Result<Json<Value>, GatewayError> {
     let record = new_session(body(&bytes)?, &led.options, wall_clock_ms())?;
-    let session = to_its_end(async move { led.open(record).await }).await?;
+    let session = to_its_end(&led.clone(), async move { led.open(record).await }).await?;
     Ok(Json(json!({"sessionHandle": session.to_string()})))
 }
 
@@ -65,7 +65,7 @@ pub(super) async fn properties(session: Session) -> Json<Value> {
 }
 
 pub(super) async fn close(Session { led, live }: Session) -> Result<Json<Value>, GatewayError> {
-    to_its_end(async move { led.close(&live).await }).await?;
+    to_its_end(&led.clone(), async move { led.close(&live).await }).await?;
     Ok(Json(json!({"status": "CLOSED"})))
 }
 
@@ -76,7 +76,7 @@ pub(super) async fn heartbeat(_: Session) -> Json<Value> {
 
 pub(super) async fn configure(Session { led, live }: Session, bytes: Bytes) -> Result<Json<Value>, GatewayError> {
     let ConfigureSession { statement } = body(&bytes)?;
-    to_its_end(async move { execute::configure(&led, &live, &statement).await }).await?;
+    to_its_end(&led.clone(), async move { execute::configure(&led, &live, &statement).await }).await?;
     Ok(Json(json!({})))
 }
 

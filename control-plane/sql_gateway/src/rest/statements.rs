@@ -38,7 +38,7 @@ pub(super) async fn submit(Session { led, live }: Session, bytes: Bytes) -> Resu
         return Err(GatewayError::bad_request(text));
     }
     let statement = Statement { text, config: execution_config.unwrap_or_default() };
-    let operation = to_its_end(async move { execute::accept(&led, &live, statement).await }).await?;
+    let operation = to_its_end(&led.clone(), async move { execute::accept(&led, &live, statement).await }).await?;
     Ok(Json(json!({"operationHandle": operation.to_string()})))
 }
 
