@@ -19,6 +19,8 @@ use super::turn::alone_with_networks;
 const NAMESPACES: &str = "weir-chaos-";
 /// The same for the names of our bridges.
 const BRIDGES: &str = "wcb";
+/// The same for the names of our links to namespaces.
+const LINKS: &str = "wcv";
 
 /// The network of a cluster. Networks of processes that run at the same time have different addresses and names. When a network
 /// is dropped, everything that belongs to it is removed.
@@ -87,7 +89,7 @@ impl Network {
         drop(alone);
         for (number, (name, address)) in network.hosts.iter().enumerate() {
             let namespace = network.namespace(name);
-            let (here, there) = (format!("wcv{}n{number}", network.owner), format!("wcp{}n{number}", network.owner));
+            let (here, there) = (format!("{LINKS}{}n{number}", network.owner), format!("wcp{}n{number}", network.owner));
             ip(&["netns", "add", &namespace])?;
             ip(&["link", "add", &here, "type", "veth", "peer", "name", &there])?;
             ip(&["link", "set", &there, "netns", &namespace, "name", "eth0"])?;
@@ -245,6 +247,12 @@ fn namespaces() -> Vec<String> {
     entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
 }
 
+/// The network interfaces of this machine.
+fn links() -> Vec<String> {
+    let entries = std::fs::read_dir("/sys/class/net").into_iter().flatten().flatten();
+    entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+}
+
 fn pids_in(namespace: &str) -> Vec<u32> {
     let listed = run(Command::new("ip").args(["netns", "pids", namespace])).unwrap_or_default();
     listed.lines().filter_map(|line| line.trim().parse().ok()).collect()
@@ -259,6 +267,16 @@ fn remove_of(owner: u32) {
         }
         if let Err(error) = ip(&["netns", "del", &namespace]) {
             err_line!("{namespace} could not be removed: {error}");
+        }
+    }
+    // A namespace with a closed connection whose last packets nobody takes lives on for minutes, and its link with it.
+    let link = format!("{LINKS}{owner}n");
+    for link in links().into_iter().filter(|name| name.starts_with(&link)) {
+        // It may just have gone with its namespace.
+        if let Err(error) = ip(&["link", "del", &link])
+            && links().contains(&link)
+        {
+            err_line!("{link} could not be removed: {error}");
         }
     }
     let bridge = format!("{BRIDGES}{owner}");
