@@ -38,6 +38,8 @@ pub(crate) struct Led {
     pub(crate) options: GatewayOptions,
     /// Whether the leadership has ended.
     is_over: AtomicBool,
+    /// Held while a session is opened, so that there are never more than the limit.
+    opening: tokio::sync::Mutex<()>,
     /// All sessions, once they are read.
     sessions: OnceCell<Mutex<BTreeMap<SqlHandle, Arc<LiveSession>>>>,
 }
@@ -74,6 +76,7 @@ impl Led {
             planner,
             options,
             is_over: AtomicBool::new(false),
+            opening: tokio::sync::Mutex::new(()),
             sessions: OnceCell::new(),
         }
     }
@@ -127,6 +130,7 @@ impl Led {
     /// Opens a session.
     pub(crate) async fn open(self: &Arc<Self>, record: SessionRecord) -> Result<SqlHandle, GatewayError> {
         self.leading.check_store()?;
+        let _opening = self.opening.lock().await;
         if self.locked().await?.len() >= self.options.max_sessions {
             let most = self.options.max_sessions;
             return Err(GatewayError::too_many(format!("SQL-SESSIONS: there are {most} sessions already; close some")));
