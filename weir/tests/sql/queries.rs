@@ -127,7 +127,7 @@ fn a_query_gives_every_row_once_though_its_leader_and_its_worker_die() {
 
 #[test]
 fn a_query_that_nobody_reads_is_closed_and_its_rows_go() {
-    let cluster = Cluster::start_with(1, &["sql.results.idle-timeout=1 s"]);
+    let cluster = Cluster::start_with(1, &["sql.results.idle-timeout=5 s"]);
     let script = format!("{} SELECT n FROM numbers;", numbers(1_000_000, 1_000));
     let mut shell = weir_sql(&["-m", &cluster.addresses(), "-o", "csv", "-e", &script]).spawn().expect("it starts");
     let mut lines = BufReader::new(shell.stdout.take().expect("its output")).lines();
