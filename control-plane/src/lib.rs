@@ -19,3 +19,4 @@ pub mod store_away;
 pub use job_manager::{JobManager, JobManagerOptions, StartError};
 pub use leading::{Leading, StopError};
 pub use led_service::{LedService, LedServices};
+pub use rest::submission;

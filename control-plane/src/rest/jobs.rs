@@ -7,20 +7,20 @@ use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::{Extension, Json};
 use serde::Deserialize;
-use weir_protocol::job_graph::{JobVertex, json_words};
+use weir_protocol::job_graph::JobVertex;
 use weir_protocol::job_status::{ExecutionState, JobStatus};
 use weir_protocol::rest::{
     ApplicationOverview, ApplicationsOverview, CheckpointsDescription, Empty, ExceptionDescription, ExceptionEntry,
     ExceptionHistory, IoMetrics, JobConfigResponse, JobDescription, JobDetail, JobExceptions, JobIdWithStatus, JobIdsWithStatus,
-    JobOverview, JobPlan, JobPlanResponse, JobStatusResponse, JobVertexDetail, JobsOverview, SubmitRequest, SubmitResponse,
-    SubmitStatus, SubtaskDescription, SubtaskMetrics, VertexDescription, execution_counts, overview_tasks, status_timestamps,
+    JobOverview, JobPlan, JobPlanResponse, JobStatusResponse, JobVertexDetail, JobsOverview, SubmitResponse, SubtaskDescription,
+    SubtaskMetrics, VertexDescription, execution_counts, overview_tasks, status_timestamps,
 };
 use weir_protocol::{JobId, LeaderEpoch};
 use weir_world::wall_clock_ms;
 
 use super::error::RestError;
 use super::job_path::{JobPath, find, view_of};
-use super::{Rest, checkpoints};
+use super::{Rest, checkpoints, submission};
 use crate::dispatcher::job_registry::JobSnapshot;
 use crate::job_master::view::{ExceptionView, SubtaskView, VertexView};
 use crate::leading::Leading;
@@ -30,18 +30,8 @@ pub(super) async fn submit(
     Extension(leading): Extension<Leading>,
     body: Bytes,
 ) -> Result<(StatusCode, Json<SubmitResponse>), RestError> {
-    let unreadable = |error: serde_json::Error| {
-        let what = json_words::explain(&String::from_utf8_lossy(&body), &error);
-        RestError::bad_request(format!("JG-JSON: line {}, column {}: {what}", error.line(), error.column()))
-    };
-    let mut request: SubmitRequest = serde_json::from_slice(&body).map_err(unreadable)?;
-    request.job_graph.allow_non_restored_state |= request.allow_non_restored_state;
-    let submitted = leading.submit(request.job_graph, request.client_token).await?;
-    let (code, status) = match submitted.already {
-        false => (StatusCode::CREATED, SubmitStatus::Created),
-        true => (StatusCode::OK, SubmitStatus::AlreadySubmitted),
-    };
-    Ok((code, Json(SubmitResponse { job_id: submitted.job, status })))
+    let request = submission::read(&body).map_err(RestError::bad_request)?;
+    Ok(submission::answer(leading.submit(request.job_graph, request.client_token).await?))
 }
 
 #[derive(Debug, Deserialize)]

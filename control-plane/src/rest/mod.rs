@@ -13,6 +13,7 @@ pub(crate) mod jobs;
 mod leader_only;
 pub(crate) mod operations;
 mod savepoints;
+pub mod submission;
 mod task_managers;
 
 use std::collections::BTreeMap;

@@ -9,10 +9,10 @@ use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
 use tokio::time::Instant;
+use weir_control_plane::submission;
 use weir_dataflow::time_zone::Zone;
 use weir_protocol::JobId;
-use weir_protocol::job_graph::json_words;
-use weir_protocol::rest::{Empty, QueryRows, SubmitRequest, SubmitResponse, SubmitStatus};
+use weir_protocol::rest::{Empty, QueryRows, SubmitResponse};
 
 use super::request::Gateway;
 use crate::error::GatewayError;
@@ -35,18 +35,8 @@ pub(super) fn routes() -> Router<SqlGateway> {
 }
 
 async fn submit(Gateway(led): Gateway, body: Bytes) -> Result<(StatusCode, Json<SubmitResponse>), GatewayError> {
-    let unreadable = |error: serde_json::Error| {
-        let what = json_words::explain(&String::from_utf8_lossy(&body), &error);
-        GatewayError::bad_request(format!("JG-JSON: line {}, column {}: {what}", error.line(), error.column()))
-    };
-    let mut request: SubmitRequest = serde_json::from_slice(&body).map_err(unreadable)?;
-    request.job_graph.allow_non_restored_state |= request.allow_non_restored_state;
-    let submitted = led.results.submit(request.client_token, request.job_graph).await?;
-    let (code, status) = match submitted.already {
-        false => (StatusCode::CREATED, SubmitStatus::Created),
-        true => (StatusCode::OK, SubmitStatus::AlreadySubmitted),
-    };
-    Ok((code, Json(SubmitResponse { job_id: submitted.job, status })))
+    let request = submission::read(&body).map_err(GatewayError::bad_request)?;
+    Ok(submission::answer(led.results.submit(request.client_token, request.job_graph).await?))
 }
 
 #[derive(Debug, Deserialize)]
