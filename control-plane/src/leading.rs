@@ -6,6 +6,7 @@ use std::sync::Arc;
 use weir_ha::{HaServices, Leadership, StoreWatch};
 use weir_protocol::job_graph::JobGraph;
 use weir_protocol::job_graph::validate::validate;
+use weir_protocol::job_status::JobStatus;
 use weir_protocol::rest::{JobDescription, JobsOverview};
 use weir_protocol::{JobId, LeaderEpoch};
 use weir_world::wall_clock_ms;
@@ -92,6 +93,11 @@ impl Leading {
     /// All jobs that are known, also those that have ended.
     pub fn list_jobs(&self) -> JobsOverview {
         jobs::overview_of_all(self)
+    }
+
+    /// The state of a job, if it is known.
+    pub fn job_status(&self, job: JobId) -> Option<JobStatus> {
+        Some(self.jobs.get(job)?.status)
     }
 
     /// The description of a job, if it is known.

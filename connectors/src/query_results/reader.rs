@@ -35,12 +35,14 @@ pub struct ResultReader {
     directory: PathBuf,
     /// What is known of the files. They never change.
     known: BTreeMap<String, Contents>,
+    /// Files with rows before this number only are gone.
+    discarded: u64,
 }
 
 impl ResultReader {
     /// Reads from the directory of a query. It may not exist yet.
     pub fn new(directory: PathBuf) -> Self {
-        Self { directory, known: BTreeMap::new() }
+        Self { directory, known: BTreeMap::new(), discarded: 0 }
     }
 
     /// The rows from number `from` on that are committed, at most `max_rows` and about `max_bytes`, but at least one if there is
@@ -86,11 +88,15 @@ impl ResultReader {
 
     /// Removes the files that hold only rows before number `before`. They can't be read again.
     pub fn discard(&mut self, before: u64) -> io::Result<()> {
+        if before <= self.discarded {
+            return Ok(());
+        }
         self.refresh()?;
         let is_read = |contents: &Contents| contents.frames.iter().all(|frame| frame.end() <= before);
         for (name, _) in self.known.iter().filter(|(_, contents)| is_read(contents)) {
             remove(&self.directory.join(name))?;
         }
+        self.discarded = before;
         Ok(())
     }
 

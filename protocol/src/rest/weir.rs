@@ -140,6 +140,14 @@ pub struct JobDescription {
     pub exceptions: Vec<ExceptionDescription>,
 }
 
+impl JobDescription {
+    /// Why the job waits or failed: the reason, or else the newest failure.
+    pub fn cause(&self) -> Option<String> {
+        let newest = || self.exceptions.first().map(|failure| format!("{} {}", failure.code, failure.message));
+        self.reason.clone().or_else(newest)
+    }
+}
+
 /// One vertex of a job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct VertexDescription {

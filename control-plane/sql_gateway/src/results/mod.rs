@@ -14,11 +14,10 @@ use serde_json::Value;
 use tokio::time::Instant;
 use weir_connectors::query_results::{self, ResultReader};
 use weir_control_plane::Leading;
-use weir_control_plane::dispatcher::effect::Submitted;
+use weir_control_plane::dispatcher::effect::{CancelError, Submitted};
 use weir_protocol::JobId;
 use weir_protocol::job_graph::{Field, JobGraph};
 use weir_protocol::job_status::JobStatus;
-use weir_protocol::rest::JobDescription;
 use weir_sql::planner::COLLECT;
 
 use crate::error::GatewayError;
@@ -31,7 +30,7 @@ const PAGE_BYTES: u64 = 4 << 20;
 pub struct ResultPlace {
     /// A directory that all JobManagers and TaskManagers share. The error says why there is none.
     pub directory: Result<PathBuf, String>,
-    /// A query whose rows nobody asks for during this time is closed.
+    /// A query is closed if no client asks for its rows during this time.
     pub idle_timeout_ms: u64,
 }
 
@@ -93,11 +92,11 @@ impl Results {
     }
 
     /// The rows from `from_row` on, at most `max_rows`; none if there are none yet. The same call gives the same rows, also from a
-    /// later leader, except that there may be more. Nobody will ask for rows before `kept_from`, so they are dropped.
+    /// later leader, except that there may be more. Rows before `kept_from` are dropped.
     pub async fn page(&self, job: JobId, from_row: u64, kept_from: u64, max_rows: usize) -> Result<ResultPage, GatewayError> {
         // The state before the rows are read: an ended job adds none.
-        let described = self.describe(job)?;
-        let status = described.status;
+        let unknown = || GatewayError::not_found(format!("JOB-NOT-FOUND: there is no job {job}"));
+        let status = self.leading.job_status(job).ok_or_else(unknown)?;
         let reader = self.reader(job)?;
         let read = weir_world::blocking(move || {
             let mut reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
@@ -118,30 +117,30 @@ impl Results {
                 Some(format!("SQL-RESULTS: rows from number {} on are lost; were files of the query removed?", page.end))
             }
             JobStatus::Finished => None,
-            _ => Some(cause(&described)),
+            _ => {
+                let cause = self.leading.describe_job(job).and_then(|job| job.cause());
+                Some(cause.unwrap_or_else(|| format!("SQL-RESULTS: the job of the query is {}", status.as_str())))
+            }
         };
         Ok(ResultPage { first_row: from_row, rows: page.batches, is_end, failure, status, columns: page.columns })
     }
 
     /// The client reads no further row: cancels the job of the query, and lets its rows go. It can be repeated.
     pub async fn close(&self, job: JobId) -> Result<(), GatewayError> {
-        let described = match self.leading.describe_job(job) {
-            Some(described) => described,
-            None => return Ok(()),
-        };
+        let Some(status) = self.leading.job_status(job) else { return Ok(()) };
         self.reader(job)?;
         if let Some(query) = self.lock().get_mut(&job) {
             query.is_closed = true;
         }
-        if !described.status.is_globally_terminal() {
-            self.leading.cancel_job(job).await?;
+        if !status.is_globally_terminal() {
+            match self.leading.cancel_job(job).await {
+                // It may have ended since its state was read.
+                Ok(()) | Err(CancelError::Ended { .. } | CancelError::NotFound(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
         self.sweep().await;
         Ok(())
-    }
-
-    fn describe(&self, job: JobId) -> Result<JobDescription, GatewayError> {
-        self.leading.describe_job(job).ok_or_else(|| GatewayError::not_found(format!("JOB-NOT-FOUND: there is no job {job}")))
     }
 
     /// The reader of a query, which was asked for right now.
@@ -163,11 +162,4 @@ impl OpenQuery {
         let reader = Arc::new(Mutex::new(ResultReader::new(directory)));
         Self { reader, last_asked: Instant::now(), is_closed: false }
     }
-}
-
-/// Why a job has ended without finishing.
-fn cause(job: &JobDescription) -> String {
-    let newest = || job.exceptions.first().map(|failure| format!("{} {}", failure.code, failure.message));
-    let cause = job.reason.clone().or_else(newest);
-    cause.unwrap_or_else(|| format!("SQL-RESULTS: the job of the query is {}", job.status.as_str()))
 }

@@ -1,4 +1,4 @@
-//! Closes queries whose rows nobody asks for, and removes the rows of closed ones.
+//! Closes idle queries, and removes the rows of closed ones.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use weir_connectors::query_results;
 use weir_protocol::JobId;
+use weir_protocol::job_status::JobStatus;
 
 use super::{OpenQuery, Results};
 
@@ -20,7 +21,7 @@ const STRANGE_FOR: Duration = Duration::from_secs(86_400);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Keep,
-    /// Nobody asks for them.
+    /// The query is idle or closed.
     Cancel,
     Remove,
 }
@@ -48,7 +49,7 @@ impl Results {
     /// Looks at the rows of all queries once.
     pub(super) async fn sweep(&self) {
         let Ok(directory) = self.place.directory.clone() else { return };
-        let is_over = |job: &JobId| self.leading.describe_job(*job).is_none_or(|job| job.status.is_globally_terminal());
+        let is_over = |job: &JobId| self.leading.job_status(*job).is_none_or(JobStatus::is_globally_terminal);
         // Before the directories are listed: what an ended job has written is among them.
         let over: BTreeSet<_> = self.lock().keys().copied().filter(is_over).collect();
         let listed = weir_world::blocking(move || list(&directory)).await;
@@ -69,7 +70,7 @@ impl Results {
     }
 
     async fn decide(&self, job: JobId, path: PathBuf, unchanged: Duration) {
-        let has_ended = self.leading.describe_job(job).map(|job| job.status.is_globally_terminal());
+        let has_ended = self.leading.job_status(job).map(JobStatus::is_globally_terminal);
         let (is_closed, idle) = {
             let mut open = self.lock();
             // A query that a former leader began counts as asked for when this leader first sees it.
@@ -80,7 +81,7 @@ impl Results {
             Fate::Keep => {}
             Fate::Cancel => {
                 if !is_closed {
-                    tracing::info!(%job, "nobody has asked for the rows of the query for {} s; canceling it", idle.as_secs());
+                    tracing::info!(%job, "no client has asked for the rows of the query for {} s; canceling it", idle.as_secs());
                 }
                 if let Err(error) = self.leading.cancel_job(job).await {
                     tracing::warn!(%job, %error, "the query is idle, but can't be canceled");

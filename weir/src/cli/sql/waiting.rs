@@ -42,8 +42,7 @@ pub(super) fn ending(job: &JobDescription) -> String {
     if job.status == JobStatus::Finished {
         return format!("job {} is FINISHED{lasted}; checkpoints: {checkpoints}", job.job_id);
     }
-    let newest = || job.exceptions.first().map(|failure| format!("{} {}", failure.code, failure.message));
-    let cause = job.reason.clone().or_else(newest).map_or_else(String::new, |cause| format!(": {cause}"));
+    let cause = job.cause().map_or_else(String::new, |cause| format!(": {cause}"));
     format!("job {} is {}{lasted}{cause}", job.job_id, job.status.as_str())
 }
 
