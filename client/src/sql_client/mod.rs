@@ -54,7 +54,6 @@ impl SqlClient {
     /// If the returned future is dropped while a job is being submitted, the job may exist.
     pub async fn run(&mut self, statement: &ScriptStatement) -> Result<Outcome, SqlClientError> {
         let session = &mut self.session;
-        // A plan ends in a sink, also that of a query which is refused below.
         match on_large_stack(|| command::decide(session, statement))?? {
             Step::Done => Ok(Outcome::Done),
             Step::Table(table) => Ok(Outcome::Table(table)),
@@ -113,8 +112,7 @@ impl SqlClient {
     }
 
     fn checked(&self, graph: &JobGraph) -> Result<(), SqlError> {
-        (self.check)(graph)
-            .map_err(|problems| SqlError::new("SQL-JOB", format!("the job can't run:\n  {}", problems.join("\n  "))))
+        (self.check)(graph).map_err(|problems| command::cannot_run(&problems))
     }
 
     /// Submits a job. All attempts use one token, so that an attempt whose answer is lost creates no second job.

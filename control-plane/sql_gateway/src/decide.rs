@@ -101,7 +101,7 @@ fn decide(request: &Request, check: GraphCheck) -> Result<Decision, SqlError> {
     let configured = session.options.clone();
     let mut step = command::decide(&mut session, &statement)?;
     if let Step::Submit(Submit { graph, .. }) | Step::Query(command::Query { graph, .. }) = &step {
-        check(graph).map_err(|problems| SqlError::new("SQL-JOB", format!("the job can't run:\n  {}", problems.join("\n  "))))?;
+        check(graph).map_err(|problems| command::cannot_run(&problems))?;
     }
     if let Step::Submit(Submit { then, .. }) = &mut step
         && let Some(then) = then.take()

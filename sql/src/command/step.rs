@@ -29,6 +29,11 @@ pub enum Step {
     },
 }
 
+/// The error (`SQL-JOB`) for a statement whose job the cluster can't run, for these reasons.
+pub fn cannot_run(problems: &[String]) -> SqlError {
+    SqlError::new("SQL-JOB", format!("the job can't run:\n  {}", problems.join("\n  ")))
+}
+
 /// A job to submit.
 #[derive(Debug)]
 pub struct Submit {

@@ -48,10 +48,14 @@ fn lone_row(columns: &[&str], cells: Vec<String>) -> ResultTable {
 
 /// What is said of a result after it: how many rows it has.
 pub(super) fn row_count(result: &ResultTable) -> String {
-    match (lone_text(result), result.rows.len()) {
-        (Some(_), _) => "OK".to_owned(),
-        (None, 0) => "Empty set".to_owned(),
-        (None, 1) => "1 row in set".to_owned(),
-        (None, rows) => format!("{rows} rows in set"),
+    if lone_text(result).is_some() { "OK".to_owned() } else { rows_in_set(result.rows.len() as u64) }
+}
+
+/// How many rows a result has.
+pub(super) fn rows_in_set(rows: u64) -> String {
+    match rows {
+        0 => "Empty set".to_owned(),
+        1 => "1 row in set".to_owned(),
+        rows => format!("{rows} rows in set"),
     }
 }

@@ -7,6 +7,7 @@ use weir_protocol::job_graph::DataType;
 use weir_protocol::job_status::JobStatus;
 use weir_protocol::rest::QueryRow;
 
+use super::super::answer::rows_in_set;
 use super::super::render::RowStream;
 use super::super::screen::{LiveTable, Screen, StatusLine};
 use super::fold::FoldedTable;
@@ -123,13 +124,5 @@ impl View {
             Shown::Stream { .. } => rows_in_set(self.received),
             Shown::Table { table, .. } => rows_in_set(table.len() as u64),
         }
-    }
-}
-
-fn rows_in_set(rows: u64) -> String {
-    match rows {
-        0 => "Empty set".to_owned(),
-        1 => "1 row in set".to_owned(),
-        rows => format!("{rows} rows in set"),
     }
 }
