@@ -269,7 +269,7 @@ fn remove_of(owner: u32) {
             err_line!("{namespace} could not be removed: {error}");
         }
     }
-    // A namespace with a closed connection whose last packets nobody takes lives on for minutes, and its link with it.
+    // A closed connection with unsent packets keeps its namespace for minutes, and the namespace keeps its link.
     let link = format!("{LINKS}{owner}n");
     for link in links().into_iter().filter(|name| name.starts_with(&link)) {
         // It may just have gone with its namespace.
