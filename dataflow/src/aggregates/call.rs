@@ -64,6 +64,7 @@ pub(crate) struct AggregateCall {
     input: ArrowType,
     result: ArrowType,
     nullable: bool,
+    merges: bool,
     signature: String,
 }
 
@@ -144,6 +145,7 @@ impl AggregateCall {
         signature.push_str(if option.ignore_nulls { " ignore nulls" } else { "" });
         signature.push_str(if filter.is_some() { " filter" } else { "" });
         Ok(Self {
+            merges: function.merges(option.distinct),
             nullable: resolved.nullable(field.is_some_and(Field::is_nullable), filter.is_some()),
             result: schema::arrow_type(&resolved.result),
             input: field.map_or(ArrowType::Null, |field| field.data_type().clone()),
@@ -197,7 +199,7 @@ impl AggregateCall {
         let nullable = kind != Kind::Count && field.is_some_and(Field::is_nullable);
         // This text is part of the state format, by its checksum.
         let signature = format!("{debug_name} {data_type:?} {}", column.is_some());
-        Ok(Self { name, kind, distinct, column, filter: None, input: data_type, result, nullable, signature })
+        Ok(Self { name, kind, distinct, column, filter: None, input: data_type, result, nullable, merges: false, signature })
     }
 
     /// The output column of the aggregate.
@@ -229,6 +231,11 @@ impl AggregateCall {
 
     fn keeps_nulls(&self) -> bool {
         self.kind == Kind::ValueList { ignore_nulls: false }
+    }
+
+    /// See [`AggregateFunction::merges`](super::AggregateFunction::merges). False in hand-written windows.
+    pub(crate) fn merges(&self) -> bool {
+        self.merges
     }
 
     /// An accumulator without slots.

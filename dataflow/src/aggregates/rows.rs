@@ -9,6 +9,16 @@ pub(crate) enum Selection<'a> {
     Rows(&'a [u32]),
 }
 
+impl Selection<'_> {
+    /// Calls `apply` with row and slot of each selected row, up to the first error. `slots` has the slot of each.
+    pub(crate) fn each<E>(self, slots: &[u32], mut apply: impl FnMut(usize, u32) -> Result<(), E>) -> Result<(), E> {
+        match self {
+            Self::All => slots.iter().enumerate().try_for_each(|(row, slot)| apply(row, *slot)),
+            Self::Rows(rows) => rows.iter().zip(slots).try_for_each(|(row, slot)| apply(*row as usize, *slot)),
+        }
+    }
+}
+
 /// Marks a key that has no slot.
 pub(crate) const NO_SLOT: u32 = u32::MAX;
 

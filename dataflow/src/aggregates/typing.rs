@@ -16,6 +16,19 @@ pub struct AggregateFunction {
     pub(super) function: Function,
 }
 
+impl AggregateFunction {
+    /// Whether the rows of a group can be aggregated in parts that are merged later: their order does not matter, and a part takes less
+    /// room than its rows.
+    pub fn merges(&self, distinct: bool) -> bool {
+        match self.function {
+            // A repetition does not change these.
+            Function::Min | Function::Max => true,
+            Function::Count | Function::Sum | Function::Avg | Function::Variance { .. } => !distinct,
+            Function::FirstValue | Function::LastValue | Function::ListAgg | Function::ArrayAgg | Function::Collect => false,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Function {
     Count,

@@ -9,11 +9,14 @@ mod group;
 mod join_in_time;
 mod join_latest;
 mod keyed;
+mod local;
 mod project;
 #[cfg(test)]
 pub(crate) mod tests;
 mod watermark;
 mod window;
+
+pub use keyed::PARTIAL;
 
 use crate::operator::{OperatorContext, OperatorError};
 use crate::registry::OperatorRegistry;
@@ -29,6 +32,7 @@ pub fn register_operators(registry: &mut OperatorRegistry) {
     registry.register("window.agg", window::build_aggregate);
     registry.register("window.assign", window::build_assign);
     registry.register("expand", expand::build);
+    registry.register("agg.local", local::build);
     registry.register("agg.group", group::build);
     registry.register("join.latest", join_latest::build);
 }

@@ -399,6 +399,7 @@ pub const CATALOG: &[OperatorSpec] = &[
     windows::AGG,
     windows::ASSIGN,
     group::EXPAND,
+    group::LOCAL,
     group::AGG,
     OperatorSpec {
         kind: "join.latest",

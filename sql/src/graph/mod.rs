@@ -1,6 +1,7 @@
 //! Lowers streaming plans to JobGraphs.
 
 mod operator;
+mod two_phase;
 mod vertices;
 
 use std::rc::Rc;
@@ -22,6 +23,8 @@ pub struct JobOptions {
     pub idle_timeout_ms: u64,
     /// How long the state of a key is kept after its last change, in milliseconds; 0 means for ever.
     pub state_ttl_ms: u64,
+    /// Whether rows are aggregated before they are distributed by key; `None` if it is to be decided here.
+    pub two_phase_aggregation: Option<bool>,
 }
 
 /// The JobGraph that computes these plans, each of which ends in a sink. Errors: those of the connectors, and `SQL-LIMIT`.

@@ -8,6 +8,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::JobOptions;
 use super::operator::{fields, operators};
+use super::two_phase;
 use crate::script::SqlError;
 use crate::stream::{Node, NodeKind, skeleton};
 
@@ -127,10 +128,23 @@ impl<'a> Vertices<'a> {
         }
         let parallelism = if keys.is_empty() { 1 } else { self.options.parallelism };
         let vertex = self.vertex(node, parallelism)?;
+        if self.has_two_phases(node, inputs) {
+            let mut aggregation = self.vertices[vertex].operators.remove(0);
+            two_phase::split(&mut aggregation, &mut self.vertices, inputs);
+            self.vertices[vertex].operators.insert(0, aggregation);
+        }
         let input = node.input();
         let keys: Vec<_> = keys.iter().map(|key| input.columns[*key].name.clone()).collect();
         self.connect(inputs, vertex, (!keys.is_empty()).then_some(Partitioning::Hash { keys }))?;
         Ok(vertex)
+    }
+
+    /// Whether the rows of the inputs are aggregated before they are distributed. From a single subtask there is nothing to gain.
+    fn has_two_phases(&self, node: &Node, inputs: &[usize]) -> bool {
+        self.options.two_phase_aggregation != Some(false)
+            && two_phase::is_possible(node)
+            && inputs.iter().all(|input| self.vertices[*input].parallelism > 1)
+            && two_phase::is_only_reader(node, &self.consumers)
     }
 
     /// Whether nothing else reads the rows that the node's only input vertex emits.

@@ -24,6 +24,7 @@ impl Session {
             auto_watermark_interval_ms: self.options.auto_watermark_interval_ms(),
             idle_timeout_ms: self.options.idle_timeout_ms(),
             state_ttl_ms: self.options.state_ttl_ms(),
+            two_phase_aggregation: self.options.two_phase_aggregation(),
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! The operator keeps every group. After each batch it emits how the result of each touched group has changed, at most one change a
 //! group: `+I` for a new group, `-U` and `+U` for another result, `-D` for a group whose last row was taken away. The input has
-//! rows, or, with `input` "changes", the changes of another such operator.
+//! rows, or, with `input` "changes", the changes of another such operator, or, with "partials", what `agg.local` made of rows.
 //!
 //! The output has the keys, the aggregates, and the kind of the change. DISTINCT over rows has no aggregates and never changes a
 //! row, so that its output has only the keys.
@@ -28,8 +28,7 @@ use crate::operators::group::changes::ChangeWriter;
 use crate::operators::group::expiry::Expiry;
 use crate::operators::group::operator::GroupOperator;
 use crate::operators::group::saved::Saved;
-use crate::operators::keyed::Keys;
-use crate::operators::keyed::schema_of;
+use crate::operators::keyed::{Keys, check_partials, schema_of};
 use crate::options::Options;
 use crate::registry::{BuiltOperator, only_input};
 
@@ -37,7 +36,8 @@ use crate::registry::{BuiltOperator, only_input};
 pub(super) fn build(descriptor: &OperatorDescriptor, context: &OperatorContext) -> Result<BuiltOperator, OperatorError> {
     let input = only_input(context)?;
     let options = Options::of(descriptor);
-    let takes_changes = takes_changes(options, input)?;
+    let kind = input_kind(options, input)?;
+    let takes_changes = kind == InputKind::Changes;
     let keys = Keys::read(options, context, input)?;
     let wanted: Vec<AggregateOption> = options.parse("aggregates")?.unwrap_or_default();
     if wanted.is_empty() && keys.columns.is_empty() {
@@ -59,24 +59,38 @@ pub(super) fn build(descriptor: &OperatorDescriptor, context: &OperatorContext) 
         even_if_unchanged: expiry.is_on(),
     };
     let saved = Saved::new(&layout, takes_changes);
-    let operator = GroupOperator::new(layout, saved, keys.columns, writer, expiry, context);
+    let operator = GroupOperator::new(layout, saved, keys.columns, kind, writer, expiry, context);
     Ok(BuiltOperator::Transform(Box::new(operator), schema))
 }
 
-/// Reads the option `input`. Errors: `OPT-MISSING`, `OPT-VALUE`, `SCHEMA-KIND`.
-fn takes_changes(options: Options<'_>, input: &Schema) -> Result<bool, OperatorError> {
-    let takes_changes = match options.string("input")? {
-        "rows" => false,
-        "changes" => true,
-        other => return Err(options.out_of_range("input", &format!("must be rows or changes, not {other:?}"))),
+/// What the rows of the input are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum InputKind {
+    Rows,
+    Changes,
+    /// Rows, some of which are partial aggregates.
+    Partials,
+}
+
+/// Reads the option `input`. Errors: `OPT-MISSING`, `OPT-VALUE`, `SCHEMA-KIND`, `SCHEMA-PARTIAL`.
+fn input_kind(options: Options<'_>, input: &Schema) -> Result<InputKind, OperatorError> {
+    let kind = match options.string("input")? {
+        "rows" => InputKind::Rows,
+        "changes" => InputKind::Changes,
+        "partials" => InputKind::Partials,
+        other => return Err(options.out_of_range("input", &format!("must be rows, changes or partials, not {other:?}"))),
     };
-    if takes_changes == kind_column(input).is_some() {
-        return Ok(takes_changes);
+    match (kind, kind_column(input).is_some()) {
+        (InputKind::Partials, _) => check_partials(input).map(|()| kind),
+        (InputKind::Changes, true) | (InputKind::Rows, false) => Ok(kind),
+        (InputKind::Changes, false) => {
+            let message = format!("the input is to have changes, but its last column is not {KIND} TINYINT");
+            Err(OperatorError::fatal("SCHEMA-KIND", message))
+        }
+        (InputKind::Rows, true) => {
+            let message =
+                format!("the input is to have rows, but its last column is {KIND}, the kind of changes; set input to \"changes\"");
+            Err(OperatorError::fatal("SCHEMA-KIND", message))
+        }
     }
-    let message = if takes_changes {
-        format!("the input is to have changes, but its last column is not {KIND} TINYINT")
-    } else {
-        format!("the input is to have rows, but its last column is {KIND}, the kind of changes; set input to \"changes\"")
-    };
-    Err(OperatorError::fatal("SCHEMA-KIND", message))
 }

@@ -8,6 +8,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::Int8Type;
 use arrow_buffer::BooleanBuffer;
 
+use crate::aggregates::Selection;
 use crate::changelog::{KIND, RowKind};
 use crate::element::{CheckpointBarrier, EventTime};
 use crate::key_group::key_group_range;
@@ -16,8 +17,8 @@ use crate::operators::group::changes::ChangeWriter;
 use crate::operators::group::expiry::Expiry;
 use crate::operators::group::saved::{FrozenTable, Saved};
 use crate::operators::group::table::{Table, Touch};
-use crate::operators::keyed::Layout;
-use crate::operators::keyed::key_columns;
+use crate::operators::group::InputKind;
+use crate::operators::keyed::{Layout, Partials, key_columns};
 use crate::state::{StateReader, owned_position};
 
 /// Number of slots that a tick looks at for expired groups. A tick comes about every 50 ms, so that a million groups take 6 s.
@@ -28,6 +29,7 @@ pub(super) struct GroupOperator {
     layout: Arc<Layout>,
     saved: Saved,
     key_columns: Vec<usize>,
+    input: InputKind,
     writer: ChangeWriter,
     expiry: Expiry,
     /// The slot from which the next tick looks for expired groups.
@@ -55,6 +57,7 @@ impl GroupOperator {
         layout: Arc<Layout>,
         saved: Saved,
         key_columns: Vec<usize>,
+        input: InputKind,
         writer: ChangeWriter,
         expiry: Expiry,
         context: &OperatorContext,
@@ -65,6 +68,7 @@ impl GroupOperator {
             layout,
             saved,
             key_columns,
+            input,
             writer,
             expiry,
             next_expiry: 0,
@@ -146,7 +150,9 @@ impl Operator for GroupOperator {
         }
         let retracted = if self.saved.takes_changes { Some(retractions(&batch)?) } else { None };
         let keys = self.layout.keys.batch_keys(&key_columns(&batch, &self.key_columns), batch.num_rows())?;
-        let inputs: Vec<_> = self.layout.aggregates.iter().map(|aggregate| aggregate.input(&batch)).collect();
+        let mut inputs: Vec<_> = self.layout.aggregates.iter().map(|aggregate| aggregate.input(&batch)).collect();
+        let partials = if self.input == InputKind::Partials { Partials::of(&batch) } else { None };
+        partials.iter().for_each(|partials| partials.leave_to_merge(&mut inputs));
         let first_arrival = self.arrivals;
         self.arrivals += batch.num_rows() as i64;
         self.changes += 1;
@@ -157,6 +163,9 @@ impl Operator for GroupOperator {
         let existed = touch.slots.iter().zip(&touch.existed).filter(|(_, existed)| **existed);
         let old = table.results(&existed.map(|(slot, _)| *slot).collect::<Vec<_>>())?;
         let missing = touch.missing + table.apply(&inputs, &self.slots, first_arrival, retracted.as_ref(), touch);
+        if let Some(partials) = partials {
+            partials.merge(&self.layout, Selection::All, &self.slots, &mut table.accumulators)?;
+        }
         if missing > 0 && !self.expiry.is_on() {
             return Err(nothing_to_retract(missing));
         }

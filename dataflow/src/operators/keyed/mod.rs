@@ -1,5 +1,6 @@
 //! What the operators that aggregate per key have in common: their key columns, their aggregates, and how they name both in state.
 
+mod partial;
 mod signature;
 
 use std::collections::BTreeSet;
@@ -15,6 +16,8 @@ use crate::options::Options;
 use crate::schema;
 use crate::state::KeyLayout;
 
+pub use partial::PARTIAL;
+pub(in crate::operators) use partial::{Partials, check_partials, partial_field, write_partials};
 pub(in crate::operators) use signature::NamedSignature;
 
 /// The key columns of an operator.
@@ -30,6 +33,11 @@ impl Keys {
     ) -> Result<Self, OperatorError> {
         let names = options.strings("keys")?;
         keyed_by(context, 0, &names)?;
+        Self::of(&names, input)
+    }
+
+    /// Key columns by which the input need not be partitioned.
+    pub(in crate::operators) fn of(names: &[String], input: &Schema) -> Result<Self, OperatorError> {
         let columns = names.iter().map(|key| schema::column_index(input, key)).collect::<Result<_, _>>()?;
         Ok(Self { columns })
     }

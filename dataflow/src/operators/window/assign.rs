@@ -17,7 +17,7 @@ pub(super) const MAX_TIME: EventTime = 1 << 61;
 
 /// The windows of one operator. All durations are in milliseconds.
 #[derive(Debug, Clone)]
-pub(super) struct WindowAssigner {
+pub(in crate::operators) struct WindowAssigner {
     pub(super) shape: Shape,
     pub(super) size: i64,
     pub(super) pane: i64,

@@ -27,15 +27,17 @@ use weir_protocol::job_graph::OperatorDescriptor;
 use crate::aggregates::{AggregateCall, AggregateOption, HandWritten};
 use crate::operator::{OperatorContext, OperatorError};
 use crate::operators::event_time::time_column;
-use crate::operators::keyed::{Keys, schema_of};
+use crate::operators::keyed::{Keys, check_partials, schema_of};
 use crate::operators::window::assign::{Shape, WindowAssigner};
 use crate::operators::window::operator::WindowOperator;
 use crate::operators::window::output::{WindowColumn, WindowOutput};
-use crate::operators::window::spec::Windows;
 use crate::options::Options;
 use crate::registry::{BuiltOperator, only_input};
 use crate::time_zone::LocalTime;
 
+pub(super) use pane::{BatchRows, Pane};
+pub(super) use runs::Runs;
+pub(super) use spec::{Windows, read as read_windows};
 pub(super) use table_function::build as build_assign;
 
 pub(super) fn build_tumbling(descriptor: &OperatorDescriptor, context: &OperatorContext) -> Result<BuiltOperator, OperatorError> {
@@ -99,7 +101,12 @@ pub(super) fn build_aggregate(
     fields.extend(columns.iter().map(WindowColumn::field));
     let output = WindowOutput { schema: schema_of(fields)?, columns, window_first: false };
     let signature = layout.named_signature(text);
-    Ok(WindowOperator::new(layout, signature, windows, keys.columns, output, context).built())
+    let operator = WindowOperator::new(layout, signature, windows, keys.columns, output, context);
+    match options.optional_string("input")? {
+        None | Some("rows") => Ok(operator.built()),
+        Some("partials") => check_partials(input).map(|()| operator.over_partials().built()),
+        Some(other) => Err(options.out_of_range("input", &format!("must be rows or partials, not {other:?}"))),
+    }
 }
 
 /// The type of window_time: that of the time column. Attached windows have none; theirs is a point in time if a zone is given.

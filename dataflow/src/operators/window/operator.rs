@@ -11,7 +11,7 @@ use crate::aggregates::Selection;
 use crate::element::{CheckpointBarrier, EventTime, MIN_WATERMARK};
 use crate::key_group::{internal, key_group_range};
 use crate::operator::{Collector, KeyGroupSnapshot, Operator, OperatorContext, OperatorError, RestoredState, StateSnapshot};
-use crate::operators::keyed::{Layout, key_columns};
+use crate::operators::keyed::{Layout, Partials, key_columns};
 use crate::operators::window::assign::{MAX_TIME, Shape, WindowAssigner};
 use crate::operators::window::output::{Window, WindowOutput};
 use crate::operators::window::pane::{BatchRows, Pane};
@@ -31,6 +31,8 @@ pub(super) struct WindowOperator {
     signature: Signature,
     windows: Windows,
     key_columns: Vec<usize>,
+    /// Whether rows can be partial aggregates.
+    takes_partials: bool,
     output: WindowOutput,
     panes: Panes,
     watermark: EventTime,
@@ -72,6 +74,7 @@ impl WindowOperator {
             signature,
             windows,
             key_columns,
+            takes_partials: false,
             output,
             panes: Panes::new(),
             watermark: MIN_WATERMARK,
@@ -82,6 +85,12 @@ impl WindowOperator {
             arrivals: 0,
             slots: Vec::new(),
         }
+    }
+
+    /// The same operator, over rows that can be partial aggregates.
+    pub(super) fn over_partials(mut self) -> Self {
+        self.takes_partials = true;
+        self
     }
 
     pub(super) fn built(self) -> BuiltOperator {
@@ -98,8 +107,10 @@ impl Operator for WindowOperator {
         let runs = Runs::of(&batch, &mut self.windows)?;
         self.changes += 1;
         let keys = self.layout.keys.batch_keys(&key_columns(&batch, &self.key_columns), batch.num_rows())?;
-        let inputs: Vec<_> = self.layout.aggregates.iter().map(|aggregate| aggregate.input(&batch)).collect();
-        let rows = BatchRows { keys: &keys, inputs: &inputs, first_arrival: self.arrivals };
+        let mut inputs: Vec<_> = self.layout.aggregates.iter().map(|aggregate| aggregate.input(&batch)).collect();
+        let partials = if self.takes_partials { Partials::of(&batch) } else { None };
+        partials.iter().for_each(|partials| partials.leave_to_merge(&mut inputs));
+        let rows = BatchRows { keys: &keys, inputs: &inputs, first_arrival: self.arrivals, partials: partials.as_ref() };
         self.arrivals += batch.num_rows() as i64;
         let mut again = Ready::default();
         match runs {
@@ -189,16 +200,17 @@ impl WindowOperator {
             Windows::Attached { zone, .. } => (zone.passed_at(key.0 - 1) <= self.watermark, key),
         };
         if is_late {
-            self.late += match selection {
-                Selection::All => rows.keys.hashes.len(),
-                Selection::Rows(rows) => rows.len(),
-            } as u64;
+            self.late += match (rows.partials, selection) {
+                (Some(partials), _) => partials.rows(selection),
+                (None, Selection::All) => rows.keys.hashes.len() as u64,
+                (None, Selection::Rows(rows)) => rows.len() as u64,
+            };
             return Ok(());
         }
         let layout = self.layout.clone();
         let pane = Arc::make_mut(self.panes.entry(key).or_insert_with(|| Arc::new(layout.empty_pane())));
         let known = pane.index.len();
-        layout.update(pane, rows, selection, &mut self.slots);
+        layout.update(pane, rows, selection, &mut self.slots)?;
         for group in &pane.groups[known..] {
             self.groups[owned_position(&self.owned, *group)?].entries += 1;
         }

@@ -5,59 +5,66 @@ use arrow_array::ArrayRef;
 use crate::aggregates::{Accumulator, AggregateCall, AggregateInput, NO_SLOT, SelectedRows, Selection};
 use crate::key_group::key_group_of;
 use crate::operator::OperatorError;
-use crate::operators::keyed::Layout;
+use crate::operators::keyed::{Layout, Partials};
 use crate::state::{BatchKeys, KeyIndex};
 
 /// Keys and their accumulators. The slot of a key is its position in `groups` and in each accumulator.
 #[derive(Clone)]
-pub(super) struct Pane {
-    pub(super) index: KeyIndex,
+pub(in crate::operators) struct Pane {
+    pub(in crate::operators) index: KeyIndex,
     /// The key group of each slot.
-    pub(super) groups: Vec<u32>,
-    pub(super) accumulators: Vec<Box<dyn Accumulator>>,
+    pub(in crate::operators) groups: Vec<u32>,
+    pub(in crate::operators) accumulators: Vec<Box<dyn Accumulator>>,
 }
 
 /// What panes need of a batch.
-pub(super) struct BatchRows<'a> {
-    pub(super) keys: &'a BatchKeys,
+pub(in crate::operators) struct BatchRows<'a> {
+    pub(in crate::operators) keys: &'a BatchKeys,
     /// For each aggregate.
-    pub(super) inputs: &'a [AggregateInput],
+    pub(in crate::operators) inputs: &'a [AggregateInput],
     /// The number of the first row in the order of arrival.
-    pub(super) first_arrival: i64,
+    pub(in crate::operators) first_arrival: i64,
+    /// The rows that stand for several.
+    pub(in crate::operators) partials: Option<&'a Partials>,
 }
 
 impl Layout {
-    pub(super) fn empty_pane(&self) -> Pane {
+    pub(in crate::operators) fn empty_pane(&self) -> Pane {
         let accumulators = self.aggregates.iter().map(AggregateCall::accumulator).collect();
         Pane { index: self.keys.empty_index(), groups: Vec::new(), accumulators }
     }
 
-    /// Adds the selected rows of a batch to `pane`. Leaves the slot of each row in `slots`.
-    pub(super) fn update(&self, pane: &mut Pane, rows: &BatchRows<'_>, selection: Selection<'_>, slots: &mut Vec<u32>) {
+    /// Adds the selected rows of a batch to `pane`. Leaves the slot of each row in `slots`. Error: that of [`Partials::merge`].
+    pub(in crate::operators) fn update(
+        &self,
+        pane: &mut Pane,
+        rows: &BatchRows<'_>,
+        selection: Selection<'_>,
+        slots: &mut Vec<u32>,
+    ) -> Result<(), OperatorError> {
         let keys = rows.keys;
         let known = pane.index.len();
         pane.index.slots(keys, selection, slots);
         if pane.index.len() > known {
             pane.accumulators.iter_mut().for_each(|accumulator| accumulator.grow(pane.index.len()));
             pane.groups.resize(pane.index.len(), 0);
-            let mut learn = |row: usize, slot: u32| {
+            let learn = |row: usize, slot: u32| {
                 if slot as usize >= known {
                     pane.groups[slot as usize] = key_group_of(keys.hashes[row], self.max_parallelism);
                 }
+                Ok(())
             };
-            match selection {
-                Selection::All => slots.iter().enumerate().for_each(|(row, slot)| learn(row, *slot)),
-                Selection::Rows(rows) => rows.iter().zip(slots.iter()).for_each(|(row, slot)| learn(*row as usize, *slot)),
-            }
+            selection.each(slots, learn)?;
         }
         for (input, accumulator) in rows.inputs.iter().zip(&mut pane.accumulators) {
             let selected = SelectedRows { valid: input.valid.as_ref(), selection, slots, first_arrival: rows.first_arrival };
             accumulator.update(input.column.as_ref(), &selected);
         }
+        rows.partials.map_or(Ok(()), |partials| partials.merge(self, selection, slots, &mut pane.accumulators))
     }
 
     /// Adds `from` to `into`: all keys, or, if `only_known`, only the keys that `into` already has.
-    pub(super) fn merge(&self, into: &mut Pane, from: &Pane, only_known: bool, slots: &mut Vec<u32>) {
+    pub(in crate::operators) fn merge(&self, into: &mut Pane, from: &Pane, only_known: bool, slots: &mut Vec<u32>) {
         into.index.slots_of(&from.index, !only_known, slots);
         into.groups.resize(into.index.len(), 0);
         for (theirs, ours) in slots.iter().enumerate().filter(|(_, slot)| **slot != NO_SLOT) {
@@ -70,7 +77,7 @@ impl Layout {
     }
 
     /// A pane with the keys of these slots of `pane`, but with empty values.
-    pub(super) fn keys_of(&self, pane: &Pane, slots: &[u32]) -> Result<Pane, OperatorError> {
+    pub(in crate::operators) fn keys_of(&self, pane: &Pane, slots: &[u32]) -> Result<Pane, OperatorError> {
         let mut known = self.empty_pane();
         let columns = self.keys.columns(&pane.index, slots)?;
         let keys = self.keys.batch_keys(&columns, slots.len())?;
@@ -81,7 +88,7 @@ impl Layout {
     }
 
     /// Key columns and aggregate columns of a pane, sorted by key, nulls first.
-    pub(super) fn finish(&self, pane: &Pane) -> Result<Vec<ArrayRef>, OperatorError> {
+    pub(in crate::operators) fn finish(&self, pane: &Pane) -> Result<Vec<ArrayRef>, OperatorError> {
         let all: Vec<u32> = (0..pane.index.len() as u32).collect();
         let keys = self.keys.columns(&pane.index, &all)?;
         let slots = if keys.is_empty() { all } else { sorted(&keys)? };

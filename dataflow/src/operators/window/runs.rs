@@ -13,14 +13,14 @@ use crate::operators::window::saved::PaneKey;
 use crate::operators::window::spec::Windows;
 
 /// The rows of a batch by pane: row numbers, and which of them belong to which pane. A pane's rows keep their order.
-pub(super) enum Runs {
+pub(in crate::operators) enum Runs {
     One(PaneKey),
     Several(Vec<u32>, Vec<(PaneKey, Range<usize>)>),
 }
 
 impl Runs {
     /// Finds the pane of each row. Errors: `TIME-NULL`, `TIME-RANGE`.
-    pub(super) fn of(batch: &RecordBatch, windows: &mut Windows) -> Result<Self, OperatorError> {
+    pub(in crate::operators) fn of(batch: &RecordBatch, windows: &mut Windows) -> Result<Self, OperatorError> {
         match windows {
             Windows::Grid { assigner, time_column } => {
                 let times = valid_times(batch, *time_column)?;

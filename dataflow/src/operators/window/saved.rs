@@ -25,7 +25,7 @@ use crate::state::{StateReader, open, put_bytes, seal};
 const VERSION: u8 = 1;
 
 /// The identity of a pane: its start, or end and start of an attached window. Panes that are due first come first.
-pub(super) type PaneKey = (EventTime, EventTime);
+pub(in crate::operators) type PaneKey = (EventTime, EventTime);
 
 /// The panes of an operator.
 pub(super) type Panes = BTreeMap<PaneKey, Arc<Pane>>;

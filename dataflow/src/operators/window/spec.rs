@@ -12,7 +12,7 @@ use crate::time_zone::LocalTime;
 
 /// Which windows there are.
 #[derive(Debug, Clone)]
-pub(super) enum Windows {
+pub(in crate::operators) enum Windows {
     /// Windows of a regular grid. Rows are placed by their event time.
     Grid { assigner: WindowAssigner, time_column: usize },
     /// Rows carry the start and the end of their window in these columns.
@@ -47,7 +47,7 @@ enum WindowOption {
 
 /// Reads the options `window`, `time_column` and `zone`. Also returns a text that identifies the windows. Errors: `OPT-MISSING`,
 /// `OPT-TYPE`, `OPT-VALUE`, `TIME-TYPE`.
-pub(super) fn read(options: Options<'_>, input: &Schema) -> Result<(Windows, String), OperatorError> {
+pub(in crate::operators) fn read(options: Options<'_>, input: &Schema) -> Result<(Windows, String), OperatorError> {
     let option: WindowOption = options.parse("window")?.ok_or_else(|| options.missing("window"))?;
     let zone_name = options.optional_string("zone")?.unwrap_or("UTC");
     let zone = LocalTime::of(zone_name).map_err(|what| options.out_of_range("zone", &what))?;

@@ -1,6 +1,6 @@
-//! The options of `agg.group` and `expand`.
+//! The options of `agg.group`, `agg.local` and `expand`.
 
-use super::windows::AGGREGATE;
+use super::windows::{AGGREGATE, TIME_COLUMN, WINDOW, ZONE};
 use super::{DURATION, OperatorRole, OperatorSpec, OptionSpec, OptionType, optional, required};
 
 pub(super) const AGG: OperatorSpec = OperatorSpec {
@@ -17,8 +17,8 @@ pub(super) const AGG: OperatorSpec = OperatorSpec {
         ),
         required(
             "input",
-            OptionType::Choice(&["rows", "changes"]),
-            "Whether the input has rows, or changes, whose kind is the last column, __kind TINYINT.",
+            OptionType::Choice(&["rows", "changes", "partials"]),
+            "Whether the input has rows, or changes, whose kind is the last column, __kind TINYINT, or the output of agg.local.",
         ),
         optional(
             "state_ttl_ms",
@@ -29,6 +29,26 @@ pub(super) const AGG: OperatorSpec = OperatorSpec {
     ],
     doc: "Aggregates per group and emits how the results change. The output has the keys, then the aggregates, then __kind, except \
           that the distinct rows of rows have no kind.",
+};
+
+pub(super) const LOCAL: OperatorSpec = OperatorSpec {
+    kind: "agg.local",
+    role: OperatorRole::Transform,
+    inputs: 1,
+    key_options: &[],
+    options: &[
+        super::KEYS,
+        optional(
+            "aggregates",
+            OptionType::Objects(AGGREGATE),
+            "The aggregates of the operator that follows: count, sum, avg, min, max and the variances, without distinct.",
+        ),
+        optional("window", OptionType::Object(WINDOW), "The windows, if window.agg follows."),
+        TIME_COLUMN,
+        ZONE,
+    ],
+    doc: "Aggregates the rows of each batch, for agg.group or window.agg with the same keys, aggregates and windows and with input \
+          partials. The output has the columns of the input, then __partial BYTES.",
 };
 
 const GROUPING_SET: &[OptionSpec] = &[

@@ -3,7 +3,7 @@
 use super::{MAX_DURATION_MS, OperatorRole, OperatorSpec, OptionSpec, OptionType, POSITIVE_DURATION, optional, required};
 
 /// The members of the option `window`. Which of them a type needs is checked by the validation.
-const WINDOW: &[OptionSpec] = &[
+pub(super) const WINDOW: &[OptionSpec] = &[
     required(
         "type",
         OptionType::Choice(&["tumble", "hop", "cumulate", "attached"]),
@@ -64,12 +64,12 @@ pub(super) const AGGREGATE: &[OptionSpec] = &[
 ];
 
 const WINDOWS: OptionSpec = required("window", OptionType::Object(WINDOW), "The windows.");
-const TIME_COLUMN: OptionSpec = optional(
+pub(super) const TIME_COLUMN: OptionSpec = optional(
     "time_column",
     OptionType::Column,
     "The timestamp column that places a row in its windows; required unless windows are attached.",
 );
-const ZONE: OptionSpec = optional(
+pub(super) const ZONE: OptionSpec = optional(
     "zone",
     OptionType::Text,
     "Time zone in whose local time windows begin and end, e.g. Europe/Berlin; for time columns of type TIMESTAMP_LTZ. Default UTC.",
@@ -101,6 +101,11 @@ pub(super) const AGG: OperatorSpec = OperatorSpec {
             "aggregates",
             OptionType::Objects(AGGREGATE),
             "The columns to compute per window and key; default none: each window and key is one row.",
+        ),
+        optional(
+            "input",
+            OptionType::Choice(&["rows", "partials"]),
+            "Whether the input has rows, or the output of agg.local; default rows.",
         ),
         WINDOW_START,
         WINDOW_END,

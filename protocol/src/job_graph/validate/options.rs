@@ -23,7 +23,10 @@ pub(super) fn check_options(spec: &OperatorSpec, operator: &OperatorDescriptor, 
     match spec.kind {
         "window.tumbling" | "window.hopping" => check_window(operator, at, refusals),
         "window.agg" | "window.assign" => windows::check(operator, at, refusals),
-        "agg.group" => windows::check_group(operator, at, refusals),
+        "agg.local" if operator.options.get("window").is_some_and(|window| !window.is_null()) => {
+            windows::check(operator, at, refusals);
+        }
+        "agg.group" | "agg.local" => windows::check_group(operator, at, refusals),
         "watermark" => windows::check_watermark(operator, at, refusals),
         _ => {}
     }
