@@ -157,10 +157,21 @@ pub const OPTIONS: &[SessionOption] = &[
         "Time between the checkpoints of a query whose rows come back. Rows appear with checkpoints.",
     ),
     option("table.dml-sync", Flag, "false", "Whether INSERT waits for the end of its job."),
-    option("table.dynamic-table-options.enabled", Flag, "true", "Whether queries may give options of tables in hints."),
-    option("table.exec.mini-batch.allow-latency", Duration, "0 ms", "Longest time that changes are held back to be merged."),
-    option("table.exec.mini-batch.enabled", Flag, "false", "Whether changes are held back to be merged."),
-    option("table.exec.mini-batch.size", Integer(-1, i64::MAX), "-1", "Most changes that are held back."),
+    option("table.dynamic-table-options.enabled", Flag, "true", "Whether queries may give options of tables in hints.")
+        .only(&["true"]),
+    option(
+        "table.exec.mini-batch.allow-latency",
+        Duration,
+        "0 ms",
+        "Has no effect: changes are merged per batch, never held back.",
+    ),
+    option("table.exec.mini-batch.enabled", Flag, "false", "Has no effect: changes are merged per batch, never held back."),
+    option(
+        "table.exec.mini-batch.size",
+        Integer(-1, i64::MAX),
+        "-1",
+        "Has no effect: changes are merged per batch, never held back.",
+    ),
     option(
         "table.exec.sink.keyed-shuffle",
         Choice(&["NONE", "AUTO", "FORCE"]),
@@ -188,25 +199,13 @@ pub const OPTIONS: &[SessionOption] = &[
         "0 ms",
         "After this long without rows, a source no longer holds event time back; 0 means never.",
     ),
-    option(
-        "table.exec.source.null-rowtime",
-        Choice(&["FAIL", "DROP"]),
-        "FAIL",
-        "What becomes of a row whose event time is NULL. Flink has no such option.",
-    ),
     option("table.exec.state.ttl", Duration, "0 ms", "How long state that no row has touched is kept; 0 means for ever."),
-    option(
-        "table.exec.window.emit-pending",
-        Flag,
-        "false",
-        "Whether windows over processing time that are open when the input ends are emitted. Flink has no such option.",
-    ),
     option("table.local-time-zone", Zone, "UTC", "The time zone in which TIMESTAMP_LTZ is shown and read."),
     option(
         "table.optimizer.agg-phase-strategy",
         Choice(&["AUTO", "ONE_PHASE", "TWO_PHASE"]),
         "AUTO",
-        "Whether rows are aggregated before they are distributed by key.",
+        "Whether rows of several subtasks are aggregated before they are distributed by key; AUTO does so where it is possible.",
     ),
     option("table.optimizer.multi-join.enabled", Flag, "false", "Whether chains of joins become one operator.").only(&["false"]),
     option(
@@ -214,8 +213,9 @@ pub const OPTIONS: &[SessionOption] = &[
         Choice(&["TRY_RESOLVE", "IGNORE"]),
         "TRY_RESOLVE",
         "Whether functions that vary from call to call are refused where rows may be withdrawn.",
-    ),
-    option("table.optimizer.reuse-sub-plan-enabled", Flag, "true", "Whether equal parts of a plan run once."),
+    )
+    .only(&["TRY_RESOLVE"]),
+    option("table.optimizer.reuse-sub-plan-enabled", Flag, "true", "Whether equal parts of a plan run once.").only(&["true"]),
     option("table.sql-dialect", Choice(&["default", "hive"]), "default", "The dialect of statements.").only(&["default"]),
     option("taskmanager.memory.managed.size", Memory, CLUSTER, "Managed memory, which Weir has not.").only(&["0"]),
 ];

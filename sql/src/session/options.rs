@@ -87,10 +87,6 @@ impl SessionOptions {
         self.get(key).and_then(option::flag)
     }
 
-    fn is(&self, key: &str, word: &str) -> bool {
-        self.get(key).is_some_and(|value| value.trim().eq_ignore_ascii_case(word))
-    }
-
     /// Number of parallel instances of each operator.
     pub fn parallelism(&self) -> u32 {
         self.number("parallelism.default").unwrap_or(1)
@@ -126,16 +122,6 @@ impl SessionOptions {
         self.duration_ms("table.exec.state.ttl").unwrap_or(0)
     }
 
-    /// Whether rows whose event time is NULL are dropped, instead of failing the job.
-    pub fn drops_null_rowtime(&self) -> bool {
-        self.is("table.exec.source.null-rowtime", "DROP")
-    }
-
-    /// Whether open windows over processing time are emitted when the input ends.
-    pub fn emits_pending_windows(&self) -> bool {
-        self.flag("table.exec.window.emit-pending").unwrap_or(false)
-    }
-
     /// Whether aggregation has two phases: `None` leaves it to the planner.
     pub fn two_phase_aggregation(&self) -> Option<bool> {
         match self.get("table.optimizer.agg-phase-strategy")?.trim().to_ascii_uppercase().as_str() {
@@ -143,28 +129,6 @@ impl SessionOptions {
             "TWO_PHASE" => Some(true),
             _ => None,
         }
-    }
-
-    /// The longest time in milliseconds, and the most rows, that changes are held back; nothing if mini-batches are off.
-    pub fn mini_batch(&self) -> Option<(u64, Option<u64>)> {
-        self.flag("table.exec.mini-batch.enabled").filter(|enabled| *enabled)?;
-        let size: i64 = self.number("table.exec.mini-batch.size").unwrap_or(-1);
-        Some((self.duration_ms("table.exec.mini-batch.allow-latency").unwrap_or(0), u64::try_from(size).ok()))
-    }
-
-    /// Whether equal parts of a plan run once.
-    pub fn reuses_sub_plans(&self) -> bool {
-        self.flag("table.optimizer.reuse-sub-plan-enabled").unwrap_or(true)
-    }
-
-    /// Whether functions that vary from call to call are allowed where rows may be withdrawn.
-    pub fn ignores_non_determinism(&self) -> bool {
-        self.is("table.optimizer.non-deterministic-update.strategy", "IGNORE")
-    }
-
-    /// Whether hints may give options of tables.
-    pub fn allows_table_options_in_hints(&self) -> bool {
-        self.flag("table.dynamic-table-options.enabled").unwrap_or(true)
     }
 
     /// Time between the checkpoints of a query whose rows come back, in milliseconds. Rows appear with checkpoints.

@@ -88,8 +88,9 @@ fn input_kind(options: Options<'_>, input: &Schema) -> Result<InputKind, Operato
             Err(OperatorError::fatal("SCHEMA-KIND", message))
         }
         (InputKind::Rows, true) => {
-            let message =
-                format!("the input is to have rows, but its last column is {KIND}, the kind of changes; set input to \"changes\"");
+            let message = format!(
+                "the input is to have rows, but its last column is {KIND}, the kind of changes; set input to \"changes\""
+            );
             Err(OperatorError::fatal("SCHEMA-KIND", message))
         }
     }

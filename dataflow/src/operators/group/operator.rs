@@ -13,11 +13,11 @@ use crate::changelog::{KIND, RowKind};
 use crate::element::{CheckpointBarrier, EventTime};
 use crate::key_group::key_group_range;
 use crate::operator::{Collector, KeyGroupSnapshot, Operator, OperatorContext, OperatorError, RestoredState, StateSnapshot};
+use crate::operators::group::InputKind;
 use crate::operators::group::changes::ChangeWriter;
 use crate::operators::group::expiry::Expiry;
 use crate::operators::group::saved::{FrozenTable, Saved};
 use crate::operators::group::table::{Table, Touch};
-use crate::operators::group::InputKind;
 use crate::operators::keyed::{Layout, Partials, key_columns};
 use crate::state::{StateReader, owned_position};
 

@@ -32,7 +32,8 @@ pub(in crate::operators) fn check_partials(input: &Schema) -> Result<(), Operato
     if input.fields().last().is_some_and(|field| field.name() == PARTIAL && field.data_type() == &DataType::Binary) {
         return Ok(());
     }
-    let message = format!("the input is to have partial aggregates, but its last column is not {PARTIAL} BYTES, as agg.local adds it");
+    let message =
+        format!("the input is to have partial aggregates, but its last column is not {PARTIAL} BYTES, as agg.local adds it");
     Err(OperatorError::fatal("SCHEMA-PARTIAL", message))
 }
 

@@ -29,7 +29,8 @@ pub(super) fn build(descriptor: &OperatorDescriptor, context: &OperatorContext) 
     let wanted: Vec<AggregateOption> = options.parse("aggregates")?.unwrap_or_default();
     let aggregates: Vec<_> = wanted.into_iter().map(|option| AggregateCall::plan(option, input)).collect::<Result<_, _>>()?;
     if let Some(ordered) = aggregates.iter().find(|aggregate| !aggregate.merges()) {
-        let message = format!("{:?} depends on the order of its rows, or keeps them all; aggregate in one phase", ordered.field().name());
+        let message =
+            format!("{:?} depends on the order of its rows, or keeps them all; aggregate in one phase", ordered.field().name());
         return Err(OperatorError::fatal("AGG-FUNCTION", message));
     }
     let layout = keys.layout(aggregates, context, input)?;

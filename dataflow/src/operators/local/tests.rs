@@ -91,9 +91,7 @@ fn aggregates() -> Value {
         ("max", Some("d"), true),
         ("var_pop", Some("d"), false),
     ];
-    let call = |(index, (function, column, filter)): (usize, &(&str, Option<&str>, bool))| {
-        json!({"name": format!("a{index}"), "function": function, "column": column, "filter": filter.then_some("even")})
-    };
+    let call = |(index, (function, column, filter)): (usize, &(&str, Option<&str>, bool))| json!({"name": format!("a{index}"), "function": function, "column": column, "filter": filter.then_some("even")});
     calls.iter().enumerate().map(call).collect()
 }
 
@@ -238,8 +236,10 @@ fn what_can_t_be_computed_in_parts_is_refused() {
 #[test]
 fn an_input_without_partial_aggregates_is_refused() {
     for kind in ["agg.group", "window.agg"] {
-        let options = json!({"keys": ["k"], "input": "partials", "time_column": "t", "window": {"type": "tumble", "size_ms": 10}});
-        let error = build(&json!({"kind": kind, "options": options}), &context(1, 0, vec![(schema(), Vec::new())])).err().unwrap();
+        let options =
+            json!({"keys": ["k"], "input": "partials", "time_column": "t", "window": {"type": "tumble", "size_ms": 10}});
+        let error =
+            build(&json!({"kind": kind, "options": options}), &context(1, 0, vec![(schema(), Vec::new())])).err().unwrap();
         assert_eq!(error.code, "SCHEMA-PARTIAL", "{kind}");
     }
 }
