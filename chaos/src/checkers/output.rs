@@ -73,7 +73,7 @@ mod tests {
     #[test]
     fn a_duplicated_and_a_lost_row_of_each_table_of_the_sql_job_are_found() {
         assert!(matches!(judged("exactly-once", &of_sql(|_, _| {})), Judgement::Held { .. }));
-        for table in ["per_window", "per_product", "per_remainder"] {
+        for table in ["per_window", "per_product", "per_remainder", "selected"] {
             let doubled = of_sql(|name, lines| {
                 if name == table {
                     lines.push(lines[0].clone())

@@ -16,7 +16,7 @@ use super::scene::Scene;
 use crate::checkers::checkpoints::is_half_written;
 use crate::checkers::recovery::recovered;
 use crate::history::{FinalJob, History, Phase, What};
-use crate::workload::sql::committed_tables;
+use crate::workload::sql::{Query, committed_tables};
 use crate::workload::{JudgedJob, committed_lines};
 
 const PACE: Duration = Duration::from_millis(200);
@@ -85,7 +85,7 @@ fn missing_files(root: &Path, job: JobId, checkpoint: weir_protocol::CheckpointI
 }
 
 /// Waits until all jobs have ended, and records the final state.
-pub(super) fn end(scene: &mut Scene, job: &JudgedJob, output: &Path, progress: fn(&str)) -> io::Result<()> {
+pub(super) fn end(scene: &mut Scene, job: &JudgedJob, query: Option<Query>, output: &Path, progress: fn(&str)) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let client = ClusterClient::new(scene.cluster.rest_addresses()).map_err(io::Error::other)?;
     // The job may have to read everything again at its given rate, and it may have to recover once more.
@@ -100,6 +100,7 @@ pub(super) fn end(scene: &mut Scene, job: &JudgedJob, output: &Path, progress: f
         scene.recorder.note(What::Phase { phase: Phase::Interrupted });
         return Ok(());
     }
+    let selected = query.map(|query| query.end(bound)).transpose()?;
     let listed = runtime.block_on(client.list(CALL)).map_err(io::Error::other)?;
     let jobs = listed.jobs.into_iter().map(|job| FinalJob { job: job.jid, name: job.name, status: job.state });
     scene.recorder.note(What::FinalJobs { jobs: jobs.collect() });
@@ -113,7 +114,7 @@ pub(super) fn end(scene: &mut Scene, job: &JudgedJob, output: &Path, progress: f
     note_slots_and_strangers(scene, &runtime, &client)?;
     scene.recorder.note(match job {
         JudgedJob::Counting(_) => What::Rows { lines: committed_lines(output)? },
-        JudgedJob::Sql(_) => What::Tables { tables: committed_tables(output)? },
+        JudgedJob::Sql(_) => What::Tables { tables: committed_tables(output)?.into_iter().chain(selected).collect() },
     });
     scene.recorder.note(What::Phase { phase: Phase::Done });
     Ok(())

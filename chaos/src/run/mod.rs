@@ -38,7 +38,7 @@ pub enum Workload {
     Counting,
     /// The counting job, and beside it submissions, cancellations, savepoints, short jobs and transfers of leadership.
     Churn,
-    /// A SQL script: windows, and aggregates whose rows change.
+    /// A SQL script: windows, and aggregates whose rows change. Beside it, a client reads the rows of a query.
     Sql,
 }
 
@@ -60,7 +60,8 @@ impl Workload {
                 "the same job, and beside it submissions with tokens, cancellations, savepoints, short jobs and leadership transfers"
             }
             Self::Sql => {
-                "a SQL script (a fifth of the rows): windows, and aggregates whose changes are files; what it means can be computed"
+                "a SQL script (a fifth of the rows): windows, aggregates whose changes are files, and a query whose rows a client reads; \
+                 what it means can be computed"
             }
         }
     }
@@ -133,7 +134,9 @@ pub fn run(options: &RunOptions, stop: &Arc<AtomicBool>) -> io::Result<Judged> {
     leftovers::remove();
     let recorder = Recorder::create(&options.report)?;
     let directory = leftovers::working_directory()?;
-    let cluster = LocalClusterOptions::under(&directory)?;
+    let mut cluster = LocalClusterOptions::under(&directory)?;
+    // The query of the SQL workload takes a slot, and both of the other jobs must fit on one TaskManager.
+    cluster.slots += u32::from(options.workload == Workload::Sql);
     let job = judged_job(options, cluster.slots);
     recorder.note(What::Run(header(options, &job, &cluster)));
     let hindrances = Hindrances::of_this_machine();
@@ -151,6 +154,7 @@ pub fn run(options: &RunOptions, stop: &Arc<AtomicBool>) -> io::Result<Judged> {
     let plan = Plan::draw(options.seed, &possible, options.duration);
     let needed = |need: Need| possible.iter().any(|nemesis| nemesis.need == need);
     let parts = Parts {
+        slots: cluster.slots,
         network: hindrances.hinders(Need::Network, None).is_none(),
         clocks: needed(Need::Clock),
         // When the file storage loses power, so do the machines with raft logs.
@@ -229,6 +233,10 @@ fn go(
     let _observer = Observer::start(&jobmanagers, &output, recorder, &scene.view)?;
     let job = submit(options, &scene, judged, directory, &output)?;
     scene.view.with(|view| view.watched = Some(job));
+    let query = match judged {
+        JudgedJob::Sql(sql) => Some(sql.start_query(&options.binary, &addresses, directory)?),
+        JudgedJob::Counting(_) => None,
+    };
     let churn = match options.workload {
         Workload::Counting | Workload::Sql => None,
         Workload::Churn => Some(Churn::start(addresses, options.seed, &scene.file_storage.join("churn"), recorder)?),
@@ -255,7 +263,7 @@ fn go(
         churn.end();
     }
     recorder.note(What::Phase { phase: Phase::Ending });
-    ending::end(&mut scene, judged, &output, options.progress)
+    ending::end(&mut scene, judged, query, &output, options.progress)
 }
 
 /// Submits the judged job, as a client does.

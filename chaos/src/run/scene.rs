@@ -34,6 +34,8 @@ const STATE_IN_FILES: &str = "execution.checkpointing.data-inline-threshold=0";
 /// The parts that a cluster needs so that faults can be injected.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Parts {
+    /// Number of slots of each TaskManager.
+    pub slots: u32,
     pub network: bool,
     /// Clocks that can be set.
     pub clocks: bool,
@@ -85,6 +87,7 @@ impl Scene {
         stop: &Arc<AtomicBool>,
     ) -> io::Result<Self> {
         let mut options = LocalClusterOptions { binary, coordination, ..LocalClusterOptions::under(directory)? };
+        options.slots = parts.slots;
         options.settings.extend(SHORT_SESSIONS.map(str::to_owned));
         // Every other run keeps state in separate files, which later checkpoints reference again and which must be removed.
         if parts.seed % 2 == 1 {

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use weir_sql_reference::{Changelog, Reference, Relation, Row, RowKind, Tables, Value, insertions};
 
+use super::query::{SELECT, SELECTED};
 use super::{CommittedTable, SqlJob, TABLES};
 
 /// What the committed tables must be, and what is wrong with them.
@@ -31,7 +32,7 @@ impl SqlJob {
                 return verdict;
             }
         };
-        for (name, changes) in TABLES {
+        for (name, changes) in TABLES.into_iter().chain([(SELECTED, false)]) {
             let empty = CommittedTable::new();
             let table = committed.get(name).unwrap_or(&empty);
             let lines: usize = table.values().map(Vec::len).sum();
@@ -59,7 +60,7 @@ impl SqlJob {
         let orders: Relation = (0..self.rows as i64).map(row).collect();
         let tables = Tables::from([("default_catalog.default_database.orders".to_owned(), orders)]);
         // Where the files are does not matter to the plans.
-        let insertions = insertions(&self.script(Path::new("/output")))?;
+        let insertions = insertions(&format!("{}{}", self.script(Path::new("/output")), inserted_query()))?;
         let mut reference = Reference::default();
         let mut expected = BTreeMap::new();
         for insertion in insertions {
@@ -83,6 +84,14 @@ impl SqlJob {
         }
         tables
     }
+}
+
+/// The query as an INSERT, for the reference.
+fn inserted_query() -> String {
+    format!(
+        "CREATE TABLE {SELECTED} (id BIGINT, product BIGINT, buyer BIGINT) WITH ('connector' = 'blackhole');\n\
+         INSERT INTO {SELECTED} {SELECT};\n"
+    )
 }
 
 /// A row with all values as CSV has them.

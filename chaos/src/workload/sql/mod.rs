@@ -1,9 +1,10 @@
 //! A job whose correct output is what its SQL script means: windows, and aggregates that change.
 //!
 //! `weir sql` plans and submits the script. The judge plans it once more, and evaluates the plan over the generated rows by
-//! definition (`sql/reference`).
+//! definition (`sql/reference`). Beside the script, a client reads the rows of a query.
 
 mod judge;
+mod query;
 #[cfg(test)]
 mod tests;
 
@@ -15,13 +16,15 @@ use std::process::Command;
 use serde::{Deserialize, Serialize};
 use weir_protocol::JobId;
 
+pub use query::Query;
+
 /// The tables that the script writes, each into a directory of its own. Those that change have a key: their first column.
 const TABLES: [(&str, bool); 3] = [("per_window", false), ("per_product", true), ("per_remainder", true)];
 
 /// The name of the job.
 pub(super) const KEY: &str = "sql";
 
-/// The committed rows of a table: for each subtask of the sink, by its number, its lines in the order in which they were written.
+/// The committed rows of a table, or those that the client of the query got: for each subtask of the sink, by its number, its lines in the order in which they were written.
 pub type CommittedTable = BTreeMap<String, Vec<String>>;
 
 /// Runs a script of three INSERTs over generated rows. There is one row per millisecond of event time.
@@ -36,10 +39,26 @@ pub struct SqlJob {
 }
 
 impl SqlJob {
+    /// The generated table.
+    fn orders(&self) -> String {
+        let Self { rows, rows_per_second, .. } = self;
+        let last = rows.saturating_sub(1);
+        format!(
+            "CREATE TABLE orders (
+  id BIGINT NOT NULL,
+  ts TIMESTAMP(3) NOT NULL,
+  product AS MOD(id, 13),
+  buyer AS CASE WHEN MOD(id, 11) = 0 THEN NULL ELSE MOD(id * 7919, 101) END,
+  WATERMARK FOR ts AS ts
+) WITH ('connector' = 'datagen', 'rows-per-second' = '{rows_per_second}', 'number-of-rows' = '{rows}',
+        'fields.id.kind' = 'sequence', 'fields.id.start' = '0', 'fields.id.end' = '{last}');"
+        )
+    }
+
     /// The script, which writes below the directory `output`.
     pub fn script(&self, output: &Path) -> String {
         let step_ms = 1_000 / self.rows_per_second.max(1);
-        let Self { rows, rows_per_second, parallelism, checkpoint_interval_ms } = self;
+        let Self { parallelism, checkpoint_interval_ms, .. } = self;
         let files = |table: &str, more: &str| {
             let path = output.join(table);
             format!("WITH ('connector' = 'filesystem', 'format' = 'csv', 'path' = '{}'{more})", path.display())
@@ -47,7 +66,7 @@ impl SqlJob {
         let changes = ", 'sink.changelog.kind-column' = 'kind'";
         let (per_window, per_product, per_remainder) =
             (files("per_window", ""), files("per_product", changes), files("per_remainder", changes));
-        let last = rows.saturating_sub(1);
+        let orders = self.orders();
         format!(
             "-- Rows are {step_ms} ms apart.
 SET 'pipeline.name' = '{KEY}';
@@ -60,14 +79,7 @@ SET 'restart-strategy.type' = 'fixed-delay';
 SET 'restart-strategy.fixed-delay.attempts' = '10000';
 SET 'restart-strategy.fixed-delay.delay' = '50 ms';
 
-CREATE TABLE orders (
-  id BIGINT NOT NULL,
-  ts TIMESTAMP(3) NOT NULL,
-  product AS MOD(id, 13),
-  buyer AS CASE WHEN MOD(id, 11) = 0 THEN NULL ELSE MOD(id * 7919, 101) END,
-  WATERMARK FOR ts AS ts
-) WITH ('connector' = 'datagen', 'rows-per-second' = '{rows_per_second}', 'number-of-rows' = '{rows}',
-        'fields.id.kind' = 'sequence', 'fields.id.start' = '0', 'fields.id.end' = '{last}');
+{orders}
 
 CREATE TABLE per_window (window_start STRING, window_end STRING, product BIGINT, orders BIGINT, ids BIGINT, buyers BIGINT)
 {per_window};
