@@ -1,5 +1,7 @@
 //! REST calls that continue across leader changes.
 
+mod catalog;
+
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -19,6 +21,7 @@ use weir_world::{Millis, MonotonicClock, random_id};
 
 use crate::ClientError;
 use crate::outage::{Outage, time_text};
+pub(crate) use catalog::CommitFailure;
 
 /// Largest number of JobManager addresses.
 const MAX_ADDRESSES: usize = 64;
@@ -413,6 +416,20 @@ impl ClusterClient {
         repeat: Repeat,
         deadline: Deadline,
     ) -> Result<T, ClientError> {
+        self.call_noting(method, path, body, repeat, deadline, &mut false).await
+    }
+
+    /// As [`Self::call`]. Notes whether an attempt before the last may have been carried out. A standby does not tell this apart
+    /// from a missing leader, so each attempt counts that something has answered, or may have.
+    async fn call_noting<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+        repeat: Repeat,
+        deadline: Deadline,
+        may_be_done: &mut bool,
+    ) -> Result<T, ClientError> {
         let mut pause = PAUSE_MS.0;
         let (mut last, mut uncertain) = (String::new(), None);
         let mut outage = Outage::new(self.clock.now());
@@ -445,10 +462,12 @@ impl ClusterClient {
                     }
                     Err(Failure::NotDone(why)) => {
                         outage.failed(false);
+                        *may_be_done = true;
                         last = why;
                     }
                     Err(Failure::Unknown(why)) => {
                         outage.failed(false);
+                        *may_be_done = true;
                         last.clone_from(&why);
                         uncertain = Some(why);
                     }
@@ -615,4 +634,4 @@ fn parse_address(address: &str) -> Result<Url, ClientError> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -16,10 +16,10 @@ const SOON: Duration = Duration::from_millis(400);
 const LONG: Duration = Duration::from_secs(60);
 
 /// A request as the server saw it: method and path, body.
-type Seen = Arc<Mutex<Vec<(String, Value)>>>;
+pub(crate) type Seen = Arc<Mutex<Vec<(String, Value)>>>;
 
 /// A JobManager's REST side: `answer(nth request, line, body)`; `None` drops the connection without an answer.
-async fn serve<F>(answer: F) -> (String, Seen)
+pub(crate) async fn serve<F>(answer: F) -> (String, Seen)
 where
     F: Fn(usize, &str, &Value) -> Option<(u16, Value)> + Send + Sync + 'static,
 {

@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows of terminals. What a statement asks for is decided in `weir_sql::command`; this file carries it out.
 
+mod catalog;
 mod error;
 mod outcome;
 
@@ -10,12 +11,13 @@ use std::time::Duration;
 use weir_protocol::JobId;
 use weir_protocol::job_graph::JobGraph;
 use weir_protocol::rest::{JobDescription, QueryRows};
-use weir_sql::command::{self, Step, Submit, on_large_stack};
+use weir_sql::command::{self, Decided, Step, Submit, on_large_stack};
 use weir_sql::completion::Names;
 use weir_sql::script::{ScriptStatement, SqlError};
 use weir_sql::session::Session;
 
 use crate::{ClientError, ClusterClient};
+use catalog::{Committed, Doubtful, Home, Prepared};
 pub use error::SqlClientError;
 pub use outcome::{Outcome, ResultView, RunningQuery, Submission};
 pub use weir_sql::session::ResultTable;
@@ -23,23 +25,57 @@ pub use weir_sql::session::ResultTable;
 /// How long the end of a job is waited for: in effect, without limit.
 const FOREVER: Duration = Duration::from_secs(365 * 86_400);
 
+/// How often a statement is decided because others have changed the same tables of the cluster's catalogue meanwhile.
+const ATTEMPTS: u32 = 10;
+
 /// Says what is wrong with a graph, one message for each problem.
 type Check = fn(&JobGraph) -> Result<(), Vec<String>>;
 
-/// Runs the statements of one session. Its tables, views and options live as long as this value.
+/// Runs the statements of one session. Its temporary objects and options live as long as this value, and so do its databases, tables
+/// and views unless they are the cluster's.
 #[derive(Debug)]
 pub struct SqlClient {
     session: Session,
+    home: Home,
     cluster: ClusterClient,
     /// How long one call to the cluster may take.
     patience: Duration,
     check: Check,
 }
 
+/// What a statement has done so far.
+#[derive(Debug)]
+struct Work {
+    /// All attempts to submit its job use one token, so that an attempt whose answer is lost creates no second job.
+    token: String,
+    job: Option<JobId>,
+    /// Whether a commit of its changes got no clear answer.
+    may_be_made: bool,
+}
+
+impl Work {
+    /// The error of a statement that the cluster could not carry on.
+    fn unfinished(&self, error: ClientError) -> SqlClientError {
+        match *self {
+            Self { job: None, may_be_made: false, .. } => SqlClientError::Cluster(error),
+            Self { job, may_be_made, .. } => SqlClientError::Unfinished { error, may_be_made, job },
+        }
+    }
+}
+
 impl SqlClient {
-    /// A client with a new session. Only statements about jobs call the cluster, each for at most `patience`.
+    /// A client with a new session and a catalogue of its own. Only statements about jobs call the cluster, each for at most
+    /// `patience`.
     pub fn new(cluster: ClusterClient, patience: Duration) -> Self {
-        Self { session: Session::default(), cluster, patience, check: |_| Ok(()) }
+        Self { session: Session::default(), home: Home::default(), cluster, patience, check: |_| Ok(()) }
+    }
+
+    /// The same client, but databases and permanent tables and views are those of the cluster. Statements that use them call the
+    /// cluster.
+    #[must_use]
+    pub fn use_cluster_catalog(mut self) -> Self {
+        self.home = Home::Cluster { generation: None };
+        self
     }
 
     /// The same client, but `check` sees each graph before it is submitted. Its messages refuse the statement.
@@ -51,19 +87,51 @@ impl SqlClient {
 
     /// Runs one statement. INSERT returns once its job is durable; see [`Submission::is_awaited`].
     ///
-    /// If the returned future is dropped while a job is being submitted, the job may exist.
+    /// If the returned future is dropped, the statement may still be carried out: its job may exist, and the cluster's catalogue may
+    /// be changed.
     pub async fn run(&mut self, statement: &ScriptStatement) -> Result<Outcome, SqlClientError> {
-        let session = &mut self.session;
-        match on_large_stack(|| command::decide(session, statement))?? {
-            Step::Done => Ok(Outcome::Done),
-            Step::Table(table) => Ok(Outcome::Table(table)),
-            Step::Submit(Submit { graph, is_awaited, then, notices }) => {
-                let job_id = self.submit(&graph).await?;
-                if let Some(session) = then {
-                    self.session = *session;
-                }
+        let mut work = Work { token: format!("{:032x}", weir_world::random_id()), job: None, may_be_made: false };
+        let mut doubtful: Option<Box<Doubtful>> = None;
+        for _ in 0..ATTEMPTS {
+            self.prepare_catalog(statement, &work).await?;
+            if let Some(doubtful) = doubtful.take()
+                && let Some(outcome) = self.settle(doubtful, &work)?
+            {
+                return Ok(outcome);
+            }
+            let session = self.session.clone();
+            let decided = on_large_stack(|| command::decided(session, statement))?;
+            let Decided { step, session, changes } = decided.map_err(|error| SqlClientError::after(work.job, error))?;
+            let outcome = self.carry_out(step, &mut work).await?;
+            match self.commit(Prepared { outcome, session, changes }, &mut work).await? {
+                Committed::Done(outcome) => return Ok(outcome),
+                Committed::Outdated(perhaps) => doubtful = perhaps,
+            }
+        }
+        Err(match doubtful {
+            Some(doubtful) => work.unfinished(doubtful.error),
+            None => SqlClientError::after(work.job, command::outdated()),
+        })
+    }
+
+    /// Carries out the cluster's part of a statement.
+    async fn carry_out(&self, step: Step, work: &mut Work) -> Result<Outcome, SqlClientError> {
+        match step {
+            Step::Submit(Submit { graph, is_awaited, notices, .. }) => {
+                let job_id = match work.job {
+                    Some(job) => job,
+                    None => self.submit(&graph, &work.token).await?,
+                };
+                work.job = Some(job_id);
                 Ok(Outcome::Submitted(Submission { job_id, name: graph.name, is_awaited, notices }))
             }
+            // The catalogue was changed meanwhile so that the text means something else.
+            _ if work.job.is_some() => {
+                let error = SqlError::new("SQL-CONFLICT", "the statement no longer asks for a job");
+                Err(SqlClientError::after(work.job, error))
+            }
+            Step::Done => Ok(Outcome::Done),
+            Step::Table(table) => Ok(Outcome::Table(table)),
             Step::Query(query) => self.start(query).await,
             Step::ShowJobs => {
                 let overview = self.cluster.list(self.patience).await?;
@@ -115,11 +183,9 @@ impl SqlClient {
         (self.check)(graph).map_err(|problems| command::cannot_run(&problems))
     }
 
-    /// Submits a job. All attempts use one token, so that an attempt whose answer is lost creates no second job.
-    async fn submit(&self, graph: &JobGraph) -> Result<JobId, SqlClientError> {
+    async fn submit(&self, graph: &JobGraph, token: &str) -> Result<JobId, SqlClientError> {
         self.checked(graph)?;
-        let token = format!("{:032x}", weir_world::random_id());
-        Ok(self.cluster.submit(graph, Some(&token), self.patience).await?.job_id)
+        Ok(self.cluster.submit(graph, Some(token), self.patience).await?.job_id)
     }
 
     /// Waits, across leader changes, until a job has ended. Calls `look` with every description of it. Returns the last.
@@ -132,7 +198,8 @@ impl SqlClient {
         self.session.options.set(key, value)
     }
 
-    /// The names that the session knows now, for completion.
+    /// The names that the session knows now, for completion. Those of the cluster's catalogue are as of [`Self::refresh_catalog`] and
+    /// of the last statement.
     pub fn names(&self) -> Names {
         Names::of(&self.session)
     }

@@ -1,17 +1,19 @@
 //! The permanent databases, tables and views, which all sessions share.
 //!
 //! Only the leader changes them, so what it has read and written is what the store holds. Statements work on a snapshot. A change
-//! that was decided on an older snapshot is not applied: the statement is decided again.
+//! that was decided on an older snapshot is not applied if it is about names that were changed since: the statement is decided again.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Mutex, MutexGuard, OnceCell};
 use weir_ha::{Found, SqlChanges, SqlStore, StoreError};
-use weir_sql::catalog::{CatalogChange, CatalogObject, DEFAULT_CATALOG, ObjectPath};
+use weir_sql::catalog::{CatalogChange, CatalogObject, DEFAULT_CATALOG, MemoryCatalog, NamedObject, ObjectPath};
 
+use crate::client_catalogue::WrittenAnswer;
 use crate::error::GatewayError;
-use crate::records::{DatabaseRecord, ObjectRecord};
+use crate::recent_changes::RecentChanges;
+use crate::records::DatabaseRecord;
 
 /// Most tables and views.
 pub(crate) const MAX_OBJECTS: usize = 10_000;
@@ -27,6 +29,16 @@ pub(crate) struct Snapshot {
     pub(crate) generation: u64,
     pub(crate) databases: Vec<String>,
     pub(crate) objects: BTreeMap<ObjectPath, CatalogObject>,
+    /// The answer to clients that ask for the whole catalogue, once one has asked.
+    pub(crate) answer: OnceCell<WrittenAnswer>,
+}
+
+impl Snapshot {
+    /// The catalogue of a session without temporary tables and views.
+    pub(crate) fn catalog(&self) -> MemoryCatalog {
+        let permanent = self.objects.iter().map(|(path, object)| (path.clone(), object.clone()));
+        MemoryCatalog::new(self.databases.iter().cloned(), permanent)
+    }
 }
 
 /// The catalogue of a leader.
@@ -43,6 +55,7 @@ pub(crate) struct Loaded {
     snapshot: Arc<Snapshot>,
     database_versions: BTreeMap<String, u64>,
     object_versions: BTreeMap<ObjectPath, u64>,
+    recent: RecentChanges,
 }
 
 /// The right to change the catalogue. Meanwhile no one else does.
@@ -67,24 +80,29 @@ impl Catalogue {
         if let Some(loaded) = &*loaded {
             return Ok(loaded.snapshot.clone());
         }
-        let (databases, objects) = self.store.catalog::<DatabaseRecord, ObjectRecord>().await?;
+        let (databases, objects) = self.store.catalog::<DatabaseRecord, NamedObject>().await?;
         let read = Loaded::new(self.next_generation(), databases, objects);
         let snapshot = read.snapshot.clone();
         *loaded = Some(read);
         Ok(snapshot)
     }
 
-    /// Begins a change that was decided on the snapshot of this generation; `None` if that is not the newest. The caller commits
-    /// [`Change::write`], and then calls [`Change::applied`].
+    /// Whether [`Self::change`] would begin these changes now.
+    pub(crate) async fn allows(&self, generation: u64, changes: &[CatalogChange]) -> bool {
+        self.loaded.lock().await.as_ref().is_some_and(|loaded| loaded.recent.allow(generation, changes))
+    }
+
+    /// Begins a change that was decided on the snapshot of this generation; `None` if a later one has changed the same names. The
+    /// caller commits [`Change::write`], and then calls [`Change::applied`].
     pub(crate) async fn change(&self, generation: u64, changes: Vec<CatalogChange>) -> Option<Change<'_>> {
         let loaded = self.loaded.lock().await;
-        let is_newest = loaded.as_ref().is_some_and(|loaded| loaded.snapshot.generation == generation);
-        is_newest.then(|| Change { loaded, generation: self.next_generation(), changes })
+        let is_allowed = loaded.as_ref().is_some_and(|loaded| loaded.recent.allow(generation, &changes));
+        is_allowed.then(|| Change { loaded, generation: self.next_generation(), changes })
     }
 }
 
 impl Loaded {
-    fn new(generation: u64, databases: Vec<Found<DatabaseRecord>>, objects: Vec<Found<ObjectRecord>>) -> Self {
+    fn new(generation: u64, databases: Vec<Found<DatabaseRecord>>, objects: Vec<Found<NamedObject>>) -> Self {
         let mut snapshot = Snapshot { generation, ..Snapshot::default() };
         let (mut database_versions, mut object_versions) = (BTreeMap::new(), BTreeMap::new());
         for Found { record, version } in databases {
@@ -95,18 +113,19 @@ impl Loaded {
             object_versions.insert(record.path.clone(), version);
             snapshot.objects.insert(record.path, record.object);
         }
-        Self { snapshot: Arc::new(snapshot), database_versions, object_versions }
+        Self { snapshot: Arc::new(snapshot), database_versions, object_versions, recent: RecentChanges::new(generation) }
     }
 }
 
 impl Change<'_> {
+    /// The generation of the catalogue before the changes.
+    pub(crate) fn before(&self) -> Option<u64> {
+        self.loaded.as_ref().map(|loaded| loaded.snapshot.generation)
+    }
+
     /// Adds the changes to a commit.
     pub(crate) fn write(&self, commit: &mut SqlChanges) -> Result<(), GatewayError> {
-        if self.changes.len() > MAX_CHANGES {
-            let message =
-                format!("SQL-LIMIT: the statement changes more than {MAX_CHANGES} tables and views; drop them one by one");
-            return Err(GatewayError::bad_request(message));
-        }
+        check_changes(&self.changes)?;
         let Some(loaded) = &*self.loaded else { return Ok(()) };
         for change in &self.changes {
             match change {
@@ -125,7 +144,7 @@ impl Change<'_> {
                     if version.is_none() {
                         check_number(loaded.object_versions.len(), MAX_OBJECTS, "tables and views")?;
                     }
-                    let record = ObjectRecord { path: path.clone(), object: object.clone() };
+                    let record = NamedObject { path: path.clone(), object: object.clone() };
                     commit.put_object(names(path), &record, version)?;
                 }
                 CatalogChange::RemoveObject { path } => {
@@ -138,10 +157,16 @@ impl Change<'_> {
         Ok(())
     }
 
-    /// Notes that the changes are in the store, under this version. Without a version, the catalogue is read again.
-    pub(crate) fn applied(mut self, version: Option<u64>) {
-        let Some(version) = version else { return self.forget() };
-        let Some(loaded) = &mut *self.loaded else { return };
+    /// Notes that the changes are in the store, under this version. Without a version, the catalogue is read again. Returns the
+    /// generation after the changes.
+    pub(crate) fn applied(mut self, version: Option<u64>) -> u64 {
+        let generation = self.generation;
+        let Some(version) = version else {
+            self.forget();
+            return generation;
+        };
+        let Some(loaded) = &mut *self.loaded else { return generation };
+        loaded.recent.note(generation, &self.changes);
         let mut databases = loaded.snapshot.databases.clone();
         let mut objects = loaded.snapshot.objects.clone();
         for change in std::mem::take(&mut self.changes) {
@@ -164,7 +189,8 @@ impl Change<'_> {
                 }
             }
         }
-        loaded.snapshot = Arc::new(Snapshot { generation: self.generation, databases, objects });
+        loaded.snapshot = Arc::new(Snapshot { generation, databases, objects, answer: OnceCell::new() });
+        generation
     }
 
     /// Notes that it is not known what is in the store: the catalogue is read again.
@@ -176,6 +202,15 @@ impl Change<'_> {
 fn names(path: &ObjectPath) -> [&str; 3] {
     debug_assert_eq!(path.catalog, DEFAULT_CATALOG);
     [&path.catalog, &path.database, &path.name]
+}
+
+/// Checks how many changes a statement makes.
+pub(crate) fn check_changes(changes: &[CatalogChange]) -> Result<(), GatewayError> {
+    if changes.len() <= MAX_CHANGES {
+        return Ok(());
+    }
+    let message = format!("SQL-LIMIT: the statement changes more than {MAX_CHANGES} tables and views; drop them one by one");
+    Err(GatewayError::bad_request(message))
 }
 
 fn check_number(number: usize, most: usize, what: &str) -> Result<(), GatewayError> {

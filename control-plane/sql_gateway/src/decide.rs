@@ -6,11 +6,11 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 use weir_protocol::job_graph::JobGraph;
 use weir_sql::catalog::CatalogChange;
-use weir_sql::command::{self, Step, Submit, on_large_stack};
+use weir_sql::command::{self, Decided, Step, Submit, on_large_stack};
 use weir_sql::completion::{self, Names};
 use weir_sql::dialect::{Statement, parse_statement};
 use weir_sql::script::{ScriptStatement, SqlError, split};
-use weir_sql::session::SessionOptions;
+use weir_sql::session::{Session, SessionOptions};
 
 use crate::catalogue::Snapshot;
 use crate::error::GatewayError;
@@ -79,6 +79,20 @@ impl Planner {
         self.run(work).await
     }
 
+    /// Checks changes that a client has decided on this snapshot.
+    pub(crate) async fn check(
+        &self,
+        snapshot: Arc<Snapshot>,
+        changes: Vec<CatalogChange>,
+    ) -> Result<Vec<CatalogChange>, GatewayError> {
+        let work = move || {
+            let session = Session { catalog: snapshot.catalog(), options: SessionOptions::default() };
+            session.check_changes(&changes).map_err(|error| GatewayError::bad_request(error.render("")))?;
+            Ok(changes)
+        };
+        self.run(work).await?
+    }
+
     async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, GatewayError> {
         let busy = || GatewayError::too_many("SQL-BUSY: too many statements wait to be planned; try again");
         let _place = self.waiting.try_acquire().map_err(|_| busy())?;
@@ -99,17 +113,11 @@ fn decide(request: &Request, check: GraphCheck) -> Result<Decision, SqlError> {
         session.options.set(key, value)?;
     }
     let configured = session.options.clone();
-    let mut step = command::decide(&mut session, &statement)?;
+    let Decided { step, mut session, changes } = command::decided(session, &statement)?;
     if let Step::Submit(Submit { graph, .. }) | Step::Query(command::Query { graph, .. }) = &step {
         check(graph).map_err(|problems| command::cannot_run(&problems))?;
     }
-    if let Step::Submit(Submit { then, .. }) = &mut step
-        && let Some(then) = then.take()
-    {
-        session = *then;
-    }
     session.options = without(&request.config, &request.session.options, &configured, session.options);
-    let changes = session.catalog.take_changes();
     Ok(Decision { step, session: request.session.after(&session), changes, generation: request.snapshot.generation })
 }
 

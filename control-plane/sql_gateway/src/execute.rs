@@ -10,7 +10,7 @@ use weir_ha::SqlHandle;
 use weir_protocol::JobId;
 use weir_protocol::job_graph::Field;
 use weir_protocol::job_status::JobStatus;
-use weir_sql::command::{Step, Submit, description_table, overview_table, savepoint_table, submission_table};
+use weir_sql::command::{self, Step, Submit, description_table, overview_table, savepoint_table, submission_table};
 use weir_world::{Backoff, random_id};
 
 use crate::decide::Decision;
@@ -80,7 +80,7 @@ async fn begun(led: &Led, live: &LiveSession, id: SqlHandle, statement: &Stateme
 }
 
 fn outdated() -> GatewayError {
-    GatewayError::conflict("SQL-CONFLICT: other sessions change tables and views all the time; submit the statement again")
+    GatewayError::conflict(command::outdated().to_string())
 }
 
 /// Carries on the operations that an earlier leader has begun, before any further statement of the session.

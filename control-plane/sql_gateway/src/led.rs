@@ -286,7 +286,9 @@ impl Led {
             found.version = version;
         }
         *live.stored() = next;
-        change.into_iter().for_each(|change| change.applied((version > 0).then_some(version)));
+        if let Some(change) = change {
+            change.applied((version > 0).then_some(version));
+        }
         Ok(Committed::Done)
     }
 

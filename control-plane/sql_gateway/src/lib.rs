@@ -2,6 +2,7 @@
 //! coordination store holds sessions and operations, so that they survive it.
 
 mod catalogue;
+mod client_catalogue;
 mod decide;
 mod error;
 mod execute;
@@ -9,6 +10,7 @@ mod fetch;
 mod led;
 mod live;
 mod page;
+mod recent_changes;
 mod records;
 mod render;
 mod rest;

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use sqlparser::ast::Ident;
+use sqlparser::ast::{Ident, ObjectName};
 use weir_protocol::job_graph::DataType;
 use weir_protocol::job_graph::catalog::closest;
 
-use super::memory::check_name;
+use super::memory::{check_name, check_text};
 use super::{CatalogTable, TableColumn, TableColumnKind, Watermark, like};
 use crate::dialect::{ColumnDefinition, ColumnKind, CreateTable};
 use crate::script::SqlError;
@@ -48,6 +48,45 @@ pub fn create_table_as(create: &CreateTable, columns: Vec<(String, DataType, boo
         table.columns.push(TableColumn { name, kind: TableColumnKind::Physical { data_type, nullable }, comment: None });
     }
     checked(create, table)
+}
+
+/// Checks a table that is not from a statement as [`create_table`] does. Errors: `SQL-CATALOG`, `SQL-TIME`,
+/// `SQL-UNSUPPORTED`.
+pub fn check_table(table: &CatalogTable) -> Result<(), SqlError> {
+    let mut seen = std::collections::BTreeSet::new();
+    for column in &table.columns {
+        check_text(&column.name)?;
+        if !seen.insert(column.name.as_str()) {
+            return Err(SqlError::new("SQL-CATALOG", format!("there are two columns {:?}", column.name)));
+        }
+        match &column.kind {
+            TableColumnKind::Physical { data_type, .. } | TableColumnKind::Metadata { data_type, .. }
+                if data_type.is_interval() =>
+            {
+                return Err(SqlError::unsupported(format!("a table with a column of type {data_type}, {:?}", column.name)));
+            }
+            _ => {}
+        }
+    }
+    // Without places.
+    let idents = |names: &[String]| names.iter().map(Ident::new).collect();
+    let create = CreateTable {
+        name: ObjectName(Vec::new()),
+        temporary: false,
+        if_not_exists: false,
+        columns: Vec::new(),
+        watermark: None,
+        primary_key: idents(&table.primary_key),
+        comment: None,
+        partitioned_by: idents(&table.partition_keys),
+        options: Vec::new(),
+        like: None,
+        query: None,
+    };
+    if checked(&create, table.clone())? != *table {
+        return Err(SqlError::new("SQL-CATALOG", "the columns of a primary key are NOT NULL"));
+    }
+    Ok(())
 }
 
 /// What the statement itself says, unchecked.

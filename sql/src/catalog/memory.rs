@@ -61,17 +61,34 @@ impl MemoryCatalog {
         objects: impl IntoIterator<Item = (ObjectPath, CatalogObject)>,
     ) -> Self {
         let mut catalog = Self::default();
-        catalog.databases.extend(databases);
-        for (path, object) in objects {
-            catalog.databases.insert(path.database.clone());
-            catalog.permanent.insert(path, object);
-        }
+        catalog.replace_permanent(databases, objects);
         catalog
+    }
+
+    /// Replaces what others can change, as a store holds it now: the databases besides the default one, and the permanent tables and
+    /// views. Temporary objects and the current database stay, also if the database does not exist any more.
+    pub fn replace_permanent(
+        &mut self,
+        databases: impl IntoIterator<Item = String>,
+        objects: impl IntoIterator<Item = (ObjectPath, CatalogObject)>,
+    ) {
+        self.databases = BTreeSet::from([DEFAULT_DATABASE.to_owned()]);
+        self.databases.extend(databases);
+        self.permanent.clear();
+        for (path, object) in objects {
+            self.databases.insert(path.database.clone());
+            self.permanent.insert(path, object);
+        }
     }
 
     /// The permanent tables and views.
     pub fn permanent(&self) -> impl Iterator<Item = (&ObjectPath, &CatalogObject)> {
         self.permanent.iter()
+    }
+
+    /// The permanent table or view of this name, also if a temporary one hides it.
+    pub fn permanent_object(&self, path: &ObjectPath) -> Option<&CatalogObject> {
+        self.permanent.get(path)
     }
 
     /// The tables and views that live as long as the session.
@@ -92,6 +109,11 @@ impl MemoryCatalog {
     /// The databases, sorted.
     pub fn databases(&self) -> impl Iterator<Item = &str> {
         self.databases.iter().map(String::as_str)
+    }
+
+    /// Whether there is a database of this name.
+    pub fn has_database(&self, name: &str) -> bool {
+        self.databases.contains(name)
     }
 
     /// The changes of permanent objects since the last call.
@@ -119,7 +141,7 @@ impl MemoryCatalog {
             _ => return Err(too_many_parts(name)),
         };
         check_name(object)?;
-        if !self.databases.contains(&database) {
+        if !self.has_database(&database) {
             return Err(self.no_database(&database, name));
         }
         Ok(ObjectPath { catalog: DEFAULT_CATALOG.to_owned(), database, name: object.value.clone() })
@@ -178,7 +200,7 @@ impl MemoryCatalog {
     /// Makes a database the current one, as `USE` does.
     pub fn use_database(&mut self, name: &ObjectName) -> Result<(), SqlError> {
         let database = self.database(name)?;
-        if !self.databases.contains(&database) {
+        if !self.has_database(&database) {
             return Err(self.no_database(&database, name));
         }
         self.database = database;
@@ -349,12 +371,17 @@ fn check_catalog(name: &Ident) -> Result<(), SqlError> {
 
 /// Checks the length of a name.
 pub(super) fn check_name(name: &Ident) -> Result<(), SqlError> {
-    if name.value.is_empty() || name.value.len() > MAX_NAME {
-        let message = format!("a name has 1 to {MAX_NAME} bytes; this one has {}", name.value.len());
-        return Err(SqlError::new("SQL-CATALOG", message).at(name.span.start));
+    check_text(&name.value).map_err(|error| error.at(name.span.start))
+}
+
+/// As [`check_name`], for a name that is not from a statement.
+pub(crate) fn check_text(name: &str) -> Result<(), SqlError> {
+    if name.is_empty() || name.len() > MAX_NAME {
+        let message = format!("a name has 1 to {MAX_NAME} bytes; this one has {}", name.len());
+        return Err(SqlError::new("SQL-CATALOG", message));
     }
-    if name.value.chars().any(char::is_control) {
-        return Err(SqlError::new("SQL-CATALOG", "a name can't contain control characters").at(name.span.start));
+    if name.chars().any(char::is_control) {
+        return Err(SqlError::new("SQL-CATALOG", "a name can't contain control characters"));
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! The tables and views that a statement can name.
 
 mod changes;
+mod cluster;
 mod create;
 mod describe;
 mod like;
@@ -8,9 +9,11 @@ mod memory;
 mod show_create;
 mod table;
 
-pub use changes::CatalogChange;
-pub use create::{create_table, create_table_as};
+pub use changes::{CatalogChange, Standing, standing};
+pub use cluster::{CatalogAnswer, CatalogCommit, CatalogCommitted, CatalogContents, NamedObject};
+pub use create::{check_table, create_table, create_table_as};
 pub use describe::{ColumnType, DESCRIBE_COLUMNS, describe};
+pub(crate) use memory::check_text;
 pub use memory::{DEFAULT_CATALOG, DEFAULT_DATABASE, MAX_NAME, MemoryCatalog};
 pub use show_create::{show_create_table, show_create_view, type_text};
 pub use table::*;

@@ -7,7 +7,7 @@ mod step;
 
 pub use jobs::{description_table, overview_table, savepoint_table, submission_table};
 pub use large_stack::run as on_large_stack;
-pub use step::{Query, Step, Submit, cannot_run, decide};
+pub use step::{Decided, Query, Step, Submit, cannot_run, decide, decided, outdated};
 
 #[cfg(test)]
 mod tests;

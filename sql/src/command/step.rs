@@ -3,6 +3,7 @@
 use weir_protocol::JobId;
 use weir_protocol::job_graph::{CheckpointConfig, DataType, JobGraph};
 
+use crate::catalog::CatalogChange;
 use crate::dialect::{CreateTable, Explain, Insert, Show, Statement, StopJob, parse_statement, table_name};
 use crate::planner::{PlannedJob, PlannedQuery, plan_inserts, plan_rows};
 use crate::script::{ScriptStatement, SqlError};
@@ -34,6 +35,21 @@ pub fn cannot_run(problems: &[String]) -> SqlError {
     SqlError::new("SQL-JOB", format!("the job can't run:\n  {}", problems.join("\n  ")))
 }
 
+/// The error (`SQL-CONFLICT`) for a statement that was decided several times, each time on a catalogue that others changed meanwhile.
+pub fn outdated() -> SqlError {
+    SqlError::new("SQL-CONFLICT", "other sessions change tables and views all the time; submit the statement again")
+}
+
+/// What a statement asks for, and what is the case once that is done.
+#[derive(Debug)]
+pub struct Decided {
+    pub step: Step,
+    /// The session after the statement.
+    pub session: Session,
+    /// Changes of databases and of permanent tables and views, for the store of the catalogue.
+    pub changes: Vec<CatalogChange>,
+}
+
 /// A job to submit.
 #[derive(Debug)]
 pub struct Submit {
@@ -56,6 +72,18 @@ pub struct Query {
     pub is_updating: bool,
     /// What the user should know of the job.
     pub notices: Vec<String>,
+}
+
+/// As [`decide`], but leaves it to the caller when the session and the catalogue change.
+pub fn decided(mut session: Session, statement: &ScriptStatement) -> Result<Decided, SqlError> {
+    let mut step = decide(&mut session, statement)?;
+    if let Step::Submit(Submit { then, .. }) = &mut step
+        && let Some(then) = then.take()
+    {
+        session = *then;
+    }
+    let changes = session.catalog.take_changes();
+    Ok(Decided { step, session, changes })
 }
 
 /// Carries out what concerns only the session. Errors change nothing.

@@ -71,3 +71,20 @@ fn options_without_effect_are_pointed_out_once() {
     assert!(twice.notices[0].contains("'sink.rolling-policy.file-size' has no effect"), "{:?}", twice.notices);
     assert!(submitted("INSERT INTO out SELECT n FROM numbers").notices.is_empty());
 }
+
+#[test]
+fn a_decision_has_the_session_and_the_catalogue_after_the_statement() {
+    let mut session = Session::default();
+    for statement in split(TABLES).unwrap() {
+        let decided = decided(session.clone(), &statement).unwrap();
+        assert_eq!(
+            (decided.changes.len(), session.catalog.permanent().count() + 1),
+            (1, decided.session.catalog.permanent().count())
+        );
+        session = decided.session;
+    }
+    let text = "CREATE TABLE copy WITH ('connector' = 'blackhole') AS SELECT n FROM numbers";
+    let decided = decided(session, &split(text).unwrap()[0]).unwrap();
+    assert!(matches!(decided.step, Step::Submit(Submit { then: None, .. })), "{decided:?}");
+    assert_eq!((decided.changes.len(), decided.session.catalog.permanent().count()), (1, 4));
+}

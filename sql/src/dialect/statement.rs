@@ -31,6 +31,35 @@ pub enum Statement {
     StopJob(StopJob),
 }
 
+impl Statement {
+    /// Whether the statement reads or changes databases, tables or views.
+    pub fn uses_catalog(&self) -> bool {
+        match self {
+            Self::Query(_)
+            | Self::Insert(_)
+            | Self::StatementSet(_)
+            | Self::Explain(_)
+            | Self::CreateTable(_)
+            | Self::CreateView(_)
+            | Self::CreateDatabase { .. }
+            | Self::Drop(_)
+            | Self::AlterTable(_)
+            | Self::Use(_)
+            | Self::Describe(_) => true,
+            Self::Show(show) => match show {
+                Show::Databases
+                | Show::Tables(_)
+                | Show::Views
+                | Show::Columns(_)
+                | Show::CreateTable(_)
+                | Show::CreateView(_) => true,
+                Show::Catalogs | Show::CurrentCatalog | Show::CurrentDatabase | Show::Functions | Show::Jobs => false,
+            },
+            Self::UseCatalog(_) | Self::Set(_) | Self::Reset(_) | Self::DescribeJob(_) | Self::StopJob(_) => false,
+        }
+    }
+}
+
 /// `INSERT INTO table [(columns)] query`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Insert {

@@ -1,5 +1,6 @@
 //! A session: its catalogue, its options, and the statements that only concern these.
 
+mod check;
 mod command;
 mod option;
 mod options;

@@ -57,6 +57,11 @@ impl Failure {
         Self { code, message: message.to_string(), reported: false }
     }
 
+    /// The same failure with another message.
+    pub(super) fn saying(self, message: impl fmt::Display) -> Self {
+        Self { message: message.to_string(), ..self }
+    }
+
     /// The same failure, whose message is not printed again.
     pub(super) fn already_reported(self) -> Self {
         Self { reported: true, ..self }

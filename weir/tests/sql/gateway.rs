@@ -9,7 +9,7 @@ use super::cluster::{Cluster, PATIENCE, until};
 use super::rows;
 
 /// A client of a session. It asks each JobManager in turn, as a client behind a load balancer does.
-struct Session<'c> {
+pub(crate) struct Session<'c> {
     cluster: &'c Cluster,
     http: reqwest::Client,
     handle: String,
@@ -18,7 +18,7 @@ struct Session<'c> {
 }
 
 impl<'c> Session<'c> {
-    fn open(cluster: &'c Cluster, body: Value) -> Self {
+    pub(crate) fn open(cluster: &'c Cluster, body: Value) -> Self {
         let mut session = Self::known(cluster, String::new());
         let (status, opened) = session.send(Method::POST, "/v2/sessions", Some(body));
         assert_eq!(status, 200, "{opened}");
@@ -32,7 +32,7 @@ impl<'c> Session<'c> {
     }
 
     /// Sends a request until a JobManager that knows a leader answers it.
-    fn send(&self, method: Method, path: &str, body: Option<Value>) -> (u16, Value) {
+    pub(crate) fn send(&self, method: Method, path: &str, body: Option<Value>) -> (u16, Value) {
         let started = Instant::now();
         let addresses = self.only.clone().map_or_else(|| self.cluster.processes.rest_addresses(), |only| vec![only]);
         for address in addresses.iter().cycle() {
@@ -79,7 +79,7 @@ impl<'c> Session<'c> {
     }
 
     /// The fields of the rows of a statement's result.
-    fn rows(&self, statement: &str) -> Vec<Value> {
+    pub(crate) fn rows(&self, statement: &str) -> Vec<Value> {
         let operation = self.submit(statement);
         let (status, page) = self.page(&operation, 0);
         assert_eq!(status, 200, "{statement}: {page}");
@@ -87,7 +87,7 @@ impl<'c> Session<'c> {
     }
 
     /// The error of a statement.
-    fn error(&self, statement: &str) -> String {
+    pub(crate) fn error(&self, statement: &str) -> String {
         let operation = self.submit(statement);
         let (status, page) = self.page(&operation, 0);
         assert_eq!((status, self.status(&operation)), (400, json!("ERROR")), "{statement}: {page}");

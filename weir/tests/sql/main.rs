@@ -1,5 +1,6 @@
 //! `weir sql` as users run it.
 
+mod catalog;
 mod cluster;
 mod flights;
 mod gateway;
@@ -15,7 +16,7 @@ use std::process::{Command, Output, Stdio};
 /// `weir sql` with these arguments, without a terminal. The history of the user who runs the tests is left alone.
 fn weir_sql(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
-    command.arg("sql").args(arguments).env("WEIR_SQL_HISTORY", "").env_remove("WEIR_JOBMANAGER");
+    command.arg("sql").args(arguments).env("WEIR_SQL_HISTORY", "").env_remove("WEIR_JOBMANAGER").env_remove("WEIR_SQL_CATALOG");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }

@@ -22,8 +22,13 @@ pub(crate) struct Shell {
 impl Shell {
     /// Starts the shell, and waits until it can be typed to.
     pub(crate) fn start(history: &Path, addresses: &str) -> Self {
+        Self::start_with(history, addresses, "")
+    }
+
+    /// The same, with further arguments.
+    pub(crate) fn start_with(history: &Path, addresses: &str, arguments: &str) -> Self {
         // Without `exec`, some shells (dash) stay as the parent, and Ctrl-C ends them.
-        let command = format!("exec {} sql -m {addresses} --timeout '30 s'", env!("CARGO_BIN_EXE_weir"));
+        let command = format!("exec {} sql -m {addresses} --timeout '30 s' {arguments}", env!("CARGO_BIN_EXE_weir"));
         let mut process = Command::new("script")
             .args(["--quiet", "--return", "--echo", "never", "--command", &command, "/dev/null"])
             .env("WEIR_SQL_HISTORY", history)

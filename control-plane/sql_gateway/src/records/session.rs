@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use weir_sql::catalog::{CatalogObject, DEFAULT_DATABASE, MemoryCatalog, ObjectPath};
+use weir_sql::catalog::{CatalogObject, DEFAULT_DATABASE, NamedObject, ObjectPath};
 use weir_sql::session::{Session, SessionOptions};
 
-use super::ObjectRecord;
 use crate::catalogue::Snapshot;
 
 /// A session of a client.
@@ -24,7 +23,7 @@ pub(crate) struct SessionRecord {
     pub(crate) database: String,
     /// Tables and views that live as long as the session.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(crate) temporary: Vec<ObjectRecord>,
+    pub(crate) temporary: Vec<NamedObject>,
     /// Wall-clock milliseconds since 1970 of a request, at most a minute before the last one.
     pub(crate) used_at_ms: u64,
     /// After this time without a request the session is closed, in milliseconds.
@@ -47,9 +46,8 @@ impl SessionRecord {
 
     /// The session as statements need it, with the permanent tables and views of the snapshot.
     pub(crate) fn with(&self, snapshot: &Snapshot) -> Session {
-        let permanent = snapshot.objects.iter().map(|(path, object)| (path.clone(), object.clone()));
-        let mut catalog = MemoryCatalog::new(snapshot.databases.iter().cloned(), permanent);
-        for ObjectRecord { path, object } in &self.temporary {
+        let mut catalog = snapshot.catalog();
+        for NamedObject { path, object } in &self.temporary {
             catalog.put_temporary(path.clone(), object.clone());
         }
         catalog.restore_database(self.database.clone());
@@ -59,7 +57,7 @@ impl SessionRecord {
     /// The record after a statement has changed the session.
     pub(crate) fn after(&self, session: &Session) -> Self {
         let temporary =
-            |(path, object): (&ObjectPath, &CatalogObject)| ObjectRecord { path: path.clone(), object: object.clone() };
+            |(path, object): (&ObjectPath, &CatalogObject)| NamedObject { path: path.clone(), object: object.clone() };
         let (_, database) = weir_sql::catalog::Catalog::current(&session.catalog);
         Self {
             options: session.options.clone(),

@@ -1,5 +1,6 @@
-//! The endpoints of Flink's SQL gateway, versions 1 to 4, and our own for queries. A path without a version means version 4.
+//! The endpoints of Flink's SQL gateway, versions 1 to 4, and our own for queries and the catalogue. A path without a version means version 4.
 
+mod catalog;
 mod operations;
 mod queries;
 mod request;
@@ -43,7 +44,7 @@ pub(crate) fn router(gateway: SqlGateway) -> Router {
     for version in Version::ALL {
         router = router.nest(version.prefix(), endpoints(version));
     }
-    router.merge(queries::routes()).with_state(gateway)
+    router.merge(queries::routes()).merge(catalog::routes()).with_state(gateway)
 }
 
 fn endpoints(version: Version) -> Router<SqlGateway> {

@@ -17,7 +17,7 @@ use std::convert::Infallible;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use weir_client::sql_client::{SqlClient, Submission};
 use weir_world::{err_line, out_line};
 
@@ -33,13 +33,15 @@ use script::Script;
 ///
 /// The dialect is Flink SQL. Statements are planned here; INSERT and EXECUTE STATEMENT SET submit jobs, which go on when this command
 /// has ended. Tables and views last as long as the command: begin scripts with their CREATE statements, or keep these in a file for
-/// --init. Without -f and -e the shell starts. If standard input is no terminal, it is the script.
+/// --init. With --catalog cluster they are the cluster's, and stay. Without -f and -e the shell starts. If standard input is no
+/// terminal, it is the script.
 ///
 /// Statements run one by one, until the first that fails. A script can wait for the end of its jobs:
 /// SET 'table.dml-sync' = 'true';
 ///
 /// Exit code 0: every statement has succeeded; 1: a statement or an awaited job has failed; 2: the command line is wrong; 4: no
-/// JobManager answers as the leader. Only statements about jobs need a cluster; `weir local` starts one on this machine.
+/// JobManager answers as the leader. Only statements about jobs need a cluster, with --catalog cluster also those that use tables;
+/// `weir local` starts one on this machine.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct SqlArguments {
@@ -52,6 +54,9 @@ pub(super) struct SqlArguments {
     /// Script to run first, such as CREATE TABLE and SET statements.
     #[arg(long, short, value_name = "FILE")]
     init: Option<PathBuf>,
+    /// Where databases, tables and views are. Temporary tables and views and options are always the command's own.
+    #[arg(long, env = "WEIR_SQL_CATALOG", value_enum, default_value_t = CatalogHome::Session)]
+    catalog: CatalogHome,
     /// How to print results.
     #[arg(long, short = 'o', visible_alias = "output", value_enum, default_value_t = ResultFormat::Table)]
     format: ResultFormat,
@@ -69,12 +74,22 @@ pub(super) struct SqlArguments {
     connection: ConnectionArguments,
 }
 
+/// Where databases, tables and views are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum CatalogHome {
+    /// In this command; they end with it
+    Session,
+    /// In the cluster; they are those of its SQL gateway
+    Cluster,
+}
+
 const EXAMPLES: &str = "Examples:
   weir local                                            a cluster on this machine, in another terminal
   weir sql                                              the shell; help; lists what it understands
   weir sql -f docs/sql/examples/flights.sql             a script
   weir sql -e \"SHOW JOBS\" -o csv                        one statement, for programs
   weir sql --init tables.sql -e \"EXPLAIN INSERT INTO hourly SELECT …\"
+  weir sql --catalog cluster -e \"SHOW TABLES\"           the tables of dbt, JDBC and Flink's SQL client
 
 docs/sql/tutorial.md is a first tour of ten minutes.";
 
@@ -92,6 +107,9 @@ pub(super) fn run(arguments: SqlArguments) -> Result<(), Failure> {
     let screen = Screen::new(arguments.format, colors);
     let cluster = arguments.connection.client()?;
     let mut client = SqlClient::new(cluster, arguments.connection.timeout()).check_graphs(assembly::check_graph);
+    if arguments.catalog == CatalogHome::Cluster {
+        client = client.use_cluster_catalog();
+    }
     for (key, value) in &arguments.settings {
         client.set(key, value).map_err(|error| Failure::usage(format!("--set {key}: {}", error.render(""))))?;
     }
@@ -177,6 +195,13 @@ mod tests {
     fn a_script_comes_from_one_place() {
         assert!(parsed(&["-f", "a.sql", "-e", "SHOW TABLES"]).is_err());
         assert!(parsed(&["-f", "a.sql", "--init", "b.sql", "-o", "json"]).is_ok());
+    }
+
+    #[test]
+    fn a_catalogue_is_the_commands_own_unless_the_clusters_is_asked_for() {
+        assert_eq!(parsed(&["--catalog", "cluster"]).unwrap().catalog, CatalogHome::Cluster);
+        assert_eq!(parsed(&["--catalog", "session"]).unwrap().catalog, CatalogHome::Session);
+        assert!(parsed(&["--catalog", "hive"]).is_err());
     }
 
     #[test]

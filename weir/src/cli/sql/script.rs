@@ -49,6 +49,7 @@ impl Script {
         match error {
             SqlClientError::Sql(error) => Failure::error(format!("{}: {}", self.name, error.render(&self.text))),
             SqlClientError::Cluster(error) => error.into(),
+            SqlClientError::Unfinished { error: ref cause, .. } => Failure::from(cause.clone()).saying(&error),
         }
     }
 }

@@ -1,11 +1,11 @@
 //! The interactive shell.
 
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustyline::error::ReadlineError;
 use tokio::runtime::Runtime;
-use weir_client::sql_client::{Outcome, SqlClient, SqlClientError};
+use weir_client::sql_client::{Outcome, SqlClient};
 use weir_sql::completion::Names;
 use weir_sql::script::{ScriptStatement, split};
 use weir_world::{err_line, out_line, output};
@@ -20,6 +20,10 @@ use crate::cli::exit_code::Failure;
 use crate::cli::output::duration_text;
 
 const PROMPT: &str = "weir sql> ";
+/// How long the prompt waits for the cluster's tables, which Tab then completes.
+const REFRESH: Duration = Duration::from_millis(300);
+/// The answer to Ctrl-C while a statement is carried out.
+const STOPPED: &str = "stopped; SHOW JOBS tells whether a job was submitted, SHOW TABLES whether a table or view was changed";
 
 /// Reads and runs statements until the user ends the shell. Failed statements do not end it.
 pub(super) fn run(client: &mut SqlClient, runtime: &Runtime, screen: &Screen, history: Option<&Path>) -> Result<(), Failure> {
@@ -33,6 +37,8 @@ pub(super) fn run(client: &mut SqlClient, runtime: &Runtime, screen: &Screen, hi
     let mut editor = editor(&entries, screen.colors).map_err(Failure::error)?;
     out_line!("{WELCOME}");
     loop {
+        // Without an answer, the names are as of the last statement.
+        drop(runtime.block_on(client.refresh_catalog(REFRESH)));
         if let Some(assistant) = editor.helper_mut() {
             assistant.names = Names { commands: COMMANDS.map(str::to_owned).to_vec(), ..client.names() };
         }
@@ -94,8 +100,8 @@ type Message = Box<dyn FnOnce(&str) -> String>;
 /// Runs one statement, and waits for its job if that is wanted. Returns what to say at the end.
 async fn run_one(client: &mut SqlClient, screen: &Screen, statement: &ScriptStatement) -> Result<String, Message> {
     let outcome = match or_interrupted(client.run(statement)).await {
-        Some(outcome) => outcome.map_err(|error| message_of(error))?,
-        None => return Err(Box::new(|_| "stopped; if a job was being submitted, SHOW JOBS tells whether it was".to_owned())),
+        Some(outcome) => outcome.map_err(|error| -> Message { Box::new(move |entered| error.render(entered)) })?,
+        None => return Err(Box::new(|_| STOPPED.to_owned())),
     };
     answer::show(&outcome, screen);
     match outcome {
@@ -112,12 +118,5 @@ async fn run_one(client: &mut SqlClient, screen: &Screen, statement: &ScriptStat
             }
         }
         _ => Ok("OK".to_owned()),
-    }
-}
-
-fn message_of(error: SqlClientError) -> Message {
-    match error {
-        SqlClientError::Sql(error) => Box::new(move |entered| error.render(entered)),
-        SqlClientError::Cluster(error) => Box::new(move |_| error.to_string()),
     }
 }
