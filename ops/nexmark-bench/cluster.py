@@ -50,6 +50,8 @@ def wait_for(what, condition, seconds=90):
 class Cluster:
     """What both have in common: two processes, REST, a job at a time."""
 
+    taskmanagers = 1
+
     def __init__(self, directory):
         shutil.rmtree(directory, ignore_errors=True)
         os.makedirs(directory)
@@ -98,13 +100,13 @@ class Cluster:
             ended = [name for name, process in self.processes.items() if process.poll() is not None]
             if ended:
                 raise RuntimeError(f"{ended} ended; see the logs in {self.directory}")
-            return (self.get("/overview") or {}).get("taskmanagers") == 1
+            return (self.get("/overview") or {}).get("taskmanagers") == self.taskmanagers
 
-        wait_for("a TaskManager", registered)
+        wait_for("the TaskManagers", registered)
 
     def measure(self, script):
         """Runs a script of one job to its end and says what that took."""
-        roles = {role: self.processes[role].pid for role in ("jobmanager", "taskmanager")}
+        roles = {role: process.pid for role, process in self.processes.items()}
         for pid in roles.values():
             forget_peak(pid)
         load = os.getloadavg()[0]
@@ -114,7 +116,7 @@ class Cluster:
         found = self.get(f"/jobs/{job}") or {}
         return {
             "cpu_s": round(sum(after.values()) - sum(before.values()), 2),
-            "taskmanager_cpu_s": round(after["taskmanager"] - before["taskmanager"], 2),
+            "taskmanager_cpu_s": round(sum(after[role] - before[role] for role in roles if role != "jobmanager"), 2),
             "wall_s": found.get("duration", 0) / 1000,
             "peak_mb": round(sum(peak_mb(pid) for pid in roles.values())),
             "load": load,
@@ -129,24 +131,25 @@ class Cluster:
 class Weir(Cluster):
     name = "weir"
 
-    def __init__(self, directory, binary, slots):
+    def __init__(self, directory, binary, slots, taskmanagers=1):
         super().__init__(directory)
-        self.binary, self.slots = os.path.abspath(binary), slots
+        self.binary, self.slots, self.taskmanagers = os.path.abspath(binary), slots, taskmanagers
 
-    def role(self, name, settings):
+    def role(self, role, settings, number=""):
         common = {
             "high-availability.storageDir": f"{self.directory}/ha",
             "execution.checkpointing.dir": f"{self.directory}/checkpoints",
             "jobmanager.rpc.addresses": f"127.0.0.1:{self.rpc_port}",
         }
         options = [part for key, value in {**common, **settings}.items() for part in ("-D", f"{key}={value}")]
-        self.spawn(name, [self.binary, name, *options])
+        self.spawn(role + number, [self.binary, role, *options])
 
     def start(self):
         self.rpc_port = free_port()
         self.role("jobmanager", {"jobmanager.rpc.port": self.rpc_port, "rest.port": self.rest_port})
-        ports = {"taskmanager.data.port": free_port(), "taskmanager.http.port": free_port()}
-        self.role("taskmanager", {"taskmanager.numberOfTaskSlots": self.slots, **ports})
+        for number in ["", *(f"-{number}" for number in range(2, self.taskmanagers + 1))]:
+            ports = {"taskmanager.data.port": free_port(), "taskmanager.http.port": free_port()}
+            self.role("taskmanager", {"taskmanager.numberOfTaskSlots": self.slots, **ports}, number)
         self.await_taskmanager()
 
     def client(self, *arguments):

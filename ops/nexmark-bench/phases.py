@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Aggregation in one phase and in two, in turn, over the bids that run.py reads too: processor seconds at parallelism 2."""
+"""Aggregation in one phase and in two, in turn, over the bids that run.py reads too: processor seconds of two TaskManagers with a
+slot each, so that half of the rows go from one to the other."""
 import argparse
 import os
 import statistics
@@ -42,7 +43,7 @@ def main():
     os.makedirs(options.work, exist_ok=True)
     directory = run.data(options, options.events, 2)
     print("| query | one phase | two phases | ratio |\n| --- | --- | --- | --- |")
-    with Weir(os.path.join(options.work, "weir"), options.weir, 2) as cluster:
+    with Weir(os.path.join(options.work, "weir"), options.weir, 1, taskmanagers=2) as cluster:
         for name, query in QUERIES.items():
             taken = {phases: [] for phases in PHASES}
             for _ in range(options.repeats):

@@ -1,5 +1,8 @@
 //! Decides when to aggregate.
 
+/// A batch is worth aggregating if it has at least this many times as many rows as groups. With fewer, writing, sending and merging
+/// partial aggregates was seen to cost as much as the rows (`ops/nexmark-bench/phases.py`).
+const LEAST_REDUCTION: usize = 4;
 /// Most batches that go on as they are after a batch that was tried in vain.
 const MOST_SKIPPED: u32 = 64;
 
@@ -24,7 +27,7 @@ impl Reduction {
 
     /// Notes how many groups the rows of a batch have. Returns whether their partial aggregates are worth it.
     pub(super) fn is_worth(&mut self, rows: usize, groups: usize) -> bool {
-        if groups.saturating_mul(2) <= rows {
+        if groups.saturating_mul(LEAST_REDUCTION) <= rows {
             self.skipped = 0;
             return true;
         }
@@ -44,7 +47,7 @@ mod tests {
         let tried = |reduction: &mut Reduction| (0..500).filter(|_| reduction.is_due() && !reduction.is_worth(100, 90)).count();
         assert_eq!(tried(&mut reduction), 12);
         while !reduction.is_due() {}
-        assert!(reduction.is_worth(100, 50));
+        assert!(reduction.is_worth(100, 25));
         assert!(reduction.is_due() && reduction.is_worth(100, 1) && reduction.is_due());
     }
 }

@@ -31,7 +31,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
     // Few keys and values repeat in a batch, many do not.
     let row = |keys: i64| (prop::option::weighted(0.9, 0..keys), prop::option::weighted(0.8, -40i64..40), 0i64..90);
     let batch = prop_oneof![
-        4 => prop::collection::vec(row(2), 1..30),
+        4 => prop::collection::vec(row(2), 1..60),
         1 => prop::collection::vec(row(50), 1..12),
         1 => prop::collection::vec(row(1), 1..2)
     ];
@@ -212,8 +212,8 @@ fn distinct_rows_are_found_in_two_phases_too() {
     let group = json!({"kind": "agg.group", "options": {"keys": ["k"], "input": "partials"}});
     let (mut group, _) = build(&group, &context(1, 0, vec![(partials, Vec::new())])).unwrap();
     let (mut between, mut out) = (Collected::default(), Collected::default());
-    local.process(0, batch(&[1, 1, 2, 1, 2, 2]), &mut between).unwrap();
-    local.process(0, batch(&[2, 2, 3, 3]), &mut between).unwrap();
+    local.process(0, batch(&[1, 1, 2, 1, 2, 2, 1, 1]), &mut between).unwrap();
+    local.process(0, batch(&[2, 2, 3, 3, 3, 2, 3, 2]), &mut between).unwrap();
     assert_eq!(between.batches.iter().map(RecordBatch::num_rows).collect::<Vec<_>>(), [2, 2]);
     between.batches.into_iter().for_each(|batch| group.process(0, batch, &mut out).unwrap());
     assert_eq!(out.lines(), [["1"], ["2"], ["3"]]);
