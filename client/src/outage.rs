@@ -1,9 +1,12 @@
 //! Decides, while no JobManager answers a call, when to tell the user and when to give up.
 
+use weir_protocol::rest::QUERY_ROWS_WAIT_MS;
 use weir_world::Millis;
 
 /// The user is told for the first time after this many milliseconds.
 const FIRST_REPORT_MS: u64 = 1_000;
+// An answer that waits for rows is no outage.
+const _: () = assert!(2 * QUERY_ROWS_WAIT_MS <= FIRST_REPORT_MS);
 /// Shortest and longest time between two reports, in milliseconds.
 const REPORT_MS: (u64, u64) = (5_000, 60_000);
 

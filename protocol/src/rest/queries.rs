@@ -4,6 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::job_status::JobStatus;
 
+/// How long the answer with rows waits for some, in milliseconds.
+pub const QUERY_ROWS_WAIT_MS: u64 = 500;
+
 /// Answer to `GET /weir/v1/queries/{job}/rows?from=N&max=M`: the rows from number N on that are committed. Rows are numbered from 0
 /// and never change. The leader may forget those before N.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

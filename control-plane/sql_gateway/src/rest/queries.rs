@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use weir_control_plane::submission;
 use weir_dataflow::time_zone::Zone;
 use weir_protocol::JobId;
-use weir_protocol::rest::{Empty, QueryRows, SubmitResponse};
+use weir_protocol::rest::{Empty, QUERY_ROWS_WAIT_MS, QueryRows, SubmitResponse};
 
 use super::request::Gateway;
 use crate::error::GatewayError;
@@ -21,7 +21,7 @@ use crate::results::ResultPage;
 use crate::service::SqlGateway;
 
 /// How long an answer waits for rows.
-const WAIT: Duration = Duration::from_secs(1);
+const WAIT: Duration = Duration::from_millis(QUERY_ROWS_WAIT_MS);
 /// Time between two looks for rows.
 const LOOK_EVERY: Duration = Duration::from_millis(25);
 /// Most rows in one answer.
