@@ -152,7 +152,8 @@ impl fmt::Display for DataType {
                 f.write_str("ROW<")?;
                 for (i, field) in fields.iter().enumerate() {
                     f.write_str(if i == 0 { "" } else { ", " })?;
-                    write!(f, "{} {}{}", Identifier(&field.name), field.data_type, not_null(field.nullable))?;
+                    let name = field.name.replace('`', "``");
+                    write!(f, "`{name}` {}{}", field.data_type, not_null(field.nullable))?;
                 }
                 f.write_str(">")
             }
@@ -168,20 +169,6 @@ impl fmt::Display for ElementType {
 
 fn not_null(nullable: bool) -> &'static str {
     if nullable { "" } else { " NOT NULL" }
-}
-
-/// A field name, in backticks if it isn't a plain word.
-struct Identifier<'a>(&'a str);
-
-impl fmt::Display for Identifier<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        if self.0.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && self.0.chars().all(plain) {
-            f.write_str(self.0)
-        } else {
-            write!(f, "`{}`", self.0.replace('`', "``"))
-        }
-    }
 }
 
 impl FromStr for DataType {
