@@ -229,8 +229,8 @@ mod tests {
             "MAP<STRING, ARRAY<BIGINT>>",
             "MULTISET<STRING>",
             "ROW<>",
-            "ROW<a BIGINT, `b c` STRING NOT NULL>",
-            "ROW<`a``b` ROW<x DECIMAL(3, 1)>>",
+            "ROW<`a` BIGINT, `b c` STRING NOT NULL>",
+            "ROW<`a``b` ROW<`x` DECIMAL(3, 1)>>",
         ];
         for text in texts {
             assert_eq!(text.parse::<DataType>().map(|t| t.to_string()).as_deref(), Ok(text));
@@ -260,11 +260,11 @@ mod tests {
             ("timestamp_ltz", "TIMESTAMP_LTZ(6)"),
             ("int array", "ARRAY<INT>"),
             ("int multiset", "MULTISET<INT>"),
-            ("row(a int, b string)", "ROW<a INT, b STRING>"),
+            ("row(a int, b string)", "ROW<`a` INT, `b` STRING>"),
             ("boolean", "BOOLEAN"),
             ("string", "STRING"),
             ("timestamp_ms", "TIMESTAMP(3)"),
-            ("ROW<a INT 'a note', b INT>", "ROW<a INT, b INT>"),
+            ("ROW<a INT 'a note', b INT>", "ROW<`a` INT, `b` INT>"),
         ] {
             assert_eq!(spelling.parse::<DataType>().map(|t| t.to_string()).as_deref(), Ok(means), "{spelling}");
         }
