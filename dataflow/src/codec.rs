@@ -367,7 +367,7 @@ mod tests {
         let maps = MapArray::new(entry.clone(), OffsetBuffer::from_lengths([1, 0]), entries, Some(nulls), false);
         let batch = RecordBatch::try_new(schema.clone(), vec![Arc::new(lists), Arc::new(maps)]).unwrap();
         let encoded = BatchCodec::new(schema).unwrap().encode(&batch).unwrap();
-        let checksum = crc32c::crc32c(b"c0\0ARRAY<ROW<a TINYINT, b ROW<>>>c1\0MAP<DECIMAL(20, 1) NOT NULL, BYTES>");
+        let checksum = crc32c::crc32c(b"c0\0ARRAY<ROW<`a` TINYINT, `b` ROW<>>>c1\0MAP<DECIMAL(20, 1) NOT NULL, BYTES>");
         #[rustfmt::skip]
         let words = [
             u64::from(checksum) | 2 << 32, // and two rows

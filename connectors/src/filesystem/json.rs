@@ -178,6 +178,12 @@ impl<'a> Parser<'a> {
                 self.entries(keys, values)?;
                 ends.push(end(keys.len())?);
             }
+            (Values::Text { .. }, _) => {
+                let start = self.at;
+                self.skip()?;
+                let pushed = column.push_text(&compact(&self.bytes[start..self.at]));
+                self.settle(column, pushed)?;
+            }
             (wanted, _) => {
                 let wanted = match wanted {
                     Values::List { .. } => "an array",
@@ -325,6 +331,20 @@ fn checked(column: &Column, pushed: Result<(), BadValue>) -> Result<(), BadValue
     pushed.map_err(|reason| BadValue(format!("column {:?}: {}", column.name(), reason.0)))
 }
 
+/// An array or an object without spaces between its parts.
+fn compact(json: &[u8]) -> Vec<u8> {
+    let (mut in_text, mut escaped) = (false, false);
+    let keeps = |byte: &u8| {
+        let is_space = matches!(byte, b' ' | b'\t' | b'\n' | b'\r') && !in_text;
+        if *byte == b'"' && !escaped {
+            in_text = !in_text;
+        }
+        escaped = *byte == b'\\' && !escaped;
+        !is_space
+    };
+    json.iter().copied().filter(keeps).collect()
+}
+
 fn push_number(column: &mut Column, number: &str) -> Result<(), BadValue> {
     if column.wants_numbers_as_text() {
         return column.push_text(number.as_bytes());
@@ -387,7 +407,8 @@ mod tests {
     fn bad_rows_are_refused_with_a_reason() {
         let (open, close) = ("[".repeat(100_000), "]".repeat(100_000));
         assert!(round_trip(&format!("{{\"n\":1,\"other\":{open}{close}}}")).is_ok());
-        let deep = format!("{{\"n\":1,\"name\":{open}{close}}}");
+        assert!(round_trip(&format!("{{\"n\":1,\"name\":{open}{close}}}")).is_ok());
+        let deep = format!("{{\"n\":1,\"x\":{open}{close}}}");
         for (line, reason) in [
             ("", "EOF"),
             ("[1]", "expected an object"),
@@ -438,6 +459,8 @@ mod tests {
             ("TIMESTAMP_LTZ(3)", "\"2020-01-02 03:04:05+01:00\"", "\"2020-01-02 02:04:05Z\""),
             ("STRING", "1.50", "\"1.50\""),
             ("STRING", "true", "\"true\""),
+            ("STRING", r#"{ "a" : [1.50, "b \" c", {}] }"#, r#""{\"a\":[1.50,\"b \\\" c\",{}]}""#),
+            ("STRING", "[ ]", "\"[]\""),
             ("BOOLEAN", "\"TRUE\"", "true"),
             ("ARRAY<INT>", "[1, null , 2]", "[1,null,2]"),
             ("ARRAY<ARRAY<INT>>", "[[],null,[3]]", "[[],null,[3]]"),

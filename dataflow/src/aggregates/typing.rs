@@ -219,7 +219,7 @@ fn typed(found: &AggregateFunction, arguments: &[DataType], distinct: bool) -> R
             resolved(arguments, DataType::Array(Box::new(element)), Nulls::Possible)
         }
         Function::Collect => {
-            let element = ElementType { data_type: value.clone(), nullable: false };
+            let element = ElementType { data_type: value.clone(), nullable: true };
             resolved(arguments, DataType::Multiset(Box::new(element)), Nulls::Never)
         }
         Function::ListAgg => match arguments.iter().find(|argument| !argument.is_text()) {

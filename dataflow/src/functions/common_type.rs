@@ -133,7 +133,7 @@ mod tests {
             ("INT | STRING", "none"),
             ("BOOLEAN | INT", "none"),
             ("ARRAY<INT> | ARRAY<BIGINT NOT NULL>", "ARRAY<BIGINT>"),
-            ("ROW<a INT> | ROW<b BIGINT>", "ROW<a BIGINT>"),
+            ("ROW<a INT> | ROW<b BIGINT>", "ROW<`a` BIGINT>"),
             ("INT | BIGINT | DOUBLE", "DOUBLE"),
         ] {
             assert_eq!(of(common_type, types), expected, "{types}");

@@ -152,7 +152,8 @@ impl fmt::Display for DataType {
                 f.write_str("ROW<")?;
                 for (i, field) in fields.iter().enumerate() {
                     f.write_str(if i == 0 { "" } else { ", " })?;
-                    write!(f, "{} {}{}", Identifier(&field.name), field.data_type, not_null(field.nullable))?;
+                    let name = field.name.replace('`', "``");
+                    write!(f, "`{name}` {}{}", field.data_type, not_null(field.nullable))?;
                 }
                 f.write_str(">")
             }
@@ -168,20 +169,6 @@ impl fmt::Display for ElementType {
 
 fn not_null(nullable: bool) -> &'static str {
     if nullable { "" } else { " NOT NULL" }
-}
-
-/// A field name, in backticks if it isn't a plain word.
-struct Identifier<'a>(&'a str);
-
-impl fmt::Display for Identifier<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        if self.0.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && self.0.chars().all(plain) {
-            f.write_str(self.0)
-        } else {
-            write!(f, "`{}`", self.0.replace('`', "``"))
-        }
-    }
 }
 
 impl FromStr for DataType {
@@ -242,8 +229,8 @@ mod tests {
             "MAP<STRING, ARRAY<BIGINT>>",
             "MULTISET<STRING>",
             "ROW<>",
-            "ROW<a BIGINT, `b c` STRING NOT NULL>",
-            "ROW<`a``b` ROW<x DECIMAL(3, 1)>>",
+            "ROW<`a` BIGINT, `b c` STRING NOT NULL>",
+            "ROW<`a``b` ROW<`x` DECIMAL(3, 1)>>",
         ];
         for text in texts {
             assert_eq!(text.parse::<DataType>().map(|t| t.to_string()).as_deref(), Ok(text));
@@ -273,11 +260,11 @@ mod tests {
             ("timestamp_ltz", "TIMESTAMP_LTZ(6)"),
             ("int array", "ARRAY<INT>"),
             ("int multiset", "MULTISET<INT>"),
-            ("row(a int, b string)", "ROW<a INT, b STRING>"),
+            ("row(a int, b string)", "ROW<`a` INT, `b` STRING>"),
             ("boolean", "BOOLEAN"),
             ("string", "STRING"),
             ("timestamp_ms", "TIMESTAMP(3)"),
-            ("ROW<a INT 'a note', b INT>", "ROW<a INT, b INT>"),
+            ("ROW<a INT 'a note', b INT>", "ROW<`a` INT, `b` INT>"),
         ] {
             assert_eq!(spelling.parse::<DataType>().map(|t| t.to_string()).as_deref(), Ok(means), "{spelling}");
         }

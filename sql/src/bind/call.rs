@@ -25,6 +25,9 @@ const NOT_YET: &[(&str, &str)] = &[
     ("group_id", "GROUPING_ID tells the sets apart"),
 ];
 
+/// Functions of an array and a value of the type of its elements.
+const WITH_ELEMENT: [&str; 5] = ["array_append", "array_contains", "array_position", "array_prepend", "array_remove"];
+
 impl Expressions<'_> {
     /// A call as it stands in the text.
     pub(super) fn function(&mut self, function: &Function, at: Location) -> Result<Typed, SqlError> {
@@ -104,7 +107,11 @@ impl Expressions<'_> {
     pub(super) fn call(&self, name: &str, mut args: Vec<Typed>, at: Location) -> Result<Typed, SqlError> {
         let function = functions::by_sql_name(name).ok_or_else(|| unknown(name, at))?;
         // A NULL without type is of the type of the other arguments.
-        if let Some(typed) = args.iter().find(|arg| arg.kind != ExprKind::UntypedNull).map(|arg| arg.data_type.clone()) {
+        let typed = args.iter().find(|arg| arg.kind != ExprKind::UntypedNull).map(|arg| match &arg.data_type {
+            DataType::Array(element) if WITH_ELEMENT.contains(&name) => element.data_type.clone(),
+            other => other.clone(),
+        });
+        if let Some(typed) = typed {
             for arg in args.iter_mut().filter(|arg| arg.kind == ExprKind::UntypedNull) {
                 *arg = Typed::null(typed.clone());
             }

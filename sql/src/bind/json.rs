@@ -26,8 +26,13 @@ impl Expressions<'_> {
         if let "json_object" | "json_array" = name {
             return self.json_constructor(name, function, at).map(Some);
         }
-        let Some(clauses) = clauses(name) else { return Ok(None) };
         let FunctionArguments::List(list) = &function.args else { return Ok(None) };
+        if let ("json_string", [FunctionArg::Unnamed(FunctionArgExpr::Expr(json))]) = (name, list.args.as_slice())
+            && is_json(json)
+        {
+            return self.bind(json).map(Some);
+        }
+        let Some(clauses) = clauses(name) else { return Ok(None) };
         let mut args = Vec::new();
         let mut given = Vec::new();
         for arg in &list.args {

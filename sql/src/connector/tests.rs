@@ -130,7 +130,7 @@ fn every_type_is_generated_with_the_options_that_fit_it() {
     );
     assert_eq!(
         one("a MAP<INT, ROW<x BYTES>>", "'fields.a.length'='2', 'fields.a.key.max'='9', 'fields.a.value.x.length'='4'").unwrap(),
-        json!({"name": "a", "type": "MAP<INT, ROW<x BYTES>>", "kind": "random", "length": 2, "parts": [
+        json!({"name": "a", "type": "MAP<INT, ROW<`x` BYTES>>", "kind": "random", "length": 2, "parts": [
             {"name": "key", "min": i32::MIN, "max": 9}, {"name": "value"}, {"name": "value.x", "length": 4}]})
     );
     assert_eq!(

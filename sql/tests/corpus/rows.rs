@@ -4,13 +4,11 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::Int8Type;
 use arrow_array::{Array, RecordBatch};
 use weir_dataflow::changelog::{RowKind, kind_column};
-use weir_dataflow::functions::Clock;
-use weir_dataflow::program::Program;
-use weir_protocol::job_graph::DataType;
-use weir_protocol::job_graph::program::{ExprNode, ExprProgram, ProgramOutput};
+use weir_dataflow::functions::cast::printer;
+use weir_dataflow::time_zone::Zone;
 use weir_sql::stream::Column;
 
-/// One row: its kind, and its values as CAST to STRING shows them, with NULL as `\N`.
+/// One row: its kind, and its values as clients print them, with NULL as `\N`.
 pub(crate) type Row = (RowKind, Vec<String>);
 
 /// The rows of these batches, whose columns the plan describes. Points in time are shown in the zone.
@@ -19,37 +17,29 @@ pub(crate) fn rows(batches: &[RecordBatch], columns: &[Column], zone: &str) -> V
 }
 
 fn rows_of(batch: &RecordBatch, columns: &[Column], zone: &str) -> Vec<Row> {
-    let texts = as_text(batch, columns, zone);
+    let zone = Zone::parse(zone).unwrap();
     let kinds = kind_column(&batch.schema()).map(|kind| batch.column(kind).as_primitive::<Int8Type>().clone());
+    let texts: Vec<Vec<String>> = columns
+        .iter()
+        .zip(batch.columns())
+        .map(|(column, array)| {
+            let print = printer(array, &column.data_type, zone).unwrap();
+            let shown = |row: usize| {
+                if array.is_null(row) {
+                    return "\\N".to_owned();
+                }
+                let mut text = String::new();
+                print(row, &mut text);
+                escaped(&text)
+            };
+            (0..batch.num_rows()).map(shown).collect()
+        })
+        .collect();
     let row = |index: usize| {
         let kind = kinds.as_ref().map_or(RowKind::Insert, |kinds| RowKind::of(kinds.value(index)).unwrap());
-        let values = texts.columns().iter().map(|column| match column.is_null(index) {
-            true => "\\N".to_owned(),
-            false => match column.as_binary_opt::<i32>() {
-                Some(bytes) => format!("x'{}'", bytes.value(index).iter().map(|byte| format!("{byte:02x}")).collect::<String>()),
-                None => escaped(column.as_string::<i32>().value(index)),
-            },
-        });
-        (kind, values.collect())
+        (kind, texts.iter().map(|column| column[index].clone()).collect())
     };
     (0..batch.num_rows()).map(row).collect()
-}
-
-/// The columns, each cast to STRING by the code that casts in queries. Bytes are shown in hexadecimal instead.
-fn as_text(batch: &RecordBatch, columns: &[Column], zone: &str) -> RecordBatch {
-    let mut nodes = Vec::new();
-    let mut outputs = Vec::new();
-    for (index, column) in columns.iter().enumerate() {
-        nodes.push(ExprNode::Column { column: index as u32, data_type: Some(column.data_type.clone()) });
-        if !column.data_type.is_binary() {
-            let cast = nodes.len() as u32 - 1;
-            nodes.push(ExprNode::Cast { cast, data_type: DataType::String, or_null: false, zone: Some(zone.into()) });
-        }
-        outputs.push(ProgramOutput { name: format!("c{index}"), node: nodes.len() as u32 - 1, nullable: true });
-    }
-    let program = ExprProgram { version: ExprProgram::VERSION, nodes, filter: None, outputs };
-    let mut program = Program::compile(&program, &batch.schema()).unwrap();
-    program.evaluate(batch, Clock::default()).unwrap()
 }
 
 fn escaped(text: &str) -> String {
@@ -67,11 +57,24 @@ fn escaped(text: &str) -> String {
     shown
 }
 
+/// A map or a multiset with its entries in an order that depends on them alone, because Flink's is that of a hash table. Other texts
+/// stay as they are.
+pub(crate) fn without_order(text: &str) -> String {
+    match text.strip_prefix('{').and_then(|text| text.strip_suffix('}')) {
+        Some(entries) if entries.contains('=') => {
+            let mut entries: Vec<_> = entries.split(", ").collect();
+            entries.sort_unstable();
+            format!("{{{}}}", entries.join(", "))
+        }
+        _ => text.to_owned(),
+    }
+}
+
 /// The rows that are left when all changes have been applied, in order.
 pub(crate) fn folded(rows: &[Row]) -> Vec<(Vec<String>, i64)> {
     let mut weights = std::collections::BTreeMap::new();
     for (kind, values) in rows {
-        *weights.entry(values.clone()).or_insert(0) += kind.weight();
+        *weights.entry(values.iter().map(|value| without_order(value)).collect()).or_insert(0) += kind.weight();
     }
     weights.into_iter().filter(|(_, weight)| *weight != 0).collect()
 }

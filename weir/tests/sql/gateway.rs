@@ -252,6 +252,20 @@ fn requests_are_answered_as_flinks_clients_expect() {
     assert_eq!(session.page(operation, 0).1["results"]["data"][0]["fields"], json!(["parallelism.default", "7"]));
     assert_eq!(session.rows("SET"), [json!(null); 0]);
 
+    // Flink's gateway refuses a time limit, too. Its own clients send 0.
+    let limited = |path: &str, timeout: Value| {
+        let body = json!({"statement": "SET 'parallelism.default' = '3'", "executionTimeout": timeout});
+        let (status, answer) = session.send(Method::POST, &session.path(path), Some(body));
+        (status, answer["errors"][0].as_str().is_some_and(|error| error.starts_with("SQL-UNSUPPORTED: executionTimeout")))
+    };
+    for path in ["/statements", "/configure-session"] {
+        assert_eq!(limited(path, json!(1)), (400, true), "{path}");
+    }
+    assert_eq!(session.rows("SET"), [json!(null); 0], "a refused statement has no effect");
+    for timeout in [json!(0), json!(-1), json!(null)] {
+        assert_eq!(limited("/configure-session", timeout.clone()), (200, false), "{timeout}");
+    }
+
     let close = session.path(&format!("/operations/{operation}/close"));
     assert_eq!(session.send(Method::DELETE, &close, None), (200, json!({"status": "CLOSED"})));
     assert_eq!(session.status(operation), "CLOSED");

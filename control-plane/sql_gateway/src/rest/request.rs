@@ -76,6 +76,15 @@ pub(super) fn body<T: DeserializeOwned + Default>(bytes: &[u8]) -> Result<T, Gat
     serde_json::from_slice(bytes).map_err(|error| GatewayError::bad_request(format!("REST-JSON: {error}")))
 }
 
+/// Refuses a limit on the time that a statement may take, in milliseconds, as Flink's gateway does. Zero or less means none.
+pub(super) fn no_timeout(execution_timeout: Option<i64>) -> Result<(), GatewayError> {
+    if execution_timeout.is_none_or(|ms| ms <= 0) {
+        return Ok(());
+    }
+    let text = "SQL-UNSUPPORTED: executionTimeout is not supported; cancel the operation when its time is over";
+    Err(GatewayError::bad_request(text))
+}
+
 /// Carries out a request to its end, also if the client does not wait for it. A refusal by a former leader says nothing: it knows no
 /// jobs any more.
 pub(super) async fn to_its_end<T: Send + 'static>(

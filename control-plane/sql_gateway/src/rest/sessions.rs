@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use weir_sql::session::OPTIONS;
 use weir_world::wall_clock_ms;
 
-use super::request::{Gateway, Session, body, to_its_end};
+use super::request::{Gateway, Session, body, no_timeout, to_its_end};
 use crate::error::GatewayError;
 use crate::execute;
 use crate::records::SessionRecord;
@@ -28,9 +28,10 @@ struct OpenSession {
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, rename_all = "camelCase")]
 struct ConfigureSession {
     statement: String,
+    execution_timeout: Option<i64>,
 }
 
 pub(super) async fn open(Gateway(led): Gateway, bytes: Bytes) -> Result<Json<Value>, GatewayError> {
@@ -75,7 +76,8 @@ pub(super) async fn heartbeat(_: Session) -> Json<Value> {
 }
 
 pub(super) async fn configure(Session { led, live }: Session, bytes: Bytes) -> Result<Json<Value>, GatewayError> {
-    let ConfigureSession { statement } = body(&bytes)?;
+    let ConfigureSession { statement, execution_timeout } = body(&bytes)?;
+    no_timeout(execution_timeout)?;
     to_its_end(&led.clone(), async move { execute::configure(&led, &live, &statement).await }).await?;
     Ok(Json(json!({})))
 }

@@ -7,7 +7,7 @@ use axum::body::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::request::{Session, body, to_its_end};
+use super::request::{Session, body, no_timeout, to_its_end};
 use crate::error::GatewayError;
 use crate::execute::{self, Statement};
 
@@ -20,6 +20,7 @@ const MAX_COMPLETED_BYTES: usize = 64 << 10;
 #[serde(default, rename_all = "camelCase")]
 struct SubmitStatement {
     statement: String,
+    execution_timeout: Option<i64>,
     execution_config: Option<BTreeMap<String, String>>,
 }
 
@@ -32,7 +33,8 @@ struct CompleteStatement {
 }
 
 pub(super) async fn submit(Session { led, live }: Session, bytes: Bytes) -> Result<Json<Value>, GatewayError> {
-    let SubmitStatement { statement: text, execution_config } = body(&bytes)?;
+    let SubmitStatement { statement: text, execution_timeout, execution_config } = body(&bytes)?;
+    no_timeout(execution_timeout)?;
     if text.len() > MAX_STATEMENT_BYTES {
         let text = format!("SQL-LIMIT: the statement is {} bytes long; the maximum is {MAX_STATEMENT_BYTES}", text.len());
         return Err(GatewayError::bad_request(text));

@@ -186,16 +186,21 @@ fn resolve_two(given: &[Argument<'_>]) -> Result<Resolved, String> {
     resolve_arrays(given)
 }
 
+/// Types a call that adds a value to an array. It becomes of the type of the elements; but texts get a common type, so that none is cut.
 fn resolve_with_value(given: &[Argument<'_>]) -> Result<Resolved, String> {
     count(given, 2, 2)?;
     let (element, value) = (element_of(given)?, given[1]);
-    let common = common_type(&[element.data_type.clone(), value.data_type.clone()])
-        .ok_or_else(|| wrong_argument(2, value.data_type, &element.data_type.to_string()))?;
-    let result = ElementType { data_type: common.clone(), nullable: element.nullable || value.nullable };
+    let data_type = if element.data_type.is_text() {
+        common_type(&[element.data_type.clone(), value.data_type.clone()])
+            .ok_or_else(|| wrong_argument(2, value.data_type, &element.data_type.to_string()))?
+    } else {
+        super::sought(given, &element.data_type)?
+    };
+    let result = ElementType { data_type: data_type.clone(), nullable: element.nullable || value.nullable };
     Ok(Resolved {
-        arguments: vec![with_elements(given[0].data_type.clone(), &common), common],
+        arguments: vec![with_elements(given[0].data_type.clone(), &data_type), data_type],
         result: DataType::Array(Box::new(result)),
-        nullable: given[0].nullable,
+        nullable: given[0].nullable || value.nullable,
     })
 }
 
@@ -311,7 +316,7 @@ fn sort(result: &DataType, arguments: usize) -> Box<dyn Kernel> {
 /// The element that is before, or behind, all others that are not NULL.
 fn extreme(wanted: Ordering) -> Box<dyn Kernel> {
     kernel_of(move |operands, rows, _| {
-        let inputs = Inputs::of(operands);
+        let inputs = Inputs::of(operands, 1);
         let (spans, order) = (inputs.spans(0)?, inputs.order(&[0])?);
         let best = |row: usize| {
             let values = spans.get(row).filter(|place| !inputs.is_null((0, *place)));
@@ -323,7 +328,7 @@ fn extreme(wanted: Ordering) -> Box<dyn Kernel> {
 
 fn join(replaces: bool) -> Box<dyn Kernel> {
     kernel_of(move |operands, rows, _| {
-        let inputs = Inputs::of(operands);
+        let inputs = Inputs::of(operands, 1);
         let (spans, delimiter) = (inputs.spans(0)?, texts(operands, 1)?);
         let replacement = if replaces { Some(texts(operands, 2)?) } else { None };
         let elements = crate::functions::Operand::Column(spans.list()?.values().clone());

@@ -29,10 +29,14 @@ pub(super) struct Inputs<'a> {
 }
 
 impl<'a> Inputs<'a> {
-    pub(super) fn of(operands: &'a [Operand]) -> Self {
+    /// The first `arrays` operands are arrays. The others are values, which can be arrays too.
+    pub(super) fn of(operands: &'a [Operand], arrays: usize) -> Self {
         use arrow_array::cast::AsArray;
-        let pool = |operand: &'a Operand| operand.array().as_list_opt::<i32>().map_or(operand.array(), ListArray::values);
-        Self { operands, pools: operands.iter().map(pool).collect() }
+        let pool = |(position, operand): (usize, &'a Operand)| {
+            let list = operand.array().as_list_opt::<i32>().filter(|_| position < arrays);
+            list.map_or(operand.array(), ListArray::values)
+        };
+        Self { operands, pools: operands.iter().enumerate().map(pool).collect() }
     }
 
     /// The elements of the array at this position of the call. Error: `EXPR-TYPE` if it is none.
@@ -90,7 +94,8 @@ impl Order {
     }
 }
 
-/// A kernel that makes an array for each row. The first `strict` operands make the result NULL if they are.
+/// A kernel that makes an array for each row. The first `strict` operands make the result NULL if they are. They are the ones whose
+/// elements are chosen.
 pub(super) fn lists(
     result: &DataType,
     strict: usize,
@@ -100,7 +105,7 @@ pub(super) fn lists(
     kernel_of(move |operands, rows, _| {
         let ArrowType::List(field) = &list_type else { return Err(type_error(&list_type)) };
         let nulls = joint_nulls(&operands[..strict.min(operands.len())], rows);
-        let inputs = Inputs::of(operands);
+        let inputs = Inputs::of(operands, strict);
         let (places, lengths) = chosen(&inputs, rows, nulls.as_ref(), &prepare)?;
         let elements = gathered(&inputs, &places, field.data_type())?;
         let lists = ListArray::try_new(field.clone(), OffsetBuffer::from_lengths(lengths), elements, nulls);

@@ -11,7 +11,6 @@ use arrow_select::interleave::interleave;
 use weir_protocol::job_graph::{DataType, ElementType, RowField};
 
 use super::access::Spans;
-use super::never_null;
 use crate::functions::common_type::common_type;
 use crate::functions::operand::{eval_error, joint_nulls, kernel_of, type_error};
 use crate::functions::signature::{count, types, wrong_argument};
@@ -32,8 +31,8 @@ pub(in crate::functions) const FUNCTIONS: &[Function] = &[
                     data_type: element.data_type.clone(),
                     nullable: element.nullable,
                 };
-                let row = DataType::Row(vec![field("key", &never_null(key)), field("value", value)]);
-                let element = ElementType { data_type: row, nullable: false };
+                let row = DataType::Row(vec![field("key", key), field("value", value)]);
+                let element = ElementType { data_type: row, nullable: true };
                 typing(given, 1, 1)?.any()?.gives(DataType::Array(Box::new(element)))
             }
             _ => typing(given, 1, 1)?.a("a map", |_| false)?.gives(DataType::Int),
@@ -46,7 +45,7 @@ pub(in crate::functions) const FUNCTIONS: &[Function] = &[
         "A map of the keys of one array and the values of another of the same length.",
         |given| match given {
             [Argument { data_type: DataType::Array(key), .. }, Argument { data_type: DataType::Array(value), .. }] => {
-                let result = DataType::Map(Box::new(never_null(key)), value.clone());
+                let result = DataType::Map(key.clone(), value.clone());
                 typing(given, 2, 2)?.any()?.any()?.gives(result)
             }
             _ => {
@@ -66,7 +65,7 @@ pub(in crate::functions) const FUNCTIONS: &[Function] = &[
                 return Err(wrong_argument(1, given[0].data_type, "an array of rows of two fields"));
             };
             let element = |field: &RowField| ElementType { data_type: field.data_type.clone(), nullable: field.nullable };
-            let result = DataType::Map(Box::new(never_null(&element(key))), Box::new(element(value)));
+            let result = DataType::Map(Box::new(element(key)), Box::new(element(value)));
             let rows_can_be_null = matches!(given[0].data_type, DataType::Array(row) if row.nullable);
             let resolved = call.gives(result)?;
             Ok(Resolved { nullable: resolved.nullable || rows_can_be_null, ..resolved })

@@ -78,7 +78,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         "MAP_KEYS(map)",
         "The keys of a map as an array.",
         |given| match given.first().map(|argument| argument.data_type) {
-            Some(DataType::Map(key, _)) => typing(given, 1, 1)?.any()?.gives(DataType::Array(Box::new(never_null(key)))),
+            Some(DataType::Map(key, _)) => typing(given, 1, 1)?.any()?.gives(DataType::Array(key.clone())),
             _ => typing(given, 1, 1)?.a("a map", |_| false)?.gives(DataType::Int),
         },
         |_, result| Ok(access::entries(result, 0)),
@@ -94,11 +94,6 @@ pub(super) const FUNCTIONS: &[Function] = &[
         |_, result| Ok(access::entries(result, 1)),
     ),
 ];
-
-/// The keys of maps are never null.
-fn never_null(key: &ElementType) -> ElementType {
-    ElementType { nullable: false, ..key.clone() }
-}
 
 /// The element type of argument 0, an array.
 fn element_of<'a>(given: &[Argument<'a>]) -> Result<&'a ElementType, String> {
@@ -137,13 +132,16 @@ fn resolve_search(given: &[Argument<'_>], result: DataType) -> Result<Resolved, 
 }
 
 /// The type to which argument 1 is cast, which is sought among values of type `among`. Texts are not cast: they could become equal.
+/// Exact numbers are rounded to the digits of a DECIMAL, as in Flink.
 fn sought(given: &[Argument<'_>], among: &DataType) -> Result<DataType, String> {
     let found = given[1].data_type;
+    let is_decimal = |data_type: &DataType| matches!(data_type, DataType::Decimal { .. });
     if among.is_text() && found.is_text() {
         return Ok(found.clone());
     }
     match super::common_type::common_type(&[among.clone(), found.clone()]) {
         Some(common) if common == *among => Ok(common),
+        Some(_) if is_decimal(among) && (found.is_integer() || is_decimal(found)) => Ok(among.clone()),
         _ => Err(wrong_argument(2, found, &among.to_string())),
     }
 }

@@ -79,9 +79,11 @@ pub(in crate::functions) const FUNCTIONS: &[Function] = &[
             Ok(kernel_of(|operands, rows, _| {
                 let text = texts(operands, 0)?;
                 let column = map_text(rows, joint_nulls(operands, rows).as_ref(), |row, out| {
-                    match Json::parse_whole(text.value(row)) {
+                    let text = text.value(row);
+                    // With blanks around it, a JSON string stays as it is.
+                    match Json::parse_whole(text).filter(|_| text.starts_with('"') && text.ends_with('"')) {
                         Some(Json::Text(unquoted)) => out.push_str(&unquoted),
-                        _ => out.push_str(text.value(row)),
+                        _ => out.push_str(text),
                     }
                     Ok(true)
                 })?;

@@ -105,12 +105,13 @@ pub(super) fn quote(text: &str, out: &mut String) {
     out.push('"');
 }
 
-/// Appends a text in quotes, in which characters outside of ASCII are escaped.
+/// Appends a text in quotes, in which slashes and characters outside of ASCII are escaped.
 pub(super) fn quote_ascii(text: &str, out: &mut String) {
     let mut quoted = String::new();
     quote(text, &mut quoted);
     for c in quoted.chars() {
         if c.is_ascii() {
+            out.push_str(if c == '/' { "\\" } else { "" });
             out.push(c);
             continue;
         }

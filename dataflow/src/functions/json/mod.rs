@@ -186,6 +186,7 @@ impl Paths {
         };
         let Some(root) = Json::parse(json) else { return Ok((Outcome::Error("the text is no JSON"), path.strict)) };
         let outcome = match path.find(&root) {
+            Found::Value(Json::Null) if path.strict => Outcome::Error("the path leads to a null"),
             Found::Value(Json::Null) => Outcome::Empty,
             Found::Value(value) => Outcome::Value(value),
             Found::Nothing if path.strict => Outcome::Error("the path leads nowhere"),

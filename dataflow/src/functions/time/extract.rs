@@ -56,7 +56,7 @@ fn resolve(given: &[Argument<'_>], time: usize, unit: Unit) -> Result<Resolved, 
     let data_type = expect(given, time, "a date or a time", has_parts)?;
     let fits = match (&data_type, unit) {
         (DataType::Time(_), _) => unit.millis().is_some_and(|millis| millis < DAY_MS),
-        (DataType::IntervalMonths, _) => matches!(unit, Unit::Year | Unit::Month),
+        (DataType::IntervalMonths, _) => matches!(unit, Unit::Year | Unit::Quarter | Unit::Month),
         (DataType::IntervalMillis, _) => {
             matches!(unit, Unit::Day | Unit::Hour | Unit::Minute | Unit::Second | Unit::Millisecond)
         }
@@ -101,6 +101,7 @@ fn extract_of_interval(interval: &DataType, position: usize, unit: Unit) -> Box<
             Ok(Some(match unit {
                 Unit::Year if of_months => length / 12,
                 Unit::Month if of_months => length % 12,
+                Unit::Quarter if of_months => length % 12 / 3 + 1,
                 Unit::Day => length / DAY_MS,
                 _ => part_of_time(Stamp::of_millis(length), unit),
             }))

@@ -37,7 +37,7 @@ fn queries_print_as_they_were_read() {
         "SELECT TRIM(BOTH 'x' FROM a), TRIM(a), OVERLAY(a PLACING 'x' FROM 1 FOR 2), SUBSTRING(a FROM 1 FOR 2), POSITION('a' IN b)",
         "SELECT EXTRACT(DAY FROM ts), FLOOR(ts TO HOUR), CEIL(ts TO DAY), FLOOR(x), TIMESTAMPADD(DAY, 1, ts), TIMESTAMPDIFF(HOUR, a, b)",
         "SELECT CURRENT_TIMESTAMP, LOCALTIMESTAMP, CURRENT_DATE, LEFT(s, 2), `date`",
-        "SELECT CAST(a AS DECIMAL(10, 2)), TRY_CAST(a AS TIMESTAMP_LTZ(3)), CAST(a AS ROW<x INT, y ARRAY<STRING>>), CAST(a AS STRING)",
+        "SELECT CAST(a AS DECIMAL(10, 2)), TRY_CAST(a AS TIMESTAMP_LTZ(3)), CAST(a AS ROW<`x` INT, `y` ARRAY<STRING>>), CAST(a AS STRING)",
         "SELECT X'0A1F', 'it''s', U&'\\00E9', 1.5E3, -1",
         "SELECT * FROM a JOIN b ON a.x = b.x LEFT JOIN c USING(y) CROSS JOIN UNNEST(arr) AS u (v)",
         "SELECT * FROM o JOIN r FOR SYSTEM_TIME AS OF o.ts ON o.c = r.c",
@@ -151,7 +151,7 @@ fn casts_carry_flinks_types() {
         ("CAST(a AS TIMESTAMP(3) WITH LOCAL TIME ZONE)", "TIMESTAMP_LTZ(3)"),
         ("TRY_CAST(a AS ARRAY<ARRAY<INT NOT NULL>>)", "ARRAY<ARRAY<INT NOT NULL>>"),
         ("CAST(a AS MULTISET<STRING>)", "MULTISET<STRING>"),
-        ("CAST(a AS ROW(x INT, `y z` STRING))", "ROW<x INT, `y z` STRING>"),
+        ("CAST(a AS ROW(x INT, `y z` STRING))", "ROW<`x` INT, `y z` STRING>"),
     ] {
         let sqlparser::ast::Expr::Cast { data_type, .. } = parse_expression(cast).unwrap() else { panic!("{cast}") };
         assert_eq!(cast_type(&data_type).unwrap().to_string(), means);

@@ -38,7 +38,7 @@ fn create_table_has_columns_of_all_kinds() {
     let names: Vec<_> = table.columns.iter().map(|column| column.name.value.as_str()).collect();
     assert_eq!(names, ["a", "b c", "c", "pt", "d", "ts", "k", "e"]);
     let ColumnKind::Physical { data_type, nullable } = &table.columns[1].kind else { panic!() };
-    assert_eq!((data_type.to_string().as_str(), *nullable), ("ROW<x INT, y STRING NOT NULL>", true));
+    assert_eq!((data_type.to_string().as_str(), *nullable), ("ROW<`x` INT, `y` STRING NOT NULL>", true));
     let ColumnKind::Computed { text, .. } = &table.columns[2].kind else { panic!() };
     assert_eq!(text, "a + 1");
     assert_eq!(table.columns[2].comment.as_deref(), Some("sum"));
