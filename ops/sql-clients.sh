@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Clients of Flink's SQL gateway against a cluster of Weir: Flink's SQL client and JDBC driver, a Python client, and dbt. Each also runs
 # while the leader is killed (SIGKILL): every row must come once, and the client must not notice.
-# Downloads 230 MB once, by Maven and pip, into the cache. dbt needs a Python from 3.8 to 3.10 (WEIR_DBT_PYTHON). Not a part of CI.
+# Puts 330 MB into the cache once, by Maven and pip. dbt needs a Python from 3.8 to 3.10 (WEIR_DBT_PYTHON). Not a part of CI.
 # Usage: ops/sql-clients.sh PATH-OF-WEIR [sql-client|jdbc|python|dbt]...
 set -euo pipefail
 cd "$(dirname "$0")/.."
