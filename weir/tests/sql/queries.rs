@@ -118,7 +118,9 @@ fn a_query_gives_every_row_once_though_its_leader_and_its_worker_die() {
         (job.restarts > before).then_some(())
     });
     seen.extend(lines.map(|line| line.expect("a line")));
-    assert!(shell.wait().expect("its end").success());
+    let mut said = String::new();
+    shell.stderr.take().expect("its messages").read_to_string(&mut said).expect("text");
+    assert!(shell.wait().expect("its end").success(), "{said}");
     assert_eq!(seen.remove(0), "n");
     let mut numbers: Vec<u64> = seen.iter().map(|line| line.parse().expect("a number")).collect();
     numbers.sort_unstable();
