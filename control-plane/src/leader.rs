@@ -128,7 +128,7 @@ impl Leader {
             // The task was aborted, so its result is of no interest.
             let _ = task.await;
         }
-        for job_master in self.jobs.take_job_masters() {
+        for job_master in self.jobs.job_masters() {
             job_master.suspend();
         }
         self.links.close(reason);

@@ -80,11 +80,12 @@ impl JobRegistry {
         entries.iter().map(|(job, entry)| entry.snapshot(*job)).collect()
     }
 
-    /// Removes all jobs and returns their JobMasters, because leadership has ended.
-    pub(crate) fn take_job_masters(&self) -> Vec<JobMasterGateway> {
-        let entries = std::mem::take(&mut *self.entries.write().unwrap_or_else(PoisonError::into_inner));
-        let live = entries.into_values().filter_map(|entry| match entry {
-            Entry::Live(job_master) => Some(job_master),
+    /// The JobMasters of all running jobs. The registry of a former leader still shows its jobs: a request that began before the end
+    /// of the leadership must not be told that they don't exist.
+    pub(crate) fn job_masters(&self) -> Vec<JobMasterGateway> {
+        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        let live = entries.values().filter_map(|entry| match entry {
+            Entry::Live(job_master) => Some(job_master.clone()),
             _ => None,
         });
         live.collect()

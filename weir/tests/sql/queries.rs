@@ -128,6 +128,27 @@ fn a_query_gives_every_row_once_though_its_leader_and_its_worker_die() {
 }
 
 #[test]
+fn a_query_goes_on_though_leadership_moves_while_the_client_waits_for_rows() {
+    let cluster = Cluster::start(3);
+    let addresses = cluster.addresses();
+    let script = format!("{} SELECT n FROM numbers;", numbers(60, 5));
+    let shell = weir_sql(&["-m", &addresses, "-o", "csv", "--timeout", "60 s", "-e", &script]).spawn().expect("it starts");
+    until("the query runs", || {
+        let jobs = cluster.runtime.block_on(cluster.client.list(PATIENCE)).expect("the jobs").jobs;
+        jobs.first().filter(|job| job.state == JobStatus::Running).map(|_| ())
+    });
+    for _ in 0..4 {
+        let former = cluster.leader();
+        cluster.runtime.block_on(cluster.client.ha_transfer(None, PATIENCE)).expect("leadership moves");
+        until("another leads", || (cluster.leader() != former).then_some(()));
+    }
+    let ended = shell.wait_with_output().expect("its end");
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    let printed = String::from_utf8(ended.stdout).expect("text");
+    assert_eq!(printed.lines().count(), 61, "{printed}");
+}
+
+#[test]
 fn a_query_that_nobody_reads_is_closed_and_its_rows_go() {
     let cluster = Cluster::start_with(1, &["sql.results.idle-timeout=5 s"]);
     let script = format!("{} SELECT n FROM numbers;", numbers(1_000_000, 1_000));

@@ -12,7 +12,7 @@ use super::{CommittedTable, SqlJob};
 
 /// The name by which the judge knows the rows of the query.
 pub(super) const SELECTED: &str = "selected";
-/// The query.
+/// Reads two thirds of the generated rows, and changes none.
 pub(super) const SELECT: &str = "SELECT id, product, buyer FROM orders WHERE MOD(id, 3) <> 1";
 const PACE: Duration = Duration::from_millis(100);
 
