@@ -150,7 +150,7 @@ fn a_query_goes_on_though_leadership_moves_while_the_client_waits_for_rows() {
 
 #[test]
 fn a_query_that_nobody_reads_is_closed_and_its_rows_go() {
-    let cluster = Cluster::start_with(1, &["sql.results.idle-timeout=5 s"]);
+    let cluster = Cluster::start_with(1, &["sql.results.idle-timeout=10 s"]);
     let script = format!("{} SELECT n FROM numbers;", numbers(1_000_000, 1_000));
     let mut shell = weir_sql(&["-m", &cluster.addresses(), "-o", "csv", "-e", &script]).spawn().expect("it starts");
     let mut lines = BufReader::new(shell.stdout.take().expect("its output")).lines();
