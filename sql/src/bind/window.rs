@@ -10,6 +10,7 @@ use super::interval::{self, Length};
 use super::relation::argument_name;
 use super::{Binder, unsupported};
 use crate::dialect::marker;
+use crate::expression::ExprKind;
 use crate::script::SqlError;
 use crate::stream::{Column, Node, NodeKind, Window, WindowColumns, WindowOutput, WindowShape};
 
@@ -135,6 +136,9 @@ fn time_attribute(input: &Node, descriptor: &Expr) -> Result<usize, SqlError> {
     }
     let scope = super::scope::Scope::of(input, Vec::new());
     let column = scope.name(name)?.as_column().unwrap_or_default();
+    if is_processing_time(input, column) {
+        return unsupported("a window over processing time (PROCTIME())", name.span.start);
+    }
     if !input.columns[column].is_rowtime {
         let message = format!(
             "the window function needs a time attribute, but {:?} is an ordinary {}",
@@ -145,6 +149,19 @@ fn time_attribute(input: &Node, descriptor: &Expr) -> Result<usize, SqlError> {
         return Err(SqlError::new("SQL-TIME", message).at(name.span.start).hint(hint));
     }
     Ok(column)
+}
+
+/// Whether a column is PROCTIME(), as a table or a view declares it.
+fn is_processing_time(node: &Node, column: usize) -> bool {
+    match &node.kind {
+        NodeKind::Watermark { .. } => is_processing_time(node.input(), column),
+        NodeKind::Calc { outputs, .. } => match &outputs[column].kind {
+            ExprKind::Call { function, .. } => function.0.name == "proctime",
+            ExprKind::Column(column) => is_processing_time(node.input(), *column),
+            _ => false,
+        },
+        _ => false,
+    }
 }
 
 fn positive_length(value: &Expr) -> Result<i64, SqlError> {
