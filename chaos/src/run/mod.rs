@@ -135,7 +135,7 @@ pub fn run(options: &RunOptions, stop: &Arc<AtomicBool>) -> io::Result<Judged> {
     let recorder = Recorder::create(&options.report)?;
     let directory = leftovers::working_directory()?;
     let mut cluster = LocalClusterOptions::under(&directory)?;
-    // The query of the SQL workload takes a slot, and both of the other jobs must fit on one TaskManager.
+    // The query of the SQL workload takes a slot too, and must fit on one TaskManager beside the job.
     cluster.slots += u32::from(options.workload == Workload::Sql);
     let job = judged_job(options, cluster.slots);
     recorder.note(What::Run(header(options, &job, &cluster)));

@@ -209,7 +209,7 @@ impl Led {
 
     /// Makes changes durable, all or none of them.
     pub(crate) async fn commit(&self, live: &LiveSession, update: Update) -> Result<Committed, GatewayError> {
-        // A former leader knows no jobs any more. What it concludes from that must not be recorded.
+        // A former leader does not see what becomes of its jobs. What it concludes must not be recorded.
         if self.is_over() {
             return Err(over());
         }

@@ -9,13 +9,17 @@ pub(crate) enum Selection<'a> {
     Rows(&'a [u32]),
 }
 
-impl Selection<'_> {
-    /// Calls `apply` with row and slot of each selected row, up to the first error. `slots` has the slot of each.
-    pub(crate) fn each<E>(self, slots: &[u32], mut apply: impl FnMut(usize, u32) -> Result<(), E>) -> Result<(), E> {
-        match self {
-            Self::All => slots.iter().enumerate().try_for_each(|(row, slot)| apply(row, *slot)),
-            Self::Rows(rows) => rows.iter().zip(slots).try_for_each(|(row, slot)| apply(*row as usize, *slot)),
-        }
+impl<'a> Selection<'a> {
+    /// The numbers of the selected rows of a batch that has `all` rows.
+    pub(crate) fn rows(self, all: usize) -> impl Iterator<Item = usize> + 'a {
+        let count = match self {
+            Self::All => all,
+            Self::Rows(rows) => rows.len(),
+        };
+        (0..count).map(move |position| match self {
+            Self::All => position,
+            Self::Rows(rows) => rows[position] as usize,
+        })
     }
 }
 

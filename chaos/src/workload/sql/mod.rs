@@ -24,7 +24,8 @@ const TABLES: [(&str, bool); 3] = [("per_window", false), ("per_product", true),
 /// The name of the job.
 pub(super) const KEY: &str = "sql";
 
-/// The committed rows of a table, or those that the client of the query got: for each subtask of the sink, by its number, its lines in the order in which they were written.
+/// The committed rows of a table: for each subtask of the sink, by its number, its lines in the order in which they were written. The
+/// rows of the query are those that its client has printed.
 pub type CommittedTable = BTreeMap<String, Vec<String>>;
 
 /// Runs a script of three INSERTs over generated rows. There is one row per millisecond of event time.
@@ -109,9 +110,7 @@ END;
     pub fn submit(&self, binary: &Path, addresses: &[String], directory: &Path, output: &Path) -> io::Result<JobId> {
         let script = directory.join("workload.sql");
         std::fs::write(&script, self.script(output))?;
-        let mut command = Command::new(binary);
-        command.args(["sql", "-o", "csv", "--timeout", "60 s", "-m", &addresses.join(","), "-f"]).arg(&script);
-        let ran = command.output()?;
+        let ran = weir_sql(binary, addresses, &script).output()?;
         let said = String::from_utf8_lossy(&ran.stdout).into_owned();
         let job = said.split(|c: char| !c.is_ascii_alphanumeric()).find_map(|word| word.parse::<JobId>().ok());
         match job {
@@ -119,6 +118,13 @@ END;
             _ => Err(io::Error::other(format!("weir sql: {}\n{said}{}", ran.status, String::from_utf8_lossy(&ran.stderr)))),
         }
     }
+}
+
+/// `weir sql` with a script. It prints rows as CSV.
+fn weir_sql(binary: &Path, addresses: &[String], script: &Path) -> Command {
+    let mut command = Command::new(binary);
+    command.args(["sql", "-o", "csv", "--timeout", "60 s", "-m", &addresses.join(","), "-f"]).arg(script);
+    command
 }
 
 /// The committed rows of every table below a directory.

@@ -3,12 +3,12 @@
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ExitStatus, Stdio};
 use std::time::Duration;
 
 use weir_servers::Patience;
 
-use super::{CommittedTable, SqlJob};
+use super::{CommittedTable, SqlJob, weir_sql};
 
 /// The name by which the judge knows the rows of the query.
 pub(super) const SELECTED: &str = "selected";
@@ -31,8 +31,7 @@ impl SqlJob {
         let script = format!("SET 'parallelism.default' = '1';\n{}\n{SELECT};\n", self.orders());
         std::fs::write(file("query.sql"), script)?;
         let (rows, messages) = (file("query.csv"), file("query.log"));
-        let mut command = Command::new(binary);
-        command.args(["sql", "-o", "csv", "--timeout", "60 s", "-m", &addresses.join(","), "-f"]).arg(file("query.sql"));
+        let mut command = weir_sql(binary, addresses, &file("query.sql"));
         command.stdin(Stdio::null()).stdout(File::create(&rows)?).stderr(File::create(&messages)?);
         Ok(Query { client: command.spawn()?, rows, messages })
     }

@@ -1,4 +1,5 @@
-//! The endpoints of Flink's SQL gateway, versions 1 to 4, and our own for queries and the catalogue. A path without a version means version 4.
+//! The endpoints of Flink's SQL gateway, versions 1 to 4, and our own for queries and the catalogue. A path without a version means
+//! version 4.
 
 mod catalog;
 mod operations;

@@ -85,8 +85,8 @@ pub(super) fn no_timeout(execution_timeout: Option<i64>) -> Result<(), GatewayEr
     Err(GatewayError::bad_request(text))
 }
 
-/// Carries out a request to its end, also if the client does not wait for it. A refusal by a former leader says nothing: it knows no
-/// jobs any more.
+/// Carries out a request to its end, also if the client does not wait for it. A refusal by a former leader says nothing: it does not
+/// see what becomes of its jobs.
 pub(super) async fn to_its_end<T: Send + 'static>(
     led: &Arc<Led>,
     work: impl Future<Output = Result<T, GatewayError>> + Send + 'static,

@@ -21,14 +21,14 @@ mod tests;
 use arrow_schema::Schema;
 use weir_protocol::job_graph::OperatorDescriptor;
 
-use crate::aggregates::{AggregateCall, AggregateOption};
+use crate::aggregates::AggregateCall;
 use crate::changelog::{KIND, kind_column, kind_field};
 use crate::operator::{OperatorContext, OperatorError};
 use crate::operators::group::changes::ChangeWriter;
 use crate::operators::group::expiry::Expiry;
 use crate::operators::group::operator::GroupOperator;
 use crate::operators::group::saved::Saved;
-use crate::operators::keyed::{Keys, check_partials, schema_of};
+use crate::operators::keyed::{Keys, aggregates, check_partials, schema_of};
 use crate::options::Options;
 use crate::registry::{BuiltOperator, only_input};
 
@@ -39,11 +39,10 @@ pub(super) fn build(descriptor: &OperatorDescriptor, context: &OperatorContext) 
     let kind = input_kind(options, input)?;
     let takes_changes = kind == InputKind::Changes;
     let keys = Keys::read(options, context, input)?;
-    let wanted: Vec<AggregateOption> = options.parse("aggregates")?.unwrap_or_default();
-    if wanted.is_empty() && keys.columns.is_empty() {
+    let aggregates = aggregates(options, input)?;
+    if aggregates.is_empty() && keys.columns.is_empty() {
         return Err(options.missing("aggregates"));
     }
-    let aggregates: Vec<_> = wanted.into_iter().map(|option| AggregateCall::plan(option, input)).collect::<Result<_, _>>()?;
     let layout = keys.layout(aggregates, context, input)?;
     let expiry = Expiry::after(options.optional_unsigned("state_ttl_ms")?.unwrap_or(0));
 
@@ -59,7 +58,7 @@ pub(super) fn build(descriptor: &OperatorDescriptor, context: &OperatorContext) 
         even_if_unchanged: expiry.is_on(),
     };
     let saved = Saved::new(&layout, takes_changes);
-    let operator = GroupOperator::new(layout, saved, keys.columns, kind, writer, expiry, context);
+    let operator = GroupOperator::new(layout, saved, keys.columns, kind == InputKind::Partials, writer, expiry, context);
     Ok(BuiltOperator::Transform(Box::new(operator), schema))
 }
 

@@ -13,12 +13,11 @@ use crate::changelog::{KIND, RowKind};
 use crate::element::{CheckpointBarrier, EventTime};
 use crate::key_group::key_group_range;
 use crate::operator::{Collector, KeyGroupSnapshot, Operator, OperatorContext, OperatorError, RestoredState, StateSnapshot};
-use crate::operators::group::InputKind;
 use crate::operators::group::changes::ChangeWriter;
 use crate::operators::group::expiry::Expiry;
 use crate::operators::group::saved::{FrozenTable, Saved};
 use crate::operators::group::table::{Table, Touch};
-use crate::operators::keyed::{Layout, Partials, key_columns};
+use crate::operators::keyed::{Layout, key_columns};
 use crate::state::{StateReader, owned_position};
 
 /// Number of slots that a tick looks at for expired groups. A tick comes about every 50 ms, so that a million groups take 6 s.
@@ -29,7 +28,8 @@ pub(super) struct GroupOperator {
     layout: Arc<Layout>,
     saved: Saved,
     key_columns: Vec<usize>,
-    input: InputKind,
+    /// Whether rows can be partial aggregates.
+    takes_partials: bool,
     writer: ChangeWriter,
     expiry: Expiry,
     /// The slot from which the next tick looks for expired groups.
@@ -57,7 +57,7 @@ impl GroupOperator {
         layout: Arc<Layout>,
         saved: Saved,
         key_columns: Vec<usize>,
-        input: InputKind,
+        takes_partials: bool,
         writer: ChangeWriter,
         expiry: Expiry,
         context: &OperatorContext,
@@ -68,7 +68,7 @@ impl GroupOperator {
             layout,
             saved,
             key_columns,
-            input,
+            takes_partials,
             writer,
             expiry,
             next_expiry: 0,
@@ -150,9 +150,8 @@ impl Operator for GroupOperator {
         }
         let retracted = if self.saved.takes_changes { Some(retractions(&batch)?) } else { None };
         let keys = self.layout.keys.batch_keys(&key_columns(&batch, &self.key_columns), batch.num_rows())?;
-        let mut inputs: Vec<_> = self.layout.aggregates.iter().map(|aggregate| aggregate.input(&batch)).collect();
-        let partials = if self.input == InputKind::Partials { Partials::of(&batch) } else { None };
-        partials.iter().for_each(|partials| partials.leave_to_merge(&mut inputs));
+        let (inputs, partials) =
+            if self.takes_partials { self.layout.inputs_and_partials(&batch) } else { (self.layout.inputs(&batch), None) };
         let first_arrival = self.arrivals;
         self.arrivals += batch.num_rows() as i64;
         self.changes += 1;

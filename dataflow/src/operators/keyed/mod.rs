@@ -9,7 +9,7 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{Field, Schema, SchemaRef};
 
-use crate::aggregates::AggregateCall;
+use crate::aggregates::{AggregateCall, AggregateInput, AggregateOption};
 use crate::operator::{OperatorContext, OperatorError};
 use crate::operators::keyed_by;
 use crate::options::Options;
@@ -62,6 +62,26 @@ pub(in crate::operators) struct Layout {
     pub(in crate::operators) keys: KeyLayout,
     pub(in crate::operators) aggregates: Vec<AggregateCall>,
     pub(in crate::operators) max_parallelism: u32,
+}
+
+impl Layout {
+    /// What the aggregates read of a batch, row by row.
+    pub(in crate::operators) fn inputs(&self, batch: &RecordBatch) -> Vec<AggregateInput> {
+        self.aggregates.iter().map(|aggregate| aggregate.input(batch)).collect()
+    }
+
+    /// The same of a batch whose rows can be partial aggregates, and these.
+    pub(in crate::operators) fn inputs_and_partials(&self, batch: &RecordBatch) -> (Vec<AggregateInput>, Option<Partials>) {
+        let (mut inputs, partials) = (self.inputs(batch), Partials::of(batch));
+        partials.iter().for_each(|partials| partials.leave_to_merge(&mut inputs));
+        (inputs, partials)
+    }
+}
+
+/// The aggregates that the options name; none by default. Errors: `OPT-TYPE`, and those of [`AggregateCall::plan`].
+pub(in crate::operators) fn aggregates(options: Options<'_>, input: &Schema) -> Result<Vec<AggregateCall>, OperatorError> {
+    let wanted: Vec<AggregateOption> = options.parse("aggregates")?.unwrap_or_default();
+    wanted.into_iter().map(|option| AggregateCall::plan(option, input)).collect()
 }
 
 /// The key columns of a batch.

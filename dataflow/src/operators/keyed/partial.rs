@@ -55,13 +55,13 @@ pub(in crate::operators) struct Partials(BinaryArray);
 
 impl Partials {
     /// Those of the last column; `None` if no row has any.
-    pub(in crate::operators) fn of(batch: &RecordBatch) -> Option<Self> {
+    pub(super) fn of(batch: &RecordBatch) -> Option<Self> {
         let column = batch.columns().last()?.as_binary_opt::<i32>()?;
         (column.null_count() < column.len()).then(|| Self(column.clone()))
     }
 
     /// Takes the rows that have a partial aggregate out of the rows that are added one by one.
-    pub(in crate::operators) fn leave_to_merge(&self, inputs: &mut [AggregateInput]) {
+    pub(super) fn leave_to_merge(&self, inputs: &mut [AggregateInput]) {
         let single = match self.0.nulls() {
             Some(nulls) => NullBuffer::new(!nulls.inner()),
             None => NullBuffer::new_null(self.0.len()),
@@ -81,16 +81,13 @@ impl Partials {
         let mut read: Vec<_> = layout.aggregates.iter().map(AggregateCall::accumulator).collect();
         read.iter_mut().for_each(|accumulator| accumulator.grow(slots.len()));
         let mut into = Vec::new();
-        selection.each(slots, |row, slot| {
-            if self.0.is_null(row) {
-                return Ok(());
-            }
+        for (row, slot) in selection.rows(self.0.len()).zip(slots).filter(|(row, _)| self.0.is_valid(*row)) {
             let mut reader = StateReader::over(self.0.value(row));
             reader.u32()?;
             read.iter_mut().try_for_each(|accumulator| accumulator.read(into.len(), &mut reader))?;
-            into.push(slot);
-            reader.end()
-        })?;
+            into.push(*slot);
+            reader.end()?;
+        }
         accumulators.iter_mut().zip(&read).for_each(|(accumulator, read)| accumulator.merge(read.as_ref(), &into));
         Ok(())
     }
@@ -101,9 +98,6 @@ impl Partials {
             true => self.0.value(row).first_chunk().map_or(1, |count| u32::from_le_bytes(*count)),
             false => 1,
         };
-        match selection {
-            Selection::All => (0..self.0.len()).map(|row| u64::from(count(row))).sum(),
-            Selection::Rows(rows) => rows.iter().map(|row| u64::from(count(*row as usize))).sum(),
-        }
+        selection.rows(self.0.len()).map(|row| u64::from(count(row))).sum()
     }
 }

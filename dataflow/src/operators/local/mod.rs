@@ -12,9 +12,8 @@ mod tests;
 
 use weir_protocol::job_graph::OperatorDescriptor;
 
-use crate::aggregates::{AggregateCall, AggregateOption};
 use crate::operator::{OperatorContext, OperatorError};
-use crate::operators::keyed::{Keys, partial_field, schema_of};
+use crate::operators::keyed::{Keys, aggregates, partial_field, schema_of};
 use crate::operators::local::operator::LocalAggregate;
 use crate::operators::window::read_windows;
 use crate::options::Options;
@@ -26,8 +25,7 @@ pub(super) fn build(descriptor: &OperatorDescriptor, context: &OperatorContext) 
     let options = Options::of(descriptor);
     let windows = options.raw("window").map(|_| read_windows(options, input)).transpose()?.map(|(windows, _)| windows);
     let keys = Keys::of(&options.strings("keys")?, input)?;
-    let wanted: Vec<AggregateOption> = options.parse("aggregates")?.unwrap_or_default();
-    let aggregates: Vec<_> = wanted.into_iter().map(|option| AggregateCall::plan(option, input)).collect::<Result<_, _>>()?;
+    let aggregates = aggregates(options, input)?;
     if let Some(ordered) = aggregates.iter().find(|aggregate| !aggregate.merges()) {
         let message =
             format!("{:?} depends on the order of its rows, or keeps them all; aggregate in one phase", ordered.field().name());

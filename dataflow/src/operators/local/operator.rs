@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow_array::{Array, BinaryArray, RecordBatch, RecordBatchOptions, UInt32Array, new_null_array};
+use arrow_array::{Array, ArrayRef, BinaryArray, RecordBatch, RecordBatchOptions, UInt32Array, new_null_array};
 use arrow_schema::{DataType, SchemaRef};
 use arrow_select::concat::concat;
 use arrow_select::take::take;
@@ -52,7 +52,7 @@ impl LocalAggregate {
             None => Runs::One((0, 0)),
         };
         let keys = self.layout.keys.batch_keys(&key_columns(batch, &self.key_columns), batch.num_rows())?;
-        let inputs: Vec<_> = self.layout.aggregates.iter().map(|aggregate| aggregate.input(batch)).collect();
+        let inputs = self.layout.inputs(batch);
         let rows = BatchRows { keys: &keys, inputs: &inputs, first_arrival: 0, partials: None };
         match runs {
             Runs::One(_) => Ok(vec![self.groups_of_pane(&rows, Selection::All)?]),
@@ -67,14 +67,13 @@ impl LocalAggregate {
         let (mut pane, mut slots) = (self.layout.empty_pane(), Vec::new());
         self.layout.update(&mut pane, rows, selection, &mut slots)?;
         let (mut first_rows, mut counts) = (Vec::with_capacity(pane.groups.len()), vec![0; pane.groups.len()]);
-        selection.each(&slots, |row, slot| {
+        for (row, slot) in selection.rows(slots.len()).zip(&slots) {
             // New keys get the next slot each.
-            if slot as usize == first_rows.len() {
+            if *slot as usize == first_rows.len() {
                 first_rows.push(row as u32);
             }
-            counts[slot as usize] += 1;
-            Ok::<_, OperatorError>(())
-        })?;
+            counts[*slot as usize] += 1;
+        }
         Ok(Groups { pane, first_rows, counts })
     }
 
@@ -97,7 +96,7 @@ impl LocalAggregate {
         self.batch(columns, batch.num_rows())
     }
 
-    fn batch(&self, columns: Vec<arrow_array::ArrayRef>, rows: usize) -> Result<RecordBatch, OperatorError> {
+    fn batch(&self, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch, OperatorError> {
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         RecordBatch::try_new_with_options(self.output.clone(), columns, &options).map_err(internal)
     }

@@ -24,10 +24,10 @@ use std::sync::Arc;
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use weir_protocol::job_graph::OperatorDescriptor;
 
-use crate::aggregates::{AggregateCall, AggregateOption, HandWritten};
+use crate::aggregates::{AggregateCall, HandWritten};
 use crate::operator::{OperatorContext, OperatorError};
 use crate::operators::event_time::time_column;
-use crate::operators::keyed::{Keys, check_partials, schema_of};
+use crate::operators::keyed::{Keys, aggregates, check_partials, schema_of};
 use crate::operators::window::assign::{Shape, WindowAssigner};
 use crate::operators::window::operator::WindowOperator;
 use crate::operators::window::output::{WindowColumn, WindowOutput};
@@ -91,9 +91,7 @@ pub(super) fn build_aggregate(
     let options = Options::of(descriptor);
     let (windows, text) = spec::read(options, input)?;
     let keys = Keys::read(options, context, input)?;
-    let wanted: Vec<AggregateOption> = options.parse("aggregates")?.unwrap_or_default();
-    let aggregates: Vec<_> = wanted.into_iter().map(|option| AggregateCall::plan(option, input)).collect::<Result<_, _>>()?;
-    let layout = keys.layout(aggregates, context, input)?;
+    let layout = keys.layout(aggregates(options, input)?, context, input)?;
 
     let columns = WindowColumn::named(options, &window_time_type(&windows, options, input))?;
     let mut fields = keys.fields(input);

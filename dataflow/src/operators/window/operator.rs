@@ -11,7 +11,7 @@ use crate::aggregates::Selection;
 use crate::element::{CheckpointBarrier, EventTime, MIN_WATERMARK};
 use crate::key_group::{internal, key_group_range};
 use crate::operator::{Collector, KeyGroupSnapshot, Operator, OperatorContext, OperatorError, RestoredState, StateSnapshot};
-use crate::operators::keyed::{Layout, Partials, key_columns};
+use crate::operators::keyed::{Layout, key_columns};
 use crate::operators::window::assign::{MAX_TIME, Shape, WindowAssigner};
 use crate::operators::window::output::{Window, WindowOutput};
 use crate::operators::window::pane::{BatchRows, Pane};
@@ -107,9 +107,8 @@ impl Operator for WindowOperator {
         let runs = Runs::of(&batch, &mut self.windows)?;
         self.changes += 1;
         let keys = self.layout.keys.batch_keys(&key_columns(&batch, &self.key_columns), batch.num_rows())?;
-        let mut inputs: Vec<_> = self.layout.aggregates.iter().map(|aggregate| aggregate.input(&batch)).collect();
-        let partials = if self.takes_partials { Partials::of(&batch) } else { None };
-        partials.iter().for_each(|partials| partials.leave_to_merge(&mut inputs));
+        let (inputs, partials) =
+            if self.takes_partials { self.layout.inputs_and_partials(&batch) } else { (self.layout.inputs(&batch), None) };
         let rows = BatchRows { keys: &keys, inputs: &inputs, first_arrival: self.arrivals, partials: partials.as_ref() };
         self.arrivals += batch.num_rows() as i64;
         let mut again = Ready::default();
@@ -200,10 +199,9 @@ impl WindowOperator {
             Windows::Attached { zone, .. } => (zone.passed_at(key.0 - 1) <= self.watermark, key),
         };
         if is_late {
-            self.late += match (rows.partials, selection) {
-                (Some(partials), _) => partials.rows(selection),
-                (None, Selection::All) => rows.keys.hashes.len() as u64,
-                (None, Selection::Rows(rows)) => rows.len() as u64,
+            self.late += match rows.partials {
+                Some(partials) => partials.rows(selection),
+                None => selection.rows(rows.keys.hashes.len()).count() as u64,
             };
             return Ok(());
         }

@@ -48,13 +48,9 @@ impl Layout {
         if pane.index.len() > known {
             pane.accumulators.iter_mut().for_each(|accumulator| accumulator.grow(pane.index.len()));
             pane.groups.resize(pane.index.len(), 0);
-            let learn = |row: usize, slot: u32| {
-                if slot as usize >= known {
-                    pane.groups[slot as usize] = key_group_of(keys.hashes[row], self.max_parallelism);
-                }
-                Ok(())
-            };
-            selection.each(slots, learn)?;
+            for (row, slot) in selection.rows(slots.len()).zip(slots.iter()).filter(|(_, slot)| **slot as usize >= known) {
+                pane.groups[*slot as usize] = key_group_of(keys.hashes[row], self.max_parallelism);
+            }
         }
         for (input, accumulator) in rows.inputs.iter().zip(&mut pane.accumulators) {
             let selected = SelectedRows { valid: input.valid.as_ref(), selection, slots, first_arrival: rows.first_arrival };
