@@ -37,6 +37,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         max_parallelism: 128,
         input_schemas: Vec::new(),
         key_columns: Vec::new(),
+        waker: std::task::Waker::noop().clone(),
     };
     let mut registry = OperatorRegistry::default();
     register_connectors(&mut registry);

@@ -59,6 +59,7 @@ fn read(kind: &str, options: &Value) -> Result<u64, Box<dyn Error>> {
         max_parallelism: 128,
         input_schemas: vec![],
         key_columns: vec![],
+        waker: std::task::Waker::noop().clone(),
     };
     let mut registry = OperatorRegistry::default();
     register_connectors(&mut registry);

@@ -28,6 +28,7 @@ pub(crate) fn context(subtask: u32, parallelism: u32, attempt: u32, inputs: Vec<
         max_parallelism: 128,
         input_schemas: inputs,
         key_columns: Vec::new(),
+        waker: std::task::Waker::noop().clone(),
     }
 }
 

@@ -71,6 +71,7 @@ fn run(keys: u64, rows_per_ms: u64, kind: &str, slide: u64) -> Result<f64, Box<d
         max_parallelism: 128,
         input_schemas: vec![batches[0].schema()],
         key_columns: vec![Vec::new()],
+        waker: std::task::Waker::noop().clone(),
     };
     let mut registry = OperatorRegistry::default();
     register_operators(&mut registry);

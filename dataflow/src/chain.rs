@@ -1,5 +1,7 @@
 //! The operator chain of one task: built from a job vertex, driven by the worker's slot thread.
 
+use std::task::Waker;
+
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use bytes::Bytes;
@@ -45,7 +47,8 @@ pub enum ChainPoll {
 }
 
 impl OperatorContext {
-    /// The context of the first operator of a deployed task. Its input schemas and key columns come from the task's edges.
+    /// The context of the first operator of a deployed task. Its input schemas and key columns come from the task's edges. Its waker
+    /// does nothing yet.
     /// Errors: `CHAIN-SCHEMA` if the edges of one input have different columns, or not those that the vertex expects;
     /// `CHAIN-SHAPE` if an input has no edge.
     pub fn of_task(task: &TaskDeployment, max_parallelism: u32) -> Result<Self, OperatorError> {
@@ -104,7 +107,8 @@ impl OperatorContext {
             key_columns.push(keys);
         }
         let parallelism = vertex.parallelism;
-        Ok(Self { attempt, operator_index: 0, parallelism, max_parallelism, input_schemas, key_columns })
+        let waker = Waker::noop().clone();
+        Ok(Self { attempt, operator_index: 0, parallelism, max_parallelism, input_schemas, key_columns, waker })
     }
 }
 
@@ -216,6 +220,11 @@ impl OperatorChain {
             SourcePoll::NothingUntil(time) => Ok(ChainPoll::NothingUntil(time)),
             SourcePoll::End => Ok(ChainPoll::End),
         }
+    }
+
+    /// Whether the source may have rows before the time that it named last.
+    pub fn source_has_news(&self) -> bool {
+        self.source.as_ref().is_some_and(|source| source.has_news())
     }
 
     /// Processes rows that arrived on `input`.

@@ -1,6 +1,7 @@
 //! The interface of an operator, and its context, snapshots and errors.
 
 use std::sync::Arc;
+use std::task::Waker;
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
@@ -128,6 +129,9 @@ pub struct OperatorContext {
     pub input_schemas: Vec<SchemaRef>,
     /// By input number, the columns that the input is hash-partitioned by; empty if it is not.
     pub key_columns: Vec<Vec<String>>,
+    /// Makes the task look at its operators again soon: whether the source has rows ([`crate::source::Source::has_news`]), whether
+    /// there is room ([`Operator::has_room`]). For operators that work in the background.
+    pub waker: Waker,
 }
 
 impl OperatorContext {
@@ -146,11 +150,17 @@ pub struct StateSnapshot {
     pub key_groups: Vec<KeyGroupSnapshot>,
     /// Slow work that must succeed before the snapshot counts, for example to make written files durable.
     pub before_durable: Option<BeforeDurable>,
+    /// Operator state that is known only after slow work, for example when brokers have acknowledged all records. It takes the place
+    /// of `operator_state`.
+    pub late_operator_state: Option<LateOperatorState>,
 }
 
 /// Work that is done on another thread, for the snapshots of an attempt in their order. If it fails, the snapshot is declined. If
 /// the snapshot can't be written at all, the work is never done, so that of the next one must include it.
 pub type BeforeDurable = Box<dyn FnOnce() -> Result<(), OperatorError> + Send>;
+
+/// Serialised operator state after work like that of [`BeforeDurable`], with the same conditions.
+pub type LateOperatorState = Box<dyn FnOnce() -> Result<Bytes, OperatorError> + Send>;
 
 /// One key group's frozen state.
 pub struct KeyGroupSnapshot {

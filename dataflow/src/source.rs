@@ -16,6 +16,12 @@ pub trait Source: Send {
     /// Reads up to about `max_rows` rows without blocking for long. `now_ms` is the wall clock.
     fn poll(&mut self, now_ms: u64, max_rows: usize) -> Result<SourcePoll, OperatorError>;
 
+    /// Whether rows have arrived since [`SourcePoll::NothingUntil`], so that the time it names need not be awaited. For sources that
+    /// read in the background and use [`crate::operator::OperatorContext::waker`].
+    fn has_news(&self) -> bool {
+        false
+    }
+
     /// Saves the current position. After a restore from it, the next row is the one that would have come next here.
     fn snapshot(&mut self, barrier: &CheckpointBarrier) -> Result<StateSnapshot, OperatorError>;
 

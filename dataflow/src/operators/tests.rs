@@ -35,6 +35,7 @@ pub(crate) fn context(parallelism: u32, subtask: u32, inputs: Vec<(SchemaRef, Ve
         max_parallelism: 128,
         input_schemas,
         key_columns,
+        waker: std::task::Waker::noop().clone(),
     }
 }
 

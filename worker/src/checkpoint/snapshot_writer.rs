@@ -253,7 +253,11 @@ fn serialize(operators: Vec<StateSnapshot>, plan: Vec<Vec<Option<FileSegment>>>)
             };
             key_groups.push((group.key_group, group.version, place));
         }
-        serialized.push(SerializedOperator { operator_state: operator.operator_state, key_groups });
+        let operator_state = match operator.late_operator_state {
+            Some(state) => Some(state().map_err(|error| error.to_string())?),
+            None => operator.operator_state,
+        };
+        serialized.push(SerializedOperator { operator_state, key_groups });
     }
     Ok(Serialized { operators: serialized })
 }

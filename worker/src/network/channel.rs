@@ -20,6 +20,28 @@ struct SlotWakerState {
     pending: AtomicBool,
 }
 
+impl SlotWakerState {
+    fn wake_sleeper(&self) {
+        if !self.pending.swap(true, Ordering::AcqRel) {
+            match self.sleeper.get() {
+                Some(Sleeper::Thread(thread)) => thread.unpark(),
+                Some(Sleeper::Task(news)) => news.notify_one(),
+                None => {}
+            }
+        }
+    }
+}
+
+impl std::task::Wake for SlotWakerState {
+    fn wake(self: Arc<Self>) {
+        self.wake_sleeper();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.wake_sleeper();
+    }
+}
+
 /// What runs a slot and may sleep.
 #[derive(Debug)]
 enum Sleeper {
@@ -43,13 +65,12 @@ impl SlotWaker {
 
     /// Tells the slot that there is something to do.
     pub fn wake(&self) {
-        if !self.shared.pending.swap(true, Ordering::AcqRel) {
-            match self.shared.sleeper.get() {
-                Some(Sleeper::Thread(thread)) => thread.unpark(),
-                Some(Sleeper::Task(news)) => news.notify_one(),
-                None => {}
-            }
-        }
+        self.shared.wake_sleeper();
+    }
+
+    /// The same waker in the form that operators get.
+    pub fn for_operators(&self) -> std::task::Waker {
+        std::task::Waker::from(self.shared.clone())
     }
 
     /// Whether [`SlotWaker::wake`] was called since the last call of this method. A slot asks before it sleeps.

@@ -99,7 +99,13 @@ impl Deployer {
         // A restoring sink may commit files, and a source may list directories, so this must not run on the I/O threads. Wait for
         // its end even if the task is canceled: until then the attempt may use files that the next attempt touches.
         let described = task.vertex.operators.clone();
-        let mut chain = blocking(move || build(&task, &operators, max_parallelism, restored)).await??;
+        let waker = control.waker().for_operators();
+        let build = move || {
+            let mut context = OperatorContext::of_task(&task, max_parallelism).map_err(task_failure)?;
+            context.waker = waker;
+            build(&task, context, &operators, restored)
+        };
+        let mut chain = blocking(build).await??;
         if chain.needs_splits() {
             chain = splits::give(chain, (attempt.job, attempt.execution_vertex.vertex), &storage, &control).await?;
         }
@@ -168,11 +174,10 @@ async fn read_state(
 
 fn build(
     task: &TaskDeployment,
+    context: OperatorContext,
     operators: &OperatorRegistry,
-    max_parallelism: u32,
     restored: Option<Vec<RestoredState>>,
 ) -> Result<OperatorChain, TaskFailure> {
-    let context = OperatorContext::of_task(task, max_parallelism).map_err(task_failure)?;
     let mut chain = OperatorChain::build(&task.vertex, operators, context).map_err(task_failure)?;
     if let Some(restored) = restored {
         chain.restore(restored).map_err(task_failure)?;

@@ -235,7 +235,7 @@ impl Task {
 
     fn poll_source(&mut self, now_ms: u64) -> Result<Progress, TaskFailure> {
         let is_done = self.ended || self.stopping.is_some();
-        if is_done || now_ms < self.next_poll_ms {
+        if is_done || (now_ms < self.next_poll_ms && !self.chain.source_has_news()) {
             let until_ms = if is_done { self.next_tick_ms } else { self.next_tick_ms.min(self.next_poll_ms) };
             return Ok(Progress::Idle { until_ms });
         }

@@ -208,6 +208,7 @@ impl Operator for GroupOperator {
             operator_state: Some(self.saved.seal_signature()),
             key_groups: held.map(freeze).collect(),
             before_durable: None,
+            late_operator_state: None,
         })
     }
 

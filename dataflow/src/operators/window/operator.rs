@@ -152,6 +152,7 @@ impl Operator for WindowOperator {
             operator_state: Some(self.signature.seal_watermark(self.watermark)),
             key_groups: held.map(freeze).collect(),
             before_durable: None,
+            late_operator_state: None,
         })
     }
 

@@ -37,7 +37,11 @@ impl SavedState {
         if let Some(work) = frozen.before_durable {
             work()?;
         }
-        self.operator_state.extend(frozen.operator_state.map(|state| (subtask, state)));
+        let operator_state = match frozen.late_operator_state {
+            Some(state) => Some(state()?),
+            None => frozen.operator_state,
+        };
+        self.operator_state.extend(operator_state.map(|state| (subtask, state)));
         self.operator_state.sort_by_key(|(subtask, _)| *subtask);
         for group in frozen.key_groups {
             let known = self.key_groups.insert(group.key_group, (group.serialize)()?);

@@ -42,6 +42,7 @@ fn frozen(id: u64, kind: CheckpointKind, groups: &[(u32, u64)], bytes: usize) ->
         operator_state: Some(Bytes::from_static(b"offset")),
         key_groups: groups.iter().map(group).collect(),
         before_durable: None,
+        late_operator_state: None,
     };
     let barrier = CheckpointBarrier { id: CheckpointId(id), kind, timestamp_ms: 0 };
     FrozenSnapshot { barrier, operators: vec![state], alignment_us: 1, sync_us: 2 }

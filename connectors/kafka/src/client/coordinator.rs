@@ -1,0 +1,107 @@
+//! Talks to the broker that coordinates a transactional id or a consumer group, wherever it is.
+
+use std::time::Duration;
+
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::FindCoordinatorRequest;
+use kafka_protocol::protocol::{Request, StrBytes};
+use tokio::time::Instant;
+use weir_world::Backoff;
+
+use super::settings::ClientSettings;
+use super::{ClientError, Connection, Metadata};
+
+/// What is coordinated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CoordinatorKind {
+    Group,
+    Transaction,
+}
+
+/// The coordinator of one key. It is looked up again whenever it has moved.
+pub(crate) struct Coordinator {
+    settings: ClientSettings,
+    kind: CoordinatorKind,
+    key: String,
+    connection: Option<Connection>,
+}
+
+impl Coordinator {
+    pub(crate) fn of_transactional_id(settings: &ClientSettings, id: &str) -> Self {
+        Self { settings: settings.clone(), kind: CoordinatorKind::Transaction, key: id.to_owned(), connection: None }
+    }
+
+    pub(crate) fn of_group(settings: &ClientSettings, group: &str) -> Self {
+        Self { settings: settings.clone(), kind: CoordinatorKind::Group, key: group.to_owned(), connection: None }
+    }
+
+    /// What is coordinated: the transactional id or the group.
+    pub(crate) fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// Sends a request until the coordinator gives an answer that is not temporary, or the deadline has passed. `code` reads the
+    /// error code of an answer. Only for requests that may be sent twice.
+    pub(crate) async fn call<R: Request>(
+        &mut self,
+        versions: (i16, i16),
+        request: &R,
+        deadline: Instant,
+        code: impl Fn(&R::Response) -> i16,
+    ) -> Result<R::Response, ClientError> {
+        let mut backoff = Backoff::new(Duration::from_millis(5), Duration::from_secs(1));
+        loop {
+            let error = match self.attempt(versions, request).await {
+                Ok(answer) => match ResponseError::try_from_code(code(&answer)) {
+                    None => return Ok(answer),
+                    Some(ResponseError::NotCoordinator | ResponseError::CoordinatorNotAvailable) => {
+                        self.connection = None;
+                        ClientError::refused(self.key.clone(), code(&answer))
+                    }
+                    Some(ResponseError::CoordinatorLoadInProgress | ResponseError::ConcurrentTransactions) => {
+                        ClientError::refused(self.key.clone(), code(&answer))
+                    }
+                    Some(_) => return Ok(answer),
+                },
+                Err(error) => {
+                    self.connection = None;
+                    error
+                }
+            };
+            let delay = backoff.next_delay();
+            if !error.is_temporary() || Instant::now() + delay > deadline {
+                return Err(error);
+            }
+            tokio::time::sleep(delay).await;
+        }
+    }
+
+    async fn attempt<R: Request>(&mut self, versions: (i16, i16), request: &R) -> Result<R::Response, ClientError> {
+        let connection = match &mut self.connection {
+            Some(connection) => connection,
+            none => none.insert(find(&self.settings, self.kind, &self.key).await?),
+        };
+        connection.call(versions, request).await
+    }
+
+    /// The level of a feature of the cluster that the coordinator told last; `None` before the first answer.
+    pub(crate) fn feature(&self, name: &str) -> Option<i16> {
+        self.connection.as_ref().map(|connection| connection.feature(name))
+    }
+}
+
+async fn find(settings: &ClientSettings, kind: CoordinatorKind, key: &str) -> Result<Connection, ClientError> {
+    let request = FindCoordinatorRequest::default()
+        .with_key_type(match kind {
+            CoordinatorKind::Group => 0,
+            CoordinatorKind::Transaction => 1,
+        })
+        .with_coordinator_keys(vec![StrBytes::from_string(key.to_owned())]);
+    let mut connection = Metadata::any_broker(settings, &Metadata::default()).await?;
+    let answer = connection.call((4, 4), &request).await?;
+    let found = answer.coordinators.first().ok_or_else(|| connection.protocol("no coordinator is named".to_owned()))?;
+    if found.error_code != 0 {
+        return Err(ClientError::refused(format!("the coordinator of {key:?}"), found.error_code));
+    }
+    Connection::open(settings, &format!("{}:{}", found.host.as_str(), found.port)).await
+}

@@ -1,0 +1,90 @@
+//! Which brokers there are, and which of them lead which partitions.
+
+use std::collections::BTreeMap;
+
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
+use kafka_protocol::messages::{MetadataRequest, MetadataResponse};
+use kafka_protocol::protocol::StrBytes;
+
+use super::settings::ClientSettings;
+use super::{ClientError, Connection};
+
+/// What a broker said about the cluster and some topics.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Metadata {
+    /// `host:port` by node id.
+    pub(crate) brokers: BTreeMap<i32, String>,
+    /// By topic, in the order of partition numbers.
+    pub(crate) topics: BTreeMap<String, Vec<Partition>>,
+}
+
+/// One partition of a topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Partition {
+    pub(crate) id: i32,
+    /// The node that leads it; -1 while there is none.
+    pub(crate) leader: i32,
+    pub(crate) leader_epoch: i32,
+}
+
+impl Metadata {
+    /// Asks the first broker that answers. Topics are never created by this. A topic without an answer yet is left out.
+    pub(crate) async fn ask(settings: &ClientSettings, known: &Self, topics: &[String]) -> Result<Self, ClientError> {
+        let names = topics
+            .iter()
+            .map(|topic| MetadataRequestTopic::default().with_name(Some(StrBytes::from_string(topic.clone()).into())));
+        let request = MetadataRequest::default().with_topics(Some(names.collect())).with_allow_auto_topic_creation(false);
+        let mut connection = Self::any_broker(settings, known).await?;
+        let answer = connection.call((4, 12), &request).await?;
+        Self::read(answer)
+    }
+
+    /// A connection to a broker of the cluster. Those that were seen last are tried first.
+    pub(crate) async fn any_broker(settings: &ClientSettings, known: &Self) -> Result<Connection, ClientError> {
+        let mut last = None;
+        for address in known.brokers.values().chain(&settings.bootstrap) {
+            match Connection::open(settings, address).await {
+                Ok(connection) => return Ok(connection),
+                // Another broker would refuse the same credentials.
+                Err(error @ ClientError::Authentication { .. }) => return Err(error),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last
+            .unwrap_or_else(|| ClientError::Connection { address: "-".to_owned(), reason: "there are no brokers".to_owned() }))
+    }
+
+    fn read(answer: MetadataResponse) -> Result<Self, ClientError> {
+        let brokers = answer.brokers.iter().map(|broker| (broker.node_id.0, format!("{}:{}", broker.host.as_str(), broker.port)));
+        let mut metadata = Self { brokers: brokers.collect(), topics: BTreeMap::new() };
+        for topic in answer.topics {
+            let name = topic.name.map(|name| name.to_string()).unwrap_or_default();
+            match ResponseError::try_from_code(topic.error_code) {
+                None => {}
+                // They change while a topic is made or deleted, or a broker starts. The caller decides how long it waits.
+                Some(ResponseError::UnknownTopicOrPartition | ResponseError::LeaderNotAvailable) => continue,
+                Some(_) => return Err(ClientError::refused(format!("topic {name:?}"), topic.error_code)),
+            }
+            let mut partitions: Vec<_> = topic
+                .partitions
+                .iter()
+                .map(|found| Partition { id: found.partition_index, leader: found.leader_id.0, leader_epoch: found.leader_epoch })
+                .collect();
+            partitions.sort_by_key(|partition| partition.id);
+            metadata.topics.insert(name, partitions);
+        }
+        Ok(metadata)
+    }
+
+    /// The partition with its leader, if it is known.
+    pub(crate) fn partition(&self, topic: &str, id: i32) -> Option<Partition> {
+        self.topics.get(topic)?.iter().find(|partition| partition.id == id).copied()
+    }
+
+    /// Node id of the leader of a partition, if there is one with a known address.
+    pub(crate) fn leader(&self, topic: &str, id: i32) -> Option<i32> {
+        let leader = self.partition(topic, id)?.leader;
+        self.brokers.contains_key(&leader).then_some(leader)
+    }
+}

@@ -1,0 +1,24 @@
+//! A client of Kafka's protocol: connections to brokers, and the requests that the source and the sink need.
+//!
+//! It exists because no library can end a transaction that another process began (decision 0020). `kafka-protocol` has the
+//! messages; connecting, retrying and reading the answers is ours.
+
+mod connection;
+mod coordinator;
+mod error;
+mod metadata;
+mod offsets;
+mod runtime;
+mod sasl;
+mod settings;
+mod tls;
+mod transactions;
+
+pub(crate) use connection::Connection;
+pub(crate) use coordinator::Coordinator;
+pub(crate) use error::{ClientError, describe};
+pub(crate) use metadata::{Metadata, Partition};
+pub(crate) use offsets::{OffsetSpec, TopicPartition, commit_offsets, committed_offsets, list_offsets};
+pub(crate) use runtime::io_runtime;
+pub(crate) use settings::{ClientSettings, Properties, PropertyError};
+pub(crate) use transactions::{EndOutcome, ProducerIdentity, TransactionState, init_idempotent_producer, open_transactions};

@@ -1,0 +1,74 @@
+//! The writer of a sink without transactions.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use weir_dataflow::operator::OperatorError;
+use weir_world::Backoff;
+
+use crate::client::{ClientSettings, Metadata, ProducerIdentity, init_idempotent_producer, io_runtime};
+use crate::producer::Writer;
+
+/// How long brokers are asked for an identity before the sink fails.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Gets an identity in the background, so that brokers can tell repeated batches.
+pub(super) struct PlainWriter {
+    outcome: Arc<Mutex<Option<Result<Arc<Writer>, OperatorError>>>>,
+    task: JoinHandle<()>,
+}
+
+impl PlainWriter {
+    pub(super) fn start(settings: ClientSettings, wake: std::task::Waker) -> Result<Self, OperatorError> {
+        let runtime = io_runtime()?;
+        let _guard = runtime.enter();
+        let outcome = Arc::new(Mutex::new(None));
+        let told = Arc::clone(&outcome);
+        let task = weir_world::spawn("kafka-identity", async move {
+            let writer = identity(&settings).await.map(|identity| Arc::new(Writer::new(None, identity)));
+            *told.lock().unwrap_or_else(PoisonError::into_inner) = Some(writer);
+            wake.wake();
+        });
+        Ok(Self { outcome, task })
+    }
+
+    fn outcome(&self) -> Option<Result<Arc<Writer>, OperatorError>> {
+        self.outcome.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn writer(&self) -> Option<Arc<Writer>> {
+        self.outcome()?.ok()
+    }
+
+    pub(super) fn failure(&self) -> Option<OperatorError> {
+        self.outcome()?.err()
+    }
+}
+
+impl Drop for PlainWriter {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn identity(settings: &ClientSettings) -> Result<ProducerIdentity, OperatorError> {
+    let deadline = Instant::now() + PATIENCE;
+    let mut backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(1));
+    loop {
+        let asked = async {
+            let mut connection = Metadata::any_broker(settings, &Metadata::default()).await?;
+            init_idempotent_producer(&mut connection).await
+        };
+        let error = match asked.await {
+            Ok(identity) => return Ok(identity),
+            Err(error) => error,
+        };
+        let delay = backoff.next_delay();
+        if !error.is_temporary() || Instant::now() + delay > deadline {
+            return Err(error.for_operator("sink.kafka"));
+        }
+        tokio::time::sleep(delay).await;
+    }
+}

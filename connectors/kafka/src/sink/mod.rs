@@ -1,0 +1,278 @@
+//! `sink.kafka`: writes rows as records of a topic.
+//!
+//! With the guarantee `exactly-once`, the records of a checkpoint are one transaction ([`crate::transaction`]). With `at-least-once`
+//! a checkpoint waits until brokers have acknowledged all records before its barrier, so a restart repeats rows but loses none.
+
+mod identity;
+mod partitioner;
+mod pending;
+mod rows;
+mod settings;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow_array::RecordBatch;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+use weir_dataflow::element::CheckpointBarrier;
+use weir_dataflow::operator::{
+    Collector, EventTime, Operator, OperatorContext, OperatorError, RestoredState, StateSnapshot,
+};
+use weir_dataflow::registry::{BuiltOperator, only_input};
+use weir_protocol::CheckpointId;
+use weir_protocol::checkpoint::CheckpointKind;
+use weir_protocol::job_graph::OperatorDescriptor;
+
+use self::identity::PlainWriter;
+use self::partitioner::Partitioner;
+use self::pending::Pending;
+use self::rows::RowWriter;
+use self::settings::{Guarantee, Settings};
+use crate::producer::{Producer, Writer};
+use crate::transaction::{PreparedTransaction, TransactionalIds, Transactions};
+
+pub(crate) fn build(descriptor: &OperatorDescriptor, context: &OperatorContext) -> Result<BuiltOperator, OperatorError> {
+    let settings = Settings::read(descriptor, only_input(context)?)?;
+    Ok(BuiltOperator::Sink(Box::new(KafkaSink::new(settings, context)?)))
+}
+
+/// How long the last commit of a job is waited for. If it takes longer, the job restarts and commits then.
+const LAST_COMMIT: Duration = Duration::from_secs(60);
+
+pub(crate) struct KafkaSink {
+    settings: Settings,
+    ids: TransactionalIds,
+    subtask: u32,
+    parallelism: u32,
+    waker: std::task::Waker,
+    now_ms: u64,
+    rows: RowWriter,
+    partitioner: Partitioner,
+    restored: Vec<PreparedTransaction>,
+    running: Option<Running>,
+    pending: Pending,
+    /// Whether the next completed checkpoint is the last.
+    is_ending: bool,
+}
+
+/// What begins with the first tick, because a sink that is only checked must not connect.
+struct Running {
+    producer: Producer,
+    writers: Writers,
+    /// The writer of the current rows.
+    writer: Option<Arc<Writer>>,
+}
+
+/// Where writers come from.
+enum Writers {
+    Plain(PlainWriter),
+    Transactions(Transactions),
+}
+
+/// The state of a subtask.
+#[derive(Debug, Serialize, Deserialize)]
+struct SinkState {
+    version: u32,
+    prepared: Vec<PreparedTransaction>,
+}
+
+const STATE_VERSION: u32 = 1;
+
+impl SinkState {
+    fn encode(prepared: Vec<PreparedTransaction>) -> Result<Bytes, OperatorError> {
+        let state = Self { version: STATE_VERSION, prepared };
+        serde_json::to_vec(&state).map(Bytes::from).map_err(|error| OperatorError::fatal("SINK-STATE", error.to_string()))
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, OperatorError> {
+        let unusable = |reason: String| OperatorError::fatal("SINK-STATE", format!("sink.kafka: {reason}"));
+        let state: Self = serde_json::from_slice(bytes).map_err(|error| unusable(format!("the state can't be read: {error}")))?;
+        if state.version != STATE_VERSION {
+            return Err(unusable(format!("the state has an unknown version: {}", state.version)));
+        }
+        Ok(state)
+    }
+}
+
+impl KafkaSink {
+    fn new(settings: Settings, context: &OperatorContext) -> Result<Self, OperatorError> {
+        let (subtask, parallelism) = (context.subtask(), context.parallelism);
+        let own = || format!("weir-{}-{}", context.attempt.job, context.attempt.execution_vertex.vertex);
+        let prefix = settings.transactional_id_prefix.clone().unwrap_or_else(own);
+        Ok(Self {
+            rows: RowWriter::new(&settings)?,
+            partitioner: Partitioner::new(settings.partitioner, subtask),
+            ids: TransactionalIds::new(prefix, subtask, parallelism),
+            waker: context.waker.clone(),
+            settings,
+            subtask,
+            parallelism,
+            now_ms: 0,
+            restored: Vec::new(),
+            running: None,
+            pending: Pending::default(),
+            is_ending: false,
+        })
+    }
+
+    fn start(&mut self) -> Result<(), OperatorError> {
+        let producer = Producer::start(self.settings.producer.clone(), self.waker.clone())?;
+        let writers = if self.settings.guarantee == Guarantee::ExactlyOnce || !self.restored.is_empty() {
+            let restored = std::mem::take(&mut self.restored);
+            let timeout_ms = self.settings.transaction_timeout_ms;
+            Writers::Transactions(Transactions::start(self.ids.clone(), timeout_ms, restored, &producer, self.waker.clone())?)
+        } else {
+            Writers::Plain(PlainWriter::start(self.settings.producer.client.clone(), self.waker.clone())?)
+        };
+        self.running = Some(Running { producer, writers, writer: None });
+        Ok(())
+    }
+}
+
+impl Running {
+    fn check(&self) -> Result<(), OperatorError> {
+        let of_writers = match &self.writers {
+            Writers::Plain(plain) => plain.failure(),
+            Writers::Transactions(transactions) => transactions.failure(),
+        };
+        // If the cluster has ended a transaction, both fail; that of the transactions says more.
+        of_writers.or_else(|| self.producer.queue().failure()).map_or(Ok(()), Err)
+    }
+
+    fn has_writer(&self) -> bool {
+        self.writer.is_some()
+            || match &self.writers {
+                Writers::Plain(plain) => plain.writer().is_some(),
+                Writers::Transactions(transactions) => transactions.has_writer(),
+            }
+    }
+
+    fn writer(&mut self) -> Result<Arc<Writer>, OperatorError> {
+        if self.writer.is_none() {
+            self.writer = match &self.writers {
+                Writers::Plain(plain) => plain.writer(),
+                Writers::Transactions(transactions) => transactions.take_writer(),
+            };
+        }
+        let missing = || OperatorError::retryable("KAFKA-WRITER", "sink.kafka: rows arrived before there was a writer; please report this");
+        self.writer.clone().ok_or_else(missing)
+    }
+}
+
+impl Operator for KafkaSink {
+    fn set_now(&mut self, now_ms: u64) {
+        self.now_ms = now_ms;
+    }
+
+    fn on_tick(&mut self, _now_ms: u64, _out: &mut dyn Collector) -> Result<Option<EventTime>, OperatorError> {
+        match &self.running {
+            Some(running) => {
+                running.check()?;
+                if let Writers::Transactions(transactions) = &running.writers {
+                    self.pending.forget_committed(transactions);
+                }
+            }
+            None => self.start()?,
+        }
+        Ok(None)
+    }
+
+    fn has_room(&self) -> bool {
+        self.running.as_ref().is_some_and(|running| running.producer.queue().has_room() && running.has_writer())
+    }
+
+    fn process(&mut self, _input: u32, batch: RecordBatch, _out: &mut dyn Collector) -> Result<(), OperatorError> {
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
+        let Some(running) = &mut self.running else {
+            return Err(OperatorError::retryable("KAFKA-WRITER", "sink.kafka: rows arrived before the first tick; please report this"));
+        };
+        let writer = running.writer()?;
+        let queue = running.producer.queue();
+        let append = |messages: &mut dyn Iterator<Item = crate::producer::Message<'_>>| queue.append(&writer, messages);
+        self.rows.write(&batch, self.now_ms, &mut self.partitioner, queue.partitions().max(1), append)
+    }
+
+    fn on_end_of_input(&mut self, _out: &mut dyn Collector) -> Result<(), OperatorError> {
+        self.is_ending = true;
+        Ok(())
+    }
+
+    fn snapshot(&mut self, barrier: &CheckpointBarrier) -> Result<StateSnapshot, OperatorError> {
+        self.is_ending |= barrier.kind == CheckpointKind::Stop;
+        self.pending.possible(barrier.id);
+        let Some(running) = &mut self.running else {
+            let state = SinkState::encode(self.restored.clone())?;
+            return Ok(StateSnapshot { operator_state: Some(state), ..StateSnapshot::default() });
+        };
+        let queue = Arc::clone(running.producer.queue());
+        match &running.writers {
+            Writers::Plain(_) => {
+                let waits = self.settings.guarantee != Guarantee::None;
+                let flush = running.writer.clone().filter(|_| waits).map(|writer| (writer.mark(), writer));
+                let state = move || {
+                    flush.map_or(Ok(()), |(mark, writer)| queue.wait_flushed(&writer, &mark))?;
+                    SinkState::encode(Vec::new())
+                };
+                Ok(StateSnapshot { late_operator_state: Some(Box::new(state)), ..StateSnapshot::default() })
+            }
+            Writers::Transactions(transactions) => {
+                self.pending.forget_committed(transactions);
+                if let Some(writer) = running.writer.take_if(|writer| !writer.mark().is_empty()) {
+                    self.pending.prepare(barrier.id, writer);
+                }
+                let recovery = transactions.recovery();
+                let held = self.pending.held();
+                let topic = self.settings.producer.topic.clone();
+                let state = move || {
+                    // Until then, the restored transactions belong to the state; after it, they have no part in it.
+                    recovery()?;
+                    SinkState::encode(held.prepared(&queue, &topic)?)
+                };
+                Ok(StateSnapshot { late_operator_state: Some(Box::new(state)), ..StateSnapshot::default() })
+            }
+        }
+    }
+
+    fn restore(&mut self, restored: RestoredState) -> Result<(), OperatorError> {
+        let rescaled = restored.former_parallelism != self.parallelism;
+        for (former, bytes) in &restored.operator_state {
+            let mine = if rescaled { former % self.parallelism.max(1) == self.subtask } else { *former == self.subtask };
+            if mine {
+                self.restored.extend(SinkState::decode(bytes)?.prepared);
+            }
+        }
+        self.restored.sort_by_key(|transaction| transaction.checkpoint);
+        Ok(())
+    }
+
+    fn notify_checkpoint_complete(&mut self, checkpoint: CheckpointId) -> Result<(), OperatorError> {
+        let Some(Running { writers: Writers::Transactions(transactions), .. }) = &self.running else { return Ok(()) };
+        let due = self.pending.complete(checkpoint);
+        if due.is_empty() {
+            return Ok(());
+        }
+        let writers: Vec<_> = due.iter().map(|(_, writer)| Arc::clone(writer)).collect();
+        transactions.commit(due);
+        if self.is_ending {
+            // The task may end after this call, and nobody would commit.
+            transactions.wait_committed(&writers, Instant::now() + LAST_COMMIT)?;
+        }
+        Ok(())
+    }
+
+    fn notify_checkpoint_aborted(&mut self, checkpoint: CheckpointId) {
+        self.pending.aborted(checkpoint);
+    }
+}
+
+impl Drop for KafkaSink {
+    fn drop(&mut self) {
+        let Some(Running { writers: Writers::Transactions(transactions), writer, .. }) = &mut self.running else { return };
+        let unheld = self.pending.unheld().into_iter().chain(writer.take().filter(|writer| !writer.mark().is_empty()));
+        transactions.abort(unheld.collect(), &self.settings.producer.client);
+    }
+}

@@ -1,0 +1,124 @@
+//! Makes rows of records.
+
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow_schema::SchemaRef;
+use weir_connectors::formats::{BadValue, RowBuffer, RowDecoder};
+use weir_dataflow::operator::OperatorError;
+
+use super::metadata_columns::MetadataColumns;
+use super::partition::SourcePartition;
+use crate::records::{BatchHeader, Record};
+use crate::row_format::{RowFormat, RowPart};
+
+/// Collects the rows of one batch.
+pub(super) struct RowReader {
+    key: Option<PartReader>,
+    value: PartReader,
+    metadata: MetadataColumns,
+    /// The columns of the batches.
+    schema: SchemaRef,
+    rows: usize,
+    bytes: usize,
+}
+
+/// Reads the keys, or the values, of records.
+struct PartReader {
+    decoder: Box<dyn RowDecoder>,
+    rows: RowBuffer,
+    columns: Vec<usize>,
+}
+
+impl PartReader {
+    fn new(part: &RowPart) -> Result<Self, OperatorError> {
+        Ok(Self {
+            decoder: part.format.decoder(&part.schema)?,
+            rows: RowBuffer::new(Arc::clone(&part.schema))?,
+            columns: part.columns.clone(),
+        })
+    }
+
+    #[inline]
+    fn decode(&mut self, message: Option<&[u8]>) -> Result<usize, BadValue> {
+        match message {
+            Some(message) => self.decoder.decode(message, &mut self.rows),
+            None => self.decoder.decode_null(&mut self.rows),
+        }
+    }
+}
+
+/// Why a record gave no rows.
+pub(super) enum Unread {
+    /// Its key or value can't be read.
+    Bad(BadValue),
+    Failed(OperatorError),
+}
+
+impl RowReader {
+    pub(super) fn new(format: &RowFormat, metadata: MetadataColumns, schema: SchemaRef) -> Result<Self, OperatorError> {
+        // The value has the last word about a column that is in both, so such keys need not be read.
+        let needs_key = |key: &&RowPart| key.columns.iter().any(|column| !format.value.columns.contains(column));
+        Ok(Self {
+            key: format.key.as_ref().filter(needs_key).map(PartReader::new).transpose()?,
+            value: PartReader::new(&format.value)?,
+            metadata,
+            schema,
+            rows: 0,
+            bytes: 0,
+        })
+    }
+
+    /// Number of rows that were added since the last batch.
+    pub(super) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Size of the values of these rows.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Adds the rows of a record. After an error there are none of it.
+    #[inline]
+    pub(super) fn add(&mut self, partition: &SourcePartition, batch: &BatchHeader, record: &Record<'_>) -> Result<(), Unread> {
+        let added = self.value.decode(record.value).map_err(Unread::Bad)?;
+        if let Some(key) = &mut self.key {
+            for _ in 0..added {
+                // Without a row of the key, its columns would be shorter than the others.
+                let reason = match key.decode(record.key) {
+                    Ok(1) => continue,
+                    Ok(_) => BadValue::new("the record has no key"),
+                    Err(reason) => reason,
+                };
+                key.rows.truncate(self.rows);
+                self.value.rows.truncate(self.rows);
+                return Err(Unread::Bad(reason));
+            }
+        }
+        for _ in 0..added {
+            self.metadata.push(partition, batch, record).map_err(Unread::Failed)?;
+        }
+        self.rows += added;
+        self.bytes += record.value.map_or(0, <[u8]>::len);
+        Ok(())
+    }
+
+    /// The rows since the last call.
+    pub(super) fn finish(&mut self) -> Result<RecordBatch, OperatorError> {
+        let failed = |error: arrow_schema::ArrowError| OperatorError::fatal("SOURCE-SCHEMA", error.to_string());
+        let rows = std::mem::take(&mut self.rows);
+        self.bytes = 0;
+        let metadata = self.metadata.finish();
+        let mut columns: Vec<Option<ArrayRef>> = vec![None; self.schema.fields().len() - metadata.len()];
+        for part in self.key.iter_mut().chain([&mut self.value]) {
+            let batch = part.rows.finish().map_err(failed)?;
+            for (column, array) in part.columns.iter().zip(batch.columns()) {
+                columns[*column] = Some(Arc::clone(array));
+            }
+        }
+        let columns = columns.into_iter().flatten().chain(metadata).collect();
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options).map_err(failed)
+    }
+}

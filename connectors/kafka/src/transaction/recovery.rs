@@ -1,0 +1,66 @@
+//! Settles the transactions of a restored checkpoint, and ends what older attempts left open.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use weir_dataflow::operator::OperatorError;
+
+use super::ids::{self, TransactionalIds};
+use super::prepared::PreparedTransaction;
+use super::resolve::{self, Step};
+use super::rewrite::{self, fate};
+use crate::client::{ClientError, Coordinator, open_transactions};
+use crate::producer::Queue;
+
+/// How long one step of a recovery is tried. If it fails, the job restarts and tries again.
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+
+fn failed(error: ClientError) -> OperatorError {
+    error.for_operator("sink.kafka")
+}
+
+/// Makes the records of stored transactions count, in the order of checkpoints. Errors: `KAFKA-ROWS-LOST` if the records of one are
+/// neither committed nor in the log, and those of brokers.
+pub(super) async fn settle(restored: &[PreparedTransaction], timeout_ms: u32, queue: &Arc<Queue>) -> Result<(), OperatorError> {
+    let settings = &queue.settings().client;
+    for transaction in restored {
+        let deadline = Instant::now() + PATIENCE;
+        let PreparedTransaction { transactional_id, writer, .. } = transaction;
+        let mut coordinator = Coordinator::of_transactional_id(settings, transactional_id);
+        let outcome = coordinator.end_transaction(*writer, true, deadline).await.map_err(failed)?;
+        let mut step = resolve::after_commit(outcome);
+        loop {
+            step = match step {
+                Step::Settled => break,
+                Step::AskAgainId => {
+                    let again = ids::again(transactional_id, *writer);
+                    let state = Coordinator::of_transactional_id(settings, &again).describe_transaction(deadline).await;
+                    resolve::after_again_id(state.map_err(failed)?)
+                }
+                Step::LookIntoLog => resolve::after_look(fate(transaction, settings, deadline).await.map_err(failed)?),
+                Step::Rewrite => {
+                    rewrite::rewrite(transaction, timeout_ms, queue, deadline).await?;
+                    Step::Settled
+                }
+                Step::Lost => {
+                    let first = transaction.ranges.first();
+                    return Err(rewrite::lost(transaction, first.map_or(0, |range| range.partition), first.map_or(0, |range| range.first)));
+                }
+            };
+        }
+    }
+    Ok(())
+}
+
+/// Ends what attempts before this one have left open, also of subtasks that there are no more. Call it after [`settle`].
+pub(super) async fn end_leftovers(ids: &TransactionalIds, timeout_ms: u32, queue: &Queue) -> Result<(), OperatorError> {
+    let settings = &queue.settings().client;
+    let open = open_transactions(settings, &ids.beginning()).await.map_err(failed)?;
+    for id in open.iter().filter(|id| ids.looks_after(id).is_some()) {
+        let mut coordinator = Coordinator::of_transactional_id(settings, id);
+        coordinator.init_producer(timeout_ms, Instant::now() + PATIENCE).await.map_err(failed)?;
+        tracing::info!(transactional_id = id, "a transaction that an older attempt left open was aborted");
+    }
+    Ok(())
+}
