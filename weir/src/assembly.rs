@@ -33,6 +33,8 @@ pub fn operators() -> OperatorRegistry {
     let mut registry = OperatorRegistry::default();
     weir_dataflow::operators::register_operators(&mut registry);
     weir_connectors::register_connectors(&mut registry);
+    #[cfg(feature = "kafka")]
+    weir_kafka::register_kafka(&mut registry);
     registry
 }
 
@@ -191,6 +193,8 @@ fn install_metrics() -> Option<PrometheusHandle> {
     let handle = PrometheusBuilder::new().install_recorder().ok()?;
     weir_ha::metrics::describe();
     weir_connectors::metrics::describe();
+    #[cfg(feature = "kafka")]
+    weir_kafka::metrics::describe();
     let kept_up = handle.clone();
     let upkeep = move || loop {
         std::thread::sleep(METRICS_UPKEEP);

@@ -16,12 +16,13 @@ const FORBIDDEN_FILES: [&str; 9] = ["utils", "util", "common", "helpers", "misc"
 const KNOWN_MANAGERS: [&str; 5] = ["JobManager", "TaskManager", "ResourceManager", "SlotManager", "MemoryManager"];
 
 /// Which of our crates each crate may name (build and normal dependencies; tests may reach further).
-const MAY_NAME: [(&str, &[&str]); 20] = [
+const MAY_NAME: [(&str, &[&str]); 21] = [
     ("weir-world", &[]),
     ("weir-protocol", &[]),
     ("weir-storage", &["weir-protocol", "weir-world"]),
     ("weir-dataflow", &["weir-protocol"]),
     ("weir-connectors", &["weir-dataflow", "weir-storage", "weir-protocol"]),
+    ("weir-kafka", &["weir-connectors", "weir-dataflow", "weir-protocol", "weir-world"]),
     ("weir-sql", &["weir-dataflow", "weir-protocol"]),
     ("weir-sql-reference", &["weir-sql", "weir-dataflow", "weir-protocol"]),
     ("weir-ha", &["weir-storage", "weir-protocol", "weir-world"]),
@@ -64,7 +65,8 @@ const MAY_NAME: [(&str, &[&str]); 20] = [
 ];
 
 /// A word that may stand only under one path.
-const CONFINED: [(&str, &str); 6] = [
+const CONFINED: [(&str, &str); 7] = [
+    ("kafka_protocol::", "connectors/kafka/src"),
     ("openraft::", "ha/src/raft"),
     ("etcd_client::", "ha/src/etcd"),
     ("zookeeper_client::", "ha/src/zookeeper"),

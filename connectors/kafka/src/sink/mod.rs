@@ -16,9 +16,9 @@ use arrow_array::RecordBatch;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
-use weir_dataflow::element::CheckpointBarrier;
+use weir_dataflow::element::{CheckpointBarrier, EventTime};
 use weir_dataflow::operator::{
-    Collector, EventTime, Operator, OperatorContext, OperatorError, RestoredState, StateSnapshot,
+    Collector, Operator, OperatorContext, OperatorError, RestoredState, StateSnapshot,
 };
 use weir_dataflow::registry::{BuiltOperator, only_input};
 use weir_protocol::CheckpointId;

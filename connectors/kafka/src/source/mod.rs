@@ -34,7 +34,7 @@ use self::fetcher::{Share, corrupt};
 use self::group::GroupOffsets;
 use self::partition::{SourcePartition, SourceState, owner};
 use self::rows::{RowReader, Unread};
-use self::settings::{FetchSettings, Settings};
+use self::settings::{Settings};
 use crate::client::io_runtime;
 use crate::records::{Batch, BatchHeader, Corrupt};
 

@@ -88,7 +88,7 @@ impl RowReader {
                 // Without a row of the key, its columns would be shorter than the others.
                 let reason = match key.decode(record.key) {
                     Ok(1) => continue,
-                    Ok(_) => BadValue::new("the record has no key"),
+                    Ok(_) => BadValue("the record has no key".to_owned()),
                     Err(reason) => reason,
                 };
                 key.rows.truncate(self.rows);

@@ -133,7 +133,9 @@ impl Shared {
 pub(super) async fn run(shared: Arc<Shared>, queue: Arc<Queue>, restored: Vec<PreparedTransaction>) {
     let runner = Runner { shared: &shared, queue: &queue, coordinators: BTreeMap::new(), writers: 0 };
     if let Err(error) = runner.run(restored).await {
-        shared.tell(|state| drop(state.failure.get_or_insert(error)));
+        shared.tell(|state| {
+            state.failure.get_or_insert(error);
+        });
     }
 }
 
