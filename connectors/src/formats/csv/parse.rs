@@ -79,6 +79,26 @@ impl CsvParser {
         self.targets.len() == 1
     }
 
+    /// Refuses text in which another row follows the first.
+    pub(super) fn check_one_row(&mut self, text: &[u8]) -> Result<(), BadValue> {
+        if memchr(b'\n', text).is_none() {
+            return Ok(());
+        }
+        let mut rest = text;
+        loop {
+            let (_, quoted, length) = split_field(rest, self.dialect, &mut self.scratch)?;
+            let field = &rest[..length];
+            let is_escaped = |at: usize| self.dialect.escape.is_some() && at > 0 && Some(field[at - 1]) == self.dialect.escape;
+            if !quoted && memchr::memchr_iter(b'\n', field).any(|at| !is_escaped(at)) {
+                return Err(BadValue("a line ends within the message, which must be one row".to_owned()));
+            }
+            match rest.get(length + 1..) {
+                Some(more) => rest = more,
+                None => return Ok(()),
+            }
+        }
+    }
+
     /// Parses one row and pushes its values. The caller then commits the row, or rolls it back after an error.
     pub(crate) fn parse(&mut self, line: &[u8], rows: &mut RowBuffer) -> Result<(), BadValue> {
         let mut rest = line;
@@ -357,7 +377,7 @@ mod tests {
             }
             let written = rows.finish().unwrap();
             let mut text = Vec::new();
-            crate::rows::text::append_csv(&mut text, &written, &Default::default()).unwrap();
+            crate::formats::csv::append_csv(&mut text, &written, &Default::default()).unwrap();
             let mut parser = CsvParser::positional(CsvDialect::plain(b','), CsvRules::default(), (0..3).map(Some).collect());
             for line in text.split(|byte| *byte == b'\n').take(values.len()) {
                 parser.parse(line, &mut rows).unwrap();

@@ -1,5 +1,4 @@
-//! Parses JSON lines: each line is one object whose members have the names of the columns. Unknown members are skipped, missing
-//! ones are null.
+//! Parses JSON: a row is an object whose members have the names of the columns. Unknown members are skipped, missing ones are null.
 //!
 //! Numbers reach their columns as they are written, so that decimals are exact. serde_json would make doubles of them.
 
@@ -31,6 +30,34 @@ pub(crate) fn parse_json_row(line: &[u8], rows: &mut RowBuffer, rules: JsonRules
         None => return Err(parser.bad("EOF before the object")),
     }
     if parser.peek().is_some() { Err(parser.bad("trailing characters")) } else { Ok(()) }
+}
+
+/// Parses a message, which is one row, or an array of rows as Flink has it. Completes the rows and returns how many there are. After an
+/// error some may be complete.
+pub(super) fn parse_json_message(message: &[u8], rows: &mut RowBuffer, rules: JsonRules) -> Result<usize, BadValue> {
+    let mut parser = Parser { bytes: message, at: 0, rules };
+    if parser.peek() != Some(b'[') {
+        parse_json_row(message, rows, rules)?;
+        rows.commit_row(message.len());
+        return Ok(1);
+    }
+    parser.at += 1;
+    let mut count = 0;
+    if parser.peek() == Some(b']') {
+        parser.at += 1;
+    } else {
+        loop {
+            let start = parser.at;
+            let complete = rows.rows();
+            parser.row(rows.columns_mut(), complete)?;
+            rows.commit_row(parser.at - start);
+            count += 1;
+            if !parser.another(b']')? {
+                break;
+            }
+        }
+    }
+    if parser.peek().is_some() { Err(parser.bad("trailing characters")) } else { Ok(count) }
 }
 
 struct Parser<'a> {
@@ -385,7 +412,7 @@ mod tests {
         parse_json_row(line.as_bytes(), &mut rows, JsonRules::default()).map_err(|reason| reason.0)?;
         rows.commit_row(line.len());
         let mut out = Vec::new();
-        crate::rows::text::append_json(&mut out, &rows.finish().unwrap(), Default::default()).unwrap();
+        crate::formats::json::append_json(&mut out, &rows.finish().unwrap(), Default::default()).unwrap();
         Ok(String::from_utf8(out).unwrap())
     }
 
@@ -436,7 +463,7 @@ mod tests {
         parse_json_row(format!("{{\"c\":{value}}}").as_bytes(), &mut rows, rules).map_err(|reason| reason.0)?;
         rows.commit_row(0);
         let mut out = Vec::new();
-        crate::rows::text::append_json(&mut out, &rows.finish().unwrap(), crate::rows::times::TimestampFormat::Sql).unwrap();
+        crate::formats::json::append_json(&mut out, &rows.finish().unwrap(), crate::rows::times::TimestampFormat::Sql).unwrap();
         Ok(String::from_utf8(out).unwrap().trim_end().strip_prefix("{\"c\":").unwrap().strip_suffix('}').unwrap().to_owned())
     }
 
@@ -528,7 +555,7 @@ mod tests {
             written.column(0).push_f64(value).unwrap();
             written.commit_row(8);
             let mut line = Vec::new();
-            crate::rows::text::append_json(&mut line, &written.finish().unwrap(), Default::default()).unwrap();
+            crate::formats::json::append_json(&mut line, &written.finish().unwrap(), Default::default()).unwrap();
             let mut read = RowBuffer::new(schema).unwrap();
             parse_json_row(line.trim_ascii_end(), &mut read, JsonRules::default()).map_err(|reason| TestCaseError::fail(reason.0))?;
             read.commit_row(8);

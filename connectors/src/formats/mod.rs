@@ -1,0 +1,82 @@
+//! Formats: how rows become messages (or lines of a file), and messages become rows.
+
+mod bad_rows;
+pub(crate) mod csv;
+pub(crate) mod json;
+mod messages;
+mod raw;
+
+use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
+use serde::Deserialize;
+use weir_dataflow::operator::OperatorError;
+
+pub use self::bad_rows::{BadRow, BadRows, OnBadRow};
+pub use self::csv::{CsvOptions, EmptyText};
+pub use self::json::JsonOptions;
+pub use self::messages::Messages;
+pub use self::raw::{Endianness, RawOptions};
+pub use crate::rows::RowBuffer;
+pub use crate::rows::column::BadValue;
+pub use crate::rows::times::TimestampFormat;
+
+/// Reads the rows of messages of one format.
+pub trait RowDecoder: Send {
+    /// Appends the rows of one message and returns how many there are: one, as a rule. After an error `rows` is as before the call. The
+    /// error says what is wrong with the message.
+    fn decode(&mut self, message: &[u8], rows: &mut RowBuffer) -> Result<usize, BadValue>;
+
+    /// Appends the rows of a message that is null, which most formats have none for. After an error `rows` is as before the call.
+    fn decode_null(&mut self, _rows: &mut RowBuffer) -> Result<usize, BadValue> {
+        Ok(0)
+    }
+}
+
+/// Writes rows as messages of one format.
+pub trait RowEncoder: Send {
+    /// Appends one message for each row of `batch`, which has the schema that the encoder was made for. After an error `out` may hold
+    /// some of them.
+    fn encode(&mut self, batch: &RecordBatch, out: &mut Messages) -> Result<(), OperatorError>;
+}
+
+/// A format with its options, such as `{"kind": "json", "fail_on_missing_field": true}`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum FormatOptions {
+    /// Delimited text, one row a message.
+    Csv(CsvOptions),
+    /// An object, or an array of objects.
+    Json(JsonOptions),
+    /// The bytes of the only column.
+    Raw(RawOptions),
+}
+
+impl FormatOptions {
+    /// Reads messages into rows of this schema. Errors: `CONN-OPTION`, and `CONN-TYPE` for types that the format has no form for.
+    pub fn decoder(&self, schema: &SchemaRef) -> Result<Box<dyn RowDecoder>, OperatorError> {
+        let all: Vec<_> = (0..schema.fields().len()).collect();
+        self.projecting_decoder(schema, &all)
+    }
+
+    /// Reads messages of rows of this schema into rows that have only the columns at the positions `wanted`, in this order. The others
+    /// are skipped unread. Errors: as of [`Self::decoder`].
+    pub fn projecting_decoder(&self, schema: &SchemaRef, wanted: &[usize]) -> Result<Box<dyn RowDecoder>, OperatorError> {
+        Ok(match self {
+            Self::Csv(options) => Box::new(csv::CsvDecoder::new(options, schema, wanted)?),
+            Self::Json(options) => Box::new(json::JsonDecoder::new(options, schema)?),
+            Self::Raw(options) => Box::new(raw::RawDecoder::new(options, schema, !wanted.is_empty())?),
+        })
+    }
+
+    /// Writes rows of this schema as messages. Errors: as of [`Self::decoder`].
+    pub fn encoder(&self, schema: &SchemaRef) -> Result<Box<dyn RowEncoder>, OperatorError> {
+        Ok(match self {
+            Self::Csv(options) => Box::new(csv::CsvEncoder::new(options, schema)?),
+            Self::Json(options) => Box::new(json::JsonEncoder::new(options, schema)?),
+            Self::Raw(options) => Box::new(raw::RawEncoder::new(options, schema)?),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;
