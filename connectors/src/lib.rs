@@ -5,9 +5,10 @@
 
 mod datagen;
 mod filesystem;
+pub mod formats;
 pub mod metrics;
 pub mod nexmark;
-mod options;
+pub mod options;
 mod print;
 pub mod query_results;
 mod random;

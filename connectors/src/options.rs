@@ -6,12 +6,12 @@ use weir_dataflow::operator::OperatorError;
 use weir_protocol::job_graph::OperatorDescriptor;
 
 /// Reads the options of `descriptor`. Error: `CONN-OPTION`, which names an option that is missing, unknown or of the wrong type.
-pub(crate) fn read<T: DeserializeOwned>(descriptor: &OperatorDescriptor) -> Result<T, OperatorError> {
+pub fn read<T: DeserializeOwned>(descriptor: &OperatorDescriptor) -> Result<T, OperatorError> {
     let options = Value::Object(descriptor.options.iter().map(|(name, value)| (name.clone(), value.clone())).collect());
     serde_json::from_value(options).map_err(|error| invalid(&descriptor.kind, error))
 }
 
 /// The error (`CONN-OPTION`) for options that can't be used.
-pub(crate) fn invalid(kind: &str, reason: impl std::fmt::Display) -> OperatorError {
+pub fn invalid(kind: &str, reason: impl std::fmt::Display) -> OperatorError {
     OperatorError::fatal("CONN-OPTION", format!("{kind}: {reason}"))
 }

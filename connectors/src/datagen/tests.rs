@@ -29,7 +29,7 @@ fn datagen(options: Value, subtask: u32, parallelism: u32) -> Datagen {
 fn lines(batches: &[RecordBatch]) -> Vec<String> {
     let mut out = Vec::new();
     for batch in batches {
-        crate::rows::text::append_csv(&mut out, batch, &Default::default()).unwrap();
+        crate::formats::csv::append_csv(&mut out, batch, &Default::default()).unwrap();
     }
     String::from_utf8(out).unwrap().lines().map(str::to_owned).collect()
 }
@@ -216,7 +216,7 @@ fn nested_columns_are_filled_part_by_part() {
         {"name": "value.l", "length": 1}, {"name": "value.l.element", "min": 7, "max": 7}]});
     let batches = drain(&mut datagen(json!({"fields": [field], "rows": 200}), 0, 1), 1000, usize::MAX).unwrap();
     let mut json = Vec::new();
-    crate::rows::text::append_json(&mut json, &batches[0], Default::default()).unwrap();
+    crate::formats::json::append_json(&mut json, &batches[0], Default::default()).unwrap();
     let mut lengths = std::collections::BTreeSet::new();
     for line in String::from_utf8(json).unwrap().lines() {
         let row: Value = serde_json::from_str(line).unwrap();

@@ -1,8 +1,5 @@
 //! `source.file` and `sink.file`, which read and write files of rows in a directory.
 
-pub(crate) mod csv;
-pub(crate) mod dialect;
-pub(crate) mod json;
 #[cfg(test)]
 mod round_trip;
 pub(crate) mod sink;

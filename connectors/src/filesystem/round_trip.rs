@@ -137,7 +137,7 @@ fn batch(fields: &[Field], rows: usize, seed: u64) -> RecordBatch {
 
 fn rows_of(batches: &[RecordBatch]) -> Vec<String> {
     let mut out = Vec::new();
-    batches.iter().for_each(|batch| crate::rows::text::append_json(&mut out, batch, Default::default()).unwrap());
+    batches.iter().for_each(|batch| crate::formats::json::append_json(&mut out, batch, Default::default()).unwrap());
     String::from_utf8(out).unwrap().lines().map(str::to_owned).collect()
 }
 

@@ -6,30 +6,36 @@ use arrow_array::{RecordBatch, RecordBatchOptions};
 use arrow_schema::{ArrowError, SchemaRef};
 use weir_dataflow::operator::OperatorError;
 
-use super::column::Column;
+use super::column::{BadValue, Column};
 
 /// Builds rows of one schema.
-pub(crate) struct RowBuffer {
+pub struct RowBuffer {
     schema: SchemaRef,
     columns: Vec<Column>,
     rows: usize,
     text_bytes: usize,
 }
 
+impl std::fmt::Debug for RowBuffer {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("RowBuffer").field("schema", &self.schema).field("rows", &self.rows).finish_non_exhaustive()
+    }
+}
+
 impl RowBuffer {
     /// Creates an empty buffer. Error: `CONN-TYPE` for a column type that connectors don't support.
-    pub(crate) fn new(schema: SchemaRef) -> Result<Self, OperatorError> {
+    pub fn new(schema: SchemaRef) -> Result<Self, OperatorError> {
         let columns = schema.fields().iter().map(|field| Column::new(field)).collect::<Result<_, _>>()?;
         Ok(Self { schema, columns, rows: 0, text_bytes: 0 })
     }
 
     /// Number of complete rows.
-    pub(crate) fn rows(&self) -> usize {
+    pub fn rows(&self) -> usize {
         self.rows
     }
 
-    /// Number of input bytes of the complete rows.
-    pub(crate) fn text_bytes(&self) -> usize {
+    /// Number of input bytes of the complete rows, and of those that were taken back.
+    pub fn text_bytes(&self) -> usize {
         self.text_bytes
     }
 
@@ -57,8 +63,28 @@ impl RowBuffer {
         }
     }
 
+    /// Pushes a row whose input has `text_bytes` bytes. If `push` fails, the rows are as before.
+    pub(crate) fn push_row(
+        &mut self,
+        text_bytes: usize,
+        push: impl FnOnce(&mut Self) -> Result<(), BadValue>,
+    ) -> Result<(), BadValue> {
+        let pushed = push(self);
+        match &pushed {
+            Ok(()) => self.commit_row(text_bytes),
+            Err(_) => self.rollback_row(),
+        }
+        pushed
+    }
+
+    /// Takes back the rows from this position on.
+    pub fn truncate(&mut self, rows: usize) {
+        self.rows = self.rows.min(rows);
+        self.rollback_row();
+    }
+
     /// Returns the complete rows as a batch and empties the buffer.
-    pub(crate) fn finish(&mut self) -> Result<RecordBatch, ArrowError> {
+    pub fn finish(&mut self) -> Result<RecordBatch, ArrowError> {
         self.rollback_row();
         let capacity = self.rows;
         let arrays = self.columns.iter_mut().map(|column| column.finish(capacity)).collect::<Result<_, _>>()?;

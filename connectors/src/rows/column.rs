@@ -20,7 +20,13 @@ use super::{base64, unsupported_type};
 
 /// The reason why a value or row is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct BadValue(pub(crate) String);
+pub struct BadValue(pub String);
+
+impl std::fmt::Display for BadValue {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
 
 /// One column of a [`RowBuffer`](super::RowBuffer), or the elements of a nested column.
 pub(crate) struct Column {

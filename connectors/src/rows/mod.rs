@@ -7,13 +7,13 @@ pub(crate) mod decimal;
 mod parse;
 pub(crate) mod text;
 pub(crate) mod times;
-mod view;
+pub(crate) mod view;
 
 use arrow_schema::DataType;
 use weir_dataflow::operator::OperatorError;
 use weir_dataflow::schema::type_name;
 
-pub(crate) use buffer::RowBuffer;
+pub use buffer::RowBuffer;
 
 /// The error (`CONN-TYPE`) for a column type that connectors can't read or write.
 pub(crate) fn unsupported_type(name: &str, data_type: &DataType) -> OperatorError {

@@ -1,4 +1,4 @@
-//! Writes rows as text: CSV, JSON lines, and the format of the print sink.
+//! What can be written as text, and the text of the print sink.
 
 use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray;
@@ -8,28 +8,8 @@ use weir_dataflow::changelog::{RowKind, kind_column};
 use weir_dataflow::operator::OperatorError;
 use weir_dataflow::schema::column_type;
 
-use super::times::TimestampFormat;
 use super::unsupported_type;
-use super::view::{Member, Values, append_json_object, append_printed_row};
-
-/// How CSV is written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct CsvStyle {
-    pub(crate) delimiter: u8,
-    pub(crate) quote: u8,
-    /// Precedes quotes in quoted fields, and itself. Without it, quotes are doubled.
-    pub(crate) escape: Option<u8>,
-    /// The field of a null; the empty field by default.
-    pub(crate) null_literal: String,
-    pub(crate) timestamps: TimestampFormat,
-}
-
-impl Default for CsvStyle {
-    fn default() -> Self {
-        let timestamps = TimestampFormat::default();
-        Self { delimiter: b',', quote: b'"', escape: None, null_literal: String::new(), timestamps }
-    }
-}
+use super::view::{Member, append_printed_row};
 
 /// Checks that every type of a schema can be written as text. Error: `CONN-TYPE`.
 pub(crate) fn check_schema(schema: &Schema) -> Result<(), OperatorError> {
@@ -74,64 +54,6 @@ pub(crate) fn check_fields(schema: &Schema) -> Result<(), OperatorError> {
     }
 }
 
-/// Appends the header row.
-pub(crate) fn append_csv_header(out: &mut Vec<u8>, schema: &Schema, style: &CsvStyle) {
-    for (index, field) in schema.fields().iter().enumerate() {
-        if index > 0 {
-            out.push(style.delimiter);
-        }
-        // Readers trim names without quotes.
-        if field.name().trim() == field.name() {
-            append_csv_text(out, field.name(), style);
-        } else {
-            append_quoted(out, field.name().as_bytes(), style);
-        }
-    }
-    out.push(b'\n');
-}
-
-/// Appends the rows as CSV (RFC 4180, but rows end with a line feed alone). An empty text is `""`, as are
-/// empty bytes. Bytes are base64.
-pub(crate) fn append_csv(out: &mut Vec<u8>, batch: &RecordBatch, style: &CsvStyle) -> Result<(), OperatorError> {
-    let columns = members_of(batch)?;
-    // A value that is not text can contain such a delimiter.
-    let quote_all =
-        matches!(style.delimiter, b':' | b'.' | b' ' | b'+' | b'-' | b'/' | b'=') || style.delimiter.is_ascii_alphanumeric();
-    for row in 0..batch.num_rows() {
-        for (index, column) in columns.iter().enumerate() {
-            if index > 0 {
-                out.push(style.delimiter);
-            }
-            if column.view.is_null(row) {
-                out.extend_from_slice(style.null_literal.as_bytes());
-                continue;
-            }
-            match column.view.values() {
-                Values::Text(values) => append_csv_text(out, values.value(row), style),
-                Values::Bytes(values) if values.value(row).is_empty() => append_quoted(out, b"", style),
-                _ if quote_all => {
-                    out.push(style.quote);
-                    column.view.append_plain(out, row, style.timestamps);
-                    out.push(style.quote);
-                }
-                _ => column.view.append_plain(out, row, style.timestamps),
-            }
-        }
-        out.push(b'\n');
-    }
-    Ok(())
-}
-
-/// Appends the rows as JSON, one object per line with every column.
-pub(crate) fn append_json(out: &mut Vec<u8>, batch: &RecordBatch, timestamps: TimestampFormat) -> Result<(), OperatorError> {
-    let columns = members_of(batch)?;
-    for row in 0..batch.num_rows() {
-        append_json_object(out, &columns, row, timestamps);
-        out.push(b'\n');
-    }
-    Ok(())
-}
-
 /// Appends each row in the format of Flink's print sink: `prefix`, then `+I[1, abc, null]`. If rows are changes, their kind is shown.
 /// Error: `CHANGELOG` for a kind that does not exist.
 pub(crate) fn append_print(out: &mut Vec<u8>, prefix: &str, batch: &RecordBatch) -> Result<(), OperatorError> {
@@ -148,37 +70,14 @@ pub(crate) fn append_print(out: &mut Vec<u8>, prefix: &str, batch: &RecordBatch)
     Ok(())
 }
 
-fn members_of(batch: &RecordBatch) -> Result<Vec<Member<'_>>, OperatorError> {
+/// The columns of a batch, to be written.
+pub(crate) fn members_of(batch: &RecordBatch) -> Result<Vec<Member<'_>>, OperatorError> {
     let fields = batch.schema_ref().fields().iter().zip(batch.columns()).enumerate();
     fields.map(|(index, (field, array))| Member::new(index, field, array.as_ref())).collect()
 }
 
-fn append_csv_text(out: &mut Vec<u8>, text: &str, style: &CsvStyle) {
-    let bytes = text.as_bytes();
-    let special = |byte: &u8| {
-        matches!(byte, b'\n' | b'\r') || *byte == style.delimiter || *byte == style.quote || Some(*byte) == style.escape
-    };
-    // At the start of a file, a reader takes U+FEFF for a byte order mark.
-    if !bytes.is_empty() && !text.starts_with('\u{feff}') && !bytes.iter().any(special) {
-        out.extend_from_slice(bytes);
-    } else {
-        append_quoted(out, bytes, style);
-    }
-}
-
-fn append_quoted(out: &mut Vec<u8>, text: &[u8], style: &CsvStyle) {
-    out.push(style.quote);
-    for byte in text {
-        if *byte == style.quote || Some(*byte) == style.escape {
-            out.push(style.escape.unwrap_or(style.quote));
-        }
-        out.push(*byte);
-    }
-    out.push(style.quote);
-}
-
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::sync::Arc;
 
     use arrow_array::{BooleanArray, Float64Array, Int64Array, StringArray, TimestampMillisecondArray};
@@ -186,7 +85,7 @@ mod tests {
 
     use super::*;
 
-    fn batch() -> RecordBatch {
+    pub(crate) fn batch() -> RecordBatch {
         let schema = Arc::new(Schema::new(vec![
             Field::new("ok", DataType::Boolean, true),
             Field::new("n", DataType::Int64, true),
@@ -205,32 +104,6 @@ mod tests {
             ],
         )
         .unwrap()
-    }
-
-    #[test]
-    fn csv_quotes_only_if_needed_and_distinguishes_null_from_empty_text() {
-        let mut out = Vec::new();
-        append_csv_header(&mut out, batch().schema_ref(), &CsvStyle::default());
-        append_csv(&mut out, &batch(), &CsvStyle::default()).unwrap();
-        assert_eq!(
-            String::from_utf8(out).unwrap(),
-            "ok,n,x,\"te,xt\",at\ntrue,-9223372036854775808,1e300,\"a \"\"b\"\", c\",2013-01-01T05:00:00Z\n\
-             ,,NaN,\"\",9223372036854775807\n"
-        );
-    }
-
-    #[test]
-    fn json_lines_are_objects_with_every_column() {
-        let mut out = Vec::new();
-        append_json(&mut out, &batch(), TimestampFormat::default()).unwrap();
-        let lines: Vec<serde_json::Value> =
-            String::from_utf8(out).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        assert_eq!(lines[0]["te,xt"], "a \"b\", c");
-        assert_eq!(lines[0]["at"], "2013-01-01T05:00:00Z");
-        assert_eq!(lines[0]["x"], 1e300);
-        assert_eq!(lines[1]["ok"], serde_json::Value::Null);
-        assert_eq!(lines[1]["x"], "NaN");
-        assert_eq!(lines[1]["at"], i64::MAX);
     }
 
     #[test]
@@ -263,7 +136,7 @@ mod tests {
         let fields: Vec<_> = names.iter().enumerate().map(field).collect();
         let mut rows = crate::rows::RowBuffer::new(weir_dataflow::schema::to_arrow(&fields).unwrap()).unwrap();
         let line = r#"{"c0":[1,null],"c1":{"k":"2020-01-02"},"c2":{"a":1.5,"b":"/wE="}}"#;
-        crate::filesystem::json::parse_json_row(line.as_bytes(), &mut rows, Default::default()).unwrap();
+        crate::formats::json::parse_json_row(line.as_bytes(), &mut rows, Default::default()).unwrap();
         rows.commit_row(0);
         let batch = rows.finish().unwrap();
         let mut out = Vec::new();

@@ -8,7 +8,7 @@ const DAY_SECONDS: i64 = DAY_MS / 1000;
 
 /// How points in time are written. All forms are read always.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-pub(crate) enum TimestampFormat {
+pub enum TimestampFormat {
     /// `2013-01-01T05:00:00.120Z`, with 3, 6 or 9 digits after the second, or none. Local times too have the `Z`.
     #[default]
     #[serde(rename = "iso-8601")]

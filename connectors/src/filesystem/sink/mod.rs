@@ -37,10 +37,10 @@ use self::commits::{Commits, OnMissing, Transaction, names_in, remove_if_present
 use self::kinds::KindColumn;
 use self::names::PartNames;
 use self::part::{OpenPart, PartFormat, UnsyncedParts, sync_directory, write_failed};
-use super::dialect::CsvDialect;
 use super::{Format, local_path};
+use crate::formats::CsvOptions;
 use crate::options;
-use crate::rows::text::{self, CsvStyle};
+use crate::rows::text;
 use crate::rows::times::TimestampFormat;
 
 #[derive(Debug, Deserialize)]
@@ -88,17 +88,15 @@ impl FileSinkOptions {
         match self.format {
             Format::Csv => {
                 text::check_flat(schema)?;
-                let CsvDialect { delimiter, quote, escape } =
-                    CsvDialect::new(kind, self.delimiter, &self.quote, self.escape.as_deref())?;
-                let quote = quote.ok_or_else(|| options::invalid(kind, "quote is empty; a sink needs one"))?;
-                let null_literal = self.null_literal.clone();
-                if null_literal.bytes().any(|byte| matches!(byte, b'\n' | b'\r') || byte == delimiter || byte == quote) {
-                    return Err(options::invalid(kind, "null_literal has a delimiter, quote or line end"));
-                }
-                Ok(PartFormat::Csv {
-                    style: CsvStyle { delimiter, quote, escape, null_literal, timestamps },
-                    header: self.header,
-                })
+                let options = CsvOptions {
+                    delimiter: self.delimiter,
+                    quote: self.quote.clone(),
+                    escape: self.escape.clone(),
+                    null_literal: Some(self.null_literal.clone()),
+                    timestamp_format: timestamps,
+                    ..CsvOptions::default()
+                };
+                Ok(PartFormat::Csv { style: options.style(kind)?, header: self.header })
             }
             Format::Json => Ok(PartFormat::Json(timestamps)),
             Format::Parquet => {

@@ -14,8 +14,8 @@ use weir_dataflow::codec::BatchCodec;
 use weir_dataflow::operator::OperatorError;
 use weir_protocol::job_graph::Field;
 
+use crate::formats::{csv, json};
 use crate::query_results::frames;
-use crate::rows::text::{self, CsvStyle};
 use crate::rows::times::TimestampFormat;
 
 /// Text is written to the file in pieces of about this many bytes.
@@ -35,7 +35,7 @@ pub(crate) struct OpenPart {
 #[derive(Debug, Clone)]
 pub(crate) enum PartFormat {
     Csv {
-        style: CsvStyle,
+        style: csv::CsvStyle,
         header: bool,
     },
     Json(TimestampFormat),
@@ -65,7 +65,7 @@ impl OpenPart {
             PartFormat::Csv { .. } | PartFormat::Json(_) | PartFormat::Frames { .. } => {
                 let mut buffer = Vec::with_capacity(WRITE_BYTES);
                 match format {
-                    PartFormat::Csv { style, header: true } => text::append_csv_header(&mut buffer, schema, style),
+                    PartFormat::Csv { style, header: true } => csv::append_csv_header(&mut buffer, schema, style),
                     PartFormat::Frames { columns, .. } => frames::append_header(&mut buffer, columns)?,
                     _ => {}
                 }
@@ -90,8 +90,8 @@ impl OpenPart {
         match &mut self.writer {
             PartWriter::Buffered { file, buffer, format } => {
                 match format {
-                    PartFormat::Csv { style, .. } => text::append_csv(buffer, batch, style)?,
-                    PartFormat::Json(timestamps) => text::append_json(buffer, batch, *timestamps)?,
+                    PartFormat::Csv { style, .. } => csv::append_csv(buffer, batch, style)?,
+                    PartFormat::Json(timestamps) => json::append_json(buffer, batch, *timestamps)?,
                     PartFormat::Frames { codec, .. } => frames::append(buffer, codec, batch, first_row)?,
                     PartFormat::Parquet => {}
                 }

@@ -10,7 +10,7 @@ use weir_dataflow::operator::OperatorError;
 
 use super::BYTE_ORDER_MARK;
 use super::split::Split;
-use crate::filesystem::dialect::CsvDialect;
+use crate::formats::csv::CsvDialect;
 
 /// Number of bytes per read.
 pub(crate) const BLOCK_BYTES: usize = 1 << 20;

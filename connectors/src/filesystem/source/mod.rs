@@ -34,12 +34,11 @@ use self::parquet::ParquetReader;
 use self::settings::{MissingColumns, Settings};
 use self::split::{CUT_BYTES, Split, deal};
 use super::Format;
-use super::csv::CsvParser;
-use super::json::parse_json_row;
-use crate::metrics::SOURCE_BAD_ROWS;
+use crate::formats::csv::CsvParser;
+use crate::formats::json::parse_json_row;
+use crate::formats::{BadRow, BadRows};
 use crate::rate::RateLimiter;
 use crate::rows::RowBuffer;
-use crate::rows::column::BadValue;
 
 pub(crate) fn build(descriptor: &OperatorDescriptor, context: &OperatorContext) -> Result<BuiltOperator, OperatorError> {
     let source = FileSource::new(descriptor, context)?;
@@ -52,9 +51,6 @@ const BATCH_BYTES: usize = 4 << 20;
 
 /// Most bytes to skip in one poll on the way to the first row of a split.
 const CATCH_UP_BYTES: u64 = 32 << 20;
-
-/// Maximum number of bad rows that an attempt logs.
-const LOGGED_BAD_ROWS: u64 = 10;
 
 /// An error gives the line number only up to this offset, because counting lines means reading the file up to there.
 const COUNTED_BYTES: u64 = 1 << 30;
@@ -69,8 +65,7 @@ pub(crate) struct FileSource {
     /// Reader of the first split in `splits`.
     reader: Option<SplitReader>,
     rows: RowBuffer,
-    bad_rows: u64,
-    logged_bad_rows: u64,
+    bad_rows: BadRows,
 }
 
 enum SplitReader {
@@ -126,11 +121,10 @@ impl FileSource {
             subtask: context.subtask(),
             parallelism: context.parallelism,
             limiter: settings.rows_per_second.map(|rows| RateLimiter::new(rows, 1)),
+            bad_rows: settings.bad_rows(),
             settings,
             splits: None,
             reader: None,
-            bad_rows: 0,
-            logged_bad_rows: 0,
         })
     }
 
@@ -222,16 +216,10 @@ impl FileSource {
                 Err(reason) => {
                     self.rows.rollback_row();
                     let path = self.path_of(split);
-                    let bad = BadRow { path: &path, start, line, reason };
-                    self.bad_rows += 1;
-                    if self.bad_rows > self.settings.max_bad_rows {
-                        return Err(bad.error(self.bad_rows, self.settings.max_bad_rows));
-                    }
-                    ::metrics::counter!(SOURCE_BAD_ROWS).increment(1);
-                    self.logged_bad_rows += 1;
-                    if self.logged_bad_rows <= LOGGED_BAD_ROWS {
-                        tracing::warn!(row = %bad.describe(None), "bad row skipped");
-                    }
+                    let line_number = if self.bad_rows.has_room() { None } else { line_number(&path, start) };
+                    let number = line_number.map_or_else(String::new, |number| format!("line {number}, "));
+                    let place = format!("{}: {number}byte {start}", path.display());
+                    self.bad_rows.take(&BadRow { place, bytes: line, reason: &reason })?;
                 }
             }
         }
@@ -330,7 +318,7 @@ impl Source for FileSource {
     fn snapshot(&mut self, _barrier: &CheckpointBarrier) -> Result<StateSnapshot, OperatorError> {
         self.check_listed()?;
         let splits = self.splits.iter().flatten().cloned().collect();
-        let state = FileSourceState::encode(splits, self.bad_rows)?;
+        let state = FileSourceState::encode(splits, self.bad_rows.count())?;
         Ok(StateSnapshot { operator_state: Some(state), ..StateSnapshot::default() })
     }
 
@@ -352,10 +340,10 @@ impl Source for FileSource {
         }
         if rescaled {
             self.splits = Some(self.own_share(splits));
-            self.bad_rows = if self.subtask == 0 { bad_rows } else { 0 };
+            self.bad_rows.restore(if self.subtask == 0 { bad_rows } else { 0 });
         } else {
             self.splits = Some(splits.into());
-            self.bad_rows = bad_rows;
+            self.bad_rows.restore(bad_rows);
         }
         Ok(())
     }
@@ -378,40 +366,19 @@ fn leaves_root(file: &str) -> bool {
     file.starts_with('/') || file.split('/').any(|part| part == "..")
 }
 
-struct BadRow<'a> {
-    path: &'a Path,
-    start: u64,
-    line: &'a [u8],
-    reason: BadValue,
-}
-
-impl BadRow<'_> {
-    fn describe(&self, line_number: Option<u64>) -> String {
-        let line = line_number.map_or_else(String::new, |number| format!("line {number}, "));
-        let text: String = String::from_utf8_lossy(&self.line[..self.line.len().min(1000)]).chars().take(200).collect();
-        let more = if text.len() < self.line.len() { "…" } else { "" };
-        format!("{}: {line}byte {}: {}; the row: {text:?}{more}", self.path.display(), self.start, self.reason.0)
+/// The number of the line that starts at this byte, found by counting the lines before it. `None` if it starts after [`COUNTED_BYTES`].
+fn line_number(path: &Path, start: u64) -> Option<u64> {
+    use std::io::Read;
+    if start > COUNTED_BYTES {
+        return None;
     }
-
-    fn error(&self, bad_rows: u64, allowed: u64) -> OperatorError {
-        let count = if allowed > 0 { format!("bad row number {bad_rows}, max_bad_rows is {allowed}: ") } else { String::new() };
-        OperatorError::fatal("SOURCE-BAD-ROW", format!("{count}{}", self.describe(self.line_number())))
-    }
-
-    /// The number of this line, found by counting the lines before it. `None` if the line starts after [`COUNTED_BYTES`].
-    fn line_number(&self) -> Option<u64> {
-        use std::io::Read;
-        if self.start > COUNTED_BYTES {
-            return None;
-        }
-        let mut before = std::fs::File::open(self.path).ok()?.take(self.start);
-        let mut block = vec![0; BLOCK_BYTES];
-        let mut lines = 1;
-        loop {
-            match before.read(&mut block).ok()? {
-                0 => return Some(lines),
-                read => lines += memchr::memchr_iter(b'\n', &block[..read]).count() as u64,
-            }
+    let mut before = std::fs::File::open(path).ok()?.take(start);
+    let mut block = vec![0; BLOCK_BYTES];
+    let mut lines = 1;
+    loop {
+        match before.read(&mut block).ok()? {
+            0 => return Some(lines),
+            read => lines += memchr::memchr_iter(b'\n', &block[..read]).count() as u64,
         }
     }
 }

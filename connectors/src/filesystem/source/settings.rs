@@ -10,10 +10,10 @@ use weir_dataflow::schema::to_arrow;
 use weir_protocol::job_graph::{Field, OperatorDescriptor};
 
 use super::metadata::{Metadata, MetadataColumn};
-use crate::filesystem::csv::{CsvParser, CsvRules};
-use crate::filesystem::dialect::CsvDialect;
-use crate::filesystem::json::JsonRules;
 use crate::filesystem::{Format, local_path};
+use crate::formats::csv::{CsvDialect, CsvParser, CsvRules};
+use crate::formats::json::JsonRules;
+use crate::formats::{BadRows, CsvOptions, EmptyText, OnBadRow};
 use crate::options;
 use crate::rows::text;
 
@@ -60,14 +60,6 @@ pub(super) enum MissingColumns {
     Null,
 }
 
-/// What an empty field of a text column means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum EmptyText {
-    Null,
-    Text,
-}
-
 fn comma() -> char {
     ','
 }
@@ -89,7 +81,8 @@ pub(super) struct Settings {
     csv: CsvRules,
     pub(super) json: JsonRules,
     pub(super) missing_columns: MissingColumns,
-    pub(super) max_bad_rows: u64,
+    on_bad_row: OnBadRow,
+    max_bad_rows: Option<u64>,
     pub(super) rows_per_second: Option<u64>,
     /// The columns that are read.
     pub(super) schema: SchemaRef,
@@ -118,29 +111,35 @@ impl Settings {
             return Err(options::invalid(kind, format!("metadata has {:?}, which is a column of the schema", taken.name)));
         }
         let ignore_errors = options.ignore_parse_errors;
-        // A file with a null literal has no need for another text that means null.
-        let empty_text = options.empty_text.unwrap_or(match options.null_literal {
-            None => EmptyText::Null,
-            Some(_) => EmptyText::Text,
-        });
+        let csv = CsvOptions {
+            delimiter: options.delimiter,
+            quote: options.quote,
+            escape: options.escape,
+            null_literal: options.null_literal,
+            empty_text: options.empty_text,
+            ignore_parse_errors: ignore_errors,
+            ..CsvOptions::default()
+        };
         Ok(Self {
             root: local_path(kind, &options.path)?,
             format: options.format,
-            dialect: CsvDialect::new(kind, options.delimiter, &options.quote, options.escape.as_deref())?,
+            dialect: csv.dialect(kind)?,
             header: options.header,
-            csv: CsvRules {
-                null_literal: options.null_literal.map(String::into_bytes),
-                empty_text_is_null: empty_text == EmptyText::Null,
-                ignore_errors,
-            },
+            csv: csv.rules(),
             json: JsonRules { fail_on_missing_field: options.fail_on_missing_field, ignore_errors },
             missing_columns: options.missing_columns,
-            max_bad_rows: if ignore_errors { u64::MAX } else { options.max_bad_rows },
+            on_bad_row: if ignore_errors { OnBadRow::Skip } else { OnBadRow::Fail },
+            max_bad_rows: if ignore_errors { None } else { Some(options.max_bad_rows) },
             rows_per_second: options.rows_per_second,
             metadata: Metadata::new(options.metadata, &schema),
             schema,
             positions,
         })
+    }
+
+    /// A count of the rows that can't be read.
+    pub(super) fn bad_rows(&self) -> BadRows {
+        BadRows::new(self.on_bad_row, self.max_bad_rows)
     }
 
     /// A parser of CSV files without a header.

@@ -26,7 +26,7 @@ fn options(path: &Path, format: &str) -> Value {
 fn lines(batches: &[RecordBatch]) -> Vec<String> {
     let mut out = Vec::new();
     for batch in batches {
-        crate::rows::text::append_csv(&mut out, batch, &Default::default()).unwrap();
+        crate::formats::csv::append_csv(&mut out, batch, &Default::default()).unwrap();
     }
     String::from_utf8(out).unwrap().lines().map(str::to_owned).collect()
 }
@@ -64,10 +64,10 @@ fn write_files(directory: &Path, format: Format, files: usize, rows: usize) -> V
         let mut text = Vec::new();
         match format {
             Format::Csv => {
-                batches.iter().for_each(|batch| crate::rows::text::append_csv(&mut text, batch, &Default::default()).unwrap())
+                batches.iter().for_each(|batch| crate::formats::csv::append_csv(&mut text, batch, &Default::default()).unwrap())
             }
             Format::Json => {
-                batches.iter().for_each(|batch| crate::rows::text::append_json(&mut text, batch, Default::default()).unwrap())
+                batches.iter().for_each(|batch| crate::formats::json::append_json(&mut text, batch, Default::default()).unwrap())
             }
             Format::Parquet => {
                 let properties =
