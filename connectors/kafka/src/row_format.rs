@@ -56,13 +56,15 @@ impl RowFormat {
         let mut key_columns = Vec::new();
         let mut key_schema = Vec::new();
         for name in key.iter().flat_map(|key| &key.fields) {
-            let index = schema.index_of(name).map_err(|_| options::invalid(kind, format!("the key has {name:?}, which is no column")))?;
+            let index =
+                schema.index_of(name).map_err(|_| options::invalid(kind, format!("the key has {name:?}, which is no column")))?;
             if key_columns.contains(&index) {
                 return Err(options::invalid(kind, format!("the key has {name:?} twice")));
             }
             let prefix = key.map_or("", |key| key.prefix.as_str());
             let inside = name.strip_prefix(prefix).filter(|inside| !inside.is_empty());
-            let inside = inside.ok_or_else(|| options::invalid(kind, format!("the key's column {name:?} does not begin with {prefix:?}")))?;
+            let inside = inside
+                .ok_or_else(|| options::invalid(kind, format!("the key's column {name:?} does not begin with {prefix:?}")))?;
             let column = schema.field(index);
             key_columns.push(index);
             key_schema.push(Field::new(inside, column.data_type().clone(), column.is_nullable()));
@@ -74,7 +76,11 @@ impl RowFormat {
         let value_columns: Vec<usize> = (0..schema.fields().len()).filter(in_value).collect();
         let value_schema = schema.project(&value_columns).map_err(|error| options::invalid(kind, error))?;
         Ok(Self {
-            key: key.map(|key| RowPart { format: key.format.clone(), columns: key_columns, schema: Arc::new(Schema::new(key_schema)) }),
+            key: key.map(|key| RowPart {
+                format: key.format.clone(),
+                columns: key_columns,
+                schema: Arc::new(Schema::new(key_schema)),
+            }),
             value: RowPart { format: value.format.clone(), columns: value_columns, schema: Arc::new(value_schema) },
         })
     }

@@ -2,6 +2,7 @@
 //! against it. The worker's operators read their options by it.
 
 mod group;
+mod kafka;
 mod nexmark;
 mod windows;
 
@@ -87,6 +88,8 @@ pub enum OptionType {
     Objects(&'static [OptionSpec]),
     /// One object with these members.
     Object(&'static [OptionSpec]),
+    /// An object with any members, whose values are of this type.
+    Map(&'static OptionType),
 }
 
 const fn required(name: &'static str, option_type: OptionType, doc: &'static str) -> OptionSpec {
@@ -300,6 +303,8 @@ pub const CATALOG: &[OperatorSpec] = &[
         doc: "Generates rows; row i depends only on the seed and i.",
     },
     nexmark::SOURCE,
+    kafka::SOURCE,
+    kafka::SINK,
     OperatorSpec {
         kind: "watermark",
         role: OperatorRole::Transform,

@@ -119,7 +119,8 @@ impl Queue {
         for message in messages {
             let Some(partition) = partitions.get_mut(message.partition) else {
                 let (topic, count) = (&self.settings.topic, partitions.len());
-                let message = format!("sink.kafka: {topic} has {count} partitions, so there is none of number {}", message.partition);
+                let message =
+                    format!("sink.kafka: {topic} has {count} partitions, so there is none of number {}", message.partition);
                 return Err(OperatorError::fatal("KAFKA-PARTITION", message));
             };
             let room_for = message.key.map_or(0, <[u8]>::len) + message.value.map_or(0, <[u8]>::len);

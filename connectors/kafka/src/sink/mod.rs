@@ -17,9 +17,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use weir_dataflow::element::{CheckpointBarrier, EventTime};
-use weir_dataflow::operator::{
-    Collector, Operator, OperatorContext, OperatorError, RestoredState, StateSnapshot,
-};
+use weir_dataflow::operator::{Collector, Operator, OperatorContext, OperatorError, RestoredState, StateSnapshot};
 use weir_dataflow::registry::{BuiltOperator, only_input};
 use weir_protocol::CheckpointId;
 use weir_protocol::checkpoint::CheckpointKind;
@@ -156,7 +154,8 @@ impl Running {
                 Writers::Transactions(transactions) => transactions.take_writer(),
             };
         }
-        let missing = || OperatorError::retryable("KAFKA-WRITER", "sink.kafka: rows arrived before there was a writer; please report this");
+        let missing =
+            || OperatorError::retryable("KAFKA-WRITER", "sink.kafka: rows arrived before there was a writer; please report this");
         self.writer.clone().ok_or_else(missing)
     }
 }
@@ -188,7 +187,10 @@ impl Operator for KafkaSink {
             return Ok(());
         }
         let Some(running) = &mut self.running else {
-            return Err(OperatorError::retryable("KAFKA-WRITER", "sink.kafka: rows arrived before the first tick; please report this"));
+            return Err(OperatorError::retryable(
+                "KAFKA-WRITER",
+                "sink.kafka: rows arrived before the first tick; please report this",
+            ));
         };
         let writer = running.writer()?;
         let queue = running.producer.queue();

@@ -86,14 +86,17 @@ impl Settings {
         if options.guarantee == Guarantee::ExactlyOnce && producer.acks != -1 {
             return Err(options::invalid(kind, "exactly-once needs the property acks = all"));
         }
-        let timeout = properties.number("transaction.timeout.ms", TRANSACTION_TIMEOUT_MS, 1_000..=i32::MAX as u64).map_err(bad)?;
+        let timeout =
+            properties.number("transaction.timeout.ms", TRANSACTION_TIMEOUT_MS, 1_000..=i32::MAX as u64).map_err(bad)?;
         let prefix = options.transactional_id_prefix.filter(|prefix| !prefix.is_empty());
         let schema = match kind_column(input) {
             Some(position) if options.upsert => {
                 let columns: Vec<_> = (0..position).collect();
                 input.project(&columns).map(SchemaRef::new).map_err(|error| options::invalid(kind, error))?
             }
-            Some(_) => return Err(options::invalid(kind, "the rows are changes of a table, which need \"upsert\": true and a key")),
+            Some(_) => {
+                return Err(options::invalid(kind, "the rows are changes of a table, which need \"upsert\": true and a key"));
+            }
             None => SchemaRef::clone(input),
         };
         if options.upsert && options.key.is_none() {

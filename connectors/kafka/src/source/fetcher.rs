@@ -86,7 +86,11 @@ impl Position {
 
 enum Event {
     Metadata(Result<Metadata, ClientError>),
-    Answer { broker: i32, asked: Vec<usize>, answer: Result<(Connection, FetchResponse), ClientError> },
+    Answer {
+        broker: i32,
+        asked: Vec<usize>,
+        answer: Result<(Connection, FetchResponse), ClientError>,
+    },
     /// Where the partitions that have appeared begin.
     Appeared(Result<Vec<SourcePartition>, ClientError>),
 }
@@ -220,7 +224,11 @@ impl Fetcher {
             }
             Event::Appeared(Ok(partitions)) => {
                 for partition in &partitions {
-                    tracing::info!(topic = partition.topic, partition = partition.id, "a new partition is read from its beginning");
+                    tracing::info!(
+                        topic = partition.topic,
+                        partition = partition.id,
+                        "a new partition is read from its beginning"
+                    );
                     self.positions.push(Position::new(partition, now));
                 }
                 self.buffer.push(partitions.into_iter().map(Fetched::NewPartition).collect());
@@ -273,9 +281,11 @@ impl Fetcher {
 
     /// This subtask's partitions that it does not read yet.
     fn appeared(&self) -> Vec<(String, i32)> {
-        let all = self.metadata.topics.iter().flat_map(|(topic, partitions)| {
-            partitions.iter().map(move |partition| (topic.clone(), partition.id))
-        });
+        let all = self
+            .metadata
+            .topics
+            .iter()
+            .flat_map(|(topic, partitions)| partitions.iter().map(move |partition| (topic.clone(), partition.id)));
         all.filter(|(topic, id)| {
             owner(topic, *id, self.share.parallelism) == self.share.subtask
                 && !self.positions.iter().any(|position| position.topic == *topic && position.id == *id)
@@ -290,9 +300,10 @@ impl Fetcher {
         let mut fetched = Vec::new();
         for topic in answer.responses {
             for data in topic.partitions {
-                let found = self.positions.iter().position(|position| {
-                    position.id == data.partition_index && position.topic == topic.topic.as_str()
-                });
+                let found = self
+                    .positions
+                    .iter()
+                    .position(|position| position.id == data.partition_index && position.topic == topic.topic.as_str());
                 let Some(index) = found else { continue };
                 match ResponseError::try_from_code(data.error_code) {
                     None => fetched.extend(self.chunk(index, data)?),

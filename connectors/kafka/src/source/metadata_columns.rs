@@ -71,7 +71,12 @@ impl MetadataColumns {
     }
 
     /// Adds what is known of a record.
-    pub(super) fn push(&mut self, partition: &SourcePartition, batch: &BatchHeader, record: &Record<'_>) -> Result<(), OperatorError> {
+    pub(super) fn push(
+        &mut self,
+        partition: &SourcePartition,
+        batch: &BatchHeader,
+        record: &Record<'_>,
+    ) -> Result<(), OperatorError> {
         for (_, values) in &mut self.columns {
             match values {
                 Values::Topic(topics) => topics.push(partition.topic.clone()),

@@ -34,7 +34,7 @@ use self::fetcher::{Share, corrupt};
 use self::group::GroupOffsets;
 use self::partition::{SourcePartition, SourceState, owner};
 use self::rows::{RowReader, Unread};
-use self::settings::{Settings};
+use self::settings::Settings;
 use crate::client::io_runtime;
 use crate::records::{Batch, BatchHeader, Corrupt};
 
@@ -103,7 +103,8 @@ impl KafkaSource {
 
     fn keep_own(&mut self, partitions: Vec<SourcePartition>) {
         let Share { subtask, parallelism } = self.share;
-        self.partitions = Some(partitions.into_iter().filter(|split| owner(&split.topic, split.id, parallelism) == subtask).collect());
+        self.partitions =
+            Some(partitions.into_iter().filter(|split| owner(&split.topic, split.id, parallelism) == subtask).collect());
     }
 
     fn buffer(&mut self) -> Result<Arc<Buffer>, OperatorError> {

@@ -137,11 +137,13 @@ impl Settings {
         let client = ClientSettings::new(&options.bootstrap_servers, &properties).map_err(bad)?;
         let bytes = |name, default| properties.number(name, default, 1..=256 << 20).map(|bytes| bytes as i32).map_err(bad);
         let stop = options.stop.filter(|stop| stop.mode != OffsetMode::Never);
-        let discovery = (options.discovery_interval_ms > 0 && stop.is_none()).then(|| Duration::from_millis(options.discovery_interval_ms));
+        let discovery =
+            (options.discovery_interval_ms > 0 && stop.is_none()).then(|| Duration::from_millis(options.discovery_interval_ms));
         let fetch = FetchSettings {
             client,
             topics: options.topics,
-            read_committed: properties.choice("isolation.level", &["read_committed", "read_uncommitted"]).map_err(bad)? == "read_committed",
+            read_committed: properties.choice("isolation.level", &["read_committed", "read_uncommitted"]).map_err(bad)?
+                == "read_committed",
             discovery_interval: discovery,
             max_wait: properties.millis("fetch.max.wait.ms", 500).map_err(bad)?,
             min_bytes: bytes("fetch.min.bytes", 1)?,
@@ -180,7 +182,9 @@ fn check_place(kind: &str, place: &OffsetOptions, has_group: bool) -> Result<(),
     let wrong = |reason: &str| Err(options::invalid(kind, reason));
     match place.mode {
         OffsetMode::GroupOffsets if !has_group => wrong("group offsets need the property group.id"),
-        OffsetMode::Timestamp if place.timestamp_ms.is_none_or(|time| time < 0) => wrong("the mode timestamp needs timestamp_ms, from 0"),
+        OffsetMode::Timestamp if place.timestamp_ms.is_none_or(|time| time < 0) => {
+            wrong("the mode timestamp needs timestamp_ms, from 0")
+        }
         OffsetMode::Specific if place.offsets.is_empty() => wrong("the mode specific needs offsets"),
         OffsetMode::Specific if place.offsets.iter().any(|(id, offset)| *id < 0 || *offset < 0) => {
             wrong("offsets has a negative number")

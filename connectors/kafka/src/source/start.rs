@@ -40,9 +40,10 @@ async fn partitions(settings: &FetchSettings, deadline: Instant) -> Result<Vec<T
         let error = match Metadata::ask(&settings.client, &Metadata::default(), &settings.topics).await {
             Ok(metadata) => match settings.topics.iter().find(|topic| !metadata.topics.contains_key(*topic)) {
                 None => {
-                    let all = metadata.topics.iter().flat_map(|(topic, partitions)| {
-                        partitions.iter().map(move |partition| (topic.clone(), partition.id))
-                    });
+                    let all = metadata
+                        .topics
+                        .iter()
+                        .flat_map(|(topic, partitions)| partitions.iter().map(move |partition| (topic.clone(), partition.id)));
                     return Ok(all.collect());
                 }
                 Some(missing) => {

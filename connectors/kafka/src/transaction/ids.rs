@@ -51,7 +51,9 @@ fn parse(rest: &str) -> Option<ParsedId> {
     let parts: Vec<&str> = rest.split('-').collect();
     let (subtask, number, is_again) = match parts.as_slice() {
         [subtask, number] => (subtask, number, false),
-        [subtask, number, "again", id, epoch] if id.parse::<u64>().is_ok() && epoch.parse::<u16>().is_ok() => (subtask, number, true),
+        [subtask, number, "again", id, epoch] if id.parse::<u64>().is_ok() && epoch.parse::<u16>().is_ok() => {
+            (subtask, number, true)
+        }
         _ => return None,
     };
     Some(ParsedId { subtask: subtask.parse().ok()?, number: number.parse().ok()?, is_again })
@@ -78,7 +80,8 @@ mod tests {
         let ids = TransactionalIds::new("orders".to_owned(), 0, 1);
         let writer = ProducerIdentity { id: 12, epoch: 3 };
         assert!(ids.looks_after(&again(&ids.id(1), writer)).is_some_and(|id| id.is_again));
-        for other in ["orders-1-0-0", "orders-x-0", "orders-0", "orders", "order-0-0", "orders-0-0-again", "orders-0-0-again-x-1"] {
+        for other in ["orders-1-0-0", "orders-x-0", "orders-0", "orders", "order-0-0", "orders-0-0-again", "orders-0-0-again-x-1"]
+        {
             assert_eq!(ids.looks_after(other), None, "{other}");
         }
     }

@@ -45,7 +45,11 @@ pub(super) async fn settle(restored: &[PreparedTransaction], timeout_ms: u32, qu
                 }
                 Step::Lost => {
                     let first = transaction.ranges.first();
-                    return Err(rewrite::lost(transaction, first.map_or(0, |range| range.partition), first.map_or(0, |range| range.first)));
+                    return Err(rewrite::lost(
+                        transaction,
+                        first.map_or(0, |range| range.partition),
+                        first.map_or(0, |range| range.first),
+                    ));
                 }
             };
         }

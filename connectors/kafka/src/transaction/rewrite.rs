@@ -27,7 +27,10 @@ const READ_BYTES: i32 = 4 << 20;
 pub(super) enum ReadError {
     Client(ClientError),
     /// The log does not have them any more.
-    Gone { partition: i32, offset: i64 },
+    Gone {
+        partition: i32,
+        offset: i64,
+    },
 }
 
 impl From<ClientError> for ReadError {
@@ -51,7 +54,8 @@ pub(super) async fn rewrite(
     let identity = coordinator.init_producer(timeout_ms, deadline).await.map_err(failed)?;
     let writer = Arc::new(Writer::new(Some(id), identity));
     for range in &transaction.ranges {
-        let copy = |batch: &mut Batch, from: i64, until: i64| append(queue, &writer, range.partition as usize, batch, from, until);
+        let copy =
+            |batch: &mut Batch, from: i64, until: i64| append(queue, &writer, range.partition as usize, batch, from, until);
         let mut reader = RangeReader::new(settings, transaction, *range);
         loop {
             while !queue.has_room() {
@@ -59,7 +63,9 @@ pub(super) async fn rewrite(
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
             match reader.next(deadline).await {
-                Ok(Some(mut batches)) => batches.iter_mut().try_for_each(|batch| copy(batch, range.first, range.first + range.records as i64))?,
+                Ok(Some(mut batches)) => {
+                    batches.iter_mut().try_for_each(|batch| copy(batch, range.first, range.first + range.records as i64))?
+                }
                 Ok(None) => break,
                 Err(ReadError::Client(error)) => return Err(failed(error)),
                 Err(ReadError::Gone { partition, offset }) => return Err(lost(transaction, partition, offset)),
@@ -118,15 +124,18 @@ fn append(
             continue;
         }
         let headers = record.headers().collect::<Result<Vec<_>, _>>().map_err(corrupt)?;
-        let message =
-            Message { partition, timestamp: record.timestamp, key: record.key, value: record.value, headers: &headers };
+        let message = Message { partition, timestamp: record.timestamp, key: record.key, value: record.value, headers: &headers };
         queue.append(writer, std::iter::once(message))?;
     }
     Ok(())
 }
 
 /// How the records of a transaction stand.
-pub(super) async fn fate(transaction: &PreparedTransaction, settings: &ClientSettings, deadline: Instant) -> Result<Fate, ClientError> {
+pub(super) async fn fate(
+    transaction: &PreparedTransaction,
+    settings: &ClientSettings,
+    deadline: Instant,
+) -> Result<Fate, ClientError> {
     let mut fate = Fate::Committed;
     for range in &transaction.ranges {
         let mut reader = RangeReader::new(settings, transaction, *range);
@@ -196,7 +205,8 @@ impl<'a> RangeReader<'a> {
             .with_last_fetched_epoch(-1)
             .with_log_start_offset(-1)
             .with_partition_max_bytes(READ_BYTES);
-        let topics = FetchTopic::default().with_topic(StrBytes::from_string(topic.clone()).into()).with_partitions(vec![partition]);
+        let topics =
+            FetchTopic::default().with_topic(StrBytes::from_string(topic.clone()).into()).with_partitions(vec![partition]);
         // With this isolation the answer names aborted transactions, and ends before those that are open. All that is read here has
         // ended: the coordinator said so, or knows nothing of it.
         let request = FetchRequest::default()
@@ -226,7 +236,8 @@ impl<'a> RangeReader<'a> {
         self.metadata = Metadata::ask(self.settings, &self.metadata, std::slice::from_ref(topic)).await?;
         let leader = self.metadata.leader(topic, self.range.partition);
         let address = leader.and_then(|leader| self.metadata.brokers.get(&leader));
-        let no_leader = || ClientError::refused(format!("{topic}-{}", self.range.partition), ResponseError::LeaderNotAvailable.code());
+        let no_leader =
+            || ClientError::refused(format!("{topic}-{}", self.range.partition), ResponseError::LeaderNotAvailable.code());
         Ok(none.insert(Connection::open(self.settings, address.ok_or_else(no_leader)?).await?))
     }
 
@@ -235,12 +246,14 @@ impl<'a> RangeReader<'a> {
     }
 
     fn take(&mut self, data: PartitionData) -> Result<Vec<Batch>, ReadError> {
-        let protocol = |error: crate::records::Corrupt| {
-            ClientError::Protocol { address: format!("{}-{}", self.transaction.topic, self.range.partition), reason: error.to_string() }
+        let protocol = |error: crate::records::Corrupt| ClientError::Protocol {
+            address: format!("{}-{}", self.transaction.topic, self.range.partition),
+            reason: error.to_string(),
         };
         let writer = self.transaction.writer;
         let aborted = data.aborted_transactions.iter().flatten();
-        self.is_aborted |= aborted.into_iter().any(|aborted| aborted.producer_id.0 == writer.id && aborted.first_offset < self.until());
+        self.is_aborted |=
+            aborted.into_iter().any(|aborted| aborted.producer_id.0 == writer.id && aborted.first_offset < self.until());
         let bytes = data.records.unwrap_or_default();
         let (mut at, mut batches) = (0, Vec::new());
         while let Some(header) = BatchHeader::read(&bytes[at..]).map_err(protocol)? {

@@ -96,7 +96,8 @@ impl Shared {
     }
 
     pub(super) fn wait_committed(&self, writers: &[Arc<Writer>], deadline: Instant) -> Result<(), OperatorError> {
-        let late = || OperatorError::retryable("KAFKA-COMMIT", "sink.kafka: the last transactions could not be committed in time");
+        let late =
+            || OperatorError::retryable("KAFKA-COMMIT", "sink.kafka: the last transactions could not be committed in time");
         self.wait(Some(deadline), late, |state| writers.iter().all(|writer| state.committed.contains(&writer.identity)))
     }
 

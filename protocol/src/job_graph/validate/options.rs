@@ -169,10 +169,28 @@ fn check_value(spec: &OptionSpec, value: &Value, at: &str, refusals: &mut Refusa
             }
             None => Err("an object".into()),
         },
+        OptionType::Map(values) => match value.as_object() {
+            Some(object) => {
+                let at = format!("{at}, {}", spec.name);
+                check_map(*values, object, &at, refusals);
+                Ok(())
+            }
+            None => Err("an object".into()),
+        },
     };
     if let Err(expected) = expected {
         let found = clip(&value.to_string());
         refusals.add("JG-OPTION-TYPE", at, format!("option {:?} is {found}; it takes {expected}", spec.name));
+    }
+}
+
+fn check_map(values: OptionType, object: &Map<String, Value>, at: &str, refusals: &mut Refusals) {
+    let spec = OptionSpec { name: "value", option_type: values, required: false, doc: "" };
+    for (name, value) in object {
+        if refusals.is_full() {
+            return;
+        }
+        check_value(&spec, value, &format!("{at}, {}", clip(name)), refusals);
     }
 }
 
