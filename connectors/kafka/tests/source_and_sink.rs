@@ -1,0 +1,233 @@
+//! The Kafka source and sink against a real cluster.
+
+mod bench;
+
+use std::sync::Arc;
+
+use arrow_array::builder::{BinaryBuilder, MapBuilder, MapFieldNames, StringBuilder};
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Int32Type, Int64Type, TimestampMillisecondType};
+use arrow_array::{Array, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray};
+use arrow_schema::{DataType, Field, Schema, TimeUnit};
+use serde_json::json;
+use weir_dataflow::source::SourcePoll;
+
+use self::bench::{Reader, Sink, create_topic, ids, id_schema, kafka, millis};
+
+fn rich_batch() -> RecordBatch {
+    let names = MapFieldNames { entry: "entries".to_owned(), key: "key".to_owned(), value: "value".to_owned() };
+    let mut headers = MapBuilder::new(Some(names), StringBuilder::new(), BinaryBuilder::new());
+    for row in 0..3_u8 {
+        headers.keys().append_value("trace");
+        headers.values().append_value([row, 255]);
+        headers.append(true).unwrap();
+    }
+    let headers = headers.finish();
+    let time = DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
+    let schema = Schema::new(vec![
+        Field::new("id", DataType::Int64, false),
+        Field::new("k_user", DataType::Utf8, true),
+        Field::new("at", time, true),
+        Field::new("headers", headers.data_type().clone(), false),
+    ]);
+    let columns: Vec<Arc<dyn Array>> = vec![
+        Arc::new(Int64Array::from(vec![1, 2, 3])),
+        Arc::new(StringArray::from(vec!["ann", "bob", "ann"])),
+        Arc::new(TimestampMillisecondArray::from(vec![1_700_000_000_000, 1_700_000_000_500, 1_600_000_000_000]).with_timezone("UTC")),
+        Arc::new(headers),
+    ];
+    RecordBatch::try_new(Arc::new(schema), columns).unwrap()
+}
+
+#[test]
+fn rows_come_back_with_key_headers_time_and_place_in_every_compression() {
+    let directory = tempfile::tempdir().unwrap();
+    let kafka = kafka(1, directory.path());
+    create_topic(&kafka, "rich", 3);
+    let batch = rich_batch();
+    let key = json!({"format": {"kind": "json"}, "fields": ["k_user"], "prefix": "k_"});
+    for (turn, compression) in ["none", "gzip", "snappy", "lz4", "zstd"].into_iter().enumerate() {
+        let mut options = Sink::options(&kafka, "rich", "at-least-once", json!({"compression.type": compression}));
+        options["key"] = key.clone();
+        options["value_includes_key"] = json!(false);
+        options["metadata"] = json!([{"name": "at", "key": "timestamp"}, {"name": "headers", "key": "headers"}]);
+        let mut sink = Sink::new(&options, batch.schema(), (0, 1), &[]);
+        sink.write(batch.clone());
+        sink.checkpoint(1 + turn as u64);
+    }
+    let options = json!({
+        "bootstrap_servers": kafka.bootstrap_servers(), "topics": ["rich"], "stop": {"mode": "latest"},
+        "schema": [{"name": "id", "type": "bigint", "nullable": false}, {"name": "k_user", "type": "string"}],
+        "key": key, "value": {"format": {"kind": "json"}}, "value_includes_key": false,
+        "metadata": [
+            {"name": "topic", "key": "topic"}, {"name": "partition", "key": "partition"}, {"name": "offset", "key": "offset"},
+            {"name": "at", "key": "timestamp"}, {"name": "type", "key": "timestamp-type"}, {"name": "headers", "key": "headers"},
+        ],
+    });
+    let batches = Reader::new(&options, (0, 1), &[]).read(usize::MAX);
+    let mut rows = Vec::new();
+    for batch in &batches {
+        let text = |column: usize, row: usize| batch.column(column).as_string::<i32>().value(row).to_owned();
+        let headers = batch.column(7).as_map();
+        for row in 0..batch.num_rows() {
+            assert_eq!((text(2, row), text(6, row)), ("rich".to_owned(), "CreateTime".to_owned()));
+            let entry = headers.value(row);
+            assert_eq!(entry.column(0).as_string::<i32>().value(0), "trace");
+            let header = entry.column(1).as_binary::<i32>().value(0)[0];
+            let at = batch.column(5).as_primitive::<TimestampMillisecondType>().value(row);
+            let id = batch.column(0).as_primitive::<Int64Type>().value(row);
+            let partition = batch.column(3).as_primitive::<Int32Type>().value(row);
+            rows.push((id, text(1, row), at, header, partition));
+        }
+    }
+    rows.sort();
+    assert_eq!(rows.len(), 15);
+    for (index, row) in rows.iter().enumerate() {
+        let expected = [(1, "ann", 1_700_000_000_000, 0), (2, "bob", 1_700_000_000_500, 1), (3, "ann", 1_600_000_000_000, 2)][index / 5];
+        assert_eq!((row.0, row.1.as_str(), row.2, row.3), expected);
+    }
+    let partitions = |user: &str| {
+        let mut partitions: Vec<_> = rows.iter().filter(|row| row.1 == user).map(|row| row.4).collect();
+        partitions.dedup();
+        partitions.len()
+    };
+    assert_eq!((partitions("ann"), partitions("bob")), (1, 1), "a key has one partition");
+}
+
+#[test]
+fn a_restored_source_goes_on_where_it_was_also_with_another_parallelism_and_new_partitions() {
+    let directory = tempfile::tempdir().unwrap();
+    let kafka = kafka(1, directory.path());
+    create_topic(&kafka, "grow", 3);
+    let sink_options = Sink::options(&kafka, "grow", "at-least-once", json!({"metadata.max.age.ms": "100"}));
+    let mut spread = sink_options.clone();
+    spread["partitioner"] = json!("round-robin");
+    let mut sink = Sink::new(&spread, id_schema(), (0, 1), &[]);
+    sink.write(ids(0..1_000));
+    sink.checkpoint(1);
+
+    let mut options = Reader::options(&kafka, "grow", "read_committed");
+    options["discovery_interval_ms"] = json!(100);
+    options["properties"]["group.id"] = json!("readers");
+    let mut readers: Vec<_> = (0..2).map(|subtask| Reader::new(&options, (subtask, 2), &[])).collect();
+    // One subtask has two of three partitions. Both stop in the middle.
+    let mut seen = readers[0].read_ids(150);
+    seen.extend(readers[1].read_ids(250));
+    let states: Vec<_> = readers.iter_mut().map(|reader| reader.source.snapshot(&bench::barrier(1)).unwrap().operator_state.unwrap()).collect();
+    drop(readers);
+
+    let brokers = kafka.bootstrap_servers();
+    let alter = ["--bootstrap-server", &brokers, "--alter", "--topic", "grow", "--partitions", "5"];
+    kafka.tool("org.apache.kafka.tools.TopicCommand", &alter).unwrap();
+    let mut readers: Vec<_> = (0..3).map(|subtask| Reader::new(&options, (subtask, 3), &states)).collect();
+    let mut written = 1_000;
+    let end = std::time::Instant::now() + bench::PATIENCE;
+    // The sink gets to know the new partitions by and by. Each reader finds those that are its own.
+    loop {
+        sink.write(ids(written..written + 100));
+        written += 100;
+        sink.checkpoint(2);
+        for reader in &mut readers {
+            while let SourcePoll::Batch(batch) = reader.source.poll(millis(), 1_000).unwrap() {
+                seen.extend(bench::sorted_ids(&[batch]));
+            }
+        }
+        let states: Vec<_> = readers.iter_mut().map(|reader| reader.source.snapshot(&bench::barrier(2)).unwrap().operator_state.unwrap()).collect();
+        let partitions: usize = states.iter().map(|state| String::from_utf8_lossy(state).matches("\"topic\"").count()).sum();
+        if partitions == 5 && seen.len() as i64 == written {
+            break;
+        }
+        assert!(std::time::Instant::now() < end, "{} of {written} rows, {partitions} partitions", seen.len());
+    }
+    seen.sort_unstable();
+    assert_eq!(seen, (0..written).collect::<Vec<_>>());
+
+    // The group's offsets are committed for Kafka's own tools.
+    for reader in &mut readers {
+        reader.source.notify_checkpoint_complete(weir_protocol::CheckpointId(2)).unwrap();
+    }
+    let describe = ["--bootstrap-server", &brokers, "--describe", "--group", "readers", "--offsets"];
+    loop {
+        let told = kafka.tool("org.apache.kafka.tools.consumer.group.ConsumerGroupCommand", &describe).unwrap_or_default();
+        let offsets: Vec<i64> = told.lines().filter(|line| line.contains(" grow ")).filter_map(|line| line.split_whitespace().nth(3)?.parse().ok()).collect();
+        if offsets.len() == 5 && offsets.iter().sum::<i64>() == written {
+            break;
+        }
+        assert!(std::time::Instant::now() < end, "{told}");
+    }
+}
+
+#[test]
+fn a_source_starts_where_it_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let kafka = kafka(1, directory.path());
+    create_topic(&kafka, "places", 1);
+    let mut sink = Sink::new(&Sink::options(&kafka, "places", "at-least-once", json!({})), id_schema(), (0, 1), &[]);
+    sink.write(ids(0..10));
+    sink.checkpoint(1);
+    while millis() == { let now = millis(); std::thread::sleep(std::time::Duration::from_millis(2)); now } {}
+    let middle = millis();
+    sink.write(ids(10..20));
+    sink.checkpoint(2);
+    let read = |start: serde_json::Value, stop: serde_json::Value| {
+        let mut options = Reader::options(&kafka, "places", "read_committed");
+        (options["start"], options["stop"]) = (start, stop);
+        let seen = Reader::new(&options, (0, 1), &[]).read_ids(usize::MAX);
+        seen.first().copied().zip(seen.last().copied()).map(|(first, last)| (first, last, seen.len()))
+    };
+    let latest = || json!({"mode": "latest"});
+    assert_eq!(read(json!({"mode": "earliest"}), latest()), Some((0, 19, 20)));
+    assert_eq!(read(latest(), latest()), None);
+    assert_eq!(read(json!({"mode": "timestamp", "timestamp_ms": middle}), latest()), Some((10, 19, 10)));
+    assert_eq!(read(json!({"mode": "timestamp", "timestamp_ms": middle * 2}), latest()), None);
+    assert_eq!(read(json!({"mode": "specific", "offsets": {"0": 3}}), json!({"mode": "specific", "offsets": {"0": 7}})), Some((3, 6, 4)));
+    assert_eq!(read(json!({"mode": "earliest"}), json!({"mode": "timestamp", "timestamp_ms": middle})), Some((0, 9, 10)));
+
+    // Offsets that the log does not have are an error that says so.
+    let mut options = Reader::options(&kafka, "places", "read_committed");
+    options["start"] = json!({"mode": "specific", "offsets": {"0": 30}});
+    let mut reader = Reader::new(&options, (0, 1), &[]);
+    let end = std::time::Instant::now() + bench::PATIENCE;
+    let error = loop {
+        match reader.source.poll(millis(), 10) {
+            Err(error) => break error,
+            Ok(_) => assert!(std::time::Instant::now() < end),
+        }
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    };
+    assert_eq!((error.code, error.retryable), ("KAFKA-OFFSET-GONE", false), "{error}");
+    options["start"] = json!({"mode": "group-offsets"});
+    options["properties"]["group.id"] = json!("nobody");
+    let built = bench::build("source.kafka", &options, 0, 1, None).unwrap();
+    let weir_dataflow::registry::BuiltOperator::Source(mut source, _) = built else { panic!() };
+    assert_eq!(source.propose_splits().unwrap_err().code, "KAFKA-NO-OFFSET");
+}
+
+#[test]
+fn a_broker_that_dies_costs_no_row() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut kafka = kafka(3, directory.path());
+    create_topic(&kafka, "survives", 3);
+    let mut options = Sink::options(&kafka, "survives", "exactly-once", json!({}));
+    options["partitioner"] = json!("round-robin");
+    let mut sink = Sink::new(&options, id_schema(), (0, 1), &[]);
+    let mut reader = Reader::new(&Reader::options(&kafka, "survives", "read_committed"), (0, 1), &[]);
+    let mut seen = Vec::new();
+    for round in 0..6 {
+        sink.write(ids(round * 100..round * 100 + 50));
+        // Each node dies once, also the one that coordinates the transactions, with records and with commits under way.
+        let node = (round / 2) as usize;
+        if round % 2 == 0 {
+            kafka.kill(node);
+        } else {
+            kafka.restart(node).unwrap();
+            kafka.await_serving(node).unwrap();
+        }
+        sink.write(ids(round * 100 + 50..round * 100 + 100));
+        sink.checkpoint(1 + round as u64);
+        sink.complete(1 + round as u64);
+        seen.extend(reader.read_ids(100));
+    }
+    seen.sort_unstable();
+    assert_eq!(seen, (0..600).collect::<Vec<_>>());
+}
