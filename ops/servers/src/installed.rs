@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 const ETCD: &str = "etcd-3.7.3";
 /// The version of ZooKeeper that everything runs on by default.
 const ZOOKEEPER: &str = "zookeeper-3.9.5";
+/// The version of Apache Kafka.
+const KAFKA: &str = "kafka-4.4.0";
 /// Debian's etcd, version 3.4.
 const ETCD_OF_DEBIAN: &str = "/usr/bin/etcd";
 /// Debian's jar of ZooKeeper 3.8, whose manifest lists the other jars, and the jars for encrypted connections that it lacks.
@@ -61,6 +63,14 @@ pub fn etcd_3_4() -> PathBuf {
 pub fn etcd() -> PathBuf {
     let newest = directory().join(ETCD).join("bin/etcd");
     if newest.exists() { newest } else { PathBuf::from("etcd") }
+}
+
+/// The class path of Apache Kafka's nodes and tools.
+///
+/// # Panics
+/// If it is not installed.
+pub(crate) fn kafka_class_path() -> OsString {
+    there(directory().join(KAFKA).join("lib")).join("*").into()
 }
 
 /// A version of ZooKeeper.

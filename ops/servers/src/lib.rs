@@ -1,4 +1,4 @@
-//! Real coordination and storage servers on loopback, for tests, the demo and measurements. They start on free ports, in their
+//! Real coordination, storage and Kafka servers on loopback, for tests, the demo and measurements. They start on free ports, in their
 //! own directories. They can be killed, paused and restarted, and they end when their value is dropped.
 //!
 //! The programs themselves are installed by `ops/test-servers.sh`.
@@ -6,6 +6,7 @@
 mod etcd;
 mod http;
 mod installed;
+mod kafka;
 mod patience;
 mod port;
 mod process;
@@ -15,6 +16,7 @@ mod zookeeper;
 
 pub use etcd::{EtcdCluster, EtcdOptions, EtcdTls};
 pub use installed::{ZooKeeperVersion, etcd, etcd_3_4, etcd_3_5, etcd_3_7, installed};
+pub use kafka::{KafkaCluster, KafkaOptions};
 pub use patience::{Patience, within};
 pub use port::{ReservedPort, free_port};
 pub use process::{ServerProcess, StartError};

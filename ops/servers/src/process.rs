@@ -13,6 +13,8 @@ use crate::Patience;
 
 /// How long a server may take to start: SeaweedFS has taken twenty seconds on a busy machine.
 const BOUND: Duration = Duration::from_secs(120);
+/// How long a server may take to stop in order.
+const ORDERLY: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(20);
 
 /// The error of a server that did not start.
@@ -75,8 +77,34 @@ impl ServerProcess {
                     continue;
                 }
             };
-            return Err(StartError { program: self.program.clone(), reason, output: self.last_output() });
+            return Err(self.failure(reason));
         }
+    }
+
+    /// Waits until the process has ended by itself. Fails if it reports a failure, or if this takes too long.
+    pub(crate) fn await_success(&mut self) -> Result<(), StartError> {
+        let mut ended = Ok(None);
+        let patience = Patience::of(BOUND);
+        while matches!(ended, Ok(None)) && !patience.is_over() {
+            std::thread::sleep(POLL);
+            ended = self.child.try_wait();
+        }
+        match ended {
+            Ok(Some(status)) if status.success() => Ok(()),
+            Ok(Some(status)) => Err(self.failure(format!("it ended with {status}"))),
+            Ok(None) => Err(self.failure(format!("not done within {} s", BOUND.as_secs()))),
+            Err(error) => Err(StartError::io(&self.program, &error)),
+        }
+    }
+
+    /// Ends it in order (SIGTERM), and waits until it has ended. Kills it if this takes too long.
+    pub fn stop(&mut self) {
+        self.signal(Signal::SIGTERM);
+        let patience = Patience::of(ORDERLY);
+        while matches!(self.child.try_wait(), Ok(None)) && !patience.is_over() {
+            std::thread::sleep(POLL);
+        }
+        self.kill();
     }
 
     /// Kills it (SIGKILL), as a power cut would, and waits until it has ended.
@@ -94,6 +122,10 @@ impl ServerProcess {
     /// Lets the paused process continue (SIGCONT).
     pub fn resume(&self) {
         self.signal(Signal::SIGCONT);
+    }
+
+    fn failure(&self, reason: String) -> StartError {
+        StartError { program: self.program.clone(), reason, output: self.last_output() }
     }
 
     fn signal(&self, signal: Signal) {
@@ -120,7 +152,7 @@ pub(crate) fn on_free_ports<T>(mut start: impl FnMut(usize) -> Result<T, StartEr
     let mut attempt = 1;
     loop {
         match start(attempt) {
-            Err(error) if attempt < ATTEMPTS && error.output.contains("address already in use") => attempt += 1,
+            Err(error) if attempt < ATTEMPTS && error.output.to_lowercase().contains("address already in use") => attempt += 1,
             outcome => return outcome,
         }
     }
