@@ -1,5 +1,6 @@
 //! The Kafka source and sink against a real cluster.
 
+#[allow(dead_code, reason = "each test program uses a part of it")]
 mod bench;
 
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use serde_json::json;
 use weir_dataflow::source::SourcePoll;
 
-use self::bench::{Reader, Sink, create_topic, ids, id_schema, kafka, millis};
+use self::bench::{Reader, Sink, create_topic, id_schema, ids, kafka, millis};
 
 fn rich_batch() -> RecordBatch {
     let names = MapFieldNames { entry: "entries".to_owned(), key: "key".to_owned(), value: "value".to_owned() };
@@ -33,7 +34,9 @@ fn rich_batch() -> RecordBatch {
     let columns: Vec<Arc<dyn Array>> = vec![
         Arc::new(Int64Array::from(vec![1, 2, 3])),
         Arc::new(StringArray::from(vec!["ann", "bob", "ann"])),
-        Arc::new(TimestampMillisecondArray::from(vec![1_700_000_000_000, 1_700_000_000_500, 1_600_000_000_000]).with_timezone("UTC")),
+        Arc::new(
+            TimestampMillisecondArray::from(vec![1_700_000_000_000, 1_700_000_000_500, 1_600_000_000_000]).with_timezone("UTC"),
+        ),
         Arc::new(headers),
     ];
     RecordBatch::try_new(Arc::new(schema), columns).unwrap()
@@ -83,7 +86,8 @@ fn rows_come_back_with_key_headers_time_and_place_in_every_compression() {
     rows.sort();
     assert_eq!(rows.len(), 15);
     for (index, row) in rows.iter().enumerate() {
-        let expected = [(1, "ann", 1_700_000_000_000, 0), (2, "bob", 1_700_000_000_500, 1), (3, "ann", 1_600_000_000_000, 2)][index / 5];
+        let expected =
+            [(1, "ann", 1_700_000_000_000, 0), (2, "bob", 1_700_000_000_500, 1), (3, "ann", 1_600_000_000_000, 2)][index / 5];
         assert_eq!((row.0, row.1.as_str(), row.2, row.3), expected);
     }
     let partitions = |user: &str| {
@@ -113,7 +117,8 @@ fn a_restored_source_goes_on_where_it_was_also_with_another_parallelism_and_new_
     // One subtask has two of three partitions. Both stop in the middle.
     let mut seen = readers[0].read_ids(150);
     seen.extend(readers[1].read_ids(250));
-    let states: Vec<_> = readers.iter_mut().map(|reader| reader.source.snapshot(&bench::barrier(1)).unwrap().operator_state.unwrap()).collect();
+    let states: Vec<_> =
+        readers.iter_mut().map(|reader| reader.source.snapshot(&bench::barrier(1)).unwrap().operator_state.unwrap()).collect();
     drop(readers);
 
     let brokers = kafka.bootstrap_servers();
@@ -132,7 +137,10 @@ fn a_restored_source_goes_on_where_it_was_also_with_another_parallelism_and_new_
                 seen.extend(bench::sorted_ids(&[batch]));
             }
         }
-        let states: Vec<_> = readers.iter_mut().map(|reader| reader.source.snapshot(&bench::barrier(2)).unwrap().operator_state.unwrap()).collect();
+        let states: Vec<_> = readers
+            .iter_mut()
+            .map(|reader| reader.source.snapshot(&bench::barrier(2)).unwrap().operator_state.unwrap())
+            .collect();
         let partitions: usize = states.iter().map(|state| String::from_utf8_lossy(state).matches("\"topic\"").count()).sum();
         if partitions == 5 && seen.len() as i64 == written {
             break;
@@ -149,7 +157,11 @@ fn a_restored_source_goes_on_where_it_was_also_with_another_parallelism_and_new_
     let describe = ["--bootstrap-server", &brokers, "--describe", "--group", "readers", "--offsets"];
     loop {
         let told = kafka.tool("org.apache.kafka.tools.consumer.group.ConsumerGroupCommand", &describe).unwrap_or_default();
-        let offsets: Vec<i64> = told.lines().filter(|line| line.contains(" grow ")).filter_map(|line| line.split_whitespace().nth(3)?.parse().ok()).collect();
+        let offsets: Vec<i64> = told
+            .lines()
+            .filter(|line| line.contains(" grow "))
+            .filter_map(|line| line.split_whitespace().nth(3)?.parse().ok())
+            .collect();
         if offsets.len() == 5 && offsets.iter().sum::<i64>() == written {
             break;
         }
@@ -165,7 +177,11 @@ fn a_source_starts_where_it_is_told() {
     let mut sink = Sink::new(&Sink::options(&kafka, "places", "at-least-once", json!({})), id_schema(), (0, 1), &[]);
     sink.write(ids(0..10));
     sink.checkpoint(1);
-    while millis() == { let now = millis(); std::thread::sleep(std::time::Duration::from_millis(2)); now } {}
+    while millis() == {
+        let now = millis();
+        std::thread::sleep(std::time::Duration::from_millis(2));
+        now
+    } {}
     let middle = millis();
     sink.write(ids(10..20));
     sink.checkpoint(2);
@@ -180,7 +196,10 @@ fn a_source_starts_where_it_is_told() {
     assert_eq!(read(latest(), latest()), None);
     assert_eq!(read(json!({"mode": "timestamp", "timestamp_ms": middle}), latest()), Some((10, 19, 10)));
     assert_eq!(read(json!({"mode": "timestamp", "timestamp_ms": middle * 2}), latest()), None);
-    assert_eq!(read(json!({"mode": "specific", "offsets": {"0": 3}}), json!({"mode": "specific", "offsets": {"0": 7}})), Some((3, 6, 4)));
+    assert_eq!(
+        read(json!({"mode": "specific", "offsets": {"0": 3}}), json!({"mode": "specific", "offsets": {"0": 7}})),
+        Some((3, 6, 4))
+    );
     assert_eq!(read(json!({"mode": "earliest"}), json!({"mode": "timestamp", "timestamp_ms": middle})), Some((0, 9, 10)));
 
     // Offsets that the log does not have are an error that says so.

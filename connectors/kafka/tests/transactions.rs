@@ -1,12 +1,13 @@
 //! Exactly-once writing, with attempts that die and transactions that the cluster times out.
 
+#[allow(dead_code, reason = "each test program uses a part of it")]
 mod bench;
 
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use serde_json::{Value, json};
-use weir_servers::kafka::KafkaCluster;
+use weir_servers::KafkaCluster;
 
 use self::bench::{PATIENCE, Sink, all_ids, committed_ids, create_topic, id_schema, ids, kafka};
 

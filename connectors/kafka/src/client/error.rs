@@ -38,6 +38,8 @@ impl ClientError {
     pub(crate) fn is_temporary(&self) -> bool {
         match self {
             Self::Connection { .. } | Self::Timeout { .. } => true,
+            // To Kafka's own client this one is no error at all: it always asks again.
+            Self::Refused { code, .. } if *code == ResponseError::ConcurrentTransactions.code() => true,
             Self::Refused { code, .. } => ResponseError::try_from_code(*code).is_some_and(|code| code.is_retriable()),
             Self::Protocol { .. } | Self::Authentication { .. } => false,
         }

@@ -124,6 +124,7 @@ impl Coordinator {
 /// Gets an identity for a writer without transactions, so that brokers can tell a repeated batch.
 pub(crate) async fn init_idempotent_producer(connection: &mut Connection) -> Result<ProducerIdentity, ClientError> {
     let request = InitProducerIdRequest::default()
+        .with_transactional_id(None)
         .with_transaction_timeout_ms(i32::MAX)
         .with_producer_id((-1).into())
         .with_producer_epoch(-1);

@@ -2,8 +2,8 @@
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int8Type, TimestampMillisecondType};
-use arrow_array::{Array, MapArray, RecordBatch};
-use arrow_schema::{DataType, Field, TimeUnit};
+use arrow_array::{Array, ArrayRef, MapArray, RecordBatch, RecordBatchOptions};
+use arrow_schema::{DataType, Field, SchemaRef, TimeUnit};
 use serde::Deserialize;
 use weir_connectors::formats::{Messages, RowEncoder};
 use weir_connectors::options;
@@ -65,18 +65,24 @@ pub(super) struct RowWriter {
 struct PartWriter {
     encoder: Box<dyn RowEncoder>,
     columns: Vec<usize>,
+    /// The columns as the format calls them.
+    schema: SchemaRef,
     messages: Messages,
 }
 
 impl PartWriter {
     fn new(part: &RowPart) -> Result<Self, OperatorError> {
         let encoder = part.format.encoder(&part.schema)?;
-        Ok(Self { encoder, columns: part.columns.clone(), messages: Messages::default() })
+        let (columns, schema) = (part.columns.clone(), SchemaRef::clone(&part.schema));
+        Ok(Self { encoder, columns, schema, messages: Messages::default() })
     }
 
     fn encode(&mut self, batch: &RecordBatch) -> Result<(), OperatorError> {
         self.messages.clear();
-        let part = batch.project(&self.columns).map_err(|error| OperatorError::fatal("SINK-SCHEMA", error.to_string()))?;
+        let columns = self.columns.iter().map(|column| ArrayRef::clone(batch.column(*column))).collect();
+        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        let part = RecordBatch::try_new_with_options(SchemaRef::clone(&self.schema), columns, &options);
+        let part = part.map_err(|error| OperatorError::fatal("SINK-SCHEMA", error.to_string()))?;
         self.encoder.encode(&part, &mut self.messages)
     }
 }

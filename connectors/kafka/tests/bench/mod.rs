@@ -17,7 +17,7 @@ use weir_dataflow::source::{Source, SourcePoll};
 use weir_protocol::checkpoint::CheckpointKind;
 use weir_protocol::job_graph::OperatorDescriptor;
 use weir_protocol::{CheckpointId, ExecutionAttemptId, ExecutionVertexId, Generation, JobId, JobVertexId, LeaderEpoch};
-use weir_servers::kafka::{KafkaCluster, KafkaOptions};
+use weir_servers::{KafkaCluster, KafkaOptions};
 
 /// How long anything may take on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(90);
@@ -45,7 +45,13 @@ fn registry() -> OperatorRegistry {
     registry
 }
 
-pub fn build(kind: &str, options: &Value, subtask: u32, parallelism: u32, input: Option<SchemaRef>) -> Result<BuiltOperator, OperatorError> {
+pub fn build(
+    kind: &str,
+    options: &Value,
+    subtask: u32,
+    parallelism: u32,
+    input: Option<SchemaRef>,
+) -> Result<BuiltOperator, OperatorError> {
     let Value::Object(options) = options.clone() else { panic!("options are an object") };
     let context = OperatorContext {
         attempt: ExecutionAttemptId {
