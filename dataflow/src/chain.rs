@@ -211,7 +211,11 @@ impl OperatorChain {
     pub fn poll_source(&mut self, now_ms: u64, max_rows: usize, out: &mut dyn Collector) -> Result<ChainPoll, OperatorError> {
         self.set_now(now_ms);
         let Some(source) = self.source.as_mut().filter(|_| !self.ended) else { return Ok(ChainPoll::End) };
-        match source.poll(now_ms, max_rows)? {
+        let polled = source.poll(now_ms, max_rows)?;
+        if let Some(splits) = source.splits() {
+            self.operators.iter_mut().for_each(|operator| operator.on_splits(splits));
+        }
+        match polled {
             SourcePoll::Batch(batch) => {
                 let rows = batch.num_rows() as u64;
                 self.push(0, batch, out)?;

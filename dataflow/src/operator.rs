@@ -9,6 +9,7 @@ use bytes::Bytes;
 use weir_protocol::{CheckpointId, ExecutionAttemptId};
 
 use crate::element::{CheckpointBarrier, EventTime};
+use crate::source::Splits;
 
 /// One operator of a chain: a transformation, or a sink if it emits nothing.
 ///
@@ -19,6 +20,12 @@ pub trait Operator: Send {
     /// moved on, before the first row too.
     fn set_now(&mut self, now_ms: u64) {
         let _ = now_ms;
+    }
+
+    /// Tells of the splits of the chain's source, if it has such ([`crate::source::Source::splits`]). The following rows, until the next
+    /// call, are of the current one. For operators whose watermarks depend on the order of rows.
+    fn on_splits(&mut self, splits: Splits<'_>) {
+        let _ = splits;
     }
 
     /// Processes rows that arrived on `input`. It is 0 except for the first operator of a chain with several inputs.

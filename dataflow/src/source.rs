@@ -22,6 +22,12 @@ pub trait Source: Send {
         false
     }
 
+    /// The splits of this source, if each has its own order of time, as the partitions of a log have. Then all rows of a batch are of
+    /// one split. `None`: the rows are one stream.
+    fn splits(&self) -> Option<Splits<'_>> {
+        None
+    }
+
     /// Saves the current position. After a restore from it, the next row is the one that would have come next here.
     fn snapshot(&mut self, barrier: &CheckpointBarrier) -> Result<StateSnapshot, OperatorError>;
 
@@ -51,6 +57,15 @@ pub trait Source: Send {
         let _ = checkpoint;
         Ok(())
     }
+}
+
+/// The splits that a source reads now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Splits<'a> {
+    /// Index of the split of the last batch.
+    pub current: usize,
+    /// For each split, whether it was read to its end. A split keeps its index while the task runs; further ones can follow.
+    pub ended: &'a [bool],
 }
 
 /// The outcome of [`Source::poll`].

@@ -25,7 +25,7 @@ use weir_connectors::formats::{BadRow, BadRows, OnBadRow};
 use weir_dataflow::element::CheckpointBarrier;
 use weir_dataflow::operator::{OperatorContext, OperatorError, RestoredState, StateSnapshot};
 use weir_dataflow::registry::BuiltOperator;
-use weir_dataflow::source::{Source, SourcePoll};
+use weir_dataflow::source::{Source, SourcePoll, Splits};
 use weir_protocol::CheckpointId;
 use weir_protocol::job_graph::OperatorDescriptor;
 
@@ -60,6 +60,9 @@ pub(crate) struct KafkaSource {
     /// What this subtask reads; `None` until the recorded splits were taken or a state was restored.
     partitions: Option<Vec<SourcePartition>>,
     rows: RowReader,
+    /// Which partition the last batch is of, and which partitions are read to their end.
+    current_split: usize,
+    ended: Vec<bool>,
     bad_rows: BadRows,
     /// The chunk that is being read.
     current: Option<Reading>,
@@ -94,6 +97,8 @@ impl KafkaSource {
             share: Share { subtask: context.subtask(), parallelism: context.parallelism },
             waker: context.waker.clone(),
             partitions: None,
+            current_split: 0,
+            ended: Vec::new(),
             current: None,
             fetching: None,
             group: None,
@@ -129,7 +134,7 @@ impl KafkaSource {
         self.settings.stop.is_some() && self.partitions.iter().flatten().all(SourcePartition::is_done)
     }
 
-    /// Reads until there are `target` rows or nothing more was fetched.
+    /// Reads rows of one partition, about `target` at most, if any were fetched.
     fn read(&mut self, buffer: &Buffer, target: usize) -> Result<(), OperatorError> {
         while self.rows.rows() < target && self.rows.bytes() < BATCH_BYTES {
             let mut reading = match self.current.take() {
@@ -143,8 +148,12 @@ impl KafkaSource {
                     None => return Ok(()),
                 },
             };
-            if self.read_chunk(&mut reading, target)? == ChunkEnd::Full {
-                self.current = Some(reading);
+            let end = self.read_chunk(&mut reading, target)?;
+            self.current_split = reading.chunk.partition;
+            self.current = Some(reading).filter(|_| end == ChunkEnd::Full);
+            if self.rows.rows() > 0 {
+                // A batch has the rows of one partition, because each has its own order of time.
+                return Ok(());
             }
         }
         Ok(())
@@ -227,10 +236,16 @@ impl Source for KafkaSource {
             return Ok(SourcePoll::End);
         }
         self.read(&buffer, max_rows.max(1))?;
+        self.ended.clear();
+        self.ended.extend(self.partitions.iter().flatten().map(SourcePartition::is_done));
         if self.rows.rows() > 0 {
             return Ok(SourcePoll::Batch(self.rows.finish()?));
         }
         if self.all_done() { Ok(SourcePoll::End) } else { Ok(SourcePoll::NothingUntil(now_ms + IDLE_MS)) }
+    }
+
+    fn splits(&self) -> Option<Splits<'_>> {
+        Some(Splits { current: self.current_split, ended: &self.ended })
     }
 
     fn has_news(&self) -> bool {

@@ -20,21 +20,21 @@ use weir_protocol::{CheckpointId, ExecutionAttemptId, ExecutionVertexId, Generat
 use weir_servers::{KafkaCluster, KafkaOptions};
 
 /// How long anything may take on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(90);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Starts nodes that look for timed-out transactions all the time.
-pub fn kafka(nodes: usize, directory: &Path) -> KafkaCluster {
+pub(crate) fn kafka(nodes: usize, directory: &Path) -> KafkaCluster {
     let properties = vec!["transaction.abort.timed.out.transaction.cleanup.interval.ms=100".to_owned()];
     KafkaCluster::start_with(nodes, directory, KafkaOptions { properties, ..KafkaOptions::default() }).unwrap()
 }
 
-pub fn create_topic(kafka: &KafkaCluster, topic: &str, partitions: u32) {
+pub(crate) fn create_topic(kafka: &KafkaCluster, topic: &str, partitions: u32) {
     let (brokers, partitions) = (kafka.bootstrap_servers(), partitions.to_string());
     let arguments = ["--bootstrap-server", &brokers, "--create", "--topic", topic, "--partitions", &partitions];
     kafka.tool("org.apache.kafka.tools.TopicCommand", &arguments).unwrap();
 }
 
-pub fn millis() -> u64 {
+pub(crate) fn millis() -> u64 {
     let now = weir_world::wall_clock_ms();
     now.try_into().unwrap()
 }
@@ -45,7 +45,7 @@ fn registry() -> OperatorRegistry {
     registry
 }
 
-pub fn build(
+pub(crate) fn build(
     kind: &str,
     options: &Value,
     subtask: u32,
@@ -69,20 +69,20 @@ pub fn build(
     registry().build(&OperatorDescriptor::new(kind, options.into_iter().collect()), &context)
 }
 
-pub fn barrier(id: u64) -> CheckpointBarrier {
+pub(crate) fn barrier(id: u64) -> CheckpointBarrier {
     CheckpointBarrier { id: CheckpointId(id), kind: CheckpointKind::Checkpoint, timestamp_ms: 0 }
 }
 
 /// A batch of a single BIGINT column `id`.
-pub fn ids(ids: impl IntoIterator<Item = i64>) -> RecordBatch {
+pub(crate) fn ids(ids: impl IntoIterator<Item = i64>) -> RecordBatch {
     RecordBatch::try_new(id_schema(), vec![Arc::new(Int64Array::from_iter_values(ids))]).unwrap()
 }
 
-pub fn id_schema() -> SchemaRef {
+pub(crate) fn id_schema() -> SchemaRef {
     Arc::new(Schema::new(vec![Field::new("id", DataType::Int64, false)]))
 }
 
-pub struct Nowhere;
+pub(crate) struct Nowhere;
 
 impl Collector for Nowhere {
     fn collect(&mut self, _batch: RecordBatch) -> Result<(), OperatorError> {
@@ -95,20 +95,20 @@ impl Collector for Nowhere {
 }
 
 /// One attempt of one subtask of a sink.
-pub struct Sink {
-    pub operator: Box<dyn Operator>,
+pub(crate) struct Sink {
+    pub(crate) operator: Box<dyn Operator>,
 }
 
 impl Sink {
     /// Options of a sink that writes ids as JSON.
-    pub fn options(kafka: &KafkaCluster, topic: &str, guarantee: &str, properties: Value) -> Value {
+    pub(crate) fn options(kafka: &KafkaCluster, topic: &str, guarantee: &str, properties: Value) -> Value {
         json!({
             "bootstrap_servers": kafka.bootstrap_servers(), "topic": topic, "guarantee": guarantee, "properties": properties,
             "value": {"format": {"kind": "json"}}, "transactional_id_prefix": topic,
         })
     }
 
-    pub fn new(options: &Value, input: SchemaRef, (subtask, parallelism): (u32, u32), former: &[Bytes]) -> Self {
+    pub(crate) fn new(options: &Value, input: SchemaRef, (subtask, parallelism): (u32, u32), former: &[Bytes]) -> Self {
         let BuiltOperator::Sink(mut operator) = build("sink.kafka", options, subtask, parallelism, Some(input)).unwrap() else {
             panic!("a sink")
         };
@@ -119,7 +119,7 @@ impl Sink {
     }
 
     /// Ticks until the sink takes rows.
-    pub fn try_ready(&mut self) -> Result<(), OperatorError> {
+    pub(crate) fn try_ready(&mut self) -> Result<(), OperatorError> {
         let end = Instant::now() + PATIENCE;
         while !self.operator.has_room() {
             assert!(Instant::now() < end, "the sink takes no rows");
@@ -129,24 +129,24 @@ impl Sink {
         Ok(())
     }
 
-    pub fn write(&mut self, batch: RecordBatch) {
+    pub(crate) fn write(&mut self, batch: RecordBatch) {
         self.try_ready().unwrap();
         self.operator.set_now(millis());
         self.operator.process(0, batch, &mut Nowhere).unwrap();
     }
 
     /// Takes a snapshot and waits until it is durable.
-    pub fn checkpoint(&mut self, id: u64) -> Bytes {
+    pub(crate) fn checkpoint(&mut self, id: u64) -> Bytes {
         state(self.operator.snapshot(&barrier(id)).unwrap()).unwrap()
     }
 
-    pub fn complete(&mut self, id: u64) {
+    pub(crate) fn complete(&mut self, id: u64) {
         self.operator.notify_checkpoint_complete(CheckpointId(id)).unwrap();
     }
 }
 
 /// The operator state of a snapshot, after its slow work.
-pub fn state(snapshot: StateSnapshot) -> Result<Bytes, OperatorError> {
+pub(crate) fn state(snapshot: StateSnapshot) -> Result<Bytes, OperatorError> {
     match snapshot.late_operator_state {
         Some(state) => state(),
         None => Ok(snapshot.operator_state.unwrap()),
@@ -154,7 +154,7 @@ pub fn state(snapshot: StateSnapshot) -> Result<Bytes, OperatorError> {
 }
 
 /// The state that the worker passes to `subtask`.
-pub fn restored(states: &[Bytes], subtask: u32, parallelism: u32) -> RestoredState {
+pub(crate) fn restored(states: &[Bytes], subtask: u32, parallelism: u32) -> RestoredState {
     let former_parallelism = states.len() as u32;
     let all = (0..).zip(states.iter().cloned());
     let operator_state = all.filter(|(former, _)| former_parallelism != parallelism || *former == subtask).collect();
@@ -162,20 +162,20 @@ pub fn restored(states: &[Bytes], subtask: u32, parallelism: u32) -> RestoredSta
 }
 
 /// One attempt of one subtask of a source.
-pub struct Reader {
-    pub source: Box<dyn Source>,
+pub(crate) struct Reader {
+    pub(crate) source: Box<dyn Source>,
 }
 
 impl Reader {
     /// Options of a source that reads ids as JSON.
-    pub fn options(kafka: &KafkaCluster, topic: &str, isolation: &str) -> Value {
+    pub(crate) fn options(kafka: &KafkaCluster, topic: &str, isolation: &str) -> Value {
         json!({
             "bootstrap_servers": kafka.bootstrap_servers(), "topics": [topic], "properties": {"isolation.level": isolation},
             "schema": [{"name": "id", "type": "bigint", "nullable": false}], "value": {"format": {"kind": "json"}},
         })
     }
 
-    pub fn new(options: &Value, (subtask, parallelism): (u32, u32), former: &[Bytes]) -> Self {
+    pub(crate) fn new(options: &Value, (subtask, parallelism): (u32, u32), former: &[Bytes]) -> Self {
         let BuiltOperator::Source(mut source, _) = build("source.kafka", options, subtask, parallelism, None).unwrap() else {
             panic!("a source")
         };
@@ -190,7 +190,7 @@ impl Reader {
     }
 
     /// Reads batches until `count` rows have come, or the source has ended.
-    pub fn read(&mut self, count: usize) -> Vec<RecordBatch> {
+    pub(crate) fn read(&mut self, count: usize) -> Vec<RecordBatch> {
         let end = Instant::now() + PATIENCE;
         let (mut batches, mut rows) = (Vec::new(), 0);
         while rows < count {
@@ -209,12 +209,12 @@ impl Reader {
         batches
     }
 
-    pub fn read_ids(&mut self, count: usize) -> Vec<i64> {
+    pub(crate) fn read_ids(&mut self, count: usize) -> Vec<i64> {
         sorted_ids(&self.read(count))
     }
 }
 
-pub fn sorted_ids(batches: &[RecordBatch]) -> Vec<i64> {
+pub(crate) fn sorted_ids(batches: &[RecordBatch]) -> Vec<i64> {
     let ids = batches.iter().flat_map(|batch| batch.column(0).as_primitive::<Int64Type>().values().to_vec());
     let mut ids: Vec<_> = ids.collect();
     ids.sort_unstable();
@@ -222,14 +222,14 @@ pub fn sorted_ids(batches: &[RecordBatch]) -> Vec<i64> {
 }
 
 /// All ids of a topic, as a reader of this isolation sees them now.
-pub fn all_ids(kafka: &KafkaCluster, topic: &str, isolation: &str) -> Vec<i64> {
+pub(crate) fn all_ids(kafka: &KafkaCluster, topic: &str, isolation: &str) -> Vec<i64> {
     let mut options = Reader::options(kafka, topic, isolation);
     options["stop"] = json!({"mode": "latest"});
     Reader::new(&options, (0, 1), &[]).read_ids(usize::MAX)
 }
 
 /// Waits until a reader of committed records sees this many, then returns them. Commit markers follow a commit.
-pub fn committed_ids(kafka: &KafkaCluster, topic: &str, count: usize) -> Vec<i64> {
+pub(crate) fn committed_ids(kafka: &KafkaCluster, topic: &str, count: usize) -> Vec<i64> {
     let end = Instant::now() + PATIENCE;
     loop {
         let ids = all_ids(kafka, topic, "read_committed");

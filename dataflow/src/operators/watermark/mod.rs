@@ -3,6 +3,7 @@
 
 mod bounded;
 mod of_column;
+mod splits;
 #[cfg(test)]
 mod tests;
 
@@ -22,16 +23,16 @@ pub(super) fn build(descriptor: &OperatorDescriptor, context: &OperatorContext) 
     let input = only_input(context)?;
     let options = Options::of(descriptor);
     let column = time_column(input, options.string("column")?)?;
-    let activity = Activity::new(options.optional_millis("idle_timeout_ms", 0)?.unwrap_or(0).unsigned_abs());
+    let idle_timeout_ms = options.optional_millis("idle_timeout_ms", 0)?.unwrap_or(0).unsigned_abs();
     let operator: Box<dyn Operator> = match options.optional_string("watermark_column")? {
-        None => Box::new(BoundedWatermarks::new(column, options.millis("out_of_orderness_ms", 0)?, activity)),
+        None => Box::new(BoundedWatermarks::new(column, options.millis("out_of_orderness_ms", 0)?, idle_timeout_ms)),
         Some(_) if options.raw("out_of_orderness_ms").is_some() => {
             return Err(options.out_of_range("out_of_orderness_ms", "can't be combined with watermark_column"));
         }
         Some(name) => {
             let interval_ms = options.optional_millis("interval_ms", 0)?.unwrap_or(INTERVAL_MS);
             let name_of_time = input.field(column).name().clone();
-            Box::new(WatermarksOfColumn::new((column, name_of_time), time_column(input, name)?, interval_ms, activity))
+            Box::new(WatermarksOfColumn::new((column, name_of_time), time_column(input, name)?, interval_ms, idle_timeout_ms))
         }
     };
     Ok(BuiltOperator::Transform(operator, input.clone()))

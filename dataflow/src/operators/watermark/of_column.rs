@@ -11,7 +11,8 @@ use bytes::Bytes;
 use crate::element::{CheckpointBarrier, EventTime, MAX_WATERMARK};
 use crate::operator::{Collector, Operator, OperatorError, RestoredState, StateSnapshot};
 use crate::operators::event_time::{no_time, times};
-use crate::operators::watermark::Activity;
+use crate::operators::watermark::splits::SplitTimes;
+use crate::source::Splits;
 use crate::state::{open, seal};
 
 /// Kind and version of the envelope of the saved watermarks.
@@ -23,49 +24,63 @@ pub(super) struct WatermarksOfColumn {
     time: (usize, String),
     watermark_column: usize,
     interval_ms: i64,
-    /// The highest value so far.
-    highest: EventTime,
-    /// The watermark that holds for the rows to come.
-    due: EventTime,
+    splits: SplitTimes<Times>,
     /// The watermark that this attempt has sent.
     sent: EventTime,
-    activity: Activity,
+}
+
+/// The watermarks of one split.
+#[derive(Debug, Clone, Copy)]
+struct Times {
+    /// The highest value so far.
+    highest: EventTime,
+    /// The watermark that holds for the rows to come, if it does so for the other splits.
+    due: EventTime,
 }
 
 impl WatermarksOfColumn {
-    pub(super) fn new(time: (usize, String), watermark_column: usize, interval_ms: i64, activity: Activity) -> Self {
-        Self { time, watermark_column, interval_ms, highest: 0, due: 0, sent: 0, activity }
+    pub(super) fn new(time: (usize, String), watermark_column: usize, interval_ms: i64, idle_timeout_ms: u64) -> Self {
+        let splits = SplitTimes::new(Times { highest: 0, due: 0 }, idle_timeout_ms);
+        Self { time, watermark_column, interval_ms, splits, sent: 0 }
     }
 
+    /// The watermark that holds for all splits, if it was not sent.
     fn take_due(&mut self) -> Option<EventTime> {
-        (self.due > self.sent).then(|| {
-            self.sent = self.due;
-            self.due
-        })
+        let due = self.splits.lowest(|times| Some(times.due)).filter(|due| *due > self.sent)?;
+        self.sent = due;
+        Some(due)
     }
 }
 
 impl Operator for WatermarksOfColumn {
+    fn on_splits(&mut self, splits: Splits<'_>) {
+        self.splits.on_splits(splits);
+    }
+
     fn process(&mut self, _: u32, batch: RecordBatch, out: &mut dyn Collector) -> Result<(), OperatorError> {
         if batch.column(self.time.0).null_count() > 0 {
             return Err(no_time(&self.time.1));
         }
-        self.activity.on_rows();
+        let interval_ms = self.interval_ms;
+        let others = self.splits.lowest_of_others(|times| times.due);
+        let of_split = self.splits.on_rows();
         let (times, watermarks) = (times(&batch, self.time.0), times(&batch, self.watermark_column));
         let nulls = batch.column(self.watermark_column).nulls().filter(|nulls| nulls.null_count() > 0);
         let mut from = 0;
         for (row, (time, watermark)) in times.iter().zip(watermarks.iter()).enumerate() {
-            if *time <= self.due && self.due > self.sent {
+            let due = of_split.due.min(others);
+            if *time <= due && due > self.sent {
                 out.collect(batch.slice(from, row - from))?;
                 from = row;
-                self.take_due().map_or(Ok(()), |due| out.watermark(due))?;
+                self.sent = due;
+                out.watermark(due)?;
             }
             if nulls.is_none_or(|nulls| nulls.is_valid(row)) {
                 // Only the end of input may produce MAX_WATERMARK.
-                self.highest = self.highest.max((*watermark).min(MAX_WATERMARK - 1));
+                of_split.highest = of_split.highest.max((*watermark).min(MAX_WATERMARK - 1));
             }
-            if self.highest.saturating_sub(self.due) > self.interval_ms {
-                self.due = self.highest;
+            if of_split.highest.saturating_sub(of_split.due) > interval_ms {
+                of_split.due = of_split.highest;
             }
         }
         out.collect(if from == 0 { batch.clone() } else { batch.slice(from, batch.num_rows() - from) })
@@ -82,15 +97,17 @@ impl Operator for WatermarksOfColumn {
     /// If no rows arrive, the highest watermark goes out all the same, so that the last windows are not held back. Flink does so by a
     /// timer of this interval that also runs while rows arrive.
     fn on_tick(&mut self, now_ms: u64, _: &mut dyn Collector) -> Result<Option<EventTime>, OperatorError> {
-        let silent_for = self.activity.on_tick(now_ms);
-        if silent_for > 0 && silent_for >= self.interval_ms.unsigned_abs() {
-            self.due = self.highest;
-        }
+        let interval_ms = self.interval_ms.unsigned_abs();
+        self.splits.on_tick(now_ms, |times, silent_for| {
+            if silent_for > 0 && silent_for >= interval_ms {
+                times.due = times.highest;
+            }
+        });
         Ok(self.take_due())
     }
 
     fn is_idle(&self) -> bool {
-        self.activity.is_idle()
+        self.splits.is_idle()
     }
 
     fn keeps_column(&self, _: &str) -> bool {
@@ -98,7 +115,8 @@ impl Operator for WatermarksOfColumn {
     }
 
     fn snapshot(&mut self, _: &CheckpointBarrier) -> Result<StateSnapshot, OperatorError> {
-        let payload = [self.highest.to_le_bytes(), self.due.to_le_bytes()].concat();
+        let lowest = |time: fn(&Times) -> EventTime| self.splits.lowest(|times| Some(time(times))).unwrap_or(0);
+        let payload = [lowest(|times| times.highest).to_le_bytes(), lowest(|times| times.due).to_le_bytes()].concat();
         Ok(StateSnapshot { operator_state: Some(seal(KIND, VERSION, &payload)), ..StateSnapshot::default() })
     }
 
@@ -111,8 +129,9 @@ impl Operator for WatermarksOfColumn {
             Ok::<_, OperatorError>(both)
         };
         let saved: Vec<_> = restored.operator_state.iter().map(saved).collect::<Result<_, _>>()?;
-        self.highest = saved.iter().map(|both| both.0).min().unwrap_or(0).max(0);
-        self.due = saved.iter().map(|both| both.1).min().unwrap_or(0).max(0);
+        let highest = saved.iter().map(|both| both.0).min().unwrap_or(0).max(0);
+        let due = saved.iter().map(|both| both.1).min().unwrap_or(0).max(0);
+        self.splits.restart(Times { highest, due });
         Ok(())
     }
 }

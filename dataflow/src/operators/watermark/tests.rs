@@ -12,6 +12,7 @@ use crate::chain::OperatorChain;
 use crate::element::MAX_WATERMARK;
 use crate::operator::Operator;
 use crate::operators::tests::{Collected, barrier, build, context, registry, restored_for};
+use crate::source::Splits;
 
 /// Time and watermark.
 type Row = (i64, Option<i64>);
@@ -241,4 +242,42 @@ fn times_of_other_precision_and_bigint_are_milliseconds() {
     operator.process(0, batch, &mut out).unwrap();
     assert_eq!(operator.take_watermark(), Some(4_000));
     assert_eq!(out.batches[0].column(1).as_primitive::<Int64Type>().values().as_ref(), [4_000]);
+}
+
+fn lift(operator: &mut Box<dyn Operator>, current: usize, ended: &[bool], time: i64) -> Option<i64> {
+    operator.on_splits(Splits { current, ended });
+    let mut out = Collected::default();
+    operator.process(0, batch_of(&[(time, Some(time))]), &mut out).unwrap();
+    out.watermarks.last().map(|(_, watermark)| *watermark).max(operator.take_watermark())
+}
+
+#[test]
+fn a_watermark_holds_once_it_holds_for_every_split() {
+    let bounded = json!({"kind": "watermark", "options": {"column": "t", "idle_timeout_ms": 1_000}});
+    let of_column = json!({"kind": "watermark", "options": {"column": "t", "watermark_column": "w", "interval_ms": 0, "idle_timeout_ms": 1_000}});
+    for (descriptor, behind) in [(bounded, 1), (of_column, 0)] {
+        let mut operator = build(&descriptor, &context(1, 0, vec![(batch_of(&[]).schema(), vec![])])).unwrap().0;
+        let two = [false, false];
+        assert_eq!(lift(&mut operator, 0, &two, 1_000), None, "nothing is known of the other split");
+        assert_eq!(lift(&mut operator, 1, &two, 300), Some(300 - behind));
+        assert_eq!(lift(&mut operator, 0, &two, 2_000), None);
+        assert_eq!(lift(&mut operator, 1, &two, 1_500), Some(1_500 - behind));
+        // A third one appears, and holds the watermark until it has rows.
+        assert_eq!(lift(&mut operator, 1, &[false, false, false], 4_000), None);
+        assert_eq!(lift(&mut operator, 2, &[false, false, false], 1_900), Some(1_900 - behind));
+        // One that was read to its end, or has had no rows for a while, holds nothing.
+        assert_eq!(lift(&mut operator, 2, &[true, false, false], 3_000), Some(3_000 - behind));
+        let mut out = Collected::default();
+        operator.on_tick(10_000, &mut out).unwrap();
+        lift(&mut operator, 1, &[true, false, false], 5_000);
+        operator.on_tick(10_900, &mut out).unwrap();
+        let risen = operator.on_tick(11_000, &mut out).unwrap();
+        assert_eq!(risen, Some(5_000 - behind), "split 2 is idle");
+        assert!(!operator.is_idle());
+        operator.on_tick(20_000, &mut out).unwrap();
+        assert!(operator.is_idle());
+        // A subtask without splits must not hold others back.
+        operator.on_splits(Splits { current: 0, ended: &[] });
+        assert!(operator.is_idle());
+    }
 }
