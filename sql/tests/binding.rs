@@ -112,6 +112,35 @@ fn inserts_of_a_set_share_what_they_have_in_common() {
     weir_protocol::job_graph::validate::validate(&graph).unwrap();
 }
 
+const TOPIC: &str = "CREATE TABLE topic (at TIMESTAMP(3) METADATA FROM 'timestamp', auction BIGINT, `offset` BIGINT METADATA VIRTUAL,
+    n BIGINT NOT NULL, h MAP<STRING, BYTES> METADATA FROM 'headers') WITH ('connector' = 'kafka', 'topic' = 't', 'format' = 'json',
+    'properties.bootstrap.servers' = 'a:1', 'scan.startup.mode' = 'earliest-offset');";
+
+#[test]
+fn metadata_are_written_after_the_columns_in_the_types_of_the_connector() {
+    let job =
+        plan(&format!("{TOPIC} INSERT INTO topic (n, auction, at) SELECT price, auction, ts FROM bid WHERE price > 5")).unwrap();
+    let operators: Vec<_> = job.graph.vertices.iter().flat_map(|vertex| &vertex.operators).collect();
+    let [.., calc, sink] = operators.as_slice() else { panic!("{operators:?}") };
+    assert_eq!(
+        sink.options["metadata"],
+        serde_json::json!([{"name": "at", "key": "timestamp"}, {"name": "h", "key": "headers"}])
+    );
+    let program = calc.options["program"].to_string();
+    let places = ["\"auction\"", "\"n\"", "\"at\"", "\"h\""].map(|name| program.rfind(name).unwrap());
+    assert!(places.is_sorted(), "{program}");
+    assert!(job.explanation.contains("TIMESTAMP_LTZ(3)"), "{}", job.explanation);
+    let all = plan(&format!("{TOPIC} INSERT INTO topic SELECT ts, auction, price, CAST(NULL AS MAP<STRING, BYTES>) FROM bid"));
+    assert!(all.is_ok(), "the columns are in the order of CREATE TABLE");
+    let read = plan(&format!("{TOPIC} INSERT INTO out1 SELECT `offset`, n FROM topic")).unwrap();
+    let source = &read.graph.vertices[0].operators[0];
+    assert_eq!((source.kind.as_str(), source.options["columns"].clone()), ("source.kafka", serde_json::json!(["n"])));
+
+    let error =
+        refused(&format!("{} INSERT INTO topic (auction, n) SELECT auction, price FROM bid", TOPIC.replace(" VIRTUAL", "")));
+    assert!(error.code == "SQL-CATALOG" && error.message.contains("\"offset\"") && error.hint.unwrap().contains("VIRTUAL"));
+}
+
 #[test]
 fn only_the_columns_that_a_query_needs_are_read() {
     let graph = plan("INSERT INTO out1 SELECT auction, price FROM cheap").unwrap().graph;

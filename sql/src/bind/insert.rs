@@ -13,6 +13,7 @@ use super::scope::Scope;
 use super::table::stored_column;
 use super::{Binder, Environment};
 use crate::catalog::{CatalogObject, CatalogTable, ObjectPath, TableColumnKind};
+use crate::connector;
 use crate::dialect::{Insert, table_name};
 use crate::expression::{ExprKind, Typed};
 use crate::script::SqlError;
@@ -32,32 +33,43 @@ pub fn insert(environment: Environment<'_>, insert: &Insert) -> Result<Rc<Node>,
         None => return Err(binder.unknown_table(&path, at)),
     };
     let query = binder.query(&insert.query)?;
-    let columns = stored_columns(&path, &table).map_err(|error| error.at(at))?;
+    let columns = written_columns(&path, &table).map_err(|error| error.at(at))?;
+    let (columns, metadata): (Vec<_>, Vec<_>) = columns.into_iter().unzip();
     let sources = sources(insert, &path, &columns, &query, at)?;
     let scope = Scope::default();
     let expressions = Expressions { environment, scope: &scope, aggregates: None, clause: "INSERT" };
+    // Connectors take the metadata last.
+    let mut order: Vec<_> = (0..columns.len()).collect();
+    order.sort_by_key(|index| metadata[*index].is_some());
     let mut outputs = Vec::with_capacity(columns.len());
-    for (column, source) in columns.iter().zip(sources) {
-        outputs.push((column.name.clone(), written(&expressions, &query, column, source, at)?));
+    for index in &order {
+        let column = &columns[*index];
+        let mut value = written(&expressions, &query, column, sources[*index], at)?;
+        if let Some(data_type) = &metadata[*index] {
+            value = expressions.explicit_cast(value, data_type.clone(), false).map_err(|error| error.at(at))?;
+        }
+        outputs.push((column.name.clone(), value));
     }
     // A null in a NOT NULL column of the table fails the job.
-    let rows = declared(calc(query, None, outputs), |index, nullable| nullable && columns[index].nullable);
+    let rows = declared(calc(query, None, outputs), |index, nullable| nullable && columns[order[index]].nullable);
     let kind = NodeKind::Sink { path, table: Rc::new(table.into_owned()) };
     let columns = rows.columns.clone();
     let is_updating = rows.is_updating;
     Ok(Rc::new(Node { kind, inputs: vec![rows], columns, window: None, is_updating }))
 }
 
-/// The columns that the table's connector stores.
-fn stored_columns(path: &ObjectPath, table: &CatalogTable) -> Result<Vec<Column>, SqlError> {
+/// The columns that INSERT fills. Those that the connector does not store, but takes beside the row, have the type that it takes.
+fn written_columns(path: &ObjectPath, table: &CatalogTable) -> Result<Vec<(Column, Option<DataType>)>, SqlError> {
     let mut columns = Vec::new();
     for column in &table.columns {
         match &column.kind {
             TableColumnKind::Physical { data_type, nullable } => {
-                columns.push(stored_column(table, &column.name, data_type, *nullable));
+                columns.push((stored_column(table, &column.name, data_type, *nullable), None));
             }
-            TableColumnKind::Metadata { is_virtual: false, .. } => {
-                return Err(SqlError::unsupported(format!("writing the metadata column {:?} of {path}", column.name)));
+            TableColumnKind::Metadata { data_type, nullable, key, is_virtual: false } => {
+                let key = key.as_ref().unwrap_or(&column.name);
+                let taken = connector::writable_metadata(path, table, &column.name, key)?.data_type();
+                columns.push((stored_column(table, &column.name, data_type, *nullable), Some(taken)));
             }
             TableColumnKind::Computed(_) | TableColumnKind::Metadata { .. } => {}
         }
@@ -65,7 +77,7 @@ fn stored_columns(path: &ObjectPath, table: &CatalogTable) -> Result<Vec<Column>
     Ok(columns)
 }
 
-/// For each stored column, the query's column that fills it; `None` if the column list leaves it out.
+/// For each of these columns, the query's column that fills it; `None` if the column list leaves it out.
 fn sources(
     insert: &Insert,
     path: &ObjectPath,
@@ -106,7 +118,7 @@ fn different_number(path: &ObjectPath, columns: &[Column], query: &Node, at: Loc
     SqlError::new("SQL-TYPE", message).at(at).hint(hint)
 }
 
-/// The value for a stored column. Errors: `SQL-TYPE` if the query's type is not implicitly that of the column.
+/// The value for a column. Errors: `SQL-TYPE` if the query's type is not implicitly that of the column.
 fn written(
     expressions: &Expressions<'_>,
     query: &Node,

@@ -25,8 +25,9 @@ pub(super) fn scan(environment: Environment<'_>, path: &ObjectPath, table: &Cata
         if let TableColumnKind::Physical { data_type, nullable } = &column.kind {
             columns.push(stored_column(table, &column.name, data_type, *nullable));
         } else if let Some(key) = column.metadata_key() {
-            let data_type = connector::metadata_type(path, table, key)?;
-            metadata.push(Column { name: column.name.clone(), data_type, nullable: false, is_rowtime: false });
+            let known = connector::metadata(path, table, key)?;
+            let data_type = known.data_type();
+            metadata.push(Column { name: column.name.clone(), data_type, nullable: known.nullable, is_rowtime: false });
         }
     }
     if columns.is_empty() {

@@ -4,16 +4,19 @@
 
 mod datagen;
 mod filesystem;
+mod format;
+mod kafka;
 mod nexmark;
 mod option;
 mod output;
 
+use serde_json::{Value, json};
 use weir_protocol::job_graph::catalog::closest;
 use weir_protocol::job_graph::{DataType, Field, OperatorDescriptor};
 
 use self::option::Options;
-pub use self::option::{ConnectorOption, Effect};
-use crate::catalog::{CatalogTable, ObjectPath, TableColumnKind};
+pub use self::option::{ConnectorOption, Effect, OptionGroup};
+use crate::catalog::{CatalogTable, ObjectPath, TableColumn, TableColumnKind};
 use crate::script::SqlError;
 
 type Make<D> = fn(&Request<'_>) -> Result<D, SqlError>;
@@ -25,9 +28,9 @@ pub struct Connector {
     pub name: &'static str,
     /// One sentence that says what it is for.
     pub doc: &'static str,
-    pub options: &'static [ConnectorOption],
-    /// What it knows of a row besides its columns: Flink's key, and the type.
-    pub metadata: &'static [(&'static str, DataType)],
+    pub options: &'static [OptionGroup],
+    /// What it knows of a row besides its columns.
+    pub metadata: &'static [Metadata],
     source: Option<Make<SourceDescriptor>>,
     sink: Option<Make<SinkDescriptor>>,
 }
@@ -44,12 +47,41 @@ impl Connector {
     }
 }
 
+/// What a connector knows of a row besides its columns.
+#[derive(Debug)]
+pub struct Metadata {
+    /// Flink's name for it.
+    pub key: &'static str,
+    data_type: fn() -> DataType,
+    /// Whether it may be unknown.
+    pub nullable: bool,
+    /// Whether rows can be written with it.
+    pub is_writable: bool,
+}
+
+impl Metadata {
+    /// What is known of every row that is read.
+    const fn read_only(key: &'static str, data_type: fn() -> DataType) -> Self {
+        Self { key, data_type, nullable: false, is_writable: false }
+    }
+
+    /// What is known of every row that is read, and can be written. A null leaves it to the connector.
+    const fn writable(key: &'static str, data_type: fn() -> DataType) -> Self {
+        Self { key, data_type, nullable: false, is_writable: true }
+    }
+
+    /// The type of the column that the connector makes or takes.
+    pub fn data_type(&self) -> DataType {
+        (self.data_type)()
+    }
+}
+
 /// All connectors, by name.
 pub const CONNECTORS: &[Connector] = &[
     Connector {
         name: "blackhole",
         doc: "Drops all rows, for measuring.",
-        options: output::BLACKHOLE,
+        options: &[OptionGroup::plain(output::BLACKHOLE)],
         metadata: &[],
         source: None,
         sink: Some(output::blackhole),
@@ -57,7 +89,7 @@ pub const CONNECTORS: &[Connector] = &[
     Connector {
         name: "datagen",
         doc: "Generates rows.",
-        options: datagen::OPTIONS,
+        options: &[OptionGroup::plain(datagen::OPTIONS)],
         metadata: &[],
         source: Some(datagen::source),
         sink: None,
@@ -65,15 +97,27 @@ pub const CONNECTORS: &[Connector] = &[
     Connector {
         name: "filesystem",
         doc: "Reads and writes files.",
-        options: filesystem::OPTIONS,
+        options: &[OptionGroup::plain(filesystem::OPTIONS), OptionGroup::plain(format::CSV_AND_JSON)],
         metadata: filesystem::METADATA,
         source: Some(filesystem::source),
         sink: Some(filesystem::sink),
     },
     Connector {
+        name: "kafka",
+        doc: "Reads and writes topics of Apache Kafka.",
+        options: &[
+            OptionGroup::plain(kafka::OPTIONS),
+            OptionGroup { prefixes: kafka::FORMAT_PREFIXES, options: format::CSV_AND_JSON },
+            OptionGroup { prefixes: kafka::FORMAT_PREFIXES, options: format::RAW },
+        ],
+        metadata: kafka::METADATA,
+        source: Some(kafka::source),
+        sink: Some(kafka::sink),
+    },
+    Connector {
         name: "nexmark",
         doc: "Generates the events of Nexmark's auction site, for measuring.",
-        options: nexmark::OPTIONS,
+        options: &[OptionGroup::plain(nexmark::OPTIONS)],
         metadata: &[],
         source: Some(nexmark::source),
         sink: None,
@@ -81,7 +125,7 @@ pub const CONNECTORS: &[Connector] = &[
     Connector {
         name: "print",
         doc: "Prints rows to the standard output of the TaskManagers.",
-        options: output::PRINT,
+        options: &[OptionGroup::plain(output::PRINT)],
         metadata: &[],
         source: None,
         sink: Some(output::print),
@@ -119,11 +163,17 @@ struct Request<'a> {
     stored: Vec<Field>,
     /// Of these, the names that are wanted, in this order.
     wanted: Vec<&'a str>,
-    /// The wanted metadata columns, which follow: the column as the connector makes it, and the key.
+    /// The metadata columns, which follow: the column as the connector makes or takes it, and the key. Of a source these are the wanted
+    /// ones, of a sink all that are written.
     metadata: Vec<(Field, &'a str)>,
 }
 
 impl Request<'_> {
+    /// The metadata columns as operators take them.
+    fn metadata_columns(&self) -> Value {
+        self.metadata.iter().map(|(field, key)| json!({"name": field.name, "key": key})).collect()
+    }
+
     /// The wanted columns that are stored. If nothing is wanted, rows are still counted, so there is one.
     fn wanted_columns(&self) -> Vec<Field> {
         if self.wanted.is_empty() && self.metadata.is_empty() {
@@ -140,7 +190,9 @@ pub fn source(path: &ObjectPath, table: &CatalogTable, wanted: &[&str]) -> Resul
         let message = format!("table {path} can only be written to: connector '{}' is no source", connector.name);
         return Err(SqlError::new("SQL-CATALOG", message));
     };
-    let request = request(path, table, connector, wanted)?;
+    let is_wanted = |column: &TableColumn| wanted.contains(&column.name.as_str());
+    let mut request = request(path, table, connector, is_wanted)?;
+    request.wanted = wanted.iter().copied().filter(|name| request.stored.iter().any(|field| field.name == *name)).collect();
     let found = request.wanted.iter().copied().chain(request.metadata.iter().map(|(field, _)| field.name.as_str()));
     if !found.eq(wanted.iter().copied()) {
         let message = format!("table {path} does not store the columns {}, metadata last", wanted.join(", "));
@@ -149,11 +201,11 @@ pub fn source(path: &ObjectPath, table: &CatalogTable, wanted: &[&str]) -> Resul
     source(&request)
 }
 
-/// The type of what a connector knows of a row under this key. Error: `SQL-CATALOG` if it knows no such thing.
-pub fn metadata_type(path: &ObjectPath, table: &CatalogTable, key: &str) -> Result<DataType, SqlError> {
+/// What a connector knows of a row under this key. Error: `SQL-CATALOG` if it knows no such thing.
+pub fn metadata(path: &ObjectPath, table: &CatalogTable, key: &str) -> Result<&'static Metadata, SqlError> {
     let connector = connector(path, table)?;
-    let keys = || connector.metadata.iter().map(|(key, _)| *key);
-    connector.metadata.iter().find(|(known, _)| *known == key).map(|(_, data_type)| data_type.clone()).ok_or_else(|| {
+    connector.metadata.iter().find(|known| known.key == key).ok_or_else(|| {
+        let keys = || connector.metadata.iter().map(|known| known.key);
         let message = format!("table {path}: connector '{}' has no metadata '{key}'", connector.name);
         SqlError::new("SQL-CATALOG", message).hint(match closest(key, keys()) {
             Some(other) => format!("did you mean METADATA FROM '{other}'?"),
@@ -163,6 +215,21 @@ pub fn metadata_type(path: &ObjectPath, table: &CatalogTable, key: &str) -> Resu
     })
 }
 
+/// What can be written with a row under this key. Errors: `SQL-CATALOG` if the connector knows no such thing, or can only read it.
+pub fn writable_metadata(
+    path: &ObjectPath,
+    table: &CatalogTable,
+    column: &str,
+    key: &str,
+) -> Result<&'static Metadata, SqlError> {
+    let found = metadata(path, table, key)?;
+    if found.is_writable {
+        return Ok(found);
+    }
+    let message = format!("column {column:?} of table {path} can't be written: the metadata '{key}' can only be read");
+    Err(SqlError::new("SQL-CATALOG", message).hint("declare it METADATA VIRTUAL, which leaves it out of INSERT"))
+}
+
 /// How to write a table. Errors: `SQL-OPTION`, `SQL-UNSUPPORTED`, `SQL-CATALOG`.
 pub fn sink(path: &ObjectPath, table: &CatalogTable) -> Result<SinkDescriptor, SqlError> {
     let connector = connector(path, table)?;
@@ -170,14 +237,16 @@ pub fn sink(path: &ObjectPath, table: &CatalogTable) -> Result<SinkDescriptor, S
         let message = format!("table {path} can only be read: connector '{}' is no sink", connector.name);
         return Err(SqlError::new("SQL-CATALOG", message));
     };
-    sink(&request(path, table, connector, &[])?)
+    let is_written = |column: &TableColumn| matches!(column.kind, TableColumnKind::Metadata { is_virtual: false, .. });
+    sink(&request(path, table, connector, is_written)?)
 }
 
+/// What is asked for, with the metadata columns that are chosen.
 fn request<'a>(
     path: &'a ObjectPath,
     table: &'a CatalogTable,
     connector: &Connector,
-    wanted: &[&'a str],
+    is_chosen: impl Fn(&TableColumn) -> bool,
 ) -> Result<Request<'a>, SqlError> {
     let options = Options::check(path, table, connector)?;
     let stored = table.columns.iter().filter_map(|column| match &column.kind {
@@ -186,15 +255,14 @@ fn request<'a>(
         }
         _ => None,
     });
-    let (stored, mut metadata): (Vec<_>, _) = (stored.collect(), Vec::new());
-    for column in table.columns.iter().filter(|column| wanted.contains(&column.name.as_str())) {
+    let (stored, mut chosen) = (stored.collect(), Vec::new());
+    for column in table.columns.iter().filter(|column| is_chosen(column)) {
         if let Some(key) = column.metadata_key() {
-            let data_type = metadata_type(path, table, key)?;
-            metadata.push((Field { name: column.name.clone(), data_type, nullable: false }, key));
+            let known = metadata(path, table, key)?;
+            chosen.push((Field { name: column.name.clone(), data_type: known.data_type(), nullable: known.nullable }, key));
         }
     }
-    let wanted = wanted.iter().copied().filter(|name| stored.iter().any(|field| field.name == *name)).collect();
-    Ok(Request { path, table, options, stored, wanted, metadata })
+    Ok(Request { path, table, options, stored, wanted: Vec::new(), metadata: chosen })
 }
 
 fn connector(path: &ObjectPath, table: &CatalogTable) -> Result<&'static Connector, SqlError> {

@@ -36,6 +36,32 @@ pub enum Effect {
     Refused,
 }
 
+/// Options that a table can have below each of these prefixes.
+#[derive(Debug, Clone, Copy)]
+pub struct OptionGroup {
+    /// Each is empty or ends with a point.
+    pub prefixes: &'static [&'static str],
+    pub options: &'static [ConnectorOption],
+}
+
+impl OptionGroup {
+    /// Options without a prefix.
+    pub(super) const fn plain(options: &'static [ConnectorOption]) -> Self {
+        Self { prefixes: &[""], options }
+    }
+
+    /// The option that `key` is.
+    fn find(&self, key: &str, table: &CatalogTable) -> Option<&'static ConnectorOption> {
+        let rests = self.prefixes.iter().filter_map(|prefix| key.strip_prefix(prefix));
+        rests.flat_map(|rest| self.options.iter().find(|option| matches(option.name, rest, table))).next()
+    }
+
+    /// The names of all options, with their prefixes.
+    fn names(&self) -> impl Iterator<Item = String> {
+        self.prefixes.iter().flat_map(|prefix| self.options.iter().map(move |option| format!("{prefix}{}", option.name)))
+    }
+}
+
 /// An option that does what it says.
 pub(super) const fn used(name: &'static str, value: OptionValue, default: &'static str, doc: &'static str) -> ConnectorOption {
     ConnectorOption { name, value, default, doc, effect: Effect::Used }
@@ -68,7 +94,7 @@ impl<'a> Options<'a> {
     pub(super) fn check(path: &'a ObjectPath, table: &'a CatalogTable, connector: &Connector) -> Result<Self, SqlError> {
         let checked = Self { path, table, notices: RefCell::default() };
         for (key, value) in table.options.iter().filter(|(key, _)| *key != "connector") {
-            let Some(option) = connector.options.iter().find(|option| matches(option.name, key, table)) else {
+            let Some(option) = connector.options.iter().find_map(|group| group.find(key, table)) else {
                 return Err(checked.unknown(key, connector));
             };
             if !option.value.accepts(value) {
@@ -94,12 +120,12 @@ impl<'a> Options<'a> {
             SqlError::new("SQL-OPTION", format!("table {}: connector '{}' has no option '{key}'", self.path, connector.name));
         // Options of columns are compared with the name of their column.
         let column = key.split('.').nth(1).unwrap_or_default();
-        let names: Vec<_> = connector.options.iter().map(|option| option.name.replace('#', column)).collect();
+        let names: Vec<_> = connector.options.iter().flat_map(OptionGroup::names).map(|name| name.replace('#', column)).collect();
         match closest(key, names.iter().map(String::as_str)) {
             Some(other) => error.hint(format!("did you mean '{other}'?")),
             None => {
-                let names: Vec<_> =
-                    connector.options.iter().filter(|option| option.effect == Effect::Used).map(|option| option.name).collect();
+                let options = connector.options.iter().flat_map(|group| group.options);
+                let names: Vec<_> = options.filter(|option| option.effect == Effect::Used).map(|option| option.name).collect();
                 error.hint(format!("its options are {}", names.join(", ")))
             }
         }

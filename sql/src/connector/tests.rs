@@ -6,11 +6,11 @@ use crate::catalog::create_table;
 use crate::dialect::{Statement, parse_statement};
 use crate::script::split;
 
-fn path() -> ObjectPath {
+pub(super) fn path() -> ObjectPath {
     ObjectPath { catalog: "c".into(), database: "d".into(), name: "t".into() }
 }
 
-fn table(columns: &str, options: &str) -> CatalogTable {
+pub(super) fn table(columns: &str, options: &str) -> CatalogTable {
     let script = format!("CREATE TABLE t ({columns}) WITH ({options})");
     match parse_statement(&split(&script).unwrap()[0]).unwrap() {
         Statement::CreateTable(create) => create_table(&create, None).unwrap(),
@@ -26,7 +26,7 @@ fn written(options: &str) -> Result<SinkDescriptor, SqlError> {
     sink(&path(), &table("a INT, b STRING, c AS a + 1", options))
 }
 
-fn options(descriptor: &OperatorDescriptor) -> Value {
+pub(super) fn options(descriptor: &OperatorDescriptor) -> Value {
     serde_json::to_value(&descriptor.options).unwrap()
 }
 
@@ -193,7 +193,7 @@ fn nexmark_takes_the_options_of_its_connector_for_flink() {
 #[test]
 fn wrong_options_are_refused_with_a_hint() {
     for (options, code, part, hint) in [
-        ("'format'='csv'", "SQL-OPTION", "has no option 'connector'", "blackhole, datagen, filesystem, nexmark, print"),
+        ("'format'='csv'", "SQL-OPTION", "has no option 'connector'", "blackhole, datagen, filesystem, kafka, nexmark, print"),
         ("'connector'='filesytem'", "SQL-OPTION", "no connector 'filesytem'", "did you mean 'filesystem'?"),
         ("'connector'='filesystem', 'path'='/x'", "SQL-OPTION", "option 'format' is missing", "'format' = '…'"),
         ("'connector'='filesystem', 'format'='csv'", "SQL-OPTION", "option 'path' is missing", "'path'"),
@@ -287,9 +287,10 @@ fn the_operators_are_those_of_the_catalog() {
 fn options_are_unique_and_documented() {
     for connector in CONNECTORS {
         assert!(connector.doc.ends_with('.'));
-        for (i, option) in connector.options.iter().enumerate() {
+        let options: Vec<_> = connector.options.iter().flat_map(|group| group.options).collect();
+        for (i, option) in options.iter().enumerate() {
             assert!(option.doc.ends_with('.'), "{}", option.name);
-            assert!(connector.options[..i].iter().all(|other| other.name != option.name), "{}", option.name);
+            assert!(options[..i].iter().all(|other| other.name != option.name), "{}", option.name);
         }
     }
 }

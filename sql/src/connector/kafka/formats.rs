@@ -1,0 +1,107 @@
+//! The formats of keys and values, and which columns each of them holds.
+
+use serde_json::{Map, Value, json};
+
+use super::{FORMATS, list, lower};
+use crate::connector::Request;
+use crate::connector::format::{Format, option_below};
+use crate::script::SqlError;
+
+/// The formats of keys and values.
+pub(super) struct Formats<'a> {
+    key: Option<Key<'a>>,
+    value: Format<'a>,
+    value_includes_key: bool,
+}
+
+/// How keys are read and written.
+struct Key<'a> {
+    format: Format<'a>,
+    fields: Vec<&'a str>,
+    /// What the names of these columns begin with, but not those in messages.
+    prefix: &'a str,
+}
+
+impl<'a> Formats<'a> {
+    /// Errors: `SQL-OPTION`.
+    pub(super) fn of(request: &'a Request<'_>) -> Result<Self, SqlError> {
+        let options = &request.options;
+        let (name, other) = if options.text("value.format").is_some() { ("value.", "") } else { ("", "value.") };
+        if options.text("format").is_some() && name == "value." {
+            return Err(options.invalid("value.format", "and 'format' exclude each other"));
+        }
+        let value = Format::required(options, &format!("{name}format"), name)?;
+        value.refuse_others(FORMATS)?;
+        let key = Key::of(request)?;
+        for unused in [Some(other), key.is_none().then_some("key.")].into_iter().flatten() {
+            if let Some(option) = option_below(options, unused, FORMATS) {
+                return Err(options.invalid(option, &format!("has no effect: there is no '{unused}format'")));
+            }
+        }
+        let value_includes_key = lower(options.text("value.fields-include").unwrap_or("ALL")) == "all";
+        if value_includes_key && key.as_ref().is_some_and(|key| !key.prefix.is_empty()) {
+            let error = options.invalid("key.fields-prefix", "needs 'value.fields-include' = 'EXCEPT_KEY'");
+            return Err(error.hint("the value would have columns with the prefix"));
+        }
+        Ok(Self { key, value, value_includes_key })
+    }
+
+    /// Whether values that can't be read are NULL.
+    pub(super) fn ignore_errors(&self) -> bool {
+        self.value.ignores_errors() || self.key.as_ref().is_some_and(|key| key.format.ignores_errors())
+    }
+
+    /// The options of the operator.
+    pub(super) fn set(
+        &self,
+        direction: impl Fn(&Format<'a>) -> Result<Map<String, Value>, SqlError>,
+    ) -> Result<Map<String, Value>, SqlError> {
+        let format = |format: &Format<'a>| {
+            let mut set = direction(format)?;
+            set.insert("kind".to_owned(), json!(format.name));
+            Ok(set)
+        };
+        let mut set = Map::new();
+        if let Some(key) = &self.key {
+            let options = json!({"format": format(&key.format)?, "fields": key.fields, "prefix": key.prefix});
+            set.insert("key".to_owned(), options);
+            set.insert("value_includes_key".to_owned(), json!(self.value_includes_key));
+        }
+        set.insert("value".to_owned(), json!({"format": format(&self.value)?}));
+        Ok(set)
+    }
+}
+
+impl<'a> Key<'a> {
+    /// `None` if messages have no keys. Error: `SQL-OPTION`.
+    fn of(request: &'a Request<'_>) -> Result<Option<Self>, SqlError> {
+        let options = &request.options;
+        let fields = options.text("key.fields").map(list).unwrap_or_default();
+        let prefix = options.text("key.fields-prefix").unwrap_or_default();
+        if options.text("key.format").is_none() {
+            return match ["key.fields", "key.fields-prefix"].into_iter().find(|key| options.text(key).is_some()) {
+                Some(key) => Err(options.invalid(key, "needs a 'key.format'")),
+                None => Ok(None),
+            };
+        }
+        let format = Format::required(options, "key.format", "key.")?;
+        format.refuse_others(FORMATS)?;
+        if fields.is_empty() {
+            return Err(options.invalid("key.fields", "is missing").hint("name the columns that the key holds, as in 'a;b'"));
+        }
+        for (index, field) in fields.iter().enumerate() {
+            if !request.stored.iter().any(|stored| stored.name == *field) {
+                let names: Vec<_> = request.stored.iter().map(|stored| stored.name.as_str()).collect();
+                let error = options.invalid("key.fields", &format!("names '{field}', which is no column that is stored"));
+                return Err(error.hint(format!("the stored columns are {}", names.join(", "))));
+            }
+            if fields[..index].contains(field) {
+                return Err(options.invalid("key.fields", &format!("names '{field}' twice")));
+            }
+            if !field.starts_with(prefix) {
+                return Err(options.invalid("key.fields", &format!("names '{field}', which does not begin with '{prefix}'")));
+            }
+        }
+        Ok(Some(Self { format, fields, prefix }))
+    }
+}
