@@ -253,7 +253,7 @@ fn lift(operator: &mut Box<dyn Operator>, current: usize, ended: &[bool], time: 
 
 #[test]
 fn a_watermark_holds_once_it_holds_for_every_split() {
-    let bounded = json!({"kind": "watermark", "options": {"column": "t", "idle_timeout_ms": 1_000}});
+    let bounded = json!({"kind": "watermark", "options": {"column": "t", "out_of_orderness_ms": 0, "idle_timeout_ms": 1_000}});
     let of_column = json!({"kind": "watermark", "options": {"column": "t", "watermark_column": "w", "interval_ms": 0, "idle_timeout_ms": 1_000}});
     for (descriptor, behind) in [(bounded, 1), (of_column, 0)] {
         let mut operator = build(&descriptor, &context(1, 0, vec![(batch_of(&[]).schema(), vec![])])).unwrap().0;
