@@ -6,6 +6,7 @@
 //! recognise a repeated batch by its sequence number.
 
 mod outcome;
+mod plain;
 mod queue;
 mod sender;
 mod settings;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use tokio::task::JoinHandle;
 use weir_dataflow::operator::OperatorError;
 
+pub(crate) use self::plain::PlainWriter;
 pub(crate) use self::queue::{Message, Queue};
 pub(crate) use self::settings::{PROPERTIES, ProducerSettings};
 pub(crate) use self::writer::{FlushMark, OffsetRange, Writer};

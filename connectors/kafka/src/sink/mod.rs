@@ -3,7 +3,6 @@
 //! With the guarantee `exactly-once`, the records of a checkpoint are one transaction ([`crate::transaction`]). With `at-least-once`
 //! a checkpoint waits until brokers have acknowledged all records before its barrier, so a restart repeats rows but loses none.
 
-mod identity;
 mod partitioner;
 mod pending;
 mod rows;
@@ -23,12 +22,11 @@ use weir_protocol::CheckpointId;
 use weir_protocol::checkpoint::CheckpointKind;
 use weir_protocol::job_graph::OperatorDescriptor;
 
-use self::identity::PlainWriter;
 use self::partitioner::Partitioner;
 use self::pending::Pending;
 use self::rows::RowWriter;
 use self::settings::{Guarantee, Settings};
-use crate::producer::{Producer, Writer};
+use crate::producer::{PlainWriter, Producer, Writer};
 use crate::transaction::{PreparedTransaction, TransactionalIds, Transactions};
 
 pub(crate) fn build(descriptor: &OperatorDescriptor, context: &OperatorContext) -> Result<BuiltOperator, OperatorError> {

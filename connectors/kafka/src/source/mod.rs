@@ -9,6 +9,7 @@
 
 mod aborted;
 mod buffer;
+mod dead_letters;
 mod fetcher;
 mod group;
 mod metadata_columns;
@@ -30,12 +31,14 @@ use weir_protocol::CheckpointId;
 use weir_protocol::job_graph::OperatorDescriptor;
 
 use self::buffer::{Buffer, Chunk, Fetched};
+use self::dead_letters::DeadLetters;
 use self::fetcher::{Share, corrupt};
 use self::group::GroupOffsets;
 use self::partition::{SourcePartition, SourceState, owner};
 use self::rows::{RowReader, Unread};
 use self::settings::Settings;
 use crate::client::io_runtime;
+use crate::metrics::SOURCE_LAG_RECORDS;
 use crate::records::{Batch, BatchHeader, Corrupt};
 
 pub(crate) fn build(descriptor: &OperatorDescriptor, context: &OperatorContext) -> Result<BuiltOperator, OperatorError> {
@@ -49,6 +52,9 @@ const BUFFER_BYTES: usize = 16 << 20;
 
 /// A batch of rows ends at this many bytes of values.
 const BATCH_BYTES: usize = 4 << 20;
+
+/// When to look again for room for dead letters.
+const NO_ROOM_MS: u64 = 20;
 
 /// How long a source without records sleeps if nothing wakes it.
 const IDLE_MS: u64 = 1_000;
@@ -64,6 +70,7 @@ pub(crate) struct KafkaSource {
     current_split: usize,
     ended: Vec<bool>,
     bad_rows: BadRows,
+    dead_letters: Option<DeadLetters>,
     /// The chunk that is being read.
     current: Option<Reading>,
     fetching: Option<Fetching>,
@@ -92,11 +99,12 @@ impl KafkaSource {
     fn new(mut settings: Settings, context: &OperatorContext) -> Result<Self, OperatorError> {
         let metadata = std::mem::take(&mut settings.metadata);
         Ok(Self {
-            rows: RowReader::new(&settings.format, metadata, Arc::clone(&settings.schema))?,
+            rows: RowReader::new(&settings.format, &settings.wanted, metadata, Arc::clone(&settings.schema))?,
             bad_rows: BadRows::new(OnBadRow::Fail, Some(settings.max_bad_rows)),
             share: Share { subtask: context.subtask(), parallelism: context.parallelism },
             waker: context.waker.clone(),
             partitions: None,
+            dead_letters: None,
             current_split: 0,
             ended: Vec::new(),
             current: None,
@@ -123,6 +131,9 @@ impl KafkaSource {
         let buffer = Arc::new(Buffer::new(BUFFER_BYTES, self.waker.clone()));
         let fetch = fetcher::run(Arc::clone(&self.settings.fetch), self.share, partitions, Arc::clone(&buffer));
         let task = weir_world::spawn("kafka-fetcher", fetch);
+        if let Some(settings) = &self.settings.dead_letters {
+            self.dead_letters = Some(DeadLetters::start(settings.clone(), self.waker.clone())?);
+        }
         self.fetching = Some(Fetching { buffer: Arc::clone(&buffer), task });
         if let Some(group) = self.settings.group.as_ref().filter(|_| self.settings.commits_offsets) {
             self.group = Some(GroupOffsets::start(&self.settings.fetch.client, group));
@@ -149,6 +160,11 @@ impl KafkaSource {
                 },
             };
             let end = self.read_chunk(&mut reading, target)?;
+            if end == ChunkEnd::Read
+                && let Some(partition) = self.partitions.as_ref().and_then(|partitions| partitions.get(reading.chunk.partition))
+            {
+                lag(partition).set(reading.chunk.high_watermark.saturating_sub(partition.next).max(0) as f64);
+            }
             self.current_split = reading.chunk.partition;
             self.current = Some(reading).filter(|_| end == ChunkEnd::Full);
             if self.rows.rows() > 0 {
@@ -185,6 +201,9 @@ impl KafkaSource {
                     Err(Unread::Bad(reason)) => {
                         let place = format!("topic {}, partition {}, offset {}", partition.topic, partition.id, record.offset);
                         self.bad_rows.take(&BadRow { place, bytes: record.value.unwrap_or_default(), reason: &reason })?;
+                        if let Some(dead_letters) = &self.dead_letters {
+                            dead_letters.send(partition, &record, &reason)?;
+                        }
                     }
                 }
                 partition.next = record.offset + 1;
@@ -221,6 +240,21 @@ impl Reading {
     }
 }
 
+/// How many records are behind the next one.
+fn lag(partition: &SourcePartition) -> metrics::Gauge {
+    let labels = [("topic", partition.topic.clone()), ("partition", partition.id.to_string())];
+    metrics::gauge!(SOURCE_LAG_RECORDS, &labels)
+}
+
+impl Drop for KafkaSource {
+    /// Nobody knows the lag of a partition that is not read.
+    fn drop(&mut self) {
+        if self.fetching.is_some() {
+            self.partitions.iter().flatten().for_each(|partition| lag(partition).set(f64::NAN));
+        }
+    }
+}
+
 #[derive(Debug, PartialEq, Eq)]
 enum ChunkEnd {
     /// There are enough rows. The chunk may have more.
@@ -234,6 +268,11 @@ impl Source for KafkaSource {
         let buffer = self.buffer()?;
         if self.all_done() {
             return Ok(SourcePoll::End);
+        }
+        if let Some(dead_letters) = &self.dead_letters
+            && !dead_letters.has_room()?
+        {
+            return Ok(SourcePoll::NothingUntil(now_ms + NO_ROOM_MS));
         }
         self.read(&buffer, max_rows.max(1))?;
         self.ended.clear();
@@ -258,7 +297,13 @@ impl Source for KafkaSource {
             group.on_snapshot(barrier.id, &partitions);
         }
         let state = SourceState::new(partitions, self.bad_rows.count()).encode()?;
-        Ok(StateSnapshot { operator_state: Some(state), ..StateSnapshot::default() })
+        match self.dead_letters.as_ref().and_then(DeadLetters::flush) {
+            Some(flush) => {
+                let state = move || flush().map(|()| state);
+                Ok(StateSnapshot { late_operator_state: Some(Box::new(state)), ..StateSnapshot::default() })
+            }
+            None => Ok(StateSnapshot { operator_state: Some(state), ..StateSnapshot::default() }),
+        }
     }
 
     fn restore(&mut self, restored: RestoredState) -> Result<(), OperatorError> {

@@ -27,16 +27,18 @@ pub(super) struct RowReader {
 struct PartReader {
     decoder: Box<dyn RowDecoder>,
     rows: RowBuffer,
+    /// Positions in the batch.
     columns: Vec<usize>,
 }
 
 impl PartReader {
-    fn new(part: &RowPart) -> Result<Self, OperatorError> {
-        Ok(Self {
-            decoder: part.format.decoder(&part.schema)?,
-            rows: RowBuffer::new(Arc::clone(&part.schema))?,
-            columns: part.columns.clone(),
-        })
+    /// Reads the columns of the part that are among the positions `wanted` of the schema.
+    fn new(part: &RowPart, wanted: &[usize]) -> Result<Self, OperatorError> {
+        let place = |(inside, column): (usize, &usize)| Some((inside, wanted.iter().position(|wanted| wanted == column)?));
+        let (inside, columns): (Vec<_>, Vec<_>) = part.columns.iter().enumerate().filter_map(place).unzip();
+        let schema = part.schema.project(&inside).map_err(|error| OperatorError::fatal("SOURCE-SCHEMA", error.to_string()))?;
+        let decoder = part.format.projecting_decoder(&part.schema, &inside)?;
+        Ok(Self { decoder, rows: RowBuffer::new(Arc::new(schema))?, columns })
     }
 
     #[inline]
@@ -56,12 +58,19 @@ pub(super) enum Unread {
 }
 
 impl RowReader {
-    pub(super) fn new(format: &RowFormat, metadata: MetadataColumns, schema: SchemaRef) -> Result<Self, OperatorError> {
+    /// `wanted` are the positions of the columns of `format` that are read; `schema` has them, then those of metadata.
+    pub(super) fn new(
+        format: &RowFormat,
+        wanted: &[usize],
+        metadata: MetadataColumns,
+        schema: SchemaRef,
+    ) -> Result<Self, OperatorError> {
         // The value has the last word about a column that is in both, so such keys need not be read.
-        let needs_key = |key: &&RowPart| key.columns.iter().any(|column| !format.value.columns.contains(column));
+        let only_key = |column: &usize| wanted.contains(column) && !format.value.columns.contains(column);
+        let needs_key = |key: &&RowPart| key.columns.iter().any(only_key);
         Ok(Self {
-            key: format.key.as_ref().filter(needs_key).map(PartReader::new).transpose()?,
-            value: PartReader::new(&format.value)?,
+            key: format.key.as_ref().filter(needs_key).map(|key| PartReader::new(key, wanted)).transpose()?,
+            value: PartReader::new(&format.value, wanted)?,
             metadata,
             schema,
             rows: 0,

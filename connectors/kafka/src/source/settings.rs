@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow_schema::SchemaRef;
+use arrow_schema::{Schema, SchemaRef};
 use serde::Deserialize;
 use weir_connectors::options;
 use weir_dataflow::operator::OperatorError;
@@ -13,6 +13,7 @@ use weir_protocol::job_graph::{Field, OperatorDescriptor};
 
 use super::metadata_columns::{MetadataColumn, MetadataColumns};
 use crate::client::{ClientSettings, Properties, PropertyError};
+use crate::producer::ProducerSettings;
 use crate::row_format::{KeyOptions, RowFormat, ValueOptions};
 
 /// The properties that a source uses besides those of every client.
@@ -42,6 +43,9 @@ struct KafkaSourceOptions {
     #[serde(default)]
     discovery_interval_ms: u64,
     schema: Vec<Field>,
+    /// The columns to read; all by default.
+    #[serde(default)]
+    columns: Option<Vec<String>>,
     #[serde(default)]
     key: Option<KeyOptions>,
     value: ValueOptions,
@@ -53,6 +57,9 @@ struct KafkaSourceOptions {
     max_bad_rows: u64,
     #[serde(default)]
     ignore_parse_errors: bool,
+    /// Where records go that can't be read and are skipped.
+    #[serde(default)]
+    dead_letter_topic: Option<String>,
 }
 
 fn yes() -> bool {
@@ -120,6 +127,10 @@ pub(super) struct Settings {
     pub(super) format: RowFormat,
     pub(super) metadata: MetadataColumns,
     pub(super) max_bad_rows: u64,
+    /// Where the skipped ones go.
+    pub(super) dead_letters: Option<ProducerSettings>,
+    /// Positions of the columns of key and value that are read.
+    pub(super) wanted: Vec<usize>,
     /// The columns of the rows.
     pub(super) schema: SchemaRef,
 }
@@ -161,7 +172,12 @@ impl Settings {
         }
         let columns = to_arrow(&options.schema)?;
         let format = RowFormat::new(kind, &columns, options.key.as_ref(), &options.value, options.value_includes_key)?;
+        let wanted = wanted(kind, &columns, options.columns.as_deref())?;
+        let columns = columns.project(&wanted).map_err(|error| options::invalid(kind, error))?;
         let metadata = MetadataColumns::new(kind, options.metadata, &columns)?;
+        let dead_letters = options.dead_letter_topic.filter(|topic| !topic.is_empty());
+        let dead_letters =
+            dead_letters.map(|topic| ProducerSettings::new(fetch.client.clone(), topic, &properties)).transpose().map_err(bad)?;
         Ok(Self {
             fetch: Arc::new(fetch),
             start: options.start,
@@ -171,10 +187,27 @@ impl Settings {
                 && properties.choice("commit.offsets.on.checkpoint", &["true", "false"]).map_err(bad)? == "true",
             group,
             format,
+            dead_letters,
+            wanted,
             schema: metadata.schema(&columns),
             metadata,
             max_bad_rows: if options.ignore_parse_errors { u64::MAX } else { options.max_bad_rows },
         })
+    }
+}
+
+/// The positions of these columns, in this order.
+fn wanted(kind: &str, schema: &Schema, columns: Option<&[String]>) -> Result<Vec<usize>, OperatorError> {
+    let Some(columns) = columns else { return Ok((0..schema.fields().len()).collect()) };
+    let position = |name: &String| {
+        schema
+            .index_of(name)
+            .map_err(|_| options::invalid(kind, format!("columns has {name:?}, but the schema has no such column")))
+    };
+    let wanted: Vec<usize> = columns.iter().map(position).collect::<Result<_, _>>()?;
+    match wanted.iter().enumerate().find(|(index, column)| wanted[..*index].contains(column)) {
+        Some((index, _)) => Err(options::invalid(kind, format!("columns has {:?} twice", columns[index]))),
+        None => Ok(wanted),
     }
 }
 

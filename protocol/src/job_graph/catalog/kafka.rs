@@ -17,8 +17,8 @@ const FORMAT: OptionSpec = required(
         optional("empty_text", OptionType::Choice(&["null", "text"]), "csv: what an empty field of a text column means."),
         optional(
             "timestamp_format",
-            OptionType::Choice(&["iso-8601", "sql"]),
-            "csv, json: how times are written; default iso-8601. Both are read.",
+            OptionType::Choice(&["iso-8601", "iso-8601-local", "sql"]),
+            "csv, json: how times are written; default iso-8601. All forms are read.",
         ),
         optional(
             "ignore_parse_errors",
@@ -104,6 +104,7 @@ pub(super) const SOURCE: OperatorSpec = OperatorSpec {
             "How often to look for new partitions, in milliseconds; default 0: never. A job that stops does not look for any.",
         ),
         required("schema", OptionType::Schema, "The columns of keys and values."),
+        optional("columns", OptionType::Columns(true), "Those of them that are read, in this order; default all."),
         KEY,
         VALUE,
         VALUE_INCLUDES_KEY,
@@ -124,6 +125,11 @@ pub(super) const SOURCE: OperatorSpec = OperatorSpec {
             "ignore_parse_errors",
             OptionType::Flag,
             "Whether any number of records that can't be read is skipped; default false.",
+        ),
+        optional(
+            "dead_letter_topic",
+            OptionType::Text,
+            "Where skipped records go, with headers that say where they were and why they can't be read; default nowhere.",
         ),
     ],
     doc: "Reads the records of Kafka topics.",

@@ -1,4 +1,4 @@
-//! The writer of a sink without transactions.
+//! The writer of a producer without transactions.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -8,20 +8,20 @@ use tokio::time::Instant;
 use weir_dataflow::operator::OperatorError;
 use weir_world::Backoff;
 
+use super::writer::Writer;
 use crate::client::{ClientSettings, Metadata, ProducerIdentity, init_idempotent_producer, io_runtime};
-use crate::producer::Writer;
 
-/// How long brokers are asked for an identity before the sink fails.
+/// How long brokers are asked for an identity before the producer fails.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Gets an identity in the background, so that brokers can tell repeated batches.
-pub(super) struct PlainWriter {
+pub(crate) struct PlainWriter {
     outcome: Arc<Mutex<Option<Result<Arc<Writer>, OperatorError>>>>,
     task: JoinHandle<()>,
 }
 
 impl PlainWriter {
-    pub(super) fn start(settings: ClientSettings, wake: std::task::Waker) -> Result<Self, OperatorError> {
+    pub(crate) fn start(settings: ClientSettings, wake: std::task::Waker) -> Result<Self, OperatorError> {
         let runtime = io_runtime()?;
         let _guard = runtime.enter();
         let outcome = Arc::new(Mutex::new(None));
@@ -38,11 +38,11 @@ impl PlainWriter {
         self.outcome.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(super) fn writer(&self) -> Option<Arc<Writer>> {
+    pub(crate) fn writer(&self) -> Option<Arc<Writer>> {
         self.outcome()?.ok()
     }
 
-    pub(super) fn failure(&self) -> Option<OperatorError> {
+    pub(crate) fn failure(&self) -> Option<OperatorError> {
         self.outcome()?.err()
     }
 }
