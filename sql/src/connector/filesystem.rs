@@ -7,7 +7,7 @@ use weir_protocol::job_graph::{DataType, OperatorDescriptor};
 
 use super::format::Format;
 use super::option::{ConnectorOption, ignored, only, refused, used};
-use super::{Metadata, Request, SinkDescriptor, SourceDescriptor};
+use super::{Metadata, Request, SinkChanges, SinkDescriptor, SourceDescriptor};
 use crate::OptionValue::{Choice, Duration, Flag, Integer, Memory, Text};
 use crate::script::SqlError;
 
@@ -108,5 +108,6 @@ pub(super) fn sink(request: &Request<'_>) -> Result<SinkDescriptor, SqlError> {
         set.insert("kind_column".to_owned(), json!(name));
     }
     let operator = OperatorDescriptor::new("sink.file", set);
-    Ok(SinkDescriptor { operator, takes_changes: kind_column.is_some(), notices: options.take_notices() })
+    let changes = if kind_column.is_some() { SinkChanges::All } else { SinkChanges::Refused };
+    Ok(SinkDescriptor { operator, changes, notices: options.take_notices() })
 }

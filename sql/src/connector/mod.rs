@@ -106,6 +106,7 @@ pub const CONNECTORS: &[Connector] = &[
         name: "kafka",
         doc: "Reads and writes topics of Apache Kafka.",
         options: &[
+            OptionGroup::plain(kafka::TOPIC),
             OptionGroup::plain(kafka::OPTIONS),
             OptionGroup { prefixes: kafka::FORMAT_PREFIXES, options: format::CSV_AND_JSON },
             OptionGroup { prefixes: kafka::FORMAT_PREFIXES, options: format::RAW },
@@ -130,6 +131,19 @@ pub const CONNECTORS: &[Connector] = &[
         source: None,
         sink: Some(output::print),
     },
+    Connector {
+        name: "upsert-kafka",
+        doc: "Writes the newest row of each primary key to a topic of Apache Kafka.",
+        options: &[
+            OptionGroup::plain(kafka::TOPIC),
+            OptionGroup::plain(kafka::UPSERT),
+            OptionGroup { prefixes: &["key.", "value."], options: format::CSV_AND_JSON },
+            OptionGroup { prefixes: &["key.", "value."], options: format::RAW },
+        ],
+        metadata: kafka::METADATA,
+        source: Some(kafka::upsert_source),
+        sink: Some(kafka::upsert_sink),
+    },
 ];
 
 /// How a table is read.
@@ -148,10 +162,21 @@ pub struct SourceDescriptor {
 #[derive(Debug, Clone, PartialEq)]
 pub struct SinkDescriptor {
     pub operator: OperatorDescriptor,
-    /// Whether rows may be changed and deleted. If not, all rows must be inserts.
-    pub takes_changes: bool,
+    pub changes: SinkChanges,
     /// What a user should know about options without effect.
     pub notices: Vec<String>,
+}
+
+/// Whether a sink takes rows that change and are deleted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SinkChanges {
+    /// All rows must be inserts.
+    Refused,
+    /// It takes every change.
+    All,
+    /// It writes the newest row for each value of these columns. It must get all changes of such a row in order, and it ignores the old
+    /// row of an update.
+    ByKey(Vec<String>),
 }
 
 /// What a connector is asked for.

@@ -6,7 +6,7 @@ use serde_json::json;
 use weir_protocol::job_graph::OperatorDescriptor;
 
 use super::option::{ConnectorOption, ignored, only, used};
-use super::{Request, SinkDescriptor};
+use super::{Request, SinkChanges, SinkDescriptor};
 use crate::OptionValue;
 use crate::script::SqlError;
 
@@ -35,5 +35,5 @@ pub(super) fn blackhole(request: &Request<'_>) -> Result<SinkDescriptor, SqlErro
 
 fn sink(kind: &str, options: BTreeMap<String, serde_json::Value>, request: &Request<'_>) -> SinkDescriptor {
     let operator = OperatorDescriptor::new(kind, options);
-    SinkDescriptor { operator, takes_changes: true, notices: request.options.take_notices() }
+    SinkDescriptor { operator, changes: SinkChanges::All, notices: request.options.take_notices() }
 }

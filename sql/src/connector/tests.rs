@@ -64,20 +64,20 @@ fn files_are_read_as_flink_reads_them() {
 fn sinks_say_whether_they_take_changes() {
     let file = written("'connector'='filesystem', 'path'='/out', 'format'='json', 'json.timestamp-format.standard'='ISO-8601', 'sink.rolling-policy.file-size'='1 mb'").unwrap();
     assert_eq!(options(&file.operator), json!({"path": "/out", "format": "json", "timestamp_format": "iso-8601-local"}));
-    assert!(!file.takes_changes);
+    assert_eq!(file.changes, SinkChanges::Refused);
     assert_eq!(file.notices.len(), 1);
     let csv = written("'connector'='filesystem', 'path'='/out', 'format'='csv'").unwrap();
     assert_eq!(options(&csv.operator), json!({"path": "/out", "format": "csv", "header": false, "timestamp_format": "sql"}));
     let changes = written("'connector'='filesystem', 'path'='/out', 'format'='csv', 'sink.changelog.kind-column'='op'").unwrap();
-    assert_eq!((options(&changes.operator)["kind_column"].clone(), changes.takes_changes), (json!("op"), true));
+    assert_eq!((options(&changes.operator)["kind_column"].clone(), changes.changes), (json!("op"), SinkChanges::All));
     let taken = written("'connector'='filesystem', 'path'='/out', 'format'='csv', 'sink.changelog.kind-column'='b'");
     assert!(taken.unwrap_err().to_string().contains("further column"));
     let print = written("'connector'='print', 'print-identifier'='x'").unwrap();
     assert_eq!(
-        (print.operator.kind.as_str(), options(&print.operator), print.takes_changes),
-        ("sink.print", json!({"prefix": "x"}), true)
+        (print.operator.kind.as_str(), options(&print.operator), print.changes),
+        ("sink.print", json!({"prefix": "x"}), SinkChanges::All)
     );
-    assert!(written("'connector'='blackhole'").unwrap().takes_changes);
+    assert_eq!(written("'connector'='blackhole'").unwrap().changes, SinkChanges::All);
 }
 
 #[test]
@@ -193,7 +193,12 @@ fn nexmark_takes_the_options_of_its_connector_for_flink() {
 #[test]
 fn wrong_options_are_refused_with_a_hint() {
     for (options, code, part, hint) in [
-        ("'format'='csv'", "SQL-OPTION", "has no option 'connector'", "blackhole, datagen, filesystem, kafka, nexmark, print"),
+        (
+            "'format'='csv'",
+            "SQL-OPTION",
+            "has no option 'connector'",
+            "blackhole, datagen, filesystem, kafka, nexmark, print, upsert-kafka",
+        ),
         ("'connector'='filesytem'", "SQL-OPTION", "no connector 'filesytem'", "did you mean 'filesystem'?"),
         ("'connector'='filesystem', 'path'='/x'", "SQL-OPTION", "option 'format' is missing", "'format' = '…'"),
         ("'connector'='filesystem', 'format'='csv'", "SQL-OPTION", "option 'path' is missing", "'path'"),

@@ -1,17 +1,18 @@
 //! The operator that does what a node of the plan says.
 
 use serde_json::{Value, json};
-use weir_dataflow::changelog;
+use weir_dataflow::changelog::{self, RowKind};
+use weir_dataflow::functions;
 use weir_protocol::job_graph::{DataType, Field, OperatorDescriptor};
 
 use super::JobOptions;
 use crate::catalog::{CatalogTable, ObjectPath};
-use crate::connector;
-use crate::expression::{Typed, program};
+use crate::connector::{self, SinkChanges};
+use crate::expression::{ExprKind, FunctionRef, Typed, program};
 use crate::planner::COLLECT;
 use crate::script::SqlError;
 use crate::stream::{
-    AggregateCall, Column, GroupingSet, Node, NodeKind, Window, WindowOutput, WindowShape, WindowSource, describe,
+    AggregateCall, Column, GroupingSet, Node, NodeKind, Window, WindowOutput, WindowShape, WindowSource, describe, keyed_changes,
 };
 
 /// The operators of one node, upstream first.
@@ -47,7 +48,7 @@ pub(super) fn operators(node: &Node, options: &JobOptions) -> Result<Vec<Operato
         NodeKind::GroupAggregate { keys, aggregates } => vec![group_aggregate(node, keys, aggregates, options)],
         // Its inputs are edges into one input of the consumer.
         NodeKind::Union => Vec::new(),
-        NodeKind::Sink { path, table } => vec![sink(node, path, table)?],
+        NodeKind::Sink { path, table } => sink(node, path, table)?,
         NodeKind::Collect { operator } => vec![collect(node, operator)],
     })
 }
@@ -102,21 +103,65 @@ fn refuse_chance<'a>(node: &Node, mut expressions: impl Iterator<Item = &'a Type
     Err(SqlError::new("SQL-NONDETERMINISTIC", message).hint(hint))
 }
 
-/// The sink of a table. Error: `SQL-CHANGELOG` if it takes only inserts, and the rows change.
-fn sink(node: &Node, path: &ObjectPath, table: &CatalogTable) -> Result<OperatorDescriptor, SqlError> {
+/// The operators that write a table. Error: `SQL-CHANGELOG` if the rows change as the sink can't take it.
+fn sink(node: &Node, path: &ObjectPath, table: &CatalogTable) -> Result<Vec<OperatorDescriptor>, SqlError> {
     let sink = connector::sink(path, table)?;
-    if node.is_updating && !sink.takes_changes {
-        let mut source = node.input();
-        while source.input().is_updating {
-            source = source.input();
-        }
-        let message =
-            format!("table sink '{path}' doesn't support consuming update changes, which node {} produces", describe(source));
-        let hint = "write to a connector that takes changes, such as 'print' or files with 'sink.changelog.kind-column', or aggregate \
-                    per window";
-        return Err(SqlError::new("SQL-CHANGELOG", message).hint(hint));
+    if !node.is_updating {
+        return Ok(vec![sink.operator]);
     }
-    Ok(sink.operator)
+    match sink.changes {
+        SinkChanges::All => Ok(vec![sink.operator]),
+        SinkChanges::ByKey(key) => {
+            let is_key = |index: &usize| key.contains(&node.columns[*index].name);
+            let columns = (0..node.columns.len()).filter(is_key).collect();
+            let changes = keyed_changes(node.input(), &columns).ok_or_else(|| other_key(path, &key, node.input()))?;
+            let kinds = if changes.are_filtered { Some(old_rows_are_deleted(node)?) } else { None };
+            Ok(kinds.into_iter().chain([sink.operator]).collect())
+        }
+        SinkChanges::Refused => {
+            let mut source = node.input();
+            while source.input().is_updating {
+                source = source.input();
+            }
+            let message =
+                format!("table sink '{path}' doesn't support consuming update changes, which node {} produces", describe(source));
+            let hint = "write to a connector that takes changes, such as 'upsert-kafka', 'print' or files with \
+                        'sink.changelog.kind-column', or aggregate per window";
+            Err(SqlError::new("SQL-CHANGELOG", message).hint(hint))
+        }
+    }
+}
+
+/// The error for a primary key that is not what the rows are aggregated by.
+fn other_key(path: &ObjectPath, key: &[String], input: &Node) -> SqlError {
+    let message = format!(
+        "the changes of node {} don't come by the primary key ({}) of table sink '{path}'",
+        describe(input),
+        key.join(", ")
+    );
+    let hint = "the columns of the primary key must be those of GROUP BY, as they are, or constants";
+    SqlError::new("SQL-CHANGELOG", message).hint(hint)
+}
+
+/// A calc that makes the old row of each update a deleted one, because the new row may have been dropped by a filter.
+fn old_rows_are_deleted(node: &Node) -> Result<OperatorDescriptor, SqlError> {
+    let kind = Typed::column(node.columns.len(), DataType::Tinyint, false);
+    let code = |kind: RowKind| Typed::literal((kind as i8).to_string(), DataType::Tinyint);
+    let is_old = equal(kind.clone(), code(RowKind::UpdateBefore))?;
+    let changed = Typed {
+        kind: ExprKind::Case { branches: vec![(is_old, code(RowKind::Delete))], otherwise: Some(Box::new(kind)) },
+        data_type: DataType::Tinyint,
+        nullable: false,
+    };
+    let outputs: Vec<_> = node.all_columns().into_iter().chain([changed]).collect();
+    let columns: Vec<_> = node.columns.iter().cloned().chain([kind_column()]).collect();
+    calc(None, &outputs, &columns)
+}
+
+fn equal(left: Typed, right: Typed) -> Result<Typed, SqlError> {
+    let function = functions::by_sql_name("eq").ok_or_else(|| SqlError::new("SQL-NAME", "there is no function EQ"))?;
+    let kind = ExprKind::Call { function: FunctionRef(function), args: vec![left, right] };
+    Ok(Typed { kind, data_type: DataType::Boolean, nullable: false })
 }
 
 fn descriptor(kind: &str, options: Vec<(&str, Value)>) -> OperatorDescriptor {
@@ -131,38 +176,26 @@ fn calc(filter: Option<&Typed>, outputs: &[Typed], columns: &[Column]) -> Result
 
 /// Constant rows: a generated row number chooses among the constants.
 fn values(rows: &[Vec<Typed>], columns: &[Column]) -> Result<Vec<OperatorDescriptor>, SqlError> {
-    use weir_dataflow::functions;
-
-    use crate::expression::{ExprKind, FunctionRef};
     let number = Typed::column(0, DataType::Bigint, false);
     let field = json!({"name": "row", "type": "BIGINT", "kind": "sequence"});
     let source = descriptor("source.datagen", vec![("fields", json!([field])), ("rows", json!(rows.len()))]);
-    let Some(equal) = functions::by_sql_name("eq") else {
-        return Err(SqlError::new("SQL-NAME", "there is no function EQ"));
-    };
     let choose = |column: usize| {
-        let is_row = |index: usize| Typed {
-            kind: ExprKind::Call {
-                function: FunctionRef(equal),
-                args: vec![number.clone(), Typed::literal(index.to_string(), DataType::Bigint)],
-            },
-            data_type: DataType::Boolean,
-            nullable: false,
-        };
-        let Some((last, before)) = rows.split_last() else { return number.clone() };
+        let is_row = |index: usize| equal(number.clone(), Typed::literal(index.to_string(), DataType::Bigint));
+        let Some((last, before)) = rows.split_last() else { return Ok(number.clone()) };
         if before.is_empty() {
-            return last[column].clone();
+            return Ok(last[column].clone());
         }
-        Typed {
+        let branch = |(index, row): (usize, &Vec<Typed>)| Ok((is_row(index)?, row[column].clone()));
+        Ok(Typed {
             kind: ExprKind::Case {
-                branches: before.iter().enumerate().map(|(index, row)| (is_row(index), row[column].clone())).collect(),
+                branches: before.iter().enumerate().map(branch).collect::<Result<_, SqlError>>()?,
                 otherwise: Some(Box::new(last[column].clone())),
             },
             data_type: columns[column].data_type.clone(),
             nullable: columns[column].nullable,
-        }
+        })
     };
-    let outputs: Vec<_> = (0..columns.len()).map(choose).collect();
+    let outputs = (0..columns.len()).map(choose).collect::<Result<Vec<_>, SqlError>>()?;
     Ok(vec![source, calc(None, &outputs, columns)?])
 }
 

@@ -15,6 +15,7 @@ mod runner;
 mod script;
 mod slt;
 mod statements;
+mod upserts;
 
 use script::{Expected, Script};
 

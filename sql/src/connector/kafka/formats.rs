@@ -23,21 +23,40 @@ struct Key<'a> {
 }
 
 impl<'a> Formats<'a> {
-    /// Errors: `SQL-OPTION`.
-    pub(super) fn of(request: &'a Request<'_>) -> Result<Self, SqlError> {
+    /// Those of a table of messages, which need no key. Error: `SQL-OPTION`.
+    pub(super) fn of_messages(request: &'a Request<'_>) -> Result<Self, SqlError> {
         let options = &request.options;
-        let (name, other) = if options.text("value.format").is_some() { ("value.", "") } else { ("", "value.") };
-        if options.text("format").is_some() && name == "value." {
+        let (prefix, other) = if options.text("value.format").is_some() { ("value.", "") } else { ("", "value.") };
+        if options.text("format").is_some() && prefix == "value." {
             return Err(options.invalid("value.format", "and 'format' exclude each other"));
         }
-        let value = Format::required(options, &format!("{name}format"), name)?;
-        value.refuse_others(FORMATS)?;
-        let key = Key::of(request)?;
+        let value = Format::required(options, &format!("{prefix}format"), prefix)?;
+        let key = Key::of_fields(request)?;
         for unused in [Some(other), key.is_none().then_some("key.")].into_iter().flatten() {
             if let Some(option) = option_below(options, unused, FORMATS) {
                 return Err(options.invalid(option, &format!("has no effect: there is no '{unused}format'")));
             }
         }
+        Self::new(request, key, value)
+    }
+
+    /// Those of a table whose key is its primary key. Errors: `SQL-OPTION`, and `SQL-CATALOG` if it has none.
+    pub(super) fn of_upserts(request: &'a Request<'_>) -> Result<Self, SqlError> {
+        let fields: Vec<_> = request.table.primary_key.iter().map(String::as_str).collect();
+        if fields.is_empty() {
+            let message = format!("table {}: connector 'upsert-kafka' needs a PRIMARY KEY", request.path);
+            return Err(
+                SqlError::new("SQL-CATALOG", message).hint("add PRIMARY KEY (…) NOT ENFORCED; it becomes the key of messages")
+            );
+        }
+        let value = Format::required(&request.options, "value.format", "value.")?;
+        let key = Key::new(request, fields, "the primary key")?;
+        Self::new(request, Some(key), value)
+    }
+
+    fn new(request: &'a Request<'_>, key: Option<Key<'a>>, value: Format<'a>) -> Result<Self, SqlError> {
+        let options = &request.options;
+        value.refuse_others(FORMATS)?;
         let value_includes_key = lower(options.text("value.fields-include").unwrap_or("ALL")) == "all";
         if value_includes_key && key.as_ref().is_some_and(|key| !key.prefix.is_empty()) {
             let error = options.invalid("key.fields-prefix", "needs 'value.fields-include' = 'EXCEPT_KEY'");
@@ -73,19 +92,16 @@ impl<'a> Formats<'a> {
 }
 
 impl<'a> Key<'a> {
-    /// `None` if messages have no keys. Error: `SQL-OPTION`.
-    fn of(request: &'a Request<'_>) -> Result<Option<Self>, SqlError> {
+    /// The key that the option `key.fields` describes. `None` if messages have no keys. Error: `SQL-OPTION`.
+    fn of_fields(request: &'a Request<'_>) -> Result<Option<Self>, SqlError> {
         let options = &request.options;
-        let fields = options.text("key.fields").map(list).unwrap_or_default();
-        let prefix = options.text("key.fields-prefix").unwrap_or_default();
         if options.text("key.format").is_none() {
             return match ["key.fields", "key.fields-prefix"].into_iter().find(|key| options.text(key).is_some()) {
                 Some(key) => Err(options.invalid(key, "needs a 'key.format'")),
                 None => Ok(None),
             };
         }
-        let format = Format::required(options, "key.format", "key.")?;
-        format.refuse_others(FORMATS)?;
+        let fields = options.text("key.fields").map(list).unwrap_or_default();
         if fields.is_empty() {
             return Err(options.invalid("key.fields", "is missing").hint("name the columns that the key holds, as in 'a;b'"));
         }
@@ -98,10 +114,20 @@ impl<'a> Key<'a> {
             if fields[..index].contains(field) {
                 return Err(options.invalid("key.fields", &format!("names '{field}' twice")));
             }
-            if !field.starts_with(prefix) {
-                return Err(options.invalid("key.fields", &format!("names '{field}', which does not begin with '{prefix}'")));
-            }
         }
-        Ok(Some(Self { format, fields, prefix }))
+        Self::new(request, fields, "'key.fields'").map(Some)
+    }
+
+    /// A key of these columns, which `from` names. Error: `SQL-OPTION`.
+    fn new(request: &'a Request<'_>, fields: Vec<&'a str>, from: &str) -> Result<Self, SqlError> {
+        let options = &request.options;
+        let format = Format::required(options, "key.format", "key.")?;
+        format.refuse_others(FORMATS)?;
+        let prefix = options.text("key.fields-prefix").unwrap_or_default();
+        if let Some(field) = fields.iter().find(|field| field.strip_prefix(prefix).is_none_or(str::is_empty)) {
+            let why = format!("is '{prefix}', but {from} has '{field}', which is not that and a name");
+            return Err(options.invalid("key.fields-prefix", &why));
+        }
+        Ok(Self { format, fields, prefix })
     }
 }

@@ -1,4 +1,4 @@
-//! The connector `kafka`, with the options of Flink's.
+//! The connectors `kafka` and `upsert-kafka`, with the options of Flink's.
 
 mod formats;
 mod position;
@@ -12,7 +12,7 @@ use self::formats::Formats;
 use self::position::position;
 use super::format::Format;
 use super::option::{ConnectorOption, Options, ignored, refused, used};
-use super::{Metadata, Request, SinkDescriptor, SourceDescriptor};
+use super::{Metadata, Request, SinkChanges, SinkDescriptor, SourceDescriptor};
 use crate::OptionValue::{Choice, Duration, Integer, Text};
 use crate::option::duration_ms;
 use crate::script::SqlError;
@@ -25,16 +25,14 @@ const GUARANTEES: &[&str] = &["none", "at-least-once", "exactly-once"];
 /// Partitions that appear while a job runs are found within this time, by default.
 const DISCOVERY_MS: u64 = 5 * 60 * 1000;
 
-pub(super) const OPTIONS: &[ConnectorOption] = &[
+/// The options that every table of Kafka has.
+pub(super) const TOPIC: &[ConnectorOption] = &[
     used("topic", Text, "", "The topic. A table that is only read can have several, as in 'a;b'."),
     refused("topic-pattern", "Name the topics in 'topic'."),
     used("properties.bootstrap.servers", Text, "", "Addresses of brokers, as in host:9092,host:9092."),
-    used("properties.group.id", Text, "none", "The consumer group to which a source commits its offsets."),
     used("properties.*", Text, "", "Any option of a Kafka client, such as properties.security.protocol."),
-    used("format", Choice(FORMATS), "", "The format of the values of messages."),
-    used("value.format", Choice(FORMATS), "", "Another name of 'format'. The options of the format then begin with 'value.'."),
+    used("value.format", Choice(FORMATS), "", "The format of the values of messages. Its options begin with 'value.'."),
     used("key.format", Choice(FORMATS), "none", "The format of the keys of messages. Its options begin with 'key.'."),
-    used("key.fields", Text, "none", "The columns that the key holds, as in 'a;b'."),
     used("key.fields-prefix", Text, "none", "What the columns of the key begin with in the table, but not in messages."),
     used(
         "value.fields-include",
@@ -42,6 +40,28 @@ pub(super) const OPTIONS: &[ConnectorOption] = &[
         "ALL",
         "Whether the value holds the columns of the key as well.",
     ),
+    ignored("scan.parallelism", Integer(1, i32::MAX as i64), "Sources run with 'parallelism.default'."),
+    used(
+        "sink.delivery-guarantee",
+        Choice(GUARANTEES),
+        "at-least-once",
+        "How often a row is written when a job fails and continues.",
+    ),
+    used(
+        "sink.transactional-id-prefix",
+        Text,
+        "made from the job and the sink",
+        "What transactional ids begin with, if the guarantee is 'exactly-once'.",
+    ),
+    ignored("sink.transaction-naming-strategy", Text, "Transactional ids are used again."),
+    ignored("sink.parallelism", Integer(1, i32::MAX as i64), "Sinks run with 'parallelism.default'."),
+];
+
+/// The further options of a table of messages.
+pub(super) const OPTIONS: &[ConnectorOption] = &[
+    used("properties.group.id", Text, "none", "The consumer group to which a source commits its offsets."),
+    used("format", Choice(FORMATS), "", "The format of the values of messages, if there is no 'value.format'."),
+    used("key.fields", Text, "none", "The columns that the key holds, as in 'a;b'."),
     used("scan.startup.mode", Choice(START_MODES), "group-offsets", "Where a job without state begins to read."),
     used(
         "scan.startup.specific-offsets",
@@ -82,28 +102,19 @@ pub(super) const OPTIONS: &[ConnectorOption] = &[
         "",
         "Where messages that can't be read are written, if the mode is 'dead-letter'. Flink has no such option.",
     ),
-    ignored("scan.parallelism", Integer(1, i32::MAX as i64), "Sources run with 'parallelism.default'."),
     used(
         "sink.partitioner",
         Choice(&["default", "fixed", "round-robin"]),
         "default",
         "How a sink chooses the partition of a row: by its key, or one for each subtask, or one after the other.",
     ),
-    used(
-        "sink.delivery-guarantee",
-        Choice(GUARANTEES),
-        "at-least-once",
-        "How often a row is written when a job fails and continues.",
-    ),
     used("sink.semantic", Choice(GUARANTEES), "", "The old name of 'sink.delivery-guarantee'."),
-    used(
-        "sink.transactional-id-prefix",
-        Text,
-        "made from the job and the sink",
-        "What transactional ids begin with, if the guarantee is 'exactly-once'.",
-    ),
-    ignored("sink.transaction-naming-strategy", Text, "Transactional ids are used again."),
-    ignored("sink.parallelism", Integer(1, i32::MAX as i64), "Sinks run with 'parallelism.default'."),
+];
+
+/// The further options of a table of keyed rows.
+pub(super) const UPSERT: &[ConnectorOption] = &[
+    ignored("sink.buffer-flush.max-rows", Integer(0, i32::MAX as i64), "Every change is written."),
+    ignored("sink.buffer-flush.interval", Duration, "Every change is written."),
 ];
 
 const BAD_ROW_MODE: &str = "scan.bad-row.mode";
@@ -130,9 +141,10 @@ fn nullable(data_type: DataType) -> Box<ElementType> {
 
 /// How to read topics.
 pub(super) fn source(request: &Request<'_>) -> Result<SourceDescriptor, SqlError> {
+    refuse_key(request)?;
     let options = &request.options;
     let topics = topics(request)?;
-    let formats = Formats::of(request)?;
+    let formats = Formats::of_messages(request)?;
     let mut set = connection(request, PRODUCER)?;
     set.extend(formats.set(Format::reading)?);
     let start = position(options, "scan.startup", "group-offsets", &topics)?;
@@ -153,32 +165,57 @@ pub(super) fn source(request: &Request<'_>) -> Result<SourceDescriptor, SqlError
     Ok(SourceDescriptor { operator, columns, is_bounded, notices: options.take_notices() })
 }
 
-/// How to write a topic.
+/// How to write messages to a topic.
 pub(super) fn sink(request: &Request<'_>) -> Result<SinkDescriptor, SqlError> {
+    refuse_key(request)?;
+    let options = &request.options;
+    let partitioner = lower(options.text("sink.partitioner").unwrap_or("default"));
+    if partitioner == "round-robin" && options.text("key.fields").is_some() {
+        return Err(options.invalid("sink.partitioner", "is 'round-robin', which 'key.fields' excludes"));
+    }
+    let mut set = written(request, &Formats::of_messages(request)?)?;
+    set.insert("partitioner".to_owned(), json!(partitioner));
+    if let Some(guarantee) = options.text("sink.semantic") {
+        set.insert("guarantee".to_owned(), json!(lower(guarantee)));
+    }
+    let operator = OperatorDescriptor::new("sink.kafka", set);
+    Ok(SinkDescriptor { operator, changes: SinkChanges::Refused, notices: options.take_notices() })
+}
+
+/// How to write the newest row of each primary key to a topic.
+pub(super) fn upsert_sink(request: &Request<'_>) -> Result<SinkDescriptor, SqlError> {
+    let formats = Formats::of_upserts(request)?;
+    let mut set = written(request, &formats)?;
+    set.insert("upsert".to_owned(), json!(true));
+    let operator = OperatorDescriptor::new("sink.kafka", set);
+    let changes = SinkChanges::ByKey(request.table.primary_key.clone());
+    Ok(SinkDescriptor { operator, changes, notices: request.options.take_notices() })
+}
+
+/// Reading the newest rows is not supported. Error: `SQL-UNSUPPORTED`.
+pub(super) fn upsert_source(request: &Request<'_>) -> Result<SourceDescriptor, SqlError> {
+    let error = SqlError::unsupported(format!("reading table {}, whose connector is 'upsert-kafka'", request.path));
+    Err(error.hint("a table with connector 'kafka' gives every message as a row"))
+}
+
+/// The options that all sinks have.
+fn written(request: &Request<'_>, formats: &Formats<'_>) -> Result<BTreeMap<String, Value>, SqlError> {
     let options = &request.options;
     let topics = topics(request)?;
     let [topic] = topics.as_slice() else {
         return Err(options.invalid("topic", "names several topics, so the table can only be read"));
     };
-    let mut set = connection(request, CONSUMER)?;
-    set.extend(Formats::of(request)?.set(Format::writing)?);
-    let partitioner = lower(options.text("sink.partitioner").unwrap_or("default"));
-    if partitioner == "round-robin" && options.text("key.fields").is_some() {
-        return Err(options.invalid("sink.partitioner", "is 'round-robin', which 'key.fields' excludes"));
-    }
-    let guarantee = options.text("sink.semantic").or_else(|| options.text("sink.delivery-guarantee"));
     let prefix = options.text("sink.transactional-id-prefix");
     if prefix == Some("") {
         return Err(options.invalid("sink.transactional-id-prefix", "is empty").hint("leave it out, or give a text"));
     }
-    set.extend([
-        ("topic".to_owned(), json!(topic)),
-        ("partitioner".to_owned(), json!(partitioner)),
-        ("guarantee".to_owned(), json!(lower(guarantee.unwrap_or("at-least-once")))),
-    ]);
+    let mut set = connection(request, CONSUMER)?;
+    set.extend(formats.set(Format::writing)?);
+    set.insert("topic".to_owned(), json!(topic));
+    let guarantee = options.text("sink.delivery-guarantee").unwrap_or("at-least-once");
+    set.insert("guarantee".to_owned(), json!(lower(guarantee)));
     set.extend(prefix.map(|prefix| ("transactional_id_prefix".to_owned(), json!(prefix))));
-    let operator = OperatorDescriptor::new("sink.kafka", set);
-    Ok(SinkDescriptor { operator, takes_changes: false, notices: options.take_notices() })
+    Ok(set)
 }
 
 fn lower(text: &str) -> String {
@@ -223,11 +260,6 @@ fn connection(request: &Request<'_>, foreign: &[&str]) -> Result<BTreeMap<String
     if !request.table.partition_keys.is_empty() {
         return Err(SqlError::unsupported(format!("the PARTITIONED BY of table {}", request.path)).hint("leave it out"));
     }
-    if !request.table.primary_key.is_empty() {
-        let message =
-            format!("table {}: connector 'kafka' can't have a PRIMARY KEY, because its rows are not updated", request.path);
-        return Err(SqlError::new("SQL-CATALOG", message).hint("leave it out"));
-    }
     let servers = options.required(SERVERS)?;
     let is_used = |name: &str| foreign.iter().all(|foreign| *foreign != name && !is_below(name, foreign));
     let mut properties = Map::new();
@@ -244,6 +276,15 @@ fn connection(request: &Request<'_>, foreign: &[&str]) -> Result<BTreeMap<String
         set.insert("metadata".to_owned(), request.metadata_columns());
     }
     Ok(set)
+}
+
+/// Refuses a primary key. Error: `SQL-CATALOG`.
+fn refuse_key(request: &Request<'_>) -> Result<(), SqlError> {
+    if request.table.primary_key.is_empty() {
+        return Ok(());
+    }
+    let message = format!("table {}: connector 'kafka' can't have a PRIMARY KEY, because it never updates a row", request.path);
+    Err(SqlError::new("SQL-CATALOG", message).hint("leave it out, or write with connector 'upsert-kafka'"))
 }
 
 /// Whether `group` ends with a point, and a property belongs to it.

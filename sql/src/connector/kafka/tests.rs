@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use crate::connector::tests::{options, path, table};
-use crate::connector::{SinkDescriptor, SourceDescriptor, sink, source};
+use crate::connector::{SinkChanges, SinkDescriptor, SourceDescriptor, sink, source};
 use crate::script::SqlError;
 
 const COLUMNS: &str = "id BIGINT, name STRING, c AS id + 1, at TIMESTAMP_LTZ(3) METADATA FROM 'timestamp',
@@ -84,7 +84,7 @@ fn a_sink_writes_what_is_not_virtual() {
             "metadata": [{"name": "at", "key": "timestamp"}, {"name": "headers", "key": "headers"}], "partitioner": "default",
             "guarantee": "at-least-once"})
     );
-    assert!(!plain.takes_changes);
+    assert_eq!(plain.changes, SinkChanges::Refused);
     let exact = written(
         "'format'='csv', 'sink.delivery-guarantee'='exactly-once', 'sink.transactional-id-prefix'='p',
         'sink.partitioner'='fixed', 'sink.parallelism'='2', 'sink.transaction-naming-strategy'='POOLING'",
@@ -187,7 +187,7 @@ fn wrong_options_are_refused_with_a_hint() {
                 "{one}, {json}, 'key.format'='json', 'key.fields'='id', 'key.fields-prefix'='k_', 'value.fields-include'='EXCEPT_KEY'"
             ),
             "SQL-OPTION",
-            "does not begin with 'k_'",
+            "is 'k_', but 'key.fields' has 'id'",
             "",
         ),
         (
@@ -266,6 +266,39 @@ fn wrong_sinks_are_refused() {
         ("a INT", "'topic'='t', 'sink.transactional-id-prefix'=''", "is empty"),
     ] {
         let error = of(columns, given);
+        assert!(error.message.contains(part), "{columns} {given}: {error}");
+    }
+}
+
+#[test]
+fn an_upserting_sink_has_its_primary_key_as_key() {
+    let of = |columns: &str, given: &str| {
+        let given = format!("'connector'='upsert-kafka', 'topic'='t', 'properties.bootstrap.servers'='a:1', {given}");
+        let table = table(columns, &given);
+        (sink(&path(), &table), source(&path(), &table, &["n"]))
+    };
+    let keyed = "n BIGINT, b INT, a STRING, PRIMARY KEY (a, b) NOT ENFORCED";
+    let formats = "'key.format'='json', 'value.format'='csv'";
+    let (written, read) = of(keyed, &format!("{formats}, 'value.fields-include'='EXCEPT_KEY', 'sink.buffer-flush.max-rows'='5'"));
+    let written = written.unwrap();
+    assert_eq!(
+        options(&written.operator),
+        json!({"bootstrap_servers": "a:1", "topic": "t", "guarantee": "at-least-once", "upsert": true, "value_includes_key": false,
+            "key": {"format": {"kind": "json", "timestamp_format": "sql"}, "fields": ["a", "b"], "prefix": ""},
+            "value": {"format": {"kind": "csv", "timestamp_format": "sql"}}})
+    );
+    assert_eq!((written.changes, written.notices.len()), (SinkChanges::ByKey(vec!["a".into(), "b".into()]), 1));
+    assert_eq!(read.unwrap_err().code, "SQL-UNSUPPORTED");
+    for (columns, given, part) in [
+        ("n BIGINT", formats, "needs a PRIMARY KEY"),
+        (keyed, "'value.format'='csv'", "'key.format' is missing"),
+        (keyed, "'key.format'='csv'", "'value.format' is missing"),
+        (keyed, &format!("{formats}, 'format'='json'"), "no option 'format'"),
+        (keyed, &format!("{formats}, 'key.fields'='a'"), "no option 'key.fields'"),
+        (keyed, &format!("{formats}, 'csv.null-literal'='x'"), "no option 'csv.null-literal'"),
+        (keyed, &format!("{formats}, 'key.fields-prefix'='a', 'value.fields-include'='EXCEPT_KEY'"), "the primary key has 'a'"),
+    ] {
+        let error = of(columns, given).0.unwrap_err();
         assert!(error.message.contains(part), "{columns} {given}: {error}");
     }
 }
