@@ -141,12 +141,17 @@ impl KafkaCluster {
     /// Runs one of Kafka's command line tools, e.g. `org.apache.kafka.tools.consumer.ConsoleConsumer`, which takes a second or two.
     /// Returns what it printed. The caller passes all arguments, `--bootstrap-server` included.
     pub fn tool(&self, class: &str, arguments: &[&str]) -> io::Result<String> {
-        let output = java().args([HEAP, "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", class]).args(arguments).output()?;
+        let output = tool(class, arguments).output()?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         if output.status.success() {
             return Ok(text(&output.stdout));
         }
         Err(io::Error::other(format!("{class}: {}\n{}{}", output.status, text(&output.stdout), text(&output.stderr))))
+    }
+
+    /// Starts a tool that runs until it is stopped, e.g. a consumer. What it prints goes to the file `out`.
+    pub fn spawn_tool(&self, class: &str, arguments: &[&str], out: &Path) -> Result<ServerProcess, StartError> {
+        ServerProcess::spawn(&mut tool(class, arguments), out)
     }
 
     fn write_properties(&self) -> io::Result<()> {
@@ -195,6 +200,12 @@ impl Node {
     fn data(&self) -> PathBuf {
         self.directory.join("data")
     }
+}
+
+fn tool(class: &str, arguments: &[&str]) -> Command {
+    let mut command = java();
+    command.args([HEAP, "-Dorg.slf4j.simpleLogger.defaultLogLevel=error", class]).args(arguments);
+    command
 }
 
 /// Java with everything of Kafka in its class path.

@@ -5,6 +5,7 @@ mod cluster;
 mod flights;
 mod gateway;
 mod jobs;
+mod kafka;
 mod queries;
 mod session;
 mod shell;
