@@ -13,7 +13,7 @@ use weir_dataflow::operator::OperatorError;
 
 pub use self::bad_rows::{BadRow, BadRows, OnBadRow};
 pub use self::csv::{CsvOptions, EmptyText};
-pub use self::json::JsonOptions;
+pub use self::json::{DebeziumJsonOptions, JsonOptions};
 pub use self::messages::Messages;
 pub use self::raw::{Endianness, RawOptions};
 pub use crate::rows::RowBuffer;
@@ -47,11 +47,20 @@ pub enum FormatOptions {
     Csv(CsvOptions),
     /// An object, or an array of objects.
     Json(JsonOptions),
+    /// Changes of rows, as Debezium captures them from databases.
+    DebeziumJson(DebeziumJsonOptions),
     /// The bytes of the only column.
     Raw(RawOptions),
 }
 
 impl FormatOptions {
+    /// Whether rows are changes. If so, the [`RowBuffer`] of a decoder has a last column for their kinds
+    /// ([`weir_dataflow::changelog::kind_field`]), which the schema of [`Self::decoder`] does not have. The batches of an encoder can have
+    /// one; without it, all rows are inserts.
+    pub fn has_changes(&self) -> bool {
+        matches!(self, Self::DebeziumJson(_))
+    }
+
     /// Reads messages into rows of this schema. Errors: `CONN-OPTION`, and `CONN-TYPE` for types that the format has no form for.
     pub fn decoder(&self, schema: &SchemaRef) -> Result<Box<dyn RowDecoder>, OperatorError> {
         let all: Vec<_> = (0..schema.fields().len()).collect();
@@ -64,6 +73,7 @@ impl FormatOptions {
         Ok(match self {
             Self::Csv(options) => Box::new(csv::CsvDecoder::new(options, schema, wanted)?),
             Self::Json(options) => Box::new(json::JsonDecoder::new(options, schema)?),
+            Self::DebeziumJson(options) => Box::new(json::DebeziumJsonDecoder::new(options, schema)?),
             Self::Raw(options) => Box::new(raw::RawDecoder::new(options, schema, !wanted.is_empty())?),
         })
     }
@@ -73,6 +83,7 @@ impl FormatOptions {
         Ok(match self {
             Self::Csv(options) => Box::new(csv::CsvEncoder::new(options, schema)?),
             Self::Json(options) => Box::new(json::JsonEncoder::new(options, schema)?),
+            Self::DebeziumJson(options) => Box::new(json::DebeziumJsonEncoder::new(options, schema)?),
             Self::Raw(options) => Box::new(raw::RawEncoder::new(options, schema)?),
         })
     }

@@ -155,6 +155,87 @@ fn raw_messages_are_the_bytes_of_the_only_column() {
     assert_eq!(decoded(json!({"kind": "raw"}), &["STRING"], &[b""]).unwrap(), ["+I[]"]);
 }
 
+/// What changes these messages are, as the print sink shows them, or why one is none.
+fn changes(format: Value, messages: &[&str]) -> Result<Vec<String>, String> {
+    let schema = schema(&["INT", "STRING"]);
+    let format = options(format);
+    assert!(format.has_changes());
+    let mut decoder = format.decoder(&schema).unwrap();
+    let fields: Vec<_> = schema.fields().iter().cloned().chain([Arc::new(weir_dataflow::changelog::kind_field())]).collect();
+    let mut rows = RowBuffer::new(Arc::new(Schema::new(fields))).unwrap();
+    for message in messages {
+        let before = rows.rows();
+        let added = decoder.decode(message.as_bytes(), &mut rows).map_err(|reason| reason.0);
+        assert_eq!(rows.rows(), before + added.as_ref().map_or(0, |added| *added), "a bad message leaves no rows");
+        added?;
+    }
+    Ok(printed(&rows.finish().unwrap()))
+}
+
+#[test]
+fn debezium_tells_of_changes() {
+    let messages = [
+        r#"{"before":null,"after":{"c0":1,"c1":"a"},"source":{"db":"x","n":[{}]},"op":"c","ts_ms":1589362330904}"#,
+        r#"{"op":"r","after":{"c1":"b","c0":2}}"#,
+        r#"{"op":"u","before":{"c0":1,"c1":"a"},"after":{"c0":1,"c1":"c"},"transaction":null}"#,
+        "",
+        r#" { "after" : null , "before" : {"c0":2} , "op" : "d" } "#,
+    ];
+    let expected = ["+I[1, a]", "+I[2, b]", "-U[1, a]", "+U[1, c]", "-D[2, null]"];
+    assert_eq!(changes(json!({"kind": "debezium-json"}), &messages).unwrap(), expected);
+    let enveloped: Vec<_> = messages
+        .iter()
+        .filter(|message| !message.is_empty())
+        .map(|message| format!("{{\"schema\":{{}},\"payload\":{message}}}"))
+        .collect();
+    let enveloped: Vec<_> = enveloped.iter().map(String::as_str).collect();
+    assert_eq!(changes(json!({"kind": "debezium-json", "schema_include": true}), &enveloped).unwrap(), expected);
+    let ignoring = json!({"kind": "debezium-json", "ignore_parse_errors": true});
+    assert_eq!(changes(ignoring.clone(), &[r#"{"op":"c","after":{"c0":"x"}}"#]).unwrap(), ["+I[null, null]"]);
+    for (message, reason) in [
+        (r#"{"op":"u","after":{"c0":1}}"#, "has no \"before\"; PostgreSQL"),
+        (r#"{"op":"u","before":{"c0":1},"after":null}"#, "has no \"after\""),
+        (r#"{"op":"u","before":{"c0":1},"after":{"c0":[}}"#, "expected"),
+        (r#"{"op":"t","after":{"c0":1}}"#, "must be c, r, u or d"),
+        (r#"{"after":{"c0":1}}"#, "must be c, r, u or d"),
+        (r#"{"op":7,"after":{"c0":1}}"#, "expected"),
+        (r#"{"op":"c","after":{"c0":1}} x"#, "trailing"),
+        ("[]", "expected '{'"),
+    ] {
+        let error = changes(ignoring.clone(), &[r#"{"op":"c","after":{"c0":0}}"#, message]).unwrap_err();
+        assert!(error.contains(reason), "{message}: {error}");
+    }
+    let error = changes(json!({"kind": "debezium-json", "schema_include": true}), &[messages[0]]).unwrap_err();
+    assert!(error.contains("\"payload\""), "{error}");
+}
+
+#[test]
+fn changes_are_written_as_flink_writes_them() {
+    let inserts = encoded(json!({"kind": "debezium-json"}), &["INT"], &["{\"c0\":1}"]);
+    assert_eq!(texts(&inserts), [Some(r#"{"before":null,"after":{"c0":1},"op":"c"}"#)]);
+    let schema = Schema::new(vec![
+        arrow_schema::Field::new("n", arrow_schema::DataType::Int64, false),
+        weir_dataflow::changelog::kind_field(),
+    ]);
+    let numbers = arrow_array::Int64Array::from(vec![1, 1, 2, 2]);
+    let kinds = arrow_array::Int8Array::from(vec![0, 1, 2, 3]);
+    let schema = Arc::new(schema);
+    let batch = RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(numbers), Arc::new(kinds)]).unwrap();
+    let mut out = Messages::default();
+    options(json!({"kind": "debezium-json"})).encoder(&schema).unwrap().encode(&batch, &mut out).unwrap();
+    assert_eq!(
+        texts(&out),
+        [
+            Some(r#"{"before":null,"after":{"n":1},"op":"c"}"#),
+            Some(r#"{"before":{"n":1},"after":null,"op":"d"}"#),
+            Some(r#"{"before":null,"after":{"n":2},"op":"c"}"#),
+            Some(r#"{"before":{"n":2},"after":null,"op":"d"}"#)
+        ]
+    );
+    let with_schema = options(json!({"kind": "debezium-json", "schema_include": true}));
+    assert_eq!(with_schema.encoder(&schema).err().unwrap().code, "CONN-OPTION");
+}
+
 #[test]
 fn only_raw_has_a_row_for_a_null() {
     for (format, expected) in [("raw", 1), ("json", 0), ("csv", 0)] {

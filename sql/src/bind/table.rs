@@ -35,7 +35,8 @@ pub(super) fn scan(environment: Environment<'_>, path: &ObjectPath, table: &Cata
     }
     columns.append(&mut metadata);
     let kind = NodeKind::Scan { path: path.clone(), table: Rc::new(table.clone()) };
-    let source = Rc::new(Node { kind, inputs: Vec::new(), columns, window: None, is_updating: false });
+    let is_updating = connector::emits_changes(table);
+    let source = Rc::new(Node { kind, inputs: Vec::new(), columns, window: None, is_updating });
     let columns = declared_columns(environment, path, table, &source)?;
     let computed = calc(source, None, columns);
     match &table.watermark {
@@ -116,7 +117,8 @@ fn with_watermark(
     let mut columns = prepared.columns.clone();
     columns[time].is_rowtime = true;
     let kind = NodeKind::Watermark { time, watermark: position };
-    let generator = Rc::new(Node { kind, inputs: vec![prepared], columns, window: None, is_updating: false });
+    let is_updating = prepared.is_updating;
+    let generator = Rc::new(Node { kind, inputs: vec![prepared], columns, window: None, is_updating });
     let mut outputs = generator.named_columns();
     outputs.truncate(position);
     Ok(calc(generator, None, outputs))

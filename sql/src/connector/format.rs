@@ -28,11 +28,37 @@ pub(super) const CSV_AND_JSON: &[ConnectorOption] = &[
     ignored("json.decode.json-parser.enabled", Flag, "There is one parser."),
 ];
 
+/// The options of format debezium-json.
+pub(super) const DEBEZIUM: &[ConnectorOption] = &[
+    used("debezium-json.schema-include", Flag, "false", "Whether messages hold their schema. Such messages can only be read."),
+    used(
+        "debezium-json.ignore-parse-errors",
+        Flag,
+        "false",
+        "Whether what can't be read becomes NULL instead of failing the job.",
+    ),
+    used(
+        "debezium-json.timestamp-format.standard",
+        Choice(&["SQL", "ISO-8601"]),
+        "SQL",
+        "How sinks write times. Both forms are read.",
+    ),
+    only("debezium-json.map-null-key.mode", Choice(&["FAIL", "DROP", "LITERAL"]), "FAIL", "A map with a NULL key fails the job."),
+    only("debezium-json.encode.ignore-null-fields", Flag, "false", "NULL fields are written."),
+    ignored("debezium-json.map-null-key.literal", Text, "It belongs to the mode LITERAL."),
+    ignored("debezium-json.encode.decimal-as-plain-number", Flag, "Decimals are written with all digits."),
+];
+
 /// The options of format raw.
 pub(super) const RAW: &[ConnectorOption] = &[
     only("raw.charset", Text, "UTF-8", "Texts are UTF-8."),
     used("raw.endianness", Choice(&["big-endian", "little-endian"]), "big-endian", "The order of the bytes of numbers."),
 ];
+
+/// Whether the rows of the format of this name are changes.
+pub(super) fn is_changelog(name: &str) -> bool {
+    name.trim().eq_ignore_ascii_case("debezium-json")
+}
 
 /// An option of one of these formats below the prefix, if the table has one.
 pub(super) fn option_below<'a>(options: &'a Options<'_>, prefix: &str, formats: &[&str]) -> Option<&'a str> {
@@ -105,8 +131,13 @@ impl<'a> Format<'a> {
                 }
                 set.insert("timestamp_format".to_owned(), json!("sql"));
             }
-            "json" => {
-                let standard = self.text("json.timestamp-format.standard");
+            "debezium-json" if self.flag("debezium-json.schema-include") => {
+                let key = format!("{}debezium-json.schema-include", self.prefix);
+                let error = SqlError::unsupported(format!("writing with '{key}'"));
+                return Err(error.hint("messages with their schema can only be read"));
+            }
+            "json" | "debezium-json" => {
+                let standard = self.text(&format!("{}.timestamp-format.standard", self.name));
                 let is_iso = standard.is_some_and(|standard| standard.trim().eq_ignore_ascii_case("ISO-8601"));
                 set.insert("timestamp_format".to_owned(), json!(if is_iso { "iso-8601-local" } else { "sql" }));
             }
@@ -117,7 +148,12 @@ impl<'a> Format<'a> {
 
     /// Whether values that can't be read are NULL.
     pub(super) fn ignores_errors(&self) -> bool {
-        matches!(self.name.as_str(), "csv" | "json") && self.flag(&format!("{}.ignore-parse-errors", self.name))
+        matches!(self.name.as_str(), "csv" | "json" | "debezium-json") && self.flag(&format!("{}.ignore-parse-errors", self.name))
+    }
+
+    /// Whether its rows are changes.
+    pub(super) fn has_changes(&self) -> bool {
+        is_changelog(&self.name)
     }
 
     fn both_ways(&self) -> Map<String, Value> {
@@ -130,6 +166,9 @@ impl<'a> Format<'a> {
                 add("quote", char_of("csv.quote-character"));
                 add("escape", char_of("csv.escape-character"));
                 add("null_literal", self.text("csv.null-literal").map(|literal| json!(literal)));
+            }
+            "debezium-json" if self.flag("debezium-json.schema-include") => {
+                add("schema_include", Some(json!(true)));
             }
             "raw" => {
                 let endianness = self.text("raw.endianness").map(|text| json!(text.trim().to_lowercase()));

@@ -31,6 +31,8 @@ pub struct Connector {
     pub options: &'static [OptionGroup],
     /// What it knows of a row besides its columns.
     pub metadata: &'static [Metadata],
+    /// Whether the rows of a table with these options are changes.
+    emits_changes: fn(&CatalogTable) -> bool,
     source: Option<Make<SourceDescriptor>>,
     sink: Option<Make<SinkDescriptor>>,
 }
@@ -83,6 +85,7 @@ pub const CONNECTORS: &[Connector] = &[
         doc: "Drops all rows, for measuring.",
         options: &[OptionGroup::plain(output::BLACKHOLE)],
         metadata: &[],
+        emits_changes: |_| false,
         source: None,
         sink: Some(output::blackhole),
     },
@@ -91,6 +94,7 @@ pub const CONNECTORS: &[Connector] = &[
         doc: "Generates rows.",
         options: &[OptionGroup::plain(datagen::OPTIONS)],
         metadata: &[],
+        emits_changes: |_| false,
         source: Some(datagen::source),
         sink: None,
     },
@@ -99,6 +103,7 @@ pub const CONNECTORS: &[Connector] = &[
         doc: "Reads and writes files.",
         options: &[OptionGroup::plain(filesystem::OPTIONS), OptionGroup::plain(format::CSV_AND_JSON)],
         metadata: filesystem::METADATA,
+        emits_changes: |_| false,
         source: Some(filesystem::source),
         sink: Some(filesystem::sink),
     },
@@ -110,8 +115,10 @@ pub const CONNECTORS: &[Connector] = &[
             OptionGroup::plain(kafka::OPTIONS),
             OptionGroup { prefixes: kafka::FORMAT_PREFIXES, options: format::CSV_AND_JSON },
             OptionGroup { prefixes: kafka::FORMAT_PREFIXES, options: format::RAW },
+            OptionGroup { prefixes: &["", "value."], options: format::DEBEZIUM },
         ],
         metadata: kafka::METADATA,
+        emits_changes: kafka::emits_changes,
         source: Some(kafka::source),
         sink: Some(kafka::sink),
     },
@@ -120,6 +127,7 @@ pub const CONNECTORS: &[Connector] = &[
         doc: "Generates the events of Nexmark's auction site, for measuring.",
         options: &[OptionGroup::plain(nexmark::OPTIONS)],
         metadata: &[],
+        emits_changes: |_| false,
         source: Some(nexmark::source),
         sink: None,
     },
@@ -128,6 +136,7 @@ pub const CONNECTORS: &[Connector] = &[
         doc: "Prints rows to the standard output of the TaskManagers.",
         options: &[OptionGroup::plain(output::PRINT)],
         metadata: &[],
+        emits_changes: |_| false,
         source: None,
         sink: Some(output::print),
     },
@@ -141,6 +150,7 @@ pub const CONNECTORS: &[Connector] = &[
             OptionGroup { prefixes: &["key.", "value."], options: format::RAW },
         ],
         metadata: kafka::METADATA,
+        emits_changes: |_| false,
         source: Some(kafka::upsert_source),
         sink: Some(kafka::upsert_sink),
     },
@@ -150,7 +160,8 @@ pub const CONNECTORS: &[Connector] = &[
 #[derive(Debug, Clone, PartialEq)]
 pub struct SourceDescriptor {
     pub operator: OperatorDescriptor,
-    /// What the operator emits: the wanted columns in their order. All rows are inserts.
+    /// What the operator emits: the wanted columns in their order. If the table [`emits_changes`], the kind of a row follows them; else
+    /// all rows are inserts.
     pub columns: Vec<Field>,
     /// Whether the rows end.
     pub is_bounded: bool,
@@ -224,6 +235,13 @@ pub fn source(path: &ObjectPath, table: &CatalogTable, wanted: &[&str]) -> Resul
         return Err(SqlError::new("SQL-CATALOG", message));
     }
     source(&request)
+}
+
+/// Whether the rows of a table are changes: its operator adds their kind as a last column.
+pub fn emits_changes(table: &CatalogTable) -> bool {
+    let name = table.options.get("connector");
+    let connector = CONNECTORS.iter().find(|connector| name.is_some_and(|name| name == connector.name));
+    connector.is_some_and(|connector| (connector.emits_changes)(table))
 }
 
 /// What a connector knows of a row under this key. Error: `SQL-CATALOG` if it knows no such thing.

@@ -120,8 +120,8 @@ fn sink(node: &Node, path: &ObjectPath, table: &CatalogTable) -> Result<Vec<Oper
         }
         SinkChanges::Refused => {
             let mut source = node.input();
-            while source.input().is_updating {
-                source = source.input();
+            while let Some(input) = source.inputs.first().filter(|input| input.is_updating) {
+                source = input;
             }
             let message =
                 format!("table sink '{path}' doesn't support consuming update changes, which node {} produces", describe(source));
@@ -139,7 +139,8 @@ fn other_key(path: &ObjectPath, key: &[String], input: &Node) -> SqlError {
         describe(input),
         key.join(", ")
     );
-    let hint = "the columns of the primary key must be those of GROUP BY, as they are, or constants";
+    let hint =
+        "the columns of the primary key must be those of GROUP BY or of the source's primary key, as they are, or constants";
     SqlError::new("SQL-CHANGELOG", message).hint(hint)
 }
 

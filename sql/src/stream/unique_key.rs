@@ -21,6 +21,13 @@ pub fn keyed_changes(node: &Node, columns: &BTreeSet<usize>) -> Option<KeyedChan
         NodeKind::GroupAggregate { keys, .. } => {
             columns.iter().copied().eq(0..keys.len()).then_some(KeyedChanges { are_filtered: false })
         }
+        // A source of changes brings those of a row from one split.
+        NodeKind::Scan { table, .. } if !table.primary_key.is_empty() => {
+            let is_key = |index: &usize| table.primary_key.contains(&node.columns[*index].name);
+            let has_all = columns.len() == table.primary_key.len() && columns.iter().all(is_key);
+            has_all.then_some(KeyedChanges { are_filtered: false })
+        }
+        NodeKind::Watermark { .. } => keyed_changes(node.input(), columns),
         NodeKind::Calc { filter, outputs } => {
             // A constant is the same in all rows.
             let varying = columns.iter().filter(|column| !is_constant(&outputs[**column]));

@@ -1,5 +1,6 @@
 //! JSON: a row is an object whose members have the names of the columns.
 
+mod debezium;
 mod parse;
 mod write;
 
@@ -8,6 +9,8 @@ use arrow_schema::SchemaRef;
 use serde::Deserialize;
 use weir_dataflow::operator::OperatorError;
 
+pub use self::debezium::DebeziumJsonOptions;
+pub(crate) use self::debezium::{DebeziumJsonDecoder, DebeziumJsonEncoder};
 pub(crate) use self::parse::{JsonRules, parse_json_row};
 pub(crate) use self::write::append_json;
 use super::{Messages, RowDecoder, RowEncoder, TimestampFormat};

@@ -22,20 +22,20 @@ pub(crate) struct JsonRules {
 
 /// Parses one line and pushes its values. The caller then commits the row, or rolls it back after an error.
 pub(crate) fn parse_json_row(line: &[u8], rows: &mut RowBuffer, rules: JsonRules) -> Result<(), BadValue> {
-    let mut parser = Parser { bytes: line, at: 0, rules };
+    let mut parser = Parser::new(line, 0, rules);
     let complete = rows.rows();
     match parser.peek() {
         Some(b'{') => parser.row(rows.columns_mut(), complete)?,
         Some(_) => return Err(parser.bad("expected an object")),
         None => return Err(parser.bad("EOF before the object")),
     }
-    if parser.peek().is_some() { Err(parser.bad("trailing characters")) } else { Ok(()) }
+    parser.end()
 }
 
 /// Parses a message, which is one row, or an array of rows as Flink has it. Completes the rows and returns how many there are. After an
 /// error some may be complete.
 pub(super) fn parse_json_message(message: &[u8], rows: &mut RowBuffer, rules: JsonRules) -> Result<usize, BadValue> {
-    let mut parser = Parser { bytes: message, at: 0, rules };
+    let mut parser = Parser::new(message, 0, rules);
     if parser.peek() != Some(b'[') {
         parse_json_row(message, rows, rules)?;
         rows.commit_row(message.len());
@@ -57,16 +57,32 @@ pub(super) fn parse_json_message(message: &[u8], rows: &mut RowBuffer, rules: Js
             }
         }
     }
-    if parser.peek().is_some() { Err(parser.bad("trailing characters")) } else { Ok(count) }
+    parser.end().map(|()| count)
 }
 
-struct Parser<'a> {
+/// Reads one value after the other.
+pub(super) struct Parser<'a> {
     bytes: &'a [u8],
     at: usize,
     rules: JsonRules,
 }
 
 impl<'a> Parser<'a> {
+    /// Reads from this byte on.
+    pub(super) fn new(bytes: &'a [u8], at: usize, rules: JsonRules) -> Self {
+        Self { bytes, at, rules }
+    }
+
+    /// Error: more follows.
+    pub(super) fn end(&mut self) -> Result<(), BadValue> {
+        if self.peek().is_some() { Err(self.bad("trailing characters")) } else { Ok(()) }
+    }
+
+    /// Where the next value begins, if it is an object.
+    pub(super) fn place_of_object(&mut self) -> Option<usize> {
+        (self.peek() == Some(b'{')).then_some(self.at)
+    }
+
     fn bad(&self, what: &str) -> BadValue {
         BadValue(format!("{what} at byte {}", self.at + 1))
     }
@@ -106,7 +122,10 @@ impl<'a> Parser<'a> {
     }
 
     /// Reads an object. `each` reads the value of a member.
-    fn members(&mut self, mut each: impl FnMut(&mut Self, Cow<'a, str>) -> Result<(), BadValue>) -> Result<(), BadValue> {
+    pub(super) fn members(
+        &mut self,
+        mut each: impl FnMut(&mut Self, Cow<'a, str>) -> Result<(), BadValue>,
+    ) -> Result<(), BadValue> {
         self.expect(b'{')?;
         if self.peek() == Some(b'}') {
             self.at += 1;
@@ -123,7 +142,7 @@ impl<'a> Parser<'a> {
     }
 
     /// Reads an object and pushes one value into each of the columns, which have `complete` values.
-    fn row(&mut self, columns: &mut [Column], complete: usize) -> Result<(), BadValue> {
+    pub(super) fn row(&mut self, columns: &mut [Column], complete: usize) -> Result<(), BadValue> {
         // Members are usually in the order of the columns, so try the next column first.
         let mut expected = 0;
         self.members(|parser, name| {
@@ -266,7 +285,7 @@ impl<'a> Parser<'a> {
     }
 
     /// Skips a value.
-    fn skip(&mut self) -> Result<(), BadValue> {
+    pub(super) fn skip(&mut self) -> Result<(), BadValue> {
         match self.peek() {
             Some(b'"') => self.string().map(|_| ()),
             Some(b'-' | b'0'..=b'9') => self.number().map(|_| ()),
@@ -296,7 +315,7 @@ impl<'a> Parser<'a> {
     }
 
     /// Reads a text in quotes.
-    fn string(&mut self) -> Result<Cow<'a, str>, BadValue> {
+    pub(super) fn string(&mut self) -> Result<Cow<'a, str>, BadValue> {
         self.expect(b'"')?;
         let start = self.at;
         let mut escaped = false;

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{FORMATS, list, lower};
+use super::{FORMATS, MESSAGE_FORMATS, list, lower};
 use crate::connector::Request;
 use crate::connector::format::{Format, option_below};
 use crate::script::SqlError;
@@ -33,7 +33,7 @@ impl<'a> Formats<'a> {
         let value = Format::required(options, &format!("{prefix}format"), prefix)?;
         let key = Key::of_fields(request)?;
         for unused in [Some(other), key.is_none().then_some("key.")].into_iter().flatten() {
-            if let Some(option) = option_below(options, unused, FORMATS) {
+            if let Some(option) = option_below(options, unused, MESSAGE_FORMATS) {
                 return Err(options.invalid(option, &format!("has no effect: there is no '{unused}format'")));
             }
         }
@@ -56,13 +56,18 @@ impl<'a> Formats<'a> {
 
     fn new(request: &'a Request<'_>, key: Option<Key<'a>>, value: Format<'a>) -> Result<Self, SqlError> {
         let options = &request.options;
-        value.refuse_others(FORMATS)?;
+        value.refuse_others(MESSAGE_FORMATS)?;
         let value_includes_key = lower(options.text("value.fields-include").unwrap_or("ALL")) == "all";
         if value_includes_key && key.as_ref().is_some_and(|key| !key.prefix.is_empty()) {
             let error = options.invalid("key.fields-prefix", "needs 'value.fields-include' = 'EXCEPT_KEY'");
             return Err(error.hint("the value would have columns with the prefix"));
         }
         Ok(Self { key, value, value_includes_key })
+    }
+
+    /// Whether rows are changes.
+    pub(super) fn have_changes(&self) -> bool {
+        self.value.has_changes()
     }
 
     /// Whether values that can't be read are NULL.

@@ -10,14 +10,18 @@ use weir_protocol::job_graph::{DataType, ElementType, OperatorDescriptor};
 
 use self::formats::Formats;
 use self::position::position;
-use super::format::Format;
+use super::format::{Format, is_changelog};
 use super::option::{ConnectorOption, Options, ignored, refused, used};
 use super::{Metadata, Request, SinkChanges, SinkDescriptor, SourceDescriptor};
 use crate::OptionValue::{Choice, Duration, Integer, Text};
+use crate::catalog::CatalogTable;
 use crate::option::duration_ms;
 use crate::script::SqlError;
 
+/// Formats of rows that are all inserts.
 const FORMATS: &[&str] = &["csv", "json", "raw"];
+/// The formats of values of messages.
+const MESSAGE_FORMATS: &[&str] = &["csv", "debezium-json", "json", "raw"];
 const START_MODES: &[&str] = &["earliest-offset", "latest-offset", "group-offsets", "timestamp", "specific-offsets"];
 const STOP_MODES: &[&str] = &["unbounded", "latest-offset", "group-offsets", "timestamp", "specific-offsets"];
 const GUARANTEES: &[&str] = &["none", "at-least-once", "exactly-once"];
@@ -31,7 +35,7 @@ pub(super) const TOPIC: &[ConnectorOption] = &[
     refused("topic-pattern", "Name the topics in 'topic'."),
     used("properties.bootstrap.servers", Text, "", "Addresses of brokers, as in host:9092,host:9092."),
     used("properties.*", Text, "", "Any option of a Kafka client, such as properties.security.protocol."),
-    used("value.format", Choice(FORMATS), "", "The format of the values of messages. Its options begin with 'value.'."),
+    used("value.format", Choice(MESSAGE_FORMATS), "", "The format of the values of messages. Its options begin with 'value.'."),
     used("key.format", Choice(FORMATS), "none", "The format of the keys of messages. Its options begin with 'key.'."),
     used("key.fields-prefix", Text, "none", "What the columns of the key begin with in the table, but not in messages."),
     used(
@@ -60,7 +64,7 @@ pub(super) const TOPIC: &[ConnectorOption] = &[
 /// The further options of a table of messages.
 pub(super) const OPTIONS: &[ConnectorOption] = &[
     used("properties.group.id", Text, "none", "The consumer group to which a source commits its offsets."),
-    used("format", Choice(FORMATS), "", "The format of the values of messages, if there is no 'value.format'."),
+    used("format", Choice(MESSAGE_FORMATS), "", "The format of the values of messages, if there is no 'value.format'."),
     used("key.fields", Text, "none", "The columns that the key holds, as in 'a;b'."),
     used("scan.startup.mode", Choice(START_MODES), "group-offsets", "Where a job without state begins to read."),
     used(
@@ -139,6 +143,12 @@ fn nullable(data_type: DataType) -> Box<ElementType> {
     Box::new(ElementType { data_type, nullable: true })
 }
 
+/// Whether the values of a table are changes of rows.
+pub(super) fn emits_changes(table: &CatalogTable) -> bool {
+    let format = table.options.get("value.format").or_else(|| table.options.get("format"));
+    format.is_some_and(|format| is_changelog(format))
+}
+
 /// How to read topics.
 pub(super) fn source(request: &Request<'_>) -> Result<SourceDescriptor, SqlError> {
     refuse_key(request)?;
@@ -173,13 +183,21 @@ pub(super) fn sink(request: &Request<'_>) -> Result<SinkDescriptor, SqlError> {
     if partitioner == "round-robin" && options.text("key.fields").is_some() {
         return Err(options.invalid("sink.partitioner", "is 'round-robin', which 'key.fields' excludes"));
     }
-    let mut set = written(request, &Formats::of_messages(request)?)?;
+    let formats = Formats::of_messages(request)?;
+    let mut set = written(request, &formats)?;
     set.insert("partitioner".to_owned(), json!(partitioner));
     if let Some(guarantee) = options.text("sink.semantic") {
         set.insert("guarantee".to_owned(), json!(lower(guarantee)));
     }
     let operator = OperatorDescriptor::new("sink.kafka", set);
-    Ok(SinkDescriptor { operator, changes: SinkChanges::Refused, notices: options.take_notices() })
+    let changes = if formats.have_changes() { SinkChanges::All } else { SinkChanges::Refused };
+    if changes == SinkChanges::All && options.text("key.fields").is_none() && partitioner != "fixed" {
+        let path = request.path;
+        options.notice(format!(
+            "table {path}: the changes of a row may come to several partitions, in any order. Set 'key.fields' or 'sink.partitioner' = 'fixed'."
+        ));
+    }
+    Ok(SinkDescriptor { operator, changes, notices: options.take_notices() })
 }
 
 /// How to write the newest row of each primary key to a topic.
@@ -278,12 +296,12 @@ fn connection(request: &Request<'_>, foreign: &[&str]) -> Result<BTreeMap<String
     Ok(set)
 }
 
-/// Refuses a primary key. Error: `SQL-CATALOG`.
+/// Refuses a primary key of rows that are all inserts. Error: `SQL-CATALOG`.
 fn refuse_key(request: &Request<'_>) -> Result<(), SqlError> {
-    if request.table.primary_key.is_empty() {
+    if request.table.primary_key.is_empty() || emits_changes(request.table) {
         return Ok(());
     }
-    let message = format!("table {}: connector 'kafka' can't have a PRIMARY KEY, because it never updates a row", request.path);
+    let message = format!("table {}: this format can't have a PRIMARY KEY, because it never updates a row", request.path);
     Err(SqlError::new("SQL-CATALOG", message).hint("leave it out, or write with connector 'upsert-kafka'"))
 }
 

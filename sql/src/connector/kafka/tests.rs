@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use crate::connector::tests::{options, path, table};
-use crate::connector::{SinkChanges, SinkDescriptor, SourceDescriptor, sink, source};
+use crate::connector::{SinkChanges, SinkDescriptor, SourceDescriptor, emits_changes, sink, source};
 use crate::script::SqlError;
 
 const COLUMNS: &str = "id BIGINT, name STRING, c AS id + 1, at TIMESTAMP_LTZ(3) METADATA FROM 'timestamp',
@@ -159,7 +159,7 @@ fn wrong_options_are_refused_with_a_hint() {
         (&format!("{one}, {json}, 'scan.bounded.mode'='group-offsets'"), "SQL-OPTION", "is missing", "'scan.bounded.mode'"),
         (one, "SQL-OPTION", "'format' is missing", ""),
         (&format!("{one}, {json}, 'topic-pattern'='t.*'"), "SQL-UNSUPPORTED", "topic-pattern", "'topic'"),
-        (&format!("{one}, 'format'='avro'"), "SQL-OPTION", "'avro'; it must be one of csv, json, raw", ""),
+        (&format!("{one}, 'format'='avro'"), "SQL-OPTION", "'avro'; it must be one of csv, debezium-json, json, raw", ""),
         (&format!("{one}, {json}, 'value.format'='json'"), "SQL-OPTION", "'value.format' and 'format' exclude", ""),
         (&format!("{one}, {json}, 'raw.endianness'='big-endian'"), "SQL-OPTION", "does not fit 'format' = 'json'", ""),
         (&format!("{one}, {json}, 'value.json.ignore-parse-errors'='true'"), "SQL-OPTION", "there is no 'value.format'", ""),
@@ -301,4 +301,31 @@ fn an_upserting_sink_has_its_primary_key_as_key() {
         let error = of(columns, given).0.unwrap_err();
         assert!(error.message.contains(part), "{columns} {given}: {error}");
     }
+}
+
+#[test]
+fn changes_are_read_and_written_as_debezium_has_them() {
+    let columns = "id BIGINT, n INT, PRIMARY KEY (id) NOT ENFORCED";
+    let of = |given: &str| table(columns, &format!("{LEAST}, {given}"));
+    let debezium =
+        of("'format'='debezium-json', 'debezium-json.schema-include'='true', 'debezium-json.ignore-parse-errors'='true'");
+    assert!(emits_changes(&debezium));
+    let read = source(&path(), &debezium, &["n"]).unwrap();
+    let set = options(&read.operator);
+    let format = json!({"kind": "debezium-json", "schema_include": true, "ignore_parse_errors": true});
+    assert_eq!((&set["value"]["format"], &set["ignore_parse_errors"]), (&format, &json!(true)));
+    assert_eq!(read.columns.len(), 1, "the kind of a row is no column of the table");
+    assert_eq!(sink(&path(), &debezium).unwrap_err().code, "SQL-UNSUPPORTED");
+
+    let keyed = "'value.format'='debezium-json', 'key.format'='raw', 'key.fields'='id'";
+    let written = sink(&path(), &of(keyed)).unwrap();
+    assert_eq!(options(&written.operator)["value"]["format"], json!({"kind": "debezium-json", "timestamp_format": "sql"}));
+    assert_eq!((written.changes, written.notices.len()), (SinkChanges::All, 0));
+    assert_eq!(sink(&path(), &of("'format'='debezium-json'")).unwrap().notices.len(), 1, "changes without a key");
+
+    assert!(!emits_changes(&of("'format'='json'")));
+    let error = sink(&path(), &of("'format'='json'")).unwrap_err();
+    assert!(error.message.contains("can't have a PRIMARY KEY"), "{error}");
+    let error = source(&path(), &of("'format'='json', 'key.format'='debezium-json', 'key.fields'='id'"), &["n"]).unwrap_err();
+    assert!(error.message.contains("one of csv, json, raw"), "{error}");
 }

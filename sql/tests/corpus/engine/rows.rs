@@ -7,6 +7,7 @@ use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use bytes::Bytes;
 use serde_json::json;
+use weir_dataflow::changelog::kind_column;
 use weir_dataflow::element::CheckpointBarrier;
 use weir_dataflow::operator::{OperatorContext, OperatorError, RestoredState, StateSnapshot};
 use weir_dataflow::registry::{BuiltOperator, OperatorRegistry};
@@ -61,13 +62,15 @@ pub(crate) fn release(table: &Table, rows: usize, ended: bool) {
     (table.released, table.ended) = (rows, ended);
 }
 
-/// Lets the sources of files with these paths read the tables instead.
+/// Lets the sources of files with these paths, and of brokers that are called so, read the tables instead.
 pub(crate) fn read_from(tables: &[&Table], graph: &mut JobGraph) {
     for operator in graph.vertices.iter_mut().flat_map(|vertex| vertex.operators.first_mut()) {
-        if operator.kind != "source.file" {
-            continue;
-        }
-        let table = tables.iter().find(|table| operator.options["path"] == json!(table.path()));
+        let place = match operator.kind.as_str() {
+            "source.file" => "path",
+            "source.kafka" => "bootstrap_servers",
+            _ => continue,
+        };
+        let table = tables.iter().find(|table| operator.options[place] == json!(table.path()));
         let table = table.expect("all tables are the test's");
         let (uid, columns) = (operator.uid.clone(), operator.options.get("columns").cloned());
         let options = BTreeMap::from([("number".to_owned(), json!(table.number)), ("columns".to_owned(), json!(columns))]);
@@ -83,7 +86,10 @@ pub(super) fn register(registry: &mut OperatorRegistry) {
         let stored = tables[&number].splits[0].schema();
         let columns = match descriptor.options["columns"].as_array() {
             None => (0..stored.fields().len()).collect(),
-            Some(names) => names.iter().map(|name| stored.index_of(name.as_str().unwrap()).unwrap()).collect::<Vec<_>>(),
+            Some(names) => {
+                let wanted = names.iter().map(|name| stored.index_of(name.as_str().unwrap()).unwrap());
+                wanted.chain(kind_column(&stored)).collect::<Vec<_>>()
+            }
         };
         let schema: SchemaRef = stored.project(&columns).unwrap().into();
         let next = (0..SPLITS).map(|_| None).collect();
