@@ -6,6 +6,7 @@ use arrow_schema::{Field, Schema, SchemaRef};
 use serde::Deserialize;
 use weir_connectors::formats::FormatOptions;
 use weir_connectors::options;
+use weir_dataflow::changelog::kind_field;
 use weir_dataflow::operator::OperatorError;
 
 /// The key of a record.
@@ -27,6 +28,13 @@ pub(crate) struct ValueOptions {
     format: FormatOptions,
 }
 
+impl ValueOptions {
+    /// Whether the format tells inserted, updated and deleted rows apart.
+    pub(crate) fn has_changes(&self) -> bool {
+        self.format.has_changes()
+    }
+}
+
 /// Key and value of records, for rows of one schema.
 #[derive(Debug, Clone)]
 pub(crate) struct RowFormat {
@@ -42,6 +50,15 @@ pub(crate) struct RowPart {
     pub(crate) columns: Vec<usize>,
     /// The same columns, as the format calls them.
     pub(crate) schema: SchemaRef,
+}
+
+impl RowPart {
+    /// The columns of its rows: if the format has changes, the last one has their kinds.
+    pub(crate) fn schema_of_rows(&self, columns: &Schema) -> SchemaRef {
+        let fields = columns.fields().iter().cloned();
+        let kind = self.format.has_changes().then(|| Arc::new(kind_field()));
+        Arc::new(Schema::new(fields.chain(kind).collect::<Vec<_>>()))
+    }
 }
 
 impl RowFormat {
@@ -68,6 +85,9 @@ impl RowFormat {
             let column = schema.field(index);
             key_columns.push(index);
             key_schema.push(Field::new(inside, column.data_type().clone(), column.is_nullable()));
+        }
+        if key.is_some_and(|key| key.format.has_changes()) {
+            return Err(options::invalid(kind, "the key can't have a format of changes"));
         }
         if key.is_some() && key_columns.is_empty() {
             return Err(options::invalid(kind, "the key has no columns"));

@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use arrow_array::builder::{BinaryBuilder, MapBuilder, MapFieldNames, StringBuilder};
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Int32Type, Int64Type, TimestampMillisecondType};
-use arrow_array::{Array, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray};
+use arrow_array::types::{Int8Type, Int32Type, Int64Type, TimestampMillisecondType};
+use arrow_array::{Array, Int8Array, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray};
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use serde_json::json;
+use weir_dataflow::changelog::RowKind;
 use weir_dataflow::source::SourcePoll;
 
 use self::bench::{Reader, Sink, create_topic, id_schema, ids, kafka, millis};
@@ -21,7 +22,7 @@ fn rich_batch() -> RecordBatch {
     for row in 0..3_u8 {
         headers.keys().append_value("trace");
         headers.values().append_value([row, 255]);
-        headers.append(true).unwrap();
+        headers.append(true).expect("a row");
     }
     let headers = headers.finish();
     let time = DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
@@ -39,7 +40,7 @@ fn rich_batch() -> RecordBatch {
         ),
         Arc::new(headers),
     ];
-    RecordBatch::try_new(Arc::new(schema), columns).unwrap()
+    RecordBatch::try_new(Arc::new(schema), columns).expect("a batch")
 }
 
 #[test]
@@ -103,8 +104,7 @@ fn a_restored_source_goes_on_where_it_was_also_with_another_parallelism_and_new_
     let directory = tempfile::tempdir().unwrap();
     let kafka = kafka(1, directory.path());
     create_topic(&kafka, "grow", 3);
-    let sink_options = Sink::options(&kafka, "grow", "at-least-once", json!({"metadata.max.age.ms": "100"}));
-    let mut spread = sink_options.clone();
+    let mut spread = Sink::options(&kafka, "grow", "at-least-once", json!({"metadata.max.age.ms": "100"}));
     spread["partitioner"] = json!("round-robin");
     let mut sink = Sink::new(&spread, id_schema(), (0, 1), &[]);
     sink.write(ids(0..1_000));
@@ -220,6 +220,120 @@ fn a_source_starts_where_it_is_told() {
     let built = bench::build("source.kafka", &options, 0, 1, None).unwrap();
     let weir_dataflow::registry::BuiltOperator::Source(mut source, _) = built else { panic!() };
     assert_eq!(source.propose_splits().unwrap_err().code, "KAFKA-NO-OFFSET");
+}
+
+/// Inserts, updates and deletes a row.
+fn changes() -> RecordBatch {
+    let schema = Schema::new(vec![
+        Field::new("id", DataType::Int64, false),
+        Field::new("name", DataType::Utf8, true),
+        weir_dataflow::changelog::kind_field(),
+    ]);
+    let kinds = [RowKind::Insert, RowKind::UpdateBefore, RowKind::UpdateAfter, RowKind::Delete];
+    let columns: Vec<Arc<dyn Array>> = vec![
+        Arc::new(Int64Array::from(vec![7; 4])),
+        Arc::new(StringArray::from(vec!["a", "a", "b", "b"])),
+        Arc::new(Int8Array::from_iter_values(kinds.map(|kind| kind as i8))),
+    ];
+    RecordBatch::try_new(Arc::new(schema), columns).expect("a batch")
+}
+
+#[test]
+fn changes_are_written_as_the_newest_rows_of_keys_or_as_changes() {
+    let directory = tempfile::tempdir().unwrap();
+    let kafka = kafka(1, directory.path());
+    for topic in ["newest", "changes"] {
+        create_topic(&kafka, topic, 1);
+    }
+    let mut options = Sink::options(&kafka, "newest", "at-least-once", json!({}));
+    (options["upsert"], options["key"]) = (json!(true), json!({"format": {"kind": "json"}, "fields": ["id"]}));
+    let mut sink = Sink::new(&options, changes().schema(), (0, 1), &[]);
+    sink.write(changes());
+    sink.checkpoint(1);
+    let source = json!({
+        "bootstrap_servers": kafka.bootstrap_servers(), "topics": ["newest"], "stop": {"mode": "latest"},
+        "schema": [{"name": "key", "type": "string"}, {"name": "value", "type": "string"}],
+        "key": {"format": {"kind": "raw"}, "fields": ["key"]}, "value": {"format": {"kind": "raw"}}, "value_includes_key": false,
+    });
+    let batches = Reader::new(&source, (0, 1), &[]).read(usize::MAX);
+    let mut rows = Vec::new();
+    for batch in &batches {
+        let (keys, values) = (batch.column(0).as_string::<i32>(), batch.column(1).as_string::<i32>());
+        rows.extend(keys.iter().zip(values).map(|(key, value)| (key.unwrap().to_owned(), value.map(str::to_owned))));
+    }
+    let value = |name: &str| (r#"{"id":7}"#.to_owned(), Some(format!(r#"{{"id":7,"name":"{name}"}}"#)));
+    assert_eq!(rows, [value("a"), value("b"), (r#"{"id":7}"#.to_owned(), None)]);
+
+    let mut options = Sink::options(&kafka, "changes", "at-least-once", json!({}));
+    options["value"] = json!({"format": {"kind": "debezium-json"}});
+    let mut sink = Sink::new(&options, changes().schema(), (0, 1), &[]);
+    sink.write(changes());
+    sink.checkpoint(1);
+    let source = json!({
+        "bootstrap_servers": kafka.bootstrap_servers(), "topics": ["changes"], "stop": {"mode": "latest"}, "columns": ["name"],
+        "schema": [{"name": "id", "type": "bigint", "nullable": false}, {"name": "name", "type": "string"}],
+        "value": {"format": {"kind": "debezium-json"}}, "metadata": [{"name": "offset", "key": "offset"}],
+    });
+    let batches = Reader::new(&source, (0, 1), &[]).read(usize::MAX);
+    let mut rows = Vec::new();
+    for batch in &batches {
+        let names: Vec<_> = batch.schema().fields().iter().map(|field| field.name().clone()).collect();
+        assert_eq!(names, ["name", "offset", "__kind"]);
+        let kinds = batch.column(2).as_primitive::<Int8Type>();
+        rows.extend(batch.column(0).as_string::<i32>().iter().flatten().map(str::to_owned).zip(kinds.values().to_vec()));
+    }
+    // As in Flink, an update is the deletion of one row and the creation of another.
+    let expected = [("a", RowKind::Insert), ("a", RowKind::Delete), ("b", RowKind::Insert), ("b", RowKind::Delete)];
+    assert_eq!(rows, expected.map(|(name, kind)| (name.to_owned(), kind as i8)));
+}
+
+#[test]
+fn records_that_cannot_be_read_go_elsewhere_with_the_reason() {
+    let directory = tempfile::tempdir().unwrap();
+    let kafka = kafka(1, directory.path());
+    for topic in ["mixed", "dead"] {
+        create_topic(&kafka, topic, 1);
+    }
+    let mut options = Sink::options(&kafka, "mixed", "at-least-once", json!({}));
+    options["value"] = json!({"format": {"kind": "raw"}});
+    let lines = [r#"{"id": 1}"#, "nonsense", r#"{"id": "many"}"#, r#"{"id": 2}"#];
+    let schema = Arc::new(Schema::new(vec![Field::new("line", DataType::Utf8, false)]));
+    let mut sink = Sink::new(&options, Arc::clone(&schema), (0, 1), &[]);
+    sink.write(RecordBatch::try_new(schema, vec![Arc::new(StringArray::from(lines.to_vec()))]).unwrap());
+    sink.checkpoint(1);
+
+    let mut options = Reader::options(&kafka, "mixed", "read_committed");
+    (options["stop"], options["dead_letter_topic"], options["max_bad_rows"]) =
+        (json!({"mode": "latest"}), json!("dead"), json!(2));
+    let mut reader = Reader::new(&options, (0, 1), &[]);
+    assert_eq!(reader.read_ids(usize::MAX), [1, 2]);
+    bench::state(reader.source.snapshot(&bench::barrier(1)).unwrap()).unwrap();
+    let source = json!({
+        "bootstrap_servers": kafka.bootstrap_servers(), "topics": ["dead"], "stop": {"mode": "latest"},
+        "schema": [{"name": "line", "type": "string"}], "value": {"format": {"kind": "raw"}},
+        "metadata": [{"name": "headers", "key": "headers"}],
+    });
+    let batches = Reader::new(&source, (0, 1), &[]).read(usize::MAX);
+    let lines: Vec<_> = batches.iter().flat_map(|batch| batch.column(0).as_string::<i32>().iter().flatten()).collect();
+    assert_eq!(lines, ["nonsense", r#"{"id": "many"}"#]);
+    let headers = batches[0].column(1).as_map().value(0);
+    let (names, values) = (headers.column(0).as_string::<i32>(), headers.column(1).as_binary::<i32>());
+    let header =
+        |name: &str| names.iter().position(|found| found == Some(name)).map(|at| String::from_utf8_lossy(values.value(at)));
+    assert_eq!((header("weir.topic").unwrap().as_ref(), header("weir.offset").unwrap().as_ref()), ("mixed", "1"));
+    assert!(header("weir.reason").unwrap().contains("expected an object"), "{:?}", header("weir.reason"));
+
+    options["max_bad_rows"] = json!(1);
+    let mut reader = Reader::new(&options, (0, 1), &[]);
+    let end = std::time::Instant::now() + bench::PATIENCE;
+    let error = loop {
+        match reader.source.poll(millis(), 100) {
+            Err(error) => break error,
+            Ok(_) => assert!(std::time::Instant::now() < end),
+        }
+    };
+    assert_eq!(error.code, "SOURCE-BAD-ROW", "{error}");
+    assert!(error.message.contains("topic mixed, partition 0, offset 2"), "{error}");
 }
 
 #[test]

@@ -24,7 +24,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 pub(crate) struct Connection {
     stream: Box<dyn Stream>,
     address: String,
-    versions: ApiVersionsResponse,
+    versions: Box<ApiVersionsResponse>,
     correlation: i32,
     request_timeout: Duration,
 }
@@ -48,11 +48,11 @@ impl Connection {
         let mut connection = Self {
             stream,
             address: address.to_owned(),
-            versions: ApiVersionsResponse::default(),
+            versions: Box::default(),
             correlation: 0,
             request_timeout: settings.request_timeout,
         };
-        connection.versions = connection.ask_versions().await?;
+        connection.versions = Box::new(connection.ask_versions().await?);
         if let Some(credentials) = &settings.sasl {
             sasl::authenticate(&mut connection, credentials).await?;
         }

@@ -14,9 +14,11 @@ use crate::client::{ClientSettings, Metadata, ProducerIdentity, init_idempotent_
 /// How long brokers are asked for an identity before the producer fails.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+type Outcome = Result<Arc<Writer>, OperatorError>;
+
 /// Gets an identity in the background, so that brokers can tell repeated batches.
 pub(crate) struct PlainWriter {
-    outcome: Arc<Mutex<Option<Result<Arc<Writer>, OperatorError>>>>,
+    outcome: Arc<Mutex<Option<Outcome>>>,
     task: JoinHandle<()>,
 }
 
@@ -34,7 +36,7 @@ impl PlainWriter {
         Ok(Self { outcome, task })
     }
 
-    fn outcome(&self) -> Option<Result<Arc<Writer>, OperatorError>> {
+    fn outcome(&self) -> Option<Outcome> {
         self.outcome.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 

@@ -57,7 +57,7 @@ pub(super) struct RowWriter {
     key: Option<PartWriter>,
     value: PartWriter,
     metadata: Vec<(usize, WritableMetadata)>,
-    /// Position of the kinds of rows, if the input may have them.
+    /// Position of the kinds of rows, if they decide what is written of a row.
     kinds: Option<usize>,
 }
 
@@ -71,9 +71,12 @@ struct PartWriter {
 }
 
 impl PartWriter {
-    fn new(part: &RowPart) -> Result<Self, OperatorError> {
+    /// `kinds`: the position of the kinds of rows, if the input has them.
+    fn new(part: &RowPart, kinds: Option<usize>) -> Result<Self, OperatorError> {
         let encoder = part.format.encoder(&part.schema)?;
-        let (columns, schema) = (part.columns.clone(), SchemaRef::clone(&part.schema));
+        let kinds = kinds.filter(|_| part.format.has_changes());
+        let schema = if kinds.is_some() { part.schema_of_rows(&part.schema) } else { SchemaRef::clone(&part.schema) };
+        let columns = part.columns.iter().copied().chain(kinds).collect();
         Ok(Self { encoder, columns, schema, messages: Messages::default() })
     }
 
@@ -94,10 +97,10 @@ impl RowWriter {
         let position = |column: &MetadataColumn| settings.schema.index_of(&column.name).map(|index| (index, column.key));
         let metadata = settings.metadata.iter().map(position).collect::<Result<_, _>>();
         Ok(Self {
-            key: settings.format.key.as_ref().map(PartWriter::new).transpose()?,
-            value: PartWriter::new(&settings.format.value)?,
+            key: settings.format.key.as_ref().map(|key| PartWriter::new(key, None)).transpose()?,
+            value: PartWriter::new(&settings.format.value, settings.kinds)?,
             metadata: metadata.map_err(|error| OperatorError::fatal("SINK-SCHEMA", error.to_string()))?,
-            kinds: settings.upsert.then_some(settings.schema.fields().len()),
+            kinds: settings.kinds.filter(|_| settings.upsert),
         })
     }
 
@@ -114,7 +117,7 @@ impl RowWriter {
             key.encode(batch)?;
         }
         self.value.encode(batch)?;
-        let kinds = self.kinds.and_then(|position| batch.columns().get(position)).map(|column| column.as_primitive::<Int8Type>());
+        let kinds = self.kinds.map(|position| batch.column(position)).map(|column| column.as_primitive::<Int8Type>());
         let timestamps = self.column(batch, WritableMetadata::Timestamp);
         let timestamps = timestamps.map(|column| column.as_primitive::<TimestampMillisecondType>());
         let headers = self.column(batch, WritableMetadata::Headers).map(|column| headers(column.as_map()));

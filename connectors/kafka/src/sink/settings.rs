@@ -8,6 +8,7 @@ use weir_connectors::options;
 use weir_dataflow::changelog::kind_column;
 use weir_dataflow::operator::OperatorError;
 use weir_protocol::job_graph::OperatorDescriptor;
+use weir_protocol::job_graph::validate::KAFKA_TRANSACTION_TIMEOUT_MS;
 
 use super::partitioner::PartitionerKind;
 use super::rows::MetadataColumn;
@@ -54,9 +55,6 @@ pub(super) enum Guarantee {
     ExactlyOnce,
 }
 
-/// Default of `transaction.timeout.ms`: the longest that brokers allow by default.
-const TRANSACTION_TIMEOUT_MS: u64 = 900_000;
-
 /// What is written, where, and with which promise.
 pub(super) struct Settings {
     pub(super) producer: ProducerSettings,
@@ -64,6 +62,8 @@ pub(super) struct Settings {
     pub(super) metadata: Vec<MetadataColumn>,
     /// The columns of the input, without that of kinds.
     pub(super) schema: SchemaRef,
+    /// Position of the kinds of rows in the input, if it has them.
+    pub(super) kinds: Option<usize>,
     pub(super) partitioner: PartitionerKind,
     pub(super) guarantee: Guarantee,
     pub(super) transactional_id_prefix: Option<String>,
@@ -87,15 +87,18 @@ impl Settings {
             return Err(options::invalid(kind, "exactly-once needs the property acks = all"));
         }
         let timeout =
-            properties.number("transaction.timeout.ms", TRANSACTION_TIMEOUT_MS, 1_000..=i32::MAX as u64).map_err(bad)?;
+            properties.number("transaction.timeout.ms", KAFKA_TRANSACTION_TIMEOUT_MS, 1_000..=i32::MAX as u64).map_err(bad)?;
         let prefix = options.transactional_id_prefix.filter(|prefix| !prefix.is_empty());
         let schema = match kind_column(input) {
-            Some(position) if options.upsert => {
+            Some(position) if options.upsert || options.value.has_changes() => {
                 let columns: Vec<_> = (0..position).collect();
                 input.project(&columns).map(SchemaRef::new).map_err(|error| options::invalid(kind, error))?
             }
             Some(_) => {
-                return Err(options::invalid(kind, "the rows are changes of a table, which need \"upsert\": true and a key"));
+                return Err(options::invalid(
+                    kind,
+                    "the rows are changes of a table, which need \"upsert\": true and a key, or a format of changes",
+                ));
             }
             None => SchemaRef::clone(input),
         };
@@ -109,6 +112,7 @@ impl Settings {
             format,
             metadata: options.metadata,
             schema,
+            kinds: kind_column(input),
             partitioner: options.partitioner,
             guarantee: options.guarantee,
             transactional_id_prefix: prefix,

@@ -38,7 +38,7 @@ impl PartReader {
         let (inside, columns): (Vec<_>, Vec<_>) = part.columns.iter().enumerate().filter_map(place).unzip();
         let schema = part.schema.project(&inside).map_err(|error| OperatorError::fatal("SOURCE-SCHEMA", error.to_string()))?;
         let decoder = part.format.projecting_decoder(&part.schema, &inside)?;
-        Ok(Self { decoder, rows: RowBuffer::new(Arc::new(schema))?, columns })
+        Ok(Self { decoder, rows: RowBuffer::new(part.schema_of_rows(&schema))?, columns })
     }
 
     #[inline]
@@ -58,7 +58,8 @@ pub(super) enum Unread {
 }
 
 impl RowReader {
-    /// `wanted` are the positions of the columns of `format` that are read; `schema` has them, then those of metadata.
+    /// `wanted` are the positions of the columns of `format` that are read; `schema` has them, then those of metadata, then that of kinds if the
+    /// rows are changes.
     pub(super) fn new(
         format: &RowFormat,
         wanted: &[usize],
@@ -120,13 +121,16 @@ impl RowReader {
         self.bytes = 0;
         let metadata = self.metadata.finish();
         let mut columns: Vec<Option<ArrayRef>> = vec![None; self.schema.fields().len() - metadata.len()];
+        let mut kinds = None;
         for part in self.key.iter_mut().chain([&mut self.value]) {
             let batch = part.rows.finish().map_err(failed)?;
-            for (column, array) in part.columns.iter().zip(batch.columns()) {
+            let (arrays, of_kinds) = batch.columns().split_at(part.columns.len());
+            for (column, array) in part.columns.iter().zip(arrays) {
                 columns[*column] = Some(Arc::clone(array));
             }
+            kinds = kinds.or_else(|| of_kinds.first().cloned());
         }
-        let columns = columns.into_iter().flatten().chain(metadata).collect();
+        let columns = columns.into_iter().flatten().chain(metadata).chain(kinds).collect();
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options).map_err(failed)
     }

@@ -178,6 +178,7 @@ impl Settings {
         let dead_letters = options.dead_letter_topic.filter(|topic| !topic.is_empty());
         let dead_letters =
             dead_letters.map(|topic| ProducerSettings::new(fetch.client.clone(), topic, &properties)).transpose().map_err(bad)?;
+        let schema = format.value.schema_of_rows(&metadata.schema(&columns));
         Ok(Self {
             fetch: Arc::new(fetch),
             start: options.start,
@@ -189,7 +190,7 @@ impl Settings {
             format,
             dead_letters,
             wanted,
-            schema: metadata.schema(&columns),
+            schema,
             metadata,
             max_bad_rows: if options.ignore_parse_errors { u64::MAX } else { options.max_bad_rows },
         })

@@ -25,18 +25,17 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 /// Starts nodes that look for timed-out transactions all the time.
 pub(crate) fn kafka(nodes: usize, directory: &Path) -> KafkaCluster {
     let properties = vec!["transaction.abort.timed.out.transaction.cleanup.interval.ms=100".to_owned()];
-    KafkaCluster::start_with(nodes, directory, KafkaOptions { properties, ..KafkaOptions::default() }).unwrap()
+    KafkaCluster::start_with(nodes, directory, KafkaOptions { properties, ..KafkaOptions::default() }).expect("no error")
 }
 
 pub(crate) fn create_topic(kafka: &KafkaCluster, topic: &str, partitions: u32) {
     let (brokers, partitions) = (kafka.bootstrap_servers(), partitions.to_string());
     let arguments = ["--bootstrap-server", &brokers, "--create", "--topic", topic, "--partitions", &partitions];
-    kafka.tool("org.apache.kafka.tools.TopicCommand", &arguments).unwrap();
+    kafka.tool("org.apache.kafka.tools.TopicCommand", &arguments).expect("no error");
 }
 
 pub(crate) fn millis() -> u64 {
-    let now = weir_world::wall_clock_ms();
-    now.try_into().unwrap()
+    weir_world::wall_clock_ms()
 }
 
 fn registry() -> OperatorRegistry {
@@ -75,7 +74,7 @@ pub(crate) fn barrier(id: u64) -> CheckpointBarrier {
 
 /// A batch of a single BIGINT column `id`.
 pub(crate) fn ids(ids: impl IntoIterator<Item = i64>) -> RecordBatch {
-    RecordBatch::try_new(id_schema(), vec![Arc::new(Int64Array::from_iter_values(ids))]).unwrap()
+    RecordBatch::try_new(id_schema(), vec![Arc::new(Int64Array::from_iter_values(ids))]).expect("no error")
 }
 
 pub(crate) fn id_schema() -> SchemaRef {
@@ -109,11 +108,13 @@ impl Sink {
     }
 
     pub(crate) fn new(options: &Value, input: SchemaRef, (subtask, parallelism): (u32, u32), former: &[Bytes]) -> Self {
-        let BuiltOperator::Sink(mut operator) = build("sink.kafka", options, subtask, parallelism, Some(input)).unwrap() else {
+        let BuiltOperator::Sink(mut operator) =
+            build("sink.kafka", options, subtask, parallelism, Some(input)).expect("no error")
+        else {
             panic!("a sink")
         };
         if !former.is_empty() {
-            operator.restore(restored(former, subtask, parallelism)).unwrap();
+            operator.restore(restored(former, subtask, parallelism)).expect("no error");
         }
         Self { operator }
     }
@@ -130,18 +131,18 @@ impl Sink {
     }
 
     pub(crate) fn write(&mut self, batch: RecordBatch) {
-        self.try_ready().unwrap();
+        self.try_ready().expect("no error");
         self.operator.set_now(millis());
-        self.operator.process(0, batch, &mut Nowhere).unwrap();
+        self.operator.process(0, batch, &mut Nowhere).expect("no error");
     }
 
     /// Takes a snapshot and waits until it is durable.
     pub(crate) fn checkpoint(&mut self, id: u64) -> Bytes {
-        state(self.operator.snapshot(&barrier(id)).unwrap()).unwrap()
+        state(self.operator.snapshot(&barrier(id)).expect("no error")).expect("no error")
     }
 
     pub(crate) fn complete(&mut self, id: u64) {
-        self.operator.notify_checkpoint_complete(CheckpointId(id)).unwrap();
+        self.operator.notify_checkpoint_complete(CheckpointId(id)).expect("no error");
     }
 }
 
@@ -149,7 +150,7 @@ impl Sink {
 pub(crate) fn state(snapshot: StateSnapshot) -> Result<Bytes, OperatorError> {
     match snapshot.late_operator_state {
         Some(state) => state(),
-        None => Ok(snapshot.operator_state.unwrap()),
+        None => Ok(snapshot.operator_state.expect("a state")),
     }
 }
 
@@ -176,15 +177,16 @@ impl Reader {
     }
 
     pub(crate) fn new(options: &Value, (subtask, parallelism): (u32, u32), former: &[Bytes]) -> Self {
-        let BuiltOperator::Source(mut source, _) = build("source.kafka", options, subtask, parallelism, None).unwrap() else {
+        let BuiltOperator::Source(mut source, _) = build("source.kafka", options, subtask, parallelism, None).expect("no error")
+        else {
             panic!("a source")
         };
         if !former.is_empty() {
-            source.restore(restored(former, subtask, parallelism)).unwrap();
+            source.restore(restored(former, subtask, parallelism)).expect("no error");
         }
         if source.needs_splits() {
-            let splits = source.propose_splits().unwrap();
-            source.take_splits(&splits).unwrap();
+            let splits = source.propose_splits().expect("no error");
+            source.take_splits(&splits).expect("no error");
         }
         Self { source }
     }
@@ -194,7 +196,7 @@ impl Reader {
         let end = Instant::now() + PATIENCE;
         let (mut batches, mut rows) = (Vec::new(), 0);
         while rows < count {
-            match self.source.poll(millis(), 100).unwrap() {
+            match self.source.poll(millis(), 100).expect("no error") {
                 SourcePoll::Batch(batch) => {
                     rows += batch.num_rows();
                     batches.push(batch);

@@ -5,7 +5,11 @@ use super::{OperatorRole, OperatorSpec, OptionSpec, OptionType, optional, requir
 const FORMAT: OptionSpec = required(
     "format",
     OptionType::Object(&[
-        required("kind", OptionType::Choice(&["csv", "json", "raw"]), "The format; raw is the bytes of the only column."),
+        required(
+            "kind",
+            OptionType::Choice(&["csv", "debezium-json", "json", "raw"]),
+            "The format; raw is the bytes of the only column, debezium-json the change of a row.",
+        ),
         optional("delimiter", OptionType::Character, "csv: the separator of fields; default a comma."),
         optional(
             "quote",
@@ -18,12 +22,17 @@ const FORMAT: OptionSpec = required(
         optional(
             "timestamp_format",
             OptionType::Choice(&["iso-8601", "iso-8601-local", "sql"]),
-            "csv, json: how times are written; default iso-8601. All forms are read.",
+            "csv, json, debezium-json: how times are written; default iso-8601. All forms are read.",
         ),
         optional(
             "ignore_parse_errors",
             OptionType::Flag,
-            "csv, json: whether a value that can't be read is NULL; default false.",
+            "csv, json, debezium-json: whether a value that can't be read is NULL; default false.",
+        ),
+        optional(
+            "schema_include",
+            OptionType::Flag,
+            "debezium-json: whether messages hold their schema; default false. Such are only read.",
         ),
         optional("fail_on_missing_field", OptionType::Flag, "json: whether a row that lacks a field is bad; default false."),
         optional(

@@ -5,6 +5,7 @@
 mod chains;
 mod edges;
 mod options;
+mod transactions;
 mod uids;
 mod windows;
 
@@ -15,6 +16,7 @@ use prost::Message;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use transactions::KAFKA_TRANSACTION_TIMEOUT_MS;
 pub use uids::is_legal_uid;
 
 use super::catalog::MAX_DURATION_MS;
@@ -147,6 +149,7 @@ pub fn validate(graph: &JobGraph) -> Result<(), Vec<GraphError>> {
         chains::check_vertex(graph, vertex, &mut refusals);
     }
     uids::check_uids(graph, &mut refusals);
+    transactions::check_transactions(graph, &mut refusals);
     edges::check_edges(graph, &vertices, &mut refusals);
     if let Err(uids) = topological_order(graph) {
         let uids: Vec<_> = uids.into_iter().take(10).map(|uid| format!("{:?}", clip(uid))).collect();

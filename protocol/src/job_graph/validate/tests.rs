@@ -563,3 +563,25 @@ fn a_malformed_program_is_refused_with_the_reason() {
     assert!(message_after(with(json!({"version": 2, "nodes": [], "outputs": []}))).contains("version 2"));
     assert_eq!(after(with(json!("a + 1"))), ["JG-OPTION-TYPE"]);
 }
+
+#[test]
+fn a_transaction_must_outlast_the_time_between_checkpoints() {
+    let with = |guarantee: &'static str, timeout: Option<&'static str>, interval_ms: u64| {
+        move |graph: &mut JobGraph| {
+            let mut options = json!({
+                "bootstrap_servers": "b:9092", "topic": "t", "guarantee": guarantee, "value": {"format": {"kind": "json"}},
+            });
+            if let Some(timeout) = timeout {
+                options["properties"] = json!({"transaction.timeout.ms": timeout});
+            }
+            let sink = json!({"kind": "sink.kafka", "options": options});
+            let last = graph.vertices.last_mut().unwrap();
+            *last.operators.last_mut().unwrap() = serde_json::from_value(sink).unwrap();
+            graph.checkpointing = Some(CheckpointConfig { interval_ms, ..CheckpointConfig::default() });
+        }
+    };
+    assert_eq!(after(with("exactly-once", None, 899_999)), [""; 0]);
+    assert_eq!(after(with("exactly-once", None, 900_000)), ["JG-TRANSACTION-TIMEOUT"]);
+    assert_eq!(after(with("exactly-once", Some("5000"), 10_000)), ["JG-TRANSACTION-TIMEOUT"]);
+    assert_eq!(after(with("at-least-once", Some("5000"), 10_000)), [""; 0]);
+}
