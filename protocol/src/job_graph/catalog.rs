@@ -259,6 +259,11 @@ pub const CATALOG: &[OperatorSpec] = &[
             ),
             optional("rows_per_second", POSITIVE, "Most rows per second that each subtask reads; default unlimited."),
             optional(
+                "monitor_interval_ms",
+                POSITIVE_DURATION,
+                "How often to look for new files, in milliseconds, without an end; default none: files that are there at the start.",
+            ),
+            optional(
                 "max_bad_rows",
                 OptionType::Integer(0, i64::MAX),
                 "How many unreadable rows to skip before failing; default 0.",

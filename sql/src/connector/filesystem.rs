@@ -9,7 +9,10 @@ use super::format::Format;
 use super::option::{ConnectorOption, ignored, only, refused, used};
 use super::{Metadata, Request, SinkChanges, SinkDescriptor, SourceDescriptor};
 use crate::OptionValue::{Choice, Duration, Flag, Integer, Memory, Text};
+use crate::option::duration_ms;
 use crate::script::SqlError;
+
+const MONITOR_INTERVAL: &str = "source.monitor-interval";
 
 pub(super) const OPTIONS: &[ConnectorOption] = &[
     used("path", Text, "", "The file or directory: an absolute path or a URI such as file:///data or s3://bucket/data."),
@@ -32,7 +35,12 @@ pub(super) const OPTIONS: &[ConnectorOption] = &[
     only("auto-compaction", Flag, "false", "Files are not merged."),
     ignored("compaction.file-size", Memory, "Files are not merged."),
     ignored("compaction.parallelism", Integer(1, i32::MAX as i64), "Files are not merged."),
-    refused("source.monitor-interval", "Sources read the files that exist when the job begins, and end."),
+    used(
+        MONITOR_INTERVAL,
+        Duration,
+        "none",
+        "How often to look for new files; the table then has no end. Without it, the files that exist when the job begins are read.",
+    ),
     refused("source.path.regex-pattern", "Sources read all files of the directory."),
     refused("partition.*", "Tables can't be partitioned."),
     refused("sink.partition-commit.*", "Tables can't be partitioned."),
@@ -85,6 +93,13 @@ pub(super) fn source(request: &Request<'_>) -> Result<SourceDescriptor, SqlError
     if !request.metadata.is_empty() {
         set.insert("metadata".to_owned(), request.metadata_columns());
     }
+    let interval = options.text(MONITOR_INTERVAL).and_then(duration_ms);
+    if let Some(interval) = interval {
+        if interval == 0 {
+            return Err(options.invalid(MONITOR_INTERVAL, "is 0; it must be at least 1 ms"));
+        }
+        set.insert("monitor_interval_ms".to_owned(), json!(interval));
+    }
     set.extend(format.reading()?);
     if format.name == "json" {
         // A field that a row lacks is NULL in Flink, even if all rows lack it.
@@ -92,7 +107,7 @@ pub(super) fn source(request: &Request<'_>) -> Result<SourceDescriptor, SqlError
     }
     let operator = OperatorDescriptor::new("source.file", set);
     let columns = columns.into_iter().chain(request.metadata.iter().map(|(field, _)| field.clone())).collect();
-    Ok(SourceDescriptor { operator, columns, is_bounded: true, notices: options.take_notices() })
+    Ok(SourceDescriptor { operator, columns, is_bounded: interval.is_none(), notices: options.take_notices() })
 }
 
 pub(super) fn sink(request: &Request<'_>) -> Result<SinkDescriptor, SqlError> {

@@ -40,6 +40,10 @@ fn files_are_read_as_flink_reads_them() {
         json!({"path": "/in", "format": "csv", "header": false, "empty_text": "text", "schema": schema})
     );
     assert!(csv.is_bounded && csv.notices.is_empty());
+    let watched =
+        read("'connector'='filesystem', 'path'='/in', 'format'='csv', 'source.monitor-interval'='5 s'", &["a", "b"]).unwrap();
+    assert!(!watched.is_bounded && watched.notices.is_empty());
+    assert_eq!(watched.operator.options["monitor_interval_ms"], json!(5_000));
     let csv = read(
         "'connector'='filesystem', 'path'='/in', 'format'='csv', 'csv.field-delimiter'='\\t', 'csv.disable-quote-character'='true',
          'csv.null-literal'='n/a', 'csv.ignore-parse-errors'='true', 'csv.header'='true', 'csv.escape-character'='\\'",
@@ -228,10 +232,10 @@ fn wrong_options_are_refused_with_a_hint() {
             "",
         ),
         (
-            "'connector'='filesystem', 'path'='/x', 'format'='csv', 'source.monitor-interval'='5 s'",
-            "SQL-UNSUPPORTED",
+            "'connector'='filesystem', 'path'='/x', 'format'='csv', 'source.monitor-interval'='0 s'",
+            "SQL-OPTION",
             "source.monitor-interval",
-            "exist when the job begins",
+            "",
         ),
         (
             "'connector'='filesystem', 'path'='/x', 'format'='csv', 'csv.allow-comments'='true'",

@@ -24,6 +24,8 @@ pub struct Copy<'a> {
     pub format: &'a str,
     pub input: PathBuf,
     pub output: PathBuf,
+    /// How often the source looks for new files; `None`: once.
+    pub monitor_interval_ms: Option<u64>,
     /// Operators between source and sink.
     pub between: Vec<OperatorDescriptor>,
     pub checkpoint_dir: PathBuf,
@@ -42,6 +44,7 @@ impl<'a> Copy<'a> {
             format,
             input: input(root, format, files),
             output: root.join(format!("out-{format}")),
+            monitor_interval_ms: None,
             between: Vec::new(),
             checkpoint_dir: root.join("checkpoints"),
             parallelism: 1,
@@ -63,11 +66,14 @@ impl<'a> Copy<'a> {
 
     pub fn deploy(&self, subtasks: std::ops::Range<u32>, restore: Option<(u64, &[SubtaskSnapshot])>) {
         let schema = json!([{"name": "id", "type": "bigint"}]);
-        let source = json!({"path": self.input, "format": self.format, "header": false, "schema": schema});
-        let source = match self.format {
-            "csv" => operator("source.file", source),
-            _ => operator("source.file", json!({"path": self.input, "format": self.format, "schema": schema})),
-        };
+        let mut source = json!({"path": self.input, "format": self.format, "schema": schema});
+        if self.format == "csv" {
+            source["header"] = json!(false);
+        }
+        if let Some(interval) = self.monitor_interval_ms {
+            source["monitor_interval_ms"] = json!(interval);
+        }
+        let source = operator("source.file", source);
         let sink = operator("sink.file", json!({"path": self.output, "format": "csv", "header": false}));
         let vertex = JobVertex {
             uid: "copy".into(),
@@ -217,39 +223,56 @@ async fn a_restart_without_checkpoint_and_a_rescaled_restore_read_the_files_of_t
     task_manager.shutdown().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn twenty_jobs_that_start_while_files_arrive_read_every_file_of_their_list_once() {
-    const PARALLELISM: u32 = 3;
-    let directory = tempfile::tempdir().unwrap();
-    let (task_manager, leader) = start(20 * PARALLELISM, |_| {}).await;
-    let inputs = ["csv", "json"].map(|format| input(directory.path(), format, 20));
-    let copies: Vec<_> = (0..20_u32)
-        .map(|number| Copy {
-            job: JobId(1 + (u128::from(number) << 64)),
-            format: ["csv", "json"][number as usize % 2],
-            input: inputs[number as usize % 2].clone(),
-            output: directory.path().join(format!("out-{number}")),
-            between: Vec::new(),
-            checkpoint_dir: directory.path().join("checkpoints"),
-            parallelism: PARALLELISM,
-            first_slot: number * PARALLELISM,
-            generation: generation(1, 1),
-            task_manager: &task_manager,
-            leader: &leader,
-        })
-        .collect();
+/// `number` jobs that read one directory per format, on `parallelism` slots each.
+fn copies<'a>(
+    number: u32,
+    parallelism: u32,
+    root: &Path,
+    inputs: &[PathBuf; 2],
+    (task_manager, leader): (&'a TaskManager, &'a FakeJobManager),
+) -> Vec<Copy<'a>> {
+    let copy = |number: u32| Copy {
+        job: JobId(1 + (u128::from(number) << 64)),
+        format: ["csv", "json"][number as usize % 2],
+        input: inputs[number as usize % 2].clone(),
+        output: root.join(format!("out-{number}")),
+        monitor_interval_ms: None,
+        between: Vec::new(),
+        checkpoint_dir: root.join("checkpoints"),
+        parallelism,
+        first_slot: number * parallelism,
+        generation: generation(1, 1),
+        task_manager,
+        leader,
+    };
+    (0..number).map(copy).collect()
+}
+
+/// Moves files into both directories until it is told to stop. Returns their number, with 20 that were there before.
+fn keeps_moving(inputs: &[PathBuf; 2], most: u64) -> (std::sync::mpsc::SyncSender<()>, std::thread::JoinHandle<u64>) {
     let (stop, stopped) = std::sync::mpsc::sync_channel::<()>(1);
-    let moving = inputs.clone();
+    let inputs = inputs.clone();
     let mover = std::thread::spawn(move || {
         let mut moved = 20;
         // The pause spreads the files over all starts.
-        while stopped.recv_timeout(Duration::from_millis(1)).is_err() && moved < 1_000 {
-            move_in(&moving[0], "csv", moved);
-            move_in(&moving[1], "json", moved);
+        while stopped.recv_timeout(Duration::from_millis(1)).is_err() && moved < most {
+            move_in(&inputs[0], "csv", moved);
+            move_in(&inputs[1], "json", moved);
             moved += 1;
         }
         moved
     });
+    (stop, mover)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn forty_jobs_that_start_while_files_arrive_read_every_file_of_their_list_once() {
+    const PARALLELISM: u32 = 3;
+    let directory = tempfile::tempdir().unwrap();
+    let (task_manager, leader) = start(40 * PARALLELISM, |_| {}).await;
+    let inputs = ["csv", "json"].map(|format| input(directory.path(), format, 20));
+    let copies = copies(40, PARALLELISM, directory.path(), &inputs, (&task_manager, &leader));
+    let (stop, mover) = keeps_moving(&inputs, 1_000);
     for copy in &copies {
         for subtask in 0..PARALLELISM {
             copy.deploy(subtask..subtask + 1, None);
@@ -267,6 +290,37 @@ async fn twenty_jobs_that_start_while_files_arrive_read_every_file_of_their_list
         for (file, rows) in copied {
             assert_eq!(rows, once(), "{}: file {file}", copy.job);
         }
+    }
+    task_manager.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn forty_jobs_that_watch_a_directory_read_every_file_once() {
+    const PARALLELISM: u32 = 2;
+    let directory = tempfile::tempdir().unwrap();
+    let (task_manager, leader) = start(40 * PARALLELISM, |_| {}).await;
+    let inputs = ["csv", "json"].map(|format| input(directory.path(), format, 20));
+    let mut copies = copies(40, PARALLELISM, directory.path(), &inputs, (&task_manager, &leader));
+    let (stop, mover) = keeps_moving(&inputs, 200);
+    for copy in &mut copies {
+        copy.monitor_interval_ms = Some(300);
+        copy.deploy(0..1, None);
+    }
+    // The second subtasks start when the first ones have begun to read.
+    leader.rows_in_reach(&copies.iter().map(|copy| copy.attempt(0)).collect::<Vec<_>>(), 40).await;
+    copies.iter().for_each(|copy| copy.deploy(1..2, None));
+    leader.rows_in_reach(&copies.iter().map(|copy| copy.attempt(1)).collect::<Vec<_>>(), 40).await;
+    let _ = stop.send(());
+    let files = mover.join().unwrap();
+    assert!(files > 20, "files arrived");
+    for copy in &copies {
+        leader.rows_in_reach(&copy.attempts(), files * ROWS).await;
+        copy.trigger(1, CheckpointKind::Checkpoint);
+        copy.complete(1, false).await;
+        let all = (0..files).map(|file| (file, once())).collect::<BTreeMap<_, _>>();
+        leader.until_true("the checkpoint's rows are committed", || copy.copied() == all).await;
+        copy.cancel().await;
+        assert_eq!(copy.copied(), all, "{}: nothing was read twice", copy.job);
     }
     task_manager.shutdown().await;
 }

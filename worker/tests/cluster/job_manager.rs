@@ -214,12 +214,17 @@ impl FakeJobManager {
 
     /// Waits until a test operator has created this file.
     pub async fn until_exists(&self, path: &std::path::Path) {
+        self.until_true(&path.display().to_string(), || path.exists()).await;
+    }
+
+    /// Waits until something holds of which nobody tells.
+    pub async fn until_true(&self, what: &str, mut holds: impl FnMut() -> bool) {
         let wait = async {
-            while !path.exists() {
+            while !holds() {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        assert!(weir_servers::within(PATIENCE, wait).await.is_some(), "{} never came", path.display());
+        assert!(weir_servers::within(PATIENCE, wait).await.is_some(), "{what} never came");
     }
 
     pub async fn acknowledgements(&self, id: u64, attempts: &[ExecutionAttemptId]) -> Vec<CheckpointAcknowledgement> {
@@ -235,6 +240,12 @@ impl FakeJobManager {
 
     pub async fn rows_in_above(&self, attempt: ExecutionAttemptId, rows: u64) -> u64 {
         self.until("rows", |heard| heard.rows_in.get(&attempt).copied().filter(|now| *now > rows)).await
+    }
+
+    /// Waits until these attempts together have read this many rows.
+    pub async fn rows_in_reach(&self, attempts: &[ExecutionAttemptId], rows: u64) {
+        let read = |heard: &Heard| attempts.iter().filter_map(|attempt| heard.rows_in.get(attempt)).sum::<u64>();
+        self.until(&format!("{rows} rows"), |heard| (read(heard) >= rows).then_some(())).await;
     }
 
     /// The counters with which an attempt reported its end.

@@ -55,7 +55,8 @@ pub(crate) fn read_failed(path: &Path, error: &std::io::Error) -> OperatorError 
     }
 }
 
-fn changed(path: &Path) -> OperatorError {
+/// The error for a file that is not as it was when it was listed.
+pub(crate) fn changed(path: &Path) -> OperatorError {
     OperatorError::fatal(
         "SOURCE-FILE-CHANGED",
         format!(

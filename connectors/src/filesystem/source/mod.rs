@@ -3,13 +3,17 @@
 //! There is no coordinator. The list of files is recorded once per job ([`Source::propose_splits`]). Each subtask computes its
 //! share of it with a pure function ([`split::deal`]). From then on, its state holds the remaining splits. Files must not change
 //! while a job reads them.
+//!
+//! With `monitor_interval_ms` it also reads files that appear later ([`discovery`], decision 0010).
 
 mod convert;
+mod discovery;
 mod inspect;
 pub(crate) mod lines;
 mod listing;
 mod metadata;
 mod parquet;
+mod seen;
 mod settings;
 pub(crate) mod split;
 #[cfg(test)]
@@ -28,9 +32,11 @@ use weir_dataflow::registry::BuiltOperator;
 use weir_dataflow::source::{Source, SourcePoll};
 use weir_protocol::job_graph::OperatorDescriptor;
 
+use self::discovery::{Discovery, Look};
 use self::inspect::{refuse_foreign, refuse_missing_members};
 use self::lines::{BLOCK_BYTES, LineReader, RowEnd};
 use self::parquet::ParquetReader;
+use self::seen::SeenFiles;
 use self::settings::{MissingColumns, Settings};
 use self::split::{CUT_BYTES, Split, deal};
 use super::Format;
@@ -62,6 +68,8 @@ pub(crate) struct FileSource {
     limiter: Option<RateLimiter>,
     /// The splits left to read; `None` until the recorded list of files was taken or a state was restored.
     splits: Option<VecDeque<Split>>,
+    /// Finds more splits; `None` if the source ends.
+    discovery: Option<Discovery>,
     /// Reader of the first split in `splits`.
     reader: Option<SplitReader>,
     rows: RowBuffer,
@@ -85,17 +93,20 @@ impl SplitReader {
 
 /// The state of a subtask. The recorded list of files has the same form.
 #[derive(Debug, Serialize, Deserialize)]
-struct FileSourceState {
+struct FileSourceState<S = SeenFiles> {
     version: u32,
     splits: Vec<Split>,
     bad_rows: u64,
+    /// Files that the subtask has found or taken note of; `None` if the source ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    seen: Option<S>,
 }
 
 const STATE_VERSION: u32 = 1;
 
 impl FileSourceState {
-    fn encode(splits: Vec<Split>, bad_rows: u64) -> Result<Bytes, OperatorError> {
-        let state = Self { version: STATE_VERSION, splits, bad_rows };
+    fn encode(splits: Vec<Split>, bad_rows: u64, seen: Option<&SeenFiles>) -> Result<Bytes, OperatorError> {
+        let state = FileSourceState { version: STATE_VERSION, splits, bad_rows, seen };
         let bytes = serde_json::to_vec(&state).map_err(|error| OperatorError::fatal("SOURCE-STATE", error.to_string()))?;
         Ok(Bytes::from(bytes))
     }
@@ -106,8 +117,9 @@ impl FileSourceState {
         if state.version != STATE_VERSION {
             return Err(unusable(format!("the state has an unknown version: {}", state.version)));
         }
-        if let Some(split) = state.splits.iter().find(|split| leaves_root(&split.file)) {
-            return Err(unusable(format!("the state has an illegal path: {:?}", split.file)));
+        let paths = state.splits.iter().map(|split| split.file.as_str()).chain(state.seen.iter().flat_map(SeenFiles::paths));
+        if let Some(file) = { paths }.find(|file| leaves_root(file)) {
+            return Err(unusable(format!("the state has an illegal path: {file:?}")));
         }
         Ok(state)
     }
@@ -116,10 +128,12 @@ impl FileSourceState {
 impl FileSource {
     pub(crate) fn new(descriptor: &OperatorDescriptor, context: &OperatorContext) -> Result<Self, OperatorError> {
         let settings = Settings::read(descriptor)?;
+        let (subtask, parallelism) = (context.subtask(), context.parallelism);
         Ok(Self {
             rows: RowBuffer::new(Arc::clone(&settings.schema))?,
-            subtask: context.subtask(),
-            parallelism: context.parallelism,
+            subtask,
+            parallelism,
+            discovery: settings.monitor_interval_ms.map(|interval| Discovery::new(interval, subtask, parallelism)),
             limiter: settings.rows_per_second.map(|rows| RateLimiter::new(rows, 1)),
             bad_rows: settings.bad_rows(),
             settings,
@@ -138,8 +152,7 @@ impl FileSource {
     }
 
     fn path_of(&self, split: &Split) -> PathBuf {
-        let root = &self.settings.root;
-        if split.file.is_empty() { root.clone() } else { root.join(&split.file) }
+        split.path_below(&self.settings.root)
     }
 
     fn open(&self, split: &Split) -> Result<SplitReader, OperatorError> {
@@ -270,6 +283,18 @@ impl FileSource {
         }
     }
 
+    /// What comes when no splits are left: those of new files, or the end.
+    fn look(&mut self, now_ms: u64) -> Result<SourcePoll, OperatorError> {
+        let Some(discovery) = &mut self.discovery else { return Ok(SourcePoll::End) };
+        match discovery.look(&self.settings.root, now_ms)? {
+            Look::NothingUntil(until) => Ok(SourcePoll::NothingUntil(until)),
+            Look::Found(splits) => {
+                self.splits = Some(splits.into());
+                Ok(SourcePoll::NothingUntil(now_ms))
+            }
+        }
+    }
+
     /// The rows that were read last, from this split.
     fn finish_batch(&mut self, split: &Split) -> Result<RecordBatch, OperatorError> {
         let batch = self.rows.finish().map_err(|error| OperatorError::fatal("SOURCE-SCHEMA", error.to_string()))?;
@@ -294,7 +319,7 @@ impl Source for FileSource {
     fn poll(&mut self, now_ms: u64, max_rows: usize) -> Result<SourcePoll, OperatorError> {
         self.check_listed()?;
         if self.splits.as_ref().is_some_and(VecDeque::is_empty) {
-            return Ok(SourcePoll::End);
+            return self.look(now_ms);
         }
         let mut target = max_rows.max(1);
         if let Some(limiter) = &mut self.limiter {
@@ -311,14 +336,15 @@ impl Source for FileSource {
                 Ok(SourcePoll::Batch(batch))
             }
             Reading::NothingYet => Ok(SourcePoll::NothingUntil(now_ms)),
-            Reading::End => Ok(SourcePoll::End),
+            Reading::End => self.look(now_ms),
         }
     }
 
     fn snapshot(&mut self, _barrier: &CheckpointBarrier) -> Result<StateSnapshot, OperatorError> {
         self.check_listed()?;
         let splits = self.splits.iter().flatten().cloned().collect();
-        let state = FileSourceState::encode(splits, self.bad_rows.count())?;
+        let seen = self.discovery.as_ref().map(Discovery::seen);
+        let state = FileSourceState::encode(splits, self.bad_rows.count(), seen)?;
         Ok(StateSnapshot { operator_state: Some(state), ..StateSnapshot::default() })
     }
 
@@ -331,8 +357,12 @@ impl Source for FileSource {
                 continue;
             }
             let state = FileSourceState::decode(bytes)?;
-            splits.extend(state.splits);
+            // A file that has been read to its end may have been taken away.
+            splits.extend(state.splits.into_iter().filter(|split| split.start < split.end));
             bad_rows += state.bad_rows;
+            if let Some(discovery) = &mut self.discovery {
+                discovery.restore(state.seen.ok_or_else(does_not_say_what_was_read)?);
+            }
         }
         if restored.operator_state.is_empty() {
             // The checkpoint was taken before the job had this operator, so read from the beginning, by a list of this job.
@@ -353,13 +383,23 @@ impl Source for FileSource {
     }
 
     fn propose_splits(&mut self) -> Result<Bytes, OperatorError> {
-        FileSourceState::encode(listing::list(&self.settings.root)?, 0)
+        FileSourceState::encode(listing::list(&self.settings.root, self.discovery.is_some())?, 0, None)
     }
 
     fn take_splits(&mut self, recorded: &[u8]) -> Result<(), OperatorError> {
-        self.splits = Some(self.own_share(FileSourceState::decode(recorded)?.splits));
+        let splits = FileSourceState::decode(recorded)?.splits;
+        if let Some(discovery) = &mut self.discovery {
+            discovery.begin(&splits);
+        }
+        self.splits = Some(self.own_share(splits));
         Ok(())
     }
+}
+
+fn does_not_say_what_was_read() -> OperatorError {
+    let message = "source.file: the state is that of a source without monitor_interval_ms, and does not say which files it has read; \
+                   leave the option out, or give the vertex a new id to read from the beginning";
+    OperatorError::fatal("SOURCE-STATE", message)
 }
 
 fn leaves_root(file: &str) -> bool {

@@ -42,6 +42,8 @@ struct FileSourceOptions {
     #[serde(default)]
     rows_per_second: Option<u64>,
     #[serde(default)]
+    monitor_interval_ms: Option<u64>,
+    #[serde(default)]
     max_bad_rows: u64,
     #[serde(default)]
     ignore_parse_errors: bool,
@@ -84,6 +86,8 @@ pub(super) struct Settings {
     on_bad_row: OnBadRow,
     max_bad_rows: Option<u64>,
     pub(super) rows_per_second: Option<u64>,
+    /// How often the path is looked at for new files, without an end; `None`: only when the job begins.
+    pub(super) monitor_interval_ms: Option<u64>,
     /// The columns that are read.
     pub(super) schema: SchemaRef,
     /// The columns that follow them.
@@ -102,6 +106,9 @@ impl Settings {
         }
         if options.rows_per_second == Some(0) {
             return Err(options::invalid(kind, "rows_per_second must be at least 1"));
+        }
+        if options.monitor_interval_ms == Some(0) {
+            return Err(options::invalid(kind, "monitor_interval_ms must be at least 1"));
         }
         let (schema, positions) = wanted(kind, &options.schema, options.columns.as_deref())?;
         if options.format == Format::Csv {
@@ -131,6 +138,7 @@ impl Settings {
             on_bad_row: if ignore_errors { OnBadRow::Skip } else { OnBadRow::Fail },
             max_bad_rows: if ignore_errors { None } else { Some(options.max_bad_rows) },
             rows_per_second: options.rows_per_second,
+            monitor_interval_ms: options.monitor_interval_ms,
             metadata: Metadata::new(options.metadata, &schema),
             schema,
             positions,

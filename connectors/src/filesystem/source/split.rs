@@ -1,5 +1,7 @@
 //! Assigns ranges of files to subtasks. The assignment is a pure function of the files and the parallelism.
 
+use std::path::{Path, PathBuf};
+
 use serde::{Deserialize, Serialize};
 
 /// A range of a file that one subtask reads, and its progress.
@@ -26,6 +28,11 @@ pub struct Split {
 }
 
 impl Split {
+    /// Path of the file below the source's path.
+    pub(crate) fn path_below(&self, root: &Path) -> PathBuf {
+        if self.file.is_empty() { root.to_owned() } else { root.join(&self.file) }
+    }
+
     /// All of the split's file.
     pub(crate) fn whole_file(&self) -> Self {
         Self { start: 0, end: self.size, rows: 0, at_row: true, ..self.clone() }

@@ -1,3 +1,5 @@
+mod watching;
+
 use std::fs::File;
 
 use arrow_array::{
