@@ -143,7 +143,7 @@ fn copies_everything(test: &ClusterUnderTest, input: &Input, output: &Path) {
 #[test]
 fn files_that_arrive_while_half_of_a_source_is_frozen_are_read_once() {
     // The two jobs fill both TaskManagers, and one of them fits into one.
-    let test = ClusterUnderTest::start_with(|options| options.slots = 4);
+    let mut test = ClusterUnderTest::start_with(|options| options.slots = 4);
     let input = Input::new(&test, 20);
     let frozen = test.cluster.taskmanager_names().pop().unwrap();
     let outputs = [true, false].map(|watches| (watches, test.directory().join(format!("copy-{watches}"))));

@@ -1,6 +1,7 @@
 //! Which brokers there are, and which of them lead which partitions.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
@@ -9,6 +10,9 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::settings::ClientSettings;
 use super::{ClientError, Connection};
+
+/// How long a topic that nobody has seen may be unknown. A new one is known to all brokers within a second or so.
+pub(crate) const UNKNOWN_TOPIC_PATIENCE: Duration = Duration::from_secs(15);
 
 /// What a broker said about the cluster and some topics.
 #[derive(Debug, Clone, Default)]

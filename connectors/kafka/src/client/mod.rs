@@ -17,7 +17,7 @@ mod transactions;
 pub(crate) use connection::Connection;
 pub(crate) use coordinator::Coordinator;
 pub(crate) use error::{ClientError, describe};
-pub(crate) use metadata::Metadata;
+pub(crate) use metadata::{Metadata, UNKNOWN_TOPIC_PATIENCE};
 pub(crate) use offsets::{OffsetSpec, TopicPartition, commit_offsets, committed_offsets, list_offsets};
 pub(crate) use runtime::io_runtime;
 pub(crate) use settings::{ClientSettings, Properties, PropertyError};

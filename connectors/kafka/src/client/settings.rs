@@ -4,10 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::ClientConfig;
-
 use super::sasl::{Credentials, Mechanism};
-use super::tls;
+use super::tls::Tls;
 
 /// How to reach brokers.
 #[derive(Debug, Clone)]
@@ -17,7 +15,7 @@ pub(crate) struct ClientSettings {
     pub(crate) connect_timeout: Duration,
     pub(crate) request_timeout: Duration,
     pub(crate) metadata_max_age: Duration,
-    pub(super) tls: Option<Arc<ClientConfig>>,
+    pub(super) tls: Option<Arc<Tls>>,
     pub(super) sasl: Option<Credentials>,
 }
 
@@ -154,7 +152,7 @@ impl ClientSettings {
             connect_timeout: properties.millis("socket.connection.setup.timeout.ms", 10_000)?,
             request_timeout: properties.millis("request.timeout.ms", 30_000)?,
             metadata_max_age: properties.millis("metadata.max.age.ms", 300_000)?,
-            tls: protocol.ends_with("SSL").then(|| tls::configuration(properties)).transpose()?,
+            tls: protocol.ends_with("SSL").then(|| Arc::new(Tls::new(properties.clone()))),
             sasl: protocol.starts_with("SASL").then(|| credentials(properties)).transpose()?,
         })
     }

@@ -1,6 +1,6 @@
 //! TLS to brokers, with certificates in PEM form.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -12,11 +12,29 @@ use weir_world::net::TcpStream;
 use super::ClientError;
 use super::settings::{Properties, PropertyError};
 
-/// The client's side of TLS, from the properties `ssl.*`.
+/// The client's side of TLS. It is made with the first connection, because the files of certificates are on the machines of
+/// TaskManagers, and a graph is checked elsewhere too.
+#[derive(Debug)]
+pub(super) struct Tls {
+    properties: Properties,
+    made: OnceLock<Result<Arc<ClientConfig>, PropertyError>>,
+}
+
+impl Tls {
+    pub(super) fn new(properties: Properties) -> Self {
+        Self { properties, made: OnceLock::new() }
+    }
+
+    fn configuration(&self) -> Result<Arc<ClientConfig>, PropertyError> {
+        self.made.get_or_init(|| configuration(&self.properties)).clone()
+    }
+}
+
+/// The configuration, from the properties `ssl.*`.
 ///
 /// Certificates are PEM, as Java clients take them with `ssl.truststore.type` and `ssl.keystore.type` = `PEM`: either a file
 /// (`ssl.truststore.location`, `ssl.keystore.location`) or the text itself. Without a trust store the system's roots count.
-pub(super) fn configuration(properties: &Properties) -> Result<Arc<ClientConfig>, PropertyError> {
+fn configuration(properties: &Properties) -> Result<Arc<ClientConfig>, PropertyError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -69,15 +87,12 @@ fn pem(properties: &Properties, store: &str, text: &str) -> Result<Option<Vec<u8
 }
 
 /// Negotiates TLS on a new connection to `host:port`. The broker's certificate must be for that host.
-pub(super) async fn wrap(
-    configuration: &Arc<ClientConfig>,
-    stream: TcpStream,
-    address: &str,
-) -> Result<TlsStream<TcpStream>, ClientError> {
+pub(super) async fn wrap(tls: &Tls, stream: TcpStream, address: &str) -> Result<TlsStream<TcpStream>, ClientError> {
     let refused = |reason: String| ClientError::Authentication { address: address.to_owned(), reason };
     let host = address.rsplit_once(':').map_or(address, |(host, _)| host).trim_matches(['[', ']']);
     let name = ServerName::try_from(host.to_owned()).map_err(|error| refused(format!("{host:?} is no host name: {error}")))?;
-    let connected = TlsConnector::from(Arc::clone(configuration)).connect(name, stream).await;
+    let configuration = tls.configuration().map_err(|error| refused(error.to_string()))?;
+    let connected = TlsConnector::from(configuration).connect(name, stream).await;
     connected.map_err(|error| match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
         Some(_) => refused(format!("TLS: {error}")),
         None => ClientError::Connection { address: address.to_owned(), reason: format!("TLS: {error}") },

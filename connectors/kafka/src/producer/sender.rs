@@ -17,7 +17,7 @@ use weir_world::Backoff;
 
 use super::outcome::{self, Outcome};
 use super::queue::{Batch, Queue};
-use crate::client::{ClientError, ClientSettings, Connection, Metadata};
+use crate::client::{ClientError, ClientSettings, Connection, Metadata, UNKNOWN_TOPIC_PATIENCE};
 
 /// Most bytes of batches in one request.
 const REQUEST_BYTES: usize = 8 << 20;
@@ -163,6 +163,7 @@ impl Sender {
         let now = Instant::now();
         let topic = &self.queue.settings.topic;
         self.is_asking = false;
+        let mut patience = self.queue.delivery_timeout();
         let error = match answer {
             Ok(metadata) if metadata.topics.contains_key(topic) => {
                 self.queue.set_partitions(metadata.topics[topic].len());
@@ -172,7 +173,12 @@ impl Sender {
                 self.metadata_backoff.reset();
                 return;
             }
-            Ok(_) => ClientError::refused(format!("topic {topic:?}"), ResponseError::UnknownTopicOrPartition.code()),
+            Ok(_) => {
+                if self.metadata_at.is_none() {
+                    patience = UNKNOWN_TOPIC_PATIENCE;
+                }
+                ClientError::refused(format!("topic {topic:?}"), ResponseError::UnknownTopicOrPartition.code())
+            }
             Err(error) => error,
         };
         if self.metadata_backoff.failures() == 0 {
@@ -180,7 +186,7 @@ impl Sender {
         }
         self.wants_metadata = true;
         let _ = self.metadata_backoff.next_delay();
-        if !error.is_temporary() || now > self.asked_since + self.queue.delivery_timeout() {
+        if !error.is_temporary() || now > self.asked_since + patience {
             self.queue.fail(error.for_operator("sink.kafka"));
         }
     }

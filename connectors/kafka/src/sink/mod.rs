@@ -57,6 +57,8 @@ pub(crate) struct KafkaSink {
 struct Running {
     producer: Producer,
     writers: Writers,
+    /// Commits what a checkpoint of a time with transactions has prepared, if this attempt has none.
+    settling: Option<Transactions>,
     /// The writer of the current rows.
     writer: Option<Arc<Writer>>,
 }
@@ -115,14 +117,21 @@ impl KafkaSink {
 
     fn start(&mut self) -> Result<(), OperatorError> {
         let producer = Producer::start(self.settings.producer.clone(), self.waker.clone())?;
-        let writers = if self.settings.guarantee == Guarantee::ExactlyOnce || !self.restored.is_empty() {
-            let restored = std::mem::take(&mut self.restored);
+        let restored = std::mem::take(&mut self.restored);
+        let has_transactions = self.settings.guarantee == Guarantee::ExactlyOnce;
+        let mut transactions = None;
+        if has_transactions || !restored.is_empty() {
             let timeout_ms = self.settings.transaction_timeout_ms;
-            Writers::Transactions(Transactions::start(self.ids.clone(), timeout_ms, restored, &producer, self.waker.clone())?)
-        } else {
-            Writers::Plain(PlainWriter::start(self.settings.producer.client.clone(), self.waker.clone())?)
+            transactions = Some(Transactions::start(self.ids.clone(), timeout_ms, restored, &producer, self.waker.clone())?);
+        }
+        let (writers, settling) = match transactions {
+            Some(transactions) if has_transactions => (Writers::Transactions(transactions), None),
+            settling => {
+                let plain = PlainWriter::start(self.settings.producer.client.clone(), self.waker.clone())?;
+                (Writers::Plain(plain), settling)
+            }
         };
-        self.running = Some(Running { producer, writers, writer: None });
+        self.running = Some(Running { producer, writers, settling, writer: None });
         Ok(())
     }
 }
@@ -133,16 +142,19 @@ impl Running {
             Writers::Plain(plain) => plain.failure(),
             Writers::Transactions(transactions) => transactions.failure(),
         };
+        let of_writers = of_writers.or_else(|| self.settling.as_ref().and_then(Transactions::failure));
         // If the cluster has ended a transaction, both fail; that of the transactions says more.
         of_writers.or_else(|| self.producer.queue().failure()).map_or(Ok(()), Err)
     }
 
     fn has_writer(&self) -> bool {
+        let is_settled = self.settling.as_ref().is_none_or(Transactions::is_recovered);
         self.writer.is_some()
-            || match &self.writers {
-                Writers::Plain(plain) => plain.writer().is_some(),
-                Writers::Transactions(transactions) => transactions.has_writer(),
-            }
+            || is_settled
+                && match &self.writers {
+                    Writers::Plain(plain) => plain.writer().is_some(),
+                    Writers::Transactions(transactions) => transactions.has_writer(),
+                }
     }
 
     fn writer(&mut self) -> Result<Arc<Writer>, OperatorError> {
@@ -213,7 +225,9 @@ impl Operator for KafkaSink {
             Writers::Plain(_) => {
                 let waits = self.settings.guarantee != Guarantee::None;
                 let flush = running.writer.clone().filter(|_| waits).map(|writer| (writer.mark(), writer));
+                let settled = running.settling.as_ref().map(Transactions::recovery);
                 let state = move || {
+                    settled.map_or(Ok(()), |settled| settled())?;
                     flush.map_or(Ok(()), |(mark, writer)| queue.wait_flushed(&writer, &mark))?;
                     SinkState::encode(Vec::new())
                 };

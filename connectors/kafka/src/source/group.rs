@@ -16,6 +16,9 @@ use crate::client::{ClientSettings, Coordinator, TopicPartition, commit_offsets}
 /// How long a commit is tried. A later one tells more anyway.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Checkpoints whose offsets are kept. Most of so many have failed.
+const MAX_WAITING: usize = 100;
+
 type Offsets = BTreeMap<TopicPartition, i64>;
 
 /// The offsets of a subtask, by checkpoint.
@@ -36,6 +39,9 @@ impl GroupOffsets {
     pub(super) fn on_snapshot(&mut self, checkpoint: CheckpointId, partitions: &[SourcePartition]) {
         let offsets = partitions.iter().map(|split| ((split.topic.clone(), split.id), split.next));
         self.waiting.insert(checkpoint, offsets.collect());
+        while self.waiting.len() > MAX_WAITING {
+            self.waiting.pop_first();
+        }
     }
 
     pub(super) fn on_complete(&mut self, checkpoint: CheckpointId) {

@@ -10,7 +10,7 @@ use weir_world::Backoff;
 
 use super::partition::SourcePartition;
 use super::settings::{FetchSettings, OffsetMode, OffsetOptions, OffsetReset, Settings};
-use crate::client::{ClientError, Metadata, OffsetSpec, TopicPartition, committed_offsets, list_offsets};
+use crate::client::{ClientError, Metadata, OffsetSpec, TopicPartition, UNKNOWN_TOPIC_PATIENCE, committed_offsets, list_offsets};
 
 /// How long a new job waits for its topics and their brokers.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -35,8 +35,10 @@ pub(super) async fn find(settings: &Settings) -> Result<Vec<SourcePartition>, Op
 }
 
 async fn partitions(settings: &FetchSettings, deadline: Instant) -> Result<Vec<TopicPartition>, ClientError> {
+    let unknown_until = Instant::now() + UNKNOWN_TOPIC_PATIENCE;
     let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
     loop {
+        let mut deadline = deadline;
         let error = match Metadata::ask(&settings.client, &Metadata::default(), &settings.topics).await {
             Ok(metadata) => match settings.topics.iter().find(|topic| !metadata.topics.contains_key(*topic)) {
                 None => {
@@ -47,6 +49,7 @@ async fn partitions(settings: &FetchSettings, deadline: Instant) -> Result<Vec<T
                     return Ok(all.collect());
                 }
                 Some(missing) => {
+                    deadline = unknown_until;
                     let code = ResponseError::UnknownTopicOrPartition.code();
                     ClientError::refused(format!("topic {missing:?}"), code)
                 }

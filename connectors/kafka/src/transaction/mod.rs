@@ -50,14 +50,19 @@ impl Transactions {
         Ok(Self { shared, runner })
     }
 
-    /// A writer whose transaction has no records yet. If there is none, another one is asked for.
+    /// A writer whose transaction has no records yet.
     pub(crate) fn take_writer(&self) -> Option<Arc<Writer>> {
         self.shared.take_writer()
     }
 
-    /// Gives back a writer that has written nothing.
+    /// Whether there is a writer to take. If not, another one is asked for.
     pub(crate) fn has_writer(&self) -> bool {
         self.shared.has_writer()
+    }
+
+    /// Whether the restored transactions are committed.
+    pub(crate) fn is_recovered(&self) -> bool {
+        self.shared.is_recovered()
     }
 
     /// The first error. Nothing is committed after it.

@@ -76,6 +76,10 @@ impl Shared {
         !state.idle.is_empty()
     }
 
+    pub(super) fn is_recovered(&self) -> bool {
+        self.lock().recovered
+    }
+
     pub(super) fn failure(&self) -> Option<OperatorError> {
         self.lock().failure.clone()
     }
