@@ -32,6 +32,8 @@ impl std::fmt::Display for BadValue {
 pub(crate) struct Column {
     name: String,
     member: String,
+    /// Whether JSON has the name as it is, without escapes.
+    is_plain_member: bool,
     nullable: bool,
     data_type: DataType,
     values: Values,
@@ -142,6 +144,7 @@ impl Column {
         };
         Ok(Self {
             name,
+            is_plain_member: field.name().bytes().all(|byte| byte >= b' ' && !matches!(byte, b'"' | b'\\')),
             member: field.name().clone(),
             nullable: field.is_nullable(),
             data_type: field.data_type().clone(),
@@ -161,6 +164,14 @@ impl Column {
         &self.member
     }
 
+    /// If `rest` begins with the name in JSON, up to its closing quote, the length of that. `None` if it does not, or has escapes.
+    #[inline]
+    pub(crate) fn member_prefix(&self, rest: &[u8]) -> Option<usize> {
+        let length = self.member.len();
+        let is_prefix = self.is_plain_member && rest.get(length) == Some(&b'"') && rest[..length] == *self.member.as_bytes();
+        is_prefix.then_some(length + 1)
+    }
+
     /// The values, for callers that push into nested columns. The caller must complete what it begins, or truncate.
     pub(crate) fn values_mut(&mut self) -> &mut Values {
         &mut self.values
@@ -176,9 +187,10 @@ impl Column {
         matches!(self.values, Values::Decimal { .. } | Values::Float(_) | Values::Text { .. })
     }
 
-    /// Whether values are doubles, which have a negative zero.
-    pub(crate) fn is_double(&self) -> bool {
-        matches!(self.values, Values::Double(_))
+    /// Whether a number without a fraction can be pushed as an integer. Doubles have a negative zero.
+    #[inline]
+    pub(crate) fn takes_integers(&self) -> bool {
+        !matches!(self.values, Values::Decimal { .. } | Values::Float(_) | Values::Text { .. } | Values::Double(_))
     }
 
     /// Number of pushed values, nulls included.
@@ -271,6 +283,15 @@ impl Column {
             }
         }
         Ok(())
+    }
+
+    /// Pushes a text, as [`Self::push_text`] does.
+    #[inline]
+    pub(crate) fn push_str(&mut self, text: &str) -> Result<(), BadValue> {
+        match &mut self.values {
+            Values::Text { ends, bytes } => push_variable(ends, bytes, text.as_bytes()),
+            _ => self.push_text(text.as_bytes()),
+        }
     }
 
     /// Pushes an integer. Timestamps take it as milliseconds since 1970.

@@ -319,10 +319,16 @@ fn append_fraction(out: &mut Vec<u8>, nanos: i64, group: usize) {
     out.truncate(start + needed.next_multiple_of(group));
 }
 
+/// Appends the last `width` digits of a number that is not negative. No number has more than 20.
 fn append_padded(out: &mut Vec<u8>, value: i64, width: u32) {
-    for position in (0..width).rev() {
-        out.push(b'0' + (value / 10_i64.pow(position) % 10) as u8);
+    let mut digits = [b'0'; 20];
+    let digits = &mut digits[..width.min(20) as usize];
+    let mut rest = value;
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + (rest % 10) as u8;
+        rest /= 10;
     }
+    out.extend_from_slice(digits);
 }
 
 #[cfg(test)]

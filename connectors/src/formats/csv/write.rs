@@ -87,11 +87,13 @@ pub(super) fn append_rows(
 
 fn append_csv_text(out: &mut Vec<u8>, text: &str, style: &CsvStyle) {
     let bytes = text.as_bytes();
-    let special = |byte: &u8| {
-        matches!(byte, b'\n' | b'\r') || *byte == style.delimiter || *byte == style.quote || Some(*byte) == style.escape
+    let escape = style.escape.unwrap_or(style.quote);
+    // Without an early end, the compiler compares many bytes at once.
+    let is_special = |special: bool, byte: &u8| {
+        special | matches!(byte, b'\n' | b'\r') | (*byte == style.delimiter) | (*byte == style.quote) | (*byte == escape)
     };
     // At the start of a file, a reader takes U+FEFF for a byte order mark.
-    if !bytes.is_empty() && !text.starts_with('\u{feff}') && !bytes.iter().any(special) {
+    if !bytes.is_empty() && !text.starts_with('\u{feff}') && !bytes.iter().fold(false, is_special) {
         out.extend_from_slice(bytes);
     } else {
         append_quoted(out, bytes, style);
