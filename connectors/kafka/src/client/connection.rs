@@ -37,6 +37,14 @@ impl Connection {
         tokio::time::timeout(timeout, Self::open_patiently(settings, address)).await.map_err(late)?
     }
 
+    /// Goes on with a connection that is open, or opens one.
+    pub(crate) async fn reuse(open: Option<Self>, settings: &ClientSettings, address: &str) -> Result<Self, ClientError> {
+        match open {
+            Some(connection) => Ok(connection),
+            None => Self::open(settings, address).await,
+        }
+    }
+
     async fn open_patiently(settings: &ClientSettings, address: &str) -> Result<Self, ClientError> {
         let failed = |error: std::io::Error| broken(address, &error);
         let stream = weir_world::net::connect(address).await.map_err(failed)?;

@@ -1,15 +1,12 @@
 //! Talks to the broker that coordinates a transactional id or a consumer group, wherever it is.
 
-use std::time::Duration;
-
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::FindCoordinatorRequest;
 use kafka_protocol::protocol::{Request, StrBytes};
 use tokio::time::Instant;
-use weir_world::Backoff;
 
 use super::settings::ClientSettings;
-use super::{ClientError, Connection, Metadata};
+use super::{ClientError, Connection, Metadata, Patience};
 
 /// What is coordinated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,30 +46,24 @@ impl Coordinator {
         deadline: Instant,
         code: impl Fn(&R::Response) -> i16,
     ) -> Result<R::Response, ClientError> {
-        let mut backoff = Backoff::new(Duration::from_millis(5), Duration::from_secs(1));
+        let mut patience = Patience::until(deadline);
         loop {
-            let error = match self.attempt(versions, request).await {
-                Ok(answer) => match ResponseError::try_from_code(code(&answer)) {
-                    None => return Ok(answer),
-                    Some(ResponseError::NotCoordinator | ResponseError::CoordinatorNotAvailable) => {
-                        self.connection = None;
-                        ClientError::refused(self.key.clone(), code(&answer))
+            match self.attempt(versions, request).await {
+                Ok(answer) => {
+                    let code = code(&answer);
+                    match ResponseError::try_from_code(code) {
+                        Some(ResponseError::NotCoordinator | ResponseError::CoordinatorNotAvailable) => self.connection = None,
+                        Some(ResponseError::CoordinatorLoadInProgress | ResponseError::ConcurrentTransactions) => {}
+                        // What else a coordinator says is for the caller.
+                        None | Some(_) => return Ok(answer),
                     }
-                    Some(ResponseError::CoordinatorLoadInProgress | ResponseError::ConcurrentTransactions) => {
-                        ClientError::refused(self.key.clone(), code(&answer))
-                    }
-                    Some(_) => return Ok(answer),
-                },
+                    patience.bear(ClientError::refused(self.key.clone(), code)).await?;
+                }
                 Err(error) => {
                     self.connection = None;
-                    error
+                    patience.bear(error).await?;
                 }
-            };
-            let delay = backoff.next_delay();
-            if !error.is_temporary() || Instant::now() + delay > deadline {
-                return Err(error);
             }
-            tokio::time::sleep(delay).await;
         }
     }
 

@@ -1,7 +1,6 @@
 //! Offsets of partitions: in the log, and those that a consumer group has committed.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
@@ -10,10 +9,9 @@ use kafka_protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, Of
 use kafka_protocol::messages::{BrokerId, GroupId, ListOffsetsRequest, OffsetCommitRequest, OffsetFetchRequest, TopicName};
 use kafka_protocol::protocol::StrBytes;
 use tokio::time::Instant;
-use weir_world::Backoff;
 
 use super::settings::ClientSettings;
-use super::{ClientError, Connection, Coordinator, Metadata};
+use super::{ClientError, Connection, Coordinator, Metadata, Patience};
 
 /// A topic and the number of a partition.
 pub(crate) type TopicPartition = (String, i32);
@@ -47,27 +45,19 @@ pub(crate) async fn list_offsets(
     spec: OffsetSpec,
     deadline: Instant,
 ) -> Result<BTreeMap<TopicPartition, i64>, ClientError> {
-    let mut found = BTreeMap::new();
-    let mut metadata = Metadata::default();
-    let mut backoff = Backoff::new(Duration::from_millis(10), Duration::from_secs(1));
+    let (mut found, mut metadata, mut patience) = (BTreeMap::new(), Metadata::default(), Patience::until(deadline));
     loop {
-        let missing: Vec<&TopicPartition> = partitions.iter().filter(|partition| !found.contains_key(*partition)).collect();
-        if missing.is_empty() {
-            return Ok(found);
-        }
-        let error = match round(settings, &mut metadata, &missing, spec, &mut found).await {
-            Ok(()) if found.len() == partitions.len() => continue,
+        let missing: Vec<_> = partitions.iter().filter(|partition| !found.contains_key(*partition)).collect();
+        let Some((topic, id)) = missing.first() else { return Ok(found) };
+        let before = found.len();
+        match round(settings, &mut metadata, &missing, spec, &mut found).await {
+            Ok(()) if found.len() > before => {}
             Ok(()) => {
-                let (topic, id) = missing[0];
-                ClientError::refused(format!("{topic}-{id}"), ResponseError::LeaderNotAvailable.code())
+                let code = ResponseError::LeaderNotAvailable.code();
+                patience.bear(ClientError::refused(format!("{topic}-{id}"), code)).await?;
             }
-            Err(error) => error,
-        };
-        let delay = backoff.next_delay();
-        if !error.is_temporary() || Instant::now() + delay > deadline {
-            return Err(error);
+            Err(error) => patience.bear(error).await?,
         }
-        tokio::time::sleep(delay).await;
     }
 }
 

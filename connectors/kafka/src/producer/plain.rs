@@ -4,12 +4,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 use weir_dataflow::operator::OperatorError;
-use weir_world::Backoff;
 
 use super::writer::Writer;
-use crate::client::{ClientSettings, Metadata, ProducerIdentity, init_idempotent_producer, io_runtime};
+use crate::client::{ClientSettings, Metadata, Patience, ProducerIdentity, init_idempotent_producer, io_runtime};
 
 /// How long brokers are asked for an identity before the producer fails.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -56,21 +54,15 @@ impl Drop for PlainWriter {
 }
 
 async fn identity(settings: &ClientSettings) -> Result<ProducerIdentity, OperatorError> {
-    let deadline = Instant::now() + PATIENCE;
-    let mut backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(1));
+    let mut patience = Patience::of(PATIENCE);
     loop {
         let asked = async {
             let mut connection = Metadata::any_broker(settings, &Metadata::default()).await?;
             init_idempotent_producer(&mut connection).await
         };
-        let error = match asked.await {
+        match asked.await {
             Ok(identity) => return Ok(identity),
-            Err(error) => error,
-        };
-        let delay = backoff.next_delay();
-        if !error.is_temporary() || Instant::now() + delay > deadline {
-            return Err(error.for_operator("sink.kafka"));
+            Err(error) => patience.bear(error).await.map_err(|error| error.for_operator("sink.kafka"))?,
         }
-        tokio::time::sleep(delay).await;
     }
 }

@@ -278,10 +278,7 @@ async fn send(
     address: &str,
     request: ProduceRequest,
 ) -> Result<(Connection, ProduceResponse), ClientError> {
-    let mut connection = match connection {
-        Some(connection) => connection,
-        None => Connection::open(settings, address).await?,
-    };
+    let mut connection = Connection::reuse(connection, settings, address).await?;
     // From version 12 on, a transaction takes up a partition with its first batch. Later versions name topics by id.
     let oldest = if request.transactional_id.is_some() { 12 } else { 3 };
     let answer = connection.call((oldest, 12), &request).await?;

@@ -387,10 +387,7 @@ async fn fetch(
     address: &str,
     request: FetchRequest,
 ) -> Result<(Connection, FetchResponse), ClientError> {
-    let mut connection = match connection {
-        Some(connection) => connection,
-        None => Connection::open(&settings.client, address).await?,
-    };
+    let mut connection = Connection::reuse(connection, &settings.client, address).await?;
     let patience = settings.client.request_timeout + settings.max_wait;
     // Version 4 has transactions; later versions than 12 name topics by id.
     let answer = connection.call_within((4, 12), &request, patience).await?;

@@ -6,11 +6,12 @@ use std::time::Duration;
 use kafka_protocol::ResponseError;
 use tokio::time::Instant;
 use weir_dataflow::operator::OperatorError;
-use weir_world::Backoff;
 
 use super::partition::SourcePartition;
 use super::settings::{FetchSettings, OffsetMode, OffsetOptions, OffsetReset, Settings};
-use crate::client::{ClientError, Metadata, OffsetSpec, TopicPartition, UNKNOWN_TOPIC_PATIENCE, committed_offsets, list_offsets};
+use crate::client::{
+    ClientError, Metadata, OffsetSpec, Patience, TopicPartition, UNKNOWN_TOPIC_PATIENCE, committed_offsets, list_offsets,
+};
 
 /// How long a new job waits for its topics and their brokers.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -35,32 +36,27 @@ pub(super) async fn find(settings: &Settings) -> Result<Vec<SourcePartition>, Op
 }
 
 async fn partitions(settings: &FetchSettings, deadline: Instant) -> Result<Vec<TopicPartition>, ClientError> {
-    let unknown_until = Instant::now() + UNKNOWN_TOPIC_PATIENCE;
-    let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
+    // Brokers may be starting; a topic that they don't know is most likely misspelt.
+    let (mut of_brokers, mut of_topics) = (Patience::until(deadline), None);
     loop {
-        let mut deadline = deadline;
-        let error = match Metadata::ask(&settings.client, &Metadata::default(), &settings.topics).await {
-            Ok(metadata) => match settings.topics.iter().find(|topic| !metadata.topics.contains_key(*topic)) {
-                None => {
-                    let all = metadata
-                        .topics
-                        .iter()
-                        .flat_map(|(topic, partitions)| partitions.iter().map(move |partition| (topic.clone(), partition.id)));
-                    return Ok(all.collect());
-                }
-                Some(missing) => {
-                    deadline = unknown_until;
-                    let code = ResponseError::UnknownTopicOrPartition.code();
-                    ClientError::refused(format!("topic {missing:?}"), code)
-                }
-            },
-            Err(error) => error,
+        let metadata = match Metadata::ask(&settings.client, &Metadata::default(), &settings.topics).await {
+            Ok(metadata) => metadata,
+            Err(error) => {
+                of_brokers.bear(error).await?;
+                continue;
+            }
         };
-        let delay = backoff.next_delay();
-        if !error.is_temporary() || Instant::now() + delay > deadline {
-            return Err(error);
+        if let Some(missing) = settings.topics.iter().find(|topic| !metadata.topics.contains_key(*topic)) {
+            let code = ResponseError::UnknownTopicOrPartition.code();
+            let patience = of_topics.get_or_insert_with(|| Patience::of(UNKNOWN_TOPIC_PATIENCE));
+            patience.bear(ClientError::refused(format!("topic {missing:?}"), code)).await?;
+            continue;
         }
-        tokio::time::sleep(delay).await;
+        let all = metadata
+            .topics
+            .iter()
+            .flat_map(|(topic, partitions)| partitions.iter().map(move |partition| (topic.clone(), partition.id)));
+        return Ok(all.collect());
     }
 }
 

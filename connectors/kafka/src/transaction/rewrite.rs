@@ -10,12 +10,11 @@ use kafka_protocol::messages::{BrokerId, FetchRequest};
 use kafka_protocol::protocol::StrBytes;
 use tokio::time::Instant;
 use weir_dataflow::operator::OperatorError;
-use weir_world::Backoff;
 
 use super::ids;
 use super::prepared::PreparedTransaction;
 use super::resolve::Fate;
-use crate::client::{ClientError, ClientSettings, Connection, Coordinator, EndOutcome, Metadata};
+use crate::client::{ClientError, ClientSettings, Connection, Coordinator, EndOutcome, Metadata, Patience};
 use crate::producer::{Message, OffsetRange, Queue, Writer};
 use crate::records::{Batch, BatchHeader};
 
@@ -179,19 +178,16 @@ impl<'a> RangeReader<'a> {
 
     /// The next batches of the range; `None` behind the last.
     async fn next(&mut self, deadline: Instant) -> Result<Option<Vec<Batch>>, ReadError> {
-        let mut backoff = Backoff::new(Duration::from_millis(10), Duration::from_secs(1));
+        let mut patience = Patience::until(deadline);
         while self.next < self.until() {
-            let error = match self.read().await {
+            match self.read().await {
                 Ok(batches) => return Ok(Some(batches)),
-                Err(ReadError::Client(error)) => error,
+                Err(ReadError::Client(error)) => {
+                    self.connection = None;
+                    patience.bear(error).await?;
+                }
                 Err(gone) => return Err(gone),
-            };
-            self.connection = None;
-            let delay = backoff.next_delay();
-            if !error.is_temporary() || Instant::now() + delay > deadline {
-                return Err(error.into());
             }
-            tokio::time::sleep(delay).await;
         }
         Ok(None)
     }
