@@ -90,6 +90,20 @@ fn changes_are_refused_by_a_sink_that_takes_only_inserts() {
 }
 
 #[test]
+fn a_table_of_changes_makes_queries_change() {
+    const CHANGES: &str = "CREATE TABLE c (auction BIGINT, n BIGINT, ts TIMESTAMP(3), WATERMARK FOR ts AS ts, PRIMARY KEY (auction) NOT ENFORCED)
+        WITH ('connector' = 'kafka', 'topic' = 't', 'properties.bootstrap.servers' = 'a:1', 'scan.startup.mode' = 'earliest-offset',
+        'value.format' = 'debezium-json');";
+    let job = plan(&format!("{CHANGES} INSERT INTO printed SELECT auction, n FROM c WHERE n > 1")).unwrap();
+    assert!(job.explanation.contains("changelog=[I,UB,UA,D]"), "{}", job.explanation);
+    let error = refused(&format!("{CHANGES} INSERT INTO out1 SELECT auction, n FROM c"));
+    assert!(error.code == "SQL-CHANGELOG" && error.message.contains("out1") && error.message.contains("Scan"), "{error}");
+    let window = "FROM TABLE(TUMBLE(TABLE c, DESCRIPTOR(ts), INTERVAL '1' MINUTE)) GROUP BY window_start, window_end";
+    let error = refused(&format!("{CHANGES} INSERT INTO printed SELECT COUNT(*), 1 {window}"));
+    assert!(error.code == "SQL-UNSUPPORTED" && error.message.contains("a window over rows that change"), "{error}");
+}
+
+#[test]
 fn a_view_that_refers_to_itself_is_refused() {
     let script = "DROP VIEW cheap; CREATE VIEW cheap AS SELECT 1 AS auction; ALTER TABLE cheap RENAME TO other;";
     let _ = plan(script);
