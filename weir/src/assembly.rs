@@ -1,7 +1,7 @@
 //! Starts the roles from a configuration. Only this module knows every part of a process.
 
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
@@ -28,13 +28,24 @@ use crate::coordination;
 pub use crate::start_error::StartError;
 use crate::storage_check;
 
-/// Every operator that this build can run.
+/// Registers the operators of the author of this binary.
+static OWN: OnceLock<fn(&mut OperatorRegistry)> = OnceLock::new();
+
+/// Adds operators to those that this process can run. Only the first call counts.
+pub(crate) fn register_own(register: fn(&mut OperatorRegistry)) {
+    OWN.get_or_init(|| register);
+}
+
+/// Every operator that this process can run.
 pub fn operators() -> OperatorRegistry {
     let mut registry = OperatorRegistry::default();
     weir_dataflow::operators::register_operators(&mut registry);
     weir_connectors::register_connectors(&mut registry);
     #[cfg(feature = "kafka")]
     weir_kafka::register_kafka(&mut registry);
+    if let Some(register) = OWN.get() {
+        register(&mut registry);
+    }
     registry
 }
 

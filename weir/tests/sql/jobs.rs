@@ -109,3 +109,41 @@ fn waiting_for_a_job_survives_the_death_of_the_leader_and_no_row_is_lost_or_doub
     numbers.sort_unstable();
     assert_eq!(numbers, (1..=4_000).collect::<Vec<_>>());
 }
+
+/// Puts a file of rows into a directory, complete.
+fn move_in(directory: &Path, name: &str, text: &str) {
+    std::fs::create_dir_all(directory).expect("a directory");
+    let hidden = directory.join(format!(".{name}"));
+    std::fs::write(&hidden, text).expect("a file");
+    std::fs::rename(hidden, directory.join(name)).expect("it is moved");
+}
+
+#[test]
+fn what_one_job_writes_another_reads_and_files_go_on_arriving() {
+    let cluster = Cluster::start(1);
+    let place = cluster.place();
+    move_in(&place.join("a"), "1.csv", "1,10\n2,20\n");
+    std::fs::create_dir(place.join("b")).expect("a directory");
+    let table = |name: &str| {
+        format!(
+            "CREATE TABLE {name} (id BIGINT, amount BIGINT) WITH ('connector' = 'filesystem', 'path' = '{}/{name}',
+                'format' = 'csv', 'source.monitor-interval' = '50 ms');",
+            place.display()
+        )
+    };
+    let script = format!(
+        "{} {} {} SET 'execution.checkpointing.interval' = '200 ms'; SET 'parallelism.default' = '2';
+         INSERT INTO b SELECT id, amount * 2 FROM a; INSERT INTO c SELECT id, amount + 1 FROM b;",
+        table("a"),
+        table("b"),
+        table("c")
+    );
+    let ended = run_with(&["-f", "-", "-m", &cluster.addresses()], &script);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let rows_are = |expected: &[&str]| until("the rows", || (rows(&place.join("c")) == expected).then_some(()));
+    rows_are(&["1,21", "2,41"]);
+    move_in(&place.join("a"), "2.csv", "3,30\n");
+    rows_are(&["1,21", "2,41", "3,61"]);
+    move_in(&place.join("a"), "3.csv", "4,40\n");
+    rows_are(&["1,21", "2,41", "3,61", "4,81"]);
+}
