@@ -44,10 +44,18 @@ impl Metadata {
         Self::read(answer)
     }
 
-    /// A connection to a broker of the cluster. Those that were seen last are tried first.
+    /// A connection to a broker of the cluster, to one that was seen last if there is one. Each call begins with another one, so a
+    /// broker that hangs delays few of them.
     pub(crate) async fn any_broker(settings: &ClientSettings, known: &Self) -> Result<Connection, ClientError> {
         let mut last = None;
-        for address in known.brokers.values().chain(&settings.bootstrap) {
+        let known: Vec<_> = known.brokers.values().collect();
+        let first = weir_world::random_id() as usize;
+        let rotated = |addresses: &[&String]| -> Vec<String> {
+            let count = addresses.len();
+            (0..count).map(|index| addresses[(first % count + index) % count].clone()).collect()
+        };
+        let bootstrap: Vec<_> = settings.bootstrap.iter().collect();
+        for address in rotated(&known).iter().chain(&rotated(&bootstrap)) {
             match Connection::open(settings, address).await {
                 Ok(connection) => return Ok(connection),
                 // Another broker would refuse the same credentials.

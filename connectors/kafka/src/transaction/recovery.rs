@@ -10,7 +10,7 @@ use super::ids::{self, TransactionalIds};
 use super::prepared::PreparedTransaction;
 use super::resolve::{self, Step};
 use super::rewrite::{self, fate};
-use crate::client::{ClientError, Coordinator, open_transactions};
+use crate::client::{ClientError, Coordinator, Patience, open_transactions};
 use crate::producer::Queue;
 
 /// How long one step of a recovery is tried. If it fails, the job restarts and tries again.
@@ -60,7 +60,14 @@ pub(super) async fn settle(restored: &[PreparedTransaction], timeout_ms: u32, qu
 /// Ends what attempts before this one have left open, also of subtasks that there are no more. Call it after [`settle`].
 pub(super) async fn end_leftovers(ids: &TransactionalIds, timeout_ms: u32, queue: &Queue) -> Result<(), OperatorError> {
     let settings = &queue.settings().client;
-    let open = open_transactions(settings, &ids.beginning()).await.map_err(failed)?;
+    let mut patience = Patience::of(PATIENCE);
+    // A broker that has just died may still be listed. What it coordinated is with another one soon.
+    let open = loop {
+        match open_transactions(settings, &ids.beginning()).await {
+            Ok(open) => break open,
+            Err(error) => patience.bear(error).await.map_err(failed)?,
+        }
+    };
     for id in open.iter().filter(|id| ids.looks_after(id).is_some()) {
         let mut coordinator = Coordinator::of_transactional_id(settings, id);
         coordinator.init_producer(timeout_ms, Instant::now() + PATIENCE).await.map_err(failed)?;
