@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use weir_connectors::formats::{FormatOptions, Messages, RowBuffer};
 
 const ROWS: usize = 8_192;
-const ROUNDS: usize = 40;
+const ROUNDS: usize = 200;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let bids = bids()?;
