@@ -10,8 +10,8 @@ use crate::operator::{OperatorError, RestoredState, StateSnapshot};
 /// The first operator of a chain without inputs.
 ///
 /// The splits that a subtask reads are a pure function of its number and its restored state, or of its number and the recorded
-/// splits of the job ([`Source::propose_splits`]). There is no enumerator in the JobMaster, so a new leader can adopt running
-/// tasks.
+/// splits of the job ([`Source::propose_splits`]). Splits that are found later belong to the subtask that follows from their names.
+/// There is no enumerator in the JobMaster, so a new leader can adopt running tasks.
 pub trait Source: Send {
     /// Reads up to about `max_rows` rows without blocking for long. `now_ms` is the wall clock.
     fn poll(&mut self, now_ms: u64, max_rows: usize) -> Result<SourcePoll, OperatorError>;

@@ -56,7 +56,7 @@ impl Discovery {
         Self { interval_ms, subtask, parallelism, seen, listing: None, rest: None, is_away: false }
     }
 
-    /// Takes note of the recorded list, whose files are read by whoever gets their splits.
+    /// Takes note of the recorded list. Its files are read by the subtasks that get their splits.
     pub(super) fn begin(&mut self, recorded: &[Split]) {
         recorded
             .iter()

@@ -7,7 +7,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::split::Split;
 
-/// A file is forgotten when all listings of this time lacked it. A directory that is away for a shorter time changes nothing.
+/// A file is forgotten when all listings of this time lacked it. A directory that disappears for a shorter time changes nothing.
 pub(super) const FORGET_MS: u64 = 60 * 60 * 1_000;
 
 /// The subtask that looks after a file: it reads the file if the recorded list lacks it, and remembers it. It is a function of the
