@@ -63,7 +63,12 @@ pub(super) async fn authenticate(connection: &mut Connection, credentials: &Cred
     let answer = connection.call((1, 1), &SaslHandshakeRequest::default().with_mechanism(mechanism)).await?;
     if answer.error_code != 0 {
         let offered: Vec<_> = answer.mechanisms.iter().map(StrBytes::as_str).collect();
-        let reason = format!("the broker does not take {}; it takes {}", credentials.mechanism.name(), offered.join(", "));
+        let wanted = credentials.mechanism.name();
+        let reason = if offered.is_empty() {
+            format!("the broker takes no credentials here, and so not {wanted}; is this the listener for SASL?")
+        } else {
+            format!("the broker does not take {wanted}; it takes {}", offered.join(", "))
+        };
         return Err(refused(connection, reason));
     }
     let algorithms = match credentials.mechanism {

@@ -177,7 +177,10 @@ impl Sender {
                 if self.metadata_at.is_none() {
                     patience = UNKNOWN_TOPIC_PATIENCE;
                 }
-                ClientError::refused(format!("topic {topic:?}"), ResponseError::UnknownTopicOrPartition.code())
+                ClientError::refused(
+                    format!("topic {topic:?}, which Weir does not create"),
+                    ResponseError::UnknownTopicOrPartition.code(),
+                )
             }
             Err(error) => error,
         };

@@ -168,7 +168,7 @@ impl Settings {
         };
         let group = properties.get("group.id").filter(|group| !group.is_empty()).map(str::to_owned);
         for place in [Some(&options.start), stop.as_ref()].into_iter().flatten() {
-            check_place(kind, place, group.is_some())?;
+            check_place(kind, place, group.is_some() || reset != OffsetReset::Fail)?;
         }
         let columns = to_arrow(&options.schema)?;
         let format = RowFormat::new(kind, &columns, options.key.as_ref(), &options.value, options.value_includes_key)?;
@@ -212,10 +212,12 @@ fn wanted(kind: &str, schema: &Schema, columns: Option<&[String]>) -> Result<Vec
     }
 }
 
-fn check_place(kind: &str, place: &OffsetOptions, has_group: bool) -> Result<(), OperatorError> {
+fn check_place(kind: &str, place: &OffsetOptions, has_group_or_reset: bool) -> Result<(), OperatorError> {
     let wrong = |reason: &str| Err(options::invalid(kind, reason));
     match place.mode {
-        OffsetMode::GroupOffsets if !has_group => wrong("group offsets need the property group.id"),
+        OffsetMode::GroupOffsets if !has_group_or_reset => {
+            wrong("group offsets need the property group.id, or auto.offset.reset")
+        }
         OffsetMode::Timestamp if place.timestamp_ms.is_none_or(|time| time < 0) => {
             wrong("the mode timestamp needs timestamp_ms, from 0")
         }

@@ -49,7 +49,7 @@ async fn partitions(settings: &FetchSettings, deadline: Instant) -> Result<Vec<T
         if let Some(missing) = settings.topics.iter().find(|topic| !metadata.topics.contains_key(*topic)) {
             let code = ResponseError::UnknownTopicOrPartition.code();
             let patience = of_topics.get_or_insert_with(|| Patience::of(UNKNOWN_TOPIC_PATIENCE));
-            patience.bear(ClientError::refused(format!("topic {missing:?}"), code)).await?;
+            patience.bear(ClientError::refused(format!("topic {missing:?}, which Weir does not create"), code)).await?;
             continue;
         }
         let all = metadata
@@ -85,7 +85,10 @@ async fn offsets(
         }
         OffsetMode::GroupOffsets => {
             let group = settings.group.as_deref().unwrap_or_default();
-            let found = committed_offsets(client, group, partitions, deadline).await.map_err(failed)?;
+            let found = match group {
+                "" => BTreeMap::new(),
+                group => committed_offsets(client, group, partitions, deadline).await.map_err(failed)?,
+            };
             let missing = partitions.iter().find(|partition| !found.contains_key(*partition));
             match (settings.reset, missing) {
                 (OffsetReset::Fail, Some((topic, id))) => {

@@ -1,0 +1,105 @@
+//! TLS and SASL against a real broker.
+
+#[allow(dead_code, reason = "each test program uses a part of it")]
+mod bench;
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::{Value, json};
+use weir_dataflow::operator::OperatorError;
+use weir_servers::{KafkaCluster, KafkaOptions};
+
+use self::bench::{Reader, Sink, create_topic, id_schema, ids};
+
+fn openssl(directory: &Path, arguments: &str) {
+    let ran = Command::new("openssl").args(arguments.split(' ')).current_dir(directory).output().expect("openssl is installed");
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+}
+
+/// An authority (`ca.pem`), and a key with a certificate of it for the broker (`broker.pem`).
+fn certificates(directory: &Path) {
+    let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
+    openssl(directory, &format!("req -x509 {key} -days 2 -subj /CN=authority -keyout ca.key -out ca.pem"));
+    openssl(directory, &format!("req -new {key} -subj /CN=broker -keyout broker.key -out broker.csr"));
+    std::fs::write(directory.join("names"), "subjectAltName=IP:127.0.0.1\n").expect("a file");
+    openssl(
+        directory,
+        "x509 -req -in broker.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile names -out broker.crt",
+    );
+    let read = |name: &str| std::fs::read_to_string(directory.join(name)).expect("a file");
+    std::fs::write(directory.join("broker.pem"), read("broker.key") + &read("broker.crt")).expect("a file");
+}
+
+/// A broker with a second listener, on which users named `me` need the password `secret`.
+fn secure_kafka(directory: &Path) -> KafkaCluster {
+    certificates(directory);
+    let properties = [
+        "listeners=BROKER://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port},SECURE://127.0.0.1:{secure_port}",
+        "listener.security.protocol.map=BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT,SECURE:SASL_SSL",
+        "listener.name.secure.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512",
+        "listener.name.secure.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_me=\"secret\";",
+        "listener.name.secure.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;",
+        "listener.name.secure.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;",
+        "ssl.keystore.type=PEM",
+    ];
+    let mut properties: Vec<_> = properties.map(str::to_owned).to_vec();
+    properties.push(format!("ssl.keystore.location={}", directory.join("broker.pem").display()));
+    let kafka =
+        KafkaCluster::start_with(1, directory, KafkaOptions { properties, ..KafkaOptions::default() }).expect("it starts");
+    let brokers = kafka.bootstrap_servers();
+    let secrets = "SCRAM-SHA-256=[password=secret],SCRAM-SHA-512=[password=secret]";
+    let arguments =
+        ["--bootstrap-server", &brokers, "--alter", "--add-config", secrets, "--entity-type", "users", "--entity-name", "me"];
+    kafka.tool("org.apache.kafka.tools.ConfigCommand", &arguments).expect("users");
+    kafka
+}
+
+fn write(kafka: &KafkaCluster, properties: Value, first: i64) -> Result<(), OperatorError> {
+    let mut options = Sink::options(kafka, "safe", "exactly-once", properties);
+    options["bootstrap_servers"] = json!(kafka.secure_addresses()[0].to_string());
+    let mut sink = Sink::new(&options, id_schema(), (0, 1), &[]);
+    sink.try_ready()?;
+    sink.write(ids(first..first + 10));
+    sink.checkpoint(1);
+    sink.complete(1);
+    // The commit is ordered; the end of input waits for it.
+    sink.operator.on_end_of_input(&mut bench::Nowhere)?;
+    sink.checkpoint(2);
+    Ok(())
+}
+
+#[test]
+fn rows_go_over_tls_with_every_mechanism_and_whoever_has_no_right_is_told_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let kafka = secure_kafka(directory.path());
+    create_topic(&kafka, "safe", 1);
+    let authority = directory.path().join("ca.pem");
+    let with = |mechanism: &str, password: &str, trusted: &Path| {
+        let login = format!("org.example.LoginModule required username=\"me\" password=\"{password}\";");
+        json!({
+            "security.protocol": "SASL_SSL", "sasl.mechanism": mechanism, "sasl.jaas.config": login,
+            "ssl.truststore.type": "PEM", "ssl.truststore.location": trusted.to_str(),
+        })
+    };
+    for (turn, mechanism) in (0..).zip(["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]) {
+        write(&kafka, with(mechanism, "secret", &authority), turn * 10).unwrap();
+        let error = write(&kafka, with(mechanism, "wrong", &authority), 1_000).unwrap_err();
+        assert_eq!((error.code, error.retryable), ("KAFKA-AUTHENTICATION", false), "{error}");
+        assert!(!error.message.contains("wrong"), "a password stays secret: {error}");
+    }
+    let mut options = Reader::options(&kafka, "safe", "read_committed");
+    options["bootstrap_servers"] = json!(kafka.secure_addresses()[0].to_string());
+    options["properties"] = with("SCRAM-SHA-256", "secret", &authority);
+    assert_eq!(Reader::new(&options, (0, 1), &[]).read_ids(30), (0..30).collect::<Vec<_>>());
+
+    // A broker that somebody else vouches for, and a file that does not exist.
+    let other = directory.path().join("other");
+    std::fs::create_dir(&other).unwrap();
+    certificates(&other);
+    for (trusted, why) in [(other.join("ca.pem"), "TLS"), (directory.path().join("absent.pem"), "absent.pem")] {
+        let error = write(&kafka, with("PLAIN", "secret", &trusted), 1_000).unwrap_err();
+        assert_eq!(error.code, "KAFKA-AUTHENTICATION", "{error}");
+        assert!(error.message.contains(why), "{error}");
+    }
+}
