@@ -49,7 +49,7 @@ impl Partitioner {
     }
 }
 
-/// The hash of Kafka's Java producer, so that a key has the same partition whoever writes it.
+/// The hash of Kafka's Java producer, so that a key has the same partition for all writers.
 ///
 /// Source: `org.apache.kafka.common.utils.Utils.murmur2`, after Austin Appleby's MurmurHash2.
 fn murmur2(bytes: &[u8]) -> u32 {

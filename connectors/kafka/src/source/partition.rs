@@ -44,12 +44,12 @@ impl SourceState {
         Self { version: VERSION, partitions, bad_rows }
     }
 
-    /// Error: `SOURCE-STATE`.
+    /// The state as a checkpoint stores it. Error: `SOURCE-STATE`.
     pub(super) fn encode(&self) -> Result<Bytes, OperatorError> {
         serde_json::to_vec(self).map(Bytes::from).map_err(|error| unusable(error.to_string()))
     }
 
-    /// Error: `SOURCE-STATE`.
+    /// Reads what [`Self::encode`] wrote. Error: `SOURCE-STATE`.
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, OperatorError> {
         let state: Self = serde_json::from_slice(bytes).map_err(|error| unusable(format!("the state can't be read: {error}")))?;
         if state.version != VERSION {

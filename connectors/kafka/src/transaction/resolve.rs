@@ -12,7 +12,7 @@ pub(super) enum Step {
     Settled,
     /// The cluster has timed it out. Ask whether its records were written again already.
     AskAgainId,
-    /// The cluster knows nothing of it any more. Look into the log.
+    /// The cluster has forgotten its transactional id. Look into the log.
     LookIntoLog,
     /// Write its records again.
     Rewrite,
