@@ -216,7 +216,7 @@ fn a_source_starts_where_it_is_told() {
     };
     assert_eq!((error.code, error.retryable), ("KAFKA-OFFSET-GONE", false), "{error}");
     options["start"] = json!({"mode": "group-offsets"});
-    options["properties"]["group.id"] = json!("nobody");
+    options["properties"]["group.id"] = json!("newcomers");
     let built = bench::build("source.kafka", &options, 0, 1, None).unwrap();
     let weir_dataflow::registry::BuiltOperator::Source(mut source, _) = built else { panic!() };
     assert_eq!(source.propose_splits().unwrap_err().code, "KAFKA-NO-OFFSET");

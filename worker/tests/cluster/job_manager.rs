@@ -217,7 +217,7 @@ impl FakeJobManager {
         self.until_true(&path.display().to_string(), || path.exists()).await;
     }
 
-    /// Waits until something holds of which nobody tells.
+    /// Waits until a condition holds whose change is not announced.
     pub async fn until_true(&self, what: &str, mut holds: impl FnMut() -> bool) {
         let wait = async {
             while !holds() {

@@ -11,7 +11,7 @@ use kafka_protocol::protocol::StrBytes;
 use super::settings::ClientSettings;
 use super::{ClientError, Connection};
 
-/// How long a topic that nobody has seen may be unknown. A new one is known to all brokers within a second or so.
+/// How long a topic may be unknown that was never seen. Brokers know a new one within a second or so.
 pub(crate) const UNKNOWN_TOPIC_PATIENCE: Duration = Duration::from_secs(15);
 
 /// What a broker said about the cluster and some topics.

@@ -6,6 +6,7 @@
 mod connection;
 mod coordinator;
 mod error;
+mod fetch;
 mod metadata;
 mod offsets;
 mod patience;
@@ -18,6 +19,7 @@ mod transactions;
 pub(crate) use connection::Connection;
 pub(crate) use coordinator::Coordinator;
 pub(crate) use error::{ClientError, describe};
+pub(crate) use fetch::{FETCH_VERSIONS, FetchLimits};
 pub(crate) use metadata::{Metadata, UNKNOWN_TOPIC_PATIENCE};
 pub(crate) use offsets::{OffsetSpec, TopicPartition, commit_offsets, committed_offsets, list_offsets};
 pub(crate) use patience::Patience;

@@ -37,9 +37,9 @@ pub(crate) enum EndOutcome {
 /// The state of a transactional id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TransactionState {
-    /// Nobody has used the id, or not for long.
+    /// The id was never used, or not for days.
     Unknown,
-    /// The last transaction was committed, and nobody has asked for the id since.
+    /// The last transaction was committed, and no writer has asked for the id since.
     Committed,
     /// Anything else: there was none yet, it is open, or it was aborted.
     Other,

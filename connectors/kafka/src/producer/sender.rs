@@ -35,6 +35,7 @@ pub(super) async fn run(queue: Arc<Queue>) {
         idle: BTreeMap::new(),
         busy: BTreeSet::new(),
         held_back: BTreeMap::new(),
+        lingering: None,
         metadata_backoff: RETRY,
         asked_since: Instant::now(),
         queue,
@@ -78,6 +79,8 @@ struct Sender {
     busy: BTreeSet<i32>,
     /// Partitions that must wait before the next try, and until when.
     held_back: BTreeMap<usize, (Backoff, Instant)>,
+    /// When the next batch that waits for more records is due.
+    lingering: Option<Instant>,
 }
 
 impl Sender {
@@ -102,7 +105,8 @@ impl Sender {
     /// One request for each broker that is free and leads partitions with records.
     fn requests(&mut self, now: Instant) -> Result<Vec<BoxFuture<'static, Event>>, OperatorError> {
         let topic = self.queue.settings.topic.clone();
-        let (ready, _) = self.queue.ready(now);
+        let (ready, lingering) = self.queue.ready(now);
+        self.lingering = lingering;
         let mut by_broker: BTreeMap<i32, Vec<(usize, Instant)>> = BTreeMap::new();
         for (partition, since) in ready {
             if now > since + self.queue.delivery_timeout() {
@@ -249,9 +253,8 @@ impl Sender {
     /// When something may have to be done without an event.
     fn next_due(&self) -> Instant {
         let now = Instant::now();
-        let (_, lingering) = self.queue.ready(now);
         let held = self.held_back.values().map(|(_, until)| *until).filter(|until| *until > now);
-        let soonest = held.chain(lingering).min();
+        let soonest = held.chain(self.lingering).min();
         soonest.map_or(now + Duration::from_secs(1), |due| due.min(now + Duration::from_secs(1)))
     }
 }

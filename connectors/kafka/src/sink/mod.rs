@@ -115,7 +115,11 @@ impl KafkaSink {
         })
     }
 
-    fn start(&mut self) -> Result<(), OperatorError> {
+    /// Connects, unless it has. A barrier may come before the first tick.
+    fn begin(&mut self) -> Result<(), OperatorError> {
+        if self.running.is_some() {
+            return Ok(());
+        }
         let producer = Producer::start(self.settings.producer.clone(), self.waker.clone())?;
         let restored = std::mem::take(&mut self.restored);
         let has_transactions = self.settings.guarantee == Guarantee::ExactlyOnce;
@@ -170,20 +174,21 @@ impl Running {
     }
 }
 
+fn not_begun() -> OperatorError {
+    OperatorError::retryable("KAFKA-WRITER", "sink.kafka: rows arrived before the first tick; please report this")
+}
+
 impl Operator for KafkaSink {
     fn set_now(&mut self, now_ms: u64) {
         self.now_ms = now_ms;
     }
 
     fn on_tick(&mut self, _now_ms: u64, _out: &mut dyn Collector) -> Result<Option<EventTime>, OperatorError> {
-        match &self.running {
-            Some(running) => {
-                running.check()?;
-                if let Writers::Transactions(transactions) = &running.writers {
-                    self.pending.forget_committed(transactions);
-                }
-            }
-            None => self.start()?,
+        self.begin()?;
+        let running = self.running.as_ref().ok_or_else(not_begun)?;
+        running.check()?;
+        if let Writers::Transactions(transactions) = &running.writers {
+            self.pending.forget_committed(transactions);
         }
         Ok(None)
     }
@@ -196,12 +201,7 @@ impl Operator for KafkaSink {
         if batch.num_rows() == 0 {
             return Ok(());
         }
-        let Some(running) = &mut self.running else {
-            return Err(OperatorError::retryable(
-                "KAFKA-WRITER",
-                "sink.kafka: rows arrived before the first tick; please report this",
-            ));
-        };
+        let running = self.running.as_mut().ok_or_else(not_begun)?;
         let writer = running.writer()?;
         let queue = running.producer.queue();
         let append = |messages: &mut dyn Iterator<Item = crate::producer::Message<'_>>| queue.append(&writer, messages);
@@ -216,10 +216,8 @@ impl Operator for KafkaSink {
     fn snapshot(&mut self, barrier: &CheckpointBarrier) -> Result<StateSnapshot, OperatorError> {
         self.is_ending |= barrier.kind == CheckpointKind::Stop;
         self.pending.possible(barrier.id);
-        let Some(running) = &mut self.running else {
-            let state = SinkState::encode(self.restored.clone())?;
-            return Ok(StateSnapshot { operator_state: Some(state), ..StateSnapshot::default() });
-        };
+        self.begin()?;
+        let running = self.running.as_mut().ok_or_else(not_begun)?;
         let queue = Arc::clone(running.producer.queue());
         match &running.writers {
             Writers::Plain(_) => {
@@ -272,7 +270,7 @@ impl Operator for KafkaSink {
         let writers: Vec<_> = due.iter().map(|(_, writer)| Arc::clone(writer)).collect();
         transactions.commit(due);
         if self.is_ending {
-            // The task may end after this call, and nobody would commit.
+            // The task may end after this call, before the commit is sent.
             transactions.wait_committed(&writers, Instant::now() + LAST_COMMIT)?;
         }
         Ok(())

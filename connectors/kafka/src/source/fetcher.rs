@@ -8,10 +8,8 @@ use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use kafka_protocol::ResponseError;
-use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::fetch_response::PartitionData;
-use kafka_protocol::messages::{BrokerId, FetchRequest, FetchResponse};
-use kafka_protocol::protocol::StrBytes;
+use kafka_protocol::messages::{FetchRequest, FetchResponse};
 use tokio::time::Instant;
 use weir_dataflow::operator::OperatorError;
 use weir_world::Backoff;
@@ -20,7 +18,7 @@ use super::aborted::AbortedTransactions;
 use super::buffer::{Buffer, Chunk, Fetched};
 use super::partition::{SourcePartition, owner};
 use super::settings::FetchSettings;
-use crate::client::{ClientError, Connection, Metadata, OffsetSpec, list_offsets};
+use crate::client::{ClientError, Connection, FETCH_VERSIONS, Metadata, OffsetSpec, list_offsets};
 use crate::records::BatchHeader;
 
 const RETRY: Backoff = Backoff::new(Duration::from_millis(10), Duration::from_millis(500));
@@ -169,33 +167,8 @@ impl Fetcher {
     }
 
     fn request(&mut self, broker: i32, asked: Vec<usize>) -> BoxFuture<'static, Event> {
-        let mut topics: Vec<FetchTopic> = Vec::new();
-        for index in &asked {
-            let position = &self.positions[*index];
-            let partition = FetchPartition::default()
-                .with_partition(position.id)
-                .with_current_leader_epoch(-1)
-                .with_fetch_offset(position.next)
-                .with_last_fetched_epoch(-1)
-                .with_log_start_offset(-1)
-                .with_partition_max_bytes(self.settings.partition_bytes);
-            match topics.iter_mut().find(|topic| topic.topic.as_str() == position.topic) {
-                Some(topic) => topic.partitions.push(partition),
-                None => topics.push(
-                    FetchTopic::default()
-                        .with_topic(StrBytes::from_string(position.topic.clone()).into())
-                        .with_partitions(vec![partition]),
-                ),
-            }
-        }
-        let request = FetchRequest::default()
-            .with_replica_id(BrokerId(-1))
-            .with_max_wait_ms(self.settings.max_wait.as_millis() as i32)
-            .with_min_bytes(self.settings.min_bytes)
-            .with_max_bytes(self.settings.answer_bytes)
-            .with_isolation_level(i8::from(self.settings.read_committed))
-            .with_session_epoch(-1)
-            .with_topics(topics);
+        let positions = asked.iter().map(|index| &self.positions[*index]);
+        let request = self.settings.limits.request(positions.map(|at| (at.topic.as_str(), at.id, at.next)));
         self.busy.insert(broker);
         let address = self.metadata.brokers[&broker].clone();
         let connection = self.idle.remove(&broker).filter(|connection| connection.address() == address);
@@ -388,8 +361,7 @@ async fn fetch(
     request: FetchRequest,
 ) -> Result<(Connection, FetchResponse), ClientError> {
     let mut connection = Connection::reuse(connection, &settings.client, address).await?;
-    let patience = settings.client.request_timeout + settings.max_wait;
-    // Version 4 has transactions; later versions than 12 name topics by id.
-    let answer = connection.call_within((4, 12), &request, patience).await?;
+    let patience = settings.client.request_timeout + settings.limits.max_wait;
+    let answer = connection.call_within(FETCH_VERSIONS, &request, patience).await?;
     Ok((connection, answer))
 }

@@ -179,7 +179,7 @@ impl KafkaSource {
         let Some(partition) = self.partitions.as_mut().and_then(|partitions| partitions.get_mut(reading.chunk.partition)) else {
             return Ok(ChunkEnd::Read);
         };
-        let read_committed = self.settings.fetch.read_committed;
+        let read_committed = self.settings.fetch.limits.read_committed;
         let failed = |partition: &SourcePartition, error| corrupt(&format!("{}-{}", partition.topic, partition.id), &error);
         while !partition.is_done() {
             if reading.batch.is_none() {
@@ -247,7 +247,7 @@ fn lag(partition: &SourcePartition) -> metrics::Gauge {
 }
 
 impl Drop for KafkaSource {
-    /// Nobody knows the lag of a partition that is not read.
+    /// The lag of a partition that is not read is unknown.
     fn drop(&mut self) {
         if self.fetching.is_some() {
             self.partitions.iter().flatten().for_each(|partition| lag(partition).set(f64::NAN));

@@ -12,7 +12,7 @@ use weir_dataflow::schema::to_arrow;
 use weir_protocol::job_graph::{Field, OperatorDescriptor};
 
 use super::metadata_columns::{MetadataColumn, MetadataColumns};
-use crate::client::{ClientSettings, Properties, PropertyError};
+use crate::client::{ClientSettings, FetchLimits, Properties, PropertyError};
 use crate::producer::ProducerSettings;
 use crate::row_format::{KeyOptions, RowFormat, ValueOptions};
 
@@ -107,13 +107,9 @@ pub(super) enum OffsetReset {
 pub(super) struct FetchSettings {
     pub(super) client: ClientSettings,
     pub(super) topics: Vec<String>,
-    pub(super) read_committed: bool,
     /// How often to look for new partitions.
     pub(super) discovery_interval: Option<Duration>,
-    pub(super) max_wait: Duration,
-    pub(super) min_bytes: i32,
-    pub(super) answer_bytes: i32,
-    pub(super) partition_bytes: i32,
+    pub(super) limits: FetchLimits,
 }
 
 /// What to read, from where to where, and as which rows.
@@ -153,13 +149,15 @@ impl Settings {
         let fetch = FetchSettings {
             client,
             topics: options.topics,
-            read_committed: properties.choice("isolation.level", &["read_committed", "read_uncommitted"]).map_err(bad)?
-                == "read_committed",
             discovery_interval: discovery,
-            max_wait: properties.millis("fetch.max.wait.ms", 500).map_err(bad)?,
-            min_bytes: bytes("fetch.min.bytes", 1)?,
-            answer_bytes: bytes("fetch.max.bytes", 8 << 20)?,
-            partition_bytes: bytes("max.partition.fetch.bytes", 1 << 20)?,
+            limits: FetchLimits {
+                read_committed: properties.choice("isolation.level", &["read_committed", "read_uncommitted"]).map_err(bad)?
+                    == "read_committed",
+                max_wait: properties.millis("fetch.max.wait.ms", 500).map_err(bad)?,
+                min_bytes: bytes("fetch.min.bytes", 1)?,
+                answer_bytes: bytes("fetch.max.bytes", 8 << 20)?,
+                partition_bytes: bytes("max.partition.fetch.bytes", 1 << 20)?,
+            },
         };
         let reset = match properties.choice("auto.offset.reset", &["none", "earliest", "latest"]).map_err(bad)? {
             "earliest" => OffsetReset::Earliest,

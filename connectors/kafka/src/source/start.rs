@@ -68,7 +68,7 @@ async fn offsets(
 ) -> Result<BTreeMap<TopicPartition, i64>, OperatorError> {
     let client = &settings.fetch.client;
     let failed = |error: ClientError| error.for_operator("source.kafka");
-    let latest = OffsetSpec::Latest { read_committed: settings.fetch.read_committed };
+    let latest = OffsetSpec::Latest { read_committed: settings.fetch.limits.read_committed };
     let (mut found, rest) = match place.mode {
         OffsetMode::Earliest | OffsetMode::Never => (BTreeMap::new(), OffsetSpec::Earliest),
         OffsetMode::Latest => (BTreeMap::new(), latest),

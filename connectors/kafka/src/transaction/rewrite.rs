@@ -4,22 +4,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kafka_protocol::ResponseError;
-use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::fetch_response::PartitionData;
-use kafka_protocol::messages::{BrokerId, FetchRequest};
-use kafka_protocol::protocol::StrBytes;
 use tokio::time::Instant;
 use weir_dataflow::operator::OperatorError;
 
 use super::ids;
 use super::prepared::PreparedTransaction;
 use super::resolve::Fate;
-use crate::client::{ClientError, ClientSettings, Connection, Coordinator, EndOutcome, Metadata, Patience};
+use crate::client::{
+    ClientError, ClientSettings, Connection, Coordinator, EndOutcome, FETCH_VERSIONS, FetchLimits, Metadata, Patience,
+};
 use crate::producer::{Message, OffsetRange, Queue, Writer};
 use crate::records::{Batch, BatchHeader};
 
-/// Most bytes that one request reads.
-const READ_BYTES: i32 = 4 << 20;
+/// With this isolation the answer names aborted transactions, and ends before those that are open. All that is read here has ended: the
+/// coordinator said so, or has forgotten it.
+const LIMITS: FetchLimits = FetchLimits {
+    read_committed: true,
+    max_wait: Duration::from_millis(500),
+    min_bytes: 1,
+    answer_bytes: 4 << 20,
+    partition_bytes: 4 << 20,
+};
 
 /// Why records could not be read.
 #[derive(Debug)]
@@ -193,28 +199,9 @@ impl<'a> RangeReader<'a> {
     }
 
     async fn read(&mut self) -> Result<Vec<Batch>, ReadError> {
-        let PreparedTransaction { topic, .. } = self.transaction;
-        let partition = FetchPartition::default()
-            .with_partition(self.range.partition)
-            .with_current_leader_epoch(-1)
-            .with_fetch_offset(self.next)
-            .with_last_fetched_epoch(-1)
-            .with_log_start_offset(-1)
-            .with_partition_max_bytes(READ_BYTES);
-        let topics =
-            FetchTopic::default().with_topic(StrBytes::from_string(topic.clone()).into()).with_partitions(vec![partition]);
-        // With this isolation the answer names aborted transactions, and ends before those that are open. All that is read here has
-        // ended: the coordinator said so, or knows nothing of it.
-        let request = FetchRequest::default()
-            .with_replica_id(BrokerId(-1))
-            .with_max_wait_ms(500)
-            .with_min_bytes(1)
-            .with_max_bytes(READ_BYTES)
-            .with_isolation_level(1)
-            .with_session_epoch(-1)
-            .with_topics(vec![topics]);
-        let connection = self.connect().await?;
-        let answer = connection.call((4, 12), &request).await?;
+        let topic = &self.transaction.topic;
+        let request = LIMITS.request([(topic.as_str(), self.range.partition, self.next)].into_iter());
+        let answer = self.connect().await?.call(FETCH_VERSIONS, &request).await?;
         let data = answer.responses.into_iter().flat_map(|topic| topic.partitions).next().unwrap_or_default();
         match ResponseError::try_from_code(data.error_code) {
             None => self.take(data),

@@ -176,7 +176,7 @@ fn a_rescaled_job_starts_anew_before_its_first_checkpoint_by_the_recorded_list()
     let mut job = Job::new();
     (0..5).for_each(|_| job.arrive(4));
     job.start(2);
-    // These are found by their owners, and by nobody else, although the list is made again by nobody.
+    // Each of these is found by its owner alone, although the list is not made again.
     (0..5).for_each(|_| job.arrive(4));
     (0..40).for_each(|_| drop(job.poll(0).unwrap()));
     job.start(3);
