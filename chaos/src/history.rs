@@ -128,7 +128,7 @@ pub enum What {
     },
     /// Unexpected processes that run at the end.
     Strangers { pids: Vec<u32> },
-    /// Rows of the counting job's committed output at the end.
+    /// Rows of the committed output at the end, of the jobs that count.
     Rows { lines: Vec<String> },
     /// Committed tables of the SQL job at the end.
     Tables { tables: BTreeMap<String, CommittedTable> },
@@ -398,10 +398,11 @@ mod tests {
 
     #[test]
     fn the_header_says_which_job_is_judged() {
-        use crate::workload::{CountingJob, SqlJob};
+        use crate::workload::{CountingJob, KafkaJob, SqlJob};
         let jobs = [
             JudgedJob::Counting(CountingJob::lasting(1)),
             JudgedJob::Sql(SqlJob { rows: 5, rows_per_second: 5, parallelism: 1, checkpoint_interval_ms: 100 }),
+            JudgedJob::Kafka(KafkaJob { counting: CountingJob::lasting(1), transaction_timeout_ms: 10_000 }),
         ];
         for job in jobs {
             let directory = tempfile::tempdir().unwrap();

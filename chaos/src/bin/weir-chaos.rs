@@ -204,7 +204,7 @@ fn list() {
     }
     out_line!(
         "\nstore-* need --ha etcd or --ha zookeeper; bridge, lose-power-leader, lose-power-majority, sync-error, slow-disk and flip-bit \
-         need --ha raft."
+         need --ha raft; *-broker, *-brokers, kill-coordinator and outlast-transactions need --workload kafka."
     );
 }
 

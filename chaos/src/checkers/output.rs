@@ -9,6 +9,7 @@ pub(super) fn exactly_once(history: &History) -> Judgement {
     match &history.header.job {
         JudgedJob::Counting(job) => counting(history, job),
         JudgedJob::Sql(job) => sql(history, job),
+        JudgedJob::Kafka(job) => counting(history, &job.counting),
     }
 }
 

@@ -1,5 +1,6 @@
 //! A cluster of real processes under test.
 
+pub mod brokers;
 pub mod clocks;
 pub(crate) mod control_group;
 pub mod leftovers;

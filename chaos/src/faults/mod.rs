@@ -1,5 +1,6 @@
 //! The kinds of faults. A fault begins, lasts, is healed, and shows that it took effect.
 
+mod broker;
 mod clock;
 mod file_storage;
 mod kill;
@@ -25,6 +26,7 @@ use crate::cluster::clocks::Clocks;
 use crate::cluster::memory_groups::MemoryGroups;
 use crate::cluster::network::Network;
 use crate::lossy_disk::LossyDisk;
+use crate::run::Workload;
 use crate::run::scene::Scene;
 
 /// The effect of a fault.
@@ -69,6 +71,8 @@ pub enum Need {
     MemoryGroups,
     /// Network namespaces in which connections can be redirected.
     Links,
+    /// A workload with tables in Kafka.
+    Kafka,
 }
 
 /// A kind of fault.
@@ -97,7 +101,7 @@ const fn nemesis(
 
 /// Every kind of fault.
 #[rustfmt::skip]
-pub const NEMESES: [Nemesis; 34] = [
+pub const NEMESES: [Nemesis; 39] = [
     nemesis("kill-leader", Need::Nothing, (200, 800), kill::leader, "kills the leading JobManager (SIGKILL) and restarts it later"),
     nemesis("kill-jobmanager", Need::Nothing, (300, 1_500), kill::jobmanager, "kills any JobManager (SIGKILL) and restarts it later"),
     nemesis("kill-all-jobmanagers", Need::Nothing, (200, 1_000), kill::all_jobmanagers, "kills all JobManagers at once (SIGKILL) and restarts them later"),
@@ -132,6 +136,11 @@ pub const NEMESES: [Nemesis; 34] = [
     nemesis("reset-leader", Need::Links, (1_000, 3_000), links::reset_leader, "resets connections to and from the leading JobManager in the middle of a message"),
     nemesis("corrupt-data", Need::Links, (500, 2_000), links::corrupt_data, "flips bits in the data between TaskManagers: checksums must detect this"),
     nemesis("corrupt-coordination", Need::Links, (500, 2_000), links::corrupt_coordination, "flips bits in messages from JobManagers to each other and to TaskManagers: checksums must detect this"),
+    nemesis("kill-broker", Need::Kafka, (300, 3_000), broker::one, "kills a Kafka broker (SIGKILL) and restarts it later"),
+    nemesis("kill-all-brokers", Need::Kafka, (200, 2_000), broker::all, "kills all Kafka brokers at once (SIGKILL) and restarts them later"),
+    nemesis("kill-coordinator", Need::Kafka, (300, 3_000), broker::coordinator, "kills the Kafka broker that coordinates a transaction under way (SIGKILL), and restarts it later"),
+    nemesis("pause-broker", Need::Kafka, (500, 8_000), broker::pause, "stops a Kafka broker (SIGSTOP), then continues it (SIGCONT)"),
+    nemesis("outlast-transactions", Need::Kafka, (12_000, 15_000), broker::outlast_transactions, "stops all TaskManagers (SIGSTOP) between a checkpoint and its commit, for longer than a transaction may last: its records must be written again"),
 ];
 
 impl Nemesis {
@@ -155,6 +164,7 @@ pub struct Hindrances {
     lossy_disk: Option<String>,
     memory_groups: Option<String>,
     redirection: Option<String>,
+    kafka: Option<String>,
 }
 
 impl Hindrances {
@@ -167,12 +177,19 @@ impl Hindrances {
             lossy_disk: LossyDisk::hindrance(),
             memory_groups: MemoryGroups::hindrance(),
             redirection: Network::redirection_hindrance(),
+            kafka: None,
         }
     }
 
     /// The same, but without network namespaces.
     pub fn without_network(self) -> Self {
         Self { network: Some("network namespaces are switched off".to_owned()), ..self }
+    }
+
+    /// The same, for a run of this workload.
+    pub fn of_workload(self, workload: Workload) -> Self {
+        let apart = (workload != Workload::Kafka).then(|| "this workload has no tables in Kafka".to_owned());
+        Self { kafka: apart, ..self }
     }
 
     /// Why a need can't be met here; `None` if it can. If no coordination is given, any suitable one is assumed.
@@ -198,6 +215,7 @@ impl Hindrances {
                 raft.then(|| "with raft, there is no coordination store apart from the JobManagers".to_owned())
             }
             Need::Clock => self.clock.clone(),
+            Need::Kafka => self.kafka.clone(),
             Need::CpuGroups => self.cpu_groups.clone(),
         }
     }

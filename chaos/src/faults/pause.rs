@@ -16,7 +16,7 @@ fn stopped(pid: u32) -> Result<String, String> {
 }
 
 /// Waits until a process is stopped, because the kernel does not deliver a signal at once.
-fn await_stopped(scene: &Scene, pid: u32) -> Result<String, String> {
+pub(super) fn await_stopped(scene: &Scene, pid: u32) -> Result<String, String> {
     scene.until(PATIENCE, |_| stopped(pid).ok()).ok_or_else(|| format!("process {pid} was not stopped"))
 }
 

@@ -15,6 +15,7 @@ use weir_storage::checkpoint::{layout, metadata};
 use super::scene::Scene;
 use crate::checkers::checkpoints::is_half_written;
 use crate::checkers::recovery::recovered;
+use crate::cluster::brokers::Brokers;
 use crate::history::{FinalJob, History, Phase, What};
 use crate::workload::sql::{Query, committed_tables};
 use crate::workload::{JudgedJob, committed_lines};
@@ -91,6 +92,10 @@ pub(super) fn end(scene: &mut Scene, job: &JudgedJob, query: Option<Query>, outp
     // The job may have to read everything again at its given rate, and it may have to recover once more.
     let bound = Duration::from_secs(job.rows() / job.rows_per_second()) + super::RECOVERY_BOUND;
     progress("waiting for the jobs to end");
+    if let (JudgedJob::Kafka(job), Some(kafka), Some(id)) = (job, &scene.kafka, scene.view.get().watched) {
+        await_results(scene, kafka, job.results(), bound);
+        runtime.block_on(client.stop(id, None, false, super::RECOVERY_BOUND)).map_err(io::Error::other)?;
+    }
     let ended = |scene: &Scene| scene.view.get().job.is_some_and(|job| job.status.is_globally_terminal());
     let patience = Patience::of(bound);
     while !ended(scene) && !patience.is_over() && !scene.stopped() {
@@ -113,11 +118,22 @@ pub(super) fn end(scene: &mut Scene, job: &JudgedJob, query: Option<Query>, outp
     scene.recorder.note(What::Files { referenced: 0, missing: Vec::new(), unreferenced: Some(left) });
     note_slots_and_strangers(scene, &runtime, &client)?;
     scene.recorder.note(match job {
+        JudgedJob::Kafka(_) => {
+            What::Rows { lines: scene.kafka.as_ref().map_or_else(|| Ok(Vec::new()), Brokers::committed_lines)? }
+        }
         JudgedJob::Counting(_) => What::Rows { lines: committed_lines(output)? },
         JudgedJob::Sql(_) => What::Tables { tables: committed_tables(output)?.into_iter().chain(selected).collect() },
     });
     scene.recorder.note(What::Phase { phase: Phase::Done });
     Ok(())
+}
+
+/// Waits until Kafka's consumer has read this many results. The judge says what is missing if they don't come.
+fn await_results(scene: &Scene, kafka: &Brokers, count: usize, bound: Duration) {
+    let patience = Patience::of(bound);
+    while kafka.consumed() < count && !patience.is_over() && !scene.stopped() {
+        std::thread::sleep(PACE);
+    }
 }
 
 /// Files below the checkpoint root that belong to jobs. Savepoints are not among them, because they belong to users.

@@ -26,7 +26,7 @@ use crate::history::{Call, HISTORY_VERSION, History, InjectedFault, Operation, O
 use crate::lossy_disk::LossyDisk;
 use crate::report;
 use crate::workload::churn::Churn;
-use crate::workload::{CountingJob, JudgedJob, SqlJob};
+use crate::workload::{CountingJob, JudgedJob, KafkaJob, SqlJob, kafka};
 use observer::Observer;
 use scene::{Parts, Scene};
 
@@ -40,6 +40,8 @@ pub enum Workload {
     Churn,
     /// A SQL script: windows, and aggregates whose rows change. Beside it, a client reads the rows of a query.
     Sql,
+    /// The counting job from one topic of Kafka into another one.
+    Kafka,
 }
 
 impl Workload {
@@ -49,6 +51,7 @@ impl Workload {
             Self::Counting => "counting",
             Self::Churn => "churn",
             Self::Sql => "sql",
+            Self::Kafka => "kafka",
         }
     }
 
@@ -62,6 +65,10 @@ impl Workload {
             Self::Sql => {
                 "a SQL script (a fifth of the rows): windows, aggregates whose changes are files, and a query whose rows a client reads; \
                  what it means can be computed"
+            }
+            Self::Kafka => {
+                "two jobs: one writes numbered rows to a topic of Kafka, the other counts them into another topic, both exactly-once; \
+                 Kafka's own consumer reads what is committed"
             }
         }
     }
@@ -123,6 +130,8 @@ const RECOVERY_BOUND: Duration = Duration::from_secs(60);
 const MARGIN_SECONDS: u64 = 3;
 /// Most rows per second of the SQL job: event times are one millisecond apart at least.
 const SQL_ROWS_PER_SECOND: u64 = 1_000;
+/// How long a transaction of Kafka may be open. Outages of workers are often longer.
+const TRANSACTION_TIMEOUT_MS: u64 = 10_000;
 /// Shortest pause between two faults, in milliseconds.
 const PAUSE_MS: u64 = 500;
 /// How long a cluster may take to accept its first job.
@@ -135,12 +144,19 @@ pub fn run(options: &RunOptions, stop: &Arc<AtomicBool>) -> io::Result<Judged> {
     let recorder = Recorder::create(&options.report)?;
     let directory = leftovers::working_directory()?;
     let mut cluster = LocalClusterOptions::under(&directory)?;
-    // The query of the SQL workload takes a slot too, and must fit on one TaskManager beside the job.
-    cluster.slots += u32::from(options.workload == Workload::Sql);
+    // Everything must fit on one TaskManager.
+    cluster.slots += match options.workload {
+        Workload::Counting | Workload::Churn => 0,
+        // The query.
+        Workload::Sql => 1,
+        // The job that fills the topic.
+        Workload::Kafka => kafka::WRITERS,
+    };
     let job = judged_job(options, cluster.slots);
     recorder.note(What::Run(header(options, &job, &cluster)));
     let hindrances = Hindrances::of_this_machine();
     let hindrances = if options.namespaces { hindrances } else { hindrances.without_network() };
+    let hindrances = hindrances.of_workload(options.workload);
     let mut possible = Vec::new();
     for nemesis in &options.nemeses {
         match hindrances.hinders(nemesis.need, Some(options.coordination)) {
@@ -162,6 +178,7 @@ pub fn run(options: &RunOptions, stop: &Arc<AtomicBool>) -> io::Result<Judged> {
         file_storage: needed(Need::FileStorage),
         memory: needed(Need::MemoryGroups),
         links: needed(Need::Links),
+        kafka: options.workload == Workload::Kafka,
         seed: options.seed,
     };
     if let Err(error) = go(options, &job, &plan, parts, &directory, &recorder, stop) {
@@ -195,7 +212,11 @@ fn judged_job(options: &RunOptions, slots: u32) -> JudgedJob {
     // The number of output rows does not depend on the rate.
     let window_ms = (options.rows_per_second / 5).max(1);
     let rows = seconds * options.rows_per_second;
-    JudgedJob::Counting(CountingJob { rows, rows_per_second: options.rows_per_second, window_ms, parallelism, ..counting })
+    let counting = CountingJob { rows, rows_per_second: options.rows_per_second, window_ms, parallelism, ..counting };
+    match options.workload {
+        Workload::Kafka => JudgedJob::Kafka(KafkaJob { counting, transaction_timeout_ms: TRANSACTION_TIMEOUT_MS }),
+        _ => JudgedJob::Counting(counting),
+    }
 }
 
 fn header(options: &RunOptions, job: &JudgedJob, cluster: &LocalClusterOptions) -> RunHeader {
@@ -229,16 +250,17 @@ fn go(
     let mut scene = Scene::start(options.binary.clone(), directory, options.coordination, parts, recorder, stop)?;
     let addresses = scene.cluster.rest_addresses();
     let jobmanagers: Vec<_> = scene.cluster.jobmanager_names().into_iter().zip(addresses.clone()).collect();
-    let output = scene.file_storage.join("output");
+    // What Kafka's consumer reads must not be lost with a disk of the cluster.
+    let output = if scene.kafka.is_some() { Scene::consumed(directory) } else { scene.file_storage.join("output") };
     let _observer = Observer::start(&jobmanagers, &output, recorder, &scene.view)?;
     let job = submit(options, &scene, judged, directory, &output)?;
     scene.view.with(|view| view.watched = Some(job));
     let query = match judged {
         JudgedJob::Sql(sql) => Some(sql.start_query(&options.binary, &addresses, directory)?),
-        JudgedJob::Counting(_) => None,
+        JudgedJob::Counting(_) | JudgedJob::Kafka(_) => None,
     };
     let churn = match options.workload {
-        Workload::Counting | Workload::Sql => None,
+        Workload::Counting | Workload::Sql | Workload::Kafka => None,
         Workload::Churn => Some(Churn::start(addresses, options.seed, &scene.file_storage.join("churn"), recorder)?),
     };
     recorder.note(What::Phase { phase: Phase::Faults });
@@ -270,6 +292,11 @@ fn go(
 fn submit(options: &RunOptions, scene: &Scene, judged: &JudgedJob, directory: &Path, output: &Path) -> io::Result<JobId> {
     let addresses = scene.cluster.rest_addresses();
     let began_ms = scene.recorder.now_ms();
+    let acknowledged = |key: &str, job: JobId| {
+        let outcome = Outcome::Ok { job: Some(job), status: None, epoch: None };
+        let (client, key) = ("main".to_owned(), key.to_owned());
+        scene.recorder.note(What::Call(Call { client, began_ms, key, operation: Operation::Submit, outcome }));
+    };
     let job = match judged {
         JudgedJob::Counting(counting) => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -279,10 +306,14 @@ fn submit(options: &RunOptions, scene: &Scene, judged: &JudgedJob, directory: &P
             runtime.block_on(submission).map_err(io::Error::other)?.job_id
         }
         JudgedJob::Sql(sql) => sql.submit(&options.binary, &addresses, directory, output)?,
+        JudgedJob::Kafka(job) => {
+            let brokers = scene.kafka.as_ref().map(|kafka| kafka.nodes.bootstrap_servers()).unwrap_or_default();
+            let [feed, job] = job.submit(&options.binary, &addresses, directory, &brokers)?;
+            acknowledged(kafka::FEED, feed);
+            job
+        }
     };
-    let outcome = Outcome::Ok { job: Some(job), status: None, epoch: None };
-    let (client, key) = ("main".to_owned(), judged.key().to_owned());
-    scene.recorder.note(What::Call(Call { client, began_ms, key, operation: Operation::Submit, outcome }));
+    acknowledged(judged.key(), job);
     Ok(job)
 }
 

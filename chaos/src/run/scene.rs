@@ -13,6 +13,7 @@ use weir_verdict::random::mix;
 
 use super::observer::{SharedView, View};
 use crate::cluster::SHORT_SESSIONS;
+use crate::cluster::brokers::Brokers;
 use crate::cluster::clocks::Clocks;
 use crate::cluster::links::Links;
 use crate::cluster::memory_groups::MemoryGroups;
@@ -47,6 +48,8 @@ pub struct Parts {
     pub memory: bool,
     /// Connections that can be made to fail; needs the network.
     pub links: bool,
+    /// Kafka beside the cluster.
+    pub kafka: bool,
     /// All random choices of these parts follow from this seed.
     pub seed: u64,
 }
@@ -61,6 +64,8 @@ pub struct Scene {
     /// Set when the user wants the run to stop.
     pub stop: Arc<AtomicBool>,
     pub coordination: Coordination,
+    /// Kafka, if the workload has tables in it.
+    pub kafka: Option<Brokers>,
     /// The processes' clocks, if they can be set.
     pub clocks: Option<Clocks>,
     /// Directory of everything that the processes share, the output included.
@@ -128,8 +133,15 @@ impl Scene {
         for name in &names {
             note_started(&mut cluster, name, recorder);
         }
+        let host = network.as_ref().map(|network| network.store().into());
+        let kafka = parts.kafka.then(|| Brokers::start(host, directory, &Self::consumed(directory))).transpose()?;
         let (view, recorder, stop) = (SharedView::default(), recorder.clone(), stop.clone());
-        Ok(Self { cluster, view, recorder, stop, coordination, clocks, file_storage, lossy_disks, memory, links, network })
+        Ok(Self { cluster, view, recorder, stop, coordination, kafka, clocks, file_storage, lossy_disks, memory, links, network })
+    }
+
+    /// The directory of what Kafka's consumer reads, below the directory of the run.
+    pub fn consumed(directory: &Path) -> PathBuf {
+        directory.join("consumed")
     }
 
     /// Names of all processes.

@@ -12,7 +12,7 @@ use weir_world::{out_line, output};
 
 use super::{RunOptions, Workload, run};
 use crate::checkers::{Finding, Judged, Judgement, RunVerdict};
-use crate::faults::{Hindrances, NEMESES, Nemesis};
+use crate::faults::{Hindrances, NEMESES, Need, Nemesis};
 
 /// One short run.
 #[derive(Debug, Clone)]
@@ -39,7 +39,6 @@ const SECOND_KIND_SECONDS: u64 = 6;
 
 /// Makes `count` scenarios. Every possible kind of fault is used, and each scenario also kills leaders.
 pub fn scenarios(count: usize, seed: u64, hindrances: &Hindrances) -> Vec<Scenario> {
-    let possible = |nemesis: &Nemesis, on: Coordination| hindrances.hinders(nemesis.need, Some(on)).is_none();
     let is_special = |nemesis: &Nemesis| !LEADERS.contains(&nemesis.name);
     let kinds = NEMESES.iter().filter(|nemesis| is_special(nemesis)).count();
     let mut turns: BTreeMap<&str, usize> = BTreeMap::new();
@@ -50,25 +49,29 @@ pub fn scenarios(count: usize, seed: u64, hindrances: &Hindrances) -> Vec<Scenar
                 place if place % 2 == 0 => Coordination::Etcd,
                 _ => Coordination::ZooKeeper,
             };
-            // Take the kinds that were used least. Among them, prefer those that fewer coordinations allow.
+            // Of eight scenarios, the SQL workload runs on every coordination: the third uses raft, the others etcd and ZooKeeper.
+            let workload = match number % 10 {
+                4 | 9 => Workload::Churn,
+                2 | 6 | 7 => Workload::Sql,
+                5 | 8 => Workload::Kafka,
+                _ => Workload::Counting,
+            };
+            let hindrances = hindrances.clone().of_workload(workload);
+            let possible = |nemesis: &Nemesis, on: Coordination| hindrances.hinders(nemesis.need, Some(on)).is_none();
+            // Take the kinds that were used least. Among them, prefer those that fewer workloads or coordinations allow.
             let mut special: Vec<_> = NEMESES.iter().enumerate().filter(|(_, nemesis)| is_special(nemesis)).collect();
             special.retain(|(_, nemesis)| possible(nemesis, coordination));
             special.sort_by_key(|(place, nemesis)| {
                 let places = COORDINATIONS.iter().filter(|on| possible(nemesis, **on)).count();
                 let order = (*place as u64).wrapping_add(seed) % NEMESES.len() as u64;
-                (turns.get(nemesis.name).copied().unwrap_or(0), places, order)
+                let turns = turns.get(nemesis.name).copied().unwrap_or(0);
+                (turns, nemesis.need != Need::Kafka, places, order)
             });
             let of_two = number < kinds.saturating_sub(count);
             let special: Vec<_> = special.into_iter().map(|(_, nemesis)| nemesis).take(1 + usize::from(of_two)).collect();
             special.iter().for_each(|nemesis| *turns.entry(nemesis.name).or_default() += 1);
             // The special kind comes first, because a plan always contains the first kind.
             let nemeses: Vec<_> = special.into_iter().chain(LEADERS.iter().filter_map(|name| Nemesis::named(name))).collect();
-            // Of eight scenarios, the SQL workload runs on every coordination: the third uses raft, the others etcd and ZooKeeper.
-            let workload = match number % 10 {
-                4 | 9 => Workload::Churn,
-                2 | 6 | 7 => Workload::Sql,
-                _ => Workload::Counting,
-            };
             // Leases and sessions last 2 s, which makes failovers slower than with raft.
             let duration = if coordination == Coordination::Raft { 7 } else { 9 } + if of_two { SECOND_KIND_SECONDS } else { 0 };
             let duration = Duration::from_secs(duration);

@@ -1,6 +1,8 @@
 //! Jobs whose correct output is known. The counting job counts numbered rows per key and window.
 
 pub mod churn;
+pub mod kafka;
+mod script;
 pub mod sql;
 
 use std::collections::BTreeMap;
@@ -11,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use weir_protocol::job_graph::JobGraph;
 
+pub use kafka::KafkaJob;
 pub use sql::SqlJob;
 
 /// The job that faults happen to. Its output is compared with what it must be.
@@ -19,6 +22,7 @@ pub use sql::SqlJob;
 pub enum JudgedJob {
     Counting(CountingJob),
     Sql(SqlJob),
+    Kafka(KafkaJob),
 }
 
 impl JudgedJob {
@@ -27,6 +31,7 @@ impl JudgedJob {
         match self {
             Self::Counting(_) => "counting",
             Self::Sql(_) => sql::KEY,
+            Self::Kafka(_) => kafka::KEY,
         }
     }
 
@@ -35,6 +40,7 @@ impl JudgedJob {
         match self {
             Self::Counting(job) => job.rows,
             Self::Sql(job) => job.rows,
+            Self::Kafka(job) => job.counting.rows,
         }
     }
 
@@ -43,6 +49,7 @@ impl JudgedJob {
         match self {
             Self::Counting(job) => job.rows_per_second,
             Self::Sql(job) => job.rows_per_second,
+            Self::Kafka(job) => job.counting.rows_per_second,
         }
     }
 }

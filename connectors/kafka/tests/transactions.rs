@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use weir_servers::KafkaCluster;
 
-use self::bench::{PATIENCE, Sink, all_ids, committed_ids, create_topic, id_schema, ids, kafka};
+use self::bench::{PATIENCE, Sink, all_ids, all_in_order, committed_ids, create_topic, id_schema, ids, kafka};
 
 fn sink(options: &Value, former: &[Bytes]) -> Sink {
     Sink::new(options, id_schema(), (0, 1), former)
@@ -126,6 +126,36 @@ fn a_timed_out_transaction_is_written_again_once() {
         sink(&options, &[state]).try_ready().unwrap();
     }
     assert_eq!(committed_ids(&kafka, "late", 3_100), (0..3_100).collect::<Vec<_>>());
+}
+
+/// The older transaction is timed out, and the newer one is not. It must follow the records that are written again, whichever attempt
+/// gets how far.
+#[test]
+fn rows_stay_in_their_order_when_an_older_transaction_is_written_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let kafka = kafka(1, directory.path());
+    create_topic(&kafka, "order", 1);
+    let options = Sink::options(&kafka, "order", "exactly-once", json!({"transaction.timeout.ms": "4000"}));
+    let mut first = sink(&options, &[]);
+    first.write(ids(0..1_000));
+    first.checkpoint(1);
+    await_timed_out(&kafka, "order-0-0");
+    first.write(ids(1_000..2_000));
+    let both = first.checkpoint(2);
+    std::mem::forget(first);
+    for delay in [0, 5, 20, 50, 100] {
+        let mut dying = sink(&options, std::slice::from_ref(&both));
+        dying.operator.on_tick(bench::millis(), &mut bench::Nowhere).unwrap();
+        std::thread::sleep(Duration::from_millis(delay));
+    }
+    let mut survivor = sink(&options, &[both]);
+    survivor.write(ids(2_000..2_100));
+    survivor.checkpoint(3);
+    survivor.complete(3);
+    assert_eq!(committed_ids(&kafka, "order", 2_100).len(), 2_100);
+    let found = all_in_order(&kafka, "order", "read_committed");
+    let strange = found.iter().zip(0..).find(|(id, wanted)| *id != wanted);
+    assert_eq!(strange, None, "a row (left) is in the place of another one");
 }
 
 #[test]

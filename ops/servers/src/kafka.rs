@@ -1,7 +1,7 @@
 //! Apache Kafka: one node or a cluster of several. Each node is a broker and a KRaft controller.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -30,6 +30,14 @@ pub struct KafkaOptions {
     /// `{secure_port}` stand for the node's ports; the last is free for an additional listener: see
     /// [`KafkaCluster::secure_addresses`].
     pub properties: Vec<String>,
+    /// The address at which clients reach the nodes; 127.0.0.1 if there is none.
+    pub host: Option<IpAddr>,
+}
+
+impl KafkaOptions {
+    fn host(&self) -> IpAddr {
+        self.host.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
+    }
 }
 
 #[derive(Debug)]
@@ -83,9 +91,14 @@ impl KafkaCluster {
         addresses.join(",")
     }
 
+    /// Number of nodes.
+    pub fn size(&self) -> usize {
+        self.nodes.len()
+    }
+
     /// The client address of every node.
     pub fn broker_addresses(&self) -> Vec<SocketAddr> {
-        self.nodes.iter().map(|node| SocketAddr::from(([127, 0, 0, 1], node.broker))).collect()
+        self.nodes.iter().map(|node| SocketAddr::new(self.options.host(), node.broker)).collect()
     }
 
     /// The address of every node's additional listener, if the properties have one.
@@ -158,7 +171,7 @@ impl KafkaCluster {
         let ports: Vec<_> = self.nodes.iter().map(|node| [node.broker, node.controller, node.secure]).collect();
         for (number, node) in self.nodes.iter().enumerate() {
             std::fs::create_dir_all(&node.directory)?;
-            let lines = properties::of(number, &ports, &node.data(), &self.options.properties);
+            let lines = properties::of(number, self.options.host(), &ports, &node.data(), &self.options.properties);
             std::fs::write(node.properties(), lines.join("\n") + "\n")?;
         }
         Ok(())

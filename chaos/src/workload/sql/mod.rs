@@ -11,10 +11,11 @@ mod tests;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use serde::{Deserialize, Serialize};
 use weir_protocol::JobId;
+
+use super::script;
 
 pub use query::Query;
 
@@ -106,25 +107,10 @@ END;
         )
     }
 
-    /// Submits the script, as a user does.
+    /// Submits the script, as a user does. Returns its one job.
     pub fn submit(&self, binary: &Path, addresses: &[String], directory: &Path, output: &Path) -> io::Result<JobId> {
-        let script = directory.join("workload.sql");
-        std::fs::write(&script, self.script(output))?;
-        let ran = weir_sql(binary, addresses, &script).output()?;
-        let said = String::from_utf8_lossy(&ran.stdout).into_owned();
-        let job = said.split(|c: char| !c.is_ascii_alphanumeric()).find_map(|word| word.parse::<JobId>().ok());
-        match job {
-            Some(job) if ran.status.success() => Ok(job),
-            _ => Err(io::Error::other(format!("weir sql: {}\n{said}{}", ran.status, String::from_utf8_lossy(&ran.stderr)))),
-        }
+        Ok(script::submit(binary, addresses, directory, &self.script(output))?[0])
     }
-}
-
-/// `weir sql` with a script. It prints rows as CSV.
-fn weir_sql(binary: &Path, addresses: &[String], script: &Path) -> Command {
-    let mut command = Command::new(binary);
-    command.args(["sql", "-o", "csv", "--timeout", "60 s", "-m", &addresses.join(","), "-f"]).arg(script);
-    command
 }
 
 /// The committed rows of every table below a directory.

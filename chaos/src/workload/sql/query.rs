@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use weir_servers::Patience;
 
-use super::{CommittedTable, SqlJob, weir_sql};
+use super::super::script::weir_sql;
+use super::{CommittedTable, SqlJob};
 
 /// The name by which the judge knows the rows of the query.
 pub(super) const SELECTED: &str = "selected";

@@ -1,5 +1,7 @@
 //! Talks to the broker that coordinates a transactional id or a consumer group, wherever it is.
 
+use std::time::Duration;
+
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::FindCoordinatorRequest;
 use kafka_protocol::protocol::{Request, StrBytes};
@@ -7,6 +9,9 @@ use tokio::time::Instant;
 
 use super::settings::ClientSettings;
 use super::{ClientError, Connection, Metadata, Patience};
+
+/// A coordinator that does not answer for this long may be frozen or cut off. Then the others are asked who it is by now.
+const SLOW: Duration = Duration::from_secs(1);
 
 /// What is coordinated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,11 +73,17 @@ impl Coordinator {
     }
 
     async fn attempt<R: Request>(&mut self, versions: (i16, i16), request: &R) -> Result<R::Response, ClientError> {
-        let connection = match &mut self.connection {
+        let Self { settings, kind, key, connection } = self;
+        let connection = match connection {
             Some(connection) => connection,
-            none => none.insert(find(&self.settings, self.kind, &self.key).await?),
+            none => {
+                let address = locate(settings, *kind, key).await?;
+                let opened = Connection::open(settings, &address);
+                none.insert(unless_moved(settings, *kind, key, &address, opened).await?)
+            }
         };
-        connection.call(versions, request).await
+        let address = connection.address().to_owned();
+        unless_moved(settings, *kind, key, &address, connection.call(versions, request)).await
     }
 
     /// The level of a feature of the cluster that the coordinator told last; `None` before the first answer.
@@ -81,7 +92,30 @@ impl Coordinator {
     }
 }
 
-async fn find(settings: &ClientSettings, kind: CoordinatorKind, key: &str) -> Result<Connection, ClientError> {
+/// Waits for what a coordinator does, unless the coordinator is another broker by now.
+async fn unless_moved<T>(
+    settings: &ClientSettings,
+    kind: CoordinatorKind,
+    key: &str,
+    address: &str,
+    work: impl Future<Output = Result<T, ClientError>>,
+) -> Result<T, ClientError> {
+    let moved = async {
+        loop {
+            tokio::time::sleep(SLOW).await;
+            if locate(settings, kind, key).await.is_ok_and(|now| now != address) {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        done = work => done,
+        () = moved => Err(ClientError::moved(address)),
+    }
+}
+
+/// Asks for `host:port` of a coordinator.
+async fn locate(settings: &ClientSettings, kind: CoordinatorKind, key: &str) -> Result<String, ClientError> {
     let request = FindCoordinatorRequest::default()
         .with_key_type(match kind {
             CoordinatorKind::Group => 0,
@@ -94,5 +128,5 @@ async fn find(settings: &ClientSettings, kind: CoordinatorKind, key: &str) -> Re
     if found.error_code != 0 {
         return Err(ClientError::refused(format!("the coordinator of {key:?}"), found.error_code));
     }
-    Connection::open(settings, &format!("{}:{}", found.host.as_str(), found.port)).await
+    Ok(format!("{}:{}", found.host.as_str(), found.port))
 }

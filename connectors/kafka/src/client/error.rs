@@ -26,6 +26,12 @@ impl ClientError {
         Self::Refused { what: what.into(), code }
     }
 
+    /// The broker at this address did not answer, and another one has its work by now.
+    pub(crate) fn moved(address: &str) -> Self {
+        let reason = "no answer, and another broker has taken over".to_owned();
+        Self::Connection { address: address.to_owned(), reason }
+    }
+
     /// The code of a broker's refusal.
     pub(crate) fn code(&self) -> Option<ResponseError> {
         match self {

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::{MetadataRequest, MetadataResponse};
@@ -13,6 +15,9 @@ use super::{ClientError, Connection};
 
 /// How long a topic may be unknown that was never seen. Brokers know a new one within a second or so.
 pub(crate) const UNKNOWN_TOPIC_PATIENCE: Duration = Duration::from_secs(15);
+
+/// How long a broker may take before another one is asked as well. Most answer in milliseconds; a frozen one never does.
+const HEDGE: Duration = Duration::from_millis(500);
 
 /// What a broker said about the cluster and some topics.
 #[derive(Debug, Clone, Default)]
@@ -44,27 +49,32 @@ impl Metadata {
         Self::read(answer)
     }
 
-    /// A connection to a broker of the cluster, to one that was seen last if there is one. Each call begins with another one, so a
-    /// broker that hangs delays few of them.
+    /// A connection to a broker of the cluster, to one that was seen last if there is one. Each call begins with another one, and
+    /// goes on with the next one if that does not answer soon.
     pub(crate) async fn any_broker(settings: &ClientSettings, known: &Self) -> Result<Connection, ClientError> {
-        let mut last = None;
-        let known: Vec<_> = known.brokers.values().collect();
         let first = weir_world::random_id() as usize;
-        let rotated = |addresses: &[&String]| -> Vec<String> {
+        let rotated = |addresses: Vec<&String>| -> Vec<String> {
             let count = addresses.len();
             (0..count).map(|index| addresses[(first % count + index) % count].clone()).collect()
         };
-        let bootstrap: Vec<_> = settings.bootstrap.iter().collect();
-        for address in rotated(&known).iter().chain(&rotated(&bootstrap)) {
-            match Connection::open(settings, address).await {
-                Ok(connection) => return Ok(connection),
+        let addresses = [rotated(known.brokers.values().collect()), rotated(settings.bootstrap.iter().collect())].concat();
+        let mut untried = addresses.iter();
+        let mut tries = FuturesUnordered::new();
+        let mut last = ClientError::Connection { address: "-".to_owned(), reason: "there are no brokers".to_owned() };
+        loop {
+            tries.extend(untried.next().map(|address| Connection::open(settings, address)));
+            let next = tokio::select! {
+                next = tries.next() => next,
+                () = tokio::time::sleep(HEDGE), if untried.len() > 0 => continue,
+            };
+            match next {
+                Some(Ok(connection)) => return Ok(connection),
                 // Another broker would refuse the same credentials.
-                Err(error @ ClientError::Authentication { .. }) => return Err(error),
-                Err(error) => last = Some(error),
+                Some(Err(error @ ClientError::Authentication { .. })) => return Err(error),
+                Some(Err(error)) => last = error,
+                None => return Err(last),
             }
         }
-        Err(last
-            .unwrap_or_else(|| ClientError::Connection { address: "-".to_owned(), reason: "there are no brokers".to_owned() }))
     }
 
     fn read(answer: MetadataResponse) -> Result<Self, ClientError> {

@@ -3,6 +3,8 @@
 //! It exists because no library can end a transaction that another process began (decision 0020). `kafka-protocol` has the
 //! messages; connecting, retrying and reading the answers is ours.
 
+mod calls;
+mod cluster_view;
 mod connection;
 mod coordinator;
 mod error;
@@ -16,6 +18,8 @@ mod settings;
 mod tls;
 mod transactions;
 
+pub(crate) use calls::{BrokerCalls, Call};
+pub(crate) use cluster_view::ClusterView;
 pub(crate) use connection::Connection;
 pub(crate) use coordinator::Coordinator;
 pub(crate) use error::{ClientError, describe};

@@ -1,6 +1,6 @@
 //! The task that sends a producer's batches.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use weir_world::Backoff;
 
 use super::outcome::{self, Outcome};
 use super::queue::{Batch, Queue};
-use crate::client::{ClientError, ClientSettings, Connection, Metadata, UNKNOWN_TOPIC_PATIENCE};
+use crate::client::{BrokerCalls, Call, ClientError, ClientSettings, ClusterView, Connection, Metadata, UNKNOWN_TOPIC_PATIENCE};
 
 /// Most bytes of batches in one request.
 const REQUEST_BYTES: usize = 8 << 20;
@@ -27,17 +27,14 @@ const RETRY: Backoff = Backoff::new(Duration::from_millis(5), Duration::from_mil
 
 /// Sends what is appended to the queue, until the task is aborted or the producer fails.
 pub(super) async fn run(queue: Arc<Queue>) {
+    let (client, topic) = (queue.settings.client.clone(), queue.settings.topic.clone());
+    let max_age = client.metadata_max_age;
     let mut sender = Sender {
-        metadata: Metadata::default(),
-        metadata_at: None,
-        wants_metadata: true,
-        is_asking: false,
-        idle: BTreeMap::new(),
-        busy: BTreeSet::new(),
+        view: ClusterView::new(client, vec![topic], max_age),
+        has_met_topic: false,
+        calls: BrokerCalls::default(),
         held_back: BTreeMap::new(),
         lingering: None,
-        metadata_backoff: RETRY,
-        asked_since: Instant::now(),
         queue,
     };
     let mut under_way: FuturesUnordered<BoxFuture<'static, Event>> = FuturesUnordered::new();
@@ -68,15 +65,10 @@ struct Produced {
 
 struct Sender {
     queue: Arc<Queue>,
-    metadata: Metadata,
-    metadata_at: Option<Instant>,
-    wants_metadata: bool,
-    is_asking: bool,
-    metadata_backoff: Backoff,
-    /// Since when there has been no good answer about the topic.
-    asked_since: Instant,
-    idle: BTreeMap<i32, Connection>,
-    busy: BTreeSet<i32>,
+    view: ClusterView,
+    /// Whether a broker has ever known the topic.
+    has_met_topic: bool,
+    calls: BrokerCalls,
     /// Partitions that must wait before the next try, and until when.
     held_back: BTreeMap<usize, (Backoff, Instant)>,
     /// When the next batch that waits for more records is due.
@@ -88,12 +80,8 @@ impl Sender {
     fn begin(&mut self) -> Vec<BoxFuture<'static, Event>> {
         let now = Instant::now();
         let mut begun: Vec<BoxFuture<'static, Event>> = Vec::new();
-        let settings = &self.queue.settings;
-        let is_old = self.metadata_at.is_some_and(|at| now >= at + settings.client.metadata_max_age);
-        if (self.wants_metadata || is_old) && !self.is_asking {
-            self.is_asking = true;
-            let delay = if self.metadata_backoff.failures() > 0 { self.metadata_backoff.next_delay() } else { Duration::ZERO };
-            begun.push(Box::pin(ask(settings.client.clone(), self.metadata.clone(), settings.topic.clone(), delay)));
+        if let Some(asked) = self.view.ask(now, self.calls.are_slow(now)) {
+            begun.push(Box::pin(async { Event::Metadata(asked.await) }));
         }
         match self.requests(now) {
             Ok(requests) => begun.extend(requests),
@@ -115,10 +103,10 @@ impl Sender {
             if self.held_back.get(&partition).is_some_and(|(_, until)| *until > now) {
                 continue;
             }
-            match self.metadata.leader(&topic, partition as i32) {
-                Some(broker) if !self.busy.contains(&broker) => by_broker.entry(broker).or_default().push((partition, since)),
+            match self.view.metadata().leader(&topic, partition as i32) {
+                Some(broker) if !self.calls.is_busy(broker) => by_broker.entry(broker).or_default().push((partition, since)),
                 Some(_) => {}
-                None => self.wants_metadata = true,
+                None => self.view.want(),
             }
         }
         let mut requests: Vec<BoxFuture<'static, Event>> = Vec::new();
@@ -126,16 +114,11 @@ impl Sender {
             // The oldest records first. One request carries the batches of one writer.
             partitions.sort_by_key(|(_, since)| *since);
             let batches = self.take(partitions.into_iter().map(|(partition, _)| partition))?;
-            let Some(address) = self.metadata.brokers.get(&broker).filter(|_| !batches.is_empty()) else { continue };
-            self.busy.insert(broker);
-            let connection = self.idle.remove(&broker).filter(|connection| connection.address() == *address);
-            let settings = self.queue.settings.client.clone();
-            let request = request(&topic, self.queue.settings.acks, &batches, &settings);
-            let address = address.clone();
-            requests.push(Box::pin(async move {
-                let answer = send(&settings, connection, &address, request).await;
-                Event::Produced(Produced { broker, batches, answer })
-            }));
+            let Some(address) = self.view.metadata().brokers.get(&broker).filter(|_| !batches.is_empty()) else { continue };
+            let settings = &self.queue.settings;
+            let call = call(&topic, settings.acks, &batches, &settings.client);
+            let answer = self.calls.begin(&settings.client, broker, address, call);
+            requests.push(Box::pin(async move { Event::Produced(Produced { broker, batches, answer: answer.await }) }));
         }
         Ok(requests)
     }
@@ -164,46 +147,29 @@ impl Sender {
     }
 
     fn learn(&mut self, answer: Result<Metadata, ClientError>) {
-        let now = Instant::now();
         let topic = &self.queue.settings.topic;
-        self.is_asking = false;
-        let mut patience = self.queue.delivery_timeout();
-        let error = match answer {
-            Ok(metadata) if metadata.topics.contains_key(topic) => {
-                self.queue.set_partitions(metadata.topics[topic].len());
-                self.metadata = metadata;
-                self.metadata_at = Some(now);
-                self.wants_metadata = false;
-                self.metadata_backoff.reset();
-                return;
-            }
-            Ok(_) => {
-                if self.metadata_at.is_none() {
-                    patience = UNKNOWN_TOPIC_PATIENCE;
-                }
-                ClientError::refused(
-                    format!("topic {topic:?}, which Weir does not create"),
-                    ResponseError::UnknownTopicOrPartition.code(),
-                )
-            }
-            Err(error) => error,
+        let unknown = || {
+            let code = ResponseError::UnknownTopicOrPartition.code();
+            ClientError::refused(format!("topic {topic:?}, which Weir does not create"), code)
         };
-        if self.metadata_backoff.failures() == 0 {
-            self.asked_since = now;
-        }
-        self.wants_metadata = true;
-        let _ = self.metadata_backoff.next_delay();
-        if !error.is_temporary() || now > self.asked_since + patience {
+        let missing = |metadata: &Metadata| (!metadata.topics.contains_key(topic)).then(unknown);
+        let is_unknown = answer.as_ref().is_ok_and(|metadata| missing(metadata).is_some()) && !self.has_met_topic;
+        let patience = if is_unknown { UNKNOWN_TOPIC_PATIENCE } else { self.queue.delivery_timeout() };
+        if let Err(error) = self.view.learn(answer, Instant::now(), patience, missing) {
             self.queue.fail(error.for_operator("sink.kafka"));
         }
+        if let Some(partitions) = self.view.metadata().topics.get(topic) {
+            self.queue.set_partitions(partitions.len());
+            self.has_met_topic = true;
+        }
+        self.calls.give_up_moved(self.view.metadata());
     }
 
     fn settle(&mut self, produced: Produced) {
         let Produced { broker, batches, answer } = produced;
-        self.busy.remove(&broker);
         match answer {
             Ok((connection, answer)) => {
-                self.idle.insert(broker, connection);
+                self.calls.ended(broker, Some(connection));
                 for batch in batches {
                     let found = answer.responses.iter().flat_map(|topic| &topic.partition_responses);
                     let found = found.into_iter().find(|partition| partition.index == batch.partition as i32);
@@ -214,7 +180,8 @@ impl Sender {
             }
             Err(error) if error.is_temporary() => {
                 tracing::debug!(%error, "batches are sent again");
-                self.wants_metadata = true;
+                self.calls.ended(broker, None);
+                self.view.want();
                 batches.into_iter().for_each(|batch| self.again(batch));
             }
             Err(error) => self.queue.fail(error.for_operator("sink.kafka")),
@@ -228,7 +195,9 @@ impl Sender {
                 self.queue.acknowledged(&batch, offset);
             }
             Outcome::Again { moved } => {
-                self.wants_metadata |= moved;
+                if moved {
+                    self.view.want();
+                }
                 self.again(batch);
             }
             Outcome::Failed(error) => self.queue.fail(error),
@@ -259,34 +228,20 @@ impl Sender {
     }
 }
 
-async fn ask(settings: ClientSettings, known: Metadata, topic: String, delay: Duration) -> Event {
-    tokio::time::sleep(delay).await;
-    Event::Metadata(Metadata::ask(&settings, &known, &[topic]).await)
-}
-
-fn request(topic: &str, acks: i16, batches: &[Batch], settings: &ClientSettings) -> ProduceRequest {
+fn call(topic: &str, acks: i16, batches: &[Batch], settings: &ClientSettings) -> Call<ProduceRequest> {
+    let partitions = batches.iter().map(|batch| (topic.to_owned(), batch.partition as i32)).collect();
     let data = batches
         .iter()
         .map(|batch| PartitionProduceData::default().with_index(batch.partition as i32).with_records(Some(batch.bytes.clone())));
     let topic =
         TopicProduceData::default().with_name(StrBytes::from_string(topic.to_owned()).into()).with_partition_data(data.collect());
     let transactional_id = batches.first().and_then(|batch| batch.writer.transactional_id.clone());
-    ProduceRequest::default()
+    // From version 12 on, a transaction takes up a partition with its first batch. Later versions name topics by id.
+    let oldest = if transactional_id.is_some() { 12 } else { 3 };
+    let request = ProduceRequest::default()
         .with_transactional_id(transactional_id.map(|id| StrBytes::from_string(id).into()))
         .with_acks(acks)
         .with_timeout_ms(settings.request_timeout.as_millis() as i32)
-        .with_topic_data(vec![topic])
-}
-
-async fn send(
-    settings: &ClientSettings,
-    connection: Option<Connection>,
-    address: &str,
-    request: ProduceRequest,
-) -> Result<(Connection, ProduceResponse), ClientError> {
-    let mut connection = Connection::reuse(connection, settings, address).await?;
-    // From version 12 on, a transaction takes up a partition with its first batch. Later versions name topics by id.
-    let oldest = if request.transactional_id.is_some() { 12 } else { 3 };
-    let answer = connection.call((oldest, 12), &request).await?;
-    Ok((connection, answer))
+        .with_topic_data(vec![topic]);
+    Call { versions: (oldest, 12), request, partitions, held_back: Duration::ZERO }
 }

@@ -1,6 +1,6 @@
 //! The task that reads a subtask's partitions from their leaders, ahead of the slot's thread.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use kafka_protocol::ResponseError;
+use kafka_protocol::messages::FetchResponse;
 use kafka_protocol::messages::fetch_response::PartitionData;
-use kafka_protocol::messages::{FetchRequest, FetchResponse};
 use tokio::time::Instant;
 use weir_dataflow::operator::OperatorError;
 use weir_world::Backoff;
@@ -18,7 +18,9 @@ use super::aborted::AbortedTransactions;
 use super::buffer::{Buffer, Chunk, Fetched};
 use super::partition::{SourcePartition, owner};
 use super::settings::FetchSettings;
-use crate::client::{ClientError, Connection, FETCH_VERSIONS, Metadata, OffsetSpec, list_offsets};
+use crate::client::{
+    BrokerCalls, Call, ClientError, ClusterView, Connection, FETCH_VERSIONS, Metadata, OffsetSpec, list_offsets,
+};
 use crate::records::BatchHeader;
 
 const RETRY: Backoff = Backoff::new(Duration::from_millis(10), Duration::from_millis(500));
@@ -38,17 +40,12 @@ pub(super) async fn run(settings: Arc<FetchSettings>, share: Share, partitions: 
     let now = Instant::now();
     let mut fetcher = Fetcher {
         positions: partitions.iter().map(|partition| Position::new(partition, now)).collect(),
+        view: ClusterView::new(settings.client.clone(), settings.topics.clone(), settings.metadata_max_age()),
         settings,
         share,
         buffer: Arc::clone(&buffer),
-        metadata: Metadata::default(),
-        asked_at: None,
-        wants_metadata: true,
-        is_asking: false,
-        backoff: RETRY,
-        failing_since: None,
-        idle: BTreeMap::new(),
-        busy: BTreeSet::new(),
+        calls: BrokerCalls::default(),
+        is_listing: false,
         turn: 0,
     };
     if let Err(error) = fetcher.run().await {
@@ -98,14 +95,10 @@ struct Fetcher {
     share: Share,
     buffer: Arc<Buffer>,
     positions: Vec<Position>,
-    metadata: Metadata,
-    asked_at: Option<Instant>,
-    wants_metadata: bool,
-    is_asking: bool,
-    backoff: Backoff,
-    failing_since: Option<Instant>,
-    idle: BTreeMap<i32, Connection>,
-    busy: BTreeSet<i32>,
+    view: ClusterView,
+    calls: BrokerCalls,
+    /// Whether it is being asked where new partitions begin.
+    is_listing: bool,
     /// Rotates the order of partitions in requests, because brokers fill their answers in this order.
     turn: usize,
 }
@@ -116,7 +109,9 @@ impl Fetcher {
         let mut under_way: FuturesUnordered<BoxFuture<'static, Event>> = FuturesUnordered::new();
         loop {
             let now = Instant::now();
-            under_way.extend(self.ask_metadata(now));
+            if let Some(asked) = self.view.ask(now, self.calls.are_slow(now)) {
+                under_way.push(Box::pin(async { Event::Metadata(asked.await) }));
+            }
             under_way.extend(self.requests(now));
             let due = self.next_due(now);
             tokio::select! {
@@ -125,21 +120,6 @@ impl Fetcher {
                 () = tokio::time::sleep_until(due) => {}
             }
         }
-    }
-
-    fn ask_metadata(&mut self, now: Instant) -> Option<BoxFuture<'static, Event>> {
-        let period = self.settings.discovery_interval.unwrap_or(self.settings.client.metadata_max_age);
-        let is_old = self.asked_at.is_some_and(|at| now >= at + period);
-        if self.is_asking || !(self.wants_metadata || is_old) {
-            return None;
-        }
-        self.is_asking = true;
-        let (settings, known) = (Arc::clone(&self.settings), self.metadata.clone());
-        let delay = if self.failing_since.is_some() { self.backoff.next_delay() } else { Duration::ZERO };
-        Some(Box::pin(async move {
-            tokio::time::sleep(delay).await;
-            Event::Metadata(Metadata::ask(&settings.client, &known, &settings.topics).await)
-        }))
     }
 
     /// One request for each broker that is free and leads partitions that are not read to their end.
@@ -157,44 +137,32 @@ impl Fetcher {
             if position.is_done() || position.held_until > now {
                 continue;
             }
-            match self.metadata.leader(&position.topic, position.id) {
-                Some(broker) if !self.busy.contains(&broker) => by_broker.entry(broker).or_default().push(index),
+            match self.view.metadata().leader(&position.topic, position.id) {
+                Some(broker) if !self.calls.is_busy(broker) => by_broker.entry(broker).or_default().push(index),
                 Some(_) => {}
-                None => self.wants_metadata = true,
+                None => self.view.want(),
             }
         }
         by_broker.into_iter().map(|(broker, asked)| self.request(broker, asked)).collect()
     }
 
     fn request(&mut self, broker: i32, asked: Vec<usize>) -> BoxFuture<'static, Event> {
-        let positions = asked.iter().map(|index| &self.positions[*index]);
-        let request = self.settings.limits.request(positions.map(|at| (at.topic.as_str(), at.id, at.next)));
-        self.busy.insert(broker);
-        let address = self.metadata.brokers[&broker].clone();
-        let connection = self.idle.remove(&broker).filter(|connection| connection.address() == address);
-        let settings = Arc::clone(&self.settings);
-        Box::pin(async move {
-            let answer = fetch(&settings, connection, &address, request).await;
-            Event::Answer { broker, asked, answer }
-        })
+        let positions = || asked.iter().map(|index| &self.positions[*index]);
+        let call = Call {
+            versions: FETCH_VERSIONS,
+            request: self.settings.limits.request(positions().map(|at| (at.topic.as_str(), at.id, at.next))),
+            partitions: positions().map(|at| (at.topic.clone(), at.id)).collect(),
+            held_back: self.settings.limits.max_wait,
+        };
+        let answer = self.calls.begin(&self.settings.client, broker, &self.view.metadata().brokers[&broker], call);
+        Box::pin(async move { Event::Answer { broker, asked, answer: answer.await } })
     }
 
     fn handle(&mut self, event: Event) -> Result<Option<BoxFuture<'static, Event>>, OperatorError> {
         let now = Instant::now();
         match event {
-            Event::Metadata(Ok(metadata)) => {
-                let begun = self.learn(metadata, now);
-                if self.failing_since.is_some() {
-                    let code = ResponseError::LeaderNotAvailable.code();
-                    self.bear(ClientError::refused(self.settings.topics.join(", "), code), now)?;
-                }
-                return Ok(begun);
-            }
-            Event::Metadata(Err(error)) | Event::Appeared(Err(error)) => {
-                self.is_asking = false;
-                self.wants_metadata = true;
-                self.bear(error, now)?;
-            }
+            Event::Metadata(answer) => return self.learn(answer, now),
+            Event::Appeared(Err(error)) => return Err(error.for_operator("source.kafka")),
             Event::Appeared(Ok(partitions)) => {
                 for partition in &partitions {
                     tracing::info!(
@@ -205,48 +173,53 @@ impl Fetcher {
                     self.positions.push(Position::new(partition, now));
                 }
                 self.buffer.push(partitions.into_iter().map(Fetched::NewPartition).collect());
-                self.is_asking = false;
+                self.is_listing = false;
             }
-            Event::Answer { broker, asked, answer } => {
-                self.busy.remove(&broker);
-                match answer {
-                    Ok((connection, answer)) => {
-                        self.idle.insert(broker, connection);
-                        self.take_in(answer, now)?;
-                    }
-                    Err(error) => {
-                        for index in asked {
-                            self.hold_back(index, now, &error)?;
-                        }
-                        self.wants_metadata = true;
-                    }
+            Event::Answer { broker, asked, answer } => match answer {
+                Ok((connection, answer)) => {
+                    self.calls.ended(broker, Some(connection));
+                    self.take_in(answer, now)?;
                 }
-            }
+                Err(error) => {
+                    self.calls.ended(broker, None);
+                    for index in asked {
+                        self.hold_back(index, now, &error)?;
+                    }
+                    self.view.want();
+                }
+            },
         }
         Ok(None)
     }
 
-    fn learn(&mut self, metadata: Metadata, now: Instant) -> Option<BoxFuture<'static, Event>> {
-        self.metadata = metadata;
-        self.asked_at = Some(now);
-        self.is_asking = false;
-        // If a leader is missing, the next look at the positions asks again, after a pause.
-        let all_led = self.positions.iter().all(|position| self.metadata.leader(&position.topic, position.id).is_some());
-        self.wants_metadata = false;
-        self.failing_since = if all_led { None } else { self.failing_since.or(Some(now)) };
-        if all_led {
-            self.backoff.reset();
-        }
+    fn learn(
+        &mut self,
+        answer: Result<Metadata, ClientError>,
+        now: Instant,
+    ) -> Result<Option<BoxFuture<'static, Event>>, OperatorError> {
+        let positions = &self.positions;
+        let missing = |metadata: &Metadata| {
+            let is_led = |at: &Position| metadata.leader(&at.topic, at.id).is_some();
+            let without = positions.iter().find(|position| !is_led(position))?;
+            Some(ClientError::refused(without.name(), ResponseError::LeaderNotAvailable.code()))
+        };
+        let learned = self.view.learn(answer, now, PATIENCE, missing);
+        learned.map_err(|error| error.for_operator("source.kafka"))?;
+        self.calls.give_up_moved(self.view.metadata());
+        Ok(self.list_new(now))
+    }
+
+    /// Asks where the partitions begin that have appeared.
+    fn list_new(&mut self, now: Instant) -> Option<BoxFuture<'static, Event>> {
         self.settings.discovery_interval?;
-        let appeared: Vec<(String, i32)> = self.appeared();
-        if appeared.is_empty() {
+        let appeared = self.appeared();
+        if appeared.is_empty() || self.is_listing {
             return None;
         }
-        self.is_asking = true;
+        self.is_listing = true;
         let settings = Arc::clone(&self.settings);
         Some(Box::pin(async move {
-            let deadline = Instant::now() + PATIENCE;
-            let starts = list_offsets(&settings.client, &appeared, OffsetSpec::Earliest, deadline).await;
+            let starts = list_offsets(&settings.client, &appeared, OffsetSpec::Earliest, now + PATIENCE).await;
             let partition = |((topic, id), next)| SourcePartition { topic, id, next, stop: None };
             Event::Appeared(starts.map(|starts| starts.into_iter().map(partition).collect()))
         }))
@@ -255,7 +228,8 @@ impl Fetcher {
     /// This subtask's partitions that it does not read yet.
     fn appeared(&self) -> Vec<(String, i32)> {
         let all = self
-            .metadata
+            .view
+            .metadata()
             .topics
             .iter()
             .flat_map(|(topic, partitions)| partitions.iter().map(move |partition| (topic.clone(), partition.id)));
@@ -282,7 +256,7 @@ impl Fetcher {
                     None => fetched.extend(self.chunk(index, data)?),
                     Some(ResponseError::OffsetOutOfRange) => return Err(self.out_of_range(index, &data)),
                     Some(_) => {
-                        self.wants_metadata = true;
+                        self.view.want();
                         self.hold_back(index, now, &ClientError::refused(self.positions[index].name(), data.error_code))?;
                     }
                 }
@@ -323,11 +297,6 @@ impl Fetcher {
         if error.is_temporary() && now < since + PATIENCE { Ok(()) } else { Err(error.for_operator("source.kafka")) }
     }
 
-    fn bear(&mut self, error: ClientError, now: Instant) -> Result<(), OperatorError> {
-        let since = *self.failing_since.get_or_insert(now);
-        if error.is_temporary() && now < since + PATIENCE { Ok(()) } else { Err(error.for_operator("source.kafka")) }
-    }
-
     fn out_of_range(&self, index: usize, data: &PartitionData) -> OperatorError {
         let position = &self.positions[index];
         OperatorError::fatal(
@@ -352,16 +321,4 @@ impl Fetcher {
 
 pub(super) fn corrupt(partition: &str, error: &crate::records::Corrupt) -> OperatorError {
     OperatorError::retryable("KAFKA-CORRUPT", format!("source.kafka: {partition}: {error}"))
-}
-
-async fn fetch(
-    settings: &FetchSettings,
-    connection: Option<Connection>,
-    address: &str,
-    request: FetchRequest,
-) -> Result<(Connection, FetchResponse), ClientError> {
-    let mut connection = Connection::reuse(connection, &settings.client, address).await?;
-    let patience = settings.client.request_timeout + settings.limits.max_wait;
-    let answer = connection.call_within(FETCH_VERSIONS, &request, patience).await?;
-    Ok((connection, answer))
 }

@@ -112,6 +112,13 @@ pub(super) struct FetchSettings {
     pub(super) limits: FetchLimits,
 }
 
+impl FetchSettings {
+    /// How often to ask for leaders and partitions.
+    pub(super) fn metadata_max_age(&self) -> Duration {
+        self.discovery_interval.unwrap_or(self.client.metadata_max_age)
+    }
+}
+
 /// What to read, from where to where, and as which rows.
 pub(super) struct Settings {
     pub(super) fetch: Arc<FetchSettings>,

@@ -23,38 +23,50 @@ fn failed(error: ClientError) -> OperatorError {
 /// Makes the records of stored transactions count, in the order of checkpoints. Errors: `KAFKA-ROWS-LOST` if the records of one are
 /// neither committed nor in the log, and those of brokers.
 pub(super) async fn settle(restored: &[PreparedTransaction], timeout_ms: u32, queue: &Arc<Queue>) -> Result<(), OperatorError> {
-    let settings = &queue.settings().client;
+    // If records were written again, those of later checkpoints must follow them.
+    let mut follows = false;
     for transaction in restored {
-        let deadline = Instant::now() + PATIENCE;
-        let PreparedTransaction { transactional_id, writer, .. } = transaction;
-        let mut coordinator = Coordinator::of_transactional_id(settings, transactional_id);
-        let outcome = coordinator.end_transaction(*writer, true, deadline).await.map_err(failed)?;
-        let mut step = resolve::after_commit(outcome);
-        loop {
-            step = match step {
-                Step::Settled => break,
-                Step::AskAgainId => {
-                    let again = ids::again(transactional_id, *writer);
-                    let state = Coordinator::of_transactional_id(settings, &again).describe_transaction(deadline).await;
-                    resolve::after_again_id(state.map_err(failed)?)
-                }
-                Step::LookIntoLog => resolve::after_look(fate(transaction, settings, deadline).await.map_err(failed)?),
-                Step::Rewrite => {
-                    rewrite::rewrite(transaction, timeout_ms, queue, deadline).await?;
-                    Step::Settled
-                }
-                Step::Lost => {
-                    let first = transaction.ranges.first();
-                    return Err(rewrite::lost(
-                        transaction,
-                        first.map_or(0, |range| range.partition),
-                        first.map_or(0, |range| range.first),
-                    ));
-                }
-            };
-        }
+        follows |= settle_one(transaction, !follows, timeout_ms, queue).await?;
     }
     Ok(())
+}
+
+/// Commits a transaction, or else aborts it. If it was aborted, now or before, its records are written again. Returns whether they
+/// were, now or before.
+async fn settle_one(
+    transaction: &PreparedTransaction,
+    commit: bool,
+    timeout_ms: u32,
+    queue: &Arc<Queue>,
+) -> Result<bool, OperatorError> {
+    let settings = &queue.settings().client;
+    let deadline = Instant::now() + PATIENCE;
+    let PreparedTransaction { transactional_id, writer, .. } = transaction;
+    let mut coordinator = Coordinator::of_transactional_id(settings, transactional_id);
+    let outcome = coordinator.end_transaction(*writer, commit, deadline).await.map_err(failed)?;
+    let mut step = resolve::after_end(commit, outcome);
+    let mut was_aborted = false;
+    loop {
+        step = match step {
+            Step::Settled => return Ok(was_aborted),
+            Step::AskAgainId => {
+                was_aborted = true;
+                let again = ids::again(transactional_id, *writer);
+                let state = Coordinator::of_transactional_id(settings, &again).describe_transaction(deadline).await;
+                resolve::after_again_id(state.map_err(failed)?)
+            }
+            Step::LookIntoLog => resolve::after_look(fate(transaction, settings, deadline).await.map_err(failed)?),
+            Step::Rewrite => {
+                rewrite::rewrite(transaction, timeout_ms, queue, deadline).await?;
+                Step::Settled
+            }
+            Step::Lost => {
+                let first = transaction.ranges.first();
+                let (partition, offset) = first.map_or((0, 0), |range| (range.partition, range.first));
+                return Err(rewrite::lost(transaction, partition, offset));
+            }
+        };
+    }
 }
 
 /// Ends what attempts before this one have left open, also of subtasks that there are no more. Call it after [`settle`].

@@ -2,6 +2,9 @@
 //!
 //! The order of a restore makes the answers clear: a subtask first settles every stored transaction, and only then asks for new writers
 //! under the same ids. So if a newer writer has come, an earlier attempt had settled the transaction before.
+//!
+//! Records that are written again lie behind all others. So that each partition keeps the order in which its rows were written, the
+//! transactions of later checkpoints are then not committed, but aborted and written again as well.
 
 use crate::client::{EndOutcome, TransactionState};
 
@@ -29,15 +32,18 @@ pub(super) enum Fate {
     Gone,
 }
 
-/// After the attempt to commit it.
-pub(super) fn after_commit(outcome: EndOutcome) -> Step {
-    match outcome {
-        EndOutcome::Ended(_) => Step::Settled,
-        // The coordinator ended it by itself: only its timeout does that.
-        EndOutcome::EndedOtherwise => Step::AskAgainId,
+/// After the attempt to end it: to commit it, or to abort it because records before it were written again.
+pub(super) fn after_end(committing: bool, outcome: EndOutcome) -> Step {
+    match (outcome, committing) {
+        (EndOutcome::Ended(_), true) => Step::Settled,
+        (EndOutcome::Ended(_), false) => Step::AskAgainId,
+        // The coordinator aborted it by itself: only its timeout does that.
+        (EndOutcome::EndedOtherwise, true) => Step::AskAgainId,
+        // It was committed, so it must not be written again.
+        (EndOutcome::EndedOtherwise, false) => Step::Settled,
         // An earlier attempt had settled it, by a commit or by writing it again.
-        EndOutcome::Superseded => Step::Settled,
-        EndOutcome::Unknown => Step::LookIntoLog,
+        (EndOutcome::Superseded, _) => Step::Settled,
+        (EndOutcome::Unknown, _) => Step::LookIntoLog,
     }
 }
 

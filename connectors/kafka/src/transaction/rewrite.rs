@@ -86,7 +86,7 @@ pub(super) async fn rewrite(
                 transactional_id = transaction.transactional_id,
                 checkpoint = %transaction.checkpoint,
                 records = transaction.records(),
-                "the cluster had timed out a transaction, so its records were written again"
+                "the cluster had timed out a transaction or one before it, so its records were written again"
             );
             metrics::counter!(crate::metrics::SINK_REWRITTEN_RECORDS).increment(transaction.records());
             Ok(())

@@ -216,18 +216,28 @@ impl Reader {
     }
 }
 
+fn ids_of(batches: &[RecordBatch]) -> Vec<i64> {
+    batches.iter().flat_map(|batch| batch.column(0).as_primitive::<Int64Type>().values().to_vec()).collect()
+}
+
 pub(crate) fn sorted_ids(batches: &[RecordBatch]) -> Vec<i64> {
-    let ids = batches.iter().flat_map(|batch| batch.column(0).as_primitive::<Int64Type>().values().to_vec());
-    let mut ids: Vec<_> = ids.collect();
+    let mut ids = ids_of(batches);
     ids.sort_unstable();
     ids
 }
 
-/// All ids of a topic, as a reader of this isolation sees them now.
-pub(crate) fn all_ids(kafka: &KafkaCluster, topic: &str, isolation: &str) -> Vec<i64> {
+/// All ids of a topic, as a reader of this isolation sees them now: in the order of the log, if the topic has one partition.
+pub(crate) fn all_in_order(kafka: &KafkaCluster, topic: &str, isolation: &str) -> Vec<i64> {
     let mut options = Reader::options(kafka, topic, isolation);
     options["stop"] = json!({"mode": "latest"});
-    Reader::new(&options, (0, 1), &[]).read_ids(usize::MAX)
+    ids_of(&Reader::new(&options, (0, 1), &[]).read(usize::MAX))
+}
+
+/// The same, sorted.
+pub(crate) fn all_ids(kafka: &KafkaCluster, topic: &str, isolation: &str) -> Vec<i64> {
+    let mut ids = all_in_order(kafka, topic, isolation);
+    ids.sort_unstable();
+    ids
 }
 
 /// Waits until a reader of committed records sees this many, then returns them. Commit markers follow a commit.

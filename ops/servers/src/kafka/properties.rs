@@ -1,18 +1,19 @@
 //! The configuration of a node.
 
 use std::hash::{BuildHasher, RandomState};
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
-/// The lines of node `number`'s `server.properties`. `ports` has the ports of each node: for clients, for controllers, and for an
+/// The lines of node `number`'s `server.properties`. Clients reach it at `host`. `ports` has the ports of each node: for clients, for controllers, and for an
 /// additional listener. `more` comes last, and so replaces what has the same key.
-pub(super) fn of(number: usize, ports: &[[u16; 3]], data: &Path, more: &[String]) -> Vec<String> {
+pub(super) fn of(number: usize, host: IpAddr, ports: &[[u16; 3]], data: &Path, more: &[String]) -> Vec<String> {
     let [broker, controller, secure] = ports[number];
     let voters: Vec<_> =
         ports.iter().enumerate().map(|(number, [_, controller, _])| format!("{number}@127.0.0.1:{controller}")).collect();
     let mut lines = vec![
         format!("node.id={number}"),
         format!("controller.quorum.voters={}", voters.join(",")),
-        format!("listeners=BROKER://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}"),
+        format!("listeners=BROKER://{},CONTROLLER://127.0.0.1:{controller}", SocketAddr::new(host, broker)),
         format!("log.dirs={}", data.display()),
     ];
     lines.extend(FIXED.map(str::to_owned));
