@@ -11,9 +11,9 @@ use crate::workload::kafka::{RESULTS, TOPICS};
 
 const NODES: usize = 3;
 const CONSUMER: &str = "org.apache.kafka.tools.consumer.ConsoleConsumer";
-/// The consumer that reads the results at the end waits this long for more of them, in milliseconds. Markers of commits are written
-/// after the commit is acknowledged.
-const NO_MORE_MS: &str = "5000";
+/// The consumer that reads the results at the end waits this long for more of them, in milliseconds; the next times if it has read
+/// fewer than the other one. Markers of commits are written after the commit is acknowledged.
+const NO_MORE_MS: [&str; 3] = ["5000", "20000", "60000"];
 
 /// The nodes and their consumer. They end when this is dropped.
 #[derive(Debug)]
@@ -47,11 +47,18 @@ impl Brokers {
         text.lines().filter(|line| line.starts_with(|c: char| c.is_ascii_digit())).count()
     }
 
-    /// Reads all committed results, once more and from the beginning.
+    /// Reads all committed results, once more and from the beginning. A busy machine may need longer for it.
     pub fn committed_lines(&self) -> io::Result<Vec<String>> {
         let brokers = self.nodes.bootstrap_servers();
-        let arguments = [&committed(&brokers)[..], &["--timeout-ms", NO_MORE_MS]].concat();
-        Ok(self.nodes.tool(CONSUMER, &arguments)?.lines().map(str::to_owned).collect())
+        let mut lines = Vec::new();
+        for no_more_ms in NO_MORE_MS {
+            let arguments = [&committed(&brokers)[..], &["--timeout-ms", no_more_ms]].concat();
+            lines = self.nodes.tool(CONSUMER, &arguments)?.lines().map(str::to_owned).collect();
+            if lines.len() >= self.consumed() {
+                break;
+            }
+        }
+        Ok(lines)
     }
 
     /// The node that coordinates a transaction under way; `None` if there is none now.

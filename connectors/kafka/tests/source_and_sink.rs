@@ -10,11 +10,12 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Int8Type, Int32Type, Int64Type, TimestampMillisecondType};
 use arrow_array::{Array, Int8Array, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray};
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
-use serde_json::json;
+use serde_json::{Value, json};
 use weir_dataflow::changelog::RowKind;
 use weir_dataflow::source::SourcePoll;
+use weir_servers::KafkaCluster;
 
-use self::bench::{Reader, Sink, create_topic, id_schema, ids, kafka, millis};
+use self::bench::{Reader, Sink, create_topic, id_schema, ids, kafka, millis, sorted_ids};
 
 fn rich_batch() -> RecordBatch {
     let names = MapFieldNames { entry: "entries".to_owned(), key: "key".to_owned(), value: "value".to_owned() };
@@ -336,31 +337,48 @@ fn records_that_cannot_be_read_go_elsewhere_with_the_reason() {
     assert!(error.message.contains("topic mixed, partition 0, offset 2"), "{error}");
 }
 
-#[test]
-fn a_broker_that_dies_costs_no_row() {
-    let directory = tempfile::tempdir().unwrap();
+/// Each of three nodes is struck once, also the one that coordinates the transactions, with records and with commits under way.
+fn rows_pass_while_brokers_are_struck(
+    properties: &Value,
+    strike: impl Fn(&mut KafkaCluster, usize),
+    heal: impl Fn(&mut KafkaCluster, usize),
+) {
+    let directory = tempfile::tempdir().expect("a directory");
     let mut kafka = kafka(3, directory.path());
     create_topic(&kafka, "survives", 3);
-    let mut options = Sink::options(&kafka, "survives", "exactly-once", json!({}));
+    let mut options = Sink::options(&kafka, "survives", "exactly-once", properties.clone());
     options["partitioner"] = json!("round-robin");
     let mut sink = Sink::new(&options, id_schema(), (0, 1), &[]);
-    let mut reader = Reader::new(&Reader::options(&kafka, "survives", "read_committed"), (0, 1), &[]);
+    let mut options = Reader::options(&kafka, "survives", "read_committed");
+    options["properties"].as_object_mut().expect("an object").extend(properties.as_object().expect("an object").clone());
+    let mut reader = Reader::new(&options, (0, 1), &[]);
     let mut seen = Vec::new();
     for round in 0..6 {
         sink.write(ids(round * 100..round * 100 + 50));
-        // Each node dies once, also the one that coordinates the transactions, with records and with commits under way.
         let node = (round / 2) as usize;
         if round % 2 == 0 {
-            kafka.kill(node);
+            strike(&mut kafka, node);
         } else {
-            kafka.restart(node).unwrap();
-            kafka.await_serving(node).unwrap();
+            heal(&mut kafka, node);
+            kafka.await_serving(node).expect("it serves");
         }
         sink.write(ids(round * 100 + 50..round * 100 + 100));
         sink.checkpoint(1 + round as u64);
         sink.complete(1 + round as u64);
-        seen.extend(reader.read_ids(100));
+        seen.extend(sorted_ids(&reader.read_while(100, || sink.tick())));
     }
     seen.sort_unstable();
     assert_eq!(seen, (0..600).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_broker_that_dies_costs_no_row() {
+    rows_pass_while_brokers_are_struck(&json!({}), KafkaCluster::kill, |kafka, node| kafka.restart(node).unwrap());
+}
+
+/// Requests to a frozen node never end by themselves, so the client must notice that others have taken over.
+#[test]
+fn a_broker_that_freezes_costs_no_row_and_is_not_waited_for() {
+    let properties = json!({"request.timeout.ms": "3600000", "socket.connection.setup.timeout.ms": "3600000"});
+    rows_pass_while_brokers_are_struck(&properties, |kafka, node| kafka.pause(node), |kafka, node| kafka.resume(node));
 }

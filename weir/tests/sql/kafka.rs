@@ -1,7 +1,9 @@
 //! Tables in Kafka, on clusters of real processes, judged by Kafka's own consumer.
 
 use std::path::Path;
+use std::time::Instant;
 
+use weir_protocol::JobId;
 use weir_protocol::job_status::JobStatus;
 use weir_protocol::rest::JobDescription;
 use weir_servers::{KafkaCluster, ServerProcess};
@@ -116,4 +118,90 @@ fn rows_go_from_topic_to_topic_once_though_a_broker_a_leader_and_a_worker_die() 
     let mut lines = consumed(&out);
     lines.sort();
     assert_eq!(lines, expected());
+}
+
+/// Stops the TaskManager when the next checkpoint of a job has everything but its commit, waits until the cluster has timed out all
+/// transactions, and does something before the TaskManager continues.
+fn outlast_transactions(cluster: &mut Cluster, kafka: &KafkaCluster, job: JobId, meanwhile: impl FnOnce()) {
+    let directory = cluster.processes.checkpoint_directory().join(job.to_string());
+    let newest = || {
+        let entries = std::fs::read_dir(&directory).into_iter().flatten().flatten();
+        let complete = entries.filter(|entry| entry.path().join("_metadata").exists());
+        complete.filter_map(|entry| entry.file_name().to_str()?.strip_prefix("chk-")?.parse::<u64>().ok()).max()
+    };
+    let known = newest();
+    let end = Instant::now() + PATIENCE;
+    // A commit takes some milliseconds, so this must not take one.
+    while newest() <= known {
+        assert!(Instant::now() < end, "no further checkpoint came");
+        std::thread::yield_now();
+    }
+    cluster.processes.pause("tm-1").expect("it is stopped");
+    let list = ["--bootstrap-server", &kafka.bootstrap_servers(), "list"];
+    until("all transactions are timed out", || {
+        let listed = kafka.tool("org.apache.kafka.tools.TransactionsCommand", &list).ok()?;
+        (!listed.contains("Ongoing") && !listed.contains("Prepare")).then_some(())
+    });
+    meanwhile();
+    cluster.processes.resume("tm-1").expect("it continues");
+}
+
+fn delete_records(kafka: &KafkaCluster, topic: &str, directory: &Path) {
+    let file = directory.join("delete.json");
+    // An offset of -1 stands for the end of the log.
+    let wanted = format!(r#"{{"version":1,"partitions":[{{"topic":"{topic}","partition":0,"offset":-1}}]}}"#);
+    std::fs::write(&file, wanted).expect("a file");
+    let (brokers, file) = (kafka.bootstrap_servers(), file.display().to_string());
+    let arguments = ["--bootstrap-server", &brokers, "--offset-json-file", &file];
+    kafka.tool("org.apache.kafka.tools.DeleteRecordsCommand", &arguments).expect("they are deleted");
+}
+
+#[test]
+fn an_outage_longer_than_a_transaction_costs_no_row_and_rows_that_the_log_has_lost_are_named() {
+    let mut cluster = Cluster::start(1);
+    let directory = cluster.place().to_owned();
+    let kafka = KafkaCluster::start(1, &directory.join("kafka")).expect("Kafka starts");
+    create_topic(&kafka, "numbers", 1);
+    let out = directory.join("consumed");
+    let _consumer = consumer(&kafka, "numbers", &out);
+    let script = format!(
+        "SET 'parallelism.default' = '1';
+         SET 'execution.checkpointing.interval' = '200 ms';
+         SET 'restart-strategy.type' = 'fixed-delay';
+         SET 'restart-strategy.fixed-delay.attempts' = '1000';
+         SET 'restart-strategy.fixed-delay.delay' = '50 ms';
+         CREATE TABLE generated (id BIGINT) WITH ('connector' = 'datagen', 'rows-per-second' = '1000', 'number-of-rows' = '9000000',
+           'fields.id.kind' = 'sequence', 'fields.id.start' = '0', 'fields.id.end' = '8999999');
+         CREATE TABLE numbers (id BIGINT) WITH ('connector' = 'kafka', 'topic' = 'numbers', 'format' = 'json',
+           'properties.bootstrap.servers' = '{}', 'properties.transaction.timeout.ms' = '2000',
+           'sink.delivery-guarantee' = 'exactly-once');
+         INSERT INTO numbers SELECT * FROM generated;",
+        kafka.bootstrap_servers()
+    );
+    let ended = run_with(&["-f", "-", "-m", &cluster.addresses()], &script);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let job = cluster.runtime.block_on(cluster.client.list(PATIENCE)).expect("the jobs").jobs[0].jid;
+    let describe = |cluster: &Cluster| cluster.runtime.block_on(cluster.client.describe(job, PATIENCE)).expect("the job");
+    let reached = |count: usize| until(&format!("{count} rows"), || (consumed(&out).len() >= count).then_some(()));
+    reached(500);
+
+    // A commit can be faster than the test.
+    let log = cluster.processes.logs().join("tm-1.log");
+    while !std::fs::read_to_string(&log).expect("a log").contains("records were written again") {
+        outlast_transactions(&mut cluster, &kafka, job, || ());
+        reached(consumed(&out).len() + 1_000);
+    }
+    let rows: Vec<_> = consumed(&out).into_iter().zip(0..).collect();
+    let strange = rows.iter().find(|(row, id)| *row != format!(r#"{{"id":{id}}}"#));
+    assert_eq!(strange, None, "a row (left) is in the place of another one");
+
+    while describe(&cluster).status != JobStatus::Failed {
+        outlast_transactions(&mut cluster, &kafka, job, || delete_records(&kafka, "numbers", &directory));
+        let rows = consumed(&out).len();
+        until("it fails, or goes on", || {
+            (describe(&cluster).status == JobStatus::Failed || consumed(&out).len() > rows).then_some(())
+        });
+    }
+    let failure = describe(&cluster).cause().unwrap_or_default();
+    assert!(failure.contains("KAFKA-ROWS-LOST") && failure.contains("numbers-0: the records at the offsets"), "{failure}");
 }

@@ -55,7 +55,10 @@ async fn settle_one(
                 let state = Coordinator::of_transactional_id(settings, &again).describe_transaction(deadline).await;
                 resolve::after_again_id(state.map_err(failed)?)
             }
-            Step::LookIntoLog => resolve::after_look(fate(transaction, settings, deadline).await.map_err(failed)?),
+            Step::LookIntoLog { known } => {
+                let fate = fate(transaction, settings, deadline).await.map_err(failed)?;
+                resolve::after_look(known, fate)
+            }
             Step::Rewrite => {
                 rewrite::rewrite(transaction, timeout_ms, queue, deadline).await?;
                 Step::Settled

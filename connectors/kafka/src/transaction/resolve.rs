@@ -1,7 +1,9 @@
 //! Decides how a stored transaction stands, from what its coordinator answers.
 //!
 //! The order of a restore makes the answers clear: a subtask first settles every stored transaction, and only then asks for new writers
-//! under the same ids. So if a newer writer has come, an earlier attempt had settled the transaction before.
+//! under the same ids. So if a newer writer has come, an earlier attempt had settled the transaction before. But a broker that was
+//! frozen and does not know yet that another one coordinates says the same of a transaction that is open. So nothing counts as settled
+//! until a coordinator has committed it, or the log shows how it ended.
 //!
 //! Records that are written again lie behind all others. So that each partition keeps the order in which its rows were written, the
 //! transactions of later checkpoints are then not committed, but aborted and written again as well.
@@ -15,8 +17,11 @@ pub(super) enum Step {
     Settled,
     /// The cluster has timed it out. Ask whether its records were written again already.
     AskAgainId,
-    /// The cluster has forgotten its transactional id. Look into the log.
-    LookIntoLog,
+    /// The log must show how it ended.
+    LookIntoLog {
+        /// Whether the coordinator has said that it was settled before.
+        known: bool,
+    },
     /// Write its records again.
     Rewrite,
     /// Its records were neither committed nor are they in the log.
@@ -39,19 +44,19 @@ pub(super) fn after_end(committing: bool, outcome: EndOutcome) -> Step {
         (EndOutcome::Ended(_), false) => Step::AskAgainId,
         // The coordinator aborted it by itself: only its timeout does that.
         (EndOutcome::EndedOtherwise, true) => Step::AskAgainId,
-        // It was committed, so it must not be written again.
-        (EndOutcome::EndedOtherwise, false) => Step::Settled,
-        // An earlier attempt had settled it, by a commit or by writing it again.
-        (EndOutcome::Superseded, _) => Step::Settled,
-        (EndOutcome::Unknown, _) => Step::LookIntoLog,
+        // It was committed, or a newer writer has come: so it was settled, by a commit or by writing it again.
+        (EndOutcome::EndedOtherwise, false) | (EndOutcome::Superseded, _) => Step::LookIntoLog { known: true },
+        (EndOutcome::Unknown, _) => Step::LookIntoLog { known: false },
     }
 }
 
 /// After a look into the log.
-pub(super) fn after_look(fate: Fate) -> Step {
+pub(super) fn after_look(known: bool, fate: Fate) -> Step {
     match fate {
         Fate::Committed => Step::Settled,
         Fate::Aborted => Step::AskAgainId,
+        // What is gone was there for long enough.
+        Fate::Gone if known => Step::Settled,
         Fate::Gone => Step::Lost,
     }
 }

@@ -19,6 +19,9 @@ use crate::producer::{Queue, Writer};
 /// How long the abort of a transaction is tried.
 pub(super) const ABORT_PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long a broker that was frozen may take to hear what has happened meanwhile.
+const CONFIRM: Duration = Duration::from_secs(1);
+
 /// Writers to begin with: one for the open transaction, and one for the next while the first is being committed.
 const WRITERS: u32 = 2;
 
@@ -206,16 +209,26 @@ impl Runner<'_> {
     async fn commit(&mut self, checkpoint: CheckpointId, writer: &Arc<Writer>) -> Result<(), OperatorError> {
         let Some(id) = writer.transactional_id.clone() else { return Ok(()) };
         let settings = self.settings().clone();
-        let coordinator = self.coordinators.entry(id.clone()).or_insert_with(|| Coordinator::of_transactional_id(&settings, &id));
+        let new = || Coordinator::of_transactional_id(&settings, &id);
+        let coordinator = self.coordinators.entry(id.clone()).or_insert_with(new);
+        let mut is_confirmed = false;
         let outcome = loop {
             match coordinator.end_transaction(writer.identity, true, Instant::now() + PATIENCE).await {
                 Err(error) if error.is_temporary() => {
                     tracing::warn!(transactional_id = id, %checkpoint, %error, "a transaction is not committed yet; trying again");
                 }
-                outcome => break outcome.map_err(|error| error.for_operator("sink.kafka"))?,
+                Ok(EndOutcome::Ended(next)) => break Ok(EndOutcome::Ended(next)),
+                // A broker that was frozen says this as long as it does not know that another one coordinates.
+                Ok(other) if !is_confirmed => {
+                    tracing::warn!(transactional_id = id, %checkpoint, answer = ?other, "a transaction was refused; asking again");
+                    is_confirmed = true;
+                    *coordinator = new();
+                    tokio::time::sleep(CONFIRM).await;
+                }
+                outcome => break outcome,
             }
         };
-        match outcome {
+        match outcome.map_err(|error| error.for_operator("sink.kafka"))? {
             EndOutcome::Ended(next) => {
                 metrics::counter!(crate::metrics::SINK_COMMITTED_TRANSACTIONS).increment(1);
                 let next = Arc::new(Writer::new(Some(id), next));

@@ -136,6 +136,11 @@ impl Sink {
         self.operator.process(0, batch, &mut Nowhere).expect("no error");
     }
 
+    /// Notices what has failed in the background.
+    pub(crate) fn tick(&mut self) {
+        self.operator.on_tick(millis(), &mut Nowhere).expect("no error");
+    }
+
     /// Takes a snapshot and waits until it is durable.
     pub(crate) fn checkpoint(&mut self, id: u64) -> Bytes {
         state(self.operator.snapshot(&barrier(id)).expect("no error")).expect("no error")
@@ -193,9 +198,15 @@ impl Reader {
 
     /// Reads batches until `count` rows have come, or the source has ended.
     pub(crate) fn read(&mut self, count: usize) -> Vec<RecordBatch> {
+        self.read_while(count, || ())
+    }
+
+    /// The same. Something else goes on meanwhile.
+    pub(crate) fn read_while(&mut self, count: usize, mut meanwhile: impl FnMut()) -> Vec<RecordBatch> {
         let end = Instant::now() + PATIENCE;
         let (mut batches, mut rows) = (Vec::new(), 0);
         while rows < count {
+            meanwhile();
             match self.source.poll(millis(), 100).expect("no error") {
                 SourcePoll::Batch(batch) => {
                     rows += batch.num_rows();
