@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Five minutes of everything that can go wrong: two runs on raft, etcd and ZooKeeper each, one of them of SQL, with every kind of fault
+# Five minutes of everything that can go wrong: runs on raft, etcd and ZooKeeper, of graphs, of SQL and of Kafka, with every kind of fault
 # that this machine can do. Says where the reports are; exit code 1 if a run did not pass.
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -13,6 +13,7 @@ run() { # coordination workload seconds
 }
 run raft churn 90
 run raft sql 30
+run raft kafka 30
 run etcd churn 40
 run etcd sql 20
 run zookeeper churn 40

@@ -13,10 +13,10 @@ turn=0
 while [ $((SECONDS / 60)) -lt "$minutes" ]; do
     coordinations=(raft etcd zookeeper)
     nemeses=(all "$deaths")
-    workloads=(counting churn sql)
+    workloads=(counting churn sql kafka)
     ha=${coordinations[turn % 3]}
     seed=$((RANDOM * 32768 + RANDOM))
-    "$weir" chaos run --ha "$ha" --nemesis "${nemeses[turn % 2]}" --workload "${workloads[turn / 6 % 3]}" \
+    "$weir" chaos run --ha "$ha" --nemesis "${nemeses[turn % 2]}" --workload "${workloads[turn / 6 % 4]}" \
         --duration "300 s" --rate 20000 --seed "$seed" --report "$place/$ha-$seed" >"$place/$ha-$seed.log" 2>&1
     code=$?
     echo "$(date +%T) $ha $seed: exit code $code"

@@ -5,7 +5,8 @@
 
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::{
-    DescribeTransactionsRequest, EndTxnRequest, InitProducerIdRequest, ListTransactionsRequest, TransactionalId,
+    DescribeTransactionsRequest, DescribeTransactionsResponse, EndTxnRequest, InitProducerIdRequest, ListTransactionsRequest,
+    TransactionalId,
 };
 use kafka_protocol::protocol::StrBytes;
 use serde::{Deserialize, Serialize};
@@ -34,15 +35,23 @@ pub(crate) enum EndOutcome {
     Unknown,
 }
 
+/// How a transactional id stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct DescribedTransaction {
+    /// The newest writer; `None` if the id was never used, or not for days.
+    pub(crate) writer: Option<ProducerIdentity>,
+    pub(crate) state: TransactionState,
+}
+
 /// The state of a transactional id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TransactionState {
-    /// The id was never used, or not for days.
-    Unknown,
     /// The last transaction was committed, and no writer has asked for the id since.
     Committed,
-    /// Anything else: there was none yet, it is open, or it was aborted.
-    Other,
+    /// There is a transaction that has not ended.
+    Open,
+    /// Neither: the newest writer has written nothing, or what it wrote was aborted.
+    None,
 }
 
 /// The feature that finalizes the newer protocol.
@@ -95,25 +104,26 @@ impl Coordinator {
         })
     }
 
-    /// The state of the coordinator's transactional id.
-    pub(crate) async fn describe_transaction(&mut self, deadline: Instant) -> Result<TransactionState, ClientError> {
+    /// How the coordinator's transactional id stands.
+    pub(crate) async fn describe_transaction(&mut self, deadline: Instant) -> Result<DescribedTransaction, ClientError> {
         let request = DescribeTransactionsRequest::default().with_transactional_ids(vec![self.transactional_id()]);
-        let code = |answer: &kafka_protocol::messages::DescribeTransactionsResponse| {
-            answer.transaction_states.first().map_or(0, |state| state.error_code)
-        };
+        let code = |answer: &DescribeTransactionsResponse| answer.transaction_states.first().map_or(0, |state| state.error_code);
         let answer = self.call((0, 0), &request, deadline, code).await?;
+        let never = DescribedTransaction { writer: None, state: TransactionState::None };
         match ResponseError::try_from_code(code(&answer)) {
             None => {}
-            Some(ResponseError::TransactionalIdNotFound) => return Ok(TransactionState::Unknown),
+            Some(ResponseError::TransactionalIdNotFound) => return Ok(never),
             Some(_) => return Err(ClientError::refused(format!("the transaction of {:?}", self.key()), code(&answer))),
         }
-        let state = answer.transaction_states.first().map(|state| state.transaction_state.as_str());
-        // Once the decision is in the coordinator's log, the transaction is committed, though readers may not see it yet.
-        Ok(if matches!(state, Some("PrepareCommit" | "CompleteCommit")) {
-            TransactionState::Committed
-        } else {
-            TransactionState::Other
-        })
+        let Some(found) = answer.transaction_states.first() else { return Ok(never) };
+        let state = match found.transaction_state.as_str() {
+            // Once the decision is in the coordinator's log, the transaction is committed, though readers may not see it yet.
+            "PrepareCommit" | "CompleteCommit" => TransactionState::Committed,
+            "Empty" | "CompleteAbort" | "Dead" => TransactionState::None,
+            _ => TransactionState::Open,
+        };
+        let writer = ProducerIdentity { id: found.producer_id.0, epoch: found.producer_epoch };
+        Ok(DescribedTransaction { writer: Some(writer), state })
     }
 
     fn transactional_id(&self) -> TransactionalId {
@@ -135,12 +145,10 @@ pub(crate) async fn init_idempotent_producer(connection: &mut Connection) -> Res
     }
 }
 
-/// The transactional ids that begin with `prefix` and have a transaction that is neither committed nor aborted. All brokers are
-/// asked, because each knows only those that it coordinates; if one can't be asked, that is an error.
+/// The transactional ids that begin with `prefix` and have a transaction about whose end nothing is decided. All brokers are asked, because each knows only those that it coordinates; if one can't be asked, that is an error.
 pub(crate) async fn open_transactions(settings: &ClientSettings, prefix: &str) -> Result<Vec<String>, ClientError> {
     let metadata = Metadata::ask(settings, &Metadata::default(), &[]).await?;
-    let filters = ["Ongoing", "PrepareCommit", "PrepareAbort"].map(StrBytes::from_static_str).to_vec();
-    let request = ListTransactionsRequest::default().with_state_filters(filters);
+    let request = ListTransactionsRequest::default().with_state_filters(vec![StrBytes::from_static_str("Ongoing")]);
     let mut found = Vec::new();
     for address in metadata.brokers.values() {
         let mut connection = Connection::open(settings, address).await?;

@@ -125,8 +125,8 @@ impl KafkaSink {
         let has_transactions = self.settings.guarantee == Guarantee::ExactlyOnce;
         let mut transactions = None;
         if has_transactions || !restored.is_empty() {
-            let timeout_ms = self.settings.transaction_timeout_ms;
-            transactions = Some(Transactions::start(self.ids.clone(), timeout_ms, restored, &producer, self.waker.clone())?);
+            let terms = self.settings.transactions;
+            transactions = Some(Transactions::start(self.ids.clone(), terms, restored, &producer, self.waker.clone())?);
         }
         let (writers, settling) = match transactions {
             Some(transactions) if has_transactions => (Writers::Transactions(transactions), None),

@@ -15,6 +15,7 @@ use super::rows::MetadataColumn;
 use crate::client::{ClientSettings, Properties, PropertyError};
 use crate::producer::{self, ProducerSettings};
 use crate::row_format::{KeyOptions, RowFormat, ValueOptions};
+use crate::transaction::TransactionSettings;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -37,6 +38,8 @@ struct KafkaSinkOptions {
     #[serde(default)]
     transactional_id_prefix: Option<String>,
     #[serde(default)]
+    lost_rows: LostRows,
+    #[serde(default)]
     upsert: bool,
 }
 
@@ -55,6 +58,15 @@ pub(super) enum Guarantee {
     ExactlyOnce,
 }
 
+/// What to do about rows whose transaction the cluster has timed out, and which the log does not have any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum LostRows {
+    #[default]
+    Fail,
+    Skip,
+}
+
 /// What is written, where, and with which promise.
 pub(super) struct Settings {
     pub(super) producer: ProducerSettings,
@@ -67,7 +79,7 @@ pub(super) struct Settings {
     pub(super) partitioner: PartitionerKind,
     pub(super) guarantee: Guarantee,
     pub(super) transactional_id_prefix: Option<String>,
-    pub(super) transaction_timeout_ms: u32,
+    pub(super) transactions: TransactionSettings,
     pub(super) upsert: bool,
 }
 
@@ -116,7 +128,7 @@ impl Settings {
             partitioner: options.partitioner,
             guarantee: options.guarantee,
             transactional_id_prefix: prefix,
-            transaction_timeout_ms: timeout as u32,
+            transactions: TransactionSettings { timeout_ms: timeout as u32, skips_lost: options.lost_rows == LostRows::Skip },
             upsert: options.upsert,
         })
     }

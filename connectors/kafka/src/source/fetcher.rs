@@ -254,7 +254,7 @@ impl Fetcher {
                 let Some(index) = found else { continue };
                 match ResponseError::try_from_code(data.error_code) {
                     None => fetched.extend(self.chunk(index, data)?),
-                    Some(ResponseError::OffsetOutOfRange) => return Err(self.out_of_range(index, &data)),
+                    Some(ResponseError::OffsetOutOfRange) => return Err(self.out_of_range(index)),
                     Some(_) => {
                         self.view.want();
                         self.hold_back(index, now, &ClientError::refused(self.positions[index].name(), data.error_code))?;
@@ -297,18 +297,16 @@ impl Fetcher {
         if error.is_temporary() && now < since + PATIENCE { Ok(()) } else { Err(error.for_operator("source.kafka")) }
     }
 
-    fn out_of_range(&self, index: usize, data: &PartitionData) -> OperatorError {
+    fn out_of_range(&self, index: usize) -> OperatorError {
         let position = &self.positions[index];
         OperatorError::fatal(
             "KAFKA-OFFSET-GONE",
             format!(
-                "source.kafka: {}: the next record would be that at offset {}, but the log has only offsets from {} to {}; either \
-                 records were deleted before they were read (retention), or the topic was made anew. To go on without them, start \
-                 the job anew, from offsets that exist",
+                "source.kafka: {}: the next record would be that at offset {}, which the log does not have; either records were deleted \
+                 before they were read (retention), or the topic was made anew. To go on without them, start the job anew, from offsets \
+                 that exist",
                 position.name(),
                 position.next,
-                data.log_start_offset,
-                data.high_watermark
             ),
         )
     }

@@ -3,12 +3,13 @@
 //! A subtask has a small pool of transactional ids, because a prepared transaction occupies its id until it is committed. What a
 //! checkpoint stores of a transaction is its id, the producer's id and epoch, and where its records lie in the log. With that, any
 //! process can commit it ([`recovery`]). If the cluster has timed it out meanwhile, its records still lie in the log, aborted: they are
-//! written again in another transaction ([`rewrite`]), so an outage longer than `transaction.timeout.ms` costs no rows.
+//! read from there ([`range`]) and written again in another transaction ([`rewrite`]), so an outage longer than `transaction.timeout.ms` costs no rows.
 //!
 //! [`resolve`] decides what the answers of coordinators mean; it is pure. [`runner`] is the only place that waits for them.
 
 mod ids;
 mod prepared;
+mod range;
 mod recovery;
 mod resolve;
 mod rewrite;
@@ -27,6 +28,15 @@ use self::runner::Shared;
 use crate::client::{Coordinator, io_runtime};
 use crate::producer::{Producer, Queue, Writer};
 
+/// What holds for the transactions of a sink.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TransactionSettings {
+    /// How long the cluster lets a transaction be open.
+    pub(crate) timeout_ms: u32,
+    /// Whether the job goes on without the records of a timed-out transaction that the log does not have any more.
+    pub(crate) skips_lost: bool,
+}
+
 /// The transactions of one attempt of a sink's subtask, as its thread sees them.
 pub(crate) struct Transactions {
     shared: Arc<Shared>,
@@ -37,14 +47,14 @@ impl Transactions {
     /// Starts to commit what the restored checkpoint has prepared, then to end what older attempts left open, then to get writers.
     pub(crate) fn start(
         ids: TransactionalIds,
-        timeout_ms: u32,
+        terms: TransactionSettings,
         restored: Vec<PreparedTransaction>,
         producer: &Producer,
         wake: std::task::Waker,
     ) -> Result<Self, OperatorError> {
         let runtime = io_runtime()?;
         let _guard = runtime.enter();
-        let shared = Arc::new(Shared::new(ids, timeout_ms, wake));
+        let shared = Arc::new(Shared::new(ids, terms, wake));
         let queue: Arc<Queue> = Arc::clone(producer.queue());
         let runner = weir_world::spawn("kafka-transactions", runner::run(Arc::clone(&shared), queue, restored));
         Ok(Self { shared, runner })

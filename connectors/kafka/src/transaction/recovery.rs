@@ -8,8 +8,9 @@ use weir_dataflow::operator::OperatorError;
 
 use super::ids::{self, TransactionalIds};
 use super::prepared::PreparedTransaction;
+use super::range::fate;
 use super::resolve::{self, Step};
-use super::rewrite::{self, fate};
+use super::{TransactionSettings, rewrite};
 use crate::client::{ClientError, Coordinator, Patience, open_transactions};
 use crate::producer::Queue;
 
@@ -22,11 +23,15 @@ fn failed(error: ClientError) -> OperatorError {
 
 /// Makes the records of stored transactions count, in the order of checkpoints. Errors: `KAFKA-ROWS-LOST` if the records of one are
 /// neither committed nor in the log, and those of brokers.
-pub(super) async fn settle(restored: &[PreparedTransaction], timeout_ms: u32, queue: &Arc<Queue>) -> Result<(), OperatorError> {
+pub(super) async fn settle(
+    restored: &[PreparedTransaction],
+    terms: TransactionSettings,
+    queue: &Arc<Queue>,
+) -> Result<(), OperatorError> {
     // If records were written again, those of later checkpoints must follow them.
     let mut follows = false;
     for transaction in restored {
-        follows |= settle_one(transaction, !follows, timeout_ms, queue).await?;
+        follows |= settle_one(transaction, !follows, terms, queue).await?;
     }
     Ok(())
 }
@@ -36,7 +41,7 @@ pub(super) async fn settle(restored: &[PreparedTransaction], timeout_ms: u32, qu
 async fn settle_one(
     transaction: &PreparedTransaction,
     commit: bool,
-    timeout_ms: u32,
+    terms: TransactionSettings,
     queue: &Arc<Queue>,
 ) -> Result<bool, OperatorError> {
     let settings = &queue.settings().client;
@@ -46,34 +51,49 @@ async fn settle_one(
     let outcome = coordinator.end_transaction(*writer, commit, deadline).await.map_err(failed)?;
     let mut step = resolve::after_end(commit, outcome);
     let mut was_aborted = false;
+    let mut again = Coordinator::of_transactional_id(settings, &ids::again(transactional_id, *writer));
     loop {
         step = match step {
             Step::Settled => return Ok(was_aborted),
             Step::AskAgainId => {
                 was_aborted = true;
-                let again = ids::again(transactional_id, *writer);
-                let state = Coordinator::of_transactional_id(settings, &again).describe_transaction(deadline).await;
-                resolve::after_again_id(state.map_err(failed)?)
+                resolve::after_again_id(again.describe_transaction(deadline).await.map_err(failed)?)
+            }
+            Step::AbortAgain { .. } if Instant::now() > deadline => {
+                let reason = format!("sink.kafka: the transaction {:?} does not end", again.key());
+                return Err(OperatorError::retryable("KAFKA-COMMIT", reason));
+            }
+            Step::AbortAgain { writer } => {
+                again.end_transaction(writer, false, deadline).await.map_err(failed)?;
+                Step::AskAgainId
             }
             Step::LookIntoLog { known } => {
                 let fate = fate(transaction, settings, deadline).await.map_err(failed)?;
                 resolve::after_look(known, fate)
             }
-            Step::Rewrite => {
-                rewrite::rewrite(transaction, timeout_ms, queue, deadline).await?;
+            Step::Rewrite { after } => {
+                rewrite::rewrite(transaction, &mut again, after, terms, queue).await?;
                 Step::Settled
+            }
+            Step::Lost if terms.skips_lost => {
+                rewrite::tell_skipped(transaction, transaction.records());
+                return Ok(was_aborted);
             }
             Step::Lost => {
                 let first = transaction.ranges.first();
                 let (partition, offset) = first.map_or((0, 0), |range| (range.partition, range.first));
-                return Err(rewrite::lost(transaction, partition, offset));
+                return Err(rewrite::rows_lost(transaction, partition, offset));
             }
         };
     }
 }
 
 /// Ends what attempts before this one have left open, also of subtasks that there are no more. Call it after [`settle`].
-pub(super) async fn end_leftovers(ids: &TransactionalIds, timeout_ms: u32, queue: &Queue) -> Result<(), OperatorError> {
+pub(super) async fn end_leftovers(
+    ids: &TransactionalIds,
+    terms: TransactionSettings,
+    queue: &Queue,
+) -> Result<(), OperatorError> {
     let settings = &queue.settings().client;
     let mut patience = Patience::of(PATIENCE);
     // A broker that has just died may still be listed. What it coordinated is with another one soon.
@@ -85,7 +105,7 @@ pub(super) async fn end_leftovers(ids: &TransactionalIds, timeout_ms: u32, queue
     };
     for id in open.iter().filter(|id| ids.looks_after(id).is_some()) {
         let mut coordinator = Coordinator::of_transactional_id(settings, id);
-        coordinator.init_producer(timeout_ms, Instant::now() + PATIENCE).await.map_err(failed)?;
+        coordinator.init_producer(terms.timeout_ms, Instant::now() + PATIENCE).await.map_err(failed)?;
         tracing::info!(transactional_id = id, "a transaction that an older attempt left open was aborted");
     }
     Ok(())

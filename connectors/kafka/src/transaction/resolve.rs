@@ -8,7 +8,7 @@
 //! Records that are written again lie behind all others. So that each partition keeps the order in which its rows were written, the
 //! transactions of later checkpoints are then not committed, but aborted and written again as well.
 
-use crate::client::{EndOutcome, TransactionState};
+use crate::client::{DescribedTransaction, EndOutcome, ProducerIdentity, TransactionState};
 
 /// What to do next about a stored transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,8 +22,10 @@ pub(super) enum Step {
         /// Whether the coordinator has said that it was settled before.
         known: bool,
     },
-    /// Write its records again.
-    Rewrite,
+    /// An attempt before this one is writing its records again, or has died while it did. End that, then ask again.
+    AbortAgain { writer: ProducerIdentity },
+    /// Write its records again. The id for that was last used by this writer.
+    Rewrite { after: Option<ProducerIdentity> },
     /// Its records were neither committed nor are they in the log.
     Lost,
 }
@@ -62,9 +64,21 @@ pub(super) fn after_look(known: bool, fate: Fate) -> Step {
 }
 
 /// After the question about the id under which the records would have been written again.
-pub(super) fn after_again_id(state: TransactionState) -> Step {
-    match state {
-        TransactionState::Committed => Step::Settled,
-        TransactionState::Unknown | TransactionState::Other => Step::Rewrite,
+pub(super) fn after_again_id(described: DescribedTransaction) -> Step {
+    match (described.state, described.writer) {
+        (TransactionState::Committed, _) => Step::Settled,
+        (TransactionState::Open, Some(writer)) => Step::AbortAgain { writer },
+        (TransactionState::Open | TransactionState::None, after) => Step::Rewrite { after },
+    }
+}
+
+/// Whether nobody has used an id between a question about it and the request for a new writer.
+pub(super) fn is_next(after: Option<ProducerIdentity>, writer: ProducerIdentity) -> bool {
+    match after {
+        None => writer.epoch == 0,
+        // Epochs that are used up begin again with another producer id.
+        Some(after) => {
+            writer.id != after.id && writer.epoch == 0 || writer == ProducerIdentity { epoch: after.epoch + 1, ..after }
+        }
     }
 }

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use weir_dataflow::operator::OperatorError;
 use weir_protocol::CheckpointId;
 
+use super::TransactionSettings;
 use super::ids::TransactionalIds;
 use super::prepared::PreparedTransaction;
 use super::recovery::{self, PATIENCE};
@@ -31,7 +32,7 @@ const MAX_WRITERS: u32 = 64;
 /// What the slot's thread and the runner share.
 pub(super) struct Shared {
     ids: TransactionalIds,
-    timeout_ms: u32,
+    terms: TransactionSettings,
     state: Mutex<State>,
     work: Notify,
     progress: Condvar,
@@ -51,8 +52,8 @@ struct State {
 }
 
 impl Shared {
-    pub(super) fn new(ids: TransactionalIds, timeout_ms: u32, wake: Waker) -> Self {
-        Self { ids, timeout_ms, state: Mutex::default(), work: Notify::new(), progress: Condvar::new(), wake }
+    pub(super) fn new(ids: TransactionalIds, terms: TransactionSettings, wake: Waker) -> Self {
+        Self { ids, terms, state: Mutex::default(), work: Notify::new(), progress: Condvar::new(), wake }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -157,8 +158,8 @@ struct Runner<'a> {
 
 impl Runner<'_> {
     async fn run(mut self, restored: Vec<PreparedTransaction>) -> Result<(), OperatorError> {
-        recovery::settle(&restored, self.shared.timeout_ms, self.queue).await?;
-        recovery::end_leftovers(&self.shared.ids, self.shared.timeout_ms, self.queue).await?;
+        recovery::settle(&restored, self.shared.terms, self.queue).await?;
+        recovery::end_leftovers(&self.shared.ids, self.shared.terms, self.queue).await?;
         while self.writers < WRITERS {
             self.add_writer().await?;
         }
@@ -183,7 +184,7 @@ impl Runner<'_> {
     async fn add_writer(&mut self) -> Result<(), OperatorError> {
         let id = self.shared.ids.id(self.writers);
         let mut coordinator = Coordinator::of_transactional_id(self.settings(), &id);
-        let identity = coordinator.init_producer(self.shared.timeout_ms, Instant::now() + PATIENCE).await;
+        let identity = coordinator.init_producer(self.shared.terms.timeout_ms, Instant::now() + PATIENCE).await;
         let identity = identity.map_err(|error| self.refused(error))?;
         self.coordinators.insert(id.clone(), coordinator);
         self.writers += 1;
@@ -198,7 +199,7 @@ impl Runner<'_> {
                 format!(
                     "sink.kafka: the cluster allows no transactions of {} ms: set the property transaction.timeout.ms to at most the \
                      brokers' transaction.max.timeout.ms (by default 900000), or raise that",
-                    self.shared.timeout_ms
+                    self.shared.terms.timeout_ms
                 ),
             );
         }

@@ -180,6 +180,11 @@ pub(super) const SINK: OperatorSpec = OperatorSpec {
             "What the transactional ids begin with; default one of the job and the vertex. No two sinks may have the same.",
         ),
         optional(
+            "lost_rows",
+            OptionType::Choice(&["fail", "skip"]),
+            "What happens to rows of a restored checkpoint that the cluster has timed out and the log has lost; default fail.",
+        ),
+        optional(
             "upsert",
             OptionType::Flag,
             "Whether rows are changes of a table: the newest value of each key, nothing if it was deleted. Needs a key; default false.",

@@ -57,6 +57,12 @@ pub(super) const TOPIC: &[ConnectorOption] = &[
         "made from the job and the sink",
         "What transactional ids begin with, if the guarantee is 'exactly-once'.",
     ),
+    used(
+        "sink.lost-rows",
+        Choice(&["fail", "skip"]),
+        "fail",
+        "What happens to rows of a checkpoint that the cluster has timed out and the log has lost: KAFKA-ROWS-LOST.",
+    ),
     ignored("sink.transaction-naming-strategy", Text, "Transactional ids are used again."),
     ignored("sink.parallelism", Integer(1, i32::MAX as i64), "Sinks run with 'parallelism.default'."),
 ];
@@ -233,6 +239,7 @@ fn written(request: &Request<'_>, formats: &Formats<'_>) -> Result<BTreeMap<Stri
     let guarantee = options.text("sink.delivery-guarantee").unwrap_or("at-least-once");
     set.insert("guarantee".to_owned(), json!(lower(guarantee)));
     set.extend(prefix.map(|prefix| ("transactional_id_prefix".to_owned(), json!(prefix))));
+    set.extend(options.text("sink.lost-rows").map(|lost| ("lost_rows".to_owned(), json!(lower(lost)))));
     Ok(set)
 }
 

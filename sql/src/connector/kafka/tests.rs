@@ -87,13 +87,13 @@ fn a_sink_writes_what_is_not_virtual() {
     assert_eq!(plain.changes, SinkChanges::Refused);
     let exact = written(
         "'format'='csv', 'sink.delivery-guarantee'='exactly-once', 'sink.transactional-id-prefix'='p',
-        'sink.partitioner'='fixed', 'sink.parallelism'='2', 'sink.transaction-naming-strategy'='POOLING'",
+        'sink.partitioner'='fixed', 'sink.lost-rows'='SKIP', 'sink.parallelism'='2', 'sink.transaction-naming-strategy'='POOLING'",
     )
     .unwrap();
     let set = options(&exact.operator);
     assert_eq!(
-        (&set["guarantee"], &set["transactional_id_prefix"], &set["partitioner"]),
-        (&json!("exactly-once"), &json!("p"), &json!("fixed"))
+        (&set["guarantee"], &set["transactional_id_prefix"], &set["partitioner"], &set["lost_rows"]),
+        (&json!("exactly-once"), &json!("p"), &json!("fixed"), &json!("skip"))
     );
     assert_eq!(set["value"], json!({"format": {"kind": "csv", "timestamp_format": "sql"}}));
     assert_eq!(exact.notices.len(), 2);
