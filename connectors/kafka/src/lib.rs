@@ -4,6 +4,7 @@ mod client;
 pub mod metrics;
 mod producer;
 mod records;
+mod registry;
 mod row_format;
 mod sink;
 mod source;

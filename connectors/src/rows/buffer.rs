@@ -45,6 +45,11 @@ impl RowBuffer {
         &mut self.columns[index]
     }
 
+    /// Of the first `count` columns, those that no row of JSON has had since the buffer was made.
+    pub(crate) fn unseen(&self, count: usize) -> impl Iterator<Item = &str> {
+        self.columns.iter().take(count).filter(|column| !column.was_seen()).map(Column::name)
+    }
+
     /// All columns, in the order of the schema.
     pub(crate) fn columns_mut(&mut self) -> &mut [Column] {
         &mut self.columns

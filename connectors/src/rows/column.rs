@@ -35,6 +35,8 @@ pub(crate) struct Column {
     /// Whether JSON has the name as it is, without escapes.
     is_plain_member: bool,
     nullable: bool,
+    /// Whether a row had it as a member of JSON.
+    seen: bool,
     data_type: DataType,
     values: Values,
     /// Positions of nulls, increasing.
@@ -147,6 +149,7 @@ impl Column {
             is_plain_member: field.name().bytes().all(|byte| byte >= b' ' && !matches!(byte, b'"' | b'\\')),
             member: field.name().clone(),
             nullable: field.is_nullable(),
+            seen: false,
             data_type: field.data_type().clone(),
             values,
             nulls: Vec::new(),
@@ -162,6 +165,17 @@ impl Column {
     /// Name of the column, or of the field in its row.
     pub(crate) fn member(&self) -> &str {
         &self.member
+    }
+
+    /// Remembers that a row has this column.
+    #[inline]
+    pub(crate) fn mark_seen(&mut self) {
+        self.seen = true;
+    }
+
+    /// Whether a row has had it, also a bad one.
+    pub(super) fn was_seen(&self) -> bool {
+        self.seen
     }
 
     /// If `rest` begins with the name in JSON, up to its closing quote, the length of that. `None` if it does not, or has escapes.

@@ -9,6 +9,8 @@ const ETCD: &str = "etcd-3.7.3";
 const ZOOKEEPER: &str = "zookeeper-3.9.5";
 /// The version of Apache Kafka.
 const KAFKA: &str = "kafka-4.4.0";
+/// The version of Apicurio.
+const APICURIO: &str = "apicurio-2.6.13";
 /// Debian's etcd, version 3.4.
 const ETCD_OF_DEBIAN: &str = "/usr/bin/etcd";
 /// Debian's jar of ZooKeeper 3.8, whose manifest lists the other jars, and the jars for encrypted connections that it lacks.
@@ -71,6 +73,14 @@ pub fn etcd() -> PathBuf {
 /// If it is not installed.
 pub(crate) fn kafka_class_path() -> OsString {
     there(directory().join(KAFKA).join("lib")).join("*").into()
+}
+
+/// The jar that starts Apicurio. It names the others.
+///
+/// # Panics
+/// If it is not installed.
+pub(crate) fn apicurio_jar() -> PathBuf {
+    there(directory().join(APICURIO).join("apicurio-registry-app-2.6.13.Final-runner.jar"))
 }
 
 /// A version of ZooKeeper.

@@ -57,7 +57,13 @@ pub(super) const RAW: &[ConnectorOption] = &[
 
 /// Whether the rows of the format of this name are changes.
 pub(super) fn is_changelog(name: &str) -> bool {
-    name.trim().eq_ignore_ascii_case("debezium-json")
+    ["debezium-json", "debezium-avro-confluent"].iter().any(|format| name.trim().eq_ignore_ascii_case(format))
+}
+
+/// What to do about a format that the connector of messages does not have.
+pub(super) fn advice(name: &str) -> Option<&'static str> {
+    let is_of_files = name.trim().eq_ignore_ascii_case("parquet");
+    is_of_files.then_some("it is a format of files, not of messages, as in Flink: connector 'filesystem' has it")
 }
 
 /// An option of one of these formats below the prefix, if the table has one.
@@ -72,8 +78,8 @@ pub(super) fn option_below<'a>(options: &'a Options<'_>, prefix: &str, formats: 
 /// A format that a table names, whose options begin with `prefix`.
 pub(super) struct Format<'a> {
     pub(super) name: String,
-    prefix: &'a str,
-    options: &'a Options<'a>,
+    pub(super) prefix: &'a str,
+    pub(super) options: &'a Options<'a>,
 }
 
 impl<'a> Format<'a> {
@@ -116,6 +122,7 @@ impl<'a> Format<'a> {
         if self.ignores_errors() {
             set.insert("ignore_parse_errors".to_owned(), json!(true));
         }
+        set.extend(self.avro(false)?);
         Ok(set)
     }
 
@@ -143,6 +150,7 @@ impl<'a> Format<'a> {
             }
             _ => {}
         }
+        set.extend(self.avro(true)?);
         Ok(set)
     }
 
@@ -179,11 +187,11 @@ impl<'a> Format<'a> {
         set
     }
 
-    fn text(&self, key: &str) -> Option<&str> {
+    pub(super) fn text(&self, key: &str) -> Option<&str> {
         self.options.text(&format!("{}{key}", self.prefix))
     }
 
-    fn flag(&self, key: &str) -> bool {
+    pub(super) fn flag(&self, key: &str) -> bool {
         self.options.flag(&format!("{}{key}", self.prefix))
     }
 

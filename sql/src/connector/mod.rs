@@ -2,6 +2,7 @@
 //!
 //! Options have Flink's names. An option that no connector knows is refused; one that only matters to the JVM is taken with a notice.
 
+mod avro;
 mod datagen;
 mod filesystem;
 mod format;
@@ -115,7 +116,10 @@ pub const CONNECTORS: &[Connector] = &[
             OptionGroup::plain(kafka::OPTIONS),
             OptionGroup { prefixes: kafka::FORMAT_PREFIXES, options: format::CSV_AND_JSON },
             OptionGroup { prefixes: kafka::FORMAT_PREFIXES, options: format::RAW },
+            OptionGroup { prefixes: kafka::FORMAT_PREFIXES, options: avro::AVRO },
+            OptionGroup { prefixes: kafka::FORMAT_PREFIXES, options: avro::AVRO_CONFLUENT },
             OptionGroup { prefixes: &["", "value."], options: format::DEBEZIUM },
+            OptionGroup { prefixes: &["", "value."], options: avro::DEBEZIUM_AVRO_CONFLUENT },
         ],
         metadata: kafka::METADATA,
         emits_changes: kafka::emits_changes,
@@ -148,6 +152,8 @@ pub const CONNECTORS: &[Connector] = &[
             OptionGroup::plain(kafka::UPSERT),
             OptionGroup { prefixes: &["key.", "value."], options: format::CSV_AND_JSON },
             OptionGroup { prefixes: &["key.", "value."], options: format::RAW },
+            OptionGroup { prefixes: &["key.", "value."], options: avro::AVRO },
+            OptionGroup { prefixes: &["key.", "value."], options: avro::AVRO_CONFLUENT },
         ],
         metadata: kafka::METADATA,
         emits_changes: |_| false,

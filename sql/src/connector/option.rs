@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use weir_protocol::job_graph::catalog::closest;
 
 use super::Connector;
+use super::format::advice;
 use crate::OptionValue;
 use crate::catalog::{CatalogTable, ObjectPath};
 use crate::option;
@@ -98,7 +99,9 @@ impl<'a> Options<'a> {
                 return Err(checked.unknown(key, connector));
             };
             if !option.value.accepts(value) {
-                return Err(checked.invalid(key, &format!("is '{value}'; it must be {}", option.value.expects())));
+                let error = checked.invalid(key, &format!("is '{value}'; it must be {}", option.value.expects()));
+                let advice = advice(value).filter(|_| option.name.ends_with("format"));
+                return Err(advice.map_or_else(|| error.clone(), |advice| error.clone().hint(advice)));
             }
             match option.effect {
                 Effect::Used => {}

@@ -34,7 +34,7 @@ impl Tls {
 ///
 /// Certificates are PEM, as Java clients take them with `ssl.truststore.type` and `ssl.keystore.type` = `PEM`: either a file
 /// (`ssl.truststore.location`, `ssl.keystore.location`) or the text itself. Without a trust store the system's roots count.
-fn configuration(properties: &Properties) -> Result<Arc<ClientConfig>, PropertyError> {
+pub(crate) fn configuration(properties: &Properties) -> Result<Arc<ClientConfig>, PropertyError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

@@ -54,6 +54,17 @@ impl Batch {
         Ok(Self { header, records, at: 0, left: header.records })
     }
 
+    /// Where the next record is. [`Self::go_back`] takes it.
+    #[inline]
+    pub(crate) fn place(&self) -> (usize, u32) {
+        (self.at, self.left)
+    }
+
+    /// Gives the records from this place on once more.
+    pub(crate) fn go_back(&mut self, (at, left): (usize, u32)) {
+        (self.at, self.left) = (at, left);
+    }
+
     /// The next record, if there is one.
     #[inline]
     pub(crate) fn next(&mut self) -> Result<Option<Record<'_>>, Corrupt> {

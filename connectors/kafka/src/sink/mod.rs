@@ -136,7 +136,7 @@ impl KafkaSink {
             }
         };
         self.running = Some(Running { producer, writers, settling, writer: None });
-        Ok(())
+        self.rows.registrations.begin(&self.waker)
     }
 }
 
@@ -187,6 +187,7 @@ impl Operator for KafkaSink {
         self.begin()?;
         let running = self.running.as_ref().ok_or_else(not_begun)?;
         running.check()?;
+        self.rows.registrations.check()?;
         if let Writers::Transactions(transactions) = &running.writers {
             self.pending.forget_committed(transactions);
         }
@@ -194,7 +195,8 @@ impl Operator for KafkaSink {
     }
 
     fn has_room(&self) -> bool {
-        self.running.as_ref().is_some_and(|running| running.producer.queue().has_room() && running.has_writer())
+        let has_room = |running: &Running| running.producer.queue().has_room() && running.has_writer();
+        self.running.as_ref().is_some_and(has_room) && self.rows.registrations.are_complete()
     }
 
     fn process(&mut self, _input: u32, batch: RecordBatch, _out: &mut dyn Collector) -> Result<(), OperatorError> {

@@ -13,6 +13,7 @@ use weir_dataflow::operator::OperatorError;
 use super::partitioner::Partitioner;
 use super::settings::Settings;
 use crate::producer::Message;
+use crate::registry::{self, Registrations};
 use crate::row_format::RowPart;
 
 /// A column that is written beside key and value.
@@ -59,6 +60,8 @@ pub(super) struct RowWriter {
     metadata: Vec<(usize, WritableMetadata)>,
     /// Position of the kinds of rows, if they decide what is written of a row.
     kinds: Option<usize>,
+    /// The schemas that must be registered before the first row.
+    pub(super) registrations: Registrations,
 }
 
 /// Writes the keys, or the values, of records.
@@ -72,8 +75,8 @@ struct PartWriter {
 
 impl PartWriter {
     /// `kinds`: the position of the kinds of rows, if the input has them.
-    fn new(part: &RowPart, kinds: Option<usize>) -> Result<Self, OperatorError> {
-        let encoder = part.format.encoder(&part.schema)?;
+    fn new(part: &RowPart, kinds: Option<usize>, registrations: &mut Registrations) -> Result<Self, OperatorError> {
+        let encoder = registry::encoder(&part.format, &part.schema, registrations)?;
         let kinds = kinds.filter(|_| part.format.has_changes());
         let schema = if kinds.is_some() { part.schema_of_rows(&part.schema) } else { SchemaRef::clone(&part.schema) };
         let columns = part.columns.iter().copied().chain(kinds).collect();
@@ -96,11 +99,14 @@ impl RowWriter {
     pub(super) fn new(settings: &Settings) -> Result<Self, OperatorError> {
         let position = |column: &MetadataColumn| settings.schema.index_of(&column.name).map(|index| (index, column.key));
         let metadata = settings.metadata.iter().map(position).collect::<Result<_, _>>();
+        let mut registrations = Registrations::default();
+        let key = settings.format.key.as_ref();
         Ok(Self {
-            key: settings.format.key.as_ref().map(|key| PartWriter::new(key, None)).transpose()?,
-            value: PartWriter::new(&settings.format.value, settings.kinds)?,
+            key: key.map(|key| PartWriter::new(key, None, &mut registrations)).transpose()?,
+            value: PartWriter::new(&settings.format.value, settings.kinds, &mut registrations)?,
             metadata: metadata.map_err(|error| OperatorError::fatal("SINK-SCHEMA", error.to_string()))?,
             kinds: settings.kinds.filter(|_| settings.upsert),
+            registrations,
         })
     }
 

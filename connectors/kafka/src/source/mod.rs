@@ -40,6 +40,7 @@ use self::settings::Settings;
 use crate::client::io_runtime;
 use crate::metrics::SOURCE_LAG_RECORDS;
 use crate::records::{Batch, BatchHeader, Corrupt};
+use crate::registry::Bell;
 
 pub(crate) fn build(descriptor: &OperatorDescriptor, context: &OperatorContext) -> Result<BuiltOperator, OperatorError> {
     let settings = Settings::read(descriptor)?;
@@ -63,6 +64,10 @@ pub(crate) struct KafkaSource {
     settings: Settings,
     share: Share,
     waker: std::task::Waker,
+    /// Rings when a schema has come that a record waits for.
+    bell: Arc<Bell>,
+    /// Whether one does. What was fetched meanwhile is behind it.
+    waits: bool,
     /// What this subtask reads; `None` until the recorded splits were taken or a state was restored.
     partitions: Option<Vec<SourcePartition>>,
     rows: RowReader,
@@ -98,8 +103,11 @@ impl Drop for Fetching {
 impl KafkaSource {
     fn new(mut settings: Settings, context: &OperatorContext) -> Result<Self, OperatorError> {
         let metadata = std::mem::take(&mut settings.metadata);
+        let bell = Bell::new(context.waker.clone());
         Ok(Self {
-            rows: RowReader::new(&settings.format, &settings.wanted, metadata, Arc::clone(&settings.schema))?,
+            rows: RowReader::new(&settings.format, &settings.wanted, metadata, Arc::clone(&settings.schema), &bell)?,
+            bell,
+            waits: false,
             bad_rows: BadRows::new(OnBadRow::Fail, Some(settings.max_bad_rows)),
             share: Share { subtask: context.subtask(), parallelism: context.parallelism },
             waker: context.waker.clone(),
@@ -147,6 +155,7 @@ impl KafkaSource {
 
     /// Reads rows of one partition, about `target` at most, if any were fetched.
     fn read(&mut self, buffer: &Buffer, target: usize) -> Result<(), OperatorError> {
+        self.waits = false;
         while self.rows.rows() < target && self.rows.bytes() < BATCH_BYTES {
             let mut reading = match self.current.take() {
                 Some(reading) => reading,
@@ -166,8 +175,9 @@ impl KafkaSource {
                 lag(partition).set(reading.chunk.high_watermark.saturating_sub(partition.next).max(0) as f64);
             }
             self.current_split = reading.chunk.partition;
-            self.current = Some(reading).filter(|_| end == ChunkEnd::Full);
-            if self.rows.rows() > 0 {
+            self.current = Some(reading).filter(|_| end != ChunkEnd::Read);
+            self.waits = end == ChunkEnd::Waits;
+            if self.rows.rows() > 0 || self.waits {
                 // A batch has the rows of one partition, because each has its own order of time.
                 return Ok(());
             }
@@ -187,8 +197,10 @@ impl KafkaSource {
             }
             let Some(batch) = &mut reading.batch else { return Ok(ChunkEnd::Read) };
             let header = batch.header;
+            let mut place = batch.place();
             while let Some(record) = batch.next().map_err(|error| failed(partition, error))? {
                 if record.offset < partition.next {
+                    place = batch.place();
                     continue;
                 }
                 if partition.stop.is_some_and(|stop| record.offset >= stop) {
@@ -198,6 +210,10 @@ impl KafkaSource {
                 match self.rows.add(partition, &header, &record) {
                     Ok(()) => {}
                     Err(Unread::Failed(error)) => return Err(error),
+                    Err(Unread::Waits) => {
+                        batch.go_back(place);
+                        return Ok(ChunkEnd::Waits);
+                    }
                     Err(Unread::Bad(reason)) => {
                         let place = format!("topic {}, partition {}, offset {}", partition.topic, partition.id, record.offset);
                         self.bad_rows.take(&BadRow { place, bytes: record.value.unwrap_or_default(), reason: &reason })?;
@@ -207,6 +223,7 @@ impl KafkaSource {
                     }
                 }
                 partition.next = record.offset + 1;
+                place = batch.place();
                 if self.rows.rows() >= target || self.rows.bytes() >= BATCH_BYTES {
                     return Ok(ChunkEnd::Full);
                 }
@@ -259,6 +276,8 @@ impl Drop for KafkaSource {
 enum ChunkEnd {
     /// There are enough rows. The chunk may have more.
     Full,
+    /// The next record can't be read yet.
+    Waits,
     /// Nothing of the chunk is left.
     Read,
 }
@@ -267,6 +286,7 @@ impl Source for KafkaSource {
     fn poll(&mut self, now_ms: u64, max_rows: usize) -> Result<SourcePoll, OperatorError> {
         let buffer = self.buffer()?;
         if self.all_done() {
+            self.rows.end(&self.settings.fetch.topics);
             return Ok(SourcePoll::End);
         }
         if let Some(dead_letters) = &self.dead_letters
@@ -274,13 +294,18 @@ impl Source for KafkaSource {
         {
             return Ok(SourcePoll::NothingUntil(now_ms + NO_ROOM_MS));
         }
+        self.bell.silence();
         self.read(&buffer, max_rows.max(1))?;
         self.ended.clear();
         self.ended.extend(self.partitions.iter().flatten().map(SourcePartition::is_done));
         if self.rows.rows() > 0 {
-            return Ok(SourcePoll::Batch(self.rows.finish()?));
+            return Ok(SourcePoll::Batch(self.rows.finish(&self.settings.fetch.topics)?));
         }
-        if self.all_done() { Ok(SourcePoll::End) } else { Ok(SourcePoll::NothingUntil(now_ms + IDLE_MS)) }
+        if self.all_done() {
+            self.rows.end(&self.settings.fetch.topics);
+            return Ok(SourcePoll::End);
+        }
+        Ok(SourcePoll::NothingUntil(now_ms + IDLE_MS))
     }
 
     fn splits(&self) -> Option<Splits<'_>> {
@@ -288,7 +313,8 @@ impl Source for KafkaSource {
     }
 
     fn has_news(&self) -> bool {
-        self.fetching.as_ref().is_some_and(|fetching| fetching.buffer.has_news())
+        let has_fetched = || self.fetching.as_ref().is_some_and(|fetching| fetching.buffer.has_news());
+        self.bell.has_rung() || (!self.waits && has_fetched())
     }
 
     fn snapshot(&mut self, barrier: &CheckpointBarrier) -> Result<StateSnapshot, OperatorError> {

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow_schema::SchemaRef;
-use weir_connectors::formats::{BadValue, RowBuffer, RowDecoder};
+use weir_connectors::formats::{BadValue, RowBuffer, RowDecoder, UnseenColumns};
 use weir_dataflow::operator::OperatorError;
 
 use super::metadata_columns::MetadataColumns;
 use super::partition::SourcePartition;
 use crate::records::{BatchHeader, Record};
+use crate::registry::{self, Bell};
 use crate::row_format::{RowFormat, RowPart};
 
 /// Collects the rows of one batch.
@@ -29,16 +30,30 @@ struct PartReader {
     rows: RowBuffer,
     /// Positions in the batch.
     columns: Vec<usize>,
+    /// If messages can lack columns.
+    unseen: Option<UnseenColumns>,
 }
 
 impl PartReader {
     /// Reads the columns of the part that are among the positions `wanted` of the schema.
-    fn new(part: &RowPart, wanted: &[usize]) -> Result<Self, OperatorError> {
+    fn new(part: &RowPart, wanted: &[usize], bell: &Arc<Bell>) -> Result<Self, OperatorError> {
         let place = |(inside, column): (usize, &usize)| Some((inside, wanted.iter().position(|wanted| wanted == column)?));
         let (inside, columns): (Vec<_>, Vec<_>) = part.columns.iter().enumerate().filter_map(place).unzip();
         let schema = part.schema.project(&inside).map_err(|error| OperatorError::fatal("SOURCE-SCHEMA", error.to_string()))?;
-        let decoder = part.format.projecting_decoder(&part.schema, &inside)?;
-        Ok(Self { decoder, rows: RowBuffer::new(part.schema_of_rows(&schema))?, columns })
+        let decoder = registry::decoder(&part.format, &part.schema, &inside, bell)?;
+        let unseen = part.format.has_members().then(UnseenColumns::default);
+        Ok(Self { decoder, rows: RowBuffer::new(part.schema_of_rows(&schema))?, columns, unseen })
+    }
+
+    fn look_for_unseen(&mut self, topics: &[String], is_end: bool) {
+        if let Some(unseen) = &mut self.unseen {
+            unseen.look(&self.rows, self.columns.len(), is_end, || format!("topic {}", topics.join(", ")));
+        }
+    }
+
+    #[inline]
+    fn is_ready(&mut self, message: Option<&[u8]>) -> Result<bool, OperatorError> {
+        message.map_or(Ok(true), |message| self.decoder.is_ready(message))
     }
 
     #[inline]
@@ -54,6 +69,8 @@ impl PartReader {
 pub(super) enum Unread {
     /// Its key or value can't be read.
     Bad(BadValue),
+    /// Something is needed to read it, and was asked for.
+    Waits,
     Failed(OperatorError),
 }
 
@@ -65,13 +82,14 @@ impl RowReader {
         wanted: &[usize],
         metadata: MetadataColumns,
         schema: SchemaRef,
+        bell: &Arc<Bell>,
     ) -> Result<Self, OperatorError> {
         // The value has the last word about a column that is in both, so such keys need not be read.
         let only_key = |column: &usize| wanted.contains(column) && !format.value.columns.contains(column);
         let needs_key = |key: &&RowPart| key.columns.iter().any(only_key);
         Ok(Self {
-            key: format.key.as_ref().filter(needs_key).map(|key| PartReader::new(key, wanted)).transpose()?,
-            value: PartReader::new(&format.value, wanted)?,
+            key: format.key.as_ref().filter(needs_key).map(|key| PartReader::new(key, wanted, bell)).transpose()?,
+            value: PartReader::new(&format.value, wanted, bell)?,
             metadata,
             schema,
             rows: 0,
@@ -92,6 +110,13 @@ impl RowReader {
     /// Adds the rows of a record. After an error there are none of it.
     #[inline]
     pub(super) fn add(&mut self, partition: &SourcePartition, batch: &BatchHeader, record: &Record<'_>) -> Result<(), Unread> {
+        let mut is_ready = self.value.is_ready(record.value).map_err(Unread::Failed)?;
+        if let Some(key) = &mut self.key {
+            is_ready &= key.is_ready(record.key).map_err(Unread::Failed)?;
+        }
+        if !is_ready {
+            return Err(Unread::Waits);
+        }
         let added = self.value.decode(record.value).map_err(Unread::Bad)?;
         if let Some(key) = &mut self.key {
             for _ in 0..added {
@@ -114,8 +139,13 @@ impl RowReader {
         Ok(())
     }
 
-    /// The rows since the last call.
-    pub(super) fn finish(&mut self) -> Result<RecordBatch, OperatorError> {
+    /// Tells of columns that no message had, if that was not told before. No rows follow.
+    pub(super) fn end(&mut self, topics: &[String]) {
+        self.key.iter_mut().chain([&mut self.value]).for_each(|part| part.look_for_unseen(topics, true));
+    }
+
+    /// The rows since the last call. Those of a new job tell of columns that no message has.
+    pub(super) fn finish(&mut self, topics: &[String]) -> Result<RecordBatch, OperatorError> {
         let failed = |error: arrow_schema::ArrowError| OperatorError::fatal("SOURCE-SCHEMA", error.to_string());
         let rows = std::mem::take(&mut self.rows);
         self.bytes = 0;
@@ -123,6 +153,7 @@ impl RowReader {
         let mut columns: Vec<Option<ArrayRef>> = vec![None; self.schema.fields().len() - metadata.len()];
         let mut kinds = None;
         for part in self.key.iter_mut().chain([&mut self.value]) {
+            part.look_for_unseen(topics, false);
             let batch = part.rows.finish().map_err(failed)?;
             let (arrays, of_kinds) = batch.columns().split_at(part.columns.len());
             for (column, array) in part.columns.iter().zip(arrays) {

@@ -42,7 +42,7 @@ use self::split::{CUT_BYTES, Split, deal};
 use super::Format;
 use crate::formats::csv::CsvParser;
 use crate::formats::json::parse_json_row;
-use crate::formats::{BadRow, BadRows};
+use crate::formats::{BadRow, BadRows, UnseenColumns};
 use crate::rate::RateLimiter;
 use crate::rows::RowBuffer;
 
@@ -74,6 +74,8 @@ pub(crate) struct FileSource {
     reader: Option<SplitReader>,
     rows: RowBuffer,
     bad_rows: BadRows,
+    /// Of JSON files that may lack columns.
+    unseen: Option<UnseenColumns>,
 }
 
 enum SplitReader {
@@ -136,6 +138,8 @@ impl FileSource {
             discovery: settings.monitor_interval_ms.map(|interval| Discovery::new(interval, subtask, parallelism)),
             limiter: settings.rows_per_second.map(|rows| RateLimiter::new(rows, 1)),
             bad_rows: settings.bad_rows(),
+            unseen: (settings.format == Format::Json && settings.missing_columns == MissingColumns::Null)
+                .then(UnseenColumns::default),
             settings,
             splits: None,
             reader: None,
@@ -285,6 +289,7 @@ impl FileSource {
 
     /// What comes when no splits are left: those of new files, or the end.
     fn look(&mut self, now_ms: u64) -> Result<SourcePoll, OperatorError> {
+        self.look_for_unseen(true);
         let Some(discovery) = &mut self.discovery else { return Ok(SourcePoll::End) };
         match discovery.look(&self.settings.root, now_ms)? {
             Look::NothingUntil(until) => Ok(SourcePoll::NothingUntil(until)),
@@ -297,8 +302,15 @@ impl FileSource {
 
     /// The rows that were read last, from this split.
     fn finish_batch(&mut self, split: &Split) -> Result<RecordBatch, OperatorError> {
+        self.look_for_unseen(false);
         let batch = self.rows.finish().map_err(|error| OperatorError::fatal("SOURCE-SCHEMA", error.to_string()))?;
         self.with_metadata(batch, split)
+    }
+
+    fn look_for_unseen(&mut self, is_end: bool) {
+        if let Some(unseen) = &mut self.unseen {
+            unseen.look(&self.rows, usize::MAX, is_end, || self.settings.root.display().to_string());
+        }
     }
 
     fn with_metadata(&self, batch: RecordBatch, split: &Split) -> Result<RecordBatch, OperatorError> {

@@ -158,6 +158,7 @@ impl<'a> Parser<'a> {
                         return Err(self.bad(&format!("member {:?} appears twice", column.name())));
                     }
                     expected = index + 1;
+                    column.mark_seen();
                     self.value(column)?;
                 }
             }

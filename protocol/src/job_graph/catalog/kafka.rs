@@ -7,8 +7,8 @@ const FORMAT: OptionSpec = required(
     OptionType::Object(&[
         required(
             "kind",
-            OptionType::Choice(&["csv", "debezium-json", "json", "raw"]),
-            "The format; raw is the bytes of the only column, debezium-json the change of a row.",
+            OptionType::Choice(&["avro", "avro-confluent", "csv", "debezium-avro-confluent", "debezium-json", "json", "raw"]),
+            "The format; raw is the bytes of the only column, debezium-* the change of a row, *-confluent has schemas in a registry.",
         ),
         optional("delimiter", OptionType::Character, "csv: the separator of fields; default a comma."),
         optional(
@@ -39,6 +39,26 @@ const FORMAT: OptionSpec = required(
             "endianness",
             OptionType::Choice(&["big-endian", "little-endian"]),
             "raw: the order of a number's bytes; default big-endian.",
+        ),
+        optional(
+            "legacy_timestamps",
+            OptionType::Flag,
+            "avro: whether TIMESTAMP is timestamp-millis and TIMESTAMP_LTZ has no form; default true.",
+        ),
+        optional("url", OptionType::Text, "*-confluent, required: the address of the schema registry, with its path."),
+        optional("subject", OptionType::Text, "*-confluent, required of a sink: under which name the schema is registered."),
+        optional("schema", OptionType::Text, "avro-confluent: the schema in which a sink writes; default made from the columns."),
+        optional("basic_auth", OptionType::Text, "*-confluent: user:password for the registry; default none."),
+        optional("bearer_token", OptionType::Text, "*-confluent: a token for the registry; default none."),
+        optional(
+            "truststore",
+            OptionType::Text,
+            "*-confluent: a PEM file with the certificates by which the registry is known; default the system's.",
+        ),
+        optional(
+            "keystore",
+            OptionType::Text,
+            "*-confluent: a PEM file with the certificate and key that are shown to the registry; default none.",
         ),
     ]),
     "The format, and its options.",

@@ -19,9 +19,9 @@ use crate::option::duration_ms;
 use crate::script::SqlError;
 
 /// Formats of rows that are all inserts.
-const FORMATS: &[&str] = &["csv", "json", "raw"];
+const FORMATS: &[&str] = &["avro", "avro-confluent", "csv", "json", "raw"];
 /// The formats of values of messages.
-const MESSAGE_FORMATS: &[&str] = &["csv", "debezium-json", "json", "raw"];
+const MESSAGE_FORMATS: &[&str] = &["avro", "avro-confluent", "csv", "debezium-avro-confluent", "debezium-json", "json", "raw"];
 const START_MODES: &[&str] = &["earliest-offset", "latest-offset", "group-offsets", "timestamp", "specific-offsets"];
 const STOP_MODES: &[&str] = &["unbounded", "latest-offset", "group-offsets", "timestamp", "specific-offsets"];
 const GUARANTEES: &[&str] = &["none", "at-least-once", "exactly-once"];

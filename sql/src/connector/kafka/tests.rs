@@ -159,7 +159,38 @@ fn wrong_options_are_refused_with_a_hint() {
         (&format!("{one}, {json}, 'scan.bounded.mode'='group-offsets'"), "SQL-OPTION", "is missing", "'scan.bounded.mode'"),
         (one, "SQL-OPTION", "'format' is missing", ""),
         (&format!("{one}, {json}, 'topic-pattern'='t.*'"), "SQL-UNSUPPORTED", "topic-pattern", "'topic'"),
-        (&format!("{one}, 'format'='avro'"), "SQL-OPTION", "'avro'; it must be one of csv, debezium-json, json, raw", ""),
+        (&format!("{one}, 'format'='xml'"), "SQL-OPTION", "'xml'; it must be one of avro, avro-confluent, csv, ", ""),
+        (
+            &format!("{one}, 'format'='parquet'"),
+            "SQL-OPTION",
+            "is 'parquet'; it must be one of",
+            "a format of files, not of messages",
+        ),
+        (
+            &format!("{one}, {json}, 'key.format'='Parquet', 'key.fields'='id'"),
+            "SQL-OPTION",
+            "'key.format' is 'Parquet'",
+            "connector 'filesystem'",
+        ),
+        (&format!("{one}, 'format'='avro-confluent'"), "SQL-OPTION", "'avro-confluent.url' is missing", "'http://host:8081'"),
+        (
+            &format!(
+                "{one}, 'format'='avro-confluent', 'avro-confluent.url'='http://r', 'avro-confluent.basic-auth.user-info'='a:b'"
+            ),
+            "SQL-OPTION",
+            "'avro-confluent.basic-auth.user-info' needs 'basic-auth.credentials-source' = 'USER_INFO'",
+            "",
+        ),
+        (
+            &format!(
+                "{one}, 'format'='avro-confluent', 'avro-confluent.url'='http://r', 'avro-confluent.bearer-auth.credentials-source'='STATIC_TOKEN'"
+            ),
+            "SQL-OPTION",
+            "'avro-confluent.bearer-auth.token' is missing",
+            "",
+        ),
+        (&format!("{one}, 'format'='avro', 'avro.encoding'='json'"), "SQL-UNSUPPORTED", "'avro.encoding'", "binary form"),
+        (&format!("{one}, 'format'='avro', 'avro-confluent.url'='http://r'"), "SQL-OPTION", "does not fit 'format' = 'avro'", ""),
         (&format!("{one}, {json}, 'value.format'='json'"), "SQL-OPTION", "'value.format' and 'format' exclude", ""),
         (&format!("{one}, {json}, 'raw.endianness'='big-endian'"), "SQL-OPTION", "does not fit 'format' = 'json'", ""),
         (&format!("{one}, {json}, 'value.json.ignore-parse-errors'='true'"), "SQL-OPTION", "there is no 'value.format'", ""),
@@ -327,5 +358,43 @@ fn changes_are_read_and_written_as_debezium_has_them() {
     let error = sink(&path(), &of("'format'='json'")).unwrap_err();
     assert!(error.message.contains("can't have a PRIMARY KEY"), "{error}");
     let error = source(&path(), &of("'format'='json', 'key.format'='debezium-json', 'key.fields'='id'"), &["n"]).unwrap_err();
-    assert!(error.message.contains("one of csv, json, raw"), "{error}");
+    assert!(error.message.contains("one of avro, avro-confluent, csv, json, raw"), "{error}");
+}
+
+#[test]
+fn avro_has_its_schema_from_the_columns_or_a_registry() {
+    let plain = read("'format'='avro'", &["id"]).unwrap();
+    assert_eq!(options(&plain.operator)["value"], json!({"format": {"kind": "avro"}}));
+    let plain = written("'format'='avro', 'avro.timestamp_mapping.legacy'='false'").unwrap();
+    assert_eq!(options(&plain.operator)["value"], json!({"format": {"kind": "avro", "legacy_timestamps": false}}));
+
+    let given =
+        "'format'='avro-confluent', 'avro-confluent.url'=' http://r:8081/p ', 'key.format'='avro-confluent', 'key.fields'='id',
+        'key.avro-confluent.schema-registry.url'='http://k', 'key.avro-confluent.subject'='keys'";
+    let set = options(&written(given).unwrap().operator);
+    let url = "http://r:8081/p";
+    assert_eq!(set["value"]["format"], json!({"kind": "avro-confluent", "url": url, "subject": "t-value"}));
+    assert_eq!(set["key"]["format"], json!({"kind": "avro-confluent", "url": "http://k", "subject": "keys"}));
+    let set = options(&read(given, &["id"]).unwrap().operator);
+    assert_eq!(set["value"]["format"], json!({"kind": "avro-confluent", "url": url}), "a source has no subject");
+    let keyed = "'value.format'='json', 'key.format'='avro-confluent', 'key.fields'='id', 'key.avro-confluent.url'='http://k'";
+    assert_eq!(options(&written(keyed).unwrap().operator)["key"]["format"]["subject"], "t-key");
+
+    let secured = "'value.format'='avro-confluent', 'value.avro-confluent.url'='https://r', 'value.avro-confluent.schema'='{}',
+        'value.avro-confluent.basic-auth.credentials-source'='USER_INFO', 'value.avro-confluent.basic-auth.user-info'='me:secret',
+        'value.avro-confluent.ssl.truststore.location'='/ca.pem', 'value.avro-confluent.ssl.keystore.location'='/me.pem'";
+    assert_eq!(
+        options(&read(secured, &["id"]).unwrap().operator)["value"]["format"],
+        json!({"kind": "avro-confluent", "url": "https://r", "schema": "{}", "basic_auth": "me:secret", "truststore": "/ca.pem",
+            "keystore": "/me.pem"})
+    );
+    let changes = "'format'='debezium-avro-confluent', 'debezium-avro-confluent.url'='http://r'";
+    let changes = table("id BIGINT, n INT, PRIMARY KEY (id) NOT ENFORCED", &format!("{LEAST}, {changes}"));
+    assert!(emits_changes(&changes));
+    let written = sink(&path(), &changes).unwrap();
+    assert_eq!(
+        options(&written.operator)["value"]["format"],
+        json!({"kind": "debezium-avro-confluent", "url": "http://r", "subject": "t-value"})
+    );
+    assert_eq!(written.changes, SinkChanges::All);
 }
