@@ -12,9 +12,11 @@ import sys
 
 import outputs
 import report
-from cluster import Flink, Weir
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.append(os.path.join(HERE, "..", "bench-clusters"))
+
+from cluster import Flink, Weir
 MIDNIGHT_MS = 1_577_923_200_000  # 2020-01-02 00:00:00
 RATE = 10_000  # Events per second of event time.
 QUICK, FULL = 200_000, 2_000_000

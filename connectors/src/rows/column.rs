@@ -32,8 +32,8 @@ impl std::fmt::Display for BadValue {
 pub(crate) struct Column {
     name: String,
     member: String,
-    /// Whether JSON has the name as it is, without escapes.
-    is_plain_member: bool,
+    /// How JSON has the name, with its quotes and the colon; `None` if there are several ways.
+    prefix: Option<Prefix>,
     nullable: bool,
     /// Whether a row had it as a member of JSON.
     seen: bool,
@@ -99,6 +99,41 @@ macro_rules! match_values {
     };
 }
 
+/// A text that is looked for at the start of another one.
+struct Prefix {
+    text: Vec<u8>,
+    /// Its first bytes, and a bit for each bit of these.
+    start: u128,
+    mask: u128,
+}
+
+impl Prefix {
+    fn of_member(name: &str) -> Option<Self> {
+        if !name.bytes().all(|byte| byte >= b' ' && !matches!(byte, b'"' | b'\\')) {
+            return None;
+        }
+        let text = format!("\"{name}\":").into_bytes();
+        let (mut start, mut mask) = ([0; 16], [0; 16]);
+        for (index, byte) in text.iter().take(16).enumerate() {
+            (start[index], mask[index]) = (*byte, 0xff);
+        }
+        Some(Self { text, start: u128::from_le_bytes(start), mask: u128::from_le_bytes(mask) })
+    }
+
+    #[inline]
+    fn length_in(&self, rest: &[u8]) -> Option<usize> {
+        // Few bytes are compared faster in one step than by a call.
+        let is_prefix = match rest.first_chunk() {
+            Some(first) => {
+                u128::from_le_bytes(*first) & self.mask == self.start
+                    && (self.text.len() <= 16 || rest.starts_with(&self.text))
+            }
+            None => rest.starts_with(&self.text),
+        };
+        is_prefix.then_some(self.text.len())
+    }
+}
+
 impl Column {
     /// Creates an empty column. Error: `CONN-TYPE` for a type that connectors don't support.
     pub(super) fn new(field: &Field) -> Result<Self, OperatorError> {
@@ -146,7 +181,7 @@ impl Column {
         };
         Ok(Self {
             name,
-            is_plain_member: field.name().bytes().all(|byte| byte >= b' ' && !matches!(byte, b'"' | b'\\')),
+            prefix: Prefix::of_member(field.name()),
             member: field.name().clone(),
             nullable: field.is_nullable(),
             seen: false,
@@ -178,12 +213,10 @@ impl Column {
         self.seen
     }
 
-    /// If `rest` begins with the name in JSON, up to its closing quote, the length of that. `None` if it does not, or has escapes.
+    /// If `rest` begins with the name in JSON, quoted and with a colon, the length of that. `None` if it does not, or in another form.
     #[inline]
     pub(crate) fn member_prefix(&self, rest: &[u8]) -> Option<usize> {
-        let length = self.member.len();
-        let is_prefix = self.is_plain_member && rest.get(length) == Some(&b'"') && rest[..length] == *self.member.as_bytes();
-        is_prefix.then_some(length + 1)
+        self.prefix.as_ref()?.length_in(rest)
     }
 
     /// The values, for callers that push into nested columns. The caller must complete what it begins, or truncate.
@@ -309,6 +342,7 @@ impl Column {
     }
 
     /// Pushes an integer. Timestamps take it as milliseconds since 1970.
+    #[inline]
     pub(crate) fn push_i64(&mut self, value: i64) -> Result<(), BadValue> {
         let data_type = &self.data_type;
         let too_large = || BadValue(format!("{value} is not in the range of {}", type_name(data_type)));

@@ -4,6 +4,7 @@ mod base64;
 pub(crate) mod buffer;
 pub(crate) mod column;
 pub(crate) mod decimal;
+mod line;
 mod parse;
 pub(crate) mod text;
 pub(crate) mod times;

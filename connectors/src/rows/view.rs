@@ -16,6 +16,7 @@ use arrow_schema::{DataType, Field, TimeUnit};
 use weir_dataflow::changelog::RowKind;
 use weir_dataflow::operator::OperatorError;
 
+use super::line::{Line, Piece, append_integer};
 use super::times::{TimestampFormat, append_date, append_time, append_timestamp, has_text};
 use super::{base64, decimal, unsupported_type};
 
@@ -49,6 +50,7 @@ pub(crate) enum Values<'a> {
 pub(crate) struct Member<'a> {
     /// What precedes the value in JSON: `{` or a comma, the name and a colon.
     key: Vec<u8>,
+    short_key: Option<Piece>,
     pub(crate) view: View<'a>,
 }
 
@@ -57,7 +59,7 @@ impl<'a> Member<'a> {
         let mut key = vec![if index == 0 { b'{' } else { b',' }];
         append_json_text(&mut key, field.name());
         key.push(b':');
-        Ok(Self { key, view: View::new(array, field.name())? })
+        Ok(Self { short_key: Piece::new(&key), key, view: View::new(array, field.name())? })
     }
 }
 
@@ -112,6 +114,21 @@ impl<'a> View<'a> {
 
     pub(crate) fn values(&self) -> &Values<'a> {
         &self.values
+    }
+
+    /// The value, if it is an integer and not null.
+    #[inline]
+    fn integer(&self, row: usize) -> Option<i64> {
+        if self.is_null(row) {
+            return None;
+        }
+        match &self.values {
+            Values::Bigint(values) => Some(values.value(row)),
+            Values::Int(values) => Some(i64::from(values.value(row))),
+            Values::Smallint(values) => Some(i64::from(values.value(row))),
+            Values::Tinyint(values) => Some(i64::from(values.value(row))),
+            _ => None,
+        }
     }
 
     /// Appends a scalar value that is not null, unquoted.
@@ -213,11 +230,18 @@ impl<'a> View<'a> {
 
 /// Appends a row as an object, such as `{"a":1,"b":null}`.
 pub(crate) fn append_json_object(out: &mut Vec<u8>, members: &[Member<'_>], row: usize, format: TimestampFormat) {
+    let mut line = Line::new(out);
     for member in members {
-        out.extend_from_slice(&member.key);
-        member.view.append_json(out, row, format);
+        match &member.short_key {
+            Some(key) => line.push(key),
+            None => line.vector().extend_from_slice(&member.key),
+        }
+        match member.view.integer(row) {
+            Some(value) => line.push_integer(value),
+            None => member.view.append_json(line.vector(), row, format),
+        }
     }
-    out.extend_from_slice(if members.is_empty() { b"{}" } else { b"}" });
+    line.vector().extend_from_slice(if members.is_empty() { b"{}" } else { b"}" });
 }
 
 /// Appends `+I[1, null]`, with the kind that the row has.
@@ -261,22 +285,4 @@ fn append_json_text(out: &mut Vec<u8>, text: &str) {
     }
     // Serialising a text into a vector can't fail.
     let _ = serde_json::to_writer(out, text);
-}
-
-fn append_integer(out: &mut Vec<u8>, value: i64) {
-    let mut digits = [0; 20];
-    let mut start = digits.len();
-    let mut rest = value.unsigned_abs();
-    loop {
-        start -= 1;
-        digits[start] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
-    }
-    if value < 0 {
-        out.push(b'-');
-    }
-    out.extend_from_slice(&digits[start..]);
 }

@@ -48,9 +48,26 @@ struct State {
     closed: bool,
 }
 
+/// Records of one partition, one behind the other, that the writer has not counted yet.
+struct Run {
+    partition: usize,
+    records: u64,
+}
+
+impl Run {
+    fn end(&mut self, writer: &Writer) {
+        let records = std::mem::take(&mut self.records);
+        if records > 0 {
+            writer.appended(self.partition, records);
+        }
+    }
+}
+
 #[derive(Default)]
 struct PartitionQueue {
     open: Option<OpenBatch>,
+    /// Length of the last batch, before compression.
+    expected_bytes: usize,
     sealed: VecDeque<Batch>,
     /// Whether the sender has taken a batch that is neither acknowledged nor given back.
     taken: bool,
@@ -62,6 +79,39 @@ struct OpenBatch {
     since: Instant,
 }
 
+/// A batch that takes no further records. Its place in the order of the partition's batches is certain.
+struct ClosedBatch {
+    open: OpenBatch,
+    base_sequence: i32,
+}
+
+impl State {
+    /// Counts the bytes of a batch that was compressed.
+    fn sealed(&mut self, batch: &Batch) {
+        self.buffered = self.buffered - batch.uncompressed + batch.buffered;
+    }
+}
+
+impl PartitionQueue {
+    /// Takes the open batch of partition number `partition`, and its sequence numbers with it.
+    fn close(&mut self, partition: usize) -> Option<ClosedBatch> {
+        let open = self.open.take()?;
+        self.expected_bytes = open.builder.bytes();
+        let base_sequence = open.writer.take_sequence(partition, open.builder.records());
+        Some(ClosedBatch { open, base_sequence })
+    }
+
+    /// The batch for the next record.
+    fn open(&mut self, writer: &Arc<Writer>, now: Instant) -> &mut OpenBatch {
+        let expected = self.expected_bytes + self.expected_bytes / 16;
+        self.open.get_or_insert_with(|| OpenBatch {
+            builder: BatchBuilder::with_capacity(expected),
+            writer: Arc::clone(writer),
+            since: now,
+        })
+    }
+}
+
 /// A batch that is ready to be sent.
 #[derive(Debug, Clone)]
 pub(crate) struct Batch {
@@ -71,8 +121,9 @@ pub(crate) struct Batch {
     pub(crate) writer: Arc<Writer>,
     /// When its first record was appended.
     pub(crate) since: Instant,
-    /// Bytes that it takes of the buffer.
+    /// Bytes that it takes of the buffer, and that it took before it was compressed.
     buffered: usize,
+    uncompressed: usize,
 }
 
 impl Queue {
@@ -112,37 +163,44 @@ impl Queue {
     ) -> Result<(), OperatorError> {
         let now = Instant::now();
         let mut state = self.lock();
-        let State { partitions, buffered, failure, .. } = &mut *state;
-        if let Some(failure) = failure {
+        if let Some(failure) = &state.failure {
             return Err(failure.clone());
         }
+        let mut run = Run { partition: 0, records: 0 };
         for message in messages {
-            let Some(partition) = partitions.get_mut(message.partition) else {
-                let (topic, count) = (&self.settings.topic, partitions.len());
+            if message.partition >= state.partitions.len() {
+                let (topic, count) = (&self.settings.topic, state.partitions.len());
                 let message =
                     format!("sink.kafka: {topic} has {count} partitions, so there is none of number {}", message.partition);
                 return Err(OperatorError::fatal("KAFKA-PARTITION", message));
-            };
+            }
+            if message.partition != run.partition {
+                run.end(writer);
+                run.partition = message.partition;
+            }
             let room_for = message.key.map_or(0, <[u8]>::len) + message.value.map_or(0, <[u8]>::len);
+            let partition = &mut state.partitions[message.partition];
             let is_full = partition.open.as_ref().is_some_and(|open| {
                 !Arc::ptr_eq(&open.writer, writer) || open.builder.bytes() + room_for > self.settings.batch_bytes
             });
-            if is_full && let Some(open) = partition.open.take() {
-                let before = open.builder.bytes();
+            if is_full && let Some(open) = partition.close(message.partition) {
+                run.end(writer);
+                // The sender goes on meanwhile. It finds nothing of this partition until the batch is back.
+                drop(state);
                 let batch = open.seal(message.partition, &self.settings).map_err(unsealed)?;
-                *buffered = *buffered - before + batch.buffered;
-                partition.sealed.push_back(batch);
+                state = self.lock();
+                state.sealed(&batch);
+                state.partitions[message.partition].sealed.push_back(batch);
+                self.work.notify_one();
             }
-            let open = partition.open.get_or_insert_with(|| OpenBatch {
-                builder: BatchBuilder::new(),
-                writer: Arc::clone(writer),
-                since: now,
-            });
+            let State { partitions, buffered, .. } = &mut *state;
+            let open = partitions[message.partition].open(writer, now);
             let before = if open.builder.records() == 0 { 0 } else { open.builder.bytes() };
             open.builder.append(message.timestamp, message.key, message.value, message.headers);
             *buffered += open.builder.bytes() - before;
-            writer.appended(message.partition, 1);
+            run.records += 1;
         }
+        run.end(writer);
         drop(state);
         self.work.notify_one();
         Ok(())
@@ -213,11 +271,15 @@ impl Queue {
             queue.taken |= is_wanted;
             return Ok(if is_wanted { queue.sealed.pop_front() } else { None });
         }
-        let Some(open) = queue.open.take_if(|open| wanted(&open.writer)) else { return Ok(None) };
+        if !queue.open.as_ref().is_some_and(|open| wanted(&open.writer)) {
+            return Ok(None);
+        }
+        let Some(closed) = queue.close(partition) else { return Ok(None) };
         queue.taken = true;
-        let before = open.builder.bytes();
-        let batch = open.seal(partition, &self.settings)?;
-        state.buffered = state.buffered - before + batch.buffered;
+        // The slot's thread goes on meanwhile.
+        drop(state);
+        let batch = closed.seal(partition, &self.settings)?;
+        self.lock().sealed(&batch);
         Ok(Some(batch))
     }
 
@@ -249,21 +311,108 @@ impl Queue {
     }
 }
 
-impl OpenBatch {
+impl ClosedBatch {
+    /// Compresses the batch, which takes a while.
     fn seal(self, partition: usize, settings: &ProducerSettings) -> Result<Batch, Corrupt> {
-        let Self { builder, writer, since } = self;
-        let records = builder.records();
+        let Self { open: OpenBatch { builder, writer, since }, base_sequence } = self;
+        let (records, uncompressed) = (builder.records(), builder.bytes());
         let bytes = builder.seal(Sealing {
             compression: settings.compression,
             transactional: writer.transactional_id.is_some(),
             producer: (writer.identity.id, writer.identity.epoch),
-            base_sequence: writer.take_sequence(partition, records),
+            base_sequence,
         })?;
         let buffered = bytes.len();
-        Ok(Batch { partition, bytes, records, writer, since, buffered })
+        Ok(Batch { partition, bytes, records, writer, since, buffered, uncompressed })
     }
 }
 
 fn unsealed(error: Corrupt) -> OperatorError {
     OperatorError::fatal("KAFKA-BATCH", error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::client::{ClientSettings, ProducerIdentity, Properties};
+    use crate::producer::PROPERTIES;
+    use crate::records::{Batch as RecordBatch, BatchHeader};
+
+    const RECORDS: usize = 20_000;
+
+    fn queue() -> Arc<Queue> {
+        let given = BTreeMap::from([("batch.size", "500"), ("compression.type", "lz4")]);
+        let given = given.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let properties = Properties::new(given, PROPERTIES).unwrap();
+        let client = ClientSettings::new("localhost:9092", &properties).unwrap();
+        let settings = ProducerSettings::new(client, "topic".to_owned(), &properties).unwrap();
+        Arc::new(Queue::new(settings, Waker::noop().clone()))
+    }
+
+    /// Appends the numbers below [`RECORDS`], each to its own partition, a few at a time.
+    fn append_all(queue: &Queue, writer: &Arc<Writer>) {
+        let texts: Vec<_> = (0..RECORDS).map(|number| number.to_string()).collect();
+        let messages = texts.iter().enumerate().map(|(number, text)| Message {
+            partition: number / 7 % 2,
+            timestamp: 0,
+            key: None,
+            value: Some(text.as_bytes()),
+            headers: &[],
+        });
+        let messages: Vec<_> = messages.collect();
+        for some in messages.chunks(100) {
+            while !queue.has_room() {
+                std::thread::yield_now();
+            }
+            queue.append(writer, some.iter().copied()).unwrap();
+        }
+    }
+
+    /// The numbers of a batch, and that of its first record in the writer's order.
+    fn read(batch: &Batch) -> (Vec<usize>, usize) {
+        let header = BatchHeader::read(&batch.bytes).unwrap().unwrap();
+        let mut records = RecordBatch::open(header, &batch.bytes).unwrap();
+        let mut numbers = Vec::new();
+        while let Some(record) = records.next().unwrap() {
+            numbers.push(std::str::from_utf8(record.value.unwrap()).unwrap().parse().unwrap());
+        }
+        let sequence = i32::from_be_bytes(batch.bytes[53..57].try_into().unwrap());
+        (numbers, usize::try_from(sequence).unwrap())
+    }
+
+    #[test]
+    fn batches_keep_the_order_of_records_while_one_thread_appends_and_another_takes() {
+        let queue = queue();
+        queue.set_partitions(2);
+        let writer = Arc::new(Writer::new(None, ProducerIdentity { id: 1, epoch: 0 }));
+        let appending = {
+            let (queue, writer) = (Arc::clone(&queue), Arc::clone(&writer));
+            std::thread::spawn(move || append_all(&queue, &writer))
+        };
+        let mut arrived = [Vec::new(), Vec::new()];
+        let mut turn = 0;
+        while arrived.iter().map(Vec::len).sum::<usize>() < RECORDS {
+            for (partition, _) in queue.ready(Instant::now()).0 {
+                let Some(batch) = queue.take(partition, |_| true).unwrap() else { continue };
+                turn += 1;
+                if turn % 5 == 0 {
+                    queue.give_back(batch);
+                    continue;
+                }
+                let (numbers, sequence) = read(&batch);
+                assert_eq!(sequence, arrived[partition].len());
+                arrived[partition].extend(numbers);
+                queue.acknowledged(&batch, 0);
+            }
+        }
+        appending.join().unwrap();
+        for (partition, arrived) in arrived.iter().enumerate() {
+            let expected: Vec<_> = (0..RECORDS).filter(|number| number / 7 % 2 == partition).collect();
+            assert!(*arrived == expected);
+        }
+        assert!(writer.is_flushed(&writer.mark()));
+        assert_eq!(queue.lock().buffered, 0);
+    }
 }

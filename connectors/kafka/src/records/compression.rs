@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 
 use bytes::Bytes;
 
-use super::Corrupt;
+use super::{Corrupt, lz4};
 
 /// How the records of a batch are compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub(crate) enum Compression {
 }
 
 /// Longest uncompressed batch. More is refused, so that a small batch can't take all memory.
-const MAX_BYTES: u64 = 256 << 20;
+pub(super) const MAX_BYTES: u64 = 256 << 20;
 
 /// The header that Java's Snappy puts before blocks, with its version and the oldest that can read it.
 const SNAPPY_HEADER: &[u8; 16] = b"\x82SNAPPY\0\0\0\0\x01\0\0\0\x01";
@@ -58,55 +58,58 @@ impl Compression {
         })
     }
 
-    pub(super) fn compress(self, bytes: &[u8]) -> Result<Vec<u8>, Corrupt> {
+    /// Appends the compressed bytes.
+    pub(super) fn compress(self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Corrupt> {
         let failed = |error: &dyn std::fmt::Display| Corrupt::new(format!("a batch can't be compressed: {error}"));
         match self {
-            Self::None => Ok(bytes.to_vec()),
+            Self::None => out.extend_from_slice(bytes),
             Self::Gzip => {
-                let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-                encoder.write_all(bytes).and_then(|()| encoder.finish()).map_err(|error| failed(&error))
+                let mut encoder = flate2::write::GzEncoder::new(out, flate2::Compression::default());
+                encoder.write_all(bytes).and_then(|()| encoder.finish()).map_err(|error| failed(&error))?;
             }
             Self::Snappy => {
-                let mut out = SNAPPY_HEADER.to_vec();
+                out.extend_from_slice(SNAPPY_HEADER);
                 for block in bytes.chunks(SNAPPY_BLOCK) {
                     let compressed = snap::raw::Encoder::new().compress_vec(block).map_err(|error| failed(&error))?;
                     out.extend_from_slice(&(compressed.len() as u32).to_be_bytes());
                     out.extend_from_slice(&compressed);
                 }
-                Ok(out)
             }
-            Self::Lz4 => {
-                let mut encoder = lz4_flex::frame::FrameEncoder::new(Vec::new());
-                encoder.write_all(bytes).map_err(|error| failed(&error))?;
-                encoder.finish().map_err(|error| failed(&error))
+            Self::Lz4 => lz4::compress(bytes, out)?,
+            Self::Zstd => {
+                let compressed = zstd::bulk::compress(bytes, zstd::DEFAULT_COMPRESSION_LEVEL);
+                out.extend_from_slice(&compressed.map_err(|error| failed(&error))?);
             }
-            Self::Zstd => zstd::bulk::compress(bytes, zstd::DEFAULT_COMPRESSION_LEVEL).map_err(|error| failed(&error)),
         }
+        Ok(())
     }
 
     pub(super) fn uncompress(self, bytes: Bytes) -> Result<Bytes, Corrupt> {
         match self {
             Self::None => Ok(bytes),
-            Self::Gzip => limited(flate2::read::MultiGzDecoder::new(&*bytes)),
+            Self::Gzip => limited(flate2::read::MultiGzDecoder::new(&*bytes)).map(Bytes::from),
             Self::Snappy => uncompress_snappy(&bytes),
-            Self::Lz4 => limited(lz4_flex::frame::FrameDecoder::new(&*bytes)),
-            Self::Zstd => limited(zstd::stream::read::Decoder::with_buffer(&*bytes).map_err(|error| damaged(&error))?),
+            Self::Lz4 => lz4::uncompress(&bytes).map(Bytes::from),
+            Self::Zstd => {
+                let decoder = zstd::stream::read::Decoder::with_buffer(&*bytes).map_err(|error| damaged(&error))?;
+                limited(decoder).map(Bytes::from)
+            }
         }
     }
 }
 
-fn damaged(error: &dyn std::fmt::Display) -> Corrupt {
+pub(super) fn damaged(error: &dyn std::fmt::Display) -> Corrupt {
     Corrupt::new(format!("a batch can't be uncompressed: {error}"))
 }
 
-fn too_long() -> Corrupt {
+pub(super) fn too_long() -> Corrupt {
     Corrupt::new(format!("a batch has more than {MAX_BYTES} bytes when uncompressed"))
 }
 
-fn limited(reader: impl Read) -> Result<Bytes, Corrupt> {
+pub(super) fn limited(reader: impl Read) -> Result<Vec<u8>, Corrupt> {
     let mut out = Vec::new();
     reader.take(MAX_BYTES + 1).read_to_end(&mut out).map_err(|error| damaged(&error))?;
-    if out.len() as u64 > MAX_BYTES { Err(too_long()) } else { Ok(Bytes::from(out)) }
+    if out.len() as u64 > MAX_BYTES { Err(too_long()) } else { Ok(out) }
 }
 
 /// Both forms are in use: one block, and blocks with lengths after a header.
@@ -157,7 +160,8 @@ mod tests {
     #[test]
     fn snappy_is_read_with_and_without_java_blocks() {
         let text = b"rows and rows and rows".repeat(5_000);
-        let with_blocks = Compression::Snappy.compress(&text).unwrap();
+        let mut with_blocks = Vec::new();
+        Compression::Snappy.compress(&text, &mut with_blocks).unwrap();
         assert_eq!(uncompress_snappy(&with_blocks).unwrap(), text);
         let one_block = snap::raw::Encoder::new().compress_vec(&text).unwrap();
         assert_eq!(uncompress_snappy(&one_block).unwrap(), text);

@@ -5,6 +5,7 @@
 
 mod compression;
 mod header;
+mod lz4;
 mod reader;
 mod varint;
 mod writer;

@@ -2,15 +2,22 @@
 
 use super::Corrupt;
 
+/// Longest encoding.
+pub(super) const MAX_BYTES: usize = 10;
+
 /// Reads an integer from the front of `bytes`.
 #[inline]
 pub(super) fn read(bytes: &mut &[u8]) -> Result<i64, Corrupt> {
+    if let [byte @ 0..0x80, rest @ ..] = *bytes {
+        *bytes = rest;
+        return Ok(unzigzag(u64::from(*byte)));
+    }
     let mut value = 0_u64;
-    for (index, byte) in bytes.iter().enumerate().take(10) {
+    for (index, byte) in bytes.iter().enumerate().take(MAX_BYTES) {
         value |= u64::from(byte & 0x7f) << (7 * index);
         if byte & 0x80 == 0 {
             *bytes = &bytes[index + 1..];
-            return Ok((value >> 1) as i64 ^ -((value & 1) as i64));
+            return Ok(unzigzag(value));
         }
     }
     Err(Corrupt::new("a variable-length integer has no end"))
@@ -31,7 +38,13 @@ pub(super) fn write(out: &mut Vec<u8>, value: i64) {
 #[inline]
 pub(super) fn size(value: i64) -> usize {
     let bits = 64 - (zigzag(value) | 1).leading_zeros() as usize;
-    bits.div_ceil(7)
+    // A seventh, rounded up, for all numbers up to 64.
+    (bits * 9 + 64) / 64
+}
+
+#[inline]
+fn unzigzag(value: u64) -> i64 {
+    (value >> 1) as i64 ^ -((value & 1) as i64)
 }
 
 fn zigzag(value: i64) -> u64 {

@@ -27,8 +27,11 @@ pub(crate) struct Sealing {
 }
 
 impl BatchBuilder {
-    pub(crate) fn new() -> Self {
-        Self { bytes: vec![0; HEADER_BYTES], records: 0, base_timestamp: 0, max_timestamp: 0 }
+    /// `capacity`: how long the batch will probably be.
+    pub(crate) fn with_capacity(capacity: usize) -> Self {
+        let mut bytes = Vec::with_capacity(capacity.max(HEADER_BYTES));
+        bytes.resize(HEADER_BYTES, 0);
+        Self { bytes, records: 0, base_timestamp: 0, max_timestamp: 0 }
     }
 
     pub(crate) fn records(&self) -> u32 {
@@ -64,6 +67,7 @@ impl BatchBuilder {
             + nullable_size(value)
             + varint::size(headers.len() as i64)
             + of_headers;
+        self.bytes.reserve(length + varint::MAX_BYTES);
         varint::write(&mut self.bytes, length as i64);
         self.bytes.push(0);
         varint::write(&mut self.bytes, timestamp_delta);
@@ -82,9 +86,10 @@ impl BatchBuilder {
     pub(crate) fn seal(self, sealing: Sealing) -> Result<Bytes, Corrupt> {
         let mut bytes = self.bytes;
         if sealing.compression != Compression::None {
-            let compressed = sealing.compression.compress(&bytes[HEADER_BYTES..])?;
-            bytes.truncate(HEADER_BYTES);
-            bytes.extend_from_slice(&compressed);
+            let mut sealed = Vec::with_capacity(bytes.len() / 2);
+            sealed.resize(HEADER_BYTES, 0);
+            sealing.compression.compress(&bytes[HEADER_BYTES..], &mut sealed)?;
+            bytes = sealed;
         }
         let length = i32::try_from(bytes.len() - UNCOUNTED_BYTES).map_err(|_| Corrupt::new("a batch has more than 2 GiB"))?;
         let attributes = sealing.compression.code() | if sealing.transactional { TRANSACTIONAL } else { 0 };
@@ -140,7 +145,7 @@ mod tests {
     }
 
     fn sealed(entries: &[Entry], compression: Compression) -> Bytes {
-        let mut builder = BatchBuilder::new();
+        let mut builder = BatchBuilder::with_capacity(0);
         for (timestamp, key, value, headers) in entries {
             let headers: Vec<_> = headers.iter().map(|(name, value)| (name.as_slice(), value.as_deref())).collect();
             builder.append(*timestamp, key.as_deref(), value.as_deref(), &headers);
@@ -184,7 +189,7 @@ mod tests {
 
         #[test]
         fn records_of_nonsense_are_refused(nonsense in proptest::collection::vec(any::<u8>(), 0..300)) {
-            let mut builder = BatchBuilder::new();
+            let mut builder = BatchBuilder::with_capacity(0);
             builder.bytes.extend_from_slice(&nonsense);
             builder.records = 100;
             let sealing = Sealing { compression: Compression::None, transactional: false, producer: (-1, -1), base_sequence: -1 };

@@ -144,10 +144,14 @@ impl<'a> Parser<'a> {
     /// Reads an object and pushes one value into each of the columns, which have `complete` values.
     pub(super) fn row(&mut self, columns: &mut [Column], complete: usize) -> Result<(), BadValue> {
         self.expect(b'{')?;
-        let mut expected = 0;
-        let mut more = self.peek() != Some(b'}');
-        if !more {
+        let (mut expected, ended) = self.members_in_order(columns)?;
+        if ended && expected == columns.len() {
+            return Ok(());
+        }
+        let mut more = !ended;
+        if expected == 0 && self.peek() == Some(b'}') {
             self.at += 1;
+            more = false;
         }
         while more {
             match self.column_of_member(columns, expected)? {
@@ -174,15 +178,27 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
+    /// Reads members as long as they are those of the first columns, in their order and without spaces, as most writers have them.
+    /// Returns how many these were, and whether the object ended with them. What it reads needs no look at which columns have a value.
+    #[inline]
+    fn members_in_order(&mut self, columns: &mut [Column]) -> Result<(usize, bool), BadValue> {
+        for (index, column) in columns.iter_mut().enumerate() {
+            let Some(length) = column.member_prefix(&self.bytes[self.at..]) else { return Ok((index, false)) };
+            self.at += length;
+            self.value(column)?;
+            if !self.another(b'}')? {
+                return Ok((index + 1, true));
+            }
+        }
+        Ok((columns.len(), false))
+    }
+
     /// Reads the name of a member and the colon behind it. Returns the position of its column. Members are usually in the order of the
     /// columns, so the next column is tried first.
-    #[inline]
     fn column_of_member(&mut self, columns: &[Column], expected: usize) -> Result<Option<usize>, BadValue> {
-        if self.peek() == Some(b'"')
-            && let Some(length) = columns.get(expected).and_then(|column| column.member_prefix(&self.bytes[self.at + 1..]))
-        {
-            self.at += 1 + length;
-            self.expect(b':')?;
+        self.peek();
+        if let Some(length) = columns.get(expected).and_then(|column| column.member_prefix(&self.bytes[self.at..])) {
+            self.at += length;
             return Ok(Some(expected));
         }
         let name = self.string()?;
@@ -191,7 +207,19 @@ impl<'a> Parser<'a> {
     }
 
     /// Reads a value and pushes it into its column.
+    #[inline]
     fn value(&mut self, column: &mut Column) -> Result<(), BadValue> {
+        if column.takes_integers()
+            && let Some((integer, length)) = integer(&self.bytes[self.at..])
+        {
+            self.at += length;
+            let pushed = column.push_i64(integer);
+            return self.settle(column, pushed);
+        }
+        self.any_value(column)
+    }
+
+    fn any_value(&mut self, column: &mut Column) -> Result<(), BadValue> {
         match self.peek() {
             Some(b'"') => {
                 let text = self.string()?;
@@ -199,13 +227,6 @@ impl<'a> Parser<'a> {
                 self.settle(column, pushed)
             }
             Some(b'-' | b'0'..=b'9') => {
-                if column.takes_integers()
-                    && let Some((integer, length)) = integer(&self.bytes[self.at..])
-                {
-                    self.at += length;
-                    let pushed = column.push_i64(integer);
-                    return self.settle(column, pushed);
-                }
                 let number = self.number()?;
                 let pushed = push_number(column, number);
                 self.settle(column, pushed)

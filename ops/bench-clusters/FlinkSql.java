@@ -10,17 +10,19 @@ import org.apache.flink.table.api.TableEnvironment;
 import org.apache.flink.table.api.TableResult;
 
 /**
- * Runs SQL scripts on a Flink cluster: each line of the input is the path of one. Answers a line for each, once the job of its last
- * statement has ended: {@code done JOB} or {@code failed WHY}. Scripts are planned here, so the cluster's processes only run them.
+ * Runs SQL scripts on a Flink cluster: each line of the input is {@code run} or {@code submit}, and the path of one. Answers a line for
+ * each, once the job of its last statement has ended, or is submitted: {@code done JOB} or {@code failed WHY}. Scripts are planned here, so
+ * the cluster's processes only run them.
  */
 public class FlinkSql {
   public static void main(String[] arguments) throws Exception {
     int port = Integer.parseInt(arguments[0]);
     BufferedReader input = new BufferedReader(new InputStreamReader(System.in));
-    for (String path = input.readLine(); path != null; path = input.readLine()) {
+    for (String line = input.readLine(); line != null; line = input.readLine()) {
+      String[] order = line.split(" ", 2);
       String answer;
       try {
-        answer = "done " + run(port, Files.readString(Path.of(path)));
+        answer = "done " + run(port, Files.readString(Path.of(order[1])), order[0].equals("run"));
       } catch (Throwable error) {
         Throwable deepest = error;
         for (Throwable cause = error; cause != null; cause = cause.getCause()) if (cause.getMessage() != null) deepest = cause;
@@ -32,7 +34,7 @@ public class FlinkSql {
   }
 
   /** The id of the last job. A statement ends with a semicolon at the end of a line. */
-  static String run(int port, String script) throws Exception {
+  static String run(int port, String script, boolean toEnd) throws Exception {
     Configuration configuration = new Configuration();
     configuration.set(DeploymentOptions.TARGET, "remote");
     configuration.set(RestOptions.ADDRESS, "127.0.0.1");
@@ -51,7 +53,7 @@ public class FlinkSql {
       TableResult result = environment.executeSql(statement);
       if (result.getJobClient().isPresent()) {
         job = result.getJobClient().get().getJobID().toString();
-        result.await();
+        if (toEnd) result.await();
       }
     }
     return job;

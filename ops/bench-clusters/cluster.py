@@ -11,6 +11,9 @@ import time
 import urllib.request
 
 TICKS = os.sysconf("SC_CLK_TCK")
+HERE = os.path.dirname(os.path.abspath(__file__))
+# A client that plans scripts is not a part of the cluster.
+NOT_MEASURED = ("client", "zookeeper")
 
 
 def free_port():
@@ -52,10 +55,12 @@ class Cluster:
 
     taskmanagers = 1
 
-    def __init__(self, directory):
+    def __init__(self, directory, settings=None):
+        """`settings` are added to the configuration of each process."""
         shutil.rmtree(directory, ignore_errors=True)
         os.makedirs(directory)
         self.directory, self.processes, self.rest_port = directory, {}, free_port()
+        self.settings = settings or {}
 
     def __enter__(self):
         try:
@@ -89,11 +94,23 @@ class Cluster:
         self.processes[name] = process
         return process
 
-    def get(self, path):
+    def get(self, path, port=None):
         with contextlib.suppress(OSError, ValueError):
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.rest_port}{path}", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port or self.rest_port}{path}", timeout=5) as answer:
                 return json.load(answer)
         return None
+
+    def cancel(self, job):
+        """Cancels a job and waits until it has ended."""
+        url = f"http://127.0.0.1:{self.rest_port}/jobs/{job}?mode=cancel"
+        urllib.request.urlopen(urllib.request.Request(url, method="PATCH"), timeout=5).close()
+        wait_for("the job ends", lambda: (self.get(f"/jobs/{job}") or {}).get("state") == "CANCELED")
+
+    def is_running(self, job, port=None):
+        """Whether all tasks of the job run."""
+        found = self.get(f"/jobs/{job}", port) or {}
+        runs = lambda vertex: vertex["tasks"].get("RUNNING") == vertex["parallelism"]
+        return found.get("state") == "RUNNING" and all(map(runs, found["vertices"]))
 
     def await_taskmanager(self):
         def registered():
@@ -104,19 +121,21 @@ class Cluster:
 
         wait_for("the TaskManagers", registered)
 
-    def measure(self, script):
-        """Runs a script of one job to its end and says what that took."""
-        roles = {role: process.pid for role, process in self.processes.items()}
+    def measure(self, script, others=None):
+        """Runs a script of one job to its end and says what that took. `others`: pids of other processes whose times are of interest."""
+        roles = {role: process.pid for role, process in self.processes.items() if role not in NOT_MEASURED}
+        others = others or {}
         for pid in roles.values():
             forget_peak(pid)
         load = os.getloadavg()[0]
-        before = {role: cpu_seconds(pid) for role, pid in roles.items()}
+        before = {name: cpu_seconds(pid) for name, pid in {**roles, **others}.items()}
         job = self.run(script)
-        after = {role: cpu_seconds(pid) for role, pid in roles.items()}
+        used = {name: cpu_seconds(pid) - before[name] for name, pid in {**roles, **others}.items()}
         found = self.get(f"/jobs/{job}") or {}
         return {
-            "cpu_s": round(sum(after.values()) - sum(before.values()), 2),
-            "taskmanager_cpu_s": round(sum(after[role] - before[role] for role in roles if role != "jobmanager"), 2),
+            "cpu_s": round(sum(used[role] for role in roles), 2),
+            "taskmanager_cpu_s": round(sum(used[role] for role in roles if role != "jobmanager"), 2),
+            **{f"{name}_cpu_s": round(used[name], 2) for name in others},
             "wall_s": found.get("duration", 0) / 1000,
             "peak_mb": round(sum(peak_mb(pid) for pid in roles.values())),
             "load": load,
@@ -131,8 +150,8 @@ class Cluster:
 class Weir(Cluster):
     name = "weir"
 
-    def __init__(self, directory, binary, slots, taskmanagers=1):
-        super().__init__(directory)
+    def __init__(self, directory, binary, slots, taskmanagers=1, settings=None):
+        super().__init__(directory, settings)
         self.binary, self.slots, self.taskmanagers = os.path.abspath(binary), slots, taskmanagers
 
     def role(self, role, settings, number=""):
@@ -141,7 +160,7 @@ class Weir(Cluster):
             "execution.checkpointing.dir": f"{self.directory}/checkpoints",
             "jobmanager.rpc.addresses": f"127.0.0.1:{self.rpc_port}",
         }
-        options = [part for key, value in {**common, **settings}.items() for part in ("-D", f"{key}={value}")]
+        options = [part for key, value in {**common, **self.settings, **settings}.items() for part in ("-D", f"{key}={value}")]
         self.spawn(role + number, [self.binary, role, *options])
 
     def start(self):
@@ -161,7 +180,8 @@ class Weir(Cluster):
         found = self.client("-f", script)
         return None if found.returncode == 0 else (found.stderr.strip() or found.stdout.strip())
 
-    def run(self, script):
+    def run(self, script, to_end=True):
+        """Runs a script and returns its last job. Whether the client waits for the end of the job is a setting in the script."""
         found = self.client("-f", script)
         if found.returncode != 0:
             raise RuntimeError(f"{script}: {found.stdout}{found.stderr}")
@@ -171,9 +191,15 @@ class Weir(Cluster):
 class Flink(Cluster):
     name = "flink"
 
-    def __init__(self, directory, home, slots, memory):
-        super().__init__(directory)
+    def __init__(self, directory, home, slots, memory, settings=None, connectors=None):
+        """`connectors` is a directory of jars that are not a part of Flink."""
+        super().__init__(directory, settings)
         self.home, self.slots, self.memory = os.path.abspath(home), slots, memory
+        self.lib = os.path.join(self.directory, "lib")
+        os.makedirs(self.lib)
+        for place in (f"{self.home}/lib", *([connectors] if connectors else [])):
+            for name in os.listdir(place):
+                os.symlink(os.path.join(os.path.abspath(place), name), os.path.join(self.lib, name))
 
     def configuration(self):
         opens = re.search(r"^ *all: (.*)$", open(f"{self.home}/conf/config.yaml").read(), re.M).group(1)
@@ -193,6 +219,7 @@ class Flink(Cluster):
             "state.backend.type": "hashmap",
             "restart-strategy.type": "none",
             "io.tmp.dirs": f"{self.directory}/tmp",
+            **self.settings,
         }
 
     def start(self):
@@ -201,21 +228,26 @@ class Flink(Cluster):
         os.makedirs(f"{self.directory}/tmp")
         with open(f"{conf}/config.yaml", "w") as file:
             file.writelines(f"{key}: {value}\n" for key, value in self.configuration().items())
-        environment = {"FLINK_CONF_DIR": conf, "FLINK_HOME": self.home, "FLINK_LOG_DIR": self.directory, "TZ": "UTC"}
+        environment = {"FLINK_CONF_DIR": conf, "FLINK_HOME": self.home, "FLINK_LIB_DIR": self.lib,
+                       "FLINK_LOG_DIR": self.directory, "TZ": "UTC"}
         for role in ("jobmanager", "taskmanager"):
             self.spawn(role, [f"{self.home}/bin/{role}.sh", "start-foreground"], environment)
         self.await_taskmanager()
+        self.start_client(conf)
+
+    def start_client(self, conf):
         classes = os.path.join(self.directory, "classes")
-        source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "FlinkSql.java")
-        subprocess.run(["javac", "-nowarn", "-cp", f"{self.home}/lib/*", "-d", classes, source], check=True)
-        command = ["java", *opens_of(conf), "-Duser.timezone=UTC", "-Xmx1g", "-cp", f"{classes}:{self.home}/lib/*"]
+        source = os.path.join(HERE, "FlinkSql.java")
+        subprocess.run(["javac", "-nowarn", "-cp", f"{self.lib}/*", "-d", classes, source], check=True)
+        command = ["java", *opens_of(conf), "-Duser.timezone=UTC", "-Xmx1g", "-cp", f"{classes}:{self.lib}/*"]
         quiet = [f"-Dlog4j.configurationFile={conf}/log4j-cli.properties", f"-Dlog.file={self.directory}/client-log4j.log"]
         self.spawn("client", [*command[:-2], *quiet, *command[-2:], "FlinkSql", str(self.rest_port)],
                    stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
-    def run(self, script):
+    def run(self, script, to_end=True):
+        """Runs a script and returns its last job, when that has ended, or as soon as it was submitted."""
         client = self.processes["client"]
-        client.stdin.write(f"{script}\n".encode())
+        client.stdin.write(f"{'run' if to_end else 'submit'} {script}\n".encode())
         client.stdin.flush()
         answer = client.stdout.readline().decode().split(maxsplit=1)
         if not answer or answer[0] != "done":
