@@ -123,8 +123,7 @@ impl Prefix {
         // Few bytes are compared faster in one step than by a call.
         let is_prefix = match rest.first_chunk() {
             Some(first) => {
-                u128::from_le_bytes(*first) & self.mask == self.start
-                    && (self.text.len() <= 16 || rest.starts_with(&self.text))
+                u128::from_le_bytes(*first) & self.mask == self.start && (self.text.len() <= 16 || rest.starts_with(&self.text))
             }
             None => rest.starts_with(&self.text),
         };
