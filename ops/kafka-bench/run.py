@@ -4,6 +4,7 @@ import argparse
 import datetime
 import json
 import os
+import signal
 import subprocess
 import sys
 
@@ -104,6 +105,8 @@ class Bench:
 
 
 def main():
+    # So that the clusters end with a run that is told to end.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     bench = Bench(arguments())
     for part in (throughput, latency, failover):
         if part.__name__ in bench.options.parts:

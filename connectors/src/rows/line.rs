@@ -39,17 +39,54 @@ impl<'a> Line<'a> {
 
     #[inline]
     pub(super) fn push_integer(&mut self, value: i64) {
-        let (digits, start) = digits_of(value);
-        if let Some(piece) = digits[start..].first_chunk() {
-            self.copy(piece, DIGITS_END - start);
+        self.make_room();
+        if value < 0 {
+            self.bytes[self.at] = b'-';
+            self.at += 1;
+        }
+        let magnitude = value.unsigned_abs();
+        if magnitude < EIGHT_DIGITS {
+            self.first_digits(magnitude);
+        } else if magnitude < EIGHT_DIGITS * EIGHT_DIGITS {
+            self.first_digits(magnitude / EIGHT_DIGITS);
+            self.eight_digits(magnitude % EIGHT_DIGITS);
+        } else {
+            let high = magnitude / EIGHT_DIGITS;
+            self.first_digits(high / EIGHT_DIGITS);
+            self.eight_digits(high % EIGHT_DIGITS);
+            self.eight_digits(magnitude % EIGHT_DIGITS);
+        }
+    }
+
+    /// Puts a number of up to eight digits, without zeros before it.
+    #[inline]
+    fn first_digits(&mut self, number: u64) {
+        let digits = eight_digits_of(number);
+        let zeros = (digits.trailing_zeros() / 8).min(7);
+        self.put((digits | ZEROS) >> (8 * zeros), 8 - zeros as usize);
+    }
+
+    #[inline]
+    fn eight_digits(&mut self, number: u64) {
+        self.put(eight_digits_of(number) | ZEROS, 8);
+    }
+
+    #[inline]
+    fn put(&mut self, text: u64, length: usize) {
+        self.bytes[self.at..self.at + 8].copy_from_slice(&text.to_le_bytes());
+        self.at += length;
+    }
+
+    #[inline]
+    fn make_room(&mut self) {
+        if self.at > LINE - PIECE {
+            self.vector();
         }
     }
 
     #[inline]
     fn copy(&mut self, bytes: &[u8; PIECE], length: usize) {
-        if self.at > LINE - PIECE {
-            self.vector();
-        }
+        self.make_room();
         self.bytes[self.at..self.at + PIECE].copy_from_slice(bytes);
         self.at += length;
     }
@@ -68,49 +105,25 @@ impl Drop for Line<'_> {
     }
 }
 
-/// The longest integer ends here, so that a piece can begin at each of its digits.
-const DIGITS_END: usize = 20;
+const EIGHT_DIGITS: u64 = 100_000_000;
 
-/// The digits of all numbers below 100.
-const PAIRS: [[u8; 2]; 100] = {
-    let mut pairs = [[0; 2]; 100];
-    let mut number = 0;
-    while number < 100 {
-        pairs[number] = [b'0' + (number / 10) as u8, b'0' + (number % 10) as u8];
-        number += 1;
-    }
-    pairs
-};
+const ZEROS: u64 = u64::from_le_bytes([b'0'; 8]);
 
-/// The integer as text, and where it begins. It ends at [`DIGITS_END`].
+/// The eight digits of a number below 10^8, one a byte, the first one in the lowest byte. All of them are computed at once, because the
+/// number of steps of a loop can't be predicted.
 #[inline]
-fn digits_of(value: i64) -> ([u8; DIGITS_END + PIECE], usize) {
-    let mut digits = [0; DIGITS_END + PIECE];
-    let mut start = DIGITS_END;
-    let mut rest = value.unsigned_abs();
-    while rest >= 100 {
-        start -= 2;
-        digits[start..start + 2].copy_from_slice(&PAIRS[(rest % 100) as usize]);
-        rest /= 100;
-    }
-    if rest >= 10 {
-        start -= 2;
-        digits[start..start + 2].copy_from_slice(&PAIRS[rest as usize]);
-    } else {
-        start -= 1;
-        digits[start] = b'0' + rest as u8;
-    }
-    if value < 0 {
-        start -= 1;
-        digits[start] = b'-';
-    }
-    (digits, start)
+fn eight_digits_of(number: u64) -> u64 {
+    // Numbers below 10,000 in halves, then below 100 in quarters, then digits. The factors divide by 100 and 10 in this range.
+    let halves = (number / 10_000) | ((number % 10_000) << 32);
+    let high = ((halves * 10_486) >> 20) & 0x0000_007f_0000_007f;
+    let quarters = high | ((halves - 100 * high) << 16);
+    let high = ((quarters * 103) >> 10) & 0x000f_000f_000f_000f;
+    high | ((quarters - 10 * high) << 8)
 }
 
 /// Appends an integer as text.
 pub(super) fn append_integer(out: &mut Vec<u8>, value: i64) {
-    let (digits, start) = digits_of(value);
-    out.extend_from_slice(&digits[start..DIGITS_END]);
+    Line::new(out).push_integer(value);
 }
 
 #[cfg(test)]
@@ -120,10 +133,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_longest_integer_has_room() {
-        let mut out = Vec::new();
-        append_integer(&mut out, i64::MIN);
-        assert_eq!(out, i64::MIN.to_string().as_bytes());
+    fn integers_are_written_as_rust_does() {
+        let powers = (0..19).map(|power| 10_i64.pow(power)).flat_map(|power| [power - 1, power, power + 1, 9 * (power - 1)]);
+        for value in powers.flat_map(|value| [value, -value]).chain(-20_000..20_000).chain([i64::MIN, i64::MAX]) {
+            let mut out = Vec::new();
+            append_integer(&mut out, value);
+            assert_eq!(String::from_utf8(out).unwrap(), value.to_string());
+        }
     }
 
     proptest! {

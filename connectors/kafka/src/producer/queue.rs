@@ -167,6 +167,7 @@ impl Queue {
             return Err(failure.clone());
         }
         let mut run = Run { partition: 0, records: 0 };
+        let mut has_opened = false;
         for message in messages {
             if message.partition >= state.partitions.len() {
                 let (topic, count) = (&self.settings.topic, state.partitions.len());
@@ -194,6 +195,7 @@ impl Queue {
                 self.work.notify_one();
             }
             let State { partitions, buffered, .. } = &mut *state;
+            has_opened |= partitions[message.partition].open.is_none();
             let open = partitions[message.partition].open(writer, now);
             let before = if open.builder.records() == 0 { 0 } else { open.builder.bytes() };
             open.builder.append(message.timestamp, message.key, message.value, message.headers);
@@ -202,7 +204,10 @@ impl Queue {
         }
         run.end(writer);
         drop(state);
-        self.work.notify_one();
+        // The sender knows of the batches that were open before.
+        if has_opened {
+            self.work.notify_one();
+        }
         Ok(())
     }
 

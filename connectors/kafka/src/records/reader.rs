@@ -97,7 +97,7 @@ fn parse<'a>(header: &BatchHeader, record: &'a [u8]) -> Result<Record<'a>, Corru
 }
 
 /// Bytes after their length; a negative length means none.
-#[inline]
+#[inline(always)]
 fn nullable<'a>(rest: &mut &'a [u8]) -> Result<Option<&'a [u8]>, Corrupt> {
     let Ok(length) = usize::try_from(varint::read(rest)?) else { return Ok(None) };
     let (bytes, after) = rest.split_at_checked(length).ok_or_else(|| Corrupt::new("a field is longer than its record"))?;

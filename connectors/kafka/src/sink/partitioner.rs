@@ -23,12 +23,14 @@ pub(super) struct Partitioner {
     kind: PartitionerKind,
     subtask: u32,
     turn: u32,
+    /// The partition that has its turn, and among how many.
+    current: (usize, usize),
 }
 
 impl Partitioner {
     pub(super) fn new(kind: PartitionerKind, subtask: u32) -> Self {
         // Subtasks begin at different partitions.
-        Self { kind, subtask, turn: subtask }
+        Self { kind, subtask, turn: subtask, current: (0, 0) }
     }
 
     /// The partition of a record with this key. `partitions` is at least 1.
@@ -38,7 +40,11 @@ impl Partitioner {
             (PartitionerKind::Default, Some(key)) => (murmur2(key) & 0x7fff_ffff) as usize % partitions,
             (PartitionerKind::Default, None) => {
                 self.turn = self.turn.wrapping_add(1);
-                (self.turn / STICK).wrapping_add(self.subtask) as usize % partitions
+                // A division for each record would take longer than the rest.
+                if self.turn % STICK == 0 || self.current.1 != partitions {
+                    self.current = ((self.turn / STICK).wrapping_add(self.subtask) as usize % partitions, partitions);
+                }
+                self.current.0
             }
             (PartitionerKind::Fixed, _) => self.subtask as usize % partitions,
             (PartitionerKind::RoundRobin, _) => {

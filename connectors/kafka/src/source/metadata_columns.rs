@@ -70,6 +70,10 @@ impl MetadataColumns {
         Arc::new(Schema::new(columns.fields().iter().cloned().chain(metadata).collect::<Vec<_>>()))
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.columns.is_empty()
+    }
+
     /// Adds what is known of a record.
     pub(super) fn push(
         &mut self,

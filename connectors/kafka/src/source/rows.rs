@@ -131,8 +131,10 @@ impl RowReader {
                 return Err(Unread::Bad(reason));
             }
         }
-        for _ in 0..added {
-            self.metadata.push(partition, batch, record).map_err(Unread::Failed)?;
+        if !self.metadata.is_empty() {
+            for _ in 0..added {
+                self.metadata.push(partition, batch, record).map_err(Unread::Failed)?;
+            }
         }
         self.rows += added;
         self.bytes += record.value.map_or(0, <[u8]>::len);

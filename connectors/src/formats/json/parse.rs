@@ -21,6 +21,7 @@ pub(crate) struct JsonRules {
 }
 
 /// Parses one line and pushes its values. The caller then commits the row, or rolls it back after an error.
+#[inline]
 pub(crate) fn parse_json_row(line: &[u8], rows: &mut RowBuffer, rules: JsonRules) -> Result<(), BadValue> {
     let mut parser = Parser::new(line, 0, rules);
     let complete = rows.rows();
@@ -34,6 +35,7 @@ pub(crate) fn parse_json_row(line: &[u8], rows: &mut RowBuffer, rules: JsonRules
 
 /// Parses a message, which is one row, or an array of rows as Flink has it. Completes the rows and returns how many there are. After an
 /// error some may be complete.
+#[inline]
 pub(super) fn parse_json_message(message: &[u8], rows: &mut RowBuffer, rules: JsonRules) -> Result<usize, BadValue> {
     let mut parser = Parser::new(message, 0, rules);
     if parser.peek() != Some(b'[') {
@@ -185,9 +187,22 @@ impl<'a> Parser<'a> {
         for (index, column) in columns.iter_mut().enumerate() {
             let Some(length) = column.member_prefix(&self.bytes[self.at..]) else { return Ok((index, false)) };
             self.at += length;
-            self.value(column)?;
-            if !self.another(b'}')? {
-                return Ok((index + 1, true));
+            if let Values::Bigint(values) = column.values_mut()
+                && let Some((integer, length)) = integer(&self.bytes[self.at..])
+            {
+                self.at += length;
+                values.push(integer);
+            } else {
+                self.value(column)?;
+            }
+            match self.bytes.get(self.at) {
+                Some(b',') => self.at += 1,
+                Some(b'}') => {
+                    self.at += 1;
+                    return Ok((index + 1, true));
+                }
+                _ if self.another(b'}')? => {}
+                _ => return Ok((index + 1, true)),
             }
         }
         Ok((columns.len(), false))
@@ -207,7 +222,6 @@ impl<'a> Parser<'a> {
     }
 
     /// Reads a value and pushes it into its column.
-    #[inline]
     fn value(&mut self, column: &mut Column) -> Result<(), BadValue> {
         if column.takes_integers()
             && let Some((integer, length)) = integer(&self.bytes[self.at..])
