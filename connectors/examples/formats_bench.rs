@@ -20,6 +20,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     for (name, options, batch) in [
         ("json", json!({"kind": "json", "timestamp_format": "sql"}), &bids),
         ("csv", json!({"kind": "csv", "timestamp_format": "sql"}), &bids),
+        ("avro", json!({"kind": "avro"}), &bids),
         ("raw", json!({"kind": "raw"}), &texts),
     ] {
         let (written, read) = best(options, batch)?;

@@ -220,7 +220,7 @@ fn changes_come_back(kafka: &KafkaCluster, registry: &SchemaRegistry) {
     let kinds = [RowKind::Insert, RowKind::UpdateBefore, RowKind::UpdateAfter, RowKind::Delete];
     let kinds: Int8Array = kinds.iter().map(|kind| Some(*kind as i8)).collect();
     let columns: Vec<Arc<dyn Array>> = vec![Arc::new(Int64Array::from(vec![1, 1, 2, 2])), Arc::new(kinds)];
-    let batch = RecordBatch::try_new(Arc::clone(&schema), columns).unwrap();
+    let batch = RecordBatch::try_new(Arc::clone(&schema), columns).expect("a batch");
     let mut writer = Sink::new(&sink(kafka, "changes", format.clone()), schema, (0, 1), &[]);
     writer.write(batch);
     writer.checkpoint(1);

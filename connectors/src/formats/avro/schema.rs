@@ -7,6 +7,9 @@ use std::collections::BTreeMap;
 use arrow_schema::TimeUnit;
 use serde_json::{Map, Value};
 
+/// Most types of a union. Each is resolved by itself, and those of a real schema differ in kind or name.
+const MAX_BRANCHES: usize = 100;
+
 /// A schema. Named types are read once and shared, so a schema can be recursive.
 #[derive(Debug)]
 pub(super) struct AvroSchema {
@@ -139,6 +142,9 @@ impl Parser {
     fn node(&mut self, value: &Value, namespace: &str) -> Result<NodeId, String> {
         match value {
             Value::String(name) => self.named(name, namespace),
+            Value::Array(branches) if branches.len() > MAX_BRANCHES => {
+                Err(format!("a union has {} types, more than {MAX_BRANCHES}", branches.len()))
+            }
             Value::Array(branches) => {
                 let branches = branches.iter().map(|branch| self.node(branch, namespace)).collect::<Result<_, _>>()?;
                 Ok(self.add(Kind::Union(branches), None))
