@@ -159,38 +159,6 @@ fn wrong_options_are_refused_with_a_hint() {
         (&format!("{one}, {json}, 'scan.bounded.mode'='group-offsets'"), "SQL-OPTION", "is missing", "'scan.bounded.mode'"),
         (one, "SQL-OPTION", "'format' is missing", ""),
         (&format!("{one}, {json}, 'topic-pattern'='t.*'"), "SQL-UNSUPPORTED", "topic-pattern", "'topic'"),
-        (&format!("{one}, 'format'='xml'"), "SQL-OPTION", "'xml'; it must be one of avro, avro-confluent, csv, ", ""),
-        (
-            &format!("{one}, 'format'='parquet'"),
-            "SQL-OPTION",
-            "is 'parquet'; it must be one of",
-            "a format of files, not of messages",
-        ),
-        (
-            &format!("{one}, {json}, 'key.format'='Parquet', 'key.fields'='id'"),
-            "SQL-OPTION",
-            "'key.format' is 'Parquet'",
-            "connector 'filesystem'",
-        ),
-        (&format!("{one}, 'format'='avro-confluent'"), "SQL-OPTION", "'avro-confluent.url' is missing", "'http://host:8081'"),
-        (
-            &format!(
-                "{one}, 'format'='avro-confluent', 'avro-confluent.url'='http://r', 'avro-confluent.basic-auth.user-info'='a:b'"
-            ),
-            "SQL-OPTION",
-            "'avro-confluent.basic-auth.user-info' needs 'basic-auth.credentials-source' = 'USER_INFO'",
-            "",
-        ),
-        (
-            &format!(
-                "{one}, 'format'='avro-confluent', 'avro-confluent.url'='http://r', 'avro-confluent.bearer-auth.credentials-source'='STATIC_TOKEN'"
-            ),
-            "SQL-OPTION",
-            "'avro-confluent.bearer-auth.token' is missing",
-            "",
-        ),
-        (&format!("{one}, 'format'='avro', 'avro.encoding'='json'"), "SQL-UNSUPPORTED", "'avro.encoding'", "binary form"),
-        (&format!("{one}, 'format'='avro', 'avro-confluent.url'='http://r'"), "SQL-OPTION", "does not fit 'format' = 'avro'", ""),
         (&format!("{one}, {json}, 'value.format'='json'"), "SQL-OPTION", "'value.format' and 'format' exclude", ""),
         (&format!("{one}, {json}, 'raw.endianness'='big-endian'"), "SQL-OPTION", "does not fit 'format' = 'json'", ""),
         (&format!("{one}, {json}, 'value.json.ignore-parse-errors'='true'"), "SQL-OPTION", "there is no 'value.format'", ""),
@@ -272,10 +240,57 @@ fn wrong_options_are_refused_with_a_hint() {
             "",
         ),
     ] {
-        let error = source(&path(), &table(COLUMNS, given), &["id"]).unwrap_err();
-        assert_eq!(error.code, code, "{given}: {error}");
-        assert!(error.message.contains(part), "{given}: {error}");
-        assert!(error.hint.clone().unwrap_or_default().contains(hint), "{given}: {:?}", error.hint);
+        refused(given, code, part, hint);
+    }
+}
+
+/// Reading a table with these options is refused.
+fn refused(given: &str, code: &str, part: &str, hint: &str) {
+    let error = source(&path(), &table(COLUMNS, given), &["id"]).unwrap_err();
+    assert_eq!(error.code, code, "{given}: {error}");
+    assert!(error.message.contains(part), "{given}: {error}");
+    assert!(error.hint.clone().unwrap_or_default().contains(hint), "{given}: {:?}", error.hint);
+}
+
+#[test]
+fn wrong_formats_are_refused_with_a_hint() {
+    let one = "'connector'='kafka', 'topic'='t', 'properties.bootstrap.servers'='a:1'";
+    let json = "'format'='json', 'scan.startup.mode'='earliest-offset'";
+    for (given, code, part, hint) in [
+        (&format!("{one}, 'format'='xml'"), "SQL-OPTION", "'xml'; it must be one of avro, avro-confluent, csv, ", ""),
+        (
+            &format!("{one}, 'format'='parquet'"),
+            "SQL-OPTION",
+            "is 'parquet'; it must be one of",
+            "a format of files, not of messages",
+        ),
+        (
+            &format!("{one}, {json}, 'key.format'='Parquet', 'key.fields'='id'"),
+            "SQL-OPTION",
+            "'key.format' is 'Parquet'",
+            "connector 'filesystem'",
+        ),
+        (&format!("{one}, 'format'='avro-confluent'"), "SQL-OPTION", "'avro-confluent.url' is missing", "'http://host:8081'"),
+        (
+            &format!(
+                "{one}, 'format'='avro-confluent', 'avro-confluent.url'='http://r', 'avro-confluent.basic-auth.user-info'='a:b'"
+            ),
+            "SQL-OPTION",
+            "'avro-confluent.basic-auth.user-info' needs 'basic-auth.credentials-source' = 'USER_INFO'",
+            "",
+        ),
+        (
+            &format!(
+                "{one}, 'format'='avro-confluent', 'avro-confluent.url'='http://r', 'avro-confluent.bearer-auth.credentials-source'='STATIC_TOKEN'"
+            ),
+            "SQL-OPTION",
+            "'avro-confluent.bearer-auth.token' is missing",
+            "",
+        ),
+        (&format!("{one}, 'format'='avro', 'avro.encoding'='json'"), "SQL-UNSUPPORTED", "'avro.encoding'", "binary form"),
+        (&format!("{one}, 'format'='avro', 'avro-confluent.url'='http://r'"), "SQL-OPTION", "does not fit 'format' = 'avro'", ""),
+    ] {
+        refused(given, code, part, hint);
     }
 }
 
