@@ -40,7 +40,7 @@ def forget_peak(pid):
         clear.write("5")
 
 
-def wait_for(what, condition, seconds=90):
+def wait_for(what, condition, seconds=180):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         value = condition()
@@ -119,7 +119,8 @@ class Cluster:
                 raise RuntimeError(f"{ended} ended; see the logs in {self.directory}")
             return (self.get("/overview") or {}).get("taskmanagers") == self.taskmanagers
 
-        wait_for("the TaskManagers", registered)
+        # On a busy machine, a JVM may take minutes.
+        wait_for("the TaskManagers", registered, 300)
 
     def measure(self, script, others=None):
         """Runs a script of one job to its end and says what that took. `others`: pids of other processes whose times are of interest."""

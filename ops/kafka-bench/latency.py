@@ -52,9 +52,12 @@ def once(bench, kafka, system, case):
     lines = kafka.client("latency", *topics, RATE, WARM_S, REPEAT_S, bench.options.repeats).splitlines()
     used, seconds = {role: cpu_seconds(pid) - before[role] for role, pid in pids.items()}, time.monotonic() - began
     system.cancel(job)
+    # The messages of both are the same, and so are their checksums.
+    sent, received = (kafka.client("sums", topic).split()[:2] for topic in topics)
     for topic in topics:
         kafka.client("delete", topic)
-    return {"runs": [json.loads(line) for line in lines], "seconds": seconds, "cpu_s": used}
+    output = "equal" if sent == received else f"sent {sent[0]}, received {received[0]}"
+    return {"runs": [json.loads(line) for line in lines], "seconds": seconds, "cpu_s": used, "output": output}
 
 
 def run(bench):

@@ -37,14 +37,14 @@ LATENCIES = ("p50", "p90", "p99", "max")
 
 
 def latency(results):
-    yield "| case | system | " + " | ".join(f"{name} ms" for name in LATENCIES) + " | CPU s of TaskManager, JobManager, broker per 1,000 s | rows |"
-    yield "| --- " * (len(LATENCIES) + 4) + "|"
+    yield "| case | system | " + " | ".join(f"{name} ms" for name in LATENCIES) + " | CPU s of TaskManager, JobManager, broker per 1,000 s | rows | output |"
+    yield "| --- " * (len(LATENCIES) + 5) + "|"
     for case, systems in results["latency"].items():
         for system, found in systems.items():
             runs = found["runs"]
             cells = [f"{median(runs, name):.1f}" for name in LATENCIES]
             used = ", ".join(f"{1000 * found['cpu_s'].get(role, 0) / found['seconds']:.0f}" for role in ("taskmanager", "jobmanager", "broker"))
-            yield f"| {case} | {system} | " + " | ".join(cells) + f" | {used} | {min(run['rows'] for run in runs):,} |"
+            yield f"| {case} | {system} | " + " | ".join(cells) + f" | {used} | {min(run['rows'] for run in runs):,} | {found['output']} |"
 
 
 def failover(results):

@@ -2,7 +2,7 @@
 
 use super::Corrupt;
 
-/// Longest encoding.
+/// Most bytes that an integer takes.
 pub(super) const MAX_BYTES: usize = 10;
 
 /// Reads an integer from the front of `bytes`.
