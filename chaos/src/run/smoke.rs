@@ -37,6 +37,9 @@ const LEADERS: [&str; 3] = ["kill-leader", "kill-leader", "terminate-leader"];
 /// If there are more kinds than scenarios, the first scenarios have two kinds and this much more time.
 const SECOND_KIND_SECONDS: u64 = 6;
 
+/// How long a fault usually lasts at most.
+const USUAL_SECONDS: u64 = 5;
+
 /// Makes `count` scenarios. Every possible kind of fault is used, and each scenario also kills leaders.
 pub fn scenarios(count: usize, seed: u64, hindrances: &Hindrances) -> Vec<Scenario> {
     let is_special = |nemesis: &Nemesis| !LEADERS.contains(&nemesis.name);
@@ -74,6 +77,9 @@ pub fn scenarios(count: usize, seed: u64, hindrances: &Hindrances) -> Vec<Scenar
             let nemeses: Vec<_> = special.into_iter().chain(LEADERS.iter().filter_map(|name| Nemesis::named(name))).collect();
             // Leases and sessions last 2 s, which makes failovers slower than with raft.
             let duration = if coordination == Coordination::Raft { 7 } else { 9 } + if of_two { SECOND_KIND_SECONDS } else { 0 };
+            // Room for the other kinds beside one that lasts long.
+            let longer = |nemesis: &&Nemesis| (nemesis.lasts_ms.1 / 1_000).saturating_sub(USUAL_SECONDS);
+            let duration = duration + nemeses.iter().map(longer).sum::<u64>();
             let duration = Duration::from_secs(duration);
             Scenario { coordination, nemeses, workload, duration, seed: seed.wrapping_mul(1_000) + number as u64 }
         })

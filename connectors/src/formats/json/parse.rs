@@ -187,6 +187,7 @@ impl<'a> Parser<'a> {
         for (index, column) in columns.iter_mut().enumerate() {
             let Some(length) = column.member_prefix(&self.bytes[self.at..]) else { return Ok((index, false)) };
             self.at += length;
+            column.mark_seen();
             if let Values::Bigint(values) = column.values_mut()
                 && let Some((integer, length)) = integer(&self.bytes[self.at..])
             {
