@@ -37,6 +37,9 @@ const LEADERS: [&str; 3] = ["kill-leader", "kill-leader", "terminate-leader"];
 /// If there are more kinds than scenarios, the first scenarios have two kinds and this much more time.
 const SECOND_KIND_SECONDS: u64 = 6;
 
+/// Some kinds fit only few scenarios, so there is room for this many more than there are.
+const SPARE: usize = 4;
+
 /// How long a fault usually lasts at most.
 const USUAL_SECONDS: u64 = 5;
 
@@ -70,7 +73,7 @@ pub fn scenarios(count: usize, seed: u64, hindrances: &Hindrances) -> Vec<Scenar
                 let turns = turns.get(nemesis.name).copied().unwrap_or(0);
                 (turns, nemesis.need != Need::Kafka, places, order)
             });
-            let of_two = number < kinds.saturating_sub(count);
+            let of_two = number < (kinds + SPARE).saturating_sub(count);
             let special: Vec<_> = special.into_iter().map(|(_, nemesis)| nemesis).take(1 + usize::from(of_two)).collect();
             special.iter().for_each(|nemesis| *turns.entry(nemesis.name).or_default() += 1);
             // The special kind comes first, because a plan always contains the first kind.

@@ -39,7 +39,7 @@ pub(super) enum Kind {
     Text,
     /// The number of bytes.
     Fixed(usize),
-    /// The symbols.
+    /// What its symbols are called, by their numbers.
     Enum(Vec<String>),
     Array(NodeId),
     Map(NodeId),
