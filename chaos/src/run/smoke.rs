@@ -35,7 +35,7 @@ const COORDINATIONS: [Coordination; 3] = [Coordination::Raft, Coordination::Etcd
 const LEADERS: [&str; 3] = ["kill-leader", "kill-leader", "terminate-leader"];
 
 /// If there are more kinds than scenarios, the first scenarios have two kinds and this much more time.
-const SECOND_KIND_SECONDS: u64 = 6;
+const SECOND_KIND_SECONDS: u64 = 8;
 
 /// Some kinds fit only few scenarios, so there is room for this many more than there are.
 const SPARE: usize = 4;

@@ -41,7 +41,7 @@ impl Partitioner {
             (PartitionerKind::Default, None) => {
                 self.turn = self.turn.wrapping_add(1);
                 // A division for each record would take longer than the rest.
-                if self.turn % STICK == 0 || self.current.1 != partitions {
+                if self.turn.is_multiple_of(STICK) || self.current.1 != partitions {
                     self.current = ((self.turn / STICK).wrapping_add(self.subtask) as usize % partitions, partitions);
                 }
                 self.current.0
