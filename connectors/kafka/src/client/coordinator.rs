@@ -7,6 +7,7 @@ use kafka_protocol::messages::FindCoordinatorRequest;
 use kafka_protocol::protocol::{Request, StrBytes};
 use tokio::time::Instant;
 
+use super::metadata::ask_any;
 use super::settings::ClientSettings;
 use super::{ClientError, Connection, Metadata, Patience};
 
@@ -122,9 +123,9 @@ async fn locate(settings: &ClientSettings, kind: CoordinatorKind, key: &str) -> 
             CoordinatorKind::Transaction => 1,
         })
         .with_coordinator_keys(vec![StrBytes::from_string(key.to_owned())]);
-    let mut connection = Metadata::any_broker(settings, &Metadata::default()).await?;
-    let answer = connection.call((4, 4), &request).await?;
-    let found = answer.coordinators.first().ok_or_else(|| connection.protocol("no coordinator is named".to_owned()))?;
+    let answer = ask_any(settings, &Metadata::default(), (4, 4), &request).await?;
+    let none = || ClientError::Protocol { address: key.to_owned(), reason: "no coordinator is named".to_owned() };
+    let found = answer.coordinators.first().ok_or_else(none)?;
     if found.error_code != 0 {
         return Err(ClientError::refused(format!("the coordinator of {key:?}"), found.error_code));
     }

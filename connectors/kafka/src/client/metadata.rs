@@ -8,7 +8,7 @@ use futures::stream::FuturesUnordered;
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::{MetadataRequest, MetadataResponse};
-use kafka_protocol::protocol::StrBytes;
+use kafka_protocol::protocol::{Request, StrBytes};
 
 use super::settings::ClientSettings;
 use super::{ClientError, Connection};
@@ -44,37 +44,7 @@ impl Metadata {
             .iter()
             .map(|topic| MetadataRequestTopic::default().with_name(Some(StrBytes::from_string(topic.clone()).into())));
         let request = MetadataRequest::default().with_topics(Some(names.collect())).with_allow_auto_topic_creation(false);
-        let mut connection = Self::any_broker(settings, known).await?;
-        let answer = connection.call((4, 12), &request).await?;
-        Self::read(answer)
-    }
-
-    /// A connection to a broker of the cluster, to one that was seen last if there is one. Each call begins with another one, and
-    /// goes on with the next one if that does not answer soon.
-    pub(crate) async fn any_broker(settings: &ClientSettings, known: &Self) -> Result<Connection, ClientError> {
-        let first = weir_world::random_id() as usize;
-        let rotated = |addresses: Vec<&String>| -> Vec<String> {
-            let count = addresses.len();
-            (0..count).map(|index| addresses[(first % count + index) % count].clone()).collect()
-        };
-        let addresses = [rotated(known.brokers.values().collect()), rotated(settings.bootstrap.iter().collect())].concat();
-        let mut untried = addresses.iter();
-        let mut tries = FuturesUnordered::new();
-        let mut last = ClientError::Connection { address: "-".to_owned(), reason: "there are no brokers".to_owned() };
-        loop {
-            tries.extend(untried.next().map(|address| Connection::open(settings, address)));
-            let next = tokio::select! {
-                next = tries.next() => next,
-                () = tokio::time::sleep(HEDGE), if untried.len() > 0 => continue,
-            };
-            match next {
-                Some(Ok(connection)) => return Ok(connection),
-                // Another broker would refuse the same credentials.
-                Some(Err(error @ ClientError::Authentication { .. })) => return Err(error),
-                Some(Err(error)) => last = error,
-                None => return Err(last),
-            }
-        }
+        Self::read(ask_any(settings, known, (4, 12), &request).await?)
     }
 
     fn read(answer: MetadataResponse) -> Result<Self, ClientError> {
@@ -108,5 +78,39 @@ impl Metadata {
     pub(crate) fn leader(&self, topic: &str, id: i32) -> Option<i32> {
         let leader = self.partition(topic, id)?.leader;
         self.brokers.contains_key(&leader).then_some(leader)
+    }
+}
+
+/// Asks a broker of the cluster, one that was seen last if there is one, for what all of them know. Each call begins with another one, and
+/// goes on with the next one as well if that does not answer soon. So the request may be sent to several.
+pub(crate) async fn ask_any<R: Request>(
+    settings: &ClientSettings,
+    known: &Metadata,
+    versions: (i16, i16),
+    request: &R,
+) -> Result<R::Response, ClientError> {
+    let first = weir_world::random_id() as usize;
+    let rotated = |addresses: Vec<&String>| -> Vec<String> {
+        let count = addresses.len();
+        (0..count).map(|index| addresses[(first % count + index) % count].clone()).collect()
+    };
+    let addresses = [rotated(known.brokers.values().collect()), rotated(settings.bootstrap.iter().collect())].concat();
+    let mut untried = addresses.iter();
+    let mut tries = FuturesUnordered::new();
+    let mut last = ClientError::Connection { address: "-".to_owned(), reason: "there are no brokers".to_owned() };
+    loop {
+        tries
+            .extend(untried.next().map(async |address| Connection::open(settings, address).await?.call(versions, request).await));
+        let next = tokio::select! {
+            next = tries.next() => next,
+            () = tokio::time::sleep(HEDGE), if untried.len() > 0 => continue,
+        };
+        match next {
+            Some(Ok(answer)) => return Ok(answer),
+            // Another broker would refuse the same credentials.
+            Some(Err(error @ ClientError::Authentication { .. })) => return Err(error),
+            Some(Err(error)) => last = error,
+            None => return Err(last),
+        }
     }
 }

@@ -12,6 +12,7 @@ use kafka_protocol::protocol::StrBytes;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use super::metadata::ask_any;
 use super::settings::ClientSettings;
 use super::{ClientError, Connection, Coordinator, Metadata};
 
@@ -132,13 +133,13 @@ impl Coordinator {
 }
 
 /// Gets an identity for a writer without transactions, so that brokers can tell a repeated batch.
-pub(crate) async fn init_idempotent_producer(connection: &mut Connection) -> Result<ProducerIdentity, ClientError> {
+pub(crate) async fn init_idempotent_producer(settings: &ClientSettings) -> Result<ProducerIdentity, ClientError> {
     let request = InitProducerIdRequest::default()
         .with_transactional_id(None)
         .with_transaction_timeout_ms(i32::MAX)
         .with_producer_id((-1).into())
         .with_producer_epoch(-1);
-    let answer = connection.call((4, 5), &request).await?;
+    let answer = ask_any(settings, &Metadata::default(), (4, 5), &request).await?;
     match answer.error_code {
         0 => Ok(ProducerIdentity { id: answer.producer_id.0, epoch: answer.producer_epoch }),
         code => Err(ClientError::refused("InitProducerId", code)),

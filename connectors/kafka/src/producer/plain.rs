@@ -7,7 +7,7 @@ use tokio::task::JoinHandle;
 use weir_dataflow::operator::OperatorError;
 
 use super::writer::Writer;
-use crate::client::{ClientSettings, Metadata, Patience, ProducerIdentity, init_idempotent_producer, io_runtime};
+use crate::client::{ClientSettings, Patience, ProducerIdentity, init_idempotent_producer, io_runtime};
 
 /// How long brokers are asked for an identity before the producer fails.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -56,11 +56,7 @@ impl Drop for PlainWriter {
 async fn identity(settings: &ClientSettings) -> Result<ProducerIdentity, OperatorError> {
     let mut patience = Patience::of(PATIENCE);
     loop {
-        let asked = async {
-            let mut connection = Metadata::any_broker(settings, &Metadata::default()).await?;
-            init_idempotent_producer(&mut connection).await
-        };
-        match asked.await {
+        match init_idempotent_producer(settings).await {
             Ok(identity) => return Ok(identity),
             Err(error) => patience.bear(error).await.map_err(|error| error.for_operator("sink.kafka"))?,
         }
