@@ -89,7 +89,9 @@ pub(super) fn outlast_transactions(scene: &mut Scene, draw: Draw) -> io::Result<
     let names = scene.cluster.taskmanager_names();
     let pids = names.iter().map(|name| scene.pid(name)).collect::<io::Result<Vec<_>>>()?;
     let logged: Vec<_> = names.iter().map(|name| scene.log_of(name).len()).collect();
-    let checkpoint = await_metadata(scene);
+    // Without results there is nothing to commit.
+    let committing = scene.until(PATIENCE, |_| scene.kafka.as_ref().filter(|kafka| kafka.consumed() > 0).map(drop));
+    let checkpoint = committing.and_then(|()| await_metadata(scene));
     for name in &names {
         scene.cluster.pause(name)?;
     }
@@ -101,7 +103,7 @@ pub(super) fn outlast_transactions(scene: &mut Scene, draw: Draw) -> io::Result<
     let again = || names.iter().zip(&logged).find_map(|(name, before)| scene.said_since(name, *before, WRITTEN_AGAIN));
     let again = scene.until(PATIENCE, |_| again());
     let footprint = match (checkpoint, stopped, again) {
-        (None, _, _) => Err("no checkpoint came".to_owned()),
+        (None, _, _) => Err("there were no results, or no checkpoint came".to_owned()),
         (_, Err(running), _) => Err(running),
         (Some(checkpoint), Ok(_), None) => Err(format!("no records of checkpoint {checkpoint} were written again")),
         (Some(checkpoint), Ok(_), Some(_)) => {
