@@ -2,6 +2,7 @@
 
 pub mod avro;
 mod bad_rows;
+mod changes;
 pub(crate) mod csv;
 pub(crate) mod json;
 mod messages;

@@ -72,7 +72,7 @@ pub(super) fn after_again_id(described: DescribedTransaction) -> Step {
     }
 }
 
-/// Whether nobody has used an id between a question about it and the request for a new writer.
+/// Whether `writer` comes right after `after`, so that no other attempt has used their transactional id in between.
 pub(super) fn is_next(after: Option<ProducerIdentity>, writer: ProducerIdentity) -> bool {
     match after {
         None => writer.epoch == 0,

@@ -3,10 +3,8 @@
 use std::sync::{Arc, OnceLock};
 
 use arrow_array::RecordBatch;
-use arrow_array::cast::AsArray;
-use arrow_array::types::Int8Type;
 use arrow_schema::{DataType, Field, Fields, Schema, SchemaRef};
-use weir_dataflow::changelog::{RowKind, kind_column};
+use weir_dataflow::changelog::RowKind;
 use weir_dataflow::operator::OperatorError;
 
 use super::cursor::Cursor;
@@ -16,11 +14,11 @@ use super::registered::{Plans, begin};
 use super::schema::{AvroSchema, Kind, NodeId};
 use super::write::{Write, append_long, append_text};
 use super::{RegistryOptions, SchemaId, SchemaSource, unusable};
+use crate::formats::changes::Changes;
 use crate::formats::{Messages, RowDecoder, RowEncoder};
 use crate::options;
 use crate::rows::RowBuffer;
 use crate::rows::column::BadValue;
-use crate::rows::text::members_of;
 
 /// How the changes of one writer's schema are read.
 #[derive(Debug)]
@@ -232,28 +230,21 @@ impl ChangeEncoder {
 
 impl RowEncoder for ChangeEncoder {
     fn encode(&mut self, batch: &RecordBatch, out: &mut Messages) -> Result<(), OperatorError> {
-        let kinds = kind_column(batch.schema_ref());
-        let mut columns = members_of(batch)?;
-        columns.truncate(kinds.unwrap_or(columns.len()));
-        let kinds = kinds.map(|column| batch.column(column).as_primitive::<Int8Type>());
+        let changes = Changes::of(batch)?;
         for row in 0..batch.num_rows() {
-            let kind = kinds.map_or(Some(RowKind::Insert), |kinds| RowKind::of(kinds.value(row)));
+            let is_after = changes.is_after(row)?;
             let bytes = out.buffer();
             begin(bytes, &self.id)?;
             // The change, the row before or after it, and the operation are the second types of their unions; the other row is null.
             append_long(bytes, 1);
-            let operation = match kind {
-                Some(RowKind::Insert | RowKind::UpdateAfter) => {
-                    append_long(bytes, 0);
-                    self.write.row(bytes, &columns, row)?;
-                    "c"
-                }
-                Some(RowKind::UpdateBefore | RowKind::Delete) => {
-                    self.write.row(bytes, &columns, row)?;
-                    append_long(bytes, 0);
-                    "d"
-                }
-                None => return Err(OperatorError::fatal("CHANGELOG", format!("row {row} has a kind that does not exist"))),
+            let operation = if is_after {
+                append_long(bytes, 0);
+                self.write.row(bytes, &changes.columns, row)?;
+                "c"
+            } else {
+                self.write.row(bytes, &changes.columns, row)?;
+                append_long(bytes, 0);
+                "d"
             };
             append_long(bytes, 1);
             append_text(bytes, operation);

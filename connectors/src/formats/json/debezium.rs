@@ -4,19 +4,17 @@
 //! creation of another.
 
 use arrow_array::RecordBatch;
-use arrow_array::cast::AsArray;
-use arrow_array::types::Int8Type;
 use arrow_schema::SchemaRef;
 use serde::Deserialize;
-use weir_dataflow::changelog::{RowKind, kind_column};
+use weir_dataflow::changelog::RowKind;
 use weir_dataflow::operator::OperatorError;
 
 use super::JsonRules;
 use super::parse::Parser;
+use crate::formats::changes::Changes;
 use crate::formats::{Messages, RowDecoder, RowEncoder, TimestampFormat};
 use crate::options;
 use crate::rows::column::BadValue;
-use crate::rows::text::members_of;
 use crate::rows::view::append_json_object;
 use crate::rows::{RowBuffer, text};
 
@@ -156,20 +154,16 @@ impl DebeziumJsonEncoder {
 
 impl RowEncoder for DebeziumJsonEncoder {
     fn encode(&mut self, batch: &RecordBatch, out: &mut Messages) -> Result<(), OperatorError> {
-        let kinds = kind_column(batch.schema_ref());
-        let mut columns = members_of(batch)?;
-        columns.truncate(kinds.unwrap_or(columns.len()));
-        let kinds = kinds.map(|column| batch.column(column).as_primitive::<Int8Type>());
+        let changes = Changes::of(batch)?;
         for row in 0..batch.num_rows() {
-            let kind = kinds.map_or(Some(RowKind::Insert), |kinds| RowKind::of(kinds.value(row)));
-            let (start, end): (&[u8], &[u8]) = match kind {
-                Some(RowKind::Insert | RowKind::UpdateAfter) => (b"{\"before\":null,\"after\":", b",\"op\":\"c\"}"),
-                Some(RowKind::UpdateBefore | RowKind::Delete) => (b"{\"before\":", b",\"after\":null,\"op\":\"d\"}"),
-                None => return Err(OperatorError::fatal("CHANGELOG", format!("row {row} has a kind that does not exist"))),
+            let (start, end): (&[u8], &[u8]) = if changes.is_after(row)? {
+                (b"{\"before\":null,\"after\":", b",\"op\":\"c\"}")
+            } else {
+                (b"{\"before\":", b",\"after\":null,\"op\":\"d\"}")
             };
             let bytes = out.buffer();
             bytes.extend_from_slice(start);
-            append_json_object(bytes, &columns, row, self.timestamps);
+            append_json_object(bytes, &changes.columns, row, self.timestamps);
             bytes.extend_from_slice(end);
             out.end_message();
         }
