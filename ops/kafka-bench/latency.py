@@ -51,9 +51,14 @@ def once(bench, kafka, system, case):
     before, began = {role: cpu_seconds(pid) for role, pid in pids.items()}, time.monotonic()
     lines = kafka.client("latency", *topics, RATE, WARM_S, REPEAT_S, bench.options.repeats).splitlines()
     used, seconds = {role: cpu_seconds(pid) - before[role] for role, pid in pids.items()}, time.monotonic() - began
-    system.cancel(job)
     # The messages of both are the same, and so are their checksums.
-    sent, received = (kafka.client("sums", topic).split()[:2] for topic in topics)
+    sums = lambda topic: kafka.client("sums", topic).split()[:2]
+    sent = sums(topics[0])
+    # Cancelling aborts what is not committed yet.
+    with contextlib.suppress(TimeoutError):
+        wait_for("all rows are committed", lambda: sums(topics[1]) == sent, 60)
+    system.cancel(job)
+    received = sums(topics[1])
     for topic in topics:
         kafka.client("delete", topic)
     output = "equal" if sent == received else f"sent {sent[0]}, received {received[0]}"

@@ -81,7 +81,7 @@ impl Network {
         let network = Self { owner: std::process::id(), subnet, hosts };
         let bridge = network.bridge();
         ip(&["link", "add", &bridge, "type", "bridge"])?;
-        for address in [network.observer(), network.store()] {
+        for address in [network.observer(), network.store(), network.brokers()] {
             ip(&["addr", "add", &format!("{address}/24"), "dev", &bridge])?;
         }
         ip(&["link", "set", &bridge, "up"])?;
@@ -119,6 +119,11 @@ impl Network {
     /// A second address of this machine on the bridge. The proxies of the coordination servers listen on it.
     pub fn store(&self) -> Ipv4Addr {
         Ipv4Addr::new(10, 213, self.subnet, 2)
+    }
+
+    /// A third address of this machine on the bridge. Kafka's nodes listen on it.
+    pub fn brokers(&self) -> Ipv4Addr {
+        Ipv4Addr::new(10, 213, self.subnet, 3)
     }
 
     /// The address of every host.

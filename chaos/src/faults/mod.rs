@@ -14,6 +14,7 @@ mod raft_disk;
 mod starve;
 mod store;
 mod terminate;
+mod transactions;
 
 use std::io;
 use std::time::Duration;
@@ -73,6 +74,8 @@ pub enum Need {
     Links,
     /// A workload with tables in Kafka.
     Kafka,
+    /// The same, and a network.
+    KafkaNetwork,
 }
 
 /// A kind of fault.
@@ -101,7 +104,7 @@ const fn nemesis(
 
 /// Every kind of fault.
 #[rustfmt::skip]
-pub const NEMESES: [Nemesis; 39] = [
+pub const NEMESES: [Nemesis; 40] = [
     nemesis("kill-leader", Need::Nothing, (200, 800), kill::leader, "kills the leading JobManager (SIGKILL) and restarts it later"),
     nemesis("kill-jobmanager", Need::Nothing, (300, 1_500), kill::jobmanager, "kills any JobManager (SIGKILL) and restarts it later"),
     nemesis("kill-all-jobmanagers", Need::Nothing, (200, 1_000), kill::all_jobmanagers, "kills all JobManagers at once (SIGKILL) and restarts them later"),
@@ -140,7 +143,8 @@ pub const NEMESES: [Nemesis; 39] = [
     nemesis("kill-all-brokers", Need::Kafka, (200, 2_000), broker::all, "kills all Kafka brokers at once (SIGKILL) and restarts them later"),
     nemesis("kill-coordinator", Need::Kafka, (300, 3_000), broker::coordinator, "kills the Kafka broker that coordinates a transaction under way (SIGKILL), and restarts it later"),
     nemesis("pause-broker", Need::Kafka, (500, 8_000), broker::pause, "stops a Kafka broker (SIGSTOP), then continues it (SIGCONT)"),
-    nemesis("outlast-transactions", Need::Kafka, (12_000, 15_000), broker::outlast_transactions, "stops all TaskManagers (SIGSTOP) between a checkpoint and its commit, for longer than a transaction may last: its records must be written again"),
+    nemesis("outlast-transactions", Need::Kafka, (12_000, 15_000), transactions::outlast_frozen, "stops all TaskManagers (SIGSTOP) between a checkpoint and its commit, for longer than a transaction may last: its records must be written again"),
+    nemesis("isolate-brokers", Need::KafkaNetwork, (12_000, 15_000), transactions::outlast_cut, "drops all packets between TaskManagers and Kafka's brokers, from between a checkpoint and its commit, for longer than a transaction may last: its records must be written again"),
 ];
 
 impl Nemesis {
@@ -216,6 +220,7 @@ impl Hindrances {
             }
             Need::Clock => self.clock.clone(),
             Need::Kafka => self.kafka.clone(),
+            Need::KafkaNetwork => self.kafka.clone().or_else(|| self.network.clone()),
             Need::CpuGroups => self.cpu_groups.clone(),
         }
     }

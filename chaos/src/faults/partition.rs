@@ -12,7 +12,7 @@ use crate::run::scene::Scene;
 /// How long a flapping link is down, and then up.
 const FLAP: Duration = Duration::from_millis(400);
 
-fn network(scene: &Scene) -> io::Result<&Network> {
+pub(super) fn network(scene: &Scene) -> io::Result<&Network> {
     scene.network.as_ref().ok_or_else(|| io::Error::other("this cluster has no network of its own"))
 }
 

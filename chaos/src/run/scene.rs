@@ -133,7 +133,7 @@ impl Scene {
         for name in &names {
             note_started(&mut cluster, name, recorder);
         }
-        let host = network.as_ref().map(|network| network.store().into());
+        let host = network.as_ref().map(|network| network.brokers().into());
         let kafka = parts.kafka.then(|| Brokers::start(host, directory, &Self::consumed(directory))).transpose()?;
         let (view, recorder, stop) = (SharedView::default(), recorder.clone(), stop.clone());
         Ok(Self { cluster, view, recorder, stop, coordination, kafka, clocks, file_storage, lossy_disks, memory, links, network })

@@ -71,7 +71,7 @@ pub fn scenarios(count: usize, seed: u64, hindrances: &Hindrances) -> Vec<Scenar
                 let places = COORDINATIONS.iter().filter(|on| possible(nemesis, **on)).count();
                 let order = (*place as u64).wrapping_add(seed) % NEMESES.len() as u64;
                 let turns = turns.get(nemesis.name).copied().unwrap_or(0);
-                (turns, nemesis.need != Need::Kafka, places, order)
+                (turns, !matches!(nemesis.need, Need::Kafka | Need::KafkaNetwork), places, order)
             });
             let of_two = number < (kinds + SPARE).saturating_sub(count);
             let special: Vec<_> = special.into_iter().map(|(_, nemesis)| nemesis).take(1 + usize::from(of_two)).collect();

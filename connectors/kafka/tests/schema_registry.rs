@@ -3,6 +3,7 @@
 #[allow(dead_code, reason = "each test program uses a part of it")]
 mod bench;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,9 +13,11 @@ use arrow_array::{Array, BinaryArray, Int8Array, Int32Array, Int64Array, RecordB
 use arrow_schema::{DataType, Field, Schema};
 use serde_json::{Value, json};
 use weir_dataflow::changelog::{RowKind, kind_field};
+use weir_dataflow::operator::OperatorError;
 use weir_dataflow::source::SourcePoll;
 use weir_servers::{Fault, KafkaCluster, Proxy, SchemaRegistry};
 
+use self::bench::certificates::{AUTHORITY, CERTIFICATE, KEY, certificates};
 use self::bench::{PATIENCE, Reader, Sink, create_topic, kafka, millis};
 
 fn people() -> RecordBatch {
@@ -159,16 +162,7 @@ fn schemas_evolve_and_messages_that_fit_none_are_bad_rows() {
     assert_eq!(messages(&kafka, "dead"), bad);
 
     options["max_bad_rows"] = json!(0);
-    let mut reader = Reader::new(&options, (0, 1), &[]);
-    let end = Instant::now() + PATIENCE;
-    let error = loop {
-        match reader.source.poll(millis(), 100) {
-            Ok(SourcePoll::End) => panic!("the bad message was read"),
-            Ok(_) => assert!(Instant::now() < end, "nothing failed"),
-            Err(error) => break error,
-        }
-        std::thread::sleep(std::time::Duration::from_millis(2));
-    };
+    let error = failure(&mut Reader::new(&options, (0, 1), &[]));
     assert_eq!(error.code, "SOURCE-BAD-ROW");
     assert!(error.message.contains("begins with the byte 123"), "{error:?}");
 }
@@ -210,6 +204,45 @@ fn source_and_sink_wait_for_a_registry_that_is_down() {
     writer.write(people());
     writer.checkpoint(2);
     assert_eq!(messages(&kafka, "late").len(), 4);
+}
+
+#[test]
+fn a_registry_is_reached_over_tls_and_one_that_is_not_trusted_is_refused_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    certificates(directory.path());
+    let kafka = kafka(1, directory.path());
+    let registry = SchemaRegistry::start_with_tls(directory.path(), &at(CERTIFICATE), &at(KEY)).unwrap();
+    create_topic(&kafka, "safe", 1);
+    let format = |truststore: &Path| json!({"kind": "avro-confluent", "url": registry.secure_url(), "subject": "safe-value", "truststore": truststore});
+    let mut writer = Sink::new(&sink(&kafka, "safe", format(&at(AUTHORITY))), people().schema(), (0, 1), &[]);
+    writer.write(people());
+    writer.checkpoint(1);
+    let options = source(&kafka, "safe", people_columns(), format(&at(AUTHORITY)));
+    assert_eq!(rows(&Reader::new(&options, (0, 1), &[]).read(usize::MAX)), rows(&[people()]));
+
+    // Another authority, and a file that does not exist.
+    let other = at("other");
+    std::fs::create_dir(&other).unwrap();
+    certificates(&other);
+    for (truststore, why) in [(other.join(AUTHORITY), "certificate"), (at("absent.pem"), "absent.pem")] {
+        let mut reader = Reader::new(&source(&kafka, "safe", people_columns(), format(&truststore)), (0, 1), &[]);
+        let error = failure(&mut reader);
+        assert!(error.code == "KAFKA-REGISTRY-REFUSED" && error.message.contains(why), "{error:?}");
+    }
+}
+
+/// The error that ends a source.
+fn failure(reader: &mut Reader) -> OperatorError {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        match reader.source.poll(millis(), 100) {
+            Ok(SourcePoll::End) => panic!("everything was read"),
+            Ok(_) => assert!(Instant::now() < end, "nothing failed"),
+            Err(error) => return error,
+        }
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
 }
 
 /// Changes come back as the rows that they change.

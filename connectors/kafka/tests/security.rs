@@ -4,32 +4,13 @@
 mod bench;
 
 use std::path::Path;
-use std::process::Command;
 
 use serde_json::{Value, json};
 use weir_dataflow::operator::OperatorError;
 use weir_servers::{KafkaCluster, KafkaOptions};
 
+use self::bench::certificates::{AUTHORITY, SERVER, certificates};
 use self::bench::{Reader, Sink, create_topic, id_schema, ids};
-
-fn openssl(directory: &Path, arguments: &str) {
-    let ran = Command::new("openssl").args(arguments.split(' ')).current_dir(directory).output().expect("openssl is installed");
-    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
-}
-
-/// An authority (`ca.pem`), and a key with a certificate of it for the broker (`broker.pem`).
-fn certificates(directory: &Path) {
-    let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
-    openssl(directory, &format!("req -x509 {key} -days 2 -subj /CN=authority -keyout ca.key -out ca.pem"));
-    openssl(directory, &format!("req -new {key} -subj /CN=broker -keyout broker.key -out broker.csr"));
-    std::fs::write(directory.join("names"), "subjectAltName=IP:127.0.0.1\n").expect("a file");
-    openssl(
-        directory,
-        "x509 -req -in broker.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile names -out broker.crt",
-    );
-    let read = |name: &str| std::fs::read_to_string(directory.join(name)).expect("a file");
-    std::fs::write(directory.join("broker.pem"), read("broker.key") + &read("broker.crt")).expect("a file");
-}
 
 /// A broker with a second listener, on which users named `me` need the password `secret`.
 fn secure_kafka(directory: &Path) -> KafkaCluster {
@@ -44,7 +25,7 @@ fn secure_kafka(directory: &Path) -> KafkaCluster {
         "ssl.keystore.type=PEM",
     ];
     let mut properties: Vec<_> = properties.map(str::to_owned).to_vec();
-    properties.push(format!("ssl.keystore.location={}", directory.join("broker.pem").display()));
+    properties.push(format!("ssl.keystore.location={}", directory.join(SERVER).display()));
     let kafka =
         KafkaCluster::start_with(1, directory, KafkaOptions { properties, ..KafkaOptions::default() }).expect("it starts");
     let brokers = kafka.bootstrap_servers();
@@ -75,7 +56,7 @@ fn rows_go_over_tls_with_every_mechanism_and_whoever_has_no_right_is_told_so() {
     let directory = tempfile::tempdir().unwrap();
     let kafka = secure_kafka(directory.path());
     create_topic(&kafka, "safe", 1);
-    let authority = directory.path().join("ca.pem");
+    let authority = directory.path().join(AUTHORITY);
     let with = |mechanism: &str, password: &str, trusted: &Path| {
         let login = format!("org.example.LoginModule required username=\"me\" password=\"{password}\";");
         json!({
@@ -98,7 +79,7 @@ fn rows_go_over_tls_with_every_mechanism_and_whoever_has_no_right_is_told_so() {
     let other = directory.path().join("other");
     std::fs::create_dir(&other).unwrap();
     certificates(&other);
-    for (trusted, why) in [(other.join("ca.pem"), "TLS"), (directory.path().join("absent.pem"), "absent.pem")] {
+    for (trusted, why) in [(other.join(AUTHORITY), "TLS"), (directory.path().join("absent.pem"), "absent.pem")] {
         let error = write(&kafka, with("PLAIN", "secret", &trusted), 1_000).unwrap_err();
         assert_eq!(error.code, "KAFKA-AUTHENTICATION", "{error}");
         assert!(error.message.contains(why), "{error}");

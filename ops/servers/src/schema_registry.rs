@@ -18,6 +18,8 @@ const JAVA: [&str; 4] = ["-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=
 #[derive(Debug)]
 pub struct SchemaRegistry {
     port: ReservedPort,
+    /// The port for TLS.
+    secure_port: ReservedPort,
     /// The process ends when it is dropped together with the registry.
     _process: ServerProcess,
 }
@@ -25,18 +27,27 @@ pub struct SchemaRegistry {
 impl SchemaRegistry {
     /// Starts an empty registry, whose output goes to a file in `directory`, and waits until it serves.
     pub fn start(directory: &Path) -> Result<Self, StartError> {
-        on_free_ports(|_| Self::attempt(directory))
+        on_free_ports(|_| Self::attempt(directory, &[]))
     }
 
-    fn attempt(directory: &Path) -> Result<Self, StartError> {
-        let reserved = ReservedPort::take().map_err(|error| StartError::io(Path::new("java"), &error))?;
+    /// The same, but it also serves TLS, at [`SchemaRegistry::secure_url`], with this certificate and its key (files in PEM form).
+    pub fn start_with_tls(directory: &Path, certificate: &Path, key: &Path) -> Result<Self, StartError> {
+        let properties = [("certificate.files", certificate), ("certificate.key-files", key)];
+        on_free_ports(|_| Self::attempt(directory, &properties))
+    }
+
+    fn attempt(directory: &Path, tls: &[(&str, &Path)]) -> Result<Self, StartError> {
+        let reserve = || ReservedPort::take().map_err(|error| StartError::io(Path::new("java"), &error));
+        let (reserved, secure_port) = (reserve()?, reserve()?);
         let port = reserved.number();
         let mut command = Command::new("java");
         command.args(JAVA).arg("-Dquarkus.http.host=127.0.0.1").arg(format!("-Dquarkus.http.port={port}"));
+        command.arg(format!("-Dquarkus.http.ssl-port={}", secure_port.number()));
+        command.args(tls.iter().map(|(name, file)| format!("-Dquarkus.http.ssl.{name}={}", file.display())));
         command.arg("-jar").arg(apicurio_jar()).current_dir(directory);
         let mut process = ServerProcess::spawn(&mut command, &directory.join("schema-registry.log"))?;
         process.await_ready(|| http::status(port, "GET", &format!("{PATH}/subjects"), "") == Some(200))?;
-        Ok(Self { port: reserved, _process: process })
+        Ok(Self { port: reserved, secure_port, _process: process })
     }
 
     /// The address that the registry listens on.
@@ -52,6 +63,11 @@ impl SchemaRegistry {
     /// The same for clients that reach it elsewhere, such as at a [`Proxy`](crate::Proxy).
     pub fn url_at(address: SocketAddr) -> String {
         format!("http://{address}{PATH}")
+    }
+
+    /// The address for clients that use TLS, with its path.
+    pub fn secure_url(&self) -> String {
+        format!("https://127.0.0.1:{}{PATH}", self.secure_port.number())
     }
 
     /// Registers a schema under a subject, as a producer would, and returns its number.

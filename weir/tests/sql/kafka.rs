@@ -11,7 +11,7 @@ use weir_servers::{KafkaCluster, ServerProcess};
 use super::cluster::{Cluster, PATIENCE, until};
 use super::run_with;
 
-fn create_topic(kafka: &KafkaCluster, topic: &str, partitions: u32) {
+pub(crate) fn create_topic(kafka: &KafkaCluster, topic: &str, partitions: u32) {
     let (brokers, partitions) = (kafka.bootstrap_servers(), partitions.to_string());
     let arguments = ["--bootstrap-server", &brokers, "--create", "--topic", topic, "--partitions", &partitions];
     kafka.tool("org.apache.kafka.tools.TopicCommand", &arguments).expect("a topic");

@@ -1,5 +1,6 @@
 //! `weir sql` as users run it.
 
+mod avro;
 mod catalog;
 mod cluster;
 mod flights;

@@ -29,7 +29,7 @@ pub(crate) use offsets::{OffsetSpec, TopicPartition, commit_offsets, committed_o
 pub(crate) use patience::Patience;
 pub(crate) use runtime::io_runtime;
 pub(crate) use settings::{ClientSettings, Properties, PropertyError};
-pub(crate) use tls::configuration as tls_configuration;
+pub(crate) use tls::{configuration as tls_configuration, is_tls_refusal};
 pub(crate) use transactions::{
     DescribedTransaction, EndOutcome, ProducerIdentity, TransactionState, init_idempotent_producer, open_transactions,
 };

@@ -1,5 +1,6 @@
 //! TLS to brokers, with certificates in PEM form.
 
+use std::io;
 use std::sync::{Arc, OnceLock};
 
 use rustls::pki_types::pem::PemObject;
@@ -93,8 +94,13 @@ pub(super) async fn wrap(tls: &Tls, stream: TcpStream, address: &str) -> Result<
     let name = ServerName::try_from(host.to_owned()).map_err(|error| refused(format!("{host:?} is no host name: {error}")))?;
     let configuration = tls.configuration().map_err(|error| refused(error.to_string()))?;
     let connected = TlsConnector::from(configuration).connect(name, stream).await;
-    connected.map_err(|error| match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-        Some(_) => refused(format!("TLS: {error}")),
-        None => ClientError::Connection { address: address.to_owned(), reason: format!("TLS: {error}") },
+    connected.map_err(|error| match is_tls_refusal(&error) {
+        true => refused(format!("TLS: {error}")),
+        false => ClientError::Connection { address: address.to_owned(), reason: format!("TLS: {error}") },
     })
+}
+
+/// Whether one of the two ends does not trust or understand the other. Trying again does not help.
+pub(crate) fn is_tls_refusal(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>())
 }

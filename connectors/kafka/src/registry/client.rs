@@ -1,6 +1,7 @@
 //! The requests to a registry.
 
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use weir_connectors::options;
 use weir_dataflow::operator::OperatorError;
 use weir_world::Backoff;
 
-use crate::client::{Properties, tls_configuration};
+use crate::client::{Properties, is_tls_refusal, tls_configuration};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -165,7 +166,10 @@ impl Registry {
             (None, None) => request,
         };
         let away = |error: reqwest::Error| Failure::Away(causes(&error.without_url()));
-        let mut answer = request.send().await.map_err(away)?;
+        let mut answer = request.send().await.map_err(|error| match is_refused_by_tls(&error) {
+            true => Failure::Refused(causes(&error.without_url())),
+            false => away(error),
+        })?;
         let status = answer.status();
         let mut body = Vec::new();
         while let Some(chunk) = answer.chunk().await.map_err(away)? {
@@ -219,8 +223,14 @@ fn refusal(status: StatusCode, body: &[u8]) -> Failure {
     if is_away { Failure::Away(reason) } else { Failure::Refused(reason) }
 }
 
+/// Whether TLS failed because one of the two ends does not trust or understand the other.
+fn is_refused_by_tls(error: &reqwest::Error) -> bool {
+    let causes = std::iter::successors(error.source(), |cause| (*cause).source());
+    causes.filter_map(|cause| cause.downcast_ref::<std::io::Error>()).any(is_tls_refusal)
+}
+
 /// The text of an error and its causes. reqwest's own text omits the causes.
-fn causes(error: &dyn std::error::Error) -> String {
+fn causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
@@ -232,6 +242,9 @@ fn causes(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+
     use weir_servers::{SchemaRegistry, free_port};
 
     use super::*;
@@ -266,6 +279,41 @@ mod tests {
         assert!(!error.message.contains("secret"), "{error:?}");
         let error = wait(registry.register("s", "\"string\"")).unwrap_err();
         assert!(error.code == "KAFKA-REGISTRY" && error.message.contains("subject \"s\""), "{error:?}");
+    }
+
+    /// What a registry hears if it is asked with these options. It refuses.
+    fn heard(options: RegistryOptions) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let listening = std::thread::spawn(move || {
+            let (mut stream, mut heard) = (listener.accept().unwrap().0, String::new());
+            while !heard.ends_with("\r\n\r\n") {
+                let mut piece = [0; 1_000];
+                let count = stream.read(&mut piece).unwrap();
+                assert!(count > 0, "the request has an end");
+                heard += std::str::from_utf8(&piece[..count]).unwrap();
+            }
+            stream.write_all(b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 4\r\n\r\nwho?").unwrap();
+            heard
+        });
+        let error = wait(Registry::new("source.kafka", &RegistryOptions { url, ..options }).unwrap().schema(1)).unwrap_err();
+        assert!(
+            error.code == "KAFKA-REGISTRY-REFUSED" && error.message.contains("401") && error.message.contains("who?"),
+            "{error:?}"
+        );
+        assert!(!error.message.contains("secret"), "{error:?}");
+        listening.join().unwrap().to_lowercase()
+    }
+
+    #[test]
+    fn a_login_goes_with_every_request_and_one_that_is_wrong_is_not_tried_again() {
+        let none = RegistryOptions::default();
+        assert!(!heard(none.clone()).contains("authorization"));
+        let heard_user = heard(RegistryOptions { basic_auth: Some("me:secret".to_owned()), ..none.clone() });
+        // base64 of me:secret, as RFC 7617 has it, in lower case.
+        assert!(heard_user.contains("authorization: basic bwu6c2vjcmv0\r\n"), "{heard_user}");
+        let heard_token = heard(RegistryOptions { bearer_token: Some("secret-token".to_owned()), ..none });
+        assert!(heard_token.contains("authorization: bearer secret-token\r\n"), "{heard_token}");
     }
 
     #[test]

@@ -8,10 +8,13 @@
 //! Records that are written again lie behind all others. So that each partition keeps the order in which its rows were written, the
 //! transactions of later checkpoints are then not committed, but aborted and written again as well.
 
+#[cfg(test)]
+mod tests;
+
 use crate::client::{DescribedTransaction, EndOutcome, ProducerIdentity, TransactionState};
 
 /// What to do next about a stored transaction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Step {
     /// Its records count, once.
     Settled,

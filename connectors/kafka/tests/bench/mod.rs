@@ -1,5 +1,7 @@
 //! Drives sources and sinks as a worker does, against a real cluster.
 
+pub(crate) mod certificates;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
