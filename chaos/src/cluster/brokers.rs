@@ -11,6 +11,7 @@ use crate::workload::kafka::{RESULTS, TOPICS};
 
 const NODES: usize = 3;
 const CONSUMER: &str = "org.apache.kafka.tools.consumer.ConsoleConsumer";
+const TRANSACTIONS: &str = "org.apache.kafka.tools.TransactionsCommand";
 /// The consumer that reads the results at the end waits this long for more of them, in milliseconds; the next times if it has read
 /// fewer than the other one. Markers of commits are written after the commit is acknowledged.
 const NO_MORE_MS: [&str; 3] = ["5000", "20000", "60000"];
@@ -64,8 +65,29 @@ impl Brokers {
     /// The node that coordinates a transaction under way; `None` if there is none now.
     pub fn coordinator(&self) -> io::Result<Option<usize>> {
         let brokers = self.nodes.bootstrap_servers();
-        let listed = self.nodes.tool("org.apache.kafka.tools.TransactionsCommand", &["--bootstrap-server", &brokers, "list"])?;
+        let listed = self.nodes.tool(TRANSACTIONS, &["--bootstrap-server", &brokers, "list"])?;
         Ok(coordinator(&listed))
+    }
+
+    /// Writes into a directory how transactions and producers stand, and what the nodes have logged. One who looks for missing
+    /// results needs it.
+    pub fn note_state(&self, logs: &Path) -> io::Result<()> {
+        let brokers = self.nodes.bootstrap_servers();
+        let ask = |arguments: &[&str]| {
+            let asked = self.nodes.tool(TRANSACTIONS, &[&["--bootstrap-server", &brokers], arguments].concat());
+            format!("{}:\n{}\n", arguments.join(" "), asked.unwrap_or_else(|error| error.to_string()))
+        };
+        let mut text = ask(&["list"]);
+        for (topic, partitions) in TOPICS {
+            for partition in 0..partitions {
+                text += &ask(&["describe-producers", "--topic", topic, "--partition", &partition.to_string()]);
+            }
+        }
+        std::fs::write(logs.join("transactions.log"), text)?;
+        for node in 0..self.nodes.size() {
+            std::fs::copy(self.nodes.log(node), logs.join(format!("broker-{node}.log")))?;
+        }
+        Ok(())
     }
 
     /// Starts killed nodes again, and waits until all serve.

@@ -10,6 +10,7 @@ use weir_storage::checkpoint::layout;
 use super::partition::network;
 use super::pause::await_stopped;
 use super::{Draw, Effect};
+use crate::cluster::brokers::Brokers;
 use crate::cluster::network::Direction;
 use crate::run::scene::{PATIENCE, Scene};
 
@@ -60,8 +61,10 @@ fn outlast(
     let names = scene.cluster.taskmanager_names();
     let pids = names.iter().map(|name| scene.pid(name)).collect::<io::Result<Vec<_>>>()?;
     let logged: Vec<_> = names.iter().map(|name| scene.log_of(name).len()).collect();
-    // Without results there is nothing to commit.
-    let committing = scene.until(PATIENCE, |_| scene.kafka.as_ref().filter(|kafka| kafka.consumed() > 0).map(drop));
+    // Without new results there is nothing to commit.
+    let consumed = || scene.kafka.as_ref().map_or(0, Brokers::consumed);
+    let before = consumed();
+    let committing = scene.until(PATIENCE, |_| (consumed() > before).then_some(()));
     let checkpoint = committing.and_then(|()| await_metadata(scene));
     for name in &names {
         scene.cluster.pause(name)?;

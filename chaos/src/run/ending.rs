@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use weir_client::ClusterClient;
 use weir_protocol::JobId;
-use weir_protocol::rest::CheckpointEntry;
+use weir_protocol::rest::{CheckpointEntry, JobDescription};
 use weir_servers::Patience;
 use weir_storage::checkpoint::{layout, metadata};
 
@@ -92,8 +92,14 @@ pub(super) fn end(scene: &mut Scene, job: &JudgedJob, query: Option<Query>, outp
     // The job may have to read everything again at its given rate, and it may have to recover once more.
     let bound = Duration::from_secs(job.rows() / job.rows_per_second()) + super::RECOVERY_BOUND;
     progress("waiting for the jobs to end");
-    if let (JudgedJob::Kafka(job), Some(kafka), Some(id)) = (job, &scene.kafka, scene.view.get().watched) {
-        await_results(scene, kafka, job.results(), bound);
+    if let (JudgedJob::Kafka(job), Some(id)) = (job, scene.view.get().watched) {
+        if !await_results(scene, job.results(), bound) && !scene.stopped() {
+            progress("results are missing; writing down how the job and the transactions stand, and starting Kafka's nodes anew");
+            let described = runtime.block_on(client.describe(id, CALL));
+            note_state(scene, described.ok().as_ref())?;
+            restart_nodes(scene)?;
+            await_results(scene, job.results(), bound);
+        }
         runtime.block_on(client.stop(id, None, false, super::RECOVERY_BOUND)).map_err(io::Error::other)?;
     }
     let ended = |scene: &Scene| scene.view.get().job.is_some_and(|job| job.status.is_globally_terminal());
@@ -128,12 +134,31 @@ pub(super) fn end(scene: &mut Scene, job: &JudgedJob, query: Option<Query>, outp
     Ok(())
 }
 
-/// Waits until Kafka's consumer has read this many results. The judge says what is missing if they don't come.
-fn await_results(scene: &Scene, kafka: &Brokers, count: usize, bound: Duration) {
+/// Waits until Kafka's consumer has read this many results. Returns whether it has. The judge says what is missing if they don't come.
+fn await_results(scene: &Scene, count: usize, bound: Duration) -> bool {
     let patience = Patience::of(bound);
-    while kafka.consumed() < count && !patience.is_over() && !scene.stopped() {
+    let has_all = || scene.kafka.as_ref().is_none_or(|kafka| kafka.consumed() >= count);
+    while !has_all() && !patience.is_over() && !scene.stopped() {
         std::thread::sleep(PACE);
     }
+    has_all()
+}
+
+/// Writes into the logs how a job and Kafka stand, for one who looks for missing results.
+fn note_state(scene: &Scene, job: Option<&JobDescription>) -> io::Result<()> {
+    let logs = scene.cluster.logs();
+    if let Some(job) = job {
+        std::fs::write(logs.join("job.json"), serde_json::to_string_pretty(job)?)?;
+    }
+    scene.kafka.as_ref().map_or(Ok(()), |kafka| kafka.note_state(&logs))
+}
+
+/// What Kafka's operator would do if its nodes do not find together again, as happens on a busy machine. It tells results that can't be
+/// seen yet from results that are lost.
+fn restart_nodes(scene: &mut Scene) -> io::Result<()> {
+    let Some(kafka) = &mut scene.kafka else { return Ok(()) };
+    let nodes: Vec<_> = (0..kafka.nodes.size()).collect();
+    kafka.restart(&nodes).map_err(io::Error::other)
 }
 
 /// Files below the checkpoint root that belong to jobs. Savepoints are not among them, because they belong to users.

@@ -211,11 +211,11 @@ impl JobMaster {
     /// Changes the state of an execution, if the transition is legal. Returns whether it changed.
     pub(super) fn set_execution_state(&mut self, place: Place, state: ExecutionState, now: Millis) -> bool {
         let wall = self.wall(now);
-        let Some(execution) = &mut self.graph.subtask_mut(place).execution else { return false };
-        match execution.transition(state, wall) {
+        let Some(attempt) = self.graph.execution(place).map(|execution| execution.attempt) else { return false };
+        match self.graph.transition(place, state, wall) {
             Ok(()) => true,
             Err(illegal) => {
-                tracing::debug!(attempt = %execution.attempt, %illegal, "ignored");
+                tracing::debug!(%attempt, %illegal, "ignored");
                 false
             }
         }

@@ -340,7 +340,7 @@ impl JobMaster {
             let generation = self.generation;
             self.coordinate(CheckpointEvent::TasksRunning { attempts, generation }, now, out);
         }
-        if self.graph.executions().all(|execution| execution.input_ended) {
+        if self.graph.all_inputs_ended() {
             self.coordinate(CheckpointEvent::InputEnded, now, out);
         }
     }

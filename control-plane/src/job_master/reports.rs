@@ -42,11 +42,7 @@ impl JobMaster {
                     self.coordinate(CheckpointEvent::Declined(decline), now, out);
                 }
             }
-            TaskManagerReport::InputEnded(attempt) => {
-                if let Some((_, execution)) = self.graph.current(attempt) {
-                    execution.input_ended = true;
-                }
-            }
+            TaskManagerReport::InputEnded(attempt) => self.graph.input_ended(attempt),
             TaskManagerReport::Metrics(metrics) => self.metrics(&metrics),
         }
     }

@@ -18,7 +18,7 @@ use weir_storage::checkpoint::CheckpointStorage;
 use weir_world::{Millis, MonotonicClock, random_id, wall_clock_ms};
 
 use super::effect::{JobEnded, JobMasterEffect};
-use super::event::{JobMasterEvent, TaskManagerReport};
+use super::event::JobMasterEvent;
 use super::gateway::{JobMasterGateway, MailboxEnd, Message, mailbox};
 use super::view::JobView;
 use super::{JobMaster, JobMasterOptions, JobToRun};
@@ -30,8 +30,10 @@ use crate::drills::DrillWatch;
 use crate::resource_manager::gateway::ResourceManagerGateway;
 use crate::rpc::links::{NotSent, TaskManagerLinks};
 
-/// Minimum time between two views that differ only in numbers, milliseconds.
+/// Minimum time between two views of the same status, milliseconds. With many tasks it is longer, see [`VIEW_SHARE`].
 const VIEW_INTERVAL_MS: u64 = 50;
+/// While much happens, at most one part in this many of the time goes into views.
+const VIEW_SHARE: u64 = 20;
 
 /// Called when a job has ended, with the result and the last view. Only this call gets a view with a terminal status, because the
 /// result must be durable before it is shown (R2).
@@ -125,7 +127,8 @@ struct Runner {
     running: FuturesUnordered<BoxFuture<'static, Option<JobMasterEvent>>>,
     requests: u64,
     askers: BTreeMap<u64, oneshot::Sender<SavepointOutcome>>,
-    published_at: Millis,
+    /// Until when a view of the same status waits.
+    publish_again_at: Millis,
     view_is_old: bool,
     last_word: Option<LastWord>,
     /// Whether the job has been RUNNING under this leader.
@@ -159,7 +162,7 @@ impl Runner {
             running: FuturesUnordered::new(),
             requests: 0,
             askers: BTreeMap::new(),
-            published_at: Millis(0),
+            publish_again_at: Millis(0),
             view_is_old: false,
             last_word: None,
             has_run: false,
@@ -167,39 +170,39 @@ impl Runner {
     }
 
     async fn run(mut self) {
-        self.handle(JobMasterEvent::Start, false);
+        self.handle(JobMasterEvent::Start);
         let store = self.context.store.look();
         if store != StoreAvailability::Available {
-            self.handle(JobMasterEvent::Store(store), false);
+            self.handle(JobMasterEvent::Store(store));
         }
         let restarts_free_ms = self.context.drills.look();
         if restarts_free_ms > 0 {
-            self.handle(JobMasterEvent::Drill { restarts_free_ms }, false);
+            self.handle(JobMasterEvent::Drill { restarts_free_ms });
         }
         while self.last_word.is_none() {
             if self.mailbox.take_overrun() {
-                self.handle(JobMasterEvent::MessagesLost, false);
+                self.handle(JobMasterEvent::MessagesLost);
             }
             // The deadline is also checked here, so that a flood of messages can't delay it.
             let deadline = self.core.next_deadline();
             if deadline.is_some_and(|deadline| deadline <= self.clock.now()) {
-                self.handle(JobMasterEvent::Tick, false);
+                self.handle(JobMasterEvent::Tick);
                 tokio::task::yield_now().await;
             }
             self.publish(false);
-            let publish_at = self.view_is_old.then(|| self.published_at.after(VIEW_INTERVAL_MS));
+            let publish_at = self.view_is_old.then_some(self.publish_again_at);
             let wake_at = self.core.next_deadline().into_iter().chain(publish_at).min();
             tokio::select! {
                 biased;
                 _ = self.mailbox.suspended.changed() => return,
                 Some(outcome) = self.running.next(), if !self.running.is_empty() => {
                     if let Some(event) = outcome {
-                        self.handle(event, false);
+                        self.handle(event);
                     }
                 }
-                store = self.context.store.changed() => self.handle(JobMasterEvent::Store(store), false),
+                store = self.context.store.changed() => self.handle(JobMasterEvent::Store(store)),
                 // This is before messages, because the effects of a drill come after its beginning.
-                restarts_free_ms = self.context.drills.changed() => self.handle(JobMasterEvent::Drill { restarts_free_ms }, false),
+                restarts_free_ms = self.context.drills.changed() => self.handle(JobMasterEvent::Drill { restarts_free_ms }),
                 message = self.mailbox.messages.recv() => match message {
                     Some(message) => self.take(message),
                     None => return, // No gateway is left, because leadership has ended.
@@ -223,27 +226,16 @@ impl Runner {
 
     fn take(&mut self, message: Message) {
         match message {
-            Message::Event(event) => {
-                let figures_only = matches!(
-                    &event,
-                    JobMasterEvent::Report {
-                        report: TaskManagerReport::Metrics(_)
-                            | TaskManagerReport::Acknowledge(_)
-                            | TaskManagerReport::InputEnded(_),
-                        ..
-                    }
-                );
-                self.handle(event, figures_only);
-            }
+            Message::Event(event) => self.handle(event),
             Message::Savepoint { target_directory, stop, reply } => {
                 let request = self.ask(reply);
                 let request = CheckpointRequest { request, savepoint: true, target_directory, stop };
-                self.handle(JobMasterEvent::Checkpoint(CheckpointEvent::Requested(request)), false);
+                self.handle(JobMasterEvent::Checkpoint(CheckpointEvent::Requested(request)));
             }
             Message::Checkpoint { reply } => {
                 let request = self.ask(reply);
                 let request = CheckpointRequest { request, savepoint: false, target_directory: None, stop: false };
-                self.handle(JobMasterEvent::Checkpoint(CheckpointEvent::Requested(request)), false);
+                self.handle(JobMasterEvent::Checkpoint(CheckpointEvent::Requested(request)));
             }
         }
     }
@@ -254,7 +246,7 @@ impl Runner {
         self.requests
     }
 
-    fn handle(&mut self, event: JobMasterEvent, figures_only: bool) {
+    fn handle(&mut self, event: JobMasterEvent) {
         let before = self.core.status();
         let effects = self.core.handle(event, self.clock.now());
         if before != JobStatus::Running && self.core.status() == JobStatus::Running {
@@ -267,12 +259,10 @@ impl Runner {
             self.perform(effect, &mut lost);
         }
         for event in lost {
-            self.handle(event, false);
+            self.handle(event);
         }
         self.view_is_old = true;
-        if !figures_only {
-            self.publish(true);
-        }
+        self.publish(before != self.core.status());
     }
 
     fn perform(&mut self, effect: JobMasterEffect, lost: &mut Vec<JobMasterEvent>) {
@@ -318,16 +308,17 @@ impl Runner {
         }
     }
 
-    fn publish(&mut self, now: bool) {
+    /// Publishes a new view: at once if the status is another one, otherwise not too often, because thousands of tasks may report.
+    fn publish(&mut self, at_once: bool) {
         let at = self.clock.now();
-        let due = now || at.since(self.published_at) >= VIEW_INTERVAL_MS;
         // R2: the Dispatcher shows a terminal status after it has made it durable.
-        if !self.view_is_old || !due || self.core.status().is_globally_terminal() {
+        if !self.view_is_old || !(at_once || at >= self.publish_again_at) || self.core.status().is_globally_terminal() {
             return;
         }
         self.view_is_old = false;
-        self.published_at = at;
         self.mailbox.view.send_replace(Arc::new(self.core.view(at)));
+        let built = self.clock.now();
+        self.publish_again_at = built.after(VIEW_INTERVAL_MS.max(built.since(at) * VIEW_SHARE));
     }
 }
 

@@ -41,9 +41,9 @@ pub struct DeploymentPlan<'a> {
 pub fn deploy(graph: &mut ExecutionGraph, plan: &DeploymentPlan<'_>) -> Vec<(TaskManagerId, Deployment)> {
     for place in plan.places {
         let Some(slot) = plan.slots.get(&place.1) else { continue };
-        let subtask = graph.subtask_mut(*place);
-        let attempt = ExecutionAttemptId { job: plan.job, execution_vertex: subtask.id, generation: plan.generation };
-        subtask.replace(Execution::deploying(attempt, slot.clone(), plan.wall_ms));
+        let id = graph.subtask(*place).id;
+        let attempt = ExecutionAttemptId { job: plan.job, execution_vertex: id, generation: plan.generation };
+        graph.replace(*place, Execution::deploying(attempt, slot.clone(), plan.wall_ms));
     }
     let mut tasks: BTreeMap<TaskManagerId, Vec<TaskDeployment>> = BTreeMap::new();
     let restore = plan.restore.map(|checkpoint| Assignment::new(checkpoint, &graph.graph));

@@ -3,7 +3,7 @@
 //! One slot holds one subtask of every vertex (slot sharing), so a job needs as many slots as its widest vertex has
 //! subtasks. A slot keeps its number over restarts, so that tasks go back to where they were.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use weir_protocol::{AllocationId, TaskManagerId};
 
@@ -35,11 +35,9 @@ impl SlotPool {
 
     /// Adds granted slots. Returns the slots that the job does not need, which the caller must release.
     pub fn offer(&mut self, slots: Vec<GrantedSlot>) -> Vec<AllocationId> {
-        let mut surplus = Vec::new();
+        let (mut surplus, in_use) = (Vec::new(), self.assigned.values().map(|slot| slot.allocation).collect::<BTreeSet<_>>());
         for slot in slots {
-            let known =
-                self.free.contains_key(&slot.allocation) || self.assigned.values().any(|held| held.allocation == slot.allocation);
-            if known {
+            if self.free.contains_key(&slot.allocation) || in_use.contains(&slot.allocation) {
                 continue; // A repeated grant changes nothing.
             }
             if self.missing() == 0 {
@@ -68,17 +66,30 @@ impl SlotPool {
     /// Assigns a slot to every number. Numbers that have a slot keep it. Each new slot comes from the TaskManager that has the
     /// fewest. Call this only when no slot is missing.
     pub fn assign(&mut self) -> &BTreeMap<u32, GrantedSlot> {
-        for number in 0..self.needed {
-            if self.assigned.contains_key(&number) {
-                continue;
+        if self.free.is_empty() {
+            return &self.assigned;
+        }
+        let mut load: BTreeMap<&TaskManagerId, usize> = BTreeMap::new();
+        for slot in self.assigned.values() {
+            *load.entry(&slot.task_manager).or_default() += 1;
+        }
+        let mut free: BTreeMap<&TaskManagerId, BTreeMap<u32, AllocationId>> = BTreeMap::new();
+        for slot in self.free.values() {
+            free.entry(&slot.task_manager).or_default().insert(slot.slot, slot.allocation);
+        }
+        let mut next: BTreeSet<_> = free.keys().map(|home| (load.get(home).copied().unwrap_or(0), *home)).collect();
+        let numbers = (0..self.needed).filter(|number| !self.assigned.contains_key(number));
+        let mut chosen = Vec::new();
+        for number in numbers {
+            let Some((load, home)) = next.pop_first() else { break };
+            let Some(slots) = free.get_mut(home) else { continue };
+            chosen.extend(slots.pop_first().map(|(_, allocation)| (number, allocation)));
+            if !slots.is_empty() {
+                next.insert((load + 1, home));
             }
-            let load =
-                |task_manager: &TaskManagerId| self.assigned.values().filter(|slot| &slot.task_manager == task_manager).count();
-            let order = |slot: &&GrantedSlot| (load(&slot.task_manager), slot.task_manager.clone(), slot.slot);
-            let Some(next) = self.free.values().min_by_key(order).map(|slot| slot.allocation) else { break };
-            if let Some(slot) = self.free.remove(&next) {
-                self.assigned.insert(number, slot);
-            }
+        }
+        for (number, allocation) in chosen {
+            self.assigned.extend(self.free.remove(&allocation).map(|slot| (number, slot)));
         }
         &self.assigned
     }
@@ -103,6 +114,39 @@ mod tests {
             let mut pool = SlotPool::new(4);
             assert!(pool.offer(grants).is_empty());
             assert_eq!(homes(&mut pool), expected);
+        }
+    }
+
+    /// The same choice, one look at everything for each number.
+    fn assigned_slowly(mut pool: SlotPool) -> BTreeMap<u32, GrantedSlot> {
+        for number in (0..pool.needed).filter(|number| !pool.assigned.contains_key(number)).collect::<Vec<_>>() {
+            let load = |slot: &GrantedSlot| pool.assigned.values().filter(|held| held.task_manager == slot.task_manager).count();
+            let order = |slot: &&GrantedSlot| (load(slot), slot.task_manager.clone(), slot.slot);
+            let next = pool.free.values().min_by_key(order).map(|slot| slot.allocation).expect("no slot is missing");
+            pool.assigned.extend(pool.free.remove(&next).map(|slot| (number, slot)));
+        }
+        pool.assigned
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn each_slot_comes_from_the_task_manager_with_the_fewest(
+            first in proptest::collection::btree_set((0_u32..5, 0_u32..8), 1..30),
+            second in proptest::collection::btree_set((5_u32..8, 0_u32..8), 0..12),
+            lost in 0_u32..5,
+        ) {
+            let granted = |slots: std::collections::BTreeSet<(u32, u32)>| -> Vec<GrantedSlot> {
+                slots.into_iter().map(|(home, number)| slot(u128::from(home * 100 + number), &format!("tm-{home}"), number)).collect()
+            };
+            let (first, second) = (granted(first), granted(second));
+            let mut pool = SlotPool::new(first.len() as u32);
+            pool.offer(first);
+            proptest::prop_assert_eq!(assigned_slowly(pool.clone()), pool.assign().clone());
+            pool.lose(&TaskManagerId(format!("tm-{lost}")));
+            pool.offer(second);
+            if pool.missing() == 0 {
+                proptest::prop_assert_eq!(assigned_slowly(pool.clone()), pool.assign().clone());
+            }
         }
     }
 

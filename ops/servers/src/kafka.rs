@@ -16,6 +16,8 @@ mod tests;
 
 /// What is started, in errors.
 const NAME: &str = "the Kafka node";
+/// What a node prints goes there.
+const SERVER_LOG: &str = "server.log";
 /// Small and quick to start: the second compiler would take processor time from the tests.
 const JAVA: [&str; 3] = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"];
 /// The heap of a node, and of a tool.
@@ -141,6 +143,11 @@ impl KafkaCluster {
         api_versions::answers(self.broker_addresses()[number])
     }
 
+    /// The log of a node.
+    pub fn log(&self, number: usize) -> PathBuf {
+        self.nodes[number].directory.join(SERVER_LOG)
+    }
+
     /// Pauses a node (SIGSTOP).
     pub fn pause(&self, number: usize) {
         self.nodes[number].process.iter().for_each(ServerProcess::pause);
@@ -194,7 +201,7 @@ impl KafkaCluster {
         let node = &mut self.nodes[number];
         let mut command = java();
         command.arg(HEAP).args(&self.options.java).arg("kafka.Kafka").arg(node.properties()).current_dir(&node.directory);
-        node.process = Some(ServerProcess::spawn(&mut command, &node.directory.join("server.log"))?);
+        node.process = Some(ServerProcess::spawn(&mut command, &node.directory.join(SERVER_LOG))?);
         Ok(())
     }
 }

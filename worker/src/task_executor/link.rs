@@ -14,8 +14,9 @@ use weir_world::net::connect_channel;
 use super::event::{Event, LinkNumber};
 use crate::network::server::AbortOnDrop;
 
-/// Most messages that wait for the connection. If there are more, the connection is stuck.
-const OUT_QUEUE: usize = 4096;
+/// Most messages that wait for the connection. If there are more, the connection is stuck. All tasks of a TaskManager may report at the
+/// same moment, before any message is sent.
+const OUT_QUEUE: usize = 65_536;
 /// Longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Interval of HTTP/2 pings, and longest wait for their answer.
@@ -128,4 +129,29 @@ async fn converse(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_protocol::{ExecutionAttemptId, ExecutionVertexId, Generation, JobId, JobVertexId, LeaderEpoch};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn thousands_of_tasks_may_report_before_anything_is_sent() {
+        let leader = LeaderAddress {
+            epoch: LeaderEpoch(1),
+            name: "jm-1".to_owned(),
+            rpc_address: "127.0.0.1:1".to_owned(),
+            rest_address: String::new(),
+        };
+        let (events, _events) = mpsc::channel(1);
+        let link = LeaderLink::open(LinkNumber(1), leader, events);
+        for subtask in 0..50_000 {
+            let execution_vertex = ExecutionVertexId { vertex: JobVertexId::default(), subtask };
+            let generation = Generation { epoch: LeaderEpoch(1), attempt: 1 };
+            let attempt = ExecutionAttemptId { job: JobId::default(), execution_vertex, generation };
+            link.send(ToJobManager::InputEnded(attempt)).expect("there is room");
+        }
+    }
 }

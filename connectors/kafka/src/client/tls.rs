@@ -102,5 +102,7 @@ pub(super) async fn wrap(tls: &Tls, stream: TcpStream, address: &str) -> Result<
 
 /// Whether one of the two ends does not trust or understand the other. Trying again does not help.
 pub(crate) fn is_tls_refusal(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>())
+    let Some(inner) = error.get_ref() else { return false };
+    // HTTP clients put one error into another.
+    inner.is::<rustls::Error>() || inner.downcast_ref::<io::Error>().is_some_and(is_tls_refusal)
 }

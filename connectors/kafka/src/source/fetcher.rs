@@ -16,6 +16,7 @@ use weir_world::Backoff;
 
 use super::aborted::AbortedTransactions;
 use super::buffer::{Buffer, Chunk, Fetched};
+use super::open_transaction::OpenTransaction;
 use super::partition::{SourcePartition, owner};
 use super::settings::FetchSettings;
 use crate::client::{
@@ -62,12 +63,22 @@ struct Position {
     held_until: Instant,
     backoff: Backoff,
     failing_since: Option<Instant>,
+    open_transaction: OpenTransaction,
 }
 
 impl Position {
     fn new(partition: &SourcePartition, now: Instant) -> Self {
         let SourcePartition { topic, id, next, stop } = partition.clone();
-        Self { topic, id, next, stop, held_until: now, backoff: RETRY, failing_since: None }
+        Self {
+            topic,
+            id,
+            next,
+            stop,
+            held_until: now,
+            backoff: RETRY,
+            failing_since: None,
+            open_transaction: OpenTransaction::default(),
+        }
     }
 
     fn is_done(&self) -> bool {
@@ -76,6 +87,21 @@ impl Position {
 
     fn name(&self) -> String {
         format!("{}-{}", self.topic, self.id)
+    }
+
+    /// Says in the log if an answer without records stays without them, because a transaction does not end.
+    fn tell_of_open_transaction(&mut self, data: &PartitionData, now: Instant) {
+        let waits = data.last_stable_offset >= 0 && data.last_stable_offset <= self.next && self.next < data.high_watermark;
+        if let Some(waited) = self.open_transaction.nothing_came(waits, now) {
+            tracing::warn!(
+                topic = self.topic,
+                partition = self.id,
+                offset = self.next,
+                behind = data.high_watermark - self.next,
+                waited_s = waited.as_secs(),
+                "a partition waits for a transaction that a producer has left open; kafka-transactions.sh find-hanging shows it"
+            );
+        }
     }
 }
 
@@ -253,7 +279,7 @@ impl Fetcher {
                     .position(|position| position.id == data.partition_index && position.topic == topic.topic.as_str());
                 let Some(index) = found else { continue };
                 match ResponseError::try_from_code(data.error_code) {
-                    None => fetched.extend(self.chunk(index, data)?),
+                    None => fetched.extend(self.chunk(index, data, now)?),
                     Some(ResponseError::OffsetOutOfRange) => return Err(self.out_of_range(index)),
                     Some(_) => {
                         self.view.want();
@@ -266,19 +292,21 @@ impl Fetcher {
         Ok(())
     }
 
-    fn chunk(&mut self, index: usize, data: PartitionData) -> Result<Option<Fetched>, OperatorError> {
+    fn chunk(&mut self, index: usize, data: PartitionData, now: Instant) -> Result<Option<Fetched>, OperatorError> {
         let position = &mut self.positions[index];
         position.failing_since = None;
         position.backoff.reset();
-        let bytes = data.records.unwrap_or_default();
+        let bytes = data.records.clone().unwrap_or_default();
         let (mut at, mut next) = (0, position.next);
         while let Some(header) = BatchHeader::read(&bytes[at..]).map_err(|error| corrupt(&position.name(), &error))? {
             at += header.bytes;
             next = next.max(header.last_offset.saturating_add(1));
         }
         if at == 0 {
+            position.tell_of_open_transaction(&data, now);
             return Ok(None);
         }
+        position.open_transaction.passed();
         position.next = next;
         let aborted = data.aborted_transactions.unwrap_or_default();
         let aborted = aborted.iter().map(|aborted| (aborted.first_offset, aborted.producer_id.0)).collect();

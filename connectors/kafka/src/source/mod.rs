@@ -13,6 +13,7 @@ mod dead_letters;
 mod fetcher;
 mod group;
 mod metadata_columns;
+mod open_transaction;
 mod partition;
 mod rows;
 mod settings;

@@ -14,7 +14,7 @@ pub struct Execution {
     /// The newest counters from its TaskManager.
     pub metrics: Option<TaskMetrics>,
     /// Whether it has processed all of its input and waits for the final checkpoint.
-    pub input_ended: bool,
+    pub(super) input_ended: bool,
     /// When it was deployed: wall-clock milliseconds since 1970.
     pub started_at: u64,
     /// When it ended: wall-clock milliseconds since 1970.
@@ -53,7 +53,7 @@ impl Execution {
     }
 
     /// Changes the state if the transition table allows it. If the new state is terminal, `wall_ms` is recorded as the end.
-    pub fn transition(&mut self, to: ExecutionState, wall_ms: u64) -> Result<(), IllegalTransition> {
+    pub(super) fn transition(&mut self, to: ExecutionState, wall_ms: u64) -> Result<(), IllegalTransition> {
         if !self.state.may_become(to) {
             return Err(IllegalTransition { from: self.state, to });
         }

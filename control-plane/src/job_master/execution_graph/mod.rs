@@ -1,6 +1,7 @@
 //! The ExecutionGraph: the job graph with one node per subtask, and the state of each subtask.
 
 pub mod execution;
+mod tally;
 pub mod vertex;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,7 +13,8 @@ use weir_protocol::job_status::ExecutionState;
 use weir_protocol::{ExecutionAttemptId, ExecutionVertexId, JobVertexId, TaskManagerId};
 use weir_world::flaw::{Flaw, is_planted};
 
-use execution::Execution;
+use execution::{Execution, IllegalTransition};
+use tally::Tally;
 use vertex::{ExecutionJobVertex, ExecutionVertex};
 
 /// Identifies a subtask: the number of its vertex in the job graph's order, and the number of the subtask.
@@ -39,6 +41,7 @@ pub struct ExecutionGraph {
     /// The edges, in the job graph's order. The number of an edge is its index here.
     pub edges: Arc<[ExecutionEdge]>,
     numbers: Arc<BTreeMap<JobVertexId, usize>>,
+    tally: Tally,
 }
 
 /// A job graph that can't be executed, because an edge names a vertex that does not exist. Validation refuses such graphs.
@@ -66,7 +69,8 @@ impl ExecutionGraph {
             edges.push(ExecutionEdge { from, to, input: edge.input, partitioning: edge.partitioning.clone() });
         }
         let numbers = vertices.iter().enumerate().map(|(number, vertex)| (vertex.id, number)).collect();
-        Ok(Self { graph, vertices, edges: edges.into(), numbers: Arc::new(numbers) })
+        let tally = Tally::new(vertices.iter().map(|vertex| vertex.subtasks.len()).sum());
+        Ok(Self { graph, vertices, edges: edges.into(), numbers: Arc::new(numbers), tally })
     }
 
     /// The places of all subtasks, ordered by vertex and subtask.
@@ -88,9 +92,39 @@ impl ExecutionGraph {
         &self.vertices[place.0].subtasks[place.1 as usize]
     }
 
-    /// The subtask at a place, to be changed.
-    pub fn subtask_mut(&mut self, place: Place) -> &mut ExecutionVertex {
+    fn subtask_mut(&mut self, place: Place) -> &mut ExecutionVertex {
         &mut self.vertices[place.0].subtasks[place.1 as usize]
+    }
+
+    /// Gives the subtask at a place a new execution. The former one must have ended (F2).
+    pub fn replace(&mut self, place: Place, execution: Execution) {
+        if let Some(former) = &self.vertices[place.0].subtasks[place.1 as usize].execution {
+            self.tally.remove(former);
+        }
+        self.tally.add(&execution);
+        self.subtask_mut(place).replace(execution);
+    }
+
+    /// Changes the state of the execution at a place, if there is one and the transition table allows it. If the new state is terminal,
+    /// `wall_ms` is recorded as the end.
+    pub fn transition(&mut self, place: Place, to: ExecutionState, wall_ms: u64) -> Result<(), IllegalTransition> {
+        self.change(place, |execution| execution.transition(to, wall_ms)).unwrap_or(Ok(()))
+    }
+
+    /// Notes that a task has processed all of its input.
+    pub fn input_ended(&mut self, attempt: ExecutionAttemptId) {
+        if let Some((place, _)) = self.current(attempt) {
+            self.change(place, |execution| execution.input_ended = true);
+        }
+    }
+
+    /// Changes what the tally counts of an execution.
+    fn change<T>(&mut self, place: Place, change: impl FnOnce(&mut Execution) -> T) -> Option<T> {
+        let execution = self.vertices[place.0].subtasks[place.1 as usize].execution.as_mut()?;
+        self.tally.remove(execution);
+        let changed = change(execution);
+        self.tally.add(execution);
+        Some(changed)
     }
 
     /// The newest execution of the subtask at a place, if it was deployed.
@@ -112,13 +146,29 @@ impl ExecutionGraph {
 
     /// Whether the newest execution of every subtask is in this state.
     pub fn all_are(&self, state: ExecutionState) -> bool {
-        let is = |subtask: &ExecutionVertex| subtask.execution.as_ref().is_some_and(|execution| execution.state() == state);
-        self.vertices.iter().all(|vertex| vertex.subtasks.iter().all(is))
+        self.checked_tally().all_are(state)
+    }
+
+    /// Whether all tasks have processed all of their input.
+    pub fn all_inputs_ended(&self) -> bool {
+        self.checked_tally().all_inputs_ended()
     }
 
     /// Whether no task may still run.
     pub fn nothing_lives(&self) -> bool {
-        !self.executions().any(Execution::is_live)
+        self.checked_tally().nothing_lives()
+    }
+
+    fn checked_tally(&self) -> &Tally {
+        debug_assert_eq!(self.tally, self.counted(), "the tally misses a change");
+        &self.tally
+    }
+
+    /// What the tally must be.
+    fn counted(&self) -> Tally {
+        let mut tally = Tally::new(self.vertices.iter().map(|vertex| vertex.subtasks.len()).sum());
+        self.executions().for_each(|execution| tally.add(execution));
+        tally
     }
 
     /// The places of live executions on this TaskManager.

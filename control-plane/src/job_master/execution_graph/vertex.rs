@@ -38,7 +38,7 @@ impl ExecutionJobVertex {
 
 impl ExecutionVertex {
     /// Replaces the execution. The former execution must have ended (F2).
-    pub fn replace(&mut self, execution: Execution) {
+    pub(super) fn replace(&mut self, execution: Execution) {
         debug_assert!(!self.execution.as_ref().is_some_and(Execution::is_live), "F2: the old attempt has ended");
         if self.execution.replace(execution).is_some() {
             self.former_attempts += 1;

@@ -13,6 +13,7 @@ use weir_storage::open;
 
 use super::super::testing::{JOB, graph, slot, vertex};
 use super::*;
+use crate::job_master::event::TaskManagerReport;
 use crate::resource_manager::gateway as resource_manager;
 
 /// A timeout that is long enough for any machine.
