@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 
 use crate::Patience;
@@ -16,6 +17,8 @@ const BOUND: Duration = Duration::from_secs(120);
 /// How long a server may take to stop in order.
 const ORDERLY: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(20);
+/// The kernel stops the threads of a process within a moment.
+const STOP_POLL: Duration = Duration::from_millis(1);
 
 /// The error of a server that did not start.
 #[derive(Debug)]
@@ -114,9 +117,17 @@ impl ServerProcess {
         let _ = self.child.wait();
     }
 
-    /// Pauses the process (SIGSTOP).
+    /// Pauses the process (SIGSTOP), and waits until all of its threads stand still.
     pub fn pause(&self) {
         self.signal(Signal::SIGSTOP);
+        let patience = Patience::of(ORDERLY);
+        let is_stopped = || {
+            let status = waitid(Id::Pid(self.pid()), WaitPidFlag::WSTOPPED | WaitPidFlag::WNOHANG);
+            matches!(status, Ok(WaitStatus::Stopped(..)))
+        };
+        while !is_stopped() && !patience.is_over() {
+            std::thread::sleep(STOP_POLL);
+        }
     }
 
     /// Lets the paused process continue (SIGCONT).
@@ -129,7 +140,11 @@ impl ServerProcess {
     }
 
     fn signal(&self, signal: Signal) {
-        let _ = kill(Pid::from_raw(self.child.id().cast_signed()), signal);
+        let _ = kill(self.pid(), signal);
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_raw(self.child.id().cast_signed())
     }
 
     fn last_output(&self) -> String {
