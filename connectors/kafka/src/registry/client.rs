@@ -225,19 +225,16 @@ fn refusal(status: StatusCode, body: &[u8]) -> Failure {
 
 /// Whether TLS failed because one of the two ends does not trust or understand the other.
 fn is_refused_by_tls(error: &reqwest::Error) -> bool {
-    let causes = std::iter::successors(error.source(), |cause| (*cause).source());
-    causes.filter_map(|cause| cause.downcast_ref::<std::io::Error>()).any(is_tls_refusal)
+    sources(error).filter_map(|cause| cause.downcast_ref::<std::io::Error>()).any(is_tls_refusal)
 }
 
 /// The text of an error and its causes. reqwest's own text omits the causes.
-fn causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
+fn causes(error: &reqwest::Error) -> String {
+    sources(error).fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+fn sources(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
+    std::iter::successors(error.source(), |cause| (*cause).source())
 }
 
 #[cfg(test)]

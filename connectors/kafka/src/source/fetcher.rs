@@ -292,11 +292,11 @@ impl Fetcher {
         Ok(())
     }
 
-    fn chunk(&mut self, index: usize, data: PartitionData, now: Instant) -> Result<Option<Fetched>, OperatorError> {
+    fn chunk(&mut self, index: usize, mut data: PartitionData, now: Instant) -> Result<Option<Fetched>, OperatorError> {
         let position = &mut self.positions[index];
         position.failing_since = None;
         position.backoff.reset();
-        let bytes = data.records.clone().unwrap_or_default();
+        let bytes = data.records.take().unwrap_or_default();
         let (mut at, mut next) = (0, position.next);
         while let Some(header) = BatchHeader::read(&bytes[at..]).map_err(|error| corrupt(&position.name(), &error))? {
             at += header.bytes;

@@ -69,7 +69,7 @@ impl ExecutionGraph {
             edges.push(ExecutionEdge { from, to, input: edge.input, partitioning: edge.partitioning.clone() });
         }
         let numbers = vertices.iter().enumerate().map(|(number, vertex)| (vertex.id, number)).collect();
-        let tally = Tally::new(vertices.iter().map(|vertex| vertex.subtasks.len()).sum());
+        let tally = tally_of(&vertices);
         Ok(Self { graph, vertices, edges: edges.into(), numbers: Arc::new(numbers), tally })
     }
 
@@ -92,17 +92,14 @@ impl ExecutionGraph {
         &self.vertices[place.0].subtasks[place.1 as usize]
     }
 
-    fn subtask_mut(&mut self, place: Place) -> &mut ExecutionVertex {
-        &mut self.vertices[place.0].subtasks[place.1 as usize]
-    }
-
     /// Gives the subtask at a place a new execution. The former one must have ended (F2).
     pub fn replace(&mut self, place: Place, execution: Execution) {
-        if let Some(former) = &self.vertices[place.0].subtasks[place.1 as usize].execution {
+        let subtask = subtask_mut(&mut self.vertices, place);
+        if let Some(former) = &subtask.execution {
             self.tally.remove(former);
         }
         self.tally.add(&execution);
-        self.subtask_mut(place).replace(execution);
+        subtask.replace(execution);
     }
 
     /// Changes the state of the execution at a place, if there is one and the transition table allows it. If the new state is terminal,
@@ -120,7 +117,7 @@ impl ExecutionGraph {
 
     /// Changes what the tally counts of an execution.
     fn change<T>(&mut self, place: Place, change: impl FnOnce(&mut Execution) -> T) -> Option<T> {
-        let execution = self.vertices[place.0].subtasks[place.1 as usize].execution.as_mut()?;
+        let execution = subtask_mut(&mut self.vertices, place).execution.as_mut()?;
         self.tally.remove(execution);
         let changed = change(execution);
         self.tally.add(execution);
@@ -135,7 +132,7 @@ impl ExecutionGraph {
     /// The current execution with this attempt id; `None` for former and unknown attempts.
     pub fn current(&mut self, attempt: ExecutionAttemptId) -> Option<(Place, &mut Execution)> {
         let place = self.place_of(attempt.execution_vertex)?;
-        let execution = self.subtask_mut(place).execution.as_mut()?;
+        let execution = subtask_mut(&mut self.vertices, place).execution.as_mut()?;
         (execution.attempt == attempt || is_planted(Flaw::FormerAttemptBelieved)).then_some((place, execution))
     }
 
@@ -160,15 +157,8 @@ impl ExecutionGraph {
     }
 
     fn checked_tally(&self) -> &Tally {
-        debug_assert_eq!(self.tally, self.counted(), "the tally misses a change");
+        debug_assert_eq!(self.tally, tally_of(&self.vertices), "the tally misses a change");
         &self.tally
-    }
-
-    /// What the tally must be.
-    fn counted(&self) -> Tally {
-        let mut tally = Tally::new(self.vertices.iter().map(|vertex| vertex.subtasks.len()).sum());
-        self.executions().for_each(|execution| tally.add(execution));
-        tally
     }
 
     /// The places of live executions on this TaskManager.
@@ -199,4 +189,17 @@ impl ExecutionGraph {
         let name = if vertex.name.is_empty() { &vertex.uid } else { &vertex.name };
         format!("{name} ({}/{})", place.1 + 1, vertex.parallelism)
     }
+}
+
+/// The subtask at a place, to be changed.
+fn subtask_mut(vertices: &mut [ExecutionJobVertex], place: Place) -> &mut ExecutionVertex {
+    &mut vertices[place.0].subtasks[place.1 as usize]
+}
+
+/// Counts the executions of all subtasks.
+fn tally_of(vertices: &[ExecutionJobVertex]) -> Tally {
+    let subtasks = || vertices.iter().flat_map(|vertex| &vertex.subtasks);
+    let mut tally = Tally::new(subtasks().count());
+    subtasks().filter_map(|subtask| subtask.execution.as_ref()).for_each(|execution| tally.add(execution));
+    tally
 }
